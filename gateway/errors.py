@@ -1,0 +1,172 @@
+"""The one vocabulary of why: every refusal, doubt and failure of the house is a member of Reason.
+
+A Reason is data, never a sentence. Sentences and remedies for people stand in `model.sentences`,
+SMTP codes in `frontends.replies`; tests hold that every Reason has both.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Closed, dotted: family, then what exactly. The family decides the SMTP code's family."""
+
+    # What was handed in
+    INPUT_EMPTY = "input.empty"
+    INPUT_MALFORMED = "input.malformed"
+    INPUT_NOT_RECOGNISED = "input.not_recognised"
+    INPUT_TOO_LARGE = "input.too_large"
+    INPUT_LIMIT_EXCEEDED = "input.limit_exceeded"
+    INPUT_KIND_NOT_JUDGED = "input.kind_not_judged"
+    INPUT_UNREADABLE = "input.unreadable"
+    INPUT_PASSWORD_WRONG = "input.password_wrong"
+
+    # A mail as it arrives (RFC 5321, RFC 5322)
+    MAIL_BARE_NEWLINE = "mail.bare_newline"
+    MAIL_NUL = "mail.nul"
+    MAIL_LINE_TOO_LONG = "mail.line_too_long"
+    MAIL_TOO_LARGE = "mail.too_large"
+    MAIL_LOOP = "mail.loop"
+    MAIL_MALFORMED = "mail.malformed"
+    MAIL_DEADLINE = "mail.deadline"
+
+    # Who hands it in
+    CLIENT_UNKNOWN = "client.unknown"
+    CLIENT_FROM_NOT_ALLOWED = "client.from_not_allowed"
+    CLIENT_AUTH_REQUIRED = "client.auth_required"
+    CLIENT_AUTH_FAILED = "client.auth_failed"
+    CLIENT_TLS_REQUIRED = "client.tls_required"
+    CLIENT_RATE_EXCEEDED = "client.rate_exceeded"
+    CLIENT_BUSY = "client.busy"
+
+    # Whom it is for
+    RECIPIENT_NOT_OURS = "recipient.not_ours"
+    RECIPIENT_ADDRESS_REFUSED = "recipient.address_refused"
+    RECIPIENT_UNKNOWN = "recipient.unknown"
+    RECIPIENT_TOO_MANY = "recipient.too_many"
+
+    # Whom it claims to be from (RFC 5322 3.6.2; ARCHITECTURE: From)
+    FROM_MISSING = "from.missing"
+    FROM_AMBIGUOUS = "from.ambiguous"
+    FROM_MISMATCH = "from.mismatch"
+    FROM_OUTER_DIFFERS = "from.outer_differs"
+    FROM_NOT_IN_CERTIFICATE = "from.not_in_certificate"
+
+    # What the rules say
+    POLICY_REJECTED = "policy.rejected"
+    POLICY_DEFERRED = "policy.deferred"
+    POLICY_HELD = "policy.held"
+    POLICY_QUARANTINED = "policy.quarantined"
+    POLICY_NO_RULE = "policy.no_rule"
+    POLICY_FACT_UNAVAILABLE = "policy.fact_unavailable"
+    POLICY_OTHER_RECIPIENT_REFUSED = "policy.other_recipient_refused"
+
+    # A certificate, and why it loses
+    CERTIFICATE_ABSENT = "certificate.absent"
+    CERTIFICATE_UNUSABLE = "certificate.unusable"
+    CERTIFICATE_CONFLICT = "certificate.conflict"
+    CERTIFICATE_UNAVAILABLE = "certificate.unavailable"
+    CERTIFICATE_EXPIRED = "certificate.expired"
+    CERTIFICATE_NOT_YET_VALID = "certificate.not_yet_valid"
+    CERTIFICATE_REVOKED = "certificate.revoked"
+    CERTIFICATE_WEAK_KEY = "certificate.weak_key"
+    CERTIFICATE_WEAK_ALGORITHM = "certificate.weak_algorithm"
+    CERTIFICATE_ALGORITHM_UNKNOWN = "certificate.algorithm_unknown"
+    CERTIFICATE_WRONG_USAGE = "certificate.wrong_usage"
+    CERTIFICATE_ADDRESS_MISMATCH = "certificate.address_mismatch"
+    CERTIFICATE_NOT_ENROLLED = "certificate.not_enrolled"
+    CERTIFICATE_DISTRUSTED = "certificate.distrusted"
+    CERTIFICATE_MALFORMED = "certificate.malformed"
+    CERTIFICATE_DISPLACED = "certificate.displaced"
+
+    # The way from a certificate to a root (RFC 5280 6)
+    PATH_TRUST_ANCHOR_MISSING = "path.trust_anchor_missing"
+    PATH_ISSUER_MISSING = "path.issuer_missing"
+    PATH_UNTRUSTED_ROOT = "path.untrusted_root"
+    PATH_CONSTRAINT = "path.constraint"
+    PATH_SIGNATURE = "path.signature"
+    PATH_EXPIRED = "path.expired"
+
+    REVOCATION_UNAVAILABLE = "revocation.unavailable"
+    REVOCATION_NOT_CHECKED = "revocation.not_checked"
+
+    # A signature (RFC 5652 5, RFC 8551)
+    SIGNATURE_NOT_SIGNED = "signature.not_signed"
+    SIGNATURE_ALTERED = "signature.altered"
+    SIGNATURE_MALFORMED = "signature.malformed"
+    SIGNATURE_ATTRIBUTES = "signature.attributes"
+    SIGNATURE_EXPIRED = "signature.expired"
+    SIGNATURE_NOT_YET_VALID = "signature.not_yet_valid"
+    SIGNATURE_REVOKED = "signature.revoked"
+    SIGNATURE_WEAK_ALGORITHM = "signature.weak_algorithm"
+    SIGNATURE_WEAK_KEY = "signature.weak_key"
+    SIGNATURE_ALGORITHM_UNKNOWN = "signature.algorithm_unknown"
+    SIGNATURE_WRONG_USAGE = "signature.wrong_usage"
+    SIGNATURE_CERTIFICATE_MISSING = "signature.certificate_missing"
+    SIGNATURE_CERTIFICATE_MISMATCH = "signature.certificate_mismatch"
+    SIGNATURE_PART_ONLY = "signature.part_only"
+    SIGNATURE_OUTSIDE_ENCRYPTION = "signature.outside_encryption"
+    SIGNATURE_OUTER_INVALID = "signature.outer_invalid"
+
+    # A time-stamp (RFC 3161, RFC 5816)
+    TIMESTAMP_MALFORMED = "timestamp.malformed"
+    TIMESTAMP_ALTERED = "timestamp.altered"
+    TIMESTAMP_IMPRINT = "timestamp.imprint"
+    TIMESTAMP_FUTURE = "timestamp.future"
+    TIMESTAMP_UNTRUSTED = "timestamp.untrusted"
+    TIMESTAMP_WRONG_USAGE = "timestamp.wrong_usage"
+    TIMESTAMP_EXPIRED = "timestamp.expired"
+    TIMESTAMP_WEAK_ALGORITHM = "timestamp.weak_algorithm"
+    TIMESTAMP_REFUSED = "timestamp.refused"
+    TIMESTAMP_SUBJECT_MISSING = "timestamp.subject_missing"
+
+    # Opening
+    DECRYPTION_FAILED = "decryption.failed"
+    DECRYPTION_NO_KEY = "decryption.no_key"
+    DECRYPTION_PART_ONLY = "decryption.part_only"
+    DECRYPTION_NOT_AUTHENTICATED = "decryption.not_authenticated"
+
+    HEADERS_DIFFER = "headers.differ"
+
+    # The bank's own tools
+    KEY_UNAVAILABLE = "key.unavailable"
+    KEY_WRONG_PURPOSE = "key.wrong_purpose"
+    KEY_NOT_PERMITTED = "key.not_permitted"
+    STAMPER_UNAVAILABLE = "stamper.unavailable"
+    STAMPER_CLOCK = "stamper.clock"
+    STORE_UNAVAILABLE = "store.unavailable"
+    JOURNAL_IN_PROGRESS = "journal.in_progress"
+    HOLD_FULL = "hold.full"
+
+    # The next hop
+    NEXT_HOP_UNAVAILABLE = "next_hop.unavailable"
+    NEXT_HOP_LATER = "next_hop.later"
+    NEXT_HOP_REFUSED = "next_hop.refused"
+    NEXT_HOP_TLS = "next_hop.tls"
+    NEXT_HOP_EIGHT_BIT = "next_hop.eight_bit"
+    NEXT_HOP_SMTPUTF8 = "next_hop.smtputf8"
+
+    # Settings and policies
+    CONFIG_INVALID = "config.invalid"
+    CONFIG_UNREADABLE = "config.unreadable"
+    USAGE = "usage.invalid"
+
+    INTERNAL = "internal.surprise"
+
+    @property
+    def family(self) -> str:
+        """The word before the dot."""
+        return self.value.partition(".")[0]
+
+
+class GatewayError(Exception):
+    """What went wrong, as data.
+
+    `detail` is for the log and for permitted people only: it may name files and hosts, never a
+    secret and never content of a mail. `retry` is True where the same input may succeed later.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", *, retry: bool = False) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+        self.detail = detail
+        self.retry = retry

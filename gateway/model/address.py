@@ -1,0 +1,38 @@
+"""Mail addresses as values (RFC 5321 4.1.2): splitting, comparing, and what a stranger may not write."""
+
+from dataclasses import dataclass
+
+
+def domain_of(address: str) -> str:
+    """The domain in lower case, '' for the null path or an address without one."""
+    return fold(address.rpartition("@")[2]) if "@" in address else ""
+
+
+def fold(text: str) -> str:
+    """ASCII case folding only: 'K' (KELVIN SIGN) must not become 'k' (RFC 9598; see `From` in the design)."""
+    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
+
+
+def same_address(one: str, other: str) -> bool:
+    """Whether two addresses are the same mailbox: ASCII case ignored on both sides of the '@'."""
+    return bool(one) and fold(one) == fold(other)
+
+
+def address_matches(pattern: str, address: str) -> bool:
+    """Whether `address` is covered by `pattern`: a full address, '@domain', '*@domain' or '*'."""
+    pattern, address = fold(pattern), fold(address)
+    if pattern == "*":
+        return True
+    if pattern.startswith("*@"):
+        pattern = pattern[1:]
+    if pattern.startswith("@"):
+        return "@" in address and address.rpartition("@")[2] == pattern[1:]
+    return pattern == address
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One mailbox of a header: display name (decoded text, '' if none) and address."""
+
+    name: str
+    address: str

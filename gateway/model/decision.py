@@ -1,0 +1,54 @@
+"""What the rules decide for one recipient."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+EndKind = Literal["deliver", "hold", "reject", "defer", "quarantine", "hand_to"]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the way ends. `service` only with hand_to; `text` an optional sentence of the rule's author."""
+
+    kind: EndKind
+    service: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One verb with its parameters (an instance of the verb's `params` model; hashable, frozen)."""
+
+    verb: str
+    params: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A rule that did not match: the first matcher that failed, what it wanted and what it met, in words."""
+
+    rule: str
+    matcher: str
+    wanted: str
+    met: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`steps` stand in the fixed order of sealing. `rule` is 'FILE:NAME', or 'FILE:otherwise'.
+
+    `observed`: decisions of rules in `mode: observe`, which would have won but change nothing.
+    """
+
+    rule: str
+    steps: tuple[Step, ...]
+    end: End
+    misses: tuple[Miss, ...] = ()
+    observed: tuple["Decision", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The rules cannot decide without this fact: look it up, then ask again."""
+
+    fact: Literal["certificate", "segment", "signer_customer"]

@@ -1,0 +1,56 @@
+"""What the rules may ask about: facts of the message, and facts of one recipient."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.model.lookup import CertificateAnswer, Unavailable
+from gateway.model.mail import Direction
+from gateway.model.verdict import Verdicts
+
+Kind = Literal["normal", "calendar", "dsn", "mdn", "auto_reply", "list", "forward"]
+Already = Literal["signed", "encrypted"]
+
+
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """A fact that costs a look-up and has not been needed yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Of the message: the same for all of its recipients.
+
+    `from_` is the one mailbox address of header From, None where it is absent or ambiguous.
+    `headers`: lower-case field name to its decoded values, in order. `size` in octets.
+    `keywords`: bracketed words found at the start or end of the subject, folded, without brackets.
+    `verdicts` is None for mail that was not opened (outbound).
+    `authentication`: method to result out of trusted Authentication-Results, e.g. {'dmarc': 'pass'}.
+    """
+
+    client: str | None
+    sender: str
+    from_: str | None
+    subject: str
+    size: int
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kind: Kind = "normal"
+    already: frozenset[Already] = frozenset()
+    keywords: frozenset[str] = frozenset()
+    spoofs_us: bool = False
+    verdicts: Verdicts | None = None
+    authentication: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientFacts:
+    """Of one recipient. `segment` and `certificate` are asked for only when a rule needs them.
+
+    `signer_customer`: number of the customer to whom the mail's verified signer is bound (inbound), None if unknown.
+    """
+
+    address: str
+    direction: Direction
+    certificate: CertificateAnswer | NotAsked = NotAsked()
+    segment: str | None | Unavailable | NotAsked = NotAsked()
+    signer_customer: str | None | Unavailable | NotAsked = NotAsked()

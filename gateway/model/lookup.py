@@ -1,0 +1,88 @@
+"""Answers of a look-up for a recipient's certificate. Absent is not Unavailable: only Absent may weaken a plan."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from gateway.errors import Reason
+
+KeyOrigin = Literal["unknown", "bank", "customer", "token"]
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRow:
+    """One stored certificate. `customer` is the number it is bound to, None: merely found.
+
+    `addresses` are the rfc822Names it names, folded. `capabilities` is the DER of the last smimeCapabilities
+    seen from its holder; `profile` an algorithm profile fixed by the bank for a partner ('gcm' | 'cbc' | None).
+    """
+
+    sha256: str
+    der: bytes
+    addresses: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+    customer: str | None = None
+    source: str = "store"
+    key_origin: KeyOrigin = "unknown"
+    device_bound: bool = False
+    capabilities: bytes | None = None
+    profile: Literal["cbc", "gcm"] | None = None
+    added_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loser:
+    """A certificate that was not chosen, and for what reason."""
+
+    row: CertificateRow
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Encrypt to every one of `rows`. `enrolled`: they are bound to a customer."""
+
+    rows: tuple[CertificateRow, ...]
+    enrolled: bool
+    losers: tuple[Loser, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Every source answered, none knows a certificate for this address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """There are certificates, each lost for its reason."""
+
+    losers: tuple[Loser, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Usable certificates of different owners: encrypting to all would show the mail to somebody else."""
+
+    owners: tuple[str, ...]
+    losers: tuple[Loser, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A source that might know it did not answer."""
+
+    detail: str = ""
+
+
+CertificateAnswer = Found | Absent | Unusable | Conflict | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One customer of the bank."""
+
+    number: str
+    name: str = ""
+    addresses: tuple[str, ...] = ()
+    segment: str | None = None

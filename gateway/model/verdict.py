@@ -1,0 +1,117 @@
+"""What opening and judging a mail tells: the same values for the gateway's rules and for `sealgate inspect`."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from gateway.errors import Reason
+
+
+class Status(StrEnum):
+    """Of a signature, a signer or a time-stamp. They never collapse into a yes or no."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    INDETERMINATE = "indeterminate"
+    NOT_SIGNED = "not_signed"
+    NONE = "none"  # of a time-stamp: there is no token
+
+
+class Trust(StrEnum):
+    """The one word for the whole mail."""
+
+    TRUSTED = "trusted"
+    NOT_TRUSTED = "not_trusted"
+    UNKNOWN = "unknown"
+
+
+LayerType = Literal["signed", "enveloped", "auth_enveloped", "compressed", "plain"]
+Covers = Literal["whole", "part"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer from the outside in. `recipients`: one text per RecipientInfo ('issuer serial' or 'ski hex')."""
+
+    type: LayerType
+    algorithms: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampVerdict:
+    """One time-stamp token judged (RFC 3161). `time` is genTime; `accuracy_s` in seconds, 0.0 if not stated."""
+
+    status: Status = Status.NONE
+    reason: Reason | None = None
+    time: datetime | None = None
+    accuracy_s: float | None = None
+    tsa: str | None = None
+    trust: Literal["internal", "external", "qualified"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignerVerdict:
+    """One signer (all SignerInfos of one certificate taken together), judged at `judged_at`."""
+
+    layer: int
+    status: Status
+    reason: Reason | None
+    subject: str | None = None
+    emails: tuple[str, ...] = ()
+    issuer: str | None = None
+    serial: str | None = None
+    level: tuple[str, ...] = ()
+    matches_from: bool | None = None
+    signing_time: datetime | None = None
+    judged_at: datetime | None = None
+    algorithm: str | None = None
+    timestamp: TimestampVerdict = TimestampVerdict()
+    notes: tuple[Reason, ...] = ()  # told, but not deciding: e.g. revocation.not_checked under `soft`
+    certificate: bytes | None = field(default=None, repr=False)  # DER
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureVerdict:
+    """The AND over the signers that count (design 3: Who counts)."""
+
+    status: Status
+    reason: Reason | None = None
+    covers: Covers | None = None
+    order: Literal["signed_only", "inside_encryption", "outside_encryption", "both"] | None = None
+    signers: tuple[SignerVerdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DecryptionVerdict:
+    """How opening went. `integrity`: what authenticates the plaintext."""
+
+    status: Literal["decrypted", "not_encrypted", "no_key", "failed"]
+    reason: Reason | None = None
+    covers: Covers | None = None
+    integrity: Literal["aead", "signed_inside", "none"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadersShown:
+    """What a reader must be shown: the protected values where there are any. Decoded text."""
+
+    subject: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    date: str | None = None
+    protected: bool = False
+    differs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Everything that is told about one mail."""
+
+    layers: tuple[Layer, ...]
+    decryption: DecryptionVerdict
+    signature: SignatureVerdict
+    headers: HeadersShown
+    verdict: Trust
+    why: tuple[Reason, ...] = ()

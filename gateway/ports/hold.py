@@ -1,0 +1,45 @@
+"""The hold store: hold and quarantine. Bodies are encrypted to an archive key (design 2.2)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from gateway.model.mail import Mail
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """What can be listed without opening the body. `state`: waiting, released, rejected."""
+
+    hold_id: str
+    kind: Literal["hold", "quarantine"]
+    at: datetime
+    direction: Literal["outbound", "inbound"]
+    sender: str
+    recipients: tuple[str, ...]
+    subject: str
+    rule: str
+    reason: str
+    state: Literal["waiting", "released", "rejected"]
+    size: int
+
+
+class Hold(Protocol):
+    """Durable when `put` returns."""
+
+    def put(self, mail: Mail, recipients: tuple[str, ...], *, kind: Literal["hold", "quarantine"],
+            direction: Literal["outbound", "inbound"], subject: str, rule: str, reason: str) -> str:
+        """Stores the mail for these recipients; returns the hold id. GatewayError(HOLD_FULL, retry=True) at its limit."""
+        ...
+
+    def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:
+        """Oldest first."""
+        ...
+
+    def get(self, hold_id: str) -> tuple[HeldRow, Mail]:
+        """With the body opened. GatewayError(USAGE) if there is no such id."""
+        ...
+
+    def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:
+        """Marks it done and drops the body."""
+        ...
