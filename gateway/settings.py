@@ -108,6 +108,13 @@ class Stamper(Section):
     clock_check: Literal["kernel", "none"] = "kernel"
 
 
+class Escrow(Section):
+    """A certificate that the verb `escrow` adds to the recipients; its holder can read those mails."""
+
+    name: str
+    certificate: Path
+
+
 class Trust(Section):
     """Whom we believe, for each purpose. PEM files or directories of them."""
 
@@ -156,6 +163,7 @@ class Settings(Section):
     next_hops: NextHops
     keys: tuple[KeySet, ...] = ()
     stampers: tuple[Stamper, ...] = ()
+    escrow: tuple[Escrow, ...] = ()
     trust: Trust = Trust()
     policies: tuple[Path, ...] = Field(min_length=1, description="in this order")
     database: Path = Path("sealgate.db")

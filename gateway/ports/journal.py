@@ -27,8 +27,16 @@ class JournalRow:
 class Journal(Protocol):
     """Every write is durable when the method returns."""
 
-    def claim(self, message_key: str, recipients: tuple[str, ...]) -> tuple[JournalRow, ...]:
-        """Takes the message for this worker and plans its recipients; returns all rows of the message.
+    def rows(self, message_key: str, *, unacknowledged_only: bool = False) -> tuple[JournalRow, ...]:
+        """What is known of this message; reads only. With `unacknowledged_only`, rows of transactions that
+
+        ended with a 250 to the client do not count (a message without Message-ID may rightly come again).
+        """
+        ...
+
+    def claim(self, message_key: str, recipients: tuple[str, ...], *,
+              unacknowledged_only: bool = False) -> tuple[JournalRow, ...]:
+        """Takes the message for this worker and plans its recipients; returns all rows of the message (as `rows`).
 
         GatewayError(JOURNAL_IN_PROGRESS, retry=True) while another one works on it.
         A claim whose process has died is free again.
