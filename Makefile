@@ -1,0 +1,54 @@
+# Two commands: `make run` and `make test`. Each does its own set-up, on a bare Debian 13 too.
+
+# The newest Python from 3.11 on that answers (a name in PATH is not yet a Python that runs).
+PY ?= $(shell for p in python3.13 python3 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
+
+APT_RUN   = python3-venv openssl
+APT_TEST  = $(APT_RUN) postfix libnss3-tools gpgsm swaks default-jdk-headless libbcmail-java
+APT_BENCH = gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
+
+# Workers of the test run; a file's tests stay together. PYTEST_ARGS: e.g. `make test PYTEST_ARGS='-k signed -x'`.
+JOBS ?= auto
+PYTEST_ARGS ?=
+
+.PHONY: run test check bench install lock clean
+
+run: .venv/ok
+	.venv/bin/sealgate demo
+
+test: .venv/ok
+	@scripts/need $(APT_TEST)
+	.venv/bin/pytest -q -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+# Linters and types.
+check: .venv/ok
+	.venv/bin/ruff check
+	.venv/bin/mypy
+
+# The table of the speed goals; `make bench BENCH_ARGS=--short` in a minute, `--json` for programs.
+BENCH_ARGS ?=
+bench: .venv/ok
+	@scripts/need $(APT_BENCH)
+	@.venv/bin/python -m bench $(BENCH_ARGS)
+
+# The set-up alone.
+install: .venv/ok
+
+.venv/ok: pyproject.toml requirements.lock scripts/need
+	@scripts/need $(APT_RUN)
+	@test -n "$(PY)" || { echo "Sealgate needs Python 3.11 or newer, and found none. Name one: make PY=/path/to/python3" >&2; exit 1; }
+	@echo "setting up .venv with $(PY); this takes about half a minute" >&2
+	@rm -f $@
+	$(PY) -m venv .venv
+	.venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The lock holds names, versions and hashes; no addresses. Needs uv.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --extra test --extra build --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv build dist sealgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
