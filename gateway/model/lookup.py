@@ -15,6 +15,8 @@ class CertificateRow:
 
     `addresses` are the rfc822Names it names, folded. `capabilities` is the DER of the last smimeCapabilities
     seen from its holder; `profile` an algorithm profile fixed by the bank for a partner ('gcm' | 'cbc' | None).
+    `trust` is the bank's own word on this certificate: it overrides the path to a root in both directions,
+    never expiry, revocation, key size, usage or address; None: the path alone decides.
     """
 
     sha256: str
@@ -29,6 +31,7 @@ class CertificateRow:
     capabilities: bytes | None = None
     profile: Literal["cbc", "gcm"] | None = None
     added_at: datetime | None = None
+    trust: Literal["trusted", "distrusted"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,10 @@ class Journal(Protocol):
         """The next hop has taken them."""
         ...
 
-    def release(self, message_key: str, *, acknowledged: bool) -> None:
-        """Ends this worker's claim. `acknowledged`: the client was told 250."""
+    def release(self, message_key: str, *, acknowledged: bool, unanswered: tuple[str, ...] = ()) -> None:
+        """Ends this worker's claim. `acknowledged`: the client was told 250.
+
+        Rows still SENDING go back to PLANNED, for their answer was seen and was not 2xx; those of `unanswered`
+        (the connection broke after the final dot) stay SENDING, so that sending them again is counted.
+        """
         ...
