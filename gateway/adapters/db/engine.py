@@ -1,0 +1,129 @@
+"""One SQLite database for one machine, opened the way it works under load.
+
+- WAL: readers never wait for the writer. A second engine for readers, or every SELECT would take the write lock.
+- BEGIN IMMEDIATE: a transaction that will write takes the lock at once, so it never fails half-way as "locked".
+- synchronous=FULL for the writer: in WAL mode only FULL makes a commit durable, and "durable" stands before each 250.
+The tables know nothing of SQLite; PostgreSQL gets its own recipe beside this one.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from gateway.adapters.db.group import GroupCommit, store_error
+from gateway.errors import GatewayError, Reason
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection as SqliteConnection
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 5_000  # how long a writer waits for another process's commit; one takes about a millisecond
+READERS_KEPT_MAX = 16  # idle connections for look-ups; more are opened when needed, and closed afterwards
+READER_CACHE_KIB = 8_192  # per connection, so that memory stays flat however large the store grows
+
+
+class Database:
+    """Open with `open_database`. Safe to use from many threads; not across a fork: open after it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        url = f"sqlite+pysqlite:///{path}"
+        self._writers = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=2, hide_parameters=True)
+        self._readers = create_engine(url, poolclass=NullPool, hide_parameters=True)
+        self._idle: deque[Connection] = deque()
+        event.listen(self._writers, "connect", _connect_writer)
+        event.listen(self._writers, "begin", _begin_immediate)
+        event.listen(self._readers, "connect", _connect_reader)
+        self.group = GroupCommit(self._writers)
+
+    @property
+    def writers(self) -> Engine:
+        """For migrations. Everything else writes through `write`."""
+        return self._writers
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """See GroupCommit.run."""
+        return self.group.run(work)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection on which each SELECT sees all that was committed before it.
+
+        GatewayError(STORE_UNAVAILABLE, retry=True) for whatever the database says.
+        """
+        connection: Connection | None = None
+        try:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._readers.connect()
+            yield connection
+        except SQLAlchemyError as error:
+            if connection is not None:
+                connection.close()
+            raise store_error(error) from None
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
+        if len(self._idle) < READERS_KEPT_MAX:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Closes what idles; a connection in use is closed by its user."""
+        while self._idle:
+            self._idle.pop().close()
+        self._readers.dispose()
+        self._writers.dispose()
+
+
+def open_database(path: Path) -> Database:
+    """The database at `path`, made if it is not there (mode 0600), its tables brought up to date.
+
+    GatewayError(STORE_UNAVAILABLE, retry=True) if that cannot be, or if a newer Sealgate has been at work in it.
+    """
+    from gateway.adapters.db.schema import bring_up_to_date
+
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, f"{path}: {error.strerror}", retry=True) from None
+    database = Database(path)
+    try:
+        bring_up_to_date(database)
+    except SQLAlchemyError as error:
+        database.close()
+        raise store_error(error) from None
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _connect_writer(connection: "SqliteConnection", _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_immediate
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _connect_reader(connection: "SqliteConnection", _record: object) -> None:
+    connection.isolation_level = None  # no BEGIN: each SELECT is its own look at the newest state
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
+    connection.execute("PRAGMA query_only=ON")

@@ -1,0 +1,55 @@
+"""Bringing the tables up to date: Alembic's migrations, packaged here, applied when the database is opened."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from gateway.adapters.db.engine import Database
+from gateway.errors import GatewayError, Reason
+
+HEAD = "0001"  # the newest migration: a test holds it against the directory
+
+
+def bring_up_to_date(database: Database) -> bool:
+    """Whether anything had to be done. One transaction under the write lock: processes that start together take turns.
+
+    GatewayError(STORE_UNAVAILABLE) if the database is of a newer version than this program.
+    """
+    if current(database) == HEAD:
+        return False
+    with database.writers.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        version = _version(connection)
+        if version is not None and version not in known():
+            raise GatewayError(Reason.STORE_UNAVAILABLE, f"{database.path} is of version {version}, this program knows "
+                               f"only up to {HEAD}: install the newer Sealgate again, or restore the backup")
+        command.upgrade(config, "head")
+    return True
+
+
+def current(database: Database) -> str | None:
+    """The version of the tables, None for an empty database."""
+    with database.read() as connection:
+        return _version(connection)
+
+
+def known() -> tuple[str, ...]:
+    """All versions that this program has migrations for, the newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config
