@@ -144,6 +144,7 @@ class Limits(Section):
     connections_max: int = Field(500, ge=1)
     connections_per_peer_max: int = Field(50, ge=1)
     messages_per_minute_per_client_max: int = Field(0, ge=0, description="0 = no limit")
+    workers_max: int = Field(16, ge=1, description="mails in work at once, for each role of listener")
     octets_in_flight_max: int = Field(536_870_912, ge=1024, description="of mails in work in this process")
     command_timeout_s: float = Field(300.0, gt=0, description="RFC 5321 4.5.3.2.7")
     data_timeout_s: float = Field(600.0, gt=0, description="for the whole DATA")

@@ -1,5 +1,6 @@
 """Mail addresses as values (RFC 5321 4.1.2): splitting, comparing, and what a stranger may not write."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -28,6 +29,11 @@ def address_matches(pattern: str, address: str) -> bool:
     if pattern.startswith("@"):
         return "@" in address and address.rpartition("@")[2] == pattern[1:]
     return pattern == address
+
+
+def permitted_from(patterns: Iterable[str], address: str) -> bool:
+    """Whether a client or key with these `from` patterns may use this address; the null path is never meant."""
+    return bool(address) and any(address_matches(pattern, address) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class Origin:
     """Where a mail came from, as the front end knows it.
 
     `ours`: the client is one of the bank's. `client`: its name in the settings, None for a stranger.
+    `deadline_at`: after it no final dot may go out any more, the client may have given up; None: no such client.
     `incident`: the random id that log lines and replies carry. `peer`: IP address as text, '' if not by SMTP.
     """
 
@@ -61,6 +62,7 @@ class Origin:
     tls: bool = False
     login: str | None = None
     queue_id: str | None = None
+    deadline_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,10 @@ class Settled(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecipientOutcome:
-    """`reply`: the next hop's reply verbatim, where there is one. `detail` is private, as in GatewayError."""
+    """`reply`: the next hop's reply verbatim, where there is one. `detail` is private, as in GatewayError.
+
+    `text`: the sentence of the rule's author (`End.text`), meant for permitted clients; None: the Reason's own.
+    """
 
     address: str
     settled: Settled
@@ -28,6 +31,7 @@ class RecipientOutcome:
     rule: str | None = None
     detail: str = ""
     reply: str | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

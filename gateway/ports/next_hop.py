@@ -30,10 +30,13 @@ class NextHop(Protocol):
     """Takes a whole mail or says why not; never raises for what the other side answers."""
 
     def deliver(self, octets: bytes, envelope: Envelope,
-                before_dot: Callable[[tuple[str, ...]], None] | None = None) -> tuple[HopReply, ...]:
+                before_dot: Callable[[tuple[str, ...]], None] | None = None, *,
+                all_or_none: bool = False) -> tuple[HopReply, ...]:
         """One reply per recipient, in the envelope's order. `before_dot` is called with the accepted recipients
 
-        right before the final dot goes out (the journal's `sending`). GatewayError(NEXT_HOP_UNAVAILABLE |
+        right before the final dot goes out (the journal's `sending`); what it raises goes up, and nothing was sent.
+        `all_or_none`: if any recipient is refused nothing is sent either; those accepted answer with code 0.
+        GatewayError(NEXT_HOP_UNAVAILABLE |
         NEXT_HOP_TLS, retry=True) if there is no session to be had, and NEXT_HOP_EIGHT_BIT | NEXT_HOP_SMTPUTF8
         if the next hop lacks what the mail needs (never downgraded silently).
         """
