@@ -1,0 +1,229 @@
+"""Header sections as spans of octets: fields found, looked up, decoded; edits by splice (RFC 5322 2.2, 3.6).
+
+Octets are the truth: a field keeps its place in the buffer and nothing is ever written back from a parsed form.
+Lines may end in CRLF or in LF alone (content of foreign CMS objects does); what the gateway writes ends in CRLF.
+Names are matched with white space before the colon stripped (RFC 5322 4.5.8): `Subject :` is a Subject, so that
+nothing hides from the rules behind a space.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from gateway.errors import GatewayError, Reason
+from gateway.mime.addresses import format_mailboxes, mailboxes
+from gateway.mime.words import decode_octets, decode_words, encode_unstructured, unfold
+
+__all__ = [
+    "Field", "Headers", "append_fields", "decode_words", "encode_unstructured", "format_mailboxes", "mailboxes",
+    "matcher", "parse_headers", "prepend_fields", "remove_fields", "replace_field",
+]
+
+HEADER_OCTETS_MAX = 1 << 20  # Postfix's header_size_limit is a tenth of it
+FIELDS_MAX = 5_000
+NAME_OCTETS_MAX = 200
+
+_NAME_OCTETS = bytes(range(33, 58)) + bytes(range(59, 127))  # RFC 5322 2.2: printable, no colon
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field. `raw` is the whole field with its line end; `value` the raw value, still folded, without it.
+
+    `start` and `end` are offsets of `raw` in the buffer that was parsed.
+    """
+
+    name: str
+    lower: str
+    raw: bytes
+    value: bytes
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        """The value unfolded, with encoded words decoded."""
+        return decode_words(decode_octets(unfold(self.value)))
+
+    @property
+    def unfolded(self) -> str:
+        """The value on one line, encoded words left alone."""
+        return decode_octets(unfold(self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """A header section. `start`, `end`: offsets of its fields; `body_offset`: behind the empty line.
+
+    `broken`: the section ended at a line that is neither a field nor empty; the body begins with that line.
+    """
+
+    fields: tuple[Field, ...]
+    start: int
+    end: int
+    body_offset: int
+    broken: bool = False
+
+    def all(self, name: str) -> tuple[Field, ...]:
+        """Every field of that name, in order; `name` in any case."""
+        lower = name.lower()
+        return tuple(field for field in self.fields if field.lower == lower)
+
+    def first(self, name: str) -> Field | None:
+        """The first field of that name."""
+        lower = name.lower()
+        for field in self.fields:
+            if field.lower == lower:
+                return field
+        return None
+
+    def text(self, name: str) -> str | None:
+        """The first such field's decoded value, None if there is none."""
+        field = self.first(name)
+        return None if field is None else field.text
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Every such field's decoded value."""
+        return tuple(field.text for field in self.all(name))
+
+    def mapping(self) -> dict[str, tuple[str, ...]]:
+        """Lower-case name to decoded values, in order: for the rules' facts."""
+        gathered: dict[str, list[str]] = {}
+        for field in self.fields:
+            gathered.setdefault(field.lower, []).append(field.text)
+        return {name: tuple(values) for name, values in gathered.items()}
+
+
+def parse_headers(  # noqa: PLR0913 - each is one bound of the walk
+    octets: bytes,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    strict: bool = True,
+    stop_line: Callable[[bytes], bool] | None = None,
+    octets_max: int = HEADER_OCTETS_MAX,
+    fields_max: int = FIELDS_MAX,
+) -> Headers:
+    """The header section that begins at `start`.
+
+    Raises MAIL_MALFORMED for a line that is no field when `strict`, else ends the section there (`broken`);
+    INPUT_LIMIT_EXCEEDED beyond `octets_max` or `fields_max`. `stop_line` gets every line that starts with '--':
+    where it answers yes (a boundary), the section ends before that line.
+    """
+    stop = len(octets) if end is None else end
+    limit = min(stop, start + octets_max + 1)
+    fields: list[Field] = []
+    position = start
+    open_at = -1  # start of the field that is being read
+    colon = -1
+    broken = False
+
+    def close(at: int) -> None:
+        nonlocal open_at
+        if open_at < 0:
+            return
+        raw = octets[open_at:at]
+        name = octets[open_at:colon].rstrip(b" \t").decode("ascii")
+        value = raw[colon - open_at + 1:].removesuffix(b"\n").removesuffix(b"\r")
+        fields.append(Field(name, name.lower(), raw, value, open_at, at))
+        if len(fields) > fields_max:
+            raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {fields_max} header fields")
+        open_at = -1
+
+    body_offset = stop
+    while position < stop:
+        newline = octets.find(b"\n", position, limit)
+        if newline < 0 and limit < stop:
+            raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"header section longer than {octets_max} octets")
+        line_end = stop if newline < 0 else newline + 1
+        first = octets[position]
+        if first in b"\r\n" and octets[position:line_end].strip(b"\r\n") == b"":
+            body_offset = line_end
+            break
+        if first in b" \t" and open_at >= 0:
+            position = line_end
+            continue
+        close(position)
+        if first == 45 and stop_line is not None and stop_line(octets[position:line_end]):  # '-'
+            body_offset = position
+            break
+        colon = octets.find(b":", position, min(line_end, position + NAME_OCTETS_MAX))
+        if colon <= position or octets[position:colon].rstrip(b" \t").translate(None, _NAME_OCTETS):
+            if strict:
+                raise GatewayError(Reason.MAIL_MALFORMED, f"line {len(fields) + 1} of the header is no field")
+            broken = True
+            body_offset = position
+            break
+        open_at = position
+        position = line_end
+    close(min(position, stop))
+    return Headers(tuple(fields), start, min(position, stop), body_offset, broken)
+
+
+# Edits: each takes a whole message (or entity) and gives a new one; nothing but the named fields changes.
+
+
+def matcher(names: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a lower-case field name is one of `names`; a name that ends in '*' is a prefix."""
+    lowered = [name.lower() for name in names]
+    exact = frozenset(name for name in lowered if not name.endswith("*"))
+    prefixes = tuple(name[:-1] for name in lowered if name.endswith("*"))
+    return lambda lower: lower in exact or (bool(prefixes) and lower.startswith(prefixes))
+
+
+def remove_fields(octets: bytes, which: Iterable[str] | Callable[[Field], bool]) -> bytes:
+    """`octets` without the fields named in `which` ('Sealgate-*' is a prefix) or chosen by it as a predicate."""
+    headers = parse_headers(octets, strict=False)
+    if callable(which):
+        chosen = which
+    else:
+        named = matcher(which)
+        def chosen(field: Field) -> bool:
+            return named(field.lower)
+    gone = [field for field in headers.fields if chosen(field)]
+    if not gone:
+        return octets
+    pieces: list[bytes] = []
+    position = 0
+    for field in gone:
+        pieces.append(octets[position:field.start])
+        position = field.end
+    pieces.append(octets[position:])
+    return b"".join(pieces)
+
+
+def prepend_fields(octets: bytes, *raw_fields: bytes) -> bytes:
+    """`octets` with whole fields (each ending in CRLF) put before the first: where trace fields belong."""
+    return b"".join(raw_fields) + octets
+
+
+def append_fields(octets: bytes, *raw_fields: bytes) -> bytes:
+    """`octets` with whole fields (each ending in CRLF) put behind the last."""
+    headers = parse_headers(octets, strict=False)
+    return _insert(octets, headers, b"".join(raw_fields))
+
+
+def _insert(octets: bytes, headers: Headers, added: bytes) -> bytes:
+    before = octets[:headers.end]
+    if before and not before.endswith(b"\n"):
+        before += b"\r\n"
+    if headers.broken:
+        added += b"\r\n"
+    return before + added + octets[headers.end:]
+
+
+def replace_field(octets: bytes, name: str, raw: bytes) -> bytes:
+    """`octets` with every field of that name replaced by the one `raw` field (CRLF included), at the first's place.
+
+    Put behind the last field where there was none.
+    """
+    headers = parse_headers(octets, strict=False)
+    present = headers.all(name)
+    if not present:
+        return _insert(octets, headers, raw)
+    pieces = [octets[:present[0].start], raw]
+    position = present[0].end
+    for field in present[1:]:
+        pieces.append(octets[position:field.start])
+        position = field.end
+    pieces.append(octets[position:])
+    return b"".join(pieces)

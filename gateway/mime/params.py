@@ -1,0 +1,177 @@
+"""Structured MIME fields: `Content-Type`, `Content-Disposition` and their parameters (RFC 2045 5.1, RFC 2183, RFC 2231).
+
+Reading is forgiving and linear: comments skipped, values with spaces where quotes are missing, continuations and
+charsets of RFC 2231, encoded words inside values as many mailers write them. The first of equal names counts.
+Writing is strict: tokens where possible, quotes else, RFC 2231 for what is not ASCII or too long for a line.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from gateway.mime.words import codec_of, decode_octets, decode_words, unfold
+
+PARAMETERS_MAX = 200
+CONTINUATIONS_MAX = 500
+_TSPECIALS = frozenset('()<>@,;:\\"/[]?= \t')
+
+
+@dataclass(frozen=True, slots=True)
+class ContentType:
+    """`type` and `subtype` in lower case; `params`: lower-case name to decoded value."""
+
+    type: str
+    subtype: str
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def full(self) -> str:
+        """'text/plain'."""
+        return f"{self.type}/{self.subtype}"
+
+
+PLAIN = ContentType("text", "plain", {"charset": "us-ascii"})
+RFC822 = ContentType("message", "rfc822")
+
+
+def parse_content_type(value: bytes, default: ContentType = PLAIN) -> ContentType:
+    """The field's raw value read; one that cannot be read at all is text/plain (RFC 2045 5.2)."""
+    main, params = parse_parameters(value)
+    kind, slash, subtype = main.lower().partition("/")
+    kind, subtype = kind.strip(), subtype.strip()
+    if not slash or not kind or not subtype or " " in kind or "/" in subtype:
+        return ContentType(default.type, default.subtype, params)
+    return ContentType(kind, subtype, params)
+
+
+def parse_parameters(value: bytes) -> tuple[str, dict[str, str]]:
+    """(main value, parameters) of a structured field's raw value."""
+    text = decode_octets(unfold(value))
+    pieces = _split(text)
+    main = pieces[0].strip() if pieces else ""
+    plain: dict[str, str] = {}
+    parts: dict[str, dict[int, tuple[str, bool]]] = {}
+    for piece in pieces[1:PARAMETERS_MAX + 1]:
+        name, equals, raw = piece.partition("=")
+        name = name.strip().lower()
+        if not equals or not name:
+            continue
+        content = _unquote(raw.strip())
+        base, star, rest = name.partition("*")
+        if not star:
+            plain.setdefault(name, decode_words(content) if "=?" in content else content)
+            continue
+        number = rest.removesuffix("*")
+        if rest == "":
+            parts.setdefault(base, {}).setdefault(0, (content, True))
+        elif number.isascii() and number.isdigit() and len(number) <= 3:  # noqa: PLR2004 - see CONTINUATIONS_MAX
+            parts.setdefault(base, {}).setdefault(int(number), (content, rest.endswith("*")))
+    for base, numbered in parts.items():
+        plain[base] = _join(numbered)
+    return main, plain
+
+
+def _split(text: str) -> list[str]:
+    """`text` cut at the semicolons that stand outside quotes and comments; comments dropped."""
+    if '"' not in text and "(" not in text:
+        return text.split(";")
+    pieces: list[str] = []
+    current: list[str] = []
+    position, length = 0, len(text)
+    depth = 0
+    while position < length:
+        letter = text[position]
+        if depth:
+            if letter == "\\":
+                position += 1
+            depth += (letter == "(") - (letter == ")")
+        elif letter == '"':
+            end = position + 1
+            while end < length and text[end] != '"':
+                end += 2 if text[end] == "\\" else 1
+            current.append(text[position:end + 1])
+            position = end
+        elif letter == "(":
+            depth = 1
+        elif letter == ";":
+            pieces.append("".join(current))
+            current = []
+        else:
+            current.append(letter)
+        position += 1
+    pieces.append("".join(current))
+    return pieces
+
+
+def _unquote(text: str) -> str:
+    if not text.startswith('"'):
+        return text
+    end = len(text) - 1 if len(text) > 1 and text.endswith('"') else len(text)
+    inner = text[1:end]
+    if "\\" not in inner:
+        return inner
+    out: list[str] = []
+    position = 0
+    while position < len(inner):
+        if inner[position] == "\\" and position + 1 < len(inner):
+            position += 1
+        out.append(inner[position])
+        position += 1
+    return "".join(out)
+
+
+def _join(numbered: dict[int, tuple[str, bool]]) -> str:
+    """Continuations put together (RFC 2231 3, 4): the charset stands in piece 0, pieces end at the first gap."""
+    codec: str | None = "utf_8"
+    octets = bytearray()
+    for index in range(min(len(numbered), CONTINUATIONS_MAX)):
+        if index not in numbered:
+            break
+        content, extended = numbered[index]
+        if not extended:
+            octets += content.encode("utf-8", "replace")
+            continue
+        if index == 0 and content.count("'") >= 2:  # noqa: PLR2004 - charset'language'value
+            charset, _, content = content.split("'", 2)
+            codec = codec_of(charset)
+        octets += unquote_to_bytes(content)
+    return octets.decode(codec, "replace") if codec else decode_octets(bytes(octets))
+
+
+def format_parameter(name: str, value: str) -> list[str]:
+    """`name=value` ready to be joined by ';': one piece, or several for what needs RFC 2231 continuations."""
+    value = "".join(c for c in value if c >= " " and c != "\x7f")
+    if value.isascii() and len(name) + len(value) < 70:  # noqa: PLR2004 - one line of 78 with its quotes
+        if value and not any(c in _TSPECIALS for c in value) and name not in ("boundary", "charset", "hp"):
+            return [f"{name}={value}"]
+        return [name + '="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"']
+    encoded = [
+        chr(octet) if chr(octet).isalnum() and octet < 128 or chr(octet) in ".-_" else f"%{octet:02X}"  # noqa: PLR2004
+        for octet in value.encode("utf-8", "replace")
+    ]
+    pieces: list[str] = []
+    line = "utf-8''"
+    for letter in encoded:
+        if len(line) + len(letter) > 60:  # noqa: PLR2004 - leaves room for the name
+            pieces.append(line)
+            line = ""
+        line += letter
+    pieces.append(line)
+    if len(pieces) == 1:
+        return [f"{name}*={pieces[0]}"]
+    return [f"{name}*{number}*={piece}" for number, piece in enumerate(pieces)]
+
+
+def format_field(name: str, main: str, params: Mapping[str, str]) -> bytes:
+    """A whole structured field `Name: main; a=b` CRLF, one parameter a line where 78 would be passed."""
+    line = f"{name}: {main}"
+    lines: list[str] = []
+    for key, value in params.items():
+        for piece in format_parameter(key, value):
+            line += ";"
+            if len(line) + 1 + len(piece) > 77:  # noqa: PLR2004 - 78 with the ';' that may follow
+                lines.append(line)
+                line = ""
+            line += f" {piece}"
+    lines.append(line)
+    return "\r\n".join(lines).encode("ascii", "replace") + b"\r\n"

@@ -1,0 +1,171 @@
+"""The MIME shapes of S/MIME (RFC 8551 3, RFC 1847): recognised however they are labelled, written in one way.
+
+Reading: `multipart/signed` with exactly two parts gives the signed octets as they stand (the CRLF before the
+delimiter is not part of them) and the signature; every other CMS object is one `Cms`, whether its label is
+application/pkcs7-mime, x-pkcs7-mime, octet-stream with a .p7m name, or wrong altogether but its first octets are
+a CMS ContentInfo. Mime labels decide nothing about what a CMS object is: the object itself does.
+"""
+
+import binascii
+import secrets
+from dataclasses import dataclass
+
+import pybase64
+
+from gateway.mime.entity import DEFAULT_LIMITS, Entity, Limits, decode, decode_base64, parse_entity
+from gateway.mime.params import format_field
+
+_SIGNATURE_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
+_CMS_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"}) | _SIGNATURE_TYPES
+_NAMES = (".p7m", ".p7s", ".p7z", ".p7c")
+_VAGUE_TYPES = frozenset({"application/octet-stream", "application/x-octet-stream", "binary/octet-stream",
+                          "application/x-unknown", "application/unknown", "application/x-msdownload"})
+
+# contentType of a ContentInfo (RFC 5652 3, RFC 5083 2, RFC 3274 1.3): id-data … under 1.2.840.113549.1.7 and 1.9.16.1
+_OIDS = (bytes.fromhex("06092a864886f70d0107"), bytes.fromhex("060b2a864886f70d0109100109"),
+         bytes.fromhex("060b2a864886f70d0109100117"))
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """multipart/signed: `content` exactly as signed (also octets[start:end] of the buffer), `signature` DER or BER.
+
+    `micalg` as written, lower case, '' if absent: told, never believed.
+    """
+
+    content: bytes
+    signature: bytes
+    micalg: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cms:
+    """One CMS object, DER or BER as it came. `label`: media type as written; `smime_type`: its parameter or ''."""
+
+    der: bytes
+    label: str
+    smime_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSmime:
+    """No S/MIME layer at the root of this entity."""
+
+
+SmimeForm = Detached | Cms | NotSmime
+
+
+def detect(source: Entity | bytes, limits: Limits = DEFAULT_LIMITS) -> SmimeForm:
+    """The S/MIME layer that the root of `source` is.
+
+    Raises INPUT_LIMIT_EXCEEDED where `source` are octets beyond `limits`.
+    """
+    entity = source if isinstance(source, Entity) else parse_entity(source, limits)
+    if entity.type == "multipart/signed":
+        return _detached(entity)
+    if entity.is_multipart or entity.children:
+        return NotSmime()
+    if entity.type in _CMS_TYPES or (entity.type in _VAGUE_TYPES and _name_says_cms(entity)):
+        return Cms(_cms_octets(entity), entity.type, entity.content_type.params.get("smime-type", "").lower())
+    if entity.content_type.type != "text" and _looks_like_cms(entity):
+        return Cms(_cms_octets(entity), entity.type, "")
+    return NotSmime()
+
+
+def _detached(entity: Entity) -> Detached | NotSmime:
+    if len(entity.children) != 2:  # noqa: PLR2004 - RFC 1847 2.1: exactly two
+        return NotSmime()
+    content, signature = entity.children
+    protocol = entity.content_type.params.get("protocol", "").strip().lower()
+    labelled = signature.type in _SIGNATURE_TYPES
+    if protocol and protocol not in _SIGNATURE_TYPES and not labelled:
+        return NotSmime()  # OpenPGP, or something newer
+    if not labelled and not (signature.type in _VAGUE_TYPES | _CMS_TYPES
+                             and (_name_says_cms(signature) or _looks_like_cms(signature))):
+        return NotSmime()
+    micalg = entity.content_type.params.get("micalg", "").strip().lower()
+    return Detached(content.raw, _cms_octets(signature), micalg, content.start, content.end)
+
+
+def _name_says_cms(entity: Entity) -> bool:
+    return (entity.filename or "").strip().lower().endswith(_NAMES)
+
+
+def _looks_like_cms(entity: Entity) -> bool:
+    """By the first octets only: a big attachment is not decoded to find out that it is none."""
+    head = entity.octets[entity.body_start:min(entity.end, entity.body_start + 200)]
+    if entity.cte == "base64":
+        return sniff_cms(decode_base64(head))
+    if entity.cte == "quoted-printable":
+        return sniff_cms(binascii.a2b_qp(head))
+    return sniff_cms(head)
+
+
+def sniff_cms(octets: bytes) -> bool:
+    """Whether `octets` begin like a CMS ContentInfo (DER or BER): SEQUENCE, then a content type that we know."""
+    if len(octets) < 20 or octets[0] != 0x30:  # noqa: PLR2004 - SEQUENCE, length, OID
+        return False
+    length_octets = octets[1] & 0x7F if octets[1] & 0x80 else 0
+    return octets[2 + length_octets:].startswith(_OIDS)
+
+
+def _cms_octets(entity: Entity) -> bytes:
+    """The object itself, also where it was sent as PEM, or as base64 without saying so."""
+    octets = decode(entity)
+    if octets.startswith(b"\x30"):
+        return octets
+    text = octets.lstrip()
+    if text.startswith(b"-----BEGIN "):
+        return decode_base64(text[text.find(b"\n") + 1:text.find(b"-----END ")])
+    if text.startswith(b"MI"):
+        inner = decode_base64(text)
+        if sniff_cms(inner):
+            return inner
+    return octets
+
+
+# Writing.
+
+_PREAMBLE = b"This is an S/MIME signed message\r\n"
+
+
+def base64_lines(octets: bytes) -> bytes:
+    """Base64 in lines of 76 columns (RFC 2045 6.8), each ended by CRLF."""
+    return pybase64.encodebytes(octets).replace(b"\n", b"\r\n")
+
+
+def new_boundary() -> str:
+    """A boundary that no content can hold but by guessing 120 bits."""
+    return "=_" + secrets.token_hex(15)
+
+
+def multipart_signed(content: bytes, signature_der: bytes, micalg: str) -> tuple[bytes, bytes]:
+    """(header fields, body) of a multipart/signed around `content`, an entity in canonical form (RFC 8551 3.5.3).
+
+    `micalg`: 'sha-256', 'sha-384', 'sha-512' (RFC 8551 3.5.3.2). The header fields end in CRLF, without the empty line.
+    """
+    boundary = new_boundary()
+    line = b"--" + boundary.encode("ascii")
+    header = format_field("Content-Type", "multipart/signed", {
+        "protocol": "application/pkcs7-signature", "micalg": micalg, "boundary": boundary})
+    body = b"".join((
+        _PREAMBLE, b"\r\n", line, b"\r\n", content, b"\r\n", line, b"\r\n",
+        b'Content-Type: application/pkcs7-signature; name="smime.p7s"\r\n'
+        b"Content-Transfer-Encoding: base64\r\n"
+        b'Content-Disposition: attachment; filename="smime.p7s"\r\n\r\n',
+        base64_lines(signature_der), b"\r\n", line, b"--\r\n"))
+    return header, body
+
+
+def pkcs7_mime(der: bytes, smime_type: str, name: str = "smime.p7m") -> bytes:
+    """The entity around one CMS object: header fields, empty line, base64 (RFC 8551 3.2).
+
+    `smime_type`: 'enveloped-data', 'authEnveloped-data', 'signed-data', 'compressed-data' (RFC 8551 3.2.2).
+    """
+    return b"".join((
+        f'Content-Type: application/pkcs7-mime; smime-type={smime_type};\r\n name="{name}"\r\n'
+        "Content-Transfer-Encoding: base64\r\n"
+        f'Content-Disposition: attachment; filename="{name}"\r\n\r\n'.encode("ascii"),
+        base64_lines(der)))

@@ -1,0 +1,193 @@
+"""Text in header fields: encoded words (RFC 2047, RFC 2231 5) read and written, folding (RFC 5322 2.2.3).
+
+Reading is forgiving, as real mail needs it (words longer than 75 octets, letters cut between two words, spaces
+inside a word), bounded and linear. Writing is strict: UTF-8, words of at most 75 characters, lines of at most 78.
+Charset names come from strangers, so only codecs of a fixed table are ever asked for: Python's own look-up would
+import modules by a stranger's word, remember every miss for ever, and knows quadratic codecs (punycode, idna).
+"""
+
+import binascii
+from encodings.aliases import aliases
+
+_NOT_CHARSETS = frozenset({
+    "base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec",
+    "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem",
+})
+_CHARSETS = {
+    name: codec
+    for alias, codec in aliases.items()
+    for name in (alias, codec)
+    if codec not in _NOT_CHARSETS
+} | {name: name for name in ("utf_8", "utf_8_sig", "iso8859_1", "cp874", "cp856", "koi8_u", "mac_roman", "cp1252")}
+_CHARSETS |= {"unknown_8bit": "latin_1", "ascii_8bit": "latin_1", "x_unknown": "latin_1"}
+
+CHARSET_NAME_MAX = 40  # IANA's names are at most 40 characters long (RFC 2978 2.3)
+WORD_MAX = 75  # RFC 2047 2
+LINE_SOFT_MAX = 78  # RFC 5322 2.1.1
+LINE_MAX = 998  # RFC 5322 2.1.1
+
+
+def codec_of(charset: str) -> str | None:
+    """Python's codec for a MIME charset name ('utf-8', 'ISO-8859-1*de'); None if we do not know it."""
+    name = charset.partition("*")[0].strip().lower()
+    if not 0 < len(name) <= CHARSET_NAME_MAX:
+        return None
+    return _CHARSETS.get(name.replace("-", "_").replace(".", "_").replace(" ", "_").replace(":", "_"))
+
+
+def decode_octets(octets: bytes) -> str:
+    """Undeclared octets of a header as text: UTF-8 (RFC 6532) if they are, else ISO 8859-1, which loses nothing."""
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
+
+
+def unfold(value: bytes) -> bytes:
+    """A field's raw value on one line: line ends before white space removed, outer white space too."""
+    if b"\n" in value or b"\r" in value:
+        value = value.replace(b"\r\n", b"").replace(b"\n", b"").replace(b"\r", b"")
+    return value.strip(b" \t")
+
+
+def decode_words(text: str) -> str:
+    """`text` with its encoded words decoded; a word in an unknown charset or encoding stays as it is."""
+    if "=?" not in text:
+        return text
+    out: list[str] = []
+    pending = bytearray()  # octets of adjacent words in one charset: letters may be cut between them
+    pending_codec = ""
+    position = literal_from = 0
+    word_end = -1  # the next "?=", found once for all the starts before it: keeps this linear
+    start = text.find("=?")
+    while start >= 0:
+        header = _word_header(text, start)
+        if header is None:
+            position = start + 2
+            start = text.find("=?", position)
+            continue
+        codec, encoding, content_start = header
+        if word_end < content_start:
+            word_end = text.find("?=", content_start)
+            if word_end < 0:
+                break
+        between = text[literal_from:start]
+        adjacent = literal_from > 0 and not between.strip(" \t\r\n")
+        if pending and (codec != pending_codec or not adjacent):
+            out.append(pending.decode(pending_codec, "replace"))
+            pending.clear()
+        if not adjacent:
+            out.append(between)
+        pending += _word_octets(text[content_start:word_end], encoding)
+        pending_codec = codec
+        position = literal_from = word_end + 2
+        start = text.find("=?", position)
+    if pending:
+        out.append(pending.decode(pending_codec, "replace"))
+    out.append(text[literal_from:])
+    return "".join(out)
+
+
+def _word_header(text: str, start: int) -> tuple[str, str, int] | None:
+    """Of the encoded word at `start`: codec, 'b' or 'q', offset of its content; None if it is none we can read."""
+    charset_end = text.find("?", start + 2, start + 2 + CHARSET_NAME_MAX + 20)
+    if charset_end < 0 or text[charset_end + 2:charset_end + 3] != "?":
+        return None
+    codec = codec_of(text[start + 2:charset_end])
+    encoding = text[charset_end + 1].lower()
+    return (codec, encoding, charset_end + 3) if codec is not None and encoding in "bq" else None
+
+
+def _word_octets(content: str, encoding: str) -> bytes:
+    octets = content.encode("latin-1", "replace")
+    if encoding == "q":
+        return binascii.a2b_qp(octets, header=True)
+    octets = octets.rstrip(b"=")
+    if len(octets) % 4 == 1:  # a letter too many carries no whole octet
+        octets = octets[:-1]
+    try:
+        return binascii.a2b_base64(octets + b"=" * (-len(octets) % 4))
+    except binascii.Error:  # foreign characters inside disturbed the count
+        return b"\xef\xbf\xbd"
+
+
+_Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")  # RFC 2047 5 (3)
+
+
+def encode_words(text: str, first_max: int = WORD_MAX) -> list[str]:
+    """`text` as encoded words in UTF-8, each at most 75 characters, the first at most `first_max` (>= 20).
+
+    B or Q, whichever is shorter. Joined by a single space (or a fold) they decode to exactly `text`.
+    """
+    octets = text.encode("utf-8", "replace")
+    q_length = sum(1 if octet in _Q_SAFE or octet == 32 else 3 for octet in octets)
+    use_q = q_length <= (len(octets) + 2) // 3 * 4
+    words: list[str] = []
+    current: list[bytes] = []
+    size = 0  # of `current` as encoded
+    room = max(first_max, 20) - len("=?utf-8?q??=")
+    for letter in text:
+        raw = letter.encode("utf-8", "replace")
+        grown = size + (sum(1 if o in _Q_SAFE or o == 32 else 3 for o in raw) if use_q else len(raw))
+        if current and (grown if use_q else (grown + 2) // 3 * 4) > room:
+            words.append(_write_word(b"".join(current), use_q=use_q))
+            current, room = [], WORD_MAX - len("=?utf-8?q??=")
+            grown -= size
+        current.append(raw)
+        size = grown
+    words.append(_write_word(b"".join(current), use_q=use_q))
+    return words
+
+
+def _write_word(octets: bytes, *, use_q: bool) -> str:
+    if use_q:
+        encoded = "".join(chr(o) if o in _Q_SAFE else "_" if o == 32 else f"={o:02X}" for o in octets)
+        return f"=?utf-8?q?{encoded}?="
+    return f"=?utf-8?b?{binascii.b2a_base64(octets, newline=False).decode('ascii')}?="
+
+
+def clean(text: str) -> str:
+    """`text` for a header: what could end a line or hide something (controls, lone surrogates) becomes a space."""
+    if text.isprintable() and "\ufffd" not in text:
+        return text
+    return "".join(" " if c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" else c for c in text)
+
+
+def encode_unstructured(name: str, text: str) -> bytes:
+    """A whole field `Name: text` CRLF, folded at 78, in ASCII; encoded words only where they are needed."""
+    text = clean(text)
+    if _plain(text):
+        folded = fold(f"{name}: {text}")
+        if folded is not None:
+            return folded.encode("ascii") + b"\r\n"
+    words = encode_words(text, LINE_SOFT_MAX - len(name) - 2)
+    return f"{name}: ".encode("ascii") + "\r\n ".join(words).encode("ascii") + b"\r\n"
+
+
+def _plain(text: str) -> bool:
+    """Whether `text` may stand in a field as it is and is read back exactly."""
+    return text.isascii() and "=?" not in text and text == text.strip()
+
+
+def fold(line: str, limit: int = LINE_SOFT_MAX) -> str | None:
+    """`line` with CRLF put before white space so that lines keep to `limit` where they can; None if one passes 998.
+
+    Only existing white space is used and kept: unfolding gives `line` back.
+    """
+    if len(line) <= limit:
+        return line
+    out: list[str] = []
+    start = 0
+    floor = line.find(":") + 2  # never fold between the name and the first word
+    while len(line) - start > limit:
+        cut = line.rfind(" ", max(start + 1, floor), start + limit + 1)
+        if cut < 0:
+            cut = line.find(" ", max(start + limit, floor))
+        while cut > 0 and not line[start:cut].strip():  # a line of white space only would end the header for some
+            cut = line.find(" ", cut + 1)
+        if cut < 0 or not line[cut:].strip():
+            break
+        out.append(line[start:cut])
+        start = cut
+    out.append(line[start:])
+    return None if any(len(part) > LINE_MAX for part in out) else "\r\n".join(out)
