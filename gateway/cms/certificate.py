@@ -1,0 +1,258 @@
+"""A certificate (X.509, RFC 5280) read once into a value that cannot be wrong.
+
+RFC 5280 4.1 and 4.2, RFC 9598 (SmtpUTF8Mailbox), RFC 4514 (names as text). Reading does not mean believing:
+whether a certificate is good for anything is for `pki` to say.
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from hashlib import sha256
+from typing import Final, TypeVar
+
+import pybase64
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509.oid import NameOID
+
+from gateway.cms import algorithms
+from gateway.der import ber, prescan, walk
+from gateway.der.walk import DerMalformed, Tlv
+from gateway.errors import GatewayError, Reason
+
+E = TypeVar("E", bound=x509.ExtensionType)
+
+CERTIFICATE_OCTETS_MAX: Final = 65_536  # with ML-DSA-87 keys and signatures a certificate has under 10,000
+CERTIFICATES_MAX: Final = 10_000  # in one file
+SMTP_UTF8_MAILBOX: Final = "1.3.6.1.5.5.7.8.9"
+RSA_EXPONENT_BITS_MAX: Final = 64  # OpenSSL's bound: larger ones only cost time
+
+_USAGES: Final = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+                  "key_cert_sign", "crl_sign")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Certificate:
+    """One certificate. Equal to another if the octets are.
+
+    `sha256`: hex of the whole. `subject`, `issuer`: RFC 4514 text. `spki`: DER SubjectPublicKeyInfo. Times are UTC.
+    `emails`: rfc822Name and SmtpUTF8Mailbox of the SAN as they stand; of the subject only where the SAN has none.
+    `key_usage`, `extended_key_usage`: None where the extension is absent (anything goes), dotted OIDs in the latter.
+    `key_algorithm`, `signature_algorithm`: names of `cms.algorithms`.
+    """
+
+    der: bytes = field(repr=False)
+    sha256: str
+    subject: str
+    issuer: str
+    subject_der: bytes = field(repr=False)
+    issuer_der: bytes = field(repr=False)
+    serial: int
+    spki: bytes = field(repr=False)
+    not_before: datetime
+    not_after: datetime
+    emails: tuple[str, ...]
+    key_usage: frozenset[str] | None
+    extended_key_usage: frozenset[str] | None
+    eku_critical: bool
+    is_ca: bool
+    path_length: int | None
+    ski: bytes | None
+    aki: bytes | None
+    key_algorithm: str
+    signature_algorithm: str
+    policies: frozenset[str]
+    x509: x509.Certificate = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Certificate) and self.der == other.der
+
+    def __hash__(self) -> int:
+        return hash(self.der)
+
+    @property
+    def self_issued(self) -> bool:
+        """Subject and issuer are the same Name, octet by octet."""
+        return self.subject_der == self.issuer_der
+
+
+def parse_certificate(der: bytes) -> Certificate:
+    """Reads one DER certificate that fills `der`; the last few thousand are kept. Fault: CERTIFICATE_MALFORMED."""
+    if len(der) > CERTIFICATE_OCTETS_MAX:
+        raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"a certificate of {len(der)} octets")
+    return _parse_cached(bytes(der))
+
+
+@lru_cache(maxsize=4096)
+def _parse_cached(der: bytes) -> Certificate:
+    try:
+        prescan.check(der)
+        return _parse(der)
+    except GatewayError as error:
+        raise GatewayError(Reason.CERTIFICATE_MALFORMED, error.detail) from None
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType) as error:
+        raise GatewayError(Reason.CERTIFICATE_MALFORMED, str(error)) from None
+
+
+def _parse(der: bytes) -> Certificate:
+    tbs, outer_algorithm, _ = _exactly(der, walk.single(der, walk.SEQUENCE), 3)
+    fields = walk.children(der, walk.expect(tbs, walk.SEQUENCE), limit=10)
+    if fields and fields[0].tag == 0xA0:
+        fields = fields[1:]
+    if len(fields) < 6:
+        raise DerMalformed("a certificate without its fields")
+    serial, inner_algorithm, issuer, validity, subject, spki = fields[:6]
+    if walk.whole(der, inner_algorithm) != walk.whole(der, outer_algorithm):
+        raise DerMalformed("a certificate that names two signature algorithms (RFC 5280 4.1.1.2)")
+    not_before, not_after = (walk.decode_time(der, part) for part in _exactly(der, validity, 2))
+    loaded = x509.load_der_x509_certificate(der)
+    extensions = loaded.extensions
+    constraints = _extension(extensions, x509.BasicConstraints)
+    eku = _extension(extensions, x509.ExtendedKeyUsage)
+    ski = _extension(extensions, x509.SubjectKeyIdentifier)
+    aki = _extension(extensions, x509.AuthorityKeyIdentifier)
+    policies = _extension(extensions, x509.CertificatePolicies)
+    spki_der = walk.whole(der, spki)
+    return Certificate(
+        der=der,
+        sha256=sha256(der).hexdigest(),
+        subject=loaded.subject.rfc4514_string(),
+        issuer=loaded.issuer.rfc4514_string(),
+        subject_der=walk.whole(der, walk.expect(subject, walk.SEQUENCE)),
+        issuer_der=walk.whole(der, walk.expect(issuer, walk.SEQUENCE)),
+        serial=walk.decode_integer(der, serial),
+        spki=spki_der,
+        not_before=not_before,
+        not_after=not_after,
+        emails=_emails(loaded, extensions),
+        key_usage=_key_usage(_extension(extensions, x509.KeyUsage)),
+        extended_key_usage=None if eku is None else frozenset(usage.dotted_string for usage in eku),
+        eku_critical=eku is not None and extensions.get_extension_for_class(x509.ExtendedKeyUsage).critical,
+        is_ca=constraints is not None and constraints.ca,
+        path_length=None if constraints is None else constraints.path_length,
+        ski=None if ski is None else ski.digest,
+        aki=None if aki is None else aki.key_identifier,
+        key_algorithm=key_algorithm(spki_der, loaded),
+        signature_algorithm=algorithms.signature_algorithm(algorithms.read_identifier(der, outer_algorithm)).name,
+        policies=frozenset() if policies is None else frozenset(p.policy_identifier.dotted_string for p in policies),
+        x509=loaded,
+    )
+
+
+def _exactly(octets: bytes, tlv: Tlv, count: int) -> list[Tlv]:
+    """The children of a SEQUENCE that must have `count` of them."""
+    parts = walk.children(octets, walk.expect(tlv, walk.SEQUENCE), limit=count)
+    if len(parts) != count:
+        raise DerMalformed(f"{len(parts)} elements where {count} are expected")
+    return parts
+
+
+def _extension(extensions: x509.Extensions, kind: type[E]) -> E | None:
+    try:
+        return extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _key_usage(usage: x509.KeyUsage | None) -> frozenset[str] | None:
+    if usage is None:
+        return None
+    names = {name for name in _USAGES if getattr(usage, name)}
+    if usage.key_agreement:
+        names |= {name for name in ("encipher_only", "decipher_only") if getattr(usage, name)}
+    return frozenset(names)
+
+
+def _emails(loaded: x509.Certificate, extensions: x509.Extensions) -> tuple[str, ...]:
+    """The addresses named, in order, each once. Such as hold control characters or spaces name nobody."""
+    names = _extension(extensions, x509.SubjectAlternativeName)
+    found: list[str] = []
+    for name in names or ():
+        if isinstance(name, x509.RFC822Name):
+            found.append(name.value)
+        elif isinstance(name, x509.OtherName) and name.type_id.dotted_string == SMTP_UTF8_MAILBOX:
+            found.append(_utf8_mailbox(name.value))
+    if not found:
+        found = [str(attribute.value) for attribute in loaded.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)]
+    return tuple(dict.fromkeys(a for a in found if "@" in a and a.isprintable() and " " not in a))
+
+
+def _utf8_mailbox(value: bytes) -> str:
+    """The address of a SmtpUTF8Mailbox, '' for one in ASCII, which belongs into rfc822Name (RFC 9598 3)."""
+    text = walk.content(value, walk.single(value, walk.UTF8_STRING)).decode("utf-8")
+    return "" if text.isascii() else text
+
+
+def key_algorithm(spki: bytes, loaded: x509.Certificate | None = None) -> str:
+    """The name of a public key in DER SubjectPublicKeyInfo: 'rsa-2048', 'p-256', 'x25519', …; dotted OID if unknown.
+
+    DerMalformed. `loaded`: the certificate around it, which has parsed the key once already.
+    """
+    algorithm, key = _exactly(spki, walk.single(spki, walk.SEQUENCE), 2)
+    oid, parameters = algorithms.read_identifier(spki, algorithm)
+    if oid in {algorithms.RSA, algorithms.RSA_PSS, algorithms.RSA_OAEP}:
+        return f"rsa-{_rsa_bits(walk.decode_bit_string(spki, key))}"
+    if oid == algorithms.EC_PUBLIC_KEY:
+        if parameters is None or parameters[0] != walk.OID:
+            raise DerMalformed("an elliptic curve key whose curve has no name (RFC 5480 2.1.1)")
+        curve = walk.oid_text(walk.content(parameters, walk.single(parameters)))
+        if loaded is not None and curve in algorithms.CURVES:
+            loaded.public_key()  # the point must be on the curve: ValueError
+        return algorithms.CURVES.get(curve, curve)
+    return algorithms.KEY_OIDS.get(oid, oid)
+
+
+def _rsa_bits(key: bytes) -> int:
+    """Size of the modulus in bits. DerMalformed for a key that encrypts nothing or costs too much."""
+    modulus, exponent = (walk.decode_integer(key, part) for part in _exactly(key, walk.single(key, walk.SEQUENCE), 2))
+    if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > RSA_EXPONENT_BITS_MAX:
+        raise DerMalformed("an RSA exponent that is even, 1, negative or absurdly large")
+    if modulus <= 0 or modulus % 2 == 0:
+        raise DerMalformed("an RSA modulus that is even or negative")
+    return modulus.bit_length()
+
+
+_PEM: Final = re.compile(rb"-----BEGIN (X509 CERTIFICATE|CERTIFICATE|PKCS7|CMS)-----([^-]*)-----END ")
+
+
+def load_certificates(octets: bytes) -> tuple[Certificate, ...]:
+    """All certificates of a file: PEM (one or many, other blocks between them ignored), DER, or P7B in DER, BER or PEM.
+
+    In the order of the file, each once. CERTIFICATE_MALFORMED if one cannot be read or there is none at all.
+    """
+    ders: list[bytes] = []
+    if b"-----BEGIN " in octets:
+        for label, body in _PEM.findall(octets):
+            try:
+                der = pybase64.b64decode(b"".join(body.split()), validate=True)
+            except ValueError as error:
+                raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"PEM: {error}") from None
+            ders.extend(_bundle(der) if label in {b"PKCS7", b"CMS"} else (der,))
+    else:
+        ders.extend(_bundle(octets))
+    if not ders or len(ders) > CERTIFICATES_MAX:
+        raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"{len(ders)} certificates in the file")
+    return tuple(dict.fromkeys(map(parse_certificate, ders)))
+
+
+def _bundle(octets: bytes) -> tuple[bytes, ...]:
+    """The certificates of a certs-only SignedData (RFC 8551 3.8); anything else is taken for one certificate."""
+    def parse(octets: bytes) -> tuple[bytes, ...]:
+        top = walk.single(octets, walk.SEQUENCE)
+        parts = walk.children(octets, top)
+        if not parts or parts[0].tag != walk.OID:
+            return (octets,)
+        if walk.decode_oid(octets, parts[0]) != algorithms.SIGNED_DATA or len(parts) != 2:
+            raise DerMalformed("neither a certificate nor a bundle of certificates")
+        signed = walk.read(octets, walk.expect(parts[1], 0xA0).body, parts[1].end)
+        fields = walk.children(octets, walk.expect(signed, walk.SEQUENCE), limit=8)
+        held = [child for field in fields if field.tag == 0xA0
+                for child in walk.children(octets, field, limit=CERTIFICATES_MAX)]
+        return tuple(walk.whole(octets, child) for child in held if child.tag == walk.SEQUENCE)
+
+    try:
+        return ber.tolerant(parse, octets)
+    except GatewayError as error:
+        raise GatewayError(Reason.CERTIFICATE_MALFORMED, error.detail) from None
