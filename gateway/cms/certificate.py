@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import pybase64
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509 import Certificate as X509Certificate
 from cryptography.x509.oid import NameOID
 
 from gateway.cms import algorithms
@@ -63,7 +64,7 @@ class Certificate:
     key_algorithm: str
     signature_algorithm: str
     policies: frozenset[str]
-    x509: x509.Certificate = field(repr=False)
+    x509: X509Certificate = field(repr=False)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and self.der == other.der
