@@ -30,7 +30,8 @@ def row_id() -> sa.Column[int]:
 
 
 def partial_index(table: str, column: str, where: str) -> None:
-    op.create_index(f"ix_{table}_{column}", table, [column], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    only = sa.text(where)
+    op.create_index(f"ix_{table}_{column}", table, [column], sqlite_where=only, postgresql_where=only)
 
 
 def customers() -> None:

@@ -1,0 +1,173 @@
+"""Private keys as files hold them, octets in, objects out: PKCS#8 (RFC 5958) in PEM or DER, encrypted or not, and PKCS#12 (RFC 7292).
+
+The old ciphers of PKCS#12 (RC2-40, RC2-128, 3DES with SHA-1) are read, for Windows and old tools write them still;
+they are never written. PKCS#1 and SEC 1 PEM ('RSA PRIVATE KEY', 'EC PRIVATE KEY') are read as well.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from asn1crypto import algos, core, pkcs12
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
+
+from gateway.cms.certificate import Certificate, parse_certificate
+from gateway.der import prescan, walk
+from gateway.errors import GatewayError, Reason
+
+KEY_OCTETS_MAX: Final = 1_048_576  # a PKCS#12 with a long chain has a hundredth of it
+_PBMAC1: Final = "1.2.840.113549.1.5.14"  # RFC 9579
+KDF_ROUNDS_MAX: Final = 10_000_000  # OpenSSL writes 2,048, Windows 10,000, OWASP asks for 600,000: more is an attack
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Pkcs12:
+    """What a PKCS#12 held: its key with the certificate that fits, and all further certificates."""
+
+    key: PrivateKey | None
+    certificate: Certificate | None
+    others: tuple[Certificate, ...]
+
+
+def is_pkcs12(octets: bytes) -> bool:
+    """A SEQUENCE that begins with the version 3; a PKCS#8 begins with 0, 1 or a SEQUENCE."""
+    if octets[:1] != b"\x30":
+        return False
+    try:
+        top = walk.read(octets)
+        first = walk.read(octets, top.body, top.end)
+        return first.tag == walk.INTEGER and walk.decode_integer(octets, first) == 3
+    except GatewayError:
+        return octets[1:2] == b"\x80" and octets[2:5] == b"\x02\x01\x03"  # indefinite length
+
+
+def read_private_key(octets: bytes, passphrase: bytes | None = None) -> PrivateKey:
+    """The one private key of a file. A passphrase that a PEM or DER key does not need is ignored.
+
+    INPUT_PASSWORD_WRONG where a passphrase is missing or wrong, INPUT_UNREADABLE for everything else.
+    """
+    if len(octets) > KEY_OCTETS_MAX:
+        raise GatewayError(Reason.INPUT_TOO_LARGE, f"a key file of {len(octets)} octets")
+    if is_pkcs12(octets):
+        key = read_pkcs12(octets, passphrase).key
+        if key is None:
+            raise GatewayError(Reason.INPUT_UNREADABLE, "a PKCS#12 without a private key")
+        return key
+    if b"-----BEGIN " in octets:
+        return _checked(_load_pem(_key_block(octets), passphrase))
+    return _checked(_load_der(octets, passphrase))
+
+
+def read_pkcs12(octets: bytes, passphrase: bytes | None) -> Pkcs12:
+    """Key and certificates of a PKCS#12. Reasons as `read_private_key`; weak certificates are for others to refuse."""
+    if len(octets) > KEY_OCTETS_MAX:
+        raise GatewayError(Reason.INPUT_TOO_LARGE, f"a PKCS#12 of {len(octets)} octets")
+    _bound_rounds(octets)
+    try:
+        found = load_pkcs12(octets, passphrase)
+    except ValueError as error:
+        if "password" in str(error).lower():
+            raise GatewayError(Reason.INPUT_PASSWORD_WRONG, "PKCS#12: wrong password") from None
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"PKCS#12: {error}") from None
+    except (UnsupportedAlgorithm, TypeError) as error:
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"PKCS#12: {error}") from None
+    certificates = [parse_certificate(entry.certificate.public_bytes(Encoding.DER))
+                    for entry in (*((found.cert,) if found.cert else ()), *found.additional_certs)]
+    own = certificates[0] if found.cert else None
+    return Pkcs12(None if found.key is None else _checked(found.key), own,
+                  tuple(c for c in certificates if c is not own))
+
+
+def _key_block(octets: bytes) -> bytes:
+    """The one block of a PEM file that is a private key; certificates may stand beside it."""
+    blocks: list[bytes] = []
+    at = 0
+    while (start := octets.find(b"-----BEGIN ", at)) >= 0:
+        label = octets[start + 11:octets.find(b"-----", start + 11)]
+        ending = b"-----END " + label + b"-----"
+        end = octets.find(ending, start)
+        if end < 0 or len(label) > 64:
+            raise GatewayError(Reason.INPUT_UNREADABLE, "a PEM block without its end")
+        at = end + len(ending)
+        if label.endswith(b"PRIVATE KEY"):
+            blocks.append(octets[start:at] + b"\n")
+    if len(blocks) != 1:
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"{len(blocks)} private keys in the file, one is expected")
+    return blocks[0]
+
+
+def _load_pem(block: bytes, passphrase: bytes | None) -> object:
+    encrypted = b"ENCRYPTED" in block
+    return _loaded(load_pem_private_key, block, passphrase if encrypted else None, encrypted=encrypted)
+
+
+def _load_der(octets: bytes, passphrase: bytes | None) -> object:
+    try:
+        top = walk.single(octets, walk.SEQUENCE)
+        encrypted = walk.read(octets, top.body, top.end).tag == walk.SEQUENCE
+    except GatewayError as error:
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"not a private key: {error.detail}") from None
+    return _loaded(load_der_private_key, octets, passphrase if encrypted else None, encrypted=encrypted)
+
+
+def _loaded(load: Callable[[bytes, bytes | None], object], octets: bytes, passphrase: bytes | None, *,
+            encrypted: bool) -> object:
+    if encrypted and passphrase is None:
+        raise GatewayError(Reason.INPUT_PASSWORD_WRONG, "the key is encrypted and no passphrase is given")
+    try:
+        return load(octets, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if encrypted:
+            raise GatewayError(Reason.INPUT_PASSWORD_WRONG, "this passphrase does not open the key") from None
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"not a private key: {str(error)[:200]}") from None
+
+
+def _checked(key: object) -> PrivateKey:
+    """One of the kinds that the house works with, and strong enough."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        if key.key_size < 2048:
+            raise GatewayError(Reason.CERTIFICATE_WEAK_KEY, f"an RSA key of {key.key_size} bits, 2048 are the least")
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        if key.curve.name not in {"secp256r1", "secp384r1", "secp521r1"}:
+            raise GatewayError(Reason.CERTIFICATE_ALGORITHM_UNKNOWN, f"a key on the curve {key.curve.name}")
+        return key
+    if isinstance(key, ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey):
+        return key
+    raise GatewayError(Reason.CERTIFICATE_ALGORITHM_UNKNOWN, f"a key of the kind {type(key).__name__}")
+
+
+def _bound_rounds(octets: bytes) -> None:
+    """Refuses a PKCS#12 whose outer layers ask for hours of key derivation before anything can be known of it.
+
+    What cannot be read here is left to the loader, which then refuses it too or knows better.
+    """
+    try:
+        prescan.check(octets)
+        rounds = max(_outer_rounds(pkcs12.Pfx.load(octets, strict=True)), default=0)
+    except (GatewayError, ValueError, TypeError, KeyError):
+        return
+    if rounds > KDF_ROUNDS_MAX:
+        raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"PKCS#12: {rounds} rounds of key derivation")
+
+
+def _outer_rounds(pfx: pkcs12.Pfx) -> Iterator[int]:
+    mac = pfx["mac_data"]
+    if mac.native is not None:
+        yield mac["iterations"].native
+        algorithm = mac["mac"]["digest_algorithm"]
+        if algorithm["algorithm"].dotted == _PBMAC1:
+            kdf = core.SequenceOf.load(algorithm["parameters"].dump(), spec=core.Any)[0]
+            yield algos.KdfAlgorithm.load(kdf.dump())["parameters"]["iteration_count"].native
+    for info in pfx.authenticated_safe:
+        if info["content_type"].native == "encrypted_data":
+            yield info["content"]["encrypted_content_info"]["content_encryption_algorithm"].kdf_iterations
+        elif info["content_type"].native == "data":
+            for bag in pkcs12.SafeContents.load(info["content"].native):
+                if bag["bag_id"].native == "pkcs8_shrouded_key_bag":
+                    yield bag["bag_value"]["encryption_algorithm"].kdf_iterations
