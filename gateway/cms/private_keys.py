@@ -1,4 +1,4 @@
-"""Private keys as files hold them, octets in, objects out: PKCS#8 (RFC 5958) in PEM or DER, encrypted or not, and PKCS#12 (RFC 7292).
+"""Private keys as files hold them: PKCS#8 (RFC 5958) in PEM or DER, encrypted or not, and PKCS#12 (RFC 7292).
 
 The old ciphers of PKCS#12 (RC2-40, RC2-128, 3DES with SHA-1) are read, for Windows and old tools write them still;
 they are never written. PKCS#1 and SEC 1 PEM ('RSA PRIVATE KEY', 'EC PRIVATE KEY') are read as well.
