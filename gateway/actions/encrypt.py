@@ -1,0 +1,56 @@
+"""`encrypt`: to every certificate that was selected for the recipient."""
+
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+from gateway.actions.verb import OUTWARD, Params, Rooms
+from gateway.cms.certificate import parse_certificate
+from gateway.errors import GatewayError, Reason
+from gateway.model.lookup import CertificateRow
+from gateway.model.mail import Direction
+from gateway.smime.capabilities import reads_gcm, reads_oaep
+from gateway.smime.draft import Draft
+
+
+class EncryptParams(Params):
+    """`certificates`: `enrolled` uses only those bound to the customer's number. `without_certificate` has no default.
+
+    `cipher: auto` takes AES-256-GCM where every certificate's holder is known to read it, else AES-256-CBC.
+    """
+
+    to: Literal["recipient"] = "recipient"
+    certificates: Literal["enrolled", "any"] = "any"
+    without_certificate: Literal["reject", "hold", "invite", "encrypted_pdf", "plain_knowingly"]
+    cipher: Literal["auto", "cbc", "gcm"] = "auto"
+
+
+class Encrypt:
+    """See the module."""
+
+    name: ClassVar[str] = "encrypt"
+    rank: ClassVar[int] = 60
+    params: ClassVar[type[BaseModel]] = EncryptParams
+    directions: ClassVar[frozenset[Direction]] = OUTWARD
+    summary: ClassVar[str] = "encrypts to every selected certificate of the recipient"
+
+    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+        """GatewayError CERTIFICATE_ABSENT if nothing was chosen: an encryption to nobody never happens."""
+        if not rooms.chosen:
+            raise GatewayError(Reason.CERTIFICATE_ABSENT, "encrypt was reached without a certificate")
+        certificates = tuple(parse_certificate(row.der) for row in rooms.chosen)
+        cipher = choose_cipher(params.cipher, rooms.chosen)
+        oaep = all(reads_oaep(row.capabilities) for row in rooms.chosen)
+        return replace(draft, encrypt_to=draft.encrypt_to + certificates, cipher=cipher, oaep=oaep)
+
+
+def choose_cipher(wanted: Literal["auto", "cbc", "gcm"], rows: tuple[CertificateRow, ...]) -> Literal["cbc", "gcm"]:
+    """One content cipher for all holders: a partner's profile first, then what each holder is known to read.
+
+    NSS (Thunderbird) and gpgsm read no AuthEnvelopedData, so CBC is what an unknown holder gets.
+    """
+    if wanted != "auto":
+        return wanted
+    return "gcm" if all(row.profile == "gcm" or (row.profile is None and reads_gcm(row.capabilities))
+                        for row in rows) else "cbc"

@@ -1,0 +1,31 @@
+"""`protect_headers`: the header fields go inside what is signed or encrypted (RFC 9788)."""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, Field
+
+from gateway.actions.verb import OUTWARD, Params, Rooms
+from gateway.model.mail import Direction
+from gateway.smime.draft import Draft, Protect
+
+
+class ProtectHeadersParams(Params):
+    """`outer_subject` is what the world sees of the subject of an encrypted mail."""
+
+    outer_subject: str = Field("[...]", min_length=1, max_length=200)
+
+
+class ProtectHeaders:
+    """See the module."""
+
+    name: ClassVar[str] = "protect_headers"
+    rank: ClassVar[int] = 30
+    params: ClassVar[type[BaseModel]] = ProtectHeadersParams
+    directions: ClassVar[frozenset[Direction]] = OUTWARD
+    summary: ClassVar[str] = "signs the header fields with the content and hides the subject when encrypting (RFC 9788)"
+
+    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+        """Never fails."""
+        del rooms
+        return replace(draft, protect=Protect(outer_subject=params.outer_subject))

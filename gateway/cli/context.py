@@ -1,0 +1,75 @@
+"""What all commands share: where the configuration is, how they end, how they speak.
+
+Messages go to standard error, data to standard output. Exit codes: 0 good, 1 the answer is bad,
+2 usage or configuration, 69 refused by policy, 75 temporary (sysexits.h).
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NoReturn
+
+import typer
+
+from gateway.errors import GatewayError, Reason
+from gateway.model.sentences import SENTENCES
+from gateway.settings import Settings
+from gateway.settings import load as load_settings
+
+BAD: Final = 1
+USAGE: Final = 2
+REFUSED: Final = 69
+TEMPORARY: Final = 75
+
+CONFIG_VARIABLE: Final = "SEALGATE_CONFIG"
+CONFIG_DEFAULT: Final = "/etc/sealgate/sealgate.yaml"
+
+
+def config_path() -> Path:
+    """The file of `--config`, else $SEALGATE_CONFIG, else /etc/sealgate/sealgate.yaml."""
+    return Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_DEFAULT)
+
+
+def settings() -> Settings:
+    """The settings in force; ends with exit 2 and every problem told if they do not load."""
+    with told():
+        return load_settings(config_path())
+
+
+def say(text: str) -> None:
+    """One message to standard error."""
+    print(text, file=sys.stderr)
+
+
+def fail(text: str, code: int = BAD) -> NoReturn:
+    """A message, and the end."""
+    say(f"sealgate: {text}")
+    raise typer.Exit(code)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """A GatewayError inside ends the command: what, where, remedy; never a traceback."""
+    try:
+        yield
+    except GatewayError as trouble:
+        say(f"sealgate: {explained(trouble)}")
+        raise typer.Exit(exit_code(trouble)) from None
+
+
+def explained(trouble: GatewayError) -> str:
+    """Problems of the configuration stand for themselves; all else gets its sentence and remedy."""
+    if trouble.reason.family == "config" and trouble.detail:
+        return trouble.detail
+    sentence = SENTENCES[trouble.reason]
+    detail = f" ({trouble.detail})" if trouble.detail else ""
+    return f"{trouble.reason}: {sentence.what}{detail} {sentence.remedy}"
+
+
+def exit_code(trouble: GatewayError) -> int:
+    """2 for configuration and usage, 75 for what may succeed later, 1 for the rest."""
+    if trouble.reason.family in ("config", "usage") or trouble.reason is Reason.INPUT_UNREADABLE:
+        return USAGE
+    return TEMPORARY if trouble.retry else BAD

@@ -1,0 +1,168 @@
+"""Facts of a message: what the rules may ask about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from authres import AuthenticationResultsHeader, AuthResError
+
+from gateway.mime.addresses import mailboxes
+from gateway.mime.entity import Entity, parse_entity
+from gateway.mime.header import Headers, parse_headers, replace_field
+from gateway.mime.words import encode_unstructured
+from gateway.model.address import fold
+from gateway.model.facts import Already, Facts, Kind
+from gateway.model.mail import Mail
+from gateway.model.verdict import Verdicts
+from gateway.pipeline.house import House, Identity
+
+KEYWORDS_MAX: Final = 8  # bracketed words looked at on either side of a subject
+_AUTHENTICATION_RESULTS_OCTETS_MAX: Final = 4096
+_AUTHENTICATION_METHODS: Final = ("dmarc", "dkim", "spf", "arc")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One parsed message: its headers, its structure, its facts."""
+
+    headers: Headers
+    entity: Entity
+    facts: Facts
+    message_id: str
+
+    @classmethod
+    def of(cls, mail: Mail, house: House, *, octets: bytes | None = None, verdicts: Verdicts | None = None) -> "Message":
+        """Reads a mail; `octets` and `verdicts` are of the opened one, where there is one.
+
+        GatewayError MAIL_MALFORMED or INPUT_LIMIT_EXCEEDED if there is no telling what it is.
+        """
+        octets = mail.octets if octets is None else octets
+        headers = parse_headers(octets)
+        entity = parse_entity(octets)
+        from_ = single_from(headers)
+        subject = headers.text("subject") or ""
+        facts = Facts(
+            client=mail.origin.client,
+            sender=mail.envelope.reverse_path,
+            from_=from_,
+            subject=subject,
+            size=len(mail.octets),
+            headers=headers.mapping(),
+            kind=_kind(headers, entity),
+            already=_already(entity),
+            keywords=frozenset(word for word, _, _ in _keywords(subject)),
+            spoofs_us=not mail.origin.ours and _claims_us(house.identity, headers, mail.envelope.reverse_path),
+            verdicts=verdicts,
+            authentication=_authentication(mail, house),
+        )
+        return cls(headers, entity, facts, (headers.text("message-id") or "").strip())
+
+
+def single_from(headers: Headers) -> str | None:
+    """The address of the one From mailbox; None if there are none or several, of fields or of mailboxes."""
+    fields = headers.all("from")
+    if len(fields) != 1:
+        return None
+    boxes = mailboxes(fields[0].value)
+    return boxes[0].address if len(boxes) == 1 else None
+
+
+def shown_addresses(message: Message) -> frozenset[str]:
+    """Folded addresses of To and Cc: whoever stands there is no secret to the other readers."""
+    return frozenset(
+        fold(box.address) for name in ("to", "cc") for field in message.headers.all(name) for box in mailboxes(field.value))
+
+
+def without_keywords(octets: bytes, subject: str, known: frozenset[str]) -> bytes:
+    """The message with those keywords taken out of its subject that the rules know; unchanged if there are none."""
+    cuts = [(start, end) for word, start, end in _keywords(subject) if word in known]
+    if not cuts:
+        return octets
+    for start, end in sorted(cuts, reverse=True):
+        subject = subject[:start] + subject[end:]
+    return replace_field(octets, "Subject", encode_unstructured("Subject", " ".join(subject.split())))
+
+
+def _kind(headers: Headers, entity: Entity) -> Kind:
+    """RFC 3464, 8098, 5545, 2919, 3834; the first that fits. A machine's answer must not look like a person's mail."""
+    kind = entity.content_type
+    if kind.type == "multipart" and kind.subtype == "report":
+        report = fold(kind.params.get("report-type", ""))
+        if report == "delivery-status":
+            return "dsn"
+        if report == "disposition-notification":
+            return "mdn"
+    if any(part.content_type.type == "text" and part.content_type.subtype == "calendar" for part in entity.walk()):
+        return "calendar"
+    if fold((headers.text("auto-submitted") or "no").split(";")[0].strip()) != "no":
+        return "auto_reply"
+    if headers.all("list-id") or fold(headers.text("precedence") or "") in ("list", "bulk"):
+        return "list"
+    if headers.all("resent-from") or (kind.type, kind.subtype) == ("message", "rfc822"):
+        return "forward"
+    return "normal"
+
+
+def _already(entity: Entity) -> frozenset[Already]:
+    """Whether the root is a signature or an encryption, S/MIME or OpenPGP (RFC 3156), by its own words."""
+    kind = entity.content_type
+    name = f"{kind.type}/{kind.subtype}"
+    if name == "multipart/signed":
+        return frozenset({"signed"})
+    if name == "multipart/encrypted":
+        return frozenset({"encrypted"})
+    if name in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
+        smime_type = fold(kind.params.get("smime-type", "enveloped-data"))
+        return frozenset({"signed"}) if smime_type == "signed-data" else frozenset({"encrypted"})
+    return frozenset()
+
+
+def _keywords(subject: str) -> list[tuple[str, int, int]]:
+    """Bracketed words at the start and at the end: (folded word, start, end). In the middle they are just text."""
+    found: list[tuple[str, int, int]] = []
+    at = 0
+    for _ in range(KEYWORDS_MAX):
+        start = at + len(subject[at:]) - len(subject[at:].lstrip())
+        end = subject.find("]", start)
+        if not subject.startswith("[", start) or end < 0:
+            break
+        found.append((fold(subject[start + 1:end].strip()), start, end + 1))
+        at = end + 1
+    stop = len(subject)
+    for _ in range(KEYWORDS_MAX):
+        end = len(subject[:stop].rstrip())
+        start = subject.rfind("[", at, end)
+        if start < 0 or subject[end - 1:end] != "]":
+            break
+        found.append((fold(subject[start + 1:end - 1].strip()), start, end))
+        stop = start
+    return found
+
+
+def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:
+    """A foreign client that uses the bank's domain in any From mailbox or as its reverse-path."""
+    return identity.owns(reverse_path) or any(
+        identity.owns(box.address) for field in headers.all("from") for box in mailboxes(field.value))
+
+
+def _authentication(mail: Mail, house: House) -> Mapping[str, str]:
+    """Results of filters in front of us: only those of configured ids, and only if the peer is one of them.
+
+    The first (topmost) result of each method counts: it is the nearest filter's.
+    """
+    if not house.peer_is_trusted(mail.origin.listener, mail.origin.peer):
+        return {}
+    results: dict[str, str] = {}
+    for field in parse_headers(mail.octets).all("authentication-results"):
+        if len(field.raw) > _AUTHENTICATION_RESULTS_OCTETS_MAX:
+            continue
+        try:
+            parsed = AuthenticationResultsHeader.parse("Authentication-Results: " + field.text)
+        except (AuthResError, ValueError, IndexError):
+            continue
+        if fold(parsed.authserv_id or "") not in map(fold, house.identity.trusted_authserv_ids):
+            continue
+        for result in parsed.results:
+            if result.method in _AUTHENTICATION_METHODS:
+                results.setdefault(result.method, fold(result.result))
+    return results

@@ -1,0 +1,83 @@
+"""Everything a mail's way needs, in one frozen value; the composition root builds it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.actions.verb import KeySet
+from gateway.clock import Clock
+from gateway.cms.certificate import Certificate
+from gateway.cms.enveloped_reader import RecipientKey
+from gateway.model.address import address_matches, domain_of
+from gateway.model.lookup import CertificateAnswer
+from gateway.pki.judge import Judge
+from gateway.policy.ruleset import RuleSet
+from gateway.ports.customers import Customers
+from gateway.ports.evidence import Evidence
+from gateway.ports.hold import Hold
+from gateway.ports.journal import Journal
+from gateway.ports.next_hop import NextHop
+from gateway.ports.stampers import TimeStamper
+
+
+def nowhere(point: str) -> None:
+    """The default of `House.reach`: nothing happens at the named points of a mail's way."""
+    del point
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the bank is."""
+
+    domains: frozenset[str]
+    hostname: str
+    authserv_id: str
+    trusted_authserv_ids: tuple[str, ...]
+    postmaster: str
+
+    def owns(self, address: str) -> bool:
+        """Whether the address is in one of the bank's mail domains."""
+        return domain_of(address) in self.domains
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """A decryption key and the envelope recipients (patterns) whose mail it opens."""
+
+    key: RecipientKey
+    recipients: tuple[str, ...]
+
+    def opens_for(self, address: str) -> bool:
+        """Only keys assigned to the envelope's recipient are tried."""
+        return any(address_matches(pattern, address) for pattern in self.recipients)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """`select` answers which certificates an address has: (address, enrolled only) -> answer.
+
+    `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
+    points of a mail's way (before-dot, after-dot, after-250, before-commit); tests end the process there.
+    `trusted_peers`: whether results of filters in front count, by the peer's address.
+    """
+
+    identity: Identity
+    clock: Clock
+    rules: Callable[[], RuleSet]
+    select: Callable[[str], CertificateAnswer]
+    judge: Judge
+    openers: tuple[Opener, ...]
+    key_sets: Mapping[str, KeySet]
+    stampers: Mapping[str, TimeStamper]
+    escrow: Mapping[str, Certificate]
+    client_from: Mapping[str, tuple[str, ...]]
+    customers: Customers
+    journal: Journal
+    hold: Hold
+    evidence: Evidence
+    outbound_hop: NextHop
+    inbound_hop: NextHop
+    partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
+    message_octets_max: int = 52_428_800
+    peer_is_trusted: Callable[[str, str], bool] = field(default=lambda listener, peer: False)  # noqa: ARG005
+    reach: Callable[[str], None] = nowhere

@@ -1,0 +1,137 @@
+"""The inbound way: mail from the world is opened, judged, labelled, and goes on as the rules say.
+
+1. What only the gateway may say is stripped: status headers, its own results, the bank's subject tags.
+2. Open and judge, with the keys of the envelope's recipients only: a captured mail re-sent to another mailbox
+   is not decrypted for it.
+3. Facts with the verdicts; one decision per recipient; refusals as in `outbound`.
+4. Compose what the mail server gets: opened, as received, or an explanation; then the status headers.
+5. The next hop under the journal, with RET=HDRS for opened mail; evidence.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from gateway.actions.table import carry_out
+from gateway.actions.verb import Rooms
+from gateway.errors import GatewayError, Reason
+from gateway.model.address import fold
+from gateway.model.mail import Direction, Mail, Recipient
+from gateway.model.outcome import Outcome, RecipientOutcome, Settled
+from gateway.pipeline.compose import compose
+from gateway.pipeline.facts import Message
+from gateway.pipeline.house import House, Opener
+from gateway.pipeline.key import message_key
+from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
+from gateway.pipeline.record import Sent, keep
+from gateway.pipeline.report import report_refused
+from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, stopped
+from gateway.pipeline.strip import without_forgeries
+from gateway.smime.draft import Draft
+from gateway.smime.open import Opened, open_mail
+
+log = structlog.get_logger("sealgate.inbound")
+
+
+@dataclass(slots=True)
+class _Work:
+    """One mail in work. `opened`: once per set of keys, for recipients that share them."""
+
+    mail: Mail
+    key: str
+    message: Message | None = None
+    planned: list[Planned] = field(default_factory=list)
+    opened: dict[tuple[Opener, ...], Opened] = field(default_factory=dict)
+    sent: dict[str, Sent] = field(default_factory=dict)
+
+
+class Inbound:
+    """The one inbound way: relay and commands call `receive`."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def receive(self, mail: Mail, *, released: bool = False) -> Outcome:
+        """As `Outbound.send`."""
+        try:
+            stripped = replace(mail, octets=without_forgeries(mail.octets, self._house))
+            return self._judged(_Work(stripped, message_key(mail, "inbound")), released=released)
+        except GatewayError as trouble:
+            return stopped(mail, trouble)
+
+    def _judged(self, work: _Work, *, released: bool) -> Outcome:
+        """2 and 3."""
+        house, mail = self._house, work.mail
+        for recipient in mail.envelope.recipients:
+            opened = self._open(work, recipient)
+            message = Message.of(mail, house, octets=opened.octets, verdicts=opened.verdicts)
+            work.message = work.message or message
+            planned = plan(house, message.facts, recipient, Direction.INBOUND, _signer(opened))
+            work.planned.append(let_go(planned) if released else planned)
+        refused = {fold(one.recipient.address): outcome for one in work.planned if (outcome := ended(one)) is not None}
+        going = [one for one in work.planned if fold(one.recipient.address) not in refused]
+        if work.message is None:
+            raise GatewayError(Reason.INPUT_EMPTY, "no recipients")
+        if refused and (house.partial == "refuse_all" or not going):
+            outcome = refuse_all(mail.origin.incident, tuple(one.address for one in mail.envelope.recipients), refused)
+            keep(house, mail, work.message, work.planned, outcome, {}, work.key)
+            return outcome
+        return self._send(work, work.message, going, tuple(refused.values()))
+
+    def _open(self, work: _Work, recipient: Recipient) -> Opened:
+        openers = tuple(opener for opener in self._house.openers if opener.opens_for(recipient.address))
+        if openers not in work.opened:
+            work.opened[openers] = open_mail(
+                work.mail.octets, tuple(opener.key for opener in openers), self._house.judge, work.mail.origin.received_at)
+        return work.opened[openers]
+
+    def _send(self, work: _Work, message: Message, going: Sequence[Planned], refused: tuple[RecipientOutcome, ...]) -> Outcome:
+        """4 and 5."""
+        house, mail = self._house, work.mail
+        by_opened: dict[int, list[Planned]] = {}
+        for one in going:
+            by_opened.setdefault(id(self._open(work, one.recipient)), []).append(one)
+        groups = [group for same in by_opened.values() for group in in_groups(same, frozenset())]
+        run = Run(house, mail, work.key, has_message_id=bool(message.message_id))
+        outcomes = [*run.groups(self._group(work, message, group) for group in groups), *refused]
+        settled, reason = answer(outcomes)
+        if settled is Settled.TAKEN and any(one.settled is Settled.REFUSED for one in outcomes):
+            outcomes = report_refused(house, mail, message, outcomes)
+        outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
+        keep(house, mail, message, work.planned, outcome, work.sent, work.key)
+        return outcome
+
+    def _group(self, work: _Work, message: Message, group: tuple[Planned, ...]) -> Group:
+        decision = group[0].decision
+        recipients = tuple(one.recipient for one in group)
+        if decision.end.kind in ("hold", "quarantine"):
+            return Group(recipients, decision.rule, self._holder(work, message, group[0]))
+        return Group(recipients, decision.rule, self._sender(work, group[0]))
+
+    def _holder(self, work: _Work, message: Message, first: Planned) -> Send:
+        def hold(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
+            del passage
+            return held(self._house, work.mail, recipients, first, message.facts.subject)
+        return hold
+
+    def _sender(self, work: _Work, first: Planned) -> Send:
+        house, mail = self._house, work.mail
+        opened = self._open(work, first.recipient)
+
+        def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
+            draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms())
+            octets = compose(house, mail, opened, draft)
+            outcomes = deliver(house, house.inbound_hop, octets, mail, recipients, passage, headers_only=draft.opened)
+            sent = Sent(hashlib.sha256(octets).hexdigest())
+            work.sent.update({fold(recipient.address): sent for recipient in recipients})
+            return outcomes
+        return send
+
+
+def _signer(opened: Opened) -> str | None:
+    """SHA-256 of the certificate of the verified signer who is the From; None without one."""
+    if opened.signed is None:
+        return None
+    return next((signer.certificate.sha256 for signer in opened.signed.signers if signer.matches_from), None)

@@ -1,0 +1,171 @@
+"""The outbound way: what leaves the bank is signed, stamped and encrypted as the rules say, or does not leave.
+
+1. Facts of the message; the client may use this From.
+2. One decision per recipient, all of them before anything is sent.
+3. Refusals and deferrals: `partial` says what they do to the rest.
+4. Groups; a draft for each, filled by the verbs (who may sign what is checked here, before anything is sent).
+5. Sealing, at the moment of sending; signature and stamp are made once where the content is the same.
+6. The next hop, under the journal; reports for what was refused after something was taken.
+7. Evidence of every recipient, whatever became of it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from gateway.actions.table import carry_out
+from gateway.actions.verb import Rooms
+from gateway.errors import GatewayError, Reason
+from gateway.mime.canonical import seven_bit
+from gateway.model.address import fold, permitted_from
+from gateway.model.facts import Facts
+from gateway.model.mail import Direction, Mail, Recipient, direction
+from gateway.model.outcome import Outcome, RecipientOutcome, Settled
+from gateway.pipeline.bounce import without_returned_content
+from gateway.pipeline.facts import Message, shown_addresses, without_keywords
+from gateway.pipeline.house import House
+from gateway.pipeline.key import message_key
+from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
+from gateway.pipeline.record import Sent, keep
+from gateway.pipeline.report import report_refused
+from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, stopped
+from gateway.smime.draft import Draft
+from gateway.smime.seal import seal
+
+log = structlog.get_logger("sealgate.outbound")
+
+
+@dataclass(slots=True)
+class _Work:
+    """One mail in work: what is computed once and shared by its groups."""
+
+    mail: Mail
+    message: Message
+    key: str
+    planned: tuple[Planned, ...] = ()
+    canonical: bytes | None = None
+    signed_once: dict[Any, bytes] = field(default_factory=dict)
+    sent: dict[str, Sent] = field(default_factory=dict)
+
+
+class Outbound:
+    """The one outbound way: relay, commands and services all call `send`."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def send(self, mail: Mail, *, released: bool = False) -> Outcome:
+        """Settles every recipient or says why not. `released`: an operator let it go, so `hold` delivers.
+
+        Raises nothing for what may happen to a mail; a surprise comes out as it is and is the front end's 451.
+        """
+        try:
+            work = _Work(mail, Message.of(mail, self._house), message_key(mail, "outbound"))
+            self._check_from(mail, work.message.facts)
+            return self._decided(work, released=released)
+        except GatewayError as trouble:
+            return stopped(mail, trouble)
+
+    def _check_from(self, mail: Mail, facts: Facts) -> None:
+        """1. A client speaks only for its own addresses, in the header that people see."""
+        patterns = self._house.client_from.get(mail.origin.client or "", ())
+        if "*" in patterns:
+            return
+        if facts.from_ is None:
+            raise GatewayError(Reason.FROM_AMBIGUOUS, "header From must name exactly one mailbox")
+        if not permitted_from(patterns, facts.from_):
+            raise GatewayError(Reason.CLIENT_FROM_NOT_ALLOWED, f"client {mail.origin.client!r} may not use From {facts.from_}")
+
+    def _decided(self, work: _Work, *, released: bool) -> Outcome:
+        """2 and 3."""
+        mail = work.mail
+        planned = tuple(self._plan(work.message.facts, recipient) for recipient in mail.envelope.recipients)
+        if released:
+            planned = tuple(let_go(one) for one in planned)
+        work.planned = planned
+        refused = {fold(one.recipient.address): outcome for one in planned if (outcome := ended(one)) is not None}
+        going = tuple(one for one in planned if fold(one.recipient.address) not in refused)
+        drafts: list[tuple[tuple[Planned, ...], Draft | None]] = []
+        for group in in_groups(going, shown_addresses(work.message)):
+            try:
+                drafts.append((group, self._draft(work, group)))
+            except GatewayError as trouble:
+                refused.update({fold(one.recipient.address): _failed(one, trouble) for one in group})
+        if refused and (self._house.partial == "refuse_all" or not drafts):
+            everybody = tuple(recipient.address for recipient in mail.envelope.recipients)
+            outcome = refuse_all(mail.origin.incident, everybody, refused)
+            keep(self._house, mail, work.message, planned, outcome, {}, work.key)
+            return outcome
+        return self._send(work, drafts, tuple(refused.values()))
+
+    def _plan(self, facts: Facts, recipient: Recipient) -> Planned:
+        ours = self._house.identity.owns(recipient.address)
+        return plan(self._house, facts, recipient, direction(client_is_ours=True, recipient_is_ours=ours))
+
+    def _draft(self, work: _Work, group: tuple[Planned, ...]) -> Draft | None:
+        """4. None for a group that is held: its octets are stored as received."""
+        decision = group[0].decision
+        if decision.end.kind in ("hold", "quarantine"):
+            return None
+        mail, facts = work.mail, work.message.facts
+        rooms = Rooms(
+            key_sets=self._house.key_sets, stampers=self._house.stampers, escrow=self._house.escrow,
+            from_=facts.from_, sender=facts.sender, client=mail.origin.client, client_is_ours=mail.origin.ours,
+            chosen=tuple({row.sha256: row for one in group for row in one.rows}.values()),
+        )
+        return carry_out(decision.steps, Draft(mail.octets), rooms)
+
+    def _send(self, work: _Work, drafts: Sequence[tuple[tuple[Planned, ...], Draft | None]],
+              refused: tuple[RecipientOutcome, ...]) -> Outcome:
+        """5 to 7."""
+        house, mail = self._house, work.mail
+        run = Run(house, mail, work.key, has_message_id=bool(work.message.message_id))
+        outcomes = [*run.groups(self._group(work, group, draft) for group, draft in drafts), *refused]
+        settled, reason = answer(outcomes)
+        if settled is Settled.TAKEN and any(one.settled is Settled.REFUSED for one in outcomes):
+            outcomes = report_refused(house, mail, work.message, outcomes)
+        outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
+        keep(house, mail, work.message, work.planned, outcome, work.sent, work.key)
+        return outcome
+
+    def _group(self, work: _Work, group: tuple[Planned, ...], draft: Draft | None) -> Group:
+        recipients = tuple(one.recipient for one in group)
+        send = self._holder(work, group) if draft is None else self._sender(work, group, draft)
+        return Group(recipients, group[0].decision.rule, send)
+
+    def _holder(self, work: _Work, group: tuple[Planned, ...]) -> Send:
+        def hold(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
+            del passage
+            return held(self._house, work.mail, recipients, group[0], work.message.facts.subject)
+        return hold
+
+    def _sender(self, work: _Work, group: tuple[Planned, ...], draft: Draft) -> Send:
+        house = self._house
+        hop = house.inbound_hop if group[0].facts.direction is Direction.INTERNAL else house.outbound_hop
+
+        def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
+            octets = self._sealed(work, draft)
+            outcomes = deliver(house, hop, octets, work.mail, recipients, passage)
+            sent = Sent(hashlib.sha256(octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to))
+            work.sent.update({fold(recipient.address): sent for recipient in recipients})
+            return outcomes
+        return send
+
+    def _sealed(self, work: _Work, draft: Draft) -> bytes:
+        """5. What is not signed leaves as it came, but for a bounce that would carry a mail back in clear."""
+        octets = without_keywords(work.mail.octets, work.message.facts.subject, self._house.rules().keywords)
+        if draft.signer is None:
+            if draft.encrypt_to:
+                raise GatewayError(Reason.INTERNAL, "an encryption without a signature was planned")
+            return seal(replace(draft, octets=without_returned_content(octets, work.message)), self._house.clock.now(), {})
+        if work.canonical is None:
+            work.canonical = seven_bit(octets)
+        return seal(replace(draft, octets=work.canonical), self._house.clock.now(), work.signed_once)
+
+
+def _failed(planned: Planned, trouble: GatewayError) -> RecipientOutcome:
+    settled = Settled.LATER if trouble.retry else Settled.REFUSED
+    return RecipientOutcome(planned.recipient.address, settled, trouble.reason, planned.decision.rule, trouble.detail)

@@ -1,0 +1,124 @@
+"""Deciding: every recipient asks the rules, and facts that cost a look-up are looked up only when asked for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from gateway.actions.encrypt import choose_cipher
+from gateway.errors import GatewayError, Reason
+from gateway.model.address import fold
+from gateway.model.decision import Decision, Needs
+from gateway.model.facts import Facts, RecipientFacts
+from gateway.model.lookup import Absent, CertificateRow, Conflict, Found, Unavailable, Unusable
+from gateway.model.mail import Direction, Recipient
+from gateway.model.outcome import RecipientOutcome, Settled
+from gateway.pipeline.house import House
+from gateway.smime.capabilities import reads_oaep
+
+_LOOK_UPS_MAX = 3  # one for each kind of Needs
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One recipient with what was decided for it, and the facts on which it was."""
+
+    recipient: Recipient
+    facts: RecipientFacts
+    decision: Decision
+
+    @property
+    def rows(self) -> tuple[CertificateRow, ...]:
+        """The certificates to encrypt to, where the decision encrypts."""
+        found = self.facts.certificate
+        encrypts = any(step.verb == "encrypt" for step in self.decision.steps)
+        return found.rows if encrypts and isinstance(found, Found) else ()
+
+
+def plan(house: House, facts: Facts, recipient: Recipient, direction: Direction,
+         signer_certificate: str | None = None) -> Planned:
+    """Asks the rules until they can decide. `signer_certificate`: SHA-256 of the verified signer's (inbound)."""
+    known = RecipientFacts(recipient.address, direction)
+    rules = house.rules()
+    for _ in range(_LOOK_UPS_MAX + 1):
+        decided = rules.decide(facts, known)
+        if isinstance(decided, Decision):
+            return Planned(recipient, known, decided)
+        known = _look_up(house, known, decided, signer_certificate)
+    raise GatewayError(Reason.INTERNAL, "the rules ask for a fact twice", retry=True)
+
+
+def _look_up(house: House, known: RecipientFacts, needs: Needs, signer_certificate: str | None) -> RecipientFacts:
+    """Unavailable is a fact too: the rules defer on it, they never fall through."""
+    try:
+        if needs.fact == "certificate":
+            return replace(known, certificate=house.select(known.address))
+        if needs.fact == "segment":
+            customer = house.customers.by_address(known.address)
+            return replace(known, segment=customer.segment if customer else None)
+        signer = house.customers.by_certificate(signer_certificate) if signer_certificate else None
+        return replace(known, signer_customer=signer.number if signer else None)
+    except GatewayError as trouble:
+        unavailable = Unavailable(trouble.detail)
+        if needs.fact == "certificate":
+            return replace(known, certificate=unavailable)
+        if needs.fact == "segment":
+            return replace(known, segment=unavailable)
+        return replace(known, signer_customer=unavailable)
+
+
+def ended(planned: Planned) -> RecipientOutcome | None:
+    """The outcome of a decision that sends nothing: reject and defer. None for all that goes on."""
+    end = planned.decision.end
+    if end.kind not in ("reject", "defer"):
+        return None
+    settled = Settled.REFUSED if end.kind == "reject" else Settled.LATER
+    reason = Reason.POLICY_REJECTED if end.kind == "reject" else Reason.POLICY_DEFERRED
+    if (cause := _certificate_cause(planned.facts.certificate)) is not None:
+        reason = cause
+    elif end.kind == "defer" and Unavailable in map(type, (planned.facts.segment, planned.facts.signer_customer)):
+        reason = Reason.POLICY_FACT_UNAVAILABLE
+    return RecipientOutcome(planned.recipient.address, settled, reason, planned.decision.rule, end.text or "")
+
+
+def let_go(planned: Planned) -> Planned:
+    """After a release `hold` and `quarantine` deliver, with the rule's steps.
+
+    What is held because nobody has a certificate stays held: an operator's release never sends it in clear.
+    """
+    end = planned.decision.end
+    if end.kind not in ("hold", "quarantine") or isinstance(planned.facts.certificate, Absent):
+        return planned
+    return replace(planned, decision=replace(planned.decision, end=replace(end, kind="deliver")))
+
+
+def _certificate_cause(answer: object) -> Reason | None:
+    """Why a certificate stopped it. One lost certificate is named by its own reason, several as unusable."""
+    if isinstance(answer, Absent):
+        return Reason.CERTIFICATE_ABSENT
+    if isinstance(answer, Unusable):
+        reasons = {loser.reason for loser in answer.losers}
+        return reasons.pop() if len(reasons) == 1 else Reason.CERTIFICATE_UNUSABLE
+    if isinstance(answer, Conflict):
+        return Reason.CERTIFICATE_CONFLICT
+    if isinstance(answer, Unavailable):
+        return Reason.CERTIFICATE_UNAVAILABLE
+    return None
+
+
+def in_groups(planned: Iterable[Planned], shown: frozenset[str]) -> list[tuple[Planned, ...]]:
+    """Recipients with the same decision travel together, unless an encryption would show a hidden one.
+
+    `shown`: folded addresses of To and Cc. A Bcc recipient of an encrypted mail goes alone: recipient infos
+    name every reader. Those whose programs read different algorithms are parted as well.
+    """
+    groups: dict[object, list[Planned]] = {}
+    for one in planned:
+        alone = fold(one.recipient.address) if one.rows and fold(one.recipient.address) not in shown else ""
+        how = _how(one) if one.rows else None
+        groups.setdefault((one.decision.rule, one.decision.steps, one.decision.end, alone, how), []).append(one)
+    return [tuple(group) for group in groups.values()]
+
+
+def _how(one: Planned) -> tuple[str, bool]:
+    """The content cipher and key transport that this recipient's certificates call for."""
+    params = next(step.params for step in one.decision.steps if step.verb == "encrypt")
+    return choose_cipher(params.cipher, one.rows), all(reads_oaep(row.capabilities) for row in one.rows)

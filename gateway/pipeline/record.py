@@ -1,0 +1,50 @@
+"""What is kept of each recipient: facts and decisions, never content."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.errors import GatewayError
+from gateway.model.address import fold
+from gateway.model.mail import Mail
+from gateway.model.outcome import Outcome
+from gateway.model.record import EvidenceRecord
+from gateway.pipeline.facts import Message
+from gateway.pipeline.house import House
+from gateway.pipeline.plan import Planned
+from gateway.policy.recorded import to_record
+
+log = structlog.get_logger("sealgate.evidence")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What left for a recipient: SHA-256 of the octets, fingerprints of the certificates they are encrypted to."""
+
+    digest: str
+    certificates: tuple[str, ...] = ()
+
+
+def keep(house: House, mail: Mail, message: Message, planned: Sequence[Planned], outcome: Outcome,
+         sent: Mapping[str, Sent], key: str) -> None:
+    """Adds one record per recipient. The mail is settled already: a store that fails now is told, not suffered."""
+    outcomes = {fold(one.address): one for one in outcome.recipients}
+    records = []
+    for one in planned:
+        result = outcomes[fold(one.recipient.address)]
+        left = sent.get(fold(one.recipient.address))
+        records.append(EvidenceRecord(
+            at=house.clock.now(), incident=mail.origin.incident, message_key=key, message_id=message.message_id,
+            direction=str(one.facts.direction), client=mail.origin.client, sender=mail.envelope.reverse_path,
+            recipient=one.recipient.address, rule=one.decision.rule,
+            steps=tuple(step.verb for step in one.decision.steps), end=one.decision.end.kind,
+            settled=result.settled, reasons=(str(result.reason),) if result.reason else (),
+            certificates=left.certificates if left else (), policy_digest=house.rules().digest,
+            next_hop_reply=result.reply, sealed_digest=left.digest if left else "",
+            facts=to_record(message.facts, one.facts),
+        ))
+    try:
+        house.evidence.add(tuple(records))
+    except GatewayError as trouble:
+        log.error("evidence not kept", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)

@@ -1,0 +1,219 @@
+"""What both directions share: groups leave under the journal, and the client gets one answer.
+
+1. Decisions are all made before anything is sent; `partial` says what a refusal does to the rest.
+2. Recipients that an earlier attempt settled are not sent to again.
+3. A mail of several groups, or one whose single group is taken only in part, has journal rows: claimed, `sending`
+   written before the final dot, `taken` with the next hop's reply.
+4. Once something was taken: temporary trouble elsewhere is 451 and the retry sends the rest; permanent trouble
+   elsewhere is 250 plus a report.
+5. Nothing taken: any refusal is 5xx, else any temporary trouble 451.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import structlog
+
+from gateway.errors import GatewayError, Reason
+from gateway.model.address import fold
+from gateway.model.mail import Direction, Mail, Recipient
+from gateway.model.outcome import Outcome, RecipientOutcome, Settled
+from gateway.pipeline.house import House
+from gateway.pipeline.plan import Planned
+from gateway.ports.journal import JournalRow, JournalState
+from gateway.ports.next_hop import HopReply, NextHop
+
+log = structlog.get_logger("sealgate.run")
+
+SETTLED = frozenset({Settled.TAKEN, Settled.HELD, Settled.SERVED, Settled.REPORTED, Settled.DISCARDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What a group's sending is bound to: both are handed on to the next hop (see ports.next_hop)."""
+
+    before_dot: Callable[[tuple[str, ...]], None]
+    all_or_none: bool
+
+
+Send = Callable[[tuple[Recipient, ...], Passage], tuple[RecipientOutcome, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Recipients that get the same octets. `send` tries once and answers for each of its recipients."""
+
+    recipients: tuple[Recipient, ...]
+    rule: str
+    send: Send
+
+
+@dataclass(slots=True)
+class Run:
+    """One mail's way out of the house; used once."""
+
+    house: House
+    mail: Mail
+    key: str
+    has_message_id: bool
+    claimed: bool = False
+    all_or_none: bool = False
+    outcomes: list[RecipientOutcome] = field(default_factory=list)
+
+    def groups(self, groups: Iterable[Group]) -> tuple[RecipientOutcome, ...]:
+        """Sends every group that is not settled yet. Never raises for a group's trouble: it becomes its outcome."""
+        groups = tuple(groups)
+        self.all_or_none = self.house.partial == "refuse_all" and len(groups) == 1
+        everybody = tuple(recipient.address for group in groups for recipient in group.recipients)
+        known = self._known(everybody, several=len(groups) > 1)
+        try:
+            for group in groups:
+                self._one(group, known)
+        finally:
+            if self.claimed:
+                self._release()
+        return tuple(self.outcomes)
+
+    def _known(self, everybody: tuple[str, ...], *, several: bool) -> dict[str, JournalRow]:
+        """What earlier attempts settled. One recipient's reply is the next hop's reply: it needs no journal."""
+        if len(everybody) == 1:
+            return {}
+        unacknowledged_only = not self.has_message_id
+        if several:
+            rows = self.house.journal.claim(self.key, everybody, unacknowledged_only=unacknowledged_only)
+            self.claimed = True
+        else:
+            rows = self.house.journal.rows(self.key, unacknowledged_only=unacknowledged_only)
+        return {fold(row.recipient): row for row in rows if row.state is JournalState.TAKEN}
+
+    def _release(self) -> None:
+        unanswered = tuple(one.address for one in self.outcomes if one.settled is Settled.LATER and one.reply == "")
+        acknowledged = answer(self.outcomes)[0] is Settled.TAKEN
+        self.house.journal.release(self.key, acknowledged=acknowledged, unanswered=unanswered)
+
+    def _one(self, group: Group, known: dict[str, JournalRow]) -> None:
+        todo: list[Recipient] = []
+        for recipient in group.recipients:
+            row = known.get(fold(recipient.address))
+            if row is None:
+                todo.append(recipient)
+            else:
+                self.outcomes.append(RecipientOutcome(recipient.address, Settled.DISCARDED, rule=group.rule, reply=row.reply))
+        if not todo:
+            return
+        wanted = tuple(recipient.address for recipient in todo)
+        try:
+            results = group.send(tuple(todo), Passage(lambda accepted: self._before_dot(wanted, accepted), self.all_or_none))
+        except GatewayError as trouble:
+            settled = Settled.LATER if trouble.retry else Settled.REFUSED
+            results = tuple(RecipientOutcome(address, settled, trouble.reason, group.rule, trouble.detail) for address in wanted)
+        self.house.reach("after-250")
+        self._taken(results)
+        self.outcomes.extend(replace(result, rule=group.rule) for result in results)
+
+    def _before_dot(self, wanted: tuple[str, ...], accepted: tuple[str, ...]) -> None:
+        """A single group that is accepted whole goes on without the journal; anything else is written down first.
+
+        A client that may have given up by now must not find its mail sent: it will come again.
+        """
+        deadline = self.mail.origin.deadline_at
+        if deadline is not None and self.house.clock.now() >= deadline:
+            raise GatewayError(Reason.MAIL_DEADLINE, "the work took longer than the client waits", retry=True)
+        if not self.claimed and set(accepted) != set(wanted):
+            self.house.journal.claim(self.key, wanted, unacknowledged_only=not self.has_message_id)
+            self.claimed = True
+        if self.claimed and accepted:
+            self.house.journal.sending(self.key, accepted)
+        self.house.reach("before-dot")
+
+    def _taken(self, results: tuple[RecipientOutcome, ...]) -> None:
+        """A journal that fails now must not turn a taken mail into a refused one: the row stays `sending`."""
+        if not self.claimed:
+            return
+        taken: dict[str, list[str]] = {}
+        for result in results:
+            if result.settled in SETTLED:
+                taken.setdefault(result.reply or str(result.settled), []).append(result.address)
+        self.house.reach("before-commit")
+        for reply, addresses in taken.items():
+            self.house.journal.taken(self.key, tuple(addresses), reply)
+
+
+def answer(outcomes: Iterable[RecipientOutcome]) -> tuple[Settled, Reason | None]:
+    """The transaction's answer out of its recipients' (rules 4 and 5 of the module)."""
+    outcomes = tuple(outcomes)
+    later = next((one for one in outcomes if one.settled is Settled.LATER), None)
+    refused = next((one for one in outcomes if one.settled is Settled.REFUSED), None)
+    anything_taken = any(one.settled in SETTLED for one in outcomes)
+    if anything_taken:
+        return (Settled.LATER, later.reason) if later else (Settled.TAKEN, None)
+    if refused and not later:
+        return Settled.REFUSED, refused.reason
+    if later:
+        return Settled.LATER, later.reason
+    return Settled.REFUSED, refused.reason if refused else Reason.INTERNAL
+
+
+def refuse_all(incident: str, everybody: tuple[str, ...], stopped: dict[str, RecipientOutcome]) -> Outcome:
+    """`partial: refuse_all`: somebody is refused or deferred, so nothing is sent to anybody.
+
+    `stopped`: folded address to outcome. A refusal outweighs a deferral: trying again would not help.
+    """
+    cause = next((one for one in stopped.values() if one.settled is Settled.REFUSED), None) or next(iter(stopped.values()))
+    outcomes = tuple(
+        stopped.get(fold(address)) or RecipientOutcome(address, cause.settled, Reason.POLICY_OTHER_RECIPIENT_REFUSED)
+        for address in everybody
+    )
+    return Outcome(incident, cause.settled, outcomes, cause.reason)
+
+
+def from_replies(replies: tuple[HopReply, ...]) -> tuple[RecipientOutcome, ...]:
+    """The next hop's replies as outcomes; the reply '' means that none came after the final dot."""
+    outcomes = []
+    for reply in replies:
+        if reply.taken:
+            settled, reason = Settled.TAKEN, None
+        elif reply.permanent:
+            settled, reason = Settled.REFUSED, Reason.NEXT_HOP_REFUSED
+        else:
+            settled, reason = Settled.LATER, Reason.NEXT_HOP_LATER
+        outcomes.append(RecipientOutcome(reply.address, settled, reason, reply=f"{reply.code} {reply.text}" if reply.code else ""))
+    return tuple(outcomes)
+
+
+def deliver(house: House, hop: NextHop, octets: bytes, mail: Mail, recipients: tuple[Recipient, ...],
+            passage: Passage, *, headers_only: bool = False) -> tuple[RecipientOutcome, ...]:
+    """One group to the next hop. `headers_only`: bounces must not carry the opened body (RET=HDRS)."""
+    envelope = replace(mail.envelope, recipients=recipients, eight_bit=not octets.isascii())
+    if headers_only:
+        envelope = replace(envelope, ret="HDRS")
+    replies = hop.deliver(octets, envelope, passage.before_dot, all_or_none=passage.all_or_none)
+    house.reach("after-dot")
+    outcomes = from_replies(replies)
+    if passage.all_or_none and any(one.settled is Settled.REFUSED for one in outcomes):
+        return tuple(
+            one if one.settled is Settled.REFUSED
+            else replace(one, settled=Settled.REFUSED, reason=Reason.POLICY_OTHER_RECIPIENT_REFUSED, reply=None)
+            for one in outcomes)
+    return outcomes
+
+
+def held(house: House, mail: Mail, recipients: tuple[Recipient, ...], planned: Planned, subject: str) -> tuple[RecipientOutcome, ...]:
+    """One group into the hold store, as received; it is settled once it is durable there."""
+    decision = planned.decision
+    kind: Literal["hold", "quarantine"] = "quarantine" if decision.end.kind == "quarantine" else "hold"
+    reason = Reason.POLICY_QUARANTINED if kind == "quarantine" else Reason.POLICY_HELD
+    addresses = tuple(recipient.address for recipient in recipients)
+    hold_id = house.hold.put(
+        mail, addresses, kind=kind, direction="inbound" if planned.facts.direction is Direction.INBOUND else "outbound",
+        subject=subject, rule=decision.rule, reason=decision.end.text or str(reason))
+    return tuple(RecipientOutcome(address, Settled.HELD, reason, reply=f"held as {hold_id}") for address in addresses)
+
+
+def stopped(mail: Mail, trouble: GatewayError) -> Outcome:
+    """One fate for every recipient: the message itself cannot go."""
+    settled = Settled.LATER if trouble.retry else Settled.REFUSED
+    log.info("message stopped", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
+    outcomes = tuple(RecipientOutcome(one.address, settled, trouble.reason, detail=trouble.detail) for one in mail.envelope.recipients)
+    return Outcome(mail.origin.incident, settled, outcomes, trouble.reason)

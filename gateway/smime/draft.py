@@ -1,0 +1,55 @@
+"""A mail on its way to being sealed: what the verbs fill in, and `smime.seal` carries out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.cms.certificate import Certificate
+from gateway.cms.signed import PreparedSigner
+from gateway.ports.stampers import TimeStamper
+
+
+@dataclass(frozen=True, slots=True)
+class Protect:
+    """RFC 9788: header fields inside. `outer_subject` replaces the subject outside when encrypting."""
+
+    outer_subject: str = "[...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who signs. `raw_sign` takes the DER signed attributes and returns the signature value."""
+
+    name: str
+    certificate: Certificate
+    prepared: PreparedSigner
+    raw_sign: Callable[[bytes], bytes]
+    detached: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stamping:
+    """Who stamps. `optional`: an unavailable stamper does not defer the mail."""
+
+    stamper: TimeStamper
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """`octets`: the whole message, CRLF. The other fields say what becomes of it; unset means: not done.
+
+    `opened` and `keep_original` are for inbound mail, the rest for outbound.
+    """
+
+    octets: bytes
+    subject_tag: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    protect: Protect | None = None
+    signer: Signer | None = None
+    stamping: Stamping | None = None
+    encrypt_to: tuple[Certificate, ...] = ()
+    cipher: Literal["cbc", "gcm"] = "cbc"
+    oaep: bool = False
+    opened: bool = False
+    keep_original: bool = False

@@ -1,0 +1,100 @@
+"""From a draft to a sealed mail (RFC 8551 3, RFC 9788 5.2), in the fixed order of sealing:
+
+1. label (subject tag, header fields)
+2. protect the header fields
+3. sign, and 4. stamp the signature: once per content and signer, however many groups a mail has
+5. encrypt
+6. check in pairs: what leaves is read again and must be what was meant
+"""
+
+import hashlib
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from gateway.cms.algorithms import ContentCipher
+from gateway.cms.enveloped import encrypt
+from gateway.cms.signed import sign
+from gateway.errors import GatewayError, Reason
+from gateway.mime.entity_split import split_message
+from gateway.mime.header import parse_headers, prepend_fields, replace_field
+from gateway.mime.smime_forms import multipart_signed, pkcs7_mime
+from gateway.mime.words import encode_unstructured
+from gateway.smime.check import check_encrypted, check_signed
+from gateway.smime.draft import Draft, Signer, Stamping
+from gateway.smime.protect import protect
+
+log = structlog.get_logger("sealgate.seal")
+
+_CIPHERS: Final = {"cbc": ContentCipher.AES256_CBC, "gcm": ContentCipher.AES256_GCM}
+
+SignedOnce = MutableMapping[tuple[bytes, str, bool, str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A message in two: the header block that stays outside (CRLF ended) and the entity that is sealed."""
+
+    outer: bytes
+    entity: bytes
+
+
+def seal(draft: Draft, at: datetime, signed_once: SignedOnce) -> bytes:
+    """The whole message as it leaves, CRLF. `at` is the signing time; `signed_once` lives as long as the mail.
+
+    GatewayError STAMPER_* (retry), KEY_UNAVAILABLE (retry), CERTIFICATE_* for a certificate nothing can be
+    encrypted to, INTERNAL (retry) if what was made is not what was meant.
+    """
+    octets = labelled(draft.octets, draft.subject_tag, draft.headers)
+    if draft.signer is None and not draft.encrypt_to:
+        return octets
+    if draft.signer is None:
+        raise GatewayError(Reason.INTERNAL, "encrypting without signing", retry=True)
+    parts = _protected(octets, draft)
+    key = (hashlib.sha256(parts.entity).digest(), draft.signer.name, draft.signer.detached,
+           draft.stamping.stamper.name if draft.stamping else "")
+    signed = signed_once.get(key)
+    if signed is None:
+        signed = signed_once[key] = _signed(parts.entity, key[0], draft.signer, draft.stamping, at)
+    if not draft.encrypt_to:
+        return parts.outer + signed
+    der = encrypt(signed, draft.encrypt_to, _CIPHERS[draft.cipher], rsa="oaep-sha256" if draft.oaep else "pkcs1")
+    check_encrypted(der, draft.encrypt_to, _CIPHERS[draft.cipher])
+    kind = "authEnveloped-data" if draft.cipher == "gcm" else "enveloped-data"
+    return parts.outer + pkcs7_mime(der, kind, "smime.p7m")
+
+
+def labelled(octets: bytes, subject_tag: str | None, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Step 1. A tag that is there already is not put twice (replies carry it back)."""
+    if subject_tag is not None:
+        subject = parse_headers(octets).text("subject") or ""
+        if not subject.startswith(subject_tag):
+            octets = replace_field(octets, "Subject", encode_unstructured("Subject", f"{subject_tag} {subject}".rstrip()))
+    fields = [encode_unstructured(name, text) for name, text in headers]
+    return prepend_fields(octets, *fields) if fields else octets
+
+
+def _protected(octets: bytes, draft: Draft) -> _Parts:
+    """Step 2."""
+    if draft.protect is None:
+        outer, entity = split_message(octets)
+        return _Parts(outer, entity)
+    entity, outer = protect(octets, outer_subject=draft.protect.outer_subject, encrypt=bool(draft.encrypt_to),
+                            legacy_display=bool(draft.encrypt_to))
+    return _Parts(outer, entity)
+
+
+def _signed(entity: bytes, sha256: bytes, signer: Signer, stamping: Stamping | None, at: datetime) -> bytes:
+    """Steps 3 and 4: the entity signed, as an entity again."""
+    digest_name = signer.prepared.digest_name
+    digest = sha256 if digest_name == "sha256" else hashlib.new(digest_name, entity).digest()
+    stamp = _stamper(stamping) if stamping else None
+    der = sign(signer.prepared, content=None if signer.detached else entity, digest=digest, at=at,
+               raw_sign=signer.raw_sign, stamp=stamp)
+    check_signed(der, signer.certificate, entity, detached=signer.detached)
+    if signer.detached:
+        return multipart_signed(entity, der, digest_name)
+    return pkcs7_mime(der, "signed-data", "smime.p7m")
