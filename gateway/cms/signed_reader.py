@@ -1,0 +1,367 @@
+"""SignedData, read and verified (RFC 5652 5), stricter than the RFC where attackers live.
+
+`parse_signed` only reads; `verify` is arithmetic and the rules below for one SignerInfo and the certificate that it
+names. Whether anybody believes that certificate is for `pki`. The rules, in the order in which they are tried:
+
+ 1. Algorithms: the content digest and the signature algorithm are known, of our table, and not weak; the digest of
+    the signature is that of the content (RFC 8933, RFC 4056 3), SHA-512 for Ed25519 (RFC 8419 3.1).
+ 2. Signed attributes are there. Without them a victim's signed attributes could be passed off as signed content.
+ 3. They are DER: sorted, each type once (RFC 5652 5.3).
+ 4. Exactly one contentType, equal to what is asked for; exactly one messageDigest (RFC 5652 11.1, 11.2).
+ 5. signingCertificateV2 and signingCertificate name this certificate where they are present (RFC 5035 5.4).
+ 6. CMSAlgorithmProtection repeats both algorithms where it is present (RFC 6211 2).
+ 7. The certificate's key is of the right kind and not too small.
+ 8. The content has the digest that messageDigest says.
+ 9. The signature over the attributes verifies.
+
+RFC 5754, RFC 4056, RFC 8419, RFC 6211, RFC 5035, RFC 5816, RFC 8933. BER is read through `der.ber`.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from gateway.cms import algorithms, attributes
+from gateway.cms.algorithms import AlgorithmIdentifier, SignatureAlgorithm
+from gateway.cms.attributes import Attribute, CertificateHash, fields, only_child
+from gateway.cms.certificate import Certificate, parse_certificate
+from gateway.der import ber, walk
+from gateway.der.walk import DerMalformed, Tlv
+from gateway.errors import GatewayError, Reason
+
+SIGNERS_MAX: Final = 32  # of one SignedData; each costs a public-key operation
+CERTIFICATES_MAX: Final = 256  # enclosed in one SignedData
+DIGEST_ALGORITHMS_MAX: Final = 64
+
+_HASHES: Final = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
+_READABLE_DIGESTS: Final = frozenset(_HASHES)
+
+
+@dataclass(frozen=True, slots=True)
+class SignerInfo:
+    """One SignerInfo. The signer is named by `issuer` (DER Name) and `serial`, or by `ski`; the others are None.
+
+    `digest_name`, `signature_algorithm.name`: of `cms.algorithms`, dotted OIDs where unknown; the two identifiers are
+    what stood there. `signed_attrs`: the DER SET OF that is signed, None where there is none. `unsigned`: as found,
+    unchecked. `timestamps`: the DER TimeStampTokens.
+    """
+
+    issuer: bytes | None
+    serial: int | None
+    ski: bytes | None
+    digest_identifier: AlgorithmIdentifier
+    digest_name: str
+    signature_identifier: AlgorithmIdentifier
+    signature_algorithm: SignatureAlgorithm
+    signed_attrs: bytes | None = field(repr=False)
+    attributes: tuple[Attribute, ...] = field(repr=False)
+    sorted_attributes: bool
+    signature: bytes = field(repr=False)
+    unsigned: tuple[Attribute, ...] = field(repr=False)
+    timestamps: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def signer(self) -> tuple[bytes | None, int | None, bytes | None]:
+        """Issuer, serial, key identifier: equal for SignerInfos that name the same certificate in the same way."""
+        return self.issuer, self.serial, self.ski
+
+    @property
+    def signing_time(self) -> datetime | None:
+        """What the signer says of the time; None where it says nothing, or nothing readable. No proof of anything."""
+        try:
+            value = attributes.single(self.attributes, attributes.SIGNING_TIME)
+            return None if value is None else attributes.time_of(value)
+        except GatewayError:
+            return None
+
+    @property
+    def capabilities(self) -> bytes | None:
+        """DER SMIMECapabilities of the signer; None where there are none."""
+        try:
+            return attributes.single(self.attributes, attributes.SMIME_CAPABILITIES)
+        except GatewayError:
+            return None
+
+    def names(self, certificate: Certificate) -> bool:
+        """Whether this SignerInfo's sid is of `certificate`."""
+        if self.ski is not None:
+            return certificate.ski == self.ski
+        return certificate.serial == self.serial and certificate.issuer_der == self.issuer
+
+
+@dataclass(frozen=True, slots=True)
+class SignedData:
+    """One SignedData. `content` None: detached. `certificates`, `crls`: DER as found; other forms are passed over."""
+
+    content_type: str
+    content: bytes | None = field(repr=False)
+    certificates: tuple[bytes, ...] = field(repr=False)
+    crls: tuple[bytes, ...] = field(repr=False)
+    signer_infos: tuple[SignerInfo, ...]
+
+    def certificate_values(self) -> tuple[Certificate, ...]:
+        """The enclosed certificates that can be read; malformed ones are passed over."""
+        found: list[Certificate] = []
+        for der in self.certificates:
+            try:
+                found.append(parse_certificate(der))
+            except GatewayError:
+                continue
+        return tuple(found)
+
+
+def parse_signed(octets: bytes) -> SignedData:
+    """Reads a ContentInfo that holds a SignedData (DER or BER) and fills `octets`.
+
+    GatewayError SIGNATURE_MALFORMED for what is none, INPUT_LIMIT_EXCEEDED beyond the limits above.
+    """
+    try:
+        return ber.tolerant(_parse, octets)
+    except GatewayError as error:
+        if error.reason is Reason.INPUT_LIMIT_EXCEEDED:
+            raise
+        raise GatewayError(Reason.SIGNATURE_MALFORMED, error.detail) from None
+
+
+def form_fault(signed: SignedData, *, detached: bool) -> Reason | None:
+    """Why the SignedData of a mail is of the wrong form, or None. `detached`: it stands in a multipart/signed.
+
+    There, a content of its own would be a second message that some reader shows (RFC 8551 3.5.3); elsewhere a
+    missing one leaves nothing to be signed. Both hold id-data (RFC 8551 2.4.2).
+    """
+    if signed.content_type != algorithms.DATA:
+        return Reason.SIGNATURE_MALFORMED
+    if signed.signer_infos and (signed.content is None) != detached:
+        return Reason.SIGNATURE_MALFORMED
+    return None
+
+
+def find_certificate(info: SignerInfo, candidates: Iterable[Certificate]) -> Certificate | None:
+    """The candidate that the SignerInfo names; among several the one that signingCertificate(V2) means."""
+    named = [candidate for candidate in candidates if info.names(candidate)]
+    if len(named) > 1:
+        for candidate in named:
+            if _certificate_fault(info, candidate) is None:
+                return candidate
+    return named[0] if named else None
+
+
+def verify(info: SignerInfo, certificate: Certificate, digest_of: Callable[[str], bytes], *, at: datetime,
+           content_type: str = algorithms.DATA, certificate_named: bool = False) -> Reason | None:
+    """Why this signature must not be believed, or None: the numbered rules of the module.
+
+    `digest_of` gives the digest of the content under a hashlib name. `at`: for the table of algorithms.
+    `content_type`: what contentType must say. `certificate_named`: signingCertificate or V2 must be present.
+    SIGNATURE_ALGORITHM_UNKNOWN is "not decidable"; every other answer is "no".
+    """
+    fault = _algorithm_fault(info, at)  # 1
+    if fault is not None:
+        return fault
+    if info.signed_attrs is None:  # 2
+        return Reason.SIGNATURE_ATTRIBUTES
+    try:
+        message_digest = _message_digest(info, content_type)  # 3, 4
+        if message_digest is None:
+            return Reason.SIGNATURE_ATTRIBUTES
+        fault = _certificate_fault(info, certificate, required=certificate_named)  # 5
+        if fault is not None:
+            return fault
+        if not _algorithms_protected(info):  # 6
+            return Reason.SIGNATURE_ATTRIBUTES
+    except DerMalformed:
+        return Reason.SIGNATURE_ATTRIBUTES
+    fault = algorithms.allowed("signing_key", certificate.key_algorithm, at)  # 7
+    if fault is not None:
+        return fault
+    key = public_key(certificate.spki)
+    if key is None:
+        return Reason.SIGNATURE_ALGORITHM_UNKNOWN
+    if digest_of(info.digest_name) != message_digest:  # 8
+        return Reason.SIGNATURE_ALTERED
+    return _arithmetic_fault(key, info.signature_algorithm, info.signature, info.signed_attrs)  # 9
+
+
+@lru_cache(maxsize=4096)
+def public_key(spki: bytes) -> PublicKeyTypes | None:
+    """The key of a DER SubjectPublicKeyInfo, the last few thousand kept; None if nobody here can use such a key."""
+    try:
+        return load_der_public_key(spki)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+
+
+# --- the rules ---
+
+
+def _algorithm_fault(info: SignerInfo, at: datetime) -> Reason | None:
+    algorithm = info.signature_algorithm
+    if Reason.SIGNATURE_WEAK_ALGORITHM in (algorithms.allowed("digest", info.digest_name, at),
+                                           algorithms.allowed("signature", algorithm.name, at)):
+        return Reason.SIGNATURE_WEAK_ALGORITHM
+    if info.digest_name not in _READABLE_DIGESTS or algorithm.scheme is None:
+        return Reason.SIGNATURE_ALGORITHM_UNKNOWN
+    if algorithm.digest != info.digest_name:
+        return Reason.SIGNATURE_MALFORMED
+    return None
+
+
+def _message_digest(info: SignerInfo, content_type: str) -> bytes | None:
+    """The value of messageDigest if the attributes are as they must be, None if not. DerMalformed likewise."""
+    if not info.sorted_attributes or len({found.oid for found in info.attributes}) != len(info.attributes):
+        return None
+    said = attributes.single(info.attributes, attributes.CONTENT_TYPE)
+    digest = attributes.single(info.attributes, attributes.MESSAGE_DIGEST)
+    if said is None or digest is None or walk.decode_oid(said, walk.single(said)) != content_type:
+        return None
+    time = attributes.single(info.attributes, attributes.SIGNING_TIME)
+    if time is not None:
+        attributes.time_of(time)
+    return walk.content(digest, walk.single(digest, walk.OCTET_STRING))
+
+
+def _certificate_fault(info: SignerInfo, certificate: Certificate, *, required: bool = False) -> Reason | None:
+    """Rule 5. A hash by an algorithm that we do not know is passed over only if another one fits."""
+    try:
+        named = attributes.first_certificates(info.attributes)
+    except DerMalformed:
+        return Reason.SIGNATURE_ATTRIBUTES
+    if not named:
+        return Reason.SIGNATURE_ATTRIBUTES if required else None
+    for which in named:
+        if not _is_named(which, certificate):
+            return Reason.SIGNATURE_CERTIFICATE_MISMATCH
+    return None
+
+
+def _is_named(which: CertificateHash, certificate: Certificate) -> bool:
+    if which.digest_name not in {"sha1", *_READABLE_DIGESTS}:  # SHA-1 as an identifier: RFC 2634's first form
+        return False
+    digest = bytes.fromhex(certificate.sha256) if which.digest_name == "sha256" \
+        else hashlib.new(which.digest_name, certificate.der, usedforsecurity=False).digest()
+    return which.matches(certificate, digest)
+
+
+def _algorithms_protected(info: SignerInfo) -> bool:
+    value = attributes.single(info.attributes, attributes.ALGORITHM_PROTECTION)
+    if value is None:
+        return True
+    parts = fields(value, walk.single(value), 2)
+    if parts[1].tag != 0xA1:  # [1] signatureAlgorithm; [2] would be a MAC
+        return False
+    signature = b"\x30" + walk.whole(value, parts[1])[1:]
+    return (_same(algorithms.read_identifier(value, parts[0]), info.digest_identifier)
+            and _same(algorithms.read_identifier(signature, walk.single(signature)), info.signature_identifier))
+
+
+def _same(one: AlgorithmIdentifier, other: AlgorithmIdentifier) -> bool:
+    """Equal, where NULL and absent parameters are: both occur in one message (RFC 6211 3)."""
+    return one == other or (one.oid == other.oid and algorithms.no_parameters(one) and algorithms.no_parameters(other))
+
+
+def _arithmetic_fault(key: PublicKeyTypes, algorithm: SignatureAlgorithm, signature: bytes,
+                      octets: bytes) -> Reason | None:
+    family = str(algorithm.scheme).partition("-")[0]
+    digest = _HASHES[algorithm.digest]
+    try:
+        if family == "rsa" and isinstance(key, rsa.RSAPublicKey):
+            scheme: padding.AsymmetricPadding = padding.PKCS1v15()
+            if algorithm.salt_octets is not None:
+                scheme = padding.PSS(padding.MGF1(digest), algorithm.salt_octets)
+            key.verify(signature, octets, scheme, digest)
+        elif family == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, octets, ec.ECDSA(digest))
+        elif family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, octets)
+        else:
+            return Reason.SIGNATURE_CERTIFICATE_MISMATCH
+    except (InvalidSignature, ValueError):
+        return Reason.SIGNATURE_ALTERED
+    except UnsupportedAlgorithm:
+        return Reason.SIGNATURE_ALGORITHM_UNKNOWN
+    return None
+
+
+# --- reading ---
+
+
+def _parse(octets: bytes) -> SignedData:
+    kind, explicit = fields(octets, walk.single(octets, walk.SEQUENCE), 2)
+    if walk.decode_oid(octets, kind) != algorithms.SIGNED_DATA:
+        raise DerMalformed("this is no SignedData")
+    parts = fields(octets, only_child(octets, walk.expect(explicit, 0xA0)), 4, 6)
+    version, digests, encapsulated = parts[:3]
+    if not 1 <= walk.decode_integer(octets, version) <= 5:
+        raise DerMalformed("a SignedData of an unknown version")
+    walk.children(octets, walk.expect(digests, walk.SET), DIGEST_ALGORITHMS_MAX)
+    content_type, content = _content(octets, encapsulated)
+    certificates: tuple[bytes, ...] = ()
+    crls: tuple[bytes, ...] = ()
+    rest = parts[3:]
+    if rest[0].tag == 0xA0:
+        certificates = _sequences(octets, rest.pop(0))
+    if rest and rest[0].tag == 0xA1:
+        crls = _sequences(octets, rest.pop(0))
+    if len(rest) != 1:
+        raise DerMalformed("a SignedData without its set of signers")
+    signers = walk.children(octets, walk.expect(rest[0], walk.SET), SIGNERS_MAX)
+    return SignedData(content_type, content, certificates, crls,
+                      tuple(_signer_info(octets, signer) for signer in signers))
+
+
+def _content(octets: bytes, encapsulated: Tlv) -> tuple[str, bytes | None]:
+    parts = fields(octets, encapsulated, 1, 2)
+    content_type = walk.decode_oid(octets, parts[0])
+    if len(parts) == 1:
+        return content_type, None
+    value = only_child(octets, walk.expect(parts[1], 0xA0))
+    return content_type, walk.content(octets, walk.expect(value, walk.OCTET_STRING))
+
+
+def _sequences(octets: bytes, parent: Tlv) -> tuple[bytes, ...]:
+    """X.509 certificates and CRLs; attribute certificates and other forms bear context tags and are passed over."""
+    return tuple(walk.whole(octets, found) for found in walk.children(octets, parent, CERTIFICATES_MAX)
+                 if found.tag == walk.SEQUENCE)
+
+
+def _signer_info(octets: bytes, tlv: Tlv) -> SignerInfo:
+    parts = fields(octets, tlv, 5, 7)
+    version = walk.decode_integer(octets, parts[0])
+    issuer, serial, ski = _signer_identifier(octets, parts[1])
+    if version not in (1, 3):
+        raise DerMalformed("a SignerInfo of an unknown version")
+    digest_algorithm = algorithms.read_identifier(octets, parts[2])
+    rest = parts[3:]
+    signed_attrs: bytes | None = None
+    found: tuple[Attribute, ...] = ()
+    in_order = True
+    if rest[0].tag == 0xA0:
+        signed = rest.pop(0)
+        found = attributes.parse(octets, signed)
+        in_order = attributes.is_sorted(octets, signed)
+        signed_attrs = b"\x31" + octets[signed.start + 1:signed.end]  # what is signed is the SET OF (RFC 5652 5.4)
+    if len(rest) not in (2, 3):
+        raise DerMalformed("a SignerInfo without its signature")
+    signature_algorithm = algorithms.read_identifier(octets, rest[0])
+    signature = walk.content(octets, walk.expect(rest[1], walk.OCTET_STRING))
+    unsigned = attributes.parse(octets, walk.expect(rest[2], 0xA1)) if len(rest) == 3 else ()
+    digest_name = algorithms.digest_name(digest_algorithm)
+    return SignerInfo(
+        issuer, serial, ski, digest_algorithm, digest_name, signature_algorithm,
+        algorithms.signature_algorithm(signature_algorithm, digest_name), signed_attrs, found, in_order, signature,
+        unsigned, attributes.every(unsigned, attributes.SIGNATURE_TIME_STAMP))
+
+
+def _signer_identifier(octets: bytes, tlv: Tlv) -> tuple[bytes | None, int | None, bytes | None]:
+    if tlv.tag == 0x80:  # [0] IMPLICIT SubjectKeyIdentifier
+        return None, None, walk.content(octets, tlv)
+    issuer, serial = fields(octets, tlv, 2)
+    return walk.whole(octets, walk.expect(issuer, walk.SEQUENCE)), walk.decode_integer(octets, serial), None
