@@ -1,0 +1,105 @@
+"""Which certificates a mail to one address is encrypted to, and why the others lose.
+
+The rules of the field, in the order of the code:
+
+1. the certificate names the address: rfc822Name, SmtpUTF8Mailbox, else the subject's e-mailAddress; never the
+   common name; ASCII case does not matter
+2. it is valid now, strong, for encryption, and its path leads to a root for recipients; the bank's own trust of
+   the row replaces the path, never anything else; revocation as its mode says
+3. those bound to a customer exclude all that were merely found, even where they are unusable themselves:
+   a stranger's certificate must not step in the day the customer's own one expires
+4. where the policy wants enrolled ones, found ones lose by name
+5. several usable ones of one owner: encrypt to all of them. Different owners (not the same customer; for found
+   ones not the same issuer and subject): Conflict, for one of them would read the other's mail
+
+An expired, weak, mis-issued or untrusted certificate never hides a good one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from gateway.cms.certificate import Certificate, parse_certificate
+from gateway.errors import GatewayError, Reason
+from gateway.model.address import fold
+from gateway.model.lookup import Absent, CertificateAnswer, CertificateRow, Conflict, Found, Loser, Unusable
+from gateway.model.verdict import Status
+from gateway.pki import path
+from gateway.pki.revocation import Revocation
+from gateway.pki.trust import TrustSet
+
+Want = Literal["enrolled", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    row: CertificateRow
+    certificate: Certificate
+
+    @property
+    def owner(self) -> tuple[object, ...]:
+        """What tells owners apart."""
+        if self.row.customer is not None:
+            return ("customer", self.row.customer)
+        return ("name", self.certificate.issuer_der, self.certificate.subject_der)
+
+    @property
+    def owner_text(self) -> str:
+        """The owner for people: customer number, or subject and issuer."""
+        if self.row.customer is not None:
+            return self.row.customer
+        return f"{self.certificate.subject} (issued by {self.certificate.issuer})"
+
+
+def select(rows: Sequence[CertificateRow], address: str, at: datetime, trust: TrustSet, want: Want = "any", *,
+           revocation: Revocation | None = None) -> CertificateAnswer:
+    """The answer for `address` out of everything that every source knows. Never Unavailable: that is the source's."""
+    rows = tuple({row.sha256: row for row in reversed(rows)}.values())[::-1]
+    if not rows:
+        return Absent()
+    losers: list[Loser] = []
+    good: list[_Candidate] = []
+    bound = any(row.customer is not None for row in rows)
+    for row in rows:
+        judged = _judge(row, address, at, trust, revocation or Revocation())
+        if isinstance(judged, Reason):
+            losers.append(Loser(row, judged))
+        elif bound and row.customer is None:
+            losers.append(Loser(row, Reason.CERTIFICATE_DISPLACED))
+        elif want == "enrolled" and row.customer is None:
+            losers.append(Loser(row, Reason.CERTIFICATE_NOT_ENROLLED))
+        else:
+            good.append(_Candidate(row, judged))
+    if not good:
+        return Unusable(tuple(losers))
+    owners = {candidate.owner: candidate.owner_text for candidate in good}
+    if len(owners) > 1:
+        return Conflict(tuple(owners.values()), tuple(losers))
+    return Found(tuple(candidate.row for candidate in good), enrolled=bound, losers=tuple(losers))
+
+
+def _judge(row: CertificateRow, address: str, at: datetime, trust: TrustSet,
+           revocation: Revocation) -> Certificate | Reason:
+    try:
+        certificate = parse_certificate(row.der)
+    except GatewayError as error:
+        return error.reason
+    # 1. the address
+    if fold(address) not in {fold(email) for email in certificate.emails}:
+        return Reason.CERTIFICATE_ADDRESS_MISMATCH
+    # 2. the certificate and its path
+    if row.trust == "distrusted":
+        return Reason.CERTIFICATE_DISTRUSTED
+    way: tuple[Certificate, ...] = (certificate,)
+    if row.trust == "trusted":
+        reason = path.leaf_reason(certificate, at, "recipient", trust)
+    else:
+        verdict = path.validate(certificate, at, "recipient", trust)
+        reason, way = verdict.reason, verdict.path
+    if reason is not None:
+        return reason
+    revoked = revocation.judge(way, at, at)
+    if revoked.status is not Status.VALID:
+        return revoked.reason or Reason.CERTIFICATE_REVOKED
+    return certificate

@@ -1,0 +1,85 @@
+"""Whom the bank believes, for which purpose: anchors, intermediates, and its own word on single certificates.
+
+Anchors of one purpose never serve another: a root for mail signatures does not make a time-stamping service
+believable, nor the other way round (RFC 3161 2.1, design: time first).
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.cms.certificate import Certificate
+from gateway.ports.certificates import IntermediateSource
+
+Purpose = Literal["signer", "recipient", "stamper"]
+StamperTrust = Literal["internal", "external", "qualified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A certificate that is believed by itself. `stamper`: what kind of time-stamping service stands below it."""
+
+    certificate: Certificate
+    stamper: StamperTrust = "internal"
+
+
+@dataclass(frozen=True)
+class TrustSet:
+    """Everything that is believed, and what helps to get there.
+
+    `signers`, `recipients`, `stampers`: anchors by purpose; empty: nothing can be decided for that purpose.
+    `intermediates` complete paths and are believed by nobody; `known` is asked for more of them by subject.
+    `trusted`, `distrusted`: SHA-256 fingerprints (hex) of single certificates on which the bank has spoken; they
+    override the path in both directions, never validity, usage, strength or revocation (field rule 2.2.4).
+    `eku_required`: whether a mail certificate without extendedKeyUsage is refused. Unset, it is accepted, as
+    RFC 8550 4.4.4 says and as many internal CAs need.
+    """
+
+    signers: tuple[Anchor, ...] = ()
+    recipients: tuple[Anchor, ...] = ()
+    stampers: tuple[Anchor, ...] = ()
+    intermediates: tuple[Certificate, ...] = ()
+    known: IntermediateSource | None = None
+    trusted: frozenset[str] = frozenset()
+    distrusted: frozenset[str] = frozenset()
+    eku_required: bool = False
+    version: str = field(init=False, default="", compare=False)
+
+    def __post_init__(self) -> None:
+        """`version` names this very set: what was judged under another one does not count under this one."""
+        digest = hashlib.sha256()
+        for name, anchors in (("s", self.signers), ("r", self.recipients), ("t", self.stampers)):
+            for anchor in anchors:
+                digest.update(f"{name}{anchor.stamper}{anchor.certificate.sha256};".encode())
+        for certificate in self.intermediates:
+            digest.update(f"i{certificate.sha256};".encode())
+        for name, fingerprints in (("+", self.trusted), ("-", self.distrusted)):
+            for fingerprint in sorted(fingerprints):
+                digest.update(f"{name}{fingerprint};".encode())
+        digest.update(f"eku={self.eku_required};known={id(self.known) if self.known else 0}".encode())
+        object.__setattr__(self, "version", digest.hexdigest())
+
+    def anchors(self, purpose: Purpose) -> tuple[Anchor, ...]:
+        """The anchors for this purpose alone."""
+        match purpose:
+            case "signer":
+                return self.signers
+            case "recipient":
+                return self.recipients
+            case "stamper":
+                return self.stampers
+
+
+def anchors_of(certificates: Iterable[Certificate], stamper: StamperTrust = "internal") -> tuple[Anchor, ...]:
+    """Certificates as anchors, each once, in order."""
+    return tuple(Anchor(certificate, stamper) for certificate in dict.fromkeys(certificates))
+
+
+def same_for_mail(certificates: Iterable[Certificate], intermediates: Iterable[Certificate] = (), *,
+                  stampers: tuple[Anchor, ...] | None = None) -> TrustSet:
+    """One set of roots for signers and recipients; for time-stamps too where `stampers` is None (`inspect --trust`)."""
+    anchors = anchors_of(certificates)
+    return TrustSet(signers=anchors, recipients=anchors,
+                    stampers=anchors_of((a.certificate for a in anchors), "external") if stampers is None else stampers,
+                    intermediates=tuple(dict.fromkeys(intermediates)))
