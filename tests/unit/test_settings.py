@@ -1,0 +1,180 @@
+"""Settings: conf/sealgate.yaml against the code, and every contradiction with its place."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from gateway import settings, strictyaml
+from gateway.errors import GatewayError, Reason
+from gateway.settings import Section, Settings
+
+CONF = Path(__file__).parents[2] / "conf" / "sealgate.yaml"
+
+SMALL = """\
+version: 1
+bank: {domains: [bank.example], hostname: mail.bank.example}
+listeners:
+  - {name: out, role: outbound, port: 2525}
+next_hops: {outbound: {host: 127.0.0.1}, inbound: {host: 127.0.0.1}}
+policies: [staff.yaml]
+"""
+
+
+def uncommented() -> str:
+    """The file with every default taken in: `#key: value` without a space after the #."""
+    return re.sub(r"^( *(?:- )?)#(\w+:)", r"\1\2", CONF.read_text(), flags=re.MULTILINE)
+
+
+def parse(text: str) -> Settings:
+    return strictyaml.validate(Settings, strictyaml.load(text, "sealgate.yaml"))
+
+
+def sections(value: object) -> Iterator[Section]:
+    if isinstance(value, Section):
+        yield value
+        for name in type(value).model_fields:
+            yield from sections(getattr(value, name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from sections(item)
+
+
+def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield model
+    for field in model.model_fields.values():
+        for inner in strictyaml._models_in(field.annotation):
+            yield from models(inner)
+
+
+def test_the_documented_file_loads() -> None:
+    loaded = settings.load(CONF)
+    assert loaded.database == CONF.parent / "sealgate.db"
+    assert loaded.keys[0].key == CONF.parent / "keys/otp.key.pem"
+
+
+def test_taking_in_every_documented_default_changes_nothing() -> None:
+    assert parse(uncommented()) == parse(CONF.read_text())
+    assert uncommented() != CONF.read_text()
+
+
+def test_every_setting_stands_in_the_documented_file() -> None:
+    written: set[tuple[str, str]] = {(type(section).__name__, name) for section in sections(parse(uncommented()))
+                                     for name in section.model_fields_set}
+    known = {(model.__name__, name) for model in models(Settings) for name in model.model_fields}
+    # An empty list of sections shows its sections' settings in the comment beside it.
+    assert known - written == {("Escrow", "name"), ("Escrow", "certificate")}
+
+
+def test_a_small_file_has_the_documented_defaults(tmp_path: Path) -> None:
+    loaded = settings.read(SMALL, tmp_path / "sealgate.yaml")
+    assert loaded.limits.recipients_max == 100
+    assert loaded.partial == "refuse_all"
+    assert loaded.trust.revocation == "soft"
+    assert loaded.database == tmp_path / "sealgate.db"
+
+
+def test_absolute_paths_stay(tmp_path: Path) -> None:
+    loaded = settings.read(SMALL + "database: /var/lib/sealgate/s.db\n", tmp_path / "sealgate.yaml")
+    assert loaded.database == Path("/var/lib/sealgate/s.db")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GatewayError, match=r"nothing\.yaml") as caught:
+        settings.load(tmp_path / "nothing.yaml")
+    assert caught.value.reason is Reason.CONFIG_UNREADABLE
+
+
+def test_octets_that_are_no_utf8_are_named(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_bytes(b"version: \xff\n")
+    with pytest.raises(GatewayError, match="octet 9") as caught:
+        settings.load(tmp_path / "s.yaml")
+    assert caught.value.reason is Reason.CONFIG_UNREADABLE
+
+
+def test_a_misspelt_key_names_place_and_nearest() -> None:
+    with pytest.raises(strictyaml.YamlProblems) as caught:
+        settings.read(SMALL.replace("hostname", "hostnam"), Path("/etc/sealgate.yaml"))
+    (told,) = [problem for problem in caught.value.problems if "unknown key" in problem.text]
+    assert told.place == f"/etc/sealgate.yaml:2:{SMALL.splitlines()[1].index('hostname') + 1}"
+    assert "did you mean `hostname`" in told.remedy
+
+
+KEY = "keys:\n  - {name: otp, purpose: sign, key: k, certificate: c, from: [a@bank.example]%s}\n"
+CLIENT = "clients:\n  - {name: web, networks: [192.0.2.0/24]%s}\n"
+
+CONTRADICTIONS = [
+    # what is appended to SMALL, the text whose place is told, words of the problem | of the remedy
+    (KEY % ", clients: [wbe]" + CLIENT % "", "wbe", "there is no client `wbe`|did you mean `web`"),
+    (KEY % ", scheme: rsa-pkcs1-sha25", "rsa-", "no signature scheme|rsa-pkcs1-sha256"),
+    (KEY % ", recipients: [x@bank.example]", "[x@", "opens no mail|purpose: decrypt"),
+    (KEY % "" + "  - {name: otp, purpose: decrypt, key: k, certificate: c, recipients: ['*']}\n", "otp,",
+     "second time|unique"),
+    ("keys:\n  - {name: otp, purpose: sign, key: k, certificate: c}\n", "{name", "nobody may use key `otp`|from:"),
+    ("keys:\n  - {name: 'o:p', purpose: sign, key: k, certificate: c, from: ['*']}\n", "'o:p'", "no name|letters"),
+    ("keys:\n  - {name: box, purpose: decrypt, key: k, certificate: c}\n", "{name", "opens nobody's mail|recipients:"),
+    ("keys:\n  - {name: box, purpose: decrypt, key: k, certificate: c, recipients: ['*'], scheme: ed25519}\n",
+     "ed25519", "at a key that decrypts|signing keys"),
+    (CLIENT % ", logins: [anna]", "[anna", "logins without `passwords`|client add"),
+    (CLIENT % ", tls_certificates: ['AB:CD']", "'AB", "fingerprint|64 hexadecimal"),
+    (CLIENT % ", from: ['an*a@bank.example']", "'an*a", "no address pattern|bank.example"),
+    ("clients:\n  - {name: web}\n", "{name", "nothing tells client `web` from a stranger|networks"),
+    ("clients:\n  - {name: web, networks: [192.0.2.1/24]}\n", "192.", "no network|did you mean `192.0.2.0/24`"),
+    ("clients:\n  - {name: web, networks: [all]}\n", "all", "no network|192.0.2.0/24"),
+    (CLIENT % "" + "  - {name: app, networks: [192.0.2.0/24]}\n", "192.", "already client `web`|one client each"),
+    ("stampers:\n  - {name: tsa, key: k, certificate: c, policy_oid: 1.2.x}\n", "1.2.x", "no object identifier|digits"),
+    ("stampers:\n  - {name: tsa, key: k, certificate: c, policy_oid: 1.40.1}\n", "1.40", "no object identifier|digits"),
+    ("hold: {archive_key: k}\n", "k}", "without `archive_certificate`|certificate"),
+    ("hold: {archive_passphrase_file: k}\n", "k}", "without `archive_key`|key"),
+    ("limits: {octets_in_flight_max: 2048}\n", "2048", "could never come in|52428800"),
+    ("limits: {connections_max: 5, connections_per_peer_max: 6}\n", "6}", "more than connections_max|at most 5"),
+]
+
+
+@pytest.mark.parametrize(("more", "culprit", "words"), CONTRADICTIONS)
+def test_a_contradiction_has_its_place_and_remedy(more: str, culprit: str, words: str) -> None:
+    with pytest.raises(strictyaml.YamlProblems) as caught:
+        settings.read(SMALL + more, Path("s.yaml"))
+    (problem,) = caught.value.problems
+    before = (SMALL + more)[:(SMALL + more).rindex(culprit)]
+    assert problem.place == f"s.yaml:{before.count(chr(10)) + 1}:{len(before.rpartition(chr(10))[2]) + 1}"
+    text, remedy = words.split("|")
+    assert text in problem.text
+    assert remedy in problem.remedy
+
+
+@pytest.mark.parametrize(("old", "new", "words"), [
+    ("port: 2525", "port: 2525, tls: starttls", "without `certificate`"),
+    ("port: 2525", "port: 2525, certificate: c", "without TLS"),
+    ("port: 2525", "port: 2525, tls_required: true", "`tls_required` without TLS"),
+    ("port: 2525}", "port: 2525}\n  - {name: in, role: inbound, port: 2525}", "another listener's"),
+    ("port: 2525}", "port: 2525}\n  - {name: out, role: inbound, port: 2526}", "a second time"),
+    ("[bank.example]", "[bank]", "no domain"),
+    ("[bank.example]", "[bank.example, BANK.example]", "a second time"),
+    ("hostname: mail", "trusted_authserv_ids: [MAIL.bank.example], hostname: mail", "is our own id"),
+    ("hostname: mail", "postmaster: root, hostname: mail", "no mail address"),
+    ("[staff.yaml]", "[staff.yaml, staff.yaml]", "a second time"),
+])
+def test_a_contradiction_in_the_required_part(old: str, new: str, words: str) -> None:
+    with pytest.raises(strictyaml.YamlProblems) as caught:
+        settings.read(SMALL.replace(old, new), Path("s.yaml"))
+    assert all(problem.place.startswith("s.yaml:") for problem in caught.value.problems)
+    assert any(words in problem.text for problem in caught.value.problems)
+
+
+def test_all_contradictions_are_told_at_once() -> None:
+    more = KEY % ", clients: [a, b]" + "hold: {archive_key: k}\n"
+    with pytest.raises(strictyaml.YamlProblems) as caught:
+        settings.read(SMALL + more, Path("s.yaml"))
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(("section", "field", "low", "least"), [
+    ("limits", "recipients_max", 0, 1), ("limits", "message_octets_max", 1023, 1024), ("hold", "octets_max", -1, 0),
+])
+def test_limits_of_limits(section: str, field: str, low: int, least: int) -> None:
+    with pytest.raises(strictyaml.YamlProblems):
+        parse(f"{SMALL}{section}: {{{field}: {low}}}\n")
+    assert getattr(getattr(parse(f"{SMALL}{section}: {{{field}: {least}}}\n"), section), field) == least
