@@ -148,7 +148,7 @@ def create_intermediate(issuer: Authority, naming: Naming, key: SigningKey, not_
     return Authority(der, key, chain)
 
 
-def issue(issuer: Authority, naming: Naming, public_key: PublicKey, profile: Profile,  # noqa: PLR0913 the certificate's own fields
+def issue(issuer: Authority, naming: Naming, public_key: PublicKey, profile: Profile,
           not_before: datetime, not_after: datetime, *, serial: int | None = None,
           policies: Sequence[str] = (), extensions: Sequence[tuple[x509.ExtensionType, bool]] = ()) -> bytes:
     """The DER certificate for `public_key`. `serial` None draws 126 random bits; `policies` are dotted OIDs.
@@ -184,7 +184,7 @@ def _usage() -> Iterator[None]:
         raise GatewayError(Reason.USAGE, str(error)) from None
 
 
-def _builder(naming: Naming, public_key: PublicKey, profile: Profile,  # noqa: PLR0913
+def _builder(naming: Naming, public_key: PublicKey, profile: Profile,
              not_before: datetime, not_after: datetime, serial: int | None = None) -> x509.CertificateBuilder:
     builder = (x509.CertificateBuilder().subject_name(_name(naming)).public_key(public_key)
                .serial_number(serial if serial is not None else _serial())

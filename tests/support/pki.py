@@ -28,10 +28,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
     pkcs12,
 )
-from gateway.cms.certificate import Certificate, parse_certificate
 
 from gateway.authority import ca
 from gateway.authority.ca import Authority, Naming, PrivateKey, Profile, Purpose
+from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.scheme import SignScheme, UnwrapScheme
 from gateway.ports.keys import KeyInfo, KeyPurpose
@@ -170,7 +170,7 @@ class Pki:
         return self.person(Purpose.STAMP, algorithm, email="", issuer=self.tsa_root, name="Test Time Stamping Unit",
                            **options)
 
-    def person(self, purpose: Purpose, algorithm: str, *, email: str = "", emails: tuple[str, ...] = (),  # noqa: PLR0913
+    def person(self, purpose: Purpose, algorithm: str, *, email: str = "", emails: tuple[str, ...] = (),
                name: str = "", issuer: Authority | None = None, not_before: datetime = START,
                not_after: datetime = END, which: int = 0, profile: Profile | None = None, serial: int | None = None,
                policies: tuple[str, ...] = (),
