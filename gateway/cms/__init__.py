@@ -5,7 +5,8 @@
     attributes        signed and unsigned attributes
     signed            SignedData written          signed_reader    SignedData read and verified
     enveloped         EnvelopedData, AuthEnvelopedData written
-    enveloped_reader  both read and decrypted; `key_agreement` is what both sides compute (RFC 5753, RFC 8418)
+    enveloped_reader  both read and decrypted; `envelope` is what they say before
+    key_agreement     what both ends compute (RFC 5753, RFC 8418); `content_keys`: one key never serves two ciphers
     timestamp         RFC 3161 requests, tokens, responses
     compressed        RFC 3274, bounded
 

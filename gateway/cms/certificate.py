@@ -15,9 +15,8 @@ import pybase64
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509 import Certificate as X509Certificate
-from cryptography.x509.oid import NameOID
 
-from gateway.cms import algorithms
+from gateway.cms import algorithms, names
 from gateway.der import ber, prescan, walk
 from gateway.der.walk import DerMalformed, Tlv
 from gateway.errors import GatewayError, Reason
@@ -119,15 +118,15 @@ def _parse(der: bytes) -> Certificate:
     return Certificate(
         der=der,
         sha256=sha256(der).hexdigest(),
-        subject=loaded.subject.rfc4514_string(),
-        issuer=loaded.issuer.rfc4514_string(),
+        subject=names.text(walk.whole(der, subject)),
+        issuer=names.text(walk.whole(der, issuer)),
         subject_der=walk.whole(der, walk.expect(subject, walk.SEQUENCE)),
         issuer_der=walk.whole(der, walk.expect(issuer, walk.SEQUENCE)),
         serial=walk.decode_integer(der, serial),
         spki=spki_der,
         not_before=not_before,
         not_after=not_after,
-        emails=_emails(loaded, extensions),
+        emails=_emails(walk.whole(der, subject), extensions),
         key_usage=_key_usage(_extension(extensions, x509.KeyUsage)),
         extended_key_usage=None if eku is None else frozenset(usage.dotted_string for usage in eku),
         eku_critical=eku is not None and extensions.get_extension_for_class(x509.ExtendedKeyUsage).critical,
@@ -160,23 +159,23 @@ def _extension(extensions: x509.Extensions, kind: type[E]) -> E | None:
 def _key_usage(usage: x509.KeyUsage | None) -> frozenset[str] | None:
     if usage is None:
         return None
-    names = {name for name in _USAGES if getattr(usage, name)}
+    found = {name for name in _USAGES if getattr(usage, name)}
     if usage.key_agreement:
-        names |= {name for name in ("encipher_only", "decipher_only") if getattr(usage, name)}
-    return frozenset(names)
+        found |= {name for name in ("encipher_only", "decipher_only") if getattr(usage, name)}
+    return frozenset(found)
 
 
-def _emails(loaded: x509.Certificate, extensions: x509.Extensions) -> tuple[str, ...]:
+def _emails(subject: bytes, extensions: x509.Extensions) -> tuple[str, ...]:
     """The addresses named, in order, each once. Such as hold control characters or spaces name nobody."""
-    names = _extension(extensions, x509.SubjectAlternativeName)
+    alternatives = _extension(extensions, x509.SubjectAlternativeName)
     found: list[str] = []
-    for name in names or ():
+    for name in alternatives or ():
         if isinstance(name, x509.RFC822Name):
             found.append(name.value)
         elif isinstance(name, x509.OtherName) and name.type_id.dotted_string == SMTP_UTF8_MAILBOX:
             found.append(_utf8_mailbox(name.value))
     if not found:
-        found = [str(attribute.value) for attribute in loaded.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)]
+        found.extend(names.values(subject, names.EMAIL_ADDRESS))
     return tuple(dict.fromkeys(a for a in found if "@" in a and a.isprintable() and " " not in a))
 
 

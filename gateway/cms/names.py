@@ -1,0 +1,87 @@
+"""Distinguished names (X.501, RFC 5280 4.1.2.4) as text for people (RFC 4514) and by attribute.
+
+Text is for reports and logs. What is compared are always the DER octets.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from gateway.der import walk
+from gateway.errors import GatewayError
+
+ATTRIBUTES_MAX: Final = 200
+EMAIL_ADDRESS: Final = "1.2.840.113549.1.9.1"
+
+_SHORT: Final[Mapping[str, str]] = MappingProxyType({  # RFC 4514 3
+    "2.5.4.3": "CN", "2.5.4.7": "L", "2.5.4.8": "ST", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.6": "C",
+    "2.5.4.9": "STREET", "0.9.2342.19200300.100.1.25": "DC", "0.9.2342.19200300.100.1.1": "UID",
+})
+_CHARSETS: Final[Mapping[int, str]] = MappingProxyType({
+    0x0C: "utf-8", 0x13: "ascii", 0x12: "ascii", 0x16: "ascii", 0x1A: "ascii", 0x14: "latin-1", 0x1E: "utf-16-be",
+    0x1C: "utf-32-be"})
+
+
+class Attribute(NamedTuple):
+    """One attribute: dotted OID, decoded text (None for what is no text), and the value's DER."""
+
+    oid: str
+    text: str | None
+    der: bytes
+
+
+def attributes(name: bytes) -> tuple[tuple[Attribute, ...], ...]:
+    """The relative names of a DER Name in the order of the encoding, each with its attributes.
+
+    DerMalformed; INPUT_LIMIT_EXCEEDED beyond ATTRIBUTES_MAX.
+    """
+    return tuple(tuple(_attribute(name, pair) for pair in walk.children(name, walk.expect(part, walk.SET), 20))
+                 for part in walk.children(name, walk.single(name, walk.SEQUENCE), ATTRIBUTES_MAX))
+
+
+def _attribute(name: bytes, pair: walk.Tlv) -> Attribute:
+    parts = walk.children(name, walk.expect(pair, walk.SEQUENCE), limit=2)
+    if len(parts) != 2:
+        raise walk.DerMalformed("an attribute of a name without its value")
+    oid, value = parts
+    text = None
+    if value.tag in _CHARSETS:
+        try:
+            text = walk.content(name, value).decode(_CHARSETS[value.tag])
+        except UnicodeDecodeError:
+            text = None
+    return Attribute(walk.decode_oid(name, oid), text, walk.whole(name, value))
+
+
+def values(name: bytes, oid: str) -> tuple[str, ...]:
+    """The texts of all attributes with this OID. DerMalformed, INPUT_LIMIT_EXCEEDED."""
+    return tuple(attribute.text for part in attributes(name) for attribute in part
+                 if attribute.oid == oid and attribute.text is not None)
+
+
+def text(name: bytes) -> str:
+    """RFC 4514 text of a DER Name, last relative name first. Never fails: the unreadable becomes '#' and hex."""
+    try:
+        parts = attributes(name)
+    except GatewayError:
+        return f"#{name[:200].hex()}"
+    return ",".join("+".join(map(_pair, part)) for part in reversed(parts))
+
+
+def _pair(attribute: Attribute) -> str:
+    value = f"#{attribute.der.hex()}" if attribute.text is None else _escaped(attribute.text)
+    return f"{_SHORT.get(attribute.oid, attribute.oid)}={value}"
+
+
+def _escaped(value: str) -> str:
+    """RFC 4514 2.4; control characters go as their UTF-8 octets, so that no report or log is broken by a name."""
+    out = []
+    last = len(value) - 1
+    for place, char in enumerate(value):
+        if char in '"+,;<>\\' or (char == "#" and not place) or (char == " " and place in {0, last}):
+            out.append("\\" + char)
+        elif char.isprintable():
+            out.append(char)
+        else:
+            out.append("".join(f"\\{octet:02x}" for octet in char.encode("utf-8", "surrogatepass")))
+    return "".join(out)
