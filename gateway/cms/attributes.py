@@ -8,11 +8,12 @@ RFC 5652 11 (contentType, messageDigest, signingTime), RFC 5035 and RFC 5816 (si
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
 from gateway.cms import algorithms
-from gateway.cms.algorithms import ContentCipher
+from gateway.cms.algorithms import AlgorithmIdentifier, ContentCipher
 from gateway.cms.certificate import Certificate
 from gateway.der import build, walk
 from gateway.der.walk import DerMalformed, Tlv
@@ -31,6 +32,7 @@ MS_ENCRYPTION_KEY_PREFERENCE: Final = "1.3.6.1.4.1.311.16.4"  # the same wish, i
 
 ATTRIBUTES_MAX: Final = 64  # of one SignerInfo; the richest CAdES profile has under 20
 CERTIFICATE_HASHES_MAX: Final = 64  # of one signingCertificate; a path has under 10
+KEPT_OCTETS_MAX: Final = 512  # longer attributes are read anew each time: the cache stays under 2 MiB
 VALUES_MAX: Final = 16  # of one attribute; only time-stamps come in numbers
 
 
@@ -52,6 +54,18 @@ def only_child(octets: bytes, parent: Tlv) -> Tlv:
     if child.end != parent.end:
         raise DerMalformed("more than one element where one is expected")
     return child
+
+
+def identifier(octets: bytes, tlv: Tlv) -> AlgorithmIdentifier:
+    """An AlgorithmIdentifier; the usual dozen of them is kept. DerMalformed."""
+    if tlv.end - tlv.start > KEPT_OCTETS_MAX:
+        raise DerMalformed("an algorithm with absurdly long parameters")
+    return _identifier(octets[tlv.start:tlv.end])
+
+
+@lru_cache(maxsize=512)
+def _identifier(der: bytes) -> AlgorithmIdentifier:
+    return algorithms.read_identifier(der, walk.single(der))
 
 
 def attribute(oid: str, *values: bytes) -> bytes:
@@ -151,21 +165,24 @@ class CertificateHash:
                                        and self.issuer in (None, certificate.issuer_der))
 
 
-def parse(octets: bytes, parent: Tlv) -> tuple[Attribute, ...]:
-    """The Attributes inside a SET OF (whatever its tag). DerMalformed, INPUT_LIMIT_EXCEEDED."""
-    found: list[Attribute] = []
-    for tlv in walk.children(octets, parent, ATTRIBUTES_MAX):
-        kind, values = fields(octets, tlv, 2)
-        found.append(Attribute(walk.decode_oid(octets, kind), tuple(
-            octets[value.start:value.end]
-            for value in walk.children(octets, walk.expect(values, walk.SET), VALUES_MAX))))
-    return tuple(found)
+def parse(octets: bytes, parent: Tlv) -> tuple[tuple[Attribute, ...], bool]:
+    """The Attributes inside a SET OF (whatever its tag), and whether they stand in the order of DER (X.690 11.6).
 
-
-def is_sorted(octets: bytes, parent: Tlv) -> bool:
-    """Whether the elements of this SET OF stand in the order of DER (X.690 11.6)."""
+    DerMalformed, INPUT_LIMIT_EXCEEDED.
+    """
     elements = [octets[tlv.start:tlv.end] for tlv in walk.children(octets, parent, ATTRIBUTES_MAX)]
-    return all(first <= second for first, second in pairwise(elements))
+    in_order = all(first <= second for first, second in pairwise(elements))
+    return tuple(_kept(element) if len(element) <= KEPT_OCTETS_MAX else _attribute(element)
+                 for element in elements), in_order
+
+
+def _attribute(octets: bytes) -> Attribute:
+    kind, values = fields(octets, walk.single(octets), 2)
+    return Attribute(walk.decode_oid(octets, kind), tuple(
+        octets[value.start:value.end] for value in walk.children(octets, walk.expect(values, walk.SET), VALUES_MAX)))
+
+
+_kept = lru_cache(maxsize=2048)(_attribute)  # most attributes of a signer never change from mail to mail
 
 
 def single(attributes: Iterable[Attribute], oid: str) -> bytes | None:
@@ -192,14 +209,23 @@ def first_certificates(found: Iterable[Attribute]) -> tuple[CertificateHash, ...
 
     Only the first ESSCertID of each is the signer's; the others restrict the path (RFC 5035 5.4). DerMalformed.
     """
-    attributes = tuple(found)
-    named: list[CertificateHash] = []
-    for oid, newer in ((SIGNING_CERTIFICATE_V2, True), (SIGNING_CERTIFICATE, False)):
-        value = single(attributes, oid)
-        if value is not None:
-            certificates = fields(value, fields(value, walk.single(value), 1, 2)[0], 1, CERTIFICATE_HASHES_MAX)
-            named.append(_certificate_hash(value, certificates[0], newer=newer))
-    return tuple(named)
+    found = tuple(found)
+    newer, older = single(found, SIGNING_CERTIFICATE_V2), single(found, SIGNING_CERTIFICATE)
+    return (*(() if newer is None else (_first(newer, newer=True),)),
+            *(() if older is None else (_first(older, newer=False),)))
+
+
+def _first(value: bytes, *, newer: bool) -> CertificateHash:
+    read = _kept_first_certificate if len(value) <= KEPT_OCTETS_MAX else _first_certificate
+    return read(value, newer=newer)
+
+
+def _first_certificate(value: bytes, *, newer: bool) -> CertificateHash:
+    certificates = fields(value, fields(value, walk.single(value), 1, 2)[0], 1, CERTIFICATE_HASHES_MAX)
+    return _certificate_hash(value, certificates[0], newer=newer)
+
+
+_kept_first_certificate = lru_cache(maxsize=1024)(_first_certificate)
 
 
 def _certificate_hash(octets: bytes, tlv: Tlv, *, newer: bool) -> CertificateHash:
@@ -207,7 +233,7 @@ def _certificate_hash(octets: bytes, tlv: Tlv, *, newer: bool) -> CertificateHas
     parts = fields(octets, tlv, 1, 3)
     name = "sha256" if newer else "sha1"
     if newer and parts and parts[0].tag == walk.SEQUENCE:
-        name = algorithms.digest_name(algorithms.read_identifier(octets, parts.pop(0)))
+        name = algorithms.digest_name(identifier(octets, parts.pop(0)))
     if not 1 <= len(parts) <= 2:
         raise DerMalformed("an ESSCertID without its hash")
     digest = walk.content(octets, walk.expect(parts[0], walk.OCTET_STRING))

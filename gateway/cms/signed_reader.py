@@ -34,7 +34,7 @@ from gateway.cms import algorithms, attributes
 from gateway.cms.algorithms import AlgorithmIdentifier, SignatureAlgorithm
 from gateway.cms.attributes import Attribute, CertificateHash, fields, only_child
 from gateway.cms.certificate import Certificate, parse_certificate
-from gateway.der import ber, walk
+from gateway.der import ber, build, walk
 from gateway.der.walk import DerMalformed, Tlv
 from gateway.errors import GatewayError, Reason
 
@@ -42,6 +42,7 @@ SIGNERS_MAX: Final = 32  # of one SignedData; each costs a public-key operation
 CERTIFICATES_MAX: Final = 256  # enclosed in one SignedData
 DIGEST_ALGORITHMS_MAX: Final = 64
 
+_SIGNED_DATA: Final = build.oid(algorithms.SIGNED_DATA)
 _HASHES: Final = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 _READABLE_DIGESTS: Final = frozenset(_HASHES)
 
@@ -177,7 +178,7 @@ def verify(info: SignerInfo, certificate: Certificate, digest_of: Callable[[str]
             return fault
         if not _algorithms_protected(info):  # 6
             return Reason.SIGNATURE_ATTRIBUTES
-    except DerMalformed:
+    except GatewayError:
         return Reason.SIGNATURE_ATTRIBUTES
     fault = algorithms.allowed("signing_key", certificate.key_algorithm, at)  # 7
     if fault is not None:
@@ -220,7 +221,7 @@ def _message_digest(info: SignerInfo, content_type: str) -> bytes | None:
         return None
     said = attributes.single(info.attributes, attributes.CONTENT_TYPE)
     digest = attributes.single(info.attributes, attributes.MESSAGE_DIGEST)
-    if said is None or digest is None or walk.decode_oid(said, walk.single(said)) != content_type:
+    if digest is None or said != build.oid(content_type):
         return None
     time = attributes.single(info.attributes, attributes.SIGNING_TIME)
     if time is not None:
@@ -232,7 +233,7 @@ def _certificate_fault(info: SignerInfo, certificate: Certificate, *, required: 
     """Rule 5. A hash by an algorithm that we do not know is passed over only if another one fits."""
     try:
         named = attributes.first_certificates(info.attributes)
-    except DerMalformed:
+    except GatewayError:
         return Reason.SIGNATURE_ATTRIBUTES
     if not named:
         return Reason.SIGNATURE_ATTRIBUTES if required else None
@@ -252,14 +253,18 @@ def _is_named(which: CertificateHash, certificate: Certificate) -> bool:
 
 def _algorithms_protected(info: SignerInfo) -> bool:
     value = attributes.single(info.attributes, attributes.ALGORITHM_PROTECTION)
-    if value is None:
-        return True
+    return value is None or (len(value) <= 2 * attributes.KEPT_OCTETS_MAX
+                             and _protects(value, info.digest_identifier, info.signature_identifier))
+
+
+@lru_cache(maxsize=512)
+def _protects(value: bytes, digest: AlgorithmIdentifier, signature: AlgorithmIdentifier) -> bool:
     parts = fields(value, walk.single(value), 2)
     if parts[1].tag != 0xA1:  # [1] signatureAlgorithm; [2] would be a MAC
         return False
-    signature = b"\x30" + walk.whole(value, parts[1])[1:]
-    return (_same(algorithms.read_identifier(value, parts[0]), info.digest_identifier)
-            and _same(algorithms.read_identifier(signature, walk.single(signature)), info.signature_identifier))
+    second = build.retag(walk.SEQUENCE, walk.whole(value, parts[1]))
+    return (_same(attributes.identifier(value, parts[0]), digest)
+            and _same(attributes.identifier(second, walk.single(second)), signature))
 
 
 def _same(one: AlgorithmIdentifier, other: AlgorithmIdentifier) -> bool:
@@ -294,8 +299,8 @@ def _arithmetic_fault(key: PublicKeyTypes, algorithm: SignatureAlgorithm, signat
 
 
 def _parse(octets: bytes) -> SignedData:
-    kind, explicit = fields(octets, walk.single(octets, walk.SEQUENCE), 2)
-    if walk.decode_oid(octets, kind) != algorithms.SIGNED_DATA:
+    kind, explicit = fields(octets, walk.single(octets), 2)
+    if walk.whole(octets, kind) != _SIGNED_DATA:
         raise DerMalformed("this is no SignedData")
     parts = fields(octets, only_child(octets, walk.expect(explicit, 0xA0)), 4, 6)
     version, digests, encapsulated = parts[:3]
@@ -338,21 +343,20 @@ def _signer_info(octets: bytes, tlv: Tlv) -> SignerInfo:
     issuer, serial, ski = _signer_identifier(octets, parts[1])
     if version not in (1, 3):
         raise DerMalformed("a SignerInfo of an unknown version")
-    digest_algorithm = algorithms.read_identifier(octets, parts[2])
+    digest_algorithm = attributes.identifier(octets, parts[2])
     rest = parts[3:]
     signed_attrs: bytes | None = None
     found: tuple[Attribute, ...] = ()
     in_order = True
     if rest[0].tag == 0xA0:
         signed = rest.pop(0)
-        found = attributes.parse(octets, signed)
-        in_order = attributes.is_sorted(octets, signed)
+        found, in_order = attributes.parse(octets, signed)
         signed_attrs = b"\x31" + octets[signed.start + 1:signed.end]  # what is signed is the SET OF (RFC 5652 5.4)
     if len(rest) not in (2, 3):
         raise DerMalformed("a SignerInfo without its signature")
-    signature_algorithm = algorithms.read_identifier(octets, rest[0])
+    signature_algorithm = attributes.identifier(octets, rest[0])
     signature = walk.content(octets, walk.expect(rest[1], walk.OCTET_STRING))
-    unsigned = attributes.parse(octets, walk.expect(rest[2], 0xA1)) if len(rest) == 3 else ()
+    unsigned = attributes.parse(octets, walk.expect(rest[2], 0xA1))[0] if len(rest) == 3 else ()
     digest_name = algorithms.digest_name(digest_algorithm)
     return SignerInfo(
         issuer, serial, ski, digest_algorithm, digest_name, signature_algorithm,
