@@ -103,6 +103,7 @@ class Reason(StrEnum):
     SIGNATURE_WRONG_USAGE = "signature.wrong_usage"
     SIGNATURE_CERTIFICATE_MISSING = "signature.certificate_missing"
     SIGNATURE_CERTIFICATE_MISMATCH = "signature.certificate_mismatch"
+    SIGNATURE_CONTENT_MISSING = "signature.content_missing"
     SIGNATURE_PART_ONLY = "signature.part_only"
     SIGNATURE_OUTSIDE_ENCRYPTION = "signature.outside_encryption"
     SIGNATURE_OUTER_INVALID = "signature.outer_invalid"

@@ -143,6 +143,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.SIGNATURE_ALGORITHM_UNKNOWN: _wire("7.6"),
     _R.SIGNATURE_WRONG_USAGE: _wire("7.5"),
     _R.SIGNATURE_CERTIFICATE_MISSING: _wire("7.5"),
+    _R.SIGNATURE_CONTENT_MISSING: _wire("7.7"),
     _R.SIGNATURE_CERTIFICATE_MISMATCH: _wire("7.5"),
     _R.SIGNATURE_PART_ONLY: _wire("7.7"),
     _R.SIGNATURE_OUTSIDE_ENCRYPTION: _wire("7.7"),

@@ -108,6 +108,7 @@ _TABLE: dict[Reason, tuple[str, str]] = {
     _R.SIGNATURE_CERTIFICATE_MISSING: ("The signer's certificate is not enclosed.", "Enclose the certificate."),
     _R.SIGNATURE_CERTIFICATE_MISMATCH: ("The signature names another certificate.",
                                         "Have it signed by a correct program."),
+    _R.SIGNATURE_CONTENT_MISSING: ("What the signature covers is not at hand.", "Provide the signed content."),
     _R.SIGNATURE_PART_ONLY: ("Only a part of the mail is signed.", "Sign the whole mail."),
     _R.SIGNATURE_OUTSIDE_ENCRYPTION: ("The signature stands outside the encryption.", "Sign first, then encrypt."),
     _R.SIGNATURE_OUTER_INVALID: ("An outer signature is not valid.", "Have it sent again without that signature."),
