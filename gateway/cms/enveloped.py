@@ -10,12 +10,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import local
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
@@ -31,6 +32,8 @@ RECIPIENTS_MAX: Final = 2048  # what our own reader takes; a group of the relay 
 BLOCK: Final = 16  # octets of an AES block
 GCM_NONCE_OCTETS: Final = 12  # RFC 5084 3.2: recommended
 GCM_TAG_OCTETS: Final = 16
+SCRATCH_OCTETS_MIN: Final = 64 * 1024
+SCRATCH_OCTETS_MAX: Final = 4 * 1024 * 1024  # kept per thread that encrypts
 
 _PKCS1: Final = padding.PKCS1v15()
 _OAEP_SHA256: Final = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
@@ -83,7 +86,7 @@ def _enveloped(content: bytes, head: bytes, cipher: ContentCipher, key: bytes) -
     vector = os.urandom(BLOCK)
     short = BLOCK - len(content) % BLOCK
     encryptor = Cipher(AES(key), CBC(vector)).encryptor()
-    encrypted = encryptor.update(content)
+    encrypted = _run(encryptor, content)
     tail = encryptor.update(bytes((short,)) * short) + encryptor.finalize()
     algorithm = build.sequence(_CIPHER_OID[cipher], build.octet_string(vector))
     return _wrapped(_ENVELOPED, head, algorithm, (encrypted, tail), b"")
@@ -93,7 +96,7 @@ def _auth_enveloped(content: bytes, head: bytes, cipher: ContentCipher, key: byt
     """AuthEnvelopedData with AES-GCM and no authenticated attributes, which id-data does not need (RFC 5083 2.1)."""
     nonce = os.urandom(GCM_NONCE_OCTETS)
     encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
-    encrypted = encryptor.update(content)
+    encrypted = _run(encryptor, content)
     encryptor.finalize()
     algorithm = build.sequence(_CIPHER_OID[cipher], build.sequence(
         build.octet_string(nonce), build.integer(GCM_TAG_OCTETS)))
@@ -101,7 +104,30 @@ def _auth_enveloped(content: bytes, head: bytes, cipher: ContentCipher, key: byt
     return _wrapped(_AUTH_ENVELOPED, head, algorithm, (encrypted,), mac)
 
 
-def _wrapped(content_type: bytes, head: bytes, algorithm: bytes, encrypted: tuple[bytes, ...], mac: bytes) -> bytes:
+class _Scratch(local):
+    """Where a thread's ciphertext stands until it is copied into the message.
+
+    A fresh megabyte for every message costs more than AES: the allocator gives it back and faults it in again.
+    """
+
+    octets = bytearray()
+
+
+_scratch: Final = _Scratch()
+
+
+def _run(encryptor: CipherContext, content: bytes) -> bytes | memoryview:
+    """The ciphertext of whole blocks; a view is good until this thread's next call."""
+    if not SCRATCH_OCTETS_MIN <= len(content) <= SCRATCH_OCTETS_MAX - BLOCK:
+        return encryptor.update(content)
+    if len(_scratch.octets) < len(content) + BLOCK:
+        _scratch.octets = bytearray(min(2 * len(content), SCRATCH_OCTETS_MAX))
+    size = encryptor.update_into(content, _scratch.octets)
+    return memoryview(_scratch.octets)[:size]
+
+
+def _wrapped(content_type: bytes, head: bytes, algorithm: bytes, encrypted: tuple[bytes | memoryview, ...],
+             mac: bytes) -> bytes:
     """ContentInfo around one EncryptedContentInfo; lengths inside out, then the large part is copied once."""
     size = sum(map(len, encrypted))
     held = build.header(0x80, size)

@@ -6,6 +6,7 @@ may still be BER: see `ber.tolerant`.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gateway.errors import GatewayError, Reason
@@ -140,14 +141,18 @@ def content(octets: bytes, tlv: Tlv) -> bytes:
 
 def decode_oid(octets: bytes, tlv: Tlv) -> str:
     """The dotted text of an OBJECT IDENTIFIER. DerMalformed; INPUT_LIMIT_EXCEEDED beyond 64 octets."""
-    expect(tlv, OID)
-    return oid_text(octets[tlv.body:tlv.end])
+    return oid_text(octets[expect(tlv, OID).body:tlv.end])
 
 
 def oid_text(body: bytes) -> str:
     """The dotted text of an OBJECT IDENTIFIER's content octets (X.690 8.19). DerMalformed, INPUT_LIMIT_EXCEEDED."""
     if len(body) > OID_OCTETS_MAX:
         raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"an object identifier of {len(body)} octets")
+    return _oid_text(body)
+
+
+@lru_cache(maxsize=2048)
+def _oid_text(body: bytes) -> str:
     if not body or body[-1] & 0x80:
         msg = "an object identifier is cut short"
         raise DerMalformed(msg)
