@@ -195,7 +195,43 @@ def _quote_local(local: str) -> str:
     if local and not local.startswith(".") and not local.endswith(".") and ".." not in local \
             and all(c in _ATEXT or c == "." or c >= "\x80" for c in local):
         return local
-    return '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return _requote(local)
+
+
+def encode_address_value(text: str) -> str:
+    """An address list with its UTF-8 names (RFC 6532) in encoded words: groups, comments and order stay.
+
+    Addresses that are UTF-8 themselves have no ASCII form and stay. Raises MAIL_MALFORMED.
+    """
+    out: list[str] = []
+    run: list[_Token] = []
+    tokens = [*_tokens(text), ("", "")]
+    for kind, content in tokens:
+        if kind in ("atom", "quoted", "space"):
+            run.append((kind, content))
+            continue
+        in_address = kind == "@" or (bool(out) and out[-1] == "@")
+        if in_address or all(part.isascii() for _, part in run):
+            out.extend(_requote(part) if part_kind == "quoted" else part for part_kind, part in run)
+        else:
+            name = " ".join("".join(part for _, part in run).split())
+            out.append(f" {' '.join(encode_words(name, 40))} ")
+        run = []
+        if kind == "comment":
+            out.append(f"({_comment_text(content)})")
+        else:
+            out.append(content)
+    return "".join(out).strip()
+
+
+def _comment_text(content: str) -> str:
+    if not content.isascii():
+        return " ".join(encode_words(content))
+    return content.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
+
+
+def _requote(content: str) -> str:
+    return '"' + content.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def format_mailbox(mailbox: Mailbox) -> str:
@@ -208,7 +244,7 @@ def format_mailbox(mailbox: Mailbox) -> str:
     elif all(c in _ATEXT or c == " " for c in name) and "  " not in name:
         shown = name
     else:
-        shown = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        shown = _requote(name)
     return f"{shown} <{mailbox.address}>"
 
 

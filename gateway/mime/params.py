@@ -13,6 +13,8 @@ from gateway.mime.words import codec_of, decode_octets, decode_words, unfold
 
 PARAMETERS_MAX = 200
 CONTINUATIONS_MAX = 500
+_NEVER_CUT = frozenset({"boundary", "charset", "protocol", "micalg", "type", "start", "report-type", "smime-type"})
+_QUOTED = frozenset({"boundary", "charset", "hp", "protected-headers", "hp-legacy-display", "protocol"})
 _TSPECIALS = frozenset('()<>@,;:\\"/[]?= \t')
 
 
@@ -141,8 +143,8 @@ def _join(numbered: dict[int, tuple[str, bool]]) -> str:
 def format_parameter(name: str, value: str) -> list[str]:
     """`name=value` ready to be joined by ';': one piece, or several for what needs RFC 2231 continuations."""
     value = "".join(c for c in value if c >= " " and c != "\x7f")
-    if value.isascii() and len(name) + len(value) < 70:  # noqa: PLR2004 - one line of 78 with its quotes
-        if value and not any(c in _TSPECIALS for c in value) and name not in ("boundary", "charset", "hp"):
+    if value.isascii() and (len(name) + len(value) < 70 or name in _NEVER_CUT):  # noqa: PLR2004 - a line of 78
+        if value and not any(c in _TSPECIALS for c in value) and name not in _QUOTED:
             return [f"{name}={value}"]
         return [name + '="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"']
     encoded = [

@@ -1,0 +1,225 @@
+"""The form that we sign: 7-bit, lines of at most 998 octets, CRLF everywhere (RFC 8551 3.1.2, 3.1.3).
+
+So that no hop has a reason to re-encode anything. Nearly all mail has this form already and passes the check
+unchanged; else only the parts that need it are re-encoded, and every decoded part, name and header survives.
+Subtrees that are signed or encrypted already are never touched: their own signatures would break. Where such a
+subtree is not 7-bit, the result is not either (`is_seven_bit` tells), and the caller signs it opaque.
+"""
+
+import binascii
+
+from gateway.errors import GatewayError, Reason
+from gateway.mime.entity import DEFAULT_LIMITS, Entity, Limits, decode, parse_entity
+from gateway.mime.fields import seven_bit_field
+from gateway.mime.header import Headers
+from gateway.mime.smime_forms import base64_lines
+from gateway.mime.words import LINE_MAX
+
+_SEALED = frozenset({
+    "multipart/signed", "multipart/encrypted",
+    "application/pkcs7-mime", "application/x-pkcs7-mime",
+    "application/pkcs7-signature", "application/x-pkcs7-signature",
+    "application/pgp-encrypted", "application/pgp-signature",
+})
+_WIDE = frozenset({"8bit", "binary"})
+_NOT_NEWLINE = bytes(octet for octet in range(256) if octet not in b"\r\n")
+_TO_ASCII = bytes(octet if octet < 128 and octet else 63 for octet in range(256))  # noqa: PLR2004 - 63: '?'
+
+
+def newlines_are_crlf(octets: bytes) -> bool:
+    """Whether every CR stands before a LF and every LF behind a CR."""
+    ends = octets.translate(None, _NOT_NEWLINE)
+    return ends == b"\r\n" * (len(ends) // 2)
+
+
+def lines_fit(octets: bytes, limit: int = LINE_MAX) -> bool:
+    """Whether no line is longer than `limit` octets, its line end not counted. Looks at a few octets a thousand."""
+    position, length = 0, len(octets)
+    window = limit + 2
+    while length - position > limit:
+        newline = octets.rfind(b"\n", position, position + window)
+        if newline < 0:
+            return False
+        if newline == position + limit + 1 and octets[newline - 1] != 13:  # noqa: PLR2004 - 999 octets and a bare LF
+            newline = octets.rfind(b"\n", position, newline)
+            if newline < 0:
+                return False
+        position = newline + 1
+    return True
+
+
+def is_seven_bit(octets: bytes) -> bool:
+    """Whether `octets` may be signed in the open: ASCII without NUL, lines of at most 998, CRLF only, CRLF at the end."""
+    return octets.endswith(b"\r\n") and _plain(octets)
+
+
+def seven_bit(octets: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """A whole message or entity in the form that we sign; the very same object where it has that form.
+
+    A label `8bit` or `binary` on 7-bit content becomes `7bit`: it would invite a hop to re-encode.
+    Raises MAIL_MALFORMED where a part cannot be made 7-bit without changing what a reader gets (an unknown
+    transfer encoding, a multipart without parts), MAIL_NUL and MAIL_BARE_NEWLINE for such octets in a header,
+    MAIL_LINE_TOO_LONG for a field that cannot be folded, INPUT_LIMIT_EXCEEDED beyond `limits`.
+    """
+    if is_seven_bit(octets) and not any(label in octets for label in _WIDE_LABELS):
+        return octets
+    root = parse_entity(octets, limits)
+    out: list[bytes] = []
+    _write(root, out, _clean(root))
+    return b"".join(out)
+
+
+_WIDE_LABELS = (b": 8bit", b": binary", b": 8BIT", b": BINARY")
+
+
+def _clean(root: Entity) -> frozenset[int]:
+    """The entities (by id) that may stay as they are. Children before parents, each octet looked at once."""
+    octets, total = root.octets, root.end
+    clean: set[int] = set()
+    for entity in reversed(list(root.walk())):
+        if entity.type in _SEALED:
+            clean.add(id(entity))
+            continue
+        if entity.cte in _WIDE or not all(id(child) in clean for child in entity.children):
+            continue
+        position = entity.start
+        fits = True
+        for child in entity.children:
+            fits = fits and _plain(octets[position:child.start])
+            position = child.end
+        fits = fits and _plain(octets[position:entity.end])
+        if fits and (entity.end < total or octets[total - 2:total] == b"\r\n"):
+            clean.add(id(entity))
+    return frozenset(clean)
+
+
+def _plain(octets: bytes) -> bool:
+    return octets.isascii() and b"\0" not in octets and lines_fit(octets) and newlines_are_crlf(octets)
+
+
+def _write(root: Entity, out: list[bytes], clean: frozenset[int]) -> None:
+    """The entity and all inside it, in order. A list of work instead of recursion: depth is a stranger's choice."""
+    work: list[Entity | bytes] = [root]
+    messages = {id(root)}  # whole messages: they need a MIME-Version of their own
+    total = root.end
+    while work:
+        item = work.pop()
+        if isinstance(item, bytes):
+            out.append(item)
+        elif id(item) in clean:
+            out.append(item.raw)
+        elif item.type == "message/rfc822" and item.children:
+            out.append(_header(item.headers, None if item.cte == "7bit" else "7bit"))
+            work.append(item.children[0])
+            messages.add(id(item.children[0]))
+        elif item.is_multipart and item.children:
+            out.append(_header(item.headers, None if item.cte == "7bit" else "7bit"))
+            work.extend(reversed(_multipart(item, total)))
+        else:
+            out.extend(_leaf(item, total, is_message=id(item) in messages))
+
+
+def _multipart(entity: Entity, total: int) -> list[Entity | bytes]:
+    """The body of a multipart as pieces: text between the parts made plain, parts to be written in their turn."""
+    pieces: list[Entity | bytes] = []
+    boundary = entity.content_type.params["boundary"].rstrip().encode("utf-8", "replace")
+    line = b"--" + boundary
+    assert entity.preamble is not None  # noqa: S101 - every multipart has the span
+    preamble = _text(entity.octets[slice(*entity.preamble)])
+    if entity.preamble[1] > entity.preamble[0]:
+        pieces.append(preamble + b"\r\n")
+    for child in entity.children:
+        pieces.extend((line, b"\r\n", child, b"\r\n"))
+    if entity.closed:
+        pieces.append(line + b"--")
+        if entity.epilogue is not None:
+            pieces.append(b"\r\n")
+            pieces.append(_text(entity.octets[slice(*entity.epilogue)]))
+    elif pieces:
+        pieces.append(line + b"--")  # what was cut off at the end is closed
+    if entity.end == total:
+        last = pieces[-1]
+        if isinstance(last, bytes) and not last.endswith(b"\r\n") and last != b"\r\n":
+            pieces.append(b"\r\n")
+    return pieces
+
+
+def _text(octets: bytes) -> bytes:
+    """Text that no reader shows (preamble, epilogue) in 7-bit; what is not ASCII becomes '?'."""
+    octets = _crlf(octets).translate(_TO_ASCII)
+    if lines_fit(octets):
+        return octets
+    return b"\r\n".join(
+        part for line in octets.split(b"\r\n")
+        for part in ([line[at:at + LINE_MAX] for at in range(0, len(line), LINE_MAX)] or [b""]))
+
+
+def _crlf(octets: bytes) -> bytes:
+    return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+def _leaf(entity: Entity, total: int, *, is_message: bool) -> list[bytes]:
+    """One part re-encoded: base64 or quoted-printable, whichever fits; its decoded octets stay the same."""
+    body = entity.body
+    at_end = entity.end == total
+    if _plain(body) and (body.endswith(b"\r\n") or not at_end or not body):
+        return [_header(entity.headers, "7bit" if entity.cte in _WIDE else None), body]  # only the header needed it
+    if entity.is_multipart or (entity.content_type.type == "message" and entity.type not in _FREE_MESSAGES):
+        raise GatewayError(Reason.MAIL_MALFORMED, f"a {entity.type} that cannot be re-encoded")
+    if entity.cte not in _ENCODINGS:
+        raise GatewayError(Reason.MAIL_MALFORMED, f"unknown transfer encoding {entity.cte[:40]!r} with 8-bit content")
+    content = decode(entity)
+    use_quoted = entity.content_type.type in ("text", "message") and newlines_are_crlf(content) and _mostly_ascii(content)
+    encoded = quoted_printable(content) if use_quoted else base64_lines(content)
+    if at_end:
+        encoded = encoded if encoded.endswith(b"\r\n") else encoded + (b"=\r\n" if use_quoted and encoded else b"\r\n")
+    elif not use_quoted:
+        encoded = encoded.removesuffix(b"\r\n")  # the delimiter brings its own
+    encoding = "quoted-printable" if use_quoted else "base64"
+    return [_header(entity.headers, encoding, is_message=is_message), encoded]
+
+
+_ENCODINGS = _WIDE | {"7bit", "base64", "quoted-printable"}
+_FREE_MESSAGES = frozenset({  # message types that may have any transfer encoding, or must be saved somehow
+    "message/global", "message/global-headers", "message/global-delivery-status",
+    "message/global-disposition-notification", "message/delivery-status", "message/disposition-notification",
+    "message/rfc822", "message/feedback-report", "message/http", "message/external-body"})
+
+
+def _mostly_ascii(content: bytes) -> bool:
+    """Whether quoted-printable is shorter than base64, or nearly."""
+    special = len(content) - len(content.translate(None, _HIGH))
+    return special * 6 <= len(content) + 60
+
+
+_HIGH = bytes(range(128, 256)) + b"=\0"
+
+
+def quoted_printable(content: bytes) -> bytes:
+    """Text with CRLF line ends in quoted-printable (RFC 2045 6.7); decoding gives the very same octets."""
+    encoded = binascii.b2a_qp(content, quotetabs=False, istext=True)
+    return encoded if b"\r\n" in content else encoded.replace(b"\n", b"\r\n")
+
+
+def _header(headers: Headers, encoding: str | None, *, is_message: bool = False) -> bytes:
+    """The header section and its empty line in 7-bit, with another Content-Transfer-Encoding if one is given."""
+    out: list[bytes] = []
+    written = encoding is None
+    for field in headers.fields:
+        if encoding is not None and field.lower == "content-transfer-encoding":
+            if not written:
+                out.append(_encoding_field(encoding))
+            written = True
+        else:
+            raw = field.raw
+            out.append(raw if raw.endswith(b"\r\n") and _plain(raw) else seven_bit_field(field))
+    if encoding is not None and not written:
+        if is_message and headers.first("mime-version") is None:
+            out.append(b"MIME-Version: 1.0\r\n")  # without it no reader must heed the encoding (RFC 2045 4)
+        out.append(_encoding_field(encoding))
+    out.append(b"\r\n")
+    return b"".join(out)
+
+
+def _encoding_field(encoding: str) -> bytes:
+    return f"Content-Transfer-Encoding: {encoding}\r\n".encode("ascii")

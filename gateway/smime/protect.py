@@ -1,0 +1,123 @@
+"""Header protection written (RFC 9788; what is structural, user-facing, payload: RFC 9787). Read in `unprotect.py`.
+
+The payload carries a copy of the author's fields and says so: hp="clear" where it is only signed, hp="cipher" where
+it is encrypted, then with HP-Outer fields that say what stands outside. The confidentiality policy is hcp_baseline
+(RFC 9788 3.2.1): Subject replaced, Keywords and Comments left out. protected-headers="v1" stands beside hp=, because
+readers of the older draft (Thunderbird) show a protected subject only by it. Never written: the message/rfc822 form
+of RFC 8551 3.1 (RFC 9788 4.10: must not be generated).
+Not copied inside: trace fields, which are not the author's, and Bcc, which every recipient could read there.
+"""
+
+from dataclasses import dataclass, replace
+
+from gateway.mime.entity import parse_entity
+from gateway.mime.header import Field, Headers, parse_headers
+from gateway.mime.params import ContentType, format_field, parse_content_type
+from gateway.mime.trace import is_trace
+from gateway.mime.words import LINE_MAX, encode_unstructured
+from gateway.smime import legacy_display as display
+from gateway.smime.unprotect import ProtectedHeaders, unprotect
+
+__all__ = ["DEFAULT_OUTER_SUBJECT", "Protected", "ProtectedHeaders", "protect", "split", "unprotect"]
+
+DEFAULT_OUTER_SUBJECT = "[...]"
+_HIDDEN = frozenset({"keywords", "comments"})  # hcp_baseline takes them away outside
+_PRIVATE = frozenset({"bcc", "resent-bcc", "hp-outer"})
+_MARKS = frozenset({"hp", "protected-headers", display.MARK})
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """`payload`: the entity to be signed and encrypted. `outer`: whole fields for the outside, each with CRLF,
+
+    without MIME-Version and Content fields: those come with the outermost layer.
+    """
+
+    payload: bytes
+    outer: bytes
+
+
+def is_structural(lower: str) -> bool:
+    """Fields about the entity's own form (RFC 9787 1.1.1): they stay with the body they describe."""
+    return lower.startswith("content-") or lower == "mime-version"
+
+
+def split(message: bytes) -> Protected:
+    """A message cut into its entity and its other fields, nothing protected. Raises MAIL_MALFORMED."""
+    headers = parse_headers(message)
+    structural = [f.raw for f in headers.fields if is_structural(f.lower) and f.lower != "mime-version"]
+    outer = [f.raw for f in headers.fields if not is_structural(f.lower)]
+    return Protected(_entity(structural, message[headers.body_offset:]), b"".join(outer))
+
+
+def _entity(fields: list[bytes], body: bytes) -> bytes:
+    return b"".join((*fields, b"\r\n", body))
+
+
+def protect(
+    message: bytes, *, outer_subject: str | None = DEFAULT_OUTER_SUBJECT, encrypt: bool, legacy_display: bool = True,
+) -> Protected:
+    """The payload of a 7-bit message with its fields inside, and what stands outside.
+
+    `outer_subject`: the text outside when encrypting, None leaves the real one there; nothing is hidden when only
+    signing. `legacy_display`: repeat a hidden subject in the text. Raises MAIL_MALFORMED, INPUT_LIMIT_EXCEEDED.
+    """
+    headers = parse_headers(message)
+    outside = {id(field): _outside(field, outer_subject if encrypt else None, hide=encrypt)
+               for field in headers.fields if not is_structural(field.lower)}
+    inner = [field for field in headers.fields
+             if not is_structural(field.lower) and field.lower not in _PRIVATE and not is_trace(field.lower)]
+    subject = headers.first("subject")
+    shown = [("Subject", subject.text)] if subject is not None and outside[id(subject)] != subject.raw else []
+    content_type, body, encoding = _payload_body(message, headers, shown if legacy_display else [])
+    fields = [field.raw for field in inner]
+    if encrypt:
+        fields += [_hp_outer(raw) for field in inner if (raw := outside[id(field)])]
+    fields.append(_mark(content_type, "cipher" if encrypt else "clear"))
+    if encoding is not None:
+        fields.append(encoding)
+    fields += [field.raw for field in headers.fields
+               if is_structural(field.lower) and field.lower not in ("mime-version", "content-type")
+               and not (encoding is not None and field.lower == "content-transfer-encoding")]
+    return Protected(_entity(fields, body), b"".join(raw for raw in outside.values() if raw))
+
+
+def _outside(field: Field, outer_subject: str | None, *, hide: bool) -> bytes:
+    """The field as it stands outside, b'' where it does not."""
+    if field.lower == "hp-outer" or (hide and field.lower in _HIDDEN):
+        return b""
+    if field.lower == "subject" and outer_subject is not None:
+        return encode_unstructured("Subject", outer_subject)
+    return field.raw
+
+
+def _hp_outer(raw: bytes) -> bytes:
+    """RFC 9788 2.2; a first line that would grow too long is folded behind the outer name."""
+    first = raw.partition(b"\r\n")[0]
+    return (b"HP-Outer: " if len(first) + 10 <= LINE_MAX else b"HP-Outer:\r\n ") + raw
+
+
+def _payload_body(
+    message: bytes, headers: Headers, shown: list[tuple[str, str]],
+) -> tuple[ContentType, bytes, bytes | None]:
+    """The root's content type, the body, and a new Content-Transfer-Encoding field if the root got another one."""
+    field = headers.first("content-type")
+    plain = parse_content_type(field.value if field else b"text/plain; charset=us-ascii")
+    plain = replace(plain, params={name: value for name, value in plain.params.items() if name not in _MARKS})
+    if not shown:
+        return plain, message[headers.body_offset:], None
+    root = parse_entity(message)
+    splices, root_type = display.add(root, shown)
+    encoding: bytes | None = None
+    body_splices = []
+    for splice in splices:
+        if splice[0] >= root.body_start and not (splice[0] == splice[1] == root.headers.end):
+            body_splices.append(splice)
+        elif splice[2].lower().startswith(b"content-transfer-encoding:"):
+            encoding = splice[2]
+    return root_type or plain, display.apply(message, body_splices, root.body_start), encoding
+
+
+def _mark(content_type: ContentType, hp: str) -> bytes:
+    params = {name: value for name, value in content_type.params.items() if name not in ("hp", "protected-headers")}
+    return format_field("Content-Type", content_type.full, {**params, "hp": hp, "protected-headers": "v1"})

@@ -1,0 +1,246 @@
+"""Header protection read (RFC 9788 4; RFC 9787; RFC 8551 3.1 as mailers did it; draft-autocrypt-lamps-protected-headers).
+
+What counts is inside: fields for readers are taken from the payload, once each, and what stands outside instead of
+them, or beside them, is not shown. Nothing else is promoted: no status or trace field, no Bcc, no second From. An
+HP-Outer field is the author's word about the outside: it explains a hidden subject and excuses no other difference.
+
+Modes: 'cipher' and 'clear' (hp=), 'v1' (protected-headers="v1": only the fields that are inside count, the others
+stay as they stand outside, for such mailers copied few), 'wrapped' (the payload is a message/rfc822), 'none'.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.errors import GatewayError
+from gateway.mime.addresses import mailboxes
+from gateway.mime.entity import DEFAULT_LIMITS, Entity, Limits, parse_entity
+from gateway.mime.header import Field, Headers, parse_headers
+from gateway.mime.params import format_field
+from gateway.mime.smime_forms import NotSmime, detect
+from gateway.mime.trace import strip_tags
+from gateway.mime.words import decode_octets, decode_words, encode_unstructured, unfold
+from gateway.model.address import fold
+from gateway.smime import legacy_display as display
+
+Mode = Literal["none", "clear", "cipher", "v1", "wrapped"]
+
+# For readers: user-facing (RFC 9787 1.1.2), or what an answer is made from.
+_READER = frozenset({
+    "from", "sender", "reply-to", "followup-to", "to", "cc", "date", "subject", "message-id", "in-reply-to",
+    "references", "keywords", "comments", "importance", "priority", "x-priority", "sensitivity", "organization",
+    "user-agent", "x-mailer"})
+# A missing one inside was put there by somebody else, where the author copied all fields (RFC 9788 5.2: MUST).
+_NOT_FROM_OUTSIDE = frozenset({
+    "sender", "reply-to", "followup-to", "to", "cc", "subject", "in-reply-to", "references", "keywords", "comments"})
+# An author may hide these (RFC 9788 3.2); who wrote and who gets the answer is never explained away.
+_HIDEABLE = frozenset({"subject", "keywords", "comments", "date", "to", "cc", "message-id", "in-reply-to",
+                       "references", "user-agent", "x-mailer", "organization"})
+_DROPPED_PARAMS = ("hp", "protected-headers", display.MARK)
+HP_OUTER_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectedHeaders:
+    """What the reader is to be shown, and how it differs from the outside.
+
+    `message`: the opened message, whole: outer fields that are nobody's to protect (trace), the promoted fields, the
+    payload's content without legacy display. `headers` is its header section.
+    `promoted`: names taken from inside. `differs`: names whose outer value is another than the one shown, hidden
+    subjects included. `unexpected`: those of them that the author did not announce: changed on the way.
+    `ignored`: names found inside that are not for readers. `repeated`: names that may stand once and stood more
+    often inside; the first was taken.
+    """
+
+    mode: Mode
+    message: bytes
+    headers: Headers
+    promoted: tuple[str, ...] = ()
+    differs: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+
+    @property
+    def protected(self) -> bool:
+        """Whether any field for readers came from inside."""
+        return bool(self.promoted)
+
+
+def unprotect(
+    payload: bytes, outer: bytes, *, encrypted: bool, tags: Sequence[str] = (), limits: Limits = DEFAULT_LIMITS,
+) -> ProtectedHeaders:
+    """The opened message out of the payload (the entity inside all layers) and the message that carried it.
+
+    `outer`: the message as received, or its header section. `encrypted`: whether a layer was encrypted, for
+    only then an HP-Outer counts. `tags`: our subject tags, taken out of a protected subject too.
+    Raises INPUT_LIMIT_EXCEEDED; a payload without a readable header is shown as it is.
+    """
+    outside = parse_headers(outer, strict=False)
+    root = parse_entity(payload, limits)
+    mode, source = _mode(root, outside)
+    if mode == "none":
+        kept = [f.raw for f in outside.fields if not _is_structural(f.lower)]
+        return _result(mode, kept, root, [], _Told())
+    told = _Told()
+    inner = [field for field in source.headers.fields if not _is_structural(field.lower) and field.lower != "hp-outer"]
+    reader = _choose(inner, told)
+    announced = _announced(source.headers) if encrypted and mode == "cipher" else {}
+    _compare(reader, inner, outside, announced, mode, told)
+    dropped = {field.lower for field in reader} | (_NOT_FROM_OUTSIDE if mode != "v1" else frozenset())
+    kept = [f.raw for f in outside.fields if not _is_structural(f.lower) and f.lower not in dropped]
+    kept += [_promoted_raw(field, tags) for field in reader]
+    return _result(mode, kept, source, display.remove(source, reader) if mode in ("cipher", "clear") else [], told)
+
+
+class _Told:
+    """What is told beside the message; lists of names as written, without doubles."""
+
+    def __init__(self) -> None:
+        self.promoted: dict[str, str] = {}
+        self.differs: dict[str, str] = {}
+        self.unexpected: dict[str, str] = {}
+        self.ignored: dict[str, str] = {}
+        self.repeated: dict[str, str] = {}
+
+
+def _is_structural(lower: str) -> bool:
+    return lower.startswith("content-") or lower == "mime-version"
+
+
+def _mode(root: Entity, outside: Headers) -> tuple[Mode, Entity]:
+    """How the payload protects header fields, and the entity that carries them."""
+    if len(root.headers.all("content-type")) == 1:  # two of them: nobody knows which one counts
+        hp = root.content_type.params.get("hp", "").lower()
+        if hp == "cipher":
+            return "cipher", root
+        if hp == "clear":
+            return "clear", root
+        if root.type == "message/rfc822" and root.children and _is_wrapped(root, outside):
+            return "wrapped", root.children[0]
+        if root.content_type.params.get("protected-headers", "").lower() == "v1":
+            return "v1", root
+    return "none", root
+
+
+def _is_wrapped(root: Entity, outside: Headers) -> bool:
+    """Whether a message/rfc822 payload is the message itself (RFC 8551 3.1), and not one that is forwarded.
+
+    `forwarded=no` says so. Without a word, only where it is the same author's and the same Message-ID or Date: the
+    two forms cannot be told apart by themselves, and a forwarded mail must not lend its From to this one
+    (RFC 9788 4.10.1). The payload has structural fields only, the inner message no layer of its own.
+    """
+    inner = root.children[0]
+    if any(not _is_structural(field.lower) for field in root.headers.fields):
+        return False
+    if "hp" in inner.content_type.params or not isinstance(detect(inner), NotSmime):
+        return False
+    forwarded = root.content_type.params.get("forwarded", "").lower()
+    if forwarded:
+        return forwarded == "no"
+    same_id = any(
+        (one := outside.first(name)) is not None and (other := inner.headers.first(name)) is not None
+        and one.unfolded == other.unfolded for name in ("message-id", "date"))
+    authors = _authors(outside)
+    return same_id and authors is not None and authors == _authors(inner.headers)
+
+
+def _authors(headers: Headers) -> frozenset[str] | None:
+    fields = headers.all("from")
+    try:
+        found = frozenset(fold(box.address) for field in fields for box in mailboxes(field.value))
+    except GatewayError:
+        return None
+    return found or None
+
+
+def _choose(inner: Sequence[Field], told: _Told) -> list[Field]:
+    """The fields to be promoted, in their order, each name once; `Keywords` and `Comments` may stand more often."""
+    chosen: list[Field] = []
+    for field in inner:
+        if field.lower not in _READER:
+            told.ignored.setdefault(field.lower, field.name)
+        elif field.lower in told.promoted and field.lower not in ("keywords", "comments"):
+            told.repeated.setdefault(field.lower, field.name)
+        else:
+            told.promoted.setdefault(field.lower, field.name)
+            chosen.append(field)
+    return chosen
+
+
+def _announced(headers: Headers) -> dict[str, list[str]]:
+    """HP-Outer (RFC 9788 2.2): lower-case name to the values that the author put outside."""
+    found: dict[str, list[str]] = {}
+    for field in headers.all("hp-outer")[:HP_OUTER_MAX]:
+        name, colon, value = unfold(field.value).partition(b":")
+        if colon:
+            found.setdefault(decode_octets(name.strip()).lower(), []).append(_squeeze(decode_words(decode_octets(value))))
+    return found
+
+
+def _squeeze(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _compare(  # noqa: PLR0913 - the two sides, and what is known about them
+    reader: Sequence[Field], inner: Sequence[Field], outside: Headers, announced: dict[str, list[str]], mode: Mode,
+    told: _Told,
+) -> None:
+    names = {field.lower: field.name for field in reader}
+    if mode != "v1":  # all fields were copied: one that stands outside alone was added
+        for field in outside.fields:
+            if field.lower in _NOT_FROM_OUTSIDE:
+                names.setdefault(field.lower, field.name)
+    shown: dict[str, list[str]] = {}
+    for field in reader:
+        shown.setdefault(field.lower, []).append(_squeeze(field.text))
+    has_announcements = bool(announced)
+    for lower, name in names.items():
+        there = [_squeeze(field.text) for field in outside.all(lower)]
+        here = shown.get(lower, [])
+        if _same(lower, there, here):
+            continue
+        told.differs[lower] = name
+        is_announced = has_announcements and lower in _HIDEABLE and there == announced.get(lower, [])
+        if not is_announced and not (mode == "v1" and lower == "subject"):
+            told.unexpected[lower] = name
+    del inner
+
+
+def _same(lower: str, there: list[str], here: list[str]) -> bool:
+    """Equal text; for addresses equal mailboxes, since hops rewrite spaces and quotes."""
+    if there == here:
+        return True
+    if lower not in ("from", "to", "cc", "reply-to", "sender", "followup-to"):
+        return False
+    boxes: Callable[[list[str]], list[tuple[str, str]]] = lambda values: [  # noqa: E731
+        (box.name, fold(box.address)) for value in values for box in mailboxes(value)]
+    try:
+        return len(there) == len(here) and boxes(there) == boxes(here)
+    except GatewayError:
+        return False
+
+
+def _promoted_raw(field: Field, tags: Sequence[str]) -> bytes:
+    raw = field.raw if field.raw.endswith(b"\n") else field.raw + b"\r\n"
+    if field.lower == "subject" and tags:
+        stripped = strip_tags(field.text, tags)
+        if stripped != field.text:
+            return encode_unstructured(field.name, stripped)
+    return raw
+
+
+def _result(mode: Mode, fields: list[bytes], source: Entity, splices: list[display.Splice], told: _Told) -> ProtectedHeaders:
+    content = [b"MIME-Version: 1.0\r\n"]
+    for field in source.headers.fields:
+        if field.lower == "content-type" and any(name in source.content_type.params for name in _DROPPED_PARAMS):
+            params = {k: v for k, v in source.content_type.params.items() if k not in _DROPPED_PARAMS}
+            content.append(format_field("Content-Type", source.type, params))
+        elif field.lower.startswith("content-"):
+            content.append(field.raw if field.raw.endswith(b"\n") else field.raw + b"\r\n")
+    body = display.apply(source.octets, splices, source.body_start, source.end)
+    message = b"".join((*(raw if raw.endswith(b"\n") else raw + b"\r\n" for raw in fields), *content, b"\r\n", body))
+    return ProtectedHeaders(
+        mode, message, parse_headers(message, strict=False), tuple(told.promoted.values()),
+        tuple(told.differs.values()), tuple(told.unexpected.values()), tuple(told.ignored.values()),
+        tuple(told.repeated.values()))
