@@ -36,7 +36,8 @@ _COLUMNS: Final = (_c.sha256, _c.der, _c.addresses, _c.not_before, _c.not_after,
 _ENTRY: Final = (*_COLUMNS, _c.id, _c.subject, _c.ca_subject, _c.trust_for)
 _BY_ADDRESS: Final = (
     select(*_COLUMNS).join(certificate_address, certificate_address.c.certificate_id == _c.id)
-    .where(certificate_address.c.address == bindparam("address")).order_by(_c.id).limit(ROWS_MAX))
+    .where(certificate_address.c.address == bindparam("address"))
+    .order_by(certificate_address.c.certificate_id).limit(ROWS_MAX))  # of the index: nothing is sorted
 _BY_SUBJECT: Final = (
     select(_c.der).where(_c.ca_subject == bindparam("subject"), _c.ca_subject.is_not(None),
                          _c.trust.is_distinct_from("distrusted")).order_by(_c.id).limit(ROWS_MAX))

@@ -71,6 +71,8 @@ class DbCustomers:
         def work(connection: Connection) -> None:
             for page in pages:
                 _put(connection, page)
+            for page in pages:  # all old addresses are gone by now, so that two customers may swap theirs
+                _put_addresses(connection, page)
 
         self._database.write(work)
 
@@ -111,6 +113,9 @@ def _put(connection: Connection, rows: Sequence[Customer]) -> None:
     if changed:
         connection.execute(update(customer).where(customer.c.number == bindparam("n")), changed)
     connection.execute(delete(customer_address).where(customer_address.c.number.in_(numbers)))
+
+
+def _put_addresses(connection: Connection, rows: Sequence[Customer]) -> None:
     _refuse_taken(connection, rows)
     pairs = [{"address": address, "number": row.number} for row in rows for address in row.addresses]
     if pairs:
