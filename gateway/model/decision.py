@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gateway.errors import Reason
+
 EndKind = Literal["deliver", "hold", "reject", "defer", "quarantine", "hand_to"]
 
 
@@ -38,6 +40,9 @@ class Decision:
     """`steps` stand in the fixed order of sealing. `rule` is 'FILE:NAME', or 'FILE:otherwise'.
 
     `observed`: decisions of rules in `mode: observe`, which would have won but change nothing.
+    `reason`: why it does not simply go on; None for a mail that does. `dropped`: verbs of the rule that were left out
+    knowingly (`without_certificate: plain_knowingly`). `lowered_from`: the rule that would have protected more, had
+    the mail's writer not asked for less; only with `may_lower`, and for the audit.
     """
 
     rule: str
@@ -45,6 +50,9 @@ class Decision:
     end: End
     misses: tuple[Miss, ...] = ()
     observed: tuple["Decision", ...] = ()
+    reason: Reason | None = None
+    dropped: tuple[str, ...] = ()
+    lowered_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

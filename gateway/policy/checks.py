@@ -1,0 +1,168 @@
+"""What makes a set of rules refuse to load, beyond words that nobody knows.
+
+1. In each rule: verbs that need each other, keys that need a client, facts and verbs of the right direction.
+2. Between files: somebody must have the last word, and nobody may have it before the last file.
+3. Between rules: none that a wider earlier one covers.
+4. Every rule wins a case of its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from gateway.model.decision import Decision, End, Needs, Step
+from gateway.model.mail import Direction
+from gateway.policy import cases
+from gateway.policy.conditions import Leaf, flat, implies, leaves
+from gateway.policy.rules import PolicyFile, Rule
+from gateway.policy.ruleset import RuleSet
+from gateway.policy.verbs import VerbSpec
+from gateway.strictyaml import Path, Problem
+
+# A verb, what it needs beside it, and why.
+_NEEDS_BESIDE = (
+    ("encrypt", "sign", "what is encrypted but not signed, anybody may have written"),
+    ("stamp", "sign", "the time-stamp is over the signature"),
+    ("protect_headers", "sign", "protected header fields are signed ones"),
+    ("escrow", "encrypt", "it adds a reader to an encryption"),
+)
+
+
+def every_rule(files: Iterable[PolicyFile], verbs: Mapping[str, VerbSpec]) -> list[Problem]:
+    """1, for all files."""
+    problems: list[Problem] = []
+    for file in files:
+        for rule in file.rules:
+            problems += _verbs(file, rule.steps, rule.end, rule.path)
+            problems += _client(file, rule) + _directions(file, rule, verbs)
+        if file.otherwise.outcome is not None:
+            steps, end = file.otherwise.outcome
+            problems += _verbs(file, steps, end, file.otherwise.path)
+            if any(step.verb == "sign" for step in steps):
+                problems.append(file.document.problem(
+                    (*file.otherwise.path, "then", "sign"), "`otherwise` cannot sign: it is for every client",
+                    "write a rule with `client` in `when`", key=True))
+    return problems
+
+
+def _verbs(file: PolicyFile, steps: Sequence[Step], end: End, path: Path) -> list[Problem]:
+    problems = []
+    names = {step.verb for step in steps}
+    for verb, beside, why in _NEEDS_BESIDE:
+        if verb in names and beside not in names:
+            problems.append(file.document.problem((*path, "then", verb), f"`{verb}` without `{beside}`: {why}",
+                                                  f"add `{beside}`", key=True))
+    if steps and end.kind in ("reject", "defer"):
+        problems.append(file.document.problem((*path, "then"), f"`then` is never carried out where `end` is {end.kind}",
+                                              "remove one of them", key=True))
+    return problems
+
+
+def _client(file: PolicyFile, rule: Rule) -> list[Problem]:
+    """Any host of the bank could have the bank's signature otherwise."""
+    if not any(step.verb == "sign" for step in rule.steps):
+        return []
+    if any(isinstance(part, Leaf) and part.matcher.name == "client" and not part.negated for part in flat(rule.when)):
+        return []
+    return [file.document.problem((*rule.path, "then", "sign"), "`sign` needs `client` in `when`",
+                                  "name the clients that may have this signature", key=True)]
+
+
+def _directions(file: PolicyFile, rule: Rule, verbs: Mapping[str, VerbSpec]) -> list[Problem]:
+    if not rule.directions:
+        return [file.document.problem((*rule.path, "when"), "no mail has this client and this direction",
+                                      "inbound mail has no client")]
+    problems = []
+    by_matcher = {leaf.matcher.name: leaf.matcher.directions for leaf in leaves(rule.when)}
+    for name, allowed in by_matcher.items():
+        if not rule.directions <= allowed:
+            written = name.partition(".")[0]
+            problems.append(file.document.problem(
+                (*rule.path, "when", written), f"`{written}` is not known of {_words(rule.directions - allowed)} mail",
+                _direction_remedy(allowed), key=True))
+    for step in rule.steps:
+        can = verbs[step.verb].directions
+        if not rule.directions <= can:
+            text = f"`{step.verb}` cannot be done to {_words(rule.directions - can)} mail"
+            path = (*rule.path, "then", step.verb)
+            problems.append(file.document.problem(path, text, _direction_remedy(can), key=True))
+    return list(dict.fromkeys(problems))
+
+
+def _words(directions: Iterable[Direction]) -> str:
+    return " or ".join(sorted(directions))
+
+
+def _direction_remedy(allowed: frozenset[Direction]) -> str:
+    words = sorted(allowed)
+    return f"add `direction: {words[0] if len(words) == 1 else '[' + ', '.join(words) + ']'}`"
+
+
+def last_words(files: Sequence[PolicyFile]) -> list[Problem]:
+    """2."""
+    problems = []
+    for file, after in pairwise(files):
+        if file.otherwise.outcome is not None and file.mode == "enforce":
+            problems.append(file.document.problem(
+                file.otherwise.path, f"`otherwise` decides for all mail, so {after.label} behind it is never read",
+                "`otherwise: next_file`, or put this file last", key=True))
+    if files and files[-1].otherwise.outcome is None:
+        problems.append(files[-1].document.problem(
+            files[-1].otherwise.path, "the last file must decide: `otherwise` may not be next_file there",
+            "`otherwise: reject` or `deliver`", key=True))
+    elif files and files[-1].mode == "observe":
+        problems.append(files[-1].document.problem(
+            ("mode",), "the last file cannot be in `mode: observe`: somebody must decide",
+            "set the mode on its rules, or put another file behind it", key=True))
+    return problems
+
+
+def covered(files: Iterable[PolicyFile]) -> list[Problem]:
+    """3. Only rules that are enforced hide others."""
+    problems = []
+    earlier: list[Rule] = []
+    for file in files:
+        for rule in file.rules:
+            wide = next((one for one in earlier if implies(rule.when, one.when)), None)
+            if wide is not None:
+                text = f"rule `{rule.name}` is never reached: `{wide.name}` ({wide.place}) matches all its mail"
+                problems.append(file.document.problem(rule.path, text, "put the narrower rule first"))
+            if rule.mode == "enforce":
+                earlier.append(rule)
+    return problems
+
+
+def unreached(rules: RuleSet) -> list[Problem]:
+    """4, and cases that leave out what the rules ask for."""
+    problems = []
+    won: dict[str, list[cases.CaseResult]] = {}
+    for result in cases.run(rules).results:
+        won.setdefault(result.rule, []).append(result)
+        if isinstance(result.decision, Needs):
+            problems.append(Problem(result.case.place, f"the case does not give `{_fact(result.decision)}`, "
+                                    "which the rules ask for", f"add it to `given`: {_fact_remedy(result.decision)}"))
+    for rule in rules.rules:
+        results = won.get(rule.name, [])
+        if not any(result.wins or isinstance(result.decision, Needs) for result in results):
+            winners = ", ".join(f"case {one.case.number} is decided by {_winner(one.decision)}" for one in results)
+            problems.append(Problem(rule.place, f"no case of its own reaches rule `{rule.name}`: {winners}",
+                                    _lowering_remedy(rule, results)))
+    return problems
+
+
+def _winner(decision: Decision | Needs) -> str:
+    return decision.rule if isinstance(decision, Decision) else "nobody"
+
+
+def _lowering_remedy(rule: Rule, results: Iterable[cases.CaseResult]) -> str:
+    misses = (miss for one in results if isinstance(one.decision, Decision) for miss in one.decision.misses)
+    if any(miss.rule == rule.name and miss.matcher == "may_lower" for miss in misses):
+        return "what a mail's writer wrote may only raise protection; `may_lower: true` on the rule if it is meant"
+    return ""
+
+
+def _fact(needs: Needs) -> str:
+    return "signer.customer" if needs.fact == "signer_customer" else needs.fact
+
+
+def _fact_remedy(needs: Needs) -> str:
+    return f"`{needs.fact}: {' | '.join(cases.CERTIFICATES)}`" if needs.fact == "certificate" else ""

@@ -1,0 +1,165 @@
+"""The table of matchers: which fact each one asks about, for which recipients, and at what cost.
+
+To add one: a getter and a line in MATCHERS. A getter gives the fact's value (None: there is none), a tuple where a
+mail may have several, or a truth of `policy.truth` where it cannot tell.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from gateway.errors import Reason
+from gateway.model.facts import Already, Facts, Kind, NotAsked, RecipientFacts
+from gateway.model.lookup import Absent, Conflict, Found, Unavailable, Unusable
+from gateway.model.mail import Direction
+from gateway.model.verdict import Status, Trust, Verdicts
+from gateway.policy.truth import NEEDS_CERTIFICATE, NEEDS_SEGMENT, NEEDS_SIGNER, UNKNOWN, FactName
+
+Shape = Literal["words", "address", "text", "flag", "size", "header", "signer", "authentication"]
+
+OURS = frozenset({Direction.OUTBOUND, Direction.INTERNAL})
+INBOUND = frozenset({Direction.INBOUND})
+ALL = OURS | INBOUND
+
+CERTIFICATE_STATES = ("enrolled", "found", "absent", "unusable", "conflict")
+AUTHENTICATION_METHODS = ("dmarc", "dkim", "spf", "arc")
+AUTHENTICATION_RESULTS = ("none", "pass", "fail", "policy", "neutral", "softfail", "temperror", "permerror")
+# Fields that have a matcher of their own, or are traces that no rule is offered (RFC 5321 4.4, RFC 6376, RFC 8617).
+HEADERS_NOT_OFFERED: Mapping[str, str] = MappingProxyType({
+    "from": "use `from`", "subject": "use `subject`", "return-path": "use `sender`",
+    "to": "use `recipient`", "cc": "use `recipient`", "bcc": "use `recipient`",
+    "authentication-results": "use `authentication`", "received": "trace fields are not offered to rules",
+    "references": "not offered to rules", "dkim-signature": "use `authentication: {dkim: pass}`",
+    "arc-seal": "use `authentication: {arc: pass}`", "arc-message-signature": "use `authentication: {arc: pass}`",
+})
+
+Getter = Callable[[Facts, RecipientFacts], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One word of `when`. `single`: a mail has exactly one value of it. `words`: all there are, () if open.
+
+    `by_word`: written by whoever wrote the mail, and so able to raise protection only.
+    `cost`: order of asking inside a rule; the look-up `fact` comes last.
+    """
+
+    name: str
+    shape: Shape
+    summary: str
+    get: Getter
+    directions: frozenset[Direction] = ALL
+    words: tuple[str, ...] = ()
+    single: bool = True
+    by_word: bool = False
+    fact: FactName | None = None
+    cost: int = 1
+
+
+def _certificate(facts: Facts, to: RecipientFacts) -> str | int:
+    del facts
+    answer = to.certificate
+    if isinstance(answer, Found):
+        return "enrolled" if answer.enrolled else "found"
+    if isinstance(answer, Absent):
+        return "absent"
+    if isinstance(answer, Unusable):
+        return "unusable"
+    if isinstance(answer, Conflict):
+        return "conflict"
+    return UNKNOWN if isinstance(answer, Unavailable) else NEEDS_CERTIFICATE
+
+
+def _segment(facts: Facts, to: RecipientFacts) -> str | int:
+    del facts
+    if isinstance(to.segment, Unavailable):
+        return UNKNOWN
+    return NEEDS_SEGMENT if isinstance(to.segment, NotAsked) else to.segment or "none"
+
+
+def _signer_customer(facts: Facts, to: RecipientFacts) -> str | int:
+    del facts
+    if isinstance(to.signer_customer, Unavailable):
+        return UNKNOWN
+    if isinstance(to.signer_customer, NotAsked):
+        return NEEDS_SIGNER
+    return "known" if to.signer_customer else "unknown"
+
+
+def _of_verdicts(read: Callable[[Verdicts], Any]) -> Getter:
+    """A mail that was not opened and judged has no verdicts: unknown, never `not signed`."""
+    def get(facts: Facts, to: RecipientFacts) -> Any:
+        del to
+        return UNKNOWN if facts.verdicts is None else read(facts.verdicts)
+    return get
+
+
+def worst_timestamp(verdicts: Verdicts) -> str:
+    """One word over all signers: valid only if every one of them has a valid time-stamp."""
+    found = {str(signer.timestamp.status) for signer in verdicts.signature.signers}
+    return next((word for word in ("invalid", "indeterminate", "none", "valid") if word in found), "none")
+
+
+def valid_signers(verdicts: Verdicts) -> tuple[tuple[tuple[str, ...], bool | None], ...]:
+    """Level and From match of the signers whose signature is valid; others give no identity."""
+    return tuple((signer.level, signer.matches_from) for signer in verdicts.signature.signers
+                 if signer.status is Status.VALID)
+
+
+def reasons_of(verdicts: Verdicts) -> tuple[str, ...]:
+    """Every reason told of the mail: of the whole, of the signature and its signers, of the decryption."""
+    told = [*verdicts.why, verdicts.signature.reason, verdicts.decryption.reason,
+            *(signer.reason for signer in verdicts.signature.signers)]
+    return tuple(dict.fromkeys(str(reason) for reason in told if reason is not None))
+
+
+_TABLE = (
+    Matcher("direction", "words", "whose client, whose recipient: decided per recipient",
+            lambda _, to: to.direction, words=("outbound", "inbound", "internal"), cost=0),
+    Matcher("client", "words", "a client named in sealgate.yaml: network, TLS certificate or login",
+            lambda facts, _: facts.client, OURS, cost=0),
+    Matcher("sender", "address", "the envelope's reverse-path; `<>` is the null path",
+            lambda facts, _: facts.sender or "<>"),
+    Matcher("from", "address", "the one address of header From; nothing where it is absent or ambiguous",
+            lambda facts, _: facts.from_),
+    Matcher("recipient", "address", "this recipient's address", lambda _, to: to.address),
+    Matcher("header", "header", "any value of a header field; `*` asks only whether there is one",
+            lambda _, __: (), single=False, by_word=True, cost=3),
+    Matcher("subject", "text", "the decoded subject", lambda facts, _: facts.subject, by_word=True, cost=3),
+    Matcher("size", "size", "octets of the message as received", lambda facts, _: facts.size),
+    Matcher("keyword", "words", "a bracketed word at the start or end of the subject; taken out before signing",
+            lambda facts, _: facts.keywords, OURS, single=False, by_word=True, cost=2),
+    Matcher("kind", "words", "what the mail is (RFC 3464, 8098, 5545, 3834, 2919)",
+            lambda facts, _: facts.kind, words=get_args(Kind)),
+    Matcher("already", "words", "signed or encrypted before it came here, by its own words",
+            lambda facts, _: facts.already, words=get_args(Already), single=False),
+    Matcher("certificate", "words", "the recipient's certificate: bound to a customer, merely found, or why none",
+            _certificate, OURS, words=CERTIFICATE_STATES, fact="certificate", cost=9),
+    Matcher("segment", "words", "the recipient's customer segment; `none` for no customer or no segment",
+            _segment, OURS, fact="segment", cost=8),
+    Matcher("spoofs_us", "flag", "a foreign client uses the bank's domain in From or as reverse-path",
+            lambda facts, _: "true" if facts.spoofs_us else "false", INBOUND, words=("true", "false")),
+    Matcher("signature", "words", "the verdict over all signers that count",
+            _of_verdicts(lambda verdicts: verdicts.signature.status), INBOUND,
+            words=(Status.VALID, Status.INVALID, Status.INDETERMINATE, Status.NOT_SIGNED), cost=2),
+    Matcher("verdict", "words", "the one word for the whole mail: trusted is signed, whole, valid and by the From",
+            _of_verdicts(lambda verdicts: verdicts.verdict), INBOUND, words=tuple(Trust), cost=2),
+    Matcher("reason", "words", "a reason told of the signature, its signers, the decryption or the whole mail",
+            _of_verdicts(reasons_of), INBOUND, words=tuple(Reason), single=False, cost=2),
+    Matcher("decryption", "words", "how opening went",
+            _of_verdicts(lambda verdicts: verdicts.decryption.status), INBOUND,
+            words=("decrypted", "not_encrypted", "no_key", "failed"), cost=2),
+    Matcher("timestamp", "words", "time-stamps of the signers: valid only if each has a valid one",
+            _of_verdicts(worst_timestamp), INBOUND,
+            words=(Status.VALID, Status.INVALID, Status.INDETERMINATE, Status.NONE), cost=2),
+    Matcher("signer", "signer", "one valid signer with all of `level`, `matches_from`; `customer`: known | unknown",
+            _of_verdicts(valid_signers), INBOUND, single=False, cost=2),
+    Matcher("signer.customer", "words", "whether the verified signer is a customer",
+            _signer_customer, INBOUND, words=("known", "unknown"), fact="signer_customer", cost=7),
+    Matcher("authentication", "authentication", "results of filters in front, of trusted ids only (RFC 8601)",
+            lambda _, __: (), INBOUND, words=AUTHENTICATION_RESULTS, cost=2),
+)
+MATCHERS: Mapping[str, Matcher] = MappingProxyType({matcher.name: matcher for matcher in _TABLE})
+WRITTEN: tuple[str, ...] = tuple(name for name in MATCHERS if "." not in name)
+COMBINATIONS = ("any_of", "all_of", "none_of")

@@ -1,0 +1,161 @@
+"""Facts as evidence records keep them: JSON-ready, without loss for what rules may ask, never content.
+
+Header values are cut at a limit, so that a hostile mail cannot swell the database; a cut record says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from gateway.errors import Reason
+from gateway.model.facts import Facts, NotAsked, RecipientFacts
+from gateway.model.lookup import (
+    Absent,
+    CertificateAnswer,
+    CertificateRow,
+    Conflict,
+    Found,
+    Loser,
+    Unavailable,
+    Unusable,
+)
+from gateway.model.mail import Direction
+from gateway.model.verdict import (
+    DecryptionVerdict,
+    HeadersShown,
+    SignatureVerdict,
+    SignerVerdict,
+    Status,
+    TimestampVerdict,
+    Trust,
+    Verdicts,
+)
+
+FORMAT: Final = 1
+HEADER_OCTETS_MAX: Final = 16_384  # all kept values of a mail together, in characters
+SIGNERS_MAX: Final = 16
+_NO_ROW: Final = CertificateRow("", b"", (), datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Facts read back. `cut`: not all header values or signers were kept."""
+
+    facts: Facts
+    to: RecipientFacts
+    cut: bool = False
+
+
+def to_record(facts: Facts, to: RecipientFacts) -> dict[str, Any]:
+    """One mail's facts for one recipient as a JSON object."""
+    headers, cut = _headers(facts.headers)
+    record: dict[str, Any] = {
+        "format": FORMAT, "client": facts.client, "sender": facts.sender, "from": facts.from_, "subject": facts.subject,
+        "size": facts.size, "headers": headers, "kind": facts.kind, "already": sorted(facts.already),
+        "keywords": sorted(facts.keywords), "spoofs_us": facts.spoofs_us, "authentication": dict(facts.authentication),
+        "recipient": to.address, "direction": str(to.direction),
+    }
+    if facts.verdicts is not None:
+        record["verdicts"] = _verdicts(facts.verdicts)
+        cut = cut or len(facts.verdicts.signature.signers) > SIGNERS_MAX
+    if not isinstance(to.certificate, NotAsked):
+        record["certificate"] = _certificate(to.certificate)
+    for name, value in (("segment", to.segment), ("signer_customer", to.signer_customer)):
+        if isinstance(value, Unavailable):
+            record[name] = {"state": "unavailable"}
+        elif not isinstance(value, NotAsked):
+            record[name] = {"state": "known", "value": value}
+    if cut:
+        record["cut"] = True
+    return record
+
+
+def from_record(record: Mapping[str, Any]) -> Recorded:
+    """Facts back from a record. What was never looked up comes back as NotAsked."""
+    verdicts = record.get("verdicts")
+    facts = Facts(
+        client=record["client"], sender=record["sender"], from_=record["from"], subject=record["subject"],
+        size=record["size"], headers={name: tuple(values) for name, values in record["headers"].items()},
+        kind=record["kind"], already=frozenset(record["already"]), keywords=frozenset(record["keywords"]),
+        spoofs_us=record["spoofs_us"], authentication=dict(record["authentication"]),
+        verdicts=_verdicts_back(verdicts) if verdicts is not None else None,
+    )
+    to = RecipientFacts(
+        record["recipient"], Direction(record["direction"]),
+        certificate=_certificate_back(record["certificate"]) if "certificate" in record else NotAsked(),
+        segment=_looked_up(record.get("segment")), signer_customer=_looked_up(record.get("signer_customer")),
+    )
+    return Recorded(facts, to, bool(record.get("cut")))
+
+
+def _headers(headers: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, list[str]], bool]:
+    kept: dict[str, list[str]] = {}
+    left = HEADER_OCTETS_MAX
+    for name, values in headers.items():
+        left -= len(name) + sum(map(len, values))
+        if left < 0:
+            return kept, True
+        kept[name] = list(values)
+    return kept, False
+
+
+def _certificate(answer: CertificateAnswer) -> dict[str, Any]:
+    if isinstance(answer, Found):
+        return {"state": "enrolled" if answer.enrolled else "found"}
+    if isinstance(answer, Absent):
+        return {"state": "absent"}
+    if isinstance(answer, Unusable):
+        return {"state": "unusable", "reasons": sorted({str(loser.reason) for loser in answer.losers})}
+    if isinstance(answer, Conflict):
+        return {"state": "conflict", "owners": list(answer.owners)}
+    return {"state": "unavailable"}
+
+
+def _certificate_back(record: Mapping[str, Any]) -> CertificateAnswer:
+    """The state; rows are not kept, rules do not ask for them."""
+    state = record["state"]
+    if state in ("enrolled", "found"):
+        return Found((), enrolled=state == "enrolled")
+    if state == "absent":
+        return Absent()
+    if state == "unusable":
+        return Unusable(tuple(Loser(_NO_ROW, Reason(reason)) for reason in record["reasons"]))
+    return Conflict(tuple(record["owners"])) if state == "conflict" else Unavailable()
+
+
+def _looked_up(record: Mapping[str, Any] | None) -> str | None | Unavailable | NotAsked:
+    if record is None:
+        return NotAsked()
+    return Unavailable() if record["state"] == "unavailable" else record["value"]
+
+
+def _verdicts(verdicts: Verdicts) -> dict[str, Any]:
+    signature = verdicts.signature
+    return {
+        "verdict": str(verdicts.verdict), "why": [str(reason) for reason in verdicts.why],
+        "decryption": [verdicts.decryption.status, _text(verdicts.decryption.reason)],
+        "signature": [str(signature.status), _text(signature.reason)],
+        "signers": [{"status": str(one.status), "reason": _text(one.reason), "level": list(one.level),
+                     "matches_from": one.matches_from, "timestamp": str(one.timestamp.status)}
+                    for one in signature.signers[:SIGNERS_MAX]],
+    }
+
+
+def _verdicts_back(record: Mapping[str, Any]) -> Verdicts:
+    signers = tuple(
+        SignerVerdict(0, Status(one["status"]), _reason(one["reason"]), level=tuple(one["level"]),
+                      matches_from=one["matches_from"], timestamp=TimestampVerdict(Status(one["timestamp"])))
+        for one in record["signers"])
+    return Verdicts(
+        (), DecryptionVerdict(record["decryption"][0], _reason(record["decryption"][1])),
+        SignatureVerdict(Status(record["signature"][0]), _reason(record["signature"][1]), signers=signers),
+        HeadersShown(), Trust(record["verdict"]), tuple(Reason(reason) for reason in record["why"]))
+
+
+def _text(reason: Reason | None) -> str | None:
+    return None if reason is None else str(reason)
+
+
+def _reason(text: str | None) -> Reason | None:
+    return None if text is None else Reason(text)

@@ -1,0 +1,83 @@
+"""What a certificate's answer makes of a decision that encrypts, and which of two decisions protects less.
+
+`without_certificate` speaks of Absent only: Unusable and Conflict refuse by name, Unavailable defers, whatever it says.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from gateway.errors import Reason
+from gateway.model.decision import Decision, End, Needs, Step
+from gateway.model.facts import NotAsked, RecipientFacts
+from gateway.model.lookup import Absent, Conflict, Loser, Unavailable, Unusable
+
+_NEEDS_CERTIFICATE = Needs("certificate")
+# Without an encryption these have nothing to add to.
+_WITH_ENCRYPT = frozenset({"encrypt", "escrow"})
+
+
+def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs:
+    """The decision as it stands once the recipient's certificate is known; unchanged if it does not encrypt."""
+    params = _params(decision.steps, "encrypt")
+    if params is None:
+        return decision
+    answer = to.certificate
+    if isinstance(answer, NotAsked):
+        return _NEEDS_CERTIFICATE
+    if isinstance(answer, Unavailable):
+        return _ended(decision, "defer", Reason.CERTIFICATE_UNAVAILABLE)
+    if isinstance(answer, Unusable):
+        return _ended(decision, "reject", _one_reason(answer.losers))
+    if isinstance(answer, Conflict):
+        return _ended(decision, "reject", Reason.CERTIFICATE_CONFLICT)
+    if isinstance(answer, Absent):
+        return _without(decision, params.without_certificate)
+    if params.certificates == "enrolled" and not answer.enrolled:
+        return _ended(decision, "reject", Reason.CERTIFICATE_NOT_ENROLLED)
+    return decision
+
+
+def _without(decision: Decision, way: str) -> Decision:
+    """Absent: every source answered, and none knows a certificate. Any way that is not built in refuses."""
+    if way == "plain_knowingly":
+        kept = tuple(step for step in decision.steps if step.verb not in _WITH_ENCRYPT)
+        dropped = tuple(step.verb for step in decision.steps if step.verb in _WITH_ENCRYPT)
+        return replace(decision, steps=kept, dropped=dropped)
+    if way == "hold":
+        return replace(decision, end=End("hold", text=decision.end.text), reason=Reason.CERTIFICATE_ABSENT)
+    return _ended(decision, "reject", Reason.CERTIFICATE_ABSENT)
+
+
+def _ended(decision: Decision, kind: Any, reason: Reason) -> Decision:
+    return replace(decision, steps=(), end=End(kind, text=decision.end.text), reason=reason)
+
+
+def _one_reason(losers: tuple[Loser, ...]) -> Reason:
+    reasons = {loser.reason for loser in losers}
+    return reasons.pop() if len(reasons) == 1 else Reason.CERTIFICATE_UNUSABLE
+
+
+def lowers(one: Decision, other: Decision) -> bool:
+    """Whether `one` protects in any respect less than `other`. Both as the rules say, before certificates."""
+    if one.end.kind not in ("deliver", "hand_to"):
+        return False
+    if other.end.kind not in ("deliver", "hand_to"):
+        return True
+    return any(mine < theirs for mine, theirs in zip(_strength(one.steps), _strength(other.steps), strict=True))
+
+
+def _strength(steps: tuple[Step, ...]) -> tuple[int, ...]:
+    """Signed; stamped, surely; header fields protected; encrypted, surely; to bound certificates only."""
+    verbs = {step.verb for step in steps}
+    stamp, encrypt = _params(steps, "stamp"), _params(steps, "encrypt")
+    return (
+        int("sign" in verbs),
+        0 if stamp is None else 1 if stamp.if_unavailable == "send_unstamped" else 2,
+        int("protect_headers" in verbs),
+        0 if encrypt is None else 1 if encrypt.without_certificate == "plain_knowingly" else 2,
+        int(encrypt is not None and encrypt.certificates == "enrolled"),
+    )
+
+
+def _params(steps: tuple[Step, ...], verb: str) -> Any:
+    return next((step.params for step in steps if step.verb == verb), None)

@@ -1,0 +1,99 @@
+"""`then` and `end`, from YAML to steps in the order of sealing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast, get_args
+
+from gateway.model.decision import End, EndKind, Step
+from gateway.policy.rules import Known
+from gateway.policy.verbs import LATER, LATER_VALUES, LATER_VERBS, VerbSpec
+from gateway.policy.when import one_of
+from gateway.strictyaml import Document, Path, Problem, check, nearest
+
+ENDS: tuple[str, ...] = get_args(EndKind)
+# Parameters that name something of the settings: verb, parameter, field of Known, what it is.
+NAMES = (("sign", "with_", "signing_keys", "key set with purpose sign"), ("stamp", "by", "stampers", "stamper"),
+         ("escrow", "certificate", "escrow", "escrow certificate"))
+
+
+@dataclass(slots=True)
+class Then:
+    """Reads the verbs and ends of one document; `problems` grows."""
+
+    document: Document
+    verbs: Mapping[str, VerbSpec]
+    known: Known
+    problems: list[Problem]
+
+    def _tell(self, path: Path, text: str, remedy: str = "", *, key: bool = False) -> None:
+        self.problems.append(self.document.problem(path, text, remedy, key=key))
+
+    def steps(self, value: Any, path: Path) -> tuple[Step, ...]:
+        """The steps of a `then` mapping, by rank; () where nothing stands."""
+        if value is None:
+            return ()
+        if not isinstance(value, dict):
+            self._tell(path, "`then` is a mapping of verbs",
+                       "`then: {sign: {with: KEY}}`; a verb without parameters: `protect_headers: {}`")
+            return ()
+        steps = []
+        for name, params in value.items():
+            here = (*path, name)
+            if name in LATER_VERBS:
+                self._tell(here, f"`{name}` {LATER}", key=True)
+            elif name not in self.verbs:
+                near = nearest(name, self.verbs) or one_of(self.verbs)
+                remedy = f"`end: {name}` beside `then`" if name in ENDS else near
+                self._tell(here, f"unknown verb `{name}`", remedy, key=True)
+            elif (step := self._step(self.verbs[name], params, here)) is not None:
+                steps.append(step)
+        return tuple(sorted(steps, key=lambda step: self.verbs[step.verb].rank))
+
+    def _step(self, verb: VerbSpec, params: Any, path: Path) -> Step | None:
+        params = {} if params is None else params
+        later = [(key, params[key]) for key in (params if isinstance(params, dict) else ())
+                 if isinstance(params[key], str) and params[key] in LATER_VALUES.get((verb.name, key), frozenset())]
+        for key, word in later:
+            self._tell((*path, key), f"`{key}: {word}` {LATER}")
+        model, problems = check(verb.params, self.document, path, params)
+        self.problems += problems
+        if model is None or later:
+            return None
+        for name, attribute, known_field, what in NAMES:
+            known = getattr(self.known, known_field)
+            given = getattr(model, attribute, None) if verb.name == name else None
+            if known is not None and given is not None and given not in known:
+                remedy = nearest(given, known) or one_of(known)
+                if name == "stamp":
+                    remedy = f"{remedy}; external time-stamping services come with a later version".removeprefix("; ")
+                self._tell((*path, attribute.rstrip("_")), f"no {what} `{given}` in the settings", remedy)
+        return Step(verb.name, model)
+
+    def end(self, value: Any, path: Path) -> End:
+        """`deliver` where nothing stands; `{reject: "sentence"}` and `{hand_to: SERVICE}` as mappings."""
+        detail: Any = None
+        kind = value
+        if isinstance(value, dict) and len(value) == 1:
+            kind, detail = next(iter(value.items()))
+        if not isinstance(kind, str) or kind not in ENDS:
+            self._tell(path, f"`end` cannot be `{kind}`", nearest(str(kind), ENDS) or one_of(ENDS))
+            return End("deliver")
+        if kind == "hand_to":
+            return self._hand_to(detail, path)
+        said = isinstance(detail, str) and detail.isprintable() and 0 < len(detail) <= 200
+        if isinstance(value, dict) and not said:
+            self._tell((*path, kind), f"behind `{kind}` stands one sentence of at most 200 characters", "quote it")
+            return End("deliver")
+        return End(cast(EndKind, kind), text=detail)
+
+    def _hand_to(self, service: Any, path: Path) -> End:
+        if not self.known.services:
+            self._tell(path, f"`hand_to` {LATER}")
+        elif not isinstance(service, str):
+            self._tell(path, "`hand_to` names a service", "`end: {hand_to: SERVICE}`")
+        elif service not in self.known.services:
+            self._tell((*path, "hand_to"), f"no service `{service}`",
+                       nearest(service, self.known.services) or one_of(self.known.services))
+        else:
+            return End("hand_to", service=service)
+        return End("deliver")

@@ -1,0 +1,58 @@
+"""Three-valued logic (Kleene, strong): what is unknown stays unknown unless it cannot matter.
+
+Beside UNKNOWN (a source did not answer) stand the facts that nobody has asked for yet: they are unknown too, but
+asking helps, so they win over UNKNOWN. Plain ints, since this is on every mail's way.
+"""
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+from gateway.model.facts import Facts, RecipientFacts
+
+Test = Callable[[Facts, RecipientFacts], int]
+
+FALSE: Final = 0
+TRUE: Final = 1
+UNKNOWN: Final = 2
+NEEDS_CERTIFICATE: Final = 3
+NEEDS_SEGMENT: Final = 4
+NEEDS_SIGNER: Final = 5
+
+FactName = Literal["certificate", "segment", "signer_customer"]
+NEEDED: Final[dict[int, FactName]] = {
+    NEEDS_CERTIFICATE: "certificate", NEEDS_SEGMENT: "segment", NEEDS_SIGNER: "signer_customer",
+}
+
+
+def both(tests: tuple[Test, ...]) -> Test:
+    """All of them: one FALSE decides, whatever else is unknown."""
+    def test(facts: Facts, to: RecipientFacts) -> int:
+        worst = TRUE
+        for each in tests:
+            truth = each(facts, to)
+            if truth == FALSE:
+                return FALSE
+            worst = max(worst, truth)
+        return worst
+    return tests[0] if len(tests) == 1 else test
+
+
+def either(tests: tuple[Test, ...]) -> Test:
+    """Any of them: one TRUE decides, whatever else is unknown."""
+    def test(facts: Facts, to: RecipientFacts) -> int:
+        best = FALSE
+        for each in tests:
+            truth = each(facts, to)
+            if truth == TRUE:
+                return TRUE
+            best = max(best, truth)
+        return best
+    return tests[0] if len(tests) == 1 else test
+
+
+def negation(test: Test) -> Test:
+    """The opposite; the opposite of unknown is unknown."""
+    def opposite(facts: Facts, to: RecipientFacts) -> int:
+        truth = test(facts, to)
+        return truth if truth > TRUE else TRUE - truth
+    return opposite

@@ -1,0 +1,228 @@
+"""`when`, from YAML to conditions. Every problem is told with its place; what can be read is read.
+
+A value is one, or a list (any of), with `*` a glob, `{matches: 'RE2 pattern'}`, or `{not: …}`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.policy.conditions import All, Any_, Condition, Leaf, Not
+from gateway.policy.matchers import (
+    AUTHENTICATION_METHODS,
+    COMBINATIONS,
+    HEADERS_NOT_OFFERED,
+    MATCHERS,
+    WRITTEN,
+    Matcher,
+)
+from gateway.policy.rules import Known
+from gateway.policy.values import BadValueError, SignerWanted, SizeRange, Texts, compile_pattern, fold, octets
+from gateway.strictyaml import Document, Path, Problem, nearest
+
+LEVELS = ("mailbox", "organization", "sponsor", "individual", "qualified")  # pki.level: S/MIME BR and eIDAS
+_VALUES_MAX = 10_000
+
+
+def one_of(words: Iterable[str]) -> str:
+    """A remedy that lists what there is."""
+    words = sorted(words)
+    return "one of: " + ", ".join(words) if words else ""
+
+
+@dataclass(slots=True)
+class When:
+    """Reads the conditions of one document; `problems` grows."""
+
+    document: Document
+    known: Known
+    problems: list[Problem]
+
+    def read(self, value: Any, path: Path) -> Condition | None:
+        """The condition of a `when` mapping; None if nothing of it could be read."""
+        if not isinstance(value, dict) or not value:
+            self._tell(path, "`when` must name at least one matcher", "a decision for all mail is `otherwise`")
+            return None
+        parts = [part for key, inner in value.items() if (part := self._one(key, inner, (*path, key))) is not None]
+        return All(tuple(parts)) if parts else None
+
+    def _tell(self, path: Path, text: str, remedy: str = "", *, key: bool = False) -> None:
+        self.problems.append(self.document.problem(path, text, remedy, key=key))
+
+    def _one(self, key: str, value: Any, path: Path) -> Condition | None:
+        if key in COMBINATIONS:
+            return self._combination(key, value, path)
+        if key not in WRITTEN:
+            words = (*WRITTEN, *COMBINATIONS)
+            self._tell(path, f"unknown matcher `{key}`", nearest(key, words) or one_of(words), key=True)
+            return None
+        if key in self.known.unsupplied:
+            self._tell(path, f"nothing that is configured supplies `{key}`", self.known.unsupplied[key], key=True)
+        matcher = MATCHERS[key]
+        if value is None:
+            self._tell(path, f"`{key}` has no value", "a `#` begins a comment: quote a text that holds one", key=True)
+            return None
+        if matcher.shape in ("header", "authentication"):
+            return self._keyed(matcher, value, path)
+        if matcher.shape == "signer":
+            return self._signer(matcher, value, path)
+        return self._leaf(matcher, value, path)
+
+    def _combination(self, key: str, value: Any, path: Path) -> Condition | None:
+        if not isinstance(value, list) or not value:
+            remedy = f"`{key}: [{{from: …}}, {{subject: …}}]`; never empty"
+            self._tell(path, f"`{key}` takes a list of matchers", remedy, key=True)
+            return None
+        parts = tuple(part for index, inner in enumerate(value)
+                      if (part := self.read(inner, (*path, index))) is not None)
+        if len(parts) < len(value):
+            return None
+        if key == "all_of":
+            return All(parts)
+        return Any_(parts) if key == "any_of" else Not(Any_(parts))
+
+    def _keyed(self, matcher: Matcher, value: Any, path: Path) -> Condition | None:
+        """`header: {NAME: value}` and `authentication: {METHOD: result}`: all of them."""
+        if not isinstance(value, dict) or not value:
+            example = "`header: {X-Name: value}`" if matcher.shape == "header" else "`authentication: {dmarc: pass}`"
+            self._tell(path, f"`{matcher.name}` takes a mapping", example)
+            return None
+        parts = []
+        for key, inner in value.items():
+            here = (*path, key)
+            if matcher.shape == "authentication" and key not in AUTHENTICATION_METHODS:
+                self._tell(here, f"unknown method `{key}`",
+                           nearest(key, AUTHENTICATION_METHODS) or one_of(AUTHENTICATION_METHODS), key=True)
+            elif matcher.shape == "header" and key.lower() in HEADERS_NOT_OFFERED:
+                self._tell(here, f"`header` does not offer {key}", HEADERS_NOT_OFFERED[key.lower()], key=True)
+            elif matcher.shape == "header" and not all(33 <= ord(c) <= 126 and c != ":" for c in key):
+                self._tell(here, f"`{key}` is no header field name", "letters, digits and hyphens", key=True)
+            elif (leaf := self._leaf(matcher, inner, here)) is not None:
+                parts.append(replace(leaf, key=key))
+        return All(tuple(parts)) if parts else None
+
+    def _signer(self, matcher: Matcher, value: Any, path: Path) -> Condition | None:
+        if not isinstance(value, dict) or not value:
+            self._tell(path, "`signer` takes a mapping", "`signer: {matches_from: true, customer: known}`")
+            return None
+        levels: Texts | None = None
+        matches: bool | None = None
+        parts: list[Condition] = []
+        for key, inner in value.items():
+            here = (*path, key)
+            if key == "level":
+                levels = self._texts(replace(matcher, shape="words", words=LEVELS), inner, here)
+            elif key == "matches_from" and isinstance(inner, bool):
+                matches = inner
+            elif key == "matches_from":
+                self._tell(here, "`matches_from` is true or false")
+            elif key == "customer":
+                customer = self._leaf(MATCHERS["signer.customer"], inner, here)
+                parts += [customer] if customer is not None else []
+            else:
+                words = ("level", "matches_from", "customer")
+                self._tell(here, f"unknown key `{key}` of signer", nearest(key, words) or one_of(words), key=True)
+        if levels is not None or matches is not None:
+            parts.append(Leaf(matcher, SignerWanted(levels, matches)))
+        return All(tuple(parts)) if parts else None
+
+    def _leaf(self, matcher: Matcher, value: Any, path: Path) -> Leaf | None:
+        if isinstance(value, dict) and "not" in value:
+            if len(value) > 1:
+                self._tell(path, "`not` stands alone", "put the other values into a second matcher, or use `none_of`")
+                return None
+            leaf = self._leaf(matcher, value["not"], (*path, "not"))
+            if leaf is not None and leaf.negated:
+                self._tell((*path, "not"), "`not` inside `not`", "write the value itself")
+            return replace(leaf, negated=True) if leaf is not None else None
+        if matcher.shape == "size":
+            size = self._size(value, path)
+            return Leaf(matcher, size) if size is not None else None
+        texts = self._texts(matcher, value, path)
+        return Leaf(matcher, texts) if texts is not None else None
+
+    def _size(self, value: Any, path: Path) -> SizeRange | None:
+        if not isinstance(value, dict) or not value:
+            self._tell(path, "`size` takes a comparison", "`size: {over: 10 MiB}`, `{under: 1 MiB}` or both")
+            return None
+        limits: dict[str, int] = {}
+        for key, inner in value.items():
+            if key not in ("over", "under"):
+                self._tell((*path, key), f"unknown key `{key}` of size", nearest(key, ("over", "under")) or
+                           one_of(("over", "under")), key=True)
+                continue
+            try:
+                limits[key] = octets(inner)
+            except BadValueError as error:
+                self._tell((*path, key), str(error), error.remedy)
+        if limits.get("under", 1 << 62) <= limits.get("over", -1) + 1:
+            self._tell(path, "no size is over and under these at once")
+            return None
+        return SizeRange(**limits) if limits else None
+
+    def _texts(self, matcher: Matcher, value: Any, path: Path) -> Texts | None:
+        """One value, a list, or patterns. None if any of it is wrong."""
+        items = value if isinstance(value, list) else [value]
+        if not items or len(items) > _VALUES_MAX:
+            self._tell(path, f"a list of 1 to {_VALUES_MAX} values")
+            return None
+        found: dict[str, set[str]] = {"literals": set(), "globs": set(), "patterns": set()}
+        before = len(self.problems)
+        for index, item in enumerate(items):
+            here = (*path, index) if isinstance(value, list) else path
+            kind, texts = self._item(matcher, item, here)
+            found[kind].update(texts)
+        if len(self.problems) > before:
+            return None
+        return Texts(*(frozenset(found[kind]) for kind in ("literals", "globs", "patterns")))
+
+    def _item(self, matcher: Matcher, item: Any, path: Path) -> tuple[str, tuple[str, ...]]:
+        if isinstance(item, dict) and set(item) == {"matches"} and matcher.shape in ("address", "text", "header"):
+            return "patterns", self._patterns(item["matches"], (*path, "matches"))
+        if isinstance(item, bool) and matcher.shape == "flag":
+            return "literals", (str(item).lower(),)
+        if matcher.shape == "flag":
+            self._tell(path, f"`{matcher.name}` is true or false")
+        elif not isinstance(item, str):
+            told = 'a text: quote a number or boolean, as in "5"' if isinstance(item, bool | int | float) else "a text"
+            patterns = "" if matcher.shape == "words" else ", or {matches: 'pattern'}"
+            self._tell(path, f"`{matcher.name}` takes {told}{patterns}")
+        elif matcher.shape in ("words", "authentication"):
+            return "literals", self._word(matcher, item, path)
+        elif "*" in item:
+            return "globs", (fold(item),)
+        elif matcher.shape == "address" and "@" not in item and not (item == "<>" and matcher.name == "sender"):
+            self._tell(path, f"`{item}` is no address", f'an address, or a glob: "*@{item}"')
+        else:
+            return "literals", (fold(item),)
+        return "literals", ()
+
+    def _word(self, matcher: Matcher, item: str, path: Path) -> tuple[str, ...]:
+        words: Iterable[str] | None = matcher.words or None
+        if matcher.name == "client":
+            words = self.known.clients
+        if matcher.name == "certificate" and item == "unavailable":
+            self._tell(path, "`unavailable` cannot be matched", "a rule that hangs on an unavailable fact defers")
+        elif words is not None and item not in words:
+            remedy = nearest(item, words) or (one_of(words) if len(tuple(words)) <= 12 else "")
+            self._tell(path, f"`{matcher.name}` cannot be `{item}`", remedy)
+        elif matcher.name == "keyword" and (set(item) & set("[]") or item != item.strip() or not item):
+            self._tell(path, f"`{item}` is no keyword", "a word without its brackets: `keyword: seal`")
+        else:
+            return (fold(item),)
+        return ()
+
+    def _patterns(self, value: Any, path: Path) -> tuple[str, ...]:
+        good = []
+        for index, pattern in enumerate(value if isinstance(value, list) else [value]):
+            here = (*path, index) if isinstance(value, list) else path
+            if not isinstance(pattern, str):
+                self._tell(here, "a pattern is a text", "quote it: '…'")
+                continue
+            try:
+                compile_pattern(pattern)
+            except BadValueError as error:
+                self._tell(here, str(error), error.remedy)
+            else:
+                good.append(pattern)
+        return tuple(good)
