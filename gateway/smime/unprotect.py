@@ -9,13 +9,13 @@ stay as they stand outside, for such mailers copied few), 'wrapped' (the payload
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gateway.errors import GatewayError
 from gateway.mime.addresses import mailboxes
-from gateway.mime.entity import DEFAULT_LIMITS, Entity, Limits, parse_entity
-from gateway.mime.header import Field, Headers, parse_headers
+from gateway.mime.entity import Entity, Limits, parse_entity
+from gateway.mime.header import Field, Headers
 from gateway.mime.params import format_field
 from gateway.mime.smime_forms import NotSmime, detect
 from gateway.mime.trace import strip_tags
@@ -36,61 +36,55 @@ _NOT_FROM_OUTSIDE = frozenset({
 # An author may hide these (RFC 9788 3.2); who wrote and who gets the answer is never explained away.
 _HIDEABLE = frozenset({"subject", "keywords", "comments", "date", "to", "cc", "message-id", "in-reply-to",
                        "references", "user-agent", "x-mailer", "organization"})
-_DROPPED_PARAMS = ("hp", "protected-headers", display.MARK)
+_MARKS = ("hp", "protected-headers", display.MARK)
 HP_OUTER_MAX = 1_000
+_WIDE = Limits(100_000, 1_000_000, 1 << 30, 1 << 30)  # it has been parsed under the caller's limits before
 
 
 @dataclass(frozen=True, slots=True)
 class ProtectedHeaders:
-    """What the reader is to be shown, and how it differs from the outside.
+    """What the reader is to be shown, and how it differs from the outside. Names as written, without doubles.
 
-    `message`: the opened message, whole: outer fields that are nobody's to protect (trace), the promoted fields, the
-    payload's content without legacy display. `headers` is its header section.
-    `promoted`: names taken from inside. `differs`: names whose outer value is another than the one shown, hidden
-    subjects included. `unexpected`: those of them that the author did not announce: changed on the way.
-    `ignored`: names found inside that are not for readers. `repeated`: names that may stand once and stood more
-    often inside; the first was taken.
+    `headers`: the header section inside, as it is. `promoted`: its fields for readers, each name once; they take
+    the place of every outer field in `replaces` (lower case), where also those stand that somebody else put outside.
+    `payload`: the content to be shown, without legacy display and marks; what was signed is the caller's.
+    `differs`: names whose outer value is another than the one shown, hidden subjects included; `unexpected`: those
+    of them that the author did not announce: changed on the way. `ignored`: names inside that are not for readers.
+    `repeated`: names that may stand once and stood more often inside; the first was taken.
     """
 
     mode: Mode
-    message: bytes
     headers: Headers
-    promoted: tuple[str, ...] = ()
+    payload: Entity
+    promoted: tuple[Field, ...]
+    replaces: frozenset[str]
     differs: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
 
-    @property
-    def protected(self) -> bool:
-        """Whether any field for readers came from inside."""
-        return bool(self.promoted)
-
 
 def unprotect(
-    payload: bytes, outer: bytes, *, encrypted: bool, tags: Sequence[str] = (), limits: Limits = DEFAULT_LIMITS,
-) -> ProtectedHeaders:
-    """The opened message out of the payload (the entity inside all layers) and the message that carried it.
+    payload: Entity, outer: Headers, *, encrypted: bool = True, tags: Sequence[str] = (),
+) -> ProtectedHeaders | None:
+    """The protected fields of `payload` (the entity inside all layers of a message with the header `outer`).
 
-    `outer`: the message as received, or its header section. `encrypted`: whether a layer was encrypted, for
-    only then an HP-Outer counts. `tags`: our subject tags, taken out of a protected subject too.
-    Raises INPUT_LIMIT_EXCEEDED; a payload without a readable header is shown as it is.
+    None where nothing is protected. `encrypted`: whether a layer was encrypted, for only then an HP-Outer counts.
+    `tags`: our subject tags, taken out of a protected subject too. Never raises for what a mail holds.
     """
-    outside = parse_headers(outer, strict=False)
-    root = parse_entity(payload, limits)
-    mode, source = _mode(root, outside)
+    mode, source = _mode(payload, outer)
     if mode == "none":
-        kept = [f.raw for f in outside.fields if not _is_structural(f.lower)]
-        return _result(mode, kept, root, [], _Told())
+        return None
     told = _Told()
     inner = [field for field in source.headers.fields if not _is_structural(field.lower) and field.lower != "hp-outer"]
     reader = _choose(inner, told)
     announced = _announced(source.headers) if encrypted and mode == "cipher" else {}
-    _compare(reader, inner, outside, announced, mode, told)
-    dropped = {field.lower for field in reader} | (_NOT_FROM_OUTSIDE if mode != "v1" else frozenset())
-    kept = [f.raw for f in outside.fields if not _is_structural(f.lower) and f.lower not in dropped]
-    kept += [_promoted_raw(field, tags) for field in reader]
-    return _result(mode, kept, source, display.remove(source, reader) if mode in ("cipher", "clear") else [], told)
+    _compare(reader, outer, announced, mode, told)
+    replaces = frozenset(field.lower for field in reader) | (_NOT_FROM_OUTSIDE if mode != "v1" else frozenset())
+    return ProtectedHeaders(
+        mode, source.headers, _shown(source, reader, mode), tuple(_without_tags(field, tags) for field in reader),
+        replaces, tuple(told.differs.values()), tuple(told.unexpected.values()), tuple(told.ignored.values()),
+        tuple(told.repeated.values()))
 
 
 class _Told:
@@ -182,9 +176,8 @@ def _squeeze(text: str) -> str:
     return " ".join(text.split())
 
 
-def _compare(  # noqa: PLR0913 - the two sides, and what is known about them
-    reader: Sequence[Field], inner: Sequence[Field], outside: Headers, announced: dict[str, list[str]], mode: Mode,
-    told: _Told,
+def _compare(
+    reader: Sequence[Field], outside: Headers, announced: dict[str, list[str]], mode: Mode, told: _Told,
 ) -> None:
     names = {field.lower: field.name for field in reader}
     if mode != "v1":  # all fields were copied: one that stands outside alone was added
@@ -204,7 +197,6 @@ def _compare(  # noqa: PLR0913 - the two sides, and what is known about them
         is_announced = has_announcements and lower in _HIDEABLE and there == announced.get(lower, [])
         if not is_announced and not (mode == "v1" and lower == "subject"):
             told.unexpected[lower] = name
-    del inner
 
 
 def _same(lower: str, there: list[str], here: list[str]) -> bool:
@@ -221,26 +213,25 @@ def _same(lower: str, there: list[str], here: list[str]) -> bool:
         return False
 
 
-def _promoted_raw(field: Field, tags: Sequence[str]) -> bytes:
-    raw = field.raw if field.raw.endswith(b"\n") else field.raw + b"\r\n"
-    if field.lower == "subject" and tags:
-        stripped = strip_tags(field.text, tags)
-        if stripped != field.text:
-            return encode_unstructured(field.name, stripped)
-    return raw
+def _without_tags(field: Field, tags: Sequence[str]) -> Field:
+    """A subject that lost our tags; `raw` and `value` are new, the span still says where it came from."""
+    text = field.text if field.lower == "subject" and tags else ""
+    stripped = strip_tags(text, tags)
+    if stripped == text:
+        return field
+    raw = encode_unstructured(field.name, stripped)
+    return replace(field, raw=raw, value=raw[len(field.name) + 1:-2])
 
 
-def _result(mode: Mode, fields: list[bytes], source: Entity, splices: list[display.Splice], told: _Told) -> ProtectedHeaders:
-    content = [b"MIME-Version: 1.0\r\n"]
-    for field in source.headers.fields:
-        if field.lower == "content-type" and any(name in source.content_type.params for name in _DROPPED_PARAMS):
-            params = {k: v for k, v in source.content_type.params.items() if k not in _DROPPED_PARAMS}
-            content.append(format_field("Content-Type", source.type, params))
-        elif field.lower.startswith("content-"):
-            content.append(field.raw if field.raw.endswith(b"\n") else field.raw + b"\r\n")
-    body = display.apply(source.octets, splices, source.body_start, source.end)
-    message = b"".join((*(raw if raw.endswith(b"\n") else raw + b"\r\n" for raw in fields), *content, b"\r\n", body))
-    return ProtectedHeaders(
-        mode, message, parse_headers(message, strict=False), tuple(told.promoted.values()),
-        tuple(told.differs.values()), tuple(told.unexpected.values()), tuple(told.ignored.values()),
-        tuple(told.repeated.values()))
+def _shown(source: Entity, reader: Sequence[Field], mode: Mode) -> Entity:
+    """The content without legacy display and without the marks, which mean nothing outside of a layer."""
+    splices = display.remove(source, reader) if mode in ("cipher", "clear") else []
+    for part in (source, *display.main_body_parts(source)):
+        field = part.headers.first("content-type")
+        known = part.content_type.params
+        if field is None or not any(name in known for name in _MARKS):
+            continue
+        params = {name: value for name, value in known.items() if name not in _MARKS}
+        splices.append((field.start, field.end, format_field(field.name, part.type, params)))
+    unique = list(dict.fromkeys(splices))
+    return source if not unique else parse_entity(display.apply(source.octets, unique, source.start, source.end), _WIDE)
