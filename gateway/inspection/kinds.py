@@ -1,0 +1,116 @@
+"""What a file is, found by its content alone, never by its name.
+
+Looks at a bounded beginning and at the first elements of DER; what it answers is a guess that the reader of that
+kind then confirms or refuses.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+import pybase64
+
+from gateway.cms import algorithms
+from gateway.cms.private_keys import is_pkcs12
+from gateway.der import walk
+from gateway.errors import GatewayError
+from gateway.mime.header import parse_headers
+from gateway.smime.layers import content_type
+
+Kind = Literal["mail", "cms", "timestamp", "pdf", "certificate", "pkcs12", "ocsp", "unknown"]
+
+_MAIL_FIELDS: Final = frozenset({
+    "from", "to", "cc", "subject", "date", "message-id", "received", "return-path", "mime-version", "content-type",
+    "sender", "reply-to", "delivered-to", "dkim-signature", "content-transfer-encoding", "content-disposition"})
+_CMS_TYPES: Final = frozenset({
+    algorithms.DATA, algorithms.SIGNED_DATA, algorithms.ENVELOPED_DATA, algorithms.AUTH_ENVELOPED_DATA,
+    algorithms.COMPRESSED_DATA})
+_PEM_LABELS: Final[dict[bytes, Kind]] = {
+    b"CERTIFICATE": "certificate", b"X509 CERTIFICATE": "certificate", b"TRUSTED CERTIFICATE": "certificate",
+    b"CMS": "cms", b"PKCS7": "cms"}
+_HEAD: Final = 65_536  # octets in which a kind must show itself
+
+
+class Found(NamedTuple):
+    """`kind`, and the octets to read it from: the DER inside a PEM file, else the file itself."""
+
+    kind: Kind
+    octets: bytes
+
+
+def kind_of(octets: bytes) -> Found:
+    """The kind of a whole file that is not empty."""
+    head = octets[:_HEAD]
+    if head[:1024].lstrip().startswith(b"%PDF-"):  # ISO 32000-2 implementation note: within the first 1024 octets
+        return Found("pdf", octets)
+    if octets[0] == walk.SEQUENCE:
+        return Found(_der_kind(octets), octets)
+    if not head.lstrip().startswith(b"-----BEGIN ") and _looks_like_mail(head):
+        return Found("mail", octets)
+    return _pem(octets, head) or Found("unknown", octets)
+
+
+def _looks_like_mail(head: bytes) -> bool:
+    """Header fields that every mail program knows, before anything that is no field."""
+    if head.startswith(b"From "):  # the first line of an mbox
+        head = head[head.find(b"\n") + 1:]
+    try:
+        fields = parse_headers(head, strict=False).fields
+    except GatewayError:
+        return False
+    return any(field.lower in _MAIL_FIELDS for field in fields)
+
+
+def _pem(octets: bytes, head: bytes) -> Found | None:
+    start = head.find(b"-----BEGIN ")
+    while start >= 0:
+        label = head[start + 11:head.find(b"-----", start + 11)]
+        kind = _PEM_LABELS.get(label)
+        if kind == "certificate":
+            return Found(kind, octets)
+        if kind is not None:
+            body = octets[octets.find(b"\n", start) + 1:octets.find(b"-----END ", start)]
+            try:
+                der = pybase64.b64decode(b"".join(body.split()), validate=True)
+            except ValueError:
+                return None
+            return Found(_der_kind(der), der) if der[:1] == b"\x30" else None
+        start = head.find(b"-----BEGIN ", start + 11)
+    return None
+
+
+def _der_kind(octets: bytes) -> Kind:
+    try:
+        kind = content_type(octets)
+    except GatewayError:
+        return _der_kind_without_type(octets)
+    if kind == algorithms.SIGNED_DATA and _encapsulates_tst_info(octets):
+        return "timestamp"
+    return "cms" if kind in _CMS_TYPES else "unknown"
+
+
+def _encapsulates_tst_info(octets: bytes) -> bool:
+    """By the first octets: eContentType stands before anything that can be large."""
+    return _TST_INFO in octets[:256]
+
+
+_TST_INFO: Final = bytes.fromhex("060b2a864886f70d0109100104")  # id-ct-TSTInfo (RFC 3161 2.4.2)
+
+
+def _der_kind_without_type(octets: bytes) -> Kind:
+    if is_pkcs12(octets):
+        return "pkcs12"
+    try:
+        top = walk.single(octets, walk.SEQUENCE)
+        children = walk.children(octets, top, limit=4)
+        first = children[0] if children else None
+        if first is None:
+            return "unknown"
+        if first.tag == walk.ENUMERATED:  # OCSPResponseStatus (RFC 6960 4.2.1)
+            return "ocsp"
+        if first.tag == walk.SEQUENCE and len(children) == 3:
+            return "certificate" if children[2].tag == walk.BIT_STRING else "unknown"
+        if first.tag == walk.SEQUENCE and len(children) <= 2:
+            status = walk.read(octets, first.body, first.end)
+            return "timestamp" if status.tag == walk.INTEGER else "unknown"
+    except GatewayError:
+        pass
+    return "unknown"

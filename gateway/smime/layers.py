@@ -1,0 +1,264 @@
+"""A mail's CMS layers taken off from the outside in: what was around the payload, and what is left.
+
+Layers are taken off only while the *root* of what is left is itself a CMS object: then nothing stands beside
+the layer, and what comes out is the whole of what was in. A CMS object inside a multipart is looked at, where
+it is a signature, and never decrypted: its neighbours could carry the plaintext away (EFAIL).
+
+RFC 8551 3 (forms and their nesting), RFC 5652, RFC 5083, RFC 3274. Nothing is judged here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from gateway.cms import algorithms
+from gateway.cms.compressed import decompress
+from gateway.cms.content_keys import ContentKeys
+from gateway.cms.enveloped_reader import Enveloped, RecipientKey, decrypt, parse_enveloped
+from gateway.cms.signed_reader import SignedData, form_fault, parse_signed
+from gateway.der import walk
+from gateway.errors import GatewayError, Reason
+from gateway.mime.entity import DEFAULT_LIMITS, Entity, parse_entity
+from gateway.mime.entity import Limits as MimeLimits
+from gateway.mime.smime_forms import Cms, Detached, NotSmime, detect
+from gateway.model.verdict import DecryptionVerdict, Layer
+from gateway.pki.content import Content
+
+LAYERS_MAX: Final = 8  # RFC 8551 3.7 knows three (signed, encrypted, signed); lists and gateways add some
+RECIPIENTS_TOLD: Final = 200  # of one layer, in reports
+_TRANSPORTS: Final = {algorithms.RSA: "rsa", algorithms.RSA_OAEP: "rsa-oaep"}
+PARTS_MAX: Final = 4  # signatures inside multiparts that are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLimits:
+    """Bounds of one opening. `octets_max` is of what comes out of a compressed layer."""
+
+    octets_max: int = 52_428_800
+    mime: MimeLimits = DEFAULT_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """One signed layer: who says to have signed, and exactly which octets.
+
+    `depth`: its index among the layers. `fault`: why it is worth nothing before anybody is asked.
+    """
+
+    depth: int
+    data: SignedData | None
+    content: Content
+    fault: Reason | None = None
+    covers: Literal["whole", "part"] = "whole"
+
+
+@dataclass(slots=True)
+class Peeled:
+    """What was found. `payload` is the innermost entity that could be reached; `complete`: it is no CMS layer."""
+
+    payload: Entity
+    layers: list[Layer] = field(default_factory=list)
+    signed: list[Signatures] = field(default_factory=list)
+    encrypted_at: list[int] = field(default_factory=list)
+    decryption: DecryptionVerdict = field(default_factory=lambda: DecryptionVerdict("not_encrypted"))
+    aead: bool = False
+    complete: bool = True
+    fault: Reason | None = None
+
+
+def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, seen: ContentKeys | None = None) -> Peeled:
+    """Takes off every layer that is the root. Never raises for what the layers hold.
+
+    `seen`: content keys that have been used, so that one which served a cipher opens nothing under another.
+    """
+    found = Peeled(root)
+    while True:
+        form = detect(found.payload)
+        if isinstance(form, NotSmime) and not _broken_signed(found.payload):
+            break
+        if len(found.layers) >= LAYERS_MAX:
+            found.fault = Reason.INPUT_LIMIT_EXCEEDED
+            found.complete = False
+            return found
+        inner = _signed_in_two(found, form) if not isinstance(form, Cms) else _cms(found, form, keys, limits, seen)
+        if inner is None:
+            found.complete = False
+            return found
+        try:
+            found.payload = parse_entity(inner, limits.mime)
+        except GatewayError as error:
+            found.fault = error.reason
+            found.complete = False
+            return found
+    found.layers.append(Layer("plain"))
+    _parts(found)
+    return found
+
+
+def content_type(der: bytes) -> str:
+    """The dotted content type of a ContentInfo, DER or BER, without reading more of it. DerMalformed if it is none."""
+    if len(der) < 4 or der[0] != walk.SEQUENCE:
+        raise walk.DerMalformed("no ContentInfo")
+    return walk.decode_oid(der, walk.read(der, 2 + (der[1] & 0x7F if der[1] & 0x80 else 0)))
+
+
+def peel_detached(root: Entity, der: bytes, content: bytes | None, limits: OpenLimits) -> Peeled | None:
+    """The one layer of a SignedData without content of its own, over `content`; None if `der` is anything else.
+
+    Without `content` nothing can be said of the signature: neither that it is true nor that it is false.
+    """
+    try:
+        data = parse_signed(der)
+    except GatewayError:
+        return None
+    if data.content is not None or not data.signer_infos:
+        return None
+    found = Peeled(root)
+    _add_signed(found, der, Content(content or b""), detached=True)
+    if content is None:
+        found.signed[0] = replace(found.signed[0], fault=Reason.SIGNATURE_CONTENT_MISSING)
+        found.complete = False
+        return found
+    found.payload = parse_entity(content, limits.mime)
+    found.layers.append(Layer("plain"))
+    return found
+
+
+def _signed_in_two(found: Peeled, form: Detached | NotSmime) -> bytes | None:
+    """multipart/signed. One that is not made of exactly two parts is a forgery's shape: its signature is worthless."""
+    if isinstance(form, NotSmime):
+        found.layers.append(Layer("signed"))
+        found.signed.append(Signatures(len(found.layers) - 1, None, Content(b""), Reason.SIGNATURE_MALFORMED))
+        return None
+    _add_signed(found, form.signature, Content(form.content), detached=True)
+    return form.content
+
+
+def _broken_signed(entity: Entity) -> bool:
+    """Labelled multipart/signed for S/MIME, but without the one content and the one signature."""
+    if entity.type != "multipart/signed":
+        return False
+    protocol = entity.content_type.params.get("protocol", "").lower()
+    return "pkcs7-signature" in protocol or any("pkcs7-signature" in child.type for child in entity.children)
+
+
+def _cms(found: Peeled, form: Cms, keys: Sequence[RecipientKey], limits: OpenLimits,
+         seen: ContentKeys | None) -> bytes | None:
+    try:
+        kind = content_type(form.der)
+    except GatewayError:
+        kind = ""
+    if kind == algorithms.SIGNED_DATA:
+        return _add_signed(found, form.der, None, detached=False)
+    if kind in {algorithms.ENVELOPED_DATA, algorithms.AUTH_ENVELOPED_DATA}:
+        return _decrypted(found, form.der, kind, keys, seen)
+    if kind == algorithms.COMPRESSED_DATA:
+        found.layers.append(Layer("compressed", ("zlib",)))
+        try:
+            return decompress(form.der, limits.octets_max)
+        except GatewayError as error:
+            found.fault = error.reason
+            return None
+    # Labelled as CMS, and none that is known. The label tells what is missed; a failure to decrypt is always one.
+    if "enveloped" in form.smime_type:
+        found.layers.append(Layer("enveloped"))
+        found.encrypted_at.append(len(found.layers) - 1)
+        found.decryption = DecryptionVerdict("failed", Reason.DECRYPTION_FAILED, "whole")
+    else:
+        found.layers.append(Layer("signed"))
+        found.signed.append(Signatures(len(found.layers) - 1, None, Content(b""), Reason.SIGNATURE_MALFORMED))
+    return None
+
+
+def _add_signed(found: Peeled, der: bytes, content: Content | None, *, detached: bool,
+                covers: Literal["whole", "part"] = "whole") -> bytes | None:
+    """Remembers a SignedData; gives its own content, None where it has none."""
+    data: SignedData | None = None
+    fault: Reason | None = None
+    try:
+        data = parse_signed(der)
+        fault = form_fault(data, detached=detached)
+    except GatewayError as error:
+        fault = error.reason
+    own = data.content if data is not None else None
+    infos = data.signer_infos if data is not None else ()
+    names = tuple(dict.fromkeys(info.signature_algorithm.name for info in infos))
+    found.layers.append(Layer("signed", names))
+    found.signed.append(Signatures(len(found.layers) - 1, data, content or Content(own or b""), fault, covers))
+    return own
+
+
+def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey],
+               seen: ContentKeys | None) -> bytes | None:
+    """One encrypted layer. Whatever goes wrong is told as one and the same failure, but for 'no key of ours'."""
+    name: Literal["enveloped", "auth_enveloped"] = (
+        "auth_enveloped" if kind == algorithms.AUTH_ENVELOPED_DATA else "enveloped")
+    found.encrypted_at.append(len(found.layers))
+    try:
+        enveloped = parse_enveloped(der)
+    except GatewayError:
+        found.layers.append(Layer(name))
+        found.decryption = DecryptionVerdict("failed", Reason.DECRYPTION_FAILED, "whole")
+        return None
+    found.layers.append(_layer(enveloped))
+    try:
+        content = decrypt(enveloped, keys, seen)
+    except GatewayError as error:
+        if error.retry:
+            raise
+        if error.reason is Reason.DECRYPTION_NO_KEY:
+            found.decryption = DecryptionVerdict("no_key", error.reason, "whole")
+        else:
+            found.decryption = DecryptionVerdict("failed", Reason.DECRYPTION_FAILED, "whole")
+        return None
+    found.decryption = DecryptionVerdict("decrypted", None, "whole")
+    found.aead = enveloped.authenticated
+    return content
+
+
+def _layer(enveloped: Enveloped) -> Layer:
+    """What is told of an encrypted layer: cipher, then ways of key management; recipients as the infos name them."""
+    ways = [_TRANSPORTS.get(info.algorithm.oid, info.algorithm.oid) if info.kind == "key_transport" and info.algorithm
+            else "ecdh" if info.kind == "key_agreement" else "other" for info in enveloped.recipients]
+    return Layer(enveloped.kind, (enveloped.cipher_name, *dict.fromkeys(ways)),
+                 tuple(map(str, enveloped.recipients[:RECIPIENTS_TOLD])))
+
+
+def _parts(found: Peeled) -> None:
+    """CMS objects beside other parts: signatures are kept as covering a part, encryption is told and left alone.
+
+    Messages enclosed as message/rfc822 are somebody else's mail and speak for nobody here.
+    """
+    waiting = list(found.payload.children) if found.payload.is_multipart else []
+    looked_at = 0
+    while waiting and looked_at < PARTS_MAX:
+        entity = waiting.pop(0)
+        form = detect(entity)
+        if isinstance(form, NotSmime):
+            if entity.is_multipart:
+                waiting.extend(entity.children)
+            continue
+        looked_at += 1
+        if isinstance(form, Detached):
+            _add_signed(found, form.signature, Content(form.content), detached=True, covers="part")
+            continue
+        try:
+            kind = content_type(form.der)
+        except GatewayError:
+            continue
+        if kind == algorithms.SIGNED_DATA:
+            _add_signed(found, form.der, None, detached=False, covers="part")
+        elif kind in {algorithms.ENVELOPED_DATA, algorithms.AUTH_ENVELOPED_DATA}:
+            _encrypted_part(found, form.der, kind)
+
+
+def _encrypted_part(found: Peeled, der: bytes, kind: str) -> None:
+    name: Literal["enveloped", "auth_enveloped"] = (
+        "auth_enveloped" if kind == algorithms.AUTH_ENVELOPED_DATA else "enveloped")
+    try:
+        enveloped = parse_enveloped(der)
+        found.layers.append(_layer(enveloped))
+    except GatewayError:
+        found.layers.append(Layer(name))
+    if found.decryption.status == "not_encrypted":
+        found.decryption = DecryptionVerdict("failed", Reason.DECRYPTION_PART_ONLY, "part")

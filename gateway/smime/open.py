@@ -1,0 +1,166 @@
+"""Opening and judging one mail: the only code that reads a protected mail, for the gateway and `inspect` alike.
+
+The steps, in this order; their numbers stand in the code:
+
+ 1. Time. The judgement is made for the time of reception, which is handed in; each signer's own time is found in
+    step 6, before anything else is asked about the signer.
+ 2. Structure. The message as received is cut into header and parts on spans; its octets are never written anew.
+ 3. Layers. While the root is a CMS object it is taken off, eight at most: verified over the octets as received,
+    decrypted with the recipients' own keys and only as a whole, decompressed within bounds.
+ 4. Protected header fields (RFC 9788) are read; of them only those for readers will be shown.
+ 5. From. Exactly one mailbox, the protected and the outer one equal.
+ 6. Signers. Every signature of every layer is judged: time, arithmetic, path, revocation (`pki.judge`).
+ 7. The verdict table (`smime.verdict`).
+ 8. Identity. The proof value is minted from the innermost signature, if it lies directly around the payload, is
+    valid in every signer, and nothing stands against the whole (`pki.identity`).
+ 9. The opened message is put together, for readers and next hops.
+
+Failures to decrypt are one Reason, whatever failed. Nothing that a mail holds makes this raise, but for bounds of
+the outermost structure; a key that cannot be reached does, and may be tried again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from gateway.cms.content_keys import ContentKeys
+from gateway.cms.enveloped_reader import RecipientKey
+from gateway.errors import Reason
+from gateway.mime.entity import Entity, parse_entity
+from gateway.mime.header import Field, Headers
+from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Verdicts
+from gateway.pki.identity import SignedContent, mint
+from gateway.pki.judge import Judge
+from gateway.smime.layers import OpenLimits, Peeled, Signatures, peel, peel_detached
+from gateway.smime.sender import from_facts
+from gateway.smime.splice import opened_message
+from gateway.smime.unprotect import ProtectedHeaders, unprotect
+from gateway.smime.verdict import (
+    FromFacts,
+    JudgedLayer,
+    decide,
+    decryption_verdict,
+    signature_verdict,
+    speaking,
+)
+
+DEFAULT_OPEN_LIMITS = OpenLimits()
+_AS_ENTITY = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A mail after opening. `original`: the message as received; `octets`: the opened one, CRLF, the same object
+    where there was nothing to open. `signed`: the proof value, None where nobody is proven to have signed this.
+    `payload`: the innermost entity as it was covered by the layers.
+    """
+
+    original: bytes = field(repr=False)
+    octets: bytes = field(repr=False)
+    verdicts: Verdicts
+    signed: SignedContent | None = field(repr=False)
+    payload: bytes = field(repr=False)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was opened."""
+        return self.octets is not self.original
+
+
+def open_mail(octets: bytes, keys: Sequence[RecipientKey], judge: Judge, at: datetime,
+              limits: OpenLimits = DEFAULT_OPEN_LIMITS, *, seen: ContentKeys | None = None) -> Opened:
+    """Opens and judges the message `octets` (CRLF, as received) at the reception time `at` (aware).
+
+    `keys`: those assigned to the envelope's recipients, no others. `seen`: the process's memory of content keys.
+    GatewayError INPUT_LIMIT_EXCEEDED where the outer structure is beyond `limits`; KEY_UNAVAILABLE (retry) where a key
+    cannot be reached.
+    """
+    # 1. `at` is the time of reception. 2. Structure.
+    root = parse_entity(octets, limits.mime)
+    # 3. Layers.
+    peeled = peel(root, keys, limits, seen)
+    return _finish(octets, root, peeled, judge, at, mail=True)
+
+
+def open_cms(der: bytes, keys: Sequence[RecipientKey], judge: Judge, at: datetime,
+             limits: OpenLimits = DEFAULT_OPEN_LIMITS, *, content: bytes | None = None) -> Opened:
+    """The same for a CMS object by itself (DER or BER), which claims no sender.
+
+    `content`: what a detached signature is about. `original` and, where nothing could be opened, `octets` are `der`.
+    """
+    root = parse_entity(_AS_ENTITY + der, limits.mime)
+    peeled = peel_detached(root, der, content, limits) or peel(root, keys, limits)
+    opened = _finish(der, root, peeled, judge, at, mail=False)
+    return replace(opened, octets=opened.payload if peeled.complete else der)
+
+
+def _finish(octets: bytes, root: Entity, peeled: Peeled, judge: Judge, at: datetime, *, mail: bool) -> Opened:
+    opened = peeled.complete and peeled.payload is not root
+    # 4. Protected header fields.
+    protected = unprotect(peeled.payload, root.headers, encrypted=bool(peeled.encrypted_at)) if opened else None
+    # 5. From.
+    from_ = _from(root.headers, protected, mail=mail)
+    # 6. Signers.
+    layers = [_judged(signatures, judge, at) for signatures in peeled.signed]
+    # 7. The verdict table.
+    signature = signature_verdict(peeled, layers, from_)
+    decryption = decryption_verdict(peeled, layers)
+    main = speaking(layers)
+    trust, why = decide(signature, decryption, from_, main, peeled.fault)
+    verdicts = Verdicts(tuple(peeled.layers), decryption, signature, _shown(root.headers, protected), trust, why)
+    # 8. Identity.
+    signed = _identity(peeled, main, signature, decryption, from_, at)
+    # 9. The opened message. Where the layers could not be taken off to their end, the mail stays as it came.
+    message = _message(root.headers, peeled.payload, protected) if opened else octets
+    return Opened(octets, message, verdicts, signed, peeled.payload.raw)
+
+
+def _from(outer: Headers, protected: ProtectedHeaders | None, *, mail: bool) -> FromFacts:
+    """5. A From that stands twice inside is nobody's, whichever of them is shown."""
+    inner: list[Field] = []
+    if protected is not None:
+        inner = [field for field in protected.promoted if field.lower == "from"]
+        if inner and "from" in {name.lower() for name in protected.repeated}:
+            return FromFacts(None, Reason.FROM_AMBIGUOUS)
+    if not mail:
+        return from_facts(inner, ()) if inner else FromFacts(None, claimed=False)
+    return from_facts(outer.all("from"), inner)
+
+
+def _judged(signatures: Signatures, judge: Judge, at: datetime) -> JudgedLayer:
+    """6. One layer; nobody is asked where its form alone makes it worthless."""
+    if signatures.data is None or signatures.fault is not None:
+        return JudgedLayer(signatures, ())
+    return JudgedLayer(signatures, judge.signed(signatures.data, signatures.content, signatures.depth, at))
+
+
+def _identity(peeled: Peeled, main: JudgedLayer | None, signature: SignatureVerdict, decryption: DecryptionVerdict,
+              from_: FromFacts, at: datetime) -> SignedContent | None:
+    """8. Only what every check has passed; that the signer is the From is told in the value, not asked here."""
+    if main is None or not peeled.complete or from_.differs:
+        return None
+    if signature.status is not Status.VALID or signature.covers != "whole" or signature.order == "outside_encryption":
+        return None
+    if decryption.integrity == "none" or main.signatures.content.octets != peeled.payload.octets:
+        return None
+    return mint(main.signers, from_.address, at)
+
+
+def _message(outer: Headers, payload: Entity, protected: ProtectedHeaders | None) -> bytes:
+    """9."""
+    if protected is None:
+        return opened_message(outer, payload)
+    return opened_message(outer, protected.payload, protected.promoted, protected.replaces)
+
+
+def _shown(outer: Headers, protected: ProtectedHeaders | None) -> HeadersShown:
+    """What a reader must be shown: protected fields, and outer ones only where they do not give way to those."""
+    def text(name: str) -> str | None:
+        if protected is not None:
+            inner = next((field for field in protected.promoted if field.lower == name), None)
+            if inner is not None or name in protected.replaces:
+                return inner.text if inner is not None else None
+        return outer.text(name)
+
+    return HeadersShown(text("subject"), text("from"), text("to"), text("date"), bool(protected and protected.promoted),
+                        protected.differs if protected is not None else ())

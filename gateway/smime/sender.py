@@ -1,0 +1,39 @@
+"""Whom a mail claims to be from (RFC 5322 3.6.2, RFC 6532): exactly one mailbox, or nobody.
+
+Sender, Reply-To and the return path never count. An address list that two readers could read differently is no
+From at all.
+"""
+
+from collections.abc import Sequence
+
+from gateway.errors import GatewayError, Reason
+from gateway.mime.header import Field, mailboxes
+from gateway.model.address import same_address
+from gateway.smime.verdict import FromFacts
+
+
+def from_facts(outer: Sequence[Field], protected: Sequence[Field]) -> FromFacts:
+    """The From fields outside, and those that were protected; where none was, the outer one stands."""
+    outside = _one_mailbox(outer)
+    if not protected:
+        return outside
+    inside = _one_mailbox(protected)
+    if inside.address is None:
+        return inside
+    if outside.address is None:
+        return FromFacts(inside.address, outside.reason, differs=True)
+    return FromFacts(inside.address, differs=not same_address(inside.address, outside.address))
+
+
+def _one_mailbox(fields: Sequence[Field]) -> FromFacts:
+    if not fields:
+        return FromFacts(None, Reason.FROM_MISSING)
+    if len(fields) > 1:
+        return FromFacts(None, Reason.FROM_AMBIGUOUS)
+    try:
+        found = mailboxes(fields[0].value)
+    except GatewayError:
+        return FromFacts(None, Reason.FROM_AMBIGUOUS)
+    if len(found) != 1:
+        return FromFacts(None, Reason.FROM_AMBIGUOUS if found else Reason.FROM_MISSING)
+    return FromFacts(found[0].address)
