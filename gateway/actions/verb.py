@@ -28,7 +28,7 @@ class KeySet:
 
     signer: Signer
     from_addresses: tuple[str, ...]
-    clients: tuple[str, ...]
+    clients: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Opened mail never leaves the house in a bounce: a report that returns content is cut to header fields."""
 
-from gateway.mime.build import leaf
+from gateway.mime.build import headers_only, leaf
 from gateway.pipeline.facts import Message
 
 
@@ -13,7 +13,6 @@ def without_returned_content(octets: bytes, message: Message) -> bytes:
         return octets
     for part in message.entity.children:
         if part.type in ("message/rfc822", "message/global") and part.children:
-            inner = part.children[0]
-            header = part.octets[inner.start:inner.headers.end]
-            return octets[:part.start] + leaf("text/rfc822-headers", header) + octets[part.end:]
+            cut = leaf("text/rfc822-headers", headers_only(part.children[0].raw), encoding="7bit")
+            return octets[:part.start] + cut + octets[part.end:]
     return octets

@@ -4,9 +4,10 @@
 from typing import Final
 
 from gateway.errors import Reason
-from gateway.mime.build import explained, with_original
+from gateway.mime.build import multipart, text, wrap_rfc822
 from gateway.mime.entity import parse_entity
-from gateway.mime.header import prepend_fields
+from gateway.mime.header import parse_headers, prepend_fields
+from gateway.mime.words import encode_unstructured
 from gateway.model.mail import Mail
 from gateway.model.sentences import SENTENCES
 from gateway.model.verdict import Verdicts
@@ -17,6 +18,7 @@ from gateway.smime.draft import Draft
 from gateway.smime.open import Opened
 from gateway.smime.seal import labelled
 
+_KEPT: Final = frozenset({"received", "return-path", "from", "to", "cc", "date", "message-id", "reply-to", "references", "in-reply-to"})
 _ACTIVE: Final = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"})
 
 
@@ -27,7 +29,7 @@ def compose(house: House, mail: Mail, opened: Opened, draft: Draft) -> bytes:
     if draft.opened:
         octets = _opened(house, mail, opened)
         if draft.keep_original and octets is not mail.octets:
-            octets = with_original(octets, mail.octets)
+            octets = _with_original(octets, mail.octets)
     octets = labelled(octets, draft.subject_tag, draft.headers)
     return prepend_fields(octets, *status_fields(house.identity.authserv_id, verdicts))
 
@@ -37,9 +39,26 @@ def _opened(house: House, mail: Mail, opened: Opened) -> bytes:
     decryption = opened.verdicts.decryption
     if decryption.status in ("no_key", "failed"):
         sentence = SENTENCES[decryption.reason or Reason.DECRYPTION_FAILED]
-        return explained(mail.octets, subject="The message could not be decrypted", text=f"{sentence.what}\r\n\r\n{sentence.remedy}\r\n")
+        return _around(mail.octets, text(f"{sentence.what}\n\n{sentence.remedy}\n"), "The message could not be decrypted")
     octets = without_forgeries(opened.octets, house)
     return neutralised(octets) if _unauthenticated(opened.verdicts) else octets
+
+
+def _around(original: bytes, explanation: bytes, subject: str) -> bytes:
+    """A mail to the same people that explains, with the original as it came inside."""
+    outer = b"".join(field.raw for field in parse_headers(original).fields if field.lower in _KEPT)
+    body = multipart("mixed", (explanation, wrap_rfc822(original, filename="original.eml")))
+    return outer + encode_unstructured("Subject", subject) + b"MIME-Version: 1.0\r\n" + body
+
+
+def _with_original(opened: bytes, original: bytes) -> bytes:
+    """The opened mail with the one received attached."""
+    headers = parse_headers(opened)
+    inner = b"".join(field.raw for field in headers.fields if field.lower.startswith("content-"))
+    outer = b"".join(field.raw for field in headers.fields
+                     if not field.lower.startswith("content-") and field.lower != "mime-version")
+    entity = inner + b"\r\n" + opened[headers.body_offset:]
+    return outer + b"MIME-Version: 1.0\r\n" + multipart("mixed", (entity, wrap_rfc822(original, filename="original.eml")))
 
 
 def _unauthenticated(verdicts: Verdicts) -> bool:

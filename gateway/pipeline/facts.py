@@ -8,15 +8,14 @@ from authres import AuthenticationResultsHeader, AuthResError
 
 from gateway.mime.addresses import mailboxes
 from gateway.mime.entity import Entity, parse_entity
-from gateway.mime.header import Headers, parse_headers, replace_field
-from gateway.mime.words import encode_unstructured
+from gateway.mime.header import Headers, parse_headers
+from gateway.mime.trace import keywords, message_id
 from gateway.model.address import fold
 from gateway.model.facts import Already, Facts, Kind
 from gateway.model.mail import Mail
 from gateway.model.verdict import Verdicts
 from gateway.pipeline.house import House, Identity
 
-KEYWORDS_MAX: Final = 8  # bracketed words looked at on either side of a subject
 _AUTHENTICATION_RESULTS_OCTETS_MAX: Final = 4096
 _AUTHENTICATION_METHODS: Final = ("dmarc", "dkim", "spf", "arc")
 
@@ -50,12 +49,12 @@ class Message:
             headers=headers.mapping(),
             kind=_kind(headers, entity),
             already=_already(entity),
-            keywords=frozenset(word for word, _, _ in _keywords(subject)),
+            keywords=keywords(subject),
             spoofs_us=not mail.origin.ours and _claims_us(house.identity, headers, mail.envelope.reverse_path),
             verdicts=verdicts,
             authentication=_authentication(mail, house),
         )
-        return cls(headers, entity, facts, (headers.text("message-id") or "").strip())
+        return cls(headers, entity, facts, message_id(headers))
 
 
 def single_from(headers: Headers) -> str | None:
@@ -71,16 +70,6 @@ def shown_addresses(message: Message) -> frozenset[str]:
     """Folded addresses of To and Cc: whoever stands there is no secret to the other readers."""
     return frozenset(
         fold(box.address) for name in ("to", "cc") for field in message.headers.all(name) for box in mailboxes(field.value))
-
-
-def without_keywords(octets: bytes, subject: str, known: frozenset[str]) -> bytes:
-    """The message with those keywords taken out of its subject that the rules know; unchanged if there are none."""
-    cuts = [(start, end) for word, start, end in _keywords(subject) if word in known]
-    if not cuts:
-        return octets
-    for start, end in sorted(cuts, reverse=True):
-        subject = subject[:start] + subject[end:]
-    return replace_field(octets, "Subject", encode_unstructured("Subject", " ".join(subject.split())))
 
 
 def _kind(headers: Headers, entity: Entity) -> Kind:
@@ -115,28 +104,6 @@ def _already(entity: Entity) -> frozenset[Already]:
         smime_type = fold(kind.params.get("smime-type", "enveloped-data"))
         return frozenset({"signed"}) if smime_type == "signed-data" else frozenset({"encrypted"})
     return frozenset()
-
-
-def _keywords(subject: str) -> list[tuple[str, int, int]]:
-    """Bracketed words at the start and at the end: (folded word, start, end). In the middle they are just text."""
-    found: list[tuple[str, int, int]] = []
-    at = 0
-    for _ in range(KEYWORDS_MAX):
-        start = at + len(subject[at:]) - len(subject[at:].lstrip())
-        end = subject.find("]", start)
-        if not subject.startswith("[", start) or end < 0:
-            break
-        found.append((fold(subject[start + 1:end].strip()), start, end + 1))
-        at = end + 1
-    stop = len(subject)
-    for _ in range(KEYWORDS_MAX):
-        end = len(subject[:stop].rstrip())
-        start = subject.rfind("[", at, end)
-        if start < 0 or subject[end - 1:end] != "]":
-            break
-        found.append((fold(subject[start + 1:end - 1].strip()), start, end))
-        stop = start
-    return found
 
 
 def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:

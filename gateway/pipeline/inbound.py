@@ -64,13 +64,15 @@ class Inbound:
     def _judged(self, work: _Work, *, released: bool) -> Outcome:
         """2 and 3."""
         house, mail = self._house, work.mail
+        if not all(house.identity.owns(recipient.address) for recipient in mail.envelope.recipients):
+            raise GatewayError(Reason.RECIPIENT_NOT_OURS, "from the world to the world")
         for recipient in mail.envelope.recipients:
             opened = self._open(work, recipient)
             message = Message.of(mail, house, octets=opened.octets, verdicts=opened.verdicts)
             work.message = work.message or message
             planned = plan(house, message.facts, recipient, Direction.INBOUND, _signer(opened))
             work.planned.append(let_go(planned) if released else planned)
-        refused = {fold(one.recipient.address): outcome for one in work.planned if (outcome := ended(one)) is not None}
+        refused = {fold(one.recipient.address): end for one in work.planned if (end := ended(one)) is not None}
         going = [one for one in work.planned if fold(one.recipient.address) not in refused]
         if work.message is None:
             raise GatewayError(Reason.INPUT_EMPTY, "no recipients")
@@ -98,7 +100,7 @@ class Inbound:
         outcomes = [*run.groups(self._group(work, message, group) for group in groups), *refused]
         settled, reason = answer(outcomes)
         if settled is Settled.TAKEN and any(one.settled is Settled.REFUSED for one in outcomes):
-            outcomes = report_refused(house, mail, message, outcomes)
+            outcomes = report_refused(house, mail, outcomes)
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(house, mail, message, work.planned, outcome, work.sent, work.key)
         return outcome

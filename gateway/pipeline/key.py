@@ -3,13 +3,8 @@
 import hashlib
 
 from gateway.mime.header import parse_headers
+from gateway.mime.trace import is_trace
 from gateway.model.mail import Mail
-
-TRACE_FIELDS = frozenset({
-    "received", "return-path", "delivered-to", "authentication-results", "dkim-signature",
-    "arc-seal", "arc-message-signature", "arc-authentication-results",
-})
-
 
 def message_key(mail: Mail, way: str) -> str:
     """SHA-256 (hex) over direction, client, reverse-path and the message without its trace fields.
@@ -22,7 +17,7 @@ def message_key(mail: Mail, way: str) -> str:
     for part in (way, mail.origin.client or "", mail.envelope.reverse_path, mail.origin.queue_id or ""):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     for field in headers.fields:
-        if field.lower not in TRACE_FIELDS:
+        if not is_trace(field.lower):
             digest.update(field.raw)
     digest.update(memoryview(mail.octets)[headers.body_offset:])
     return digest.hexdigest()

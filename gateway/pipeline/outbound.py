@@ -20,12 +20,13 @@ from gateway.actions.table import carry_out
 from gateway.actions.verb import Rooms
 from gateway.errors import GatewayError, Reason
 from gateway.mime.canonical import seven_bit
+from gateway.mime.trace import without_keywords
 from gateway.model.address import fold, permitted_from
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient, direction
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.bounce import without_returned_content
-from gateway.pipeline.facts import Message, shown_addresses, without_keywords
+from gateway.pipeline.facts import Message, shown_addresses
 from gateway.pipeline.house import House
 from gateway.pipeline.key import message_key
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
@@ -86,7 +87,7 @@ class Outbound:
         if released:
             planned = tuple(let_go(one) for one in planned)
         work.planned = planned
-        refused = {fold(one.recipient.address): outcome for one in planned if (outcome := ended(one)) is not None}
+        refused = {fold(one.recipient.address): end for one in planned if (end := ended(one)) is not None}
         going = tuple(one for one in planned if fold(one.recipient.address) not in refused)
         drafts: list[tuple[tuple[Planned, ...], Draft | None]] = []
         for group in in_groups(going, shown_addresses(work.message)):
@@ -126,7 +127,7 @@ class Outbound:
         outcomes = [*run.groups(self._group(work, group, draft) for group, draft in drafts), *refused]
         settled, reason = answer(outcomes)
         if settled is Settled.TAKEN and any(one.settled is Settled.REFUSED for one in outcomes):
-            outcomes = report_refused(house, mail, work.message, outcomes)
+            outcomes = report_refused(house, mail, outcomes)
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(house, mail, work.message, work.planned, outcome, work.sent, work.key)
         return outcome
@@ -156,7 +157,7 @@ class Outbound:
 
     def _sealed(self, work: _Work, draft: Draft) -> bytes:
         """5. What is not signed leaves as it came, but for a bounce that would carry a mail back in clear."""
-        octets = without_keywords(work.mail.octets, work.message.facts.subject, self._house.rules().keywords)
+        octets = without_keywords(work.mail.octets, self._house.rules().keywords)
         if draft.signer is None:
             if draft.encrypt_to:
                 raise GatewayError(Reason.INTERNAL, "an encryption without a signature was planned")

@@ -8,7 +8,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, RecipientFacts
-from gateway.model.lookup import Absent, CertificateRow, Conflict, Found, Unavailable, Unusable
+from gateway.model.lookup import CertificateRow, Found, Unavailable
 from gateway.model.mail import Direction, Recipient
 from gateway.model.outcome import RecipientOutcome, Settled
 from gateway.pipeline.house import House
@@ -71,12 +71,9 @@ def ended(planned: Planned) -> RecipientOutcome | None:
     if end.kind not in ("reject", "defer"):
         return None
     settled = Settled.REFUSED if end.kind == "reject" else Settled.LATER
-    reason = Reason.POLICY_REJECTED if end.kind == "reject" else Reason.POLICY_DEFERRED
-    if (cause := _certificate_cause(planned.facts.certificate)) is not None:
-        reason = cause
-    elif end.kind == "defer" and Unavailable in map(type, (planned.facts.segment, planned.facts.signer_customer)):
-        reason = Reason.POLICY_FACT_UNAVAILABLE
-    return RecipientOutcome(planned.recipient.address, settled, reason, planned.decision.rule, end.text or "")
+    default = Reason.POLICY_REJECTED if end.kind == "reject" else Reason.POLICY_DEFERRED
+    decision = planned.decision
+    return RecipientOutcome(planned.recipient.address, settled, decision.reason or default, decision.rule, text=end.text)
 
 
 def let_go(planned: Planned) -> Planned:
@@ -85,23 +82,9 @@ def let_go(planned: Planned) -> Planned:
     What is held because nobody has a certificate stays held: an operator's release never sends it in clear.
     """
     end = planned.decision.end
-    if end.kind not in ("hold", "quarantine") or isinstance(planned.facts.certificate, Absent):
+    if end.kind not in ("hold", "quarantine") or planned.decision.reason is Reason.CERTIFICATE_ABSENT:
         return planned
     return replace(planned, decision=replace(planned.decision, end=replace(end, kind="deliver")))
-
-
-def _certificate_cause(answer: object) -> Reason | None:
-    """Why a certificate stopped it. One lost certificate is named by its own reason, several as unusable."""
-    if isinstance(answer, Absent):
-        return Reason.CERTIFICATE_ABSENT
-    if isinstance(answer, Unusable):
-        reasons = {loser.reason for loser in answer.losers}
-        return reasons.pop() if len(reasons) == 1 else Reason.CERTIFICATE_UNUSABLE
-    if isinstance(answer, Conflict):
-        return Reason.CERTIFICATE_CONFLICT
-    if isinstance(answer, Unavailable):
-        return Reason.CERTIFICATE_UNAVAILABLE
-    return None
 
 
 def in_groups(planned: Iterable[Planned], shown: frozenset[str]) -> list[tuple[Planned, ...]]:

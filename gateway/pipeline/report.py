@@ -1,29 +1,29 @@
 """Delivery reports (RFC 3464) for recipients that were refused after others were taken: header fields only."""
 
 from dataclasses import replace
-from email.utils import format_datetime
 from secrets import token_hex
 
 import structlog
 
 from gateway.errors import GatewayError, Reason
-from gateway.mime.build import Failure, report
-from gateway.mime.header import parse_headers
+from gateway.mime.addresses import encode_mailboxes
+from gateway.mime.build import Status, date_field, message, report
+from gateway.mime.trace import new_message_id
+from gateway.mime.words import encode_unstructured
+from gateway.model.address import Mailbox
 from gateway.model.mail import Envelope, Mail, Recipient
 from gateway.model.outcome import RecipientOutcome, Settled
 from gateway.model.sentences import SENTENCES
-from gateway.pipeline.facts import Message
 from gateway.pipeline.house import House
 
 log = structlog.get_logger("sealgate.report")
 
 
-def report_refused(house: House, mail: Mail, message: Message, outcomes: list[RecipientOutcome]) -> list[RecipientOutcome]:
+def report_refused(house: House, mail: Mail, outcomes: list[RecipientOutcome]) -> list[RecipientOutcome]:
     """Sends one report for all refused recipients; they become REPORTED, or LATER if it could not be handed over.
 
     Nobody is told where the reverse-path is null or NOTIFY says so (RFC 3461 4.1): then REPORTED with that detail.
     """
-    del message
     refused = [one for one in outcomes if one.settled is Settled.REFUSED]
     wanted = {recipient.address: recipient for recipient in mail.envelope.recipients}
     told = [one for one in refused if _wants_failure(wanted.get(one.address))]
@@ -40,13 +40,7 @@ def _wants_failure(recipient: Recipient | None) -> bool:
 def _sent(house: House, mail: Mail, refused: list[RecipientOutcome]) -> bool:
     to = mail.envelope.reverse_path
     hop = house.inbound_hop if house.identity.owns(to) else house.outbound_hop
-    now = house.clock.now()
-    octets = report(
-        sender=house.identity.postmaster, to=to, reporting_mta=house.identity.hostname, date=format_datetime(now),
-        message_id=f"<{token_hex(16)}@{house.identity.hostname}>", envid=mail.envelope.envid,
-        failures=tuple(_failure(one) for one in refused),
-        header=mail.octets[:parse_headers(mail.octets).end],
-    )
+    octets = _report(house, mail, to, refused)
     envelope = Envelope("", (Recipient(to, notify=("NEVER",)),), eight_bit=not octets.isascii())
     try:
         replies = hop.deliver(octets, envelope)
@@ -57,7 +51,23 @@ def _sent(house: House, mail: Mail, refused: list[RecipientOutcome]) -> bool:
     return all(reply.taken or reply.permanent for reply in replies)
 
 
-def _failure(outcome: RecipientOutcome) -> Failure:
+def _report(house: House, mail: Mail, to: str, refused: list[RecipientOutcome]) -> bytes:
+    now = house.clock.now()
+    fields = (
+        encode_mailboxes("From", (Mailbox("Mail gateway", house.identity.postmaster),)),
+        encode_mailboxes("To", (Mailbox("", to),)),
+        encode_unstructured("Subject", "Your message was not delivered to everyone"),
+        date_field(now),
+        new_message_id(token_hex(16), house.identity.hostname),
+        b"Auto-Submitted: auto-replied\r\n",
+    )
+    told = "\n\n".join(f"{one.address}: {_why(one)}" for one in refused)
+    statuses = [Status(one.address, "failed", "5.7.1" if one.reply is None else "5.0.0", one.reply) for one in refused]
+    return message(fields, report(
+        f"Your message could not be delivered to:\n\n{told}\n\nThe other recipients have it.\n\nIncident {mail.origin.incident}\n",
+        house.identity.hostname, statuses, mail.octets, arrived_at=mail.origin.received_at, envelope_id=mail.envelope.envid))
+
+
+def _why(outcome: RecipientOutcome) -> str:
     sentence = SENTENCES[outcome.reason or Reason.INTERNAL]
-    return Failure(outcome.address, status="5.7.1" if outcome.reply is None else "5.0.0",
-                   diagnostic=outcome.reply, text=f"{outcome.text or sentence.what} {sentence.remedy}")
+    return f"{outcome.text or sentence.what} {sentence.remedy}"

@@ -1,6 +1,6 @@
 """What a holder's smimeCapabilities (RFC 8551 2.5.2) say about what may be written to it."""
 
-from gateway.der.walk import children, content, decode_oid, read
+from gateway.der.walk import children, decode_oid, read
 from gateway.errors import GatewayError
 
 _AES_GCM = frozenset({"2.16.840.1.101.3.4.1.46", "2.16.840.1.101.3.4.1.6"})
@@ -13,7 +13,7 @@ def oids(capabilities: bytes | None) -> frozenset[str]:
         return frozenset()
     try:
         return frozenset(
-            decode_oid(content(capabilities, children(capabilities, capability)[0]))
+            decode_oid(capabilities, children(capabilities, capability)[0])
             for capability in children(capabilities, read(capabilities))
         )
     except (GatewayError, IndexError):

@@ -8,38 +8,28 @@
 """
 
 import hashlib
-from collections.abc import MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, MutableMapping
 from datetime import datetime
 from typing import Final
 
 import structlog
 
-from gateway.cms.algorithms import ContentCipher
+from gateway.cms.algorithms import ContentCipher, KeyTransport
 from gateway.cms.enveloped import encrypt
 from gateway.cms.signed import sign
 from gateway.errors import GatewayError, Reason
-from gateway.mime.entity_split import split_message
 from gateway.mime.header import parse_headers, prepend_fields, replace_field
 from gateway.mime.smime_forms import multipart_signed, pkcs7_mime
 from gateway.mime.words import encode_unstructured
 from gateway.smime.check import check_encrypted, check_signed
 from gateway.smime.draft import Draft, Signer, Stamping
-from gateway.smime.protect import protect
+from gateway.smime.protect import Protected, protect, split
 
 log = structlog.get_logger("sealgate.seal")
 
 _CIPHERS: Final = {"cbc": ContentCipher.AES256_CBC, "gcm": ContentCipher.AES256_GCM}
 
 SignedOnce = MutableMapping[tuple[bytes, str, bool, str], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """A message in two: the header block that stays outside (CRLF ended) and the entity that is sealed."""
-
-    outer: bytes
-    entity: bytes
 
 
 def seal(draft: Draft, at: datetime, signed_once: SignedOnce) -> bytes:
@@ -54,17 +44,18 @@ def seal(draft: Draft, at: datetime, signed_once: SignedOnce) -> bytes:
     if draft.signer is None:
         raise GatewayError(Reason.INTERNAL, "encrypting without signing", retry=True)
     parts = _protected(octets, draft)
-    key = (hashlib.sha256(parts.entity).digest(), draft.signer.name, draft.signer.detached,
+    outer = parts.outer + b"MIME-Version: 1.0\r\n"
+    key = (hashlib.sha256(parts.payload).digest(), draft.signer.name, draft.signer.detached,
            draft.stamping.stamper.name if draft.stamping else "")
     signed = signed_once.get(key)
     if signed is None:
-        signed = signed_once[key] = _signed(parts.entity, key[0], draft.signer, draft.stamping, at)
+        signed = signed_once[key] = _signed(parts.payload, key[0], draft.signer, draft.stamping, at)
     if not draft.encrypt_to:
-        return parts.outer + signed
-    der = encrypt(signed, draft.encrypt_to, _CIPHERS[draft.cipher], rsa="oaep-sha256" if draft.oaep else "pkcs1")
+        return outer + signed
+    der = encrypt(signed, draft.encrypt_to, _CIPHERS[draft.cipher], KeyTransport.OAEP_SHA256 if draft.oaep else KeyTransport.PKCS1)
     check_encrypted(der, draft.encrypt_to, _CIPHERS[draft.cipher])
     kind = "authEnveloped-data" if draft.cipher == "gcm" else "enveloped-data"
-    return parts.outer + pkcs7_mime(der, kind, "smime.p7m")
+    return outer + pkcs7_mime(der, kind, "smime.p7m")
 
 
 def labelled(octets: bytes, subject_tag: str | None, headers: tuple[tuple[str, str], ...]) -> bytes:
@@ -77,24 +68,34 @@ def labelled(octets: bytes, subject_tag: str | None, headers: tuple[tuple[str, s
     return prepend_fields(octets, *fields) if fields else octets
 
 
-def _protected(octets: bytes, draft: Draft) -> _Parts:
+def _protected(octets: bytes, draft: Draft) -> Protected:
     """Step 2."""
     if draft.protect is None:
-        outer, entity = split_message(octets)
-        return _Parts(outer, entity)
-    entity, outer = protect(octets, outer_subject=draft.protect.outer_subject, encrypt=bool(draft.encrypt_to),
-                            legacy_display=bool(draft.encrypt_to))
-    return _Parts(outer, entity)
+        return split(octets)
+    return protect(octets, outer_subject=draft.protect.outer_subject, encrypt=bool(draft.encrypt_to))
 
 
 def _signed(entity: bytes, sha256: bytes, signer: Signer, stamping: Stamping | None, at: datetime) -> bytes:
     """Steps 3 and 4: the entity signed, as an entity again."""
-    digest_name = signer.prepared.digest_name
-    digest = sha256 if digest_name == "sha256" else hashlib.new(digest_name, entity).digest()
-    stamp = _stamper(stamping) if stamping else None
+    name = signer.prepared.digest_name
+    digest = sha256 if name == "sha256" else hashlib.new(name, entity).digest()
     der = sign(signer.prepared, content=None if signer.detached else entity, digest=digest, at=at,
-               raw_sign=signer.raw_sign, stamp=stamp)
-    check_signed(der, signer.certificate, entity, detached=signer.detached)
-    if signer.detached:
-        return multipart_signed(entity, der, digest_name)
-    return pkcs7_mime(der, "signed-data", "smime.p7m")
+               raw_sign=signer.raw_sign, stamp=_stamping(stamping) if stamping else None)
+    check_signed(der, signer.certificate, entity, at, detached=signer.detached)
+    if not signer.detached:
+        return pkcs7_mime(der, "signed-data", "smime.p7m")
+    header, body = multipart_signed(entity, der, signer.prepared.micalg)
+    return b"".join((header, b"\r\n", body))
+
+
+def _stamping(stamping: Stamping) -> Callable[[bytes], bytes | None]:
+    """Stamps the signature value (RFC 3161 appendix A); None where the rule lets a mail go without."""
+    def stamp(signature: bytes) -> bytes | None:
+        try:
+            return stamping.stamper.stamp(hashlib.sha256(signature).digest(), "sha256")
+        except GatewayError as trouble:
+            if not stamping.optional:
+                raise
+            log.warning("sent without a time-stamp", stamper=stamping.stamper.name, reason=str(trouble.reason))
+            return None
+    return stamp

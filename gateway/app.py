@@ -1,0 +1,266 @@
+"""The composition root: settings -> adapters -> pipeline. The only file that names adapters.
+
+`build` makes the whole gateway; `open_store` the database alone, for commands that need no keys; `inspector` what
+`sealgate inspect` needs, without any configuration.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from gateway.actions.table import VERBS
+from gateway.actions.verb import KeySet
+from gateway.adapters.clients_file import verify_login
+from gateway.adapters.db.certificates import DbCertificates
+from gateway.adapters.db.customers import DbCustomers
+from gateway.adapters.db.engine import Database, open_database
+from gateway.adapters.db.evidence import DbEvidence
+from gateway.adapters.db.hold import DbHold
+from gateway.adapters.db.journal import DbJournal
+from gateway.adapters.keys_file import FileKeys, StoredKey, key_files, stamper_key
+from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.adapters.trust_files import load_trusted
+from gateway.authority.tsa import EmbeddedTsa
+from gateway.clock import Clock, SystemClock
+from gateway.cms.certificate import Certificate, load_certificates
+from gateway.cms.signed import SignerProfile, prepare
+from gateway.errors import GatewayError, Reason
+from gateway.model.lookup import Absent, CertificateAnswer
+from gateway.model.mail import Mail
+from gateway.model.outcome import Outcome
+from gateway.model.scheme import SignScheme
+from gateway.pipeline.house import House, Identity, Opener, nowhere
+from gateway.pipeline.inbound import Inbound
+from gateway.pipeline.outbound import Outbound
+from gateway.pki.judge import Judge
+from gateway.pki.revocation import Revocation
+from gateway.pki.select import select
+from gateway.pki.trust import TrustSet, anchors_of
+from gateway.policy.load import Known, load
+from gateway.policy.ruleset import RuleSet
+from gateway.ports.keys import Keys
+from gateway.settings import KeySet as KeySetSettings
+from gateway.settings import Settings
+from gateway.settings import Stamper as StamperSettings
+from gateway.smime.draft import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The database's adapters, one per port."""
+
+    database: Database
+    customers: DbCustomers
+    certificates: DbCertificates
+    journal: DbJournal
+    hold: DbHold
+    evidence: DbEvidence
+
+    def close(self) -> None:
+        """Ends the connections; what was committed is there."""
+        self.database.close()
+
+
+def open_store(settings: Settings, clock: Clock | None = None) -> Store:
+    """The database of the settings, brought to the present schema. GatewayError STORE_UNAVAILABLE (retry)."""
+    clock = clock or SystemClock()
+    database = open_database(settings.database)
+    certificate, key = settings.hold.archive_certificate, settings.hold.archive_key
+    return Store(
+        database=database,
+        customers=DbCustomers(database),
+        certificates=DbCertificates(database, clock),
+        journal=DbJournal(database, clock),
+        hold=DbHold(database, clock, certificate, key),
+        evidence=DbEvidence(database),
+    )
+
+
+def verbs_known(settings: Settings) -> Known:
+    """The names that policies of these settings may use."""
+    return Known(
+        clients=frozenset(client.name for client in settings.clients),
+        signing_keys=frozenset(key.name for key in settings.keys if key.purpose == "sign"),
+        stampers=frozenset(stamper.name for stamper in settings.stampers),
+        escrow=frozenset(escrow.name for escrow in settings.escrow),
+    )
+
+
+def load_rules(settings: Settings) -> RuleSet:
+    """The policies of the settings, in their order. GatewayError CONFIG_INVALID with every problem at once."""
+    return load(policy_texts(settings.policies), VERBS, verbs_known(settings))
+
+
+def policy_texts(paths: tuple[Path, ...]) -> tuple[tuple[str, str], ...]:
+    """(name, text) of each file. GatewayError CONFIG_UNREADABLE."""
+    texts = []
+    for path in paths:
+        try:
+            texts.append((str(path), path.read_text("utf-8")))
+        except (OSError, UnicodeDecodeError) as trouble:
+            raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {getattr(trouble, 'strerror', None) or 'is not UTF-8'}") from None
+    return tuple(texts)
+
+
+def load_trust(settings: Settings, store: Store) -> TrustSet:
+    """Anchors by purpose out of files, the trust list out of the store."""
+    trust, listed = settings.trust, store.certificates.trust_list()
+    return TrustSet(
+        signers=anchors_of(load_trusted(trust.signers)),
+        recipients=anchors_of(load_trusted(trust.recipients)),
+        stampers=(*anchors_of(load_trusted(trust.stampers), "internal"),
+                  *anchors_of(load_trusted(trust.stampers_external), "external"),
+                  *anchors_of(load_trusted(trust.stampers_qualified), "qualified")),
+        intermediates=load_trusted(trust.intermediates),
+        known=store.certificates,
+        trusted=listed.trusted,
+        distrusted=listed.distrusted,
+    )
+
+
+class Gateway:
+    """The whole gateway in one process. `handle` is what front ends call; it may block and is safe on many threads."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None, reach: Callable[[str], None] = nowhere) -> None:
+        """GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …"""
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        self._rules = load_rules(settings)
+        self.store = open_store(settings, self._clock)
+        self.keys = FileKeys(key_files(settings))
+        self._trust = load_trust(settings, self.store)
+        self.house = _house(self, reach)
+        self.outbound = Outbound(self.house)
+        self.inbound = Inbound(self.house)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of everything in it."""
+        return self._clock
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules in force."""
+        return self._rules
+
+    @property
+    def trust(self) -> TrustSet:
+        """Whom it believes."""
+        return self._trust
+
+    def handle(self, mail: Mail, *, released: bool = False) -> Outcome:
+        """Outbound for clients of ours, inbound for the world: nothing else decides it."""
+        if mail.origin.ours:
+            return self.outbound.send(mail, released=released)
+        return self.inbound.receive(mail, released=released)
+
+    def select(self, address: str) -> CertificateAnswer:
+        """Which certificates an address has, out of the store."""
+        rows = self.store.certificates.rows(address)
+        return select(rows, address, self._clock.now(), self._trust) if rows else Absent()
+
+    def probe(self, reverse_path: str, recipient: str) -> int:
+        """The code with which the mail server behind us answers this recipient; 0 without an answer."""
+        return self.house.inbound_hop.probe(reverse_path, recipient).code
+
+    def login(self, name: str, password: str) -> bool:
+        """Whether a client's login is right."""
+        passwords = self.settings.passwords
+        return passwords is not None and verify_login(passwords, name, password)
+
+    def reload_rules(self) -> None:
+        """The policy files anew; a set that does not load leaves the old one in force and raises."""
+        self._rules = load_rules(self.settings)
+
+    def close(self) -> None:
+        """After the last mail."""
+        self.store.close()
+
+
+def _house(gateway: Gateway, reach: Callable[[str], None]) -> House:
+    settings, store, keys = gateway.settings, gateway.store, gateway.keys
+    bank = settings.bank
+    return House(
+        identity=Identity(
+            domains=frozenset(domain.lower() for domain in bank.domains), hostname=bank.hostname,
+            authserv_id=bank.authserv_id or bank.hostname, trusted_authserv_ids=bank.trusted_authserv_ids,
+            postmaster=bank.postmaster or f"postmaster@{bank.domains[0]}"),
+        clock=gateway.clock,
+        rules=lambda: gateway.rules,
+        select=gateway.select,
+        judge=Judge(gateway.trust, Revocation(settings.trust.revocation)),
+        openers=tuple(_opener(key, keys) for key in settings.keys if key.purpose == "decrypt"),
+        key_sets={key.name: _key_set(key, keys) for key in settings.keys if key.purpose == "sign"},
+        stampers={stamper.name: _stamper(stamper, keys, gateway.clock) for stamper in settings.stampers},
+        escrow={escrow.name: _one(escrow.certificate) for escrow in settings.escrow},
+        client_from={client.name: client.from_addresses for client in settings.clients},
+        customers=store.customers, journal=store.journal, hold=store.hold, evidence=store.evidence,
+        outbound_hop=SmtpNextHop(settings.next_hops.outbound, hostname=bank.hostname),
+        inbound_hop=SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname),
+        partial=settings.partial,
+        message_octets_max=settings.limits.message_octets_max,
+        peer_is_trusted=_trusted_peers(settings),
+        reach=reach,
+    )
+
+
+def _key_set(settings: KeySetSettings, keys: Keys) -> KeySet:
+    """A signing key; its certificate must be of this very key, or every signature would be worthless."""
+    certificate = _one(settings.certificate)
+    if keys.public(settings.name).public != certificate.spki:
+        raise GatewayError(Reason.CONFIG_INVALID, f"key set {settings.name}: {settings.certificate} is not the certificate of {settings.key}")
+    scheme = SignScheme(settings.scheme) if settings.scheme else scheme_for(certificate)
+    profile = SignerProfile(
+        certificate, load_trusted((settings.chain,)) if settings.chain else (), scheme,
+        _one(settings.encryption_certificate) if settings.encryption_certificate else None)
+    signer = Signer(settings.name, certificate, prepare(profile), lambda octets: keys.sign(settings.name, scheme, octets))
+    return KeySet(signer, settings.from_addresses, frozenset(settings.clients))
+
+
+def scheme_for(certificate: Certificate) -> SignScheme:
+    """The scheme that everybody reads, by kind of key. GatewayError CONFIG_INVALID if the key cannot sign."""
+    kind = certificate.key_algorithm
+    if kind.startswith("rsa-"):
+        return SignScheme.RSA_PKCS1_SHA256
+    schemes: Mapping[str, SignScheme] = {
+        "p-256": SignScheme.ECDSA_SHA256, "p-384": SignScheme.ECDSA_SHA384, "p-521": SignScheme.ECDSA_SHA512, "ed25519": SignScheme.ED25519}
+    if kind not in schemes:
+        raise GatewayError(Reason.CONFIG_INVALID, f"a key of kind {kind} cannot sign mail")
+    return schemes[kind]
+
+
+def _opener(settings: KeySetSettings, keys: Keys) -> Opener:
+    certificate = _one(settings.certificate)
+    if keys.public(settings.name).public != certificate.spki:
+        raise GatewayError(Reason.CONFIG_INVALID, f"key set {settings.name}: {settings.certificate} is not the certificate of {settings.key}")
+    return Opener(StoredKey(keys, settings.name, certificate), settings.recipients)
+
+
+def _stamper(settings: StamperSettings, keys: Keys, clock: Clock) -> EmbeddedTsa:
+    return EmbeddedTsa(
+        settings.name, keys, stamper_key(settings.name), _one(settings.certificate),
+        load_trusted((settings.chain,)) if settings.chain else (),
+        policy_oid=settings.policy_oid, accuracy_ms=settings.accuracy_ms, clock=clock, clock_check=settings.clock_check)
+
+
+def _one(path: Path) -> Certificate:
+    """The first certificate of a file. GatewayError CONFIG_UNREADABLE, CERTIFICATE_MALFORMED."""
+    try:
+        certificates = load_certificates(path.read_bytes())
+    except OSError as trouble:
+        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {trouble.strerror}") from None
+    if not certificates:
+        raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"{path} holds no certificate")
+    return certificates[0]
+
+
+def _trusted_peers(settings: Settings) -> Callable[[str, str], bool]:
+    networks = {listener.name: tuple(ip_network(peer, strict=False) for peer in listener.trusted_peers) for listener in settings.listeners}
+
+    def trusted(listener: str, peer: str) -> bool:
+        if not peer:
+            return False
+        address = ip_address(peer)
+        return any(address in network for network in networks.get(listener, ()) if network.version == address.version)
+    return trusted

@@ -1,0 +1,63 @@
+"""The mail server behind the demo's gateway: writes what it gets into two directories and shows it."""
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+
+class _Server(SMTP):
+    """Accepts what the gateway offers to a modern mail server, DSN parameters too."""
+
+    line_length_limit = 65_536
+
+    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802 - the name is the protocol's
+        await super().smtp_EHLO(hostname)
+
+
+class Sink:
+    """`outgoing`: mail to the world, `incoming`: mail to the bank. File names: NUMBER-RECIPIENT.eml."""
+
+    def __init__(self, home: Path, port: int, domains: frozenset[str], arrived: Callable[[Path], None]) -> None:
+        self._home = home
+        self._domains = domains
+        self._arrived = arrived
+        self._count = 0
+        self._lock = threading.Lock()
+        self._controller = Controller(self, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True,
+                                      data_size_limit=100_000_000)
+        self._controller.factory = self._factory  # type: ignore[method-assign]
+
+    def _factory(self) -> SMTP:
+        return _Server(self, enable_SMTPUTF8=True, data_size_limit=100_000_000, hostname="sink.bank.example")
+
+    def start(self) -> None:
+        """Listens; returns when connections are taken."""
+        self._controller.start()
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._controller.stop()
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        """Writes one file per mail."""
+        del server, session
+        recipients = [str(address) for address in envelope.rcpt_tos]
+        ours = any(address.rpartition("@")[2].lower() in self._domains for address in recipients)
+        with self._lock:
+            self._count += 1
+            number = self._count
+        path = self._home / ("incoming" if ours else "outgoing") / f"{number:03d}-{_safe(recipients[0])}.eml"
+        content: Any = envelope.content
+        path.write_bytes(content if isinstance(content, bytes) else str(content).encode())
+        self._arrived(path)
+        return f"250 2.0.0 queued as {number:03d}"
+
+
+def _safe(address: str) -> str:
+    """An address as a file name."""
+    return re.sub(r"[^A-Za-z0-9@._+-]", "_", address)[:80]

@@ -1,0 +1,43 @@
+"""Checked in pairs: what was made is read again, by the reader's code, and must be what was meant.
+
+A fault of ours becomes INTERNAL with retry: the mail stays with its sender, nothing wrong leaves.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NoReturn
+
+from gateway.cms.algorithms import ContentCipher
+from gateway.cms.certificate import Certificate
+from gateway.cms.enveloped_reader import parse_enveloped
+from gateway.cms.signed_reader import parse_signed, verify
+from gateway.errors import GatewayError, Reason
+
+
+def check_signed(der: bytes, certificate: Certificate, content: bytes, at: datetime, *, detached: bool) -> None:
+    """One SignerInfo, by this certificate, over this content, and it verifies with the public key."""
+    signed = parse_signed(der)
+    if len(signed.signer_infos) != 1:
+        _wrong(f"{len(signed.signer_infos)} signers")
+    if detached and signed.content is not None:
+        _wrong("content inside a detached signature")
+    if not detached and signed.content != content:
+        _wrong("other content inside an opaque signature")
+    reason = verify(signed.signer_infos[0], certificate, lambda name: hashlib.new(name, content).digest(), at=at)
+    if reason is not None:
+        _wrong(f"the signature does not verify: {reason}")
+
+
+def check_encrypted(der: bytes, recipients: Sequence[Certificate], cipher: ContentCipher) -> None:
+    """The recipients are those of the plan, each once, and the cipher is the one that was chosen."""
+    enveloped = parse_enveloped(der)
+    if enveloped.cipher != cipher:
+        _wrong(f"encrypted with {enveloped.cipher}")
+    planned = len(dict.fromkeys(recipients))
+    if len(enveloped.recipients) != planned:
+        _wrong(f"{len(enveloped.recipients)} recipient infos for {planned} certificates")
+
+
+def _wrong(what: str) -> NoReturn:
+    raise GatewayError(Reason.INTERNAL, f"what was sealed is not what was meant: {what}", retry=True)
