@@ -56,11 +56,11 @@ class RecipientKey(Protocol):
         """Whose issuer and serial number, or subject key identifier, a RecipientInfo names."""
         ...
 
-    def unwrap(self, scheme: UnwrapScheme, wrapped: bytes) -> bytes:
+    def unwrap(self, scheme: UnwrapScheme, wrapped: bytes, /) -> bytes:
         """RSA: the octets that were encrypted; for PKCS#1 v1.5 random ones of any length are as good as an error."""
         ...
 
-    def agree(self, peer_spki: bytes) -> bytes:
+    def agree(self, peer_spki: bytes, /) -> bytes:
         """ECDH or X25519: the shared secret with a peer's DER SubjectPublicKeyInfo on the key's own curve."""
         ...
 
