@@ -1,0 +1,164 @@
+"""Held and quarantined mail. The body is encrypted to the archive certificate before it touches the disk (RFC 5083).
+
+The archive key is needed only to open one again, so it may be kept off line; listing needs no key.
+"""
+
+import secrets
+from dataclasses import asdict, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from gateway.adapters.db.engine import Database
+from gateway.adapters.db.tables import held, held_body, micros, moment
+from gateway.adapters.db.text import storable
+from gateway.adapters.keys_file import ARCHIVE_KEY, FileKeys, KeyFile, StoredKey
+from gateway.clock import Clock
+from gateway.cms.algorithms import ContentCipher
+from gateway.cms.certificate import Certificate, load_certificates
+from gateway.cms.envelope import parse_enveloped
+from gateway.cms.enveloped import encrypt
+from gateway.cms.enveloped_reader import decrypt
+from gateway.errors import GatewayError, Reason
+from gateway.model.mail import Envelope, Mail, Origin, Recipient
+from gateway.ports.hold import HeldRow
+
+OCTETS_MAX: Final = 1_073_741_824  # see settings.HoldSettings
+
+_h = held.c
+
+
+class DbHold:
+    """See ports.hold.Hold. `archive_certificate` None: nothing can be held, every `put` is deferred by name."""
+
+    def __init__(self, database: Database, clock: Clock, archive_certificate: Path | None = None,
+                 archive_key: Path | None = None, archive_passphrase_file: Path | None = None, *,
+                 octets_max: int = OCTETS_MAX) -> None:
+        self._database = database
+        self._clock = clock
+        self._certificate_path = archive_certificate
+        self._key_path = archive_key
+        self._passphrase_file = archive_passphrase_file
+        self._octets_max = octets_max
+
+    def put(self, mail: Mail, recipients: tuple[str, ...], *, kind: Literal["hold", "quarantine"],
+            direction: Literal["outbound", "inbound"], subject: str, rule: str, reason: str) -> str:
+        """See Hold. CONFIG_INVALID (retry) without an archive certificate: nothing is held in clear."""
+        sealed = encrypt(mail.octets, [self._archive], ContentCipher.AES256_GCM)
+        hold_id = secrets.token_hex(6)
+        row = {
+            "hold_id": hold_id, "kind": kind, "at": micros(self._clock.now()), "direction": direction,
+            "sender": storable(mail.envelope.reverse_path), "recipients": list(recipients),
+            "subject": storable(subject), "rule": rule, "reason": storable(reason), "state": "waiting",
+            "size": len(mail.octets), "envelope": asdict(mail.envelope), "origin": _origin_packed(mail.origin),
+            "stored": len(sealed)}
+
+        def work(connection: Connection) -> bool:
+            if _occupied(connection) + len(sealed) > self._octets_max:
+                return False
+            connection.execute(insert(held).values(row))
+            connection.execute(insert(held_body).values(hold_id=hold_id, sealed=sealed))
+            return True
+
+        if not self._database.write(work):
+            raise GatewayError(Reason.HOLD_FULL, f"hold.octets_max of {self._octets_max} octets is reached", retry=True)
+        return hold_id
+
+    def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:
+        """See Hold."""
+        with self._database.read() as connection:
+            found = connection.execute(select(held).where(_h.state == state).order_by(_h.at, _h.id)).all()
+        return tuple(map(_row, found))
+
+    def row(self, hold_id: str) -> HeldRow:
+        """One without its body. GatewayError(USAGE) if there is no such id."""
+        with self._database.read() as connection:
+            return _row(_one(connection, hold_id))
+
+    def get(self, hold_id: str) -> tuple[HeldRow, Mail]:
+        """See Hold. The envelope has only those for whom it was held. KEY_UNAVAILABLE without the archive key."""
+        with self._database.read() as connection:
+            found = _one(connection, hold_id)
+            sealed = connection.scalar(select(held_body.c.sealed).where(held_body.c.hold_id == hold_id))
+        if sealed is None:
+            raise GatewayError(Reason.USAGE, f"{hold_id} is {found.state}: its body is gone")
+        octets = decrypt(parse_enveloped(sealed), [self._opener])
+        if len(octets) != found.size:
+            raise GatewayError(Reason.DECRYPTION_FAILED, f"{hold_id} has {len(octets)} octets, {found.size} were held")
+        row = _row(found)
+        return row, Mail(octets, _envelope(found.envelope, row.recipients), _origin(found.origin))
+
+    def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:
+        """See Hold. GatewayError(USAGE) if it is settled already."""
+        def work(connection: Connection) -> None:
+            found = _one(connection, hold_id)
+            if found.state != "waiting":
+                raise GatewayError(Reason.USAGE, f"{hold_id} is {found.state} already")
+            connection.execute(update(held).where(_h.hold_id == hold_id).values(state=state, stored=0))
+            connection.execute(delete(held_body).where(held_body.c.hold_id == hold_id))
+
+        self._database.write(work)
+
+    @cached_property
+    def _archive(self) -> Certificate:
+        if self._certificate_path is None:
+            raise GatewayError(Reason.CONFIG_INVALID, "hold.archive_certificate is not set: mail cannot be held",
+                               retry=True)
+        try:
+            return load_certificates(self._certificate_path.read_bytes())[0]
+        except OSError as error:
+            raise GatewayError(Reason.CONFIG_UNREADABLE, f"{self._certificate_path}: {error.strerror}",
+                               retry=True) from None
+
+    @cached_property
+    def _opener(self) -> StoredKey:
+        if self._key_path is None:
+            raise GatewayError(Reason.KEY_UNAVAILABLE, "hold.archive_key is not set: held mail cannot be opened here",
+                               retry=True)
+        keys = FileKeys([KeyFile(ARCHIVE_KEY, self._key_path, "decrypt", self._passphrase_file)])
+        if keys.public(ARCHIVE_KEY).public != self._archive.spki:
+            raise GatewayError(Reason.CONFIG_INVALID, f"{self._key_path} is not the key of {self._certificate_path}")
+        return StoredKey(keys, ARCHIVE_KEY, self._archive)
+
+
+Found = Any  # a row of `held`: SQLAlchemy types rows by position, we read them by name
+
+
+def _occupied(connection: Connection) -> int:
+    return int(connection.scalar(select(func.coalesce(func.sum(_h.stored), 0)).where(_h.state == "waiting")) or 0)
+
+
+def _one(connection: Connection, hold_id: str) -> Found:
+    found = connection.execute(select(held).where(_h.hold_id == hold_id)).first()
+    if found is None:
+        raise GatewayError(Reason.USAGE, f"nothing is held as {hold_id}")
+    return found
+
+
+def _row(found: Found) -> HeldRow:
+    return HeldRow(
+        hold_id=found.hold_id, kind=found.kind, at=moment(found.at), direction=found.direction, sender=found.sender,
+        recipients=tuple(found.recipients), subject=found.subject, rule=found.rule, reason=found.reason,
+        state=found.state, size=found.size)
+
+
+def _envelope(packed: dict[str, Any], recipients: tuple[str, ...]) -> Envelope:
+    everybody = [Recipient(one["address"], tuple(one["notify"]), one["orcpt"]) for one in packed["recipients"]]
+    known = {one.address for one in everybody}
+    held_for = [one for one in everybody if one.address in recipients]
+    held_for += [Recipient(address) for address in recipients if address not in known]
+    return replace(Envelope(**{**packed, "recipients": ()}), recipients=tuple(held_for))
+
+
+def _origin_packed(origin: Origin) -> dict[str, Any]:
+    """The client's patience ended long ago when a mail is released, so its deadline is not kept."""
+    packed = asdict(origin)
+    del packed["deadline_at"]
+    return packed | {"received_at": origin.received_at.isoformat()}
+
+
+def _origin(packed: dict[str, Any]) -> Origin:
+    return Origin(**{**packed, "received_at": datetime.fromisoformat(packed["received_at"])})

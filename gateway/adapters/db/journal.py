@@ -1,0 +1,169 @@
+"""The journal of mails that leave in several groups, in the database (see ports.journal for what it promises).
+
+A claim is one row per message: whoever inserts it works, everybody else gets JOURNAL_IN_PROGRESS. It is free again
+when its process has died, or, where that cannot be known (another machine), when it is older than any work can last.
+Before each write the claim is checked to be still our own: a process that was taken for dead must not send.
+"""
+
+import secrets
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
+
+from gateway.adapters.db import owner
+from gateway.adapters.db.engine import Database
+from gateway.adapters.db.tables import journal, journal_claim, micros
+from gateway.adapters.db.text import storable
+from gateway.clock import Clock
+from gateway.errors import GatewayError, Reason
+from gateway.model.address import fold
+from gateway.ports.journal import JournalRow, JournalState
+
+LEASE: Final = timedelta(minutes=15)  # for claims of other machines; limits.message_deadline_s is 240 s by default
+KEPT: Final = timedelta(days=8)  # senders give up after 5 days (RFC 5321 4.5.4.1), some after 7
+FORGET_EVERY: Final = timedelta(hours=1)
+FORGET_MAX: Final = 10_000  # rows at once, so that nobody waits long for it
+
+_j = journal.c
+_ROWS: Final = (
+    select(_j.message_key, _j.recipient, _j.state, _j.reply, _j.resent, _j.acknowledged)
+    .where(_j.message_key == bindparam("key")).order_by(_j.recipient))
+
+
+class DbJournal:
+    """See ports.journal.Journal. Recipients are told apart as addresses are: ASCII case aside."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._tokens: dict[str, str] = {}  # of the claims of this very object
+        self._lock = threading.Lock()
+        self._forgotten_at = clock.now()
+
+    def rows(self, message_key: str, *, unacknowledged_only: bool = False) -> tuple[JournalRow, ...]:
+        """See Journal."""
+        with self._database.read() as connection:
+            return _rows(connection, message_key, unacknowledged_only=unacknowledged_only)
+
+    def claim(self, message_key: str, recipients: tuple[str, ...], *,
+              unacknowledged_only: bool = False) -> tuple[JournalRow, ...]:
+        """See Journal."""
+        token = secrets.token_hex(16)
+        now, here = self._clock.now(), owner.here()
+
+        def work(connection: Connection) -> tuple[JournalRow, ...] | str:
+            holder = _holder(connection, message_key)
+            if holder is not None:
+                who, since = owner.Owner.parse(holder[0]), holder[1]
+                dead = who.is_dead(here)
+                if not (micros(now) - since > LEASE // timedelta(microseconds=1) if dead is None else dead):
+                    return f"process {who.process} on {who.machine} works on it"
+                connection.execute(delete(journal_claim).where(journal_claim.c.message_key == message_key))
+            connection.execute(insert(journal_claim).values(
+                message_key=message_key, owner=str(here), token=token, at=micros(now)))
+            if unacknowledged_only:
+                connection.execute(delete(journal).where(_j.message_key == message_key, _j.acknowledged))
+            known = {row.recipient for row in _rows(connection, message_key)}
+            fresh = [address for address in dict.fromkeys(map(fold, recipients)) if address not in known]
+            if fresh:
+                connection.execute(insert(journal), [
+                    {"message_key": message_key, "recipient": address, "state": JournalState.PLANNED.value,
+                     "reply": None, "resent": 0, "acknowledged": False, "at": micros(now)} for address in fresh])
+            return _rows(connection, message_key)
+
+        outcome = self._database.write(work)
+        if isinstance(outcome, str):
+            raise GatewayError(Reason.JOURNAL_IN_PROGRESS, outcome, retry=True)
+        with self._lock:
+            self._tokens[message_key] = token
+        return outcome
+
+    def sending(self, message_key: str, recipients: tuple[str, ...]) -> None:
+        """See Journal. A row that is SENDING already was left by a crash or a broken connection: counted."""
+        self._change(message_key, recipients, {
+            "state": JournalState.SENDING.value,
+            "resent": _j.resent + case((_j.state == JournalState.SENDING.value, 1), else_=0)})
+
+    def taken(self, message_key: str, recipients: tuple[str, ...], reply: str) -> None:
+        """See Journal."""
+        self._change(message_key, recipients, {"state": JournalState.TAKEN.value, "reply": storable(reply)})
+
+    def release(self, message_key: str, *, acknowledged: bool, unanswered: tuple[str, ...] = ()) -> None:
+        """See Journal. Once an hour it also forgets what no sender can repeat any more."""
+        token = self._token(message_key)
+        now = self._clock.now()
+        forget = now - self._forgotten_at >= FORGET_EVERY
+        if forget:
+            self._forgotten_at = now
+        open_ends = list(map(fold, unanswered))
+
+        def work(connection: Connection) -> None:
+            _assert_own(connection, message_key, token)
+            ours = _j.message_key == message_key
+            connection.execute(update(journal).where(
+                ours, _j.state == JournalState.SENDING.value, _j.recipient.not_in(open_ends),
+            ).values(state=JournalState.PLANNED.value))
+            if acknowledged:
+                connection.execute(update(journal).where(ours).values(acknowledged=True, at=micros(now)))
+            connection.execute(delete(journal_claim).where(journal_claim.c.message_key == message_key))
+            if forget:
+                _forget(connection, micros(now - KEPT))
+
+        try:
+            self._database.write(work)
+        finally:
+            with self._lock:
+                self._tokens.pop(message_key, None)
+
+    def _change(self, message_key: str, recipients: Sequence[str], values: dict[str, object]) -> None:
+        """Writes to rows of the own claim, all of which must be there: asserted in pairs with `claim`."""
+        token = self._token(message_key)
+        addresses = list(dict.fromkeys(map(fold, recipients)))
+        now = micros(self._clock.now())
+
+        def work(connection: Connection) -> None:
+            _assert_own(connection, message_key, token)
+            result = connection.execute(update(journal).where(
+                _j.message_key == message_key, _j.recipient.in_(addresses),
+                _j.state != JournalState.TAKEN.value).values(**values, at=now))
+            if result.rowcount != len(addresses):
+                raise GatewayError(Reason.STORE_UNAVAILABLE, "the journal misses a recipient that was planned, "
+                                   "or it was taken already", retry=True)
+
+        self._database.write(work)
+
+    def _token(self, message_key: str) -> str:
+        with self._lock:
+            token = self._tokens.get(message_key)
+        if token is None:
+            raise GatewayError(Reason.JOURNAL_IN_PROGRESS, "the message is not claimed by this worker", retry=True)
+        return token
+
+
+def _rows(connection: Connection, message_key: str, *, unacknowledged_only: bool = False) -> tuple[JournalRow, ...]:
+    found = connection.execute(_ROWS, {"key": message_key})
+    return tuple(JournalRow(row.message_key, row.recipient, JournalState(row.state), row.reply, row.resent)
+                 for row in found if not (unacknowledged_only and row.acknowledged))
+
+
+def _holder(connection: Connection, message_key: str) -> tuple[str, int] | None:
+    c = journal_claim.c
+    row = connection.execute(select(c.owner, c.at).where(c.message_key == message_key)).first()
+    return None if row is None else (row.owner, row.at)
+
+
+def _assert_own(connection: Connection, message_key: str, token: str) -> None:
+    c = journal_claim.c
+    if connection.scalar(select(c.token).where(c.message_key == message_key)) != token:
+        raise GatewayError(Reason.JOURNAL_IN_PROGRESS, "another process has taken the claim over", retry=True)
+
+
+def _forget(connection: Connection, before: int) -> None:
+    """Old rows without a claim, a limited number at once."""
+    claimed = select(journal_claim.c.message_key)
+    old = (select(_j.message_key).where(_j.at < before, _j.message_key.not_in(claimed)).order_by(_j.at)
+           .limit(FORGET_MAX))
+    connection.execute(delete(journal).where(_j.message_key.in_(old), _j.at < before))
