@@ -167,7 +167,7 @@ def _display_name(tokens: list[_Token], address: str) -> str:
 def _addr_spec(tokens: list[_Token]) -> str:
     """local@domain: white space and comments only around it and around the '@'."""
     solid = [token for token in tokens if token[0] not in ("space", "comment")]
-    if len(solid) != 3 or solid[1][0] != "@":  # noqa: PLR2004 - local part, '@', domain
+    if len(solid) != 3 or solid[1][0] != "@":  # local part, '@', domain
         raise _malformed("not one local part, '@' and domain")
     (local_kind, local), _, (domain_kind, domain) = solid
     if local_kind == "atom":
@@ -215,7 +215,7 @@ def encode_address_value(text: str) -> str:
             out.extend(_requote(part) if part_kind == "quoted" else part for part_kind, part in run)
         else:
             name = " ".join("".join(part for _, part in run).split())
-            out.append(f" {' '.join(encode_words(name, 40))} ")
+            out.append(f" {' '.join(encode_words(name, 40))}" + (" " if kind in {"<", "comment"} else ""))
         run = []
         if kind == "comment":
             out.append(f"({_comment_text(content)})")
@@ -274,10 +274,10 @@ def _separated(formatted: list[str]) -> list[list[str]]:
     """Each mailbox cut where it may be folded (before '<', between encoded words), commas attached."""
     cut: list[list[str]] = []
     for index, text in enumerate(formatted):
-        text += "," if index + 1 < len(formatted) else ""
-        before, angle, address = text.rpartition(" <")
+        listed = text + ("," if index + 1 < len(formatted) else "")
+        before, angle, address = listed.rpartition(" <")
         if not angle:
-            cut.append([text])
+            cut.append([listed])
         elif before.startswith("=?"):
             cut.append([*before.split(" "), f"<{address}"])
         else:

@@ -42,7 +42,7 @@ def text(content: str, subtype: str = "plain") -> bytes:
     body = content.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode("utf-8", "replace")
     if not body.endswith(b"\r\n"):
         body += b"\r\n"
-    plain = body.isascii() and max(map(len, body.split(b"\r\n"))) <= 78 and b"\0" not in body  # noqa: PLR2004
+    plain = body.isascii() and max(map(len, body.split(b"\r\n"))) <= 78 and b"\0" not in body
     return leaf(f"text/{subtype}", body, params={"charset": "utf-8"}, encoding="7bit" if plain else "quoted-printable")
 
 
@@ -94,7 +94,7 @@ class Status:
 
 def report(explanation: str, reporting_mta: str, statuses: Sequence[Status], original: bytes | None, *,
            arrived_at: datetime | None = None, envelope_id: str | None = None) -> bytes:
-    """A multipart/report; report-type=delivery-status (RFC 3464). Of `original`, a whole message, only the header goes in.
+    """A multipart/report; report-type=delivery-status (RFC 3464). Of the message `original` only the header goes in.
 
     What the header of an original says stays octet by octet where it is 7-bit; other octets become '?'.
     """
@@ -125,7 +125,7 @@ def headers_only(octets: bytes) -> bytes:
     """The header section of a message for a report: 7-bit, CRLF, no line over 998."""
     headers = parse_headers(octets, strict=False)
     section = octets[headers.start:headers.end].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    lines = section.translate(bytes(o if 0 < o < 128 else 63 for o in range(256))).split(b"\n")  # noqa: PLR2004
+    lines = section.translate(bytes(o if 0 < o < 128 else 63 for o in range(256))).split(b"\n")
     return b"\r\n".join(line[:998] for line in lines)
 
 

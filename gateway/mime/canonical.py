@@ -23,7 +23,7 @@ _SEALED = frozenset({
 })
 _WIDE = frozenset({"8bit", "binary"})
 _NOT_NEWLINE = bytes(octet for octet in range(256) if octet not in b"\r\n")
-_TO_ASCII = bytes(octet if octet < 128 and octet else 63 for octet in range(256))  # noqa: PLR2004 - 63: '?'
+_TO_ASCII = bytes(octet if octet < 128 and octet else 63 for octet in range(256))  # 63: '?'
 
 
 def newlines_are_crlf(octets: bytes) -> bool:
@@ -40,7 +40,7 @@ def lines_fit(octets: bytes, limit: int = LINE_MAX) -> bool:
         newline = octets.rfind(b"\n", position, position + window)
         if newline < 0:
             return False
-        if newline == position + limit + 1 and octets[newline - 1] != 13:  # noqa: PLR2004 - 999 octets and a bare LF
+        if newline == position + limit + 1 and octets[newline - 1] != 13:  # 999 octets and a bare LF
             newline = octets.rfind(b"\n", position, newline)
             if newline < 0:
                 return False
@@ -49,7 +49,7 @@ def lines_fit(octets: bytes, limit: int = LINE_MAX) -> bool:
 
 
 def is_seven_bit(octets: bytes) -> bool:
-    """Whether `octets` may be signed in the open: ASCII without NUL, lines of at most 998, CRLF only, CRLF at the end."""
+    """Whether `octets` may be signed in the open: ASCII without NUL, lines of at most 998, CRLF only and at the end."""
     return octets.endswith(b"\r\n") and _plain(octets)
 
 
@@ -130,17 +130,15 @@ def _multipart(entity: Entity, total: int) -> list[Entity | bytes]:
         pieces.append(preamble + b"\r\n")
     for child in entity.children:
         pieces.extend((line, b"\r\n", child, b"\r\n"))
-    if entity.closed:
-        pieces.append(line + b"--")
-        if entity.epilogue is not None:
-            pieces.append(b"\r\n")
-            pieces.append(_text(entity.octets[slice(*entity.epilogue)]))
-    elif pieces:
-        pieces.append(line + b"--")  # what was cut off at the end is closed
-    if entity.end == total:
-        last = pieces[-1]
-        if isinstance(last, bytes) and not last.endswith(b"\r\n") and last != b"\r\n":
-            pieces.append(b"\r\n")
+    if not entity.closed:  # cut off: it ends where its last part ends
+        return pieces[:-1]
+    pieces.append(line + b"--")
+    assert entity.epilogue is not None  # noqa: S101 - every closed multipart has the span
+    epilogue = _text(entity.octets[slice(*entity.epilogue)])
+    if epilogue or entity.end == total:
+        pieces.append(b"\r\n" + epilogue)
+    if entity.end == total and epilogue and not epilogue.endswith(b"\r\n"):
+        pieces.append(b"\r\n")
     return pieces
 
 
@@ -169,7 +167,8 @@ def _leaf(entity: Entity, total: int, *, is_message: bool) -> list[bytes]:
     if entity.cte not in _ENCODINGS:
         raise GatewayError(Reason.MAIL_MALFORMED, f"unknown transfer encoding {entity.cte[:40]!r} with 8-bit content")
     content = decode(entity)
-    use_quoted = entity.content_type.type in ("text", "message") and newlines_are_crlf(content) and _mostly_ascii(content)
+    use_quoted = (entity.content_type.type in {"text", "message"} and newlines_are_crlf(content)
+                  and _mostly_ascii(content))
     encoded = quoted_printable(content) if use_quoted else base64_lines(content)
     if at_end:
         encoded = encoded if encoded.endswith(b"\r\n") else encoded + (b"=\r\n" if use_quoted and encoded else b"\r\n")

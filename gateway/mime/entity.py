@@ -235,7 +235,7 @@ class _Walk:
 
     def _delimiter(self, match: tuple[int, bool], newline: int, line_end: int) -> int:
         place, closes = match
-        before = newline - 1 if newline > 0 and self.octets[newline - 1] == 13 else newline  # noqa: PLR2004 - CR
+        before = newline - 1 if newline > 0 and self.octets[newline - 1] == 13 else newline  # CR
         self.close_down_to(place, before)
         frame = self.stack[place]
         if frame.preamble_end is None:

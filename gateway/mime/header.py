@@ -93,7 +93,7 @@ class Headers:
         return {name: tuple(values) for name, values in gathered.items()}
 
 
-def parse_headers(  # noqa: PLR0913 - each is one bound of the walk
+def parse_headers(  # each is one bound of the walk
     octets: bytes,
     *,
     start: int = 0,

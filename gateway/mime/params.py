@@ -1,4 +1,4 @@
-"""Structured MIME fields: `Content-Type`, `Content-Disposition` and their parameters (RFC 2045 5.1, RFC 2183, RFC 2231).
+"""Structured MIME fields: `Content-Type`, `Content-Disposition`, their parameters (RFC 2045 5.1, RFC 2183, RFC 2231).
 
 Reading is forgiving and linear: comments skipped, values with spaces where quotes are missing, continuations and
 charsets of RFC 2231, encoded words inside values as many mailers write them. The first of equal names counts.
@@ -15,6 +15,7 @@ PARAMETERS_MAX = 200
 CONTINUATIONS_MAX = 500
 _NEVER_CUT = frozenset({"boundary", "charset", "protocol", "micalg", "type", "start", "report-type", "smime-type"})
 _QUOTED = frozenset({"boundary", "charset", "hp", "protected-headers", "hp-legacy-display", "protocol"})
+_PLAIN_OCTETS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")
 _TSPECIALS = frozenset('()<>@,;:\\"/[]?= \t')
 
 
@@ -66,7 +67,7 @@ def parse_parameters(value: bytes) -> tuple[str, dict[str, str]]:
         number = rest.removesuffix("*")
         if rest == "":
             parts.setdefault(base, {}).setdefault(0, (content, True))
-        elif number.isascii() and number.isdigit() and len(number) <= 3:  # noqa: PLR2004 - see CONTINUATIONS_MAX
+        elif number.isascii() and number.isdigit() and len(number) <= 3:  # see CONTINUATIONS_MAX
             parts.setdefault(base, {}).setdefault(int(number), (content, rest.endswith("*")))
     for base, numbered in parts.items():
         plain[base] = _join(numbered)
@@ -133,7 +134,7 @@ def _join(numbered: dict[int, tuple[str, bool]]) -> str:
         if not extended:
             octets += content.encode("utf-8", "replace")
             continue
-        if index == 0 and content.count("'") >= 2:  # noqa: PLR2004 - charset'language'value
+        if index == 0 and content.count("'") >= 2:  # charset'language'value
             charset, _, content = content.split("'", 2)
             codec = codec_of(charset)
         octets += unquote_to_bytes(content)
@@ -143,18 +144,18 @@ def _join(numbered: dict[int, tuple[str, bool]]) -> str:
 def format_parameter(name: str, value: str) -> list[str]:
     """`name=value` ready to be joined by ';': one piece, or several for what needs RFC 2231 continuations."""
     value = "".join(c for c in value if c >= " " and c != "\x7f")
-    if value.isascii() and (len(name) + len(value) < 70 or name in _NEVER_CUT):  # noqa: PLR2004 - a line of 78
+    if value.isascii() and (len(name) + len(value) < 70 or name in _NEVER_CUT):  # a line of 78
         if value and not any(c in _TSPECIALS for c in value) and name not in _QUOTED:
             return [f"{name}={value}"]
         return [name + '="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"']
     encoded = [
-        chr(octet) if chr(octet).isalnum() and octet < 128 or chr(octet) in ".-_" else f"%{octet:02X}"  # noqa: PLR2004
+        chr(octet) if octet in _PLAIN_OCTETS else f"%{octet:02X}"
         for octet in value.encode("utf-8", "replace")
     ]
     pieces: list[str] = []
     line = "utf-8''"
     for letter in encoded:
-        if len(line) + len(letter) > 60:  # noqa: PLR2004 - leaves room for the name
+        if len(line) + len(letter) > 60:  # leaves room for the name
             pieces.append(line)
             line = ""
         line += letter
@@ -171,7 +172,7 @@ def format_field(name: str, main: str, params: Mapping[str, str]) -> bytes:
     for key, value in params.items():
         for piece in format_parameter(key, value):
             line += ";"
-            if len(line) + 1 + len(piece) > 77:  # noqa: PLR2004 - 78 with the ';' that may follow
+            if len(line) + 1 + len(piece) > 77:  # 78 with the ';' that may follow
                 lines.append(line)
                 line = ""
             line += f" {piece}"

@@ -75,7 +75,7 @@ def detect(source: Entity | bytes, limits: Limits = DEFAULT_LIMITS) -> SmimeForm
 
 
 def _detached(entity: Entity) -> Detached | NotSmime:
-    if len(entity.children) != 2:  # noqa: PLR2004 - RFC 1847 2.1: exactly two
+    if len(entity.children) != 2:  # RFC 1847 2.1: exactly two
         return NotSmime()
     content, signature = entity.children
     protocol = entity.content_type.params.get("protocol", "").strip().lower()
@@ -105,7 +105,7 @@ def _looks_like_cms(entity: Entity) -> bool:
 
 def sniff_cms(octets: bytes) -> bool:
     """Whether `octets` begin like a CMS ContentInfo (DER or BER): SEQUENCE, then a content type that we know."""
-    if len(octets) < 20 or octets[0] != 0x30:  # noqa: PLR2004 - SEQUENCE, length, OID
+    if len(octets) < 20 or octets[0] != 0x30:  # SEQUENCE, length, OID
         return False
     length_octets = octets[1] & 0x7F if octets[1] & 0x80 else 0
     return octets[2 + length_octets:].startswith(_OIDS)
@@ -128,6 +128,10 @@ def _cms_octets(entity: Entity) -> bytes:
 
 # Writing.
 
+_SIGNATURE_HEADER = (
+    b'Content-Type: application/pkcs7-signature; name="smime.p7s"\r\n'
+    b"Content-Transfer-Encoding: base64\r\n"
+    b'Content-Disposition: attachment; filename="smime.p7s"\r\n\r\n')
 _PREAMBLE = b"This is an S/MIME signed message\r\n"
 
 
@@ -152,10 +156,7 @@ def multipart_signed(content: bytes, signature_der: bytes, micalg: str) -> tuple
         "protocol": "application/pkcs7-signature", "micalg": micalg, "boundary": boundary})
     body = b"".join((
         _PREAMBLE, b"\r\n", line, b"\r\n", content, b"\r\n", line, b"\r\n",
-        b'Content-Type: application/pkcs7-signature; name="smime.p7s"\r\n'
-        b"Content-Transfer-Encoding: base64\r\n"
-        b'Content-Disposition: attachment; filename="smime.p7s"\r\n\r\n',
-        base64_lines(signature_der), b"\r\n", line, b"--\r\n"))
+        _SIGNATURE_HEADER, base64_lines(signature_der), b"\r\n", line, b"--\r\n"))
     return header, body
 
 

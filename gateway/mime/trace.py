@@ -138,7 +138,7 @@ def keywords(subject: str) -> frozenset[str]:
 
 
 def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
-    """A message with those keywords taken out of its Subject that are in `known`; the very same octets if there are none."""
+    """A message without those keywords of its Subject that are in `known`; the very same octets if there are none."""
     subject = parse_headers(octets).text("subject") or ""
     cuts = [(start, end) for word, start, end in keyword_spans(subject) if word in known]
     if not cuts:
@@ -159,10 +159,10 @@ def new_message_id(token: str, hostname: str) -> bytes:
     return f"Message-ID: <{clean(token)}@{clean(hostname)}>\r\n".encode("ascii", "replace")
 
 
-def received_field(  # noqa: PLR0913 - the clauses of RFC 5321 4.4
+def received_field(  # the clauses of RFC 5321 4.4
     *, helo: str, peer: str, by: str, protocol: str, incident: str, at: datetime, for_: str | None = None,
 ) -> bytes:
-    """A Received field (RFC 5321 4.4). `protocol`: 'ESMTP', 'ESMTPS', 'ESMTPSA', 'UTF8SMTP', … (RFC 3848, RFC 6531 4.3).
+    """A Received field (RFC 5321 4.4). `protocol`: 'ESMTP', 'ESMTPSA', 'UTF8SMTP', … (RFC 3848, RFC 6531 4.3).
 
     `for_` only where there is one recipient: more would show Bcc recipients to each other.
     """

@@ -18,7 +18,8 @@ from gateway.mime.words import clean, codec_of
 MARK = "hp-legacy-display"
 _CLASS = "header-protection-legacy-display"
 _DISPLAY_OCTETS_MAX = 100_000
-_NOT_ASCII_LIKE = ("utf_16", "utf_32", "utf_7", "hz", "cp037", "cp500", "cp1140", "cp1026", "cp424", "cp875", "cp273")
+_NOT_ASCII_LIKE = (
+    "utf_16", "utf_32", "utf_7", "hz", "cp037", "cp500", "cp1140", "cp1026", "cp424", "cp875", "cp273")
 
 Splice = tuple[int, int, bytes]  # octets[start:end] become these
 
@@ -81,7 +82,7 @@ def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, s
             content = block.encode(codec, "replace") + decode(part)
     params[MARK] = "1"
     encoding = part.cte
-    if encoding == "7bit" and (not content.isascii() or max(map(len, content.split(b"\r\n", 20)[:20])) > 998):  # noqa: PLR2004
+    if encoding == "7bit" and (not content.isascii() or max(map(len, content.split(b"\r\n", 20)[:20])) > 998):
         encoding = "quoted-printable"
     if encoding == "quoted-printable":
         body = quoted_printable(content)

@@ -1,4 +1,4 @@
-"""Header protection read (RFC 9788 4; RFC 9787; RFC 8551 3.1 as mailers did it; draft-autocrypt-lamps-protected-headers).
+"""Header protection read (RFC 9788 4, RFC 9787; RFC 8551 3.1 and draft-autocrypt-lamps-protected-headers as practised).
 
 What counts is inside: fields for readers are taken from the payload, once each, and what stands outside instead of
 them, or beside them, is not shown. Nothing else is promoted: no status or trace field, no Bcc, no second From. An
@@ -168,7 +168,8 @@ def _announced(headers: Headers) -> dict[str, list[str]]:
     for field in headers.all("hp-outer")[:HP_OUTER_MAX]:
         name, colon, value = unfold(field.value).partition(b":")
         if colon:
-            found.setdefault(decode_octets(name.strip()).lower(), []).append(_squeeze(decode_words(decode_octets(value))))
+            text = _squeeze(decode_words(decode_octets(value)))
+            found.setdefault(decode_octets(name.strip()).lower(), []).append(text)
     return found
 
 
