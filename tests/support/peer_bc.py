@@ -20,7 +20,7 @@ from tests.support.peers import TIMEOUT_S, PeerRefused, Sealing, Signing, missin
 from tests.support.pki import Person, Pki
 
 JARS = tuple(Path("/usr/share/java") / f"bc{name}.jar" for name in ("mail", "pkix", "util", "prov"))
-SOURCE = Path(__file__).parent / "java" / "Peer.java"
+SOURCES = tuple(Path(__file__).parent / "java" / f"{name}.java" for name in ("Peer", "X25519"))
 
 _ALGORITHMS = {"rsa-pkcs1": "WITHRSA", "rsa-pss": "WITHRSAANDMGF1", "ecdsa": "WITHECDSA"}
 
@@ -30,16 +30,16 @@ def class_path(classes: Path) -> str:
     return ":".join(map(str, (classes, *JARS)))
 
 
-def compiled(source: Path) -> Path:
-    """The directory of the source's classes; compiled again only when the source has changed."""
+def compiled(*sources: Path) -> Path:
+    """The directory of the sources' classes; compiled again only when a source has changed."""
     need("javac", "default-jdk-headless")
     if not all(jar.exists() for jar in JARS):
         missing("Bouncy Castle", "libbcmail-java")
-    stamp = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    classes = Path(tempfile.gettempdir()) / f"sealgate-java-{os.getuid()}-{source.stem}-{stamp}"
+    stamp = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    classes = Path(tempfile.gettempdir()) / f"sealgate-java-{os.getuid()}-{sources[0].stem}-{stamp}"
     if not classes.exists():
         fresh = Path(tempfile.mkdtemp(prefix="sealgate-java-"))
-        subprocess.run(["javac", "-nowarn", "-d", str(fresh), "-cp", class_path(fresh), str(source)],
+        subprocess.run(["javac", "-nowarn", "-d", str(fresh), "-cp", class_path(fresh), *map(str, sources)],
                        check=True, capture_output=True, timeout=TIMEOUT_S)
         try:
             fresh.rename(classes)
@@ -64,7 +64,7 @@ class BouncyCastle:
         # -XX flags: the tests make few calls, so a quick start is worth more than quick code.
         self._process = subprocess.Popen(
             [need("java", "default-jdk-headless"), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto",
-             "-cp", class_path(compiled(SOURCE)), "Peer"],
+             "-cp", class_path(compiled(*SOURCES)), "Peer"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         atexit.register(self._process.kill)
         assert self._line() == b"ready\n"
@@ -110,6 +110,14 @@ class BouncyCastle:
         return self._ask("encrypt", content, tuple(person.der for person in people),
                          how.cipher.upper().replace("-", "_").encode(), how.wrap.encode(),
                          b"stream" if how.stream else b"plain")
+
+    def encrypt_x25519(self, content: bytes, person: Person, how: str) -> bytes:
+        """EnvelopedData (AES-256-CBC) after RFC 8418. `how`: 'hkdf' or 'x963', and 'ukm' beside it or not."""
+        return self._ask("x25519-encrypt", content, person.der, how.encode())
+
+    def decrypt_x25519(self, cms: bytes, person: Person) -> bytes:
+        """The content for an X25519 key, which `decrypt` does not know."""
+        return self._ask("x25519-decrypt", cms, pkcs8(person), person.der)
 
     def compress(self, content: bytes) -> bytes:
         """ContentInfo with CompressedData (RFC 3274)."""

@@ -21,7 +21,7 @@ from tests.support.pki import Person, Pki
 TIMEOUT_S = 60.0
 
 
-class PeerRefused(Exception):
+class PeerRefused(Exception):  # noqa: N818 it is no error of ours
     """The peer says no; the text is what it wrote."""
 
 
@@ -54,7 +54,7 @@ def run(*command: str | Path, octets: bytes | None = None, environment: dict[str
 @cache
 def scratch(name: str) -> Path:
     """A directory of this process for one peer; short, for the agents' sockets; gone at exit."""
-    keep = tempfile.TemporaryDirectory(prefix=f"{name}-", dir="/tmp")  # noqa: SIM115 lives as long as the process
+    keep = tempfile.TemporaryDirectory(prefix=f"{name}-", dir="/tmp")
     _KEPT.append(keep)
     return Path(keep.name)
 

@@ -119,6 +119,8 @@ public class Peer {
             case "verify": return verify(bytes(a[1]), a[2].equals("-") ? null : bytes(a[2]), cert(a[3]));
             case "encrypt": return encrypt(bytes(a[1]), certs(a[2]), text(a[3]), text(a[4]), text(a[5]));
             case "decrypt": return decrypt(bytes(a[1]), key(a[2]), cert(a[3]));
+            case "x25519-encrypt": return X25519.encrypt(bytes(a[1]), cert(a[2]), text(a[3]));
+            case "x25519-decrypt": return X25519.decrypt(bytes(a[1]), bytes(a[2]), cert(a[3]));
             case "compress": return compress(bytes(a[1]));
             case "decompress":
                 return new CMSCompressedData(bytes(a[1])).getContent(new ZlibExpanderProvider());
@@ -243,11 +245,8 @@ public class Peer {
         if (algorithm.equals("RSA")) {
             return new JceKeyTransRecipientInfoGenerator(recipient).setProvider(BC);
         }
-        boolean edwards = algorithm.equals("X25519") || algorithm.equals("XDH");
-        KeyPairGenerator pairs = KeyPairGenerator.getInstance(edwards ? "X25519" : "EC", BC);
-        if (!edwards) {
-            pairs.initialize(((java.security.interfaces.ECPublicKey) recipient.getPublicKey()).getParams());
-        }
+        KeyPairGenerator pairs = KeyPairGenerator.getInstance("EC", BC);
+        pairs.initialize(((java.security.interfaces.ECPublicKey) recipient.getPublicKey()).getParams());
         KeyPair pair = pairs.generateKeyPair();
         ASN1ObjectIdentifier agreement = (ASN1ObjectIdentifier) CMSAlgorithm.class
                 .getField("ECDH_" + wrap.toUpperCase() + "KDF").get(null);
