@@ -92,7 +92,7 @@ def _parse_cached(der: bytes) -> Certificate:
     except GatewayError as error:
         raise GatewayError(Reason.CERTIFICATE_MALFORMED, error.detail) from None
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
-            x509.UnsupportedGeneralNameType) as error:
+            x509.UnsupportedGeneralNameType, Warning) as error:  # a Warning only where they are made errors
         raise GatewayError(Reason.CERTIFICATE_MALFORMED, str(error)) from None
 
 
@@ -106,6 +106,9 @@ def _parse(der: bytes) -> Certificate:
     serial, inner_algorithm, issuer, validity, subject, spki = fields[:6]
     if walk.whole(der, inner_algorithm) != walk.whole(der, outer_algorithm):
         raise DerMalformed("a certificate that names two signature algorithms (RFC 5280 4.1.1.2)")
+    number = walk.decode_integer(der, serial)
+    if number <= 0:
+        raise DerMalformed("a serial number that is not positive (RFC 5280 4.1.2.2)")
     not_before, not_after = (walk.decode_time(der, part) for part in _exactly(der, validity, 2))
     loaded = x509.load_der_x509_certificate(der)
     extensions = loaded.extensions
@@ -122,7 +125,7 @@ def _parse(der: bytes) -> Certificate:
         issuer=names.text(walk.whole(der, issuer)),
         subject_der=walk.whole(der, walk.expect(subject, walk.SEQUENCE)),
         issuer_der=walk.whole(der, walk.expect(issuer, walk.SEQUENCE)),
-        serial=walk.decode_integer(der, serial),
+        serial=number,
         spki=spki_der,
         not_before=not_before,
         not_after=not_after,

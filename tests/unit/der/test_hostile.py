@@ -94,7 +94,8 @@ SAMPLE = build.sequence(
     build.context(0, build.sequence(build.integer(2), build.set_of(build.octet_string(b"abc"), build.utf8("é")),
                                     build.context(0, bytes(300), constructed=False))))
 SAMPLE_BER = (b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03\xa0\x80\x30\x80\x02\x01\x02\x31\x80"
-              b"\x0c\x02\xc3\xa9\x24\x80\x04\x02ab\x24\x03\x04\x01c\x00\x00\x00\x00\x80\x82\x01\x2c" + bytes(300) + b"\x00\x00" * 3)
+              b"\x0c\x02\xc3\xa9\x24\x80\x04\x02ab\x24\x03\x04\x01c\x00\x00\x00\x00\x80\x82\x01\x2c"
+              + bytes(300) + b"\x00\x00" * 3)
 
 
 @pytest.mark.parametrize("whole", [SAMPLE, SAMPLE_BER])
