@@ -84,26 +84,28 @@ _verdicts: Slots[PathVerdict] = Slots()
 
 
 def validate(certificate: Certificate, at: datetime, purpose: Purpose, trust: TrustSet,
-             extra: Sequence[Certificate] = (), *, stamped: bool = False) -> PathVerdict:
+             extra: Sequence[Certificate] = (), *, stamped: bool = False, authority: bool = False) -> PathVerdict:
     """The verdict on `certificate` at the aware time `at`.
 
     `extra` are further certificates, such as those of the mail, that may complete the path and are believed by
-    nobody. `stamped` tells that `at` comes from a time-stamp: such verdicts never serve for now. Never raises for
-    what the certificates hold.
+    nobody. `stamped` tells that `at` comes from a time-stamp: such verdicts never serve for now. `authority`: the
+    certificate is looked at as an issuer for that purpose, not as one that serves it. Never raises for what the
+    certificates hold.
     """
-    common = (certificate.sha256, purpose, trust.version, algorithms.TABLE_VERSION)
+    common = (certificate.sha256, purpose, authority, trust.version, algorithms.TABLE_VERSION)
     with_extra = (*common, tuple(sorted({issuer.sha256 for issuer in extra})))
     for key in (common, with_extra):
         known = _verdicts.get(key, at, stamped=stamped)
         if known is not None and known.since <= at <= known.until:
             return known
-    verdict = _validate(certificate, at, purpose, trust, extra)
+    verdict = _validate(certificate, at, purpose, trust, extra, authority=authority)
     # That a path exists stays true whatever else a mail encloses; that none was found does not.
     _verdicts.put(common if verdict.valid else with_extra, at, verdict, stamped=stamped)
     return verdict
 
 
-def leaf_reason(certificate: Certificate, at: datetime, purpose: Purpose, trust: TrustSet) -> Reason | None:
+def leaf_reason(certificate: Certificate, at: datetime, purpose: Purpose, trust: TrustSet, *,
+                authority: bool = False) -> Reason | None:
     """Why the certificate itself loses, whatever its path is; None if it does not (steps 1 and 2)."""
     # 1. the bank's own word
     if certificate.sha256 in trust.distrusted:
@@ -113,9 +115,11 @@ def leaf_reason(certificate: Certificate, at: datetime, purpose: Purpose, trust:
         return Reason.CERTIFICATE_NOT_YET_VALID
     if at > certificate.not_after:
         return Reason.CERTIFICATE_EXPIRED
-    weak = strength_reason(certificate, at)
+    weak = strength_reason(certificate, at, anchor=_is_anchor(certificate, purpose, trust))
     if weak is not None:
         return weak
+    if authority:
+        return None if issuer_usage_fits(certificate, purpose) else Reason.CERTIFICATE_WRONG_USAGE
     if not leaf_usage_fits(certificate, purpose, eku_required=trust.eku_required):
         return Reason.CERTIFICATE_WRONG_USAGE
     return None
@@ -129,14 +133,18 @@ def strength_reason(certificate: Certificate, at: datetime, *, anchor: bool = Fa
     return weak
 
 
+def _is_anchor(certificate: Certificate, purpose: Purpose, trust: TrustSet) -> bool:
+    return any(anchor.certificate == certificate for anchor in trust.anchors(purpose))
+
+
 def verdict_of(reason: Reason) -> PathVerdict:
     """A failed verdict: invalid, or indeterminate where more knowledge could still help."""
     return PathVerdict(Status.INDETERMINATE if reason in _UNDECIDED else Status.INVALID, reason)
 
 
 def _validate(certificate: Certificate, at: datetime, purpose: Purpose, trust: TrustSet,
-              extra: Sequence[Certificate]) -> PathVerdict:
-    reason = leaf_reason(certificate, at, purpose, trust)
+              extra: Sequence[Certificate], *, authority: bool) -> PathVerdict:
+    reason = leaf_reason(certificate, at, purpose, trust, authority=authority)
     if reason is not None:
         return verdict_of(reason)
     # 3. anchors

@@ -1,0 +1,161 @@
+"""`sealgate inspect`: what is this file, and may I believe it? Without a configuration, offline."""
+
+import json
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from gateway.cli.context import BAD, USAGE, fail, say
+from gateway.clock import SystemClock
+from gateway.cms.certificate import Certificate, load_certificates
+from gateway.errors import GatewayError, Reason
+from gateway.inspection.inspect import OCTETS_MAX, Options, inspect
+from gateway.inspection.keys import KeyFile, desk_keys
+from gateway.inspection.report import Report
+from gateway.pki.judge import Judge
+from gateway.pki.revocation import Revocation
+from gateway.pki.trust import same_for_mail
+
+_FILE_OCTETS_MAX: Final = 16_777_216  # of a file of roots: all public ones together have a tenth of it
+_FILES_MAX: Final = 10_000  # in one directory
+
+Files = Annotated[list[str] | None, typer.Option(metavar="FILE")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("inspect")(inspect_file)
+
+
+def inspect_file(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="mail, CMS object, time-stamp, PDF, certificate, PKCS#12 "
+                                                             "or OCSP response; '-' is standard input")],
+    trust: Annotated[list[Path] | None, typer.Option(
+        metavar="PEM|DIR", help="roots that are believed")] = None,
+    chain: Annotated[list[Path] | None, typer.Option(
+        metavar="PEM|DIR", help="certificates that complete paths")] = None,
+    key: Annotated[list[str] | None, typer.Option(
+        metavar="FILE[:PASSWORD|:@FILE]", help="a key to decrypt with, and its certificate: PEM, DER or PKCS#12; "
+                                               "a password on the command line is for test keys")] = None,
+    crl: Files = None,
+    ocsp: Files = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="judge as of then (ISO 8601)")] = None,
+    revocation: Annotated[Literal["none", "soft", "require"], typer.Option(
+        help="what a revocation that cannot be checked means")] = "soft",
+    content: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="what a detached signature or a time-stamp is about")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="where the opened mail or content goes")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Tell what FILE is, and whether it can be believed. Exit 0 only if it can.
+
+    Example: sealgate inspect order.eml --trust roots.pem --key mailbox.p12:@password.txt --json
+    """
+    if crl or ocsp:
+        fail("--crl and --ocsp come with a later version; revocation is not checked by this one", USAGE)
+    try:
+        options = _options(trust or [], chain or [], key or [], at, revocation, content)
+        octets = _read(file, OCTETS_MAX)
+    except GatewayError as error:
+        fail(f"{error.reason}: {error.detail}", USAGE)
+    report = _inspected(octets, options)
+    if output is not None:
+        _write(output, file, report)
+    if as_json:
+        print(json.dumps(report.as_json(), indent=2))
+    else:
+        from gateway.cli.inspect_view import show
+
+        show(report)
+    if not report.good:
+        raise typer.Exit(BAD)
+
+
+def _inspected(octets: bytes, options: Options) -> Report:
+    """One answer, whatever happens: a fault of ours is told as such, without its traceback."""
+    try:
+        return inspect(octets, options)
+    except Exception as surprise:  # noqa: BLE001 - a stranger's file must not be able to show our inside
+        say(f"sealgate: surprise {secrets.token_hex(4)}: {type(surprise).__name__}")
+        return Report("unknown", why=(Reason.INTERNAL,))
+
+
+def _options(trust: Sequence[Path], chain: Sequence[Path], keys: Sequence[str], at: str | None,
+             revocation: Literal["none", "soft", "require"], content: Path | None) -> Options:
+    intermediates = tuple(_certificates(chain))
+    files = [_key_file(text) for text in keys]
+    judge = Judge(same_for_mail(_certificates(trust), intermediates), Revocation(revocation))
+    return Options(
+        judge, _time(at), desk_keys(files, intermediates),
+        tuple(file.password for file in files if file.password is not None),
+        _read(str(content), OCTETS_MAX) if content is not None else None)
+
+
+def _time(text: str | None) -> datetime:
+    if text is None:
+        return SystemClock().now()
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise GatewayError(Reason.USAGE, f"--at {text}: not an ISO 8601 time, such as 2026-11-24T12:00:00Z") from None
+    return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _certificates(paths: Sequence[Path]) -> Iterator[Certificate]:
+    """Of every file; in a directory, of those files that hold certificates."""
+    for path in paths:
+        if path.is_dir():
+            for inside in sorted(path.iterdir())[:_FILES_MAX]:
+                if inside.is_file():
+                    try:
+                        yield from load_certificates(_read(str(inside), _FILE_OCTETS_MAX))
+                    except GatewayError:
+                        continue
+            continue
+        try:
+            yield from load_certificates(_read(str(path), _FILE_OCTETS_MAX))
+        except GatewayError as error:
+            raise GatewayError(error.reason, f"{path}: {error.detail}") from None
+
+
+def _key_file(text: str) -> KeyFile:
+    """FILE, FILE:PASSWORD or FILE:@FILE; a colon belongs to the name as long as such a file is there."""
+    name, password = text, None
+    if not Path(text).is_file():
+        place = text.find(":")
+        while place >= 0:
+            if Path(text[:place]).is_file():
+                name, password = text[:place], text[place + 1:].encode()
+                break
+            place = text.find(":", place + 1)
+    if password is not None and password.startswith(b"@"):
+        password = _read(password[1:].decode(), 4096).partition(b"\n")[0].rstrip(b"\r")
+    return KeyFile(name, _read(name, _FILE_OCTETS_MAX), password)
+
+
+def _read(name: str, octets_max: int) -> bytes:
+    """At most one octet more than `octets_max`, so that an endless file ends. GatewayError INPUT_UNREADABLE."""
+    try:
+        if name == "-":
+            return sys.stdin.buffer.read(octets_max + 1)
+        with Path(name).open("rb") as stream:
+            return stream.read(octets_max + 1)
+    except OSError as error:
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"{name}: {error.strerror}") from None
+
+
+def _write(output: Path, file: str, report: Report) -> None:
+    if report.output is None:
+        say("sealgate: nothing could be opened; --output was not written")
+        return
+    try:
+        if output.exists() and file != "-" and output.samefile(file):
+            fail("--output is FILE itself", USAGE)
+        output.write_bytes(report.output)
+    except OSError as error:
+        fail(f"{output}: {error.strerror}", USAGE)

@@ -1,0 +1,92 @@
+"""What is this file, and may I believe it? By the very `open_mail` and judge of the gateway.
+
+Whatever the octets are, there is one answer, bounded in time and memory: everything that can go wrong with them is
+a Reason in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from gateway.cms.enveloped_reader import RecipientKey
+from gateway.cms.timestamp import token_of
+from gateway.errors import GatewayError, Reason
+from gateway.inspection.certificates import inspect_certificates, inspect_pkcs12
+from gateway.inspection.kinds import Kind, kind_of
+from gateway.inspection.report import Report, of_mail
+from gateway.model.verdict import Status, TimestampVerdict, Trust
+from gateway.pki.content import Content
+from gateway.pki.judge import Judge
+from gateway.smime.layers import OpenLimits
+from gateway.smime.open import open_cms, open_mail
+
+OCTETS_MAX: Final = 104_857_600  # 100 MiB: twice what the relay takes by default, for what base64 adds
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`at`: the time of reception, and now. `content`: what a detached signature or a time-stamp is about.
+
+    `passwords` are tried on a PKCS#12 that is itself inspected.
+    """
+
+    judge: Judge
+    at: datetime
+    keys: Sequence[RecipientKey] = ()
+    passwords: tuple[bytes, ...] = field(default=(), repr=False)
+    content: bytes | None = field(default=None, repr=False)
+    octets_max: int = OCTETS_MAX
+
+
+def inspect(octets: bytes, options: Options) -> Report:
+    """The report on one file's octets. Never raises for what they are."""
+    if not octets:
+        return Report("unknown", why=(Reason.INPUT_EMPTY,))
+    if len(octets) > options.octets_max:
+        return Report("unknown", why=(Reason.INPUT_TOO_LARGE,))
+    kind, inner = kind_of(octets)
+    try:
+        return _inspect(kind, inner, options)
+    except GatewayError as error:
+        return Report(kind, why=(error.reason,))
+
+
+def _inspect(kind: Kind, octets: bytes, options: Options) -> Report:
+    limits = OpenLimits(octets_max=options.octets_max)
+    match kind:
+        case "mail":
+            opened = open_mail(_as_mail(octets), options.keys, options.judge, options.at, limits)
+            return of_mail(kind, opened.verdicts, opened.octets)
+        case "cms":
+            opened = open_cms(octets, options.keys, options.judge, options.at, limits, content=options.content)
+            return of_mail(kind, opened.verdicts, opened.octets if opened.changed else None)
+        case "timestamp":
+            return _timestamp(octets, options)
+        case "certificate":
+            return inspect_certificates(octets, options.judge, options.at)
+        case "pkcs12":
+            return inspect_pkcs12(octets, options.passwords, options.judge, options.at)
+        case "pdf" | "ocsp":
+            return Report(kind, why=(Reason.INPUT_KIND_NOT_JUDGED,))
+        case "unknown":
+            return Report(kind, why=(Reason.INPUT_NOT_RECOGNISED,))
+
+
+def _as_mail(octets: bytes) -> bytes:
+    """As it was on the wire: without the first line of an mbox; a file wholly in LF has lost its CRs on some disk."""
+    if octets.startswith(b"From "):
+        octets = octets[octets.find(b"\n") + 1:]
+    return octets if b"\r" in octets else octets.replace(b"\n", b"\r\n")
+
+
+def _timestamp(octets: bytes, options: Options) -> Report:
+    try:
+        token = token_of(octets)
+    except GatewayError as error:
+        stamp = TimestampVerdict(Status.INVALID, error.reason)
+    else:
+        subject = Content(options.content) if options.content is not None else None
+        stamp = options.judge.timestamp(token, subject, options.at)
+    verdict = {Status.VALID: Trust.TRUSTED, Status.INVALID: Trust.NOT_TRUSTED}.get(stamp.status, Trust.UNKNOWN)
+    return Report("timestamp", verdict, (stamp.reason,) if stamp.reason is not None else (), timestamp=stamp)
