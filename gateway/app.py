@@ -4,13 +4,15 @@
 `sealgate inspect` needs, without any configuration.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from gateway.actions.table import VERBS
 from gateway.actions.verb import KeySet
+from gateway.adapters.caught import Caught
+from gateway.adapters.caught import CaughtHold, NoEvidence, NoJournal
 from gateway.adapters.clients_file import verify_login
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.customers import DbCustomers
@@ -37,9 +39,12 @@ from gateway.pki.judge import Judge
 from gateway.pki.revocation import Revocation
 from gateway.pki.select import select
 from gateway.pki.trust import TrustSet, anchors_of
-from gateway.policy.load import Known, load
+from gateway.policy.load import load
+from gateway.policy.rules import Known
 from gateway.policy.ruleset import RuleSet
+from gateway.ports.administration import ANCHOR_PURPOSES, NewCertificate
 from gateway.ports.keys import Keys
+from gateway.ports.next_hop import HopReply
 from gateway.settings import KeySet as KeySetSettings
 from gateway.settings import Settings
 from gateway.settings import Stamper as StamperSettings
@@ -66,14 +71,32 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
     """The database of the settings, brought to the present schema. GatewayError STORE_UNAVAILABLE (retry)."""
     clock = clock or SystemClock()
     database = open_database(settings.database)
-    certificate, key = settings.hold.archive_certificate, settings.hold.archive_key
+    held = settings.hold
     return Store(
         database=database,
         customers=DbCustomers(database),
         certificates=DbCertificates(database, clock),
         journal=DbJournal(database, clock),
-        hold=DbHold(database, clock, certificate, key),
+        hold=DbHold(
+            database,
+            clock,
+            held.archive_certificate,
+            held.archive_key,
+            held.archive_passphrase_file,
+            octets_max=held.octets_max,
+        ),
         evidence=DbEvidence(database),
+    )
+
+
+def enrol(store: Store, certificates: Iterable[tuple[bytes, str]]) -> None:
+    """Binds certificates (PEM or DER) to customer numbers."""
+    store.certificates.add(
+        [
+            NewCertificate(certificate, customer=number)
+            for octets, number in certificates
+            for certificate in load_certificates(octets)
+        ]
     )
 
 
@@ -99,19 +122,24 @@ def policy_texts(paths: tuple[Path, ...]) -> tuple[tuple[str, str], ...]:
         try:
             texts.append((str(path), path.read_text("utf-8")))
         except (OSError, UnicodeDecodeError) as trouble:
-            raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {getattr(trouble, 'strerror', None) or 'is not UTF-8'}") from None
+            raise GatewayError(
+                Reason.CONFIG_UNREADABLE, f"{path}: {getattr(trouble, 'strerror', None) or 'is not UTF-8'}"
+            ) from None
     return tuple(texts)
 
 
 def load_trust(settings: Settings, store: Store) -> TrustSet:
     """Anchors by purpose out of files, the trust list out of the store."""
     trust, listed = settings.trust, store.certificates.trust_list()
+    own = {purpose: tuple(anchor for name, anchor in listed.anchors if name == purpose) for purpose in ANCHOR_PURPOSES}
     return TrustSet(
-        signers=anchors_of(load_trusted(trust.signers)),
-        recipients=anchors_of(load_trusted(trust.recipients)),
-        stampers=(*anchors_of(load_trusted(trust.stampers), "internal"),
-                  *anchors_of(load_trusted(trust.stampers_external), "external"),
-                  *anchors_of(load_trusted(trust.stampers_qualified), "qualified")),
+        signers=anchors_of((*load_trusted(trust.signers), *own["signers"])),
+        recipients=anchors_of((*load_trusted(trust.recipients), *own["recipients"])),
+        stampers=(
+            *anchors_of((*load_trusted(trust.stampers), *own["stampers"]), "internal"),
+            *anchors_of(load_trusted(trust.stampers_external), "external"),
+            *anchors_of(load_trusted(trust.stampers_qualified), "qualified"),
+        ),
         intermediates=load_trusted(trust.intermediates),
         known=store.certificates,
         trusted=listed.trusted,
@@ -122,15 +150,37 @@ def load_trust(settings: Settings, store: Store) -> TrustSet:
 class Gateway:
     """The whole gateway in one process. `handle` is what front ends call; it may block and is safe on many threads."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None, reach: Callable[[str], None] = nowhere) -> None:
-        """GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …"""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        reach: Callable[[str], None] = nowhere,
+        caught: Caught | None = None,
+    ) -> None:
+        """`caught` takes the place of next hops, journal, hold store and evidence: for one mail by command.
+
+        GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …
+        """
         self.settings = settings
         self._clock = clock or SystemClock()
         self._rules = load_rules(settings)
         self.store = open_store(settings, self._clock)
         self.keys = FileKeys(key_files(settings))
         self._trust = load_trust(settings, self.store)
-        self.house = _house(self, reach)
+        house = _house(self, reach)
+        self.house = (
+            house
+            if caught is None
+            else replace(
+                house,
+                outbound_hop=caught,
+                inbound_hop=caught,
+                journal=NoJournal(),
+                hold=CaughtHold(caught),
+                evidence=NoEvidence(),
+            )
+        )
         self.outbound = Outbound(self.house)
         self.inbound = Inbound(self.house)
 
@@ -160,9 +210,9 @@ class Gateway:
         rows = self.store.certificates.rows(address)
         return select(rows, address, self._clock.now(), self._trust) if rows else Absent()
 
-    def probe(self, reverse_path: str, recipient: str) -> int:
-        """The code with which the mail server behind us answers this recipient; 0 without an answer."""
-        return self.house.inbound_hop.probe(reverse_path, recipient).code
+    def probe(self, reverse_path: str, recipient: str) -> HopReply:
+        """What the mail server behind us says to this recipient, without a mail."""
+        return self.house.inbound_hop.probe(reverse_path, recipient)
 
     def login(self, name: str, password: str) -> bool:
         """Whether a client's login is right."""
@@ -183,9 +233,12 @@ def _house(gateway: Gateway, reach: Callable[[str], None]) -> House:
     bank = settings.bank
     return House(
         identity=Identity(
-            domains=frozenset(domain.lower() for domain in bank.domains), hostname=bank.hostname,
-            authserv_id=bank.authserv_id or bank.hostname, trusted_authserv_ids=bank.trusted_authserv_ids,
-            postmaster=bank.postmaster or f"postmaster@{bank.domains[0]}"),
+            domains=frozenset(domain.lower() for domain in bank.domains),
+            hostname=bank.hostname,
+            authserv_id=bank.authserv_id or bank.hostname,
+            trusted_authserv_ids=bank.trusted_authserv_ids,
+            postmaster=bank.postmaster or f"postmaster@{bank.domains[0]}",
+        ),
         clock=gateway.clock,
         rules=lambda: gateway.rules,
         select=gateway.select,
@@ -195,7 +248,10 @@ def _house(gateway: Gateway, reach: Callable[[str], None]) -> House:
         stampers={stamper.name: _stamper(stamper, keys, gateway.clock) for stamper in settings.stampers},
         escrow={escrow.name: _one(escrow.certificate) for escrow in settings.escrow},
         client_from={client.name: client.from_addresses for client in settings.clients},
-        customers=store.customers, journal=store.journal, hold=store.hold, evidence=store.evidence,
+        customers=store.customers,
+        journal=store.journal,
+        hold=store.hold,
+        evidence=store.evidence,
         outbound_hop=SmtpNextHop(settings.next_hops.outbound, hostname=bank.hostname),
         inbound_hop=SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname),
         partial=settings.partial,
@@ -209,12 +265,20 @@ def _key_set(settings: KeySetSettings, keys: Keys) -> KeySet:
     """A signing key; its certificate must be of this very key, or every signature would be worthless."""
     certificate = _one(settings.certificate)
     if keys.public(settings.name).public != certificate.spki:
-        raise GatewayError(Reason.CONFIG_INVALID, f"key set {settings.name}: {settings.certificate} is not the certificate of {settings.key}")
+        raise GatewayError(
+            Reason.CONFIG_INVALID,
+            f"key set {settings.name}: {settings.certificate} is not the certificate of {settings.key}",
+        )
     scheme = SignScheme(settings.scheme) if settings.scheme else scheme_for(certificate)
     profile = SignerProfile(
-        certificate, load_trusted((settings.chain,)) if settings.chain else (), scheme,
-        _one(settings.encryption_certificate) if settings.encryption_certificate else None)
-    signer = Signer(settings.name, certificate, prepare(profile), lambda octets: keys.sign(settings.name, scheme, octets))
+        certificate,
+        load_trusted((settings.chain,)) if settings.chain else (),
+        scheme,
+        _one(settings.encryption_certificate) if settings.encryption_certificate else None,
+    )
+    signer = Signer(
+        settings.name, certificate, prepare(profile), lambda octets: keys.sign(settings.name, scheme, octets)
+    )
     return KeySet(signer, settings.from_addresses, frozenset(settings.clients))
 
 
@@ -224,7 +288,11 @@ def scheme_for(certificate: Certificate) -> SignScheme:
     if kind.startswith("rsa-"):
         return SignScheme.RSA_PKCS1_SHA256
     schemes: Mapping[str, SignScheme] = {
-        "p-256": SignScheme.ECDSA_SHA256, "p-384": SignScheme.ECDSA_SHA384, "p-521": SignScheme.ECDSA_SHA512, "ed25519": SignScheme.ED25519}
+        "p-256": SignScheme.ECDSA_SHA256,
+        "p-384": SignScheme.ECDSA_SHA384,
+        "p-521": SignScheme.ECDSA_SHA512,
+        "ed25519": SignScheme.ED25519,
+    }
     if kind not in schemes:
         raise GatewayError(Reason.CONFIG_INVALID, f"a key of kind {kind} cannot sign mail")
     return schemes[kind]
@@ -233,15 +301,25 @@ def scheme_for(certificate: Certificate) -> SignScheme:
 def _opener(settings: KeySetSettings, keys: Keys) -> Opener:
     certificate = _one(settings.certificate)
     if keys.public(settings.name).public != certificate.spki:
-        raise GatewayError(Reason.CONFIG_INVALID, f"key set {settings.name}: {settings.certificate} is not the certificate of {settings.key}")
+        raise GatewayError(
+            Reason.CONFIG_INVALID,
+            f"key set {settings.name}: {settings.certificate} is not the certificate of {settings.key}",
+        )
     return Opener(StoredKey(keys, settings.name, certificate), settings.recipients)
 
 
 def _stamper(settings: StamperSettings, keys: Keys, clock: Clock) -> EmbeddedTsa:
     return EmbeddedTsa(
-        settings.name, keys, stamper_key(settings.name), _one(settings.certificate),
+        settings.name,
+        keys,
+        stamper_key(settings.name),
+        _one(settings.certificate),
         load_trusted((settings.chain,)) if settings.chain else (),
-        policy_oid=settings.policy_oid, accuracy_ms=settings.accuracy_ms, clock=clock, clock_check=settings.clock_check)
+        policy_oid=settings.policy_oid,
+        accuracy_ms=settings.accuracy_ms,
+        clock=clock,
+        clock_check=settings.clock_check,
+    )
 
 
 def _one(path: Path) -> Certificate:
@@ -256,11 +334,15 @@ def _one(path: Path) -> Certificate:
 
 
 def _trusted_peers(settings: Settings) -> Callable[[str, str], bool]:
-    networks = {listener.name: tuple(ip_network(peer, strict=False) for peer in listener.trusted_peers) for listener in settings.listeners}
+    networks = {
+        listener.name: tuple(ip_network(peer, strict=False) for peer in listener.trusted_peers)
+        for listener in settings.listeners
+    }
 
     def trusted(listener: str, peer: str) -> bool:
         if not peer:
             return False
         address = ip_address(peer)
         return any(address in network for network in networks.get(listener, ()) if network.version == address.version)
+
     return trusted

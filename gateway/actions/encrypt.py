@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from gateway.actions.verb import OUTWARD, Params, Rooms
 from gateway.cms.certificate import parse_certificate
@@ -52,5 +52,8 @@ def choose_cipher(wanted: Literal["auto", "cbc", "gcm"], rows: tuple[Certificate
     """
     if wanted != "auto":
         return wanted
-    return "gcm" if all(row.profile == "gcm" or (row.profile is None and reads_gcm(row.capabilities))
-                        for row in rows) else "cbc"
+    return (
+        "gcm"
+        if all(row.profile == "gcm" or (row.profile is None and reads_gcm(row.capabilities)) for row in rows)
+        else "cbc"
+    )

@@ -32,5 +32,7 @@ class Escrow:
             return draft
         certificate = rooms.escrow.get(params.certificate)
         if certificate is None:
-            raise GatewayError(Reason.CERTIFICATE_UNAVAILABLE, f"no escrow certificate {params.certificate!r}", retry=True)
+            raise GatewayError(
+                Reason.CERTIFICATE_UNAVAILABLE, f"no escrow certificate {params.certificate!r}", retry=True
+            )
         return replace(draft, encrypt_to=(*draft.encrypt_to, certificate))

@@ -9,10 +9,25 @@ from gateway.actions.verb import INWARD, OUTWARD, Params, Rooms
 from gateway.model.mail import Direction
 from gateway.smime.draft import Draft
 
-RESERVED = frozenset({
-    "from", "to", "cc", "bcc", "sender", "reply-to", "date", "subject", "message-id", "received", "return-path",
-    "dkim-signature", "authentication-results", "resent-from", "resent-to",
-})
+RESERVED = frozenset(
+    {
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "sender",
+        "reply-to",
+        "date",
+        "subject",
+        "message-id",
+        "received",
+        "return-path",
+        "dkim-signature",
+        "authentication-results",
+        "resent-from",
+        "resent-to",
+    }
+)
 RESERVED_PREFIXES = ("content-", "mime-", "arc-", "sealgate-")
 
 

@@ -37,7 +37,9 @@ class Sign:
         if key_set is None:
             raise GatewayError(Reason.KEY_UNAVAILABLE, f"no key set {params.with_!r}", retry=True)
         if not rooms.client_is_ours or rooms.client not in key_set.clients:
-            raise GatewayError(Reason.KEY_NOT_PERMITTED, f"client {rooms.client!r} may not use key set {params.with_!r}")
+            raise GatewayError(
+                Reason.KEY_NOT_PERMITTED, f"client {rooms.client!r} may not use key set {params.with_!r}"
+            )
         if not rooms.sender:
             raise GatewayError(Reason.KEY_NOT_PERMITTED, "mail with the null sender is never signed as the bank")
         from_ = rooms.from_
@@ -46,5 +48,7 @@ class Sign:
         if not any(address_matches(pattern, from_) for pattern in key_set.from_addresses):
             raise GatewayError(Reason.KEY_NOT_PERMITTED, f"key set {params.with_!r} is not for From {from_}")
         if not any(same_address(email, from_) for email in key_set.signer.certificate.emails):
-            raise GatewayError(Reason.FROM_NOT_IN_CERTIFICATE, f"the certificate of {params.with_!r} does not name {from_}")
+            raise GatewayError(
+                Reason.FROM_NOT_IN_CERTIFICATE, f"the certificate of {params.with_!r} does not name {from_}"
+            )
         return replace(draft, signer=replace(key_set.signer, detached=params.form == "detached"))

@@ -16,7 +16,14 @@ from gateway.model.decision import Step
 from gateway.smime.draft import Draft
 
 _ALL: tuple[Verb, ...] = (
-    Label(), Form(), KeepOriginal(), ProtectHeaders(), Sign(), Stamp(), Encrypt(), Escrow(),
+    Label(),
+    Form(),
+    KeepOriginal(),
+    ProtectHeaders(),
+    Sign(),
+    Stamp(),
+    Encrypt(),
+    Escrow(),
 )
 VERBS: Mapping[str, Verb] = MappingProxyType({verb.name: verb for verb in sorted(_ALL, key=lambda verb: verb.rank)})
 

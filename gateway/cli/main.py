@@ -11,7 +11,10 @@ from gateway.cli import cert, check, client, customer, demo, hold, inspect, key,
 from gateway.cli.context import CONFIG_VARIABLE
 
 app = typer.Typer(
-    name="sealgate", no_args_is_help=True, add_completion=True, rich_markup_mode="rich",
+    name="sealgate",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
     help="A mail encryption gateway for banks: signs, time-stamps and encrypts what leaves, opens and judges what comes.",
     pretty_exceptions_enable=False,
 )
@@ -25,8 +28,13 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def configured(
-    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="default: $SEALGATE_CONFIG, else /etc/sealgate/sealgate.yaml")] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="default: $SEALGATE_CONFIG, else /etc/sealgate/sealgate.yaml"),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     """Example: sealgate --config /etc/sealgate/sealgate.yaml check."""
     del version

@@ -29,10 +29,12 @@ def available() -> bool:
 def run(*arguments: str | Path, stdin: bytes = b"") -> bytes:
     """What openssl printed. GatewayError(INPUT_MALFORMED) with its own words if it was not content."""
     command = ["openssl", *map(str, arguments)]
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=_SECONDS_MAX, check=False)  # noqa: S603 - our own arguments
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=_SECONDS_MAX, check=False)
     if done.returncode != 0:
         words = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise GatewayError(Reason.INPUT_MALFORMED, f"openssl {arguments[0]} {arguments[1]}: {words[-1] if words else 'failed'}")
+        raise GatewayError(
+            Reason.INPUT_MALFORMED, f"openssl {arguments[0]} {arguments[1]}: {words[-1] if words else 'failed'}"
+        )
     return done.stdout
 
 
@@ -48,13 +50,28 @@ def verify(entity: bytes, root: Path) -> bytes:
 
 def sign(content: bytes, signer: Person) -> bytes:
     """A multipart/signed mail entity."""
-    return run("cms", "-sign", "-md", "sha256", "-signer", signer.certificate, "-inkey", signer.key, "-crlfeol", stdin=content)
+    return run(
+        "cms", "-sign", "-md", "sha256", "-signer", signer.certificate, "-inkey", signer.key, "-crlfeol", stdin=content
+    )
 
 
 def encrypt(entity: bytes, certificate: Path, header: tuple[str, str, str]) -> bytes:
     """A whole mail from, to, subject = `header`, encrypted with AES-256."""
     from_, to, subject = header
-    return run("cms", "-encrypt", "-aes256", "-from", from_, "-to", to, "-subject", subject, "-crlfeol", certificate, stdin=entity)
+    return run(
+        "cms",
+        "-encrypt",
+        "-aes256",
+        "-from",
+        from_,
+        "-to",
+        to,
+        "-subject",
+        subject,
+        "-crlfeol",
+        certificate,
+        stdin=entity,
+    )
 
 
 def verify_stamp(entity: bytes, root: Path, scratch: Path) -> str:

@@ -15,7 +15,11 @@ _LINES: Final = (
 
 def statement(size: int) -> bytes:
     """A PDF 1.4 of about `size` octets. The ballast is random: it must not shrink when compressed."""
-    text = b"BT /F1 12 Tf 72 770 Td 16 TL " + b" ".join(b"(" + line.encode("ascii") + b") Tj T*" for line in _LINES) + b" ET"
+    text = (
+        b"BT /F1 12 Tf 72 770 Td 16 TL "
+        + b" ".join(b"(" + line.encode("ascii") + b") Tj T*" for line in _LINES)
+        + b" ET"
+    )
     ballast = secrets.token_bytes(max(0, size - 1200))
     objects = (
         b"<< /Type /Catalog /Pages 2 0 R >>",

@@ -28,8 +28,9 @@ class Sink:
         self._arrived = arrived
         self._count = 0
         self._lock = threading.Lock()
-        self._controller = Controller(self, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True,
-                                      data_size_limit=100_000_000)
+        self._controller = Controller(
+            self, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True, data_size_limit=100_000_000
+        )
         self._controller.factory = self._factory  # type: ignore[method-assign]
 
     def _factory(self) -> SMTP:

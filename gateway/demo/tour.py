@@ -71,9 +71,13 @@ class Tour:
     def code(self) -> None:
         """Sent as online banking would; read as Anna's mail program would."""
         anna = self.bank.people["anna"]
-        mail = _mail("otp@" + DOMAIN, anna.address, "Your code", "Your code is 481 516.\nIt is valid for five minutes.\n")
+        mail = _mail(
+            "otp@" + DOMAIN, anna.address, "Your code", "Your code is 481 516.\nIt is valid for five minutes.\n"
+        )
         left = self._send("online-banking", mail)
-        self.claim("what left does not show the subject or the code", holds=b"481 516" not in left and b"Your code" not in left)
+        self.claim(
+            "what left does not show the subject or the code", holds=b"481 516" not in left and b"Your code" not in left
+        )
         inside = self._checked(left, anna)
         self.claim("openssl finds the code inside", holds="481 516" in _text(inside))
         self.claim("the subject travels inside, protected (RFC 9788)", holds=inside["Subject"] == "Your code")
@@ -82,26 +86,39 @@ class Tour:
         """The PDF must arrive octet by octet."""
         anna = self.bank.people["anna"]
         document = pdf.statement(STATEMENT_OCTETS)
-        mail = _mail("statements@" + DOMAIN, anna.address, "Your statement for November", "Please find your statement attached.\n")
+        mail = _mail(
+            "statements@" + DOMAIN,
+            anna.address,
+            "Your statement for November",
+            "Please find your statement attached.\n",
+        )
         mail.add_attachment(document, maintype="application", subtype="pdf", filename="Kontoauszug März.pdf")
         inside = self._checked(self._send("core-banking", mail), anna)
         found = [part.get_content() for part in inside.walk() if part.get_content_type() == "application/pdf"]
-        self.claim(f"the PDF inside is the bank's, all {len(document):,} octets of it",
-                   holds=[hashlib.sha256(octets).digest() for octets in found] == [hashlib.sha256(document).digest()])
+        self.claim(
+            f"the PDF inside is the bank's, all {len(document):,} octets of it",
+            holds=[hashlib.sha256(octets).digest() for octets in found] == [hashlib.sha256(document).digest()],
+        )
 
     def nobody(self) -> None:
         """Refused by name, nothing left."""
         before = self._count("outgoing")
-        reply = self._refused("online-banking", _mail("otp@" + DOMAIN, "nobody@nowhere.example", "Your code", "Your code is 23 42.\n"))
+        reply = self._refused(
+            "online-banking", _mail("otp@" + DOMAIN, "nobody@nowhere.example", "Your code", "Your code is 23 42.\n")
+        )
         self.claim(f"refused: {reply}", holds=reply.startswith("550 5.7.5"))
         self.claim("nothing left the gateway", holds=self._count("outgoing") == before)
 
     def impostor(self) -> None:
         """The bank's own address from the world is inbound mail and never reaches a signing rule."""
         before = self._count("outgoing")
-        reply = self._refused("staff", _mail("otp@" + DOMAIN, self.bank.people["anna"].address, "Your code", "Your code is 0 0 0.\n"))
+        reply = self._refused(
+            "staff", _mail("otp@" + DOMAIN, self.bank.people["anna"].address, "Your code", "Your code is 0 0 0.\n")
+        )
         self.claim(f"another client with online banking's From is refused: {reply}", holds=reply.startswith("550"))
-        reply = self._refused(None, _mail("otp@" + DOMAIN, "anna@customer.example", "Your code", "Your code is 0 0 0.\n"))
+        reply = self._refused(
+            None, _mail("otp@" + DOMAIN, "anna@customer.example", "Your code", "Your code is 0 0 0.\n")
+        )
         self.claim(f"from the world it is no relay: {reply}", holds=reply.startswith(("550", "554")))
         self.claim("nothing left the gateway", holds=self._count("outgoing") == before)
 
@@ -112,8 +129,13 @@ class Tour:
         octets = self._received(self._sealed_question(self.bank.people["anna"]))
         mail = message_from_bytes(octets, policy=policy.default)
         self.claim("the bank's mail server got it opened", holds="limit of my card" in _text(mail))
-        self.claim(f"Sealgate-Verdict: {mail['Sealgate-Verdict']}", holds=str(mail["Sealgate-Verdict"]).startswith("trusted"))
-        self.claim(f"Authentication-Results: {mail['Authentication-Results']}", holds="smime=pass" in str(mail["Authentication-Results"]))
+        self.claim(
+            f"Sealgate-Verdict: {mail['Sealgate-Verdict']}", holds=str(mail["Sealgate-Verdict"]).startswith("trusted")
+        )
+        self.claim(
+            f"Authentication-Results: {mail['Authentication-Results']}",
+            holds="smime=pass" in str(mail["Authentication-Results"]),
+        )
 
     def altered(self) -> None:
         """One letter of a signed, unencrypted question."""
@@ -129,25 +151,46 @@ class Tour:
 
     def _not_believed(self, octets: bytes) -> None:
         mail = message_from_bytes(octets, policy=policy.default)
-        self.claim(f"Sealgate-Verdict: {mail['Sealgate-Verdict']}", holds=str(mail["Sealgate-Verdict"]).startswith("not_trusted"))
-        self.claim(f"Authentication-Results: {mail['Authentication-Results']}",
-                   holds="smime=pass" not in str(mail["Authentication-Results"]) and "smime=" in str(mail["Authentication-Results"]))
+        self.claim(
+            f"Sealgate-Verdict: {mail['Sealgate-Verdict']}",
+            holds=str(mail["Sealgate-Verdict"]).startswith("not_trusted"),
+        )
+        self.claim(
+            f"Authentication-Results: {mail['Authentication-Results']}",
+            holds="smime=pass" not in str(mail["Authentication-Results"])
+            and "smime=" in str(mail["Authentication-Results"]),
+        )
 
     def _sealed_question(self, signer: openssl.Person, from_: str = "") -> bytes:
         from_ = from_ or signer.address
         entity = openssl.sign(_QUESTION, signer)
-        return b"Date: " + _now() + b"\r\nMessage-ID: " + make_msgid(domain="customer.example").encode() + b"\r\n" + openssl.encrypt(
-            entity, self.bank.support_certificate, (from_, "support@" + DOMAIN, "A question"))
+        return (
+            b"Date: "
+            + _now()
+            + b"\r\nMessage-ID: "
+            + make_msgid(domain="customer.example").encode()
+            + b"\r\n"
+            + openssl.encrypt(entity, self.bank.support_certificate, (from_, "support@" + DOMAIN, "A question"))
+        )
 
     def _header(self, person: openssl.Person) -> bytes:
-        return (f"From: {person.address}\r\nTo: support@{DOMAIN}\r\nSubject: A question\r\n"
-                f"Message-ID: {make_msgid(domain='customer.example')}\r\n").encode() + b"Date: " + _now() + b"\r\n"
+        return (
+            (
+                f"From: {person.address}\r\nTo: support@{DOMAIN}\r\nSubject: A question\r\n"
+                f"Message-ID: {make_msgid(domain='customer.example')}\r\n"
+            ).encode()
+            + b"Date: "
+            + _now()
+            + b"\r\n"
+        )
 
     # Ports and commands
 
     def _send(self, client: str, mail: EmailMessage) -> bytes:
         before = self._files("outgoing")
-        with smtplib.SMTP("127.0.0.1", self.bank.ports.outbound, timeout=60, source_address=(CLIENTS[client], 0)) as smtp:
+        with smtplib.SMTP(
+            "127.0.0.1", self.bank.ports.outbound, timeout=60, source_address=(CLIENTS[client], 0)
+        ) as smtp:
             smtp.send_message(mail)
         return self._new("outgoing", before)
 
@@ -183,9 +226,25 @@ class Tour:
     def _inspect(self, octets: bytes, reader: openssl.Person) -> str:
         path = self.bank.scratch / "mail.eml"
         path.write_bytes(octets)
-        done = subprocess.run(  # noqa: S603 - our own command
-            [sys.executable, "-m", "gateway", "inspect", str(path), "--trust", str(self.bank.root), "--json",
-             "--key", str(reader.key), "--chain", str(reader.certificate)], capture_output=True, timeout=60, check=False)
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "gateway",
+                "inspect",
+                str(path),
+                "--trust",
+                str(self.bank.root),
+                "--json",
+                "--key",
+                str(reader.key),
+                "--chain",
+                str(reader.certificate),
+            ],
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
         return str(json.loads(done.stdout or b"{}").get("verdict"))
 
     def _files(self, directory: str) -> frozenset[Path]:

@@ -14,5 +14,5 @@ def without_returned_content(octets: bytes, message: Message) -> bytes:
     for part in message.entity.children:
         if part.type in ("message/rfc822", "message/global") and part.children:
             cut = leaf("text/rfc822-headers", headers_only(part.children[0].raw), encoding="7bit")
-            return octets[:part.start] + cut + octets[part.end:]
+            return octets[: part.start] + cut + octets[part.end :]
     return octets

@@ -1,6 +1,5 @@
 """What the bank's mail server gets of an inbound mail: opened, as received, or an explanation with the original."""
 
-
 from typing import Final
 
 from gateway.errors import Reason
@@ -18,7 +17,9 @@ from gateway.smime.draft import Draft
 from gateway.smime.open import Opened
 from gateway.smime.seal import labelled
 
-_KEPT: Final = frozenset({"received", "return-path", "from", "to", "cc", "date", "message-id", "reply-to", "references", "in-reply-to"})
+_KEPT: Final = frozenset(
+    {"received", "return-path", "from", "to", "cc", "date", "message-id", "reply-to", "references", "in-reply-to"}
+)
 _ACTIVE: Final = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"})
 
 
@@ -39,7 +40,9 @@ def _opened(house: House, mail: Mail, opened: Opened) -> bytes:
     decryption = opened.verdicts.decryption
     if decryption.status in ("no_key", "failed"):
         sentence = SENTENCES[decryption.reason or Reason.DECRYPTION_FAILED]
-        return _around(mail.octets, text(f"{sentence.what}\n\n{sentence.remedy}\n"), "The message could not be decrypted")
+        return _around(
+            mail.octets, text(f"{sentence.what}\n\n{sentence.remedy}\n"), "The message could not be decrypted"
+        )
     octets = without_forgeries(opened.octets, house)
     return neutralised(octets) if _unauthenticated(opened.verdicts) else octets
 
@@ -55,10 +58,15 @@ def _with_original(opened: bytes, original: bytes) -> bytes:
     """The opened mail with the one received attached."""
     headers = parse_headers(opened)
     inner = b"".join(field.raw for field in headers.fields if field.lower.startswith("content-"))
-    outer = b"".join(field.raw for field in headers.fields
-                     if not field.lower.startswith("content-") and field.lower != "mime-version")
-    entity = inner + b"\r\n" + opened[headers.body_offset:]
-    return outer + b"MIME-Version: 1.0\r\n" + multipart("mixed", (entity, wrap_rfc822(original, filename="original.eml")))
+    outer = b"".join(
+        field.raw
+        for field in headers.fields
+        if not field.lower.startswith("content-") and field.lower != "mime-version"
+    )
+    entity = inner + b"\r\n" + opened[headers.body_offset :]
+    return (
+        outer + b"MIME-Version: 1.0\r\n" + multipart("mixed", (entity, wrap_rfc822(original, filename="original.eml")))
+    )
 
 
 def _unauthenticated(verdicts: Verdicts) -> bool:
@@ -77,6 +85,6 @@ def neutralised(octets: bytes) -> bytes:
         charset = entity.content_type.params.get("charset", "utf-8")
         if not charset.isascii() or not all(c.isalnum() or c in "-_.:" for c in charset):
             charset = "utf-8"
-        pieces += [octets[position:field.start], f'Content-Type: text/plain; charset="{charset}"\r\n'.encode("ascii")]
+        pieces += [octets[position : field.start], f'Content-Type: text/plain; charset="{charset}"\r\n'.encode("ascii")]
         position = field.end
     return b"".join((*pieces, octets[position:]))

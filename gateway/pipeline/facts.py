@@ -30,7 +30,9 @@ class Message:
     message_id: str
 
     @classmethod
-    def of(cls, mail: Mail, house: House, *, octets: bytes | None = None, verdicts: Verdicts | None = None) -> "Message":
+    def of(
+        cls, mail: Mail, house: House, *, octets: bytes | None = None, verdicts: Verdicts | None = None
+    ) -> "Message":
         """Reads a mail; `octets` and `verdicts` are of the opened one, where there is one.
 
         GatewayError MAIL_MALFORMED or INPUT_LIMIT_EXCEEDED if there is no telling what it is.
@@ -69,7 +71,11 @@ def single_from(headers: Headers) -> str | None:
 def shown_addresses(message: Message) -> frozenset[str]:
     """Folded addresses of To and Cc: whoever stands there is no secret to the other readers."""
     return frozenset(
-        fold(box.address) for name in ("to", "cc") for field in message.headers.all(name) for box in mailboxes(field.value))
+        fold(box.address)
+        for name in ("to", "cc")
+        for field in message.headers.all(name)
+        for box in mailboxes(field.value)
+    )
 
 
 def _kind(headers: Headers, entity: Entity) -> Kind:
@@ -109,7 +115,8 @@ def _already(entity: Entity) -> frozenset[Already]:
 def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:
     """A foreign client that uses the bank's domain in any From mailbox or as its reverse-path."""
     return identity.owns(reverse_path) or any(
-        identity.owns(box.address) for field in headers.all("from") for box in mailboxes(field.value))
+        identity.owns(box.address) for field in headers.all("from") for box in mailboxes(field.value)
+    )
 
 
 def _authentication(mail: Mail, house: House) -> Mapping[str, str]:

@@ -86,10 +86,16 @@ class Inbound:
         openers = tuple(opener for opener in self._house.openers if opener.opens_for(recipient.address))
         if openers not in work.opened:
             work.opened[openers] = open_mail(
-                work.mail.octets, tuple(opener.key for opener in openers), self._house.judge, work.mail.origin.received_at)
+                work.mail.octets,
+                tuple(opener.key for opener in openers),
+                self._house.judge,
+                work.mail.origin.received_at,
+            )
         return work.opened[openers]
 
-    def _send(self, work: _Work, message: Message, going: Sequence[Planned], refused: tuple[RecipientOutcome, ...]) -> Outcome:
+    def _send(
+        self, work: _Work, message: Message, going: Sequence[Planned], refused: tuple[RecipientOutcome, ...]
+    ) -> Outcome:
         """4 and 5."""
         house, mail = self._house, work.mail
         by_opened: dict[int, list[Planned]] = {}
@@ -116,6 +122,7 @@ class Inbound:
         def hold(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
             del passage
             return held(self._house, work.mail, recipients, first, message.facts.subject)
+
         return hold
 
     def _sender(self, work: _Work, first: Planned) -> Send:
@@ -129,6 +136,7 @@ class Inbound:
             sent = Sent(hashlib.sha256(octets).hexdigest())
             work.sent.update({fold(recipient.address): sent for recipient in recipients})
             return outcomes
+
         return send
 
 

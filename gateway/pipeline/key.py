@@ -6,6 +6,7 @@ from gateway.mime.header import parse_headers
 from gateway.mime.trace import is_trace
 from gateway.model.mail import Mail
 
+
 def message_key(mail: Mail, way: str) -> str:
     """SHA-256 (hex) over direction, client, reverse-path and the message without its trace fields.
 
@@ -19,5 +20,5 @@ def message_key(mail: Mail, way: str) -> str:
     for field in headers.fields:
         if not is_trace(field.lower):
             digest.update(field.raw)
-    digest.update(memoryview(mail.octets)[headers.body_offset:])
+    digest.update(memoryview(mail.octets)[headers.body_offset :])
     return digest.hexdigest()

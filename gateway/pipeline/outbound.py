@@ -78,7 +78,9 @@ class Outbound:
         if facts.from_ is None:
             raise GatewayError(Reason.FROM_AMBIGUOUS, "header From must name exactly one mailbox")
         if not permitted_from(patterns, facts.from_):
-            raise GatewayError(Reason.CLIENT_FROM_NOT_ALLOWED, f"client {mail.origin.client!r} may not use From {facts.from_}")
+            raise GatewayError(
+                Reason.CLIENT_FROM_NOT_ALLOWED, f"client {mail.origin.client!r} may not use From {facts.from_}"
+            )
 
     def _decided(self, work: _Work, *, released: bool) -> Outcome:
         """2 and 3."""
@@ -113,14 +115,23 @@ class Outbound:
             return None
         mail, facts = work.mail, work.message.facts
         rooms = Rooms(
-            key_sets=self._house.key_sets, stampers=self._house.stampers, escrow=self._house.escrow,
-            from_=facts.from_, sender=facts.sender, client=mail.origin.client, client_is_ours=mail.origin.ours,
+            key_sets=self._house.key_sets,
+            stampers=self._house.stampers,
+            escrow=self._house.escrow,
+            from_=facts.from_,
+            sender=facts.sender,
+            client=mail.origin.client,
+            client_is_ours=mail.origin.ours,
             chosen=tuple({row.sha256: row for one in group for row in one.rows}.values()),
         )
         return carry_out(decision.steps, Draft(mail.octets), rooms)
 
-    def _send(self, work: _Work, drafts: Sequence[tuple[tuple[Planned, ...], Draft | None]],
-              refused: tuple[RecipientOutcome, ...]) -> Outcome:
+    def _send(
+        self,
+        work: _Work,
+        drafts: Sequence[tuple[tuple[Planned, ...], Draft | None]],
+        refused: tuple[RecipientOutcome, ...],
+    ) -> Outcome:
         """5 to 7."""
         house, mail = self._house, work.mail
         run = Run(house, mail, work.key, has_message_id=bool(work.message.message_id))
@@ -141,6 +152,7 @@ class Outbound:
         def hold(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
             del passage
             return held(self._house, work.mail, recipients, group[0], work.message.facts.subject)
+
         return hold
 
     def _sender(self, work: _Work, group: tuple[Planned, ...], draft: Draft) -> Send:
@@ -153,6 +165,7 @@ class Outbound:
             sent = Sent(hashlib.sha256(octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to))
             work.sent.update({fold(recipient.address): sent for recipient in recipients})
             return outcomes
+
         return send
 
     def _sealed(self, work: _Work, draft: Draft) -> bytes:
@@ -161,7 +174,9 @@ class Outbound:
         if draft.signer is None:
             if draft.encrypt_to:
                 raise GatewayError(Reason.INTERNAL, "an encryption without a signature was planned")
-            return seal(replace(draft, octets=without_returned_content(octets, work.message)), self._house.clock.now(), {})
+            return seal(
+                replace(draft, octets=without_returned_content(octets, work.message)), self._house.clock.now(), {}
+            )
         if work.canonical is None:
             work.canonical = seven_bit(octets)
         return seal(replace(draft, octets=work.canonical), self._house.clock.now(), work.signed_once)

@@ -33,8 +33,9 @@ class Planned:
         return found.rows if encrypts and isinstance(found, Found) else ()
 
 
-def plan(house: House, facts: Facts, recipient: Recipient, direction: Direction,
-         signer_certificate: str | None = None) -> Planned:
+def plan(
+    house: House, facts: Facts, recipient: Recipient, direction: Direction, signer_certificate: str | None = None
+) -> Planned:
     """Asks the rules until they can decide. `signer_certificate`: SHA-256 of the verified signer's (inbound)."""
     known = RecipientFacts(recipient.address, direction)
     rules = house.rules()
@@ -73,7 +74,9 @@ def ended(planned: Planned) -> RecipientOutcome | None:
     settled = Settled.REFUSED if end.kind == "reject" else Settled.LATER
     default = Reason.POLICY_REJECTED if end.kind == "reject" else Reason.POLICY_DEFERRED
     decision = planned.decision
-    return RecipientOutcome(planned.recipient.address, settled, decision.reason or default, decision.rule, text=end.text)
+    return RecipientOutcome(
+        planned.recipient.address, settled, decision.reason or default, decision.rule, text=end.text
+    )
 
 
 def let_go(planned: Planned) -> Planned:

@@ -26,24 +26,43 @@ class Sent:
     certificates: tuple[str, ...] = ()
 
 
-def keep(house: House, mail: Mail, message: Message, planned: Sequence[Planned], outcome: Outcome,
-         sent: Mapping[str, Sent], key: str) -> None:
+def keep(
+    house: House,
+    mail: Mail,
+    message: Message,
+    planned: Sequence[Planned],
+    outcome: Outcome,
+    sent: Mapping[str, Sent],
+    key: str,
+) -> None:
     """Adds one record per recipient. The mail is settled already: a store that fails now is told, not suffered."""
     outcomes = {fold(one.address): one for one in outcome.recipients}
     records = []
     for one in planned:
         result = outcomes[fold(one.recipient.address)]
         left = sent.get(fold(one.recipient.address))
-        records.append(EvidenceRecord(
-            at=house.clock.now(), incident=mail.origin.incident, message_key=key, message_id=message.message_id,
-            direction=str(one.facts.direction), client=mail.origin.client, sender=mail.envelope.reverse_path,
-            recipient=one.recipient.address, rule=one.decision.rule,
-            steps=tuple(step.verb for step in one.decision.steps), end=one.decision.end.kind,
-            settled=result.settled, reasons=(str(result.reason),) if result.reason else (),
-            certificates=left.certificates if left else (), policy_digest=house.rules().digest,
-            next_hop_reply=result.reply, sealed_digest=left.digest if left else "",
-            facts=to_record(message.facts, one.facts),
-        ))
+        records.append(
+            EvidenceRecord(
+                at=house.clock.now(),
+                incident=mail.origin.incident,
+                message_key=key,
+                message_id=message.message_id,
+                direction=str(one.facts.direction),
+                client=mail.origin.client,
+                sender=mail.envelope.reverse_path,
+                recipient=one.recipient.address,
+                rule=one.decision.rule,
+                steps=tuple(step.verb for step in one.decision.steps),
+                end=one.decision.end.kind,
+                settled=result.settled,
+                reasons=(str(result.reason),) if result.reason else (),
+                certificates=left.certificates if left else (),
+                policy_digest=house.rules().digest,
+                next_hop_reply=result.reply,
+                sealed_digest=left.digest if left else "",
+                facts=to_record(message.facts, one.facts),
+            )
+        )
     try:
         house.evidence.add(tuple(records))
     except GatewayError as trouble:

@@ -28,7 +28,10 @@ def report_refused(house: House, mail: Mail, outcomes: list[RecipientOutcome]) -
     wanted = {recipient.address: recipient for recipient in mail.envelope.recipients}
     told = [one for one in refused if _wants_failure(wanted.get(one.address))]
     if not mail.envelope.reverse_path or not told:
-        return [replace(one, settled=Settled.REPORTED, detail="nobody to tell") if one in refused else one for one in outcomes]
+        return [
+            replace(one, settled=Settled.REPORTED, detail="nobody to tell") if one in refused else one
+            for one in outcomes
+        ]
     settled = Settled.REPORTED if _sent(house, mail, told) else Settled.LATER
     return [replace(one, settled=settled) if one in refused else one for one in outcomes]
 
@@ -63,9 +66,17 @@ def _report(house: House, mail: Mail, to: str, refused: list[RecipientOutcome]) 
     )
     told = "\n\n".join(f"{one.address}: {_why(one)}" for one in refused)
     statuses = [Status(one.address, "failed", "5.7.1" if one.reply is None else "5.0.0", one.reply) for one in refused]
-    return message(fields, report(
-        f"Your message could not be delivered to:\n\n{told}\n\nThe other recipients have it.\n\nIncident {mail.origin.incident}\n",
-        house.identity.hostname, statuses, mail.octets, arrived_at=mail.origin.received_at, envelope_id=mail.envelope.envid))
+    return message(
+        fields,
+        report(
+            f"Your message could not be delivered to:\n\n{told}\n\nThe other recipients have it.\n\nIncident {mail.origin.incident}\n",
+            house.identity.hostname,
+            statuses,
+            mail.octets,
+            arrived_at=mail.origin.received_at,
+            envelope_id=mail.envelope.envid,
+        ),
+    )
 
 
 def _why(outcome: RecipientOutcome) -> str:

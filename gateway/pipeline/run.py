@@ -99,15 +99,21 @@ class Run:
             if row is None:
                 todo.append(recipient)
             else:
-                self.outcomes.append(RecipientOutcome(recipient.address, Settled.DISCARDED, rule=group.rule, reply=row.reply))
+                self.outcomes.append(
+                    RecipientOutcome(recipient.address, Settled.DISCARDED, rule=group.rule, reply=row.reply)
+                )
         if not todo:
             return
         wanted = tuple(recipient.address for recipient in todo)
         try:
-            results = group.send(tuple(todo), Passage(lambda accepted: self._before_dot(wanted, accepted), self.all_or_none))
+            results = group.send(
+                tuple(todo), Passage(lambda accepted: self._before_dot(wanted, accepted), self.all_or_none)
+            )
         except GatewayError as trouble:
             settled = Settled.LATER if trouble.retry else Settled.REFUSED
-            results = tuple(RecipientOutcome(address, settled, trouble.reason, group.rule, trouble.detail) for address in wanted)
+            results = tuple(
+                RecipientOutcome(address, settled, trouble.reason, group.rule, trouble.detail) for address in wanted
+            )
         self.house.reach("after-250")
         self._taken(results)
         self.outcomes.extend(replace(result, rule=group.rule) for result in results)
@@ -160,7 +166,9 @@ def refuse_all(incident: str, everybody: tuple[str, ...], stopped: dict[str, Rec
 
     `stopped`: folded address to outcome. A refusal outweighs a deferral: trying again would not help.
     """
-    cause = next((one for one in stopped.values() if one.settled is Settled.REFUSED), None) or next(iter(stopped.values()))
+    cause = next((one for one in stopped.values() if one.settled is Settled.REFUSED), None) or next(
+        iter(stopped.values())
+    )
     outcomes = tuple(
         stopped.get(fold(address)) or RecipientOutcome(address, cause.settled, Reason.POLICY_OTHER_RECIPIENT_REFUSED)
         for address in everybody
@@ -178,12 +186,22 @@ def from_replies(replies: tuple[HopReply, ...]) -> tuple[RecipientOutcome, ...]:
             settled, reason = Settled.REFUSED, Reason.NEXT_HOP_REFUSED
         else:
             settled, reason = Settled.LATER, Reason.NEXT_HOP_LATER
-        outcomes.append(RecipientOutcome(reply.address, settled, reason, reply=f"{reply.code} {reply.text}" if reply.code else ""))
+        outcomes.append(
+            RecipientOutcome(reply.address, settled, reason, reply=f"{reply.code} {reply.text}" if reply.code else "")
+        )
     return tuple(outcomes)
 
 
-def deliver(house: House, hop: NextHop, octets: bytes, mail: Mail, recipients: tuple[Recipient, ...],
-            passage: Passage, *, headers_only: bool = False) -> tuple[RecipientOutcome, ...]:
+def deliver(
+    house: House,
+    hop: NextHop,
+    octets: bytes,
+    mail: Mail,
+    recipients: tuple[Recipient, ...],
+    passage: Passage,
+    *,
+    headers_only: bool = False,
+) -> tuple[RecipientOutcome, ...]:
     """One group to the next hop. `headers_only`: bounces must not carry the opened body (RET=HDRS)."""
     envelope = replace(mail.envelope, recipients=recipients, eight_bit=not octets.isascii())
     if headers_only:
@@ -193,21 +211,31 @@ def deliver(house: House, hop: NextHop, octets: bytes, mail: Mail, recipients: t
     outcomes = from_replies(replies)
     if passage.all_or_none and any(one.settled is Settled.REFUSED for one in outcomes):
         return tuple(
-            one if one.settled is Settled.REFUSED
+            one
+            if one.settled is Settled.REFUSED
             else replace(one, settled=Settled.REFUSED, reason=Reason.POLICY_OTHER_RECIPIENT_REFUSED, reply=None)
-            for one in outcomes)
+            for one in outcomes
+        )
     return outcomes
 
 
-def held(house: House, mail: Mail, recipients: tuple[Recipient, ...], planned: Planned, subject: str) -> tuple[RecipientOutcome, ...]:
+def held(
+    house: House, mail: Mail, recipients: tuple[Recipient, ...], planned: Planned, subject: str
+) -> tuple[RecipientOutcome, ...]:
     """One group into the hold store, as received; it is settled once it is durable there."""
     decision = planned.decision
     kind: Literal["hold", "quarantine"] = "quarantine" if decision.end.kind == "quarantine" else "hold"
     reason = Reason.POLICY_QUARANTINED if kind == "quarantine" else Reason.POLICY_HELD
     addresses = tuple(recipient.address for recipient in recipients)
     hold_id = house.hold.put(
-        mail, addresses, kind=kind, direction="inbound" if planned.facts.direction is Direction.INBOUND else "outbound",
-        subject=subject, rule=decision.rule, reason=decision.end.text or str(reason))
+        mail,
+        addresses,
+        kind=kind,
+        direction="inbound" if planned.facts.direction is Direction.INBOUND else "outbound",
+        subject=subject,
+        rule=decision.rule,
+        reason=decision.end.text or str(reason),
+    )
     return tuple(RecipientOutcome(address, Settled.HELD, reason, reply=f"held as {hold_id}") for address in addresses)
 
 
@@ -215,5 +243,8 @@ def stopped(mail: Mail, trouble: GatewayError) -> Outcome:
     """One fate for every recipient: the message itself cannot go."""
     settled = Settled.LATER if trouble.retry else Settled.REFUSED
     log.info("message stopped", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
-    outcomes = tuple(RecipientOutcome(one.address, settled, trouble.reason, detail=trouble.detail) for one in mail.envelope.recipients)
+    outcomes = tuple(
+        RecipientOutcome(one.address, settled, trouble.reason, detail=trouble.detail)
+        for one in mail.envelope.recipients
+    )
     return Outcome(mail.origin.incident, settled, outcomes, trouble.reason)

@@ -9,13 +9,24 @@ from gateway.errors import Reason
 from gateway.mime.words import encode_unstructured
 from gateway.model.verdict import SignatureVerdict, SignerVerdict, Status, Trust, Verdicts
 
-_FAIL: Final = frozenset({
-    Reason.SIGNATURE_ALTERED, Reason.SIGNATURE_REVOKED, Reason.CERTIFICATE_REVOKED, Reason.SIGNATURE_EXPIRED,
-    Reason.SIGNATURE_NOT_YET_VALID, Reason.PATH_EXPIRED,
-})
-_NEUTRAL: Final = frozenset({
-    Reason.SIGNATURE_MALFORMED, Reason.SIGNATURE_ATTRIBUTES, Reason.SIGNATURE_ALGORITHM_UNKNOWN, Reason.INPUT_MALFORMED,
-})
+_FAIL: Final = frozenset(
+    {
+        Reason.SIGNATURE_ALTERED,
+        Reason.SIGNATURE_REVOKED,
+        Reason.CERTIFICATE_REVOKED,
+        Reason.SIGNATURE_EXPIRED,
+        Reason.SIGNATURE_NOT_YET_VALID,
+        Reason.PATH_EXPIRED,
+    }
+)
+_NEUTRAL: Final = frozenset(
+    {
+        Reason.SIGNATURE_MALFORMED,
+        Reason.SIGNATURE_ATTRIBUTES,
+        Reason.SIGNATURE_ALGORITHM_UNKNOWN,
+        Reason.INPUT_MALFORMED,
+    }
+)
 _TEMPERROR: Final = frozenset({Reason.REVOCATION_UNAVAILABLE, Reason.PATH_ISSUER_MISSING})
 _PERMERROR: Final = frozenset({Reason.SIGNATURE_CERTIFICATE_MISSING, Reason.FROM_MISSING, Reason.FROM_AMBIGUOUS})
 
@@ -27,7 +38,11 @@ def smime_result(verdicts: Verdicts) -> str:
         return "none"
     if verdicts.verdict is Trust.TRUSTED:
         return "pass"
-    reasons = {reason for reason in (signature.reason, *(signer.reason for signer in signature.signers), *verdicts.why) if reason}
+    reasons = {
+        reason
+        for reason in (signature.reason, *(signer.reason for signer in signature.signers), *verdicts.why)
+        if reason
+    }
     for word, family in (("fail", _FAIL), ("permerror", _PERMERROR), ("neutral", _NEUTRAL), ("temperror", _TEMPERROR)):
         if reasons & family:
             return word
@@ -93,8 +108,13 @@ def _timestamp(signer: SignerVerdict) -> str:
     stamp = signer.timestamp
     if stamp.time is None:
         return _words(str(stamp.status), str(stamp.reason or ""))
-    return _words(str(stamp.status), str(stamp.reason or ""), f"time={stamp.time.isoformat()}",
-                  f"tsa={_printable(stamp.tsa or '')}", str(stamp.trust or ""))
+    return _words(
+        str(stamp.status),
+        str(stamp.reason or ""),
+        f"time={stamp.time.isoformat()}",
+        f"tsa={_printable(stamp.tsa or '')}",
+        str(stamp.trust or ""),
+    )
 
 
 def _words(*words: str) -> str:

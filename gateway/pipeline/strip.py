@@ -15,5 +15,7 @@ def without_forgeries(octets: bytes, house: House) -> bytes:
 @lru_cache(maxsize=4)
 def _tags(rules: RuleSet) -> tuple[str, ...]:
     """Every tag that a rule in force puts before subjects, longest first."""
-    tags = {step.params.subject_tag for program in rules.programs for step in program.decision.steps if step.verb == "label"}
+    tags = {
+        step.params.subject_tag for program in rules.programs for step in program.decision.steps if step.verb == "label"
+    }
     return tuple(sorted((tag for tag in tags if tag), key=len, reverse=True))

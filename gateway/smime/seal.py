@@ -45,14 +45,20 @@ def seal(draft: Draft, at: datetime, signed_once: SignedOnce) -> bytes:
         raise GatewayError(Reason.INTERNAL, "encrypting without signing", retry=True)
     parts = _protected(octets, draft)
     outer = parts.outer + b"MIME-Version: 1.0\r\n"
-    key = (hashlib.sha256(parts.payload).digest(), draft.signer.name, draft.signer.detached,
-           draft.stamping.stamper.name if draft.stamping else "")
+    key = (
+        hashlib.sha256(parts.payload).digest(),
+        draft.signer.name,
+        draft.signer.detached,
+        draft.stamping.stamper.name if draft.stamping else "",
+    )
     signed = signed_once.get(key)
     if signed is None:
         signed = signed_once[key] = _signed(parts.payload, key[0], draft.signer, draft.stamping, at)
     if not draft.encrypt_to:
         return outer + signed
-    der = encrypt(signed, draft.encrypt_to, _CIPHERS[draft.cipher], KeyTransport.OAEP_SHA256 if draft.oaep else KeyTransport.PKCS1)
+    der = encrypt(
+        signed, draft.encrypt_to, _CIPHERS[draft.cipher], KeyTransport.OAEP_SHA256 if draft.oaep else KeyTransport.PKCS1
+    )
     check_encrypted(der, draft.encrypt_to, _CIPHERS[draft.cipher])
     kind = "authEnveloped-data" if draft.cipher == "gcm" else "enveloped-data"
     return outer + pkcs7_mime(der, kind, "smime.p7m")
@@ -63,7 +69,9 @@ def labelled(octets: bytes, subject_tag: str | None, headers: tuple[tuple[str, s
     if subject_tag is not None:
         subject = parse_headers(octets).text("subject") or ""
         if not subject.startswith(subject_tag):
-            octets = replace_field(octets, "Subject", encode_unstructured("Subject", f"{subject_tag} {subject}".rstrip()))
+            octets = replace_field(
+                octets, "Subject", encode_unstructured("Subject", f"{subject_tag} {subject}".rstrip())
+            )
     fields = [encode_unstructured(name, text) for name, text in headers]
     return prepend_fields(octets, *fields) if fields else octets
 
@@ -79,8 +87,14 @@ def _signed(entity: bytes, sha256: bytes, signer: Signer, stamping: Stamping | N
     """Steps 3 and 4: the entity signed, as an entity again."""
     name = signer.prepared.digest_name
     digest = sha256 if name == "sha256" else hashlib.new(name, entity).digest()
-    der = sign(signer.prepared, content=None if signer.detached else entity, digest=digest, at=at,
-               raw_sign=signer.raw_sign, stamp=_stamping(stamping) if stamping else None)
+    der = sign(
+        signer.prepared,
+        content=None if signer.detached else entity,
+        digest=digest,
+        at=at,
+        raw_sign=signer.raw_sign,
+        stamp=_stamping(stamping) if stamping else None,
+    )
     check_signed(der, signer.certificate, entity, at, detached=signer.detached)
     if not signer.detached:
         return pkcs7_mime(der, "signed-data", "smime.p7m")
@@ -90,6 +104,7 @@ def _signed(entity: bytes, sha256: bytes, signer: Signer, stamping: Stamping | N
 
 def _stamping(stamping: Stamping) -> Callable[[bytes], bytes | None]:
     """Stamps the signature value (RFC 3161 appendix A); None where the rule lets a mail go without."""
+
     def stamp(signature: bytes) -> bytes | None:
         try:
             return stamping.stamper.stamp(hashlib.sha256(signature).digest(), "sha256")
@@ -98,4 +113,5 @@ def _stamping(stamping: Stamping) -> Callable[[bytes], bytes | None]:
                 raise
             log.warning("sent without a time-stamp", stamper=stamping.stamper.name, reason=str(trouble.reason))
             return None
+
     return stamp

@@ -1,0 +1,108 @@
+"""`sealgate seal` and `sealgate open`: the two ways for one mail, without SMTP."""
+
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import app as composition
+from gateway.cli import context
+from gateway.cli.context import REFUSED, TEMPORARY, fail, say, told
+from gateway.clock import SystemClock
+from gateway.errors import Reason
+from gateway.model.mail import Envelope, Mail, Origin, Recipient
+from gateway.model.outcome import Outcome, Settled
+from gateway.model.sentences import SENTENCES
+from gateway.settings import Settings
+
+To = Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="recipient; may be repeated")]
+Directory = Annotated[Path | None, typer.Option("--output-dir", metavar="DIR", help="one file per group of recipients")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds both commands."""
+    app.command()(seal)
+    app.command("open")(open_)
+
+
+def seal(
+    client: Annotated[str, typer.Option("--client", metavar="NAME", help="a client of the configuration")],
+    from_: Annotated[str, typer.Option("--from", metavar="ADDRESS", help="the envelope's sender")],
+    to: To,
+    output_dir: Directory = None,
+) -> None:
+    """Seal the mail on standard input as the rules say; what would leave goes to standard output.
+
+    Example: sealgate seal --client online-banking --from otp@bank.example --to anna@customer.example < in.eml > out.eml
+    """
+    settings = context.settings()
+    if client not in {one.name for one in settings.clients}:
+        fail(f"no client {client!r} in {context.config_path()}", context.USAGE)
+    _through(settings, _mail(from_, to, client=client), output_dir)
+
+
+def open_(
+    to: To,
+    output_dir: Directory = None,
+    from_: Annotated[str, typer.Option("--from", metavar="ADDRESS", help="the envelope's sender")] = "",
+) -> None:
+    """Open and judge the mail on standard input; what the mail server would get goes to standard output.
+
+    Example: sealgate open --to support@bank.example < in.eml > out.eml
+    """
+    _through(context.settings(), _mail(from_, to, client=None), output_dir)
+
+
+def _mail(from_: str, to: list[str], *, client: str | None) -> Mail:
+    octets = sys.stdin.buffer.read()
+    if not octets:
+        fail("there is no mail on standard input", context.USAGE)
+    if b"\r\n" not in octets and b"\n" in octets:
+        octets = octets.replace(b"\n", b"\r\n")
+        say("sealgate: the lines ended in LF; made CRLF of them")
+    origin = Origin(
+        ours=client is not None, client=client, received_at=SystemClock().now(), incident=secrets.token_hex(8)
+    )
+    return Mail(octets, Envelope(from_, tuple(Recipient(address) for address in to)), origin)
+
+
+def _through(settings: Settings, mail: Mail, output_dir: Path | None) -> None:
+    caught = composition.Caught()
+    with told():
+        gateway = composition.Gateway(settings, caught=caught)
+        try:
+            outcome = gateway.handle(mail)
+        finally:
+            gateway.close()
+    for one in outcome.recipients:
+        say(
+            f"{one.address}: {one.settled}"
+            + (f", {one.reason}" if one.reason else "")
+            + (f" (rule {one.rule})" if one.rule else "")
+        )
+    _write(caught, output_dir)
+    _end(outcome)
+
+
+def _write(caught: "composition.Caught", output_dir: Path | None) -> None:
+    if output_dir is not None:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        for number, (octets, recipients) in enumerate(caught.taken, 1):
+            path = output_dir / f"{number:03d}.eml"
+            path.write_bytes(octets)
+            say(f"{path}: {', '.join(recipients)}")
+    elif len(caught.taken) > 1:
+        fail(f"the recipients need {len(caught.taken)} different mails: say --output-dir DIR", context.USAGE)
+    elif caught.taken:
+        sys.stdout.buffer.write(caught.taken[0][0])
+
+
+def _end(outcome: Outcome) -> None:
+    if outcome.answer is Settled.TAKEN:
+        return
+    sentence = SENTENCES[outcome.reason or Reason.INTERNAL]
+    detail = next((f" ({one.detail})" for one in outcome.recipients if one.detail), "")
+    say(f"sealgate: {outcome.reason}: {sentence.what}{detail} {sentence.remedy}")
+    raise typer.Exit(TEMPORARY if outcome.answer is Settled.LATER else REFUSED)

@@ -1,0 +1,44 @@
+"""What would be decided of a mail, without sending it: for `sealgate policy explain`.
+
+The same facts, the same look-ups and the same rules as on the ways out and in; nothing is stored, nothing leaves.
+"""
+
+from collections.abc import Iterator
+
+from gateway.model.facts import Facts
+from gateway.model.mail import Mail, Recipient, direction
+from gateway.pipeline.facts import Message
+from gateway.pipeline.house import House
+from gateway.pipeline.plan import Planned, plan
+from gateway.pipeline.strip import without_forgeries
+from gateway.smime.open import Opened, open_mail
+
+
+def foresee(house: House, mail: Mail) -> Iterator[tuple[Facts, Planned]]:
+    """For each recipient of the envelope: the facts, and the plan with every fact that its rules asked for.
+
+    GatewayError as the ways themselves have it, for a mail that comes to no decision.
+    """
+    if mail.origin.ours:
+        facts = Message.of(mail, house).facts
+        for recipient in mail.envelope.recipients:
+            ours = house.identity.owns(recipient.address)
+            yield facts, plan(house, facts, recipient, direction(client_is_ours=True, recipient_is_ours=ours))
+        return
+    octets = without_forgeries(mail.octets, house)
+    for recipient in mail.envelope.recipients:
+        opened = _opened(house, octets, mail, recipient)
+        facts = Message.of(mail, house, octets=opened.octets, verdicts=opened.verdicts).facts
+        ours = house.identity.owns(recipient.address)
+        yield facts, plan(house, facts, recipient, direction(client_is_ours=False, recipient_is_ours=ours), _signer(opened))
+
+
+def _opened(house: House, octets: bytes, mail: Mail, recipient: Recipient) -> Opened:
+    keys = tuple(opener.key for opener in house.openers if opener.opens_for(recipient.address))
+    return open_mail(octets, keys, house.judge, mail.origin.received_at)
+
+
+def _signer(opened: Opened) -> str | None:
+    if opened.signed is None:
+        return None
+    return next((signer.certificate.sha256 for signer in opened.signed.signers if signer.matches_from), None)

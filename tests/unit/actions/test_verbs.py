@@ -1,0 +1,121 @@
+"""What verbs fill in and what they refuse; the limits of a signing key hold whatever the rules say."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from gateway.actions.encrypt import choose_cipher
+from gateway.actions.label import LabelParams
+from gateway.actions.table import VERBS, carry_out
+from gateway.actions.verb import KeySet, Rooms
+from gateway.cms.signed import SignerProfile, prepare
+from gateway.errors import GatewayError, Reason
+from gateway.model.decision import Step
+from gateway.model.lookup import CertificateRow
+from gateway.model.scheme import SignScheme
+from gateway.smime.draft import Draft, Signer
+from pydantic import ValidationError
+
+from tests.support.pki import get_pki
+
+MAIL = b"From: otp@bank.example\r\nSubject: x\r\n\r\ny\r\n"
+
+
+@pytest.fixture(scope="module")
+def key_set() -> KeySet:
+    person = get_pki().signer("p-256", email="otp@bank.example")
+    prepared = prepare(SignerProfile(person.certificate, person.chain, SignScheme.ECDSA_SHA256))
+    return KeySet(
+        Signer("otp", person.certificate, prepared, lambda octets: person.sign(SignScheme.ECDSA_SHA256, octets)),
+        ("otp@bank.example", "*@cards.bank.example"),
+        frozenset({"online-banking"}),
+    )
+
+
+@pytest.fixture
+def rooms(key_set: KeySet) -> Rooms:
+    return Rooms(
+        key_sets={"otp": key_set},
+        from_="otp@bank.example",
+        sender="otp@bank.example",
+        client="online-banking",
+        client_is_ours=True,
+    )
+
+
+def step(verb: str, **params: object) -> Step:
+    return Step(verb, VERBS[verb].params.model_validate(params))
+
+
+def test_steps_are_carried_out_by_rank_whatever_their_order(rooms: Rooms) -> None:
+    draft = carry_out((step("sign", **{"with": "otp"}), step("label", subject_tag="[bank]")), Draft(MAIL), rooms)
+    assert draft.signer is not None
+    assert draft.subject_tag == "[bank]"
+    assert [verb.rank for verb in VERBS.values()] == sorted(verb.rank for verb in VERBS.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"client": "staff"}, Reason.KEY_NOT_PERMITTED),
+        ({"client": None, "client_is_ours": False}, Reason.KEY_NOT_PERMITTED),
+        ({"client_is_ours": False}, Reason.KEY_NOT_PERMITTED),
+        ({"sender": ""}, Reason.KEY_NOT_PERMITTED),  # the null sender is nobody
+        ({"from_": None}, Reason.FROM_AMBIGUOUS),
+        ({"from_": "director@bank.example"}, Reason.KEY_NOT_PERMITTED),
+        ({"from_": "a@cards.bank.example"}, Reason.FROM_NOT_IN_CERTIFICATE),
+        ({"key_sets": {}}, Reason.KEY_UNAVAILABLE),
+    ],
+)
+def test_who_may_not_have_the_signature(rooms: Rooms, change: dict[str, object], reason: Reason) -> None:
+    with pytest.raises(GatewayError) as caught:
+        carry_out((step("sign", **{"with": "otp"}),), Draft(MAIL), replace(rooms, **change))
+    assert caught.value.reason is reason
+
+
+def test_encrypting_to_nobody_never_happens(rooms: Rooms) -> None:
+    with pytest.raises(GatewayError) as caught:
+        carry_out((step("encrypt", without_certificate="reject"),), Draft(MAIL), rooms)
+    assert caught.value.reason is Reason.CERTIFICATE_ABSENT
+
+
+def row(profile: str | None = None, capabilities: bytes | None = None) -> CertificateRow:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return CertificateRow("0" * 64, b"", ("a@b.example",), at, at, profile=profile, capabilities=capabilities)  # type: ignore[arg-type]
+
+
+AES256_GCM = bytes.fromhex("300d300b060960864801650304012e")  # SMIMECapabilities { { aes256-GCM } }, RFC 8551 2.5.2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows", "cipher"),
+    [
+        ("auto", (row(),), "cbc"),  # NSS and gpgsm read nothing newer
+        ("auto", (row("gcm"),), "gcm"),
+        ("auto", (row(capabilities=AES256_GCM),), "gcm"),
+        ("auto", (row("cbc", AES256_GCM),), "cbc"),  # the bank's own word beats the holder's
+        ("auto", (row("gcm"), row()), "cbc"),  # one who cannot read it decides
+        ("gcm", (row(),), "gcm"),
+        ("cbc", (row("gcm"),), "cbc"),
+        ("auto", (row(capabilities=b"\x30\xff"),), "cbc"),
+    ],
+)
+def test_choice_of_the_content_cipher(wanted: str, rows: tuple[CertificateRow, ...], cipher: str) -> None:
+    assert choose_cipher(wanted, rows) == cipher  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"From": "x"},
+        {"Sealgate-Verdict": "trusted"},
+        {"Content-Type": "text/html"},
+        {"X-A": "b\r\nBcc: c"},
+        {"X A": "b"},
+        {"X-Ü": "b"},
+        {"": "b"},
+    ],
+)
+def test_a_label_cannot_forge_a_field(header: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        LabelParams.model_validate({"header": header})
