@@ -4,6 +4,7 @@ The same facts, the same look-ups and the same rules as on the ways out and in; 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gateway.model.facts import Facts
 from gateway.model.mail import Mail, Recipient, direction
@@ -25,17 +26,18 @@ def foresee(house: House, mail: Mail) -> Iterator[tuple[Facts, Planned]]:
             ours = house.identity.owns(recipient.address)
             yield facts, plan(house, facts, recipient, direction(client_is_ours=True, recipient_is_ours=ours))
         return
-    octets = without_forgeries(mail.octets, house)
+    mail = replace(mail, octets=without_forgeries(mail.octets, house))
     for recipient in mail.envelope.recipients:
-        opened = _opened(house, octets, mail, recipient)
+        opened = _opened(house, mail, recipient)
         facts = Message.of(mail, house, octets=opened.octets, verdicts=opened.verdicts).facts
         ours = house.identity.owns(recipient.address)
-        yield facts, plan(house, facts, recipient, direction(client_is_ours=False, recipient_is_ours=ours), _signer(opened))
+        where = direction(client_is_ours=False, recipient_is_ours=ours)
+        yield facts, plan(house, facts, recipient, where, _signer(opened))
 
 
-def _opened(house: House, octets: bytes, mail: Mail, recipient: Recipient) -> Opened:
+def _opened(house: House, mail: Mail, recipient: Recipient) -> Opened:
     keys = tuple(opener.key for opener in house.openers if opener.opens_for(recipient.address))
-    return open_mail(octets, keys, house.judge, mail.origin.received_at)
+    return open_mail(mail.octets, keys, house.judge, mail.origin.received_at)
 
 
 def _signer(opened: Opened) -> str | None:

@@ -153,7 +153,7 @@ _TABLE = (
     Matcher("timestamp", "words", "time-stamps of the signers: valid only if each has a valid one",
             _of_verdicts(worst_timestamp), INBOUND,
             words=(Status.VALID, Status.INVALID, Status.INDETERMINATE, Status.NONE), cost=2),
-    Matcher("signer", "signer", "one valid signer with all of `level`, `matches_from`; `customer`: known | unknown",
+    Matcher("signer", "signer", "one valid signer with all of `level`, `matches_from`; `customer`: known or unknown",
             _of_verdicts(valid_signers), INBOUND, single=False, cost=2),
     Matcher("signer.customer", "words", "whether the verified signer is a customer",
             _signer_customer, INBOUND, words=("known", "unknown"), fact="signer_customer", cost=7),

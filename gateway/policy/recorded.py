@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.errors import Reason
+from gateway.model.decision import Decision
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
 from gateway.model.lookup import (
     Absent,
@@ -47,8 +48,12 @@ class Recorded:
     cut: bool = False
 
 
-def to_record(facts: Facts, to: RecipientFacts) -> dict[str, Any]:
-    """One mail's facts for one recipient as a JSON object."""
+def to_record(facts: Facts, to: RecipientFacts, decision: Decision | None = None) -> dict[str, Any]:
+    """One mail's facts for one recipient as a JSON object.
+
+    Of `decision` is kept what a record has no field of its own for: what observed rules would have done, what was
+    left out knowingly, and the rule that a mail's writer was allowed to lower.
+    """
     headers, cut = _headers(facts.headers)
     record: dict[str, Any] = {
         "format": FORMAT, "client": facts.client, "sender": facts.sender, "from": facts.from_, "subject": facts.subject,
@@ -68,7 +73,23 @@ def to_record(facts: Facts, to: RecipientFacts) -> dict[str, Any]:
             record[name] = {"state": "known", "value": value}
     if cut:
         record["cut"] = True
+    if decision is not None:
+        record |= _decided(decision)
     return record
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    if decision.observed:
+        kept["observed"] = [{"rule": one.rule, "steps": [step.verb for step in one.steps], "end": one.end.kind}
+                            for one in decision.observed]
+    if decision.dropped:
+        kept["dropped"] = list(decision.dropped)
+    if decision.lowered_from is not None:
+        kept["lowered_from"] = decision.lowered_from
+    if decision.misses:
+        kept["overruled"] = [miss.rule for miss in decision.misses]
+    return kept
 
 
 def from_record(record: Mapping[str, Any]) -> Recorded:

@@ -1,0 +1,310 @@
+"""`sealgate policy`: rules checked, tested, explained and replayed, before and after they take force."""
+
+import json
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from gateway import app as composition
+from gateway.actions.table import VERBS
+from gateway.cli import context
+from gateway.cli.context import BAD, USAGE, fail, say, told
+from gateway.clock import SystemClock
+from gateway.errors import GatewayError
+from gateway.model.decision import Decision, Needs
+from gateway.model.mail import Envelope, Mail, Origin, Recipient
+from gateway.pipeline.foresee import foresee
+from gateway.policy import cases, reference
+from gateway.policy.explain import Explanation, explain
+from gateway.policy.load import Files, Known, load
+from gateway.policy.replay import Replayed, replay
+from gateway.policy.ruleset import RuleSet
+from gateway.policy.verbs import listing
+from gateway.strictyaml import YamlProblems
+
+group = typer.Typer(no_args_is_help=True, help="Check, test, explain and replay the rules.")
+
+FilesArgument = Annotated[
+    list[Path] | None, typer.Argument(metavar="[FILES]", help="in their order; default: those of the configuration")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+
+_MARKS = {"won": "[green]won[/]", "missed": "[dim]missed[/]", "waits": "[red]waits[/]", "needs": "[red]needs[/]",
+          "observed": "[cyan]observed[/]", "overruled": "[yellow]overruled[/]", "not_reached": "[dim]not reached[/]"}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="policy")
+
+
+@group.command()
+def check(files: FilesArgument = None, as_json: AsJson = False) -> None:
+    """Tell everything for which the rules would not load; exit 1 if there is anything.
+
+    Example: sealgate policy check policies/*.yaml
+    """
+    texts, known = _texts(files)
+    try:
+        rules = load(texts, VERBS, known)
+    except YamlProblems as error:
+        if as_json:
+            _print({"good": False, "problems": [asdict(problem) for problem in error.problems]})
+        else:
+            for problem in error.problems:
+                say(str(problem))
+            say(f"sealgate: the rules would not load; problems: {len(error.problems)}")
+        raise typer.Exit(BAD) from None
+    if as_json:
+        _print({"good": True, "problems": [], "rules": len(rules.rules), "digest": rules.digest})
+    else:
+        print(f"{rules.digest}  {len(rules.files)} files, {len(rules.rules)} rules")
+
+
+@group.command("test")
+def run_cases(files: FilesArgument = None, as_json: AsJson = False) -> None:
+    """Run the cases written in the rules; exit 1 if one comes out differently.
+
+    Example: sealgate policy test
+    """
+    rules = _loaded(*_texts(files))
+    ran = cases.run(rules)
+    if as_json:
+        _print({"good": not ran.failed, "digest": rules.digest, "cases": len(ran.results), "hits": dict(ran.hits),
+                "failed": [{"rule": one.rule, "case": one.case.number, "place": one.case.place,
+                            "differs": list(one.differs)} for one in ran.failed]})
+    else:
+        table = Table("rule", "cases", "hits", box=None, pad_edge=False)
+        for program in rules.programs:
+            own = len(program.rule.cases) if program.rule is not None else 0
+            table.add_row(program.name, str(own or ""), str(ran.hits.get(program.name, 0)))
+        Console().print(table)
+        for one in ran.failed:
+            for difference in one.differs:
+                say(f"{one.case.place}: case {one.case.number} of {one.rule}: {difference}")
+        say(f"sealgate: {len(ran.results) - len(ran.failed)} of {len(ran.results)} cases hold")
+    if ran.failed:
+        raise typer.Exit(BAD)
+
+
+@group.command()
+def verbs(
+    as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="the tables of policies/README.md")] = False,
+) -> None:
+    """List the verbs of `then` with their parameters, in the order in which they are carried out.
+
+    Example: sealgate policy verbs
+    """
+    if markdown:
+        print(reference.markdown(VERBS), end="")
+        return
+    rows = listing(VERBS)
+    if as_json:
+        _print([asdict(row) for row in rows])
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    for row in rows:
+        console.print(f"[bold]{row.name}[/]  {row.summary}  [dim]{', '.join(row.directions)}[/]")
+        for one in row.parameters:
+            default = "[red]required[/]" if one.required else f"default {_escaped(one.default)}"
+            note = f"  [dim]{_escaped(one.note)}[/]" if one.note else ""
+            console.print(f"    {one.name}: {_escaped(one.type)}  {default}{note}")
+
+
+@group.command("explain")
+def explain_(
+    mail: Annotated[Path, typer.Argument(metavar="MAIL", help="a mail in a file; - for standard input")],
+    to: Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="recipient; may be repeated")],
+    from_: Annotated[str, typer.Option("--from", metavar="ADDRESS", help="the envelope's sender")] = "",
+    client: Annotated[str | None, typer.Option(
+        "--client", metavar="NAME", help="a client of the configuration; none: from the world")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell for each recipient which rule decides and why the others do not, the certificate, and the steps in order.
+
+    Example: sealgate policy explain mail.eml --client staff --from carla@bank.example --to anna@customer.example
+    """
+    settings = context.settings()
+    if client is not None and client not in {one.name for one in settings.clients}:
+        fail(f"no client {client!r} in {context.config_path()}", USAGE)
+    octets = _read_mail(mail)
+    with told():
+        gateway = composition.Gateway(settings, caught=composition.Caught())
+        try:
+            origin = Origin(client is not None, client, gateway.clock.now(), secrets.token_hex(8))
+            whole = Mail(octets, Envelope(from_, tuple(map(Recipient, to))), origin)
+            foreseen = foresee(gateway.house, whole)
+            explained = [explain(gateway.rules, facts, planned.facts) for facts, planned in foreseen]
+        finally:
+            gateway.close()
+    if as_json:
+        _print([_plain(one) for one in explained])
+        return
+    for one in explained:
+        _tell(one)
+
+
+@group.command("replay")
+def replay_(
+    against: Annotated[Path, typer.Option(
+        "--against", metavar="DIR", help="other policy files, of the same names as those in force")],
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="7d, 12h, 30m, or an ISO 8601 time")] = "7d",
+    as_json: AsJson = False,
+) -> None:
+    """Decide recorded mails again under other rules and tell the differences; exit 1 if there is one.
+
+    Example: sealgate policy replay --since 7d --against ./new-policies
+    """
+    settings = context.settings()
+    rules = _loaded(_against(settings.policies, against), composition.verbs_known(settings))
+    with told():
+        store = composition.open_store(settings)
+        try:
+            counts = Counter(_shown(replay(store.evidence.since(_since(since)), rules), as_json=as_json))
+        finally:
+            store.close()
+    summary = ", ".join(f"{counts[word]} {word}" for word in ("same", "differs", "undecided", "unreadable"))
+    say(f"sealgate: {sum(counts.values())} records under {rules.digest[:16]}: {summary}")
+    if counts["differs"]:
+        raise typer.Exit(BAD)
+
+
+def _shown(results: Iterator[Replayed], *, as_json: bool) -> Iterator[str]:
+    """Prints each result that is not the same; gives its outcome for counting."""
+    for one in results:
+        yield one.outcome
+        if one.outcome == "same":
+            continue
+        if as_json:
+            _print(_plain(one))
+            continue
+        after = f"needs {one.needs}, never looked up" if one.needs else "its facts cannot be read"
+        if one.after is not None:
+            after = f"{one.after.rule} [{', '.join(one.after.steps)}] {one.after.end}"
+        cut = "  (not all facts were kept)" if one.cut else ""
+        before = f"{one.before.rule} [{', '.join(one.before.steps)}] {one.before.end}"
+        print(f"{one.at:%Y-%m-%d %H:%M:%S}Z {one.incident} {one.recipient}: {before} -> {after}{cut}")
+
+
+def _against(policies: tuple[Path, ...], directory: Path) -> Files:
+    """The files of `directory` that bear the names of those in force, in that order."""
+    there = tuple(directory / path.name for path in policies if (directory / path.name).is_file())
+    if not there:
+        names = ", ".join(path.name for path in policies)
+        fail(f"{directory} holds no policy file of the configuration: {names}", USAGE)
+    others = sorted({path.name for path in directory.glob("*.yaml")} - {path.name for path in there})
+    if others:
+        say(f"sealgate: not read, because the configuration does not name them: {', '.join(others)}")
+    with told():
+        return composition.policy_texts(there)
+
+
+def _since(text: str) -> datetime:
+    now = SystemClock().now()
+    unit = {"d": "days", "h": "hours", "m": "minutes"}.get(text[-1:])
+    try:
+        if unit is not None:
+            return now - timedelta(**{unit: float(text[:-1])})
+        at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        fail(f"--since {text!r} is no time: 7d, 12h, 30m, or ISO 8601 such as 2026-11-24T08:00", USAGE)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _texts(files: list[Path] | None) -> tuple[Files, Known]:
+    """The files, and the names that they may use; without a configuration names of the settings pass unseen."""
+    with told():
+        if not files:
+            settings = context.settings()
+            return composition.policy_texts(settings.policies), composition.verbs_known(settings)
+        if context.config_path().is_file():
+            return composition.policy_texts(tuple(files)), composition.verbs_known(context.settings())
+        say(f"sealgate: there is no {context.config_path()}; names of clients, keys and stampers are not checked")
+        return composition.policy_texts(tuple(files)), Known()
+
+
+def _loaded(texts: Files, known: Known) -> RuleSet:
+    try:
+        return load(texts, VERBS, known)
+    except GatewayError as error:
+        fail(f"the rules do not load\n{error.detail}", USAGE)
+
+
+def _read_mail(path: Path) -> bytes:
+    try:
+        octets = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as trouble:
+        fail(f"{path}: {trouble.strerror}", USAGE)
+    if b"\r\n" not in octets and b"\n" in octets:
+        octets = octets.replace(b"\n", b"\r\n")
+        say("sealgate: the lines ended in LF; made CRLF of them")
+    return octets
+
+
+def _tell(one: Explanation) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"[bold]{one.recipient}[/]  {one.direction}")
+    table = Table("rule", "", "matcher", "wanted", "met", box=None, pad_edge=False)
+    for line in one.rules:
+        table.add_row(line.rule, _MARKS[line.outcome], line.matcher, _escaped(line.wanted), _escaped(line.met))
+    console.print(table)
+    if one.certificate is not None:
+        console.print(f"certificate: {one.certificate.state}")
+        for fingerprint, source in one.certificate.chosen:
+            console.print(f"  [green]chosen[/]  {fingerprint}  {source}")
+        for fingerprint, reason in one.certificate.losers:
+            console.print(f"  [dim]lost[/]    {fingerprint}  {reason}")
+        if one.certificate.owners:
+            console.print(f"  owners: {', '.join(one.certificate.owners)}")
+    _tell_decision(console, one.decision)
+    console.print()
+
+
+def _tell_decision(console: Console, decision: Decision | Needs) -> None:
+    if isinstance(decision, Needs):
+        console.print(f"[red]undecided[/]: needs {decision.fact}")
+        return
+    for number, step in enumerate(decision.steps, 1):
+        given = step.params.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        shown = f"  {_escaped(json.dumps(given, ensure_ascii=False))}" if given else ""
+        console.print(f"{number}. {step.verb}{shown}")
+    end = decision.end
+    why = f" ({decision.reason})" if decision.reason else ""
+    console.print(f"end: [bold]{end.kind}[/]{why}" + (f" {_escaped(end.text)}" if end.text else ""))
+    if decision.dropped:
+        console.print(f"left out knowingly: {', '.join(decision.dropped)}")
+    if decision.lowered_from:
+        console.print(f"[yellow]lowered by the mail's own words from {decision.lowered_from}[/]")
+    for one in decision.observed:
+        steps = ", ".join(step.verb for step in one.steps) or "nothing"
+        console.print(f"[cyan]observed[/] {one.rule}: would have been {_escaped(f'[{steps}]')} {one.end.kind}")
+
+
+def _escaped(text: str) -> str:
+    """Text of a mail is no markup, and moves no cursor."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text).replace("[", "\\[")
+
+
+def _plain(value: object) -> Any:
+    """Values as JSON knows them."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _print(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False))

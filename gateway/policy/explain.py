@@ -1,0 +1,132 @@
+"""Why a mail's recipient is treated as it is: every rule with the first thing that failed, as data."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.model.decision import Decision, Needs
+from gateway.model.facts import Facts, NotAsked, RecipientFacts
+from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Unavailable, Unusable
+from gateway.policy.conditions import All, Condition, Leaf, Not, compiled, flat, leaves, met
+from gateway.policy.ruleset import Program, RuleSet
+from gateway.policy.truth import FALSE, NEEDED, TRUE, UNKNOWN
+
+RuleOutcome = Literal["won", "missed", "waits", "needs", "observed", "overruled", "not_reached"]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """One rule's part. `missed`: `matcher` wanted one thing and met another, in words.
+
+    `waits`: it hangs on an unavailable fact; `needs`: on one that was not looked up; `observed`: it would have won;
+    `overruled`: it matched, but would protect less by the mail writer's own words; `not_reached`: decided above it.
+    """
+
+    rule: str
+    place: str
+    outcome: RuleOutcome
+    matcher: str = ""
+    wanted: str = ""
+    met: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateLine:
+    """The look-up's answer. `chosen` and `losers`: (SHA-256 hex, source or reason)."""
+
+    state: str
+    chosen: tuple[tuple[str, str], ...] = ()
+    losers: tuple[tuple[str, str], ...] = ()
+    owners: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One recipient's decision, or what must be looked up first, and how it came to it."""
+
+    recipient: str
+    direction: str
+    rules: tuple[RuleLine, ...]
+    decision: Decision | Needs
+    certificate: CertificateLine | None
+
+
+def explain(rules: RuleSet, facts: Facts, to: RecipientFacts) -> Explanation:
+    """Decides and tells. `to` with every fact looked up that the rules asked for (else the decision is Needs)."""
+    decision = rules.decide(facts, to)
+    winner = decision.rule if isinstance(decision, Decision) else None
+    overruled = {miss.rule for miss in decision.misses} if isinstance(decision, Decision) else set()
+    lines: list[RuleLine] = []
+    reached = True
+    for program in rules.programs:
+        line = _line(program, facts, to, winner, overruled) if reached else RuleLine(
+            program.name, _place(program), "not_reached")
+        reached = reached and line.outcome not in ("won", "waits", "needs")
+        lines.append(line)
+    certificate = None if isinstance(to.certificate, NotAsked) else certificate_line(to.certificate)
+    return Explanation(to.address, str(to.direction), tuple(lines), decision, certificate)
+
+
+def _place(program: Program) -> str:
+    return program.rule.place if program.rule is not None else ""
+
+
+def _line(program: Program, facts: Facts, to: RecipientFacts, winner: str | None, overruled: set[str]) -> RuleLine:
+    name, place = program.name, _place(program)
+    parts = flat(program.rule.when) if program.rule is not None else ()
+    unsure: tuple[int, Condition] | None = None
+    for part in parts:
+        truth = compiled(part)(facts, to)
+        if truth == FALSE:
+            # The winner may match by the other reading only: without the words of the mail's writer.
+            if name == winner:
+                return RuleLine(name, place, "won")
+            return RuleLine(name, place, "missed", *in_words(part, facts, to))
+        if truth > TRUE and (unsure is None or truth > unsure[0]):
+            unsure = (truth, part)
+    if unsure is not None and not (program.observe and unsure[0] == UNKNOWN):
+        return RuleLine(name, place, "needs" if unsure[0] in NEEDED else "waits", *in_words(unsure[1], facts, to))
+    if unsure is not None:
+        return RuleLine(name, place, "missed", *in_words(unsure[1], facts, to))
+    if program.observe:
+        return RuleLine(name, place, "observed")
+    if name in overruled and name != winner:
+        return RuleLine(name, place, "overruled", "may_lower", "true", "the mail's own words would lower protection")
+    return RuleLine(name, place, "won")
+
+
+def in_words(part: Condition, facts: Facts, to: RecipientFacts) -> tuple[str, str, str]:
+    """(matcher, what it wanted, what it met)."""
+    if isinstance(part, Leaf):
+        return part.label, part.wanted, met(part, facts, to)
+    if isinstance(part, Not):
+        return "none_of", wanted(part), _met_of(part, facts, to)
+    return ("all_of" if isinstance(part, All) else "any_of"), wanted(part), _met_of(part, facts, to)
+
+
+def wanted(part: Condition) -> str:
+    """A condition in words."""
+    if isinstance(part, Leaf):
+        return f"{part.label} {part.wanted}"
+    if isinstance(part, Not):
+        return f"not ({wanted(part.part)})"
+    return (" and " if isinstance(part, All) else " or ").join(
+        f"({wanted(one)})" if not isinstance(one, Leaf) else wanted(one) for one in part.parts)
+
+
+def _met_of(part: Condition, facts: Facts, to: RecipientFacts) -> str:
+    return "; ".join(dict.fromkeys(f"{leaf.label}: {met(leaf, facts, to)}" for leaf in leaves(part)))
+
+
+def certificate_line(answer: CertificateAnswer) -> CertificateLine:
+    """A look-up's answer with what was chosen and why others lost."""
+    if isinstance(answer, Unavailable):
+        return CertificateLine("unavailable")
+    if isinstance(answer, Absent):
+        return CertificateLine("absent")
+    losers = tuple((loser.row.sha256, str(loser.reason)) for loser in answer.losers)
+    if isinstance(answer, Unusable):
+        return CertificateLine("unusable", losers=losers)
+    if isinstance(answer, Conflict):
+        return CertificateLine("conflict", losers=losers, owners=answer.owners)
+    chosen = tuple((row.sha256, row.source) for row in answer.rows)
+    return CertificateLine("enrolled" if answer.enrolled else "found", chosen, losers)
