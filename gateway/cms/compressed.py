@@ -16,7 +16,7 @@ from gateway.errors import GatewayError, Reason
 
 ZLIB: Final = "1.2.840.113549.1.9.16.3.8"
 RATIO_MAX: Final = 200  # text shrinks to a tenth, an empty spreadsheet to a hundredth; zlib's own bound is 1,032
-FREE_OCTETS: Final = 65_536  # below this no ratio is asked for
+FREE_OCTETS: Final = 1 << 20  # below this nobody asks for a ratio: repeated text of that size is honest
 
 _READ_OCTETS: Final = 65_536
 _WRITE_OCTETS: Final = 1 << 20

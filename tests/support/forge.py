@@ -54,6 +54,7 @@ def signed_data(infos: Sequence[bytes], *, content: bytes | None, certificates: 
                 of: str = algorithms.DATA) -> bytes:
     """The ContentInfo. `of`: the eContentType."""
     inside = b"" if content is None else build.context(0, build.octet_string(content))
+    digests = build.set_of(*map(algorithms.digest_identifier, ("sha256", "sha384", "sha512")))
     return build.sequence(build.oid(algorithms.SIGNED_DATA), build.context(0, build.sequence(
-        build.integer(1), build.set_of(*map(algorithms.digest_identifier, ("sha256", "sha384", "sha512"))), build.sequence(build.oid(of), inside),
+        build.integer(1), digests, build.sequence(build.oid(of), inside),
         build.context(0, *certificates) if certificates else b"", build.tlv(0x31, *infos))))
