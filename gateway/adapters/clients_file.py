@@ -47,7 +47,7 @@ def read_clients(path: Path) -> Mapping[str, str]:
             continue
         name, colon, hashed = line.strip().partition(":")
         if not colon or not _is_name(name) or not hashed.startswith("$argon2id$"):
-            raise GatewayError(Reason.CONFIG_INVALID, f"{path}:{number}:1: not a line that `sealgate client add` writes")
+            raise GatewayError(Reason.CONFIG_INVALID, f"{path}:{number}:1: no line of `sealgate client add`")
         if name in found:
             raise GatewayError(Reason.CONFIG_INVALID, f"{path}:{number}:1: `{name}` stands here a second time")
         found[name] = hashed

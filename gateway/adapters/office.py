@@ -1,0 +1,117 @@
+"""What people do by hand, for the commands: filling the store from files, logins of clients, the bank's own keys.
+
+A facade over the adapters beside it, so that commands need to know none of them.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from gateway.adapters import clients_file, import_certificates, import_csv, key_tools
+from gateway.adapters.import_certificates import Item
+from gateway.adapters.key_tools import Bundle, KeyEntry, Purpose, Written
+from gateway.adapters.keys_file import read_passphrase
+from gateway.clock import Clock, SystemClock
+from gateway.errors import GatewayError, Reason
+from gateway.model.lookup import Customer, KeyOrigin
+from gateway.ports.administration import CertificateStore, CustomerStore, Kept, Trouble
+from gateway.settings import NAME_CHARACTERS, Settings
+
+
+class Office:
+    """Needs the settings for where things are; opens no key and no database by itself."""
+
+    algorithms: Final = key_tools.ALGORITHMS
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+
+    def certificates_from_files(
+            self, store: CertificateStore, paths: tuple[Path, ...], *, passphrase_file: Path | None = None,
+            passphrase: bytes | None = None, customer: str | None = None, key_origin: KeyOrigin = "unknown",
+            device_bound: bool = False, profile: Literal["cbc", "gcm"] | None = None) -> Iterator[Kept | Trouble]:
+        """See import_certificates. A file that cannot be read is a Trouble."""
+        if passphrase_file is not None:
+            passphrase = read_passphrase(passphrase_file)
+        for path in paths:
+            try:
+                octets = import_csv.read_file(path)
+            except GatewayError as error:
+                yield Trouble(str(path), error.reason, error.detail)
+                continue
+            item = Item(str(path), octets, passphrase, customer, key_origin, device_bound, profile)
+            yield from import_certificates.import_certificates(store, [item], self._clock.now())
+
+    def certificates_from_csv(self, store: CertificateStore, path: Path) -> Iterator[Kept | Trouble]:
+        """Columns: file, customer, key_origin, device_bound, profile, passphrase_file; a million lines are well."""
+        troubles: list[Trouble] = []
+
+        def items() -> Iterator[Item]:
+            for item in import_csv.certificate_items(_text(path), str(path), path.parent):
+                if isinstance(item, Item):
+                    yield item
+                else:
+                    troubles.append(item)
+
+        yield from import_certificates.import_certificates(store, items(), self._clock.now())
+        yield from troubles
+
+    def customers_from_csv(self, store: CustomerStore, path: Path) -> Iterator[Customer | Trouble]:
+        """Columns: number, name, addresses (separated by blanks), segment."""
+        return import_csv.import_customers(store, _text(path), str(path))
+
+    def add_client(self, name: str, password: str) -> bool:
+        """True if the login is new, False if its password was changed. USAGE without `passwords` in the settings."""
+        return clients_file.add_client(self._passwords(), name, password)
+
+    def remove_client(self, name: str) -> None:
+        """USAGE if there is no such login."""
+        clients_file.remove_client(self._passwords(), name)
+
+    def logins(self) -> tuple[tuple[str, bool], ...]:
+        """Each login that a client of the settings names or the file has, and whether the file has it."""
+        named = {login for client in self._settings.clients for login in client.logins}
+        path = self._settings.passwords
+        there = set(clients_file.read_clients(path)) if path is not None and path.exists() else set()
+        return tuple((login, login in there) for login in sorted(named | there))
+
+    def keys(self) -> tuple[KeyEntry, ...]:
+        """Every key of the settings, with what is wrong."""
+        return key_tools.list_keys(self._settings)
+
+    def import_key(self, path: Path, name: str, directory: Path, *, passphrase: bytes | None = None,
+                   certificates: Path | None = None,
+                   protect_with: Path | None = None) -> tuple[Written, tuple[Purpose, ...]]:
+        """The key and certificates of a file as files of ours; and what the certificate lets it do."""
+        _check_name(name)
+        beside = None if certificates is None else import_csv.read_file(certificates)
+        bundle = key_tools.read_bundle(import_csv.read_file(path), passphrase, beside)
+        purposes = () if bundle.certificate is None else key_tools.purposes_of(bundle.certificate)
+        return key_tools.write(directory, name, bundle, passphrase=read_passphrase(protect_with)), purposes
+
+    def generate_key(self, name: str, algorithm: str, directory: Path, *, emails: tuple[str, ...] = (),
+                     protect_with: Path | None = None) -> Written:
+        """A new key, and the request for its certificate (X25519 has none: it cannot sign)."""
+        _check_name(name)
+        key = key_tools.generate(algorithm)
+        asked = None if algorithm == "x25519" else key_tools.request(key, emails[0] if emails else name, emails)
+        return key_tools.write(directory, name, Bundle(key, None, ()), passphrase=read_passphrase(protect_with),
+                               request_pem=asked)
+
+    def _passwords(self) -> Path:
+        if self._settings.passwords is None:
+            raise GatewayError(Reason.USAGE, "`passwords` is not set in the settings: name a file there first")
+        return self._settings.passwords
+
+
+def _check_name(name: str) -> None:
+    if not name or not NAME_CHARACTERS.issuperset(name) or name.startswith("."):
+        raise GatewayError(Reason.USAGE, f"`{name}` is no name: letters, digits, `.`, `-` and `_`")
+
+
+def _text(path: Path) -> str:
+    try:
+        return import_csv.read_file(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise GatewayError(Reason.INPUT_MALFORMED, f"{path}: octet {error.start} is not UTF-8: save it so") from None
