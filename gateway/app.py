@@ -22,6 +22,7 @@ from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
 from gateway.adapters.keys_file import FileKeys, StoredKey, key_files, stamper_key
 from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.adapters.office import Office
 from gateway.adapters.trust_files import load_trusted
 from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import Clock, SystemClock
@@ -87,6 +88,11 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
         ),
         evidence=DbEvidence(database),
     )
+
+
+def office(settings: Settings, clock: Clock | None = None) -> Office:
+    """What people do by hand: filling the store, logins of clients, keys. Opens nothing by itself."""
+    return Office(settings, clock)
 
 
 def enrol(store: Store, certificates: Iterable[tuple[bytes, str]]) -> None:
@@ -169,20 +175,13 @@ class Gateway:
         self.keys = FileKeys(key_files(settings))
         self._trust = load_trust(settings, self.store)
         house = _house(self, reach)
-        self.house = (
-            house
-            if caught is None
-            else replace(
-                house,
-                outbound_hop=caught,
-                inbound_hop=caught,
-                journal=NoJournal(),
-                hold=CaughtHold(caught),
-                evidence=NoEvidence(),
-            )
-        )
-        self.outbound = Outbound(self.house)
-        self.inbound = Inbound(self.house)
+        self.use(house if caught is None else _alone(house, caught))
+
+    def use(self, house: House) -> None:
+        """Sends mails through another house from now on: for tests and commands that put other rooms in."""
+        self.house = house
+        self.outbound = Outbound(house)
+        self.inbound = Inbound(house)
 
     @property
     def clock(self) -> Clock:
@@ -226,6 +225,14 @@ class Gateway:
     def close(self) -> None:
         """After the last mail."""
         self.store.close()
+
+
+def _alone(house: House, caught: Caught) -> House:
+    """Nothing outside is touched."""
+    hold = CaughtHold(caught)
+    return replace(
+        house, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence()
+    )
 
 
 def _house(gateway: Gateway, reach: Callable[[str], None]) -> House:

@@ -1,0 +1,28 @@
+"""One demo bank per test process, copied for each test: making keys is what would take time."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gateway.demo.bank import Ports, open_bank
+
+from tests.support.bank import House, house
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("bank") / "home"
+    open_bank(home, Ports())
+    return home
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(template, tmp_path / "home"))
+
+
+@pytest.fixture
+def bank(home: Path) -> Iterator[House]:
+    with house(home) as built:
+        yield built

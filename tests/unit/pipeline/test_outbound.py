@@ -1,0 +1,227 @@
+"""The outbound way over a real store and real keys; what left is opened by openssl."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from gateway.demo import openssl
+from gateway.errors import Reason
+from gateway.model.outcome import Settled
+
+from tests.support.bank import House, house, policy
+
+CODE = (
+    b"From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: Your code\r\n"
+    b"Message-ID: <1@bank.example>\r\n\r\nYour code is 481516\r\n"
+)
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing")
+
+
+def opened(bank: House, octets: bytes, name: str) -> bytes:
+    entity = openssl.decrypt(octets, bank.bank.people[name])
+    return openssl.verify(entity, bank.bank.root)
+
+
+def test_a_code_leaves_sealed(bank: House) -> None:
+    outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
+    assert outcome.answer is Settled.TAKEN
+    left = bank.outbound.octets_for("anna@customer.example")
+    assert b"481516" not in left
+    assert b"Your code" not in left
+    assert b"Your code is 481516" in opened(bank, left, "anna")
+
+
+@pytest.mark.parametrize(("to", "client", "sender", "octets", "reason"), [
+    ("ben@nowhere.example", "online-banking", "otp@bank.example", CODE, Reason.CERTIFICATE_ABSENT),
+    ("anna@customer.example", "staff", "otp@bank.example", CODE, Reason.CLIENT_FROM_NOT_ALLOWED),
+    ("anna@customer.example", "online-banking", "", CODE, Reason.KEY_NOT_PERMITTED),
+    ("anna@customer.example", "online-banking", "otp@bank.example", CODE.replace(b"From: ", b"From: a@b.example, "), Reason.FROM_AMBIGUOUS),
+    ("anna@customer.example", "online-banking", "otp@bank.example", b"From: otp@bank.example\r\n" + CODE, Reason.FROM_AMBIGUOUS),
+    ("anna@customer.example", "online-banking", "otp@bank.example", CODE.replace(b"otp@", b"director@"), Reason.CLIENT_FROM_NOT_ALLOWED),
+])
+def test_what_may_not_leave_is_refused_by_name(bank: House, to: str, client: str, sender: str, octets: bytes, reason: Reason) -> None:
+    outcome = bank.gateway.handle(bank.send(octets, to, client=client, sender=sender))
+    assert (outcome.answer, outcome.reason) == (Settled.REFUSED, reason)
+    assert bank.outbound.taken == []
+
+
+def test_one_refused_recipient_stops_the_mail_for_all(bank: House) -> None:
+    outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@nowhere.example"))
+    assert outcome.answer is Settled.REFUSED
+    assert bank.outbound.taken == []
+    assert {one.reason for one in outcome.recipients} == {Reason.CERTIFICATE_ABSENT, Reason.POLICY_OTHER_RECIPIENT_REFUSED}
+
+
+def test_deliver_rest_sends_the_rest_and_reports_headers_only(home: Path) -> None:
+    with house(home, lambda s: s.model_copy(update={"partial": "deliver_rest"})) as bank:
+        outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@nowhere.example"))
+        assert outcome.answer is Settled.TAKEN
+        assert {one.settled for one in outcome.recipients} == {Settled.TAKEN, Settled.REPORTED}
+        assert b"481516" in opened(bank, bank.outbound.octets_for("anna@customer.example"), "anna")
+        report = bank.inbound.octets_for("otp@bank.example")
+        assert bank.inbound.taken[0][2].reverse_path == ""
+        assert b"ben@nowhere.example" in report
+        assert b"Message-ID: <1@bank.example>" in report
+        assert b"481516" not in report
+
+
+def test_a_hidden_recipient_is_not_seen_by_the_others(bank: House) -> None:
+    """Bcc: recipient infos name every reader, so who stands in no To or Cc gets a mail of his own."""
+    bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@customer.example"))
+    assert len(bank.outbound.taken) == 2
+    ours = bank.outbound.octets_for("anna@customer.example")
+    with pytest.raises(openssl.GatewayError):
+        openssl.decrypt(ours, bank.bank.people["ben"])
+
+
+def test_shown_recipients_travel_together(bank: House) -> None:
+    both = CODE.replace(b"To: anna@customer.example", b"To: anna@customer.example, Ben <BEN@customer.example>")
+    bank.gateway.handle(bank.send(both, "anna@customer.example", "ben@customer.example"))
+    assert len(bank.outbound.taken) == 1
+    for name in ("anna", "ben"):
+        assert b"481516" in opened(bank, bank.outbound.taken[0][1], name)
+
+
+def test_signed_and_stamped_once_for_all_groups(bank: House) -> None:
+    """Counted: private-key operations per mail, however many groups it has."""
+    signed: list[bytes] = []
+    key_set = bank.gateway.house.key_sets["otp"]
+    from dataclasses import replace
+
+    def counted(octets: bytes) -> bytes:
+        signed.append(octets)
+        return key_set.signer.raw_sign(octets)
+
+    counting = replace(key_set, signer=replace(key_set.signer, raw_sign=counted))
+    bank.gateway.use(replace(bank.gateway.house, key_sets={"otp": counting}))
+    bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@customer.example"))
+    assert len(bank.outbound.taken) == 2
+    assert len(signed) == 1
+
+
+def test_a_retry_sends_only_the_rest(bank: House) -> None:
+    bank.outbound.codes["ben@customer.example"] = 451
+    mail = bank.send(CODE, "anna@customer.example", "ben@customer.example")
+    first = bank.gateway.handle(mail)
+    assert first.answer is Settled.LATER
+    assert [taken[0] for taken in bank.outbound.taken] == [("anna@customer.example",)]
+    bank.outbound.codes.clear()
+    second = bank.gateway.handle(mail)
+    assert second.answer is Settled.TAKEN
+    assert [taken[0] for taken in bank.outbound.taken] == [("anna@customer.example",), ("ben@customer.example",)]
+    assert {one.address: one.settled for one in second.recipients} == {
+        "anna@customer.example": Settled.DISCARDED, "ben@customer.example": Settled.TAKEN}
+
+
+def test_trace_fields_do_not_make_a_retry_another_mail(bank: House) -> None:
+    bank.outbound.codes["ben@customer.example"] = 451
+    bank.gateway.handle(bank.send(b"Received: from a\r\n" + CODE, "anna@customer.example", "ben@customer.example"))
+    bank.gateway.handle(bank.send(b"Received: from b\r\nX-Spam: no\r\n" + CODE, "anna@customer.example"))
+    bank.gateway.handle(bank.send(b"Received: from b\r\n" + CODE, "anna@customer.example", "ben@customer.example"))
+    assert sum("anna@customer.example" in taken[0] for taken in bank.outbound.taken) == 2  # X-Spam is another mail
+
+
+def test_a_permanent_refusal_behind_us_after_a_taken_group_is_reported(bank: House) -> None:
+    bank.outbound.codes["ben@customer.example"] = 550
+    outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@customer.example"))
+    assert outcome.answer is Settled.TAKEN
+    assert {one.address: one.settled for one in outcome.recipients}["ben@customer.example"] is Settled.REPORTED
+    assert b"550" in bank.inbound.octets_for("otp@bank.example")
+
+
+HOLD = """
+version: 1
+rules:
+  - name: hold
+    when: {direction: outbound, client: online-banking, from: otp@bank.example}
+    then: {sign: {with: otp}, encrypt: {without_certificate: hold}}
+    END
+    cases:
+      - given: {client: online-banking, from: otp@bank.example, certificate: enrolled}
+        expect: {end: CASE}
+      - given: {client: online-banking, from: otp@bank.example, certificate: absent}
+        expect: {end: hold}
+otherwise: reject
+"""
+
+
+def test_held_mail_is_released_sealed(home: Path) -> None:
+    text = HOLD.replace("END", "end: hold").replace("CASE", "hold")
+    with house(home, policy(home / "hold.yaml", text)) as bank:
+        outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
+        assert outcome.answer is Settled.TAKEN
+        assert bank.outbound.taken == []
+        (held,) = bank.gateway.store.hold.list()
+        _, mail = bank.gateway.store.hold.get(held.hold_id)
+        assert mail.octets == CODE
+        assert bank.gateway.handle(mail, released=True).answer is Settled.TAKEN
+        assert b"481516" in opened(bank, bank.outbound.octets_for("anna@customer.example"), "anna")
+
+
+def test_what_is_held_for_want_of_a_certificate_is_not_released_in_clear(home: Path) -> None:
+    text = HOLD.replace("END", "end: deliver").replace("CASE", "deliver")
+    with house(home, policy(home / "hold.yaml", text)) as bank:
+        bank.gateway.handle(bank.send(CODE, "ben@nowhere.example"))
+        (held,) = bank.gateway.store.hold.list()
+        _, mail = bank.gateway.store.hold.get(held.hold_id)
+        outcome = bank.gateway.handle(mail, released=True)
+        assert outcome.recipients[0].settled is Settled.HELD
+        assert bank.outbound.taken == []
+
+
+def test_the_body_of_held_mail_is_not_on_the_disk_in_clear(home: Path) -> None:
+    text = HOLD.replace("END", "end: hold").replace("CASE", "hold")
+    with house(home, policy(home / "hold.yaml", text)) as bank:
+        bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
+    assert not any(b"481516" in path.read_bytes() for path in home.glob("sealgate.db*"))
+
+
+def test_evidence_tells_what_happened_and_no_content(bank: House) -> None:
+    bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
+    (record,) = bank.gateway.store.evidence.find("<1@bank.example>")
+    assert record.rule == "codes:otp"
+    assert record.settled is Settled.TAKEN
+    assert record.steps == ("protect_headers", "sign", "stamp", "encrypt")
+    assert len(record.certificates) == 1
+    assert record.policy_digest == bank.gateway.rules.digest
+    assert "481516" not in str(record)
+
+
+def test_a_dead_store_defers_and_sends_nothing(bank: House) -> None:
+    bank.gateway.store.close()
+    shutil.rmtree(bank.bank.home / "sealgate.db", ignore_errors=True)
+    (bank.bank.home / "sealgate.db").unlink(missing_ok=True)
+    for rest in bank.bank.home.glob("sealgate.db*"):
+        rest.unlink()
+    (bank.bank.home / "sealgate.db").mkdir()
+    outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
+    assert outcome.answer is Settled.LATER
+    assert bank.outbound.taken == []
+
+
+def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
+    octets = (b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: [seal] Hello\r\nMessage-ID: <2@b>\r\n\r\nHi\r\n")
+    bank.gateway.handle(bank.send(octets, "anna@customer.example", client="staff", sender="staff@bank.example"))
+    content = opened(bank, bank.outbound.octets_for("anna@customer.example"), "anna")
+    assert b"Subject: Hello\r\n" in content
+    assert b"[seal]" not in content
+
+
+def test_a_bounce_that_returns_content_is_cut_to_header_fields(bank: House) -> None:
+    bounce = (
+        b"From: postmaster@bank.example\r\nTo: anna@customer.example\r\nSubject: Undelivered\r\n"
+        b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
+        b"--b\r\n\r\nfailed\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\n"
+        b"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: My question\r\n\r\nMy secret is 4711\r\n--b--\r\n"
+    )
+    settings = bank.gateway.house.client_from
+    from dataclasses import replace
+
+    bank.gateway.use(replace(bank.gateway.house, client_from={**settings, "staff": ("*",)}))
+    outcome = bank.gateway.handle(bank.send(bounce, "anna@customer.example", client="staff", sender=""))
+    assert outcome.answer is Settled.TAKEN
+    left = bank.outbound.octets_for("anna@customer.example")
+    assert b"4711" not in left
+    assert b"Subject: My question" in left
+    assert b"text/rfc822-headers" in left
