@@ -154,7 +154,9 @@ def _prepared(certificate: Certificate, transport: KeyTransport, key_octets: int
         public = certificate.x509.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
         raise GatewayError(Reason.CERTIFICATE_ALGORITHM_UNKNOWN, f"a key of {kind}: {error}") from None
-    if isinstance(public, rsa.RSAPublicKey) and _key_oid(certificate) == algorithms.RSA:
+    if isinstance(public, rsa.RSAPublicKey):
+        if _key_oid(certificate) != algorithms.RSA:
+            raise GatewayError(Reason.CERTIFICATE_WRONG_USAGE, "an RSA key that is bound to PSS signatures")
         _may(certificate, "key_encipherment")
         return _key_transport(certificate, public, transport)
     if isinstance(public, ec.EllipticCurvePublicKey | x25519.X25519PublicKey) and kind in key_agreement.WRITTEN:
