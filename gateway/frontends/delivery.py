@@ -1,0 +1,121 @@
+"""One mail from its final dot to its reply: handed to a worker, awaited within its deadline, told in one log line.
+
+A mail whose work has begun is settled whether or not its client is still there; one that still waits in line when
+its client leaves is withdrawn, for the client will come again. After the deadline nothing new is begun: a mail in
+line is withdrawn and answered 451; one that is under way is waited for once more, for its final dot may be out
+already, and `Origin.deadline_at` keeps those whose dot is not out from sending it.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.errors import GatewayError, Reason
+from gateway.frontends.data import Checks, Trace, whole_mail
+from gateway.frontends.front import Front
+from gateway.frontends.limits import Reservation
+from gateway.frontends.logs import surprise
+from gateway.frontends.replies import Reply, reply_for, reply_for_reason
+from gateway.frontends.workers import Job
+from gateway.model.mail import Envelope, Mail, Origin
+from gateway.model.outcome import Outcome
+
+log = structlog.get_logger("sealgate.smtp")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What the connection knows of a mail when its last octet has come."""
+
+    envelope: Envelope
+    origin: Origin
+    trace: Trace
+    checks: Checks
+    permitted: bool
+
+
+class Delivery:
+    """On the event loop's thread, but for `_work`."""
+
+    def __init__(self, front: Front, received: Received, buffer: bytearray, reservation: Reservation) -> None:
+        """`buffer` is used up; `reservation` is released when the work is over."""
+        self._front = front
+        self._received = received
+        self._buffer: bytearray | None = buffer
+        self._reservation = reservation
+        self._size = len(buffer)
+        self._began = time.monotonic()
+        self._reply: Reply = self._trouble(GatewayError(Reason.MAIL_DEADLINE, retry=True))
+        self._job: Job[Outcome] | None = None
+
+    def start(self) -> None:
+        """GatewayError(CLIENT_BUSY) if too many wait already."""
+        self._job = self._front.workers.submit(self._work)
+        self._job.done.add_done_callback(self._settled)
+
+    def withdraw(self) -> bool:
+        """Whether it had not begun and never will."""
+        return self._job is not None and self._job.withdraw()
+
+    async def reply(self) -> bytes:
+        """What the client is told, at the latest after twice the deadline."""
+        if self._job is None:
+            return self._reply.octets()
+        done, deadline_s = self._job.done, self._front.limits.message_deadline_s
+        await asyncio.wait((done,), timeout=deadline_s)
+        if not done.done() and not self.withdraw():
+            log.warning("slow", incident=self._received.origin.incident, seconds=round(self._seconds, 3))
+            await asyncio.wait((done,), timeout=deadline_s)
+        return self._reply.octets()
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _work(self) -> Outcome:
+        buffer, self._buffer = self._buffer, None  # nobody else may hold the octets while they are worked on
+        if buffer is None:
+            raise GatewayError(Reason.INTERNAL, "worked on twice", retry=True)
+        octets = whole_mail(buffer, self._received.trace.field(), self._received.checks)
+        del buffer
+        return self._front.handle(Mail(octets, self._received.envelope, self._received.origin))
+
+    def _trouble(self, trouble: GatewayError) -> Reply:
+        origin = self._received.origin
+        return reply_for_reason(trouble.reason, retry=trouble.retry, permitted=self._received.permitted,
+                                incident=origin.incident)
+
+    def _settled(self, done: asyncio.Future[Outcome]) -> None:
+        self._buffer = None
+        self._reservation.release()
+        if done.cancelled():
+            self._tell(answer="withdrawn")
+            return
+        error = done.exception()
+        if error is None:
+            outcome = done.result()
+            self._reply = reply_for(outcome, permitted=self._received.permitted)
+            self._tell(answer=outcome.answer.value, reason=outcome.reason, to=[
+                {key: value for key, value in (
+                    ("address", one.address), ("settled", one.settled.value), ("reason", one.reason),
+                    ("rule", one.rule), ("detail", one.detail), ("reply", one.reply)) if value}
+                for one in outcome.recipients])
+        elif isinstance(error, GatewayError):
+            self._reply = self._trouble(error)
+            self._tell(answer="later" if self._reply.code < 500 else "refused", reason=error.reason,
+                       detail=error.detail)
+        else:
+            self._reply = self._trouble(GatewayError(Reason.INTERNAL, retry=True))
+            surprise(log, error, incident=self._received.origin.incident)
+            self._tell(answer="later", reason=Reason.INTERNAL)
+
+    def _tell(self, **fields: object) -> None:
+        """The one line of this message."""
+        origin, envelope = self._received.origin, self._received.envelope
+        if "to" not in fields:
+            fields["to"] = [{"address": one.address} for one in envelope.recipients]
+        log.info("mail", incident=origin.incident, code=self._reply.code, listener=origin.listener,
+                 client=origin.client, peer=origin.peer, tls=origin.tls, sender=envelope.reverse_path,
+                 size=self._size, seconds=round(self._seconds, 3), **fields)

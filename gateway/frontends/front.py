@@ -1,0 +1,67 @@
+"""What all connections of one listener share: who we are, the limits, the threads, and what to do with a mail."""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.clock import Clock
+from gateway.frontends.clients import Clients
+from gateway.frontends.limits import Connections, Octets, Rate
+from gateway.frontends.workers import Workers
+from gateway.model.address import domain_of
+from gateway.model.mail import Mail
+from gateway.model.outcome import Outcome
+from gateway.ports.next_hop import HopReply
+from gateway.settings import Bank, Limits, Listener
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Of the whole process. `logins` and `probes` have threads of their own: argon2 is slow by design, and a
+
+    recipient must not wait behind the mails of others.
+    """
+
+    connections: Connections
+    rate: Rate
+    octets: Octets
+    logins: Workers
+    probes: Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Of one listener. `handle` is the mail's whole way, synchronous; it may take long and raises GatewayError only.
+
+    `probe`: (reverse-path, recipient) -> the next hop's answer; None: recipients are not checked.
+    `verify`: (login, password) -> whether they belong together; None: nobody can log in.
+    """
+
+    bank: Bank
+    listener: Listener
+    limits: Limits
+    clients: Clients
+    shared: Shared
+    workers: Workers
+    handle: Callable[[Mail], Outcome]
+    probe: Callable[[str, str], HopReply] | None
+    verify: Callable[[str, str], bool] | None
+    clock: Clock
+    tls: ssl.SSLContext | None
+
+    @property
+    def outbound(self) -> bool:
+        """Whether clients here are the bank's own. On an inbound listener nobody is, whatever network it is in:
+
+        a filter in front of us hands in the internet's mail from the bank's own network.
+        """
+        return self.listener.role == "outbound"
+
+    @property
+    def logins_possible(self) -> bool:
+        """Whether AUTH makes sense here; it is offered only under TLS."""
+        return self.outbound and self.verify is not None and self.tls is not None and self.clients.has_logins
+
+    def owns(self, address: str) -> bool:
+        """Whether the address is in one of the bank's mail domains."""
+        return domain_of(address) in self.bank.domains

@@ -1,0 +1,138 @@
+"""Limits that connections share: how many there are, how many mails a minute, how many octets in work."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+RATE_KEYS_MAX = 10_000
+GROW_OCTETS = 262_144
+
+
+@dataclass(slots=True)
+class Connections:
+    """Of one process: all, and of one peer."""
+
+    all_max: int
+    peer_max: int
+    _peers: Counter[str] = field(default_factory=Counter)
+    _all: int = 0
+
+    def enter(self, peer: str) -> bool:
+        """Whether one more may come; if so it counts until `leave`."""
+        if self._all >= self.all_max or self._peers[peer] >= self.peer_max:
+            if not self._peers[peer]:
+                del self._peers[peer]
+            return False
+        self._all += 1
+        self._peers[peer] += 1
+        return True
+
+    def leave(self, peer: str) -> None:
+        """One that had entered is gone."""
+        self._all -= 1
+        self._peers[peer] -= 1
+        if not self._peers[peer]:
+            del self._peers[peer]
+
+
+@dataclass(slots=True)
+class Rate:
+    """A bucket per client that holds `per_minute` mails and refills evenly. 0: no limit."""
+
+    per_minute: int
+    now: Callable[[], float]
+    _buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def allow(self, key: str) -> bool:
+        """Takes one mail out of the bucket of `key`; False if it is empty."""
+        if not self.per_minute:
+            return True
+        at = self.now()
+        left = self._left(key, at)
+        if left < 1:
+            return False
+        if len(self._buckets) >= RATE_KEYS_MAX and key not in self._buckets:
+            self._forget(at)
+        self._buckets[key] = (left - 1, at)
+        return True
+
+    def _left(self, key: str, at: float) -> float:
+        left, since = self._buckets.get(key, (float(self.per_minute), at))
+        return min(float(self.per_minute), left + (at - since) * self.per_minute / 60)
+
+    def _forget(self, at: float) -> None:
+        """Drops the full buckets; if that is not enough the oldest half, which errs towards taking mail."""
+        kept = {key: value for key, value in self._buckets.items() if self._left(key, at) < self.per_minute}
+        if len(kept) >= RATE_KEYS_MAX:
+            kept = dict(sorted(kept.items(), key=lambda item: item[1][1])[RATE_KEYS_MAX // 2:])
+        self._buckets = kept
+
+
+class Octets:
+    """The octets of mails in work in this process. On the event loop's thread only."""
+
+    def __init__(self, octets_max: int) -> None:
+        self.octets_max = octets_max
+        self.used = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def try_take(self, octets: int) -> bool:
+        """Takes them if they are free. One mail alone may always be in work, whatever its size."""
+        if self.used and self.used + octets > self.octets_max:
+            return False
+        self.used += octets
+        return True
+
+    async def take(self, octets: int, timeout_s: float) -> bool:
+        """Takes them, waiting in line for at most `timeout_s`."""
+        if not self._waiting and self.try_take(octets):
+            return True
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (octets, turn)
+        self._waiting.append(entry)
+        try:
+            await asyncio.wait_for(asyncio.shield(turn), timeout_s)
+        except TimeoutError:
+            if turn.done():
+                return True
+            self._waiting.remove(entry)
+            return False
+        except asyncio.CancelledError:
+            if turn.done():
+                self.give(octets)
+            else:
+                self._waiting.remove(entry)
+            raise
+        return True
+
+    def give(self, octets: int) -> None:
+        """They are free again."""
+        self.used -= octets
+        while self._waiting and self.try_take(self._waiting[0][0]):
+            _, turn = self._waiting.popleft()
+            turn.set_result(None)
+
+
+class Reservation:
+    """What one mail has taken of the octets; `release` as often as you like."""
+
+    def __init__(self, octets: Octets, taken: int) -> None:
+        self._octets = octets
+        self._taken = taken
+
+    def cover(self, octets: int) -> bool:
+        """Whether the mail may be of this size; takes more in steps, without waiting."""
+        if octets <= self._taken:
+            return True
+        more = max(GROW_OCTETS, octets - self._taken)
+        if not self._octets.try_take(more):
+            return False
+        self._taken += more
+        return True
+
+    def release(self) -> None:
+        """Gives all back."""
+        taken, self._taken = self._taken, 0
+        if taken:
+            self._octets.give(taken)

@@ -1,0 +1,70 @@
+"""One line per message, JSON, to standard error: who, to whom, how it ended, why. No content, no secrets.
+
+aiosmtpd writes commands, and with DEBUG whole mails and passwords, to the logger `mail.log`. That logger is closed
+for good: at no level, whoever sets it, does a record of it reach a handler. Exceptions are told by type and place;
+their text and the values on their stack may be content.
+"""
+
+import logging
+import sys
+import traceback
+from types import FrameType, TracebackType
+from typing import Any, Literal
+
+import structlog
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_FRAMES_MAX = 12
+
+
+class _Nothing(logging.Filter):
+    """Lets no record through."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See logging.Filter."""
+        del record
+        return False
+
+
+_NOTHING = _Nothing("never")
+
+
+def silence_aiosmtpd() -> None:
+    """Closes aiosmtpd's logger; more than once does no harm. A filter stands whatever level is set later."""
+    logger = logging.getLogger("mail.log")
+    if _NOTHING not in logger.filters:
+        logger.addFilter(_NOTHING)
+    logger.setLevel(logging.CRITICAL)
+    logger.propagate = False
+
+
+def configure(level: Literal["debug", "info", "warning", "error"]) -> None:
+    """Sets up structlog for the whole process."""
+    silence_aiosmtpd()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def surprise(log: Any, error: BaseException, **fields: object) -> None:
+    """The line for an exception that nobody expected."""
+    log.error("surprise", where=where(error), **fields)
+
+
+def where(error: BaseException) -> str:
+    """Type and places of an exception, innermost last, without its text: 'ValueError at run.py:120, seal.py:77'."""
+    frames: list[tuple[FrameType, int]] = list(traceback.walk_tb(_traceback(error)))[-_FRAMES_MAX:]
+    places = ", ".join(f"{frame.f_code.co_filename.rpartition('/')[2]}:{line}" for frame, line in frames)
+    return f"{type(error).__name__} at {places or 'no frame'}"
+
+
+def _traceback(error: BaseException) -> TracebackType | None:
+    return error.__traceback__
