@@ -104,12 +104,12 @@ def prepare(profile: SignerProfile) -> PreparedSigner:
 
 
 def sign(prepared: PreparedSigner, *, content: bytes | None, digest: bytes, at: datetime,
-         raw_sign: Callable[[bytes], bytes], stamp: Callable[[bytes], bytes] | None = None) -> bytes:
+         raw_sign: Callable[[bytes], bytes], stamp: Callable[[bytes], bytes | None] | None = None) -> bytes:
     """The DER ContentInfo with one SignerInfo.
 
     `content` None: detached. `digest`: of the content, under `prepared.digest_name`. `raw_sign` gets the DER of the
     signed attributes and returns the signature value. `stamp` gets the signature VALUE and returns the DER
-    TimeStampToken over its digest. What either raises passes through.
+    TimeStampToken over its digest, or None where the mail may go without. What either raises passes through.
     """
     if len(digest) != algorithms.DIGEST_OCTETS[prepared.digest_name]:
         raise GatewayError(Reason.INTERNAL, f"a digest of {len(digest)} octets is not {prepared.digest_name}")
@@ -118,8 +118,9 @@ def sign(prepared: PreparedSigner, *, content: bytes | None, digest: bytes, at: 
     header = build.header
     info = [prepared.signer, b"\xa0", signed[1:], prepared.signature_algorithm,  # [0] IMPLICIT
             header(walk.OCTET_STRING, len(signature)), signature]
-    if stamp is not None:
-        info += _unsigned(stamp(signature))
+    token = None if stamp is None else stamp(signature)
+    if token is not None:
+        info += _unsigned(token)
     info_length = sum(map(len, info))
     info_header = header(walk.SEQUENCE, info_length)
     signers_header = header(walk.SET, len(info_header) + info_length)

@@ -196,11 +196,15 @@ def verify_token(token: TimestampToken, certificate: Certificate, digest_of: Cal
                  at: datetime) -> Reason | None:
     """Why this token does not prove that the stamped octets existed, or None: the imprint, then the signature.
 
-    `digest_of`: digest of the stamped octets under a hashlib name. `at`: for the table of algorithms. Usage, path and
-    revocation of `certificate` are for `pki`.
+    `digest_of`: digest of the stamped octets under a hashlib name. `at`: for the table of algorithms.
+    SIGNATURE_ALGORITHM_UNKNOWN is "not decidable"; every other answer is "no". Usage, path and revocation of
+    `certificate` are for `pki`.
     """
-    if algorithms.allowed("digest", token.digest_name, at) is not None or token.digest_name not in READABLE:
+    fault = algorithms.allowed("digest", token.digest_name, at)
+    if fault is Reason.SIGNATURE_WEAK_ALGORITHM:
         return Reason.TIMESTAMP_WEAK_ALGORITHM
+    if fault is not None or token.digest_name not in READABLE:
+        return Reason.SIGNATURE_ALGORITHM_UNKNOWN
     if digest_of(token.digest_name) != token.imprint:
         return Reason.TIMESTAMP_IMPRINT
     content = token.signed.content or b""

@@ -134,6 +134,11 @@ def test_the_stamp_is_over_the_signature_value():
     assert attribute["values"][0].dump() == build.sequence(build.oid(algorithms.DATA))
 
 
+def test_a_stamper_may_leave_the_signature_unstamped():
+    info = asn1.ContentInfo.load(written(stamp=lambda _: None), strict=True)
+    assert info["content"]["signer_infos"][0]["unsigned_attrs"].native is None
+
+
 def test_a_failing_stamper_fails_the_signature_with_its_own_error():
     def stamp(_: bytes) -> bytes:
         raise GatewayError(Reason.STAMPER_UNAVAILABLE, retry=True)

@@ -197,6 +197,11 @@ def test_a_weak_imprint_proves_nothing():
     assert judged(token(info(imprint=imprint))) is Reason.TIMESTAMP_WEAK_ALGORITHM
 
 
+def test_an_imprint_by_a_digest_of_tomorrow_is_undecided():
+    imprint = build.sequence(algorithms.digest_identifier("sha3-512"), build.octet_string(hashlib.sha3_512(DATA).digest()))
+    assert judged(token(info(imprint=imprint))) is Reason.SIGNATURE_ALGORITHM_UNKNOWN
+
+
 def test_altered_after_stamping():
     der = token(info())
     later = der.replace(b"20261124120000Z", b"20251124120000Z")
