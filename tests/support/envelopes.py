@@ -134,30 +134,31 @@ def shared_info(wrap: bytes, ukm: bytes | None, octets: int) -> bytes:
 def key_agreement(person: Person, key: bytes, scheme: str, derive: Callable[[bytes, bytes, int], bytes], *,
                   ukm: bytes | None = None, wrap_octets: int = 32, wrap: bytes | None = None,
                   originator: bytes | None = None, who: bytes | None = None, point: bytes | None = None,
-                  compressed: bool = False) -> bytes:
+                  compressed: bool = False, parameters: bytes | None = None, before: bytes = b"") -> bytes:
     """A KeyAgreeRecipientInfo. `derive`: (secret, shared info, octets) -> key-encryption key.
 
-    `originator`: content of [0] instead of our point; `point`: the point that is written instead of the true one.
+    `originator`: content of [0] instead of our point; `point`: the point that is written instead of the true one;
+    `parameters` of its algorithm; `before`: RecipientEncryptedKeys that come first.
     """
     public = person.key.public_key()
     wrap = wrap or algorithms.identifier(AES_WRAPS[wrap_octets])
     if isinstance(public, x25519.X25519PublicKey):
         ours = x25519.X25519PrivateKey.generate()
         true_point, secret = ours.public_key().public_bytes_raw(), ours.exchange(public)
-        algorithm = algorithms.identifier(algorithms.X25519)
+        algorithm = algorithms.identifier(algorithms.X25519, parameters)
     else:
         assert isinstance(public, ec.EllipticCurvePublicKey)
         private = ec.generate_private_key(public.curve)
         form = PublicFormat.CompressedPoint if compressed else PublicFormat.UncompressedPoint
         true_point, secret = private.public_key().public_bytes(Encoding.X962, form), private.exchange(ec.ECDH(), public)
-        algorithm = algorithms.identifier(algorithms.EC_PUBLIC_KEY)
+        algorithm = algorithms.identifier(algorithms.EC_PUBLIC_KEY, parameters)
     kek = derive(secret, shared_info(wrap, ukm, wrap_octets), wrap_octets)
     held = originator or build.context(1, algorithm, build.bit_string(true_point if point is None else point))
     return build.context(
         1, build.integer(3), build.context(0, held),
         b"" if ukm is None else build.context(1, build.octet_string(ukm)), algorithms.identifier(scheme, wrap),
-        build.sequence(build.sequence(who or issuer_and_serial(person.certificate),
-                                      build.octet_string(aes_key_wrap(kek, key)))))
+        build.sequence(before, build.sequence(who or issuer_and_serial(person.certificate),
+                                              build.octet_string(aes_key_wrap(kek, key)))))
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------
