@@ -1,0 +1,295 @@
+"""`sealgate cert`: certificates of customers and issuers in the store."""
+
+import sys
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway import app as composition
+from gateway.cli import context, listing, secret
+from gateway.cli.context import BAD, fail, say, told
+from gateway.clock import SystemClock
+from gateway.cms.certificate import Certificate, parse_certificate
+from gateway.model.lookup import (
+    CertificateRow,
+    KeyOrigin,
+)
+from gateway.model.sentences import SENTENCES
+from gateway.ports.administration import AnchorPurpose, CertificateEntry, Kept, Trouble
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
+Fingerprint = Annotated[str, typer.Argument(metavar="SHA256", help="fingerprint, or a unique beginning of it")]
+
+Profile = Literal["cbc", "gcm"]
+
+group = typer.Typer(no_args_is_help=True, help="Certificates of customers and issuers: import, look up, trust, export.")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    from gateway.cli import cert_find
+
+    cert_find.register(group)
+    app.add_typer(group, name="cert")
+
+
+@group.command("import")
+def import_(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="PEM, DER, P7B or PKCS#12")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help="in bulk; columns: file, customer, key_origin, device_bound, profile, passphrase_file",
+        ),
+    ] = None,
+    customer: Annotated[
+        str | None, typer.Option("--customer", metavar="NUMBER", help="bind it to this customer")
+    ] = None,
+    passphrase_file: Annotated[
+        Path | None, typer.Option("--passphrase-file", metavar="FILE", help="of PKCS#12 files; else it is asked for")
+    ] = None,
+    key_origin: Annotated[KeyOrigin, typer.Option("--key-origin", help="who made its private key, where")] = "unknown",
+    device_bound: Annotated[bool, typer.Option("--device-bound", help="its key cannot leave the device")] = False,
+    profile: Annotated[Profile | None, typer.Option("--profile", help="what its holder can read")] = None,
+    json: Json = False,
+) -> None:
+    """Put certificates into the store; issuers among them complete paths and are not trusted by themselves.
+
+    Weak ones are refused; expired ones are kept and told. Exit 1 if any was refused.
+
+    Example: sealgate cert import --customer 1001 anna.p12
+    """
+    if bool(files) == bool(csv):
+        fail("name files, or --csv FILE", context.USAGE)
+    settings = context.settings()
+    with told():
+        office, store = composition.office(settings), composition.open_store(settings)
+        try:
+            if csv is not None:
+                answers: Iterable[Kept | Trouble] = office.certificates_from_csv(store.certificates, csv)
+                answers = listing.followed(answers, "certificates", count_lines(csv))
+            else:
+                paths = tuple(files or ())
+                needed = passphrase_file is None and any(path.suffix.lower() in {".p12", ".pfx"} for path in paths)
+                answers = office.certificates_from_files(
+                    store.certificates,
+                    paths,
+                    passphrase_file=passphrase_file,
+                    passphrase=secret.asked("password of the PKCS#12").encode() if needed else None,
+                    customer=customer,
+                    key_origin=key_origin,
+                    device_bound=device_bound,
+                    profile=profile,
+                )
+            refused = _tell(answers, json=json, every=csv is None)
+        finally:
+            store.close()
+    if refused:
+        raise typer.Exit(BAD)
+
+
+def _tell(answers: Iterable[Kept | Trouble], *, json: bool, every: bool) -> int:
+    """One line each (of a bulk import only what needs eyes), a sum at the end; how many were refused."""
+    counts = {"added": 0, "bound": 0, "known": 0, "refused": 0}
+    for answer in answers:
+        if isinstance(answer, Trouble):
+            counts["refused"] += 1
+            say(
+                f"sealgate: {listing.shown(answer.where)}: refused: {answer.reason}: {SENTENCES[answer.reason].what}"
+                + (f" ({listing.shown(answer.detail)})" if answer.detail else "")
+            )
+            if json:
+                listing.json_line(
+                    {"change": "refused", "where": answer.where, "reason": answer.reason, "detail": answer.detail}
+                )
+            continue
+        counts[answer.change] += 1
+        for note in answer.notes:
+            say(f"sealgate: {answer.row.sha256[:16]}: {answer.change}, but {note}: {SENTENCES[note].what}")
+        if json:
+            listing.json_line({"change": answer.change, "notes": answer.notes, **certificate_row(answer.row)})
+        elif every:
+            listing.table((), [(answer.change, answer.row.sha256, answer.row.addresses, answer.row.customer)])
+    say(", ".join(f"{count} {change}" for change, count in counts.items() if count) or "nothing to do")
+    return counts["refused"]
+
+
+def count_lines(path: Path) -> int | None:
+    """How many lines there are to go, for the bar; a file that cannot be read is told later."""
+    try:
+        with path.open("rb") as file:
+            return max(sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) - 1, 0)
+    except OSError:
+        return None
+
+
+@group.command("list")
+def list_(
+    address: Annotated[str | None, typer.Option("--address", metavar="ADDRESS", help="that name this address")] = None,
+    customer: Annotated[str | None, typer.Option("--customer", metavar="NUMBER", help="bound to this customer")] = None,
+    ends_within: Annotated[
+        int | None, typer.Option("--ends-within", metavar="DAYS", help="expired or about to")
+    ] = None,
+    issuers: Annotated[bool | None, typer.Option("--issuers/--people", help="only issuers, or only people")] = None,
+    json: Json = False,
+) -> None:
+    """List certificates: fingerprint, subject, addresses, customer, end, trust.
+
+    Example: sealgate cert list --ends-within 30
+    """
+    settings = context.settings()
+    before = None if ends_within is None else SystemClock().now() + timedelta(days=ends_within)
+    with told():
+        store = composition.open_store(settings)
+        try:
+            found = store.certificates.list(address=address, customer=customer, ends_before=before, issuers=issuers)
+            if json:
+                for entry in found:
+                    listing.json_line(_entry(entry))
+            else:
+                listing.table(
+                    ("SHA-256", "subject", "addresses", "customer", "until", "trust"),
+                    (
+                        (
+                            entry.row.sha256[:16],
+                            entry.subject,
+                            entry.row.addresses,
+                            entry.row.customer,
+                            entry.row.not_after,
+                            _trust(entry),
+                        )
+                        for entry in found
+                    ),
+                )
+        finally:
+            store.close()
+
+
+@group.command()
+def show(sha256: Fingerprint, json: Json = False) -> None:
+    """Everything about one certificate.
+
+    Example: sealgate cert show 3fa94c
+    """
+    entry = _get(sha256)
+    values = _entry(entry) | _certificate(parse_certificate(entry.row.der))
+    if json:
+        listing.json_line(values)
+    else:
+        listing.sheet(values)
+
+
+@group.command()
+def trust(
+    sha256: Fingerprint,
+    for_: Annotated[
+        list[AnchorPurpose] | None, typer.Option("--for", help="of an issuer, and needed there; may be repeated")
+    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="take the bank's word back: the path alone decides")] = False,
+) -> None:
+    """Trust a certificate by the bank's own word: it replaces the path to a root, never validity, usage or address.
+
+    A running gateway takes up trusted issuers when it is started again; people's certificates at once.
+
+    Example: sealgate cert trust 3fa94c --for recipients
+    """
+    if forget and for_:
+        fail("--for and --forget do not go together", context.USAGE)
+    _set_trust(sha256, None if forget else "trusted", for_ or [])
+
+
+@group.command()
+def distrust(sha256: Fingerprint) -> None:
+    """Distrust a certificate: it is never encrypted to; of an issuer, nothing below it is believed.
+
+    Example: sealgate cert distrust 3fa94c
+    """
+    _set_trust(sha256, "distrusted", [])
+
+
+def _set_trust(sha256: str, word: Literal["trusted", "distrusted"] | None, purposes: list[AnchorPurpose]) -> None:
+    settings = context.settings()
+    with told():
+        store = composition.open_store(settings)
+        try:
+            entry = store.certificates.set_trust(sha256, word, purposes)
+        finally:
+            store.close()
+    say(f"{entry.row.sha256}: {_trust(entry) or 'the path alone decides'} ({listing.shown(entry.subject)})")
+
+
+@group.command()
+def export(
+    sha256: Annotated[list[str], typer.Argument(metavar="SHA256", help="fingerprints, or their unique beginnings")],
+    der: Annotated[bool, typer.Option("--der", help="DER of a single one instead of PEM")] = False,
+) -> None:
+    """Write certificates to standard output as PEM.
+
+    Example: sealgate cert export 3fa94c > anna.crt.pem
+    """
+    if der and (len(sha256) > 1 or sys.stdout.isatty()):
+        fail("--der writes one certificate, and not to a terminal", context.USAGE)
+    for entry in [_get(one) for one in sha256]:
+        encoding = Encoding.DER if der else Encoding.PEM
+        sys.stdout.buffer.write(parse_certificate(entry.row.der).x509.public_bytes(encoding))
+    sys.stdout.buffer.flush()
+
+
+def _get(sha256: str) -> CertificateEntry:
+    settings = context.settings()
+    with told():
+        store = composition.open_store(settings)
+        try:
+            return store.certificates.get(sha256)
+        finally:
+            store.close()
+
+
+def _trust(entry: CertificateEntry) -> str:
+    purposes = f" for {', '.join(entry.trust_for)}" if entry.trust_for else ""
+    return f"{entry.row.trust}{purposes}" if entry.row.trust else ""
+
+
+def certificate_row(row: CertificateRow) -> dict[str, object]:
+    """For JSON: everything of a row but the certificate itself."""
+    return {
+        "sha256": row.sha256,
+        "addresses": list(row.addresses),
+        "customer": row.customer,
+        "source": row.source,
+        "not_before": row.not_before,
+        "not_after": row.not_after,
+        "key_origin": row.key_origin,
+        "device_bound": row.device_bound,
+        "profile": row.profile,
+        "trust": row.trust,
+        "added_at": row.added_at,
+    }
+
+
+def _entry(entry: CertificateEntry) -> dict[str, object]:
+    return {
+        "subject": entry.subject,
+        **certificate_row(entry.row),
+        "issuer_certificate": entry.is_issuer,
+        "trust_for": list(entry.trust_for),
+    }
+
+
+def _certificate(certificate: Certificate) -> dict[str, object]:
+    now: datetime = SystemClock().now()
+    return {
+        "issuer": certificate.issuer,
+        "serial": f"{certificate.serial:x}",
+        "key": certificate.key_algorithm,
+        "signed_with": certificate.signature_algorithm,
+        "usage": sorted(certificate.key_usage or ()),
+        "extended_usage": sorted(certificate.extended_key_usage or ()),
+        "valid_now": certificate.not_before <= now <= certificate.not_after,
+    }

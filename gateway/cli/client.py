@@ -1,0 +1,102 @@
+"""`sealgate client`: passwords of the bank's systems that log in (SMTP AUTH, only under TLS)."""
+
+import secrets
+from typing import Annotated
+
+import typer
+
+from gateway import app as composition
+from gateway.cli import context, listing, secret
+from gateway.cli.cert import Json
+from gateway.cli.context import say, told
+
+group = typer.Typer(
+    no_args_is_help=True, help="Logins of clients, in the argon2 file that `passwords` of the settings names."
+)
+Name = Annotated[str, typer.Argument(metavar="LOGIN", help="as in `logins` of a client in the settings")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="client")
+
+
+@group.command()
+def add(
+    name: Name,
+    generate: Annotated[bool, typer.Option("--generate", help="make a password and print it, once")] = False,
+) -> None:
+    """Add a login, or change its password. The password is asked for, or read from standard input.
+
+    Example: sealgate client add online-banking --generate
+    """
+    settings = context.settings()
+    password = secrets.token_urlsafe(24) if generate else secret.asked(f"password of {name}", twice=True)
+    with told():
+        new = composition.office(settings).add_client(name, password)
+    if generate:
+        print(password)
+    say(f"{name}: {'added' if new else 'password changed'}")
+    if name not in {login for client in settings.clients for login in client.logins}:
+        say(f"sealgate: no client of the settings has `{name}` among its `logins` yet: it can do nothing")
+
+
+@group.command("list")
+def list_(json: Json = False) -> None:
+    """List clients of the settings with their logins, networks and From addresses, and whether a password is set.
+
+    Example: sealgate client list
+    """
+    settings = context.settings()
+    with told():
+        there = dict(composition.office(settings).logins())
+    rows: list[dict[str, object]] = [
+        {
+            "client": one.name,
+            "networks": list(one.networks),
+            "tls_certificates": list(one.tls_certificates),
+            "from": list(one.from_addresses),
+            "logins": {login: there[login] for login in one.logins},
+        }
+        for one in settings.clients
+    ]
+    owned = {login for one in settings.clients for login in one.logins}
+    rows += [
+        {"client": None, "networks": [], "tls_certificates": [], "from": [], "logins": {login: True}}
+        for login in there
+        if login not in owned
+    ]
+    if json:
+        for row in rows:
+            listing.json_line(row)
+        return
+    listing.table(
+        ("client", "logins", "networks", "TLS certificates", "from"),
+        [
+            (
+                row["client"] or "(none)",
+                _logins(there, row["logins"]),
+                row["networks"],
+                row["tls_certificates"],
+                row["from"],
+            )
+            for row in rows
+        ],
+    )
+
+
+def _logins(there: dict[str, bool], logins: object) -> list[str]:
+    names = logins if isinstance(logins, dict) else {}
+    return [name if there[name] else f"{name} (no password)" for name in names]
+
+
+@group.command()
+def remove(name: Name) -> None:
+    """Take a login out of the password file.
+
+    Example: sealgate client remove online-banking
+    """
+    settings = context.settings()
+    with told():
+        composition.office(settings).remove_client(name)
+    say(f"{name}: removed")

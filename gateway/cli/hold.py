@@ -1,0 +1,158 @@
+"""`sealgate hold`: mail that rules held back; released mail goes through the whole way again."""
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from gateway import app as composition
+from gateway.cli import context, listing
+from gateway.cli.cert import Json
+from gateway.cli.context import BAD, REFUSED, TEMPORARY, fail, say, told
+from gateway.model.outcome import Outcome, Settled
+from gateway.model.sentences import SENTENCES
+from gateway.ports.hold import HeldRow
+
+group = typer.Typer(no_args_is_help=True, help="Held and quarantined mail: list, show, release, reject.")
+HoldId = Annotated[str, typer.Argument(metavar="ID", help="as `hold list` prints it")]
+DONE = frozenset({Settled.TAKEN, Settled.HELD, Settled.SERVED, Settled.REPORTED, Settled.DISCARDED})
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="hold")
+
+
+@group.command("list")
+def list_(
+    state: Annotated[str, typer.Option("--state", help="waiting, released or rejected")] = "waiting",
+    json: Json = False,
+) -> None:
+    """List held mail, the oldest first. Needs no key.
+
+    Example: sealgate hold list
+    """
+    if state not in {"waiting", "released", "rejected"}:
+        fail("--state is waiting, released or rejected", context.USAGE)
+    settings = context.settings()
+    with told():
+        store = composition.open_store(settings)
+        try:
+            found = store.hold.list(state=state)
+        finally:
+            store.close()
+    if json:
+        for row in found:
+            listing.json_line(asdict(row))
+        return
+    listing.table(
+        ("id", "kind", "since", "from", "to", "subject", "rule", "reason", "octets"),
+        [
+            (
+                row.hold_id,
+                row.kind,
+                row.at,
+                row.sender or "<>",
+                row.recipients,
+                row.subject,
+                row.rule,
+                row.reason,
+                row.size,
+            )
+            for row in found
+        ],
+    )
+
+
+@group.command()
+def show(
+    hold_id: HoldId,
+    mail: Annotated[bool, typer.Option("--mail", help="the mail itself; needs the archive key")] = False,
+    json: Json = False,
+) -> None:
+    """One held mail: why, for whom; with --mail its octets.
+
+    Example: sealgate hold show 4f1c2b7a90de --mail > held.eml
+    """
+    settings = context.settings()
+    with told():
+        store = composition.open_store(settings)
+        try:
+            if mail:
+                sys.stdout.buffer.write(store.hold.get(hold_id)[1].octets)
+                sys.stdout.buffer.flush()
+                return
+            row = store.hold.row(hold_id)
+        finally:
+            store.close()
+    if json:
+        listing.json_line(asdict(row))
+    else:
+        listing.sheet(asdict(row))
+
+
+@group.command()
+def release(hold_id: HoldId, json: Json = False) -> None:
+    """Send a held mail through the whole way again, this time past the rule that held it. Needs the archive key.
+
+    It stays held unless all its recipients are settled. Exit 69 if it is refused, 75 if it may go later.
+
+    Example: sealgate hold release 4f1c2b7a90de
+    """
+    settings = context.settings()
+    with told():
+        gateway = composition.Gateway(settings)
+        try:
+            row, mail = gateway.store.hold.get(hold_id)
+            outcome = gateway.handle(mail, released=True)
+            if outcome.answer in DONE:
+                gateway.store.hold.settle(hold_id, "released")
+        finally:
+            gateway.close()
+    _told_outcome(row, outcome, json=json)
+    if outcome.answer not in DONE:
+        say(f"sealgate: {hold_id} stays held")
+        raise typer.Exit(TEMPORARY if outcome.answer is Settled.LATER else REFUSED)
+
+
+def _told_outcome(row: HeldRow, outcome: Outcome, *, json: bool) -> None:
+    if json:
+        listing.json_line(
+            {
+                "hold_id": row.hold_id,
+                "incident": outcome.incident,
+                "answer": outcome.answer,
+                "reason": outcome.reason,
+                "recipients": [asdict(one) for one in outcome.recipients],
+            }
+        )
+        return
+    listing.table(
+        ("recipient", "settled", "reason", "reply"),
+        [(one.address, one.settled, one.reason, one.reply or one.detail) for one in outcome.recipients],
+    )
+    if outcome.reason is not None:
+        sentence = SENTENCES[outcome.reason]
+        say(f"sealgate: {outcome.reason}: {sentence.what} {sentence.remedy}")
+
+
+@group.command()
+def reject(
+    hold_id: HoldId,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask; the mail's body is deleted for good")] = False,
+) -> None:
+    """Give a held mail up: its body is deleted, who and why stay on record. Nobody is told.
+
+    Example: sealgate hold reject 4f1c2b7a90de --yes
+    """
+    settings = context.settings()
+    if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete the body of {hold_id} for good?", err=True)):
+        fail("nothing was changed; say --yes where nobody can be asked", BAD)
+    with told():
+        store = composition.open_store(settings)
+        try:
+            store.hold.settle(hold_id, "rejected")
+        finally:
+            store.close()
+    say(f"{hold_id}: rejected")

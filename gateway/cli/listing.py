@@ -1,0 +1,81 @@
+"""How commands show many things: a table on a terminal, tab-separated lines for programs, JSON lines with --json.
+
+Texts of strangers (subjects, names in certificates) are shown with their control characters escaped, so that no mail
+moves the cursor of whoever lists it. Progress goes to standard error.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+T = TypeVar("T")
+
+PLAIN_EVERY: Final = 10_000  # items between two lines of progress where there is no terminal
+
+
+def shown(value: object) -> str:
+    """A value as one line of text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}Z"
+    if isinstance(value, tuple | list | set | frozenset):
+        return " ".join(map(shown, value))
+    text = str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows on standard output; the header only on a terminal."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(map(shown, row)))
+        return
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(shown(value)) for value in row))
+    Console().print(grid)
+
+
+def sheet(values: Mapping[str, object]) -> None:
+    """One thing, a line for each of its values."""
+    table(("", ""), list(values.items()))
+
+
+def json_line(value: Mapping[str, object]) -> None:
+    """One JSON object on one line."""
+    print(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> object:
+    """What json does not know: times, sets, enumerations."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
+
+
+def followed(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """The items, while a bar on the terminal, or a line now and then elsewhere, tells how far it is."""
+    if not sys.stderr.isatty():
+        for number, item in enumerate(items, start=1):
+            yield item
+            if number % PLAIN_EVERY == 0:
+                print(f"{number} {what}", file=sys.stderr)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield from progress.track(items, total=total, description=what)
