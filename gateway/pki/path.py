@@ -15,8 +15,8 @@ end; a suspension would be an error of ours.
 """
 
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from asn1crypto import x509 as asn1_x509
@@ -57,6 +57,7 @@ _POLICY_NODES_MAX = 1024  # CVE-2023-0464: policy trees of hostile paths grow ex
 _UNDECIDED = frozenset({Reason.PATH_TRUST_ANCHOR_MISSING, Reason.PATH_ISSUER_MISSING,
                         Reason.CERTIFICATE_ALGORITHM_UNKNOWN})
 
+_TICK = timedelta(microseconds=1)
 _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
@@ -64,7 +65,7 @@ _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 class PathVerdict:
     """`path` goes from the certificate to the anchor and is empty where none was found or needed.
 
-    `since`, `until`: while t is between them, the same path is within its validity.
+    `since`, `until`: the span of t in which the verdict is the same, as far as validity goes.
     """
 
     status: Status
@@ -92,16 +93,35 @@ def validate(certificate: Certificate, at: datetime, purpose: Purpose, trust: Tr
     certificate is looked at as an issuer for that purpose, not as one that serves it. Never raises for what the
     certificates hold.
     """
-    common = (certificate.sha256, purpose, authority, trust.version, algorithms.TABLE_VERSION)
-    with_extra = (*common, tuple(sorted({issuer.sha256 for issuer in extra})))
-    for key in (common, with_extra):
-        known = _verdicts.get(key, at, stamped=stamped)
-        if known is not None and known.since <= at <= known.until:
-            return known
+    # What else a mail encloses is part of the question: the answer must not depend on the mails before.
+    key = (certificate.sha256, purpose, authority, trust.version, algorithms.TABLE_VERSION,
+           tuple(sorted({issuer.sha256 for issuer in extra})))
+    known = _verdicts.get(key, at, stamped=stamped)
+    if known is not None and known.since <= at <= known.until:
+        return known
     verdict = _validate(certificate, at, purpose, trust, extra, authority=authority)
-    # That a path exists stays true whatever else a mail encloses; that none was found does not.
-    _verdicts.put(common if verdict.valid else with_extra, at, verdict, stamped=stamped)
+    if not verdict.valid:
+        since, until = _steady(at, (certificate, *extra, *trust.intermediates,
+                                    *(anchor.certificate for anchor in trust.anchors(purpose))))
+        verdict = replace(verdict, since=since, until=until)
+    _verdicts.put(key, at, verdict, stamped=stamped)
     return verdict
+
+
+def _steady(at: datetime, certificates: Sequence[Certificate]) -> tuple[datetime, datetime]:
+    """The span around `at` in which none of the certificates begins or ends to be valid."""
+    since, until = _ALWAYS
+    for certificate in certificates:
+        begins, ends = certificate.not_before, certificate.not_after
+        if begins <= at:
+            since = max(since, begins)
+        else:
+            until = min(until, begins - _TICK)
+        if ends < at:
+            since = max(since, ends + _TICK)
+        else:
+            until = min(until, ends)
+    return since, until
 
 
 def leaf_reason(certificate: Certificate, at: datetime, purpose: Purpose, trust: TrustSet, *,
