@@ -12,7 +12,8 @@ from datetime import datetime
 
 from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import FrozenClock
-from gateway.cms import algorithms, enveloped as cms_enveloped
+from gateway.cms import algorithms, timestamp
+from gateway.cms import enveloped as cms_enveloped
 from gateway.cms import signed as cms_signed
 from gateway.cms.algorithms import ContentCipher
 from gateway.der import build
@@ -119,3 +120,19 @@ def stamper(at: datetime = NOW, unit: Person | None = None, accuracy_ms: int = 1
     service = EmbeddedTsa("test", KeyRing(tsa=(unit, "stamp")), "tsa", unit.certificate, unit.chain,
                           policy_oid="2.999.1", accuracy_ms=accuracy_ms, clock=FrozenClock(at), clock_check="none")
     return lambda value: service.stamp(hashlib.sha256(value).digest(), "sha256")
+
+
+def forged_stamper(at: datetime, unit: Person | None = None) -> Stamp:
+    """A key that stamps whatever time it is told, valid certificate or not: what the service itself refuses."""
+    unit = unit or get_pki().stamper()
+    prepared = cms_signed.prepare(cms_signed.SignerProfile(
+        unit.certificate, unit.chain, scheme_of(unit), content_type=algorithms.TST_INFO))
+
+    def stamp(value: bytes) -> bytes:
+        info = timestamp.build_tst_info(
+            timestamp.message_imprint(hashlib.sha256(value).digest(), "sha256"), policy=build.oid("2.999.1"), serial=1,
+            gen_time=at, accuracy=timestamp.build_accuracy(1000))
+        return cms_signed.sign(prepared, content=info, digest=hashlib.new(prepared.digest_name, info).digest(), at=at,
+                               raw_sign=lambda octets: unit.sign(scheme_of(unit), octets))
+
+    return stamp
