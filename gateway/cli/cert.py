@@ -19,7 +19,7 @@ from gateway.model.lookup import (
     KeyOrigin,
 )
 from gateway.model.sentences import SENTENCES
-from gateway.ports.administration import AnchorPurpose, CertificateEntry, Kept, Trouble
+from gateway.ports.administration import ANCHOR_PURPOSES, AnchorPurpose, CertificateEntry, Kept, Trouble
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
 Fingerprint = Annotated[str, typer.Argument(metavar="SHA256", help="fingerprint, or a unique beginning of it")]
@@ -189,7 +189,8 @@ def show(sha256: Fingerprint, json: Json = False) -> None:
 def trust(
     sha256: Fingerprint,
     for_: Annotated[
-        list[AnchorPurpose] | None, typer.Option("--for", help="of an issuer, and needed there; may be repeated")
+        list[str] | None,
+        typer.Option("--for", metavar="PURPOSE", help=f"of an issuer: {', '.join(ANCHOR_PURPOSES)}; may be repeated"),
     ] = None,
     forget: Annotated[bool, typer.Option("--forget", help="take the bank's word back: the path alone decides")] = False,
 ) -> None:
@@ -199,9 +200,12 @@ def trust(
 
     Example: sealgate cert trust 3fa94c --for recipients
     """
+    purposes = [known for known in ANCHOR_PURPOSES if known in (for_ or ())]
     if forget and for_:
         fail("--for and --forget do not go together", context.USAGE)
-    _set_trust(sha256, None if forget else "trusted", for_ or [])
+    if len(purposes) < len(set(for_ or ())):
+        fail(f"--for is any of {', '.join(ANCHOR_PURPOSES)}", context.USAGE)
+    _set_trust(sha256, None if forget else "trusted", purposes)
 
 
 @group.command()
