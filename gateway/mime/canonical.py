@@ -14,6 +14,7 @@ from gateway.mime.fields import seven_bit_field
 from gateway.mime.header import Headers
 from gateway.mime.smime_forms import base64_lines
 from gateway.mime.words import LINE_MAX
+from gateway.model.wire import ends_in_pairs
 
 _SEALED = frozenset({
     "multipart/signed", "multipart/encrypted",
@@ -22,14 +23,12 @@ _SEALED = frozenset({
     "application/pgp-encrypted", "application/pgp-signature",
 })
 _WIDE = frozenset({"8bit", "binary"})
-_NOT_NEWLINE = bytes(octet for octet in range(256) if octet not in b"\r\n")
 _TO_ASCII = bytes(octet if octet < 128 and octet else 63 for octet in range(256))  # 63: '?'
 
 
 def newlines_are_crlf(octets: bytes) -> bool:
     """Whether every CR stands before a LF and every LF behind a CR."""
-    ends = octets.translate(None, _NOT_NEWLINE)
-    return ends == b"\r\n" * (len(ends) // 2)
+    return ends_in_pairs(octets)
 
 
 def lines_fit(octets: bytes, limit: int = LINE_MAX) -> bool:
@@ -61,7 +60,7 @@ def seven_bit(octets: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
     transfer encoding, a multipart without parts), MAIL_NUL and MAIL_BARE_NEWLINE for such octets in a header,
     MAIL_LINE_TOO_LONG for a field that cannot be folded, INPUT_LIMIT_EXCEEDED beyond `limits`.
     """
-    if is_seven_bit(octets) and not any(label in octets for label in _WIDE_LABELS):
+    if is_seven_bit(octets) and not _has_wide_label(octets):
         return octets
     root = parse_entity(octets, limits)
     out: list[bytes] = []
@@ -69,7 +68,16 @@ def seven_bit(octets: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
     return b"".join(out)
 
 
-_WIDE_LABELS = (b": 8bit", b": binary", b": 8BIT", b": BINARY")
+def _has_wide_label(octets: bytes) -> bool:
+    """Whether something that looks like the field says `8bit` or `binary`. Long needles: base64 is skipped over."""
+    for needle in (b"-Transfer-Encoding: ", b"-transfer-encoding: "):
+        position = octets.find(needle)
+        while position >= 0:
+            position += len(needle)
+            if octets[position:position + 6].lower().startswith((b"8bit", b"binary")):
+                return True
+            position = octets.find(needle, position)
+    return False
 
 
 def _clean(root: Entity) -> frozenset[int]:

@@ -8,7 +8,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.mime.canonical import quoted_printable
+from gateway.mime.canonical import lines_fit, quoted_printable
 from gateway.mime.entity import Entity, decode
 from gateway.mime.header import Field
 from gateway.mime.params import ContentType, format_field
@@ -25,7 +25,7 @@ Splice = tuple[int, int, bytes]  # octets[start:end] become these
 
 
 def main_body_parts(root: Entity) -> list[Entity]:
-    """The parts that a reader sees as the message (RFC 9787 7.1): all alternatives, else the first of each multipart."""
+    """The parts that a reader sees as the message (RFC 9787 7.1): all alternatives, else a multipart's first."""
     found: list[Entity] = []
     waiting = [root]
     while waiting:
@@ -82,7 +82,7 @@ def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, s
             content = block.encode(codec, "replace") + decode(part)
     params[MARK] = "1"
     encoding = part.cte
-    if encoding == "7bit" and (not content.isascii() or max(map(len, content.split(b"\r\n", 20)[:20])) > 998):
+    if encoding == "7bit" and not (content.isascii() and lines_fit(content)):
         encoding = "quoted-printable"
     if encoding == "quoted-printable":
         body = quoted_printable(content)

@@ -1,0 +1,122 @@
+"""Header sections: spans, edits by splice, hostile shapes. Truth: RFC 5322, and the standard library as second reader."""
+
+import email
+import email.policy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import GatewayError, Reason
+from gateway.mime.header import (
+    append_fields,
+    matcher,
+    parse_headers,
+    prepend_fields,
+    remove_fields,
+    replace_field,
+)
+from tests.support import mails
+
+
+@pytest.mark.parametrize("name", mails.KINDS)
+def test_fields_tile_the_header_section_octet_by_octet(name):
+    octets = mails.KINDS[name]()
+    headers = parse_headers(octets)
+    assert b"".join(field.raw for field in headers.fields) == octets[headers.start:headers.end]
+    assert all(octets[field.start:field.end] == field.raw for field in headers.fields)
+    assert octets[headers.end:headers.body_offset] in {b"\r\n", b""}
+
+
+@pytest.mark.parametrize("name", mails.KINDS)
+def test_same_names_as_the_standard_library(name):
+    octets = mails.KINDS[name]()
+    theirs = [key.lower() for key in email.message_from_bytes(octets)]
+    assert [field.lower for field in parse_headers(octets).fields] == theirs
+
+
+def test_values_unfolded_and_decoded():
+    headers = parse_headers(mails.umlauts())
+    assert headers.text("SUBJECT") == "Grüße aus Köln"  # the letter ß is cut between two encoded words
+    assert headers.text("from") == "Jürgen Müller <jm@bank.example>"
+    assert headers.text("nothing") is None
+    assert parse_headers(mails.raw_utf8_header()).text("subject") == "Grüße"
+
+
+def test_lf_alone_ends_lines_too():
+    headers = parse_headers(b"A: 1\n  2\nB: 3\n\nbody\n")
+    assert [(f.name, f.text) for f in headers.fields] == [("A", "1  2"), ("B", "3")]
+    assert headers.body_offset == len(b"A: 1\n  2\nB: 3\n\n")
+
+
+def test_white_space_before_the_colon_hides_nothing():
+    octets = b"Sealgate-Trust-Card : forged\r\nsubject\t: x\r\n\r\n"
+    assert parse_headers(octets).text("Subject") == "x"
+    assert remove_fields(octets, ["Sealgate-*"]) == b"subject\t: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("junk", [b"no colon here\r\n", b" starts folded\r\n", b": no name\r\n", b"N\xc3\xa4me: x\r\n",
+                                  b"two words: x\r\n", b">From x: y\r\n" + b"x" * 300 + b"\r\n", b"x" * 250 + b": y\r\n"])
+def test_a_line_that_is_no_field(junk):
+    octets = b"A: 1\r\n" + junk if not junk.startswith(b" ") else junk
+    with pytest.raises(GatewayError) as caught:
+        parse_headers(octets + b"B: 2\r\n\r\nbody")
+    assert caught.value.reason is Reason.MAIL_MALFORMED
+    lenient = parse_headers(octets + b"B: 2\r\n\r\nbody", strict=False)
+    assert lenient.broken
+    assert octets[lenient.body_offset:].startswith(junk[:5]) or junk.startswith(b">From")
+
+
+def test_limits_one_below_at_and_above():
+    fields = b"A: 1\r\n" * 10
+    assert len(parse_headers(fields + b"\r\n", fields_max=10).fields) == 10
+    with pytest.raises(GatewayError) as caught:
+        parse_headers(fields + b"A: 1\r\n\r\n", fields_max=10)
+    assert caught.value.reason is Reason.INPUT_LIMIT_EXCEEDED
+    with pytest.raises(GatewayError):
+        parse_headers(b"A: " + b"x" * 2000 + b"\r\n\r\n", octets_max=1000)
+    assert parse_headers(b"A: " + b"x" * 500 + b"\r\n\r\n" + b"y" * 5000, octets_max=1000).fields
+
+
+def test_edits_change_nothing_else():
+    octets = mails.html_with_images()
+    assert append_fields(octets, b"X-New: 1\r\n").replace(b"X-New: 1\r\n", b"") == octets
+    assert prepend_fields(octets, b"Received: a\r\n", b"X: b\r\n") == b"Received: a\r\nX: b\r\n" + octets
+    replaced = replace_field(octets, "subject", b"Subject: other\r\n")
+    assert replaced == octets.replace(b"Subject: Your statement\r\n", b"Subject: other\r\n")
+    assert remove_fields(octets, ["nothing"]) is octets
+
+
+def test_replace_takes_all_copies_and_keeps_the_first_place():
+    octets = b"Subject: a\r\nX: 1\r\nSUBJECT: b\r\n c\r\nY: 2\r\n\r\nSubject: body\r\n"
+    assert replace_field(octets, "Subject", b"Subject: n\r\n") == b"Subject: n\r\nX: 1\r\nY: 2\r\n\r\nSubject: body\r\n"
+
+
+def test_a_field_added_to_a_header_without_an_end():
+    assert append_fields(b"A: 1", b"B: 2\r\n") == b"A: 1\r\nB: 2\r\n"
+    assert append_fields(b"\r\nbody", b"B: 2\r\n") == b"B: 2\r\n\r\nbody"
+    assert append_fields(b"A: 1\r\njunk\r\n", b"B: 2\r\n") == b"A: 1\r\nB: 2\r\n\r\njunk\r\n"
+
+
+def test_matcher_knows_prefixes():
+    wanted = matcher(["Sealgate-*", "Bcc"])
+    assert wanted("sealgate-signature")
+    assert wanted("bcc")
+    assert not wanted("sealgat")
+    assert not wanted("bcc2")
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_are_a_header_or_none(octets):
+    headers = parse_headers(octets, strict=False)
+    assert 0 <= headers.start <= headers.end <= headers.body_offset <= len(octets)
+    assert b"".join(field.raw for field in headers.fields) == octets[:headers.end]
+
+
+@given(st.lists(st.tuples(st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,10}", fullmatch=True),
+                          st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=30)),
+                max_size=8))
+def test_what_was_written_is_found(pairs):
+    octets = b"".join(f"{name}: {value}\r\n".encode() for name, value in pairs) + b"\r\nbody"
+    assert [(f.name, f.unfolded) for f in parse_headers(octets).fields] == pairs
+    assert email.message_from_bytes(octets, policy=email.policy.compat32).keys() == [name for name, _ in pairs]

@@ -1,0 +1,83 @@
+"""Encoded words. Truth: RFC 2047's own examples, and the standard library's decoder over generated text."""
+
+import time
+from email.header import decode_header, make_header
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.mime.header import parse_headers
+from gateway.mime.words import codec_of, decode_words, encode_unstructured, encode_words, fold
+
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffd"), max_size=120)
+
+
+@pytest.mark.parametrize(("encoded", "text"), [  # RFC 2047 8
+    ("(=?ISO-8859-1?Q?a?=)", "(a)"),
+    ("(=?ISO-8859-1?Q?a?= b)", "(a b)"),
+    ("(=?ISO-8859-1?Q?a?= =?ISO-8859-1?Q?b?=)", "(ab)"),
+    ("(=?ISO-8859-1?Q?a?=  =?ISO-8859-1?Q?b?=)", "(ab)"),
+    ("(=?ISO-8859-1?Q?a_b?=)", "(a b)"),
+    ("(=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?=)", "(a b)"),
+    ("=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?= =?ISO-8859-2?B?dSB1bmRlcnN0YW5kIHRoZSBleGFtcGxlLg==?=",
+     "If you can read this you understand the example."),
+    ("=?utf-8*de?q?Gr=C3=BC=C3=9Fe?=", "Grüße"),  # RFC 2231 5: with a language
+    ("=?utf-8?q?=41?=", "A"),
+    ("=?utf-8?q??= x", " x"),
+])
+def test_examples(encoded, text):
+    assert decode_words(encoded) == text
+
+
+@pytest.mark.parametrize("kept", ["=?x-klingon?q?a?=", "=?utf-8?x?a?=", "=?utf-8?q?a", "=?=", "=?utf-8?", "=??q?a?=",
+                                  "=?punycode?q?a?=", "=?idna?q?a?=", "=?hex?q?41?=", "=?unicode_escape?q?a?=", "a =? b ?= c"])
+def test_what_cannot_be_read_stays(kept):
+    assert decode_words(kept) == kept
+
+
+def test_charset_names_are_never_imported():
+    assert codec_of("os") is None
+    assert codec_of("../x") is None
+    assert codec_of("utf-8" + "x" * 100) is None
+    assert codec_of("ISO-8859-15") == "iso8859_15"
+    assert codec_of("windows-1252") == "cp1252"
+
+
+@given(TEXT)
+def test_a_field_comes_back_exactly_and_keeps_to_its_lines(text):
+    raw = encode_unstructured("Subject", text)
+    assert raw.isascii()
+    assert raw.endswith(b"\r\n")
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    assert b"\r\n\r\n" not in raw
+    assert parse_headers(raw + b"\r\n").text("subject") == text
+
+
+@given(TEXT.filter(lambda text: not text.isascii()))
+def test_the_standard_library_reads_our_words(text):
+    words = encode_words(text)
+    assert all(len(word) <= 75 for word in words)
+    assert str(make_header(decode_header("\r\n ".join(words)))) == text
+
+
+@given(st.text(st.sampled_from("ab  =?_\t"), max_size=200))
+def test_folding_is_undone_by_unfolding(text):
+    folded = fold(f"X: {text}")
+    assert folded is not None
+    assert folded.replace("\r\n", "") == f"X: {text}"
+    assert all(part.strip() for part in folded.split("\r\n"))
+
+
+def test_line_ends_in_a_text_never_become_line_ends():
+    raw = encode_unstructured("Subject", "a\r\nBcc: x@y\0\x7f\nc")
+    assert parse_headers(raw).text("subject") == "a  Bcc: x@y   c"
+    assert raw.count(b"\r\n") == 1
+
+
+@pytest.mark.parametrize("hostile", ["=?" * 500_000, "=?a?q?" * 160_000 + "?=", "=?utf-8?q?" * 100_000 + "?=",
+                                     "=?utf-8?b?A?= " * 70_000, "=?utf-8?q?" + "=" * 1_000_000])
+def test_a_megabyte_of_beginnings_is_linear(hostile):
+    started = time.process_time()
+    decode_words(hostile)
+    assert time.process_time() - started < 3
