@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
@@ -202,18 +202,26 @@ def _peer(originator: tuple[AlgorithmIdentifier, bytes], certificate: Certificat
     return peer
 
 
+def _run(decryptor: CipherContext, enveloped: Enveloped) -> bytes:
+    """All segments through the cipher, without a copy of the ciphertext."""
+    view = memoryview(enveloped.octets)
+    if len(enveloped.segments) == 1:
+        start, end = enveloped.segments[0]
+        return decryptor.update(view[start:end])
+    return b"".join([decryptor.update(view[start:end]) for start, end in enveloped.segments])
+
+
 def _gcm(enveloped: Enveloped, content_key: bytes) -> bytes | None:
     """Authenticated and decrypted; nothing of it is let out before the tag is verified."""
     mode = GCM(enveloped.vector, enveloped.mac, min_tag_length=12)
     decryptor = Cipher(AES(content_key), mode).decryptor()
     decryptor.authenticate_additional_data(enveloped.authenticated_attributes)
-    view = memoryview(enveloped.octets)
-    parts = [decryptor.update(view[start:end]) for start, end in enveloped.segments]
+    content = _run(decryptor, enveloped)
     try:
         decryptor.finalize()
     except InvalidTag:
         return None
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return content
 
 
 def _cbc(enveloped: Enveloped, content_key: bytes) -> bytes | None:
@@ -221,10 +229,8 @@ def _cbc(enveloped: Enveloped, content_key: bytes) -> bytes | None:
     if not enveloped.size or enveloped.size % BLOCK:
         return None
     decryptor = Cipher(AES(content_key), CBC(enveloped.vector)).decryptor()
-    view = memoryview(enveloped.octets)
-    parts = [decryptor.update(view[start:end]) for start, end in enveloped.segments]
+    padded = _run(decryptor, enveloped)
     decryptor.finalize()
-    padded = parts[0] if len(parts) == 1 else b"".join(parts)
     unpadder = PKCS7(BLOCK * 8).unpadder()
     try:
         last = unpadder.update(padded[-BLOCK:]) + unpadder.finalize()

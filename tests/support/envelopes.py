@@ -194,3 +194,6 @@ class SpyKey:
 
 def failed() -> GatewayError:
     return GatewayError(Reason.DECRYPTION_FAILED)
+
+
+IMPOSSIBLE_OIDS = build.tlv(0x06, b"\xff" * 5000 + b"\x01")  # quadratic to decode
