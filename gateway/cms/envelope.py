@@ -19,6 +19,8 @@ UKM_OCTETS_MAX: Final = 1024
 SEGMENTS_MAX: Final = 200_000
 BLOCK: Final = 16  # octets of an AES block
 
+_CONTENT_TYPE: Final = build.oid("1.2.840.113549.1.9.3")
+
 
 @dataclass(frozen=True, slots=True)
 class RecipientId:
@@ -117,6 +119,8 @@ def _parse(octets: bytes) -> Enveloped:
     attributes, mac = _authentication(octets, fields[place + 2:]) if auth else (b"", b"")
     inner_type, algorithm, segments = _encrypted_content(octets, fields[place + 1])
     cipher, vector = _cipher(algorithm, auth=auth, mac=mac)
+    if auth and not _type_is_bound(inner_type, attributes):
+        cipher = None
     return Enveloped(
         kind="auth_enveloped" if auth else "enveloped", cipher=cipher,
         cipher_name=algorithms.cipher_name(algorithm.oid), recipients=tuple(recipients), content_type=inner_type,
@@ -143,11 +147,24 @@ def _authentication(octets: bytes, fields: list[Tlv]) -> tuple[bytes, bytes]:
     """The authAttrs as the DER SET OF that is authenticated (RFC 5083 2.2), and the mac."""
     attributes = b""
     if fields[0].tag == 0xA1:
-        attributes = build.retag(walk.SET, walk.whole(octets, fields[0]))
+        attributes = build.set_of(*(walk.whole(octets, part) for part in walk.children(octets, fields[0])))
         fields = fields[1:]
     if not fields:
         raise DerMalformed("an AuthEnvelopedData without its mac")
     return attributes, walk.content(octets, walk.expect(fields[0], walk.OCTET_STRING))
+
+
+def _type_is_bound(inner_type: str, attributes: bytes) -> bool:
+    """RFC 5083 2.2: a content-type attribute must name the content's type, and only id-data may go without one.
+
+    Else anyone could turn a text into a SignedData or back under an intact tag.
+    """
+    parts = [walk.whole(attributes, part) for part in walk.children(attributes, walk.single(attributes))] \
+        if attributes else []
+    found = [part for part in parts if part[2:2 + len(_CONTENT_TYPE)] == _CONTENT_TYPE]
+    if not found:
+        return inner_type == algorithms.DATA
+    return found == [build.sequence(_CONTENT_TYPE, build.set_of(build.oid(inner_type)))]
 
 
 def _cipher(algorithm: AlgorithmIdentifier, *, auth: bool, mac: bytes) -> tuple[ContentCipher | None, bytes]:

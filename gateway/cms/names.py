@@ -11,6 +11,8 @@ from gateway.der import walk
 from gateway.errors import GatewayError
 
 ATTRIBUTES_MAX: Final = 200
+VALUE_CHARACTERS_MAX: Final = 256  # of one attribute in a text; RFC 5280 A.1 allows 64 in most, 255 in addresses
+TEXT_CHARACTERS_MAX: Final = 2048
 EMAIL_ADDRESS: Final = "1.2.840.113549.1.9.1"
 
 _SHORT: Final[Mapping[str, str]] = MappingProxyType({  # RFC 4514 3
@@ -60,16 +62,22 @@ def values(name: bytes, oid: str) -> tuple[str, ...]:
 
 
 def text(name: bytes) -> str:
-    """RFC 4514 text of a DER Name, last relative name first. Never fails: the unreadable becomes '#' and hex."""
+    """RFC 4514 text of a DER Name, last relative name first. Never fails: the unreadable becomes '#' and hex.
+
+    Absurdly long ones are cut: the text is for people.
+    """
     try:
         parts = attributes(name)
     except GatewayError:
         return f"#{name[:200].hex()}"
-    return ",".join("+".join(map(_pair, part)) for part in reversed(parts))
+    return ",".join("+".join(map(_pair, part)) for part in reversed(parts))[:TEXT_CHARACTERS_MAX]
 
 
 def _pair(attribute: Attribute) -> str:
-    value = f"#{attribute.der.hex()}" if attribute.text is None else _escaped(attribute.text)
+    if attribute.text is None:
+        value = f"#{attribute.der[:VALUE_CHARACTERS_MAX].hex()}"
+    else:
+        value = _escaped(attribute.text[:VALUE_CHARACTERS_MAX])
     return f"{_SHORT.get(attribute.oid, attribute.oid)}={value}"
 
 

@@ -1,6 +1,7 @@
 """Certificates as values. Truth: the cryptography builders that made them, `openssl x509` and `openssl crl2pkcs7`."""
 
 import subprocess
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -219,6 +220,13 @@ def test_names_cannot_break_a_log() -> None:
     for other in (b"", b"\x30\x80", build.sequence(build.null()), build.sequence(build.set_of(build.sequence()))):
         assert names.text(other).isprintable()
     assert names.text(b"\x30\x01") == "#3001"
+
+
+def test_long_names_are_cut() -> None:
+    one = build.set_of(build.sequence(build.oid("2.5.4.3"), build.utf8("\u202e" * 1_000_000)))
+    started = time.process_time()
+    assert len(names.text(build.sequence(*[one] * 5))) == names.TEXT_CHARACTERS_MAX
+    assert time.process_time() - started < 2
 
 
 def test_names_in_old_charsets() -> None:

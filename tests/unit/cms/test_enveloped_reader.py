@@ -235,6 +235,42 @@ def test_authenticated_attributes() -> None:
     assert refused.value.reason is Reason.DECRYPTION_FAILED
 
 
+def test_authenticated_attributes_in_any_order() -> None:
+    """RFC 5083 2.2: the DER is authenticated, however the SET was written."""
+    attributes = [build.sequence(build.oid(f"1.2.{number}"), build.set_of(build.null())) for number in (3, 4, 5)]
+    held, tag = gcm(KEY, NONCE, CONTENT, build.set_of(*attributes))
+    der = envelope(GCM, gcm_parameters(NONCE), held, [to_rsa()], mac=tag, attributes=b"".join(attributes[::-1]))
+    assert opened(der, RSA) == CONTENT
+
+
+SIGNED_DATA = "1.2.840.113549.1.7.2"
+
+
+def content_type(oid: str) -> bytes:
+    return build.sequence(build.oid("1.2.840.113549.1.9.3"), build.set_of(build.oid(oid)))
+
+
+@pytest.mark.parametrize("inner, attributes, opens", [
+    (SIGNED_DATA, content_type(SIGNED_DATA), True),
+    (SIGNED_DATA, b"", False),  # the type stands outside what the tag covers
+    (SIGNED_DATA, content_type("1.2.840.113549.1.7.1"), False),
+    (SIGNED_DATA, content_type(SIGNED_DATA) * 2, False),
+    (SIGNED_DATA, build.sequence(build.oid("1.2.3"), build.set_of()), False),
+    ("1.2.840.113549.1.7.1", content_type(SIGNED_DATA), False),
+    ("1.2.840.113549.1.7.1", build.sequence(build.oid("1.2.3"), build.set_of()), True),
+])
+def test_the_type_of_authenticated_content_is_bound(inner: str, attributes: bytes, opens: bool) -> None:
+    """RFC 5083 2.2: content-type must be an authenticated attribute unless the content is id-data."""
+    held, tag = gcm(KEY, NONCE, CONTENT, build.tlv(0x31, attributes) if attributes else b"")
+    der = envelope(GCM, gcm_parameters(NONCE), held, [to_rsa()], mac=tag, attributes=attributes, of=inner)
+    if opens:
+        assert opened(der, RSA) == CONTENT
+        return
+    with pytest.raises(GatewayError) as refused:
+        opened(der, RSA)
+    assert refused.value.reason is Reason.DECRYPTION_FAILED
+
+
 def test_originator_certificates_and_unprotected_attributes_are_passed_over() -> None:
     originator = build.context(0, build.context(0, PKI.signer().der), build.context(1))
     attribute = build.sequence(build.oid("1.2.3"), build.set_of(build.null()))
