@@ -1,7 +1,7 @@
 """`sealgate cert`: certificates of customers and issuers in the store."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -95,29 +95,33 @@ def import_(
 
 
 def _tell(answers: Iterable[Kept | Trouble], *, json: bool, every: bool) -> int:
-    """One line each (of a bulk import only what needs eyes), a sum at the end; how many were refused."""
+    """Each answer (of a bulk import only what needs eyes), a sum at the end; how many were refused."""
     counts = {"added": 0, "bound": 0, "known": 0, "refused": 0}
+    told_ones = _told_each(answers, counts)
+    if json:
+        listing.json_array(told_ones)
+    else:
+        for one in told_ones:
+            if every and "sha256" in one:
+                listing.table((), [(one["change"], one["sha256"], one["addresses"], one["customer"])])
+    say(", ".join(f"{count} {change}" for change, count in counts.items() if count) or "nothing to do")
+    return counts["refused"]
+
+
+def _told_each(answers: Iterable[Kept | Trouble], counts: dict[str, int]) -> Iterator[dict[str, object]]:
+    """Refusals and doubts to standard error; all of them for JSON."""
     for answer in answers:
         if isinstance(answer, Trouble):
             counts["refused"] += 1
-            say(
-                f"sealgate: {listing.shown(answer.where)}: refused: {answer.reason}: {SENTENCES[answer.reason].what}"
-                + (f" ({listing.shown(answer.detail)})" if answer.detail else "")
-            )
-            if json:
-                listing.json_line(
-                    {"change": "refused", "where": answer.where, "reason": answer.reason, "detail": answer.detail}
-                )
+            detail = f" ({listing.shown(answer.detail)})" if answer.detail else ""
+            what = f"{answer.reason}: {SENTENCES[answer.reason].what}"
+            say(f"sealgate: {listing.shown(answer.where)}: refused: {what}{detail}")
+            yield {"change": "refused", "where": answer.where, "reason": answer.reason, "detail": answer.detail}
             continue
         counts[answer.change] += 1
         for note in answer.notes:
             say(f"sealgate: {answer.row.sha256[:16]}: {answer.change}, but {note}: {SENTENCES[note].what}")
-        if json:
-            listing.json_line({"change": answer.change, "notes": answer.notes, **certificate_row(answer.row)})
-        elif every:
-            listing.table((), [(answer.change, answer.row.sha256, answer.row.addresses, answer.row.customer)])
-    say(", ".join(f"{count} {change}" for change, count in counts.items() if count) or "nothing to do")
-    return counts["refused"]
+        yield {"change": answer.change, "notes": answer.notes, **certificate_row(answer.row)}
 
 
 def count_lines(path: Path) -> int | None:
@@ -150,8 +154,7 @@ def list_(
         try:
             found = store.certificates.list(address=address, customer=customer, ends_before=before, issuers=issuers)
             if json:
-                for entry in found:
-                    listing.json_line(_entry(entry))
+                listing.json_array(map(_entry, found))
             else:
                 listing.table(
                     ("SHA-256", "subject", "addresses", "customer", "until", "trust"),
@@ -180,7 +183,7 @@ def show(sha256: Fingerprint, json: Json = False) -> None:
     entry = _get(sha256)
     values = _entry(entry) | _certificate(parse_certificate(entry.row.der))
     if json:
-        listing.json_line(values)
+        listing.json_object(values)
     else:
         listing.sheet(values)
 

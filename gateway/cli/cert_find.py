@@ -54,7 +54,7 @@ def find(
         finally:
             store.close()
     if json:
-        listing.json_line(_answer(address, answer))
+        listing.json_object(_answer(address, answer))
     else:
         _explain(address, answer)
     if not isinstance(answer, Found):

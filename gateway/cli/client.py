@@ -67,8 +67,7 @@ def list_(json: Json = False) -> None:
         if login not in owned
     ]
     if json:
-        for row in rows:
-            listing.json_line(row)
+        listing.json_array(rows)
         return
     listing.table(
         ("client", "logins", "networks", "TLS certificates", "from"),

@@ -1,5 +1,6 @@
 """`sealgate customer`: the bank's customers as far as rules and judgement need them."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from gateway.cli.cert import Json, count_lines
 from gateway.cli.context import BAD, fail, say, told
 from gateway.model.lookup import Customer
 from gateway.model.sentences import SENTENCES
+from gateway.ports.administration import Trouble
 
 group = typer.Typer(no_args_is_help=True, help="Customers: number, name, addresses, segment.")
 
@@ -36,25 +38,33 @@ def import_(
     Example: sealgate customer import customers.csv
     """
     settings = context.settings()
-    taken = refused = 0
+    counts = {"taken": 0, "refused": 0}
     with told():
         store = composition.open_store(settings)
         try:
             answers = composition.office(settings).customers_from_csv(store.customers, csv)
-            for answer in listing.followed(answers, "customers", count_lines(csv)):
-                if isinstance(answer, Customer):
-                    taken += 1
-                    continue
-                refused += 1
-                why = f"{SENTENCES[answer.reason].what} ({listing.shown(answer.detail)})"
-                say(f"sealgate: {answer.where}: refused: {why}")
-                if json:
-                    listing.json_line({"where": answer.where, "reason": answer.reason, "detail": answer.detail})
+            refused = _refused(listing.followed(answers, "customers", count_lines(csv)), counts)
+            if json:
+                listing.json_array(refused)
+            else:
+                for _ in refused:
+                    pass
         finally:
             store.close()
-    say(f"{taken} taken, {refused} refused" if refused else f"{taken} taken")
-    if refused:
+    say(", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing to do")
+    if counts["refused"]:
         raise typer.Exit(BAD)
+
+
+def _refused(answers: Iterable[Customer | Trouble], counts: dict[str, int]) -> Iterator[dict[str, object]]:
+    """What was refused, told on standard error; the others are counted."""
+    for answer in answers:
+        if isinstance(answer, Customer):
+            counts["taken"] += 1
+            continue
+        counts["refused"] += 1
+        say(f"sealgate: {answer.where}: refused: {SENTENCES[answer.reason].what} ({listing.shown(answer.detail)})")
+        yield {"where": answer.where, "reason": answer.reason, "detail": answer.detail}
 
 
 @group.command("list")
@@ -72,8 +82,7 @@ def list_(
         try:
             found = store.customers.list(segment=segment)
             if json:
-                for one in found:
-                    listing.json_line(_customer(one))
+                listing.json_array(map(_customer, found))
             else:
                 listing.table(
                     ("number", "name", "segment", "addresses"),
@@ -115,7 +124,7 @@ def show(
         for entry in bound
     ]
     if json:
-        listing.json_line({**_customer(found), "certificates": certificates})
+        listing.json_object({**_customer(found), "certificates": certificates})
         return
     listing.sheet(_customer(found))
     listing.table(

@@ -43,8 +43,7 @@ def list_(
         finally:
             store.close()
     if json:
-        for row in found:
-            listing.json_line(asdict(row))
+        listing.json_array(map(asdict, found))
         return
     listing.table(
         ("id", "kind", "since", "from", "to", "subject", "rule", "reason", "octets"),
@@ -87,7 +86,7 @@ def show(
         finally:
             store.close()
     if json:
-        listing.json_line(asdict(row))
+        listing.json_object(asdict(row))
     else:
         listing.sheet(asdict(row))
 
@@ -118,7 +117,7 @@ def release(hold_id: HoldId, json: Json = False) -> None:
 
 def _told_outcome(row: HeldRow, outcome: Outcome, *, json: bool) -> None:
     if json:
-        listing.json_line(
+        listing.json_object(
             {
                 "hold_id": row.hold_id,
                 "incident": outcome.incident,

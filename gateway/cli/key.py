@@ -112,8 +112,10 @@ def list_(json: Json = False) -> None:
     ]
     columns = ("key", "purpose", "kind", "certificate", "until", "trouble")
     if json:
-        for row, entry in zip(rows, keys, strict=True):
-            listing.json_line(dict(zip(columns, row, strict=True)) | {"path": str(entry.path)})
+        listing.json_array(
+            dict(zip(columns, row, strict=True)) | {"path": str(entry.path)}
+            for row, entry in zip(rows, keys, strict=True)
+        )
     else:
         listing.table(columns, rows)
     if any(row[-1] for row in rows):

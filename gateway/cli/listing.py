@@ -1,4 +1,4 @@
-"""How commands show many things: a table on a terminal, tab-separated lines for programs, JSON lines with --json.
+"""How commands show many things: a table on a terminal, tab-separated lines elsewhere, one JSON array with --json.
 
 Texts of strangers (subjects, names in certificates) are shown with their control characters escaped, so that no mail
 moves the cursor of whoever lists it. Progress goes to standard error.
@@ -54,9 +54,22 @@ def sheet(values: Mapping[str, object]) -> None:
     table(("", ""), list(values.items()))
 
 
-def json_line(value: Mapping[str, object]) -> None:
+def json_object(value: Mapping[str, object]) -> None:
     """One JSON object on one line."""
-    print(json.dumps(value, ensure_ascii=False, default=_plain))
+    print(_json(value))
+
+
+def json_array(values: Iterable[Mapping[str, object]]) -> None:
+    """A JSON array, an object a line, written as the values come: a million of them need no memory."""
+    between = "["
+    for value in values:
+        print(between, _json(value), sep="")
+        between = ","
+    print("]" if between == "," else "[]")
+
+
+def _json(value: Mapping[str, object]) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_plain)
 
 
 def _plain(value: Any) -> object:
