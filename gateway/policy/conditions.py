@@ -165,7 +165,7 @@ def _leaf_implies(narrow: Leaf, wide: Leaf) -> bool:
 def met(leaf: Leaf, facts: Facts, to: RecipientFacts) -> str:
     """The leaf's fact in words."""
     value = getter(leaf)(facts, to)
-    if value.__class__ is int:
+    if value.__class__ is int and leaf.matcher.shape != "size":
         return "unavailable" if value == UNKNOWN else "not asked for"
     if leaf.matcher.shape == "signer":
         return "; ".join(f"level {' '.join(levels) or 'none'}, matches_from {str(matches).lower()}"

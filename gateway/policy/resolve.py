@@ -66,6 +66,12 @@ def lowers(one: Decision, other: Decision) -> bool:
     return any(mine < theirs for mine, theirs in zip(_strength(one.steps), _strength(other.steps), strict=True))
 
 
+def sealed(decision: Decision) -> bool:
+    """Whether the mail leaves signed and encrypted or not at all, before certificates."""
+    signed, _, _, encrypted, _ = _strength(decision.steps)
+    return signed == 1 and encrypted == 2
+
+
 def _strength(steps: tuple[Step, ...]) -> tuple[int, ...]:
     """Signed; stamped, surely; header fields protected; encrypted, surely; to bound certificates only."""
     verbs = {step.verb for step in steps}

@@ -5,7 +5,8 @@
 3. A rule that hangs on a fact nobody has asked for yet gives Needs.
 4. A rule in `mode: observe` that matches is noted beside the decision and changes nothing.
 5. What the mail's writer wrote (keyword, subject, header) may raise protection only: the decision is held against the
-   one without those words, and the stronger one counts, unless the rule says `may_lower`.
+   one without those words, and the stronger one counts, unless the rule says `may_lower`. An `otherwise` that lets
+   nothing out is no protection that a rule chose: a mail that is surely signed and encrypted may pass it.
 6. A decision that encrypts is settled with the recipient's certificate (policy.resolve).
 """
 
@@ -18,7 +19,7 @@ from gateway.model.decision import Decision, End, Miss, Needs
 from gateway.model.facts import Facts, RecipientFacts
 from gateway.model.mail import Direction
 from gateway.policy.conditions import Condition, Leaf, compiled, flat, leaves
-from gateway.policy.resolve import lowers, with_certificate
+from gateway.policy.resolve import lowers, sealed, with_certificate
 from gateway.policy.rules import PolicyFile, Rule
 from gateway.policy.truth import FALSE, NEEDED, TRUE, UNKNOWN, Test
 from gateway.policy.values import Texts
@@ -109,7 +110,7 @@ class RuleSet:
         if isinstance(silent, Needs):
             return silent
         without, base = silent
-        if without is program or not lowers(decision, base):
+        if without is program or not lowers(decision, base) or (without.rule is None and sealed(decision)):
             return decision
         if program.rule is not None and program.rule.may_lower:
             return replace(decision, lowered_from=base.rule)

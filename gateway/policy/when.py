@@ -30,6 +30,11 @@ def one_of(words: Iterable[str]) -> str:
     return "one of: " + ", ".join(words) if words else ""
 
 
+def _is_address(text: str, *, null: bool) -> bool:
+    """Enough to tell an address from a domain or from a mailbox with its name."""
+    return (text == "<>" and null) or ("@" in text[1:-1] and not set(text) & set(" <>,;"))
+
+
 @dataclass(slots=True)
 class When:
     """Reads the conditions of one document; `problems` grows."""
@@ -191,8 +196,9 @@ class When:
             return "literals", self._word(matcher, item, path)
         elif "*" in item:
             return "globs", (fold(item),)
-        elif matcher.shape == "address" and "@" not in item and not (item == "<>" and matcher.name == "sender"):
-            self._tell(path, f"`{item}` is no address", f'an address, or a glob: "*@{item}"')
+        elif matcher.shape == "address" and not _is_address(item, null=matcher.name == "sender"):
+            remedy = "the address alone, without name or brackets"
+            self._tell(path, f"`{item}` is no address", remedy if "@" in item else f'an address, or a glob: "*@{item}"')
         else:
             return "literals", (fold(item),)
         return "literals", ()

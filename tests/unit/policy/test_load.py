@@ -1,0 +1,309 @@
+"""Everything that is wrong is told, at its place, with the remedy; what comes later is refused by name.
+
+The truth is the language's own description in policies/README.md: one test for each promise under "What does not load".
+"""
+
+import pytest
+
+from gateway.actions.table import VERBS
+from gateway.policy.load import Known, digest, load
+from gateway.strictyaml import YamlProblems
+
+KNOWN = Known(
+    clients=frozenset({"online-banking", "staff"}),
+    signing_keys=frozenset({"otp", "staff"}),
+    stampers=frozenset({"internal"}),
+    escrow=frozenset({"audit"}),
+)
+
+GOOD = """\
+version: 1
+rules:
+  - name: otp
+    when: {direction: outbound, client: online-banking, from: otp@bank.example}
+    then:
+      sign: {with: otp}
+      encrypt: {without_certificate: reject}
+    cases:
+      - given: {client: online-banking, from: otp@bank.example, certificate: enrolled}
+        expect: {end: deliver}
+otherwise: reject
+"""
+
+
+def problems(*texts: str, known: Known | None = KNOWN) -> list[str]:
+    files = [(f"p{number}.yaml", text) for number, text in enumerate(texts, 1)]
+    with pytest.raises(YamlProblems) as caught:
+        load(files, VERBS, known)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def changed(old: str, new: str) -> str:
+    assert GOOD.count(old) >= 1, old
+    return GOOD.replace(old, new, 1)
+
+
+def test_a_good_file_loads():
+    rules = load([("p.yaml", GOOD)], VERBS, KNOWN)
+    assert [rule.name for rule in rules.rules] == ["p:otp"]
+    assert [step.verb for step in rules.rules[0].steps] == ["sign", "encrypt"]
+
+
+def test_the_digest_changes_with_text_name_and_order_but_not_with_the_folder():
+    two = [("a.yaml", "x"), ("b.yaml", "y")]
+    assert digest(two) == digest([("/etc/sealgate/a.yaml", "x"), ("other/b.yaml", "y")])
+    different = {
+        digest(two),
+        digest(two[::-1]),
+        digest([("a.yaml", "xy"), ("b.yaml", "")]),
+        digest([("c.yaml", "x"), two[1]]),
+    }
+    assert len(different) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        # unknown names, with the nearest
+        ("version: 1", "version: 2", "p1.yaml:1:10: `version` is 1"),
+        (
+            "version: 1",
+            "version: 1\nrule: []",
+            "p1.yaml:2:1: unknown key `rule` of a policy file (did you mean `rules`?)",
+        ),
+        (
+            "  - name: otp",
+            "  - name: otp\n    whem: {}",
+            "p1.yaml:4:5: unknown key `whem` of a rule (did you mean `when`?)",
+        ),
+        (
+            "direction: outbound",
+            "directon: outbound",
+            "p1.yaml:4:12: unknown matcher `directon` (did you mean `direction`?)",
+        ),
+        ("outbound", "outbount", "p1.yaml:4:23: `direction` cannot be `outbount` (did you mean `outbound`?)"),
+        (
+            "client: online-banking",
+            "client: online-bank",
+            "`client` cannot be `online-bank` (did you mean `online-banking`?)",
+        ),
+        ("sign: {with: otp}", "sing: {with: otp}", "p1.yaml:6:7: unknown verb `sing` (did you mean `sign`?)"),
+        (
+            "with: otp",
+            "with: opt",
+            "p1.yaml:6:20: no key set with purpose sign `opt` in the settings (did you mean `otp`?)",
+        ),
+        ("with: otp", "wiht: otp", "p1.yaml:6:14: unknown key `wiht` (did you mean `with`?)"),
+        ("without_certificate: reject", "without_certificate: rejekt", "did you mean `reject`?"),
+        ("encrypt: {without_certificate: reject}", "encrypt: {}", "p1.yaml:7:16: `without_certificate` is missing"),
+        ("encrypt:", "deliver: {}\n      encrypt:", "unknown verb `deliver` (`end: deliver` beside `then`)"),
+        ("    cases:", "    end: rejekt\n    cases:", "`end` cannot be `rejekt` (did you mean `reject`?)"),
+        ("    cases:", "    mode: observ\n    cases:", "`mode` cannot be `observ` (did you mean `observe`?)"),
+        ("otherwise: reject", "otherwise: next_fil", "`otherwise` cannot be `next_fil` (did you mean `next_file`?)"),
+        (
+            "certificate: enrolled",
+            "certificate: enroled",
+            "`certificate` cannot be `enroled` in a case (did you mean `enrolled`?)",
+        ),
+        ("end: deliver", "ends: deliver", "unknown key `ends` of expect (did you mean `end`?)"),
+        # what comes later, by name
+        (
+            "without_certificate: reject",
+            "without_certificate: invite",
+            "`without_certificate: invite` comes with a later version",
+        ),
+        (
+            "without_certificate: reject",
+            "without_certificate: encrypted_pdf",
+            "encrypted_pdf` comes with a later version",
+        ),
+        ("sign: {with: otp}", "sign: {with: otp}\n      sign_pdf: {}", "`sign_pdf` comes with a later version"),
+        ("    cases:", "    end: {hand_to: support}\n    cases:", "`hand_to` comes with a later version"),
+        (
+            "encrypt:",
+            "stamp: {by: swisssign}\n      encrypt:",
+            "external time-stamping services come with a later version",
+        ),
+        (
+            "otherwise:",
+            "approvers: [a, b]\notherwise:",
+            "`approvers`: signatures of approvers: comes with a later version",
+        ),
+        # verbs that need each other, keys that need a client
+        ("      sign: {with: otp}\n", "", "p1.yaml:6:7: `encrypt` without `sign`"),
+        ("encrypt: {without_certificate: reject}", "escrow: {certificate: audit}", "`escrow` without `encrypt`"),
+        (
+            "sign: {with: otp}\n      encrypt: {without_certificate: reject}",
+            "stamp: {by: internal}",
+            "`stamp` without `sign`",
+        ),
+        ("client: online-banking, ", "", "p1.yaml:6:7: `sign` needs `client` in `when`"),
+        ("client: online-banking, ", "client: {not: staff}, ", "`sign` needs `client` in `when`"),
+        ("otherwise: reject", "otherwise: {then: {sign: {with: otp}}}", "`otherwise` cannot sign"),
+        ("    cases:", "    end: reject\n    cases:", "`then` is never carried out where `end` is reject"),
+        # directions
+        (
+            "from: otp",
+            "signature: valid, from: otp",
+            "`signature` is not known of outbound mail (add `direction: inbound`)",
+        ),
+        ("direction: outbound", "direction: inbound", "no mail has this client and this direction"),
+        ("sign: {with: otp}", "sign: {with: otp}\n      form: opened", "`form` cannot be done to outbound mail"),
+        # values
+        (
+            "otp@bank.example}",
+            "bank.example}",
+            '`bank.example` is no address (an address, or a glob: "*@bank.example")',
+        ),
+        ("otp@bank.example}", '"Bank <otp@bank.example>"}', "the address alone"),
+        ("otp@bank.example}", "{matches: '(?=x)'}}", "is no RE2 pattern"),
+        ("otp@bank.example}", "otp@bank.example, size: 10MB}", "`size` takes a comparison"),
+        ("otp@bank.example}", "otp@bank.example, size: {over: 10MB}}", "`10MB` is no size (write `10 MiB`)"),
+        (
+            "otp@bank.example}",
+            "otp@bank.example, size: {over: 2 MiB, under: 1 MiB}}",
+            "no size is over and under these at once",
+        ),
+        ("otp@bank.example}", "otp@bank.example, header: {To: x}}", "`header` does not offer To (use `recipient`)"),
+        ("otp@bank.example}", "otp@bank.example, header: {X-N: 5}}", "`header` takes a text: quote a number"),
+        ("otp@bank.example}", "otp@bank.example, keyword: '[seal]'}", "a word without its brackets"),
+        ("otp@bank.example}", "otp@bank.example, certificate: unavailable}", "`unavailable` cannot be matched"),
+        ("otp@bank.example}", "otp@bank.example, any_of: []}", "`any_of` takes a list of matchers"),
+        ("otp@bank.example}", "{not: {not: otp@bank.example}}}", "`not` inside `not`"),
+        ("otp@bank.example}", "#x\n      }", "`from` has no value"),
+        (
+            "when: {direction: outbound, client: online-banking, from: otp@bank.example}",
+            "when: {}",
+            "a decision for all mail is `otherwise`",
+        ),
+        # cases
+        (GOOD[GOOD.index("    cases:") : GOOD.index("otherwise")], "", "p1.yaml:3:5: rule `otp` has no case"),
+        (", certificate: enrolled}", "}", "the case does not give `certificate`, which the rules ask for"),
+        (
+            "client: online-banking, from: otp@bank.example, cert",
+            "client: staff, from: otp@bank.example, cert",
+            "no case of its own reaches rule `p1:otp`: case 1 is decided by p1:otherwise",
+        ),
+        # last words
+        ("otherwise: reject", "otherwise: next_file", "the last file must decide"),
+        ("otherwise: reject\n", "", "the last file must decide"),
+        ("version: 1", "version: 1\nmode: observe", "the last file cannot be in `mode: observe`"),
+    ],
+)
+def test_what_is_wrong_is_told(old, new, told):
+    assert any(told in problem for problem in problems(changed(old, new))), problems(changed(old, new))
+
+
+def test_all_problems_of_all_files_at_once_in_order():
+    one = (
+        changed("outbound", "outbount")
+        .replace("with: otp", "with: opt")
+        .replace("otherwise: reject", "otherwise: next_file")
+    )
+    told = problems(one, "version: 1\nrules: off\n", GOOD.replace("reject}", "rejekt}"))
+    assert [problem.partition(": ")[0] for problem in told] == [
+        "p1.yaml:4:23",
+        "p1.yaml:6:20",
+        "p2.yaml:2:8",
+        "p3.yaml:7:38",
+    ]
+
+
+def test_duplicate_names():
+    rule = GOOD[GOOD.index("  - name") : GOOD.index("otherwise")]
+    told = problems(GOOD.replace("otherwise", rule + "otherwise"))
+    assert "p1.yaml:11:11: a second rule `otp` (the first is at p1.yaml:3:11)" in told
+    with pytest.raises(YamlProblems) as caught:
+        load([("a/p.yaml", GOOD.replace("otherwise: reject", "")), ("b/p.yaml", GOOD)], VERBS, KNOWN)
+    assert "a second file `p`" in caught.value.problems[0].text
+
+
+def test_a_file_behind_one_that_decides_everything():
+    assert problems(GOOD, GOOD)[0].startswith("p1.yaml:11:1: `otherwise` decides for all mail, so p2")
+
+
+def two_rules(wide: str, narrow: str) -> str:
+    return f"""\
+version: 1
+rules:
+  - name: wide
+    when: {wide}
+    end: hold
+    cases: [{{given: {{client: staff}}, expect: {{end: hold}}}}]
+  - name: narrow
+    when: {narrow}
+    end: hold
+    cases: [{{given: {{client: staff}}, expect: {{end: hold}}}}]
+otherwise: reject
+"""
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [
+        ("{client: staff}", "{client: staff}"),
+        ("{client: staff}", "{client: staff, from: a@bank.example}"),
+        ("{client: [staff, online-banking]}", "{client: staff}"),
+        ('{from: "*@bank.example"}', "{from: a@bank.example}"),
+        ('{from: "*.example"}', '{from: "*@bank.example"}'),
+        ("{client: {not: staff}}", "{client: {not: [staff, online-banking]}}"),
+        ("{client: {not: staff}}", "{client: online-banking}"),
+        ("{size: {over: 1 MiB}}", "{size: {over: 2 MiB, under: 3 MiB}}"),
+        ("{any_of: [{client: staff}, {kind: dsn}]}", "{kind: dsn}"),
+        ("{none_of: [{kind: dsn}]}", "{none_of: [{kind: [dsn, mdn]}]}"),
+        ("{client: staff}", "{any_of: [{client: staff, kind: dsn}, {client: staff, kind: mdn}]}"),
+        ("{header: {X-A: '*'}}", "{header: {x-a: yes-please}}"),
+    ],
+)
+def test_a_rule_that_a_wider_one_covers(wide, narrow):
+    wide, narrow = (text.replace("{", "{direction: outbound, ", 1) for text in (wide, narrow))
+    told = [problem for problem in problems(two_rules(wide, narrow)) if "never reached" in problem]
+    (one,) = told
+    assert one.startswith("p1.yaml:7:5: rule `p1:narrow` is never reached: `p1:wide` (p1.yaml:3:5) matches all its mail")
+
+
+def test_an_observed_rule_covers_nothing():
+    text = two_rules("{client: staff}", "{client: staff}").replace(
+        "    end: hold", "    mode: observe\n    end: hold", 1
+    )
+    rules = load([("p1.yaml", text)], VERBS, KNOWN)
+    assert [rule.mode for rule in rules.rules] == ["observe", "enforce"]
+
+
+def test_a_fact_that_nothing_supplies():
+    known = Known(unsupplied={"segment": "no directory tells segments"})
+    text = changed("from: otp@bank.example}", "from: otp@bank.example, segment: private}")
+    assert (
+        "nothing that is configured supplies `segment` (no directory tells segments)" in problems(text, known=known)[0]
+    )
+
+
+def test_names_of_unknown_settings_pass():
+    load([("p.yaml", GOOD)], VERBS)
+
+
+def test_words_that_lower_protection_need_permission():
+    lowering = """\
+  - name: plain
+    when: {direction: outbound, client: online-banking, keyword: plain}
+    end: deliver
+    cases:
+      - given: {client: online-banking, from: otp@bank.example, keyword: plain, certificate: enrolled}
+        expect: {end: deliver}
+"""
+    text = GOOD.replace("rules:\n", "rules:\n" + lowering)
+    (told,) = problems(text)
+    assert "no case of its own reaches rule `p1:plain`: case 1 is decided by p1:otp" in told
+    assert "`may_lower: true` on the rule if it is meant" in told
+    load([("p1.yaml", text.replace("keyword: plain}\n", "keyword: plain}\n    may_lower: true\n", 1))], VERBS, KNOWN)
+
+
+def test_a_policy_of_hundreds_of_rules_loads():
+    rule = """\
+  - name: r{0}
+    when: {{direction: outbound, client: staff, recipient: "*@c{0}.example"}}
+    end: hold
+    cases: [{{given: {{client: staff, recipient: a@c{0}.example}}, expect: {{end: hold}}}}]
+"""
+    text = "version: 1\nrules:\n" + "".join(rule.format(number) for number in range(300)) + "otherwise: reject\n"
+    assert len(load([("p.yaml", text)], VERBS, KNOWN).rules) == 300
