@@ -11,8 +11,7 @@ from pathlib import Path
 
 from gateway.actions.table import VERBS
 from gateway.actions.verb import KeySet
-from gateway.adapters.caught import Caught
-from gateway.adapters.caught import CaughtHold, NoEvidence, NoJournal
+from gateway.adapters.caught import Caught, CaughtHold, NoEvidence, NoJournal
 from gateway.adapters.clients_file import verify_login
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.customers import DbCustomers
@@ -50,6 +49,19 @@ from gateway.settings import KeySet as KeySetSettings
 from gateway.settings import Settings
 from gateway.settings import Stamper as StamperSettings
 from gateway.smime.draft import Signer
+
+__all__ = [
+    "Caught",
+    "Gateway",
+    "Loaded",
+    "Store",
+    "enrol",
+    "load_rules",
+    "load_trust",
+    "open_store",
+    "policy_texts",
+    "verbs_known",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +165,21 @@ def load_trust(settings: Settings, store: Store) -> TrustSet:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a reload reads anew: all of it or nothing."""
+
+    settings: Settings
+    rules: RuleSet
+    keys: FileKeys
+    trust: TrustSet
+
+    @classmethod
+    def of(cls, settings: Settings, store: Store) -> "Loaded":
+        """GatewayError of the first thing that does not load."""
+        return cls(settings, load_rules(settings), FileKeys(key_files(settings)), load_trust(settings, store))
+
+
 class Gateway:
     """The whole gateway in one process. `handle` is what front ends call; it may block and is safe on many threads."""
 
@@ -168,35 +195,41 @@ class Gateway:
 
         GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …
         """
-        self.settings = settings
-        self._clock = clock or SystemClock()
-        self._rules = load_rules(settings)
-        self.store = open_store(settings, self._clock)
-        self.keys = FileKeys(key_files(settings))
-        self._trust = load_trust(settings, self.store)
-        house = _house(self, reach)
-        self.use(house if caught is None else _alone(house, caught))
+        self.clock: Clock = clock or SystemClock()
+        self._reach = reach
+        self._caught = caught
+        self.store = open_store(settings, self.clock)
+        self._take(Loaded.of(settings, self.store))
+
+    def _take(self, loaded: Loaded) -> None:
+        house = _house(loaded, self.store, self.clock, self._reach)
+        self._loaded = loaded
+        self.use(house if self._caught is None else _alone(house, self._caught))
 
     def use(self, house: House) -> None:
-        """Sends mails through another house from now on: for tests and commands that put other rooms in."""
+        """Sends mails through another house from now on; those in work end in theirs."""
         self.house = house
         self.outbound = Outbound(house)
         self.inbound = Inbound(house)
 
-    @property
-    def clock(self) -> Clock:
-        """The clock of everything in it."""
-        return self._clock
+    def reload(self, settings: Settings) -> None:
+        """Rules, keys, trust and next hops anew; listeners and database stay. If it fails nothing changes."""
+        self._take(Loaded.of(settings, self.store))
 
     @property
     def rules(self) -> RuleSet:
         """The rules in force."""
-        return self._rules
+        return self._loaded.rules
 
     @property
     def trust(self) -> TrustSet:
         """Whom it believes."""
-        return self._trust
+        return self._loaded.trust
+
+    @property
+    def keys(self) -> Keys:
+        """The bank's own keys."""
+        return self._loaded.keys
 
     def handle(self, mail: Mail, *, released: bool = False) -> Outcome:
         """Outbound for clients of ours, inbound for the world: nothing else decides it."""
@@ -206,8 +239,7 @@ class Gateway:
 
     def select(self, address: str) -> CertificateAnswer:
         """Which certificates an address has, out of the store."""
-        rows = self.store.certificates.rows(address)
-        return select(rows, address, self._clock.now(), self._trust) if rows else Absent()
+        return self.house.select(address)
 
     def probe(self, reverse_path: str, recipient: str) -> HopReply:
         """What the mail server behind us says to this recipient, without a mail."""
@@ -215,12 +247,8 @@ class Gateway:
 
     def login(self, name: str, password: str) -> bool:
         """Whether a client's login is right."""
-        passwords = self.settings.passwords
+        passwords = self._loaded.settings.passwords
         return passwords is not None and verify_login(passwords, name, password)
-
-    def reload_rules(self) -> None:
-        """The policy files anew; a set that does not load leaves the old one in force and raises."""
-        self._rules = load_rules(self.settings)
 
     def close(self) -> None:
         """After the last mail."""
@@ -235,8 +263,13 @@ def _alone(house: House, caught: Caught) -> House:
     )
 
 
-def _house(gateway: Gateway, reach: Callable[[str], None]) -> House:
-    settings, store, keys = gateway.settings, gateway.store, gateway.keys
+def _house(loaded: Loaded, store: Store, clock: Clock, reach: Callable[[str], None]) -> House:
+    settings, keys = loaded.settings, loaded.keys
+
+    def chosen(address: str) -> CertificateAnswer:
+        rows = store.certificates.rows(address)
+        return select(rows, address, clock.now(), loaded.trust) if rows else Absent()
+
     bank = settings.bank
     return House(
         identity=Identity(
@@ -246,13 +279,13 @@ def _house(gateway: Gateway, reach: Callable[[str], None]) -> House:
             trusted_authserv_ids=bank.trusted_authserv_ids,
             postmaster=bank.postmaster or f"postmaster@{bank.domains[0]}",
         ),
-        clock=gateway.clock,
-        rules=lambda: gateway.rules,
-        select=gateway.select,
-        judge=Judge(gateway.trust, Revocation(settings.trust.revocation)),
+        clock=clock,
+        rules=lambda: loaded.rules,
+        select=chosen,
+        judge=Judge(loaded.trust, Revocation(settings.trust.revocation)),
         openers=tuple(_opener(key, keys) for key in settings.keys if key.purpose == "decrypt"),
         key_sets={key.name: _key_set(key, keys) for key in settings.keys if key.purpose == "sign"},
-        stampers={stamper.name: _stamper(stamper, keys, gateway.clock) for stamper in settings.stampers},
+        stampers={stamper.name: _stamper(stamper, keys, clock) for stamper in settings.stampers},
         escrow={escrow.name: _one(escrow.certificate) for escrow in settings.escrow},
         client_from={client.name: client.from_addresses for client in settings.clients},
         customers=store.customers,

@@ -1,8 +1,6 @@
 """`sealgate demo`: a bank in a directory, and a tour through what is built."""
 
-import subprocess
-import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +9,10 @@ from rich.console import Console
 
 from gateway.cli.context import BAD, fail, told
 from gateway.demo import openssl
-from gateway.demo.bank import CLIENTS, PASSWORD, Bank, Ports, open_bank
+from gateway.demo.bank import CLIENTS, DOMAIN, PASSWORD, Bank, Ports, open_bank
+from gateway.demo.process import Process, running
 from gateway.demo.sink import Sink
 from gateway.demo.tour import Tour
-
-_READY_S = 30.0
 
 
 def register(app: typer.Typer) -> None:
@@ -32,87 +29,53 @@ def demo(
 
     Example: sealgate demo --once --home /tmp/bank
     """
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     if not openssl.available():
         fail("the tour checks every claim with openssl: apt-get install openssl")
     with told():
         with console.status("Making a bank: keys, certificates, settings, policies"):
             bank = open_bank(home.resolve(), Ports(port, port + 1, port + 2))
-        arrived: list[Path] = []
-        sink = Sink(bank.home, bank.ports.sink, frozenset({"bank.example"}), arrived.append)
+        sink = Sink(bank.home, bank.ports.sink, frozenset({DOMAIN}))
         try:
             sink.start()
         except OSError as trouble:
             fail(f"port {bank.ports.sink}: {trouble.strerror}; is another demo running? Choose others with --port")
-        gateway = _start(bank)
         try:
-            held = _tour(bank, console)
-            if not once:
-                _stay(bank, console, gateway)
-        except KeyboardInterrupt:
-            held = True
+            with running(bank) as gateway:
+                tour = Tour(bank, console)
+                held = tour.walk()
+                _conclude(bank, tour, console)
+                if not once:
+                    _stay(bank, gateway, console)
         finally:
-            gateway.terminate()
-            gateway.wait(timeout=30)
             sink.stop()
     raise typer.Exit(0 if held else BAD)
 
 
-def _start(bank: Bank) -> "subprocess.Popen[bytes]":
-    """The gateway as anybody would start it; ready when its ports answer."""
-    log = (bank.home / "gateway.log").open("ab")
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "gateway", "--config", str(bank.config), "run"], stderr=log, stdout=log
+def _conclude(bank: Bank, tour: Tour, console: Console) -> None:
+    if tour.broken:
+        console.print(f"\n[red]{len(tour.broken)} claims are false.[/red] The gateway's log: {bank.home}/gateway.log")
+        return
+    console.print(f"\n[green]All {tour.held} claims held.[/green]")
+    console.print(f"What left the gateway: {bank.home}/outgoing    what the bank received: {bank.home}/incoming")
+
+
+def _stay(bank: Bank, gateway: Process, console: Console) -> None:
+    home, ports, customer = bank.home, bank.ports, bank.people["anna"].address
+    out, core = f"swaks --server 127.0.0.1:{ports.outbound}", CLIENTS["core-banking"]
+    pkcs12 = f"{home}/customers/anna.p12:{PASSWORD}"
+    lines = (
+        "The bank stays up. From another terminal:",
+        "",
+        f"  {out} --from otp@{DOMAIN} --to {customer} --h-Subject 'Your code' --body 'Your code is 123 456.'",
+        f"  {out} --local-interface {core} --from statements@{DOMAIN} --to {customer} --attach @{bank.root}",
+        f"  swaks --server 127.0.0.1:{ports.inbound} --from {customer} --to support@{DOMAIN}",
+        f"  sealgate inspect {home}/outgoing/001-{customer}.eml --trust {bank.root} --key {pkcs12}",
+        f"  sealgate --config {bank.config} hold list",
+        "",
+        "The demo's time-stamps do not ask the kernel whether the clock is right (clock_check: none).",
+        "Press Ctrl-C to end.",
     )
-    deadline = time.monotonic() + _READY_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        if all(_answers(port) for port in (bank.ports.outbound, bank.ports.inbound)):
-            return process
-        time.sleep(0.05)
-    process.terminate()
-    fail(f"the gateway did not start; its own words are in {bank.home / 'gateway.log'}")
-
-
-def _answers(port: int) -> bool:
-    import socket
-
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            return connection.recv(3) == b"220"
-    except OSError:
-        return False
-
-
-def _tour(bank: Bank, console: Console) -> bool:
-    tour = Tour(bank, console)
-    held = tour.walk()
-    if held:
-        console.print(
-            f"\n[green]All {tour.held} claims held.[/green] What left: {bank.home / 'outgoing'}, what came: {bank.home / 'incoming'}"
-        )
-    else:
-        console.print(
-            f"\n[red]{len(tour.broken)} claims are false.[/red] The gateway's log: {bank.home / 'gateway.log'}"
-        )
-    return held
-
-
-def _stay(bank: Bank, console: Console, gateway: "subprocess.Popen[bytes]") -> None:
-    core = CLIENTS["core-banking"]
-    console.print(
-        f"""
-The bank stays up. From another terminal:
-
-  swaks --server 127.0.0.1:{bank.ports.outbound} --from otp@bank.example --to anna@customer.example --header 'Subject: Your code' --body 'Your code is 123 456.'
-  swaks --server 127.0.0.1:{bank.ports.outbound} --local-interface {core} --from statements@bank.example --to anna@customer.example --attach {bank.config}
-  swaks --server 127.0.0.1:{bank.ports.inbound} --from anna@customer.example --to support@bank.example
-  sealgate inspect {bank.home}/outgoing/001-anna@customer.example.eml --trust {bank.root} --key {bank.home}/customers/anna.p12:{PASSWORD}
-
-The demo's time-stamps do not ask the kernel whether the clock is right (clock_check: none).
-Press Ctrl-C to end.""",
-        highlight=False,
-        soft_wrap=True,
-    )
-    gateway.wait()
+    console.print("\n".join(lines))
+    with suppress(KeyboardInterrupt):
+        gateway.wait()

@@ -2,9 +2,9 @@
 
 import typer
 
-from gateway import app as composition
 from gateway.cli import context
 from gateway.cli.context import told
+from gateway.serve import serve
 
 
 def register(app: typer.Typer) -> None:
@@ -19,4 +19,4 @@ def run() -> None:
     """
     settings = context.settings()
     with told():
-        composition.serve(settings)
+        serve(settings, context.config_path())

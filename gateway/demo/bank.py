@@ -234,8 +234,8 @@ next_hops:
 keys:
   - {{name: otp, purpose: sign, key: keys/otp.key.pem, certificate: keys/otp.crt.pem, chain: pki/chain.pem,
       from: ["otp@{DOMAIN}"], clients: [online-banking]}}
-  - {{name: statements, purpose: sign, key: keys/statements.key.pem, certificate: keys/statements.crt.pem, chain: pki/chain.pem,
-      from: ["statements@{DOMAIN}"], clients: [core-banking]}}
+  - {{name: statements, purpose: sign, key: keys/statements.key.pem, certificate: keys/statements.crt.pem,
+      chain: pki/chain.pem, from: ["statements@{DOMAIN}"], clients: [core-banking]}}
   - {{name: staff, purpose: sign, key: keys/staff.key.pem, certificate: keys/staff.crt.pem, chain: pki/chain.pem,
       encryption_certificate: keys/support-decrypt.crt.pem, from: ["staff@{DOMAIN}"], clients: [staff]}}
   - {{name: support, purpose: decrypt, key: keys/support-decrypt.key.pem, certificate: keys/support-decrypt.crt.pem,

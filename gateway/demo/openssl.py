@@ -50,28 +50,20 @@ def verify(entity: bytes, root: Path) -> bytes:
 
 def sign(content: bytes, signer: Person) -> bytes:
     """A multipart/signed mail entity."""
-    return run(
-        "cms", "-sign", "-md", "sha256", "-signer", signer.certificate, "-inkey", signer.key, "-crlfeol", stdin=content
-    )
+    arguments = ("-md", "sha256", "-signer", signer.certificate, "-inkey", signer.key, "-crlfeol")
+    return _crlf(run("cms", "-sign", *arguments, stdin=content))
 
 
 def encrypt(entity: bytes, certificate: Path, header: tuple[str, str, str]) -> bytes:
     """A whole mail from, to, subject = `header`, encrypted with AES-256."""
     from_, to, subject = header
-    return run(
-        "cms",
-        "-encrypt",
-        "-aes256",
-        "-from",
-        from_,
-        "-to",
-        to,
-        "-subject",
-        subject,
-        "-crlfeol",
-        certificate,
-        stdin=entity,
-    )
+    arguments = ("-aes256", "-from", from_, "-to", to, "-subject", subject, "-crlfeol", certificate)
+    return _crlf(run("cms", "-encrypt", *arguments, stdin=entity))
+
+
+def _crlf(octets: bytes) -> bytes:
+    """The lines that openssl writes around the content end in LF; mail's end in CRLF."""
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def verify_stamp(entity: bytes, root: Path, scratch: Path) -> str:

@@ -2,7 +2,6 @@
 
 import re
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +9,17 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
-class _Server(SMTP):
-    """Accepts what the gateway offers to a modern mail server, DSN parameters too."""
-
-    line_length_limit = 65_536
-
-    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802 - the name is the protocol's
-        await super().smtp_EHLO(hostname)
-
-
 class Sink:
-    """`outgoing`: mail to the world, `incoming`: mail to the bank. File names: NUMBER-RECIPIENT.eml."""
+    """A server for one demo. `outgoing`: mail to the world, `incoming`: mail to the bank. File names: NUMBER-RECIPIENT.eml."""
 
-    def __init__(self, home: Path, port: int, domains: frozenset[str], arrived: Callable[[Path], None]) -> None:
+    def __init__(self, home: Path, port: int, domains: frozenset[str]) -> None:
         self._home = home
         self._domains = domains
-        self._arrived = arrived
-        self._count = 0
+        self._count = sum(1 for directory in ("outgoing", "incoming") for _ in (home / directory).glob("*.eml"))
         self._lock = threading.Lock()
         self._controller = Controller(
-            self, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True, data_size_limit=100_000_000
+            self, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True, data_size_limit=100_000_000, ident="sink"
         )
-        self._controller.factory = self._factory  # type: ignore[method-assign]
-
-    def _factory(self) -> SMTP:
-        return _Server(self, enable_SMTPUTF8=True, data_size_limit=100_000_000, hostname="sink.bank.example")
 
     def start(self) -> None:
         """Listens; returns when connections are taken."""
@@ -55,7 +40,6 @@ class Sink:
         path = self._home / ("incoming" if ours else "outgoing") / f"{number:03d}-{_safe(recipients[0])}.eml"
         content: Any = envelope.content
         path.write_bytes(content if isinstance(content, bytes) else str(content).encode())
-        self._arrived(path)
         return f"250 2.0.0 queued as {number:03d}"
 
 

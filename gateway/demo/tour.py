@@ -63,6 +63,7 @@ class Tour:
             ("A stranger cannot have the bank's signature", self.impostor),
             ("A customer's sealed question comes in: opened, labelled, believed", self.question),
             ("The same question, altered on its way, is not believed", self.altered),
+            ("The bank's own name from outside is not believed", self.spoof),
             ("A question signed by somebody else is not believed", self.somebody_else),
         )
 
@@ -138,11 +139,28 @@ class Tour:
         )
 
     def altered(self) -> None:
-        """One letter of a signed, unencrypted question."""
+        """One letter of a signed, unencrypted question: it never reaches a reader."""
         anna = self.bank.people["anna"]
-        signed = self._header(anna) + openssl.sign(_QUESTION, anna)
-        octets = self._received(signed.replace(b"limit of my card", b"limit of his card"))
-        self._not_believed(octets)
+        signed = self._header(anna.address) + openssl.sign(_QUESTION, anna)
+        self._quarantined(signed.replace(b"limit of my card", b"limit of his card"), anna.address)
+
+    def spoof(self) -> None:
+        """The bank's own name from outside."""
+        director = "director@" + DOMAIN
+        mail = self._header(director) + b"\r\nPlease pay 9,000 EUR today.\r\n"
+        self._quarantined(mail, director)
+
+    def _quarantined(self, octets: bytes, from_: str) -> None:
+        before = self._count("incoming")
+        with smtplib.SMTP("127.0.0.1", self.bank.ports.inbound, timeout=60) as smtp:
+            smtp.sendmail(from_, ["support@" + DOMAIN], octets)
+        held = json.loads(self._command("--config", str(self.bank.config), "hold", "list", "--json"))
+        newest = held[-1] if held else {}
+        self.claim(
+            f"it is in quarantine, by rule {newest.get('rule')}",
+            holds=newest.get("kind") == "quarantine" and newest.get("sender") == from_,
+        )
+        self.claim("no reader got it", holds=self._count("incoming") == before)
 
     def somebody_else(self) -> None:
         """A valid signature, of a customer who is not the From."""
@@ -173,10 +191,10 @@ class Tour:
             + openssl.encrypt(entity, self.bank.support_certificate, (from_, "support@" + DOMAIN, "A question"))
         )
 
-    def _header(self, person: openssl.Person) -> bytes:
+    def _header(self, from_: str) -> bytes:
         return (
             (
-                f"From: {person.address}\r\nTo: support@{DOMAIN}\r\nSubject: A question\r\n"
+                f"From: {from_}\r\nTo: support@{DOMAIN}\r\nSubject: A question\r\n"
                 f"Message-ID: {make_msgid(domain='customer.example')}\r\n"
             ).encode()
             + b"Date: "
@@ -226,26 +244,26 @@ class Tour:
     def _inspect(self, octets: bytes, reader: openssl.Person) -> str:
         path = self.bank.scratch / "mail.eml"
         path.write_bytes(octets)
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "gateway",
-                "inspect",
-                str(path),
-                "--trust",
-                str(self.bank.root),
-                "--json",
-                "--key",
-                str(reader.key),
-                "--chain",
-                str(reader.certificate),
-            ],
-            capture_output=True,
-            timeout=60,
-            check=False,
+        told = self._command(
+            "inspect",
+            str(path),
+            "--trust",
+            str(self.bank.root),
+            "--json",
+            "--key",
+            str(reader.key),
+            "--chain",
+            str(reader.certificate),
         )
-        return str(json.loads(done.stdout or b"{}").get("verdict"))
+        return str(json.loads(told).get("verdict"))
+
+    def _command(self, *arguments: str) -> str:
+        """What `sealgate` printed."""
+        command = [sys.executable, "-m", "gateway", *arguments]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        if not done.stdout:
+            raise OSError(f"sealgate {arguments[0]} said nothing: {done.stderr.decode('utf-8', 'replace')[-300:]}")
+        return done.stdout.decode()
 
     def _files(self, directory: str) -> frozenset[Path]:
         return frozenset((self.bank.home / directory).glob("*.eml"))
@@ -257,7 +275,7 @@ class Tour:
         deadline = time.monotonic() + _WAIT_S
         while time.monotonic() < deadline:
             if new := self._files(directory) - before:
-                path = sorted(new)[0]
+                path = min(new)
                 self.console.print(f"   → {path}", style="dim", highlight=False)
                 return path.read_bytes()
             time.sleep(0.05)

@@ -57,7 +57,7 @@ class House:
     """`select` answers which certificates an address has: (address, enrolled only) -> answer.
 
     `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
-    points of a mail's way (before-dot, after-dot, after-250, before-commit); tests end the process there.
+    points of a mail's way (before-dot, after-250, before-commit, after-commit); tests end the process there.
     `trusted_peers`: whether results of filters in front count, by the peer's address.
     """
 

@@ -66,4 +66,6 @@ def keep(
     try:
         house.evidence.add(tuple(records))
     except GatewayError as trouble:
-        log.error("evidence not kept", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
+        log.critical(
+            "evidence not kept", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail
+        )

@@ -66,10 +66,11 @@ def _report(house: House, mail: Mail, to: str, refused: list[RecipientOutcome]) 
     )
     told = "\n\n".join(f"{one.address}: {_why(one)}" for one in refused)
     statuses = [Status(one.address, "failed", "5.7.1" if one.reply is None else "5.0.0", one.reply) for one in refused]
+    text = f"Your message could not be delivered to:\n\n{told}\n\nThe other recipients have it.\n"
     return message(
         fields,
         report(
-            f"Your message could not be delivered to:\n\n{told}\n\nThe other recipients have it.\n\nIncident {mail.origin.incident}\n",
+            f"{text}\nIncident {mail.origin.incident}\n",
             house.identity.hostname,
             statuses,
             mail.octets,

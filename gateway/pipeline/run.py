@@ -114,7 +114,6 @@ class Run:
             results = tuple(
                 RecipientOutcome(address, settled, trouble.reason, group.rule, trouble.detail) for address in wanted
             )
-        self.house.reach("after-250")
         self._taken(results)
         self.outcomes.extend(replace(result, rule=group.rule) for result in results)
 
@@ -144,6 +143,7 @@ class Run:
         self.house.reach("before-commit")
         for reply, addresses in taken.items():
             self.house.journal.taken(self.key, tuple(addresses), reply)
+        self.house.reach("after-commit")
 
 
 def answer(outcomes: Iterable[RecipientOutcome]) -> tuple[Settled, Reason | None]:
@@ -207,7 +207,7 @@ def deliver(
     if headers_only:
         envelope = replace(envelope, ret="HDRS")
     replies = hop.deliver(octets, envelope, passage.before_dot, all_or_none=passage.all_or_none)
-    house.reach("after-dot")
+    house.reach("after-250")
     outcomes = from_replies(replies)
     if passage.all_or_none and any(one.settled is Settled.REFUSED for one in outcomes):
         return tuple(

@@ -8,7 +8,7 @@ from gateway.policy.ruleset import RuleSet
 
 
 def without_forgeries(octets: bytes, house: House) -> bytes:
-    """The message without Sealgate-* fields, Authentication-Results of our id (RFC 8601 5), and the bank's subject tags."""
+    """The message without Sealgate-* fields, results under our id (RFC 8601 5), and the bank's subject tags."""
     return strip_subject_tags(strip_forged(octets, (house.identity.authserv_id,)), _tags(house.rules()))
 
 
