@@ -203,6 +203,9 @@ _UNKNOWN: Final[Mapping[Kind, Reason]] = MappingProxyType({
     "signing_key": Reason.SIGNATURE_ALGORITHM_UNKNOWN, "cipher": Reason.DECRYPTION_FAILED})
 
 
+EVER: Final = datetime.min.replace(tzinfo=UTC)  # judged at this time, the never-list alone speaks
+
+
 def allowed(kind: Kind, name: str, at: datetime) -> Reason | None:
     """Why an algorithm must not be believed at `at`, or None. `name` as in the module docstring.
 

@@ -148,7 +148,7 @@ def _prepared(certificate: Certificate, transport: KeyTransport, key_octets: int
     kind = certificate.key_algorithm
     if kind in _SIGN_ONLY:
         raise GatewayError(Reason.CERTIFICATE_WRONG_USAGE, f"nothing can be encrypted to a key of {kind}")
-    if reason := algorithms.allowed("key", kind, certificate.not_before):
+    if reason := algorithms.allowed("key", kind, algorithms.EVER):
         raise GatewayError(reason, f"a key of {kind}")
     try:
         public = certificate.x509.public_key()

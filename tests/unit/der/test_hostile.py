@@ -73,7 +73,7 @@ def test_too_many_elements(reader: object) -> None:
         octets = build.sequence(*[b"\x05\x00"] * count)
         assert reason_of(lambda octets: reader(octets, limits), octets) is reason  # type: ignore[operator]
     with bounded():
-        assert reason_of(reader, build.sequence(b"\x05\x00" * 5_000_000)) is Reason.INPUT_LIMIT_EXCEEDED
+        assert reason_of(reader, build.sequence(b"\x05\x00" * 1_000_000)) is Reason.INPUT_LIMIT_EXCEEDED
 
 
 def test_a_large_message_costs_no_more_than_its_copy() -> None:
@@ -84,9 +84,9 @@ def test_a_large_message_costs_no_more_than_its_copy() -> None:
 
 
 def test_many_segments_are_linear() -> None:
-    octets = b"\x24\x80" + build.octet_string(b"x" * 50) * 150_000 + b"\x00\x00"
+    octets = b"\x24\x80" + build.octet_string(b"x" * 50) * 60_000 + b"\x00\x00"
     with bounded(seconds=6.0, octets=200 << 20):
-        assert ber.to_der(octets) == build.octet_string(b"x" * 50 * 150_000)
+        assert ber.to_der(octets) == build.octet_string(b"x" * 50 * 60_000)
 
 
 SAMPLE = build.sequence(
