@@ -30,8 +30,12 @@ def _of_the_body(field: Field) -> bool:
 
 
 def _whole(raw: bytes) -> bytes:
-    """A field with its line ends in CRLF; the last field of a header without a body may have none."""
-    return _crlf(raw if raw.endswith(b"\n") else raw + b"\r\n")
+    """One field that stays one field: line ends in CRLF, a lone CR, which some reader takes for a line end, a space.
+
+    The last field of a header without a body may have no line end of its own.
+    """
+    plain = raw.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\0", b"")
+    return plain.rstrip(b"\n").replace(b"\n", b"\r\n") + b"\r\n"
 
 
 def _carriable(header: bytes, body: bytes) -> bytes:

@@ -138,7 +138,7 @@ def test_tokens_beyond_the_bound_are_not_looked_at():
     assert seen(with_tokens(*junk, stamper(BEFORE)))[0] is Trust.NOT_TRUSTED
 
 
-# --- revoked ---------------------------------------------------------------------------------------------------------
+# --- revoked --------------------------------------------------------------------------------------------------------
 
 
 class Table:

@@ -36,7 +36,7 @@ def told(octets):
     return opened.verdicts.verdict, opened.verdicts.why, opened
 
 
-# --- added -----------------------------------------------------------------------------------------------------------
+# --- added ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_added_true_signer_changes_nothing_about_whose_mail_it_is():
@@ -69,7 +69,7 @@ def test_an_added_signer_from_nowhere():
     assert opened.signed is None
 
 
-# --- stripped --------------------------------------------------------------------------------------------------------
+# --- stripped -------------------------------------------------------------------------------------------------------
 
 
 def test_annas_signer_info_stripped_leaves_eves_mail():
@@ -102,7 +102,7 @@ def _names(person):
     return attributes.signing_certificate_v2(person.certificate)
 
 
-# --- mixed algorithms ------------------------------------------------------------------------------------------------
+# --- mixed algorithms -----------------------------------------------------------------------------------------------
 
 
 def weak(person):
@@ -132,7 +132,7 @@ def test_two_keys_of_one_holder_are_two_signers():
     assert len(opened.signed.signers) == 2
 
 
-# --- outer and inner -------------------------------------------------------------------------------------------------
+# --- outer and inner ------------------------------------------------------------------------------------------------
 
 
 def test_eve_wraps_annas_mail_in_her_own_signature():

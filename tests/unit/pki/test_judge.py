@@ -129,7 +129,7 @@ def test_revocation_is_asked_for_the_time_of_the_stamp():
     assert ("CN=" + ANNA, at + timedelta(seconds=1), NOW) in table.asked
 
 
-# --- several SignerInfos of one signer -------------------------------------------------------------------------------
+# --- several SignerInfos of one signer ------------------------------------------------------------------------------
 
 
 def good(person=None, scheme=S.ECDSA_SHA256):

@@ -21,8 +21,8 @@ from gateway.smime.verdict import (
 )
 from tests.support.sealed import ANNA, TEXT, anna
 
-V, I, U, N = Status.VALID, Status.INVALID, Status.INDETERMINATE, Status.NOT_SIGNED
-REASONS = {V: None, I: Reason.SIGNATURE_ALTERED, U: Reason.PATH_ISSUER_MISSING}
+V, F, U, N = Status.VALID, Status.INVALID, Status.INDETERMINATE, Status.NOT_SIGNED
+REASONS = {V: None, F: Reason.SIGNATURE_ALTERED, U: Reason.PATH_ISSUER_MISSING}
 CONTENT = Content(TEXT)
 FROM = FromFacts(ANNA)
 
@@ -46,7 +46,7 @@ def peeled(encrypted_at=(), aead=False):
 
 
 @pytest.mark.parametrize(("statuses", "together"), [
-    ([], N), ([V], V), ([V, V], V), ([V, U], U), ([U, V], U), ([V, I], I), ([U, I, V], I), ([U], U), ([I], I)])
+    ([], N), ([V], V), ([V, V], V), ([V, U], U), ([U, V], U), ([V, F], F), ([U, F, V], F), ([U], U), ([F], F)])
 def test_the_and_over_signers(statuses, together):
     assert all_of(statuses) is together
     found = signature_verdict(peeled(), [layer(*statuses)], FROM)
@@ -55,9 +55,9 @@ def test_the_and_over_signers(statuses, together):
 
 
 @pytest.mark.parametrize(("outer", "inner", "status", "reason"), [
-    (V, V, V, None), (I, V, I, Reason.SIGNATURE_OUTER_INVALID), (U, V, U, Reason.PATH_ISSUER_MISSING),
-    (V, I, I, Reason.SIGNATURE_ALTERED), (I, I, I, Reason.SIGNATURE_ALTERED), (I, U, I, Reason.SIGNATURE_OUTER_INVALID),
-    (V, U, U, Reason.PATH_ISSUER_MISSING), (U, I, I, Reason.SIGNATURE_ALTERED)])
+    (V, V, V, None), (F, V, F, Reason.SIGNATURE_OUTER_INVALID), (U, V, U, Reason.PATH_ISSUER_MISSING),
+    (V, F, F, Reason.SIGNATURE_ALTERED), (F, F, F, Reason.SIGNATURE_ALTERED), (F, U, F, Reason.SIGNATURE_OUTER_INVALID),
+    (V, U, U, Reason.PATH_ISSUER_MISSING), (U, F, F, Reason.SIGNATURE_ALTERED)])
 @pytest.mark.parametrize("encrypted_at", [(), (1,)])
 def test_signatures_around_the_innermost(outer, inner, status, reason, encrypted_at):
     layers = [layer(outer, depth=0), layer(inner, depth=2)]
@@ -83,8 +83,8 @@ def test_order_is_seen_from_the_innermost_encryption(depths, encrypted_at, order
 
 
 @pytest.mark.parametrize(("aead", "inside", "integrity"), [
-    (True, [], "aead"), (True, [I], "aead"), (False, [], "none"), (False, [V], "signed_inside"), (False, [I], "none"),
-    (False, [U], "none"), (False, [V, I], "none")])
+    (True, [], "aead"), (True, [F], "aead"), (False, [], "none"), (False, [V], "signed_inside"), (False, [F], "none"),
+    (False, [U], "none"), (False, [V, F], "none")])
 def test_what_authenticates_the_plaintext(aead, inside, integrity):
     found = decryption_verdict(peeled([0], aead), [layer(*inside, depth=1)] if inside else [])
     assert found.integrity == integrity
@@ -105,7 +105,7 @@ DECRYPTIONS = {"plain": DecryptionVerdict("not_encrypted"),
                "part": DecryptionVerdict("failed", Reason.DECRYPTION_PART_ONLY, "part")}
 
 
-@pytest.mark.parametrize("status", [V, I, U, N])
+@pytest.mark.parametrize("status", [V, F, U, N])
 @pytest.mark.parametrize("from_", FROMS)
 def test_the_table(status, from_):
     """Every cell against the rule in words: never trusted unless everything is as it should be."""
@@ -114,7 +114,7 @@ def test_the_table(status, from_):
             ["whole", "part"], DECRYPTIONS, ["signed_only", "inside_encryption", "outside_encryption"]):
         signature = SignatureVerdict(status, REASONS.get(status, Reason.SIGNATURE_NOT_SIGNED), covers, order)
         trust, why = decide(signature, DECRYPTIONS[decryption], FROMS[from_], main)
-        if status is I or (status is V and from_ in {"other", "differs"}):
+        if status is F or (status is V and from_ in {"other", "differs"}):
             expected = Trust.NOT_TRUSTED
         elif (status is V and covers == "whole" and order != "outside_encryption" and from_ in {"signer", "unclaimed"}
               and decryption in {"plain", "aead"}):
@@ -157,4 +157,4 @@ def test_an_outer_signer_lends_no_identity():
 def test_a_missing_content_is_undecided_a_broken_form_is_false():
     base = Signatures(0, None, CONTENT)
     assert JudgedLayer(replace(base, fault=Reason.SIGNATURE_CONTENT_MISSING), ()).status is U
-    assert JudgedLayer(replace(base, fault=Reason.SIGNATURE_MALFORMED), ()).status is I
+    assert JudgedLayer(replace(base, fault=Reason.SIGNATURE_MALFORMED), ()).status is F
