@@ -26,6 +26,7 @@ from gateway.adapters.trust_files import load_trusted
 from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import Certificate, load_certificates
+from gateway.cms.content_keys import ContentKeys
 from gateway.cms.signed import SignerProfile, prepare
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Absent, CertificateAnswer
@@ -198,11 +199,12 @@ class Gateway:
         self.clock: Clock = clock or SystemClock()
         self._reach = reach
         self._caught = caught
+        self._seen = ContentKeys()
         self.store = open_store(settings, self.clock)
         self._take(Loaded.of(settings, self.store))
 
     def _take(self, loaded: Loaded) -> None:
-        house = _house(loaded, self.store, self.clock, self._reach)
+        house = _house(loaded, self.store, self.clock, self._seen, self._reach)
         self._loaded = loaded
         self.use(house if self._caught is None else _alone(house, self._caught))
 
@@ -263,7 +265,7 @@ def _alone(house: House, caught: Caught) -> House:
     )
 
 
-def _house(loaded: Loaded, store: Store, clock: Clock, reach: Callable[[str], None]) -> House:
+def _house(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: Callable[[str], None]) -> House:
     settings, keys = loaded.settings, loaded.keys
 
     def chosen(address: str) -> CertificateAnswer:
@@ -294,6 +296,7 @@ def _house(loaded: Loaded, store: Store, clock: Clock, reach: Callable[[str], No
         evidence=store.evidence,
         outbound_hop=SmtpNextHop(settings.next_hops.outbound, hostname=bank.hostname),
         inbound_hop=SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname),
+        seen=seen,
         partial=settings.partial,
         message_octets_max=settings.limits.message_octets_max,
         peer_is_trusted=_trusted_peers(settings),

@@ -7,6 +7,7 @@ from typing import Literal
 from gateway.actions.verb import KeySet
 from gateway.clock import Clock
 from gateway.cms.certificate import Certificate
+from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
 from gateway.model.address import address_matches, domain_of
 from gateway.model.lookup import CertificateAnswer
@@ -56,7 +57,7 @@ class Opener:
 class House:
     """`select` answers which certificates an address has: (address, enrolled only) -> answer.
 
-    `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
+    `seen`: the process's memory of content keys, so that none serves two ciphers. `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
     points of a mail's way (before-dot, after-250, before-commit, after-commit); tests end the process there.
     `trusted_peers`: whether results of filters in front count, by the peer's address.
     """
@@ -77,6 +78,7 @@ class House:
     evidence: Evidence
     outbound_hop: NextHop
     inbound_hop: NextHop
+    seen: ContentKeys
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     message_octets_max: int = 52_428_800
     peer_is_trusted: Callable[[str, str], bool] = field(default=lambda listener, peer: False)  # noqa: ARG005

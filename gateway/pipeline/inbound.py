@@ -90,6 +90,7 @@ class Inbound:
                 tuple(opener.key for opener in openers),
                 self._house.judge,
                 work.mail.origin.received_at,
+                seen=self._house.seen,
             )
         return work.opened[openers]
 
