@@ -113,12 +113,29 @@ def _leaf_test(leaf: Leaf) -> Test:
                 return int(value)
             return TRUE if value is not None and fold(value) in words else FALSE
         return word
+    if isinstance(values, Texts) and not values.needs_patterns:
+        return _ends(get, values.literals, values.suffixes)
     match: Any = values.test
 
     def single(facts: Facts, to: RecipientFacts) -> int:
         value = get(facts, to)
         return TRUE if value is not None and match(value) else FALSE
     return single
+
+
+def _ends(get: Getter, literals: frozenset[str], suffixes: tuple[str, ...]) -> Test:
+    """Literals and globs of the form `*text`: what most rules ask of addresses."""
+    def ends(facts: Facts, to: RecipientFacts) -> int:
+        value = get(facts, to)
+        if value is None:
+            return FALSE
+        value = fold(value)
+        return TRUE if value in literals or value.endswith(suffixes) else FALSE
+
+    def among(facts: Facts, to: RecipientFacts) -> int:
+        value = get(facts, to)
+        return TRUE if value is not None and fold(value) in literals else FALSE
+    return ends if suffixes else among
 
 
 def _several(get: Getter, values: Values) -> Test:
@@ -137,17 +154,22 @@ def _several(get: Getter, values: Values) -> Test:
 
 def implies(narrow: Condition, wide: Condition) -> bool:
     """Whether `wide` certainly holds wherever `narrow` does. False where that is not certain."""
-    if isinstance(wide, All):
-        return all(implies(narrow, part) for part in wide.parts)
+    if isinstance(wide, All):  # the last parts are usually the telling ones, behind direction and client
+        return all(implies(narrow, part) for part in reversed(wide.parts))
     if isinstance(narrow, Any_):
         return all(implies(part, wide) for part in narrow.parts)
     if isinstance(wide, Any_) and any(implies(narrow, part) for part in wide.parts):
         return True
     if isinstance(narrow, All):
-        return any(implies(part, wide) for part in narrow.parts)
+        return any(implies(part, wide) for part in narrow.parts if not _strangers(part, wide))
     if isinstance(narrow, Not) and isinstance(wide, Not):
         return implies(wide.part, narrow.part)
     return isinstance(narrow, Leaf) and isinstance(wide, Leaf) and _leaf_implies(narrow, wide)
+
+
+def _strangers(one: Condition, other: Condition) -> bool:
+    """Two leaves about different facts: neither says anything of the other."""
+    return isinstance(one, Leaf) and isinstance(other, Leaf) and one.matcher is not other.matcher
 
 
 def _leaf_implies(narrow: Leaf, wide: Leaf) -> bool:

@@ -86,10 +86,11 @@ class RuleSet:
             truth = TRUE
             for test in program.tests:
                 one = test(facts, to)
-                if one == FALSE:
-                    truth = FALSE
-                    break
-                truth = max(truth, one)
+                if one != TRUE:
+                    if one == FALSE:
+                        truth = FALSE
+                        break
+                    truth = max(truth, one)
             if truth == FALSE:
                 continue
             if truth > UNKNOWN:

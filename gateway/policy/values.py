@@ -41,8 +41,14 @@ class Texts:
     patterns: frozenset[str] = frozenset()
 
     @cached_property
-    def _suffixes(self) -> tuple[str, ...]:
+    def suffixes(self) -> tuple[str, ...]:
+        """Ends of texts that match, of the globs `*text`."""
         return tuple(glob[1:] for glob in self.globs if is_suffix(glob))
+
+    @property
+    def needs_patterns(self) -> bool:
+        """Whether RE2 must run; else comparing literals and ends is all."""
+        return bool(self.patterns) or len(self.suffixes) < len(self.globs)
 
     @cached_property
     def _compiled(self) -> tuple[Any, ...]:
@@ -57,7 +63,7 @@ class Texts:
     def test(self, text: str) -> bool:
         """Whether `text` is one of these."""
         folded = fold(text)
-        if folded in self.literals or (self._suffixes and folded.endswith(self._suffixes)):
+        if folded in self.literals or (self.suffixes and folded.endswith(self.suffixes)):
             return True
         return any(_fullmatch(pattern, text) for pattern in self._compiled)
 

@@ -14,10 +14,30 @@ from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
 from gateway.model.lookup import Absent, CertificateRow, Conflict, Found, Loser, Unavailable, Unusable
 from gateway.model.mail import Direction
+from gateway.model.verdict import (
+    DecryptionVerdict,
+    HeadersShown,
+    SignatureVerdict,
+    SignerVerdict,
+    Status,
+    TimestampVerdict,
+    Trust,
+    Verdicts,
+)
 from gateway.policy.conditions import Condition, compiled
 from gateway.policy.load import Known, load
 from gateway.policy.ruleset import RuleSet
-from gateway.policy.truth import FALSE, NEEDS_CERTIFICATE, NEEDS_SEGMENT, TRUE, UNKNOWN, both, either, negation
+from gateway.policy.truth import (
+    FALSE,
+    NEEDS_CERTIFICATE,
+    NEEDS_SEGMENT,
+    NEEDS_SIGNER,
+    TRUE,
+    UNKNOWN,
+    both,
+    either,
+    negation,
+)
 from gateway.policy.when import When
 from gateway.strictyaml import YamlProblems
 from gateway.strictyaml import load as load_yaml
@@ -357,3 +377,66 @@ def test_mail_without_verdicts_is_not_unsigned_but_unknown():
 
 def test_the_default_of_a_fact_is_not_asked():
     assert isinstance(ANNA.certificate, NotAsked)
+
+
+def verdicts(status: Status, *signers: SignerVerdict) -> Verdicts:
+    return Verdicts(
+        (),
+        DecryptionVerdict("decrypted"),
+        SignatureVerdict(status, Reason.SIGNATURE_EXPIRED, signers=signers),
+        HeadersShown(),
+        Trust.UNKNOWN,
+        (Reason.HEADERS_DIFFER,),
+    )
+
+
+def signer(status: Status, level: tuple[str, ...], matches: bool | None, stamp: Status = Status.NONE) -> SignerVerdict:
+    return SignerVerdict(
+        0,
+        status,
+        Reason.SIGNATURE_WEAK_KEY if status is Status.INVALID else None,
+        level=level,
+        matches_from=matches,
+        timestamp=TimestampVerdict(stamp),
+    )
+
+
+TWO = verdicts(
+    Status.VALID,
+    signer(Status.VALID, ("mailbox",), True, Status.VALID),
+    signer(Status.INVALID, ("qualified",), False, Status.INVALID),
+)
+
+
+@pytest.mark.parametrize(
+    ("when", "given", "truth"),
+    [
+        ("signature: valid", TWO, TRUE),
+        ("verdict: unknown", TWO, TRUE),
+        ("decryption: [no_key, decrypted]", TWO, TRUE),
+        ("reason: headers.differ", TWO, TRUE),
+        ("reason: signature.expired", TWO, TRUE),
+        ("reason: signature.weak_key", TWO, TRUE),
+        ("reason: {not: signature.altered}", TWO, TRUE),
+        ("signer: {matches_from: true}", TWO, TRUE),
+        ("signer: {level: [mailbox, sponsor], matches_from: true}", TWO, TRUE),
+        ("signer: {level: qualified}", TWO, FALSE),  # hers is invalid: it gives no identity
+        ("signer: {level: mailbox, matches_from: false}", TWO, FALSE),  # never mixed out of two signers
+        ("timestamp: invalid", TWO, TRUE),
+        ("timestamp: valid", TWO, FALSE),
+        ("timestamp: none", verdicts(Status.NOT_SIGNED), TRUE),
+        ("timestamp: valid", verdicts(Status.VALID, signer(Status.VALID, (), True, Status.VALID)), TRUE),
+        ("signer: {customer: known}", TWO, NEEDS_SIGNER),
+        ("signer: {customer: known, matches_from: false}", TWO, FALSE),
+        ("signature: valid", None, UNKNOWN),
+        ("reason: signature.altered", None, UNKNOWN),
+        ("signer: {level: mailbox}", None, UNKNOWN),
+        ("authentication: {dmarc: none}", TWO, TRUE),
+        ("authentication: {dkim: pass, dmarc: {not: fail}}", TWO, TRUE),
+        ("spoofs_us: false", TWO, TRUE),
+    ],
+)
+def test_matchers_of_verdicts(when, given, truth):
+    facts = replace(FACTS, client=None, verdicts=given, authentication={"dkim": "pass"})
+    condition = read_when(f"direction: inbound, {when}")
+    assert compiled(condition)(facts, replace(ANNA, direction=Direction.INBOUND)) == truth

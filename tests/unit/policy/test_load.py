@@ -259,7 +259,7 @@ def test_a_rule_that_a_wider_one_covers(wide, narrow):
     wide, narrow = (text.replace("{", "{direction: outbound, ", 1) for text in (wide, narrow))
     told = [problem for problem in problems(two_rules(wide, narrow)) if "never reached" in problem]
     (one,) = told
-    assert one.startswith("p1.yaml:7:5: rule `p1:narrow` is never reached: `p1:wide` (p1.yaml:3:5) matches all its mail")
+    assert one.startswith("p1.yaml:7:5: rule `p1:narrow` is never reached: `p1:wide` (p1.yaml:3:5) matches")
 
 
 def test_an_observed_rule_covers_nothing():
@@ -307,3 +307,125 @@ def test_a_policy_of_hundreds_of_rules_loads():
 """
     text = "version: 1\nrules:\n" + "".join(rule.format(number) for number in range(300)) + "otherwise: reject\n"
     assert len(load([("p.yaml", text)], VERBS, KNOWN).rules) == 300
+
+
+INBOUND = """\
+version: 1
+rules:
+  - name: x
+    when: {{direction: inbound, {when}}}
+    end: hold
+    cases:
+      - given: {{direction: inbound{given}}}
+        expect: {{end: hold}}
+otherwise: reject
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("signer: known", "`signer` takes a mapping"),
+        ("signer: {}", "`signer` takes a mapping"),
+        ("signer: {levle: qualified}", "unknown key `levle` of signer (did you mean `level`?)"),
+        ("signer: {level: qualifid}", "`signer` cannot be `qualifid` (did you mean `qualified`?)"),
+        ("signer: {matches_from: maybe}", "`matches_from` is true or false"),
+        ("signer: {customer: knwon}", "cannot be `knwon` (did you mean `known`?)"),
+        ("authentication: pass", "`authentication` takes a mapping (`authentication: {dmarc: pass}`)"),
+        ("authentication: {dmrc: pass}", "unknown method `dmrc` (did you mean `dmarc`?)"),
+        ("authentication: {dmarc: passed}", "`authentication` cannot be `passed` (did you mean `pass`?)"),
+        ("header: x", "`header` takes a mapping"),
+        ("header: {'X Y': x}", "`X Y` is no header field name"),
+        ("size: {ovr: 1 MiB}", "unknown key `ovr` of size (did you mean `over`?)"),
+        ("size: {over: -1}", "`-1` is no size"),
+        ("spoofs_us: 'yes'", "`spoofs_us` is true or false"),
+        ("from: {not: a@b.example, matches: x}", "`not` stands alone"),
+        ("from: []", "a list of 1 to 10000 values"),
+        ("from: [5]", "`from` takes a text: quote a number"),
+        ("from: [{matchs: x}]", "`from` takes a text, or {matches: 'pattern'}"),
+        ("from: {matches: [5, '(']}", "a pattern is a text"),
+        ("from: {matches: [5, '(']}", "`(` is no RE2 pattern"),
+        ("from: {matches: " + "x" * 1001 + "}", "a pattern has at most 1000 characters"),
+        ("reason: signature.alterd", "(did you mean `signature.altered`?)"),
+        ("keyword: seal", "`keyword` is not known of inbound mail"),
+        ("any_of: [{from: x}, {}]", "`when` must name at least one matcher"),
+    ],
+)
+def test_what_is_wrong_in_when(when, told):
+    found = problems(INBOUND.format(when=when, given=""))
+    assert any(told in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("signatur: valid", "unknown fact `signatur` (did you mean `signature`?)"),
+        ("signature: vald", "`signature` cannot be `vald` in a case (did you mean `valid`?)"),
+        ("signer: known", "`signer` is a mapping"),
+        ("signer: {lvel: x}", "unknown key `lvel` of signer (did you mean `level`?)"),
+        ("signer: {matches_from: 5}", "`matches_from` is true or false"),
+        ("signer: {customer: maybe}", "`customer` cannot be `maybe` in a case"),
+        ("spoofs_us: 1", "`spoofs_us` is true or false"),
+        ("authentication: pass", "`authentication` is a mapping"),
+        ("authentication: {spd: pass}", "cannot be `spd` in a case (did you mean `spf`?)"),
+        ("header: x", "`header` is a mapping of texts in a case"),
+        ("size: big", "`big` is no size"),
+        ("from: [a@b.example]", "`from` is one text in a case"),
+        ("client: stuff", "no client `stuff` in the settings (did you mean `staff`?)"),
+        ("kind: calender", "`kind` cannot be `calender` in a case (did you mean `calendar`?)"),
+    ],
+)
+def test_what_is_wrong_in_a_case(given, told):
+    found = problems(INBOUND.format(when="from: a@b.example", given=f", {given}"))
+    assert any(told in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "a policy file is a mapping"),
+        ("version: true\nrules: []", "`version` is 1"),
+        ("version: 1\nrules: {}", "`rules` is a list of at most 1000 rules"),
+        ("version: 1\nrules: [x]", "a rule is a mapping"),
+        ("version: 1\nrules: [{name: X}]", "`X` is no name of a rule"),
+        ("version: 1\nrules: [{name: otherwise}]", "`otherwise` is no name of a rule"),
+        ("version: 1\nrules: [{name: x}]", "rule `x` has no `when`"),
+        ("version: 1\nrules: [{name: x}]", "rule `x` decides nothing"),
+        ("version: 1\nrules: [{name: x, note: 5, when: {kind: dsn}, end: hold}]", "`note` is a text"),
+        ("version: 1\nrules: [{name: x, may_lower: 5, when: {kind: dsn}}]", "`may_lower` is true or false"),
+        ("version: 1\nrules: [{name: x, when: {kind: dsn}, then: [label]}]", "`then` is a mapping of verbs"),
+        ("version: 1\nrules: [{name: x, when: {kind: dsn}, end: {reject: 5}}]", "stands one sentence of at most 200"),
+        ("version: 1\nrules: [{name: x, when: {kind: dsn}, cases: x}]", "`cases` is a list of at most 1000 cases"),
+        ("version: 1\nrules: [{name: x, when: {kind: dsn}, cases: [x]}]", "a case is a mapping"),
+        ("version: 1\nrules: [{name: x, when: {kind: dsn}, cases: [{}]}]", "a case needs `given: {…}`"),
+        ("version: 1\nrules: [{name: x, when: {kind: dsn}, cases: [{gven: {}}]}]", "did you mean `given`?"),
+        ("version: 1\notherwise: {then: {}, ende: x}", "unknown key `ende` of otherwise (did you mean `end`?)"),
+        ("version: 1\notherwise: {then: {encrypt: {without_certificate: reject}}}", "`encrypt` without `sign`"),
+    ],
+)
+def test_what_is_wrong_in_a_file(text, told):
+    found = problems(text)
+    assert any(told in problem for problem in found), found
+
+
+def test_no_file_at_all():
+    with pytest.raises(YamlProblems, match="no policy file"):
+        load([], VERBS)
+
+
+def test_a_service_that_is_built_in_can_be_handed_to():
+    text = INBOUND.format(when="from: a@b.example", given=", from: a@b.example").replace(
+        "hold", "{hand_to: support}", 1
+    )
+    text = text.replace("{end: hold}", "{end: hand_to}")
+    rules = load([("p.yaml", text)], VERBS, Known(services=frozenset({"support"})))
+    assert (rules.rules[0].end.kind, rules.rules[0].end.service) == ("hand_to", "support")
+    told = problems(text, known=Known(services=frozenset({"suport"})))
+    assert "no service `support` (did you mean `suport`?)" in told[0]
+
+
+def test_a_sentence_of_the_author():
+    text = INBOUND.format(when="from: a@b.example", given=", from: a@b.example").replace(
+        "end: hold", 'end: {hold: "asked for by audit"}', 1
+    )
+    assert load([("p.yaml", text)], VERBS).rules[0].end.text == "asked for by audit"
