@@ -1,3 +1,45 @@
-"""Sealgate: a mail encryption gateway for banks. The map of the house comes with its rooms."""
+"""Sealgate: a mail encryption gateway for banks, built from standards alone.
+
+It stands between the bank's mail server and the world. Outbound mail is signed, time-stamped and encrypted as the
+policies say, or it does not leave; inbound mail is opened, verified, judged and labelled.
+
+The house, from the ground up. A room imports only rooms that stand above it here; `tests/architecture` holds that.
+
+    errors      Reason, the one vocabulary of why, and GatewayError
+    clock       time comes in from outside
+    strictyaml  YAML that refuses what it would have to guess, with the place of everything
+    model/      values that the rooms hand to each other; `sentences`: every Reason in words, with its remedy
+    der/        octets <-> DER: walker, builder, scan of hostile input, BER to DER
+    mime/       octets <-> structure, by spans and splices; the S/MIME shapes
+    ports/      what the core asks of the outside, one small protocol per file
+    cms/        CMS in, CMS out: no mail, no files, no network, no clock
+    pki/        who may be believed: paths, selection, judgement, and the only mint of VerifiedSigner
+    smime/      seal (draft -> sealed mail), open (mail -> opened and judged), protect (header fields)
+    authority/  what the bank issues itself: certificates (ca) and time-stamps (tsa)
+    settings    sealgate.yaml as frozen values
+    policy/     rules -> decision: pure, no file is opened
+    actions/    one file per verb of the policy language, and the table of them
+    inspection/ what `sealgate inspect` tells of any file, from the gateway's own open_mail and judge
+    pipeline/   a mail's way: facts, plan, outbound, inbound, run (journal, next hop, answer)
+    adapters/   one file per outside thing; db/: tables, migrations, and a port's adapter per file
+    frontends/  SMTP: listeners, commands, DATA, limits; `replies`: Reason -> what the wire says
+    app         the composition root, the only file that names adapters; serve: the relay until a signal ends it
+    demo/       a bank in a directory, and the tour through it
+    cli/        one file per command group
+
+A mail out: frontends.smtp -> app.Gateway.handle -> pipeline.outbound -> actions -> smime.seal -> cms -> adapters.next_hop_smtp.
+A mail in:  frontends.smtp -> app.Gateway.handle -> pipeline.inbound -> smime.open -> pki.judge -> pipeline.compose -> next hop.
+
+Standards, with what is partial:
+
+    mail        RFC 5321, 5322, 6152 (8BITMIME), 6531 (SMTPUTF8), 2920 (PIPELINING), 2034, 1870 (SIZE), 3461 (DSN, passed
+                on), 3464 (reports), 8601 and 7281 (Authentication-Results), 2045-2049, 2231, 6522
+    S/MIME      RFC 8551, 8550; 9788 (header protection), 9787 (what readers are shown)
+    CMS         RFC 5652 (no digested, authenticated or key-encryption-key content), 5083 and 5084 (GCM; no CCM), 5753,
+                8418 (X25519; no X448), 8419 (Ed25519; no Ed448), 4056 (PSS), 3560 (OAEP), 8933, 6211, 5035, 3274 (read)
+    time        RFC 3161, 5816
+    paths       RFC 5280 by pyhanko-certvalidator and rules of our own (`pki.path`); no revocation yet: CRL and OCSP
+                come with the next version, until then `soft` tells and `require` is indeterminate
+"""
 
 __version__ = "0.1.0"
