@@ -254,7 +254,10 @@ def _read_mail(path: Path) -> bytes:
 def _tell(one: Explanation) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]{one.recipient}[/]  {one.direction}")
-    table = Table("rule", "", "matcher", "wanted", "met", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("rule", min_width=max(len(line.rule) for line in one.rules))  # a name cut short finds nothing
+    for heading in ("", "matcher", "wanted", "met"):
+        table.add_column(heading, overflow="fold")
     for line in one.rules:
         table.add_row(line.rule, _MARKS[line.outcome], line.matcher, _escaped(line.wanted), _escaped(line.met))
     console.print(table)
