@@ -12,11 +12,12 @@ from rfc3161_client.verify import VerifierBuilder
 from gateway.authority.ca import Profile
 from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import FrozenClock, SystemClock
-from gateway.cms import timestamp
-from gateway.cms.signed_reader import find_certificate
+from gateway.cms import signed, timestamp
+from gateway.cms.signed_reader import find_certificate, parse_signed
 from gateway.cms.timestamp import Failure, parse_response, parse_token, verify_token
 from gateway.der import build
 from gateway.errors import GatewayError, Reason
+from gateway.model.scheme import SignScheme
 from gateway.ports.stampers import TimeStamper
 from tests.support.peer_openssl import OpenSsl
 from tests.support.peer_openssl import write as openssl_file
@@ -56,6 +57,22 @@ def test_its_stamp_is_verified_by_openssl_and_here(algorithm, name):
     certificate = find_certificate(read.signed.signer_infos[0], read.signed.certificate_values())
     assert certificate == person.certificate
     assert verify_token(read, certificate, lambda asked: hashlib.new(asked, DATA).digest(), at=NOW) is None
+
+
+def test_a_stamped_signature_carries_a_token_over_its_value():
+    """RFC 3161 appendix A; openssl still verifies the mail's signature with the token beside it."""
+    person = get_pki().signer("rsa-2048")
+    scheme = SignScheme.RSA_PKCS1_SHA256
+    der = signed.sign(
+        signed.prepare(signed.SignerProfile(person.certificate, person.chain, scheme)), content=DATA,
+        digest=hashlib.sha256(DATA).digest(), at=NOW, raw_sign=lambda octets: person.sign(scheme, octets),
+        stamp=lambda value: service(clock=SystemClock()).stamp(hashlib.sha256(value).digest(), "sha256"))
+    assert OpenSsl().verify(der, None, get_pki()) == DATA
+    (info,) = parse_signed(der).signer_infos
+    (token,) = info.timestamps
+    OpenSsl().check_token(token, hashlib.sha256(info.signature).digest(), get_pki())
+    assert verify_token(parse_token(token), get_pki().stamper().certificate,
+                        lambda name: hashlib.new(name, info.signature).digest(), at=NOW) is None
 
 
 def test_what_it_says_of_itself():

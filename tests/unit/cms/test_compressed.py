@@ -85,3 +85,12 @@ def test_a_bomb_costs_neither_memory_nor_time():
         "wrong checksum", "version 1", "unknown algorithm", "more after it"])
 def test_what_is_no_compressed_data(der):
     assert refused(der) is Reason.INPUT_MALFORMED
+
+
+def test_octets_after_the_end_are_seen_at_every_reading_boundary():
+    """The packed content is read in pieces of 64 KiB; here it ends exactly with the first one."""
+    content = random.Random(1).randbytes(65_600)
+    content, packed = next((content[:size], found) for size in range(65_400, 65_601)
+                           if len(found := zlib.compress(content[:size], 0)) == compressed._READ_OCTETS)
+    assert decompress(wrap(packed), MEBI) == content
+    assert refused(wrap(packed + b"x")) is Reason.INPUT_MALFORMED

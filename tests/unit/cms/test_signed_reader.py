@@ -5,6 +5,7 @@ refusal comes from the one fault. What other programs write is read in tests/pee
 """
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 
@@ -446,6 +447,76 @@ def test_signing_time_and_capabilities_are_told():
     (bare,) = parse_signed(made()).signer_infos
     assert bare.signing_time is None
     assert bare.capabilities is None
+
+
+def test_a_time_or_capabilities_that_cannot_be_read_are_not_told():
+    two = attributes.attribute(attributes.SMIME_CAPABILITIES, build.sequence(), build.sequence())
+    (info,) = parse_signed(made(given=[*least(), TWO_TIMES, two])).signer_infos
+    assert info.signing_time is None
+    assert info.capabilities is None
+    (info,) = parse_signed(made(given=[*least(), forge.signing_time(), forge.signing_time(START)])).signer_infos
+    assert info.signing_time is None
+
+
+def test_a_key_that_cannot_be_loaded_is_undecided():
+    """P-256 by its name, but its point is not on the curve."""
+    person = signer()
+    broken = bytes(octet ^ 1 if place == 90 else octet for place, octet in enumerate(person.certificate.spki))
+    (info,) = parse_signed(made()).signer_infos
+    certificate = replace(person.certificate, spki=broken)
+    assert verify(info, certificate, lambda name: hashlib.new(name, CONTENT).digest(),
+                  at=NOW) is Reason.SIGNATURE_ALGORITHM_UNKNOWN
+
+
+SID = build.sequence(build.sequence(), build.integer(1))
+DIGEST_ID, SIGNATURE_ID = algorithms.digest_identifier("sha256"), algorithms.signature_identifier(S.ECDSA_SHA256)
+WHOLE = (build.integer(1), SID, DIGEST_ID, SIGNATURE_ID, build.octet_string(b"s"))
+
+
+def outer(*fields: bytes, kind: str = algorithms.SIGNED_DATA) -> bytes:
+    return build.sequence(build.oid(kind), build.context(0, build.sequence(*fields)))
+
+
+HEAD = (build.integer(1), build.set_of())
+INSIDE = build.sequence(build.oid(algorithms.DATA))
+MALFORMED = {
+    "another content type": outer(*HEAD, INSIDE, build.set_of(), kind=algorithms.ENVELOPED_DATA),
+    "version 0": outer(build.integer(0), build.set_of(), INSIDE, build.set_of()),
+    "version 6": outer(build.integer(6), build.set_of(), INSIDE, build.set_of()),
+    "no set of signers": outer(*HEAD, INSIDE),
+    "crls before certificates": outer(*HEAD, INSIDE, build.context(1), build.context(0), build.set_of()),
+    "a field after the signers": outer(*HEAD, INSIDE, build.set_of(), build.null()),
+    "two things in the explicit tag": build.sequence(
+        build.oid(algorithms.SIGNED_DATA),
+        build.context(0, build.sequence(*HEAD, INSIDE, build.set_of()), build.null())),
+    "content that is no OCTET STRING": outer(
+        *HEAD, build.sequence(build.oid(algorithms.DATA), build.context(0, build.sequence())), build.set_of()),
+    "signer of version 2": outer(*HEAD, INSIDE, build.set_of(build.sequence(build.integer(2), *WHOLE[1:]))),
+    "signer without signature": outer(*HEAD, INSIDE, build.set_of(build.sequence(*WHOLE[:4]))),
+    "signer with attributes but no signature": outer(
+        *HEAD, INSIDE, build.set_of(build.sequence(*WHOLE[:3], build.context(0), SIGNATURE_ID))),
+    "signer with a sixth field": outer(*HEAD, INSIDE, build.set_of(build.sequence(*WHOLE, build.null()))),
+    "signer named by nothing known": outer(
+        *HEAD, INSIDE, build.set_of(build.sequence(WHOLE[0], build.context(5), *WHOLE[2:]))),
+    "signer named by half": outer(
+        *HEAD, INSIDE, build.set_of(build.sequence(WHOLE[0], build.sequence(build.sequence()), *WHOLE[2:]))),
+    "attribute without values": outer(*HEAD, INSIDE, build.set_of(build.sequence(
+        *WHOLE[:3], build.context(0, build.sequence(build.oid("1.2.3"))), *WHOLE[3:]))),
+    "algorithm of a kilobyte": outer(*HEAD, INSIDE, build.set_of(build.sequence(
+        *WHOLE[:2], algorithms.identifier("1.2.3", build.octet_string(bytes(1000))), *WHOLE[3:]))),
+}
+
+
+@pytest.mark.parametrize("der", MALFORMED.values(), ids=MALFORMED.keys())
+def test_structures_that_the_rfc_does_not_know(der):
+    with pytest.raises(GatewayError) as caught:
+        parse_signed(der)
+    assert caught.value.reason is Reason.SIGNATURE_MALFORMED
+
+
+def test_the_frame_of_those_structures_is_right():
+    assert len(parse_signed(outer(*HEAD, INSIDE, build.set_of(build.sequence(*WHOLE)))).signer_infos) == 1
+    assert parse_signed(outer(*HEAD, INSIDE, build.context(0), build.context(1), build.set_of())).crls == ()
 
 
 def test_more_signers_than_the_limit():

@@ -198,7 +198,8 @@ def test_a_weak_imprint_proves_nothing():
 
 
 def test_an_imprint_by_a_digest_of_tomorrow_is_undecided():
-    imprint = build.sequence(algorithms.digest_identifier("sha3-512"), build.octet_string(hashlib.sha3_512(DATA).digest()))
+    digest = hashlib.sha3_512(DATA).digest()
+    imprint = build.sequence(algorithms.digest_identifier("sha3-512"), build.octet_string(digest))
     assert judged(token(info(imprint=imprint))) is Reason.SIGNATURE_ALGORITHM_UNKNOWN
 
 
