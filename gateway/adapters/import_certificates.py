@@ -79,7 +79,7 @@ def _notes(certificate: Certificate, at: datetime) -> Iterator[Reason]:
 def import_certificates(store: CertificateStore, items: Iterable[Item], at: datetime) -> Iterator[Kept | Trouble]:
     """One answer per certificate, or per item that cannot be read, in their order; commits by batches.
 
-    An issuer in an item is kept as an issuer and never bound. GatewayError only where the store fails.
+    An issuer beside other certificates is kept as an issuer and never bound. GatewayError only where the store fails.
     """
     batch: list[tuple[str, NewCertificate]] = []
     for item in items:
@@ -95,14 +95,18 @@ def import_certificates(store: CertificateStore, items: Iterable[Item], at: date
                 yield from _flush(store, batch, at)
                 yield Trouble(item.where, refusal, certificate.subject)
                 continue
-            batch.append((item.where, _new(item, certificate)))
+            batch.append((item.where, _new(item, certificate, alone=len(certificates) == 1)))
             if len(batch) >= BATCH:
                 yield from _flush(store, batch, at)
     yield from _flush(store, batch, at)
 
 
-def _new(item: Item, certificate: Certificate) -> NewCertificate:
-    if certificate.is_ca:
+def _new(item: Item, certificate: Certificate, *, alone: bool) -> NewCertificate:
+    """Bound, unless it is the issuer beside somebody's certificate. Alone it is bound even where it says it may issue:
+
+    many tools make self-signed certificates that do.
+    """
+    if certificate.is_ca and not (alone and certificate.emails):
         return NewCertificate(certificate)
     return NewCertificate(certificate, item.customer, "import", item.key_origin, item.device_bound, item.profile)
 

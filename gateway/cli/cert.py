@@ -14,6 +14,7 @@ from gateway.cli import context, listing, secret
 from gateway.cli.context import BAD, fail, say, told
 from gateway.clock import SystemClock
 from gateway.cms.certificate import Certificate, parse_certificate
+from gateway.errors import Reason
 from gateway.model.lookup import (
     CertificateRow,
     KeyOrigin,
@@ -113,15 +114,21 @@ def _told_each(answers: Iterable[Kept | Trouble], counts: dict[str, int]) -> Ite
     for answer in answers:
         if isinstance(answer, Trouble):
             counts["refused"] += 1
-            detail = f" ({listing.shown(answer.detail)})" if answer.detail else ""
-            what = f"{answer.reason}: {SENTENCES[answer.reason].what}"
-            say(f"sealgate: {listing.shown(answer.where)}: refused: {what}{detail}")
+            say(f"sealgate: {listing.shown(answer.where)}: refused: {why(answer)}")
             yield {"change": "refused", "where": answer.where, "reason": answer.reason, "detail": answer.detail}
             continue
         counts[answer.change] += 1
         for note in answer.notes:
             say(f"sealgate: {answer.row.sha256[:16]}: {answer.change}, but {note}: {SENTENCES[note].what}")
         yield {"change": answer.change, "notes": answer.notes, **certificate_row(answer.row)}
+
+
+def why(trouble: Trouble) -> str:
+    """The reason and what is known of it, for people."""
+    detail = listing.shown(trouble.detail)
+    if trouble.reason is Reason.USAGE and detail:
+        return detail
+    return f"{trouble.reason}: {SENTENCES[trouble.reason].what}" + (f" ({detail})" if detail else "")
 
 
 def count_lines(path: Path) -> int | None:

@@ -60,8 +60,8 @@ def told() -> Iterator[None]:
 
 
 def explained(trouble: GatewayError) -> str:
-    """Problems of the configuration stand for themselves; all else gets its sentence and remedy."""
-    if trouble.reason.family == "config" and trouble.detail:
+    """Problems of the configuration and of a call stand for themselves; all else gets its sentence and remedy."""
+    if trouble.reason.family in ("config", "usage") and trouble.detail:
         return trouble.detail
     sentence = SENTENCES[trouble.reason]
     detail = f" ({trouble.detail})" if trouble.detail else ""

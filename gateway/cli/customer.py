@@ -8,10 +8,9 @@ import typer
 
 from gateway import app as composition
 from gateway.cli import context, listing
-from gateway.cli.cert import Json, count_lines
+from gateway.cli.cert import Json, count_lines, why
 from gateway.cli.context import BAD, fail, say, told
 from gateway.model.lookup import Customer
-from gateway.model.sentences import SENTENCES
 from gateway.ports.administration import Trouble
 
 group = typer.Typer(no_args_is_help=True, help="Customers: number, name, addresses, segment.")
@@ -63,7 +62,7 @@ def _refused(answers: Iterable[Customer | Trouble], counts: dict[str, int]) -> I
             counts["taken"] += 1
             continue
         counts["refused"] += 1
-        say(f"sealgate: {answer.where}: refused: {SENTENCES[answer.reason].what} ({listing.shown(answer.detail)})")
+        say(f"sealgate: {listing.shown(answer.where)}: refused: {why(answer)}")
         yield {"where": answer.where, "reason": answer.reason, "detail": answer.detail}
 
 

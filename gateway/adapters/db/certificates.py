@@ -159,6 +159,8 @@ def _add(connection: Connection, new: NewCertificate, now: int) -> Kept:
     connection.execute(update(certificate).where(_c.id == found.id).values(
         customer=new.customer, key_origin=new.key_origin, device_bound=new.device_bound,
         profile=new.profile or found.profile))
+    if found.ca_subject is not None:
+        _index(connection, found.id, found.addresses)
     return Kept(_row(_unique(connection, new.certificate.sha256)), "bound")
 
 
@@ -171,9 +173,14 @@ def _insert(connection: Connection, new: NewCertificate, now: int) -> None:
         not_before=micros(read.not_before), not_after=micros(read.not_after), customer=new.customer,
         source=new.source, key_origin=new.key_origin, device_bound=new.device_bound, profile=new.profile,
         added_at=now))
-    # An issuer's own address is not one that mail is encrypted to.
-    if addresses and not read.is_ca:
-        (number,) = result.inserted_primary_key or (None,)
+    if not read.is_ca or new.customer is not None:
+        (number,) = result.inserted_primary_key or (0,)
+        _index(connection, number, addresses)
+
+
+def _index(connection: Connection, number: int, addresses: Sequence[str]) -> None:
+    """Lets it be found by its addresses. Not of an issuer that nobody is bound to: mail is not encrypted to those."""
+    if addresses:
         connection.execute(insert(certificate_address), [
             {"address": address, "certificate_id": number} for address in addresses])
 
@@ -181,7 +188,7 @@ def _insert(connection: Connection, new: NewCertificate, now: int) -> None:
 def _set_trust(connection: Connection, beginning: str, trust: Literal["trusted", "distrusted"] | None,
                purposes: Sequence[AnchorPurpose]) -> CertificateEntry:
     found = _unique(connection, beginning)
-    if trust == "trusted" and found.ca_subject is not None and not purposes:
+    if trust == "trusted" and found.ca_subject is not None and found.customer is None and not purposes:
         raise GatewayError(Reason.USAGE, f"{found.subject} is an issuer: say for whom it is trusted, "
                            f"any of {', '.join(ANCHOR_PURPOSES)}")
     if purposes and (trust != "trusted" or found.ca_subject is None):
