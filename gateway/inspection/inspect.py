@@ -15,7 +15,8 @@ from gateway.errors import GatewayError, Reason
 from gateway.inspection.certificates import inspect_certificates, inspect_pkcs12
 from gateway.inspection.kinds import Kind, kind_of
 from gateway.inspection.report import Report, of_mail
-from gateway.model.verdict import Status, TimestampVerdict, Trust
+from gateway.mime.header import parse_headers
+from gateway.model.verdict import HeadersShown, Status, TimestampVerdict, Trust
 from gateway.pki.content import Content
 from gateway.pki.judge import Judge
 from gateway.smime.layers import OpenLimits
@@ -49,7 +50,16 @@ def inspect(octets: bytes, options: Options) -> Report:
     try:
         return _inspect(kind, inner, options)
     except GatewayError as error:
-        return Report(kind, why=(error.reason,))
+        return Report(kind, why=(error.reason,), headers=_outer_headers(inner) if kind == "mail" else HeadersShown())
+
+
+def _outer_headers(octets: bytes) -> HeadersShown:
+    """What can still be shown of a mail whose parts are beyond the bounds."""
+    try:
+        headers = parse_headers(octets, strict=False)
+    except GatewayError:
+        return HeadersShown()
+    return HeadersShown(headers.text("subject"), headers.text("from"), headers.text("to"), headers.text("date"))
 
 
 def _inspect(kind: Kind, octets: bytes, options: Options) -> Report:
