@@ -1,0 +1,161 @@
+"""The contract of Hold, over the database: nothing is kept in clear, nothing is opened without the archive key."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.adapters.db.hold import DbHold
+from gateway.errors import GatewayError, Reason
+from gateway.model.mail import Envelope, Mail, Origin, Recipient
+from gateway.ports.hold import HeldRow
+from tests.support.pki import NOW, encrypted_key_pem, get_pki
+
+ARCHIVE = get_pki().recipient("rsa-2048", email="archive@bank.example")
+CURVE = get_pki().recipient("p-256", email="archive-ec@bank.example")
+MAIL = Mail(
+    octets=b"From: anna@customer.example\r\nSubject: question\r\n\r\nThe planted secret.\r\n",
+    envelope=Envelope("anna@customer.example", (
+        Recipient("support@bank.example", ("NEVER",), "rfc822;support@bank.example"), Recipient("staff@bank.example")),
+        smtputf8=True, eight_bit=True, ret="HDRS", envid="QQ314159"),
+    origin=Origin(ours=False, client=None, received_at=NOW, incident="12ab", listener="in", peer="192.0.2.1",
+                  helo="x.example", tls=True, login=None, queue_id="4X", deadline_at=NOW))
+
+
+@pytest.fixture
+def files(tmp_path):
+    certificate, key, _ = ARCHIVE.write(tmp_path)
+    key.chmod(0o600)
+    return certificate, key
+
+
+@pytest.fixture
+def hold(database, clock, files):
+    return DbHold(database, clock, *files)
+
+
+def put(hold, mail=MAIL, recipients=("support@bank.example",), **changed):
+    values = {"kind": "quarantine", "direction": "inbound", "subject": "question", "rule": "in.yaml:altered",
+              "reason": "policy.quarantined"}
+    return hold.put(mail, recipients, **(values | changed))
+
+
+def usage(call) -> None:
+    with pytest.raises(GatewayError) as caught:
+        call()
+    assert caught.value.reason is Reason.USAGE
+
+
+def test_what_is_put_can_be_listed_and_had_back(hold) -> None:
+    hold_id = put(hold)
+    row = HeldRow(hold_id, "quarantine", NOW, "inbound", "anna@customer.example", ("support@bank.example",), "question",
+                  "in.yaml:altered", "policy.quarantined", "waiting", len(MAIL.octets))
+    assert hold.list() == (row,)
+    assert hold.row(hold_id) == row
+    found, mail = hold.get(hold_id)
+    assert found == row
+    assert mail.octets == MAIL.octets
+    assert mail.envelope == replace(MAIL.envelope, recipients=MAIL.envelope.recipients[:1])
+    assert mail.origin == replace(MAIL.origin, deadline_at=None)
+
+
+def test_the_body_never_touches_the_disk_in_clear(hold, database) -> None:
+    put(hold)
+    written = b"".join(file.read_bytes() for file in database.path.parent.glob("sealgate.db*"))
+    assert b"in.yaml:altered" in written
+    assert b"planted secret" not in written
+
+
+def test_list_is_oldest_first_and_needs_no_key(database, clock, files) -> None:
+    hold = DbHold(database, clock, files[0], None)
+    first = put(hold)
+    clock.forward(seconds=1)
+    second = put(hold, kind="hold")
+    assert [row.hold_id for row in hold.list()] == [first, second]
+    with pytest.raises(GatewayError) as caught:
+        hold.get(first)
+    assert caught.value.reason is Reason.KEY_UNAVAILABLE
+
+
+def test_without_an_archive_certificate_nothing_is_held_in_clear(database, clock) -> None:
+    with pytest.raises(GatewayError) as caught:
+        put(DbHold(database, clock))
+    assert (caught.value.reason, caught.value.retry) == (Reason.CONFIG_INVALID, True)
+
+
+def test_another_key_is_named_not_tried(database, clock, files, tmp_path) -> None:
+    other = get_pki().recipient("rsa-2048", email="other@bank.example", which=7).write(tmp_path)[1]
+    other.chmod(0o600)
+    hold = DbHold(database, clock, files[0], other)
+    with pytest.raises(GatewayError, match="is not the key of"):
+        hold.get(put(hold))
+
+
+def test_an_elliptic_archive_key_under_a_passphrase_opens(database, clock, tmp_path) -> None:
+    certificate, key, _ = CURVE.write(tmp_path)
+    key.write_bytes(encrypted_key_pem(CURVE, b"long words"))
+    (tmp_path / "phrase").write_text("long words\n")
+    for secret in (key, tmp_path / "phrase"):
+        secret.chmod(0o600)
+    hold = DbHold(database, clock, certificate, key, tmp_path / "phrase")
+    assert hold.get(put(hold))[1].octets == MAIL.octets
+
+
+@pytest.mark.parametrize("state", ["released", "rejected"])
+def test_settling_drops_the_body_and_keeps_the_row(hold, database, state) -> None:
+    hold_id = put(hold)
+    hold.settle(hold_id, state)
+    assert hold.list() == ()
+    assert [row.state for row in hold.list(state=state)] == [state]
+    usage(lambda: hold.get(hold_id))
+    usage(lambda: hold.settle(hold_id, "released"))
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM held_body").scalar() == 0
+
+
+def test_an_unknown_id_is_usage(hold) -> None:
+    for call in (lambda: hold.get("nope"), lambda: hold.row("nope"), lambda: hold.settle("nope", "rejected")):
+        usage(call)
+
+
+def test_a_full_store_defers_and_settling_makes_room(database, clock, files) -> None:
+    first = DbHold(database, clock, *files)
+    hold_id = put(first)
+    with database.read() as connection:
+        size = connection.exec_driver_sql("SELECT stored FROM held").scalar()
+    assert put(DbHold(database, clock, *files, octets_max=2 * size)) != hold_id  # at the limit
+    with pytest.raises(GatewayError) as caught:
+        put(DbHold(database, clock, *files, octets_max=3 * size - 1))  # one below what it takes
+    assert (caught.value.reason, caught.value.retry) == (Reason.HOLD_FULL, True)
+    first.settle(hold_id, "rejected")
+    put(DbHold(database, clock, *files, octets_max=2 * size))
+    with pytest.raises(GatewayError):
+        put(DbHold(database, clock, *files, octets_max=0))
+
+
+def test_altered_storage_is_not_opened(hold, database) -> None:
+    hold_id = put(hold)
+    with database.read() as connection:
+        sealed = connection.exec_driver_sql("SELECT sealed FROM held_body").scalar()
+    wrong = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    database.write(lambda connection: connection.exec_driver_sql("UPDATE held_body SET sealed = ?", (wrong,)))
+    with pytest.raises(GatewayError) as caught:
+        hold.get(hold_id)
+    assert caught.value.reason is Reason.DECRYPTION_FAILED
+
+
+def test_a_missing_certificate_file_is_named_and_found_again_once_it_is_there(database, clock, files, tmp_path) -> None:
+    moved = files[0].rename(tmp_path / "moved.pem")
+    hold = DbHold(database, clock, *files)
+    with pytest.raises(GatewayError) as caught:
+        put(hold)
+    assert (caught.value.reason, caught.value.retry) == (Reason.CONFIG_UNREADABLE, True)
+    moved.rename(files[0])
+    assert put(hold)
+
+
+def test_a_dead_database_is_unavailable(dead_database, clock, files) -> None:
+    hold = DbHold(dead_database, clock, *files)
+    for call in (lambda: put(hold), hold.list, lambda: hold.get("x"), lambda: hold.settle("x", "rejected")):
+        with pytest.raises(GatewayError) as caught:
+            call()
+        assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
