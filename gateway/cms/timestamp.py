@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from gateway.cms import algorithms, attributes
@@ -145,8 +146,19 @@ def build_tst_info(imprint: bytes, *, policy: bytes, serial: int, gen_time: date
     genTime has its fraction of a second (RFC 3161 2.4.2 allows one).
     """
     return build.sequence(
-        _VERSION_1, policy, imprint, build.integer(serial), build.generalized_time(gen_time, fraction=True), accuracy,
+        _VERSION_1, policy, imprint, build.integer(serial), _gen_time(gen_time), accuracy,
         build.integer(nonce) if nonce is not None else b"")
+
+
+def _gen_time(at: datetime) -> bytes:
+    """`build.generalized_time` with its fraction, where all stamps of one second share the digits before it."""
+    fraction = b".%06d" % at.microsecond if at.microsecond else b""
+    return build.tlv(walk.GENERALIZED_TIME, _digits(at.replace(microsecond=0)), fraction.rstrip(b"0"), b"Z")
+
+
+@lru_cache(maxsize=8)
+def _digits(second: datetime) -> bytes:
+    return build.generalized_time(second)[2:-1]
 
 
 def build_accuracy(milliseconds: int) -> bytes:

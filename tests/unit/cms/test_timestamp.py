@@ -220,6 +220,15 @@ def test_a_token_names_its_certificate_rightly_or_not_at_all():
     assert judged(der) is Reason.TIMESTAMP_MALFORMED
 
 
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_gen_time_is_der_with_and_without_a_fraction(at):
+    """X.690 11.7: no trailing zeros, no lonely point."""
+    der = timestamp.build_tst_info(timestamp.message_imprint(DIGEST, "sha256"), policy=build.oid(POLICY), serial=7,
+                                   gen_time=at, accuracy=b"")
+    assert build.generalized_time(at, fraction=True) in der
+    assert tsp.TSTInfo.load(der, strict=True)["gen_time"].native == at
+
+
 @given(st.integers(1, 10_000_000))
 def test_accuracy_survives(milliseconds):
     accuracy = timestamp.build_accuracy(milliseconds)
