@@ -40,8 +40,8 @@ MAY_IMPORT = {
            "pipeline frontends adapters",
     "serve": f"{COMMON} app frontends settings",
     "demo": f"{COMMON} app settings policy actions inspection pipeline authority evidence pki cms ports",
-    "cli": f"{COMMON} strictyaml serve app settings policy actions inspection pipeline authority evidence pki cms ports "
-           "demo",
+    "cli": f"{COMMON} strictyaml serve app settings policy actions inspection pipeline authority evidence pki cms "
+           "ports demo",
     "__main__": "cli",
 }
 

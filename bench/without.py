@@ -1,0 +1,27 @@
+"""Goal 5's other side: `sealgate run` with evidence and journal that keep nothing. `python -m bench.without CONFIG`."""
+
+import sys
+from pathlib import Path
+
+from gateway import app
+from gateway.adapters.caught import NoEvidence, NoJournal
+from gateway.serve import serve
+from gateway.settings import load
+
+
+def main() -> None:
+    """Everything else is as in `sealgate run`."""
+    opened = app.open_store
+
+    def forgetful(*arguments: object) -> app.Store:
+        store = opened(*arguments)  # type: ignore[arg-type]
+        return app.Store(store.database, store.customers, store.certificates, NoJournal(), store.hold,  # type: ignore[arg-type]
+                         NoEvidence())  # type: ignore[arg-type]
+
+    app.open_store = forgetful
+    config = Path(sys.argv[1])
+    serve(load(config), config)
+
+
+if __name__ == "__main__":
+    main()
