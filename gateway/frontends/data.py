@@ -18,6 +18,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.wire import END, ends_in_pairs, find_end, has_dot_lines, longest_line_within
 
 LINE_OCTETS_MAX = 65_536
+PACKET_OCTETS_MAX = 262_144  # what asyncio and uvloop read at once
 HEADER_SCANNED_OCTETS = 1_048_576
 _HELO_CHARS_MAX = 255
 _PREFIX = b"\r\n"  # a virtual line end before the first octet: the terminator and dots may stand on the first line
@@ -36,33 +37,28 @@ class Collector:
         self._cover = cover
         self._buffer = bytearray(_PREFIX)
         # Stuffing makes lines of one dot a third longer, nothing worse.
-        self._raw_max = octets_max * 4 // 3 + len(END)
+        # A packet's worth more, for what a client may have sent behind the end.
+        self._raw_max = octets_max * 4 // 3 + PACKET_OCTETS_MAX
 
     def feed(self, packet: bytes) -> bytes | None:
         """Takes a packet. When the end of data was in it: what came after it (b'' if nothing did)."""
         buffer = self._buffer
         seen = max(0, len(buffer) - len(END) + 1)
         buffer += packet
-        end = find_end(buffer, seen)
-        if end >= 0:
-            after = bytes(memoryview(buffer)[end + len(END):])
-            del buffer[end + 2:]
-            if self.refused is not None:
-                self.abandon()
-            if not self._done.done():
-                self._done.set_result(None)
-            return after
         if self.refused is None and len(buffer) > self._raw_max:
             self.refused = Reason.MAIL_TOO_LARGE
         elif self.refused is None and not self._cover(len(buffer)):
             self.refused = Reason.CLIENT_BUSY
+        end = find_end(buffer, seen)
+        if end >= 0:
+            after = bytes(memoryview(buffer)[end + len(END):])
+            del buffer[end + 2:]
+            if not self._done.done():
+                self._done.set_result(None)
+            return after
         if self.refused is not None:
             self._buffer = buffer[-len(END) + 1:]
         return None
-
-    def abandon(self) -> None:
-        """Forgets what was collected."""
-        self._buffer = bytearray()
 
     def take(self) -> bytearray:
         """The octets as they came, behind one virtual CR LF. Only once: nobody else keeps them."""

@@ -49,7 +49,7 @@ def configure(level: Literal["debug", "info", "warning", "error"]) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # whatever standard error is by then
         cache_logger_on_first_use=False,
     )
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from gateway.frontends.server import SmtpFrontend
 from gateway.model.mail import Mail
@@ -26,7 +26,7 @@ class Talk:
             self.sock = tls.wrap_socket(self.sock, server_hostname="gw.bank.test")
         self.unread = b""
 
-    def __enter__(self) -> "Talk":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,8 +118,9 @@ def outcome_of(mail: Mail, settled: Settled, **fields: Any) -> Outcome:
 
 
 @contextlib.contextmanager
-def relay(taker: Callable[[Mail], Outcome], values: Settings | None = None,
-          **options: Any) -> Iterator[Mapping[str, tuple[str, int]]]:
+def relay(
+    taker: Callable[[Mail], Outcome], values: Settings | None = None, **options: Any
+) -> Iterator[Mapping[str, tuple[str, int]]]:
     """A running relay on plain asyncio; gives the addresses."""
     with SmtpFrontend(values or settings(), taker, **options).running() as addresses:
         yield addresses
@@ -139,8 +140,12 @@ class Hop:
     line), keeps what it gets. '' as a reply closes the connection; a tuple sends several replies.
     """
 
-    def __init__(self, features: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 1000000"),
-                 tls: ssl.SSLContext | None = None, **replies: Any) -> None:
+    def __init__(
+        self,
+        features: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 1000000"),
+        tls: ssl.SSLContext | None = None,
+        **replies: Any,
+    ) -> None:
         self.features = features
         self.tls = tls
         self.replies: dict[str, Any] = replies
@@ -153,7 +158,7 @@ class Hop:
         self.port = int(self._server.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def __enter__(self) -> "Hop":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -199,8 +204,11 @@ class Hop:
                 good = "\r\n".join([f"250-{one}" for one in ("hop.test", *features)]) + "\r\n250 HELP"
             else:
                 refused = {"RCPT": not sender, "DATA": not accepted}.get(word, False)
-                good = "503 5.5.1 not now" if refused else {
-                    "DATA": "354 go on", "STARTTLS": "220 go on", "QUIT": "221 bye"}.get(word, "250 2.0.0 Ok")
+                good = (
+                    "503 5.5.1 not now"
+                    if refused
+                    else {"DATA": "354 go on", "STARTTLS": "220 go on", "QUIT": "221 bye"}.get(word, "250 2.0.0 Ok")
+                )
             answer = self._answer(word, line, good)
             if not answer:
                 return

@@ -44,7 +44,9 @@ def make_tls(folder: Path, names: tuple[str, ...] = ("gw.bank.test", "127.0.0.1"
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
     at = datetime.now(UTC)
 
-    def issue(name: str, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType, ca: bool) -> x509.Certificate:
+    def issue(
+        name: str, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType, ca: bool
+    ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
             .subject_name(ca_name if ca else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
@@ -68,18 +70,22 @@ def make_tls(folder: Path, names: tuple[str, ...] = ("gw.bank.test", "127.0.0.1"
         return path
 
     def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-        return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                 serialization.NoEncryption())
+        return key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
 
-    san = x509.SubjectAlternativeName([
-        x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name) for name in names])
+    san = x509.SubjectAlternativeName(
+        [x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name) for name in names]
+    )
     server_key, client_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     server = issue("server", server_key, san, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), ca=False)
     client = issue("client", client_key, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), ca=False)
     encoding = serialization.Encoding.PEM
     return TlsFiles(
         write("ca.pem", issue("ca", ca_key, ca=True).public_bytes(encoding)),
-        write("server.pem", server.public_bytes(encoding)), write("server.key", pem(server_key)),
-        write("client.pem", client.public_bytes(encoding)), write("client.key", pem(client_key)),
+        write("server.pem", server.public_bytes(encoding)),
+        write("server.key", pem(server_key)),
+        write("client.pem", client.public_bytes(encoding)),
+        write("client.key", pem(client_key)),
         sha256(client.public_bytes(serialization.Encoding.DER)).hexdigest(),
     )

@@ -102,7 +102,10 @@ def test_one_reply_per_recipient_and_before_dot_names_the_accepted() -> None:
     with Hop(RCPT=rcpt) as server:
         replies = hop_to(server).deliver(MAIL, envelope("yes@e.test", "no@e.test", "later@e.test"), called.append)
         assert [(one.address, one.code) for one in replies] == [
-            ("yes@e.test", 250), ("no@e.test", 550), ("later@e.test", 450)]
+            ("yes@e.test", 250),
+            ("no@e.test", 550),
+            ("later@e.test", 450),
+        ]
         assert replies[1].permanent
         assert called == [("yes@e.test",)]
         assert len(server.mails) == 1
@@ -112,8 +115,9 @@ def test_one_reply_per_recipient_and_before_dot_names_the_accepted() -> None:
 def test_all_or_none_sends_nothing_when_one_is_refused(features: tuple[str, ...]) -> None:
     with Hop(features, RCPT=lambda line: "550 5.1.1 no" if b"<no@" in line else None) as server:
         hop = hop_to(server)
-        replies = hop.deliver(MAIL, envelope("yes@e.test", "no@e.test"), lambda _: pytest.fail("before_dot"),
-                              all_or_none=True)
+        replies = hop.deliver(
+            MAIL, envelope("yes@e.test", "no@e.test"), lambda _: pytest.fail("before_dot"), all_or_none=True
+        )
         assert [one.code for one in replies] == [0, 550]
         assert server.mails == []
         assert hop.deliver(MAIL, envelope("yes@e.test", "also@e.test"), all_or_none=True)[1].taken
@@ -176,11 +180,14 @@ def test_parameters_are_passed_on_where_offered() -> None:
         assert server.lines[1:3] == [b"MAIL FROM:<a@bank.test>", b"RCPT TO:<x@e.test>"]
 
 
-@pytest.mark.parametrize(("octets", "to", "fields", "reason"), [
-    ("Subject: x\r\n\r\nö\r\n", "x@e.test", {}, Reason.NEXT_HOP_EIGHT_BIT),
-    ("Subject: x\r\n\r\nx\r\n", "ö@e.test", {"smtputf8": True}, Reason.NEXT_HOP_SMTPUTF8),
-    ("Subject: x\r\n\r\nx\r\n", "x@ö.test", {}, Reason.NEXT_HOP_SMTPUTF8),
-])
+@pytest.mark.parametrize(
+    ("octets", "to", "fields", "reason"),
+    [
+        ("Subject: x\r\n\r\nö\r\n", "x@e.test", {}, Reason.NEXT_HOP_EIGHT_BIT),
+        ("Subject: x\r\n\r\nx\r\n", "ö@e.test", {"smtputf8": True}, Reason.NEXT_HOP_SMTPUTF8),
+        ("Subject: x\r\n\r\nx\r\n", "x@ö.test", {}, Reason.NEXT_HOP_SMTPUTF8),
+    ],
+)
 def test_nothing_is_downgraded(octets: str, to: str, fields: dict[str, Any], reason: Reason) -> None:
     with Hop(features=("PIPELINING",)) as server, pytest.raises(GatewayError) as told:
         hop_to(server).deliver(octets.encode(), envelope(to, **fields))
@@ -264,11 +271,12 @@ def test_nobody_listens() -> None:
 def test_endless_replies_are_cut(word: str) -> None:
     with Hop(features=(), **{word: "\r\n".join(["250-more"] * 5000)}) as server:
         hop = hop_to(server)
-        try:
-            [reply] = hop.deliver(MAIL, envelope())
-        except GatewayError as trouble:
-            assert trouble.reason is Reason.NEXT_HOP_UNAVAILABLE
+        if word == "EHLO":
+            with pytest.raises(GatewayError) as told:
+                hop.deliver(MAIL, envelope())
+            assert told.value.reason is Reason.NEXT_HOP_UNAVAILABLE
         else:
+            [reply] = hop.deliver(MAIL, envelope())
             assert reply.code == 0
 
 
