@@ -126,7 +126,19 @@ def verbs_known(settings: Settings) -> Known:
         signing_keys=frozenset(key.name for key in settings.keys if key.purpose == "sign"),
         stampers=frozenset(stamper.name for stamper in settings.stampers),
         escrow=frozenset(escrow.name for escrow in settings.escrow),
+        unsupplied=_unsupplied(settings),
     )
+
+
+def _unsupplied(settings: Settings) -> Mapping[str, str]:
+    """Facts that nothing configured supplies: a rule that asks for one would never match, and look as if it did."""
+    peers = any(listener.trusted_peers for listener in settings.listeners if listener.role == "inbound")
+    if peers and settings.bank.trusted_authserv_ids:
+        return {}
+    return {
+        "authentication": "no filter in front is believed: "
+        "set bank.trusted_authserv_ids and trusted_peers of the inbound listener"
+    }
 
 
 def load_rules(settings: Settings) -> RuleSet:
@@ -189,7 +201,7 @@ class Gateway:
         settings: Settings,
         *,
         clock: Clock | None = None,
-        reach: Callable[[str], None] = nowhere,
+        reach: Callable[[str], None] | None = None,
         caught: Caught | None = None,
     ) -> None:
         """`caught` takes the place of next hops, journal, hold store and evidence: for one mail by command.
@@ -197,7 +209,7 @@ class Gateway:
         GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …
         """
         self.clock: Clock = clock or SystemClock()
-        self._reach = reach
+        self._reach = reach or nowhere
         self._caught = caught
         self._seen = ContentKeys()
         self.store = open_store(settings, self.clock)

@@ -13,13 +13,12 @@ from gateway.app import Gateway
 from gateway.errors import GatewayError
 from gateway.frontends.logs import configure
 from gateway.frontends.server import SmtpFrontend
-from gateway.pipeline.house import nowhere
 from gateway.settings import Settings, load
 
 log = structlog.get_logger("sealgate")
 
 
-def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] = nowhere) -> None:
+def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None = None) -> None:
     """Blocks until SIGTERM or SIGINT; mails in work are finished. `reach`: see `pipeline.house.House`.
 
     GatewayError if something cannot be had.

@@ -221,9 +221,10 @@ version: 1
 bank:
   domains: [{DOMAIN}]
   hostname: gateway.{DOMAIN}
+  trusted_authserv_ids: [filter.{DOMAIN}] # the spam filter that would stand in front
 listeners:
   - {{name: outbound, role: outbound, host: 127.0.0.1, port: {ports.outbound}}}
-  - {{name: inbound, role: inbound, host: 127.0.0.1, port: {ports.inbound}}}
+  - {{name: inbound, role: inbound, host: 127.0.0.1, port: {ports.inbound}, trusted_peers: ["127.0.0.9/32"]}}
 clients:
   - {{name: online-banking, networks: ["{CLIENTS["online-banking"]}/32"], from: ["otp@{DOMAIN}"]}}
   - {{name: core-banking, networks: ["{CLIENTS["core-banking"]}/32"], from: ["statements@{DOMAIN}"]}}

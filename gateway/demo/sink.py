@@ -10,7 +10,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class Sink:
-    """A server for one demo. `outgoing`: mail to the world, `incoming`: mail to the bank. File names: NUMBER-RECIPIENT.eml."""
+    """Two directories: `outgoing`, mail to the world; `incoming`, mail to the bank. Files: NUMBER-RECIPIENT.eml."""
 
     def __init__(self, home: Path, port: int, domains: frozenset[str]) -> None:
         self._home = home
@@ -29,7 +29,9 @@ class Sink:
         """Ends it."""
         self._controller.stop()
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
         """Writes one file per mail."""
         del server, session
         recipients = [str(address) for address in envelope.rcpt_tos]

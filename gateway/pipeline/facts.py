@@ -38,8 +38,8 @@ class Message:
         GatewayError MAIL_MALFORMED or INPUT_LIMIT_EXCEEDED if there is no telling what it is.
         """
         octets = mail.octets if octets is None else octets
-        headers = parse_headers(octets)
         entity = parse_entity(octets)
+        headers = entity.headers
         from_ = single_from(headers)
         subject = headers.text("subject") or ""
         facts = Facts(

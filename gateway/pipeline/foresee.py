@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.model.facts import Facts
-from gateway.model.mail import Mail, Recipient, direction
+from gateway.model.mail import Mail, direction
 from gateway.pipeline.facts import Message
 from gateway.pipeline.house import House
+from gateway.pipeline.inbound import opened_with, openers_for, signer_of
 from gateway.pipeline.plan import Planned, plan
 from gateway.pipeline.strip import without_forgeries
-from gateway.smime.open import Opened, open_mail
 
 
 def foresee(house: House, mail: Mail) -> Iterator[tuple[Facts, Planned]]:
@@ -28,19 +28,8 @@ def foresee(house: House, mail: Mail) -> Iterator[tuple[Facts, Planned]]:
         return
     mail = replace(mail, octets=without_forgeries(mail.octets, house))
     for recipient in mail.envelope.recipients:
-        opened = _opened(house, mail, recipient)
+        opened = opened_with(house, mail, openers_for(house, recipient))
         facts = Message.of(mail, house, octets=opened.octets, verdicts=opened.verdicts).facts
         ours = house.identity.owns(recipient.address)
         where = direction(client_is_ours=False, recipient_is_ours=ours)
-        yield facts, plan(house, facts, recipient, where, _signer(opened))
-
-
-def _opened(house: House, mail: Mail, recipient: Recipient) -> Opened:
-    keys = tuple(opener.key for opener in house.openers if opener.opens_for(recipient.address))
-    return open_mail(mail.octets, keys, house.judge, mail.origin.received_at)
-
-
-def _signer(opened: Opened) -> str | None:
-    if opened.signed is None:
-        return None
-    return next((signer.certificate.sha256 for signer in opened.signed.signers if signer.matches_from), None)
+        yield facts, plan(house, facts, recipient, where, signer_of(opened))

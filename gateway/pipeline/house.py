@@ -55,11 +55,12 @@ class Opener:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """`select` answers which certificates an address has: (address, enrolled only) -> answer.
+    """Everything a mail's way needs. `select` answers which certificates an address has.
 
-    `seen`: the process's memory of content keys, so that none serves two ciphers. `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
+    `seen`: the process's memory of content keys, so that none serves two ciphers.
+    `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
     points of a mail's way (before-dot, after-250, before-commit, after-commit); tests end the process there.
-    `trusted_peers`: whether results of filters in front count, by the peer's address.
+    `peer_is_trusted`: whether results of filters in front count, by the peer's address.
     """
 
     identity: Identity

@@ -17,6 +17,7 @@ import structlog
 from gateway.actions.table import carry_out
 from gateway.actions.verb import Rooms
 from gateway.errors import GatewayError, Reason
+from gateway.mime.header import parse_headers
 from gateway.model.address import fold
 from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
@@ -57,7 +58,9 @@ class Inbound:
         """As `Outbound.send`."""
         try:
             stripped = replace(mail, octets=without_forgeries(mail.octets, self._house))
-            return self._judged(_Work(stripped, message_key(mail, "inbound")), released=released)
+            return self._judged(
+                _Work(stripped, message_key(mail, parse_headers(mail.octets), "inbound")), released=released
+            )
         except GatewayError as trouble:
             return stopped(mail, trouble)
 
@@ -70,7 +73,7 @@ class Inbound:
             opened = self._open(work, recipient)
             message = Message.of(mail, house, octets=opened.octets, verdicts=opened.verdicts)
             work.message = work.message or message
-            planned = plan(house, message.facts, recipient, Direction.INBOUND, _signer(opened))
+            planned = plan(house, message.facts, recipient, Direction.INBOUND, signer_of(opened))
             work.planned.append(let_go(planned) if released else planned)
         refused = {fold(one.recipient.address): end for one in work.planned if (end := ended(one)) is not None}
         going = [one for one in work.planned if fold(one.recipient.address) not in refused]
@@ -83,15 +86,9 @@ class Inbound:
         return self._send(work, work.message, going, tuple(refused.values()))
 
     def _open(self, work: _Work, recipient: Recipient) -> Opened:
-        openers = tuple(opener for opener in self._house.openers if opener.opens_for(recipient.address))
+        openers = openers_for(self._house, recipient)
         if openers not in work.opened:
-            work.opened[openers] = open_mail(
-                work.mail.octets,
-                tuple(opener.key for opener in openers),
-                self._house.judge,
-                work.mail.origin.received_at,
-                seen=self._house.seen,
-            )
+            work.opened[openers] = opened_with(self._house, work.mail, openers)
         return work.opened[openers]
 
     def _send(
@@ -141,7 +138,18 @@ class Inbound:
         return send
 
 
-def _signer(opened: Opened) -> str | None:
+def openers_for(house: House, recipient: Recipient) -> tuple[Opener, ...]:
+    """The keys that are tried for this envelope recipient, and no others."""
+    return tuple(opener for opener in house.openers if opener.opens_for(recipient.address))
+
+
+def opened_with(house: House, mail: Mail, openers: tuple[Opener, ...]) -> Opened:
+    """Step 2 with these keys."""
+    keys = tuple(opener.key for opener in openers)
+    return open_mail(mail.octets, keys, house.judge, mail.origin.received_at, seen=house.seen)
+
+
+def signer_of(opened: Opened) -> str | None:
     """SHA-256 of the certificate of the verified signer who is the From; None without one."""
     if opened.signed is None:
         return None

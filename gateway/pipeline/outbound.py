@@ -64,7 +64,8 @@ class Outbound:
         Raises nothing for what may happen to a mail; a surprise comes out as it is and is the front end's 451.
         """
         try:
-            work = _Work(mail, Message.of(mail, self._house), message_key(mail, "outbound"))
+            message = Message.of(mail, self._house)
+            work = _Work(mail, message, message_key(mail, message.headers, "outbound"))
             self._check_from(mail, work.message.facts)
             return self._decided(work, released=released)
         except GatewayError as trouble:
@@ -168,9 +169,13 @@ class Outbound:
 
         return send
 
+    def _without_keywords(self, work: _Work) -> bytes:
+        known = self._house.rules().keywords
+        return without_keywords(work.mail.octets, known) if work.message.facts.keywords & known else work.mail.octets
+
     def _sealed(self, work: _Work, draft: Draft) -> bytes:
         """5. What is not signed leaves as it came, but for a bounce that would carry a mail back in clear."""
-        octets = without_keywords(work.mail.octets, self._house.rules().keywords)
+        octets = self._without_keywords(work)
         if draft.signer is None:
             if draft.encrypt_to:
                 raise GatewayError(Reason.INTERNAL, "an encryption without a signature was planned")

@@ -60,7 +60,7 @@ def keep(
                 policy_digest=house.rules().digest,
                 next_hop_reply=result.reply,
                 sealed_digest=left.digest if left else "",
-                facts=to_record(message.facts, one.facts),
+                facts=to_record(message.facts, one.facts, one.decision),
             )
         )
     try:
