@@ -21,6 +21,7 @@ from gateway.model.scheme import SignScheme
 
 _MICALG: Final = {"sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}  # RFC 8551 3.5.3.2
 _SIGNED_DATA: Final = build.oid(algorithms.SIGNED_DATA)
+_RSA_PSS: Final = build.oid(algorithms.RSA_PSS)
 _STAMP_OID: Final = build.oid(attributes.SIGNATURE_TIME_STAMP)
 _KEY_FAMILIES: Final = {"rsa": "rsa", "ecdsa": "p-", "ed25519": "ed25519"}
 
@@ -142,9 +143,15 @@ def certificates_only(certificates: tuple[Certificate, ...]) -> bytes:
         build.context(0, *enclosed), build.set_of())))
 
 
+def bound_to_pss(certificate: Certificate) -> bool:
+    """Whether the key's own identifier is id-RSASSA-PSS: it signs by PSS and does nothing else (RFC 4055 1.2)."""
+    return _RSA_PSS in certificate.spki[:24]  # two headers of at most six octets, then the OID
+
+
 def _check_key(profile: SignerProfile) -> None:
     family = profile.scheme.value.partition("-")[0]
-    if not profile.certificate.key_algorithm.startswith(_KEY_FAMILIES[family]):
+    if not profile.certificate.key_algorithm.startswith(_KEY_FAMILIES[family]) \
+            or (bound_to_pss(profile.certificate) and not profile.scheme.startswith("rsa-pss")):
         raise GatewayError(Reason.KEY_WRONG_PURPOSE,
                            f"a key of {profile.certificate.key_algorithm} cannot sign by {profile.scheme}")
 

@@ -10,7 +10,7 @@ names. Whether anybody believes that certificate is for `pki`. The rules, in the
  4. Exactly one contentType, equal to what is asked for; exactly one messageDigest (RFC 5652 11.1, 11.2).
  5. signingCertificateV2 and signingCertificate name this certificate where they are present (RFC 5035 5.4).
  6. CMSAlgorithmProtection repeats both algorithms where it is present (RFC 6211 2).
- 7. The certificate's key is of the right kind and not too small.
+ 7. The certificate's key is of the right kind and not too small; one bound to PSS signs by PSS alone (RFC 4055 1.2).
  8. The content has the digest that messageDigest says.
  9. The signature over the attributes verifies.
 
@@ -34,6 +34,7 @@ from gateway.cms import algorithms, attributes
 from gateway.cms.algorithms import AlgorithmIdentifier, SignatureAlgorithm
 from gateway.cms.attributes import Attribute, CertificateHash, fields, only_child
 from gateway.cms.certificate import Certificate, parse_certificate
+from gateway.cms.signed import bound_to_pss
 from gateway.der import ber, build, walk
 from gateway.der.walk import DerMalformed, Tlv
 from gateway.errors import GatewayError, Reason
@@ -183,6 +184,8 @@ def verify(info: SignerInfo, certificate: Certificate, digest_of: Callable[[str]
     fault = algorithms.allowed("signing_key", certificate.key_algorithm, at)  # 7
     if fault is not None:
         return fault
+    if bound_to_pss(certificate) and info.signature_algorithm.salt_octets is None:
+        return Reason.SIGNATURE_CERTIFICATE_MISMATCH
     key = public_key(certificate.spki)
     if key is None:
         return Reason.SIGNATURE_ALGORITHM_UNKNOWN

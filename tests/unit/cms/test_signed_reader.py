@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -321,6 +322,27 @@ def test_rsa_below_2048_bits_is_weak():
     person = Person("small", der, key, ())
     info = forge.signer_info(person, S.RSA_PKCS1_SHA256, CONTENT)
     assert judged(forge.signed_data([info], content=None, certificates=[der])) is Reason.SIGNATURE_WEAK_KEY
+
+
+@cache
+def pss_only() -> Person:
+    """Somebody whose key is bound to PSS by its own identifier, made by openssl: cryptography cannot."""
+    key_pem = run(OpenSsl().program, "genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048")
+    der = run(OpenSsl().program, "req", "-x509", "-key", openssl_file(key_pem, "pem"), "-outform", "DER",
+              "-subj", "/CN=pss", "-days", "9000", "-addext", "subjectAltName=email:pss@bank.example",
+              "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32")
+    return Person("pss", der, load_pem_private_key(key_pem, None), ())
+
+
+def test_a_key_that_is_bound_to_pss_signs_by_pss_alone():
+    """RFC 4055 1.2."""
+    for scheme, verdict in ((S.RSA_PSS_SHA256, None), (S.RSA_PKCS1_SHA256, Reason.SIGNATURE_CERTIFICATE_MISMATCH)):
+        info = forge.signer_info(pss_only(), scheme, CONTENT)
+        assert judged(forge.signed_data([info], content=None, certificates=[pss_only().der])) is verdict
+    assert signed.prepare(signed.SignerProfile(pss_only().certificate, (), S.RSA_PSS_SHA256)).digest_name == "sha256"
+    with pytest.raises(GatewayError) as caught:
+        signed.prepare(signed.SignerProfile(pss_only().certificate, (), S.RSA_PKCS1_SHA256))
+    assert caught.value.reason is Reason.KEY_WRONG_PURPOSE
 
 
 @pytest.mark.parametrize("scheme", list(SignScheme))
