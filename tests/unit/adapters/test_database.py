@@ -1,0 +1,259 @@
+"""The database itself: migrations against tables, durability settings, group commit, processes that start together."""
+
+import multiprocessing
+import stat
+import threading
+import time
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, insert, inspect, select
+from sqlalchemy.exc import IntegrityError
+
+from gateway.adapters.db import group, schema
+from gateway.adapters.db.engine import Database, open_database
+from gateway.adapters.db.tables import customer, metadata, micros, moment
+from gateway.errors import GatewayError, Reason
+from tests.support.pki import NOW
+
+
+@pytest.fixture
+def database(tmp_path):
+    opened = open_database(tmp_path / "s.db")
+    yield opened
+    opened.close()
+
+
+def add(number: str, name: str = ""):
+    return lambda connection: connection.execute(insert(customer).values(number=number, name=name)) and None
+
+
+def numbers(database) -> list[str]:
+    with database.read() as connection:
+        return list(connection.scalars(select(customer.c.number).order_by(customer.c.number)))
+
+
+def pragma(connection, name: str) -> object:
+    return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+
+
+# --- schema
+
+
+def test_migrations_make_exactly_the_tables(database) -> None:
+    with database.writers.begin() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_check_constraints_of_migrations_are_those_of_the_tables(database) -> None:
+    """compare_metadata does not look at them."""
+    fresh = create_engine("sqlite://")
+    metadata.create_all(fresh)
+
+    def checks(connection) -> set[tuple[str, str]]:
+        look = inspect(connection)
+        return {(check["name"], check["sqltext"]) for table in metadata.tables
+                for check in look.get_check_constraints(table)}
+
+    with fresh.connect() as ours, database.read() as migrated:
+        assert checks(ours) == checks(migrated) != set()
+    fresh.dispose()
+
+
+def test_the_head_is_the_newest_migration() -> None:
+    assert schema.known()[0] == schema.HEAD
+
+
+def test_opening_again_changes_nothing(database) -> None:
+    assert schema.current(database) == schema.HEAD
+    assert schema.bring_up_to_date(database) is False
+
+
+def test_the_file_is_its_owners_alone(database) -> None:
+    database.write(add("1"))
+    for file in database.path.parent.glob("s.db*"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_newer_database_is_refused_by_name(database) -> None:
+    database.write(lambda c: c.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'") and None)
+    with pytest.raises(GatewayError, match="9999") as caught:
+        open_database(database.path)
+    assert caught.value.reason is Reason.STORE_UNAVAILABLE
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path) -> None:
+    with pytest.raises(GatewayError, match="No such file") as caught:
+        open_database(tmp_path / "no" / "s.db")
+    assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
+
+
+def test_what_is_no_database_is_refused(tmp_path) -> None:
+    (tmp_path / "s.db").write_bytes(b"x" * 10_000)
+    with pytest.raises(GatewayError, match="not a database") as caught:
+        open_database(tmp_path / "s.db")
+    assert caught.value.reason is Reason.STORE_UNAVAILABLE
+
+
+def _open(path, start) -> None:
+    start.wait()
+    open_database(path).close()
+
+
+def test_processes_that_start_together_migrate_once(tmp_path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(3)
+    processes = [context.Process(target=_open, args=(tmp_path / "s.db", start)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+
+
+@pytest.mark.parametrize("at", [NOW, NOW.replace(microsecond=1), NOW.replace(year=9999), NOW.replace(year=1950)])
+def test_moments_are_exact(at) -> None:
+    assert moment(micros(at)) == at
+
+
+# --- engines
+
+
+def test_writers_are_durable_and_readers_cannot_write(database) -> None:
+    def durable(connection) -> tuple[object, ...]:
+        return pragma(connection, "journal_mode"), pragma(connection, "synchronous"), pragma(connection, "foreign_keys")
+    assert database.write(durable) == ("wal", 2, 1)
+    with pytest.raises(GatewayError, match="readonly"), database.read() as connection:
+        connection.execute(insert(customer).values(number="1", name=""))
+
+
+def test_readers_do_not_wait_for_a_writer_and_see_what_is_committed(database) -> None:
+    assert numbers(database) == []
+    with database.writers.begin() as connection:
+        connection.execute(insert(customer).values(number="1", name=""))
+        assert numbers(database) == []
+    assert numbers(database) == ["1"]
+
+
+def test_a_connection_that_failed_is_not_used_again(database) -> None:
+    with pytest.raises(GatewayError, match="no such table"), database.read() as connection:
+        connection.exec_driver_sql("SELECT * FROM missing")
+    assert len(database._idle) == 0
+    assert numbers(database) == []
+    assert len(database._idle) == 1
+
+
+def test_errors_hold_no_values(database) -> None:
+    database.write(add("1", "The planted secret"))
+    with pytest.raises(GatewayError) as caught:
+        database.write(add("1", "The planted secret"))
+    assert "UNIQUE" in caught.value.detail
+    assert "planted" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_locked_database_is_unavailable_after_its_time(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.adapters.db.engine.BUSY_TIMEOUT_MS", 50)
+    opened, other = open_database(tmp_path / "s.db"), Database(tmp_path / "s.db")
+    with other.writers.begin():
+        with pytest.raises(GatewayError, match="locked") as caught:
+            opened.write(add("1"))
+        assert caught.value.retry
+    opened.write(add("1"))
+    assert numbers(opened) == ["1"]
+    opened.close()
+    other.close()
+
+
+# --- group commit
+
+
+class Gate:
+    """A work that holds the first group open until others have gathered behind it."""
+
+    def __init__(self) -> None:
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, connection) -> None:
+        self.entered.set()
+        assert self.go.wait(30)
+
+
+def gathered(database, works) -> tuple[list[object], int]:
+    """What each work returned or raised, all of them waiting in one group; and how many commits there were."""
+    gate, results = Gate(), [None] * len(works)
+    before = database.group.commits
+
+    def run(place: int) -> None:
+        try:
+            results[place] = database.write(works[place])
+        except BaseException as error:  # noqa: BLE001
+            results[place] = error
+
+    first = threading.Thread(target=lambda: database.write(gate))
+    first.start()
+    assert gate.entered.wait(30)
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(len(works))]
+    for place, thread in enumerate(threads):
+        thread.start()
+        while len(database.group._waiting) <= place:
+            time.sleep(0.0005)
+    gate.go.set()
+    for thread in (first, *threads):
+        thread.join(30)
+        assert not thread.is_alive()
+    return results, database.group.commits - before - 1
+
+
+def test_a_result_comes_back(database) -> None:
+    assert database.write(lambda connection: 5) == 5
+
+
+def test_what_gathers_is_one_commit(database) -> None:
+    results, commits = gathered(database, [add(f"{number:02}") for number in range(20)])
+    assert results == [None] * 20
+    assert commits == 1
+    assert numbers(database) == [f"{number:02}" for number in range(20)]
+
+
+def test_each_caller_gets_its_own_result(database) -> None:
+    results, _ = gathered(database, [lambda connection, number=number: number for number in range(10)])
+    assert results == list(range(10))
+
+
+def test_anothers_fault_costs_nobody_else_anything(database) -> None:
+    def broken(connection) -> None:
+        connection.execute(insert(customer).values(number="partly", name=""))
+        raise GatewayError(Reason.USAGE, "mine")
+
+    results, _ = gathered(database, [add("1"), broken, add("2"), add("1"), lambda connection: 1 // 0])
+    assert results[0] is None
+    assert results[2] is None
+    assert (results[1].reason, results[1].detail) == (Reason.USAGE, "mine")
+    assert results[3].reason is Reason.STORE_UNAVAILABLE
+    assert isinstance(results[4], ZeroDivisionError)
+    assert numbers(database) == ["1", "2"]
+
+
+@pytest.mark.parametrize(("works", "groups"), [(7, 1), (8, 1), (9, 2)])
+def test_a_group_is_bounded(database, monkeypatch, works, groups) -> None:
+    monkeypatch.setattr(group, "GROUP_MAX", 8)
+    results, commits = gathered(database, [add(f"{number:04}") for number in range(works)])
+    assert results == [None] * works
+    assert commits == groups
+
+
+def test_an_interrupted_leader_leaves_nobody_waiting(database) -> None:
+    def interrupt(connection) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        database.write(interrupt)
+    database.write(add("after"))
+    assert numbers(database) == ["after"]
+
+
+def test_integrity_is_the_databases_own(database) -> None:
+    with pytest.raises(IntegrityError), database.writers.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO customer_address VALUES ('a@b', 'nobody')")
