@@ -18,7 +18,7 @@ class Reason(StrEnum):
     INPUT_LIMIT_EXCEEDED = "input.limit_exceeded"
     INPUT_KIND_NOT_JUDGED = "input.kind_not_judged"
     INPUT_UNREADABLE = "input.unreadable"
-    INPUT_PASSWORD_WRONG = "input.password_wrong"
+    INPUT_PASSWORD_WRONG = "input.password_wrong"  # noqa: S105 - the name of a reason
 
     # A mail as it arrives (RFC 5321, RFC 5322)
     MAIL_BARE_NEWLINE = "mail.bare_newline"

@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode="rich",
-    help="A mail encryption gateway for banks: signs, time-stamps and encrypts what leaves, opens and judges what comes.",
+    help="A mail encryption gateway for banks: seals what leaves, opens and judges what comes.",
     pretty_exceptions_enable=False,
 )
 

@@ -19,7 +19,7 @@ class SignScheme(StrEnum):
 
     @property
     def digest(self) -> str:
-        """hashlib's name of the digest; for Ed25519 it is SHA-512 (RFC 8419 3.1)."""
+        """The name in hashlib of the digest; for Ed25519 it is SHA-512 (RFC 8419 3.1)."""
         return "sha512" if self is SignScheme.ED25519 else self.value.rpartition("-")[2]
 
 

@@ -29,7 +29,7 @@ class Hold(Protocol):
 
     def put(self, mail: Mail, recipients: tuple[str, ...], *, kind: Literal["hold", "quarantine"],
             direction: Literal["outbound", "inbound"], subject: str, rule: str, reason: str) -> str:
-        """Stores the mail for these recipients; returns the hold id. GatewayError(HOLD_FULL, retry=True) at its limit."""
+        """Stores the mail; returns the hold id. GatewayError(HOLD_FULL, retry=True) at its limit."""
         ...
 
     def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:

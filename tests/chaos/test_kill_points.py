@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
 from gateway.demo.bank import Bank, Ports, open_bank
 from gateway.demo.sink import Sink
 
@@ -113,12 +114,15 @@ def never_clear(bank: Bank) -> None:
     assert not any(b"481516" in path.read_bytes() for path in (bank.home / "outgoing").glob("*.eml"))
 
 
-@pytest.mark.parametrize(("point", "after_kill", "after_retry"), [
-    ("before-dot", [0, 0], [1, 1]),
-    ("after-250", [1, 0], [2, 1]),  # the one place where SMTP allows no better
-    ("before-commit", [1, 0], [2, 1]),
-    ("after-commit", [1, 0], [1, 1]),
-])
+@pytest.mark.parametrize(
+    ("point", "after_kill", "after_retry"),
+    [
+        ("before-dot", [0, 0], [1, 1]),
+        ("after-250", [1, 0], [2, 1]),  # the one place where SMTP allows no better
+        ("before-commit", [1, 0], [2, 1]),
+        ("after-commit", [1, 0], [1, 1]),
+    ],
+)
 def test_several_groups(bank: Bank, point: str, after_kill: list[int], after_retry: list[int]) -> None:
     with sink(bank):
         with relay(bank, point):

@@ -42,7 +42,13 @@ def test_every_claim_holds(demo: tuple[Path, subprocess.CompletedProcess[str]]) 
 
 def test_it_leaves_what_it_promises(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     home, _ = demo
-    for promised in ("sealgate.yaml", "pki/root.pem", "customers/anna.crt.pem", "customers/anna.key.pem", "customers/anna.p12"):
+    for promised in (
+        "sealgate.yaml",
+        "pki/root.pem",
+        "customers/anna.crt.pem",
+        "customers/anna.key.pem",
+        "customers/anna.p12",
+    ):
         assert (home / promised).is_file()
     assert len(list((home / "outgoing").glob("*.eml"))) == 2
     assert len(list((home / "incoming").glob("*.eml"))) == 2
@@ -57,7 +63,11 @@ def test_nss_opens_each_outgoing_mail(demo: tuple[Path, subprocess.CompletedProc
     home, _ = demo
     nss = ["-d", f"sql:{tmp_path}"]
     subprocess.run(["certutil", "-N", *nss, "--empty-password"], check=True)
-    subprocess.run(["pk12util", "-i", home / "customers" / "anna.p12", *nss, "-W", "demo", "-K", ""], check=True, capture_output=True)
+    subprocess.run(
+        ["pk12util", "-i", home / "customers" / "anna.p12", *nss, "-W", "demo", "-K", ""],
+        check=True,
+        capture_output=True,
+    )
     for path in (home / "outgoing").glob("*.eml"):
         der = message_from_bytes(path.read_bytes()).get_payload(decode=True)
         (tmp_path / "m.der").write_bytes(der)  # type: ignore[arg-type]
@@ -65,19 +75,35 @@ def test_nss_opens_each_outgoing_mail(demo: tuple[Path, subprocess.CompletedProc
         assert b"multipart/signed" in done.stdout
 
 
-def test_the_configuration_that_it_leaves_is_usable(demo: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_the_configuration_that_it_leaves_is_usable(
+    demo: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
     """seal and open by command, with the demo's own configuration."""
     home, _ = demo
     environment = os.environ | {"SEALGATE_CONFIG": str(home / "sealgate.yaml")}
     mail = b"From: otp@bank.example\nTo: anna@customer.example\nSubject: Code\n\nYour code is 481516\n"
-    command = [sys.executable, "-m", "gateway", "seal", "--client", "online-banking", "--from", "otp@bank.example", "--to", "anna@customer.example"]
+    command = [
+        sys.executable,
+        "-m",
+        "gateway",
+        "seal",
+        "--client",
+        "online-banking",
+        "--from",
+        "otp@bank.example",
+        "--to",
+        "anna@customer.example",
+    ]
     sealed = subprocess.run(command, input=mail, env=environment, capture_output=True, timeout=60, check=True)
     assert b"481516" not in sealed.stdout
     assert b"made CRLF" in sealed.stderr
     (tmp_path / "m.eml").write_bytes(sealed.stdout)
     key, certificate = home / "customers" / "anna.key.pem", home / "customers" / "anna.crt.pem"
-    opened = subprocess.run(["openssl", "cms", "-decrypt", "-in", tmp_path / "m.eml", "-inkey", key, "-recip", certificate],
-                            capture_output=True, check=True)
+    opened = subprocess.run(
+        ["openssl", "cms", "-decrypt", "-in", tmp_path / "m.eml", "-inkey", key, "-recip", certificate],
+        capture_output=True,
+        check=True,
+    )
     assert b"481516" in opened.stdout
     command[command.index("anna@customer.example")] = "ben@nowhere.example"
     refused = subprocess.run(command, input=mail, env=environment, capture_output=True, timeout=60, check=False)

