@@ -1,0 +1,66 @@
+"""The tree itself: no unfinished work, no machine's own paths, no secrets, no addresses in the lock."""
+
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEXT = {".py", ".md", ".yaml", ".toml", ".service", ".cf", ".java", ".c", ".svg", ".lock", ""}
+
+# Built from pieces, so that this file does not hold what it looks for.
+WORDS = ("TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK")
+UNFINISHED = re.compile(rf"\b({'|'.join(WORDS)})\b|raise NotImplemented" + "Error")
+FOREIGN_PATHS = re.compile("/" + r"(root|home/\w+|work|Users)/")
+PRIVATE_KEY = re.compile("BEGIN " + r"(RSA |EC |ENCRYPTED )?PRIVATE KEY-----\s+[A-Za-z0-9+/]{40}")
+
+
+@cache
+def files() -> tuple[tuple[str, str], ...]:
+    """(name, text) of every file that belongs to the project."""
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git clone")
+    names = [name for name in done.stdout.decode().split("\0") if name and Path(name).suffix in TEXT]
+    return tuple((name, (ROOT / name).read_text("utf-8", errors="replace")) for name in names if (ROOT / name).exists())
+
+
+def found(pattern: re.Pattern[str], *, under: str = "") -> list[str]:
+    return [
+        f"{name}:{number}: {line.strip()[:120]}"
+        for name, text in files() if name.startswith(under)
+        for number, line in enumerate(text.splitlines(), 1) if pattern.search(line)
+    ]
+
+
+def test_nothing_is_left_unfinished() -> None:
+    assert found(UNFINISHED) == []
+
+
+def test_no_path_of_somebodys_machine() -> None:
+    assert found(FOREIGN_PATHS) == []
+
+
+def test_no_private_key_lies_in_the_tree() -> None:
+    assert [name for name, text in files() if PRIVATE_KEY.search(text)] == []
+
+
+def test_the_lock_holds_names_versions_and_hashes_alone() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    for line in text.splitlines():
+        assert re.fullmatch(r"(    --hash=sha256:[0-9a-f]{64}( \\)?|[A-Za-z0-9._-]+==[^ ]+( ; [^:]+)? \\)", line), line
+    assert "://" not in text
+
+
+def test_every_source_file_says_what_it_is_for() -> None:
+    bare = [name for name, text in files() if name.startswith(("gateway/", "bench/")) and name.endswith(".py")
+            and text.strip() and not re.match(r'(#.*\n)*"""', text)]
+    assert bare == []
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", "README.md", "requirements.lock", "gateway/py.typed",
+                                  "conf/sealgate.yaml", "systemd/sealgate.service", ".ci/run", "docs/mail-way.svg"])
+def test_it_is_there(name: str) -> None:
+    assert (ROOT / name).read_text().strip() or name.endswith("py.typed")
