@@ -23,12 +23,16 @@ BOUNDARY_MAX = 250  # RFC 2046 5.1.1 says 70; longer ones are seen
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one parse. `depth_max`: entities inside each other (Postfix stops at 100 too)."""
+    """Bounds of one parse. `depth_max`: entities inside each other (Postfix stops at 100 too).
+
+    `header_octets_max` and `fields_max` are of one header section, `all_fields_max` of all of them together.
+    """
 
     depth_max: int = 100
     parts_max: int = 10_000
     header_octets_max: int = HEADER_OCTETS_MAX
     fields_max: int = FIELDS_MAX
+    all_fields_max: int = 100_000
 
 
 DEFAULT_LIMITS = Limits()
@@ -132,6 +136,7 @@ class _Walk:
         self.stack: list[_Frame] = []
         self.listening: dict[bytes, int] = {}  # boundary -> place in the stack
         self.parts = 0
+        self.fields = 0
         self.root: Entity | None = None
 
     def open(self, start: int) -> int:
@@ -146,7 +151,8 @@ class _Walk:
             headers = parse_headers(
                 self.octets, start=start, end=self.end, strict=False,
                 stop_line=self._is_delimiter if self.listening else None,
-                octets_max=self.limits.header_octets_max, fields_max=self.limits.fields_max)
+                octets_max=self.limits.header_octets_max, fields_max=min(self.limits.fields_max, self.limits.all_fields_max - self.fields))
+            self.fields += len(headers.fields)
             default = RFC822 if parent is not None and parent.content_type.full == "multipart/digest" else PLAIN
             frame = _Frame(start, headers, _content_type(headers, default), _cte(headers))
             if parent is not None:

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.mime.words import codec_of, decode_octets, decode_words, unfold
 
+VALUE_OCTETS_MAX = 100_000  # what stands behind is not looked at
 PARAMETERS_MAX = 200
 CONTINUATIONS_MAX = 500
 _NEVER_CUT = frozenset({"boundary", "charset", "protocol", "micalg", "type", "start", "report-type", "smime-type"})
@@ -49,7 +50,7 @@ def parse_content_type(value: bytes, default: ContentType = PLAIN) -> ContentTyp
 
 def parse_parameters(value: bytes) -> tuple[str, dict[str, str]]:
     """(main value, parameters) of a structured field's raw value."""
-    text = decode_octets(unfold(value))
+    text = decode_octets(unfold(value[:VALUE_OCTETS_MAX]))
     pieces = _split(text)
     main = pieces[0].strip() if pieces else ""
     plain: dict[str, str] = {}

@@ -38,7 +38,7 @@ _HIDEABLE = frozenset({"subject", "keywords", "comments", "date", "to", "cc", "m
                        "references", "user-agent", "x-mailer", "organization"})
 _MARKS = ("hp", "protected-headers", display.MARK)
 HP_OUTER_MAX = 1_000
-_WIDE = Limits(100_000, 1_000_000, 1 << 30, 1 << 30)  # it has been parsed under the caller's limits before
+_WIDE = Limits(100_000, 1_000_000, 1 << 30, 1 << 30, 1 << 30)  # it has been parsed under the caller's limits before
 
 
 @dataclass(frozen=True, slots=True)
