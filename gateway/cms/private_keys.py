@@ -151,8 +151,10 @@ def _bound_rounds(octets: bytes) -> None:
     try:
         prescan.check(octets)
         rounds = tuple(_outer_rounds(pkcs12.Pfx.load(octets, strict=True)))
-    except GatewayError:
-        raise
+    except GatewayError as error:
+        if error.reason is Reason.INPUT_LIMIT_EXCEEDED:
+            raise
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"PKCS#12: {error.detail}") from None
     except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError):
         raise GatewayError(Reason.INPUT_UNREADABLE, "PKCS#12: its outer layers cannot be read") from None
     if max(rounds, default=0) > KDF_ROUNDS_MAX or sum(rounds) > 4 * KDF_ROUNDS_MAX:  # MAC, key, certificates, spare

@@ -19,10 +19,11 @@ from gateway.errors import GatewayError
 from gateway.pki.trust import Anchor
 from gateway.ports.certificates import IntermediateSource
 
-SIGNATURES_MAX = 64  # verified per search; an honest way needs two or three
+SIGNATURES_MAX = 32  # verified per search; an honest way needs two or three
+RSA_BITS_MAX = 8192  # of an issuer; public ones have 4096, and checking larger ones costs milliseconds each
 LENGTH_MAX = 8  # certificates in a way, anchor included; public hierarchies have three or four
 WAYS_MAX = 8  # cross-signed hierarchies have two or three
-EXTRA_MAX = 64  # certificates of one mail that are looked at
+EXTRA_MAX = 32  # certificates of one mail that are looked at
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class Pool:
         self._by_subject: dict[object, list[Certificate]] = {}
         self._known = known
         for certificate in dict.fromkeys((*own, *extra[:EXTRA_MAX])):
-            if certificate.is_ca:
+            if certificate.is_ca and _bearable(certificate):
                 self._by_subject.setdefault(subject_key(certificate), []).append(certificate)
 
     def issuers_of(self, certificate: Certificate) -> Iterator[Certificate]:
@@ -57,7 +58,7 @@ class Pool:
                     candidate = parse_certificate(der)
                 except GatewayError:
                     continue
-                if candidate.is_ca and candidate not in found:
+                if candidate.is_ca and _bearable(candidate) and candidate not in found:
                     yield candidate
 
 
@@ -107,6 +108,11 @@ def _signed_within(child: Certificate, issuer: Certificate, result: Search) -> b
         return False
     result.signatures_left -= 1
     return signed_by(child, issuer)
+
+
+def _bearable(issuer: Certificate) -> bool:
+    family, _, bits = issuer.key_algorithm.partition("-")
+    return family != "rsa" or int(bits) <= RSA_BITS_MAX
 
 
 def key_ids_fit(child: Certificate, issuer: Certificate) -> bool:

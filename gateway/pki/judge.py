@@ -119,8 +119,9 @@ class Judge:
             reason = _FOR_SIGNATURES.get(revoked.reason, revoked.reason)
             return JudgedSigner(replace(verdict, status=revoked.status, reason=reason), certificate, content)
         notes = (revoked.note,) if revoked.note is not None else ()
-        return JudgedSigner(replace(verdict, level=level_of(certificate), notes=notes), certificate, content,
-                            revoked.fresh)
+        # Acts also ask for the time of reception: a stamp makes old signatures good, not old powers.
+        fresh = revoked.fresh and self.revocation.judge(found.path, received, received).fresh
+        return JudgedSigner(replace(verdict, level=level_of(certificate), notes=notes), certificate, content, fresh)
 
     def _stamp(self, info: SignerInfo, received: datetime, enclosed: Sequence[Certificate]) -> TimestampVerdict:
         """The token that counts: the earliest that is believed; where none is, the first, to be told."""

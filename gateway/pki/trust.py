@@ -7,10 +7,13 @@ believable, nor the other way round (RFC 3161 2.1, design: time first).
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Literal
 
 from gateway.cms.certificate import Certificate
 from gateway.ports.certificates import IntermediateSource
+
+_SOURCES = count(1)  # what a store knows is part of no name: two sets with stores are never the same set
 
 Purpose = Literal["signer", "recipient", "stamper"]
 StamperTrust = Literal["internal", "external", "qualified"]
@@ -57,7 +60,7 @@ class TrustSet:
         for name, fingerprints in (("+", self.trusted), ("-", self.distrusted)):
             for fingerprint in sorted(fingerprints):
                 digest.update(f"{name}{fingerprint};".encode())
-        digest.update(f"eku={self.eku_required};known={id(self.known) if self.known else 0}".encode())
+        digest.update(f"eku={self.eku_required};known={next(_SOURCES) if self.known else 0}".encode())
         object.__setattr__(self, "version", digest.hexdigest())
 
     def anchors(self, purpose: Purpose) -> tuple[Anchor, ...]:

@@ -22,6 +22,7 @@ the outermost structure; a key that cannot be reached does, and may be tried aga
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
@@ -44,8 +45,9 @@ from gateway.smime.verdict import (
     speaking,
 )
 
-DEFAULT_OPEN_LIMITS = OpenLimits()
-_AS_ENTITY = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+DEFAULT_OPEN_LIMITS: Final = OpenLimits()
+SIGNERS_MAX: Final = 8  # SignerInfos in one layer; each costs signature checks and a path, honest mails have one or two
+_AS_ENTITY: Final = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: binary\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ def _judged(signatures: Signatures, judge: Judge, at: datetime) -> JudgedLayer:
     """6. One layer; nobody is asked where its form alone makes it worthless."""
     if signatures.data is None or signatures.fault is not None:
         return JudgedLayer(signatures, ())
+    if len(signatures.data.signer_infos) > SIGNERS_MAX:
+        return JudgedLayer(replace(signatures, fault=Reason.INPUT_LIMIT_EXCEEDED), ())
     return JudgedLayer(signatures, judge.signed(signatures.data, signatures.content, signatures.depth, at))
 
 

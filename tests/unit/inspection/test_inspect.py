@@ -220,6 +220,20 @@ def test_pkcs12(old):
     assert not inspect(store, options()).good
 
 
+@pytest.mark.parametrize("behind", [b"", b"\0"])
+def test_pkcs12_with_endless_rounds_is_not_tried(behind):
+    """OpenSSL's reader passes over octets behind the end, and then runs all rounds that the file asks for."""
+    from asn1crypto import pkcs12
+
+    store = pkcs12.Pfx.load(anna("rsa-2048").p12())
+    store["mac_data"]["iterations"] = 2**31 - 1
+    started = time.process_time()
+    answer = told(store.dump(force=True) + behind, passwords=(PASSWORD,))
+    assert answer["verdict"] == "unknown"
+    assert answer["why"] == ["input.unreadable" if behind else "input.limit_exceeded"]
+    assert time.process_time() - started < 1
+
+
 # --- what is not judged, and what is nothing ---------------------------------------------------------------
 
 

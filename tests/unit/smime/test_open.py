@@ -27,6 +27,7 @@ from tests.support.sealed import (
     judge,
     message,
     multipart,
+    scheme_of,
     signature,
     signed,
     stamper,
@@ -272,6 +273,13 @@ def test_eight_layers_at_most(count, trust):
     verdict, why = told(message(signed(entity, anna())))
     assert verdict is trust
     assert (Reason.INPUT_LIMIT_EXCEEDED in why) is (trust is Trust.UNKNOWN)
+
+
+@pytest.mark.parametrize(("count", "why"), [(8, ()), (9, (Reason.INPUT_LIMIT_EXCEEDED,))])
+def test_eight_signers_at_most(count, why):
+    infos = [forge.signer_info(anna(), scheme_of(anna()), TEXT)] * count
+    der = forge.signed_data(infos, content=None, certificates=[anna().der, *anna().chain_der])
+    assert told(message(multipart(TEXT, der)))[1] == why
 
 
 def test_compressed_content_is_bounded():
