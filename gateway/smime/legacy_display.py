@@ -6,7 +6,7 @@ where every line of it repeats a protected field: a part that merely claims to b
 
 import html
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gateway.mime.canonical import lines_fit, quoted_printable
 from gateway.mime.entity import Entity, decode
@@ -39,16 +39,29 @@ def main_body_parts(root: Entity) -> list[Entity]:
     return found
 
 
-def add(root: Entity, shown: Sequence[tuple[str, str]]) -> tuple[list[Splice], ContentType | None]:
+@dataclass(frozen=True, slots=True)
+class Display:
+    """How to put a display into an entity: `splices` of its body. `root_type` and `root_encoding` (a whole field):
+
+    what its own header must say, None where it stays; the caller writes that header.
+    """
+
+    splices: tuple[Splice, ...]
+    root_type: ContentType | None = None
+    root_encoding: bytes | None = None
+
+
+def add(root: Entity, shown: Sequence[tuple[str, str]]) -> Display:
     """How to put `shown` (name, text) into the main body parts of `root`.
 
-    Splices of parts below the root, and of the root's body; the root's own new Content-Type if the root is such a
-    part (its field is written by the caller, with hp= in it), else None. A part whose charset or transfer encoding
-    we cannot write is left alone: the display is a courtesy.
+    A part whose charset or transfer encoding we cannot write is left alone: the display is a courtesy.
     """
     splices: list[Splice] = []
     root_type: ContentType | None = None
+    root_encoding: bytes | None = None
     for part in main_body_parts(root):
+        if part is not root and part.body_start == part.headers.end:
+            continue  # no empty line behind its header: there is no body to begin with a display
         made = _decorated(part, shown)
         if made is None:
             continue
@@ -56,10 +69,10 @@ def add(root: Entity, shown: Sequence[tuple[str, str]]) -> tuple[list[Splice], C
         splices.append((part.body_start, part.end, body))
         if part is root:
             root_type = content_type
-            splices.extend(_header_splices(part, None, encoding))
+            root_encoding = None if encoding == part.cte else _encoding_field(encoding)
         else:
             splices.extend(_header_splices(part, content_type, encoding))
-    return splices, root_type
+    return Display(tuple(splices), root_type, root_encoding)
 
 
 def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, str, ContentType] | None:
@@ -69,17 +82,22 @@ def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, s
         return None
     lines = [f"{name}: {' '.join(clean(text).split())}" for name, text in shown]
     params = {name: value for name, value in part.content_type.params.items() if name != MARK}
+    if part.headers.first("content-type") is None:
+        params.clear()  # nobody said a charset, so we do not
     if part.type == "text/html":
         content = _into_html(decode(part), lines)
     else:
         block = "\r\n".join(lines) + "\r\n\r\n"
+        content = decode(part)
         if codec == "ascii" and not block.isascii():
+            if not content.isascii():
+                return None  # in what charset, nobody said: naming one would change what a reader makes of it
             codec = "utf_8"
             params["charset"] = "utf-8"
         try:
-            content = block.encode(codec) + decode(part)
+            content = block.encode(codec) + content
         except UnicodeEncodeError:
-            content = block.encode(codec, "replace") + decode(part)
+            content = block.encode(codec, "replace") + content
     params[MARK] = "1"
     encoding = part.cte
     if encoding == "7bit" and not (content.isascii() and lines_fit(content)):
@@ -116,18 +134,25 @@ def _after_body_tag(content: bytes) -> int:
     return 0
 
 
-def _header_splices(part: Entity, content_type: ContentType | None, encoding: str) -> list[Splice]:
-    splices: list[Splice] = []
-    insert_at = part.headers.end
-    type_field = part.headers.first("content-type")
-    if content_type is not None:
-        raw = format_field("Content-Type", content_type.full, content_type.params)
-        splices.append((insert_at, insert_at, raw) if type_field is None else (type_field.start, type_field.end, raw))
+def _header_splices(part: Entity, content_type: ContentType, encoding: str) -> list[Splice]:
+    new = {"content-type": format_field("Content-Type", content_type.full, content_type.params)}
     if encoding != part.cte:
-        raw = f"Content-Transfer-Encoding: {encoding}\r\n".encode("ascii")
-        field = part.headers.first("content-transfer-encoding")
-        splices.append((insert_at, insert_at, raw) if field is None else (field.start, field.end, raw))
+        new["content-transfer-encoding"] = _encoding_field(encoding)
+    splices: list[Splice] = []
+    added = b""
+    for lower, raw in new.items():
+        field = part.headers.first(lower)
+        if field is None:
+            added += raw
+        else:
+            splices.append((field.start, field.end, raw))
+    if added:
+        splices.append((part.start, part.start, added))
     return splices
+
+
+def _encoding_field(encoding: str) -> bytes:
+    return f"Content-Transfer-Encoding: {encoding}\r\n".encode("ascii")
 
 
 def apply(octets: bytes, splices: Sequence[Splice], start: int = 0, end: int | None = None) -> bytes:

@@ -92,9 +92,12 @@ def _outside(field: Field, outer_subject: str | None, *, hide: bool) -> bytes:
 
 
 def _hp_outer(raw: bytes) -> bytes:
-    """RFC 9788 2.2; a first line that would grow too long is folded behind the outer name."""
-    first = raw.partition(b"\r\n")[0]
-    return (b"HP-Outer: " if len(first) + 10 <= LINE_MAX else b"HP-Outer:\r\n ") + raw
+    """RFC 9788 2.2; a first line that would grow too long is folded behind the names."""
+    length = raw.index(b"\r\n")
+    if length + len(b"HP-Outer: ") <= LINE_MAX:
+        return b"HP-Outer: " + raw
+    name, colon, value = raw.partition(b":")
+    return b"HP-Outer: " + name + colon + b"\r\n " + value.lstrip(b" \t")
 
 
 def _payload_body(
@@ -102,20 +105,13 @@ def _payload_body(
 ) -> tuple[ContentType, bytes, bytes | None]:
     """The root's content type, the body, and a new Content-Transfer-Encoding field if the root got another one."""
     field = headers.first("content-type")
-    plain = parse_content_type(field.value if field else b"text/plain; charset=us-ascii")
+    plain = parse_content_type(field.value if field else b"text/plain")  # no charset: nobody said one
     plain = replace(plain, params={name: value for name, value in plain.params.items() if name not in _MARKS})
     if not shown:
         return plain, message[headers.body_offset:], None
     root = parse_entity(message)
-    splices, root_type = display.add(root, shown)
-    encoding: bytes | None = None
-    body_splices = []
-    for splice in splices:
-        if splice[0] >= root.body_start and not (splice[0] == splice[1] == root.headers.end):
-            body_splices.append(splice)
-        elif splice[2].lower().startswith(b"content-transfer-encoding:"):
-            encoding = splice[2]
-    return root_type or plain, display.apply(message, body_splices, root.body_start), encoding
+    made = display.add(root, shown)
+    return made.root_type or plain, display.apply(message, made.splices, root.body_start), made.root_encoding
 
 
 def _mark(content_type: ContentType, hp: str) -> bytes:
