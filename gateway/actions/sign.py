@@ -40,8 +40,8 @@ class Sign:
             raise GatewayError(
                 Reason.KEY_NOT_PERMITTED, f"client {rooms.client!r} may not use key set {params.with_!r}"
             )
-        if not rooms.sender:
-            raise GatewayError(Reason.KEY_NOT_PERMITTED, "mail with the null sender is never signed as the bank")
+        if not rooms.sender_is_ours:  # a bounce has nobody behind it, a forwarded mail somebody else
+            raise GatewayError(Reason.KEY_NOT_PERMITTED, "the envelope sender is null or foreign")
         from_ = rooms.from_
         if from_ is None:
             raise GatewayError(Reason.FROM_AMBIGUOUS, "a signed mail needs exactly one From mailbox")

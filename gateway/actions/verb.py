@@ -35,14 +35,15 @@ class KeySet:
 class Rooms:
     """What verbs may reach for while they work on one group of one mail.
 
-    `from_` and `client` are the mail's; `chosen` the certificates selected for this group's recipients.
+    `from_` and `client` are the mail's; `sender_is_ours` is of its reverse-path, False for the null path;
+    `chosen`: the certificates selected for this group's recipients.
     """
 
     key_sets: Mapping[str, KeySet] = field(default_factory=dict)
     stampers: Mapping[str, TimeStamper] = field(default_factory=dict)
     escrow: Mapping[str, Certificate] = field(default_factory=dict)
     from_: str | None = None
-    sender: str = ""
+    sender_is_ours: bool = False
     client: str | None = None
     client_is_ours: bool = False
     chosen: tuple[CertificateRow, ...] = ()

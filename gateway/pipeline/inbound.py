@@ -26,9 +26,9 @@ from gateway.pipeline.facts import Message
 from gateway.pipeline.house import House, Opener
 from gateway.pipeline.key import message_key
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
-from gateway.pipeline.record import Sent, keep
+from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, stopped
+from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all
 from gateway.pipeline.strip import without_forgeries
 from gateway.smime.draft import Draft
 from gateway.smime.open import Opened, open_mail
@@ -62,7 +62,7 @@ class Inbound:
                 _Work(stripped, message_key(mail, parse_headers(mail.octets), "inbound")), released=released
             )
         except GatewayError as trouble:
-            return stopped(mail, trouble)
+            return stopped(self._house, mail, trouble, "inbound")
 
     def _judged(self, work: _Work, *, released: bool) -> Outcome:
         """2 and 3."""

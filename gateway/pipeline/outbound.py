@@ -30,9 +30,9 @@ from gateway.pipeline.facts import Message, shown_addresses
 from gateway.pipeline.house import House
 from gateway.pipeline.key import message_key
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
-from gateway.pipeline.record import Sent, keep
+from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, stopped
+from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all
 from gateway.smime.draft import Draft
 from gateway.smime.seal import seal
 
@@ -69,7 +69,7 @@ class Outbound:
             self._check_from(mail, work.message.facts)
             return self._decided(work, released=released)
         except GatewayError as trouble:
-            return stopped(mail, trouble)
+            return stopped(self._house, mail, trouble, "outbound")
 
     def _check_from(self, mail: Mail, facts: Facts) -> None:
         """1. A client speaks only for its own addresses, in the header that people see."""
@@ -120,7 +120,7 @@ class Outbound:
             stampers=self._house.stampers,
             escrow=self._house.escrow,
             from_=facts.from_,
-            sender=facts.sender,
+            sender_is_ours=self._house.identity.owns(facts.sender),
             client=mail.origin.client,
             client_is_ours=mail.origin.ours,
             chosen=tuple({row.sha256: row for one in group for row in one.rows}.values()),

@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
 from gateway.errors import GatewayError
+from gateway.mime.header import parse_headers
+from gateway.mime.trace import message_id
 from gateway.model.address import fold
 from gateway.model.mail import Mail
-from gateway.model.outcome import Outcome
+from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.record import EvidenceRecord
 from gateway.pipeline.facts import Message
 from gateway.pipeline.house import House
+from gateway.pipeline.key import message_key
 from gateway.pipeline.plan import Planned
 from gateway.policy.recorded import to_record
 
@@ -63,6 +67,55 @@ def keep(
                 facts=to_record(message.facts, one.facts, one.decision),
             )
         )
+    _add(house, mail, records)
+
+
+def stopped(house: House, mail: Mail, trouble: GatewayError, way: Literal["outbound", "inbound"]) -> Outcome:
+    """One fate for every recipient, because the message itself cannot go; told and kept like any other."""
+    settled = Settled.LATER if trouble.retry else Settled.REFUSED
+    log.info("message stopped", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
+    outcomes = tuple(
+        RecipientOutcome(one.address, settled, trouble.reason, detail=trouble.detail)
+        for one in mail.envelope.recipients
+    )
+    message_id, key = _read(mail, way)
+    records = [
+        EvidenceRecord(
+            at=house.clock.now(),
+            incident=mail.origin.incident,
+            message_key=key,
+            message_id=message_id,
+            direction=way,
+            client=mail.origin.client,
+            sender=mail.envelope.reverse_path,
+            recipient=one.address,
+            rule="",
+            steps=(),
+            end="reject" if settled is Settled.REFUSED else "defer",
+            settled=settled,
+            reasons=(str(trouble.reason),),
+            certificates=(),
+            policy_digest=house.rules().digest,
+            next_hop_reply=None,
+            sealed_digest="",
+            facts={},
+        )
+        for one in outcomes
+    ]
+    _add(house, mail, records)
+    return Outcome(mail.origin.incident, settled, outcomes, trouble.reason)
+
+
+def _read(mail: Mail, way: str) -> tuple[str, str]:
+    """Message-ID and key of a mail that may be beyond reading."""
+    try:
+        headers = parse_headers(mail.octets)
+    except GatewayError:
+        return "", ""
+    return message_id(headers), message_key(mail, headers, way)
+
+
+def _add(house: House, mail: Mail, records: Sequence[EvidenceRecord]) -> None:
     try:
         house.evidence.add(tuple(records))
     except GatewayError as trouble:

@@ -237,14 +237,3 @@ def held(
         reason=decision.end.text or str(reason),
     )
     return tuple(RecipientOutcome(address, Settled.HELD, reason, reply=f"held as {hold_id}") for address in addresses)
-
-
-def stopped(mail: Mail, trouble: GatewayError) -> Outcome:
-    """One fate for every recipient: the message itself cannot go."""
-    settled = Settled.LATER if trouble.retry else Settled.REFUSED
-    log.info("message stopped", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
-    outcomes = tuple(
-        RecipientOutcome(one.address, settled, trouble.reason, detail=trouble.detail)
-        for one in mail.envelope.recipients
-    )
-    return Outcome(mail.origin.incident, settled, outcomes, trouble.reason)

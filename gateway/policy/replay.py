@@ -43,7 +43,8 @@ class Replayed:
 def replay(records: Iterable[EvidenceRecord], rules: RuleSet) -> Iterator[Replayed]:
     """One Replayed for each record, in their order, one at a time."""
     for record in records:
-        yield _one(record, rules)
+        if record.rule:  # else the mail was stopped before any rule was asked
+            yield _one(record, rules)
 
 
 def _one(record: EvidenceRecord, rules: RuleSet) -> Replayed:

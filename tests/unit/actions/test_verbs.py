@@ -37,7 +37,7 @@ def rooms(key_set: KeySet) -> Rooms:
     return Rooms(
         key_sets={"otp": key_set},
         from_="otp@bank.example",
-        sender="otp@bank.example",
+        sender_is_ours=True,
         client="online-banking",
         client_is_ours=True,
     )
@@ -60,7 +60,7 @@ def test_steps_are_carried_out_by_rank_whatever_their_order(rooms: Rooms) -> Non
         ({"client": "staff"}, Reason.KEY_NOT_PERMITTED),
         ({"client": None, "client_is_ours": False}, Reason.KEY_NOT_PERMITTED),
         ({"client_is_ours": False}, Reason.KEY_NOT_PERMITTED),
-        ({"sender": ""}, Reason.KEY_NOT_PERMITTED),  # the null sender is nobody
+        ({"sender_is_ours": False}, Reason.KEY_NOT_PERMITTED),  # the null sender is nobody, a foreign one somebody else
         ({"from_": None}, Reason.FROM_AMBIGUOUS),
         ({"from_": "director@bank.example"}, Reason.KEY_NOT_PERMITTED),
         ({"from_": "a@cards.bank.example"}, Reason.FROM_NOT_IN_CERTIFICATE),

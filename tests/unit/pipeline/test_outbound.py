@@ -216,6 +216,18 @@ def test_evidence_tells_what_happened_and_no_content(bank: House) -> None:
     assert "481516" not in str(record)
 
 
+def test_a_mail_that_is_stopped_leaves_a_trace_too(bank: House) -> None:
+    outcome = bank.gateway.handle(bank.send(CODE.replace(b"otp@", b"director@"), "anna@customer.example"))
+    (record,) = bank.gateway.store.evidence.find(outcome.incident)
+    assert record.reasons == ("client.from_not_allowed",)
+    assert record.message_id == "<1@bank.example>"
+
+
+def test_a_foreign_envelope_sender_is_never_signed_for(bank: House) -> None:
+    outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", sender="forwarder@elsewhere.example"))
+    assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.KEY_NOT_PERMITTED)
+
+
 def test_a_dead_store_defers_and_sends_nothing(bank: House) -> None:
     bank.gateway.store.close()
     shutil.rmtree(bank.bank.home / "sealgate.db", ignore_errors=True)
