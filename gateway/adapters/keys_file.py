@@ -61,19 +61,27 @@ def read_secret(path: Path, octets_max: int = KEY_OCTETS_MAX) -> bytes:
     """A file that nobody else may read. KEY_UNAVAILABLE (retry) if it is not there, not readable, or open to others."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not stop us
+        try:
+            octets = _read_open(descriptor, path, octets_max)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise GatewayError(Reason.KEY_UNAVAILABLE, f"{path}: {error.strerror}", retry=True) from None
-    with os.fdopen(descriptor, "rb") as file:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise GatewayError(Reason.KEY_UNAVAILABLE, f"{path} is not a file", retry=True)
-        if state.st_mode & 0o077 and not _is_credential(path):
-            raise GatewayError(Reason.KEY_UNAVAILABLE, f"{path} is open to others (mode {state.st_mode & 0o777:04o}): "
-                               f"chmod 600 {path}", retry=True)
-        octets = file.read(octets_max + 1)
     if len(octets) > octets_max:
         raise GatewayError(Reason.KEY_UNAVAILABLE, f"{path} is larger than {octets_max} octets", retry=True)
     return octets
+
+
+def _read_open(descriptor: int, path: Path, octets_max: int) -> bytes:
+    """Judges what was opened, not what the path may name by now."""
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        raise GatewayError(Reason.KEY_UNAVAILABLE, f"{path} is not a file", retry=True)
+    if state.st_mode & 0o077 and not _is_credential(path):
+        raise GatewayError(Reason.KEY_UNAVAILABLE, f"{path} is open to others (mode {state.st_mode & 0o777:04o}): "
+                           f"chmod 600 {path}", retry=True)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(octets_max + 1)
 
 
 def read_passphrase(path: Path | None) -> bytes | None:
