@@ -123,11 +123,12 @@ def test_with_the_memory_of_content_keys_it_is_not_even_opened():
 
 @pytest.mark.parametrize("flip", [0, 5, 40, 100, 200, -1, -17, -33])
 def test_spliced_cbc_is_never_believed(flip):
-    """Unless only what nobody is shown was hit: behind the last delimiter, or between the letters of base64."""
+    """Unless only what nobody is shown was hit: a parameter of the outer field, behind the last delimiter, between the
+    letters of base64. Where it hits depends on the boundary and the key, drawn anew in each run.
+    """
     der = spliced(encrypt(order(), [box().certificate], ContentCipher.AES256_CBC), flip)
     result = opened(message(cms(der, "enveloped-data")))
     if result.signed is not None:
-        assert flip < 0
         assert result.signed.octets == result.payload == TEXT
         return
     assert result.verdicts.verdict is not Trust.TRUSTED
