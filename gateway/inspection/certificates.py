@@ -25,6 +25,16 @@ def inspect_certificates(octets: bytes, judge: Judge, at: datetime) -> Report:
     return _report("certificate", load_certificates(octets), judge, at)
 
 
+def bundled(octets: bytes, judge: Judge, at: datetime) -> tuple[CertificateReport, ...]:
+    """The certificates that a CMS object without signatures brings (RFC 8551 3.8); () where it brings none."""
+    try:
+        certificates = load_certificates(octets)
+    except GatewayError:
+        return ()
+    return tuple(_told(certificate, certificates, judge, at, private_key=False)
+                 for certificate in certificates[:TOLD_MAX])
+
+
 def inspect_pkcs12(octets: bytes, passwords: Iterable[bytes], judge: Judge, at: datetime) -> Report:
     """A PKCS#12, opened with the first password that fits; none and the empty one are tried first."""
     store = _opened(octets, [None, b"", *passwords][:8])

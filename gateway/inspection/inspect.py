@@ -5,18 +5,18 @@ a Reason in it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from gateway.cms.enveloped_reader import RecipientKey
 from gateway.cms.timestamp import token_of
 from gateway.errors import GatewayError, Reason
-from gateway.inspection.certificates import inspect_certificates, inspect_pkcs12
+from gateway.inspection.certificates import bundled, inspect_certificates, inspect_pkcs12
 from gateway.inspection.kinds import Kind, kind_of
 from gateway.inspection.report import Report, of_mail
 from gateway.mime.header import parse_headers
-from gateway.model.verdict import HeadersShown, Status, TimestampVerdict, Trust
+from gateway.model.verdict import HeadersShown, Layer, Status, TimestampVerdict, Trust
 from gateway.pki.content import Content
 from gateway.pki.judge import Judge
 from gateway.smime.layers import OpenLimits
@@ -70,7 +70,11 @@ def _inspect(kind: Kind, octets: bytes, options: Options) -> Report:
             return of_mail(kind, opened.verdicts, opened.octets)
         case "cms":
             opened = open_cms(octets, options.keys, options.judge, options.at, limits, content=options.content)
-            return of_mail(kind, opened.verdicts, opened.octets if opened.changed else None)
+            report = of_mail(kind, opened.verdicts, opened.octets if opened.changed else None)
+            if report.signature.status is Status.NOT_SIGNED and report.layers[:1] == (Layer("signed"),):
+                certificates = bundled(octets, options.judge, options.at)
+                report = replace(report, certificates=certificates, bears_no_trust=bool(certificates))
+            return report
         case "timestamp":
             return _timestamp(octets, options)
         case "certificate":

@@ -45,7 +45,7 @@ def kind_of(octets: bytes) -> Found:
         return Found(_der_kind(octets), octets)
     if not head.lstrip().startswith(b"-----BEGIN ") and _looks_like_mail(head):
         return Found("mail", octets)
-    return _pem(octets, head) or Found("unknown", octets)
+    return _pem(octets, head) or _bare_base64(octets) or Found("unknown", octets)
 
 
 def _looks_like_mail(head: bytes) -> bool:
@@ -75,6 +75,18 @@ def _pem(octets: bytes, head: bytes) -> Found | None:
             return Found(_der_kind(der), der) if der[:1] == b"\x30" else None
         start = head.find(b"-----BEGIN ", start + 11)
     return None
+
+
+def _bare_base64(octets: bytes) -> Found | None:
+    """DER in base64 and nothing else, as some programs save an attachment: 'MI' is a SEQUENCE of some length."""
+    if not octets.lstrip().startswith(b"MI"):
+        return None
+    try:
+        der = pybase64.b64decode(b"".join(octets.split()), validate=True)
+    except ValueError:
+        return None
+    kind = _der_kind(der)
+    return None if kind == "unknown" else Found(kind, der)
 
 
 def _der_kind(octets: bytes) -> Kind:

@@ -7,6 +7,7 @@ it is a signature, and never decrypted: its neighbours could carry the plaintext
 RFC 8551 3 (forms and their nesting), RFC 5652, RFC 5083, RFC 3274. Nothing is judged here.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
@@ -227,12 +228,15 @@ def _layer(enveloped: Enveloped) -> Layer:
 def _parts(found: Peeled) -> None:
     """CMS objects beside other parts: signatures are kept as covering a part, encryption is told and left alone.
 
-    Messages enclosed as message/rfc822 are somebody else's mail and speak for nobody here.
+    Not where somebody has signed the whole: then they are that signer's attachments. Messages enclosed as
+    message/rfc822 are somebody else's mail and speak for nobody here.
     """
-    waiting = list(found.payload.children) if found.payload.is_multipart else []
+    if any(signatures.data is None or signatures.data.signer_infos for signatures in found.signed):
+        return
+    waiting = deque(found.payload.children if found.payload.is_multipart else ())
     looked_at = 0
     while waiting and looked_at < PARTS_MAX:
-        entity = waiting.pop(0)
+        entity = waiting.popleft()
         form = detect(entity)
         if isinstance(form, NotSmime):
             if entity.is_multipart:

@@ -13,7 +13,7 @@ import pytest
 from gateway.errors import Reason
 from gateway.inspection.inspect import Options, inspect
 from gateway.inspection.kinds import kind_of
-from gateway.model.verdict import Trust
+from gateway.model.verdict import Status, Trust
 from gateway.pki.judge import Judge
 from gateway.pki.revocation import Revocation
 from gateway.pki.trust import TrustSet, same_for_mail
@@ -148,6 +148,28 @@ def test_cms_objects_in_der_and_pem():
     assert told(detached)["why"] == ["signature.content_missing"]
     assert told(detached, content=TEXT)["verdict"] == "trusted"
     assert told(detached, content=b"other")["why"] == ["signature.altered"]
+
+
+def test_a_bundle_of_certificates_is_well_formed_and_bears_no_trust():
+    from tests.support import forge
+
+    bundle = forge.signed_data([], content=None, certificates=[anna().der, *anna().chain_der])
+    for octets in (bundle, pem(bundle, "PKCS7")):
+        found = inspect(octets, options())
+        assert (found.kind, found.verdict, found.why) == ("cms", Trust.UNKNOWN, (Reason.SIGNATURE_NOT_SIGNED,))
+        assert found.good
+        assert [c.subject for c in found.certificates] == ["CN=anna@customer.example",
+                                                           "CN=Test Bank Mail CA,O=Test Bank,C=DE"]
+        assert all(c.uses["signer"].status is Status.VALID for c in found.certificates)
+    assert not inspect(forge.signed_data([], content=TEXT), options()).good
+
+
+def test_der_in_bare_base64():
+    import base64
+
+    answer = told(base64.encodebytes(signature(TEXT, anna(), opaque=True)))
+    assert (answer["kind"], answer["verdict"]) == ("cms", "trusted")
+    assert told(b"MIsses nobody\n")["kind"] == "unknown"
 
 
 def test_other_times_other_answers():

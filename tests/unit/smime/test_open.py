@@ -188,6 +188,16 @@ def test_an_encrypted_part_is_never_decrypted():
     assert b"100 EUR" not in result.payload
 
 
+def test_whoever_signs_the_whole_may_attach_what_she_wants():
+    """Sealed attachments of a signed whole are neither opened nor asked about; nothing stands against the whole."""
+    entity = mixed(b"Content-Type: text/plain\r\n\r\nsee attachments\r\n", enveloped(TEXT, box()),
+                   signed(TEXT, anna()).replace(b"100", b"900"))
+    result = opened(message(signed(entity, anna())))
+    assert (result.verdicts.verdict, result.verdicts.why) == (Trust.TRUSTED, ())
+    assert result.signed.octets == entity
+    assert b"100 EUR" not in result.octets
+
+
 def test_a_forwarded_message_speaks_for_nobody_here():
     inner = message(signed(TEXT, anna()))
     mail = message(mixed(b"Content-Type: text/plain\r\n\r\nsee below\r\n",
