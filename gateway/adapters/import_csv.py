@@ -36,7 +36,8 @@ def read_lines(text: str, name: str, columns: Sequence[str], required: Sequence[
     csv.field_size_limit(FIELD_MAX)
     text = text.removeprefix("\ufeff")
     first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True,
+                        delimiter=";" if first.count(";") > first.count(",") else ",")
     try:
         header = [column.strip().lower() for column in next(reader, [])]
         _check_header(header, name, columns, required)
