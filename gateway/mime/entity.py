@@ -151,7 +151,8 @@ class _Walk:
             headers = parse_headers(
                 self.octets, start=start, end=self.end, strict=False,
                 stop_line=self._is_delimiter if self.listening else None,
-                octets_max=self.limits.header_octets_max, fields_max=min(self.limits.fields_max, self.limits.all_fields_max - self.fields))
+                octets_max=self.limits.header_octets_max,
+                fields_max=min(self.limits.fields_max, self.limits.all_fields_max - self.fields))
             self.fields += len(headers.fields)
             default = RFC822 if parent is not None and parent.content_type.full == "multipart/digest" else PLAIN
             frame = _Frame(start, headers, _content_type(headers, default), _cte(headers))

@@ -13,10 +13,15 @@ AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 def test_a_message_with_everything():
-    body = multipart("mixed", [
-        text("Grüße\nzweite Zeile"), leaf("application/pdf", b"%PDF" + bytes(500), filename="Auszüge.pdf"),
-        leaf("text/csv", b"a;b\r\n", params={"charset": "utf-8"}, encoding="7bit", disposition="inline"),
-        wrap_rfc822(seven_bit(mails.umlauts()), filename="original.eml")])
+    body = multipart(
+        "mixed",
+        [
+            text("Grüße\nzweite Zeile"),
+            leaf("application/pdf", b"%PDF" + bytes(500), filename="Auszüge.pdf"),
+            leaf("text/csv", b"a;b\r\n", params={"charset": "utf-8"}, encoding="7bit", disposition="inline"),
+            wrap_rfc822(seven_bit(mails.umlauts()), filename="original.eml"),
+        ],
+    )
     octets = message([encode_unstructured("Subject", "Prüfung"), date_field(AT)], body)
     assert is_seven_bit(octets)
     read = email.message_from_bytes(octets, policy=email.policy.default)
@@ -32,11 +37,26 @@ def test_a_message_with_everything():
 
 def test_a_delivery_report_returns_headers_and_no_body():
     original = mails.HEADER + b"X-Long: " + b"x" * 2000 + b"\r\nX-Raw: \xe4\r\n\r\nthe secret body\r\n"
-    octets = message([b"From: <>\r\n"], report(
-        "Nicht zugestellt.", "mx.bank.example",
-        [Status("bob@customer.example", "failed", "5.7.5", "550 5.7.5 no usable certificate"),
-         Status("eve@customer.example", "failed", "5.1.1", remote="mx.customer.example", original="rfc822;eve@c.example")],
-        original, arrived_at=AT, envelope_id="e1"))
+    octets = message(
+        [b"From: <>\r\n"],
+        report(
+            "Nicht zugestellt.",
+            "mx.bank.example",
+            [
+                Status("bob@customer.example", "failed", "5.7.5", "550 5.7.5 no usable certificate"),
+                Status(
+                    "eve@customer.example",
+                    "failed",
+                    "5.1.1",
+                    remote="mx.customer.example",
+                    original="rfc822;eve@c.example",
+                ),
+            ],
+            original,
+            arrived_at=AT,
+            envelope_id="e1",
+        ),
+    )
     assert is_seven_bit(octets)
     assert b"secret body" not in octets
     read = email.message_from_bytes(octets, policy=email.policy.default)

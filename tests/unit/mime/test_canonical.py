@@ -17,13 +17,17 @@ from tests.support import mails
 def said(octets: bytes):
     """A mail as read, without the raw file names that the standard library cannot decode."""
     return [
-        (part.depth, part.type, part.charset, part.params, part.content,
-         _repaired(part.filename), part.headers)
-        for part in mails.reader(octets)]
+        (part.depth, part.type, part.charset, part.params, part.content, _repaired(part.filename), part.headers)
+        for part in mails.reader(octets)
+    ]
 
 
 def _repaired(name: str | None) -> str | None:
-    raw = parse_headers(b"X: " + name.encode("utf-8", "surrogateescape") + b"\r\n").text("x") if name is not None else None
+    raw = (
+        parse_headers(b"X: " + name.encode("utf-8", "surrogateescape") + b"\r\n").text("x")
+        if name is not None
+        else None
+    )
     return None if raw is None or "\ufffd" in raw else raw
 
 
@@ -48,10 +52,13 @@ def test_what_is_fine_is_the_same_object(name):
 
 def test_sealed_subtrees_are_never_touched():
     octets = mails.signed_already()
-    mixed = (mails.HEADER + b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: text/plain\r\n\r\n\xe4\r\n"
-             b"--m\r\n" + octets[len(mails.HEADER):] + b"--m--\r\n")
+    mixed = (
+        mails.HEADER
+        + b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: text/plain\r\n\r\n\xe4\r\n"
+        b"--m\r\n" + octets[len(mails.HEADER) :] + b"--m--\r\n"
+    )
     made = seven_bit(mixed)
-    assert octets[len(mails.HEADER):] in made
+    assert octets[len(mails.HEADER) :] in made
     assert b"\r\n=E4\r\n" in made
     assert not is_seven_bit(made)
 
@@ -59,26 +66,37 @@ def test_sealed_subtrees_are_never_touched():
 def test_a_wide_label_on_narrow_content_goes():
     made = seven_bit(mails.HEADER + b"Content-Transfer-Encoding: 8bit\r\n\r\nplain\r\n")
     assert b"Content-Transfer-Encoding: 7bit\r\n\r\nplain\r\n" in made
-    nested = mails.html_with_images().replace(b"\xfc", b"u").replace(b"\xdf", b"s").replace(b"Transfer-Encoding: 8bit", b"transfer-encoding: 8BIT")
+    nested = (
+        mails.html_with_images()
+        .replace(b"\xfc", b"u")
+        .replace(b"\xdf", b"s")
+        .replace(b"Transfer-Encoding: 8bit", b"transfer-encoding: 8BIT")
+    )
     assert b"8BIT" not in seven_bit(nested)
 
 
 def test_only_what_needs_it_is_re_encoded():
     octets = mails.html_with_images()
     before, after = parse_entity(octets), parse_entity(seven_bit(octets))
-    unchanged = [(one.raw, other.raw) for one, other in zip(before.walk(), after.walk(), strict=True)
-                 if one.type in {"text/plain", "image/png", "text/csv"}]
+    unchanged = [
+        (one.raw, other.raw)
+        for one, other in zip(before.walk(), after.walk(), strict=True)
+        if one.type in {"text/plain", "image/png", "text/csv"}
+    ]
     assert len(unchanged) == 3
     assert all(one == other for one, other in unchanged)
 
 
-@pytest.mark.parametrize(("octets", "reason"), [
-    (mails.HEADER + b"X: a\rb\r\n\r\n\xe4\r\n", Reason.MAIL_BARE_NEWLINE),
-    (mails.HEADER + b"X: a\0b\r\n\r\ntext\r\n", Reason.MAIL_NUL),
-    (mails.HEADER + b"Content-Transfer-Encoding: x-uuencode\r\n\r\n\xe4\r\n", Reason.MAIL_MALFORMED),
-    (mails.HEADER + b"Content-Type: multipart/mixed; boundary=x\r\n\r\n\xe4\r\n", Reason.MAIL_MALFORMED),
-    (mails.HEADER + b"In-Reply-To: <" + b"x" * 1500 + b"@y>\r\n\r\ntext\r\n", Reason.MAIL_LINE_TOO_LONG),
-])
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (mails.HEADER + b"X: a\rb\r\n\r\n\xe4\r\n", Reason.MAIL_BARE_NEWLINE),
+        (mails.HEADER + b"X: a\0b\r\n\r\ntext\r\n", Reason.MAIL_NUL),
+        (mails.HEADER + b"Content-Transfer-Encoding: x-uuencode\r\n\r\n\xe4\r\n", Reason.MAIL_MALFORMED),
+        (mails.HEADER + b"Content-Type: multipart/mixed; boundary=x\r\n\r\n\xe4\r\n", Reason.MAIL_MALFORMED),
+        (mails.HEADER + b"In-Reply-To: <" + b"x" * 1500 + b"@y>\r\n\r\ntext\r\n", Reason.MAIL_LINE_TOO_LONG),
+    ],
+)
 def test_refused_by_name(octets, reason):
     with pytest.raises(GatewayError) as caught:
         seven_bit(octets)
@@ -104,9 +122,16 @@ def test_lines_fit_at_the_limit(length):
     assert lines_fit(b"\r\n" * 3 + line)
 
 
-@pytest.mark.parametrize("octets", [
-    b"x" * 999, b"x" * 999 + b"\r\n", b"x" * 999 + b"\n", b"\r\n" * 600 + b"x" * 999 + b"\r\n",
-    (b"x" * 76 + b"\r\n") * 100 + b"x" * 1000 + b"\r\n" + (b"x" * 76 + b"\r\n") * 100])
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"x" * 999,
+        b"x" * 999 + b"\r\n",
+        b"x" * 999 + b"\n",
+        b"\r\n" * 600 + b"x" * 999 + b"\r\n",
+        (b"x" * 76 + b"\r\n") * 100 + b"x" * 1000 + b"\r\n" + (b"x" * 76 + b"\r\n") * 100,
+    ],
+)
 def test_lines_one_octet_too_long(octets):
     assert not lines_fit(octets)
 
@@ -138,10 +163,19 @@ def test_quoted_printable_decodes_to_the_same_octets(text, with_lines):
 CONTENT = st.one_of(
     st.binary(max_size=80),
     st.text(max_size=80).map(lambda text: text.replace("\r", "").replace("\n", "\r\n").encode("utf-8", "replace")),
-    st.sampled_from([b"", b"x" * 1200, b"a \r\n.\r\n..\r\nFrom x\r\n", b"\r\n", b"--b0\x01\r\n", b"a\nb", b"a\rb", b"=41\r\n"]))
-HEADERS = st.lists(st.tuples(st.sampled_from(["Subject", "X-Info", "Content-Description"]),
-                             st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"], include_characters=" "),
-                                     max_size=60).map(lambda text: " ".join(text.split()))), max_size=3)
+    st.sampled_from(
+        [b"", b"x" * 1200, b"a \r\n.\r\n..\r\nFrom x\r\n", b"\r\n", b"--b0\x01\r\n", b"a\nb", b"a\rb", b"=41\r\n"]
+    ),
+)
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from(["Subject", "X-Info", "Content-Description"]),
+        st.text(
+            st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"], include_characters=" "), max_size=60
+        ).map(lambda text: " ".join(text.split())),
+    ),
+    max_size=3,
+)
 
 
 def written(content: bytes, encoding: str) -> bytes:
@@ -158,16 +192,37 @@ def entities(draw, depth=0):
     kind = draw(st.sampled_from(["leaf", "leaf", "multipart", "message"] if depth < 3 else ["leaf"]))
     if kind == "leaf":
         encoding = draw(st.sampled_from(["7bit", "8bit", "binary", "base64", "quoted-printable"]))
-        type_ = draw(st.sampled_from(["text/plain; charset=utf-8", "text/html; charset=iso-8859-1", "application/pdf",
-                                      'text/calendar; method=REQUEST; name="Ä;ö.ics"', "image/png; name=a.png"]))
-        return (header + f"Content-Type: {type_}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
-                + written(draw(CONTENT), encoding))
+        type_ = draw(
+            st.sampled_from(
+                [
+                    "text/plain; charset=utf-8",
+                    "text/html; charset=iso-8859-1",
+                    "application/pdf",
+                    'text/calendar; method=REQUEST; name="Ä;ö.ics"',
+                    "image/png; name=a.png",
+                ]
+            )
+        )
+        return (
+            header
+            + f"Content-Type: {type_}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+            + written(draw(CONTENT), encoding)
+        )
     if kind == "message":
-        return header + b"Content-Type: message/rfc822\r\n\r\nFrom: a@b.example\r\nMIME-Version: 1.0\r\n" + draw(entities(depth + 1))
+        return (
+            header
+            + b"Content-Type: message/rfc822\r\n\r\nFrom: a@b.example\r\nMIME-Version: 1.0\r\n"
+            + draw(entities(depth + 1))
+        )
     line = b"--b%d" % depth
     children = draw(st.lists(entities(depth + 1), min_size=1, max_size=3))
-    return (header + b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n" % depth
-            + b"".join(line + b"\r\n" + child + b"\r\n" for child in children) + line + b"--\r\n")
+    return (
+        header
+        + b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n" % depth
+        + b"".join(line + b"\r\n" + child + b"\r\n" for child in children)
+        + line
+        + b"--\r\n"
+    )
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -176,10 +231,14 @@ def test_generated_mails_survive(entity):
     octets = b"From: a@b.example\r\nMIME-Version: 1.0\r\n" + entity
     made = seven_bit(octets)
     assert is_seven_bit(made)
-    ours = [(one.depth, one.type, one.filename, one.content_type.params, None if one.children else _decoded(one))
-            for one in parse_entity(octets).walk()]
-    again = [(one.depth, one.type, one.filename, one.content_type.params, None if one.children else _decoded(one))
-             for one in parse_entity(made).walk()]
+    ours = [
+        (one.depth, one.type, one.filename, one.content_type.params, None if one.children else _decoded(one))
+        for one in parse_entity(octets).walk()
+    ]
+    again = [
+        (one.depth, one.type, one.filename, one.content_type.params, None if one.children else _decoded(one))
+        for one in parse_entity(made).walk()
+    ]
     assert again == ours
     assert [part.headers for part in mails.reader(made)] == [part.headers for part in mails.reader(octets)]
     if not newlines_are_crlf(octets):  # a bare CR ends a line for the standard library, and for nobody else

@@ -1,4 +1,4 @@
-"""Header sections: spans, edits by splice, hostile shapes. Truth: RFC 5322, and the standard library as second reader."""
+"""Header sections: spans, edits by splice, hostile shapes. Truth: RFC 5322, the standard library as second reader."""
 
 import email
 import email.policy
@@ -23,9 +23,9 @@ from tests.support import mails
 def test_fields_tile_the_header_section_octet_by_octet(name):
     octets = mails.KINDS[name]()
     headers = parse_headers(octets)
-    assert b"".join(field.raw for field in headers.fields) == octets[headers.start:headers.end]
-    assert all(octets[field.start:field.end] == field.raw for field in headers.fields)
-    assert octets[headers.end:headers.body_offset] in {b"\r\n", b""}
+    assert b"".join(field.raw for field in headers.fields) == octets[headers.start : headers.end]
+    assert all(octets[field.start : field.end] == field.raw for field in headers.fields)
+    assert octets[headers.end : headers.body_offset] in {b"\r\n", b""}
 
 
 @pytest.mark.parametrize("name", mails.KINDS)
@@ -55,8 +55,18 @@ def test_white_space_before_the_colon_hides_nothing():
     assert remove_fields(octets, ["Sealgate-*"]) == b"subject\t: x\r\n\r\n"
 
 
-@pytest.mark.parametrize("junk", [b"no colon here\r\n", b" starts folded\r\n", b": no name\r\n", b"N\xc3\xa4me: x\r\n",
-                                  b"two words: x\r\n", b">From x: y\r\n" + b"x" * 300 + b"\r\n", b"x" * 250 + b": y\r\n"])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"no colon here\r\n",
+        b" starts folded\r\n",
+        b": no name\r\n",
+        b"N\xc3\xa4me: x\r\n",
+        b"two words: x\r\n",
+        b">From x: y\r\n" + b"x" * 300 + b"\r\n",
+        b"x" * 250 + b": y\r\n",
+    ],
+)
 def test_a_line_that_is_no_field(junk):
     octets = b"A: 1\r\n" + junk if not junk.startswith(b" ") else junk
     with pytest.raises(GatewayError) as caught:
@@ -64,7 +74,7 @@ def test_a_line_that_is_no_field(junk):
     assert caught.value.reason is Reason.MAIL_MALFORMED
     lenient = parse_headers(octets + b"B: 2\r\n\r\nbody", strict=False)
     assert lenient.broken
-    assert octets[lenient.body_offset:].startswith(junk[:5]) or junk.startswith(b">From")
+    assert octets[lenient.body_offset :].startswith(junk[:5]) or junk.startswith(b">From")
 
 
 def test_limits_one_below_at_and_above():
@@ -110,12 +120,18 @@ def test_matcher_knows_prefixes():
 def test_any_octets_are_a_header_or_none(octets):
     headers = parse_headers(octets, strict=False)
     assert 0 <= headers.start <= headers.end <= headers.body_offset <= len(octets)
-    assert b"".join(field.raw for field in headers.fields) == octets[:headers.end]
+    assert b"".join(field.raw for field in headers.fields) == octets[: headers.end]
 
 
-@given(st.lists(st.tuples(st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,10}", fullmatch=True),
-                          st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=30)),
-                max_size=8))
+@given(
+    st.lists(
+        st.tuples(
+            st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,10}", fullmatch=True),
+            st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=30),
+        ),
+        max_size=8,
+    )
+)
 def test_what_was_written_is_found(pairs):
     octets = b"".join(f"{name}: {value}\r\n".encode() for name, value in pairs) + b"\r\nbody"
     assert [(f.name, f.unfolded) for f in parse_headers(octets).fields] == pairs

@@ -23,29 +23,49 @@ from gateway.mime.trace import (
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("value", "found"), [
-    (b" mx.bank.example; dkim=pass", "mx.bank.example"), (b" MX.Bank.example 1; none", "mx.bank.example"),
-    (b" (a (nested) comment) mx.bank.example (v2); none", "mx.bank.example"), (b' "mx.bank.example"; none', "mx.bank.example"),
-    (b"\r\n mx.bank.example;\r\n dkim=pass", "mx.bank.example"), (b" mx.bank.example.; none", "mx.bank.example"),
-    (b"", ""), (b" ;", ""), (b" (never closed mx.bank.example; x", ""),
-])
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (b" mx.bank.example; dkim=pass", "mx.bank.example"),
+        (b" MX.Bank.example 1; none", "mx.bank.example"),
+        (b" (a (nested) comment) mx.bank.example (v2); none", "mx.bank.example"),
+        (b' "mx.bank.example"; none', "mx.bank.example"),
+        (b"\r\n mx.bank.example;\r\n dkim=pass", "mx.bank.example"),
+        (b" mx.bank.example.; none", "mx.bank.example"),
+        (b"", ""),
+        (b" ;", ""),
+        (b" (never closed mx.bank.example; x", ""),
+    ],
+)
 def test_ids(value, found):
     assert authserv_id(value) == found
 
 
 def test_only_what_claims_to_be_ours_goes():
-    octets = (b"Authentication-Results: mx.bank.example; smime=pass\r\nauthentication-results : (x) MX.BANK.EXAMPLE; dkim=pass\r\n"
-              b"Authentication-Results: front.bank.example; dmarc=pass\r\nAuthentication-Results:\r\n"
-              b"ARC-Authentication-Results: i=1; mx.bank.example; dmarc=pass\r\n"
-              b"SEALGATE-Identity: forged\r\nX-Sealgate-Anything: 1\r\nSealgater: mine\r\n\r\nbody")
+    octets = (
+        b"Authentication-Results: mx.bank.example; smime=pass\r\n"
+        b"authentication-results : (x) MX.BANK.EXAMPLE; dkim=pass\r\n"
+        b"Authentication-Results: front.bank.example; dmarc=pass\r\nAuthentication-Results:\r\n"
+        b"ARC-Authentication-Results: i=1; mx.bank.example; dmarc=pass\r\n"
+        b"SEALGATE-Identity: forged\r\nX-Sealgate-Anything: 1\r\nSealgater: mine\r\n\r\nbody"
+    )
     assert strip_forged(octets, ["mx.bank.example"]) == (
-        b"Authentication-Results: front.bank.example; dmarc=pass\r\nSealgater: mine\r\n\r\nbody")
+        b"Authentication-Results: front.bank.example; dmarc=pass\r\nSealgater: mine\r\n\r\nbody"
+    )
 
 
-@pytest.mark.parametrize(("subject", "left"), [
-    ("[signed] Hello", "Hello"), ("Re: [SIGNED] [secure] Hello", "Re: Hello"), ("Hello[signed]World", "HelloWorld"),
-    ("[sig[signed]ned] x", "x"), ("Hello  [other]  World", "Hello  [other]  World"), ("[signed]", ""), ("", ""),
-])
+@pytest.mark.parametrize(
+    ("subject", "left"),
+    [
+        ("[signed] Hello", "Hello"),
+        ("Re: [SIGNED] [secure] Hello", "Re: Hello"),
+        ("Hello[signed]World", "HelloWorld"),
+        ("[sig[signed]ned] x", "x"),
+        ("Hello  [other]  World", "Hello  [other]  World"),
+        ("[signed]", ""),
+        ("", ""),
+    ],
+)
 def test_tags(subject, left):
     assert strip_tags(subject, ["[signed]", "[Secure]", ""]) == left
 
@@ -57,10 +77,17 @@ def test_tags_hidden_in_encoded_words():
     assert strip_subject_tags(untouched, ["[signed]"]) is untouched
 
 
-@pytest.mark.parametrize(("subject", "found"), [
-    ("[encrypt] Hello [Secret]", {"encrypt", "secret"}), ("Hello [not] there", set()), ("[a][b] x", {"a", "b"}),
-    ("[]", set()), ("[open", set()), ("", set()),
-])
+@pytest.mark.parametrize(
+    ("subject", "found"),
+    [
+        ("[encrypt] Hello [Secret]", {"encrypt", "secret"}),
+        ("Hello [not] there", set()),
+        ("[a][b] x", {"a", "b"}),
+        ("[]", set()),
+        ("[open", set()),
+        ("", set()),
+    ],
+)
 def test_keywords(subject, found):
     assert keywords(subject) == found
 
@@ -74,8 +101,15 @@ def test_counting_and_ids():
 
 
 def test_received_is_one_field_whatever_the_client_called_itself():
-    raw = received_field(helo="evil\r\nBcc: x", peer="192.0.2.1", by="mx.bank.example", protocol="ESMTPS",
-                         incident="i1", at=AT, for_="bob@bank.example")
+    raw = received_field(
+        helo="evil\r\nBcc: x",
+        peer="192.0.2.1",
+        by="mx.bank.example",
+        protocol="ESMTPS",
+        incident="i1",
+        at=AT,
+        for_="bob@bank.example",
+    )
     headers = parse_headers(raw + b"\r\n")
     assert [field.lower for field in headers.fields] == ["received"]
     text = headers.text("received")
@@ -83,7 +117,8 @@ def test_received_is_one_field_whatever_the_client_called_itself():
     assert email.utils.parsedate_to_datetime(text.rpartition(";")[2].strip()) == AT
     assert max(map(len, raw.split(b"\r\n"))) <= 78
     assert b"[IPv6:2001:db8::1]" in received_field(
-        helo="", peer="2001:db8::1", by="b", protocol="ESMTP", incident="i", at=AT)
+        helo="", peer="2001:db8::1", by="b", protocol="ESMTP", incident="i", at=AT
+    )
 
 
 def test_trace_fields():

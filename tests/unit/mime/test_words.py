@@ -13,25 +13,44 @@ from gateway.mime.words import codec_of, decode_words, encode_unstructured, enco
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffd"), max_size=120)
 
 
-@pytest.mark.parametrize(("encoded", "text"), [  # RFC 2047 8
-    ("(=?ISO-8859-1?Q?a?=)", "(a)"),
-    ("(=?ISO-8859-1?Q?a?= b)", "(a b)"),
-    ("(=?ISO-8859-1?Q?a?= =?ISO-8859-1?Q?b?=)", "(ab)"),
-    ("(=?ISO-8859-1?Q?a?=  =?ISO-8859-1?Q?b?=)", "(ab)"),
-    ("(=?ISO-8859-1?Q?a_b?=)", "(a b)"),
-    ("(=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?=)", "(a b)"),
-    ("=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?= =?ISO-8859-2?B?dSB1bmRlcnN0YW5kIHRoZSBleGFtcGxlLg==?=",
-     "If you can read this you understand the example."),
-    ("=?utf-8*de?q?Gr=C3=BC=C3=9Fe?=", "Grüße"),  # RFC 2231 5: with a language
-    ("=?utf-8?q?=41?=", "A"),
-    ("=?utf-8?q??= x", " x"),
-])
+@pytest.mark.parametrize(
+    ("encoded", "text"),
+    [  # RFC 2047 8
+        ("(=?ISO-8859-1?Q?a?=)", "(a)"),
+        ("(=?ISO-8859-1?Q?a?= b)", "(a b)"),
+        ("(=?ISO-8859-1?Q?a?= =?ISO-8859-1?Q?b?=)", "(ab)"),
+        ("(=?ISO-8859-1?Q?a?=  =?ISO-8859-1?Q?b?=)", "(ab)"),
+        ("(=?ISO-8859-1?Q?a_b?=)", "(a b)"),
+        ("(=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?=)", "(a b)"),
+        (
+            "=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?= =?ISO-8859-2?B?dSB1bmRlcnN0YW5kIHRoZSBleGFtcGxlLg==?=",
+            "If you can read this you understand the example.",
+        ),
+        ("=?utf-8*de?q?Gr=C3=BC=C3=9Fe?=", "Grüße"),  # RFC 2231 5: with a language
+        ("=?utf-8?q?=41?=", "A"),
+        ("=?utf-8?q??= x", " x"),
+    ],
+)
 def test_examples(encoded, text):
     assert decode_words(encoded) == text
 
 
-@pytest.mark.parametrize("kept", ["=?x-klingon?q?a?=", "=?utf-8?x?a?=", "=?utf-8?q?a", "=?=", "=?utf-8?", "=??q?a?=",
-                                  "=?punycode?q?a?=", "=?idna?q?a?=", "=?hex?q?41?=", "=?unicode_escape?q?a?=", "a =? b ?= c"])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "=?x-klingon?q?a?=",
+        "=?utf-8?x?a?=",
+        "=?utf-8?q?a",
+        "=?=",
+        "=?utf-8?",
+        "=??q?a?=",
+        "=?punycode?q?a?=",
+        "=?idna?q?a?=",
+        "=?hex?q?41?=",
+        "=?unicode_escape?q?a?=",
+        "a =? b ?= c",
+    ],
+)
 def test_what_cannot_be_read_stays(kept):
     assert decode_words(kept) == kept
 
@@ -75,8 +94,16 @@ def test_line_ends_in_a_text_never_become_line_ends():
     assert raw.count(b"\r\n") == 1
 
 
-@pytest.mark.parametrize("hostile", ["=?" * 500_000, "=?a?q?" * 160_000 + "?=", "=?utf-8?q?" * 100_000 + "?=",
-                                     "=?utf-8?b?A?= " * 70_000, "=?utf-8?q?" + "=" * 1_000_000])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "=?" * 500_000,
+        "=?a?q?" * 160_000 + "?=",
+        "=?utf-8?q?" * 100_000 + "?=",
+        "=?utf-8?b?A?= " * 70_000,
+        "=?utf-8?q?" + "=" * 1_000_000,
+    ],
+)
 def test_a_megabyte_of_beginnings_is_linear(hostile):
     started = time.process_time()
     decode_words(hostile)

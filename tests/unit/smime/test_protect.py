@@ -11,12 +11,14 @@ from gateway.mime.header import parse_headers
 from gateway.smime.protect import protect, split
 from tests.support import mails
 
-MAIL = (b"Received: from x by y; Tue, 24 Nov 2026 12:00:00 +0000\r\nDKIM-Signature: v=1; d=x\r\n"
-        b"From: Alice <alice@bank.example>\r\nTo: Bob <bob@customer.example>\r\nBcc: hidden@customer.example\r\n"
-        b"Subject: Dinner plans\r\nKeywords: private\r\nComments: very private\r\nHP-Outer: Subject: forged\r\n"
-        b"Message-ID: <m@bank.example>\r\nMIME-Version: 1.0\r\n"
-        b"Content-Type: text/plain; charset=us-ascii; hp=\"clear\"; hp-legacy-display=\"1\"\r\n"
-        b"Content-Language: en\r\n\r\nLet's meet.\r\n")
+MAIL = (
+    b"Received: from x by y; Tue, 24 Nov 2026 12:00:00 +0000\r\nDKIM-Signature: v=1; d=x\r\n"
+    b"From: Alice <alice@bank.example>\r\nTo: Bob <bob@customer.example>\r\nBcc: hidden@customer.example\r\n"
+    b"Subject: Dinner plans\r\nKeywords: private\r\nComments: very private\r\nHP-Outer: Subject: forged\r\n"
+    b"Message-ID: <m@bank.example>\r\nMIME-Version: 1.0\r\n"
+    b'Content-Type: text/plain; charset=us-ascii; hp="clear"; hp-legacy-display="1"\r\n'
+    b"Content-Language: en\r\n\r\nLet's meet.\r\n"
+)
 
 
 def fields(section: bytes):
@@ -39,17 +41,29 @@ def test_signed_only_hides_nothing():
 def test_encrypted_hides_what_the_baseline_hides():
     made = protect(MAIL, encrypt=True)
     assert fields(made.outer) == [
-        ("Received", "from x by y; Tue, 24 Nov 2026 12:00:00 +0000"), ("DKIM-Signature", "v=1; d=x"),
-        ("From", "Alice <alice@bank.example>"), ("To", "Bob <bob@customer.example>"),
-        ("Bcc", "hidden@customer.example"), ("Subject", "[...]"), ("Message-ID", "<m@bank.example>")]
+        ("Received", "from x by y; Tue, 24 Nov 2026 12:00:00 +0000"),
+        ("DKIM-Signature", "v=1; d=x"),
+        ("From", "Alice <alice@bank.example>"),
+        ("To", "Bob <bob@customer.example>"),
+        ("Bcc", "hidden@customer.example"),
+        ("Subject", "[...]"),
+        ("Message-ID", "<m@bank.example>"),
+    ]
     headers = parse_headers(made.payload)
     assert [(f.name, f.unfolded) for f in headers.fields] == [
-        ("From", "Alice <alice@bank.example>"), ("To", "Bob <bob@customer.example>"), ("Subject", "Dinner plans"),
-        ("Keywords", "private"), ("Comments", "very private"), ("Message-ID", "<m@bank.example>"),
-        ("HP-Outer", "From: Alice <alice@bank.example>"), ("HP-Outer", "To: Bob <bob@customer.example>"),
-        ("HP-Outer", "Subject: [...]"), ("HP-Outer", "Message-ID: <m@bank.example>"),
+        ("From", "Alice <alice@bank.example>"),
+        ("To", "Bob <bob@customer.example>"),
+        ("Subject", "Dinner plans"),
+        ("Keywords", "private"),
+        ("Comments", "very private"),
+        ("Message-ID", "<m@bank.example>"),
+        ("HP-Outer", "From: Alice <alice@bank.example>"),
+        ("HP-Outer", "To: Bob <bob@customer.example>"),
+        ("HP-Outer", "Subject: [...]"),
+        ("HP-Outer", "Message-ID: <m@bank.example>"),
         ("Content-Type", 'text/plain; charset="us-ascii"; hp-legacy-display="1"; hp="cipher"; protected-headers="v1"'),
-        ("Content-Language", "en")]
+        ("Content-Language", "en"),
+    ]
     assert made.payload.endswith(b"\r\n\r\nSubject: Dinner plans\r\n\r\nLet's meet.\r\n")
 
 
@@ -109,16 +123,22 @@ def test_the_display_stands_in_every_alternative_and_nowhere_else():
     html = next(e for e in root.walk() if e.type == "text/html")
     assert decode(html).startswith(
         b'<html><head><title>x</title></head><body bgcolor="#fff"><div class="header-protection-legacy-display">\r\n'
-        b"<pre>Subject: Your statement</pre></div>\r\n<p>Gr\xfc\xdfe</p>")
+        b"<pre>Subject: Your statement</pre></div>\r\n<p>Gr\xfc\xdfe</p>"
+    )
     csv = next(e for e in root.walk() if e.type == "text/csv")
     assert decode(csv) == b"a;b\r\n1;2"
 
 
 def test_a_subject_that_the_charset_of_the_text_lacks():
     def shown(charset: bytes, subject: str) -> bytes:
-        octets = seven_bit(f"From: a@b.example\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n".encode()
-                           + b"Content-Type: text/plain; charset=" + charset + b"\r\n\r\ntext\r\n")
+        octets = seven_bit(
+            f"From: a@b.example\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n".encode()
+            + b"Content-Type: text/plain; charset="
+            + charset
+            + b"\r\n\r\ntext\r\n"
+        )
         return protect(octets, encrypt=True).payload
+
     ascii_ = parse_entity(shown(b"us-ascii", "Grüße €"))
     assert ascii_.content_type.params["charset"] == "utf-8"
     assert decode(ascii_) == "Subject: Grüße €\r\n\r\ntext\r\n".encode()
@@ -128,10 +148,15 @@ def test_a_subject_that_the_charset_of_the_text_lacks():
 
 
 def test_html_is_escaped():
-    octets = b"From: a@b.example\r\nSubject: <script>x</script> & =?utf-8?q?=E2=82=AC?=\r\nContent-Type: text/html\r\n\r\n<p>x</p>\r\n"
+    octets = (
+        b"From: a@b.example\r\nSubject: <script>x</script> & =?utf-8?q?=E2=82=AC?=\r\n"
+        b"Content-Type: text/html\r\n\r\n<p>x</p>\r\n"
+    )
     body = decode(parse_entity(protect(octets, encrypt=True).payload))
-    assert body == (b'<div class="header-protection-legacy-display">\r\n<pre>Subject: &lt;script&gt;x&lt;/script&gt; '
-                    b"&amp; &#8364;</pre></div>\r\n<p>x</p>\r\n")
+    assert body == (
+        b'<div class="header-protection-legacy-display">\r\n<pre>Subject: &lt;script&gt;x&lt;/script&gt; '
+        b"&amp; &#8364;</pre></div>\r\n<p>x</p>\r\n"
+    )
 
 
 def test_an_hp_outer_never_makes_a_line_too_long():
@@ -144,7 +169,9 @@ def test_an_hp_outer_never_makes_a_line_too_long():
 
 def test_split_protects_nothing():
     made = split(MAIL)
-    assert made.payload == (b"Content-Type: text/plain; charset=us-ascii; hp=\"clear\"; hp-legacy-display=\"1\"\r\n"
-                            b"Content-Language: en\r\n\r\nLet's meet.\r\n")
+    assert made.payload == (
+        b'Content-Type: text/plain; charset=us-ascii; hp="clear"; hp-legacy-display="1"\r\n'
+        b"Content-Language: en\r\n\r\nLet's meet.\r\n"
+    )
     assert b"Subject: Dinner plans" in made.outer
     assert b"MIME-Version" not in made.outer

@@ -78,9 +78,13 @@ def test_rfc_9788_c_3_1_2():
     result = opened(RFC9788_C_3_1_2, RFC9788_C_3_1_2_OUTER)
     assert result.mode == "cipher"
     assert promoted(result) == {
-        "Subject": "smime-signed-enc-hp-baseline", "Message-ID": "<smime-signed-enc-hp-baseline@example>",
-        "From": "Alice <alice@smime.example>", "To": "Bob <bob@smime.example>",
-        "Date": "Sat, 20 Feb 2021 10:09:02 -0500", "User-Agent": "Sample MUA Version 1.0"}
+        "Subject": "smime-signed-enc-hp-baseline",
+        "Message-ID": "<smime-signed-enc-hp-baseline@example>",
+        "From": "Alice <alice@smime.example>",
+        "To": "Bob <bob@smime.example>",
+        "Date": "Sat, 20 Feb 2021 10:09:02 -0500",
+        "User-Agent": "Sample MUA Version 1.0",
+    }
     assert result.differs == ("Subject",)
     assert result.unexpected == ()
     assert result.payload.content_type.params == {"charset": "utf-8"}
@@ -133,12 +137,22 @@ def lies(inner: str = "", outer: str = "", **more):
 
 
 def test_status_headers_inside_stay_inside():
-    result = lies("Sealgate-Signature: valid\nSealgate-Trust-Card: x\nAuthentication-Results: mx.bank.example; smime=pass\n"
-                  "Received: x\nDKIM-Signature: x\nList-Id: x\nReturn-Path: <x>\nX-Spam-Flag: NO\nARC-Seal: x\n")
+    result = lies(
+        "Sealgate-Signature: valid\nSealgate-Trust-Card: x\nAuthentication-Results: mx.bank.example; smime=pass\n"
+        "Received: x\nDKIM-Signature: x\nList-Id: x\nReturn-Path: <x>\nX-Spam-Flag: NO\nARC-Seal: x\n"
+    )
     assert set(promoted(result)) == {"From", "To", "Subject", "Date", "Message-ID"}
     assert set(result.ignored) == {
-        "Sealgate-Signature", "Sealgate-Trust-Card", "Authentication-Results", "Received", "DKIM-Signature", "List-Id",
-        "Return-Path", "X-Spam-Flag", "ARC-Seal"}
+        "Sealgate-Signature",
+        "Sealgate-Trust-Card",
+        "Authentication-Results",
+        "Received",
+        "DKIM-Signature",
+        "List-Id",
+        "Return-Path",
+        "X-Spam-Flag",
+        "ARC-Seal",
+    }
 
 
 def test_a_bcc_inside_stays_inside():
@@ -155,9 +169,12 @@ def test_a_second_from_inside_is_told_and_not_promoted():
 
 def test_a_forged_hp_outer_excuses_no_other_sender():
     inner = "HP-Outer: From: Boss <boss@bank.example>\nHP-Outer: Reply-To: x@evil.example\nHP-Outer: Subject: Order\n"
-    result = opened(PAYLOAD.replace(b"{}", crlf(inner)),
-                    OUTER.replace(b"Alice <alice@smime.example>", b"Boss <boss@bank.example>").replace(
-                        b"{}", b"Reply-To: x@evil.example\r\n"))
+    result = opened(
+        PAYLOAD.replace(b"{}", crlf(inner)),
+        OUTER.replace(b"Alice <alice@smime.example>", b"Boss <boss@bank.example>").replace(
+            b"{}", b"Reply-To: x@evil.example\r\n"
+        ),
+    )
     assert set(result.differs) == {"From", "Reply-To"}
     assert set(result.unexpected) == {"From", "Reply-To"}
 
@@ -169,8 +186,16 @@ def test_an_hp_outer_counts_only_behind_encryption():
     assert opened(payload, changed, encrypted=False).unexpected == ("Subject",)
 
 
-@pytest.mark.parametrize("added", ["Reply-To: x@evil.example\n", "Cc: x@evil.example\n", "Sender: x@evil.example\n",
-                                   "In-Reply-To: <other@thread.example>\n", "Comments: x\n"])
+@pytest.mark.parametrize(
+    "added",
+    [
+        "Reply-To: x@evil.example\n",
+        "Cc: x@evil.example\n",
+        "Sender: x@evil.example\n",
+        "In-Reply-To: <other@thread.example>\n",
+        "Comments: x\n",
+    ],
+)
 def test_what_was_added_outside_is_not_shown(added):
     result = lies(outer=added)
     name = added.partition(":")[0]
@@ -186,8 +211,11 @@ def test_trace_fields_outside_are_left_alone():
 
 
 def test_our_tags_inside_go():
-    result = opened(PAYLOAD.replace(b"Subject: Order", b"Subject: [signed] =?utf-8?q?=5BSIGNED=5D?= Order").replace(b"{}", b""),
-                    OUTER.replace(b"{}", b""), tags=("[signed]",))
+    result = opened(
+        PAYLOAD.replace(b"Subject: Order", b"Subject: [signed] =?utf-8?q?=5BSIGNED=5D?= Order").replace(b"{}", b""),
+        OUTER.replace(b"{}", b""),
+        tags=("[signed]",),
+    )
     assert promoted(result)["Subject"] == "Order"
 
 
@@ -198,33 +226,54 @@ def test_spelling_of_addresses_is_no_difference():
 
 def test_a_display_that_repeats_no_field_stays_in_the_text():
     payload = PAYLOAD.replace(b"{}", b"").replace(b'hp="cipher"', b'hp="cipher"; hp-legacy-display="1"')
-    for body in (b"Pay nothing: ever\r\n\r\ntext\r\n", b"Subject: Other\r\n\r\ntext\r\n", b"\r\n\r\ntext\r\n",
-                 b"Subject: Order\r\nPay to: Eve\r\n\r\ntext\r\n", b"Subject: Order\r\n"):
+    for body in (
+        b"Pay nothing: ever\r\n\r\ntext\r\n",
+        b"Subject: Other\r\n\r\ntext\r\n",
+        b"\r\n\r\ntext\r\n",
+        b"Subject: Order\r\nPay to: Eve\r\n\r\ntext\r\n",
+        b"Subject: Order\r\n",
+    ):
         result = opened(payload.replace(b"\r\n\r\ntext\r\n", b"\r\n\r\n" + body), OUTER.replace(b"{}", b""))
         assert decode(result.payload) == body
-    result = opened(payload.replace(b"\r\n\r\ntext\r\n", b"\r\n\r\nSubject:\r\n Order\r\nTo: Bob <bob@bank.example>\r\n\r\ntext\r\n"),
-                    OUTER.replace(b"{}", b""))
+    result = opened(
+        payload.replace(
+            b"\r\n\r\ntext\r\n", b"\r\n\r\nSubject:\r\n Order\r\nTo: Bob <bob@bank.example>\r\n\r\ntext\r\n"
+        ),
+        OUTER.replace(b"{}", b""),
+    )
     assert decode(result.payload) == b"text\r\n"
 
 
-@pytest.mark.parametrize("element", [
-    '<div class="header-protection-legacy-display"><pre>Subject: Other</pre></div>',
-    '<div class="header-protection-legacy-display"><pre>Subject: Order</pre><b>Pay Eve</b></div>',
-    '<div class="header-protection-legacy-display">Subject: Order<div>x</div></div>',
-    '<div class="other">Subject: Order</div>', '<div class="header-protection-legacy-display">Subject: Order',
-])
+@pytest.mark.parametrize(
+    "element",
+    [
+        '<div class="header-protection-legacy-display"><pre>Subject: Other</pre></div>',
+        '<div class="header-protection-legacy-display"><pre>Subject: Order</pre><b>Pay Eve</b></div>',
+        '<div class="header-protection-legacy-display">Subject: Order<div>x</div></div>',
+        '<div class="other">Subject: Order</div>',
+        '<div class="header-protection-legacy-display">Subject: Order',
+    ],
+)
 def test_an_html_display_that_hides_more_stays(element):
-    payload = PAYLOAD.replace(b"{}", b"").replace(b"text/plain; ", b'text/html; hp-legacy-display="1"; ').replace(
-        b"\r\n\r\ntext\r\n", f"\r\n\r\n<html><body>{element}<p>x</p></body></html>\r\n".encode())
+    payload = (
+        PAYLOAD.replace(b"{}", b"")
+        .replace(b"text/plain; ", b'text/html; hp-legacy-display="1"; ')
+        .replace(b"\r\n\r\ntext\r\n", f"\r\n\r\n<html><body>{element}<p>x</p></body></html>\r\n".encode())
+    )
     assert element.encode() in decode(opened(payload, OUTER.replace(b"{}", b"")).payload)
 
 
 # Older ways.
 
+
 def test_protected_headers_v1_as_thunderbird_and_enigmail_wrote_it():
-    payload = crlf('Content-Type: multipart/mixed; boundary="x";\n protected-headers="v1"\nFrom: Alice <alice@smime.example>\n'
-                   "Subject: Real\n\n--x\n\ntext\n--x--\n")
-    result = opened(payload, OUTER.replace(b"Subject: Order", b"Subject: ...").replace(b"{}", b"Reply-To: a2@smime.example\r\n"))
+    payload = crlf(
+        'Content-Type: multipart/mixed; boundary="x";\n protected-headers="v1"\nFrom: Alice <alice@smime.example>\n'
+        "Subject: Real\n\n--x\n\ntext\n--x--\n"
+    )
+    result = opened(
+        payload, OUTER.replace(b"Subject: Order", b"Subject: ...").replace(b"{}", b"Reply-To: a2@smime.example\r\n")
+    )
     assert result.mode == "v1"
     assert promoted(result) == {"From": "Alice <alice@smime.example>", "Subject": "Real"}
     assert "reply-to" not in result.replaces  # such writers copied few fields
@@ -252,21 +301,27 @@ def test_a_wrapped_message(label):
     assert result.payload.type == "text/plain"
 
 
-@pytest.mark.parametrize(("header", "inner"), [
-    ("Content-Type: message/rfc822; forwarded=yes\r\n", INNER),
-    ("Content-Type: message/rfc822\r\n", INNER.replace(b"alice@", b"victim@")),  # somebody else's mail, forwarded
-    ("Content-Type: message/rfc822\r\n", INNER.replace(b"<a@", b"<b@").replace(b"10:09", b"10:10")),  # an older one of hers
-    ("Subject: see below\r\nContent-Type: message/rfc822\r\n", INNER),  # a payload with a header of its own
-    ("Content-Type: message/rfc822\r\n", INNER.replace(b"From: Alice <alice@smime.example>\r\n", b"")),
-    ("Content-Type: text/plain\r\n", b"Subject: just text\r\n\r\n"),
-    ('Content-Type: text/plain; hp="none"\r\n', INNER),
-    ('Content-Type: text/plain; hp="cipher"\r\nContent-Type: text/plain\r\n', INNER),
-])
+@pytest.mark.parametrize(
+    ("header", "inner"),
+    [
+        ("Content-Type: message/rfc822; forwarded=yes\r\n", INNER),
+        ("Content-Type: message/rfc822\r\n", INNER.replace(b"alice@", b"victim@")),  # somebody else's mail, forwarded
+        (
+            "Content-Type: message/rfc822\r\n",
+            INNER.replace(b"<a@", b"<b@").replace(b"10:09", b"10:10"),
+        ),  # an older one of hers
+        ("Subject: see below\r\nContent-Type: message/rfc822\r\n", INNER),  # a payload with a header of its own
+        ("Content-Type: message/rfc822\r\n", INNER.replace(b"From: Alice <alice@smime.example>\r\n", b"")),
+        ("Content-Type: text/plain\r\n", b"Subject: just text\r\n\r\n"),
+        ('Content-Type: text/plain; hp="none"\r\n', INNER),
+        ('Content-Type: text/plain; hp="cipher"\r\nContent-Type: text/plain\r\n', INNER),
+    ],
+)
 def test_no_protection(header, inner):
     assert opened(header.encode() + b"\r\n" + inner, OUTER.replace(b"{}", b"")) is None
 
 
-@given(st.text(st.sampled_from("HP-Outer: \r\nSubjecthp=\"cipr;/"), max_size=200))
+@given(st.text(st.sampled_from('HP-Outer: \r\nSubjecthp="cipr;/'), max_size=200))
 def test_nothing_makes_the_reader_fail(text):
     payload = f"Content-Type: text/plain; hp=cipher\r\n{text}\r\n\r\nx".encode()
     opened(payload, OUTER.replace(b"{}", text.encode()))
