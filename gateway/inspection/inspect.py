@@ -16,7 +16,7 @@ from gateway.inspection.certificates import bundled, inspect_certificates, inspe
 from gateway.inspection.kinds import Kind, kind_of
 from gateway.inspection.report import Report, of_mail
 from gateway.mime.header import parse_headers
-from gateway.model.verdict import HeadersShown, Layer, Status, TimestampVerdict, Trust
+from gateway.model.verdict import HeadersShown, Layer, Status, TimestampVerdict, Trust, Verdicts
 from gateway.pki.content import Content
 from gateway.pki.judge import Judge
 from gateway.smime.layers import OpenLimits
@@ -67,7 +67,7 @@ def _inspect(kind: Kind, octets: bytes, options: Options) -> Report:
     match kind:
         case "mail":
             opened = open_mail(_as_mail(octets), options.keys, options.judge, options.at, limits)
-            return of_mail(kind, opened.verdicts, opened.octets)
+            return of_mail(kind, opened.verdicts, None if _closed(opened.verdicts) else opened.octets)
         case "cms":
             opened = open_cms(octets, options.keys, options.judge, options.at, limits, content=options.content)
             report = of_mail(kind, opened.verdicts, opened.octets if opened.changed else None)
@@ -85,6 +85,11 @@ def _inspect(kind: Kind, octets: bytes, options: Options) -> Report:
             return Report(kind, why=(Reason.INPUT_KIND_NOT_JUDGED,))
         case "unknown":
             return Report(kind, why=(Reason.INPUT_NOT_RECOGNISED,))
+
+
+def _closed(verdicts: Verdicts) -> bool:
+    """Whether an encryption around the whole could not be opened, so that there is no opened mail to be had."""
+    return verdicts.decryption.covers == "whole" and verdicts.decryption.status != "decrypted"
 
 
 def _as_mail(octets: bytes) -> bytes:

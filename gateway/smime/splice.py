@@ -9,7 +9,7 @@ ones (RFC 9788 4.5, RFC 9787 8). What was encrypted may hold anything: the resul
 from collections.abc import Collection, Sequence
 
 from gateway.errors import GatewayError
-from gateway.mime.canonical import newlines_are_crlf, seven_bit
+from gateway.mime.canonical import lines_fit, newlines_are_crlf, seven_bit
 from gateway.mime.entity import Entity
 from gateway.mime.header import Field, Headers
 
@@ -39,8 +39,11 @@ def _whole(raw: bytes) -> bytes:
 
 
 def _carriable(header: bytes, body: bytes) -> bytes:
-    """CRLF and no NUL (RFC 5321 2.3.8). Parts that need it are re-encoded, so that every decoded part survives."""
-    if newlines_are_crlf(body) and b"\0" not in body:
+    """CRLF, no NUL, lines of at most 998 octets (RFC 5322 2.1.1, RFC 5321 2.3.8).
+
+    Parts that need it are re-encoded, so that every decoded part survives.
+    """
+    if newlines_are_crlf(body) and b"\0" not in body and lines_fit(body):
         return header + body
     try:
         return seven_bit(header + body)

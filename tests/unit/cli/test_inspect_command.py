@@ -110,9 +110,10 @@ def test_the_opened_mail_goes_to_output_and_nowhere_else(desk):
     run(desk, "sealed.eml", "--trust", "both.pem", "--key", "box.both.pem", "--output", "opened.eml", "--json")
     assert b"Please transfer 100 EUR." in (desk / "opened.eml").read_bytes()
     assert {path: path.stat().st_mtime_ns for path in desk.rglob("*") if path.name != "opened.eml"} == before
-    result = run(desk, "sealed.eml", "--output", "sealed.eml")
-    assert result.exit_code == 2
-    assert run(desk, "a.pdf", "--output", "nothing").exit_code == 1
+    assert run(desk, "plain.eml", "--output", "plain.eml").exit_code == 2
+    assert run(desk, "plain.eml", "--output", "no/such/place").exit_code == 2
+    for file in ("a.pdf", "sealed.eml"):
+        assert run(desk, file, "--output", "nothing").exit_code == 1
     assert not (desk / "nothing").exists()
 
 
@@ -123,6 +124,31 @@ def test_for_people(desk):
     result = run(desk, "forged.eml", "--trust", "both.pem")
     assert "not trusted" in result.stdout
     assert "It was altered after signing." in result.stdout
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["token.tst", "--trust", "time.pem", "--content", "content"],
+     ["2026-11-24 12:00:00 UTC", "Test Time Stamping Unit"]),
+    (["anna.der"], ["CN=anna@customer.example", "as recipient", "certificate.wrong_usage", "p-256"]),
+    (["box.p12", "--key", "box.p12:demo"], ["with its private key"]),
+    (["sealed.eml"], ["decryption.no_key", "for CN=Test Bank Mail CA"]),
+    (["opaque.p7m"], ["path.trust_anchor_missing", "layer 0"])])
+def test_every_kind_for_people(desk, arguments, words):
+    (desk / "opaque.p7m").write_bytes(signature(TEXT, anna(), opaque=True))
+    shown = " ".join(run(desk, *arguments).stdout.split())
+    for word in words:
+        assert word in shown
+
+
+def test_protected_headers_and_long_values_for_people(desk):
+    from gateway.smime.protect import protect
+
+    entity = protect(message(TEXT, subject="s" * 500), encrypt=True).payload
+    (desk / "hp.eml").write_bytes(message(enveloped(signed(entity, anna()), box()), subject="[...]"))
+    shown = run(desk, "hp.eml", "--key", "box.both.pem", "--trust", "root.pem").stdout
+    assert "outside differ: Subject" in shown
+    assert "s" * 400 not in "".join(shown.split())
+    assert "is the From" in shown
 
 
 def test_a_strangers_text_is_shown_as_text(desk):

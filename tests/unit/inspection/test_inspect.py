@@ -10,8 +10,9 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.errors import Reason
+from gateway.errors import GatewayError, Reason
 from gateway.inspection.inspect import Options, inspect
+from gateway.inspection.keys import DeskKey, KeyFile, desk_keys
 from gateway.inspection.kinds import kind_of
 from gateway.model.verdict import Status, Trust
 from gateway.pki.judge import Judge
@@ -19,7 +20,7 @@ from gateway.pki.revocation import Revocation
 from gateway.pki.trust import TrustSet, same_for_mail
 from gateway.smime.open import open_mail
 from tests.support.mails import everything
-from tests.support.pki import LONG_AGO, NOW, PASSWORD, CertificateKey, get_pki, pem
+from tests.support.pki import ALGORITHMS_ENCRYPT, LONG_AGO, NOW, PASSWORD, CertificateKey, get_pki, pem
 from tests.support.sealed import (
     TEXT,
     anna,
@@ -122,6 +123,42 @@ def test_the_answer_is_that_of_the_gateway():
 @pytest.mark.parametrize("name", everything())
 def test_every_kind_of_mail_has_its_answer(name):
     assert told(everything()[name])["kind"] == "mail"
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS_ENCRYPT)
+@pytest.mark.parametrize("oaep", [False, True])
+def test_every_kind_of_key_at_the_desk(algorithm, oaep):
+    from gateway.cms.algorithms import ContentCipher, KeyTransport
+    from gateway.cms.enveloped import encrypt
+
+    person = box(algorithm)
+    keys = desk_keys([KeyFile("box", person.key_pem + person.pem)])
+    der = encrypt(signed(TEXT, anna()), [person.certificate], ContentCipher.AES256_CBC,
+                  KeyTransport.OAEP_SHA256 if oaep else KeyTransport.PKCS1)
+    assert told(message(cms(der, "enveloped-data")), keys=keys)["verdict"] == "trusted"
+    stranger = box(algorithm, which=7)
+    other = desk_keys([KeyFile("box", stranger.key_pem)], [person.certificate, stranger.certificate])
+    assert told(message(cms(der, "enveloped-data")), keys=other)["decryption"]["status"] == "no_key"
+
+
+def test_a_key_with_the_wrong_certificate_fails_like_any_other():
+    """Somebody pairs a foreign certificate with his own key: nothing but a failure comes of it."""
+    for algorithm, others in (("p-256", "rsa-2048"), ("rsa-2048", "p-256"), ("x25519", "p-384")):
+        wrong = DeskKey(box(others).key, box(algorithm).certificate)
+        answer = told(message(enveloped(TEXT, box(algorithm))), keys=[wrong])
+        assert answer["decryption"] == {"status": "failed", "reason": "decryption.failed", "covers": "whole",
+                                        "integrity": None}
+
+
+@pytest.mark.parametrize(("octets", "password", "reason"), [
+    (b"", None, Reason.INPUT_UNREADABLE), (b"junk", None, Reason.INPUT_UNREADABLE),
+    (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", None, Reason.INPUT_UNREADABLE),
+    (b"no PEM -----BEGIN at all", None, Reason.INPUT_UNREADABLE)])
+def test_keys_that_are_none(octets, password, reason):
+    with pytest.raises(GatewayError) as caught:
+        desk_keys([KeyFile("a file", octets, password)])
+    assert caught.value.reason is reason
+    assert "a file" in caught.value.detail
 
 
 def test_without_roots_it_is_undecided():

@@ -188,6 +188,19 @@ def test_an_encrypted_part_is_never_decrypted():
     assert b"100 EUR" not in result.payload
 
 
+@pytest.mark.parametrize(("part", "status", "reason"), [
+    (lambda: signed(TEXT, anna(), opaque=True), "not_encrypted", None),
+    (lambda: cms(b"0\x80\x06\x09*\x86H\x86\xf7\x0d\x01\x07\x03broken", "enveloped-data"), "failed",
+     Reason.DECRYPTION_PART_ONLY),
+    (lambda: compressed(TEXT), "not_encrypted", None), (lambda: cms(b"junk", "signed-data"), "not_encrypted", None)])
+def test_cms_objects_of_any_kind_beside_other_parts(part, status, reason):
+    mail = message(mixed(b"Content-Type: text/plain\r\n\r\nhello\r\n", part()))
+    result = opened(mail)
+    assert (result.verdicts.decryption.status, result.verdicts.decryption.reason) == (status, reason)
+    assert result.verdicts.verdict is Trust.UNKNOWN
+    assert result.octets is mail
+
+
 def test_whoever_signs_the_whole_may_attach_what_she_wants():
     """Sealed attachments of a signed whole are neither opened nor asked about; nothing stands against the whole."""
     entity = mixed(b"Content-Type: text/plain\r\n\r\nsee attachments\r\n", enveloped(TEXT, box()),
@@ -327,11 +340,18 @@ def test_fields_inside_that_are_nobodys_stay_inside():
 
 
 def test_what_was_encrypted_is_made_carriable():
-    for body in (b"one\ntwo\n", b"nul \0 here\r\n", b"\rlone\r\n", b"\xff\xfe\r\n"):
+    for body in (b"one\ntwo\n", b"nul \0 here\r\n", b"\rlone\r\n", b"\xff\xfe\r\n", b"x" * 2000 + b"\r\n"):
         entity = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + body
         octets = opened(message(enveloped(entity, box()))).octets
         assert b"\0" not in octets
         assert octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")
+        assert max(map(len, octets.split(b"\r\n"))) <= 998
+
+
+def test_what_is_no_sound_mime_is_made_readable_at_least():
+    entity = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: x-unknown\r\n\r\none\n\0two\rthree\r\n"
+    octets = opened(message(enveloped(entity, box()))).octets
+    assert octets.endswith(b"\r\n\r\none\r\ntwo\r\nthree\r\n")
 
 
 def test_an_unsealed_mail_is_the_very_same_object():

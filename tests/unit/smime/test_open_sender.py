@@ -1,0 +1,38 @@
+"""Whom a mail is from. Truth: RFC 5322 3.6.2, and the ways in which two readers could see two senders."""
+
+import pytest
+
+from gateway.errors import Reason
+from gateway.mime.header import parse_headers
+from gateway.smime.sender import from_facts
+
+
+def fields(*values):
+    return parse_headers(b"".join(b"From: " + value.encode() + b"\r\n" for value in values) + b"\r\n").all("from")
+
+
+@pytest.mark.parametrize(("values", "address", "reason"), [
+    (["a@b.example"], "a@b.example", None), (["A <a@b.example>"], "a@b.example", None),
+    (['"x@y.example" <a@b.example>'], "a@b.example", None), (["a@b.example (x@y.example)"], "a@b.example", None),
+    (["\u00e4@b.example"], "\u00e4@b.example", None), ([], None, Reason.FROM_MISSING),
+    (["nobody:;"], None, Reason.FROM_MISSING), ([""], None, Reason.FROM_MISSING),
+    (["a@b.example, c@d.example"], None, Reason.FROM_AMBIGUOUS),
+    (["a@b.example", "a@b.example"], None, Reason.FROM_AMBIGUOUS),
+    (["a@b.example <c@d.example>"], None, Reason.FROM_AMBIGUOUS),
+    (["<@x.example:a@b.example>"], None, Reason.FROM_AMBIGUOUS), (["a b <"], None, Reason.FROM_AMBIGUOUS),
+    (["a@b.example\t<x> c"], None, Reason.FROM_AMBIGUOUS)])
+def test_exactly_one_mailbox(values, address, reason):
+    found = from_facts(fields(*values), ())
+    assert (found.address, found.reason, found.differs) == (address, reason, False)
+
+
+@pytest.mark.parametrize(("outer", "inner", "address", "reason", "differs"), [
+    (["a@b.example"], ["A@B.example"], "A@B.example", None, False),
+    (["a@b.example"], ["c@d.example"], "c@d.example", None, True),
+    ([], ["c@d.example"], "c@d.example", Reason.FROM_MISSING, True),
+    (["a@b.example", "c@d.example"], ["c@d.example"], "c@d.example", Reason.FROM_AMBIGUOUS, True),
+    (["a@b.example"], ["c@d.example, a@b.example"], None, Reason.FROM_AMBIGUOUS, False),
+    (["a@b.example"], [], "a@b.example", None, False)])
+def test_the_protected_and_the_outer_one(outer, inner, address, reason, differs):
+    found = from_facts(fields(*outer), fields(*inner))
+    assert (found.address, found.reason, found.differs) == (address, reason, differs)
