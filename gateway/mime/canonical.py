@@ -2,8 +2,9 @@
 
 So that no hop has a reason to re-encode anything. Nearly all mail has this form already and passes the check
 unchanged; else only the parts that need it are re-encoded, and every decoded part, name and header survives.
-Subtrees that are signed or encrypted already are never touched: their own signatures would break. Where such a
-subtree is not 7-bit, the result is not either (`is_seven_bit` tells), and the caller signs it opaque.
+Subtrees that are signed or encrypted already (multipart/signed, multipart/encrypted) are never touched: their own
+signatures would break. Where such a subtree is not 7-bit, the result is not either (`is_seven_bit` tells), and the
+caller signs it opaque.
 """
 
 import binascii
@@ -16,12 +17,7 @@ from gateway.mime.smime_forms import base64_lines
 from gateway.mime.words import LINE_MAX
 from gateway.model.wire import ends_in_pairs
 
-_SEALED = frozenset({
-    "multipart/signed", "multipart/encrypted",
-    "application/pkcs7-mime", "application/x-pkcs7-mime",
-    "application/pkcs7-signature", "application/x-pkcs7-signature",
-    "application/pgp-encrypted", "application/pgp-signature",
-})
+_SEALED = frozenset({"multipart/signed", "multipart/encrypted"})  # a CMS object by itself is octets: any encoding does
 _WIDE = frozenset({"8bit", "binary"})
 _TO_ASCII = bytes(octet if octet < 128 and octet else 63 for octet in range(256))  # 63: '?'
 

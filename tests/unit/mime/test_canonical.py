@@ -251,3 +251,15 @@ def _decoded(entity):
     from gateway.mime.entity import decode
 
     return decode(entity)
+
+
+def test_a_cms_object_in_one_line_or_in_raw_octets_is_wrapped():
+    der = bytes.fromhex("308006092a864886f70d010703") + bytes(range(256)) * 10
+    label = mails.HEADER + b"Content-Type: application/pkcs7-mime; name=smime.p7m\r\n"
+    for octets in (
+        label + b"Content-Transfer-Encoding: binary\r\n\r\n" + der,
+        label + b"Content-Transfer-Encoding: base64\r\n\r\n" + binascii.b2a_base64(der, newline=False) + b"\r\n",
+    ):
+        made = seven_bit(octets)
+        assert is_seven_bit(made)
+        assert _decoded(parse_entity(made)) == der
