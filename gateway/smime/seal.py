@@ -9,6 +9,7 @@
 
 import hashlib
 from collections.abc import Callable, MutableMapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -18,6 +19,7 @@ from gateway.cms.algorithms import ContentCipher, KeyTransport
 from gateway.cms.enveloped import encrypt
 from gateway.cms.signed import sign
 from gateway.errors import GatewayError, Reason
+from gateway.mime.canonical import is_seven_bit
 from gateway.mime.header import parse_headers, prepend_fields, replace_field
 from gateway.mime.smime_forms import multipart_signed, pkcs7_mime
 from gateway.mime.words import encode_unstructured
@@ -45,15 +47,16 @@ def seal(draft: Draft, at: datetime, signed_once: SignedOnce) -> bytes:
         raise GatewayError(Reason.INTERNAL, "encrypting without signing", retry=True)
     parts = _protected(octets, draft)
     outer = parts.outer + b"MIME-Version: 1.0\r\n"
+    signer = _fitting(draft.signer, parts.payload)
     key = (
         hashlib.sha256(parts.payload).digest(),
-        draft.signer.name,
-        draft.signer.detached,
+        signer.name,
+        signer.detached,
         draft.stamping.stamper.name if draft.stamping else "",
     )
     signed = signed_once.get(key)
     if signed is None:
-        signed = signed_once[key] = _signed(parts.payload, key[0], draft.signer, draft.stamping, at)
+        signed = signed_once[key] = _signed(parts.payload, key[0], signer, draft.stamping, at)
     if not draft.encrypt_to:
         return outer + signed
     der = encrypt(
@@ -81,6 +84,14 @@ def _protected(octets: bytes, draft: Draft) -> Protected:
     if draft.protect is None:
         return split(octets)
     return protect(octets, outer_subject=draft.protect.outer_subject, encrypt=bool(draft.encrypt_to))
+
+
+def _fitting(signer: Signer, entity: bytes) -> Signer:
+    """Content that could not be made 7-bit (somebody's own signature is over it) is signed opaque, in base64.
+
+    In the open a hop might re-encode it, and the signature around it would break.
+    """
+    return replace(signer, detached=False) if signer.detached and not is_seven_bit(entity) else signer
 
 
 def _signed(entity: bytes, sha256: bytes, signer: Signer, stamping: Stamping | None, at: datetime) -> bytes:
