@@ -14,10 +14,13 @@ from gateway.cms import algorithms, attributes, signed
 from gateway.cms.signed_reader import find_certificate, parse_signed, verify
 from gateway.errors import Reason
 from gateway.model.scheme import SignScheme
+from gateway.model.verdict import Trust
+from gateway.smime.open import open_mail
 from tests.support import forge
 from tests.support.ours import algorithm_of
 from tests.support.peer_openssl import OpenSsl
 from tests.support.pki import NOW, get_pki
+from tests.support.sealed import cms, judge, message
 
 S = SignScheme
 
@@ -74,3 +77,15 @@ def test_what_we_write_always_has_signed_attributes():
         assert attrs.startswith(b"\x31")
         assert attributes.attribute(attributes.CONTENT_TYPE, b"\x06\x09" + bytes.fromhex("2a864886f70d010701")) in attrs
     assert algorithms.DATA == "1.2.840.113549.1.7.1"
+
+
+def test_as_a_whole_mail_it_is_not_trusted_and_proves_nothing():
+    """The forgery as it would arrive: opaque, from the victim's address, with her certificate."""
+    person = get_pki().signer("p-256")
+    content, signature = stolen(S.ECDSA_SHA256)
+    forgery = forge.signed_data(
+        [forge.signer_info(person, S.ECDSA_SHA256, content, given=None, signature=signature)],
+        content=content, certificates=[person.der, *person.chain_der])
+    opened = open_mail(message(cms(forgery, "signed-data"), from_=person.email), (), judge(), NOW)
+    assert (opened.verdicts.verdict, opened.verdicts.why) == (Trust.NOT_TRUSTED, (Reason.SIGNATURE_ATTRIBUTES,))
+    assert opened.signed is None

@@ -280,7 +280,8 @@ def test_openssl_agrees_on_the_plain_cases(tmp_path):
         (tmp_path / "chain.pem").write_bytes(b"".join(map(pem, person.chain_der)))
         asked = subprocess.run(
             ["openssl", "verify", "-purpose", "smimesign", "-attime", str(int(at.timestamp())), "-CAfile",
-             tmp_path / "root.pem", "-untrusted", tmp_path / "chain.pem", tmp_path / "leaf.pem"], capture_output=True, check=False)
+             tmp_path / "root.pem", "-untrusted", tmp_path / "chain.pem", tmp_path / "leaf.pem"],
+            capture_output=True, check=False)
         assert (asked.returncode == 0) is good
         assert verdict(person, at=at).valid is good
 
