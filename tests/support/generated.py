@@ -27,7 +27,10 @@ _TEXT_TYPES = (
     "text/csv; header=present",
     "text/calendar; method=REQUEST; charset=utf-8",
     "text/plain; format=flowed; delsp=yes",
-    "message/disposition-notification",
+)
+_RECEIPT = (
+    b"Content-Type: message/disposition-notification\r\n\r\nFinal-Recipient: rfc822; b@c.example\r\n"
+    b"Disposition: manual-action/MDN-sent-manually; displayed\r\n"
 )
 _STATUS = (
     b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.bank.example\r\n\r\n"
@@ -169,8 +172,9 @@ def entities(draw: st.DrawFn, depth: int = 0) -> bytes:
     boundary = draw(st.sampled_from(_BOUNDARIES)) + str(depth)
     line = b"--" + boundary.encode()
     if kind == "report":
-        type_ = "multipart/report; report-type=delivery-status"
-        children = [b"\r\nf\xc3\xbcr Bob\r\n", _STATUS, draw(entities(depth + 1))]
+        word, machine = draw(st.sampled_from((("delivery-status", _STATUS), ("disposition-notification", _RECEIPT))))
+        type_ = f"multipart/report; report-type={word}"
+        children = [b"\r\nf\xc3\xbcr Bob\r\n", machine, draw(entities(depth + 1))]
     else:
         type_ = f"multipart/{kind}"
         children = draw(st.lists(entities(depth + 1), min_size=1, max_size=3))

@@ -222,11 +222,12 @@ class Hop:
                 stream = sock.makefile("rb")
                 self.encrypted += 1
             if word == "DATA" and answer.startswith(b"354"):
-                content = b""
+                received = bytearray()
                 while (more := stream.readline()) != b".\r\n":
                     if not more:
                         return
-                    content += more[1:] if more.startswith(b".") else more
+                    received += more[1:] if more.startswith(b".") else more
+                content = bytes(received)
                 self.mails.append(content)
                 answer = self._answer("dot", content, "250 2.0.0 Ok: queued as HOP1")
                 if not answer:

@@ -1,0 +1,134 @@
+"""The real relay as a process of its own, over a demo's bank whose settings a test may change as text."""
+
+import os
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gateway.demo.bank import Bank, Ports, open_bank
+
+ROOT = Path(__file__).parents[2]
+START_S = 60.0
+_KEPT: list["TemporaryDirectory[str]"] = []
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@cache
+def template() -> Path:
+    """A bank in a directory, once per test process: making keys is what would take time."""
+    keep: TemporaryDirectory[str] = TemporaryDirectory(prefix="bank-")
+    _KEPT.append(keep)
+    home = Path(keep.name) / "home"
+    open_bank(home, Ports())
+    return home
+
+
+def new_bank(home: Path, *, hop: int | None = None, change: Callable[[str], str] = lambda text: text) -> Bank:
+    """A bank on free ports. `hop`: the port of the next hop; `change`: what becomes of the settings' text."""
+    shutil.copytree(template(), home)
+    outbound, inbound, unused = free_ports(3)
+    bank = open_bank(home, Ports(outbound, hop or unused, inbound))
+    bank.config.write_text(change(bank.config.read_text("utf-8")), "utf-8")
+    return bank
+
+
+@dataclass(frozen=True)
+class Relay:
+    """A running one."""
+
+    bank: Bank
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    @property
+    def told(self) -> str:
+        """Everything it wrote so far."""
+        return self.log.read_text("utf-8", "replace")
+
+    def reload(self, word: str) -> None:
+        """SIGHUP, and waits until the log has one line more with `word`."""
+        before = self.told.count(word)
+        self.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + START_S
+        while self.told.count(word) == before:
+            assert time.monotonic() < end, self.told[-2000:]
+            time.sleep(0.02)
+
+    def submit(self, octets: bytes, to: Sequence[str], *, sender: str = "otp@bank.example", peer: str = "127.0.0.1",
+               options: Sequence[str] = ()) -> tuple[int, str]:
+        """A mail of a client of ours (told apart by `peer`): code and text of the reply that decided it."""
+        return submit(self.bank.ports.outbound, octets, to, sender=sender, peer=peer, options=options)
+
+    def receive(self, octets: bytes, to: Sequence[str], *, sender: str = "anna@customer.example",
+                options: Sequence[str] = ()) -> tuple[int, str]:
+        """A mail from the world."""
+        return submit(self.bank.ports.inbound, octets, to, sender=sender, options=options)
+
+
+def submit(port: int, octets: bytes, to: Sequence[str], *, sender: str, peer: str = "127.0.0.1",
+           options: Sequence[str] = ()) -> tuple[int, str]:
+    """One transaction with the standard library's client; the first refusal, else the reply to the final dot."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=120, source_address=(peer, 0)) as smtp:
+        smtp.ehlo("client.bank.example")
+        code, text = smtp.mail(sender, options)
+        if code == 250:
+            replies = [smtp.rcpt(one) for one in to]
+            code, text = next((one for one in replies if one[0] not in (250, 251)), (250, b""))
+        if code == 250:
+            code, text = smtp.data(octets)
+    return code, text.decode("utf-8", "replace")
+
+
+@contextmanager
+def relay(bank: Bank, *, wait_for: Sequence[int] = (), arguments: Sequence[str] | None = None) -> Iterator[Relay]:
+    """`sealgate run`, until its listeners answer; ended by SIGTERM, which must end it well.
+
+    `arguments`: another program than `-m gateway --config … run`.
+    """
+    log = bank.home / "gateway.log"
+    command = [sys.executable, *(arguments or ("-m", "gateway", "--config", str(bank.config), "run"))]
+    with log.open("ab") as file:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file,
+                                   env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    running = Relay(bank, process, log)
+    try:
+        for port in (bank.ports.outbound, bank.ports.inbound, *wait_for):
+            _answers(running, port)
+        yield running
+        process.terminate()
+        assert process.wait(60) == 0, running.told[-2000:]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(running: Relay, port: int) -> None:
+    end = time.monotonic() + START_S
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                if connection.recv(3) == b"220":
+                    return
+        except OSError:
+            pass
+        assert running.process.poll() is None, running.told[-2000:]
+        assert time.monotonic() < end, running.told[-2000:]
+        time.sleep(0.05)
