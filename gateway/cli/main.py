@@ -1,22 +1,35 @@
 """`sealgate`: the command. One file per command group; this one only puts them together."""
 
 import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
 
 from gateway import __version__
-from gateway.cli import cert, check, client, customer, demo, hold, inspect, key, mails, policy, run, trace
 from gateway.cli.context import CONFIG_VARIABLE
 
-app = typer.Typer(
-    name="sealgate",
-    no_args_is_help=True,
-    add_completion=True,
-    rich_markup_mode="rich",
-    help="A mail encryption gateway for banks: seals what leaves, opens and judges what comes.",
-    pretty_exceptions_enable=False,
+# Command to the file that registers it, in the order of `--help`.
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run": "run",
+        "demo": "demo",
+        "check": "check",
+        "seal": "mails",
+        "open": "mails",
+        "inspect": "inspect",
+        "trace": "trace",
+        "policy": "policy",
+        "cert": "cert",
+        "key": "key",
+        "client": "client",
+        "customer": "customer",
+        "hold": "hold",
+    }
 )
 
 
@@ -26,7 +39,6 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def configured(
     config: Annotated[
         Path | None,
@@ -42,10 +54,42 @@ def configured(
         os.environ[CONFIG_VARIABLE] = str(config)
 
 
-for _room in (run, demo, check, mails, inspect, trace, policy, cert, key, client, customer, hold):
-    _room.register(app)
+def application(arguments: Sequence[str]) -> typer.Typer:
+    """The command with what these arguments need: the database's libraries alone would cost `inspect` a second.
+
+    Whatever names no command (help, completion, a misspelling) gets all of them.
+    """
+    app = typer.Typer(
+        name="sealgate",
+        no_args_is_help=True,
+        add_completion=True,
+        rich_markup_mode="rich",
+        help="A mail encryption gateway for banks: seals what leaves, opens and judges what comes.",
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(configured)
+    if "--version" in arguments:
+        return app
+    named = _command(arguments)
+    rooms = (COMMANDS[named],) if named in COMMANDS else tuple(dict.fromkeys(COMMANDS.values()))
+    for room in rooms:
+        import_module(f"gateway.cli.{room}").register(app)
+    return app
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The first word that is neither an option nor the value of `--config`."""
+    skip = False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument == "--config":
+            skip = True
+        elif not argument.startswith("-"):
+            return argument
+    return ""
 
 
 def main() -> None:
     """The entry point of the distribution."""
-    app()
+    application(sys.argv[1:])()
