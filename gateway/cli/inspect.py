@@ -24,7 +24,7 @@ from gateway.pki.trust import same_for_mail
 _FILE_OCTETS_MAX: Final = 16_777_216  # of a file of roots: all public ones together have a tenth of it
 _FILES_MAX: Final = 10_000  # in one directory
 
-Files = Annotated[list[str] | None, typer.Option(metavar="FILE")]
+Later = Annotated[list[str] | None, typer.Option(metavar="FILE", help="comes with a later version")]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,8 +42,8 @@ def inspect_file(
     key: Annotated[list[str] | None, typer.Option(
         metavar="FILE[:PASSWORD|:@FILE]", help="a key to decrypt with, and its certificate: PEM, DER or PKCS#12; "
                                                "a password on the command line is for test keys")] = None,
-    crl: Files = None,
-    ocsp: Files = None,
+    crl: Later = None,
+    ocsp: Later = None,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="judge as of then (ISO 8601)")] = None,
     revocation: Annotated[Literal["none", "soft", "require"], typer.Option(
         help="what a revocation that cannot be checked means")] = "soft",
