@@ -1,7 +1,6 @@
 """The composition root: settings -> adapters -> pipeline. The only file that names adapters.
 
-`build` makes the whole gateway; `open_store` the database alone, for commands that need no keys; `inspector` what
-`sealgate inspect` needs, without any configuration.
+`Gateway` is the whole of it; `open_store` the database alone, for commands that need no keys.
 """
 
 from collections.abc import Callable, Iterable, Mapping
