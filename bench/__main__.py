@@ -74,11 +74,12 @@ def goal_4(report: Report, made: material.Material, progress: Progress, rounds: 
 
 
 def main() -> int:
-    """Exit 0: every goal met; 1: some goal missed."""
+    """Exit 0; with --strict 1 if some goal was missed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="fewer and shorter turns: a minute, noisier")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    parser.add_argument("--strict", action="store_true", help="exit 1 if a goal is missed")
     parser.add_argument("--only", default="1,4,2,5", help="numbers of goals, e.g. 1,4")
     asked = parser.parse_args()
     rounds, slice_s = (3, 0.08) if asked.short else (5, 0.2)
@@ -98,7 +99,7 @@ def main() -> int:
     progress.end()
     report.machine["load at the end"] = contest.machine()["load"]
     print(report.as_json() if asked.json else report.as_text())
-    return int(any(row.verdict == "MISSED" for row in report.rows))
+    return int(asked.strict and any(row.verdict == "MISSED" for row in report.rows))
 
 
 if __name__ == "__main__":

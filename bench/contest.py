@@ -1,5 +1,7 @@
 """How contenders are measured: interleaved, A B A B, medians of CPU seconds."""
 
+import os
+import platform
 import resource
 import statistics
 import subprocess
@@ -111,5 +113,6 @@ def machine() -> dict[str, str]:
     """How the machine is: what a reader of the table must know."""
     model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), "unknown")
+    model += f", {len(os.sched_getaffinity(0))} cores"
     load = Path("/proc/loadavg").read_text().split()[0]
-    return {"cpu": model, "load": load, "at": time.strftime("%Y-%m-%d %H:%M")}
+    return {"cpu": model, "python": platform.python_version(), "load": load, "at": time.strftime("%Y-%m-%d %H:%M")}
