@@ -72,19 +72,28 @@ class Relay:
             assert time.monotonic() < end, self.told[-2000:]
             time.sleep(0.02)
 
-    def submit(self, octets: bytes, to: Sequence[str], *, sender: str = "otp@bank.example", peer: str = "127.0.0.1",
-               options: Sequence[str] = ()) -> tuple[int, str]:
+    def submit(
+        self,
+        octets: bytes,
+        to: Sequence[str],
+        *,
+        sender: str = "otp@bank.example",
+        peer: str = "127.0.0.1",
+        options: Sequence[str] = (),
+    ) -> tuple[int, str]:
         """A mail of a client of ours (told apart by `peer`): code and text of the reply that decided it."""
         return submit(self.bank.ports.outbound, octets, to, sender=sender, peer=peer, options=options)
 
-    def receive(self, octets: bytes, to: Sequence[str], *, sender: str = "anna@customer.example",
-                options: Sequence[str] = ()) -> tuple[int, str]:
+    def receive(
+        self, octets: bytes, to: Sequence[str], *, sender: str = "anna@customer.example", options: Sequence[str] = ()
+    ) -> tuple[int, str]:
         """A mail from the world."""
         return submit(self.bank.ports.inbound, octets, to, sender=sender, options=options)
 
 
-def submit(port: int, octets: bytes, to: Sequence[str], *, sender: str, peer: str = "127.0.0.1",
-           options: Sequence[str] = ()) -> tuple[int, str]:
+def submit(
+    port: int, octets: bytes, to: Sequence[str], *, sender: str, peer: str = "127.0.0.1", options: Sequence[str] = ()
+) -> tuple[int, str]:
     """One transaction with the standard library's client; the first refusal, else the reply to the final dot."""
     with smtplib.SMTP("127.0.0.1", port, timeout=120, source_address=(peer, 0)) as smtp:
         smtp.ehlo("client.bank.example")
@@ -106,8 +115,9 @@ def relay(bank: Bank, *, wait_for: Sequence[int] = (), arguments: Sequence[str] 
     log = bank.home / "gateway.log"
     command = [sys.executable, *(arguments or ("-m", "gateway", "--config", str(bank.config), "run"))]
     with log.open("ab") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file,
-                                   env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=file, stderr=file, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        )
     running = Relay(bank, process, log)
     try:
         for port in (bank.ports.outbound, bank.ports.inbound, *wait_for):
