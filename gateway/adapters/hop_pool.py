@@ -20,6 +20,7 @@ class HopPool:
         self._free = threading.BoundedSemaphore(connections_max)
         self._lock = threading.Lock()
         self._kept: list[HopSession] = []
+        self._closed = False
 
     def take(self) -> tuple[HopSession, bool]:
         """A session and whether it is a kept one. Every session taken must be given back or dropped."""
@@ -48,7 +49,11 @@ class HopPool:
         """Back into the pool; its state must be that of a greeted session."""
         session.used_at = time.monotonic()
         with self._lock:
-            self._kept.append(session)
+            keep = not self._closed
+            if keep:
+                self._kept.append(session)
+        if not keep:
+            session.leave()
         self._free.release()
         self._prune()
 
@@ -58,8 +63,9 @@ class HopPool:
         self._free.release()
 
     def close(self) -> None:
-        """Says goodbye on all kept connections."""
+        """Says goodbye on all kept connections, and keeps none any more."""
         with self._lock:
+            self._closed = True
             sessions, self._kept = self._kept, []
         for session in sessions:
             session.leave()

@@ -29,6 +29,7 @@ COMMAND_OCTETS_MAX = 512
 COMMAND_OCTETS_MAX_OF = {"MAIL": 512 + 26 + 17 + 10 + 9 + 107 + 507, "RCPT": 512 + 28 + 507, "AUTH": 12_288 + 2}
 STREAM_OCTETS_MAX = 16_384
 HANDSHAKE_TIMEOUT_S = 30.0
+FAIR_COMMANDS = 32
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HOST:"})
 
 
@@ -51,8 +52,10 @@ class Connection(SMTP):
         self.stopping = False
         self.ending = False
         self.errors = 0
+        self.incident = ""
         self._entered = False
         self._over = over
+        self._commands = 0
         self._replies: list[bytes] = []
 
     # The transport's life
@@ -110,6 +113,7 @@ class Connection(SMTP):
         return cast("ssl.SSLObject | None", self.transport.get_extra_info("ssl_object"))
 
     def _timeout_cb(self) -> None:
+        log.info("timeout", peer=self.peer, listener=self.front.listener.name, incident=self.incident)
         self.end(dialogue.TOO_SLOW)
 
     def end(self, reply: bytes) -> None:
@@ -177,6 +181,7 @@ class Connection(SMTP):
             self._reset_timeout()
             self.say(f"220 {self.hostname} ESMTP\r\n".encode())
             while not self.ending and await self._one_command():
+                await self._be_fair()
                 if self.errors > self.front.limits.errors_per_session_max:
                     self.say(dialogue.TOO_MANY_ERRORS)
                     break
@@ -219,14 +224,20 @@ class Connection(SMTP):
         except RefusedCommandError as refused:
             self.say(refused.reply)
         except GatewayError as trouble:
-            self.say(self.refusal(trouble, secrets.token_hex(8)))
+            self.say(self.refusal(trouble))
         except (ConnectionError, TimeoutError, ssl.SSLError):
             raise
         except Exception as error:  # noqa: BLE001 - surprise is temporary and silent outside
-            incident = secrets.token_hex(8)
+            incident = self.incident or secrets.token_hex(8)
             surprise(log, error, incident=incident, peer=self.peer, listener=self.front.listener.name)
             self.say(reply_for_reason(Reason.INTERNAL, retry=True, permitted=False, incident=incident).octets())
         return True
+
+    async def _be_fair(self) -> None:
+        """Lets others have their turn: a packet full of small commands would otherwise be worked off in one go."""
+        self._commands += 1
+        if self._commands % FAIR_COMMANDS == 0:
+            await asyncio.sleep(0)
 
     async def read_line(self) -> bytes | None:
         """The next line with its LF; None at the connection's end. Too long a line ends the connection."""
@@ -240,12 +251,13 @@ class Connection(SMTP):
         except asyncio.IncompleteReadError:
             return None
 
-    def refusal(self, trouble: GatewayError, incident: str, recipients: tuple[str, ...] = ()) -> bytes:
+    def refusal(self, trouble: GatewayError) -> bytes:
         """The reply for trouble with a command, with its log line."""
+        incident = self.incident or secrets.token_hex(8)
         log.info("refused", incident=incident, reason=str(trouble.reason), detail=trouble.detail, peer=self.peer,
-                 listener=self.front.listener.name, recipients=recipients)
+                 listener=self.front.listener.name)
         return reply_for_reason(trouble.reason, retry=trouble.retry, permitted=self.permitted,
-                                incident=incident, recipients=recipients).octets()
+                                incident=incident).octets()
 
     def forget(self) -> None:
         """As if the client had just connected."""

@@ -292,6 +292,11 @@ class Relay(Connection):
                 self.ending = True
                 return
             delivery.start()
+        except GatewayError as trouble:
+            reservation.release()
+            self.say(self.refusal(trouble), counts=False)
+            self._reset()
+            return
         except BaseException:
             reservation.release()
             raise
@@ -301,7 +306,10 @@ class Relay(Connection):
         try:
             # The client may be silent while we work; its own time-out counts now (RFC 5321 4.5.3.2.6).
             self.hold_timeout(2 * self.front.limits.message_deadline_s + self.front.limits.command_timeout_s)
-            self.say(await delivery.reply(), counts=False)
+            reply = await delivery.reply()
+            self.say(reply, counts=False)
+            if reply.startswith(b"2"):
+                self.errors = 0
         finally:
             self._delivery = None
             self._reset()
@@ -324,8 +332,7 @@ class Relay(Connection):
             reservation.release()
             return None
         if collector.refused is not None:
-            self._reset()
-            raise GatewayError(collector.refused, "while being received",
+            raise GatewayError(collector.refused, f"from {sender.path.address} while being received",
                                retry=collector.refused is not Reason.MAIL_TOO_LARGE)
         return Delivery(self.front, self._received(sender), collector.take(), reservation)
 

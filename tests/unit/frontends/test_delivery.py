@@ -170,36 +170,36 @@ def test_a_client_that_leaves_within_its_mail_sends_nothing() -> None:
 def test_a_mail_in_line_beyond_its_deadline_is_451_and_never_done() -> None:
     gate, taker = Gate(), Taker()
     taker.then = gate
-    with relay(taker, settings(limits={"workers_max": 1, "message_deadline_s": 0.3})) as at:
-        with Talk(at["out"]) as first, Talk(at["out"]) as second:
-            first.greet()
-            second.greet()
-            answers: list[str] = []
-            sender = threading.Thread(target=lambda: answers.append(first.mail(CONTENT)))
-            sender.start()
-            assert gate.begun.acquire(timeout=10)
-            assert second.mail(CONTENT).startswith("451 4.4.7")
-            sender.join()
-            assert answers[0].startswith("451 4.4.7")  # waited for twice as long, then told
-            gate.go.set()
-            until(lambda: len(taker.mails) == 1)
-            assert second.mail(CONTENT).startswith("250")
+    values = settings(limits={"workers_max": 1, "message_deadline_s": 0.3})
+    with relay(taker, values) as at, Talk(at["out"]) as first, Talk(at["out"]) as second:
+        first.greet()
+        second.greet()
+        answers: list[str] = []
+        sender = threading.Thread(target=lambda: answers.append(first.mail(CONTENT)))
+        sender.start()
+        assert gate.begun.acquire(timeout=10)
+        assert second.mail(CONTENT).startswith("451 4.4.7")
+        sender.join()
+        assert answers[0].startswith("451 4.4.7")  # waited for twice as long, then told
+        gate.go.set()
+        until(lambda: len(taker.mails) == 1)
+        assert second.mail(CONTENT).startswith("250")
     assert len(taker.mails) == 2
 
 
 def test_a_way_that_takes_longer_than_the_deadline_but_ends_is_told_as_it_ends() -> None:
-    with relay(Taker(lambda _: time.sleep(0.45)), settings(limits={"message_deadline_s": 0.3})) as at:
-        with Talk(at["out"]) as talk:
-            talk.greet()
-            assert talk.mail(CONTENT).startswith("250")
+    values = settings(limits={"message_deadline_s": 0.3})
+    with relay(Taker(lambda _: time.sleep(0.45)), values) as at, Talk(at["out"]) as talk:
+        talk.greet()
+        assert talk.mail(CONTENT).startswith("250")
 
 
 def test_work_is_not_cut_by_the_command_timeout() -> None:
-    with relay(Taker(lambda _: time.sleep(0.5)), settings(limits={"command_timeout_s": 0.2})) as at:
-        with Talk(at["out"]) as talk:
-            talk.greet()
-            assert talk.mail(CONTENT).startswith("250")
-            assert talk.say(b"NOOP").startswith("250")
+    values = settings(limits={"command_timeout_s": 0.2})
+    with relay(Taker(lambda _: time.sleep(0.5)), values) as at, Talk(at["out"]) as talk:
+        talk.greet()
+        assert talk.mail(CONTENT).startswith("250")
+        assert talk.say(b"NOOP").startswith("250")
 
 
 @pytest.mark.parametrize("error", [ValueError("host db.internal"), KeyError("x"), RecursionError(), MemoryError()])

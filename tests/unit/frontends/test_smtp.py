@@ -342,6 +342,39 @@ def test_too_many_errors_end_the_session() -> None:
         assert talk.ended()
 
 
+def test_a_mail_that_is_taken_wipes_the_slate() -> None:
+    """A front that keeps its connection for days must not be sent away for a handful of unknown users."""
+    with relay(Taker(), settings(limits={"errors_per_session_max": 3})) as at, Talk(at["in"]) as talk:
+        talk.greet()
+        for _ in range(5):
+            talk.say(b"MAIL FROM:<s@else.test>")
+            assert talk.say(b"RCPT TO:<x@elsewhere.test>").startswith("550")
+            assert talk.say(b"RSET").startswith("250")
+            assert talk.mail(CONTENT, to=(b"x@bank.test",)).startswith("250")
+
+
+def test_refusals_of_one_transaction_share_its_incident() -> None:
+    with relay(Taker(), settings(limits={"message_octets_max": 2000})) as at, Talk(at["in"]) as talk:
+        talk.greet()
+        talk.say(b"MAIL FROM:<s@else.test>")
+        first = talk.say(b"RCPT TO:<x@elsewhere.test>").rpartition(" ")[2]
+        talk.say(b"RCPT TO:<x@bank.test>")
+        talk.say(b"DATA")
+        talk.send(b"x" * 300_000 + b"\r\n.\r\n")
+        too_large = talk.reply()
+        assert too_large.startswith("552 5.3.4")
+        assert too_large.endswith(first)
+
+
+def test_a_thousand_commands_in_a_packet_do_not_stall_the_others() -> None:
+    with relay(Taker()) as at, Talk(at["out"]) as flood, Talk(at["out"]) as other:
+        flood.greet()
+        other.greet()
+        flood.send(b"NOOP\r\n" * 5000)
+        assert other.say(b"NOOP").startswith("250")
+        assert all(flood.reply().startswith("250") for _ in range(5000))
+
+
 def test_silence_ends_the_session() -> None:
     limits = {"command_timeout_s": 0.2, "data_timeout_s": 0.3}
     with relay(Taker(), settings(limits=limits)) as at:

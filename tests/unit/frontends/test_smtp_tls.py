@@ -123,13 +123,13 @@ def test_a_handshake_that_fails_ends_only_its_connection(tls: TlsFiles) -> None:
             assert talk.mail(CONTENT).startswith("250")
 
 
-def test_a_client_by_its_certificate(tls: TlsFiles) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_client_by_its_certificate(tls: TlsFiles, loop: str) -> None:
+    factory = pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else None
     taker = Taker()
-    values = settings(
-        listeners=[listener(tls, client_ca=tls.ca)],
-        clients=[{"name": "app", "tls_certificates": [tls.fingerprint.upper()], "from": ["*@bank.test"]}],
-    )
-    with relay(taker, values) as at:
+    clients = [{"name": "app", "tls_certificates": [tls.fingerprint.upper()], "from": ["*@bank.test"]}]
+    values = settings(listeners=[listener(tls, client_ca=tls.ca)], clients=clients)
+    with SmtpFrontend(values, taker).running(loop_factory=factory) as at:
         for as_client, answer in ((True, "250"), (False, "554")):
             with Talk(at["out"]) as talk:
                 talk.greet()
@@ -192,13 +192,11 @@ def test_a_login_is_its_own_client(tls: TlsFiles, mechanism: str) -> None:
 
 def test_smtplib_logs_in(tls: TlsFiles) -> None:
     """A client that we did not write."""
-    with relay(
-        Taker(), settings(listeners=[listener(tls)], clients=PERSON), verify=lambda *pair: pair == ("anna", "x")
-    ) as at:
-        with smtplib.SMTP(*at["out"]) as client:
-            client.starttls(context=tls.trusting())
-            client.login("anna", "x")
-            assert client.sendmail("anna@bank.test", ["x@else.test"], CONTENT) == {}
+    values = settings(listeners=[listener(tls)], clients=PERSON)
+    with relay(Taker(), values, verify=lambda *pair: pair == ("anna", "x")) as at, smtplib.SMTP(*at["out"]) as client:
+        client.starttls(context=tls.trusting())
+        client.login("anna", "x")
+        assert client.sendmail("anna@bank.test", ["x@else.test"], CONTENT) == {}
 
 
 @pytest.mark.parametrize(
