@@ -44,7 +44,7 @@ from gateway.policy.rules import Known
 from gateway.policy.ruleset import RuleSet
 from gateway.ports.administration import ANCHOR_PURPOSES, NewCertificate
 from gateway.ports.keys import Keys
-from gateway.ports.next_hop import HopReply
+from gateway.ports.next_hop import HopReply, NextHop
 from gateway.settings import KeySet as KeySetSettings
 from gateway.settings import Settings
 from gateway.settings import Stamper as StamperSettings
@@ -212,12 +212,15 @@ class Gateway:
         self._caught = caught
         self._seen = ContentKeys()
         self.store = open_store(settings, self.clock)
+        self._hops: tuple[NextHop, ...] = ()
         self._take(Loaded.of(settings, self.store))
 
     def _take(self, loaded: Loaded) -> None:
         house = _house(loaded, self.store, self.clock, self._seen, self._reach)
+        left, self._hops = self._hops, (house.outbound_hop, house.inbound_hop)
         self._loaded = loaded
         self.use(house if self._caught is None else _alone(house, self._caught))
+        _hang_up(left)
 
     def use(self, house: House) -> None:
         """Sends mails through another house from now on; those in work end in theirs."""
@@ -264,8 +267,16 @@ class Gateway:
         return passwords is not None and verify_login(passwords, name, password)
 
     def close(self) -> None:
-        """After the last mail."""
+        """After the last mail: kept connections to the mail servers behind end, and those to the database."""
+        _hang_up(self._hops)
         self.store.close()
+
+
+def _hang_up(hops: tuple[NextHop, ...]) -> None:
+    """Ends kept connections; those in use end after their mail."""
+    for hop in hops:
+        if isinstance(hop, SmtpNextHop):
+            hop.close()
 
 
 def _alone(house: House, caught: Caught) -> House:
