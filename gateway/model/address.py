@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
 
 def domain_of(address: str) -> str:
     """The domain in lower case, '' for the null path or an address without one."""
@@ -11,7 +13,7 @@ def domain_of(address: str) -> str:
 
 def fold(text: str) -> str:
     """ASCII case folding only: 'K' (KELVIN SIGN) must not become 'k' (RFC 9598; see `From` in the design)."""
-    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
+    return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
 def same_address(one: str, other: str) -> bool:

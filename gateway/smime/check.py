@@ -3,7 +3,6 @@
 A fault of ours becomes INTERNAL with retry: the mail stays with its sender, nothing wrong leaves.
 """
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NoReturn
@@ -15,8 +14,10 @@ from gateway.cms.signed_reader import parse_signed, verify
 from gateway.errors import GatewayError, Reason
 
 
-def check_signed(der: bytes, certificate: Certificate, content: bytes, at: datetime, *, detached: bool) -> None:
-    """One SignerInfo, by this certificate, over this content, and it verifies with the public key."""
+def check_signed(
+    der: bytes, certificate: Certificate, content: bytes, digest: bytes, at: datetime, *, detached: bool
+) -> None:
+    """One SignerInfo, by this certificate, over this digest of `content`, and it verifies with the public key."""
     signed = parse_signed(der)
     if len(signed.signer_infos) != 1:
         _wrong(f"{len(signed.signer_infos)} signers")
@@ -24,7 +25,7 @@ def check_signed(der: bytes, certificate: Certificate, content: bytes, at: datet
         _wrong("content inside a detached signature")
     if not detached and signed.content != content:
         _wrong("other content inside an opaque signature")
-    reason = verify(signed.signer_infos[0], certificate, lambda name: hashlib.new(name, content).digest(), at=at)
+    reason = verify(signed.signer_infos[0], certificate, lambda _: digest, at=at)
     if reason is not None:
         _wrong(f"the signature does not verify: {reason}")
 
@@ -34,9 +35,10 @@ def check_encrypted(der: bytes, recipients: Sequence[Certificate], cipher: Conte
     enveloped = parse_enveloped(der)
     if enveloped.cipher != cipher:
         _wrong(f"encrypted with {enveloped.cipher}")
-    planned = len(dict.fromkeys(recipients))
-    if len(enveloped.recipients) != planned:
-        _wrong(f"{len(enveloped.recipients)} recipient infos for {planned} certificates")
+    planned = {(one.issuer_der, one.serial) for one in recipients}
+    named = [(info.who.issuer_der, info.who.serial) for info in enveloped.recipients if info.who is not None]
+    if len(enveloped.recipients) != len(planned) or set(named) != planned:
+        _wrong(f"{len(enveloped.recipients)} recipient infos for {len(planned)} certificates, or for others")
 
 
 def _wrong(what: str) -> NoReturn:

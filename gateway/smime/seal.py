@@ -106,7 +106,7 @@ def _signed(entity: bytes, sha256: bytes, signer: Signer, stamping: Stamping | N
         raw_sign=signer.raw_sign,
         stamp=_stamping(stamping) if stamping else None,
     )
-    check_signed(der, signer.certificate, entity, at, detached=signer.detached)
+    check_signed(der, signer.certificate, entity, digest, at, detached=signer.detached)
     if not signer.detached:
         return pkcs7_mime(der, "signed-data", "smime.p7m")
     header, body = multipart_signed(entity, der, signer.prepared.micalg)
