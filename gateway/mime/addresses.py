@@ -239,7 +239,7 @@ def format_mailbox(mailbox: Mailbox) -> str:
     name = clean(mailbox.name).strip()
     if not name:
         return mailbox.address
-    if not name.isascii() or "=?" in name:
+    if not name.isascii() or not name.isprintable() or "=?" in name:
         shown = " ".join(encode_words(name, 40))
     elif all(c in _ATEXT or c == " " for c in name) and "  " not in name:
         shown = name

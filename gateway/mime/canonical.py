@@ -81,8 +81,9 @@ def _clean(root: Entity) -> frozenset[int]:
     octets, total = root.octets, root.end
     clean: set[int] = set()
     for entity in reversed(list(root.walk())):
-        if entity.type in _SEALED:
-            clean.add(id(entity))
+        if entity.type in _SEALED:  # its header is no part of what is sealed
+            if _plain(octets[entity.start:entity.body_start]) and (entity.end < total or octets.endswith(b"\r\n")):
+                clean.add(id(entity))
             continue
         if entity.cte in _WIDE or not all(id(child) in clean for child in entity.children):
             continue
@@ -112,6 +113,10 @@ def _write(root: Entity, out: list[bytes], clean: frozenset[int]) -> None:
             out.append(item)
         elif id(item) in clean:
             out.append(item.raw)
+        elif item.type in _SEALED:
+            out.extend((_header(item.headers, None), item.body))
+            if item.end == total and item.closed and not item.body.endswith(b"\r\n"):
+                out.append(b"\r\n")
         elif item.type == "message/rfc822" and item.children:
             out.append(_header(item.headers, None if item.cte == "7bit" else "7bit"))
             work.append(item.children[0])
@@ -147,17 +152,16 @@ def _multipart(entity: Entity, total: int) -> list[Entity | bytes]:
 
 
 def _text(octets: bytes) -> bytes:
-    """Text that no reader shows (preamble, epilogue) in 7-bit; what is not ASCII becomes '?'."""
-    octets = _crlf(octets).translate(_TO_ASCII)
-    if lines_fit(octets):
-        return octets
+    """Text that no reader shows (preamble, epilogue) in 7-bit; what is not ASCII becomes '?'.
+
+    A new line never begins where none began before, but with a space: it could be a delimiter.
+    """
+    plain = octets.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\n", b"\r\n").translate(_TO_ASCII)
+    if lines_fit(plain):
+        return plain
     return b"\r\n".join(
-        part for line in octets.split(b"\r\n")
-        for part in ([line[at:at + LINE_MAX] for at in range(0, len(line), LINE_MAX)] or [b""]))
-
-
-def _crlf(octets: bytes) -> bytes:
-    return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+        b"\r\n ".join(line[at:at + LINE_MAX - 1] for at in range(0, max(len(line), 1), LINE_MAX - 1))
+        for line in plain.split(b"\r\n"))
 
 
 def _leaf(entity: Entity, total: int, *, is_message: bool) -> list[bytes]:
@@ -199,9 +203,17 @@ _HIGH = bytes(range(128, 256)) + b"=\0"
 
 
 def quoted_printable(content: bytes) -> bytes:
-    """Text with CRLF line ends in quoted-printable (RFC 2045 6.7); decoding gives the very same octets."""
+    """Text with CRLF line ends in quoted-printable (RFC 2045 6.7); decoding gives the very same octets.
+
+    No line begins with '--': what was hidden in the old encoding, or comes to a line's start by a soft break, must
+    not become a delimiter. Such a line may have two characters more than 76.
+    """
     encoded = binascii.b2a_qp(content, quotetabs=False, istext=True)
-    return encoded if b"\r\n" in content else encoded.replace(b"\n", b"\r\n")
+    if b"\r\n" not in content:
+        encoded = encoded.replace(b"\n", b"\r\n")
+    if encoded.startswith(b"--"):
+        encoded = b"=2D" + encoded[1:]
+    return encoded.replace(b"\r\n--", b"\r\n=2D-")
 
 
 def _header(headers: Headers, encoding: str | None, *, is_message: bool = False) -> bytes:

@@ -14,6 +14,7 @@ ADDRESS_FIELDS = frozenset({
     "from", "sender", "reply-to", "to", "cc", "bcc", "resent-from", "resent-sender", "resent-to", "resent-cc",
     "resent-bcc", "resent-reply-to", "disposition-notification-to", "return-receipt-to", "mail-followup-to",
     "mail-reply-to", "errors-to", "delivered-to", "x-original-to"})
+MAIN_VALUE_MAX = 255  # RFC 6838 4.2: type and subtype have at most 127 characters each
 PARAMETER_FIELDS = frozenset({"content-type", "content-disposition"})
 # Never in encoded words (RFC 2047 5): their readers do not decode them.
 _TOKENS = frozenset({"message-id", "in-reply-to", "references", "date", "received", "return-path", "mime-version",
@@ -73,4 +74,6 @@ def _folded(field: Field, value: str) -> bytes:
 
 def _parameters(field: Field) -> bytes:
     main, params = parse_parameters(field.value)
-    return format_field(field.name, main, params)
+    if not main.isascii() or len(main) > MAIN_VALUE_MAX:  # nobody knows it: written as what it counts as
+        main = "text/plain" if field.lower == "content-type" else "attachment"  # RFC 2045 5.2, RFC 2183 2.8
+    return format_field(field.name, main, {name: value for name, value in params.items() if name.isascii()})

@@ -43,9 +43,13 @@ def parse_content_type(value: bytes, default: ContentType = PLAIN) -> ContentTyp
     main, params = parse_parameters(value)
     kind, slash, subtype = main.lower().partition("/")
     kind, subtype = kind.strip(), subtype.strip()
-    if not slash or not kind or not subtype or " " in kind or "/" in subtype:
+    if not slash or not _is_token(kind) or not _is_token(subtype):
         return ContentType(default.type, default.subtype, params)
     return ContentType(kind, subtype, params)
+
+
+def _is_token(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable() and not any(c in _TSPECIALS for c in text)
 
 
 def parse_parameters(value: bytes) -> tuple[str, dict[str, str]]:
@@ -145,7 +149,7 @@ def _join(numbered: dict[int, tuple[str, bool]]) -> str:
 def format_parameter(name: str, value: str) -> list[str]:
     """`name=value` ready to be joined by ';': one piece, or several for what needs RFC 2231 continuations."""
     value = "".join(c for c in value if c >= " " and c != "\x7f")
-    if value.isascii() and (len(name) + len(value) < 70 or name in _NEVER_CUT):  # a line of 78
+    if value.isascii() and "=?" not in value and (len(name) + len(value) < 70 or name in _NEVER_CUT):  # a line of 78
         if value and not any(c in _TSPECIALS for c in value) and name not in _QUOTED:
             return [f"{name}={value}"]
         return [name + '="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"']

@@ -147,10 +147,10 @@ def _write_word(octets: bytes, *, use_q: bool) -> str:
 
 
 def clean(text: str) -> str:
-    """`text` for a header: what could end a line or hide something (controls, lone surrogates) becomes a space."""
-    if text.isprintable() and "\ufffd" not in text:
+    """`text` for a header: what could end a line or a string, and lone surrogates, becomes a space."""
+    if text.isprintable():
         return text
-    return "".join(" " if c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" else c for c in text)
+    return "".join(" " if c in "\r\n\0" or "\ud800" <= c <= "\udfff" else c for c in text)
 
 
 def encode_unstructured(name: str, text: str) -> bytes:
@@ -166,7 +166,7 @@ def encode_unstructured(name: str, text: str) -> bytes:
 
 def _plain(text: str) -> bool:
     """Whether `text` may stand in a field as it is and is read back exactly."""
-    return text.isascii() and "=?" not in text and text == text.strip()
+    return text.isascii() and text.replace("\t", " ").isprintable() and "=?" not in text and text == text.strip()
 
 
 def fold(line: str, limit: int = LINE_SOFT_MAX) -> str | None:

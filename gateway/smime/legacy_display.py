@@ -118,9 +118,10 @@ def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, s
 def _into_html(content: bytes, lines: Sequence[str]) -> bytes:
     """The element first in <body>; ASCII with character references, so that any charset takes it."""
     text = "\r\n".join(html.escape(line, quote=False) for line in lines).encode("ascii", "xmlcharrefreplace")
-    element = b'<div class="' + _CLASS.encode("ascii") + b'">\r\n<pre>' + text + b"</pre></div>\r\n"
+    element = b'<div class="' + _CLASS.encode("ascii") + b'">\r\n<pre>' + text + b"</pre></div>"
     place = _after_body_tag(content)
-    return content[:place] + element + content[place:]
+    after = content[place:]
+    return content[:place] + element + (b"" if after.startswith(b"--") else b"\r\n") + after  # never a new delimiter
 
 
 def _after_body_tag(content: bytes) -> int:

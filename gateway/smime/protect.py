@@ -45,8 +45,8 @@ def is_structural(lower: str) -> bool:
 def split(message: bytes) -> Protected:
     """A message cut into its entity and its other fields, nothing protected. Raises MAIL_MALFORMED."""
     headers = parse_headers(message)
-    structural = [f.raw for f in headers.fields if is_structural(f.lower) and f.lower != "mime-version"]
-    outer = [f.raw for f in headers.fields if not is_structural(f.lower)]
+    structural = [_whole(f) for f in headers.fields if is_structural(f.lower) and f.lower != "mime-version"]
+    outer = [_whole(f) for f in headers.fields if not is_structural(f.lower)]
     return Protected(_entity(structural, message[headers.body_offset:]), b"".join(outer))
 
 
@@ -68,15 +68,15 @@ def protect(
     inner = [field for field in headers.fields
              if not is_structural(field.lower) and field.lower not in _PRIVATE and not is_trace(field.lower)]
     subject = headers.first("subject")
-    shown = [("Subject", subject.text)] if subject is not None and outside[id(subject)] != subject.raw else []
+    shown = [("Subject", subject.text)] if subject is not None and outside[id(subject)] != _whole(subject) else []
     content_type, body, encoding = _payload_body(message, headers, shown if legacy_display else [])
-    fields = [field.raw for field in inner]
+    fields = [_whole(field) for field in inner]
     if encrypt:
         fields += [_hp_outer(raw) for field in inner if (raw := outside[id(field)])]
     fields.append(_mark(content_type, "cipher" if encrypt else "clear"))
     if encoding is not None:
         fields.append(encoding)
-    fields += [field.raw for field in headers.fields
+    fields += [_whole(field) for field in headers.fields
                if is_structural(field.lower) and field.lower not in ("mime-version", "content-type")
                and not (encoding is not None and field.lower == "content-transfer-encoding")]
     return Protected(_entity(fields, body), b"".join(raw for raw in outside.values() if raw))
@@ -88,12 +88,17 @@ def _outside(field: Field, outer_subject: str | None, *, hide: bool) -> bytes:
         return b""
     if field.lower == "subject" and outer_subject is not None:
         return encode_unstructured("Subject", outer_subject)
-    return field.raw
+    return _whole(field)
+
+
+def _whole(field: Field) -> bytes:
+    """The field with its line end, which the last one of a header without a body may lack."""
+    return field.raw if field.raw.endswith(b"\n") else field.raw + b"\r\n"
 
 
 def _hp_outer(raw: bytes) -> bytes:
     """RFC 9788 2.2; a first line that would grow too long is folded behind the names."""
-    length = raw.index(b"\r\n")
+    length = len(raw.partition(b"\r\n")[0])
     if length + len(b"HP-Outer: ") <= LINE_MAX:
         return b"HP-Outer: " + raw
     name, colon, value = raw.partition(b":")

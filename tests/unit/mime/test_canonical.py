@@ -149,7 +149,7 @@ def test_newlines_are_crlf_is_what_it_says(text):
     assert newlines_are_crlf(octets) == (b"\r" not in rest and b"\n" not in rest)
 
 
-@given(st.text(st.sampled_from("aä =.\t\0€F"), max_size=300), st.booleans())
+@given(st.text(st.sampled_from("aä =.\t\0€F-"), max_size=300), st.booleans())
 def test_quoted_printable_decodes_to_the_same_octets(text, with_lines):
     content = (text.replace("€", "\r\n") if with_lines else text).encode()
     encoded = quoted_printable(content)
@@ -164,7 +164,16 @@ CONTENT = st.one_of(
     st.binary(max_size=80),
     st.text(max_size=80).map(lambda text: text.replace("\r", "").replace("\n", "\r\n").encode("utf-8", "replace")),
     st.sampled_from(
-        [b"", b"x" * 1200, b"a \r\n.\r\n..\r\nFrom x\r\n", b"\r\n", b"--b0\x01\r\n", b"a\nb", b"a\rb", b"=41\r\n"]
+        [
+            b"",
+            b"x" * 1200,
+            b"a \r\n.\r\n..\r\nFrom x\r\n",
+            b"\r\n",
+            b"x\r\n--b0\r\n\r\ny\r\n--b0--\r\n",
+            b"a\nb",
+            b"a\rb",
+            b"=41\r\n",
+        ]
     ),
 )
 HEADERS = st.lists(
@@ -263,3 +272,46 @@ def test_a_cms_object_in_one_line_or_in_raw_octets_is_wrapped():
         made = seven_bit(octets)
         assert is_seven_bit(made)
         assert _decoded(parse_entity(made)) == der
+
+
+INJECTION = b"innocent\r\n--m\r\nContent-Type: text/html\r\n\r\n<b>injected</b>\r\n--m--\r\n"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        # Hidden in base64 that must be wrapped anew, in quoted-printable with a line too long, behind a soft break.
+        b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + binascii.b2a_base64(INJECTION + b"x" * 1000 + b"\r\n", newline=False),
+        b"Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+        + INJECTION.replace(b"--m", b"=2D-m")
+        + b"x" * 1000,
+        b"Content-Type: text/plain\r\n\r\n" + b"".join(b"\xe4" + b"x" * n + b"--m\r\n" for n in range(60, 90)),
+    ],
+)
+def test_no_part_becomes_two(part):
+    octets = mails.HEADER + b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n" + part + b"\r\n--m--\r\n"
+    made = seven_bit(octets)
+    assert is_seven_bit(made)
+    assert [child.content for child in mails.reader(made)] == [child.content for child in mails.reader(octets)]
+    assert len(parse_entity(made).children) == 1
+
+
+@pytest.mark.parametrize("text", [b"a\r--m\rb \xe4", b"x" * 997 + b"--m\r\nContent-Type: text/html\r\n\r\ninjected"])
+def test_text_around_the_parts_never_becomes_a_part(text):
+    octets = (
+        mails.HEADER + b"Content-Type: multipart/mixed; boundary=m\r\n\r\n" + text + b"\r\n--m\r\n\r\nA\r\n--m--\r\n"
+    )
+    made = seven_bit(octets)
+    assert is_seven_bit(made)
+    assert [child.raw for child in parse_entity(made).children] == [b"\r\nA"]
+
+
+def test_the_header_around_a_sealed_subtree_is_not_sealed():
+    octets = (
+        mails.signed_already().replace(b"Your statement", "Auszüge".encode()).replace(b"Gr\xc3\xbc\xc3\x9fe", b"Text")
+    )
+    made = seven_bit(octets)
+    assert is_seven_bit(made)
+    assert parse_headers(made).text("subject") == "Auszüge"
+    assert made.partition(b"\r\n\r\n")[2] == octets.partition(b"\r\n\r\n")[2]

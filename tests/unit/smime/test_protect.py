@@ -175,3 +175,13 @@ def test_split_protects_nothing():
     )
     assert b"Subject: Dinner plans" in made.outer
     assert b"MIME-Version" not in made.outer
+
+
+def test_the_display_never_makes_one_part_two():
+    octets = (
+        b"From: a@b.example\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n"
+        b"--m\r\nContent-Type: text/html\r\n\r\n<body>--m\r\nContent-Type: text/html\r\n\r\ninjected\r\n--m--\r\n"
+    )
+    root = parse_entity(protect(octets, encrypt=True).payload)
+    assert len(root.children) == 1
+    assert b"injected" in decode(root.children[0])
