@@ -5,7 +5,7 @@ PY ?= $(shell for p in python3.13 python3 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 
 APT_RUN   = python3-venv openssl
-APT_TEST  = $(APT_RUN) postfix libnss3-tools gpgsm swaks default-jdk-headless libbcmail-java
+APT_TEST  = $(APT_RUN) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java
 APT_BENCH = gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
 
 # Workers of the test run; a file's tests stay together. PYTEST_ARGS: e.g. `make test PYTEST_ARGS='-k signed -x'`.
