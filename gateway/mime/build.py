@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from typing import Literal
 
 from gateway.mime.canonical import quoted_printable
-from gateway.mime.header import append_fields, parse_headers
+from gateway.mime.header import parse_headers
 from gateway.mime.params import format_field
 from gateway.mime.smime_forms import base64_lines, new_boundary
 from gateway.mime.words import encode_unstructured
@@ -127,8 +127,3 @@ def headers_only(octets: bytes) -> bytes:
     section = octets[headers.start:headers.end].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     lines = section.translate(bytes(o if 0 < o < 128 else 63 for o in range(256))).split(b"\n")
     return b"\r\n".join(line[:998] for line in lines)
-
-
-def with_fields(octets: bytes, fields: Sequence[bytes]) -> bytes:
-    """A message or entity with whole fields added at the end of its header section."""
-    return append_fields(octets, *fields)

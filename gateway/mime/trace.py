@@ -1,18 +1,15 @@
 """What the way of a mail leaves in its header, and what must not be believed there.
 
-Trace fields (RFC 5321 4.4, RFC 5322 3.6.7) are counted against loops and written; status fields that only we may
-set (Sealgate-*, Authentication-Results with our id, RFC 8601 5) and subject tags are taken out of what strangers send.
+Trace fields (RFC 5321 4.4, RFC 5322 3.6.7) are told from the author's; status fields that only we may set
+(Sealgate-*, Authentication-Results with our id, RFC 8601 5) and subject tags are taken out of what strangers send.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from email.utils import format_datetime
 
 from gateway.mime.header import Field, Headers, parse_headers, remove_fields, replace_field
-from gateway.mime.words import clean, decode_octets, encode_unstructured, fold, unfold
+from gateway.mime.words import clean, decode_octets, encode_unstructured, unfold
 from gateway.model.address import fold as fold_case
 
-STATUS_FIELDS = ("Sealgate-*", "X-Sealgate-*")
 TRACE_FIELDS = frozenset({"received", "return-path", "delivered-to", "authentication-results", "dkim-signature",
                           "x-original-to", "received-spf"})
 
@@ -20,11 +17,6 @@ TRACE_FIELDS = frozenset({"received", "return-path", "delivered-to", "authentica
 def is_trace(lower: str) -> bool:
     """Whether a field (lower-case name) changes from hop to hop, so that the same mail may come with another one."""
     return lower in TRACE_FIELDS or lower.startswith("arc-")
-
-
-def received_count(headers: Headers) -> int:
-    """How many hops a mail has behind it; 50 mean a loop (RFC 5321 6.3 asks for at least 100 accepted by default)."""
-    return len(headers.all("received"))
 
 
 def authserv_id(value: bytes) -> str:
@@ -157,23 +149,3 @@ def message_id(headers: Headers) -> str:
 def new_message_id(token: str, hostname: str) -> bytes:
     """A Message-ID field from a random token of the caller's."""
     return f"Message-ID: <{clean(token)}@{clean(hostname)}>\r\n".encode("ascii", "replace")
-
-
-def received_field(  # the clauses of RFC 5321 4.4
-    *, helo: str, peer: str, by: str, protocol: str, incident: str, at: datetime, for_: str | None = None,
-) -> bytes:
-    """A Received field (RFC 5321 4.4). `protocol`: 'ESMTP', 'ESMTPSA', 'UTF8SMTP', … (RFC 3848, RFC 6531 4.3).
-
-    `for_` only where there is one recipient: more would show Bcc recipients to each other.
-    """
-    address = f"[IPv6:{peer}]" if ":" in peer else f"[{peer}]" if peer else "[unknown]"
-    clauses = [f"from {_atom(helo)} ({address})", f"by {_atom(by)} with {protocol} id {_atom(incident)}"]
-    if for_:
-        clauses.append(f"for <{clean(for_)}>")
-    line = f"Received: {' '.join(clauses)}; {format_datetime(at)}"
-    return (fold(line) or line).encode("utf-8", "replace") + b"\r\n"
-
-
-def _atom(text: str) -> str:
-    """A name given by a stranger, made harmless for a structured field."""
-    return "".join(c for c in text if c.isascii() and (c.isalnum() or c in "-._:[]@"))[:255] or "unknown"
