@@ -29,7 +29,7 @@ def list_(
     state: Annotated[str, typer.Option("--state", help="waiting, released or rejected")] = "waiting",
     json: Json = False,
 ) -> None:
-    """List held mail, the oldest first. Needs no key.
+    """List held mail, the oldest first. Needs no key; the subject of outbound mail is under it, with the body.
 
     Example: sealgate hold list
     """

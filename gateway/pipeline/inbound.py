@@ -101,7 +101,7 @@ class Inbound:
             by_opened.setdefault(id(self._open(work, one.recipient)), []).append(one)
         groups = [group for same in by_opened.values() for group in in_groups(same, frozenset())]
         run = Run(house, mail, work.key, has_message_id=bool(message.message_id))
-        outcomes = [*run.groups(self._group(work, message, group) for group in groups), *refused]
+        outcomes = [*run.groups(self._group(work, group) for group in groups), *refused]
         settled, reason = answer(outcomes)
         if settled is Settled.TAKEN and any(one.settled is Settled.REFUSED for one in outcomes):
             outcomes = report_refused(house, mail, outcomes)
@@ -109,17 +109,17 @@ class Inbound:
         keep(house, mail, message, work.planned, outcome, work.sent, work.key)
         return outcome
 
-    def _group(self, work: _Work, message: Message, group: tuple[Planned, ...]) -> Group:
+    def _group(self, work: _Work, group: tuple[Planned, ...]) -> Group:
         decision = group[0].decision
         recipients = tuple(one.recipient for one in group)
         if decision.end.kind in ("hold", "quarantine"):
-            return Group(recipients, decision.rule, self._holder(work, message, group[0]))
+            return Group(recipients, decision.rule, self._holder(work, group[0]))
         return Group(recipients, decision.rule, self._sender(work, group[0]))
 
-    def _holder(self, work: _Work, message: Message, first: Planned) -> Send:
+    def _holder(self, work: _Work, first: Planned) -> Send:
         def hold(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
             del passage
-            return held(self._house, work.mail, recipients, first, message.facts.subject)
+            return held(self._house, work.mail, recipients, first)
 
         return hold
 

@@ -152,7 +152,7 @@ class Outbound:
     def _holder(self, work: _Work, group: tuple[Planned, ...]) -> Send:
         def hold(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
             del passage
-            return held(self._house, work.mail, recipients, group[0], work.message.facts.subject)
+            return held(self._house, work.mail, recipients, group[0])
 
         return hold
 

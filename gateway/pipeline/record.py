@@ -1,8 +1,8 @@
 """What is kept of each recipient: facts and decisions, never content."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 import structlog
 
@@ -10,6 +10,7 @@ from gateway.errors import GatewayError
 from gateway.mime.header import parse_headers
 from gateway.mime.trace import message_id
 from gateway.model.address import fold
+from gateway.model.facts import Facts
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.record import EvidenceRecord
@@ -20,6 +21,8 @@ from gateway.pipeline.plan import Planned
 from gateway.policy.recorded import to_record
 
 log = structlog.get_logger("sealgate.evidence")
+
+_CONFIDENTIAL: Final = frozenset({"subject", "keywords", "comments"})  # what sealing hides outside, RFC 9788 3.2.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,26 @@ def keep(
                 policy_digest=house.rules().digest,
                 next_hop_reply=result.reply,
                 sealed_digest=left.digest if left else "",
-                facts=to_record(message.facts, one.facts, one.decision),
+                facts=_facts(house, message.facts, one, result.settled),
             )
         )
     _add(house, mail, records)
+
+
+def _facts(house: House, facts: Facts, planned: Planned, settled: Settled) -> dict[str, Any]:
+    """The recorded facts. Fields that did not travel in clear do not stand in the record in clear either:
+
+    a customer hid them inside an encryption; ours were encrypted, or the mail did not leave at all.
+    """
+    if facts.verdicts is not None:
+        sealed = facts.verdicts.decryption.status == "decrypted" and facts.verdicts.headers.protected
+    else:
+        left = settled in (Settled.TAKEN, Settled.DISCARDED)
+        sealed = not left or any(step.verb == "encrypt" for step in planned.decision.steps)
+    if not sealed:
+        return to_record(facts, planned.facts, planned.decision)
+    known = replace(facts, keywords=facts.keywords & house.rules().keywords)
+    return to_record(known, planned.facts, planned.decision, hidden=_CONFIDENTIAL)
 
 
 def stopped(house: House, mail: Mail, trouble: GatewayError, way: Literal["outbound", "inbound"]) -> Outcome:

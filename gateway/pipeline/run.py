@@ -16,6 +16,7 @@ from typing import Literal
 import structlog
 
 from gateway.errors import GatewayError, Reason
+from gateway.mime.header import parse_headers
 from gateway.model.address import fold
 from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
@@ -220,10 +221,15 @@ def deliver(
 
 
 def held(
-    house: House, mail: Mail, recipients: tuple[Recipient, ...], planned: Planned, subject: str
+    house: House, mail: Mail, recipients: tuple[Recipient, ...], planned: Planned
 ) -> tuple[RecipientOutcome, ...]:
-    """One group into the hold store, as received; it is settled once it is durable there."""
+    """One group into the hold store, as received; it is settled once it is durable there.
+
+    The list of held mail needs no key, so it shows of a subject only what travelled in clear: the outer one of mail
+    from outside. Ours would have been hidden, and stands with the body under the archive certificate.
+    """
     decision = planned.decision
+    inbound = planned.facts.direction is Direction.INBOUND
     kind: Literal["hold", "quarantine"] = "quarantine" if decision.end.kind == "quarantine" else "hold"
     reason = Reason.POLICY_QUARANTINED if kind == "quarantine" else Reason.POLICY_HELD
     addresses = tuple(recipient.address for recipient in recipients)
@@ -231,8 +237,8 @@ def held(
         mail,
         addresses,
         kind=kind,
-        direction="inbound" if planned.facts.direction is Direction.INBOUND else "outbound",
-        subject=subject,
+        direction="inbound" if inbound else "outbound",
+        subject=(parse_headers(mail.octets).text("subject") or "") if inbound else "",
         rule=decision.rule,
         reason=decision.end.text or str(reason),
     )

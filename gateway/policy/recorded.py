@@ -48,15 +48,19 @@ class Recorded:
     cut: bool = False
 
 
-def to_record(facts: Facts, to: RecipientFacts, decision: Decision | None = None) -> dict[str, Any]:
+def to_record(facts: Facts, to: RecipientFacts, decision: Decision | None = None, *,
+              hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
     """One mail's facts for one recipient as a JSON object.
 
+    `hidden`: header fields (lower case) whose text is as confidential as the body, and is not kept.
     Of `decision` is kept what a record has no field of its own for: what observed rules would have done, what was
     left out knowingly, and the rule that a mail's writer was allowed to lower.
     """
-    headers, cut = _headers(facts.headers)
+    headers, cut = _headers({name: texts for name, texts in facts.headers.items() if name not in hidden})
+    cut = cut or not hidden.isdisjoint(facts.headers)
+    subject = "" if "subject" in hidden else facts.subject
     record: dict[str, Any] = {
-        "format": FORMAT, "client": facts.client, "sender": facts.sender, "from": facts.from_, "subject": facts.subject,
+        "format": FORMAT, "client": facts.client, "sender": facts.sender, "from": facts.from_, "subject": subject,
         "size": facts.size, "headers": headers, "kind": facts.kind, "already": sorted(facts.already),
         "keywords": sorted(facts.keywords), "spoofs_us": facts.spoofs_us, "authentication": dict(facts.authentication),
         "recipient": to.address, "direction": str(to.direction),

@@ -9,7 +9,10 @@ from gateway.model.mail import Mail
 
 @dataclass(frozen=True, slots=True)
 class HeldRow:
-    """What can be listed without opening the body. `state`: waiting, released, rejected."""
+    """What can be listed without opening the body. `state`: waiting, released, rejected.
+
+    `subject`: as it stood in clear on mail from outside; '' for our own, which stands inside, with the body.
+    """
 
     hold_id: str
     kind: Literal["hold", "quarantine"]
