@@ -4,6 +4,7 @@ Ratios count, not times: the machine is shared, so ours and theirs take turns, a
 """
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -29,13 +30,14 @@ def goal_1(report: Report, made: material.Material, progress: Progress, rounds: 
     contenders: dict[str, Contender] = {}
     loops: dict[str, Loop] = {}
     contenders["ours"] = Function(layer.ours(made))
-    for name, program, command in (("c", "cc", contest.compile_c), ("java", "javac", contest.compile_java)):
+    for name, program, command in (("c", "cc", contest.compile_c), ("cbinary", "cc", contest.compile_c),
+                                   ("java", "javac", contest.compile_java)):
         if shutil.which(program) is None:
             report.notes.append(f"left out: {name} ({program} is not installed; `make bench` as root installs it)")
             continue
-        source = HERE / ("peer.c" if name == "c" else "Bench.java")
-        contenders[name] = loops[name] = Loop(command(source, made.home))
-        report.machine[name] = loops[name].version
+        source = HERE / ("Bench.java" if name == "java" else "peer.c")
+        contenders[name] = loops[name] = Loop(command(source, made.home, name))
+        report.machine["C" if name.startswith("c") else "Java"] = loops[name].version
         for size in material.SIZES:
             for cipher in layer.CIPHERS:
                 loops[name].run("write", size, cipher, 0)
@@ -50,8 +52,11 @@ def goal_1(report: Report, made: material.Material, progress: Progress, rounds: 
     for cipher in layer.CIPHERS:
         for (verb, size), goals in GOALS.items():
             progress.stage(f"{WORDS[verb]} {size} AES-256-{cipher.upper()}")
-            found = contest.rates(contenders, verb, size, cipher, rounds=rounds, slice_s=slice_s, tick=progress.tick)
-            for name, label, goal in (("c", "C, libcrypto", goals[0]), ("java", "Java, Bouncy Castle", goals[1]),
+            # Reading is the same in both C loops.
+            taking_part = {name: one for name, one in contenders.items() if verb == "seal" or name != "cbinary"}
+            found = contest.rates(taking_part, verb, size, cipher, rounds=rounds, slice_s=slice_s, tick=progress.tick)
+            for name, label, goal in (("c", "C, libcrypto", goals[0]), ("cbinary", "C, CMS_BINARY", None),
+                                      ("java", "Java, Bouncy Castle", goals[1]),
                                       ("limit", "primitives alone", goals[2])):
                 if name in found:
                     report.rows.append(Row(
@@ -73,6 +78,11 @@ def goal_4(report: Report, made: material.Material, progress: Progress, rounds: 
                            "us CPU", cost["stamp"] / cost["rsa"], 0.25, 0.15, at_most=True))
 
 
+# As in systemd/sealgate.service, for all contenders alike: blocks of a mail's size stay with the process, instead of
+# being mapped, zeroed and unmapped by the kernel for every mail.
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": "67108864", "MALLOC_TRIM_THRESHOLD_": "268435456"}
+
+
 def main() -> int:
     """Exit 0; with --strict 1 if some goal was missed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__,
@@ -85,7 +95,7 @@ def main() -> int:
     rounds, slice_s = (3, 0.08) if asked.short else (5, 0.2)
     wanted = asked.only.split(",")
     report = Report(contest.machine())
-    progress = Progress(("1" in wanted) * rounds * 4 * len(GOALS) * 2 + ("4" in wanted) * rounds * 2
+    progress = Progress(("1" in wanted) * rounds * 9 * len(GOALS) + ("4" in wanted) * rounds * 2
                         + ("2" in wanted) * relay.steps(short=asked.short, evidence="5" in wanted))
     with tempfile.TemporaryDirectory(prefix="sealgate-bench-") as folder:
         progress.stage("making keys and mails")
@@ -103,4 +113,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if not MEMORY.keys() <= os.environ.keys():  # glibc reads them once, at start
+        os.execve(sys.executable, [sys.executable, "-m", "bench", *sys.argv[1:]], {**MEMORY, **os.environ})  # noqa: S606 ourselves again
     sys.exit(main())

@@ -91,18 +91,20 @@ def rates(contenders: Mapping[str, Contender], verb: str, size: str, cipher: str
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
-def compile_c(source: Path, home: Path) -> list[str]:
-    """The command of the C loop, built into `home`."""
+def compile_c(source: Path, home: Path, name: str) -> list[str]:
+    """The command of the C loop, built into `home`; `name` as in peer.c."""
     program = home / "peer"
-    subprocess.run(["cc", "-O2", "-o", str(program), str(source), "-lcrypto"], check=True)
-    return [str(program), str(home)]
+    if not program.exists():
+        subprocess.run(["cc", "-O2", "-o", str(program), str(source), "-lcrypto"], check=True)
+    return [str(program), str(home), name]
 
 
 JARS = tuple(f"/usr/share/java/bc{name}.jar" for name in ("mail", "pkix", "util", "prov"))
 
 
-def compile_java(source: Path, home: Path) -> list[str]:
-    """The command of the Java loop, built into `home`."""
+def compile_java(source: Path, home: Path, name: str) -> list[str]:
+    """The command of the Java loop, built into `home`; `name` is for compile_c alone."""
+    del name
     path = ":".join((str(home), *JARS))
     subprocess.run(["javac", "-nowarn", "-Xlint:none", "-d", str(home), "-cp", path, str(source)], check=True,
                    stderr=subprocess.DEVNULL)

@@ -4,9 +4,11 @@
  * Started with a directory: signer.pem (certificate), signer.key, chain.pem, recipient.pem, recipient.key,
  * entity-SIZE (a MIME entity, CRLF), mail-SIZE-CIPHER (the sealed mail that `open` reads).
  * Requests, one a line:  seal SIZE CIPHER COUNT | open SIZE CIPHER COUNT | write SIZE CIPHER 0
- * Answer: the CPU seconds of COUNT mails (write: 0, and the sealed mail in c-SIZE-CIPHER).
+ * Answer: the CPU seconds of COUNT mails (write: 0, and the sealed mail in NAME-SIZE-CIPHER).
  *
- * Chains are not verified and content is binary: both make the peer faster, and ours do the same.
+ * NAME, the second argument, is 'c' or 'cbinary': 'c' signs as S/MIME programs do, so that libcrypto brings the content
+ * into canonical form; 'cbinary' trusts that it is (CMS_BINARY), which is faster. Chains are not verified, which makes
+ * the peer faster; ours do not verify them either.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +21,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-static const char *home;
+static const char *home, *self;
+static int binary;
 static X509 *signer, *recipient;
 static EVP_PKEY *signer_key, *recipient_key;
 static STACK_OF(X509) *chain, *recipients;
@@ -65,7 +68,7 @@ static char *slurp(const char *name, int *length)
 
 static BIO *seal(const char *entity, int length, const EVP_CIPHER *cipher)
 {
-    int sign_flags = CMS_DETACHED | CMS_STREAM | CMS_BINARY, write_flags = CMS_BINARY | CMS_CRLFEOL;
+    int sign_flags = CMS_DETACHED | CMS_STREAM | binary, write_flags = CMS_CRLFEOL | binary;
     BIO *in = BIO_new_mem_buf(entity, length), *inner = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
     CMS_ContentInfo *cms = CMS_sign(signer, signer_key, chain, in, sign_flags);
     if (cms == NULL || !SMIME_write_CMS(inner, cms, in, sign_flags | write_flags))
@@ -113,9 +116,11 @@ int main(int argc, char **argv)
     char verb[16], size[16], cipher_name[32], name[64], line[256];
     int count, length;
     BIO *bio;
-    if (argc != 2)
-        fail("usage: peer DIRECTORY");
+    if (argc != 3)
+        fail("usage: peer DIRECTORY c|cbinary");
     home = argv[1];
+    self = argv[2];
+    binary = strcmp(self, "cbinary") == 0 ? CMS_BINARY : 0;
     signer = PEM_read_bio_X509(bio = file("signer.pem"), NULL, NULL, NULL);
     BIO_free(bio);
     recipient = PEM_read_bio_X509(bio = file("recipient.pem"), NULL, NULL, NULL);
@@ -151,7 +156,7 @@ int main(int argc, char **argv)
             char *data;
             BIO *mail = seal(octets, length, cipher), *out;
             long written = BIO_get_mem_data(mail, &data);
-            snprintf(name, sizeof name, "c-%s-%s", size, cipher_name);
+            snprintf(name, sizeof name, "%s-%s-%s", self, size, cipher_name);
             out = BIO_new_file(path(name), "wb");
             BIO_write(out, data, (int)written);
             BIO_free(out);
