@@ -114,5 +114,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     if not MEMORY.keys() <= os.environ.keys():  # glibc reads them once, at start
-        os.execve(sys.executable, [sys.executable, "-m", "bench", *sys.argv[1:]], {**MEMORY, **os.environ})  # noqa: S606 ourselves again
+        os.execve(sys.executable, [sys.executable, "-m", "bench", *sys.argv[1:]],  # noqa: S606 ourselves again
+                  {**MEMORY, **os.environ})
     sys.exit(main())
