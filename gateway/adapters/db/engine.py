@@ -36,7 +36,9 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         url = f"sqlite+pysqlite:///{path}"
-        self._writers = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=2, hide_parameters=True)
+        # Every transaction here ends in commit or rollback, so nothing is left to reset on return.
+        self._writers = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=2, pool_reset_on_return=None,
+                                      hide_parameters=True)
         self._readers = create_engine(url, poolclass=NullPool, hide_parameters=True)
         self._idle: deque[Connection] = deque()
         event.listen(self._writers, "connect", _connect_writer)

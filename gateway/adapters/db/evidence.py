@@ -33,7 +33,7 @@ class DbEvidence:
         if not records:
             return
         rows = [_packed(record) for record in records]
-        self._database.write(lambda connection: connection.execute(_INSERT, rows) and None)
+        self._database.group.insert(_INSERT, rows)
 
     def since(self, at: datetime) -> Iterator[EvidenceRecord]:
         """See Evidence. Read by pages; what is added meanwhile comes too."""

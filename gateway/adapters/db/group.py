@@ -1,38 +1,40 @@
 """Group commit: what many threads want to write at the same moment costs one transaction and one fsync.
 
-The first that comes leads: it takes all that waits, runs it in one transaction, commits, and wakes the others;
-whoever came meanwhile forms the next group. Nobody waits for company: alone, a write costs one commit.
+The first that comes leads: it runs all that waits in one transaction, commits, and wakes those whose work it was; then
+the first of those who came meanwhile leads the next group. Nobody waits for company: alone, a write costs one commit.
 """
-
-from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
 
+from sqlalchemy import Connection, Engine, Insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import GatewayError, Reason
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
-
 T = TypeVar("T")
 
-GROUP_MAX = 256  # jobs in one transaction: bounds how long the first of them waits for the last
+GROUP_MAX: Final = 256  # jobs in one transaction: bounds how long the first of them waits for the last
+
+Rows = Sequence[Mapping[str, Any]]
 
 
 class _Job(Generic[T]):
-    """One caller's work, and what came of it."""
+    """One caller's work, or rows that it wants inserted, and what came of it."""
 
-    __slots__ = ("done", "error", "result", "work")
+    __slots__ = ("done", "error", "leads", "result", "rows", "wake", "work")
 
-    def __init__(self, work: Callable[[Connection], T]) -> None:
+    def __init__(self, work: Callable[[Connection], T] | Insert, rows: Rows = ()) -> None:
         self.work = work
+        self.rows = rows
+        self.leads = False  # woken to lead the next group
         self.done = False
         self.error: BaseException | None = None
         self.result: T | None = None
+        self.wake = threading.Lock()  # held until there is something to do
+        self.wake.acquire()
 
     def settle(self, result: T | None, error: BaseException | None) -> None:
         self.result, self.error = result, error
@@ -51,9 +53,9 @@ class GroupCommit:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._turn = threading.Condition()
-        self._waiting: deque[_Job[object]] = deque()
-        self._leading = False
+        self._lock = threading.Lock()  # over the two below
+        self._waiting: deque[_Job[Any]] = deque()
+        self._led = False  # whether somebody leads
         self.commits = 0
 
     def run(self, work: Callable[[Connection], T]) -> T:
@@ -63,45 +65,66 @@ class GroupCommit:
         fails. What it raises rolls back its own writes only and reaches its own caller.
         GatewayError(STORE_UNAVAILABLE, retry=True) if the database cannot.
         """
-        job: _Job[T] = _Job(work)
-        with self._turn:
-            self._waiting.append(job)  # type: ignore[arg-type]  # the deque forgets what each job returns
-            while self._leading and not job.done:
-                self._turn.wait()
-            if not job.done:
-                self._leading = True
-                group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_MAX))]
-        if not job.done:
-            self._lead(job, group)
+        return self._settled(_Job(work))
+
+    def insert(self, statement: Insert, rows: Rows) -> None:
+        """As `run`; rows for the same `statement` object of all callers in a group go in together."""
+        self._settled(_Job[None](statement, rows))
+
+    def _settled(self, job: _Job[T]) -> T:
+        with self._lock:
+            self._waiting.append(job)
+            job.leads = not self._led
+            self._led = True
+        if not job.leads:
+            self._wait(job)
+        if job.leads:
+            self._lead()
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[return-value]  # set by settle() where there is no error
 
-    def _lead(self, own: _Job[T], group: list[_Job[object]]) -> None:
-        """Runs groups until the own job is done, then lets the next one lead."""
-        while True:
-            try:
-                self._settle(group)
-            finally:
-                with self._turn:
-                    for job in group:
-                        if not job.done:  # this thread is being ended in the middle of it
-                            job.settle(None, GatewayError(Reason.STORE_UNAVAILABLE, "interrupted", retry=True))
-                    if own.done:
-                        self._leading = False
-                    self._turn.notify_all()
-                    group = [] if own.done else [
-                        self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_MAX))]
-            if own.done:
-                return
+    def _wait(self, job: _Job[Any]) -> None:
+        """Until the job is done or its thread is to lead. A thread that is interrupted here leaves nothing behind."""
+        try:
+            job.wake.acquire()
+        except BaseException:
+            with self._lock:
+                if job in self._waiting:
+                    self._waiting.remove(job)
+                was_to_lead = job.leads
+            if was_to_lead:
+                self._hand_over()
+            raise
 
-    def _settle(self, group: list[_Job[object]]) -> None:
+    def _lead(self) -> None:
+        """One group, in which the leader's own job is the first; then the next in the queue leads."""
+        with self._lock:
+            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_MAX))]
+        try:
+            self._settle(group)
+        finally:
+            for job in group:
+                if not job.done:  # the leading thread is being ended in the middle of it
+                    job.settle(None, GatewayError(Reason.STORE_UNAVAILABLE, "interrupted", retry=True))
+                if not job.leads:
+                    job.wake.release()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            self._led = bool(self._waiting)
+            if self._led:
+                self._waiting[0].leads = True
+                self._waiting[0].wake.release()
+
+    def _settle(self, group: list[_Job[Any]]) -> None:
         """All in one transaction; if one fails, each in its own, so that nobody pays for another's fault."""
         try:
             results = self._commit(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the caller whose work it was
             if len(group) == 1:
-                group[0].settle(None, error if isinstance(error, GatewayError) else self._named(error))
+                group[0].settle(None, store_error(error) if isinstance(error, SQLAlchemyError) else error)
                 return
             for job in group:
                 self._settle([job])
@@ -109,13 +132,17 @@ class GroupCommit:
         for job, result in zip(group, results, strict=True):
             job.settle(result, None)
 
-    def _commit(self, group: list[_Job[object]]) -> list[object]:
+    def _commit(self, group: list[_Job[Any]]) -> list[Any]:
+        together: dict[Insert, list[Mapping[str, Any]]] = {}
         with self._engine.begin() as connection:
-            results = [job.work(connection) for job in group]
+            results: list[Any] = []
+            for job in group:
+                if isinstance(job.work, Insert):
+                    together.setdefault(job.work, []).extend(job.rows)
+                    results.append(None)
+                else:
+                    results.append(job.work(connection))
+            for statement, rows in together.items():
+                connection.execute(statement, rows)
         self.commits += 1
         return results
-
-    @staticmethod
-    def _named(error: Exception) -> Exception:
-        """Of SQLAlchemy's and the driver's errors a GatewayError; a fault of our own code stays what it is."""
-        return store_error(error) if isinstance(error, SQLAlchemyError) else error

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
+from sqlalchemy import Boolean, Connection, Update, bindparam, case, delete, exists, insert, select, update
 
 from gateway.adapters.db import owner
 from gateway.adapters.db.engine import Database
-from gateway.adapters.db.tables import journal, journal_claim, micros
+from gateway.adapters.db.tables import journal, journal_claim, micros, moment
 from gateway.adapters.db.text import storable
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
@@ -28,9 +28,31 @@ FORGET_EVERY: Final = timedelta(hours=1)
 FORGET_MAX: Final = 10_000  # rows at once, so that nobody waits long for it
 
 _j = journal.c
+_c = journal_claim.c
+
+# Statements are made once: SQLAlchemy takes longer to build one than the database to run it.
 _ROWS: Final = (
     select(_j.message_key, _j.recipient, _j.state, _j.reply, _j.resent, _j.acknowledged)
     .where(_j.message_key == bindparam("key")).order_by(_j.recipient))
+_PLAN: Final = insert(journal)
+_FORGET_ACKNOWLEDGED: Final = delete(journal).where(_j.message_key == bindparam("key"), _j.acknowledged)
+_OWN: Final = exists().where(_c.message_key == bindparam("key"), _c.token == bindparam("own"))
+_OPEN: Final = (
+    update(journal).where(_j.message_key == bindparam("key"), _j.recipient == bindparam("address"),
+                          _j.state != JournalState.TAKEN.value, _OWN))
+_SENDING: Final = _OPEN.values(
+    state=JournalState.SENDING.value, at=bindparam("now"),
+    resent=_j.resent + case((_j.state == JournalState.SENDING.value, 1), else_=0))
+_TAKEN: Final = _OPEN.values(state=JournalState.TAKEN.value, at=bindparam("now"), reply=bindparam("answer"))
+_ANSWERED: Final = _j.recipient.not_in(bindparam("unanswered", expanding=True))
+_LEAVE: Final = (
+    update(journal).where(_j.message_key == bindparam("key"))
+    .values(state=case(((_j.state == JournalState.SENDING.value) & _ANSWERED, JournalState.PLANNED.value),
+                       else_=_j.state),
+            acknowledged=_j.acknowledged | bindparam("told", type_=Boolean), at=bindparam("now")))
+_HOLDER: Final = select(_c.owner, _c.token, _c.at).where(_c.message_key == bindparam("key"))
+_CLAIM: Final = insert(journal_claim)
+_UNCLAIM: Final = delete(journal_claim).where(_c.message_key == bindparam("key"), _c.token == bindparam("own"))
 
 
 class DbJournal:
@@ -55,24 +77,26 @@ class DbJournal:
         now, here = self._clock.now(), owner.here()
 
         def work(connection: Connection) -> tuple[JournalRow, ...] | str:
-            holder = _holder(connection, message_key)
+            holder = connection.execute(_HOLDER, {"key": message_key}).first()
             if holder is not None:
-                who, since = owner.Owner.parse(holder[0]), holder[1]
+                who = owner.Owner.parse(holder.owner)
                 dead = who.is_dead(here)
-                if not (micros(now) - since > LEASE // timedelta(microseconds=1) if dead is None else dead):
+                if not (now - moment(holder.at) > LEASE if dead is None else dead):
                     return f"process {who.process} on {who.machine} works on it"
-                connection.execute(delete(journal_claim).where(journal_claim.c.message_key == message_key))
-            connection.execute(insert(journal_claim).values(
-                message_key=message_key, owner=str(here), token=token, at=micros(now)))
+                connection.execute(_UNCLAIM, {"key": message_key, "own": holder.token})
+            connection.execute(_CLAIM, {
+                "message_key": message_key, "owner": str(here), "token": token, "at": micros(now)})
             if unacknowledged_only:
-                connection.execute(delete(journal).where(_j.message_key == message_key, _j.acknowledged))
-            known = {row.recipient for row in _rows(connection, message_key)}
-            fresh = [address for address in dict.fromkeys(map(fold, recipients)) if address not in known]
+                connection.execute(_FORGET_ACKNOWLEDGED, {"key": message_key})
+            known = _rows(connection, message_key)
+            there = {row.recipient for row in known}
+            fresh = [address for address in dict.fromkeys(map(fold, recipients)) if address not in there]
             if fresh:
-                connection.execute(insert(journal), [
+                connection.execute(_PLAN, [
                     {"message_key": message_key, "recipient": address, "state": JournalState.PLANNED.value,
                      "reply": None, "resent": 0, "acknowledged": False, "at": micros(now)} for address in fresh])
-            return _rows(connection, message_key)
+            planned = tuple(JournalRow(message_key, address, JournalState.PLANNED) for address in fresh)
+            return tuple(sorted(known + planned, key=lambda row: row.recipient))
 
         outcome = self._database.write(work)
         if isinstance(outcome, str):
@@ -83,13 +107,11 @@ class DbJournal:
 
     def sending(self, message_key: str, recipients: tuple[str, ...]) -> None:
         """See Journal. A row that is SENDING already was left by a crash or a broken connection: counted."""
-        self._change(message_key, recipients, {
-            "state": JournalState.SENDING.value,
-            "resent": _j.resent + case((_j.state == JournalState.SENDING.value, 1), else_=0)})
+        self._change(_SENDING, message_key, recipients)
 
     def taken(self, message_key: str, recipients: tuple[str, ...], reply: str) -> None:
         """See Journal."""
-        self._change(message_key, recipients, {"state": JournalState.TAKEN.value, "reply": storable(reply)})
+        self._change(_TAKEN, message_key, recipients, answer=storable(reply))
 
     def release(self, message_key: str, *, acknowledged: bool, unanswered: tuple[str, ...] = ()) -> None:
         """See Journal. Once an hour it also forgets what no sender can repeat any more."""
@@ -101,14 +123,10 @@ class DbJournal:
         open_ends = list(map(fold, unanswered))
 
         def work(connection: Connection) -> None:
-            _assert_own(connection, message_key, token)
-            ours = _j.message_key == message_key
-            connection.execute(update(journal).where(
-                ours, _j.state == JournalState.SENDING.value, _j.recipient.not_in(open_ends),
-            ).values(state=JournalState.PLANNED.value))
-            if acknowledged:
-                connection.execute(update(journal).where(ours).values(acknowledged=True, at=micros(now)))
-            connection.execute(delete(journal_claim).where(journal_claim.c.message_key == message_key))
+            if connection.execute(_UNCLAIM, {"key": message_key, "own": token}).rowcount != 1:
+                raise _taken_over()
+            connection.execute(_LEAVE, {
+                "key": message_key, "unanswered": open_ends, "told": acknowledged, "now": micros(now)})
             if forget:
                 _forget(connection, micros(now - KEPT))
 
@@ -118,20 +136,17 @@ class DbJournal:
             with self._lock:
                 self._tokens.pop(message_key, None)
 
-    def _change(self, message_key: str, recipients: Sequence[str], values: dict[str, object]) -> None:
-        """Writes to rows of the own claim, all of which must be there: asserted in pairs with `claim`."""
+    def _change(self, statement: Update, message_key: str, recipients: Sequence[str], **values: str) -> None:
+        """Changes rows of the own claim, all of which must be there: asserted in pairs with `claim`."""
         token = self._token(message_key)
-        addresses = list(dict.fromkeys(map(fold, recipients)))
         now = micros(self._clock.now())
+        changes = [{"key": message_key, "own": token, "address": address, "now": now, **values}
+                   for address in dict.fromkeys(map(fold, recipients))]
 
         def work(connection: Connection) -> None:
-            _assert_own(connection, message_key, token)
-            result = connection.execute(update(journal).where(
-                _j.message_key == message_key, _j.recipient.in_(addresses),
-                _j.state != JournalState.TAKEN.value).values(**values, at=now))
-            if result.rowcount != len(addresses):
-                raise GatewayError(Reason.STORE_UNAVAILABLE, "the journal misses a recipient that was planned, "
-                                   "or it was taken already", retry=True)
+            for change in changes:
+                if connection.execute(statement, change).rowcount != 1:
+                    raise _why_not(connection, message_key, token)
 
         self._database.write(work)
 
@@ -149,16 +164,16 @@ def _rows(connection: Connection, message_key: str, *, unacknowledged_only: bool
                  for row in found if not (unacknowledged_only and row.acknowledged))
 
 
-def _holder(connection: Connection, message_key: str) -> tuple[str, int] | None:
-    c = journal_claim.c
-    row = connection.execute(select(c.owner, c.at).where(c.message_key == message_key)).first()
-    return None if row is None else (row.owner, row.at)
+def _why_not(connection: Connection, message_key: str, token: str) -> GatewayError:
+    holder = connection.execute(_HOLDER, {"key": message_key}).first()
+    if holder is None or holder.token != token:
+        return _taken_over()
+    return GatewayError(Reason.STORE_UNAVAILABLE, "the journal misses a recipient that was planned, or it was taken "
+                        "already", retry=True)
 
 
-def _assert_own(connection: Connection, message_key: str, token: str) -> None:
-    c = journal_claim.c
-    if connection.scalar(select(c.token).where(c.message_key == message_key)) != token:
-        raise GatewayError(Reason.JOURNAL_IN_PROGRESS, "another process has taken the claim over", retry=True)
+def _taken_over() -> GatewayError:
+    return GatewayError(Reason.JOURNAL_IN_PROGRESS, "another process has taken the claim over", retry=True)
 
 
 def _forget(connection: Connection, before: int) -> None:

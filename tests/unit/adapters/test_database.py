@@ -8,7 +8,7 @@ import time
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, insert, inspect, select
+from sqlalchemy import create_engine, event, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.adapters.db import group, schema
@@ -252,6 +252,89 @@ def test_an_interrupted_leader_leaves_nobody_waiting(database) -> None:
         database.write(interrupt)
     database.write(add("after"))
     assert numbers(database) == ["after"]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_interrupted_waiter_leaves_nobody_waiting(database, place) -> None:
+    """Ctrl-C reaches the thread that waits, whether it was the next to lead or not; its own work may be lost."""
+    gate, results = Gate(), []
+
+    class Interrupted:
+        def acquire(self) -> None:
+            gate.go.wait(30)
+            raise KeyboardInterrupt
+
+        def release(self) -> None:
+            pass
+
+    def run(work) -> None:
+        try:
+            results.append(database.write(work))
+        except KeyboardInterrupt:
+            results.append("interrupted")
+
+    threads = [threading.Thread(target=run, args=(gate,))]
+    threads[0].start()
+    assert gate.entered.wait(30)
+    for number in range(3):
+        threads.append(threading.Thread(target=run, args=(add(str(number)),)))
+        if number == place:
+            threads[-1] = threading.Thread(target=_interrupted, args=(database, run, add(str(number)), Interrupted()))
+        threads[-1].start()
+        while len(database.group._waiting) <= number:
+            time.sleep(0.0005)
+    gate.go.set()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert results.count("interrupted") == 1
+    assert set(numbers(database)) >= {"0", "1", "2"} - {str(place)}
+    database.write(add("after"))
+
+
+def _interrupted(database, run, work, wake) -> None:
+    """Runs with a job whose lock is interrupted while it is waited for."""
+    group_commit = database.group
+    real = group_commit._wait
+
+    def wait(job) -> None:
+        if job.work is work:
+            job.wake = wake
+        real(job)
+
+    group_commit._wait = wait
+    run(work)
+
+
+def test_rows_of_all_callers_go_in_with_one_statement(database) -> None:
+    statement, executed = insert(customer), []
+    event.listen(database.writers, "before_cursor_execute", lambda *given: executed.append(given[2]))
+    gate = Gate()
+    threads = [threading.Thread(target=database.write, args=(gate,))]
+    threads[0].start()
+    assert gate.entered.wait(30)
+    for number in range(5):
+        rows = [{"number": f"{number}{part}", "name": ""} for part in "ab"]
+        threads.append(threading.Thread(target=database.group.insert, args=(statement, rows)))
+        threads[-1].start()
+    while len(database.group._waiting) < 5:
+        time.sleep(0.0005)
+    gate.go.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(numbers(database)) == 10
+    assert len([text for text in executed if text.startswith("INSERT")]) == 1
+
+
+def test_one_callers_bad_rows_cost_nobody_else_anything(database) -> None:
+    statement = insert(customer)
+    database.group.insert(statement, [{"number": "1", "name": ""}])
+    results, _ = gathered(database, [
+        lambda connection: connection.execute(statement, {"number": "2", "name": ""}) and None,
+        lambda connection: connection.execute(statement, {"number": "1", "name": ""}) and None])
+    assert results[0] is None
+    assert results[1].reason is Reason.STORE_UNAVAILABLE
+    assert numbers(database) == ["1", "2"]
 
 
 def test_integrity_is_the_databases_own(database) -> None:
