@@ -160,7 +160,9 @@ def disown(database, change) -> None:
     (lambda who: replace(who, machine="another"), False),
     (lambda who: replace(who, namespace="another"), False),
     (lambda who: replace(who, process=1, start=""), False),  # lives, is somebody else's
-], ids=["younger", "rebooted", "other-machine", "other-container", "init"])
+    (lambda who: replace(who, boot="", start=""), False),  # a service with ProcSubset=pid sees neither
+    (lambda who: replace(who, boot="", start="", process=2**22 + 1), True),  # no such process: ids end below
+], ids=["younger", "rebooted", "other-machine", "other-container", "init", "hardened", "hardened-dead"])
 def test_whose_claim_is_free(journal, other, database, change, dead) -> None:
     journal.claim(KEY, (ANNA,))
     disown(database, change)

@@ -35,7 +35,7 @@ class Owner:
         """Whether the process has ended, as seen by `here`; None: that cannot be known from here."""
         if self.machine != here.machine or self.namespace != here.namespace:
             return None
-        if self.boot != here.boot:
+        if self.boot and here.boot and self.boot != here.boot:  # a hardened service may not see it
             return True
         try:
             os.kill(self.process, 0)  # sends nothing: asks only; a process of another user raises PermissionError
