@@ -15,6 +15,7 @@ from gateway.errors import Reason
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
+from gateway.model.wire import ends_in_pairs
 from gateway.settings import Settings
 
 To = Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="recipient; may be repeated")]
@@ -59,9 +60,11 @@ def _mail(from_: str, to: list[str], *, client: str | None) -> Mail:
     octets = sys.stdin.buffer.read()
     if not octets:
         fail("there is no mail on standard input", context.USAGE)
-    if b"\r\n" not in octets and b"\n" in octets:
+    if b"\r" not in octets:
         octets = octets.replace(b"\n", b"\r\n")
         say("sealgate: the lines ended in LF; made CRLF of them")
+    elif not ends_in_pairs(octets):
+        fail("the mail mixes line ends; it must have CRLF everywhere, or LF everywhere", context.BAD)
     origin = Origin(
         ours=client is not None, client=client, received_at=SystemClock().now(), incident=secrets.token_hex(8)
     )

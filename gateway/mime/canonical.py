@@ -48,15 +48,23 @@ def is_seven_bit(octets: bytes) -> bool:
     return octets.endswith(b"\r\n") and _plain(octets)
 
 
-def seven_bit(octets: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
+def passes_hops(octets: bytes) -> bool:
+    """Whether no hop has a reason to re-encode it: content with CRLF line ends, looked at in a third of the time."""
+    return octets.isascii() and lines_fit(octets)
+
+
+def seven_bit(octets: bytes, limits: Limits = DEFAULT_LIMITS, *, crlf: bool = False) -> bytes:
     """A whole message or entity in the form that we sign; the very same object where it has that form.
+
+    `crlf`: the caller knows that all line ends are CRLF (the relay has looked), so they are not looked at again.
 
     A label `8bit` or `binary` on 7-bit content becomes `7bit`: it would invite a hop to re-encode.
     Raises MAIL_MALFORMED where a part cannot be made 7-bit without changing what a reader gets (an unknown
     transfer encoding, a multipart without parts), MAIL_NUL and MAIL_BARE_NEWLINE for such octets in a header,
     MAIL_LINE_TOO_LONG for a field that cannot be folded, INPUT_LIMIT_EXCEEDED beyond `limits`.
     """
-    if is_seven_bit(octets) and not _has_wide_label(octets):
+    ended = octets.endswith(b"\r\n") and b"\0" not in octets
+    if ended and passes_hops(octets) and (crlf or newlines_are_crlf(octets)) and not _has_wide_label(octets):
         return octets
     root = parse_entity(octets, limits)
     out: list[bytes] = []

@@ -20,6 +20,7 @@ from gateway.actions.table import carry_out
 from gateway.actions.verb import Rooms
 from gateway.errors import GatewayError, Reason
 from gateway.mime.canonical import seven_bit
+from gateway.mime.header import remove_fields
 from gateway.mime.trace import without_keywords
 from gateway.model.address import fold, permitted_from
 from gateway.model.facts import Facts
@@ -35,6 +36,8 @@ from gateway.pipeline.report import report_refused
 from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all
 from gateway.smime.draft import Draft
 from gateway.smime.seal import seal
+
+HIDDEN_FIELDS = ("bcc", "resent-bcc")  # RFC 5322 3.6.3; Postfix drops them too (message_drop_headers)
 
 log = structlog.get_logger("sealgate.outbound")
 
@@ -169,13 +172,16 @@ class Outbound:
 
         return send
 
-    def _without_keywords(self, work: _Work) -> bytes:
-        known = self._house.rules().keywords
-        return without_keywords(work.mail.octets, known) if work.message.facts.keywords & known else work.mail.octets
+    def _cleaned(self, work: _Work) -> bytes:
+        """Without the fields that tell recipients of each other, and without the words that were for us."""
+        octets, known = work.mail.octets, self._house.rules().keywords
+        if any(work.message.headers.all(name) for name in HIDDEN_FIELDS):
+            octets = remove_fields(octets, HIDDEN_FIELDS)
+        return without_keywords(octets, known) if work.message.facts.keywords & known else octets
 
     def _sealed(self, work: _Work, draft: Draft) -> bytes:
         """5. What is not signed leaves as it came, but for a bounce that would carry a mail back in clear."""
-        octets = self._without_keywords(work)
+        octets = self._cleaned(work)
         if draft.signer is None:
             if draft.encrypt_to:
                 raise GatewayError(Reason.INTERNAL, "an encryption without a signature was planned")
@@ -183,7 +189,7 @@ class Outbound:
                 replace(draft, octets=without_returned_content(octets, work.message)), self._house.clock.now(), {}
             )
         if work.canonical is None:
-            work.canonical = seven_bit(octets)
+            work.canonical = seven_bit(octets, crlf=True)
         return seal(replace(draft, octets=work.canonical), self._house.clock.now(), work.signed_once)
 
 

@@ -19,7 +19,7 @@ from gateway.cms.algorithms import ContentCipher, KeyTransport
 from gateway.cms.enveloped import encrypt
 from gateway.cms.signed import sign
 from gateway.errors import GatewayError, Reason
-from gateway.mime.canonical import is_seven_bit
+from gateway.mime.canonical import passes_hops
 from gateway.mime.header import parse_headers, prepend_fields, replace_field
 from gateway.mime.smime_forms import multipart_signed, pkcs7_mime
 from gateway.mime.words import encode_unstructured
@@ -91,7 +91,7 @@ def _fitting(signer: Signer, entity: bytes) -> Signer:
 
     In the open a hop might re-encode it, and the signature around it would break.
     """
-    return replace(signer, detached=False) if signer.detached and not is_seven_bit(entity) else signer
+    return replace(signer, detached=False) if signer.detached and not passes_hops(entity) else signer
 
 
 def _signed(entity: bytes, sha256: bytes, signer: Signer, stamping: Stamping | None, at: datetime) -> bytes:

@@ -240,6 +240,13 @@ def test_a_dead_store_defers_and_sends_nothing(bank: House) -> None:
     assert bank.outbound.taken == []
 
 
+def test_bcc_fields_leave_neither_outside_nor_inside(bank: House) -> None:
+    bank.gateway.handle(bank.send(b"Bcc: ben@customer.example\r\n" + CODE, "anna@customer.example"))
+    left = bank.outbound.octets_for("anna@customer.example")
+    assert b"ben@customer.example" not in left
+    assert b"ben@customer.example" not in opened(bank, left, "anna")
+
+
 def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
     octets = (
         b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: [seal] Hello\r\n"
