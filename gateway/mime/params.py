@@ -55,7 +55,7 @@ def _is_token(text: str) -> bool:
 def parse_parameters(value: bytes) -> tuple[str, dict[str, str]]:
     """(main value, parameters) of a structured field's raw value."""
     text = decode_octets(unfold(value[:VALUE_OCTETS_MAX]))
-    pieces = _split(text)
+    pieces = pieces_of(text)
     main = pieces[0].strip() if pieces else ""
     plain: dict[str, str] = {}
     parts: dict[str, dict[int, tuple[str, bool]]] = {}
@@ -79,7 +79,7 @@ def parse_parameters(value: bytes) -> tuple[str, dict[str, str]]:
     return main, plain
 
 
-def _split(text: str) -> list[str]:
+def pieces_of(text: str) -> list[str]:
     """`text` cut at the semicolons that stand outside quotes and comments; comments dropped."""
     if '"' not in text and "(" not in text:
         return text.split(";")

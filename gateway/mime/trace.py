@@ -4,14 +4,22 @@ Trace fields (RFC 5321 4.4, RFC 5322 3.6.7) are told from the author's; status f
 (Sealgate-*, Authentication-Results with our id, RFC 8601 5) and subject tags are taken out of what strangers send.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from unicodedata import category
 
 from gateway.mime.header import Field, Headers, parse_headers, remove_fields, replace_field
+from gateway.mime.params import pieces_of
 from gateway.mime.words import clean, decode_octets, encode_unstructured, unfold
 from gateway.model.address import fold as fold_case
 
 TRACE_FIELDS = frozenset({"received", "return-path", "delivered-to", "authentication-results", "dkim-signature",
                           "x-original-to", "received-spf"})
+# RFC 8601 2.2: a value (RFC 2045 5.1) and a version.
+_ID = re.compile(
+    r"""(?:(?P<token>[!#$%&'*+.^_`{|}~0-9A-Za-z-]+)|"(?P<quoted>(?:[^"\\]|\\.)*)")(?:[ \t]+[0-9]+)?""")
+_ESCAPE = re.compile(r"\\(.)")
+_INSTANCE = re.compile(r"i[ \t]*=[ \t]*[0-9]+")  # of an ARC set (RFC 8617 4.2.1)
 
 
 def is_trace(lower: str) -> bool:
@@ -20,14 +28,19 @@ def is_trace(lower: str) -> bool:
 
 
 def authserv_id(value: bytes) -> str:
-    """The id that leads an Authentication-Results value (RFC 8601 2.2), lower case; comments before it skipped."""
-    text = decode_octets(unfold(value))
-    position, depth = 0, 0
-    while position < len(text) and (depth or text[position] in " \t("):
-        depth += (text[position] == "(") - (text[position] == ")")
-        position += 1
-    head = text[position:].partition(";")[0].partition("(")[0].strip().strip('"')
-    return head.split()[0].lower().rstrip(".") if head.split() else ""
+    """The id that leads an Authentication-Results value (RFC 8601 2.2), lower case, without comments and escapes.
+
+    '' where anything else stands there than an id and a version: some other reader may make an id of it.
+    """
+    return _id_in(pieces_of(decode_octets(unfold(value)))[0])
+
+
+def _id_in(head: str) -> str:
+    found = _ID.fullmatch(head.strip())
+    if found is None:
+        return ""
+    plain = found["token"] or _ESCAPE.sub(r"\1", found["quoted"])
+    return plain.strip().lower().rstrip(".")
 
 
 def forged_status(own_ids: Iterable[str]) -> Callable[[Field], bool]:
@@ -45,10 +58,11 @@ def forged_status(own_ids: Iterable[str]) -> Callable[[Field], bool]:
 
 def _claims(field: Field, ours: frozenset[str]) -> bool:
     """Ours, or not readable as anybody's; in an ARC set the id stands behind 'i=N;'."""
-    value = field.value
     if field.lower.startswith("arc-"):
-        value = value.partition(b";")[2]
-    found = authserv_id(value)
+        instance, *rest = pieces_of(decode_octets(unfold(field.value)))
+        found = _id_in(rest[0]) if rest and _INSTANCE.fullmatch(instance.strip()) else ""
+    else:
+        found = authserv_id(field.value)
     return not found or found in ours
 
 
@@ -60,37 +74,59 @@ def strip_forged(octets: bytes, own_ids: Iterable[str]) -> bytes:
 def strip_tags(subject: str, tags: Sequence[str]) -> str:
     """The subject text without any of our tags ('[signed]'), ASCII case ignored, wherever they stand; spaces joined.
 
-    What a removal brings together is looked at again ('[sig[signed]ned]' leaves nothing). One pass.
+    Letters that a reader does not see, and spaces, make no other tag of it. What a removal brings together is looked
+    at again ('[sig[signed]ned]' leaves nothing). One pass.
     """
-    wanted = {fold_case(tag.strip()) for tag in tags} - {""}
-    by_last: dict[str, list[str]] = {}
+    wanted = {fold_case("".join(_seen(tag)[1])) for tag in tags} - {""}
+    places, letters = _seen(subject)
+    folded = fold_case("".join(letters))
+    if not any(tag in folded for tag in wanted):
+        return subject
+    by_end: dict[str, list[str]] = {}
     for tag in wanted:
-        by_last.setdefault(tag[-1], []).append(tag)
-    kept: list[str] = []
-    folded: list[str] = []
-    found = False
-    for letter in subject:
-        kept.append(letter)
-        folded.append(fold_case(letter))
-        for tag in by_last.get(folded[-1], ()):
-            if "".join(folded[-len(tag):]) == tag:
-                del kept[-len(tag):], folded[-len(tag):]
-                found = True
+        by_end.setdefault(tag[-2:], []).append(tag)
+    open_places: list[int] = []
+    open_letters: list[str] = []
+    cuts: list[tuple[int, int]] = []
+    for place, letter in zip(places, folded, strict=True):
+        open_places.append(place)
+        open_letters.append(letter)
+        for tag in (*by_end.get("".join(open_letters[-2:]), ()), *by_end.get(letter, ())):
+            if "".join(open_letters[-len(tag):]) == tag:
+                first = open_places[-len(tag)]
+                del open_places[-len(tag):], open_letters[-len(tag):]
+                while cuts and cuts[-1][0] > first:
+                    cuts.pop()
+                cuts.append((first, place + 1))
                 break
-    return " ".join("".join(kept).split()) if found else subject
+    ends = [0, *(end for _, end in cuts)]
+    starts = [*(start for start, _ in cuts), len(subject)]
+    return " ".join("".join(subject[end:start] for end, start in zip(ends, starts, strict=True)).split())
+
+
+def _seen(text: str) -> tuple[list[int], list[str]]:
+    """Places and letters of `text` without spaces, controls, formats and marks that only change the letter before."""
+    seen = [(place, letter) for place, letter in enumerate(text)
+            if letter > " " and (letter < "\x7f" or (letter.isprintable() and category(letter) != "Mn"))]
+    return [place for place, _ in seen], [letter for _, letter in seen]
 
 
 def strip_subject_tags(octets: bytes, tags: Sequence[str]) -> bytes:
-    """A message whose Subject lost our tags; the very same octets where it had none."""
+    """A message whose Subjects lost our tags; the very same octets where there was none.
+
+    Every one of them: which of several is shown, each reader decides for itself.
+    """
     if not tags:
         return octets
-    headers = parse_headers(octets, strict=False)
-    field = headers.first("subject")
-    if field is None:
-        return octets
-    text = field.text
-    stripped = strip_tags(text, tags)
-    return octets if stripped == text else replace_field(octets, field.name, encode_unstructured(field.name, stripped))
+    pieces: list[bytes] = []
+    position = 0
+    for field in parse_headers(octets, strict=False).all("subject"):
+        text = field.text
+        stripped = strip_tags(text, tags)
+        if stripped != text:
+            pieces += [octets[position:field.start], encode_unstructured(field.name, stripped)]
+            position = field.end
+    return b"".join((*pieces, octets[position:])) if pieces else octets
 
 
 KEYWORDS_MAX = 8  # looked at on either side of a subject: what a person writes, not what a stranger could

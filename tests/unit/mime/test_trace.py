@@ -1,5 +1,7 @@
 """Trace and status fields. Truth: RFC 8601 2.2 on ids, RFC 5321 4.4, INTERFACES on what is removed from outside."""
 
+import time
+
 import pytest
 
 from gateway.mime.header import parse_headers
@@ -27,6 +29,17 @@ from gateway.mime.trace import (
         (b"", ""),
         (b" ;", ""),
         (b" (never closed mx.bank.example; x", ""),
+        (b" (\\)) mx.bank.example; smime=pass", "mx.bank.example"),
+        (b' "mx\\.bank.example"; smime=pass', "mx.bank.example"),
+        (b" mx(x).bank.example; smime=pass", "mx.bank.example"),
+        (b" (a;b) mx.bank.example (;) 1; smime=pass", "mx.bank.example"),
+        (b" \x0bmx.bank.example; smime=pass", "mx.bank.example"),
+        # What some reader may take for the id, and another not, is nobody's.
+        (b" =?utf-8?q?mx.bank.example?=; smime=pass", ""),
+        (b" mx.bank.example/1; smime=pass", ""),
+        (b" mx. bank.example; smime=pass", ""),
+        (b' "mx.bank".example; smime=pass', ""),
+        (b' "mx.bank.example; smime=pass', ""),
     ],
 )
 def test_ids(value, found):
@@ -39,6 +52,8 @@ def test_only_what_claims_to_be_ours_goes():
         b"authentication-results : (x) MX.BANK.EXAMPLE; dkim=pass\r\n"
         b"Authentication-Results: front.bank.example; dmarc=pass\r\nAuthentication-Results:\r\n"
         b"ARC-Authentication-Results: i=1; mx.bank.example; dmarc=pass\r\n"
+        b"ARC-Authentication-Results: i=1 (;) ; mx.bank.example; dmarc=pass\r\n"
+        b"ARC-Authentication-Results: i=1\r\n"
         b"SEALGATE-Identity: forged\r\nX-Sealgate-Anything: 1\r\nSealgater: mine\r\n\r\nbody"
     )
     assert strip_forged(octets, ["mx.bank.example"]) == (
@@ -53,6 +68,9 @@ def test_only_what_claims_to_be_ours_goes():
         ("Re: [SIGNED] [secure] Hello", "Re: Hello"),
         ("Hello[signed]World", "HelloWorld"),
         ("[sig[signed]ned] x", "x"),
+        ("[sig[signed]ned] [secure] a [sec[signed]ure]b", "a b"),
+        ("[sig\u200bned] [sig\u0307ned]\u2060 x", "\u2060 x"),
+        ("[signed\u00a0] [ signed ] [si\x00gned] x", "x"),
         ("Hello  [other]  World", "Hello  [other]  World"),
         ("[signed]", ""),
         ("", ""),
@@ -67,6 +85,21 @@ def test_tags_hidden_in_encoded_words():
     assert parse_headers(strip_subject_tags(octets, ["[signed]"])).text("subject") == "Grüße"
     untouched = b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nx"
     assert strip_subject_tags(untouched, ["[signed]"]) is untouched
+
+
+def test_tags_in_every_subject():
+    octets = b"Subject: a\r\nTo: x\r\nSUBJECT : [signed] b\r\nSubject: [signed] c\r\n\r\n[signed]"
+    assert strip_subject_tags(octets, ["[signed]"]) == (
+        b"Subject: a\r\nTo: x\r\nSUBJECT: b\r\nSubject: c\r\n\r\n[signed]"
+    )
+
+
+def test_tags_of_a_hostile_subject_cost_no_more_than_its_length():
+    tags = ["[signed]", "[customer]", "[signature not trusted]", "[signature not checked]", "[not opened]"]
+    began = time.process_time()
+    assert strip_tags("[signed]" + "d]" * 400_000, tags) == "d]" * 400_000
+    strip_tags("[sig" * 100_000 + "[signed]" + "ned]" * 100_000, tags)
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
