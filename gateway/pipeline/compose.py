@@ -43,7 +43,7 @@ def _opened(house: House, mail: Mail, opened: Opened) -> bytes:
         return _around(
             mail.octets, text(f"{sentence.what}\n\n{sentence.remedy}\n"), "The message could not be decrypted"
         )
-    octets = without_forgeries(opened.octets, house)
+    octets = without_forgeries(opened.octets, house, mail.origin)
     return neutralised(octets) if _unauthenticated(opened.verdicts) else octets
 
 

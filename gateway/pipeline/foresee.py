@@ -26,7 +26,7 @@ def foresee(house: House, mail: Mail) -> Iterator[tuple[Facts, Planned]]:
             ours = house.identity.owns(recipient.address)
             yield facts, plan(house, facts, recipient, direction(client_is_ours=True, recipient_is_ours=ours))
         return
-    mail = replace(mail, octets=without_forgeries(mail.octets, house))
+    mail = replace(mail, octets=without_forgeries(mail.octets, house, mail.origin))
     for recipient in mail.envelope.recipients:
         opened = opened_with(house, mail, openers_for(house, recipient))
         facts = Message.of(mail, house, octets=opened.octets, verdicts=opened.verdicts).facts

@@ -18,9 +18,11 @@ from gateway.actions.table import carry_out
 from gateway.actions.verb import Rooms
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers
-from gateway.model.address import fold
+from gateway.model.address import domain_of, fold, same_address
+from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
+from gateway.model.verdict import Trust
 from gateway.pipeline.compose import compose
 from gateway.pipeline.facts import Message
 from gateway.pipeline.house import House, Opener
@@ -38,13 +40,12 @@ log = structlog.get_logger("sealgate.inbound")
 
 @dataclass(slots=True)
 class _Work:
-    """One mail in work. `opened`: once per set of keys, for recipients that share them."""
+    """One mail in work. `opened`: once per set of keys, for recipients that share them; facts of it likewise."""
 
     mail: Mail
     key: str
-    message: Message | None = None
     planned: list[Planned] = field(default_factory=list)
-    opened: dict[tuple[Opener, ...], Opened] = field(default_factory=dict)
+    opened: dict[tuple[Opener, ...], tuple[Opened, Message]] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
 
 
@@ -57,7 +58,7 @@ class Inbound:
     def receive(self, mail: Mail, *, released: bool = False) -> Outcome:
         """As `Outbound.send`."""
         try:
-            stripped = replace(mail, octets=without_forgeries(mail.octets, self._house))
+            stripped = replace(mail, octets=without_forgeries(mail.octets, self._house, mail.origin))
             return self._judged(
                 _Work(stripped, message_key(mail, parse_headers(mail.octets), "inbound")), released=released
             )
@@ -69,26 +70,29 @@ class Inbound:
         house, mail = self._house, work.mail
         if not all(house.identity.owns(recipient.address) for recipient in mail.envelope.recipients):
             raise GatewayError(Reason.RECIPIENT_NOT_OURS, "from the world to the world")
+        first: Message | None = None
         for recipient in mail.envelope.recipients:
-            opened = self._open(work, recipient)
-            message = Message.of(mail, house, octets=opened.octets, verdicts=opened.verdicts)
-            work.message = work.message or message
+            opened, message = self._open(work, recipient)
+            first = first or message
             planned = plan(house, message.facts, recipient, Direction.INBOUND, signer_of(opened))
             work.planned.append(let_go(planned) if released else planned)
         refused = {fold(one.recipient.address): end for one in work.planned if (end := ended(one)) is not None}
         going = [one for one in work.planned if fold(one.recipient.address) not in refused]
-        if work.message is None:
+        if first is None:
             raise GatewayError(Reason.INPUT_EMPTY, "no recipients")
         if refused and (house.partial == "refuse_all" or not going):
             outcome = refuse_all(mail.origin.incident, tuple(one.address for one in mail.envelope.recipients), refused)
-            keep(house, mail, work.message, work.planned, outcome, {}, work.key)
+            keep(house, mail, first, work.planned, outcome, {}, work.key)
             return outcome
-        return self._send(work, work.message, going, tuple(refused.values()))
+        return self._send(work, first, going, tuple(refused.values()))
 
-    def _open(self, work: _Work, recipient: Recipient) -> Opened:
+    def _open(self, work: _Work, recipient: Recipient) -> tuple[Opened, Message]:
+        """Step 2 and the facts, once for all recipients that share their keys: their number is a stranger's choice."""
         openers = openers_for(self._house, recipient)
         if openers not in work.opened:
-            work.opened[openers] = opened_with(self._house, work.mail, openers)
+            opened = opened_with(self._house, work.mail, openers)
+            message = Message.of(work.mail, self._house, octets=opened.octets, verdicts=opened.verdicts)
+            work.opened[openers] = opened, message
         return work.opened[openers]
 
     def _send(
@@ -98,13 +102,13 @@ class Inbound:
         house, mail = self._house, work.mail
         by_opened: dict[int, list[Planned]] = {}
         for one in going:
-            by_opened.setdefault(id(self._open(work, one.recipient)), []).append(one)
+            by_opened.setdefault(id(self._open(work, one.recipient)[0]), []).append(one)
         groups = [group for same in by_opened.values() for group in in_groups(same, frozenset())]
         run = Run(house, mail, work.key, has_message_id=bool(message.message_id))
         outcomes = [*run.groups(self._group(work, group) for group in groups), *refused]
         settled, reason = answer(outcomes)
         if settled is Settled.TAKEN and any(one.settled is Settled.REFUSED for one in outcomes):
-            outcomes = report_refused(house, mail, outcomes)
+            outcomes = report_refused(house, mail, outcomes, may_tell=answerable(message.facts))
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(house, mail, message, work.planned, outcome, work.sent, work.key)
         return outcome
@@ -125,7 +129,7 @@ class Inbound:
 
     def _sender(self, work: _Work, first: Planned) -> Send:
         house, mail = self._house, work.mail
-        opened = self._open(work, first.recipient)
+        opened, _ = self._open(work, first.recipient)
 
         def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
             draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms())
@@ -147,6 +151,17 @@ def opened_with(house: House, mail: Mail, openers: tuple[Opener, ...]) -> Opened
     """Step 2 with these keys."""
     keys = tuple(opener.key for opener in openers)
     return open_mail(mail.octets, keys, house.judge, mail.origin.received_at, seen=house.seen)
+
+
+def answerable(facts: Facts) -> bool:
+    """Whether a mail of our own may go back to the reverse-path (RFC 3834 2): anybody can write one there, and the
+    innocent owner would get what we send. Only where it is the From's own and the From is proven; to no machine.
+    """
+    if facts.from_ is None or facts.kind in ("dsn", "mdn", "auto_reply", "list"):
+        return False
+    if facts.verdicts is not None and facts.verdicts.verdict is Trust.TRUSTED:
+        return same_address(facts.sender, facts.from_)
+    return facts.authentication.get("dmarc") == "pass" and domain_of(facts.sender) == domain_of(facts.from_)
 
 
 def signer_of(opened: Opened) -> str | None:

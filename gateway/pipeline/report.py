@@ -19,15 +19,18 @@ from gateway.pipeline.house import House
 log = structlog.get_logger("sealgate.report")
 
 
-def report_refused(house: House, mail: Mail, outcomes: list[RecipientOutcome]) -> list[RecipientOutcome]:
+def report_refused(
+    house: House, mail: Mail, outcomes: list[RecipientOutcome], *, may_tell: bool = True
+) -> list[RecipientOutcome]:
     """Sends one report for all refused recipients; they become REPORTED, or LATER if it could not be handed over.
 
     Nobody is told where the reverse-path is null or NOTIFY says so (RFC 3461 4.1): then REPORTED with that detail.
+    `may_tell`: whether the reverse-path is known to be the sender's own; a stranger's could be anybody's.
     """
     refused = [one for one in outcomes if one.settled is Settled.REFUSED]
     wanted = {recipient.address: recipient for recipient in mail.envelope.recipients}
     told = [one for one in refused if _wants_failure(wanted.get(one.address))]
-    if not mail.envelope.reverse_path or not told:
+    if not may_tell or not mail.envelope.reverse_path or not told:
         return [
             replace(one, settled=Settled.REPORTED, detail="nobody to tell") if one in refused else one
             for one in outcomes

@@ -3,13 +3,19 @@
 from functools import lru_cache
 
 from gateway.mime.trace import strip_forged, strip_subject_tags
+from gateway.model.mail import Origin
 from gateway.pipeline.house import House
 from gateway.policy.ruleset import RuleSet
 
 
-def without_forgeries(octets: bytes, house: House) -> bytes:
-    """The message without Sealgate-* fields, results under our id (RFC 8601 5), and the bank's subject tags."""
-    return strip_subject_tags(strip_forged(octets, (house.identity.authserv_id,)), _tags(house.rules()))
+def without_forgeries(octets: bytes, house: House, origin: Origin) -> bytes:
+    """The message without Sealgate-* fields, results under our id (RFC 8601 5), and the bank's subject tags.
+
+    Results under the id of a filter in front of us stay only where that filter is the peer.
+    """
+    identity = house.identity
+    filters = () if house.peer_is_trusted(origin.listener, origin.peer) else identity.trusted_authserv_ids
+    return strip_subject_tags(strip_forged(octets, (identity.authserv_id, *filters)), _tags(house.rules()))
 
 
 @lru_cache(maxsize=4)

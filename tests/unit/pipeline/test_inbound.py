@@ -1,14 +1,18 @@
 """The inbound way: mails made by openssl, verdict and form as the bank's policies say."""
 
+from dataclasses import replace
 from email import message_from_bytes, policy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.demo import openssl
 from gateway.errors import Reason
 from gateway.model.outcome import Settled
+from gateway.pipeline import inbound
 from gateway.pipeline.compose import neutralised
+from gateway.pipeline.facts import Message
 from tests.support.bank import House, house
 from tests.support.bank import policy as one_policy
 
@@ -25,6 +29,13 @@ def sealed(bank: House, name: str = "anna") -> bytes:
         openssl.sign(QUESTION, bank.bank.people[name]),
         bank.bank.support_certificate,
         ("anna@customer.example", "support@bank.example", "A question"),
+    )
+
+
+def sealed_only(bank: House) -> bytes:
+    """Encrypted and not signed: the bank's certificate is public, so this is anybody's."""
+    return openssl.encrypt(
+        QUESTION, bank.bank.support_certificate, ("eve@customer.example", "support@bank.example", "Buy now")
     )
 
 
@@ -71,6 +82,72 @@ def test_status_fields_and_tags_from_outside_are_taken_off(bank: House) -> None:
     assert mail.get_all("Sealgate-Verdict") == ["unknown; signature.not_signed"]
     assert len(mail.get_all("Authentication-Results")) == 1
     assert "[customer]" not in mail["Subject"]
+
+
+def test_results_of_a_filter_in_front_stay_only_where_it_is_the_peer(bank: House) -> None:
+    octets = b"Authentication-Results: filter.bank.example; dmarc=pass\r\n" + HEADER + b"\r\nhi\r\n"
+    assert b"filter.bank.example" not in arrived(bank, octets)
+    filtered = bank.receive(octets, "staff@bank.example")
+    peer = replace(filtered.origin, listener="inbound", peer="127.0.0.9")
+    bank.gateway.handle(replace(filtered, origin=peer))
+    assert b"filter.bank.example; dmarc=pass" in bank.inbound.octets_for("staff@bank.example")
+
+
+def test_the_facts_are_read_once_for_recipients_that_share_their_keys(
+    bank: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred recipients of a mail of ten thousand parts kept a worker busy for a minute."""
+    read: list[int] = []
+
+    class Counted(Message):
+        @classmethod
+        def of(cls, *args: Any, **kwargs: Any) -> Message:
+            read.append(1)
+            return Message.of(*args, **kwargs)
+
+    monkeypatch.setattr(inbound, "Message", Counted)
+    many = [f"clerk-{number}@bank.example" for number in range(100)]
+    outcome = bank.gateway.handle(bank.receive(HEADER + b"\r\nhi\r\n", "support@bank.example", *many))
+    assert outcome.answer is Settled.TAKEN
+    assert len(read) == 2
+
+
+def told(bank: House, octets: bytes, sender: str, peer: str = "192.0.2.1") -> list[tuple[str, ...]]:
+    """Who was written to, when one of two recipients is refused behind us after the other one has the mail."""
+    bank.inbound.codes["nobody@bank.example"] = 550
+    mail = bank.receive(octets, "support@bank.example", "nobody@bank.example", sender=sender)
+    outcome = bank.gateway.handle(replace(mail, origin=replace(mail.origin, listener="inbound", peer=peer)))
+    assert [one.settled for one in outcome.recipients] == [Settled.TAKEN, Settled.REPORTED]
+    return [recipients for recipients, _, envelope in bank.outbound.taken if envelope.reverse_path == ""]
+
+
+def test_a_stranger_cannot_have_us_write_to_somebody_else(bank: House) -> None:
+    """The bounce cannon: the reverse-path is anybody's to choose, and its owner would get the stranger's subject."""
+    assert told(bank, sealed_only(bank), "victim@elsewhere.example") == []
+
+
+@pytest.mark.parametrize(
+    ("dmarc", "sender", "more", "expected"),
+    [
+        (b"pass", "eve@customer.example", b"", [("eve@customer.example",)]),
+        (b"pass", "victim@elsewhere.example", b"", []),
+        (b"fail", "eve@customer.example", b"", []),
+        (b"pass", "eve@customer.example", b"Auto-Submitted: auto-replied\r\n", []),
+        (b"pass", "eve@customer.example", b"List-Id: <all.customer.example>\r\n", []),
+    ],
+)
+def test_a_proven_sender_is_told(
+    home: Path, dmarc: bytes, sender: str, more: bytes, expected: list[tuple[str, ...]]
+) -> None:
+    with house(home, one_policy(home / "p.yaml", EXPLAINED)) as bank:
+        octets = b"Authentication-Results: filter.bank.example; dmarc=" + dmarc + b"\r\n" + more + sealed_only(bank)
+        assert told(bank, octets, sender, peer="127.0.0.9") == expected
+
+
+def test_a_verified_signer_is_told_at_the_own_address_only(bank: House) -> None:
+    assert told(bank, sealed(bank), "anna@customer.example") == [("anna@customer.example",)]
+    bank.outbound.taken.clear()
+    assert told(bank, sealed(bank).replace(b"<q@c>", b"<r@c>"), "victim@elsewhere.example") == []
 
 
 def test_the_banks_own_address_from_outside_is_quarantined(bank: House) -> None:

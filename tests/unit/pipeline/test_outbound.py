@@ -1,5 +1,6 @@
 """The outbound way over a real store and real keys; what left is opened by openssl."""
 
+import base64
 import shutil
 from pathlib import Path
 
@@ -258,12 +259,40 @@ def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
     assert b"[seal]" not in content
 
 
-def test_a_bounce_that_returns_content_is_cut_to_header_fields(bank: House) -> None:
+RETURNED = b"Subject: My question\r\n\r\nMy secret is 4711\r\n"
+REPORT = b'multipart/report; report-type=delivery-status; boundary="b"'
+ENCODED = b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(RETURNED).replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "returned"),
+    [
+        (REPORT, (b"Content-Type: message/rfc822\r\n\r\n" + RETURNED,)),
+        (REPORT, (b"Content-Type: message/rfc822\r\n" + ENCODED,)),
+        (REPORT, (b"Content-Type: message/global\r\n\r\n" + RETURNED,) * 2),
+        (
+            REPORT.replace(b"delivery-status", b"disposition-notification"),
+            (b"Content-Type: message/rfc822\r\n\r\n" + RETURNED,),
+        ),
+        (b"multipart/mixed; boundary=b", (b"Content-Type: message/rfc822\r\n\r\n" + RETURNED,)),
+        (
+            b"multipart/mixed; boundary=b",
+            (
+                b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: message/rfc822\r\n\r\n"
+                + RETURNED
+                + b"--c--\r\n",
+            ),
+        ),
+        (b"message/rfc822", ()),
+    ],
+)
+def test_a_bounce_that_returns_content_is_cut_to_header_fields(
+    bank: House, kind: bytes, returned: tuple[bytes, ...]
+) -> None:
+    body = b"--b\r\n\r\nfailed\r\n" + b"".join(b"--b\r\n" + part for part in returned) + b"--b--\r\n"
     bounce = (
         b"From: postmaster@bank.example\r\nTo: anna@customer.example\r\nSubject: Undelivered\r\n"
-        b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
-        b"--b\r\n\r\nfailed\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\n"
-        b"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: My question\r\n\r\nMy secret is 4711\r\n--b--\r\n"
+        b"Content-Type: " + kind + b"\r\n\r\n" + (body if returned else RETURNED)
     )
     settings = bank.gateway.house.client_from
     from dataclasses import replace
@@ -273,5 +302,7 @@ def test_a_bounce_that_returns_content_is_cut_to_header_fields(bank: House) -> N
     assert outcome.answer is Settled.TAKEN
     left = bank.outbound.octets_for("anna@customer.example")
     assert b"4711" not in left
+    assert base64.b64encode(RETURNED)[:40] not in left
     assert b"Subject: My question" in left
-    assert b"text/rfc822-headers" in left
+    assert left.count(b"text/rfc822-headers") == max(len(returned), 1)
+    assert left.startswith(b"From: postmaster@bank.example")
