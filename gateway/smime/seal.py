@@ -31,7 +31,7 @@ log = structlog.get_logger("sealgate.seal")
 
 _CIPHERS: Final = {"cbc": ContentCipher.AES256_CBC, "gcm": ContentCipher.AES256_GCM}
 
-SignedOnce = MutableMapping[tuple[bytes, str, bool, str], bytes]
+SignedOnce = MutableMapping[tuple[bytes, str, bool, str, bool], bytes]
 
 
 def seal(draft: Draft, at: datetime, signed_once: SignedOnce) -> bytes:
@@ -53,6 +53,7 @@ def seal(draft: Draft, at: datetime, signed_once: SignedOnce) -> bytes:
         signer.name,
         signer.detached,
         draft.stamping.stamper.name if draft.stamping else "",
+        bool(draft.stamping and draft.stamping.optional),  # what left unstamped there is not good enough here
     )
     signed = signed_once.get(key)
     if signed is None:

@@ -2,12 +2,14 @@
 
 import base64
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from gateway.demo import openssl
-from gateway.errors import Reason
+from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from tests.support.bank import House, house, policy
 
@@ -114,8 +116,6 @@ def test_signed_and_stamped_once_for_all_groups(bank: House) -> None:
     """Counted: private-key operations per mail, however many groups it has."""
     signed: list[bytes] = []
     key_set = bank.gateway.house.key_sets["otp"]
-    from dataclasses import replace
-
     def counted(octets: bytes) -> bytes:
         signed.append(octets)
         return key_set.signer.raw_sign(octets)
@@ -157,6 +157,41 @@ def test_a_permanent_refusal_behind_us_after_a_taken_group_is_reported(bank: Hou
     assert outcome.answer is Settled.TAKEN
     assert {one.address: one.settled for one in outcome.recipients}["ben@customer.example"] is Settled.REPORTED
     assert b"550" in bank.inbound.octets_for("otp@bank.example")
+
+
+STAMPS = """
+version: 1
+rules:
+  - name: anna
+    when: {direction: outbound, client: online-banking, from: otp@bank.example, recipient: anna@customer.example}
+    then: {sign: {with: otp}, stamp: {by: internal, if_unavailable: send_unstamped}}
+    cases:
+      - given: {client: online-banking, from: otp@bank.example, recipient: anna@customer.example}
+        expect: {then: [sign, stamp]}
+  - name: others
+    when: {direction: outbound, client: online-banking, from: otp@bank.example}
+    then: {sign: {with: otp}, stamp: {by: internal, if_unavailable: defer}}
+    cases:
+      - given: {client: online-banking, from: otp@bank.example, recipient: ben@customer.example}
+        expect: {then: [sign, stamp]}
+otherwise: reject
+"""
+
+
+class DeadStamper:
+    name = "internal"
+    trust: Literal["internal"] = "internal"
+
+    def stamp(self, digest: bytes, digest_name: str) -> bytes:
+        raise GatewayError(Reason.STAMPER_UNAVAILABLE, f"dead for {digest_name} {digest.hex()}", retry=True)
+
+
+def test_a_signature_that_one_group_sends_unstamped_is_not_lent_to_one_that_must_not(home: Path) -> None:
+    with house(home, policy(home / "stamps.yaml", STAMPS)) as bank:
+        bank.gateway.use(replace(bank.gateway.house, stampers={"internal": DeadStamper()}))
+        outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@customer.example"))
+        assert [one.settled for one in outcome.recipients] == [Settled.TAKEN, Settled.LATER]
+        assert [taken[0] for taken in bank.outbound.taken] == [("anna@customer.example",)]
 
 
 HOLD = """
@@ -295,8 +330,6 @@ def test_a_bounce_that_returns_content_is_cut_to_header_fields(
         b"Content-Type: " + kind + b"\r\n\r\n" + (body if returned else RETURNED)
     )
     settings = bank.gateway.house.client_from
-    from dataclasses import replace
-
     bank.gateway.use(replace(bank.gateway.house, client_from={**settings, "staff": ("*",)}))
     outcome = bank.gateway.handle(bank.send(bounce, "anna@customer.example", client="staff", sender=""))
     assert outcome.answer is Settled.TAKEN
