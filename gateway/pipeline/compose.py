@@ -1,11 +1,13 @@
 """What the bank's mail server gets of an inbound mail: opened, as received, or an explanation with the original."""
 
+import re
 from typing import Final
 
 from gateway.errors import Reason
 from gateway.mime.build import multipart, text, wrap_rfc822
-from gateway.mime.entity import parse_entity
-from gateway.mime.header import parse_headers, prepend_fields
+from gateway.mime.entity import Entity, parse_entity
+from gateway.mime.header import Field, parse_headers, prepend_fields
+from gateway.mime.params import parse_parameters
 from gateway.mime.words import encode_unstructured
 from gateway.model.mail import Mail
 from gateway.model.sentences import SENTENCES
@@ -20,6 +22,7 @@ from gateway.smime.seal import labelled
 _KEPT: Final = frozenset(
     {"received", "return-path", "from", "to", "cc", "date", "message-id", "reply-to", "references", "in-reply-to"}
 )
+_TYPE: Final = re.compile(r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+[ \t]*/[ \t]*[!#$%&'*+.^_`{|}~0-9A-Za-z-]+")
 _ACTIVE: Final = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"})
 
 
@@ -75,16 +78,31 @@ def _unauthenticated(verdicts: Verdicts) -> bool:
 
 
 def neutralised(octets: bytes) -> bytes:
-    """The message with active content told to be plain text: a reader shows its source and loads nothing."""
+    """The message with active content told to be plain text: a reader shows its source and loads nothing.
+
+    Of several types of one part the first stays: another reader would take the last.
+    """
     pieces: list[bytes] = []
     position = 0
     for entity in parse_entity(octets).walk():
-        field = entity.headers.first("content-type")
-        if field is None or entity.type not in _ACTIVE:
-            continue
-        charset = entity.content_type.params.get("charset", "utf-8")
-        if not charset.isascii() or not all(c.isalnum() or c in "-_.:" for c in charset):
-            charset = "utf-8"
-        pieces += [octets[position : field.start], f'Content-Type: text/plain; charset="{charset}"\r\n'.encode("ascii")]
-        position = field.end
+        for number, field in enumerate(entity.headers.all("content-type")):
+            if number == 0 and not _may_be_active(entity, field):
+                continue
+            pieces += [octets[position : field.start], b"" if number else _plain(entity)]
+            position = field.end
     return b"".join((*pieces, octets[position:]))
+
+
+def _may_be_active(entity: Entity, field: Field) -> bool:
+    """Also what is not written as a type must be (RFC 2045 5.1), and an encoded message whose parts nobody sees."""
+    main, _ = parse_parameters(field.value)
+    if entity.type in _ACTIVE or "html" in entity.content_type.subtype or not _TYPE.fullmatch(main):
+        return True
+    return entity.type in ("message/rfc822", "message/global") and not entity.children
+
+
+def _plain(entity: Entity) -> bytes:
+    charset = entity.content_type.params.get("charset", "utf-8")
+    if not charset.isascii() or not all(c.isalnum() or c in "-_.:" for c in charset):
+        charset = "utf-8"
+    return f'Content-Type: text/plain; charset="{charset}"\r\n'.encode("ascii")

@@ -212,6 +212,40 @@ def test_unauthenticated_plaintext_loses_its_active_content(home: Path) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Type: text/plain\r\nContent-Type: text/html\r\n",
+        b"Content-Type: text/html\r\nContent-Type: text/html\r\n",
+        b'Content-Type: "text/html"\r\n',
+        b"Content-Type: text/html charset=utf-8\r\n",
+        b"Content-Type: text/html,\r\n",
+        b"Content-Type: text/html/plain\r\n",
+        b"Content-Type: html\r\n",
+        b"Content-Type: text/x-html\r\n",
+        b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n",
+    ],
+)
+def test_neutralised_where_some_reader_may_find_active_content(fields: bytes) -> None:
+    octets = neutralised(b"MIME-Version: 1.0\r\n" + fields + b"\r\n<img src=http://evil.example>\r\n")
+    mail = message_from_bytes(octets)
+    assert [value.partition(";")[0] for value in mail.get_all("Content-Type", [])] == ["text/plain"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Type: text/calendar; charset=utf-8; method=REQUEST\r\n",
+        b"Content-Type: application/vnd.openxmlformats-officedocument.wordprocessingml.document; name=a.docx\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n",
+        b"",
+    ],
+)
+def test_what_loads_nothing_by_itself_stays(fields: bytes) -> None:
+    octets = b"MIME-Version: 1.0\r\n" + fields + b"\r\n--b\r\n\r\nhi\r\n--b--\r\n"
+    assert neutralised(octets) == octets
+
+
 @pytest.mark.parametrize("kind", ["text/html", "TEXT/HTML", "image/svg+xml", "application/xhtml+xml"])
 def test_neutralised_in_every_part(kind: str) -> None:
     body = f"--x\r\nContent-Type: {kind}; charset=latin1\r\n\r\n<b>\r\n--x--\r\n"
