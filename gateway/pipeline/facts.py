@@ -6,15 +6,20 @@ from typing import Final
 
 from authres import AuthenticationResultsHeader, AuthResError
 
+from gateway.cms.algorithms import AUTH_ENVELOPED_DATA, ENVELOPED_DATA, SIGNED_DATA
+from gateway.cms.enveloped_reader import parse_enveloped
+from gateway.errors import GatewayError
 from gateway.mime.addresses import mailboxes
-from gateway.mime.entity import Entity, parse_entity
+from gateway.mime.entity import Entity, decode, parse_entity
 from gateway.mime.header import Headers, parse_headers
+from gateway.mime.smime_forms import Cms, detect
 from gateway.mime.trace import keywords, message_id
 from gateway.model.address import fold
 from gateway.model.facts import Already, Facts, Kind
 from gateway.model.mail import Mail
 from gateway.model.verdict import Verdicts
 from gateway.pipeline.house import House, Identity
+from gateway.smime.layers import content_type
 
 _AUTHENTICATION_RESULTS_OCTETS_MAX: Final = 4096
 _AUTHENTICATION_METHODS: Final = ("dmarc", "dkim", "spf", "arc")
@@ -99,17 +104,32 @@ def _kind(headers: Headers, entity: Entity) -> Kind:
 
 
 def _already(entity: Entity) -> frozenset[Already]:
-    """Whether the root is a signature or an encryption, S/MIME or OpenPGP (RFC 3156), by its own words."""
-    kind = entity.content_type
-    name = f"{kind.type}/{kind.subtype}"
-    if name == "multipart/signed":
+    """Whether the root is a signature or an encryption, S/MIME or OpenPGP (RFC 3156).
+
+    By what it is, not by its label: rules let such mail leave as it is, and a clear text with that label must not.
+    """
+    if entity.type == "multipart/signed" and len(entity.children) == 2:
         return frozenset({"signed"})
-    if name == "multipart/encrypted":
-        return frozenset({"encrypted"})
-    if name in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
-        smime_type = fold(kind.params.get("smime-type", "enveloped-data"))
-        return frozenset({"signed"}) if smime_type == "signed-data" else frozenset({"encrypted"})
-    return frozenset()
+    if entity.type == "multipart/encrypted":
+        return frozenset({"encrypted"}) if _is_openpgp(entity) else frozenset()
+    form = detect(entity)
+    if not isinstance(form, Cms):
+        return frozenset()
+    try:
+        kind = content_type(form.der)
+        if kind in (ENVELOPED_DATA, AUTH_ENVELOPED_DATA):
+            parse_enveloped(form.der)
+            return frozenset({"encrypted"})
+    except GatewayError:
+        return frozenset()
+    return frozenset({"signed"}) if kind == SIGNED_DATA else frozenset()
+
+
+def _is_openpgp(entity: Entity) -> bool:
+    """RFC 3156 4: a control part, then the armoured message."""
+    if len(entity.children) != 2 or entity.children[0].type != "application/pgp-encrypted":
+        return False
+    return decode(entity.children[1]).lstrip().startswith(b"-----BEGIN PGP MESSAGE-----")
 
 
 def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:

@@ -132,7 +132,7 @@ _TABLE = (
             lambda facts, _: facts.keywords, OURS, single=False, by_word=True, cost=2),
     Matcher("kind", "words", "what the mail is (RFC 3464, 8098, 5545, 3834, 2919)",
             lambda facts, _: facts.kind, words=get_args(Kind)),
-    Matcher("already", "words", "signed or encrypted before it came here, by its own words",
+    Matcher("already", "words", "signed or encrypted before it came here: by what it is, not by its label",
             lambda facts, _: facts.already, words=get_args(Already), single=False),
     Matcher("certificate", "words", "the recipient's certificate: bound to a customer, merely found, or why none",
             _certificate, OURS, words=CERTIFICATE_STATES, fact="certificate", cost=9),

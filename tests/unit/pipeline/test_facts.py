@@ -1,0 +1,64 @@
+"""Facts of a message that rules rely on to let mail leave as it is."""
+
+import base64
+
+import pytest
+
+from gateway.demo import openssl
+from gateway.pipeline.facts import Message
+from tests.support import mails
+from tests.support.bank import House
+
+TEXT = b"Content-Type: text/plain\r\n\r\nThe limit is 4711.\r\n"
+PGP = (
+    b'MIME-Version: 1.0\r\nContent-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=p\r\n\r\n'
+    b"--p\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n"
+    b"--p\r\nContent-Type: application/octet-stream\r\n\r\n"
+)
+
+
+def already(bank: House, octets: bytes) -> frozenset[str]:
+    message = b"From: staff@bank.example\r\n" + octets
+    return Message.of(bank.send(message, "anna@customer.example"), bank.gateway.house).facts.already
+
+
+def relabelled(octets: bytes, smime_type: bytes) -> bytes:
+    return octets.replace(b"smime-type=enveloped-data", smime_type).replace(b"smime-type=signed-data", smime_type)
+
+
+def test_a_label_alone_makes_nothing_encrypted(bank: House) -> None:
+    """Clear text that says it is sealed would leave by the rule for mail that is."""
+    for label in (b"enveloped-data", b"compressed-data", b"authEnveloped-data"):
+        for name in (b"pkcs7-mime", b"x-pkcs7-mime"):
+            header = b"Content-Type: application/" + name + b"; smime-type=" + label + b"\r\n"
+            assert already(bank, header + b"\r\nThe limit is 4711.\r\n") == frozenset()
+            encoded = b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(b"4711 " * 40)
+            assert already(bank, header + encoded) == frozenset()
+    assert (
+        already(bank, b"Content-Type: multipart/encrypted; boundary=p\r\n\r\n--p\r\n\r\n4711\r\n--p--\r\n")
+        == frozenset()
+    )
+    assert already(bank, PGP + b"The limit is 4711.\r\n--p--\r\n") == frozenset()
+    assert already(bank, TEXT) == frozenset()
+
+
+def test_an_envelopes_beginning_is_no_envelope(bank: House) -> None:
+    assert already(bank, mails.encrypted_already().partition(b"\r\n")[2]) == frozenset()
+
+
+@pytest.mark.parametrize("label", [b"smime-type=enveloped-data", b"smime-type=signed-data", b"x=y"])
+def test_what_is_encrypted_is_however_it_is_labelled(bank: House, label: bytes) -> None:
+    sealed = openssl.encrypt(TEXT, bank.bank.support_certificate, ("a@b.example", "c@d.example", "x"))
+    body = sealed[sealed.index(b"MIME-Version") :]
+    assert already(bank, relabelled(body, label)) == {"encrypted"}
+    vague = body.replace(b"application/pkcs7-mime", b"application/octet-stream")
+    assert already(bank, relabelled(vague, label)) == {"encrypted"}
+
+
+def test_openpgp(bank: House) -> None:
+    armour = b"-----BEGIN PGP MESSAGE-----\r\n\r\nhQ==\r\n-----END PGP MESSAGE-----\r\n"
+    assert already(bank, PGP + armour + b"--p--\r\n") == {"encrypted"}
+
+
+def test_signed(bank: House) -> None:
+    assert already(bank, openssl.sign(TEXT, bank.bank.people["anna"])) == {"signed"}
