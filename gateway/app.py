@@ -18,7 +18,7 @@ from gateway.adapters.db.engine import Database, open_database
 from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
-from gateway.adapters.keys_file import FileKeys, StoredKey, key_files, stamper_key
+from gateway.adapters.keys_file import CARD_KEY, FileKeys, StoredKey, key_files, stamper_key
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.adapters.office import Office
 from gateway.adapters.trust_files import load_trusted
@@ -35,6 +35,7 @@ from gateway.model.scheme import SignScheme
 from gateway.pipeline.house import House, Identity, Opener, nowhere
 from gateway.pipeline.inbound import Inbound
 from gateway.pipeline.outbound import Outbound
+from gateway.pipeline.trust_card import CardIssuer, thumbprint
 from gateway.pki.judge import Judge
 from gateway.pki.revocation import Revocation
 from gateway.pki.select import select
@@ -319,6 +320,7 @@ def _house(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach:
         outbound_hop=SmtpNextHop(settings.next_hops.outbound, hostname=bank.hostname),
         inbound_hop=SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname),
         seen=seen,
+        card=_card(settings, keys),
         partial=settings.partial,
         message_octets_max=settings.limits.message_octets_max,
         peer_is_trusted=_trusted_peers(settings),
@@ -371,6 +373,17 @@ def _opener(settings: KeySetSettings, keys: Keys) -> Opener:
             f"key set {settings.name}: {settings.certificate} is not the certificate of {settings.key}",
         )
     return Opener(StoredKey(keys, settings.name, certificate), settings.recipients)
+
+
+def _card(settings: Settings, keys: Keys) -> CardIssuer | None:
+    if settings.trust_card is None:
+        return None
+    return CardIssuer(
+        settings.bank.hostname,
+        thumbprint(keys.public(CARD_KEY).public),
+        lambda octets: keys.sign(CARD_KEY, SignScheme.ECDSA_SHA256, octets),
+        settings.trust_card.lifetime_s,
+    )
 
 
 def _stamper(settings: StamperSettings, keys: Keys, clock: Clock) -> EmbeddedTsa:

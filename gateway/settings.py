@@ -134,6 +134,14 @@ class Trust(Section):
     revocation: Literal["none", "soft", "require"] = "soft"
 
 
+class TrustCard(Section):
+    """Signed verdicts on opened mail, for back offices that need not believe a header (docs/trust-card.md)."""
+
+    key: Path = Field(description="P-256, of its own, mode 0600")
+    passphrase_file: Path | None = None
+    lifetime_s: int = Field(604_800, ge=60, description="7 days")
+
+
 class HoldSettings(Section):
     """The hold store."""
 
@@ -176,6 +184,7 @@ class Settings(Section):
     policies: tuple[Path, ...] = Field(min_length=1, description="in this order")
     database: Path = Path("sealgate.db")
     hold: HoldSettings = HoldSettings()
+    trust_card: TrustCard | None = None
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     limits: Limits = Limits()
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -25,11 +25,12 @@ from gateway.model.scheme import SignScheme, UnwrapScheme
 from gateway.ports.keys import KeyInfo, KeyPurpose, Keys
 from gateway.settings import Settings
 
+CARD_KEY: Final = "trust:card"
 ARCHIVE_KEY: Final = "hold:archive"  # key ids with a colon are the house's own; names in the settings have none
 
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
-_SIGNING: Final[tuple[KeyPurpose, ...]] = ("sign", "stamp", "issue")
+_SIGNING: Final[tuple[KeyPurpose, ...]] = ("sign", "stamp", "issue", "card")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ def key_files(settings: Settings) -> tuple[KeyFile, ...]:
     hold = settings.hold
     if hold.archive_key is not None:
         found.append(KeyFile(ARCHIVE_KEY, hold.archive_key, "decrypt", hold.archive_passphrase_file))
+    if settings.trust_card is not None:
+        found.append(KeyFile(CARD_KEY, settings.trust_card.key, "card", settings.trust_card.passphrase_file))
     return tuple(found)
 
 

@@ -117,6 +117,7 @@ def _make(bank: Bank) -> None:
     _service(bank, issuing, "support-decrypt", f"support@{DOMAIN}", Purpose.DECRYPT, now)
     _service(bank, issuing, "archive", f"archive@{DOMAIN}", Purpose.DECRYPT, now)
     _service(bank, issuing, "tsa", "", Purpose.STAMP, now)
+    _write(home / "keys" / "card.key.pem", _key(ca.generate_key("p-256")), mode=0o600)
     for name, algorithm in (("anna", "rsa-3072"), ("ben", "rsa-2048")):
         _customer(bank, issuing, name, algorithm, now)
     for policy in policy_files():
@@ -251,5 +252,6 @@ trust:
   stampers: [pki/root.pem]
   intermediates: [pki/chain.pem]
 hold: {{archive_certificate: keys/archive.crt.pem, archive_key: keys/archive.key.pem}}
+trust_card: {{key: keys/card.key.pem}}
 policies: [policies/codes.yaml, policies/statements.yaml, policies/staff.yaml, policies/inbound.yaml]
 """

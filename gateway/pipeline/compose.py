@@ -1,6 +1,7 @@
 """What the bank's mail server gets of an inbound mail: opened, as received, or an explanation with the original."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import Reason
@@ -9,7 +10,7 @@ from gateway.mime.entity import Entity, parse_entity
 from gateway.mime.header import Field, parse_headers, prepend_fields
 from gateway.mime.params import parse_parameters
 from gateway.mime.words import encode_unstructured
-from gateway.model.mail import Mail
+from gateway.model.mail import Mail, Recipient
 from gateway.model.sentences import SENTENCES
 from gateway.model.verdict import Verdicts
 from gateway.pipeline.house import House
@@ -26,8 +27,11 @@ _TYPE: Final = re.compile(r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+[ \t]*/[ \t]*[!#$%&'*+.
 _ACTIVE: Final = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"})
 
 
-def compose(house: House, mail: Mail, opened: Opened, draft: Draft) -> bytes:
-    """The octets that go on. Status fields stand on top, after everything that came from outside was stripped."""
+def compose(house: House, mail: Mail, opened: Opened, draft: Draft, recipients: Sequence[Recipient]) -> bytes:
+    """The octets that go on to these recipients.
+
+    Status fields stand on top, after everything that came from outside was stripped; the trust card over all of it.
+    """
     verdicts = opened.verdicts
     octets = mail.octets
     if draft.opened:
@@ -35,7 +39,11 @@ def compose(house: House, mail: Mail, opened: Opened, draft: Draft) -> bytes:
         if draft.keep_original and octets is not mail.octets:
             octets = _with_original(octets, mail.octets)
     octets = labelled(octets, draft.subject_tag, draft.headers)
-    return prepend_fields(octets, *status_fields(house.identity.authserv_id, verdicts))
+    fields = status_fields(house.identity.authserv_id, verdicts)
+    if house.card is not None:
+        addresses = tuple(recipient.address for recipient in recipients)
+        fields = (house.card.field(octets, verdicts, addresses, house.clock.now()), *fields)
+    return prepend_fields(octets, *fields)
 
 
 def _opened(house: House, mail: Mail, opened: Opened) -> bytes:

@@ -11,6 +11,7 @@ from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
 from gateway.model.address import address_matches, domain_of
 from gateway.model.lookup import CertificateAnswer
+from gateway.pipeline.trust_card import CardIssuer
 from gateway.pki.judge import Judge
 from gateway.policy.ruleset import RuleSet
 from gateway.ports.customers import Customers
@@ -80,6 +81,7 @@ class House:
     outbound_hop: NextHop
     inbound_hop: NextHop
     seen: ContentKeys
+    card: CardIssuer | None = None
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     message_octets_max: int = 52_428_800
     peer_is_trusted: Callable[[str, str], bool] = field(default=lambda listener, peer: False)  # noqa: ARG005

@@ -133,7 +133,7 @@ class Inbound:
 
         def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
             draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms())
-            octets = compose(house, mail, opened, draft)
+            octets = compose(house, mail, opened, draft, recipients)
             outcomes = deliver(house, house.inbound_hop, octets, mail, recipients, passage, headers_only=draft.opened)
             sent = Sent(hashlib.sha256(octets).hexdigest())
             work.sent.update({fold(recipient.address): sent for recipient in recipients})

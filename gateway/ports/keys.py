@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from gateway.model.scheme import SignScheme, UnwrapScheme
 
-KeyPurpose = Literal["sign", "decrypt", "stamp", "issue"]
+KeyPurpose = Literal["sign", "decrypt", "stamp", "issue", "card"]
 
 
 @dataclass(frozen=True, slots=True)
