@@ -14,10 +14,11 @@ from gateway.adapters.caught import Caught, CaughtHold, NoEvidence, NoJournal
 from gateway.adapters.clients_file import verify_login
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.customers import DbCustomers
-from gateway.adapters.db.engine import Database, open_database
+from gateway.adapters.db.engine import Database
 from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
+from gateway.adapters.db.schema import open_database
 from gateway.adapters.keys_file import CARD_KEY, FileKeys, StoredKey, key_files, stamper_key
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.adapters.office import Office

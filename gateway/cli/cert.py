@@ -12,17 +12,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway import app as composition
 from gateway.cli import context, listing, secret
 from gateway.cli.context import BAD, fail, say, told
+from gateway.cli.listing import Json, certificate_row, count_lines, why
 from gateway.clock import SystemClock
 from gateway.cms.certificate import Certificate, parse_certificate
-from gateway.errors import Reason
 from gateway.model.lookup import (
-    CertificateRow,
     KeyOrigin,
 )
 from gateway.model.sentences import SENTENCES
 from gateway.ports.administration import ANCHOR_PURPOSES, AnchorPurpose, CertificateEntry, Kept, Trouble
 
-Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
 Fingerprint = Annotated[str, typer.Argument(metavar="SHA256", help="fingerprint, or a unique beginning of it")]
 
 Profile = Literal["cbc", "gcm"]
@@ -121,23 +119,6 @@ def _told_each(answers: Iterable[Kept | Trouble], counts: dict[str, int]) -> Ite
         for note in answer.notes:
             say(f"sealgate: {answer.row.sha256[:16]}: {answer.change}, but {note}: {SENTENCES[note].what}")
         yield {"change": answer.change, "notes": answer.notes, **certificate_row(answer.row)}
-
-
-def why(trouble: Trouble) -> str:
-    """The reason and what is known of it, for people."""
-    detail = listing.shown(trouble.detail)
-    if trouble.reason is Reason.USAGE and detail:
-        return detail
-    return f"{trouble.reason}: {SENTENCES[trouble.reason].what}" + (f" ({detail})" if detail else "")
-
-
-def count_lines(path: Path) -> int | None:
-    """How many lines there are to go, for the bar; a file that cannot be read is told later."""
-    try:
-        with path.open("rb") as file:
-            return max(sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) - 1, 0)
-    except OSError:
-        return None
 
 
 @group.command("list")
@@ -268,23 +249,6 @@ def _get(sha256: str) -> CertificateEntry:
 def _trust(entry: CertificateEntry) -> str:
     purposes = f" for {', '.join(entry.trust_for)}" if entry.trust_for else ""
     return f"{entry.row.trust}{purposes}" if entry.row.trust else ""
-
-
-def certificate_row(row: CertificateRow) -> dict[str, object]:
-    """For JSON: everything of a row but the certificate itself."""
-    return {
-        "sha256": row.sha256,
-        "addresses": list(row.addresses),
-        "customer": row.customer,
-        "source": row.source,
-        "not_before": row.not_before,
-        "not_after": row.not_after,
-        "key_origin": row.key_origin,
-        "device_bound": row.device_bound,
-        "profile": row.profile,
-        "trust": row.trust,
-        "added_at": row.added_at,
-    }
 
 
 def _entry(entry: CertificateEntry) -> dict[str, object]:

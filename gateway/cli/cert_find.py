@@ -6,8 +6,8 @@ import typer
 
 from gateway import app as composition
 from gateway.cli import context, listing
-from gateway.cli.cert import Json, certificate_row
 from gateway.cli.context import BAD, say, told
+from gateway.cli.listing import Json, certificate_row
 from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason

@@ -7,8 +7,8 @@ import typer
 
 from gateway import app as composition
 from gateway.cli import context, listing, secret
-from gateway.cli.cert import Json
 from gateway.cli.context import say, told
+from gateway.cli.listing import Json
 
 group = typer.Typer(
     no_args_is_help=True, help="Logins of clients, in the argon2 file that `passwords` of the settings names."

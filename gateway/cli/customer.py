@@ -8,8 +8,8 @@ import typer
 
 from gateway import app as composition
 from gateway.cli import context, listing
-from gateway.cli.cert import Json, count_lines, why
 from gateway.cli.context import BAD, fail, say, told
+from gateway.cli.listing import Json, count_lines, why
 from gateway.model.lookup import Customer
 from gateway.ports.administration import Trouble
 

@@ -8,8 +8,8 @@ import typer
 
 from gateway import app as composition
 from gateway.cli import context, listing
-from gateway.cli.cert import Json
 from gateway.cli.context import BAD, REFUSED, TEMPORARY, fail, say, told
+from gateway.cli.listing import Json
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
 from gateway.ports.hold import HeldRow

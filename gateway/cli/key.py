@@ -7,8 +7,8 @@ import typer
 
 from gateway import app as composition
 from gateway.cli import context, listing, secret
-from gateway.cli.cert import Json
 from gateway.cli.context import BAD, say, told
+from gateway.cli.listing import Json
 from gateway.clock import SystemClock
 
 group = typer.Typer(no_args_is_help=True, help="Keys of the bank: import, generate, list. No secret is an argument.")

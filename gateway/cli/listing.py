@@ -9,14 +9,22 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from gateway.errors import Reason
+from gateway.model.lookup import CertificateRow
+from gateway.model.sentences import SENTENCES
+from gateway.ports.administration import Trouble
+
 T = TypeVar("T")
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
 
 PLAIN_EVERY: Final = 10_000  # items between two lines of progress where there is no terminal
 
@@ -92,3 +100,37 @@ def followed(items: Iterable[T], what: str, total: int | None = None) -> Iterato
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield from progress.track(items, total=total, description=what)
+
+
+def why(trouble: Trouble) -> str:
+    """The reason and what is known of it, for people."""
+    detail = shown(trouble.detail)
+    if trouble.reason is Reason.USAGE and detail:
+        return detail
+    return f"{trouble.reason}: {SENTENCES[trouble.reason].what}" + (f" ({detail})" if detail else "")
+
+
+def count_lines(path: Path) -> int | None:
+    """How many lines there are to go, for the bar; a file that cannot be read is told later."""
+    try:
+        with path.open("rb") as file:
+            return max(sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) - 1, 0)
+    except OSError:
+        return None
+
+
+def certificate_row(row: CertificateRow) -> dict[str, object]:
+    """For JSON: everything of a row but the certificate itself."""
+    return {
+        "sha256": row.sha256,
+        "addresses": list(row.addresses),
+        "customer": row.customer,
+        "source": row.source,
+        "not_before": row.not_before,
+        "not_after": row.not_after,
+        "key_origin": row.key_origin,
+        "device_bound": row.device_bound,
+        "profile": row.profile,
+        "trust": row.trust,
+        "added_at": row.added_at,
+    }

@@ -100,8 +100,8 @@ def read(octets: bytes, public: bytes, at: datetime, recipient: str | None = Non
     """The claims of a message's card, after everything was checked; what a back office does.
 
     `public`: DER SubjectPublicKeyInfo. GatewayError SIGNATURE_NOT_SIGNED without exactly one card,
-    SIGNATURE_MALFORMED, SIGNATURE_ALTERED (signature, body or fields), SIGNATURE_EXPIRED, RECIPIENT_UNKNOWN if the card is
-    for other recipients.
+    SIGNATURE_MALFORMED, SIGNATURE_ALTERED (signature, body or fields), SIGNATURE_EXPIRED, RECIPIENT_UNKNOWN if the
+    card is for other recipients.
     """
     cards = parse_headers(octets).all(FIELD)
     if len(cards) != 1:

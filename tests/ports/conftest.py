@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.db.engine import Database, open_database
+from gateway.adapters.db.engine import Database
+from gateway.adapters.db.schema import open_database
 from tests.support.pki import NOW
 
 

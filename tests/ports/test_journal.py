@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import select, update
 
 from gateway.adapters.db import owner
-from gateway.adapters.db.engine import open_database
 from gateway.adapters.db.journal import FORGET_EVERY, KEPT, LEASE, DbJournal
+from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.tables import journal as journal_table
 from gateway.adapters.db.tables import journal_claim
 from gateway.clock import SystemClock
@@ -193,7 +193,7 @@ def test_a_living_local_claim_never_ends_by_age(journal, other, clock) -> None:
 DYING = """
 import os, sys
 from pathlib import Path
-from gateway.adapters.db.engine import open_database
+from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.journal import DbJournal
 from gateway.clock import SystemClock
 journal = DbJournal(open_database(Path(sys.argv[1])), SystemClock())

@@ -6,7 +6,6 @@
 The tables know nothing of SQLite; PostgreSQL gets its own recipe beside this one.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from gateway.adapters.db.group import GroupCommit, store_error
-from gateway.errors import GatewayError, Reason
 
 if TYPE_CHECKING:
     from sqlite3 import Connection as SqliteConnection
@@ -87,29 +85,6 @@ class Database:
             self._idle.pop().close()
         self._readers.dispose()
         self._writers.dispose()
-
-
-def open_database(path: Path) -> Database:
-    """The database at `path`, made if it is not there (mode 0600), its tables brought up to date.
-
-    GatewayError(STORE_UNAVAILABLE, retry=True) if that cannot be, or if a newer Sealgate has been at work in it.
-    """
-    from gateway.adapters.db.schema import bring_up_to_date
-
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise GatewayError(Reason.STORE_UNAVAILABLE, f"{path}: {error.strerror}", retry=True) from None
-    database = Database(path)
-    try:
-        bring_up_to_date(database)
-    except SQLAlchemyError as error:
-        database.close()
-        raise store_error(error) from None
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def _connect_writer(connection: "SqliteConnection", _record: object) -> None:

@@ -112,6 +112,8 @@ class DbHold:
         except OSError as error:
             raise GatewayError(Reason.CONFIG_UNREADABLE, f"{self._certificate_path}: {error.strerror}",
                                retry=True) from None
+        except GatewayError as error:  # our file, our fault: no mail is refused for good because of it
+            raise GatewayError(error.reason, f"{self._certificate_path}: {error.detail}", retry=True) from None
 
     @cached_property
     def _opener(self) -> StoredKey:

@@ -1,16 +1,40 @@
-"""Bringing the tables up to date: Alembic's migrations, packaged here, applied when the database is opened."""
+"""Opening the database with its tables up to date: Alembic's migrations, packaged here, are applied then."""
 
+import os
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.db.engine import Database
+from gateway.adapters.db.group import store_error
 from gateway.errors import GatewayError, Reason
 
 HEAD = "0001"  # the newest migration: a test holds it against the directory
+
+
+def open_database(path: Path) -> Database:
+    """The database at `path`, made if it is not there (mode 0600), its tables brought up to date.
+
+    GatewayError(STORE_UNAVAILABLE, retry=True) if that cannot be, or if a newer Sealgate has been at work in it.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, f"{path}: {error.strerror}", retry=True) from None
+    database = Database(path)
+    try:
+        bring_up_to_date(database)
+    except SQLAlchemyError as error:
+        database.close()
+        raise store_error(error) from None
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def bring_up_to_date(database: Database) -> bool:

@@ -12,7 +12,8 @@ from sqlalchemy import create_engine, event, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.adapters.db import group, schema
-from gateway.adapters.db.engine import Database, open_database
+from gateway.adapters.db.engine import Database
+from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.tables import customer, metadata, micros, moment
 from gateway.errors import GatewayError, Reason
 from tests.support.pki import NOW

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.customers import DbCustomers
-from gateway.adapters.db.engine import open_database
+from gateway.adapters.db.schema import open_database
 from gateway.adapters.import_certificates import BATCH, OCTETS_MAX, Item, import_certificates, judge, read_certificates
 from gateway.adapters.import_csv import certificate_items, import_customers
 from gateway.authority import ca
