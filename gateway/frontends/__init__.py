@@ -1,0 +1,1 @@
+"""SMTP: `server` has the listeners, `smtp` the commands, `data` the bulk reading, `replies` what the wire says."""
