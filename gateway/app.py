@@ -323,7 +323,6 @@ def _house(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach:
         seen=seen,
         card=_card(settings, keys),
         partial=settings.partial,
-        message_octets_max=settings.limits.message_octets_max,
         peer_is_trusted=_trusted_peers(settings),
         reach=reach,
     )

@@ -83,6 +83,5 @@ class House:
     seen: ContentKeys
     card: CardIssuer | None = None
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
-    message_octets_max: int = 52_428_800
     peer_is_trusted: Callable[[str, str], bool] = field(default=lambda listener, peer: False)  # noqa: ARG005
     reach: Callable[[str], None] = nowhere
