@@ -148,35 +148,47 @@ def load_rules(settings: Settings) -> RuleSet:
 
 
 def policy_texts(paths: tuple[Path, ...]) -> tuple[tuple[str, str], ...]:
-    """(name, text) of each file. GatewayError CONFIG_UNREADABLE."""
-    texts = []
+    """(name, text) of each file. GatewayError CONFIG_UNREADABLE with every file that cannot be read."""
+    texts, troubles = [], []
     for path in paths:
         try:
             texts.append((str(path), path.read_text("utf-8")))
         except (OSError, UnicodeDecodeError) as trouble:
-            raise GatewayError(
-                Reason.CONFIG_UNREADABLE, f"{path}: {getattr(trouble, 'strerror', None) or 'is not UTF-8'}"
-            ) from None
+            troubles.append(f"{path}: {getattr(trouble, 'strerror', None) or 'is not UTF-8'}")
+    if troubles:
+        raise GatewayError(Reason.CONFIG_UNREADABLE, "\n".join(troubles))
     return tuple(texts)
 
 
 def load_trust(settings: Settings, store: Store) -> TrustSet:
-    """Anchors by purpose out of files, the trust list out of the store."""
+    """Anchors by purpose out of files, the trust list out of the store. GatewayError CONFIG_UNREADABLE."""
     trust, listed = settings.trust, store.certificates.trust_list()
     own = {purpose: tuple(anchor for name, anchor in listed.anchors if name == purpose) for purpose in ANCHOR_PURPOSES}
-    return TrustSet(
-        signers=anchors_of((*load_trusted(trust.signers), *own["signers"])),
-        recipients=anchors_of((*load_trusted(trust.recipients), *own["recipients"])),
+    troubles: dict[str, None] = {}
+
+    def read(paths: tuple[Path, ...]) -> tuple[Certificate, ...]:
+        try:
+            return load_trusted(paths)
+        except GatewayError as trouble:
+            troubles.update(dict.fromkeys(trouble.detail.splitlines()))
+            return ()
+
+    loaded = TrustSet(
+        signers=anchors_of((*read(trust.signers), *own["signers"])),
+        recipients=anchors_of((*read(trust.recipients), *own["recipients"])),
         stampers=(
-            *anchors_of((*load_trusted(trust.stampers), *own["stampers"]), "internal"),
-            *anchors_of(load_trusted(trust.stampers_external), "external"),
-            *anchors_of(load_trusted(trust.stampers_qualified), "qualified"),
+            *anchors_of((*read(trust.stampers), *own["stampers"]), "internal"),
+            *anchors_of(read(trust.stampers_external), "external"),
+            *anchors_of(read(trust.stampers_qualified), "qualified"),
         ),
-        intermediates=load_trusted(trust.intermediates),
+        intermediates=read(trust.intermediates),
         known=store.certificates,
         trusted=listed.trusted,
         distrusted=listed.distrusted,
     )
+    if troubles:
+        raise GatewayError(Reason.CONFIG_UNREADABLE, "\n".join(troubles))
+    return loaded
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ RFC 2986 (certificate requests), RFC 5958 (PKCS#8).
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -182,18 +182,24 @@ def list_keys(settings: Settings) -> tuple[KeyEntry, ...]:
     certificates |= {f"stamper:{stamper.name}": stamper.certificate for stamper in settings.stampers}
     if settings.hold.archive_certificate is not None:
         certificates["hold:archive"] = settings.hold.archive_certificate
-    return tuple(_entry(keys, file, certificates[file.key_id]) for file in files)
+    return tuple(_entry(keys, file, certificates.get(file.key_id)) for file in files)
 
 
-def _entry(keys: FileKeys, file: KeyFile, certificate_path: Path) -> KeyEntry:
+def _entry(keys: FileKeys, file: KeyFile, certificate_path: Path | None) -> KeyEntry:
+    """The trust card's key has no certificate."""
     entry = KeyEntry(file.key_id, file.purpose, file.path)
     try:
         info = keys.public(file.key_id)
+    except GatewayError as error:
+        return replace(entry, trouble=error.detail or str(error.reason))
+    entry = replace(entry, algorithm=info.algorithm)
+    if certificate_path is None:
+        return entry
+    try:
         certificate = load_certificates(certificate_path.read_bytes())[0]
     except GatewayError as error:
-        return KeyEntry(file.key_id, file.purpose, file.path, trouble=error.detail or str(error.reason))
+        return replace(entry, trouble=f"{certificate_path}: {error.detail}; see `sealgate inspect {certificate_path}`")
     except OSError as error:
-        return KeyEntry(file.key_id, file.purpose, file.path, trouble=f"{certificate_path}: {error.strerror}")
+        return replace(entry, trouble=f"{certificate_path}: {error.strerror}")
     trouble = "" if info.public == certificate.spki else f"{certificate_path} is the certificate of another key"
-    return KeyEntry(entry.key_id, entry.purpose, entry.path, info.algorithm, certificate.subject,
-                    certificate.not_after, trouble)
+    return replace(entry, subject=certificate.subject, not_after=certificate.not_after, trouble=trouble)

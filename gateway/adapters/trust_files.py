@@ -15,14 +15,19 @@ ENDINGS: Final = (".pem", ".crt", ".cer", ".der", ".p7b", ".p7c")
 def load_trusted(paths: Iterable[Path]) -> tuple[Certificate, ...]:
     """The certificates of all files, each once, in order; of a directory those files that end as certificates do.
 
-    CONFIG_UNREADABLE with the file's name if one is missing or is no certificate; an empty directory is refused too,
-    for whoever names one believes that something is in it.
+    CONFIG_UNREADABLE with a line for each file that is missing or is no certificate; an empty directory is refused
+    too, for whoever names one believes that something is in it.
     """
     found: dict[Certificate, None] = {}
+    troubles = []
     for path in paths:
-        for file in _files(path):
-            for certificate in _read(file):
-                found.setdefault(certificate)
+        try:
+            for file in _files(path):
+                found.update(dict.fromkeys(_read(file)))
+        except GatewayError as trouble:
+            troubles.append(trouble.detail)
+    if troubles:
+        raise GatewayError(Reason.CONFIG_UNREADABLE, "\n".join(troubles))
     return tuple(found)
 
 

@@ -48,11 +48,7 @@ def check(as_json: Annotated[bool, typer.Option("--json", help="a JSON array of 
     except GatewayError as trouble:
         say(explained(trouble))
         raise typer.Exit(USAGE) from None
-    findings = [
-        finding
-        for look in (_policies, _certificates, _gateway, _next_hops, _files)
-        for finding in _looked(look, settings)
-    ]
+    findings = list(_everything(settings))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
     else:
@@ -65,6 +61,21 @@ def check(as_json: Annotated[bool, typer.Option("--json", help="a JSON array of 
             )
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(BAD)
+
+
+def _everything(settings: Settings) -> Iterator[Finding]:
+    """The parts one by one, so that all that is wrong is told; the whole is built only of good parts."""
+    told: set[str] = set()  # a file that two parts need is one finding
+    for look in (_policies, _certificates, _keys, _database_and_trust, _files):
+        for finding in _looked(look, settings):
+            if finding.level != "error":
+                yield finding
+            elif finding.text not in told:
+                told.add(finding.text)
+                yield finding
+    if not told:
+        yield from _looked(_gateway, settings)
+    yield from _looked(_next_hops, settings)
 
 
 def _looked(look: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
@@ -91,8 +102,11 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
     for name, path in _own_certificates(settings):
         try:
             certificate = load_certificates(path.read_bytes())[0]
-        except (OSError, IndexError):
-            yield Finding("error", name, f"{path} cannot be read as a certificate; see `sealgate inspect {path}`")
+        except OSError as trouble:
+            yield Finding("error", name, f"{path}: {trouble.strerror}")
+            continue
+        except GatewayError as trouble:
+            yield Finding("error", name, f"{path}: {trouble.detail}; see `sealgate inspect {path}`")
             continue
         yield _validity(name, path, certificate.not_before, certificate.not_after, now)
 
@@ -108,6 +122,28 @@ def _own_certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
         yield "archive", settings.hold.archive_certificate
 
 
+def _keys(settings: Settings) -> Iterator[Finding]:
+    entries = composition.office(settings).keys()
+    for entry in entries:
+        if entry.trouble:
+            yield Finding("error", f"key {entry.key_id}", entry.trouble)
+
+
+def _database_and_trust(settings: Settings) -> Iterator[Finding]:
+    store = composition.open_store(settings)
+    try:
+        trust = composition.load_trust(settings, store)
+    finally:
+        store.close()
+    if not trust.recipients:
+        yield Finding("warning", "trust", "no roots for recipients: no certificate can be used; set trust.recipients")
+    if not trust.signers:
+        yield Finding(
+            "warning", "trust", "no roots for signers: every signature stays indeterminate; set trust.signers"
+        )
+    yield Finding("ok", "database", str(settings.database))
+
+
 def _validity(name: str, path: Path, begins: datetime, ends: datetime, now: datetime) -> Finding:
     if now < begins:
         return Finding("error", name, f"{path} is valid only from {begins:%Y-%m-%d}")
@@ -119,11 +155,9 @@ def _validity(name: str, path: Path, begins: datetime, ends: datetime, now: date
 
 
 def _gateway(settings: Settings) -> Iterator[Finding]:
-    """Built once, as `run` would: keys load and fit their certificates, the database opens, the clock is believed."""
+    """Built once, as `run` would: the house stands, the stampers stamp, the clock is believed."""
     gateway = composition.Gateway(settings, caught=composition.Caught())
     try:
-        for trouble in gateway.keys.health():
-            yield Finding("error", "keys", trouble)
         for name, stamper in gateway.house.stampers.items():
             try:
                 stamper.stamp(bytes(32), "sha256")
@@ -131,15 +165,6 @@ def _gateway(settings: Settings) -> Iterator[Finding]:
                 yield Finding("error", f"stamper {name}", explained(trouble))
             else:
                 yield Finding("ok", f"stamper {name}", "stamps")
-        if not gateway.trust.recipients:
-            yield Finding(
-                "warning", "trust", "no roots for recipients: no certificate can be used; set trust.recipients"
-            )
-        if not gateway.trust.signers:
-            yield Finding(
-                "warning", "trust", "no roots for signers: every signature stays indeterminate; set trust.signers"
-            )
-        yield Finding("ok", "database", str(settings.database))
     finally:
         gateway.close()
     for stamper_settings in settings.stampers:
@@ -181,5 +206,5 @@ def _reached(name: str, hop: NextHopSettings) -> Finding:
 def _files(settings: Settings) -> Iterator[Finding]:
     """Who may read what others must not write."""
     for path in (context.config_path(), *settings.policies):
-        if path.stat().st_mode & 0o022:
+        if path.exists() and path.stat().st_mode & 0o022:
             yield Finding("warning", "files", f"{path} may be changed by others: chmod go-w {path}")

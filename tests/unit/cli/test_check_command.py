@@ -1,0 +1,81 @@
+"""`sealgate check`: whatever is wrong, it is named with its place, all at once, and the command never breaks off.
+
+Truth: the demo's bank, spoilt.
+"""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import application
+from gateway.demo.bank import Ports, open_bank
+
+app = application([])
+
+
+@pytest.fixture
+def bank(tmp_path, monkeypatch):
+    home = open_bank(tmp_path / "home", Ports(sink=1))  # nobody listens there: the next hops are errors, always
+    monkeypatch.setenv("SEALGATE_CONFIG", str(home.config))
+    return home
+
+
+def check():
+    result = CliRunner().invoke(app, ["check", "--json"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    told = [one for one in json.loads(result.stdout) if not one["about"].startswith("next hop")]
+    return SimpleNamespace(code=result.exit_code, told=told, errors=[one for one in told if one["level"] == "error"])
+
+
+def changed(bank, *pairs) -> None:
+    text = bank.config.read_text()
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    bank.config.write_text(text)
+
+
+def test_a_good_bank(bank) -> None:
+    done = check()
+    assert done.errors == []
+    assert {"policies", "key set otp", "stamper internal", "archive", "database"} <= {one["about"] for one in done.told}
+
+
+def test_every_missing_file_is_named_once(bank) -> None:
+    changed(bank, ("staff.yaml", "stafff.yaml"), ("codes.yaml", "coods.yaml"), ("signers: [pki/", "signers: [pky/"),
+            ("stampers: [pki/", "stampers: [pko/"))
+    for name in ("otp.crt.pem", "statements.key.pem", "archive.key.pem"):
+        (bank.home / "keys" / name).unlink()
+    done = check()
+    assert done.code == 1
+    texts = "\n".join(one["text"] for one in done.errors)
+    for name in ("policies/stafff.yaml", "policies/coods.yaml", "pky/root.pem", "pko/root.pem", "otp.crt.pem",
+                 "statements.key.pem", "archive.key.pem"):
+        assert texts.count(f"{name}: No such file or directory") == 1, name
+
+
+def test_keys_are_looked_at_one_by_one(bank) -> None:
+    keys = bank.home / "keys"
+    (keys / "otp.key.pem").chmod(0o640)
+    (keys / "staff.crt.pem").write_bytes((keys / "statements.crt.pem").read_bytes())
+    (keys / "tsa.crt.pem").write_bytes(b"rubbish")
+    told = {one["about"]: one["text"] for one in check().errors}
+    assert "chmod 600" in told["key otp"]
+    assert "another key" in told["key staff"]
+    assert "tsa.crt.pem" in told["stamper internal"]
+
+
+def test_a_rule_that_does_not_load_is_told_once(bank) -> None:
+    codes = bank.home / "policies" / "codes.yaml"
+    codes.write_text(codes.read_text().replace(" stamp:", " stmap:"))
+    assert [one["about"] for one in check().errors] == ["policies"]
+
+
+def test_key_list_knows_the_key_without_a_certificate(bank) -> None:
+    result = CliRunner().invoke(app, ["key", "list", "--json"])
+    assert result.exit_code == 0
+    (card,) = (one for one in json.loads(result.stdout) if one["key"] == "trust:card")
+    assert (card["kind"], card["certificate"], card["trouble"]) == ("p-256", None, "")
