@@ -9,13 +9,21 @@ octet once, whatever the depth: its cost is linear in the octets and in the line
 import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import pybase64
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import FIELDS_MAX, HEADER_OCTETS_MAX, Headers, parse_headers
-from gateway.mime.params import PLAIN, RFC822, ContentType, parse_content_type, parse_parameters
+from gateway.mime.params import (
+    KEPT_OCTETS_MAX,
+    PLAIN,
+    RFC822,
+    ContentType,
+    parse_content_type,
+    parse_parameters,
+)
 
 Span = tuple[int, int]
 BOUNDARY_MAX = 250  # RFC 2046 5.1.1 says 70; longer ones are seen
@@ -155,7 +163,7 @@ class _Walk:
                 fields_max=min(self.limits.fields_max, self.limits.all_fields_max - self.fields))
             self.fields += len(headers.fields)
             default = RFC822 if parent is not None and parent.content_type.full == "multipart/digest" else PLAIN
-            frame = _Frame(start, headers, _content_type(headers, default), _cte(headers))
+            frame = _Frame(start, headers, content_type_of(headers, default), encoding_of(headers))
             if parent is not None:
                 frame.needle = parent.needle
             self.stack.append(frame)
@@ -170,9 +178,8 @@ class _Walk:
 
     def _listen(self, frame: _Frame) -> None:
         frame.kind = "multipart"
-        text = frame.content_type.params.get("boundary", "").rstrip()
-        boundary = text.encode("utf-8", "replace")
-        if boundary and len(boundary) <= BOUNDARY_MAX and boundary not in self.listening:
+        boundary = boundary_of(frame.content_type)
+        if boundary and boundary not in self.listening:
             frame.boundary = boundary
             line = b"\n--" + boundary
             frame.needle = _common(frame.needle, line) if self.listening else line
@@ -267,17 +274,34 @@ def _common(one: bytes, other: bytes) -> bytes:
     return one[:length]
 
 
+def boundary_of(content_type: ContentType) -> bytes:
+    """The boundary of a multipart, b'' where it has none that counts."""
+    boundary = content_type.params.get("boundary", "").rstrip().encode("utf-8", "replace")
+    return boundary if len(boundary) <= BOUNDARY_MAX else b""
+
+
 _IDENTITY = frozenset({"7bit", "8bit", "binary"})
 
 
-def _content_type(headers: Headers, default: ContentType) -> ContentType:
+def content_type_of(headers: Headers, default: ContentType = PLAIN) -> ContentType:
+    """The Content-Type of a header section, `default` where it has none."""
     field = headers.first("content-type")
     return default if field is None else parse_content_type(field.value, default)
 
 
-def _cte(headers: Headers) -> str:
+def encoding_of(headers: Headers) -> str:
+    """The Content-Transfer-Encoding of a header section in lower case, '7bit' where it has none."""
     field = headers.first("content-transfer-encoding")
-    return "7bit" if field is None else parse_parameters(field.value)[0].lower() or "7bit"
+    if field is None:
+        return "7bit"
+    return _kept_encoding(field.value) if len(field.value) <= KEPT_OCTETS_MAX else _encoding(field.value)
+
+
+def _encoding(value: bytes) -> str:
+    return parse_parameters(value)[0].lower() or "7bit"
+
+
+_kept_encoding = lru_cache(maxsize=64)(_encoding)  # there are five of them
 
 
 def parse_entity(
@@ -296,26 +320,31 @@ def decode(entity: Entity) -> bytes:
 
     Forgiving as RFC 2045 6.8 asks: octets outside the base64 alphabet are skipped, a cut end is dropped.
     """
-    if entity.cte == "base64":
-        return decode_base64(entity.body)
-    if entity.cte == "quoted-printable":
-        return binascii.a2b_qp(entity.body)
-    return entity.body
+    return decode_span(entity.octets, entity.body_start, entity.end, entity.cte)
+
+
+def decode_span(octets: bytes, start: int, end: int, encoding: str) -> bytes:
+    """The same for a body that is not an entity's: octets[start:end]."""
+    if encoding == "base64":
+        return decode_base64(octets, start, end)
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(octets[start:end])
+    return octets[start:end]
 
 
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(octet for octet in range(256) if octet not in _BASE64)
 
 
-def decode_base64(body: bytes) -> bytes:
+def decode_base64(octets: bytes, start: int = 0, end: int | None = None) -> bytes:
     """Base64 as mails carry it: line ends and foreign octets skipped, padding ends it, a broken end is dropped."""
-    padding = body.find(b"=")
-    tail = body[padding:].strip(b"= \t\r\n") if padding >= 0 else b""
-    if not tail:
+    end = len(octets) if end is None else end
+    padding = octets.find(b"=", start, end)
+    if padding < 0 or not octets[padding:end].strip(b"= \t\r\n"):
         try:
-            return pybase64.b64decode(body)
+            return pybase64.b64decode(memoryview(octets)[start:end])
         except binascii.Error:
             pass
-    letters = (body if padding < 0 else body[:padding]).translate(None, _NOT_BASE64)
+    letters = octets[start:end if padding < 0 else padding].translate(None, _NOT_BASE64)
     letters = letters[:len(letters) - 1] if len(letters) % 4 == 1 else letters
     return pybase64.b64decode(letters + b"=" * (-len(letters) % 4))

@@ -5,8 +5,11 @@ charsets of RFC 2231, encoded words inside values as many mailers write them. Th
 Writing is strict: tokens where possible, quotes else, RFC 2231 for what is not ASCII or too long for a line.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
 from gateway.mime.words import codec_of, decode_octets, decode_words, unfold
@@ -14,10 +17,15 @@ from gateway.mime.words import codec_of, decode_octets, decode_words, unfold
 VALUE_OCTETS_MAX = 100_000  # what stands behind is not looked at
 PARAMETERS_MAX = 200
 CONTINUATIONS_MAX = 500
+KEPT_OCTETS_MAX = 256  # of a value whose reading is kept: the cache stays under 1 MiB
 _NEVER_CUT = frozenset({"boundary", "charset", "protocol", "micalg", "type", "start", "report-type", "smime-type"})
 _QUOTED = frozenset({"boundary", "charset", "hp", "protected-headers", "hp-legacy-display", "protocol"})
 _PLAIN_OCTETS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")
 _TSPECIALS = frozenset('()<>@,;:\\"/[]?= \t')
+# Single letters, so that a search is linear whatever stands there.
+_STOP = re.compile(r'[";(]')
+_STOP_IN_QUOTES = re.compile(r'["\\]')
+_STOP_IN_COMMENT = re.compile(r"[()\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +48,25 @@ RFC822 = ContentType("message", "rfc822")
 
 def parse_content_type(value: bytes, default: ContentType = PLAIN) -> ContentType:
     """The field's raw value read; one that cannot be read at all is text/plain (RFC 2045 5.2)."""
-    main, params = parse_parameters(value)
+    known, params = _kept_content_type(value) if len(value) <= KEPT_OCTETS_MAX else _content_type(value)
+    return known or ContentType(default.type, default.subtype, params)
+
+
+def _content_type(value: bytes) -> tuple[ContentType | None, Mapping[str, str]]:
+    main, read = parse_parameters(value)
+    params = MappingProxyType(read)  # what is kept is shared
     kind, slash, subtype = main.lower().partition("/")
     kind, subtype = kind.strip(), subtype.strip()
     if not slash or not _is_token(kind) or not _is_token(subtype):
-        return ContentType(default.type, default.subtype, params)
-    return ContentType(kind, subtype, params)
+        return None, params
+    return ContentType(kind, subtype, params), params
+
+
+_kept_content_type = lru_cache(maxsize=512)(_content_type)  # a sender's mails differ in nothing but the boundary
 
 
 def _is_token(text: str) -> bool:
-    return bool(text) and text.isascii() and text.isprintable() and not any(c in _TSPECIALS for c in text)
+    return bool(text) and text.isascii() and text.isprintable() and _TSPECIALS.isdisjoint(text)
 
 
 def parse_parameters(value: bytes) -> tuple[str, dict[str, str]]:
@@ -85,30 +102,49 @@ def pieces_of(text: str) -> list[str]:
         return text.split(";")
     pieces: list[str] = []
     current: list[str] = []
-    position, length = 0, len(text)
-    depth = 0
-    while position < length:
-        letter = text[position]
-        if depth:
-            if letter == "\\":
-                position += 1
-            depth += (letter == "(") - (letter == ")")
-        elif letter == '"':
-            end = position + 1
-            while end < length and text[end] != '"':
-                end += 2 if text[end] == "\\" else 1
-            current.append(text[position:end + 1])
-            position = end
+    position = 0
+    while stop := _STOP.search(text, position):
+        at = stop.start()
+        current.append(text[position:at])
+        letter = text[at]
+        if letter == '"':
+            position = _behind_quotes(text, at)
+            current.append(text[at:position])
         elif letter == "(":
-            depth = 1
-        elif letter == ";":
+            position = _behind_comment(text, at)
+        else:
             pieces.append("".join(current))
             current = []
-        else:
-            current.append(letter)
-        position += 1
+            position = at + 1
+    current.append(text[position:])
     pieces.append("".join(current))
     return pieces
+
+
+def _behind_quotes(text: str, at: int) -> int:
+    """Behind the quotes that open at `at`, the end of `text` if they never close."""
+    position = at + 1
+    while stop := _STOP_IN_QUOTES.search(text, position):
+        position = stop.end()
+        if text[position - 1] == '"':
+            return position
+        position += 1  # what a backslash quotes
+    return len(text)
+
+
+def _behind_comment(text: str, at: int) -> int:
+    """Behind the comment that opens at `at`, whatever is nested inside, the end of `text` if it never closes."""
+    depth, position = 1, at + 1
+    while stop := _STOP_IN_COMMENT.search(text, position):
+        position = stop.end()
+        letter = text[position - 1]
+        if letter == "\\":
+            position += 1
+            continue
+        depth += 1 if letter == "(" else -1
+        if not depth:
+            return position
+    return len(text)
 
 
 def _unquote(text: str) -> str:

@@ -12,8 +12,19 @@ from dataclasses import dataclass
 
 import pybase64
 
-from gateway.mime.entity import DEFAULT_LIMITS, Entity, Limits, decode, decode_base64, parse_entity
-from gateway.mime.params import format_field
+from gateway.mime.entity import (
+    DEFAULT_LIMITS,
+    Entity,
+    Limits,
+    boundary_of,
+    content_type_of,
+    decode_base64,
+    decode_span,
+    encoding_of,
+    parse_entity,
+)
+from gateway.mime.header import parse_headers
+from gateway.mime.params import ContentType, format_field
 
 _SIGNATURE_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _CMS_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"}) | _SIGNATURE_TYPES
@@ -62,31 +73,90 @@ def detect(source: Entity | bytes, limits: Limits = DEFAULT_LIMITS) -> SmimeForm
 
     Raises INPUT_LIMIT_EXCEEDED where `source` are octets beyond `limits`.
     """
-    entity = source if isinstance(source, Entity) else parse_entity(source, limits)
+    if isinstance(source, Entity):
+        entity = source
+    else:
+        form = glance(source, limits)
+        if form is not None:
+            return form
+        entity = parse_entity(source, limits)
     if entity.type == "multipart/signed":
         return _detached(entity)
     if entity.is_multipart or entity.children:
         return NotSmime()
     if entity.type in _CMS_TYPES or (entity.type in _VAGUE_TYPES and _name_says_cms(entity)):
-        return Cms(_cms_octets(entity), entity.type, entity.content_type.params.get("smime-type", "").lower())
+        return Cms(_object(entity), entity.type, entity.content_type.params.get("smime-type", "").lower())
     if entity.content_type.type != "text" and _looks_like_cms(entity):
-        return Cms(_cms_octets(entity), entity.type, "")
+        return Cms(_object(entity), entity.type, "")
     return NotSmime()
+
+
+def glance(octets: bytes, limits: Limits = DEFAULT_LIMITS) -> Detached | Cms | None:
+    """What `detect` says of them, where the header of the root and its own delimiters tell; else None.
+
+    Nearly all S/MIME is labelled and shaped as RFC 8551 wants. Then nothing inside the parts decides, for an outer
+    delimiter ends every part inside: neither their headers nor their '--' lines are read, which at 1 MiB are nine
+    tenths of the work. Raises INPUT_LIMIT_EXCEEDED where the root's header is beyond `limits`.
+    """
+    headers = parse_headers(octets, strict=False, octets_max=limits.header_octets_max, fields_max=limits.fields_max)
+    content_type = content_type_of(headers)
+    if content_type.full in _CMS_TYPES:
+        der = _cms_octets(octets, headers.body_offset, len(octets), encoding_of(headers))
+        return Cms(der, content_type.full, content_type.params.get("smime-type", "").lower())
+    if content_type.full != "multipart/signed" or _protocol(content_type) not in _SIGNATURE_TYPES:
+        return None
+    parts = _two_parts(octets, headers.body_offset, boundary_of(content_type))
+    if parts is None:
+        return None
+    start, end, second, second_end = parts
+    headers = parse_headers(octets, start=second, end=second_end, strict=False,
+                            octets_max=limits.header_octets_max, fields_max=limits.fields_max)
+    if content_type_of(headers).full not in _SIGNATURE_TYPES:
+        return None
+    signature = _cms_octets(octets, headers.body_offset, second_end, encoding_of(headers))
+    return Detached(octets[start:end], signature, _micalg(content_type), start, end)
+
+
+def _two_parts(octets: bytes, body_start: int, boundary: bytes) -> tuple[int, int, int, int] | None:
+    """The spans of exactly two parts between delimiters that are written plainly and closed; None for all others."""
+    if not boundary:
+        return None
+    needle = b"\n--" + boundary
+    size = len(needle)
+    first = octets.find(needle, max(body_start - 1, 0))  # the line end before the body may be the delimiter's own
+    second = octets.find(needle, first + size + 1)  # and so may the one behind a delimiter
+    third = octets.find(needle, second + size + 1)
+    if not 0 < first < second < third:
+        return None
+    for mark, tail in ((first, b"\r\n"), (second, b"\r\n"), (third, b"--")):
+        if octets[mark - 1] != 13 or octets[mark + size:mark + size + 2] != tail:  # CR
+            return None
+    if octets[third + size + 2:third + size + 4] not in (b"", b"\r\n"):
+        return None
+    start, signature = first + size + 2, second + size + 2
+    return start, max(start, second - 1), signature, max(signature, third - 1)
+
+
+def _protocol(content_type: ContentType) -> str:
+    return content_type.params.get("protocol", "").strip().lower()
+
+
+def _micalg(content_type: ContentType) -> str:
+    return content_type.params.get("micalg", "").strip().lower()
 
 
 def _detached(entity: Entity) -> Detached | NotSmime:
     if len(entity.children) != 2:  # RFC 1847 2.1: exactly two
         return NotSmime()
     content, signature = entity.children
-    protocol = entity.content_type.params.get("protocol", "").strip().lower()
+    protocol = _protocol(entity.content_type)
     labelled = signature.type in _SIGNATURE_TYPES
     if protocol and protocol not in _SIGNATURE_TYPES and not labelled:
         return NotSmime()  # OpenPGP, or something newer
     if not labelled and not (signature.type in _VAGUE_TYPES | _CMS_TYPES
                              and (_name_says_cms(signature) or _looks_like_cms(signature))):
         return NotSmime()
-    micalg = entity.content_type.params.get("micalg", "").strip().lower()
-    return Detached(content.raw, _cms_octets(signature), micalg, content.start, content.end)
+    return Detached(content.raw, _object(signature), _micalg(entity.content_type), content.start, content.end)
 
 
 def _name_says_cms(entity: Entity) -> bool:
@@ -111,9 +181,13 @@ def sniff_cms(octets: bytes) -> bool:
     return octets[2 + length_octets:].startswith(_OIDS)
 
 
-def _cms_octets(entity: Entity) -> bytes:
-    """The object itself, also where it was sent as PEM, or as base64 without saying so."""
-    octets = decode(entity)
+def _object(entity: Entity) -> bytes:
+    return _cms_octets(entity.octets, entity.body_start, entity.end, entity.cte)
+
+
+def _cms_octets(octets: bytes, start: int, end: int, encoding: str) -> bytes:
+    """The object in a body, also where it was sent as PEM, or as base64 without saying so."""
+    octets = decode_span(octets, start, end, encoding)
     if octets.startswith(b"\x30"):
         return octets
     text = octets.lstrip()

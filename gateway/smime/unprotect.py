@@ -9,7 +9,7 @@ stay as they stand outside, for such mailers copied few), 'wrapped' (the payload
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from gateway.errors import GatewayError
@@ -221,7 +221,7 @@ def _without_tags(field: Field, tags: Sequence[str]) -> Field:
     if stripped == text:
         return field
     raw = encode_unstructured(field.name, stripped)
-    return replace(field, raw=raw, value=raw[len(field.name) + 1:-2])
+    return field._replace(raw=raw, value=raw[len(field.name) + 1:-2])
 
 
 def _shown(source: Entity, reader: Sequence[Field], mode: Mode) -> Entity:
