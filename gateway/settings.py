@@ -156,11 +156,11 @@ class Limits(Section):
 
     message_octets_max: int = Field(52_428_800, ge=1024, description="50 MiB, told as SIZE")
     recipients_max: int = Field(100, ge=1, description="per transaction; further ones 452 (RFC 5321 4.5.3.1.8)")
-    connections_max: int = Field(500, ge=1)
+    connections_max: int = Field(500, ge=1, description="for each role of listener, as all that strangers use up")
     connections_per_peer_max: int = Field(50, ge=1)
     messages_per_minute_per_client_max: int = Field(0, ge=0, description="0 = no limit")
     workers_max: int = Field(16, ge=1, description="mails in work at once, for each role of listener")
-    octets_in_flight_max: int = Field(536_870_912, ge=1024, description="of mails in work in this process")
+    octets_in_flight_max: int = Field(268_435_456, ge=1024, description="of mails in work, for each role of listener")
     command_timeout_s: float = Field(300.0, gt=0, description="RFC 5321 4.5.3.2.7")
     data_timeout_s: float = Field(600.0, gt=0, description="for the whole DATA")
     message_deadline_s: float = Field(240.0, gt=0, description="below the front's own time-out (RFC 5321: 600 s)")

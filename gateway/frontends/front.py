@@ -1,4 +1,8 @@
-"""What all connections of one listener share: who we are, the limits, the threads, and what to do with a mail."""
+"""What all connections of one listener share: who we are, the limits, the threads, and what to do with a mail.
+
+Whatever strangers can use up, connections, octets, threads, is counted for each role of listener: the world must not
+take the room of the bank's own mail.
+"""
 
 import ssl
 from collections.abc import Callable
@@ -17,9 +21,10 @@ from gateway.settings import Bank, Limits, Listener
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Of the whole process. `logins` and `probes` have threads of their own: argon2 is slow by design, and a
+    """`connections` and `octets` are of all listeners of one role, the others of the whole process.
 
-    recipient must not wait behind the mails of others.
+    `logins` and `probes` have threads of their own: argon2 is slow by design, and a recipient must not wait behind
+    the mails of others.
     """
 
     connections: Connections

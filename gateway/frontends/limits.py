@@ -11,7 +11,7 @@ GROW_OCTETS = 262_144
 
 @dataclass(slots=True)
 class Connections:
-    """Of one process: all, and of one peer."""
+    """Of one role of listener in one process: all, and of one peer."""
 
     all_max: int
     peer_max: int
@@ -70,7 +70,7 @@ class Rate:
 
 
 class Octets:
-    """The octets of mails in work in this process. On the event loop's thread only."""
+    """The octets of mails in work, of one role of listener in one process. On the event loop's thread only."""
 
     def __init__(self, octets_max: int) -> None:
         self.octets_max = octets_max

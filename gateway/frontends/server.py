@@ -63,18 +63,17 @@ class SmtpFrontend:
         silence_aiosmtpd()
         limits = settings.limits
         clients = Clients(settings.clients)
-        self._shared = Shared(
-            Connections(limits.connections_max, limits.connections_per_peer_max),
-            Rate(limits.messages_per_minute_per_client_max, time.monotonic),
-            Octets(limits.octets_in_flight_max),
-            Workers("login", LOGIN_THREADS, LOGINS_WAITING_MAX),
-            Workers("probe", PROBE_THREADS, limits.connections_max),
-        )
+        roles = {listener.role for listener in settings.listeners}
+        rate = Rate(limits.messages_per_minute_per_client_max, time.monotonic)
+        self._logins = Workers("login", LOGIN_THREADS, LOGINS_WAITING_MAX)
+        self._probes = Workers("probe", PROBE_THREADS, limits.connections_max)
+        shared = {role: Shared(Connections(limits.connections_max, limits.connections_per_peer_max), rate,
+                               Octets(limits.octets_in_flight_max), self._logins, self._probes)
+                  for role in roles}
         # A next hop of one direction that is slow must not stop the other direction.
-        self._workers = {role: Workers(role, limits.workers_max, limits.connections_max)
-                         for role in {listener.role for listener in settings.listeners}}
+        self._workers = {role: Workers(role, limits.workers_max, limits.connections_max) for role in roles}
         self._fronts = tuple(
-            Front(settings.bank, listener, limits, clients, self._shared, self._workers[listener.role], handle,
+            Front(settings.bank, listener, limits, clients, shared[listener.role], self._workers[listener.role], handle,
                   probe, verify, clock or SystemClock(), tls_context(listener))
             for listener in settings.listeners)
         self._servers: list[asyncio.Server] = []
@@ -143,7 +142,7 @@ class SmtpFrontend:
         left = 0
         for workers in self._workers.values():  # whose clients have left
             left += await workers.finish(max(0.0, end - time.monotonic()))
-        for workers in (*self._workers.values(), self._shared.logins, self._shared.probes):
+        for workers in (*self._workers.values(), self._logins, self._probes):
             workers.close()
         return len(cut) + left
 

@@ -279,12 +279,14 @@ def test_commands_in_the_wrong_order_or_form(commands: list[bytes], answer: str)
 def test_connections_are_limited_in_all_and_per_peer() -> None:
     for limits in ({"connections_max": 2}, {"connections_per_peer_max": 2}):
         with relay(Taker(), settings(limits=limits)) as at:
-            with Talk(at["out"]) as one, Talk(at["in"]) as two:
+            with Talk(at["out"]) as one, Talk(at["out"]) as two:
                 one.greet()
                 two.greet()
                 with Talk(at["out"]) as three:
                     assert three.reply().startswith("421 4.7.0")
                     assert three.ended()
+                with Talk(at["in"]) as other_role:
+                    other_role.greet()
                 assert one.say(b"QUIT").startswith("221")
                 assert one.ended()
             with Talk(at["out"]) as again:
@@ -332,6 +334,18 @@ def test_octets_in_work_are_limited() -> None:
         gate.set()
         assert one.reply().startswith("250")
         assert two.mail(CONTENT).startswith("250")
+
+
+def test_strangers_cannot_use_up_the_room_of_the_banks_own_mail() -> None:
+    """A dozen connections that announced much and sent nothing stopped everything for ten minutes."""
+    values = settings(limits={"octets_in_flight_max": 1_000_000, "message_octets_max": 1_000_000})
+    with relay(Taker(), values) as at, Talk(at["in"]) as stranger, Talk(at["out"]) as talk:
+        stranger.greet()
+        stranger.say(b"MAIL FROM:<s@else.test> SIZE=1000000")
+        stranger.say(b"RCPT TO:<x@bank.test>")
+        assert stranger.say(b"DATA").startswith("354")
+        talk.greet()
+        assert talk.mail(CONTENT).startswith("250")
 
 
 def test_too_many_errors_end_the_session() -> None:
