@@ -21,7 +21,7 @@ from gateway.der import walk
 from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import DEFAULT_LIMITS, Entity, parse_entity
 from gateway.mime.entity import Limits as MimeLimits
-from gateway.mime.smime_forms import Cms, Detached, NotSmime, detect
+from gateway.mime.smime_forms import Cms, Detached, NotSmime, detect, glance
 from gateway.model.verdict import DecryptionVerdict, Layer
 from gateway.pki.content import Content
 
@@ -73,26 +73,37 @@ def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, seen: C
     `seen`: content keys that have been used, so that one which served a cipher opens nothing under another.
     """
     found = Peeled(root)
+    form = detect(root)
+    unread: bytes | None = None  # the entity that `form` is of, where a glance told
     while True:
-        form = detect(found.payload)
         if isinstance(form, NotSmime) and not _broken_signed(found.payload):
             break
         if len(found.layers) >= LAYERS_MAX:
-            found.fault = Reason.INPUT_LIMIT_EXCEEDED
-            found.complete = False
-            return found
+            return _incomplete(found, unread, limits, Reason.INPUT_LIMIT_EXCEEDED)
         inner = _signed_in_two(found, form) if not isinstance(form, Cms) else _cms(found, form, keys, limits, seen)
         if inner is None:
-            found.complete = False
-            return found
+            return _incomplete(found, unread, limits)
         try:
-            found.payload = parse_entity(inner, limits.mime)
+            glanced = glance(inner, limits.mime)
+            if glanced is None:
+                found.payload = parse_entity(inner, limits.mime)
         except GatewayError as error:
-            found.fault = error.reason
-            found.complete = False
-            return found
+            return _incomplete(found, unread, limits, error.reason)
+        form, unread = (detect(found.payload), None) if glanced is None else (glanced, inner)
     found.layers.append(Layer("plain"))
     _parts(found)
+    return found
+
+
+def _incomplete(found: Peeled, unread: bytes | None, limits: OpenLimits, fault: Reason | None = None) -> Peeled:
+    """The layer that did not come off is the payload."""
+    found.complete = False
+    found.fault = fault or found.fault
+    if unread is not None:
+        try:
+            found.payload = parse_entity(unread, limits.mime)
+        except GatewayError as error:
+            found.fault = found.fault or error.reason
     return found
 
 
