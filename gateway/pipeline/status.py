@@ -9,6 +9,9 @@ from gateway.errors import Reason
 from gateway.mime.words import encode_unstructured
 from gateway.model.verdict import SignatureVerdict, SignerVerdict, Status, Trust, Verdicts
 
+# Of a stranger's certificate; mail servers refuse mail whose header is too long.
+EMAILS_MAX: Final = 8
+NAME_CHARACTERS_MAX: Final = 256
 _FAIL: Final = frozenset(
     {
         Reason.SIGNATURE_ALTERED,
@@ -85,7 +88,7 @@ def _results(authserv_id: str, verdicts: Verdicts) -> str:
     if signer is None:
         return text
     if signer.emails:
-        text += f" body.smime-identifier={_quoted(signer.emails[0])}"
+        text += f" body.smime-identifier={_quoted(signer.emails[0][:NAME_CHARACTERS_MAX])}"
     return text + " body.smime-part=1"
 
 
@@ -98,7 +101,7 @@ def _quoted(text: str) -> str:
 def _identity(signer: SignerVerdict) -> str:
     parts = [f"subject={_printable(signer.subject or '')}"]
     if signer.emails:
-        parts.append("emails=" + ",".join(_printable(email) for email in signer.emails))
+        parts.append("emails=" + ",".join(_printable(email).replace(",", "?") for email in signer.emails[:EMAILS_MAX]))
     if signer.level:
         parts.append("level=" + ",".join(signer.level))
     return "; ".join((str(signer.status), *parts))
@@ -123,4 +126,4 @@ def _words(*words: str) -> str:
 
 def _printable(text: str) -> str:
     """Names come out of strangers' certificates: no line ends, no separators of ours."""
-    return "".join(c if c.isprintable() and c != ";" else "?" for c in text)[:256]
+    return "".join(c if c.isprintable() and c != ";" else "?" for c in text[:NAME_CHARACTERS_MAX])

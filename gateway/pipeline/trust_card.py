@@ -25,7 +25,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers
 from gateway.model.address import fold
 from gateway.model.verdict import Verdicts
-from gateway.pipeline.status import believed
+from gateway.pipeline.status import EMAILS_MAX, NAME_CHARACTERS_MAX, believed
 
 FIELD: Final = "Sealgate-Trust-Card"
 TYPE: Final = "sealgate-card+jwt"
@@ -77,12 +77,12 @@ def thumbprint(public: bytes) -> str:
 
 
 def bound(octets: bytes) -> dict[str, str]:
-    """The two hashes that bind a card to a message: `bh` over its body, `hh` over BOUND_FIELDS."""
+    """The two hashes that bind a card to a message: `bh` over its body, `hh` over all fields named in BOUND_FIELDS."""
     headers = parse_headers(octets)
     relaxed = []
     for name in BOUND_FIELDS:
-        if fields := headers.all(name):
-            value = _one_space(fields[-1].value.replace(b"\r\n", b"").replace(b"\t", b" ")).strip()
+        for field in headers.all(name):
+            value = _one_space(field.value.replace(b"\r\n", b"").replace(b"\t", b" ")).strip()
             relaxed.append(name.encode() + b":" + value + b"\r\n")
     body = hashlib.sha256(relaxed_body(octets[headers.body_offset :])).digest()
     return {"bh": _encoded(body).decode(), "hh": _encoded(hashlib.sha256(b"".join(relaxed)).digest()).decode()}
@@ -139,8 +139,8 @@ def _told(verdicts: Verdicts) -> dict[str, object]:
     if signer is not None:
         told["signer"] = {
             "status": str(signer.status),
-            "subject": signer.subject,
-            "emails": list(signer.emails),
+            "subject": signer.subject and signer.subject[:NAME_CHARACTERS_MAX],
+            "emails": [email[:NAME_CHARACTERS_MAX] for email in signer.emails[:EMAILS_MAX]],
             "level": list(signer.level),
             "matches_from": signer.matches_from,
             "certificate": hashlib.sha256(signer.certificate).hexdigest() if signer.certificate else None,

@@ -1,5 +1,6 @@
 """The trust card: bound to one message, one time, its recipients. The relaxed form is RFC 6376's own example."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
-from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Trust, Verdicts
+from gateway.model.verdict import (
+    DecryptionVerdict,
+    HeadersShown,
+    SignatureVerdict,
+    SignerVerdict,
+    Status,
+    Trust,
+    Verdicts,
+)
+from gateway.pipeline.status import status_fields
 from gateway.pipeline.trust_card import CardIssuer, read, relaxed_body, thumbprint
 from tests.support.bank import House
 
@@ -48,6 +58,23 @@ def test_what_mail_servers_do_to_spaces_and_other_fields_does_no_harm() -> None:
 @pytest.mark.parametrize(("old", "new"), [(b"5 EUR", b"9 EUR"), (b"question", b"order"), (b"anna@", b"eve@")])
 def test_another_message_is_not_the_cards(old: bytes, new: bytes) -> None:
     assert refused(carded().replace(old, new)) is Reason.SIGNATURE_ALTERED
+
+
+@pytest.mark.parametrize("more", [b"From: eve@elsewhere.example\r\n", b"Subject: An order\r\n", b"To: x@y.example\r\n"])
+def test_a_second_field_of_a_name_is_another_message(more: bytes) -> None:
+    """Readers show the first, signers often bind the last (RFC 6376 8.15)."""
+    assert refused(more + carded()) is Reason.SIGNATURE_ALTERED
+    assert refused(carded().replace(b"X-A: 1\r\n", more)) is Reason.SIGNATURE_ALTERED
+
+
+def test_a_strangers_certificate_does_not_swell_the_card() -> None:
+    emails = tuple(f"a{number}@customer.example" for number in range(3000))
+    signer = SignerVerdict(0, Status.VALID, None, subject="CN=" + "x" * 60_000, emails=emails)
+    told = replace(VERDICTS, signature=SignatureVerdict(Status.VALID, None, "whole", "signed_only", (signer,)))
+    octets = ISSUER.field(MAIL, told, ("support@bank.example",), NOW) + MAIL
+    assert len(octets) < 4_000
+    assert read(octets, PUBLIC, NOW)["signer"]["emails"] == list(emails[:8])
+    assert len(b"".join(status_fields("gateway.bank.example", told))) < 2_000
 
 
 def test_every_octet_of_a_card_counts() -> None:
