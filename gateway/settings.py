@@ -1,10 +1,11 @@
 """conf/sealgate.yaml as frozen values: every setting, its unit in its name, its default, its reason.
 
 `load` reads the file; what is wrong is told all at once, each with file:line:column and the nearest name.
-Paths in the file are relative to the file's own directory.
+Paths in the file are relative to the file's own directory; a credential of systemd goes before the file it is made of.
 """
 
 import ipaddress
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -230,12 +231,24 @@ def _absolute(section: AnySection, base: Path) -> AnySection:
 
 def _resolved(value: Any, base: Path) -> Any:
     if isinstance(value, Path):
-        return base / value
+        return _credential(base / value, base) or base / value
     if isinstance(value, Section):
         return _absolute(value, base)
     if isinstance(value, tuple):
         return tuple(_resolved(item, base) for item in value)
     return value
+
+
+def _credential(path: Path, base: Path) -> Path | None:
+    """What systemd hands over in place of a file beside the settings (systemd.exec, LoadCredential= of a directory).
+
+    keys/otp.key.pem is there as keys_otp.key.pem: the service and root's commands read the same settings.
+    """
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if directory is None or not path.is_relative_to(base):
+        return None
+    handed = Path(directory, "_".join(path.relative_to(base).parts))
+    return handed if handed.is_file() else None
 
 
 # --- what the types cannot say --------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from gateway.adapters.keys_file import read_secret
+from gateway.adapters.owner import hand_over
 from gateway.errors import GatewayError, Reason
 
 NAME_MAX: Final = 64
@@ -93,6 +94,7 @@ def _write(path: Path, clients: Mapping[str, str]) -> None:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it 0600
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                hand_over(descriptor, path.parent)
                 file.writelines(f"{client}:{hashed}\n" for client, hashed in sorted(clients.items()))
                 file.flush()
                 os.fsync(descriptor)

@@ -178,3 +178,16 @@ def test_limits_of_limits(section: str, field: str, low: int, least: int) -> Non
     with pytest.raises(strictyaml.YamlProblems):
         parse(f"{SMALL}{section}: {{{field}: {low}}}\n")
     assert getattr(getattr(parse(f"{SMALL}{section}: {{{field}: {least}}}\n"), section), field) == least
+
+
+def test_a_credential_of_systemd_stands_for_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keys_card.pem").touch()
+    text = SMALL + "trust_card: {key: %s}\n"
+    home = tmp_path / "etc" / "sealgate.yaml"
+    assert settings.read(text % "keys/card.pem", home).trust_card.key == home.parent / "keys/card.pem"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    for written in ("keys/card.pem", home.parent / "keys/card.pem"):
+        assert settings.read(text % written, home).trust_card.key == tmp_path / "keys_card.pem"
+    for other in ("keys/other.pem", tmp_path / "elsewhere/keys/card.pem"):
+        assert settings.read(text % other, home).trust_card.key == home.parent / other
+    assert settings.read(SMALL, home).policies == (home.parent / "staff.yaml",)

@@ -11,18 +11,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.group import store_error
+from gateway.adapters.owner import hand_over
 from gateway.errors import GatewayError, Reason
 
 HEAD = "0001"  # the newest migration: a test holds it against the directory
 
 
 def open_database(path: Path) -> Database:
-    """The database at `path`, made if it is not there (mode 0600), its tables brought up to date.
+    """The database at `path`, its tables brought up to date; made if it is not there, mode 0600.
 
     GatewayError(STORE_UNAVAILABLE, retry=True) if that cannot be, or if a newer Sealgate has been at work in it.
     """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make(path)
     except OSError as error:
         raise GatewayError(Reason.STORE_UNAVAILABLE, f"{path}: {error.strerror}", retry=True) from None
     database = Database(path)
@@ -35,6 +36,19 @@ def open_database(path: Path) -> Database:
         database.close()
         raise
     return database
+
+
+def _make(path: Path) -> None:
+    """Empty, unless it is there; whether it can be written is told now, with the system's words."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        return
+    try:
+        hand_over(descriptor, path.parent)
+    finally:
+        os.close(descriptor)
 
 
 def bring_up_to_date(database: Database) -> bool:

@@ -1,0 +1,27 @@
+"""Root's commands make files that the service's user can read."""
+
+import os
+
+import pytest
+
+from gateway.adapters.clients_file import add_client, remove_client
+from gateway.adapters.db.schema import open_database
+
+SERVICE = 4711  # no user needs to have this number
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_makes_belongs_to_the_owner_of_the_directory(tmp_path) -> None:
+    os.chown(tmp_path, SERVICE, SERVICE)
+    open_database(tmp_path / "s.db").close()
+    add_client(tmp_path / "passwords", "web", "a long password")
+    add_client(tmp_path / "passwords", "core", "another long one")
+    remove_client(tmp_path / "passwords", "web")
+    for path in tmp_path.iterdir():
+        state = path.stat()
+        assert (path.name, state.st_uid, state.st_gid, state.st_mode & 0o777) == (path.name, SERVICE, SERVICE, 0o600)
+
+
+def test_a_database_that_is_there_is_opened_again(tmp_path) -> None:
+    for _ in range(2):
+        open_database(tmp_path / "s.db").close()
