@@ -1,15 +1,20 @@
 """The cases written inside policies/*.yaml, each as a test of its own; and the reference is what the code says."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from gateway import settings
 from gateway.actions.table import VERBS
+from gateway.app import load_rules
 from gateway.policy import cases
 from gateway.policy.load import Known, load
 from gateway.policy.reference import END, insert, markdown
 
-POLICIES = Path(__file__).parents[2] / "policies"
+ROOT = Path(__file__).parents[2]
+POLICIES = ROOT / "policies"
 ORDER = ("codes.yaml", "statements.yaml", "staff.yaml", "inbound.yaml")
 KNOWN = Known(
     clients=frozenset({"online-banking", "core-banking", "staff"}),
@@ -32,6 +37,20 @@ def test_every_rule_decides_a_case():
 
 def test_all_policy_files_are_tested():
     assert {path.name for path in POLICIES.glob("*.yaml")} == set(ORDER)
+
+
+def test_the_documented_settings_carry_them(tmp_path):
+    """conf/sealgate.yaml and policies/ are installed together: the names and facts of the rules are there."""
+    shutil.copy(ROOT / "conf/sealgate.yaml", tmp_path)
+    shutil.copytree(ROOT / "policies", tmp_path / "policies")
+    assert len(load_rules(settings.load(tmp_path / "sealgate.yaml")).rules) == len(RULES.rules)
+
+
+def test_the_configuration_of_the_deployment_page_carries_its_rules(tmp_path):
+    page = (ROOT / "docs/deploy.md").read_text("utf-8")
+    text = re.search(r"```yaml\n(version: 1\n.*?)```", page, re.DOTALL)[1]
+    shutil.copytree(ROOT / "policies", tmp_path / "policies")
+    assert load_rules(settings.read(text, tmp_path / "sealgate.yaml")).rules
 
 
 def test_the_reference_is_current():
