@@ -1,7 +1,9 @@
 """`sealgate demo`: a bank in a directory, and a tour through what is built."""
 
+import sys
 from contextlib import suppress
 from pathlib import Path
+from shutil import which
 from typing import Annotated
 
 import typer
@@ -58,20 +60,22 @@ def _conclude(bank: Bank, tour: Tour, console: Console) -> None:
         return
     console.print(f"\n[green]All {tour.held} claims held.[/green]")
     console.print(f"What left the gateway: {bank.home}/outgoing    what the bank received: {bank.home}/incoming")
+    console.print(f"The customers' keys: {bank.home}/customers/*.p12, password {PASSWORD}")
 
 
 def _stay(bank: Bank, gateway: Process, console: Console) -> None:
     home, ports, customer = bank.home, bank.ports, bank.people["anna"].address
     out, core = f"swaks --server 127.0.0.1:{ports.outbound}", CLIENTS["core-banking"]
     pkcs12 = f"{home}/customers/anna.p12:{PASSWORD}"
+    sealgate = "sealgate" if which("sealgate") else Path(sys.argv[0]).absolute()
     lines = (
         "The bank stays up. From another terminal:",
         "",
         f"  {out} --from otp@{DOMAIN} --to {customer} --h-Subject 'Your code' --body 'Your code is 123 456.'",
         f"  {out} --local-interface {core} --from statements@{DOMAIN} --to {customer} --attach @{bank.root}",
         f"  swaks --server 127.0.0.1:{ports.inbound} --from {customer} --to support@{DOMAIN}",
-        f"  sealgate inspect {home}/outgoing/001-{customer}.eml --trust {bank.root} --key {pkcs12}",
-        f"  sealgate --config {bank.config} hold list",
+        f"  {sealgate} inspect {home}/outgoing/001-{customer}.eml --trust {bank.root} --key {pkcs12}",
+        f"  {sealgate} --config {bank.config} hold list",
         "",
         "The demo's time-stamps do not ask the kernel whether the clock is right (clock_check: none).",
         "Press Ctrl-C to end.",
