@@ -10,7 +10,7 @@ from unicodedata import category
 
 from gateway.mime.header import Field, Headers, parse_headers, remove_fields, replace_field
 from gateway.mime.params import pieces_of
-from gateway.mime.words import clean, decode_octets, encode_unstructured, unfold
+from gateway.mime.words import LINE_MAX, clean, decode_octets, encode_unstructured, unfold
 from gateway.model.address import fold as fold_case
 
 TRACE_FIELDS = frozenset({"received", "return-path", "delivered-to", "authentication-results", "dkim-signature",
@@ -177,9 +177,9 @@ def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
 
 
 def message_id(headers: Headers) -> str:
-    """The Message-ID with its angle brackets, '' if there is none."""
+    """The Message-ID with its angle brackets, '' if there is none; cut at what a line can hold (RFC 5322 2.1.1)."""
     field = headers.first("message-id")
-    return "" if field is None else field.unfolded
+    return "" if field is None else field.unfolded[:LINE_MAX]
 
 
 def new_message_id(token: str, hostname: str) -> bytes:

@@ -1,6 +1,6 @@
 """Facts as evidence records keep them: JSON-ready, without loss for what rules may ask, never content.
 
-Header values are cut at a limit, so that a hostile mail cannot swell the database; a cut record says so.
+Header values and texts are cut at a limit, so that a hostile mail cannot swell the database; a cut record says so.
 """
 
 from collections.abc import Mapping
@@ -34,6 +34,7 @@ from gateway.model.verdict import (
 )
 
 FORMAT: Final = 1
+TEXT_CHARACTERS_MAX: Final = 998  # of subject, From and keywords each: a line of mail
 HEADER_OCTETS_MAX: Final = 16_384  # all kept values of a mail together, in characters
 SIGNERS_MAX: Final = 16
 _NO_ROW: Final = CertificateRow("", b"", (), datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
@@ -58,11 +59,14 @@ def to_record(facts: Facts, to: RecipientFacts, decision: Decision | None = None
     """
     headers, cut = _headers({name: texts for name, texts in facts.headers.items() if name not in hidden})
     cut = cut or not hidden.isdisjoint(facts.headers)
-    subject = "" if "subject" in hidden else facts.subject
+    subject = "" if "subject" in hidden else facts.subject[:TEXT_CHARACTERS_MAX]
+    from_ = facts.from_ and facts.from_[:TEXT_CHARACTERS_MAX]
+    keywords = sorted(word for word in facts.keywords if len(word) <= TEXT_CHARACTERS_MAX)
+    cut = cut or len(facts.subject) > TEXT_CHARACTERS_MAX or from_ != facts.from_ or len(keywords) < len(facts.keywords)
     record: dict[str, Any] = {
-        "format": FORMAT, "client": facts.client, "sender": facts.sender, "from": facts.from_, "subject": subject,
+        "format": FORMAT, "client": facts.client, "sender": facts.sender, "from": from_, "subject": subject,
         "size": facts.size, "headers": headers, "kind": facts.kind, "already": sorted(facts.already),
-        "keywords": sorted(facts.keywords), "spoofs_us": facts.spoofs_us, "authentication": dict(facts.authentication),
+        "keywords": keywords, "spoofs_us": facts.spoofs_us, "authentication": dict(facts.authentication),
         "recipient": to.address, "direction": str(to.direction),
     }
     if facts.verdicts is not None:

@@ -121,6 +121,7 @@ def test_counting_and_ids():
     headers = parse_headers(b"Received: a\r\nRECEIVED: b\r\nMessage-ID: <x@y>\r\n\r\n")
     assert message_id(headers) == "<x@y>"
     assert message_id(parse_headers(b"\r\n")) == ""
+    assert len(message_id(parse_headers(b"Message-ID: <" + b"m" * 100_000 + b">\r\n\r\n"))) == 998
     assert new_message_id("abc", "mx.bank.example") == b"Message-ID: <abc@mx.bank.example>\r\n"
 
 

@@ -99,6 +99,19 @@ def test_headers_are_kept_up_to_a_limit(length, cut):
     assert len(json.dumps(record)) < HEADER_OCTETS_MAX + 500
 
 
+@pytest.mark.parametrize(
+    "swollen", [{"subject": "s" * 1_000_000}, {"from_": "f" * 1_000_000}, {"keywords": frozenset({"k" * 1_000_000})}]
+)
+def test_no_text_of_a_strangers_mail_swells_a_record(swollen):
+    """A record is kept for each of a hundred recipients."""
+    record = to_record(
+        Facts(**({"client": "c", "sender": "s", "from_": "f", "subject": "", "size": 1} | swollen)),
+        RecipientFacts("a", Direction.INBOUND),
+    )
+    assert len(json.dumps(record)) < 2_000
+    assert from_record(record).cut
+
+
 def test_what_a_record_has_no_field_for_is_kept_beside_the_facts():
     text = (
         FILES[2][1]
