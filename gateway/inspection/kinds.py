@@ -4,6 +4,7 @@ Looks at a bounded beginning and at the first elements of DER; what it answers i
 kind then confirms or refuses.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 import pybase64
@@ -26,6 +27,7 @@ _CMS_TYPES: Final = frozenset({
 _PEM_LABELS: Final[dict[bytes, Kind]] = {
     b"CERTIFICATE": "certificate", b"X509 CERTIFICATE": "certificate", b"TRUSTED CERTIFICATE": "certificate",
     b"CMS": "cms", b"PKCS7": "cms"}
+_VERSION: Final = 0xA0  # [0] EXPLICIT
 _HEAD: Final = 65_536  # octets in which a kind must show itself
 
 
@@ -119,10 +121,17 @@ def _der_kind_without_type(octets: bytes) -> Kind:
         if first.tag == walk.ENUMERATED:  # OCSPResponseStatus (RFC 6960 4.2.1)
             return "ocsp"
         if first.tag == walk.SEQUENCE and len(children) == 3:
-            return "certificate" if children[2].tag == walk.BIT_STRING else "unknown"
+            return "certificate" if _is_tbs_certificate(walk.children(octets, first, limit=16)) else "unknown"
         if first.tag == walk.SEQUENCE and len(children) <= 2:
             status = walk.read(octets, first.body, first.end)
             return "timestamp" if status.tag == walk.INTEGER else "unknown"
     except GatewayError:
         pass
     return "unknown"
+
+
+def _is_tbs_certificate(parts: Sequence[walk.Tlv]) -> bool:
+    """RFC 5280 4.1: version is [0], and left away in version 1; lists and requests, as outside, have none."""
+    if parts and parts[0].tag == _VERSION:
+        return True
+    return len(parts) >= 6 and [part.tag for part in parts[:6]] == [walk.INTEGER, *[walk.SEQUENCE] * 5]

@@ -9,6 +9,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.errors import GatewayError, Reason
 from gateway.inspection.inspect import Options, inspect
@@ -326,6 +329,18 @@ def test_an_ocsp_response_of_openssl_is_known_as_one(tmp_path):
                     "-issuer", "ca.pem", "-cert", "leaf.pem", "-respout", "resp.der", "-ndays", "1", "-noverify"],
                    cwd=tmp_path, check=True, capture_output=True)
     assert told((tmp_path / "resp.der").read_bytes())["kind"] == "ocsp"
+
+
+def test_what_is_signed_like_a_certificate_and_is_none(tmp_path):
+    """Revocation lists (RFC 5280 5.1) and requests (RFC 2986) have a certificate's three outer elements."""
+    issuer = get_pki().intermediate
+    crl = (x509.CertificateRevocationListBuilder().issuer_name(x509.Name([])).last_update(NOW).next_update(NOW)
+           .sign(issuer.key, hashes.SHA256()))
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(issuer.key, hashes.SHA256())
+    for octets in (crl.public_bytes(Encoding.DER), request.public_bytes(Encoding.DER)):
+        answer = told(octets)
+        assert (answer["kind"], answer["why"]) == ("unknown", ["input.not_recognised"])
+    assert told(issuer.der)["kind"] == "certificate"
 
 
 # --- anything at all ---------------------------------------------------------------------------------------
