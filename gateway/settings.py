@@ -149,7 +149,7 @@ class HoldSettings(Section):
     archive_certificate: Path | None = Field(None, description="held bodies are encrypted to it")
     archive_key: Path | None = Field(None, description="needed to release; may be kept off line until then")
     archive_passphrase_file: Path | None = None
-    octets_max: int = Field(1_073_741_824, ge=0)
+    octets_max: int = Field(1_073_741_824, ge=0, description="quarantined mail takes at most half of it")
 
 
 class Limits(Section):

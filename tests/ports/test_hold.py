@@ -119,17 +119,33 @@ def test_an_unknown_id_is_usage(hold) -> None:
 
 def test_a_full_store_defers_and_settling_makes_room(database, clock, files) -> None:
     first = DbHold(database, clock, *files)
-    hold_id = put(first)
+    hold_id = put(first, kind="hold")
     with database.read() as connection:
         size = connection.exec_driver_sql("SELECT stored FROM held").scalar()
-    assert put(DbHold(database, clock, *files, octets_max=2 * size)) != hold_id  # at the limit
+    assert put(DbHold(database, clock, *files, octets_max=2 * size), kind="hold") != hold_id  # at the limit
     with pytest.raises(GatewayError) as caught:
-        put(DbHold(database, clock, *files, octets_max=3 * size - 1))  # one below what it takes
+        put(DbHold(database, clock, *files, octets_max=3 * size - 1), kind="hold")  # one below what it takes
     assert (caught.value.reason, caught.value.retry) == (Reason.HOLD_FULL, True)
     first.settle(hold_id, "rejected")
-    put(DbHold(database, clock, *files, octets_max=2 * size))
+    put(DbHold(database, clock, *files, octets_max=2 * size), kind="hold")
     with pytest.raises(GatewayError):
         put(DbHold(database, clock, *files, octets_max=0))
+
+
+def test_strangers_cannot_take_the_room_of_held_mail(database, clock, files) -> None:
+    """Whoever sends what is quarantined fills half of the store; the bank's own held mail has the rest."""
+    put(DbHold(database, clock, *files))
+    with database.read() as connection:
+        size = connection.exec_driver_sql("SELECT stored FROM held").scalar()
+    hold = DbHold(database, clock, *files, octets_max=4 * size)
+    put(hold)
+    with pytest.raises(GatewayError) as caught:
+        put(hold)
+    assert caught.value.reason is Reason.HOLD_FULL
+    put(hold, kind="hold")
+    put(hold, kind="hold")
+    with pytest.raises(GatewayError):
+        put(hold, kind="hold")
 
 
 def test_altered_storage_is_not_opened(hold, database) -> None:

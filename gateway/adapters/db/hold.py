@@ -59,12 +59,17 @@ class DbHold:
         def work(connection: Connection) -> bool:
             if _occupied(connection) + len(sealed) > self._octets_max:
                 return False
+            # Quarantine is filled by strangers: the bank's own held mail keeps its half.
+            if kind == "quarantine" and _occupied(connection, kind) + len(sealed) > self._octets_max // 2:
+                return False
             connection.execute(insert(held).values(row))
             connection.execute(insert(held_body).values(hold_id=hold_id, sealed=sealed))
             return True
 
         if not self._database.write(work):
-            raise GatewayError(Reason.HOLD_FULL, f"hold.octets_max of {self._octets_max} octets is reached", retry=True)
+            share = "half of " if kind == "quarantine" else ""
+            raise GatewayError(
+                Reason.HOLD_FULL, f"{share}hold.octets_max of {self._octets_max} octets is reached", retry=True)
         return hold_id
 
     def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:
@@ -129,8 +134,9 @@ class DbHold:
 Found = Any  # a row of `held`: SQLAlchemy types rows by position, we read them by name
 
 
-def _occupied(connection: Connection) -> int:
-    return int(connection.scalar(select(func.coalesce(func.sum(_h.stored), 0)).where(_h.state == "waiting")) or 0)
+def _occupied(connection: Connection, kind: str | None = None) -> int:
+    asked = select(func.coalesce(func.sum(_h.stored), 0)).where(_h.state == "waiting")
+    return int(connection.scalar(asked if kind is None else asked.where(_h.kind == kind)) or 0)
 
 
 def _one(connection: Connection, hold_id: str) -> Found:
