@@ -257,8 +257,22 @@ def identifier(oid: str, parameters: bytes | None = None) -> bytes:
     return build.sequence(build.oid(oid), parameters or b"")
 
 
+IDENTIFIER_OCTETS_KEPT: Final = 128  # PSS with all its parameters has under 70
+
+
 def read_identifier(octets: bytes, tlv: Tlv) -> AlgorithmIdentifier:
-    """An AlgorithmIdentifier inside `octets`. DerMalformed."""
+    """An AlgorithmIdentifier inside `octets`; the usual dozen of them is kept. DerMalformed."""
+    der = octets[tlv.start:tlv.end]
+    return _kept_identifier(der) if len(der) <= IDENTIFIER_OCTETS_KEPT else fresh_identifier(der, walk.single(der))
+
+
+@lru_cache(maxsize=512)
+def _kept_identifier(der: bytes) -> AlgorithmIdentifier:
+    return fresh_identifier(der, walk.single(der))
+
+
+def fresh_identifier(octets: bytes, tlv: Tlv) -> AlgorithmIdentifier:
+    """The same for one whose parameters no other message has: a cipher with its nonce."""
     parts = walk.children(octets, walk.expect(tlv, walk.SEQUENCE), limit=2)
     if not parts:
         raise DerMalformed("an algorithm without its identifier")

@@ -57,15 +57,10 @@ def only_child(octets: bytes, parent: Tlv) -> Tlv:
 
 
 def identifier(octets: bytes, tlv: Tlv) -> AlgorithmIdentifier:
-    """An AlgorithmIdentifier; the usual dozen of them is kept. DerMalformed."""
+    """An AlgorithmIdentifier of bounded length. DerMalformed."""
     if tlv.end - tlv.start > KEPT_OCTETS_MAX:
         raise DerMalformed("an algorithm with absurdly long parameters")
-    return _identifier(octets[tlv.start:tlv.end])
-
-
-@lru_cache(maxsize=512)
-def _identifier(der: bytes) -> AlgorithmIdentifier:
-    return algorithms.read_identifier(der, walk.single(der))
+    return algorithms.read_identifier(octets, tlv)
 
 
 def attribute(oid: str, *values: bytes) -> bytes:

@@ -5,7 +5,8 @@ Definite and indefinite lengths, one octet string or segments. Recipients by KEK
 """
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
 
 from gateway.cms import algorithms, names
 from gateway.cms.algorithms import AlgorithmIdentifier, ContentCipher
@@ -15,6 +16,7 @@ from gateway.errors import GatewayError, Reason
 
 RECIPIENTS_MAX: Final = 2048
 WRAPPED_OCTETS_MAX: Final = 2048  # RSA-16384
+IDENTIFIER_OCTETS_KEPT: Final = 512  # longer names of recipients are read anew each time
 UKM_OCTETS_MAX: Final = 1024
 SEGMENTS_MAX: Final = 200_000
 BLOCK: Final = 16  # octets of an AES block
@@ -22,9 +24,8 @@ BLOCK: Final = 16  # octets of an AES block
 _CONTENT_TYPE: Final = build.oid("1.2.840.113549.1.9.3")
 
 
-@dataclass(frozen=True, slots=True)
-class RecipientId:
-    """Whom a RecipientInfo means: `issuer_der` and `serial`, or `ski` alone."""
+class RecipientId(NamedTuple):
+    """Whom a RecipientInfo means: `issuer_der` and `serial`, or `ski` alone. A tuple: it is a key of dictionaries."""
 
     issuer_der: bytes | None = None
     serial: int | None = None
@@ -133,7 +134,7 @@ def _encrypted_content(octets: bytes, tlv: Tlv) -> tuple[str, AlgorithmIdentifie
     if len(parts) != 3:
         raise DerMalformed("an envelope without content")
     inner_type = walk.decode_oid(octets, parts[0])
-    algorithm = algorithms.read_identifier(octets, parts[1])
+    algorithm = algorithms.fresh_identifier(octets, parts[1])
     held = parts[2]
     if held.tag == 0xA0:
         segments = tuple((walk.expect(part, walk.OCTET_STRING).body, part.end)
@@ -207,10 +208,19 @@ def _key_transport_id(octets: bytes, tlv: Tlv) -> RecipientId:
 
 
 def _issuer_and_serial(octets: bytes, tlv: Tlv) -> RecipientId:
+    der = octets[tlv.start:tlv.end]
+    return _kept_issuer_and_serial(der) if len(der) <= IDENTIFIER_OCTETS_KEPT else _read_issuer_and_serial(der)
+
+
+def _read_issuer_and_serial(octets: bytes) -> RecipientId:
+    tlv = walk.single(octets)
     parts = walk.children(octets, walk.expect(tlv, walk.SEQUENCE), limit=2)
     if len(parts) != 2:
         raise DerMalformed("an IssuerAndSerialNumber without its fields")
     return RecipientId(walk.whole(octets, walk.expect(parts[0], walk.SEQUENCE)), walk.decode_integer(octets, parts[1]))
+
+
+_kept_issuer_and_serial = lru_cache(maxsize=1024)(_read_issuer_and_serial)  # we are meant by nearly all of them
 
 
 def _wrapped(octets: bytes, tlv: Tlv) -> bytes:

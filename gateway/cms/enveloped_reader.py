@@ -21,6 +21,7 @@ What a sender can try, and what is done about it:
 
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -87,12 +88,17 @@ def _fitting(recipients: Sequence[RecipientInfo],
     """Who is meant, in the order of the message; linear in recipients and in keys."""
     known: dict[tuple[str, RecipientId], list[RecipientKey]] = {}
     for key in keys:
-        certificate = key.certificate
-        kind = "key_transport" if certificate.key_algorithm.startswith("rsa-") else "key_agreement"
-        known.setdefault((kind, RecipientId(certificate.issuer_der, certificate.serial)), []).append(key)
-        if certificate.ski is not None:
-            known.setdefault((kind, RecipientId(ski=certificate.ski)), []).append(key)
+        for name in _names(key.certificate):
+            known.setdefault(name, []).append(key)
     return [(info, key) for info in recipients if info.who is not None for key in known.get((info.kind, info.who), ())]
+
+
+@lru_cache(maxsize=256)
+def _names(certificate: Certificate) -> tuple[tuple[str, RecipientId], ...]:
+    """How RecipientInfos name this certificate: their kind with issuer and serial, or the key identifier."""
+    kind = "key_transport" if certificate.key_algorithm.startswith("rsa-") else "key_agreement"
+    by_serial = (kind, RecipientId(certificate.issuer_der, certificate.serial))
+    return (by_serial,) if certificate.ski is None else (by_serial, (kind, RecipientId(ski=certificate.ski)))
 
 
 def _try(enveloped: Enveloped, info: RecipientInfo, key: RecipientKey, seen: ContentKeys | None) -> bytes | None:

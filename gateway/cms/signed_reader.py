@@ -220,16 +220,18 @@ def _algorithm_fault(info: SignerInfo, at: datetime) -> Reason | None:
 
 def _message_digest(info: SignerInfo, content_type: str) -> bytes | None:
     """The value of messageDigest if the attributes are as they must be, None if not. DerMalformed likewise."""
-    if not info.sorted_attributes or len({found.oid for found in info.attributes}) != len(info.attributes):
+    said = {found.oid: found.values for found in info.attributes}
+    if not info.sorted_attributes or len(said) != len(info.attributes):
         return None
-    said = attributes.single(info.attributes, attributes.CONTENT_TYPE)
-    digest = attributes.single(info.attributes, attributes.MESSAGE_DIGEST)
-    if digest is None or said != build.oid(content_type):
+    digests = said.get(attributes.MESSAGE_DIGEST, ())
+    if len(digests) != 1 or said.get(attributes.CONTENT_TYPE) != (build.oid(content_type),):
         return None
-    time = attributes.single(info.attributes, attributes.SIGNING_TIME)
-    if time is not None:
-        attributes.time_of(time)
-    return walk.content(digest, walk.single(digest, walk.OCTET_STRING))
+    times = said.get(attributes.SIGNING_TIME)
+    if times is not None:
+        if len(times) != 1:
+            return None
+        attributes.time_of(times[0])
+    return walk.content(digests[0], walk.single(digests[0], walk.OCTET_STRING))
 
 
 def _certificate_fault(info: SignerInfo, certificate: Certificate, *, required: bool = False) -> Reason | None:
@@ -343,7 +345,9 @@ def _sequences(octets: bytes, parent: Tlv) -> tuple[bytes, ...]:
 def _signer_info(octets: bytes, tlv: Tlv) -> SignerInfo:
     parts = fields(octets, tlv, 5, 7)
     version = walk.decode_integer(octets, parts[0])
-    issuer, serial, ski = _signer_identifier(octets, parts[1])
+    sid = parts[1]
+    issuer, serial, ski = (_kept_signer_identifier if sid.end - sid.start <= attributes.KEPT_OCTETS_MAX
+                           else _signer_identifier)(octets[sid.start:sid.end])
     if version not in (1, 3):
         raise DerMalformed("a SignerInfo of an unknown version")
     digest_algorithm = attributes.identifier(octets, parts[2])
@@ -367,8 +371,12 @@ def _signer_info(octets: bytes, tlv: Tlv) -> SignerInfo:
         unsigned, attributes.every(unsigned, attributes.SIGNATURE_TIME_STAMP))
 
 
-def _signer_identifier(octets: bytes, tlv: Tlv) -> tuple[bytes | None, int | None, bytes | None]:
+def _signer_identifier(octets: bytes) -> tuple[bytes | None, int | None, bytes | None]:
+    tlv = walk.single(octets)
     if tlv.tag == 0x80:  # [0] IMPLICIT SubjectKeyIdentifier
         return None, None, walk.content(octets, tlv)
     issuer, serial = fields(octets, tlv, 2)
     return walk.whole(octets, walk.expect(issuer, walk.SEQUENCE)), walk.decode_integer(octets, serial), None
+
+
+_kept_signer_identifier = lru_cache(maxsize=1024)(_signer_identifier)  # most senders write more than once

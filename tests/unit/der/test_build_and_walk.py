@@ -151,6 +151,30 @@ def test_limits() -> None:
     assert walk.decode_oid(longest, walk.single(longest)).count(".") == 64
 
 
+def one_by_one(octets: bytes, parent: Tlv) -> list[Tlv]:
+    found: list[Tlv] = []
+    offset = parent.body
+    while offset < parent.end:
+        found.append(walk.read(octets, offset, parent.end))
+        offset = found[-1].end
+    return found
+
+
+@given(st.lists(st.sampled_from([
+    b"\x04\x02ab", b"\x05\x00", b"\x04\x81\x80" + bytes(128), b"\x04\x82\x01\x00" + bytes(256), b"\x30\x82", b"\x82",
+    b"\x04\x82\x00\x20" + bytes(32), b"\x1f", b"\x80", b"\x83", b"\xff", b"\x01", b"\x00"]), max_size=8).map(b"".join),
+    st.integers(0, 2), st.integers(0, 2))
+def test_children_are_what_read_finds_one_by_one(octets: bytes, left: int, right: int) -> None:
+    parent = Tlv(walk.SEQUENCE, 0, min(left, len(octets)), max(len(octets) - right, 0))
+    try:
+        expected = one_by_one(octets, parent)
+    except DerMalformed:
+        with pytest.raises(DerMalformed):
+            walk.children(octets, parent)
+    else:
+        assert walk.children(octets, parent) == expected
+
+
 def test_children_fill_their_parent() -> None:
     octets = b"\x30\x03\x05\x00\x05"
     with pytest.raises(DerMalformed):
