@@ -6,7 +6,7 @@ Names are matched with white space before the colon stripped (RFC 5322 4.5.8): `
 nothing hides from the rules behind a space.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -107,12 +107,14 @@ def parse_headers(  # each is one bound of the walk
     stop_line: Callable[[bytes], bool] | None = None,
     octets_max: int = HEADER_OCTETS_MAX,
     fields_max: int = FIELDS_MAX,
+    only: Container[str] | None = None,
 ) -> Headers:
     """The header section that begins at `start`.
 
     Raises MAIL_MALFORMED for a line that is no field when `strict`, else ends the section there (`broken`);
     INPUT_LIMIT_EXCEEDED beyond `octets_max` or `fields_max`. `stop_line` gets every line that starts with '--':
-    where it answers yes (a boundary), the section ends before that line.
+    where it answers yes (a boundary), the section ends before that line. `only`: lower-case names of the fields that
+    are wanted; the others are read over for half the price.
     """
     stop = len(octets) if end is None else end
     limit = min(stop, start + octets_max + 1)
@@ -120,6 +122,7 @@ def parse_headers(  # each is one bound of the walk
     position = start
     body_offset = stop
     broken = False
+    count = 0
     while position < stop:
         line_end = octets.find(b"\n", position, limit) + 1 or _last_line_end(limit, stop, octets_max)
         first = octets[position]
@@ -133,16 +136,18 @@ def parse_headers(  # each is one bound of the walk
         names = _names(octets[position:colon]) if colon > position else None
         if names is None:
             if strict:
-                raise GatewayError(Reason.MAIL_MALFORMED, f"line {len(fields) + 1} of the header is no field")
+                raise GatewayError(Reason.MAIL_MALFORMED, f"line {count + 1} of the header is no field")
             broken = True
             body_offset = position
             break
         while line_end < stop and octets[line_end] in _BLANKS:
             line_end = octets.find(b"\n", line_end, limit) + 1 or _last_line_end(limit, stop, octets_max)
-        raw = octets[position:line_end]
-        value = raw[colon + 1 - position:].removesuffix(b"\n").removesuffix(b"\r")
-        fields.append(Field(*names, raw, value, position, line_end))
-        if len(fields) > fields_max:
+        if only is None or names[1] in only:
+            raw = octets[position:line_end]
+            value = raw[colon + 1 - position:].removesuffix(b"\n").removesuffix(b"\r")
+            fields.append(Field(*names, raw, value, position, line_end))
+        count += 1
+        if count > fields_max:
             raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {fields_max} header fields")
         position = line_end
     return Headers(tuple(fields), start, min(position, stop), body_offset, broken)
