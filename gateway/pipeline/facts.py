@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from unicodedata import normalize
 
 from authres import AuthenticationResultsHeader, AuthResError
 
@@ -133,10 +134,20 @@ def _is_openpgp(entity: Entity) -> bool:
 
 
 def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:
-    """A foreign client that uses the bank's domain in any From mailbox or as its reverse-path."""
-    return identity.owns(reverse_path) or any(
-        identity.owns(box.address) for field in headers.all("from") for box in mailboxes(field.value)
-    )
+    """A foreign client that uses the bank's domain in any From mailbox, in Sender or as its reverse-path."""
+    claimed = [reverse_path, *(box.address for field in headers.all("from") for box in mailboxes(field.value))]
+    for field in headers.all("sender"):
+        try:
+            claimed += [box.address for box in mailboxes(field.value)]
+        except GatewayError:  # nobody's identity hangs on it, so it stops no mail
+            claimed += field.text.replace("<", " ").replace(">", " ").split()
+    return any(identity.owns(_resolved(address)) for address in claimed)
+
+
+def _resolved(address: str) -> str:
+    """As programs look its domain up (UTS 46): other letters and dots for the same name, and some for nothing."""
+    mapped = normalize("NFKC", address).replace("\u3002", ".").casefold()
+    return "".join(letter for letter in mapped if letter.isprintable())
 
 
 def _authentication(mail: Mail, house: House) -> Mapping[str, str]:

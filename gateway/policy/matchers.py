@@ -138,7 +138,7 @@ _TABLE = (
             _certificate, OURS, words=CERTIFICATE_STATES, fact="certificate", cost=9),
     Matcher("segment", "words", "the recipient's customer segment; `none` for no customer or no segment",
             _segment, OURS, fact="segment", cost=8),
-    Matcher("spoofs_us", "flag", "a foreign client uses the bank's domain in From or as reverse-path",
+    Matcher("spoofs_us", "flag", "a foreign client uses the bank's domain in From, Sender or as reverse-path",
             lambda facts, _: "true" if facts.spoofs_us else "false", INBOUND, words=("true", "false")),
     Matcher("signature", "words", "the verdict over all signers that count",
             _of_verdicts(lambda verdicts: verdicts.signature.status), INBOUND,

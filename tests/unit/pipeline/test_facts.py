@@ -9,6 +9,7 @@ from gateway.pipeline.facts import Message
 from tests.support import mails
 from tests.support.bank import House
 
+US = "director@bank.example"
 TEXT = b"Content-Type: text/plain\r\n\r\nThe limit is 4711.\r\n"
 PGP = (
     b'MIME-Version: 1.0\r\nContent-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=p\r\n\r\n'
@@ -62,3 +63,27 @@ def test_openpgp(bank: House) -> None:
 
 def test_signed(bank: House) -> None:
     assert already(bank, openssl.sign(TEXT, bank.bank.people["anna"])) == {"signed"}
+
+
+@pytest.mark.parametrize(
+    ("header", "claims"),
+    [
+        (f"From: {US}", True),
+        (f"From: eve@elsewhere.example, {US}", True),
+        # Readers are shown it: alone, or "on behalf of" the From.
+        (f"Sender: {US}", True),
+        (f"From: eve@elsewhere.example\r\nSender: {US}", True),
+        (f"From: eve@elsewhere.example\r\nSender: <{US}", True),
+        # What programs make one domain of (UTS 46).
+        ("From: director@\uff42ank.example", True),
+        ("From: director@bank\u3002example", True),
+        ("From: director@BA\u00adNK.Example", True),
+        ("From: director@ban\u212a.example", True),
+        ("From: eve@elsewhere.example\r\nSender: not an address", False),
+        ("From: eve@bank.example.elsewhere.example", False),
+        ("From: eve@otherbank.example", False),
+    ],
+)
+def test_who_claims_to_be_us(bank: House, header: str, claims: bool) -> None:
+    mail = bank.receive(header.encode() + b"\r\n\r\nhi\r\n", "support@bank.example", sender="eve@elsewhere.example")
+    assert Message.of(mail, bank.gateway.house).facts.spoofs_us is claims
