@@ -1,12 +1,13 @@
 """The demo's gateway as a process of its own, started as anybody would start it."""
 
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NoReturn
 
 from gateway.demo.bank import Bank
 from gateway.errors import GatewayError, Reason
@@ -21,8 +22,14 @@ Process = subprocess.Popen[bytes]
 def running(bank: Bank) -> Iterator[Process]:
     """`sealgate run` over the bank's configuration, for as long as the `with` lasts; its log is DIR/gateway.log.
 
-    GatewayError(CONFIG_INVALID) if it does not come up.
+    GatewayError(CONFIG_INVALID) if it does not come up, or somebody else is at its ports and would be taken for it.
+    A SIGTERM ends the gateway with us.
     """
+    for port in (bank.ports.outbound, bank.ports.inbound):
+        if _greets(port):
+            detail = f"port {port}: Address already in use; is another demo running? Choose others with --port"
+            raise GatewayError(Reason.CONFIG_INVALID, detail)
+    before = signal.signal(signal.SIGTERM, _end)
     with (bank.home / "gateway.log").open("ab") as log:
         command = [sys.executable, "-m", "gateway", "--config", str(bank.config), "run"]
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -32,6 +39,11 @@ def running(bank: Bank) -> Iterator[Process]:
     finally:
         process.terminate()
         process.wait(_STOP_S)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _wait(bank: Bank, process: Process) -> None:
