@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event
 
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.customers import DbCustomers
@@ -67,9 +66,27 @@ def test_a_look_up_costs_one_statement(store, database) -> None:
     put(store, ANNA)
     store.rows("anna@customer.example")
     statements = []
-    event.listen(database._readers, "before_cursor_execute", lambda *given: statements.append(given[2]))
-    store.rows("anna@customer.example")
+    with database.read() as connection:
+        connection.connection.driver_connection.set_trace_callback(statements.append)
+    assert store.rows("anna@customer.example")
     assert len(statements) == 1
+
+
+def test_a_look_up_sees_what_was_just_changed(store) -> None:
+    (kept,) = put(store, ANNA)
+    assert store.rows("anna@customer.example")[0].trust is None
+    store.set_trust(kept.row.sha256, "distrusted")
+    assert store.rows("anna@customer.example")[0].trust == "distrusted"
+
+
+def test_a_look_up_that_fails_may_be_tried_again(store, database) -> None:
+    put(store, ANNA)
+    with database.read() as connection:
+        connection.connection.driver_connection.execute("PRAGMA query_only=OFF")
+        connection.connection.driver_connection.execute("DROP TABLE certificate_address")
+    with pytest.raises(GatewayError) as raised:
+        store.rows("anna@customer.example")
+    assert (raised.value.reason, raised.value.retry) == (Reason.STORE_UNAVAILABLE, True)
 
 
 def test_the_look_up_uses_the_address_index(store, database) -> None:

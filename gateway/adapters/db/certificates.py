@@ -3,8 +3,10 @@
 `rows` is on every outbound mail's way: one statement, found by the folded address, whatever the size of the store.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -33,6 +35,7 @@ ROWS_MAX: Final = 1_000  # certificates of one address; more is no directory but
 _c = certificate.c
 _COLUMNS: Final = (_c.sha256, _c.der, _c.addresses, _c.not_before, _c.not_after, _c.customer, _c.source, _c.key_origin,
                    _c.device_bound, _c.capabilities, _c.profile, _c.added_at, _c.trust)
+_NAMES: Final = tuple(column.name for column in _COLUMNS)
 _ENTRY: Final = (*_COLUMNS, _c.id, _c.subject, _c.ca_subject, _c.trust_for)
 _BY_ADDRESS: Final = (
     select(*_COLUMNS).join(certificate_address, certificate_address.c.certificate_id == _c.id)
@@ -54,9 +57,7 @@ class DbCertificates:
 
     def rows(self, address: str) -> tuple[CertificateRow, ...]:
         """See CertificateSource."""
-        with self._database.read() as connection:
-            found = connection.execute(_BY_ADDRESS, {"address": fold(address)}).all()
-        return tuple(map(_row, found))
+        return tuple(map(_looked_up, self._database.look_up(_BY_ADDRESS, address=fold(address))))
 
     def by_subject(self, subject: bytes) -> tuple[bytes, ...]:
         """See IntermediateSource. Distrusted issuers lead nowhere."""
@@ -126,6 +127,16 @@ def _row(row: Found) -> CertificateRow:
         not_after=moment(row.not_after), customer=row.customer, source=row.source, key_origin=row.key_origin,
         device_bound=row.device_bound, capabilities=row.capabilities, profile=row.profile,
         added_at=moment(row.added_at), trust=row.trust)
+
+
+@lru_cache(maxsize=1024)  # under 4 MiB
+def _looked_up(row: tuple[Any, ...]) -> CertificateRow:
+    """The same of a row as the driver has it. Kept under all of its values: a row that changed is another one."""
+    named = dict(zip(_NAMES, row, strict=True))
+    for name in ("not_before", "not_after", "added_at"):
+        named[name] = moment(named[name])
+    return CertificateRow(**{
+        **named, "addresses": tuple(json.loads(named["addresses"])), "device_bound": bool(named["device_bound"])})
 
 
 def _entry(row: Found) -> CertificateEntry:
