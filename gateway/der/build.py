@@ -10,8 +10,12 @@ from functools import lru_cache
 from gateway.der import walk
 
 
+@lru_cache(maxsize=4096)
 def header(tag: int, length: int) -> bytes:
-    """Identifier and minimal definite length of an element whose content has `length` octets."""
+    """Identifier and minimal definite length of an element whose content has `length` octets.
+
+    Kept: a mail has thirty, and all but those around its content are the last mail's too.
+    """
     identifier = tag.to_bytes((tag.bit_length() + 7) // 8 or 1, "big")
     if length < 0x80:
         return identifier + bytes((length,))

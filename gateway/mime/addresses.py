@@ -6,12 +6,14 @@ One pass over the text; comments nest at most 20 deep.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.words import LINE_SOFT_MAX, clean, decode_octets, decode_words, encode_words, unfold
 from gateway.model.address import Mailbox, fold
 
 MAILBOXES_MAX = 10_000
+KEPT_MAX = 256  # octets of a value whose reading is kept
 COMMENT_DEPTH_MAX = 20
 _SPECIALS = frozenset('()<>[]:;@\\,"')
 _ATEXT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~")
@@ -26,6 +28,10 @@ def mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
 
     Raises MAIL_MALFORMED where the value is not a clean address list; INPUT_LIMIT_EXCEEDED beyond 10,000.
     """
+    return _kept(value) if len(value) <= KEPT_MAX else _read(value)
+
+
+def _read(value: bytes | str) -> tuple[Mailbox, ...]:
     text = decode_octets(unfold(value)) if isinstance(value, bytes) else value.replace("\r\n", "").strip()
     found: list[Mailbox] = []
     member: list[_Token] = []
@@ -50,6 +56,9 @@ def mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
     if in_group:
         raise _malformed("a group that does not end")
     return tuple(found)
+
+
+_kept = lru_cache(maxsize=1024)(_read)  # a bank's senders are few, and each field is asked for more than once
 
 
 def _malformed(what: str) -> GatewayError:

@@ -184,9 +184,10 @@ def _join(numbered: dict[int, tuple[str, bool]]) -> str:
 
 def format_parameter(name: str, value: str) -> list[str]:
     """`name=value` ready to be joined by ';': one piece, or several for what needs RFC 2231 continuations."""
-    value = "".join(c for c in value if c >= " " and c != "\x7f")
+    if not value.isprintable():
+        value = "".join(c for c in value if c >= " " and c != "\x7f")
     if value.isascii() and "=?" not in value and (len(name) + len(value) < 70 or name in _NEVER_CUT):  # a line of 78
-        if value and not any(c in _TSPECIALS for c in value) and name not in _QUOTED:
+        if value and name not in _QUOTED and _TSPECIALS.isdisjoint(value):
             return [f"{name}={value}"]
         return [name + '="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"']
     encoded = [
