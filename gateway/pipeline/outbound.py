@@ -190,7 +190,8 @@ class Outbound:
             )
         if work.canonical is None:
             work.canonical = seven_bit(octets, crlf=True)
-        return seal(replace(draft, octets=work.canonical), self._house.clock.now(), work.signed_once)
+        draft = replace(draft, octets=work.canonical, entity=work.message.entity)
+        return seal(draft, self._house.clock.now(), work.signed_once)
 
 
 def _failed(planned: Planned, trouble: GatewayError) -> RecipientOutcome:

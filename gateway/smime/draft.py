@@ -6,6 +6,7 @@ from typing import Literal
 
 from gateway.cms.certificate import Certificate
 from gateway.cms.signed import PreparedSigner
+from gateway.mime.entity import Entity
 from gateway.ports.stampers import TimeStamper
 
 
@@ -39,10 +40,12 @@ class Stamping:
 class Draft:
     """`octets`: the whole message, CRLF. The other fields say what becomes of it; unset means: not done.
 
+    `entity`: octets that somebody has parsed already; it counts where they are these very `octets`.
     `opened` and `keep_original` are for inbound mail, the rest for outbound.
     """
 
     octets: bytes
+    entity: Entity | None = None
     subject_tag: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     protect: Protect | None = None

@@ -10,7 +10,7 @@ Not copied inside: trace fields, which are not the author's, and Bcc, which ever
 
 from dataclasses import dataclass, replace
 
-from gateway.mime.entity import parse_entity
+from gateway.mime.entity import Entity, parse_entity
 from gateway.mime.header import Field, Headers, parse_headers
 from gateway.mime.params import ContentType, format_field, parse_content_type
 from gateway.mime.trace import is_trace
@@ -55,21 +55,25 @@ def _entity(fields: list[bytes], body: bytes) -> bytes:
 
 
 def protect(
-    message: bytes, *, outer_subject: str | None = DEFAULT_OUTER_SUBJECT, encrypt: bool, legacy_display: bool = True,
+    message: bytes, parsed: Entity | None = None, *, outer_subject: str | None = DEFAULT_OUTER_SUBJECT, encrypt: bool,
+    legacy_display: bool = True,
 ) -> Protected:
     """The payload of a 7-bit message with its fields inside, and what stands outside.
+
+    `parsed`: spares parsing (at 5 KiB half of the work) where it is of this very `message`, else it is passed over.
 
     `outer_subject`: the text outside when encrypting, None leaves the real one there; nothing is hidden when only
     signing. `legacy_display`: repeat a hidden subject in the text. Raises MAIL_MALFORMED, INPUT_LIMIT_EXCEEDED.
     """
-    headers = parse_headers(message)
+    root = parsed if parsed is not None and _is_root(parsed, message) and not parsed.headers.broken else None
+    headers = root.headers if root is not None else parse_headers(message)
     outside = {id(field): _outside(field, outer_subject if encrypt else None, hide=encrypt)
                for field in headers.fields if not is_structural(field.lower)}
     inner = [field for field in headers.fields
              if not is_structural(field.lower) and field.lower not in _PRIVATE and not is_trace(field.lower)]
     subject = headers.first("subject")
     shown = [("Subject", subject.text)] if subject is not None and outside[id(subject)] != _whole(subject) else []
-    content_type, body, encoding = _payload_body(message, headers, shown if legacy_display else [])
+    content_type, body, encoding = _payload_body(message, headers, root, shown if legacy_display else [])
     fields = [_whole(field) for field in inner]
     if encrypt:
         fields += [_hp_outer(raw) for field in inner if (raw := outside[id(field)])]
@@ -80,6 +84,10 @@ def protect(
                if is_structural(field.lower) and field.lower not in ("mime-version", "content-type")
                and not (encoding is not None and field.lower == "content-transfer-encoding")]
     return Protected(_entity(fields, body), b"".join(raw for raw in outside.values() if raw))
+
+
+def _is_root(entity: Entity, message: bytes) -> bool:
+    return entity.octets is message and entity.start == 0 and entity.end == len(message)
 
 
 def _outside(field: Field, outer_subject: str | None, *, hide: bool) -> bytes:
@@ -106,7 +114,7 @@ def _hp_outer(raw: bytes) -> bytes:
 
 
 def _payload_body(
-    message: bytes, headers: Headers, shown: list[tuple[str, str]],
+    message: bytes, headers: Headers, root: Entity | None, shown: list[tuple[str, str]],
 ) -> tuple[ContentType, bytes, bytes | None]:
     """The root's content type, the body, and a new Content-Transfer-Encoding field if the root got another one."""
     field = headers.first("content-type")
@@ -114,7 +122,7 @@ def _payload_body(
     plain = replace(plain, params={name: value for name, value in plain.params.items() if name not in _MARKS})
     if not shown:
         return plain, message[headers.body_offset:], None
-    root = parse_entity(message)
+    root = root or parse_entity(message)
     made = display.add(root, shown)
     return made.root_type or plain, display.apply(message, made.splices, root.body_start), made.root_encoding
 

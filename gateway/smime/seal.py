@@ -84,7 +84,7 @@ def _protected(octets: bytes, draft: Draft) -> Protected:
     """Step 2."""
     if draft.protect is None:
         return split(octets)
-    return protect(octets, outer_subject=draft.protect.outer_subject, encrypt=bool(draft.encrypt_to))
+    return protect(octets, draft.entity, outer_subject=draft.protect.outer_subject, encrypt=bool(draft.encrypt_to))
 
 
 def _fitting(signer: Signer, entity: bytes) -> Signer:
