@@ -304,11 +304,12 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Proble
     if "cannot start any token" in problem:
         char = line[mark.column:mark.column + 1]
         said = (("a tab stands where spaces must", "indent with spaces") if char == "\t"
+                else _BLOCK_TEXT if char in (">", "|")
                 else (f"a text may not begin with `{char}`", quoted))
     elif "alias" in context or "anchor" in context:
         said = ("a text that begins with `*` or `&` is no text without quotes", quoted)
     elif "block scalar" in context:
-        said = ("`>` and `|` begin a block text", "a comparison is written {over: 10 MiB}; a text needs quotes")
+        said = _BLOCK_TEXT
     elif "escape" in problem:
         said = (r'in "…" a backslash begins an escape', r"a pattern goes into single quotes: '\d+'")
     elif "mapping values are not allowed" in problem:
@@ -322,6 +323,9 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Proble
     elif "expected <block end>" in problem:
         said = ("this line is indented differently from its neighbours", "align it")
     return Problem(f"{name}:{mark.line + 1}:{mark.column + 1}", *said)
+
+
+_BLOCK_TEXT: Final = ("`>` and `|` begin a block text", "a comparison is written {over: 10 MiB}; a text needs quotes")
 
 
 def _value_of(line: str) -> str:

@@ -32,6 +32,7 @@ def problems(text: str) -> list[str]:
     ("when: {from: @x}", "f.yaml:1:14", 'quote it: "@x"'),
     ("subject: [seal] x", "f.yaml:1:17", 'quote it: "[seal] x"'),
     ("size: >10MB", "f.yaml:1:9", "{over: 10 MiB}"),
+    ("when: {size: >10MB}", "f.yaml:1:14", "{over: 10 MiB}"),
     ("size: >5\nkind: dsn\n", "f.yaml:1:7", "{over: 10 MiB}"),
     ("text: {say: no code, sorry}", "f.yaml:1:27", 'quote it all: "no code, sorry"'),
     ("sign: {with:otp}", "f.yaml:1:16", "`with: otp`"),
