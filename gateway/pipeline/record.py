@@ -22,7 +22,7 @@ from gateway.policy.recorded import to_record
 
 log = structlog.get_logger("sealgate.evidence")
 
-_CONFIDENTIAL: Final = frozenset({"subject", "keywords", "comments"})  # what sealing hides outside, RFC 9788 3.2.1
+_CONFIDENTIAL: Final = frozenset({"subject", "thread-topic", "keywords", "comments"})  # what smime.protect hides
 
 
 @dataclass(frozen=True, slots=True)

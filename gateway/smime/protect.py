@@ -22,6 +22,7 @@ __all__ = ["DEFAULT_OUTER_SUBJECT", "Protected", "ProtectedHeaders", "protect", 
 
 DEFAULT_OUTER_SUBJECT = "[...]"
 _HIDDEN = frozenset({"keywords", "comments"})  # hcp_baseline takes them away outside
+_SUBJECTS = frozenset({"subject", "thread-topic"})  # the second is Exchange's copy
 _PRIVATE = frozenset({"bcc", "resent-bcc", "hp-outer"})
 _MARKS = frozenset({"hp", "protected-headers", display.MARK})
 
@@ -42,11 +43,12 @@ def is_structural(lower: str) -> bool:
     return lower.startswith("content-") or lower == "mime-version"
 
 
-def split(message: bytes) -> Protected:
-    """A message cut into its entity and its other fields, nothing protected. Raises MAIL_MALFORMED."""
+def split(message: bytes, *, encrypt: bool = False) -> Protected:
+    """A message cut into its entity and its other fields, no field protected. Raises MAIL_MALFORMED."""
     headers = parse_headers(message)
     structural = [_whole(f) for f in headers.fields if is_structural(f.lower) and f.lower != "mime-version"]
-    outer = [_whole(f) for f in headers.fields if not is_structural(f.lower)]
+    outer = [_whole(f) for f in headers.fields
+             if not is_structural(f.lower) and not (encrypt and _tells_of_the_body(f.lower))]
     return Protected(_entity(structural, message[headers.body_offset:]), b"".join(outer))
 
 
@@ -92,11 +94,16 @@ def _is_root(entity: Entity, message: bytes) -> bool:
 
 def _outside(field: Field, outer_subject: str | None, *, hide: bool) -> bytes:
     """The field as it stands outside, b'' where it does not."""
-    if field.lower == "hp-outer" or (hide and field.lower in _HIDDEN):
+    if field.lower == "hp-outer" or (hide and (field.lower in _HIDDEN or _tells_of_the_body(field.lower))):
         return b""
-    if field.lower == "subject" and outer_subject is not None:
-        return encode_unstructured("Subject", outer_subject)
+    if field.lower in _SUBJECTS and outer_subject is not None:
+        return encode_unstructured("Subject", outer_subject) if field.lower == "subject" else b""
     return _whole(field)
+
+
+def _tells_of_the_body(lower: str) -> bool:
+    """Signatures of hops before us: void once the body is sealed, and their hash of it lets a short one be guessed."""
+    return lower.endswith(("dkim-signature", "domainkey-signature")) or lower.startswith("arc-")
 
 
 def _whole(field: Field) -> bytes:

@@ -29,13 +29,13 @@ Mode = Literal["none", "clear", "cipher", "v1", "wrapped"]
 _READER = frozenset({
     "from", "sender", "reply-to", "followup-to", "to", "cc", "date", "subject", "message-id", "in-reply-to",
     "references", "keywords", "comments", "importance", "priority", "x-priority", "sensitivity", "organization",
-    "user-agent", "x-mailer"})
+    "user-agent", "x-mailer", "thread-topic"})
 # A missing one inside was put there by somebody else, where the author copied all fields (RFC 9788 5.2: MUST).
 _NOT_FROM_OUTSIDE = frozenset({
     "sender", "reply-to", "followup-to", "to", "cc", "subject", "in-reply-to", "references", "keywords", "comments"})
 # An author may hide these (RFC 9788 3.2); who wrote and who gets the answer is never explained away.
 _HIDEABLE = frozenset({"subject", "keywords", "comments", "date", "to", "cc", "message-id", "in-reply-to",
-                       "references", "user-agent", "x-mailer", "organization"})
+                       "references", "user-agent", "x-mailer", "organization", "thread-topic"})
 _MARKS = ("hp", "protected-headers", display.MARK)
 HP_OUTER_MAX = 1_000
 _WIDE = Limits(100_000, 1_000_000, 1 << 30, 1 << 30, 1 << 30)  # it has been parsed under the caller's limits before
