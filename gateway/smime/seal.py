@@ -83,13 +83,8 @@ def labelled(octets: bytes, subject_tag: str | None, headers: tuple[tuple[str, s
 def _protected(octets: bytes, draft: Draft) -> Protected:
     """Step 2."""
     if draft.protect is None:
-<<<<<<< Updated upstream
-        return split(octets)
-    return protect(octets, draft.entity, outer_subject=draft.protect.outer_subject, encrypt=bool(draft.encrypt_to))
-=======
         return split(octets, encrypt=bool(draft.encrypt_to))
-    return protect(octets, outer_subject=draft.protect.outer_subject, encrypt=bool(draft.encrypt_to))
->>>>>>> Stashed changes
+    return protect(octets, draft.entity, outer_subject=draft.protect.outer_subject, encrypt=bool(draft.encrypt_to))
 
 
 def _fitting(signer: Signer, entity: bytes) -> Signer:
