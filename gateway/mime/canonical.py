@@ -15,10 +15,12 @@ from gateway.mime.fields import seven_bit_field
 from gateway.mime.header import Headers
 from gateway.mime.smime_forms import base64_lines
 from gateway.mime.words import LINE_MAX
-from gateway.model.wire import ends_in_pairs
+from gateway.model.wire import ends_in_pairs, regular_lines
 
 _SEALED = frozenset({"multipart/signed", "multipart/encrypted"})  # a CMS object by itself is octets: any encoding does
 _WIDE = frozenset({"8bit", "binary"})
+_LABEL = b"-transfer-encoding:"
+_COLONS_ONE_BY_ONE = 64
 _TO_ASCII = bytes(octet if octet < 128 and octet else 63 for octet in range(256))  # 63: '?'
 
 
@@ -28,11 +30,20 @@ def newlines_are_crlf(octets: bytes) -> bool:
 
 
 def lines_fit(octets: bytes, limit: int = LINE_MAX) -> bool:
-    """Whether no line is longer than `limit` octets, its line end not counted. Looks at a few octets a thousand."""
-    position, length = 0, len(octets)
-    window = limit + 2
-    while length - position > limit:
-        newline = octets.rfind(b"\n", position, position + window)
+    """Whether no line is longer than `limit` octets, its line end not counted. Looks at a few octets a thousand,
+
+    and at fewer where lines are of one length, as base64 is: a tenth of the time.
+    """
+    start, end, length = regular_lines(octets)
+    if length > limit:
+        start = end = 0
+    return _lines_fit(octets, 0, start, limit) and _lines_fit(octets, end, len(octets), limit)
+
+
+def _lines_fit(octets: bytes, position: int, end: int, limit: int) -> bool:
+    """The same for octets[position:end], whole lines."""
+    while end - position > limit:
+        newline = octets.rfind(b"\n", position, min(end, position + limit + 2))
         if newline < 0:
             return False
         if newline == position + limit + 1 and octets[newline - 1] != 13:  # 999 octets and a bare LF
@@ -73,15 +84,30 @@ def seven_bit(octets: bytes, limits: Limits = DEFAULT_LIMITS, *, crlf: bool = Fa
 
 
 def _has_wide_label(octets: bytes) -> bool:
-    """Whether something that looks like the field says `8bit` or `binary`. Long needles: base64 is skipped over."""
+    """Whether something that looks like the field says `8bit` or `binary`.
+
+    Base64 has no colon, and single octets are found ten times as fast as words; a text with many colons is searched
+    for the words.
+    """
+    position = 0
+    for _ in range(_COLONS_ONE_BY_ONE):
+        position = octets.find(b":", position) + 1
+        if not position:
+            return False
+        if octets[max(0, position - len(_LABEL)):position].lower() == _LABEL and _is_wide(octets, position):
+            return True
     for needle in (b"-Transfer-Encoding: ", b"-transfer-encoding: "):
-        position = octets.find(needle)
-        while position >= 0:
-            position += len(needle)
-            if octets[position:position + 6].lower().startswith((b"8bit", b"binary")):
+        at = octets.find(needle, position)
+        while at >= 0:
+            at += len(needle)
+            if _is_wide(octets, at - 1):
                 return True
-            position = octets.find(needle, position)
+            at = octets.find(needle, at)
     return False
+
+
+def _is_wide(octets: bytes, position: int) -> bool:
+    return octets[position:position + 7].lower().startswith((b" 8bit", b" binary"))
 
 
 def _clean(root: Entity) -> frozenset[int]:

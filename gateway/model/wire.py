@@ -36,6 +36,19 @@ def _pairs_regular(octets: bytes | bytearray) -> int:
     return octets.count(b"\r\n", 0, first) + backward + forward - 1 + octets.count(b"\r\n", last + 1)
 
 
+def regular_lines(octets: bytes | bytearray) -> tuple[int, int, int]:
+    """(start, end, length) of the lines around the middle that are all of its line's length, line ends included.
+
+    Inside, lines may be cut up further but never be longer. (0, 0, 0) where there are none, and for small octets.
+    """
+    at = octets.find(b"\n", len(octets) // 2) if len(octets) >= _REGULAR_OCTETS_MIN else -1
+    length = octets.find(b"\n", at + 1) - at
+    if at < 0 or length < 1:
+        return 0, 0, 0
+    forward, backward = _leading(octets[at::length], b"\n"), _leading(octets[at::-length], b"\n")
+    return at - (backward - 1) * length + 1, at + (forward - 1) * length + 1, length
+
+
 def _leading(octets: bytes | bytearray, octet: bytes) -> int:
     return len(octets) - len(octets.lstrip(octet))
 

@@ -142,6 +142,23 @@ def test_lines_fit_is_what_it_says(lengths):
     assert lines_fit(octets) == all(length <= 998 for length in lengths)
 
 
+@settings(deadline=None)
+@given(st.sampled_from([1, 60, 76, 990, 998, 999, 1000, 3000]), st.sampled_from([b"\r\n", b"\n"]),
+       st.integers(0, 60_000), st.sampled_from([b"", b"\n", b"\r\n", b"x" * 600, b"x" * 999, b"\n" + b"x" * 999 + b"\n"]))
+def test_lines_of_one_length_fit_as_any_others(length, ending, at, inserted):
+    octets = (b"x" * length + ending) * (40_000 // length)
+    octets = octets[:at] + inserted + octets[at:]
+    assert lines_fit(octets) == all(
+        len(line) <= 998 or (len(line) == 999 and line.endswith(b"\r")) for line in octets.split(b"\n"))
+
+
+@pytest.mark.parametrize("colons", [0, 62, 63, 64, 65, 200])
+@pytest.mark.parametrize("name", [b"Content-Transfer-Encoding", b"content-transfer-encoding"])
+def test_a_wide_label_is_seen_behind_any_number_of_colons(colons, name):
+    octets = mails.HEADER + b"X: " + b":" * colons + b"\r\n" + name + b": 8bit\r\n\r\nplain\r\n"
+    assert b"Content-Transfer-Encoding: 7bit\r\n" in seven_bit(octets)
+
+
 @given(st.text(st.sampled_from("a\r\n"), max_size=30))
 def test_newlines_are_crlf_is_what_it_says(text):
     octets = text.encode()
