@@ -1,6 +1,7 @@
 """`sealgate run`: the gateway behind its listeners until a signal ends it; SIGHUP reads rules and trust anew."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
@@ -17,6 +18,10 @@ from gateway.settings import Settings, load
 
 log = structlog.get_logger("sealgate")
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_MAPPED_FROM_OCTETS = 32 << 20  # the most that 64-bit glibc takes everywhere
+_GIVEN_BACK_FROM_OCTETS = 256 << 20
+
 
 def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None = None) -> None:
     """Blocks until SIGTERM or SIGINT; mails in work are finished. `reach`: see `pipeline.house.House`.
@@ -24,6 +29,7 @@ def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
     GatewayError if something cannot be had.
     """
     configure(settings.log_level)
+    keep_memory()
     gateway = Gateway(settings, reach=reach)
     try:
         front = SmtpFrontend(
@@ -40,6 +46,19 @@ def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
     finally:
         gateway.close()
         notify("STOPPING=1")
+
+
+def keep_memory() -> bool:
+    """Lets blocks of a mail's size stay with the process; False where the C library is not glibc.
+
+    By default each block of a megabyte is mapped, zeroed and unmapped by the kernel: encrypting 1 MiB then takes 900 us
+    instead of 240, copying it 350 instead of 50. Less than 256 MiB of free memory is kept.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_OCTETS) and mallopt(_M_TRIM_THRESHOLD, _GIVEN_BACK_FROM_OCTETS))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

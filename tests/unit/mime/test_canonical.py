@@ -144,7 +144,8 @@ def test_lines_fit_is_what_it_says(lengths):
 
 @settings(deadline=None)
 @given(st.sampled_from([1, 60, 76, 990, 998, 999, 1000, 3000]), st.sampled_from([b"\r\n", b"\n"]),
-       st.integers(0, 60_000), st.sampled_from([b"", b"\n", b"\r\n", b"x" * 600, b"x" * 999, b"\n" + b"x" * 999 + b"\n"]))
+       st.integers(0, 60_000),
+       st.sampled_from([b"", b"\n", b"\r\n", b"x" * 600, b"x" * 999, b"\n" + b"x" * 999 + b"\n"]))
 def test_lines_of_one_length_fit_as_any_others(length, ending, at, inserted):
     octets = (b"x" * length + ending) * (40_000 // length)
     octets = octets[:at] + inserted + octets[at:]
