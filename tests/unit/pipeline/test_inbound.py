@@ -166,9 +166,11 @@ def test_only_keys_of_the_envelopes_recipient_open(bank: House) -> None:
     assert b"decryption.no_key" in octets.replace(b"\r\n ", b" ")
 
 
-def test_from_the_world_to_the_world_is_refused(bank: House) -> None:
-    outcome = bank.gateway.handle(bank.receive(signed(bank), "anna@customer.example"))
+@pytest.mark.parametrize("before", [(), ("support@bank.example",)])
+def test_from_the_world_to_the_world_is_refused(bank: House, before: tuple[str, ...]) -> None:
+    outcome = bank.gateway.handle(bank.receive(signed(bank), *before, "anna@customer.example"))
     assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.RECIPIENT_NOT_OURS)
+    assert bank.inbound.taken == bank.outbound.taken == []
 
 
 EXPLAINED = """

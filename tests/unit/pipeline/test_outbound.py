@@ -35,6 +35,15 @@ def test_a_code_leaves_sealed(bank: House) -> None:
     assert b"Your code is 481516" in opened(bank, left, "anna")
 
 
+def test_what_took_longer_than_the_client_waits_is_not_sent(bank: House) -> None:
+    """The client has given up and will come again: a mail sent now would be there twice."""
+    mail = bank.send(CODE, "anna@customer.example")
+    mail = replace(mail, origin=replace(mail.origin, deadline_at=mail.origin.received_at))
+    outcome = bank.gateway.handle(mail)
+    assert (outcome.answer, outcome.reason) == (Settled.LATER, Reason.MAIL_DEADLINE)
+    assert bank.outbound.taken == []
+
+
 @pytest.mark.parametrize(
     ("to", "client", "sender", "octets", "reason"),
     [
