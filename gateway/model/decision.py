@@ -42,7 +42,8 @@ class Decision:
     `observed`: decisions of rules in `mode: observe`, which would have won but change nothing.
     `reason`: why it does not simply go on; None for a mail that does. `dropped`: verbs of the rule that were left out
     knowingly (`without_certificate: plain_knowingly`). `lowered_from`: the rule that would have protected more, had
-    the mail's writer not asked for less; only with `may_lower`, and for the audit.
+    the mail's writer not asked for less; only with `may_lower`, and for the audit. `released_from`: the rule's own end,
+    where an operator let the mail go.
     """
 
     rule: str
@@ -53,6 +54,7 @@ class Decision:
     reason: Reason | None = None
     dropped: tuple[str, ...] = ()
     lowered_from: str | None = None
+    released_from: Literal["hold", "quarantine"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

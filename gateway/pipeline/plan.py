@@ -87,7 +87,8 @@ def let_go(planned: Planned) -> Planned:
     end = planned.decision.end
     if end.kind not in ("hold", "quarantine") or planned.decision.reason is Reason.CERTIFICATE_ABSENT:
         return planned
-    return replace(planned, decision=replace(planned.decision, end=replace(end, kind="deliver")))
+    delivered = replace(planned.decision, end=replace(end, kind="deliver"), released_from=end.kind)
+    return replace(planned, decision=delivered)
 
 
 def in_groups(planned: Iterable[Planned], shown: frozenset[str]) -> list[tuple[Planned, ...]]:

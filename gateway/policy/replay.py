@@ -48,7 +48,8 @@ def replay(records: Iterable[EvidenceRecord], rules: RuleSet) -> Iterator[Replay
 
 
 def _one(record: EvidenceRecord, rules: RuleSet) -> Replayed:
-    before = Decided(record.rule, record.steps, record.end)
+    # An operator's release is no rule's doing: the rule's own end is compared.
+    before = Decided(record.rule, record.steps, str(record.facts.get("released_from") or record.end))
     common = (record.at, record.incident, record.recipient, before)
     try:
         recorded = from_record(record.facts)

@@ -1,6 +1,7 @@
 """The inbound way: mails made by openssl, verdict and form as the bank's policies say."""
 
 from dataclasses import replace
+from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from gateway.model.outcome import Settled
 from gateway.pipeline import inbound
 from gateway.pipeline.compose import neutralised
 from gateway.pipeline.facts import Message
+from gateway.policy.replay import replay
 from tests.support.bank import House, house
 from tests.support.bank import policy as one_policy
 
@@ -61,6 +63,18 @@ def test_an_altered_one_is_quarantined(bank: House) -> None:
     assert [one.settled for one in outcome.recipients] == [Settled.HELD]
     assert bank.inbound.taken == []
     assert bank.gateway.store.hold.list()[0].kind == "quarantine"
+
+
+def test_what_an_operator_let_go_is_no_difference_of_rules(bank: House) -> None:
+    mail = bank.receive(signed(bank).replace(b"my limit", b"his limit"), "support@bank.example")
+    assert bank.gateway.handle(mail).recipients[0].settled is Settled.HELD
+    assert bank.gateway.handle(mail, released=True).recipients[0].settled is Settled.TAKEN
+    records = list(bank.gateway.store.evidence.since(mail.origin.received_at - timedelta(hours=1)))
+    assert [(one.end, one.facts.get("released_from")) for one in records] == [
+        ("quarantine", None),
+        ("deliver", "quarantine"),
+    ]
+    assert [one.outcome for one in replay(records, bank.gateway.rules)] == ["same", "same"]
 
 
 def test_signed_by_somebody_else_is_not_believed(bank: House) -> None:
