@@ -1,7 +1,7 @@
 """Limits that connections share: how many there are, how many mails a minute, how many octets in work."""
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -70,27 +70,39 @@ class Rate:
 
 
 class Octets:
-    """The octets of mails in work, of one role of listener in one process. On the event loop's thread only."""
+    """The octets of mails in work, of one role of listener in one process. On the event loop's thread only.
+
+    One peer may have at most half of them, so that no stranger who is slow on purpose stops all others.
+    """
 
     def __init__(self, octets_max: int) -> None:
         self.octets_max = octets_max
         self.used = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._peers: Counter[str] = Counter()
+        self._waiting: list[tuple[int, str, asyncio.Future[None]]] = []
 
-    def try_take(self, octets: int) -> bool:
-        """Takes them if they are free. One mail alone may always be in work, whatever its size."""
-        if self.used and self.used + octets > self.octets_max:
+    def _free(self, octets: int, own: int = 0) -> bool:
+        return self.used <= own or self.used + octets <= self.octets_max
+
+    def _within_share(self, octets: int, peer: str, own: int = 0) -> bool:
+        return self._peers[peer] <= own or self._peers[peer] + octets <= self.octets_max // 2
+
+    def try_take(self, octets: int, peer: str = "", own: int = 0) -> bool:
+        """Takes them if they are free. One mail alone, which has `own` already, may always be in work."""
+        if not self._free(octets, own) or not self._within_share(octets, peer, own):
             return False
         self.used += octets
+        self._peers[peer] += octets
         return True
 
-    async def take(self, octets: int, timeout_s: float) -> bool:
+    async def take(self, octets: int, timeout_s: float, peer: str = "") -> bool:
         """Takes them, waiting in line for at most `timeout_s`."""
-        if not self._waiting and self.try_take(octets):
+        if not self._waiting and self.try_take(octets, peer):
             return True
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (octets, turn)
+        entry = (octets, peer, turn)
         self._waiting.append(entry)
+        self._next()
         try:
             await asyncio.wait_for(asyncio.shield(turn), timeout_s)
         except TimeoutError:
@@ -100,33 +112,45 @@ class Octets:
             return False
         except asyncio.CancelledError:
             if turn.done():
-                self.give(octets)
+                self.give(octets, peer)
             else:
                 self._waiting.remove(entry)
             raise
         return True
 
-    def give(self, octets: int) -> None:
+    def give(self, octets: int, peer: str = "") -> None:
         """They are free again."""
         self.used -= octets
-        while self._waiting and self.try_take(self._waiting[0][0]):
-            _, turn = self._waiting.popleft()
-            turn.set_result(None)
+        self._peers[peer] -= octets
+        if not self._peers[peer]:
+            del self._peers[peer]
+        self._next()
+
+    def _next(self) -> None:
+        """Who waits is served in order; whoever has used up his share is passed over."""
+        for entry in tuple(self._waiting):
+            octets, peer, turn = entry
+            if not self._free(octets):
+                return
+            if self.try_take(octets, peer):
+                self._waiting.remove(entry)
+                turn.set_result(None)
 
 
 class Reservation:
     """What one mail has taken of the octets; `release` as often as you like."""
 
-    def __init__(self, octets: Octets, taken: int) -> None:
+    def __init__(self, octets: Octets, taken: int, peer: str = "") -> None:
         self._octets = octets
         self._taken = taken
+        self._peer = peer
 
     def cover(self, octets: int) -> bool:
         """Whether the mail may be of this size; takes more in steps, without waiting."""
         if octets <= self._taken:
             return True
         more = max(GROW_OCTETS, octets - self._taken)
-        if not self._octets.try_take(more):
+        if not self._octets.try_take(more, self._peer, self._taken):
             return False
         self._taken += more
         return True
@@ -135,4 +159,4 @@ class Reservation:
         """Gives all back."""
         taken, self._taken = self._taken, 0
         if taken:
-            self._octets.give(taken)
+            self._octets.give(taken, self._peer)

@@ -282,10 +282,10 @@ class Relay(Connection):
             # A client that sends its mail without waiting would have it read as commands.
             self.ending = self.pending_input
             return
-        size = sender.size if sender.size is not None else GROW_OCTETS
-        if not await self.front.shared.octets.take(size, TURN_TIMEOUT_S):
+        # What was announced costs a stranger nothing; what has arrived counts (see Reservation.cover).
+        if not await self.front.shared.octets.take(GROW_OCTETS, TURN_TIMEOUT_S, self.peer):
             raise GatewayError(Reason.CLIENT_BUSY, "octets in work", retry=True)
-        reservation = Reservation(self.front.shared.octets, size)
+        reservation = Reservation(self.front.shared.octets, GROW_OCTETS, self.peer)
         try:
             delivery = await self._receive(sender, reservation)
             if delivery is None:

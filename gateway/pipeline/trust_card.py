@@ -1,7 +1,7 @@
 """The trust card: what the gateway says of an inbound mail, signed, so that a back office need not believe a header.
 
 A JWS in compact form (RFC 7515, ES256 of RFC 7518) in the field Sealgate-Trust-Card, folded: take out all white space
-before reading it. It binds the verdicts to the body and to From, To, Subject, Date and Message-ID as delivered, both in
+before reading it. It binds the verdicts to the body and to the fields that say whose and what it is, as delivered, in
 the relaxed form of DKIM (RFC 6376 3.4.2, 3.4.4), which survives what mail servers do to spaces. A back office checks
 all of it, or ignores it: `read` is how.
 """
@@ -29,7 +29,8 @@ from gateway.pipeline.status import EMAILS_MAX, NAME_CHARACTERS_MAX, believed
 
 FIELD: Final = "Sealgate-Trust-Card"
 TYPE: Final = "sealgate-card+jwt"
-BOUND_FIELDS: Final = ("from", "to", "subject", "date", "message-id")
+# The last two say what the body is: another boundary would show other parts under the same octets.
+BOUND_FIELDS: Final = ("from", "to", "subject", "date", "message-id", "content-type", "content-transfer-encoding")
 _COLUMNS: Final = 76
 _CARD_OCTETS_MAX: Final = 65_536
 _HALF: Final = 32  # octets of r and of s for P-256 (RFC 7518 3.4)

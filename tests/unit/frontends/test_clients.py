@@ -123,7 +123,7 @@ def test_rate_refills_evenly_and_its_memory_is_bounded() -> None:
 async def test_octets_wait_in_line_and_give_up() -> None:
     octets = Octets(100)
     assert await octets.take(80, 1)
-    first, second = asyncio.create_task(octets.take(50, 5)), asyncio.create_task(octets.take(10, 5))
+    first, second = asyncio.create_task(octets.take(50, 5, "a")), asyncio.create_task(octets.take(10, 5, "b"))
     await asyncio.sleep(0)
     assert not await octets.take(1, 0.01)  # behind the others, though there is room
     cancelled = asyncio.create_task(octets.take(1, 5))
@@ -134,9 +134,30 @@ async def test_octets_wait_in_line_and_give_up() -> None:
     assert await second
     await asyncio.gather(cancelled, return_exceptions=True)
     assert octets.used == 60
-    octets.give(60)
+    octets.give(50, "a")
+    octets.give(10, "b")
     assert octets.try_take(1000)  # alone, whatever its size
     assert not octets.try_take(1)
+
+
+async def test_a_slow_peer_cannot_have_more_than_half() -> None:
+    octets = Octets(100)
+    assert octets.try_take(40, "slow")
+    assert not octets.try_take(20, "slow")
+    waiting = asyncio.create_task(octets.take(20, 5, "slow"))
+    await asyncio.sleep(0)
+    assert await octets.take(30, 1, "other")  # passes the one that has used up its share
+    assert not waiting.done()
+    octets.give(40, "slow")
+    assert await waiting
+
+
+def test_one_mail_alone_may_grow_beyond_the_share() -> None:
+    octets = Octets(1_000_000)
+    octets.try_take(10, "a")
+    assert Reservation(octets, 10, "a").cover(900_000)
+    assert not octets.try_take(1, "a")
+    assert octets.try_take(1, "b")
 
 
 def test_a_reservation_grows_and_is_released_once() -> None:
@@ -146,7 +167,8 @@ def test_a_reservation_grows_and_is_released_once() -> None:
     assert reservation.cover(10)
     assert reservation.cover(11)
     assert octets.used == 262_154
+    octets.try_take(10, "other")
     assert not reservation.cover(2_000_000)
     reservation.release()
     reservation.release()
-    assert octets.used == 0
+    assert octets.used == 10

@@ -6,6 +6,7 @@ Truth: RFC 5321, 1870, 2920, 3207, 3461, 4954, 6152, 6531; the replies' codes fr
 import re
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -320,7 +321,7 @@ def test_octets_in_work_are_limited() -> None:
         begun.set()
         gate.wait(10)
 
-    values = settings(limits={"octets_in_flight_max": 1_500_000})
+    values = settings(limits={"octets_in_flight_max": 3_000_000})  # of which one peer may have half
     with relay(Taker(slow), values) as at, Talk(at["out"]) as one, Talk(at["out"]) as two:
         for talk in (one, two):
             talk.greet()
@@ -334,6 +335,21 @@ def test_octets_in_work_are_limited() -> None:
         gate.set()
         assert one.reply().startswith("250")
         assert two.mail(CONTENT).startswith("250")
+
+
+def test_announcing_a_large_mail_takes_no_room_from_others() -> None:
+    """Six idle DATA of 50 MB each filled the room of all for as long as their time-out."""
+    values = settings(limits={"octets_in_flight_max": 60_000_000})
+    with relay(Taker(), values) as at, ExitStack() as open_ones:
+        for _ in range(6):
+            idle = open_ones.enter_context(Talk(at["out"]))
+            idle.greet()
+            idle.say(b"MAIL FROM:<a@bank.test> SIZE=50000000")
+            idle.say(b"RCPT TO:<x@else.test>")
+            assert idle.say(b"DATA").startswith("354")
+        with Talk(at["out"]) as other:
+            other.greet()
+            assert other.mail(CONTENT).startswith("250")
 
 
 def test_strangers_cannot_use_up_the_room_of_the_banks_own_mail() -> None:

@@ -32,7 +32,7 @@ ISSUER = CardIssuer(
 VERDICTS = Verdicts(
     (), DecryptionVerdict("not_encrypted"), SignatureVerdict(Status.NOT_SIGNED), HeadersShown(), Trust.UNKNOWN
 )
-MAIL = b"From: anna@customer.example\r\nSubject: A  question\r\nX-A: 1\r\n\r\nPlease  pay 5 EUR \r\n\r\n"
+MAIL = b"From: anna@customer.example\r\nSubject: A  question\r\nX-A: 1\r\nContent-Type: text/plain; boundary=a\r\n\r\nPlease  pay 5 EUR \r\n\r\n"
 
 
 def carded(octets: bytes = MAIL) -> bytes:
@@ -55,7 +55,9 @@ def test_what_mail_servers_do_to_spaces_and_other_fields_does_no_harm() -> None:
     read(moved.replace(b"Subject: A  question", b"subject:\tA\r\n  question"), PUBLIC, NOW)
 
 
-@pytest.mark.parametrize(("old", "new"), [(b"5 EUR", b"9 EUR"), (b"question", b"order"), (b"anna@", b"eve@")])
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"5 EUR", b"9 EUR"), (b"question", b"order"), (b"anna@", b"eve@"), (b"boundary=a", b"boundary=b")]
+)
 def test_another_message_is_not_the_cards(old: bytes, new: bytes) -> None:
     assert refused(carded().replace(old, new)) is Reason.SIGNATURE_ALTERED
 
