@@ -31,7 +31,7 @@ def open_database(path: Path) -> Database:
         bring_up_to_date(database)
     except SQLAlchemyError as error:
         database.close()
-        raise store_error(error) from None
+        raise GatewayError(Reason.STORE_UNAVAILABLE, f"{path}: {store_error(error).detail}", retry=True) from None
     except BaseException:
         database.close()
         raise

@@ -1,4 +1,4 @@
-"""Root's commands make files that the service's user can read."""
+"""Files that commands and the service share: whose they are, and what is told of one that will not do."""
 
 import os
 
@@ -6,6 +6,7 @@ import pytest
 
 from gateway.adapters.clients_file import add_client, remove_client
 from gateway.adapters.db.schema import open_database
+from gateway.errors import GatewayError
 
 SERVICE = 4711  # no user needs to have this number
 
@@ -20,6 +21,13 @@ def test_what_root_makes_belongs_to_the_owner_of_the_directory(tmp_path) -> None
     for path in tmp_path.iterdir():
         state = path.stat()
         assert (path.name, state.st_uid, state.st_gid, state.st_mode & 0o777) == (path.name, SERVICE, SERVICE, 0o600)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path) -> None:
+    path = tmp_path / "s.db"
+    path.write_bytes(b"-----BEGIN CERTIFICATE-----\n" * 99)
+    with pytest.raises(GatewayError, match=f"{path}.*not a database"):
+        open_database(path)
 
 
 def test_a_database_that_is_there_is_opened_again(tmp_path) -> None:
