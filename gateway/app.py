@@ -252,11 +252,6 @@ class Gateway:
         return self._loaded.rules
 
     @property
-    def trust(self) -> TrustSet:
-        """Whom it believes."""
-        return self._loaded.trust
-
-    @property
     def keys(self) -> Keys:
         """The bank's own keys."""
         return self._loaded.keys

@@ -8,7 +8,7 @@ RFC 8017 (RSA), RFC 3218 (one failure for every fault of wrapped octets), RFC 57
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -217,8 +217,3 @@ class StoredKey:
     def agree(self, peer_public: bytes) -> bytes:
         """See RecipientKey."""
         return self._keys.agree(self._key_id, peer_public)
-
-
-def mismatched(keys: Keys, pairs: Sequence[tuple[str, Certificate]]) -> tuple[str, ...]:
-    """Key ids whose certificate belongs to another key: every signature of theirs would be worthless."""
-    return tuple(key_id for key_id, certificate in pairs if keys.public(key_id).public != certificate.spki)

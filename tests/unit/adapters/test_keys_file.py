@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from gateway.adapters import keys_file
-from gateway.adapters.keys_file import FileKeys, KeyFile, StoredKey, mismatched, read_passphrase, read_secret
+from gateway.adapters.keys_file import FileKeys, KeyFile, StoredKey, read_passphrase, read_secret
 from gateway.cms import enveloped
 from gateway.cms.algorithms import ContentCipher, KeyTransport
 from gateway.cms.envelope import parse_enveloped
@@ -145,13 +145,6 @@ def test_what_is_told_in_the_open(tmp_path) -> None:
     info = keys_of(tmp_path, person, "stamp").public("k")
     assert (info.key_id, info.purposes, info.algorithm) == ("k", {"stamp"}, "p-384")
     assert info.public == person.certificate.spki
-
-
-def test_a_certificate_of_another_key_is_found(tmp_path) -> None:
-    person, other = PKI.signer("p-256"), PKI.signer("p-384")
-    keys = keys_of(tmp_path, person, "sign")
-    assert mismatched(keys, [("k", person.certificate)]) == ()
-    assert mismatched(keys, [("k", other.certificate)]) == ("k",)
 
 
 # --- files
