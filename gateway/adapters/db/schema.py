@@ -29,9 +29,10 @@ def open_database(path: Path) -> Database:
     database = Database(path)
     try:
         bring_up_to_date(database)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, GatewayError) as error:
         database.close()
-        raise GatewayError(Reason.STORE_UNAVAILABLE, f"{path}: {store_error(error).detail}", retry=True) from None
+        trouble = error if isinstance(error, GatewayError) else store_error(error)
+        raise GatewayError(trouble.reason, f"{path}: {trouble.detail}", retry=trouble.retry) from None
     except BaseException:
         database.close()
         raise
