@@ -32,7 +32,10 @@ ISSUER = CardIssuer(
 VERDICTS = Verdicts(
     (), DecryptionVerdict("not_encrypted"), SignatureVerdict(Status.NOT_SIGNED), HeadersShown(), Trust.UNKNOWN
 )
-MAIL = b"From: anna@customer.example\r\nSubject: A  question\r\nX-A: 1\r\nContent-Type: text/plain; boundary=a\r\n\r\nPlease  pay 5 EUR \r\n\r\n"
+MAIL = (
+    b"From: anna@customer.example\r\nSubject: A  question\r\nX-A: 1\r\nContent-Type: text/plain; boundary=a\r\n"
+    b"\r\nPlease  pay 5 EUR \r\n\r\n"
+)
 
 
 def carded(octets: bytes = MAIL) -> bytes:
