@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
-from gateway.actions.verb import OUTWARD, Params, Rooms
+from gateway.actions.verb import OUTWARD, KeySet, Params, Rooms
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import address_matches, same_address
 from gateway.model.mail import Direction
@@ -13,10 +13,22 @@ from gateway.smime.draft import Draft
 
 
 class SignParams(Params):
-    """`with` names a key set of the settings. `opaque` survives relays that re-wrap bodies."""
+    """`with` names a key set of the settings, or several: the first that may sign for the mail's From does.
 
-    with_: str = Field(alias="with", description="a key set of sealgate.yaml with purpose sign")
+    `opaque` survives relays that re-wrap bodies.
+    """
+
+    with_: tuple[str, ...] = Field(
+        alias="with", min_length=1, description="key sets of sealgate.yaml; the first that fits the From signs"
+    )
     form: Literal["detached", "opaque"] = "detached"
+
+    @field_validator("with_", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        if isinstance(value, str):
+            return (value,)
+        return tuple(value) if isinstance(value, list) else value
 
 
 class Sign:
@@ -33,22 +45,31 @@ class Sign:
 
         The limits stand here as well as in the rules, so that no rule, however wrong, signs for a stranger.
         """
-        key_set = rooms.key_sets.get(params.with_)
-        if key_set is None:
-            raise GatewayError(Reason.KEY_UNAVAILABLE, f"no key set {params.with_!r}", retry=True)
-        if not rooms.client_is_ours or rooms.client not in key_set.clients:
-            raise GatewayError(
-                Reason.KEY_NOT_PERMITTED, f"client {rooms.client!r} may not use key set {params.with_!r}"
-            )
+        if not rooms.client_is_ours:
+            raise GatewayError(Reason.KEY_NOT_PERMITTED, "a stranger never gets the bank's signature")
         if not rooms.sender_is_ours:  # a bounce has nobody behind it, a forwarded mail somebody else
             raise GatewayError(Reason.KEY_NOT_PERMITTED, "the envelope sender is null or foreign")
-        from_ = rooms.from_
-        if from_ is None:
+        if rooms.from_ is None:
             raise GatewayError(Reason.FROM_AMBIGUOUS, "a signed mail needs exactly one From mailbox")
-        if not any(address_matches(pattern, from_) for pattern in key_set.from_addresses):
-            raise GatewayError(Reason.KEY_NOT_PERMITTED, f"key set {params.with_!r} is not for From {from_}")
-        if not any(same_address(email, from_) for email in key_set.signer.certificate.emails):
-            raise GatewayError(
-                Reason.FROM_NOT_IN_CERTIFICATE, f"the certificate of {params.with_!r} does not name {from_}"
-            )
-        return replace(draft, signer=replace(key_set.signer, detached=params.form == "detached"))
+        troubles = []
+        for name in params.with_:
+            trouble = _unfit(name, rooms.key_sets.get(name), rooms.client, rooms.from_)
+            if trouble is None:
+                signer = rooms.key_sets[name].signer
+                return replace(draft, signer=replace(signer, detached=params.form == "detached"))
+            troubles.append(trouble)
+        # Of several the one that came nearest says most: a certificate without the address, before a key for others.
+        raise min(troubles, key=lambda trouble: trouble.reason is not Reason.FROM_NOT_IN_CERTIFICATE)
+
+
+def _unfit(name: str, key_set: KeySet | None, client: str | None, from_: str) -> GatewayError | None:
+    """Why this key set may not sign; None if it may."""
+    if key_set is None:
+        return GatewayError(Reason.KEY_UNAVAILABLE, f"no key set {name!r}", retry=True)
+    if client not in key_set.clients:
+        return GatewayError(Reason.KEY_NOT_PERMITTED, f"client {client!r} may not use key set {name!r}")
+    if not any(address_matches(pattern, from_) for pattern in key_set.from_addresses):
+        return GatewayError(Reason.KEY_NOT_PERMITTED, f"key set {name!r} is not for From {from_}")
+    if not any(same_address(email, from_) for email in key_set.signer.certificate.emails):
+        return GatewayError(Reason.FROM_NOT_IN_CERTIFICATE, f"the certificate of {name!r} does not name {from_}")
+    return None

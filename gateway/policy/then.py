@@ -62,11 +62,13 @@ class Then:
         for name, attribute, known_field, what in NAMES:
             known = getattr(self.known, known_field)
             given = getattr(model, attribute, None) if verb.name == name else None
-            if known is not None and given is not None and given not in known:
-                remedy = nearest(given, known) or one_of(known)
+            for one in (given,) if isinstance(given, str) else given or ():
+                if known is None or one in known:
+                    continue
+                remedy = nearest(one, known) or one_of(known)
                 if name == "stamp":
                     remedy = f"{remedy}; external time-stamping services come with a later version".removeprefix("; ")
-                self._tell((*path, attribute.rstrip("_")), f"no {what} `{given}` in the settings", remedy)
+                self._tell((*path, attribute.rstrip("_")), f"no {what} `{one}` in the settings", remedy)
         return Step(verb.name, model)
 
     def end(self, value: Any, path: Path) -> End:

@@ -41,7 +41,7 @@ class VerbSpec(Protocol):
 
 # Words of the language that are not built in yet. They are told by name instead of as a spelling mistake.
 LATER = "comes with a later version of Sealgate"
-LATER_VERBS = frozenset({"sign_pdf"})
+LATER_VERBS = frozenset({"sign_pdf", "encrypted_pdf", "invite"})
 LATER_VALUES: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType({
     ("encrypt", "without_certificate"): frozenset({"invite", "encrypted_pdf"}),
 })

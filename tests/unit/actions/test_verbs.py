@@ -73,6 +73,17 @@ def test_who_may_not_have_the_signature(rooms: Rooms, change: dict[str, object],
     assert caught.value.reason is reason
 
 
+def test_of_several_key_sets_the_one_for_the_from_signs(rooms: Rooms, key_set: KeySet) -> None:
+    other = replace(key_set, from_addresses=("anna@bank.example",))
+    both = replace(rooms, key_sets={"anna": other, "otp": key_set})
+    draft = carry_out((step("sign", **{"with": ["anna", "otp"]}),), Draft(MAIL), both)
+    assert draft.signer is not None
+    assert draft.signer.name == "otp"
+    with pytest.raises(GatewayError) as caught:
+        carry_out((step("sign", **{"with": ["anna"]}),), Draft(MAIL), both)
+    assert caught.value.reason is Reason.KEY_NOT_PERMITTED
+
+
 def test_encrypting_to_nobody_never_happens(rooms: Rooms) -> None:
     with pytest.raises(GatewayError) as caught:
         carry_out((step("encrypt", without_certificate="reject"),), Draft(MAIL), rooms)
