@@ -83,6 +83,20 @@ def seven_bit(octets: bytes, limits: Limits = DEFAULT_LIMITS, *, crlf: bool = Fa
     return b"".join(out)
 
 
+def with_short_lines(octets: bytes) -> bytes:
+    """A message with CRLF line ends whose lines of more than 998 octets are re-encoded (RFC 5321 4.5.3.1.6).
+
+    The very same octets where all lines fit, where a long one is under its sender's signature, and where nothing can
+    be done without changing what a reader gets.
+    """
+    if lines_fit(octets):
+        return octets
+    try:
+        return seven_bit(octets, crlf=True)
+    except GatewayError:
+        return octets
+
+
 def _has_wide_label(octets: bytes) -> bool:
     """Whether something that looks like the field says `8bit` or `binary`.
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.errors import Reason
 from gateway.mime.build import multipart, text, wrap_rfc822
+from gateway.mime.canonical import with_short_lines
 from gateway.mime.entity import Entity, parse_entity
 from gateway.mime.header import Field, parse_headers, prepend_fields
 from gateway.mime.params import parse_parameters
@@ -38,7 +39,7 @@ def compose(house: House, mail: Mail, opened: Opened, draft: Draft, recipients: 
         octets = _opened(house, mail, opened)
         if draft.keep_original and octets is not mail.octets:
             octets = _with_original(octets, mail.octets)
-    octets = labelled(octets, draft.subject_tag, draft.headers)
+    octets = with_short_lines(labelled(octets, draft.subject_tag, draft.headers))
     fields = status_fields(house.identity.authserv_id, verdicts)
     if house.card is not None:
         addresses = tuple(recipient.address for recipient in recipients)

@@ -16,6 +16,7 @@ from typing import Literal
 import structlog
 
 from gateway.errors import GatewayError, Reason
+from gateway.mime.canonical import with_short_lines
 from gateway.mime.header import parse_headers
 from gateway.model.address import fold
 from gateway.model.mail import Direction, Mail, Recipient
@@ -204,6 +205,7 @@ def deliver(
     headers_only: bool = False,
 ) -> tuple[RecipientOutcome, ...]:
     """One group to the next hop. `headers_only`: bounces must not carry the opened body (RET=HDRS)."""
+    octets = with_short_lines(octets)
     envelope = replace(mail.envelope, recipients=recipients, eight_bit=not octets.isascii())
     if headers_only:
         envelope = replace(envelope, ret="HDRS")

@@ -1,7 +1,7 @@
 """The inbound way: mails made by openssl, verdict and form as the bank's policies say."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from gateway.model.outcome import Settled
 from gateway.pipeline import inbound
 from gateway.pipeline.compose import neutralised
 from gateway.pipeline.facts import Message
+from gateway.pipeline.trust_card import read as read_card
 from gateway.policy.replay import replay
 from tests.support.bank import House, house
 from tests.support.bank import policy as one_policy
@@ -270,3 +271,10 @@ def test_neutralised_in_every_part(kind: str) -> None:
     assert kind.lower().encode() not in out.lower()
     assert b'text/plain; charset="latin1"' in out
     assert b"<b>" in out
+
+
+def test_long_lines_from_outside_are_re_encoded_before_the_card_is_made(bank: House) -> None:
+    delivered = arrived(bank, HEADER + b"\r\n" + b"x" * 50_000 + b"\r\n")
+    assert max(map(len, delivered.split(b"\r\n"))) <= 998
+    read_card(delivered, bank.gateway.keys.public("trust:card").public, datetime.now(UTC))
+    assert "x" * 50_000 in message_from_bytes(delivered, policy=policy.default).get_content()

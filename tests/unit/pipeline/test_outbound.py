@@ -3,6 +3,9 @@
 import base64
 import shutil
 from dataclasses import replace
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
 from typing import Literal
 
@@ -348,3 +351,20 @@ def test_a_bounce_that_returns_content_is_cut_to_header_fields(
     assert b"Subject: My question" in left
     assert left.count(b"text/rfc822-headers") == max(len(returned), 1)
     assert left.startswith(b"From: postmaster@bank.example")
+
+
+def test_long_lines_of_unsigned_mail_are_re_encoded(bank: House) -> None:
+    """RFC 5321 4.5.3.1.6: no next hop need take a line of more than 998 octets; every decoded part survives."""
+    text = "x" * 30_000 + " \u00fc"
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "carla@bank.example", "eve@nowhere.example", "long"
+    mail.set_content("short")
+    octets = mail.as_bytes().replace(b"\n", b"\r\n").replace(b"short", text.encode())
+    from dataclasses import replace
+
+    bank.gateway.use(replace(bank.gateway.house, client_from={"staff": ("*@bank.example",)}))
+    sent = bank.send(octets, "eve@nowhere.example", client="staff", sender="carla@bank.example")
+    assert bank.gateway.handle(sent).answer is Settled.TAKEN
+    left = bank.outbound.octets_for("eve@nowhere.example")
+    assert max(map(len, left.split(b"\r\n"))) <= 998
+    assert "x" * 30_000 in message_from_bytes(left, policy=default).get_content()
