@@ -39,6 +39,7 @@ def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
             verify=gateway.login if settings.passwords else None,
             clock=gateway.clock,
         )
+        tell_expired(gateway)
         log.info("rules in force", digest=gateway.rules.digest, rules=len(gateway.rules.rules))
         front.run(
             loop_factory=loop_factory(), ready=lambda: _ready(gateway, path), grace_s=settings.limits.message_deadline_s
@@ -46,6 +47,15 @@ def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
     finally:
         gateway.close()
         notify("STOPPING=1")
+
+
+def tell_expired(gateway: Gateway) -> None:
+    """A signature by an expired certificate is believed by nobody: it is told loudly, at the start and at a reload."""
+    now = gateway.clock.now()
+    for name, key_set in gateway.house.key_sets.items():
+        ended = key_set.signer.certificate.not_after
+        if ended <= now:
+            log.error("certificate expired", key_set=name, ended=ended.isoformat())
 
 
 def keep_memory() -> bool:
@@ -92,4 +102,5 @@ def _reload(gateway: Gateway, path: Path) -> None:
     except GatewayError as trouble:
         log.critical("not reloaded, the old rules stay in force", reason=str(trouble.reason), detail=trouble.detail)
         return
+    tell_expired(gateway)
     log.info("reloaded", digest=gateway.rules.digest, rules=len(gateway.rules.rules))

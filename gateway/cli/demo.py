@@ -27,7 +27,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="end after the tour; exit 0 only if every claim held")] = False,
     port: Annotated[int, typer.Option("--port", help="first of three ports: outbound, sink, inbound")] = 2525,
 ) -> None:
-    """A demo bank and a guided tour: sealed mail out, opened mail in, each claim checked by openssl.
+    """A demo bank and a guided tour: sealed mail out, checked by openssl, and opened mail in, made by it.
 
     Example: sealgate demo --once --home /tmp/bank
     """

@@ -8,7 +8,7 @@ import typer
 
 from gateway import app as composition
 from gateway.cli import context, listing
-from gateway.cli.context import BAD, REFUSED, TEMPORARY, fail, say, told
+from gateway.cli.context import REFUSED, TEMPORARY, USAGE, fail, say, told
 from gateway.cli.listing import Json
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
@@ -147,7 +147,7 @@ def reject(
     """
     settings = context.settings()
     if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete the body of {hold_id} for good?", err=True)):
-        fail("nothing was changed; say --yes where nobody can be asked", BAD)
+        fail("nothing was changed; say --yes where nobody can be asked", USAGE)
     with told():
         store = composition.open_store(settings)
         try:

@@ -3,8 +3,13 @@
 import typer
 
 from gateway.cli import context
-from gateway.cli.context import told
+from gateway.cli.context import USAGE, exit_code, explained, fail, say
+from gateway.errors import GatewayError
+from gateway.model.sentences import SENTENCES
 from gateway.serve import serve
+
+# In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
+_ALSO_CONFIGURATION = ("key", "certificate")
 
 
 def register(app: typer.Typer) -> None:
@@ -18,5 +23,10 @@ def run() -> None:
     Example: sealgate --config /etc/sealgate/sealgate.yaml run
     """
     settings = context.settings()
-    with told():
+    try:
         serve(settings, context.config_path())
+    except GatewayError as trouble:
+        if trouble.reason.family not in _ALSO_CONFIGURATION:
+            say(f"sealgate: {explained(trouble)}")
+            raise typer.Exit(exit_code(trouble)) from None
+        fail(f"{trouble.reason}: {trouble.detail or SENTENCES[trouble.reason].what}", USAGE)

@@ -403,7 +403,7 @@ def test_hold_release_goes_the_whole_way_once(bank) -> None:
 
 
 def test_hold_reject_asks_first_and_deletes_the_body(bank) -> None:
-    assert run("hold", "reject", bank.hold_id).code == 1
+    assert run("hold", "reject", bank.hold_id).code == 2
     assert run("hold", "list", "--json").json() != []
     assert run("hold", "reject", bank.hold_id, "--yes").code == 0
     (row,) = run("hold", "list", "--state", "rejected", "--json").json()
