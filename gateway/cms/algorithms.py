@@ -131,15 +131,14 @@ class ContentCipher(StrEnum):
     AES192_GCM = "aes192-gcm"
     AES256_GCM = "aes256-gcm"
 
-    @property
-    def aead(self) -> bool:
-        """Whether the content is authenticated: GCM, and then the message is an AuthEnvelopedData."""
-        return self.value.endswith("gcm")
+    aead: bool
+    """Whether the content is authenticated: GCM, and then the message is an AuthEnvelopedData."""
+    key_octets: int
+    """16, 24 or 32."""
 
-    @property
-    def key_octets(self) -> int:
-        """16, 24 or 32."""
-        return int(self.value[3:6]) // 8
+    def __init__(self, value: str) -> None:
+        self.aead = value.endswith("gcm")
+        self.key_octets = int(value[3:6]) // 8
 
     @property
     def oid(self) -> str:
@@ -213,25 +212,33 @@ def allowed(kind: Kind, name: str, at: datetime) -> Reason | None:
     'key' of a certificate's public key, 'signing_key' of the key that made a message's signature,
     'cipher' of content encryption. The never-list holds at any time.
     """
+    fault, until = _strength(kind, name)
+    return fault if until is None or at < until else _WEAK[kind]
+
+
+@lru_cache(maxsize=1024)  # a signature asks three times, and nearly all signatures ask the same
+def _strength(kind: Kind, name: str) -> tuple[Reason | None, datetime | None]:
+    """What the table says whenever it is asked, and until when."""
+    until: datetime | None = None
     if kind == "digest":
-        verdict = _digest_strength(name, at)
+        verdict, until = _digest_strength(name)
     elif kind in {"signature", "certificate"}:
         digest, _, key = name.partition("_")
-        verdict = "weak" if key == "dsa" else _digest_strength(digest, at) if key else _key_strength(name)
+        if key and key != "dsa":
+            verdict, until = _digest_strength(digest)
+        else:
+            verdict = "weak" if key else _key_strength(name)
     elif kind == "cipher":
         verdict = "good" if name in _CIPHER_OIDS else "weak"
     else:
         verdict = _key_strength(name)
-    return {"good": None, "weak": _WEAK[kind], "unknown": _UNKNOWN[kind]}[verdict]
+    return {"good": None, "weak": _WEAK[kind], "unknown": _UNKNOWN[kind]}[verdict], until
 
 
-def _digest_strength(name: str, at: datetime) -> Literal["good", "weak", "unknown"]:
+def _digest_strength(name: str) -> tuple[Literal["good", "weak", "unknown"], datetime | None]:
     if name in _NEVER_DIGESTS:
-        return "weak"
-    if name not in _DIGESTS_UNTIL:
-        return "unknown"
-    until = _DIGESTS_UNTIL[name]
-    return "good" if until is None or at < until else "weak"
+        return "weak", None
+    return ("good", _DIGESTS_UNTIL[name]) if name in _DIGESTS_UNTIL else ("unknown", None)
 
 
 def _key_strength(name: str) -> Literal["good", "weak", "unknown"]:

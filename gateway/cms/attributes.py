@@ -6,11 +6,9 @@ RFC 5652 11 (contentType, messageDigest, signingTime), RFC 5035 and RFC 5816 (si
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.cms import algorithms
 from gateway.cms.algorithms import AlgorithmIdentifier, ContentCipher
@@ -132,16 +130,14 @@ def smime_capabilities(encryption_certificate: Certificate | None) -> bytes:
     return attribute(SMIME_CAPABILITIES, build.sequence(*map(algorithms.identifier, _SIMPLE), *keys))
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(NamedTuple):
     """One attribute as read: its values are whole DER elements."""
 
     oid: str
     values: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateHash:
+class CertificateHash(NamedTuple):
     """One ESSCertID or ESSCertIDv2: the digest's name (an OID if unknown) and what it named.
 
     `serial` None: there is no issuerSerial. `issuer`: DER Name, None where it is no single directoryName.
@@ -165,10 +161,9 @@ def parse(octets: bytes, parent: Tlv) -> tuple[tuple[Attribute, ...], bool]:
 
     DerMalformed, INPUT_LIMIT_EXCEEDED.
     """
-    elements = [octets[tlv.start:tlv.end] for tlv in walk.children(octets, parent, ATTRIBUTES_MAX)]
-    in_order = all(first <= second for first, second in pairwise(elements))
-    return tuple(_kept(element) if len(element) <= KEPT_OCTETS_MAX else _attribute(element)
-                 for element in elements), in_order
+    elements = [octets[start:end] for _, start, _, end in walk.children(octets, parent, ATTRIBUTES_MAX)]
+    found = [_kept(element) if len(element) <= KEPT_OCTETS_MAX else _attribute(element) for element in elements]
+    return tuple(found), elements == sorted(elements)
 
 
 def _attribute(octets: bytes) -> Attribute:

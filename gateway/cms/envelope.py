@@ -4,7 +4,6 @@ Definite and indefinite lengths, one octet string or segments. Recipients by KEK
 'other' and harm nobody else's; originator certificates and unprotected attributes are passed over.
 """
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
@@ -37,8 +36,7 @@ class RecipientId(NamedTuple):
         return f"{names.text(self.issuer_der or b'')} {self.serial:x}"
 
 
-@dataclass(frozen=True, slots=True)
-class RecipientInfo:
+class RecipientInfo(NamedTuple):
     """One recipient: of a KeyAgreeRecipientInfo, each RecipientEncryptedKey makes one.
 
     `kind` 'other' (KEK, password, KEM, static originator keys, …) can never be opened and names nobody we know.
@@ -48,16 +46,15 @@ class RecipientInfo:
     kind: Literal["key_transport", "key_agreement", "other"]
     who: RecipientId | None = None
     algorithm: AlgorithmIdentifier | None = None
-    wrapped: bytes = field(default=b"", repr=False)
-    originator: tuple[AlgorithmIdentifier, bytes] | None = field(default=None, repr=False)
-    ukm: bytes | None = field(default=None, repr=False)
+    wrapped: bytes = b""
+    originator: tuple[AlgorithmIdentifier, bytes] | None = None
+    ukm: bytes | None = None
 
     def __str__(self) -> str:
         return "other" if self.who is None else str(self.who)
 
 
-@dataclass(frozen=True, slots=True)
-class Enveloped:
+class Enveloped(NamedTuple):
     """What an envelope says before anything is decrypted.
 
     `cipher` is None for one that we do not open; `cipher_name` names it all the same. `segments` are the spans of the
@@ -70,11 +67,14 @@ class Enveloped:
     cipher_name: str
     recipients: tuple[RecipientInfo, ...]
     content_type: str
-    octets: bytes = field(repr=False)
-    segments: tuple[tuple[int, int], ...] = field(repr=False)
-    vector: bytes = field(repr=False)
-    mac: bytes = field(default=b"", repr=False)
-    authenticated_attributes: bytes = field(default=b"", repr=False)
+    octets: bytes
+    segments: tuple[tuple[int, int], ...]
+    vector: bytes
+    mac: bytes = b""
+    authenticated_attributes: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Enveloped({self.kind}, {self.cipher_name}, {len(self.recipients)} recipients, {self.size} octets)"
 
     @property
     def authenticated(self) -> bool:
@@ -122,10 +122,8 @@ def _parse(octets: bytes) -> Enveloped:
     cipher, vector = _cipher(algorithm, auth=auth, mac=mac)
     if auth and not _type_is_bound(inner_type, attributes):
         cipher = None
-    return Enveloped(
-        kind="auth_enveloped" if auth else "enveloped", cipher=cipher,
-        cipher_name=algorithms.cipher_name(algorithm.oid), recipients=tuple(recipients), content_type=inner_type,
-        octets=octets, segments=segments, vector=vector, mac=mac, authenticated_attributes=attributes)
+    return Enveloped("auth_enveloped" if auth else "enveloped", cipher, algorithms.cipher_name(algorithm.oid),
+                     tuple(recipients), inner_type, octets, segments, vector, mac, attributes)
 
 
 def _encrypted_content(octets: bytes, tlv: Tlv) -> tuple[str, AlgorithmIdentifier, tuple[tuple[int, int], ...]]:

@@ -26,6 +26,7 @@ from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
@@ -43,6 +44,7 @@ from gateway.model.scheme import UnwrapScheme
 
 __all__ = ["UNWRAPS_MAX", "Enveloped", "RecipientId", "RecipientInfo", "RecipientKey", "decrypt", "parse_enveloped"]
 
+ONE_CALL_OCTETS_MAX: Final = 32_768
 UNWRAPS_MAX: Final = 8  # private-key operations for one message: an RSA-4096 one costs 3 ms
 
 
@@ -218,7 +220,18 @@ def _run(decryptor: CipherContext, enveloped: Enveloped) -> bytes:
 
 
 def _gcm(enveloped: Enveloped, content_key: bytes) -> bytes | None:
-    """Authenticated and decrypted; nothing of it is let out before the tag is verified."""
+    """Authenticated and decrypted; nothing of it is let out before the tag is verified.
+
+    A short content goes in one call, 3 us less at 5 KiB. Beyond it the copy costs more than the call saves (8 times
+    at 1 MiB), and a tag of less than 16 octets is for the other way.
+    """
+    if enveloped.size <= ONE_CALL_OCTETS_MAX and len(enveloped.mac) == BLOCK:
+        octets = enveloped.octets
+        sealed = b"".join([*(octets[start:end] for start, end in enveloped.segments), enveloped.mac])
+        try:
+            return AESGCM(content_key).decrypt(enveloped.vector, sealed, enveloped.authenticated_attributes)
+        except InvalidTag:
+            return None
     mode = GCM(enveloped.vector, enveloped.mac, min_tag_length=12)
     decryptor = Cipher(AES(content_key), mode).decryptor()
     decryptor.authenticate_additional_data(enveloped.authenticated_attributes)

@@ -19,10 +19,9 @@ RFC 5754, RFC 4056, RFC 8419, RFC 6211, RFC 5035, RFC 5816, RFC 8933. BER is rea
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -43,13 +42,18 @@ SIGNERS_MAX: Final = 32  # of one SignedData; each costs a public-key operation
 CERTIFICATES_MAX: Final = 256  # enclosed in one SignedData
 DIGEST_ALGORITHMS_MAX: Final = 64
 
+START_OCTETS_KEPT: Final = 128  # a version, a digest or two, id-data
+CERTIFICATES_OCTETS_KEPT: Final = 16_384  # longer paths are read anew each time: the cache stays under 16 MiB
+
 _SIGNED_DATA: Final = build.oid(algorithms.SIGNED_DATA)
+_NO_CONTENT: Final = build.sequence(build.oid(algorithms.DATA))  # the EncapsulatedContentInfo of a detached signature
+_PKCS1: Final = padding.PKCS1v15()
 _HASHES: Final = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 _READABLE_DIGESTS: Final = frozenset(_HASHES)
+_NAMING_DIGESTS: Final = _READABLE_DIGESTS | {"sha1"}  # SHA-1 as an identifier: RFC 2634's first form
 
 
-@dataclass(frozen=True, slots=True)
-class SignerInfo:
+class SignerInfo(NamedTuple):
     """One SignerInfo. The signer is named by `issuer` (DER Name) and `serial`, or by `ski`; the others are None.
 
     `digest_name`, `signature_algorithm.name`: of `cms.algorithms`, dotted OIDs where unknown; the two identifiers are
@@ -64,12 +68,15 @@ class SignerInfo:
     digest_name: str
     signature_identifier: AlgorithmIdentifier
     signature_algorithm: SignatureAlgorithm
-    signed_attrs: bytes | None = field(repr=False)
-    attributes: tuple[Attribute, ...] = field(repr=False)
+    signed_attrs: bytes | None
+    attributes: tuple[Attribute, ...]
     sorted_attributes: bool
-    signature: bytes = field(repr=False)
-    unsigned: tuple[Attribute, ...] = field(repr=False)
-    timestamps: tuple[bytes, ...] = field(repr=False)
+    signature: bytes
+    unsigned: tuple[Attribute, ...]
+    timestamps: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return f"SignerInfo(serial={self.serial}, ski={self.ski!r}, {self.signature_algorithm.name})"
 
     @property
     def signer(self) -> tuple[bytes | None, int | None, bytes | None]:
@@ -100,15 +107,17 @@ class SignerInfo:
         return certificate.serial == self.serial and certificate.issuer_der == self.issuer
 
 
-@dataclass(frozen=True, slots=True)
-class SignedData:
+class SignedData(NamedTuple):
     """One SignedData. `content` None: detached. `certificates`, `crls`: DER as found; other forms are passed over."""
 
     content_type: str
-    content: bytes | None = field(repr=False)
-    certificates: tuple[bytes, ...] = field(repr=False)
-    crls: tuple[bytes, ...] = field(repr=False)
+    content: bytes | None
+    certificates: tuple[bytes, ...]
+    crls: tuple[bytes, ...]
     signer_infos: tuple[SignerInfo, ...]
+
+    def __repr__(self) -> str:
+        return f"SignedData({self.content_type}, {self.signer_infos})"
 
     def certificate_values(self) -> tuple[Certificate, ...]:
         """The enclosed certificates that can be read; malformed ones are passed over."""
@@ -249,7 +258,7 @@ def _certificate_fault(info: SignerInfo, certificate: Certificate, *, required: 
 
 
 def _is_named(which: CertificateHash, certificate: Certificate) -> bool:
-    if which.digest_name not in {"sha1", *_READABLE_DIGESTS}:  # SHA-1 as an identifier: RFC 2634's first form
+    if which.digest_name not in _NAMING_DIGESTS:
         return False
     digest = bytes.fromhex(certificate.sha256) if which.digest_name == "sha256" \
         else hashlib.new(which.digest_name, certificate.der, usedforsecurity=False).digest()
@@ -283,7 +292,7 @@ def _arithmetic_fault(key: PublicKeyTypes, algorithm: SignatureAlgorithm, signat
     digest = _HASHES[algorithm.digest]
     try:
         if family == "rsa" and isinstance(key, rsa.RSAPublicKey):
-            scheme: padding.AsymmetricPadding = padding.PKCS1v15()
+            scheme: padding.AsymmetricPadding = _PKCS1
             if algorithm.salt_octets is not None:
                 scheme = padding.PSS(padding.MGF1(digest), algorithm.salt_octets)
             key.verify(signature, octets, scheme, digest)
@@ -308,18 +317,19 @@ def _parse(octets: bytes) -> SignedData:
     if walk.whole(octets, kind) != _SIGNED_DATA:
         raise DerMalformed("this is no SignedData")
     parts = fields(octets, only_child(octets, walk.expect(explicit, 0xA0)), 4, 6)
-    version, digests, encapsulated = parts[:3]
-    if not 1 <= walk.decode_integer(octets, version) <= 5:
-        raise DerMalformed("a SignedData of an unknown version")
-    walk.children(octets, walk.expect(digests, walk.SET), DIGEST_ALGORITHMS_MAX)
-    content_type, content = _content(octets, encapsulated)
+    start = octets[parts[0].start:parts[2].end]
+    content_type, content = (_kept_start if len(start) <= START_OCTETS_KEPT and start.endswith(_NO_CONTENT)
+                             else _start)(start)
     certificates: tuple[bytes, ...] = ()
     crls: tuple[bytes, ...] = ()
     rest = parts[3:]
     if rest[0].tag == 0xA0:
-        certificates = _sequences(octets, rest.pop(0))
+        enclosed = rest.pop(0)
+        certificates = (_kept_sequences if enclosed.end - enclosed.start <= CERTIFICATES_OCTETS_KEPT
+                        else _sequences)(octets[enclosed.start:enclosed.end])
     if rest and rest[0].tag == 0xA1:
-        crls = _sequences(octets, rest.pop(0))
+        lists = rest.pop(0)
+        crls = _sequences(octets[lists.start:lists.end])
     if len(rest) != 1:
         raise DerMalformed("a SignedData without its set of signers")
     signers = walk.children(octets, walk.expect(rest[0], walk.SET), SIGNERS_MAX)
@@ -327,7 +337,12 @@ def _parse(octets: bytes) -> SignedData:
                       tuple(_signer_info(octets, signer) for signer in signers))
 
 
-def _content(octets: bytes, encapsulated: Tlv) -> tuple[str, bytes | None]:
+def _start(octets: bytes) -> tuple[str, bytes | None]:
+    """Content type and content, from version, digests and EncapsulatedContentInfo."""
+    version, digests, encapsulated = walk.children(octets, Tlv(walk.SEQUENCE, 0, 0, len(octets)))
+    if not 1 <= walk.decode_integer(octets, version) <= 5:
+        raise DerMalformed("a SignedData of an unknown version")
+    walk.children(octets, walk.expect(digests, walk.SET), DIGEST_ALGORITHMS_MAX)
     parts = fields(octets, encapsulated, 1, 2)
     content_type = walk.decode_oid(octets, parts[0])
     if len(parts) == 1:
@@ -336,21 +351,23 @@ def _content(octets: bytes, encapsulated: Tlv) -> tuple[str, bytes | None]:
     return content_type, walk.content(octets, walk.expect(value, walk.OCTET_STRING))
 
 
-def _sequences(octets: bytes, parent: Tlv) -> tuple[bytes, ...]:
+_kept_start = lru_cache(maxsize=64)(_start)  # of detached signatures alone: nobody's content is kept
+
+
+def _sequences(octets: bytes) -> tuple[bytes, ...]:
     """X.509 certificates and CRLs; attribute certificates and other forms bear context tags and are passed over."""
-    return tuple(walk.whole(octets, found) for found in walk.children(octets, parent, CERTIFICATES_MAX)
-                 if found.tag == walk.SEQUENCE)
+    parts = walk.children(octets, walk.single(octets), CERTIFICATES_MAX)
+    return tuple([octets[start:end] for tag, start, _, end in parts if tag == walk.SEQUENCE])
+
+
+_kept_sequences = lru_cache(maxsize=512)(_sequences)  # a signer encloses the same ones in all mails
 
 
 def _signer_info(octets: bytes, tlv: Tlv) -> SignerInfo:
     parts = fields(octets, tlv, 5, 7)
-    version = walk.decode_integer(octets, parts[0])
-    sid = parts[1]
-    issuer, serial, ski = (_kept_signer_identifier if sid.end - sid.start <= attributes.KEPT_OCTETS_MAX
-                           else _signer_identifier)(octets[sid.start:sid.end])
-    if version not in (1, 3):
-        raise DerMalformed("a SignerInfo of an unknown version")
-    digest_algorithm = attributes.identifier(octets, parts[2])
+    head = octets[parts[0].start:parts[2].end]
+    issuer, serial, ski, digest_algorithm, digest_name = (
+        _kept_signer_head if len(head) <= attributes.KEPT_OCTETS_MAX else _signer_head)(head)
     rest = parts[3:]
     signed_attrs: bytes | None = None
     found: tuple[Attribute, ...] = ()
@@ -364,19 +381,24 @@ def _signer_info(octets: bytes, tlv: Tlv) -> SignerInfo:
     signature_algorithm = attributes.identifier(octets, rest[0])
     signature = walk.content(octets, walk.expect(rest[1], walk.OCTET_STRING))
     unsigned = attributes.parse(octets, walk.expect(rest[2], 0xA1))[0] if len(rest) == 3 else ()
-    digest_name = algorithms.digest_name(digest_algorithm)
     return SignerInfo(
         issuer, serial, ski, digest_algorithm, digest_name, signature_algorithm,
         algorithms.signature_algorithm(signature_algorithm, digest_name), signed_attrs, found, in_order, signature,
-        unsigned, attributes.every(unsigned, attributes.SIGNATURE_TIME_STAMP))
+        unsigned, attributes.every(unsigned, attributes.SIGNATURE_TIME_STAMP) if unsigned else ())
 
 
-def _signer_identifier(octets: bytes) -> tuple[bytes | None, int | None, bytes | None]:
-    tlv = walk.single(octets)
-    if tlv.tag == 0x80:  # [0] IMPLICIT SubjectKeyIdentifier
-        return None, None, walk.content(octets, tlv)
-    issuer, serial = fields(octets, tlv, 2)
-    return walk.whole(octets, walk.expect(issuer, walk.SEQUENCE)), walk.decode_integer(octets, serial), None
+def _signer_head(octets: bytes) -> tuple[bytes | None, int | None, bytes | None, AlgorithmIdentifier, str]:
+    """Issuer, serial, key identifier, digest algorithm and its name, from a SignerInfo's first three fields."""
+    version, sid, digest = walk.children(octets, Tlv(walk.SEQUENCE, 0, 0, len(octets)))
+    if walk.decode_integer(octets, version) not in (1, 3):
+        raise DerMalformed("a SignerInfo of an unknown version")
+    digest_algorithm = attributes.identifier(octets, digest)
+    digest_name = algorithms.digest_name(digest_algorithm)
+    if sid.tag == 0x80:  # [0] IMPLICIT SubjectKeyIdentifier
+        return None, None, walk.content(octets, sid), digest_algorithm, digest_name
+    issuer, serial = fields(octets, sid, 2)
+    return (walk.whole(octets, walk.expect(issuer, walk.SEQUENCE)), walk.decode_integer(octets, serial), None,
+            digest_algorithm, digest_name)
 
 
-_kept_signer_identifier = lru_cache(maxsize=1024)(_signer_identifier)  # most senders write more than once
+_kept_signer_head = lru_cache(maxsize=1024)(_signer_head)  # most senders write more than once

@@ -7,6 +7,7 @@ a CMS ContentInfo. Mime labels decide nothing about what a CMS object is: the ob
 """
 
 import binascii
+import re
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +32,11 @@ _SIGNATURE_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs
 _CMS_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"}) | _SIGNATURE_TYPES
 _LABELS = frozenset({"content-type", "content-transfer-encoding"})
 LABEL_OCTETS_MAX = 1024  # of a signature's header section; longer ones are left to the whole tree
+PLAIN_HEADER_OCTETS_MAX = 16_384  # of a root's header section; longer ones are read field by field
+FIELD_OCTETS_MIN = 3  # 'a:' and a line end
+_FIELD = re.compile(rb"[!-9;-~]{1,199}+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+")  # possessive: linear whatever stands there
+_PLAIN_HEADER = re.compile(rb"(?:%b)*+\r?\n" % _FIELD.pattern)  # as `parse_headers` reads it, whatever the limits
+_LABEL_LINES = tuple(b"\n%b:" % name.encode() for name in sorted(_LABELS))
 _NAMES = (".p7m", ".p7s", ".p7z", ".p7c")
 _VAGUE_TYPES = frozenset({"application/octet-stream", "application/x-octet-stream", "binary/octet-stream",
                           "application/x-unknown", "application/unknown", "application/x-msdownload"})
@@ -101,31 +107,53 @@ def glance(octets: bytes, limits: Limits = DEFAULT_LIMITS) -> Detached | Cms | N
     delimiter ends every part inside: neither their headers nor their '--' lines are read, which at 1 MiB are nine
     tenths of the work. Raises INPUT_LIMIT_EXCEEDED where the root's header is beyond `limits`.
     """
-    headers = parse_headers(octets, strict=False, octets_max=limits.header_octets_max, fields_max=limits.fields_max,
-                            only=_LABELS)
-    content_type = content_type_of(headers)
-    if content_type.full in _CMS_TYPES:
-        der = _cms_octets(octets, headers.body_offset, len(octets), encoding_of(headers))
-        return Cms(der, content_type.full, content_type.params.get("smime-type", "").lower())
-    if content_type.full != "multipart/signed" or _protocol(content_type) not in _SIGNATURE_TYPES:
+    content_type, encoding, body_start = _labels(octets, limits)
+    kind = content_type.full
+    if kind in _CMS_TYPES:
+        der = _cms_octets(octets, body_start, len(octets), encoding)
+        return Cms(der, kind, content_type.params.get("smime-type", "").lower())
+    if kind != "multipart/signed" or _protocol(content_type) not in _SIGNATURE_TYPES:
         return None
-    parts = _two_parts(octets, headers.body_offset, boundary_of(content_type))
+    parts = _two_parts(octets, body_start, boundary_of(content_type))
     if parts is None:
         return None
     start, end, second, second_end = parts
     behind = octets.find(b"\r\n\r\n", second, min(second_end, second + LABEL_OCTETS_MAX)) + 4
-    label, encoding, at = _signature_label(octets[second:behind])
-    if label not in _SIGNATURE_TYPES:
+    label, encoding, at = _kept_labels(octets[second:behind])  # no mail program ever varies them
+    if label.full not in _SIGNATURE_TYPES:
         return None
     signature = _cms_octets(octets, second + at, second_end, encoding)
     return Detached(octets[start:end], signature, _micalg(content_type), start, end)
 
 
-@lru_cache(maxsize=256)
-def _signature_label(header: bytes) -> tuple[str, str, int]:
-    """Media type, transfer encoding and end of a signature's header section, which no mail program ever varies."""
+def _labels(octets: bytes, limits: Limits) -> tuple[ContentType, str, int]:
+    """Content-Type, transfer encoding and end of the root's header section.
+
+    Nearly all are short and plain: one search proves it, two more find the labels, and those alone are read, which
+    saves 5 of 9 us.
+    """
+    plain = _PLAIN_HEADER.match(octets, 0, PLAIN_HEADER_OCTETS_MAX)
+    if plain is None or plain.end() > min(limits.header_octets_max, limits.fields_max * FIELD_OCTETS_MIN):
+        headers = parse_headers(octets, strict=False, octets_max=limits.header_octets_max,
+                                fields_max=limits.fields_max, only=_LABELS)
+        return content_type_of(headers), encoding_of(headers), headers.body_offset
+    end = plain.end()
+    lower = b"\n" + octets[:end].lower()
+    found = b""
+    for needle in _LABEL_LINES:
+        at = lower.find(needle)
+        if at >= 0 and (field := _FIELD.match(octets, at)) is not None:
+            found += field[0]
+    content_type, encoding, _ = (_kept_labels if len(found) <= LABEL_OCTETS_MAX else _read_labels)(found)
+    return content_type, encoding, end
+
+
+def _read_labels(header: bytes) -> tuple[ContentType, str, int]:
     headers = parse_headers(header, strict=False, only=_LABELS)
-    return content_type_of(headers).full, encoding_of(headers), headers.body_offset
+    return content_type_of(headers), encoding_of(headers), headers.body_offset
+
+
+_kept_labels = lru_cache(maxsize=512)(_read_labels)
 
 
 def _two_parts(octets: bytes, body_start: int, boundary: bytes) -> tuple[int, int, int, int] | None:
