@@ -185,15 +185,13 @@ class Hop:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
-        try:
-            self._dialogue(sock)
-        except (OSError, ValueError):
-            pass
-        finally:
-            sock.close()
+        with contextlib.ExitStack() as opened, contextlib.suppress(OSError, ValueError):
+            opened.callback(sock.close)
+            self._dialogue(sock, opened)
 
-    def _dialogue(self, sock: socket.socket) -> None:
-        stream = sock.makefile("rb")
+    def _dialogue(self, sock: socket.socket, opened: contextlib.ExitStack) -> None:
+        """A socket is free only when the stream over it is closed as well: `opened` closes all of them."""
+        stream = opened.enter_context(sock.makefile("rb"))
         sender, accepted = False, 0
         sock.sendall(self._answer("connect", b"", "220 hop.test ESMTP"))
         while line := stream.readline():
@@ -217,9 +215,9 @@ class Hop:
                 sender, accepted = word == "MAIL" and answer.startswith(b"2"), 0
             accepted += word == "RCPT" and answer.startswith(b"2")
             if word == "STARTTLS" and self.tls and answer.startswith(b"220"):
-                sock = self.tls.wrap_socket(sock, server_side=True)
+                sock = opened.enter_context(self.tls.wrap_socket(sock, server_side=True))
                 self._open.append(sock)
-                stream = sock.makefile("rb")
+                stream = opened.enter_context(sock.makefile("rb"))
                 self.encrypted += 1
             if word == "DATA" and answer.startswith(b"354"):
                 received = bytearray()
