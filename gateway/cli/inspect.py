@@ -117,8 +117,9 @@ def _certificates(paths: Sequence[Path]) -> Iterator[Certificate]:
                     except GatewayError:
                         continue
             continue
+        octets = _read(str(path), _FILE_OCTETS_MAX)
         try:
-            yield from load_certificates(_read(str(path), _FILE_OCTETS_MAX))
+            yield from load_certificates(octets)
         except GatewayError as error:
             raise GatewayError(error.reason, f"{path}: {error.detail}") from None
 
