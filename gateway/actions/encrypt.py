@@ -41,7 +41,7 @@ class Encrypt:
             raise GatewayError(Reason.CERTIFICATE_ABSENT, "encrypt was reached without a certificate")
         certificates = tuple(parse_certificate(row.der) for row in rooms.chosen)
         cipher = choose_cipher(params.cipher, rooms.chosen)
-        oaep = all(reads_oaep(row.capabilities) for row in rooms.chosen)
+        oaep = choose_oaep(rooms.chosen)
         return replace(draft, encrypt_to=draft.encrypt_to + certificates, cipher=cipher, oaep=oaep)
 
 
@@ -57,3 +57,11 @@ def choose_cipher(wanted: Literal["auto", "cbc", "gcm"], rows: tuple[Certificate
         if all(row.profile == "gcm" or (row.profile is None and reads_gcm(row.capabilities)) for row in rows)
         else "cbc"
     )
+
+
+def choose_oaep(rows: tuple[CertificateRow, ...]) -> bool:
+    """Whether RSA keys are used with OAEP: where each holder said so, or is a partner on the modern profile.
+
+    Sectors that ask for AES-GCM ask for OAEP as well (BSI TR-03116-4); gpgsm, for one, reads neither.
+    """
+    return all(row.profile == "gcm" or (row.profile is None and reads_oaep(row.capabilities)) for row in rows)

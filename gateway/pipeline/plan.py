@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from gateway.actions.encrypt import choose_cipher
+from gateway.actions.encrypt import choose_cipher, choose_oaep
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.decision import Decision, Needs
@@ -12,7 +12,6 @@ from gateway.model.lookup import CertificateRow, Found, Unavailable
 from gateway.model.mail import Direction, Recipient
 from gateway.model.outcome import RecipientOutcome, Settled
 from gateway.pipeline.house import House
-from gateway.smime.capabilities import reads_oaep
 
 _LOOK_UPS_MAX = 3  # one for each kind of Needs
 
@@ -108,4 +107,4 @@ def in_groups(planned: Iterable[Planned], shown: frozenset[str]) -> list[tuple[P
 def _how(one: Planned) -> tuple[str, bool]:
     """The content cipher and key transport that this recipient's certificates call for."""
     params = next(step.params for step in one.decision.steps if step.verb == "encrypt")
-    return choose_cipher(params.cipher, one.rows), all(reads_oaep(row.capabilities) for row in one.rows)
+    return choose_cipher(params.cipher, one.rows), choose_oaep(one.rows)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from gateway.actions.encrypt import choose_cipher
+from gateway.actions.encrypt import choose_cipher, choose_oaep
 from gateway.actions.label import LabelParams
 from gateway.actions.table import VERBS, carry_out
 from gateway.actions.verb import KeySet, Rooms
@@ -113,6 +113,14 @@ AES256_GCM = bytes.fromhex("300d300b060960864801650304012e")  # SMIMECapabilitie
 )
 def test_choice_of_the_content_cipher(wanted: str, rows: tuple[CertificateRow, ...], cipher: str) -> None:
     assert choose_cipher(wanted, rows) == cipher  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rows", "oaep"),
+    [((row(),), False), ((row("gcm"),), True), ((row("gcm"), row()), False), ((row("cbc"),), False)],
+)
+def test_choice_of_the_key_transport(rows: tuple[CertificateRow, ...], oaep: bool) -> None:
+    assert choose_oaep(rows) is oaep
 
 
 @pytest.mark.parametrize(
