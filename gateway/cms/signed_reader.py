@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from gateway.cms import algorithms, attributes
+from gateway.cms import algorithms, attributes, content_info
 from gateway.cms.algorithms import AlgorithmIdentifier, SignatureAlgorithm
 from gateway.cms.attributes import Attribute, CertificateHash, fields, only_child
 from gateway.cms.certificate import Certificate, parse_certificate
@@ -229,7 +229,7 @@ def _algorithm_fault(info: SignerInfo, at: datetime) -> Reason | None:
 
 def _message_digest(info: SignerInfo, content_type: str) -> bytes | None:
     """The value of messageDigest if the attributes are as they must be, None if not. DerMalformed likewise."""
-    said = {found.oid: found.values for found in info.attributes}
+    said = dict(info.attributes)
     if not info.sorted_attributes or len(said) != len(info.attributes):
         return None
     digests = said.get(attributes.MESSAGE_DIGEST, ())
@@ -312,11 +312,17 @@ def _arithmetic_fault(key: PublicKeyTypes, algorithm: SignatureAlgorithm, signat
 # --- reading ---
 
 
-def _parse(octets: bytes) -> SignedData:
+def _content_info(octets: bytes) -> tuple[bytes, Tlv]:
+    """DER of the content type, and the content, both as yet unseen."""
     kind, explicit = fields(octets, walk.single(octets), 2)
-    if walk.whole(octets, kind) != _SIGNED_DATA:
+    return walk.whole(octets, kind), only_child(octets, walk.expect(explicit, 0xA0))
+
+
+def _parse(octets: bytes) -> SignedData:
+    kind, body = content_info.usual(octets) or _content_info(octets)
+    if kind != _SIGNED_DATA:
         raise DerMalformed("this is no SignedData")
-    parts = fields(octets, only_child(octets, walk.expect(explicit, 0xA0)), 4, 6)
+    parts = fields(octets, body, 4, 6)
     start = octets[parts[0].start:parts[2].end]
     content_type, content = (_kept_start if len(start) <= START_OCTETS_KEPT and start.endswith(_NO_CONTENT)
                              else _start)(start)
@@ -378,13 +384,16 @@ def _signer_info(octets: bytes, tlv: Tlv) -> SignerInfo:
         signed_attrs = b"\x31" + octets[signed.start + 1:signed.end]  # what is signed is the SET OF (RFC 5652 5.4)
     if len(rest) not in (2, 3):
         raise DerMalformed("a SignerInfo without its signature")
-    signature_algorithm = attributes.identifier(octets, rest[0])
+    named = octets[rest[0].start:rest[0].end]
+    signature_identifier, signature_algorithm = (
+        _kept_signature_algorithm if len(named) <= algorithms.IDENTIFIER_OCTETS_KEPT
+        else _signature_algorithm)(named, digest_name)
     signature = walk.content(octets, walk.expect(rest[1], walk.OCTET_STRING))
     unsigned = attributes.parse(octets, walk.expect(rest[2], 0xA1))[0] if len(rest) == 3 else ()
     return SignerInfo(
-        issuer, serial, ski, digest_algorithm, digest_name, signature_algorithm,
-        algorithms.signature_algorithm(signature_algorithm, digest_name), signed_attrs, found, in_order, signature,
-        unsigned, attributes.every(unsigned, attributes.SIGNATURE_TIME_STAMP) if unsigned else ())
+        issuer, serial, ski, digest_algorithm, digest_name, signature_identifier, signature_algorithm, signed_attrs,
+        found, in_order, signature, unsigned,
+        attributes.every(unsigned, attributes.SIGNATURE_TIME_STAMP) if unsigned else ())
 
 
 def _signer_head(octets: bytes) -> tuple[bytes | None, int | None, bytes | None, AlgorithmIdentifier, str]:
@@ -401,4 +410,10 @@ def _signer_head(octets: bytes) -> tuple[bytes | None, int | None, bytes | None,
             digest_algorithm, digest_name)
 
 
+def _signature_algorithm(octets: bytes, digest_name: str) -> tuple[AlgorithmIdentifier, SignatureAlgorithm]:
+    identifier = attributes.identifier(octets, walk.single(octets))
+    return identifier, algorithms.signature_algorithm(identifier, digest_name)
+
+
+_kept_signature_algorithm = lru_cache(maxsize=512)(_signature_algorithm)
 _kept_signer_head = lru_cache(maxsize=1024)(_signer_head)  # most senders write more than once

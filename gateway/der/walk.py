@@ -5,7 +5,7 @@ costs as much as an empty one. Lengths must be definite, minimal and inside thei
 may still be BER: see `ber.tolerant`.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -122,7 +122,7 @@ def expect(tlv: Tlv, tag: int) -> Tlv:
 def children(octets: bytes, tlv: Tlv, limit: int = CHILDREN_MAX) -> list[Tlv]:
     """The elements directly inside `tlv`, filling it exactly. DerMalformed, INPUT_LIMIT_EXCEEDED beyond `limit`."""
     found: list[Tlv] = []
-    offset, end = tlv.body, tlv.end
+    _, _, offset, end = tlv
     while offset < end:
         if len(found) >= limit:
             raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {limit} elements in one")
@@ -136,9 +136,13 @@ def children(octets: bytes, tlv: Tlv, limit: int = CHILDREN_MAX) -> list[Tlv]:
             elif length == 0x82 and octets[body]:
                 stop = body + 2 + (octets[body] << 8 | octets[body + 1])
                 body += 2
-        child = _new(Tlv, (tag, offset, body, stop)) if stop <= end else read(octets, offset, end)
-        found.append(child)
-        offset = child.end
+            elif length == 0x81 and octets[body] >= 0x80:
+                body += 1
+                stop = body + octets[body - 1]
+        if stop > end:
+            tag, _, body, stop = read(octets, offset, end)
+        found.append(_new(Tlv, (tag, offset, body, stop)))
+        offset = stop
     return found
 
 
@@ -229,12 +233,13 @@ def decode_time(octets: bytes, tlv: Tlv) -> datetime:
         raise DerMalformed(msg)
     digits, dot, fraction = text[:-1].partition(b".")
     if text[-1:] != b"Z" or len(digits) != 14 or not digits.isdigit() or (dot and not fraction.isdigit()) \
-            or fraction.endswith(b"0"):
+            or fraction.endswith(b"0") or digits[8:10] > b"23":
         msg = "a time is not in its DER form"
         raise DerMalformed(msg)
-    try:
-        return datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:8]), int(digits[8:10]), int(digits[10:12]),
-                        int(digits[12:]), int(fraction[:6].ljust(6, b"0") or b"0"), UTC)
+    plain = digits.decode("ascii")
+    try:  # three times as fast as six numbers; it alone would take 24 o'clock, in CPython 3.13
+        at = datetime.fromisoformat(f"{plain[:8]}T{plain[8:]}Z")
     except ValueError as error:
         msg = f"a time that no calendar has: {error}"
         raise DerMalformed(msg) from None
+    return at.replace(microsecond=int(fraction[:6].ljust(6, b"0"))) if dot else at

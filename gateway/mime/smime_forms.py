@@ -11,6 +11,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import pybase64
 
@@ -46,8 +47,7 @@ _OIDS = (bytes.fromhex("06092a864886f70d0107"), bytes.fromhex("060b2a864886f70d0
          bytes.fromhex("060b2a864886f70d0109100117"))
 
 
-@dataclass(frozen=True, slots=True)
-class Detached:
+class Detached(NamedTuple):
     """multipart/signed: `content` exactly as signed (also octets[start:end] of the buffer), `signature` DER or BER.
 
     `micalg` as written, lower case, '' if absent: told, never believed.
@@ -60,8 +60,7 @@ class Detached:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cms:
+class Cms(NamedTuple):
     """One CMS object, DER or BER as it came. `label`: media type as written; `smime_type`: its parameter or ''."""
 
     der: bytes
