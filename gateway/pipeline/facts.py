@@ -74,6 +74,11 @@ def single_from(headers: Headers) -> str | None:
     return boxes[0].address if len(boxes) == 1 else None
 
 
+def shown_in_from(message: Message) -> list[str]:
+    """Addresses in the display name of the one From."""
+    return [shown for box in mailboxes(message.headers.all("from")[0].value) for shown in addresses_in(box.name)]
+
+
 def shown_addresses(message: Message) -> frozenset[str]:
     """Folded addresses of To and Cc: whoever stands there is no secret to the other readers."""
     return frozenset(
@@ -133,9 +138,16 @@ def _is_openpgp(entity: Entity) -> bool:
     return decode(entity.children[1]).lstrip().startswith(b"-----BEGIN PGP MESSAGE-----")
 
 
+def addresses_in(name: str) -> list[str]:
+    """What looks like an address in a display name: many mail programs show the name and nothing else."""
+    return [word.strip("\"'()<>[],;:") for word in name.split() if "@" in word]
+
+
 def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:
-    """A foreign client that uses the bank's domain in any From mailbox, in Sender or as its reverse-path."""
-    claimed = [reverse_path, *(box.address for field in headers.all("from") for box in mailboxes(field.value))]
+    """A foreign client that uses the bank's domain in a From mailbox or its name, in Sender or as its reverse-path."""
+    claimed = [reverse_path]
+    for box in (box for field in headers.all("from") for box in mailboxes(field.value)):
+        claimed += [box.address, *addresses_in(box.name)]
     for field in headers.all("sender"):
         try:
             claimed += [box.address for box in mailboxes(field.value)]

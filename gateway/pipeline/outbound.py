@@ -27,7 +27,7 @@ from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient, direction
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.bounce import without_returned_content
-from gateway.pipeline.facts import Message, shown_addresses
+from gateway.pipeline.facts import Message, shown_addresses, shown_in_from
 from gateway.pipeline.house import House
 from gateway.pipeline.key import message_key
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
@@ -69,13 +69,14 @@ class Outbound:
         try:
             message = Message.of(mail, self._house)
             work = _Work(mail, message, message_key(mail, message.headers, "outbound"))
-            self._check_from(mail, work.message.facts)
+            self._check_from(mail, message)
             return self._decided(work, released=released)
         except GatewayError as trouble:
             return stopped(self._house, mail, trouble, "outbound")
 
-    def _check_from(self, mail: Mail, facts: Facts) -> None:
-        """1. A client speaks only for its own addresses, in the header that people see."""
+    def _check_from(self, mail: Mail, message: Message) -> None:
+        """1. A client speaks only for its own addresses, in the header that people see, the name in it included."""
+        facts = message.facts
         patterns = self._house.client_from.get(mail.origin.client or "", ())
         if "*" in patterns:
             return
@@ -85,6 +86,9 @@ class Outbound:
             raise GatewayError(
                 Reason.CLIENT_FROM_NOT_ALLOWED, f"client {mail.origin.client!r} may not use From {facts.from_}"
             )
+        for shown in shown_in_from(message):
+            if self._house.identity.owns(shown) and not permitted_from(patterns, shown):
+                raise GatewayError(Reason.CLIENT_FROM_NOT_ALLOWED, f"From {facts.from_} is shown as {shown}")
 
     def _decided(self, work: _Work, *, released: bool) -> Outcome:
         """2 and 3."""

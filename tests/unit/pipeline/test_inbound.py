@@ -172,6 +172,12 @@ def test_the_banks_own_address_from_outside_is_quarantined(bank: House) -> None:
     assert outcome.recipients[0].rule == "inbound:forged-as-us"
 
 
+def test_the_banks_address_as_a_strangers_name_is_quarantined(bank: House) -> None:
+    spoof = HEADER.replace(b"anna@customer.example", b'"Director <director@bank.example>" <eve@evil.example>', 1)
+    outcome = bank.gateway.handle(bank.receive(spoof + b"\r\npay now\r\n", "support@bank.example"))
+    assert outcome.recipients[0].rule == "inbound:forged-as-us"
+
+
 def test_only_keys_of_the_envelopes_recipient_open(bank: House) -> None:
     """A captured order re-sent to another mailbox is not decrypted for it."""
     outcome = bank.gateway.handle(bank.receive(sealed(bank), "staff@bank.example"))

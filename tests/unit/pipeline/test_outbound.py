@@ -271,6 +271,21 @@ def test_a_mail_that_is_stopped_leaves_a_trace_too(bank: House) -> None:
     assert record.message_id == "<1@bank.example>"
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        (b'"director@bank.example" <otp@bank.example>', Settled.REFUSED),
+        (b"Bank (director@BANK.example) <otp@bank.example>", Settled.TAKEN),  # a comment is shown by nobody
+        (b'"The Bank, director@bank.example" <otp@bank.example>', Settled.REFUSED),
+        (b'"otp@bank.example" <otp@bank.example>', Settled.TAKEN),
+        (b'"anna@customer.example via the bank" <otp@bank.example>', Settled.TAKEN),
+    ],
+)
+def test_the_name_in_from_speaks_for_nobody_else(bank: House, name: bytes, answer: Settled) -> None:
+    outcome = bank.gateway.handle(bank.send(CODE.replace(b"otp@bank.example", name, 1), "anna@customer.example"))
+    assert outcome.answer is answer
+
+
 def test_a_foreign_envelope_sender_is_never_signed_for(bank: House) -> None:
     outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", sender="forwarder@elsewhere.example"))
     assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.KEY_NOT_PERMITTED)
