@@ -23,6 +23,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from gateway.demo.bank import Bank, Ports, open_bank
 from gateway.demo.sink import Sink
+from tests.support.process import free_ports
 
 ROOT = Path(__file__).parents[2]
 MAIL = (
@@ -56,14 +57,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bank(template: Path, tmp_path: Path) -> Bank:
     home = Path(shutil.copytree(template, tmp_path / "home"))
     return open_bank(home, Ports(*free_ports(3)))
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @contextmanager

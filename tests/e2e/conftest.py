@@ -3,13 +3,9 @@
 Behind Postfix are two sinks, the mailboxes of bank.example and the rest of the world.
 """
 
-import os
-import pwd
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +17,7 @@ from gateway.ports.administration import NewCertificate
 from gateway.settings import load
 from tests.support.peers import need, run
 from tests.support.pki import get_pki, pem
+from tests.support.postfix import private_postfix
 from tests.support.process import Relay, free_ports, new_bank, relay
 from tests.support.smtp import Hop, until
 from tests.support.tls import TlsFiles, make_tls
@@ -84,68 +81,23 @@ class Site:
         return found[0]
 
 
-@contextmanager
-def postfix(root: Path, mailboxes: int, internet: int) -> Iterator[int]:
-    """A private Postfix that hands bank.example to one port and everything else to another; gives its own port."""
-    program = need("postfix", "postfix")
-    if os.geteuid() != 0:
-        pytest.skip("postfix: starting a private instance needs root")
-    for folder in (root, *root.parents[:-1]):  # the user postfix walks through
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/tmp"):
-            folder.chmod(0o755)
-    (port,) = free_ports(1)
-    etc = root / "etc"
-    for folder in (etc, root / "spool", root / "data"):
-        folder.mkdir()
-    shutil.chown(root / "data", pwd.getpwnam("postfix").pw_name)
-    if Path("/etc/postfix/dynamicmaps.cf").exists():
-        shutil.copy("/etc/postfix/dynamicmaps.cf", etc)
-    (etc / "main.cf").write_text(f"""\
-compatibility_level = 3.6
-queue_directory = {root}/spool
-data_directory = {root}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {root}/maillog
-maillog_file_prefixes = {root}
+def site_main_cf(mailboxes: int, internet: int) -> str:
+    """What the bank's Postfix says: its own domain to the mailboxes, the rest to the internet."""
+    return f"""\
 myhostname = mx.bank.example
 mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 relay_domains = bank.example
 relay_recipient_maps = inline:{{ support@bank.example=ok, otp@bank.example=ok }}
 relay_transport = smtp:[127.0.0.1]:{mailboxes}
 default_transport = smtp:[127.0.0.1]:{internet}
 smtp_destination_recipient_limit = 1000
-smtp_dns_support_level = disabled
-smtp_host_lookup = native
 smtputf8_enable = yes
-alias_maps =
-alias_database =
 local_recipient_maps =
 message_size_limit = 62914560
 smtpd_client_connection_count_limit = 0
 smtpd_recipient_restrictions = reject_unlisted_recipient, permit_mynetworks, reject
-""")
-    lines = []
-    for line in Path("/usr/share/postfix/master.cf.dist").read_text().splitlines():
-        fields = line.split()
-        if not fields or line.startswith("#"):
-            continue
-        if len(fields) >= 8 and not line[0].isspace():
-            fields[4] = "n"
-            if fields[:2] == ["smtp", "inet"]:
-                fields[0] = f"127.0.0.1:{port}"
-        lines.append(line if line[0].isspace() else " ".join(fields))
-    (etc / "master.cf").write_text("\n".join(lines) + "\n")
-    run(program, "-c", etc, "start")
-    try:
-        yield port
-    finally:
-        subprocess.run([program, "-c", etc, "stop"], check=False, timeout=60, capture_output=True)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -158,7 +110,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with (
         Hop(features) as internet,
         Hop(features) as mailboxes,
-        postfix(root / "postfix", mailboxes.port, internet.port) as port,
+        private_postfix(root / "postfix", site_main_cf(mailboxes.port, internet.port)) as port,
     ):
 
         def change(text: str) -> str:

@@ -3,11 +3,7 @@
 Truth: what Postfix answers, queues and hands on to a sink behind it; what swaks makes of our replies.
 """
 
-import os
-import pwd
 import re
-import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +17,7 @@ from gateway.model.mail import Envelope, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.settings import NextHopSettings
 from tests.support.peers import need
+from tests.support.postfix import private_postfix
 from tests.support.smtp import Hop, Taker, relay, settings, until
 from tests.support.tls import TlsFiles, make_tls
 
@@ -53,84 +50,27 @@ def _close_hops() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def postfix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postfix]:
-    program = need("postfix", "postfix")
-    if os.geteuid() != 0:
-        pytest.skip("postfix: starting a private instance needs root")
     root = tmp_path_factory.mktemp("postfix")
-    for folder in (root, *root.parents[:-1]):  # the user postfix walks through
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/tmp"):
-            folder.chmod(0o755)
-    etc, data = root / "etc", root / "data"
-    for folder in (etc, root / "spool", data):
-        folder.mkdir()
-    shutil.chown(data, pwd.getpwnam("postfix").pw_name)
-    for name in ("dynamicmaps.cf",):
-        if (Path("/etc/postfix") / name).exists():
-            shutil.copy(Path("/etc/postfix") / name, etc)
     tls = make_tls(root, ("mx.bank.test",))
     with Hop() as sink:
-        (etc / "main.cf").write_text(f"""
-compatibility_level = 3.6
-queue_directory = {root}/spool
-data_directory = {data}
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {root}/maillog
-maillog_file_prefixes = {root}
+        main_cf = f"""\
 myhostname = mx.bank.test
 mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 relay_domains = bank.test
 relay_recipient_maps = inline:{{ known@bank.test=ok, other@bank.test=ok, ö@bank.test=ok }}
 relay_transport = smtp:[127.0.0.1]:{sink.port}
 default_transport = smtp:[127.0.0.1]:{sink.port}
-smtp_dns_support_level = disabled
-smtp_host_lookup = native
 smtputf8_enable = yes
-alias_maps =
-alias_database =
 local_recipient_maps =
 message_size_limit = 300000
 smtpd_recipient_restrictions = reject_unlisted_recipient, permit_mynetworks, reject
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = {tls.server}
 smtpd_tls_key_file = {tls.server_key}
-""")
-        try:
-            yield Postfix(_start(program, etc), sink, tls, root / "maillog")
-        finally:
-            subprocess.run([program, "-c", str(etc), "stop"], check=False, timeout=60, capture_output=True)
-
-
-def _start(program: str, etc: Path) -> int:
-    """Starts it on a port that was free a moment ago; somebody else may have taken it since, so more than once."""
-    lines = []
-    for line in Path("/usr/share/postfix/master.cf.dist").read_text().splitlines():
-        fields = line.split()
-        if not fields or line.startswith("#"):
-            continue
-        if len(fields) >= 8 and not line[0].isspace():
-            fields[4] = "n"
-        lines.append(" ".join(fields) if len(fields) >= 8 and not line[0].isspace() else line)
-    trouble = ""
-    for _ in range(3):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = int(free.getsockname()[1])
-        master = "\n".join(lines).replace("smtp inet", f"127.0.0.1:{port} inet", 1)
-        (etc / "master.cf").write_text(master + "\n")
-        done = subprocess.run(
-            [program, "-c", str(etc), "start"], check=False, timeout=60, capture_output=True, text=True
-        )
-        if done.returncode == 0:
-            return port
-        trouble = done.stdout + done.stderr
-        subprocess.run([program, "-c", str(etc), "stop"], check=False, timeout=60, capture_output=True)
-    log = etc.parent / "maillog"
-    pytest.fail(f"postfix does not start: {trouble} {log.read_text() if log.exists() else ''}")
+"""
+        with private_postfix(root, main_cf) as port:
+            yield Postfix(port, sink, tls, root / "maillog")
 
 
 def envelope(*to: str, **fields: object) -> Envelope:

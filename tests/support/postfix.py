@@ -8,9 +8,8 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.peers import need, run
+from tests.support.process import free_ports
 
 PIECES = Path(__file__).parents[2] / "conf" / "postfix"
 DIST = Path("/usr/share/postfix/master.cf.dist")
@@ -57,15 +57,6 @@ class Postfix:
         run(need("sendmail", "postfix"), "-C", self.etc, "-f", sender, recipient, octets=mail.replace(b"\r\n", b"\n"))
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def doors() -> Doors:
     """Free ports for all."""
     return Doors(*free_ports(7))
@@ -81,42 +72,62 @@ def _with_ports(text: str, at: Doors) -> str:
 
 
 @contextmanager
-def postfix_with_pieces(root: Path, at: Doors, main_cf: str) -> Iterator[Postfix]:
-    """Starts and stops it. `main_cf`: what the site had before."""
+def private_postfix(
+    root: Path, main_cf: str, *, port: int = 0, more: str = "", postconf: Sequence[str] = (),
+) -> Iterator[int]:
+    """Starts and stops an instance in `root`/etc; gives the port of its smtpd.
+
+    `main_cf`: what the site says beyond the common part. `port` 0: a free one. `more`: further lines of master.cf.
+    `postconf`: `postconf -P` lines that are run over it.
+    """
     program = need("postfix", "postfix")
     if os.geteuid() != 0:
         pytest.skip("postfix: starting a private instance needs root")
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     for folder in (root, *root.parents[:-1]):  # the user postfix walks through
         if folder.stat().st_uid == os.geteuid() and folder != Path("/tmp"):
             folder.chmod(0o755)
-    etc, data, log = root / "etc", root / "data", root / "maillog"
+    etc, data = root / "etc", root / "data"
     for folder in (etc, root / "spool", data):
         folder.mkdir()
     shutil.chown(data, pwd.getpwnam("postfix").pw_name)
     if Path("/etc/postfix/dynamicmaps.cf").exists():
         shutil.copy("/etc/postfix/dynamicmaps.cf", etc)
-    (etc / "main.cf").write_text(
-        f"compatibility_level = 3.6\nqueue_directory = {root}/spool\ndata_directory = {data}\n"
-        "command_directory = /usr/sbin\ndaemon_directory = /usr/lib/postfix/sbin\nmail_owner = postfix\n"
-        f"setgid_group = postdrop\nmaillog_file = {log}\nmaillog_file_prefixes = {root}\n"
-        "inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nalias_maps =\nalias_database =\n"
-        "smtp_dns_support_level = disabled\nsmtp_host_lookup = native\n" + main_cf
-        + _with_ports((PIECES / "relay.main.cf").read_text(), at))
-    piece = _with_ports((PIECES / "relay.master.cf").read_text(), at)
-    (etc / "master.cf").write_text(_site_master(at) + piece)
-    for line in re.findall(r"^#   (postconf -P .*)$", piece, re.MULTILINE):
-        subprocess.run(["sh", "-c", line.replace("postconf -P", f"postconf -c {etc} -P")], check=True)
-    run(program, "-c", etc, "check")
-    run(program, "-c", etc, "start")
+    (etc / "main.cf").write_text(_common(root) + main_cf)
     try:
-        yield Postfix(etc, at, log)
+        yield _started(program, etc, port, more, postconf)
     finally:
-        subprocess.run([program, "-c", etc, "stop"], check=False, capture_output=True)
+        subprocess.run([program, "-c", etc, "stop"], check=False, timeout=60, capture_output=True)
 
 
-def _site_master(at: Doors) -> str:
-    """Debian's master.cf without chroots, its port 25 elsewhere, and two doors for people of ours."""
+def _common(root: Path) -> str:
+    return (
+        f"compatibility_level = 3.6\nqueue_directory = {root}/spool\ndata_directory = {root}/data\n"
+        "command_directory = /usr/sbin\ndaemon_directory = /usr/lib/postfix/sbin\nmail_owner = postfix\n"
+        f"setgid_group = postdrop\nmaillog_file = {root}/maillog\nmaillog_file_prefixes = {root}\n"
+        "inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nalias_maps =\nalias_database =\n"
+        "smtp_dns_support_level = disabled\nsmtp_host_lookup = native\n")
+
+
+def _started(program: str, etc: Path, port: int, more: str, postconf: Sequence[str]) -> int:
+    """A port that was free a moment ago may be somebody else's by now, so it is tried more than once."""
+    trouble = ""
+    for _ in range(3):
+        at = port or free_ports(1)[0]
+        (etc / "master.cf").write_text(_master(at) + more)
+        for line in postconf:
+            subprocess.run(["sh", "-c", line.replace("postconf -P", f"postconf -c {etc} -P")], check=True)
+        done = subprocess.run([program, "-c", etc, "start"], check=False, timeout=60, capture_output=True, text=True)
+        if done.returncode == 0:
+            return at
+        trouble = done.stdout + done.stderr
+        subprocess.run([program, "-c", etc, "stop"], check=False, timeout=60, capture_output=True)
+    log = etc.parent / "maillog"
+    pytest.fail(f"postfix does not start: {trouble} {log.read_text() if log.exists() else ''}")
+
+
+def _master(port: int) -> str:
+    """Debian's master.cf without chroots, its port 25 elsewhere."""
     lines = []
     for line in DIST.read_text().splitlines():
         fields = line.split()
@@ -125,8 +136,19 @@ def _site_master(at: Doors) -> str:
         if len(fields) >= 8 and not line[0].isspace():
             fields[4] = "n"
             if fields[:2] == ["smtp", "inet"]:
-                fields[0] = f"127.0.0.1:{at.smtp}"
+                fields[0] = f"127.0.0.1:{port}"
         lines.append(line if line[0].isspace() else " ".join(fields))
-    ours = "-o smtpd_relay_restrictions=permit_mynetworks,reject -o mynetworks=127.0.0.0/8"
-    lines += [f"127.0.0.1:{port} inet n - n - - smtpd {ours}" for port in (at.submission, at.forgotten)]
     return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def postfix_with_pieces(root: Path, at: Doors, main_cf: str) -> Iterator[Postfix]:
+    """With the pieces of conf/postfix around it, and two doors for people. `main_cf`: what the site had before."""
+    ours = "-o smtpd_relay_restrictions=permit_mynetworks,reject -o mynetworks=127.0.0.0/8"
+    people = "".join(f"127.0.0.1:{port} inet n - n - - smtpd {ours}\n" for port in (at.submission, at.forgotten))
+    piece = _with_ports((PIECES / "relay.master.cf").read_text(), at)
+    commands = re.findall(r"^#   (postconf -P .*)$", piece, re.MULTILINE)
+    main_cf += _with_ports((PIECES / "relay.main.cf").read_text(), at)
+    with private_postfix(root, main_cf, port=at.smtp, more=people + piece, postconf=commands):
+        run(need("postfix", "postfix"), "-c", root / "etc", "check")
+        yield Postfix(root / "etc", at, root / "maillog")

@@ -10,14 +10,7 @@ import pytest
 from gateway.demo.bank import Ports, open_bank
 from gateway.demo.process import running
 from gateway.errors import GatewayError
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+from tests.support.process import free_ports
 
 
 def greet(server):
