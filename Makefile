@@ -5,20 +5,23 @@ PY ?= $(shell for p in python3.13 python3 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 
 APT_RUN   = python3-venv openssl
-APT_TEST  = $(APT_RUN) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java
+APT_LDAP  = gcc libc6-dev python3-dev libldap-dev libsasl2-dev
+APT_TEST  = $(APT_RUN) $(APT_LDAP) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
+	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc
 APT_BENCH = gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
 
 # Workers of the test run; a file's tests stay together. PYTEST_ARGS: e.g. `make test PYTEST_ARGS='-k signed -x'`.
 JOBS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench install lock clean
+.PHONY: run test check bench install ldap lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
 
 test: .venv/ok
 	@scripts/need $(APT_TEST)
+	@$(MAKE) -s .venv/ldap-ok
 	.venv/bin/pytest -q -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 # Linters and types.
@@ -35,6 +38,15 @@ bench: .venv/ok
 # The set-up alone.
 install: .venv/ok
 
+# LDAP directories need a library that is built here, with a compiler and OpenLDAP's headers.
+ldap: .venv/ok
+	@scripts/need $(APT_LDAP)
+	@$(MAKE) -s .venv/ldap-ok
+
+.venv/ldap-ok: .venv/ok requirements-ldap.lock
+	.venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements-ldap.lock
+	@touch $@
+
 .venv/ok: pyproject.toml requirements.lock scripts/need
 	@scripts/need $(APT_RUN)
 	@test -n "$(PY)" || { echo "Sealgate needs Python 3.11 or newer, and found none. Name one: make PY=/path/to/python3" >&2; exit 1; }
@@ -47,8 +59,10 @@ install: .venv/ok
 
 # The lock holds names, versions and hashes; no addresses. Needs uv.
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --extra test --extra build --generate-hashes --no-annotate --no-header \
-		--no-emit-index-url --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra test --extra hsm --extra build --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml
+	echo 'bonsai>=1.5.5,<2' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-header --no-emit-index-url --no-deps --output-file requirements-ldap.lock -
 
 clean:
 	rm -rf .venv build dist sealgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

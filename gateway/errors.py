@@ -68,6 +68,7 @@ class Reason(StrEnum):
     CERTIFICATE_EXPIRED = "certificate.expired"
     CERTIFICATE_NOT_YET_VALID = "certificate.not_yet_valid"
     CERTIFICATE_REVOKED = "certificate.revoked"
+    CERTIFICATE_ON_HOLD = "certificate.on_hold"
     CERTIFICATE_WEAK_KEY = "certificate.weak_key"
     CERTIFICATE_WEAK_ALGORITHM = "certificate.weak_algorithm"
     CERTIFICATE_ALGORITHM_UNKNOWN = "certificate.algorithm_unknown"
@@ -85,9 +86,24 @@ class Reason(StrEnum):
     PATH_CONSTRAINT = "path.constraint"
     PATH_SIGNATURE = "path.signature"
     PATH_EXPIRED = "path.expired"
+    PATH_REVOKED = "path.revoked"
+    PATH_POLICY = "path.policy"
 
+    # What is known of revocations (RFC 5280 5 and 6.3, RFC 6960)
     REVOCATION_UNAVAILABLE = "revocation.unavailable"
     REVOCATION_NOT_CHECKED = "revocation.not_checked"
+    REVOCATION_MALFORMED = "revocation.malformed"
+    REVOCATION_ALTERED = "revocation.altered"
+    REVOCATION_UNTRUSTED = "revocation.untrusted"
+    REVOCATION_STALE = "revocation.stale"
+    REVOCATION_FUTURE = "revocation.future"
+    REVOCATION_WEAK_ALGORITHM = "revocation.weak_algorithm"
+    REVOCATION_REFUSED = "revocation.refused"
+
+    # What is fetched from outside
+    FETCH_UNAVAILABLE = "fetch.unavailable"
+    FETCH_REFUSED = "fetch.refused"
+    FETCH_TOO_LARGE = "fetch.too_large"
 
     # A signature (RFC 5652 5, RFC 8551)
     SIGNATURE_NOT_SIGNED = "signature.not_signed"
@@ -97,6 +113,7 @@ class Reason(StrEnum):
     SIGNATURE_EXPIRED = "signature.expired"
     SIGNATURE_NOT_YET_VALID = "signature.not_yet_valid"
     SIGNATURE_REVOKED = "signature.revoked"
+    SIGNATURE_ON_HOLD = "signature.on_hold"
     SIGNATURE_WEAK_ALGORITHM = "signature.weak_algorithm"
     SIGNATURE_WEAK_KEY = "signature.weak_key"
     SIGNATURE_ALGORITHM_UNKNOWN = "signature.algorithm_unknown"
@@ -137,6 +154,10 @@ class Reason(StrEnum):
     STORE_UNAVAILABLE = "store.unavailable"
     JOURNAL_IN_PROGRESS = "journal.in_progress"
     HOLD_FULL = "hold.full"
+
+    # Who asks over HTTP
+    PARTNER_UNKNOWN = "partner.unknown"
+    PARTNER_NOT_PERMITTED = "partner.not_permitted"
 
     # The next hop
     NEXT_HOP_UNAVAILABLE = "next_hop.unavailable"

@@ -179,7 +179,8 @@ def list_keys(settings: Settings) -> tuple[KeyEntry, ...]:
     files = key_files(settings)
     keys = FileKeys(files)
     certificates = {key.name: key.certificate for key in settings.keys}
-    certificates |= {f"stamper:{stamper.name}": stamper.certificate for stamper in settings.stampers}
+    certificates |= {f"stamper:{stamper.name}": stamper.certificate for stamper in settings.stampers
+                     if stamper.certificate is not None}
     if settings.hold.archive_certificate is not None:
         certificates["hold:archive"] = settings.hold.archive_certificate
     return tuple(_entry(keys, file, certificates.get(file.key_id)) for file in files)

@@ -50,8 +50,9 @@ def stamper_key(name: str) -> str:
 
 def key_files(settings: Settings) -> tuple[KeyFile, ...]:
     """All keys that the settings name: key sets under their names, stampers, the archive key if it is on line."""
-    found = [KeyFile(k.name, k.key, k.purpose, k.passphrase_file) for k in settings.keys]
-    found += [KeyFile(stamper_key(s.name), s.key, "stamp", s.passphrase_file) for s in settings.stampers]
+    found = [KeyFile(k.name, k.key, k.purpose, k.passphrase_file) for k in settings.keys if k.key is not None]
+    found += [KeyFile(stamper_key(s.name), s.key, "stamp", s.passphrase_file) for s in settings.stampers
+              if s.key is not None]
     hold = settings.hold
     if hold.archive_key is not None:
         found.append(KeyFile(ARCHIVE_KEY, hold.archive_key, "decrypt", hold.archive_passphrase_file))

@@ -115,7 +115,8 @@ def _own_certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
     for key in settings.keys:
         yield f"key set {key.name}", key.certificate
     for stamper in settings.stampers:
-        yield f"stamper {stamper.name}", stamper.certificate
+        if stamper.certificate is not None:
+            yield f"stamper {stamper.name}", stamper.certificate
     for escrow in settings.escrow:
         yield f"escrow {escrow.name}", escrow.certificate
     if settings.hold.archive_certificate is not None:

@@ -81,6 +81,7 @@ certificate = Table(
     Column("profile", Text),
     Column("added_at", BigInteger, nullable=False),
     Column("trust", Text),
+    Column("capabilities_at", BigInteger),  # when the mail was signed that told them
     Column("trust_for", JSON),  # of a trusted issuer: the purposes for which it is an anchor
     CheckConstraint("key_origin IN ('unknown', 'bank', 'customer', 'token')", name="key_origin"),
     CheckConstraint("profile IS NULL OR profile IN ('cbc', 'gcm')", name="profile"),
@@ -163,4 +164,73 @@ held_body = Table(
     "held_body", metadata,
     Column("hold_id", Text, ForeignKey("held.hold_id", ondelete="CASCADE"), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+)
+
+# Numbers that grow or are remembered: 'revocation' and 'issuers' name what verdicts hang on, 'report' the last day.
+counter = Table(
+    "counter", metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+# One revocation list as it is used (RFC 5280 5): `records` are its entries, sorted, of fixed width (see pki.revoked).
+revocation_list = Table(
+    "revocation_list", metadata,
+    Column("authority", Text, primary_key=True),  # whose certificates it speaks of
+    Column("scope", Text, primary_key=True),  # '' = all of them
+    Column("kind", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("number", Text),
+    Column("base_number", Text),
+    Column("this_update", BigInteger, nullable=False),
+    Column("next_update", BigInteger),
+    Column("since", BigInteger, nullable=False),  # thisUpdate of the first list in an unbroken row of them
+    Column("fetched_at", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("records", LargeBinary, nullable=False),
+    CheckConstraint("kind IN ('full', 'delta')", name="kind"),
+)
+
+# One answer about one certificate (RFC 6960).
+revocation_answer = Table(
+    "revocation_answer", metadata,
+    Column("authority", Text, primary_key=True),
+    Column("serial", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("this_update", BigInteger, nullable=False),
+    Column("next_update", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("reason", Text),
+    Column("fetched_at", BigInteger, nullable=False),
+    CheckConstraint("status IN ('good', 'revoked', 'unknown')", name="status"),
+)
+
+# What the background fetches, when it is due, and how it went the last time.
+fetch_task = Table(
+    "fetch_task", metadata,
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("data", LargeBinary),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False, index=True),
+    Column("done_at", BigInteger),
+    Column("failures", BigInteger, nullable=False),
+    Column("reason", Text),
+    Column("detail", Text),
+    CheckConstraint("kind IN ('crl', 'ocsp', 'issuer')", name="kind"),
+)
+
+# Roots and issuers that mail has shown and nobody has decided on.
+met_authority = Table(
+    "met_authority", metadata,
+    Column("key", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("der", LargeBinary),
+    Column("example", Text, nullable=False),  # a signer's address that came under it
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("told_at", BigInteger),
 )

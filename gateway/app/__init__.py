@@ -1,0 +1,129 @@
+"""The composition root: settings -> adapters -> pipeline. The only room that names adapters.
+
+`Gateway` is the whole of it; `open_store` the database alone, for commands that need no keys. One file for each
+thing that is put together: `store`, `rules`, `trust`, `keys`, `stampers`, `house`.
+"""
+
+from collections.abc import Callable
+
+from gateway.adapters.caught import Caught
+from gateway.adapters.clients_file import verify_login
+from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.adapters.office import Office
+from gateway.app.house import Loaded, alone, build
+from gateway.app.rules import load_rules, policy_texts, verbs_known
+from gateway.app.store import Store, enrol, open_store
+from gateway.app.trust import load_trust
+from gateway.clock import Clock, SystemClock
+from gateway.cms.content_keys import ContentKeys
+from gateway.model.lookup import CertificateAnswer
+from gateway.model.mail import Mail
+from gateway.model.outcome import Outcome
+from gateway.pipeline.house import House, nowhere
+from gateway.pipeline.inbound import Inbound
+from gateway.pipeline.outbound import Outbound
+from gateway.policy.ruleset import RuleSet
+from gateway.ports.keys import Keys
+from gateway.ports.next_hop import HopReply, NextHop
+from gateway.settings import Settings
+
+__all__ = [
+    "Caught",
+    "Gateway",
+    "Loaded",
+    "Store",
+    "enrol",
+    "load_rules",
+    "load_trust",
+    "office",
+    "open_store",
+    "policy_texts",
+    "verbs_known",
+]
+
+
+def office(settings: Settings, clock: Clock | None = None) -> Office:
+    """What people do by hand: filling the store, logins of clients, keys. Opens nothing by itself."""
+    return Office(settings, clock)
+
+
+class Gateway:
+    """The whole gateway in one process. `handle` is what front ends call; it may block and is safe on many threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        reach: Callable[[str], None] | None = None,
+        caught: Caught | None = None,
+    ) -> None:
+        """`caught` takes the place of next hops, journal, hold store and evidence: for one mail by command.
+
+        GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …
+        """
+        self.clock: Clock = clock or SystemClock()
+        self._reach = reach or nowhere
+        self._caught = caught
+        self._seen = ContentKeys()
+        self.store = open_store(settings, self.clock)
+        self._hops: tuple[NextHop, ...] = ()
+        self._take(Loaded.of(settings, self.store))
+
+    def _take(self, loaded: Loaded) -> None:
+        house = build(loaded, self.store, self.clock, self._seen, self._reach)
+        left, self._hops = self._hops, (house.outbound_hop, house.inbound_hop)
+        self._loaded = loaded
+        self.use(house if self._caught is None else alone(house, self._caught))
+        _hang_up(left)
+
+    def use(self, house: House) -> None:
+        """Sends mails through another house from now on; those in work end in theirs."""
+        self.house = house
+        self.outbound = Outbound(house)
+        self.inbound = Inbound(house)
+
+    def reload(self, settings: Settings) -> None:
+        """Rules, keys, trust and next hops anew; listeners and database stay. If it fails nothing changes."""
+        self._take(Loaded.of(settings, self.store))
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules in force."""
+        return self._loaded.rules
+
+    @property
+    def keys(self) -> Keys:
+        """The bank's own keys."""
+        return self._loaded.keys
+
+    def handle(self, mail: Mail, *, released: bool = False) -> Outcome:
+        """Outbound for clients of ours, inbound for the world: nothing else decides it."""
+        if mail.origin.ours:
+            return self.outbound.send(mail, released=released)
+        return self.inbound.receive(mail, released=released)
+
+    def select(self, address: str) -> CertificateAnswer:
+        """Which certificates an address has, out of the store."""
+        return self.house.select(address)
+
+    def probe(self, reverse_path: str, recipient: str) -> HopReply:
+        """What the mail server behind us says to this recipient, without a mail."""
+        return self.house.inbound_hop.probe(reverse_path, recipient)
+
+    def login(self, name: str, password: str) -> bool:
+        """Whether a client's login is right."""
+        passwords = self._loaded.settings.passwords
+        return passwords is not None and verify_login(passwords, name, password)
+
+    def close(self) -> None:
+        """After the last mail: kept connections to the mail servers behind end, and those to the database."""
+        _hang_up(self._hops)
+        self.store.close()
+
+
+def _hang_up(hops: tuple[NextHop, ...]) -> None:
+    """Ends kept connections; those in use end after their mail."""
+    for hop in hops:
+        if isinstance(hop, SmtpNextHop):
+            hop.close()

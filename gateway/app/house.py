@@ -1,0 +1,102 @@
+"""Everything a mail's way needs, built of what was loaded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+
+from gateway.adapters.caught import Caught, CaughtHold, NoEvidence, NoJournal
+from gateway.adapters.keys_file import FileKeys, key_files
+from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.app.keys import card, key_set, one_certificate, opener
+from gateway.app.rules import load_rules
+from gateway.app.stampers import stamper
+from gateway.app.store import Store
+from gateway.app.trust import load_trust
+from gateway.clock import Clock
+from gateway.cms.content_keys import ContentKeys
+from gateway.model.lookup import Absent, CertificateAnswer
+from gateway.pipeline.house import House, Identity
+from gateway.pki.judge import Judge
+from gateway.pki.revocation import Revocation
+from gateway.pki.select import select
+from gateway.pki.trust import TrustSet
+from gateway.policy.ruleset import RuleSet
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a reload reads anew: all of it or nothing."""
+
+    settings: Settings
+    rules: RuleSet
+    keys: FileKeys
+    trust: TrustSet
+
+    @classmethod
+    def of(cls, settings: Settings, store: Store) -> "Loaded":
+        """GatewayError of the first thing that does not load."""
+        return cls(settings, load_rules(settings), FileKeys(key_files(settings)), load_trust(settings, store))
+
+
+def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: Callable[[str], None]) -> House:
+    """The house of what was loaded."""
+    settings, keys = loaded.settings, loaded.keys
+
+    def chosen(address: str) -> CertificateAnswer:
+        rows = store.certificates.rows(address)
+        return select(rows, address, clock.now(), loaded.trust) if rows else Absent()
+
+    bank = settings.bank
+    return House(
+        identity=Identity(
+            domains=frozenset(domain.lower() for domain in bank.domains),
+            hostname=bank.hostname,
+            authserv_id=bank.authserv_id or bank.hostname,
+            trusted_authserv_ids=bank.trusted_authserv_ids,
+            postmaster=bank.postmaster or f"postmaster@{bank.domains[0]}",
+        ),
+        clock=clock,
+        rules=lambda: loaded.rules,
+        select=chosen,
+        judge=Judge(loaded.trust, Revocation(settings.trust.revocation.signers)),
+        openers=tuple(opener(key, keys) for key in settings.keys if key.purpose == "decrypt"),
+        key_sets={key.name: key_set(key, keys) for key in settings.keys if key.purpose == "sign"},
+        stampers={one.name: stamper(one, keys, clock) for one in settings.stampers},
+        escrow={escrow.name: one_certificate(escrow.certificate) for escrow in settings.escrow},
+        client_from={client.name: client.from_addresses for client in settings.clients},
+        customers=store.customers,
+        journal=store.journal,
+        hold=store.hold,
+        evidence=store.evidence,
+        outbound_hop=SmtpNextHop(settings.next_hops.outbound, hostname=bank.hostname),
+        inbound_hop=SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname),
+        seen=seen,
+        card=card(settings, keys),
+        partial=settings.partial,
+        peer_is_trusted=_trusted_peers(settings),
+        reach=reach,
+    )
+
+
+def _trusted_peers(settings: Settings) -> Callable[[str, str], bool]:
+    networks = {
+        listener.name: tuple(ip_network(peer, strict=False) for peer in listener.trusted_peers)
+        for listener in settings.listeners
+    }
+
+    def trusted(listener: str, peer: str) -> bool:
+        if not peer:
+            return False
+        address = ip_address(peer)
+        return any(address in network for network in networks.get(listener, ()) if network.version == address.version)
+
+    return trusted
+
+
+def alone(house: House, caught: Caught) -> House:
+    """Nothing outside is touched."""
+    hold = CaughtHold(caught)
+    return replace(
+        house, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence()
+    )

@@ -1,0 +1,65 @@
+"""The database's adapters, one per port."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.adapters.db.certificates import DbCertificates
+from gateway.adapters.db.customers import DbCustomers
+from gateway.adapters.db.engine import Database
+from gateway.adapters.db.evidence import DbEvidence
+from gateway.adapters.db.hold import DbHold
+from gateway.adapters.db.journal import DbJournal
+from gateway.adapters.db.schema import open_database
+from gateway.clock import Clock, SystemClock
+from gateway.cms.certificate import load_certificates
+from gateway.ports.administration import NewCertificate
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The database's adapters, one per port."""
+
+    database: Database
+    customers: DbCustomers
+    certificates: DbCertificates
+    journal: DbJournal
+    hold: DbHold
+    evidence: DbEvidence
+
+    def close(self) -> None:
+        """Ends the connections; what was committed is there."""
+        self.database.close()
+
+
+def open_store(settings: Settings, clock: Clock | None = None) -> Store:
+    """The database of the settings, brought to the present schema. GatewayError STORE_UNAVAILABLE (retry)."""
+    clock = clock or SystemClock()
+    database = open_database(settings.database)
+    held = settings.hold
+    return Store(
+        database=database,
+        customers=DbCustomers(database),
+        certificates=DbCertificates(database, clock),
+        journal=DbJournal(database, clock),
+        hold=DbHold(
+            database,
+            clock,
+            held.archive_certificate,
+            held.archive_key,
+            held.archive_passphrase_file,
+            octets_max=held.octets_max,
+        ),
+        evidence=DbEvidence(database),
+    )
+
+
+def enrol(store: Store, certificates: Iterable[tuple[bytes, str]]) -> None:
+    """Binds certificates (PEM or DER) to customer numbers."""
+    store.certificates.add(
+        [
+            NewCertificate(certificate, customer=number)
+            for octets, number in certificates
+            for certificate in load_certificates(octets)
+        ]
+    )

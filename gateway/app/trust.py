@@ -1,0 +1,42 @@
+"""Whom the bank believes: anchors out of files, the trust list out of the store, and how revocation is judged."""
+
+from pathlib import Path
+
+from gateway.adapters.trust_files import load_trusted
+from gateway.app.store import Store
+from gateway.cms.certificate import Certificate
+from gateway.errors import GatewayError, Reason
+from gateway.pki.trust import TrustSet, anchors_of
+from gateway.ports.administration import ANCHOR_PURPOSES
+from gateway.settings import Settings
+
+
+def load_trust(settings: Settings, store: Store) -> TrustSet:
+    """Anchors by purpose out of files, the trust list out of the store. GatewayError CONFIG_UNREADABLE."""
+    trust, listed = settings.trust, store.certificates.trust_list()
+    own = {purpose: tuple(anchor for name, anchor in listed.anchors if name == purpose) for purpose in ANCHOR_PURPOSES}
+    troubles: dict[str, None] = {}
+
+    def read(paths: tuple[Path, ...]) -> tuple[Certificate, ...]:
+        try:
+            return load_trusted(paths)
+        except GatewayError as trouble:
+            troubles.update(dict.fromkeys(trouble.detail.splitlines()))
+            return ()
+
+    loaded = TrustSet(
+        signers=anchors_of((*read(trust.signers), *own["signers"])),
+        recipients=anchors_of((*read(trust.recipients), *own["recipients"])),
+        stampers=(
+            *anchors_of((*read(trust.stampers), *own["stampers"]), "internal"),
+            *anchors_of(read(trust.stampers_external), "external"),
+            *anchors_of(read(trust.stampers_qualified), "qualified"),
+        ),
+        intermediates=read(trust.intermediates),
+        known=store.certificates,
+        trusted=listed.trusted,
+        distrusted=listed.distrusted,
+    )
+    if troubles:
+        raise GatewayError(Reason.CONFIG_UNREADABLE, "\n".join(troubles))
+    return loaded

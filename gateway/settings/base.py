@@ -1,0 +1,75 @@
+"""What every file of the settings builds on: the section, a finding, and the checks that several of them share."""
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from gateway import strictyaml
+from gateway.model.address import domain_of
+
+Finding = tuple[strictyaml.Path, str, str]  # where, what, remedy
+
+NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+class Section(BaseModel):
+    """Unknown keys are errors; values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def names(kind: str, given: Sequence[str], *, taken: Iterable[str] = ()) -> Iterator[Finding]:
+    """Names that are none, or that are used twice. `taken`: words that the house itself uses."""
+    for number, name in enumerate(given):
+        if not name or not NAME_CHARACTERS.issuperset(name):
+            yield (kind, number, "name"), f"`{name}` is no name", "letters, digits, `.`, `-` and `_`"
+        elif name in given[:number]:
+            yield (kind, number, "name"), f"`{name}` is used a second time", "names are unique"
+        elif name in taken:
+            yield (kind, number, "name"), f"`{name}` is a name of the house's own", "choose another one"
+
+
+def repeated(kind: str, texts: Sequence[str], *more: str | int) -> Iterator[Finding]:
+    """The same text twice in one list."""
+    for number, text in enumerate(texts):
+        if text in texts[:number]:
+            yield (kind, *more, number), f"`{text}` stands here a second time", "once is enough"
+
+
+def networks(at: strictyaml.Path, given: Iterable[str]) -> Iterator[Finding]:
+    """Texts that are no IP networks."""
+    for number, network in enumerate(given):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            try:
+                remedy = f"did you mean `{ipaddress.ip_network(network, strict=False)}`?"
+            except ValueError:
+                remedy = "such as 192.0.2.0/24 or 2001:db8::/32"
+            yield (*at, number), f"`{network}` is no network: {error}", remedy
+
+
+def patterns(at: strictyaml.Path, given: Sequence[str]) -> Iterator[Finding]:
+    """Texts that are no address patterns."""
+    for number, pattern in enumerate(given):
+        local = pattern.rpartition("@")[0]
+        if pattern != "*" and (not domain_of(pattern) or ("*" in local and local != "*") or "*" in domain_of(pattern)):
+            yield (*at, number), f"`{pattern}` is no address pattern", 'an address, "*@bank.example" or "*"'
+
+
+def fingerprints(at: strictyaml.Path, given: Sequence[str]) -> Iterator[Finding]:
+    """Texts that are no SHA-256 fingerprints as the settings want them."""
+    for number, text in enumerate(given):
+        if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+            yield (*at, number), f"`{text}` is no SHA-256 fingerprint", (
+                "64 hexadecimal digits in lower case, without colons")
+
+
+def is_oid(text: str) -> bool:
+    """Dotted decimals without leading zeros; first arc 0 to 2, below 40 under 0 and 1 (X.660); not endlessly long."""
+    parts = text.split(".")
+    plain = all(p.isascii() and p.isdigit() and (p == "0" or p[0] != "0") and len(p) <= 18 for p in parts)
+    if not plain or not 3 <= len(parts) <= 32:
+        return False
+    return (int(parts[0]) < 2 and int(parts[1]) < 40) or parts[0] == "2"

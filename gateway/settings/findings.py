@@ -1,0 +1,103 @@
+"""What the types cannot say: everything in which the settings contradict themselves."""
+
+from collections.abc import Iterator, Sequence
+
+from gateway import strictyaml
+from gateway.model.address import fold
+from gateway.settings import http, keys, sources, trust
+from gateway.settings.base import Finding, fingerprints, names, networks, patterns, repeated
+from gateway.settings.sections import Bank, HoldSettings, Limits, Listener, Settings
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Everything in which the settings contradict themselves. Opens no file: that is for `sealgate check`."""
+    for kind, named in (("listeners", settings.listeners), ("clients", settings.clients), ("keys", settings.keys),
+                        ("stampers", settings.stampers), ("tokens", settings.tokens), ("escrow", settings.escrow)):
+        yield from names(kind, [section.name for section in named])
+    yield from _bank(settings.bank)
+    for number, listener in enumerate(settings.listeners):
+        yield from _listener(("listeners", number), listener)
+    yield from _ports(settings.listeners)
+    yield from _clients(settings)
+    clients = [client.name for client in settings.clients]
+    yield from keys.check(settings.tokens, settings.keys, settings.stampers, clients)
+    yield from names("sources", [source.name for source in settings.sources], taken=(sources.STORE,))
+    yield from sources.check(settings.sources, settings.lookups)
+    yield from trust.check(settings.trust, settings.fetch, settings.reports)
+    yield from http.check(settings.http, settings.stampers)
+    yield from repeated("policies", list(map(str, settings.policies)))
+    yield from _hold(settings.hold)
+    yield from _limits(settings.limits)
+
+
+def _bank(bank: Bank) -> Iterator[Finding]:
+    for number, domain in enumerate(bank.domains):
+        if not domain or "@" in domain or domain.startswith(".") or "." not in domain.strip("."):
+            yield ("bank", "domains", number), f"`{domain}` is no domain", "such as bank.example"
+    yield from repeated("bank", [fold(domain) for domain in bank.domains], "domains")
+    if not bank.hostname or "@" in bank.hostname or " " in bank.hostname:
+        yield ("bank", "hostname"), f"`{bank.hostname}` is no host name", "such as mail.bank.example"
+    if bank.postmaster and "@" not in bank.postmaster:
+        yield ("bank", "postmaster"), f"`{bank.postmaster}` is no mail address", "such as postmaster@bank.example"
+    own = fold(bank.authserv_id or bank.hostname)
+    for number, identity in enumerate(bank.trusted_authserv_ids):
+        if fold(identity) == own:
+            yield ("bank", "trusted_authserv_ids", number), f"`{identity}` is our own id", (
+                "ours is stripped from outside: give the filter another one")
+
+
+def _listener(at: strictyaml.Path, listener: Listener) -> Iterator[Finding]:
+    if listener.tls == "none":
+        for name in ("certificate", "key", "client_ca"):
+            if getattr(listener, name) is not None:
+                yield (*at, name), f"`{name}` without TLS", "write tls: starttls or implicit, or take it out"
+        if listener.tls_required:
+            yield (*at, "tls_required"), "`tls_required` without TLS", "write tls: starttls"
+    else:
+        for name in ("certificate", "key"):
+            if getattr(listener, name) is None:
+                yield (*at, "tls"), f"`tls: {listener.tls}` without `{name}`", f"name a PEM file in {name}"
+    yield from networks((*at, "trusted_peers"), listener.trusted_peers)
+
+
+def _ports(listeners: Sequence[Listener]) -> Iterator[Finding]:
+    taken = [(fold(listener.host), listener.port) for listener in listeners]
+    for number, (host, port) in enumerate(taken):
+        if port and (host, port) in taken[:number]:
+            yield ("listeners", number, "port"), f"{host} port {port} is another listener's", "choose another port"
+
+
+def _clients(settings: Settings) -> Iterator[Finding]:
+    """Each client can be told from every other, by something that only it has."""
+    seen: dict[tuple[str, str], str] = {}
+    for number, client in enumerate(settings.clients):
+        at: strictyaml.Path = ("clients", number)
+        yield from networks((*at, "networks"), client.networks)
+        if not (client.networks or client.tls_certificates or client.logins):
+            yield at, f"nothing tells client `{client.name}` from a stranger", (
+                "give it networks, tls_certificates or logins")
+        yield from fingerprints((*at, "tls_certificates"), client.tls_certificates)
+        if client.logins and settings.passwords is None:
+            yield (*at, "logins"), "logins without `passwords`", "name the password file of `sealgate client add`"
+        for kind in ("networks", "tls_certificates", "logins"):
+            for place, text in enumerate(getattr(client, kind)):
+                other = seen.setdefault((kind, text), client.name)
+                if other != client.name:
+                    yield (*at, kind, place), f"`{text}` is already client `{other}`", "one client each"
+        yield from patterns((*at, "from"), client.from_addresses)
+
+
+def _hold(hold: HoldSettings) -> Iterator[Finding]:
+    if hold.archive_key is not None and hold.archive_certificate is None:
+        yield ("hold", "archive_key"), "an archive key without `archive_certificate`", "name its certificate"
+    if hold.archive_passphrase_file is not None and hold.archive_key is None:
+        yield ("hold", "archive_passphrase_file"), "a passphrase without `archive_key`", "name the key, or take it out"
+
+
+def _limits(limits: Limits) -> Iterator[Finding]:
+    if limits.octets_in_flight_max < limits.message_octets_max:
+        yield ("limits", "octets_in_flight_max"), "less than message_octets_max: such a mail could never come in", (
+            f"at least {limits.message_octets_max}")
+    told = "connections_per_peer_max" in limits.model_fields_set
+    if told and limits.connections_per_peer_max > limits.connections_max:
+        yield ("limits", "connections_per_peer_max"), "more than connections_max", f"at most {limits.connections_max}"

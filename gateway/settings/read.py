@@ -1,0 +1,68 @@
+"""Reading sealgate.yaml: what is wrong is told all at once, each with file:line:column and the nearest name.
+
+Paths in the file are relative to the file's own directory; a credential of systemd goes before the file it is made of.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway import strictyaml
+from gateway.errors import GatewayError, Reason
+from gateway.settings.base import Section
+from gateway.settings.findings import findings
+from gateway.settings.sections import Settings
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def load(path: Path) -> Settings:
+    """The settings of a file, with all paths absolute.
+
+    CONFIG_UNREADABLE if the file cannot be read; strictyaml.YamlProblems (CONFIG_INVALID) with all that is wrong in it.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: not UTF-8 at octet {error.start}") from None
+    return read(text, path)
+
+
+def read(text: str, path: Path) -> Settings:
+    """As `load`, of a text that stands in for the file at `path`."""
+    document = strictyaml.load(text, str(path))
+    settings = strictyaml.validate(Settings, document)
+    problems = [document.problem(at, what, remedy) for at, what, remedy in findings(settings)]
+    if problems:
+        raise strictyaml.YamlProblems(problems)
+    return _absolute(settings, path.absolute().parent)
+
+
+def _absolute(section: AnySection, base: Path) -> AnySection:
+    """The same values with every relative path resolved against `base`."""
+    changed = {name: _resolved(getattr(section, name), base) for name in type(section).model_fields}
+    return section.model_copy(update=changed)
+
+
+def _resolved(value: Any, base: Path) -> Any:
+    if isinstance(value, Path):
+        return _credential(base / value, base) or base / value
+    if isinstance(value, Section):
+        return _absolute(value, base)
+    if isinstance(value, tuple):
+        return tuple(_resolved(item, base) for item in value)
+    return value
+
+
+def _credential(path: Path, base: Path) -> Path | None:
+    """What systemd hands over in place of a file beside the settings (systemd.exec, LoadCredential= of a directory).
+
+    keys/otp.key.pem is there as keys_otp.key.pem: the service and root's commands read the same settings.
+    """
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if directory is None or not path.is_relative_to(base):
+        return None
+    handed = Path(directory, "_".join(path.relative_to(base).parts))
+    return handed if handed.is_file() else None

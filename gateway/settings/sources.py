@@ -1,0 +1,86 @@
+"""Where certificates of recipients are looked up besides the store: LDAP directories, DNS (SMIMEA), HTTP services."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from gateway import strictyaml
+from gateway.settings.base import Finding, Section, networks
+
+STORE = "store"  # the name of the store among the sources
+
+
+class Source(Section):
+    """One directory. What it does not answer in time is Unavailable, and the mail waits."""
+
+    name: str
+    kind: Literal["ldap", "smimea", "http"]
+    domains: tuple[str, ...] = Field((), description="recipients' domains it is asked for; () = all")
+    url: str = Field("", description="ldap: ldaps://host; http: template with {address}, {local} or {domain}")
+    starttls: bool = Field(False, description="ldap: with ldap://, TLS before anything is asked")
+    tls_ca: Path | None = Field(None, description="ldap, http: PEM of the roots; None = the system's")
+    base: str = Field("", description="ldap: where the search begins")
+    filter: str = Field("(mail={address})", description="ldap: {address} is put in escaped")
+    bind_dn: str = Field("", description="ldap: '' = anonymous")
+    username: str = Field("", description="http: for HTTP Basic")
+    password_file: Path | None = Field(None, description="ldap, http: first line is the password; mode 0600")
+    networks: tuple[str, ...] = Field((), description="http: private networks in which it may stand")
+    resolver: str = Field("127.0.0.1", description="smimea: a validating resolver, on loopback")
+    port: int = Field(53, ge=1, le=65535, description="smimea: of the resolver")
+    deadline_s: float = Field(5.0, gt=0, le=60, description="for the whole answer")
+    positive_s: float = Field(3600.0, ge=0, description="how long found certificates are kept")
+    negative_s: float = Field(300.0, ge=0, description="how long absence is kept")
+    stale_s: float = Field(86_400.0, ge=0, description="kept answers serve so much longer while it is unavailable")
+    failures_max: int = Field(3, ge=1, description="so many failures in a row, and it is left alone for pause_s")
+    pause_s: float = Field(30.0, gt=0)
+    in_flight_max: int = Field(4, ge=1, description="questions at once")
+
+
+class Lookups(Section):
+    """Which sources are asked, in which order; rules with `certificates: enrolled` ask the store alone."""
+
+    any: tuple[str, ...] = Field((), description="() = the store, then all sources in their order")
+
+
+def check(sources: Sequence[Source], lookups: Lookups) -> Iterator[Finding]:
+    """In what they contradict themselves."""
+    for number, source in enumerate(sources):
+        yield from _source(("sources", number), source)
+    known = [STORE, *(source.name for source in sources)]
+    for number, name in enumerate(lookups.any):
+        if name not in known:
+            yield ("lookups", "any", number), f"there is no source `{name}`", strictyaml.nearest(name, known)
+        elif name in lookups.any[:number]:
+            yield ("lookups", "any", number), f"`{name}` stands here a second time", "once is enough"
+
+
+_ONLY = {"starttls": "ldap", "base": "ldap", "bind_dn": "ldap", "username": "http", "networks": "http"}
+
+
+def _source(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
+    for name, kind in _ONLY.items():
+        if getattr(source, name) and source.kind != kind:
+            yield (*at, name), f"`{name}` at a source of kind {source.kind}", f"it belongs to kind {kind}"
+    yield from networks((*at, "networks"), source.networks)
+    match source.kind:
+        case "ldap":
+            if not source.url.startswith(("ldap://", "ldaps://")):
+                yield (*at, "url"), f"`{source.url}` is no LDAP URL", "such as ldaps://directory.partner.example"
+            if source.starttls and source.url.startswith("ldaps://"):
+                yield (*at, "starttls"), "`starttls` with ldaps://", "ldaps:// is TLS already"
+            if "{address}" not in source.filter:
+                yield (*at, "filter"), "the filter does not ask for {address}", "such as (mail={address})"
+            if source.password_file is not None and not source.bind_dn:
+                yield (*at, "password_file"), "a password without `bind_dn`", "name whom it belongs to"
+        case "http":
+            if not source.url.startswith(("https://", "http://")):
+                yield (*at, "url"), f"`{source.url}` is no HTTP URL", "such as https://keys.example/?mail={address}"
+            if not any(word in source.url for word in ("{address}", "{local}")):
+                yield (*at, "url"), "the URL does not ask for an address", "put {address} where it belongs"
+            if bool(source.username) is not (source.password_file is not None):
+                yield at, "`username` and `password_file` belong together", "name both, or none"
+        case "smimea":
+            if source.url:
+                yield (*at, "url"), "`url` at a source of kind smimea", "name `resolver` and `port`"
