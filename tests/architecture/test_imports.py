@@ -64,7 +64,7 @@ ONLY = {
     # The core has no network of its own.
     "socket": {"frontends", "adapters", "serve.py", "cli", "demo"},
     "ssl": {"frontends", "adapters"},
-    "urllib": {"mime"},  # urllib.parse for RFC 2231 percent signs
+    "urllib": {"mime", "adapters", "demo"},  # urllib.parse: percent signs of RFC 2231 and RFC 3986
     "urllib3": {"adapters"},
     "bonsai": {"adapters/source_ldap.py"},
     "dns": {"adapters/source_smimea.py"},

@@ -1,0 +1,85 @@
+"""Goal 6: a look-up in a store of a million certificates, and what a known signer and recipient cost again."""
+
+import hashlib
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.material import Material
+from bench.report import Progress, Report, Row
+from gateway.adapters.db.certificates import DbCertificates
+from gateway.adapters.db.schema import open_database
+from gateway.clock import SystemClock
+from gateway.cms.certificate import Certificate
+from gateway.pki import path
+from gateway.pki.trust import same_for_mail
+
+STORE = {False: 1_000_000, True: 100_000}  # certificates, by --short
+LOOK_UP_US = 100.0
+VERDICT_US = 20.0
+
+
+def goals(report: Report, made: Material, progress: Progress, *, short: bool) -> None:
+    """The rows of goal 6."""
+    count = STORE[short]
+    progress.stage(f"filling a store with {count:,} certificates")
+    database = open_database(made.home / "million.db")
+    try:
+        _fill(made.home / "million.db", made.recipient.certificate, count)
+        store = DbCertificates(database, SystemClock())
+        progress.stage("looking up")
+        picked = iter(random.Random(0).sample(range(count), 6_000))
+        _row(report, f"look-up among {count:,} certificates", LOOK_UP_US,
+             lambda: _must(store.rows(f"c{next(picked)}@customer.example")), 5_000)
+    finally:
+        database.close()
+    progress.stage("a cached verdict")
+    _cached(report, made)
+
+
+def _cached(report: Report, made: Material) -> None:
+    trust = same_for_mail([made.root])
+    now = SystemClock().now()
+    signer, chain = made.signer.certificate, (made.chain,)
+    assert path.validate(signer, now, "signer", trust, chain).valid
+    _row(report, "a cached verdict on a signer's path", VERDICT_US,
+         lambda: path.validate(signer, now, "signer", trust, chain), 20_000)
+
+
+def _row(report: Report, what: str, bound_us: float, work: Callable[[], object], count: int) -> None:
+    """The median of five turns against the bound."""
+    turns = []
+    for _ in range(5):
+        started = time.process_time()
+        for _ in range(count // 5):
+            work()
+        turns.append((time.process_time() - started) / (count // 5) * 1e6)
+    ours = sorted(turns)[2]
+    report.rows.append(Row("6", what, "the bound", ours, bound_us, "us CPU", ours / bound_us, 1.0, at_most=True))
+
+
+def _must(rows: tuple[object, ...]) -> None:
+    assert rows, "the look-up found nothing"
+
+
+def _fill(file: Path, certificate: Certificate, count: int) -> None:
+    """Rows as `add` writes them; by hand, since a million of them through it take an hour."""
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
+        names = [row[1] for row in connection.execute("PRAGMA table_info(certificate)")]
+        fixed = {"der": certificate.der, "subject": certificate.subject, "not_before": 0, "not_after": 1 << 52,
+                 "source": "import", "key_origin": "unknown", "device_bound": 0, "added_at": 0}
+
+        def rows() -> Iterator[list[object]]:
+            for number in range(count):
+                special = {"id": number + 1, "sha256": hashlib.sha256(b"%d" % number).hexdigest(),
+                           "addresses": f'["c{number}@customer.example"]'}
+                yield [special.get(name, fixed.get(name)) for name in names]
+
+        marks = ",".join("?" * len(names))
+        connection.executemany(f"INSERT INTO certificate ({','.join(names)}) VALUES ({marks})", rows())  # noqa: S608 - names of our own table
+        connection.executemany("INSERT INTO certificate_address (address, certificate_id) VALUES (?, ?)",
+                               ((f"c{number}@customer.example", number + 1) for number in range(count)))
+    connection.close()
