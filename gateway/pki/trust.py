@@ -5,9 +5,10 @@ believable, nor the other way round (RFC 3161 2.1, design: time first).
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from types import MappingProxyType
 from typing import Literal
 
 from gateway.cms.certificate import Certificate
@@ -27,6 +28,21 @@ class Anchor:
     stamper: StamperTrust = "internal"
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Which words of certificates below one root count (see `pki.level`). Without a mark none do.
+
+    `levels`: levels that it may state by the CA/B Forum's S/MIME policies, 'qualified' by QcCompliance.
+    `policies`: the authority's own policy OIDs (dotted) and what each means. `hardware_policies`: OIDs that say the
+    key lives in hardware. `qcsscd`: whether its statement that it does is believed (ETSI EN 319 412-5 4.2.2).
+    """
+
+    levels: frozenset[str] = frozenset()
+    policies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    hardware_policies: frozenset[str] = frozenset()
+    qcsscd: bool = False
+
+
 @dataclass(frozen=True)
 class TrustSet:
     """Everything that is believed, and what helps to get there.
@@ -35,6 +51,8 @@ class TrustSet:
     `intermediates` complete paths and are believed by nobody; `known` is asked for more of them by subject.
     `trusted`, `distrusted`: SHA-256 fingerprints (hex) of single certificates on which the bank has spoken; they
     override the path in both directions, never validity, usage, strength or revocation (field rule 2.2.4).
+    `marks`: SHA-256 (hex) of a root to its mark. `ocsp_responders`: believed about revocation beyond those whom
+    issuers delegate.
     `eku_required`: whether a mail certificate without extendedKeyUsage is refused. Unset, it is accepted, as
     RFC 8550 4.4.4 says and as many internal CAs need.
     """
@@ -47,6 +65,8 @@ class TrustSet:
     trusted: frozenset[str] = frozenset()
     distrusted: frozenset[str] = frozenset()
     eku_required: bool = False
+    marks: Mapping[str, Mark] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    ocsp_responders: tuple[Certificate, ...] = ()
     version: str = field(init=False, default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +80,11 @@ class TrustSet:
         for name, fingerprints in (("+", self.trusted), ("-", self.distrusted)):
             for fingerprint in sorted(fingerprints):
                 digest.update(f"{name}{fingerprint};".encode())
+        for root, mark in sorted(self.marks.items()):
+            digest.update(repr((root, sorted(mark.levels), sorted(mark.policies.items()),
+                                sorted(mark.hardware_policies), mark.qcsscd)).encode())
+        for responder in self.ocsp_responders:
+            digest.update(f"o{responder.sha256};".encode())
         digest.update(f"eku={self.eku_required};known={next(_SOURCES) if self.known else 0}".encode())
         object.__setattr__(self, "version", digest.hexdigest())
 

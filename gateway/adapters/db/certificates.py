@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, bindparam, insert, select, update
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.tables import certificate, certificate_address, customer, micros, moment
 from gateway.clock import Clock
-from gateway.cms.certificate import parse_certificate
+from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.lookup import CertificateRow
@@ -41,6 +41,7 @@ _BY_ADDRESS: Final = (
     select(*_COLUMNS).join(certificate_address, certificate_address.c.certificate_id == _c.id)
     .where(certificate_address.c.address == bindparam("address"))
     .order_by(certificate_address.c.certificate_id).limit(ROWS_MAX))  # of the index: nothing is sorted
+_BOUND: Final = select(*_COLUMNS).where(_c.sha256 == bindparam("sha256"), _c.customer.is_not(None))
 _BY_SUBJECT: Final = (
     select(_c.der).where(_c.ca_subject == bindparam("subject"), _c.ca_subject.is_not(None),
                          _c.trust.is_distinct_from("distrusted")).order_by(_c.id).limit(ROWS_MAX))
@@ -63,6 +64,16 @@ class DbCertificates:
         """See IntermediateSource. Distrusted issuers lead nowhere."""
         with self._database.read() as connection:
             return tuple(connection.scalars(_BY_SUBJECT, {"subject": sha256(subject).hexdigest()}))
+
+    def missing(self, certificate: Certificate) -> bool:
+        """See IntermediateSource. All that is in the store has been found already."""
+        del certificate
+        return False
+
+    def binding(self, sha256: str) -> CertificateRow | None:
+        """See Bindings."""
+        found = self._database.look_up(_BOUND, sha256=sha256)
+        return _looked_up(found[0]) if found else None
 
     def add(self, new: Sequence[NewCertificate]) -> tuple[Kept, ...]:
         """See CertificateStore."""

@@ -1,0 +1,52 @@
+"""Authorities that mail has shown and nobody has decided on: collected for the administrator, believed by nobody."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class MetAuthority:
+    """One of them. `key`: SHA-256 (hex) of its certificate, or of its Name where the certificate is not known.
+
+    `subject`, `issuer`: RFC 4514 text; `der`: its certificate, None where only its name is known (the mail did not
+    enclose it). `example`: an address of a signer below it. `told_at`: when the administrator was told of it.
+    """
+
+    key: str
+    subject: str
+    issuer: str
+    der: bytes | None
+    example: str
+    first_at: datetime
+    last_at: datetime
+    count: int
+    told_at: datetime | None = None
+
+
+class MetAuthorities(Protocol):
+    """Bounded: a flood of made-up authorities neither grows it without end nor drives out what was met often.
+
+    GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot.
+    """
+
+    def met(self, subject: str, issuer: str, der: bytes | None, example: str, at: datetime) -> None:
+        """Counts one meeting. One that is ignored stays ignored."""
+        ...
+
+    def untold(self) -> tuple[MetAuthority, ...]:
+        """Those of whom the administrator has not been told, the most met first."""
+        ...
+
+    def told(self, keys: Iterable[str], at: datetime) -> None:
+        """The administrator knows of these now."""
+        ...
+
+    def list(self, *, ignored: bool = False) -> tuple[MetAuthority, ...]:
+        """All that wait for a decision, the latest met first; `ignored`: those on which it was `ignore`."""
+        ...
+
+    def ignore(self, key: str) -> MetAuthority:
+        """Never tell of this one again. `key` may be a unique beginning; GatewayError(USAGE) if none or several."""
+        ...
