@@ -6,8 +6,9 @@ from gateway.adapters.trust_files import load_trusted
 from gateway.app.store import Store
 from gateway.cms.certificate import Certificate
 from gateway.errors import GatewayError, Reason
-from gateway.pki.trust import TrustSet, anchors_of
+from gateway.pki.trust import Mark, TrustSet, anchors_of
 from gateway.ports.administration import ANCHOR_PURPOSES
+from gateway.settings import Mark as MarkSettings
 from gateway.settings import Settings
 
 
@@ -36,7 +37,13 @@ def load_trust(settings: Settings, store: Store) -> TrustSet:
         known=store.certificates,
         trusted=listed.trusted,
         distrusted=listed.distrusted,
+        marks={root.sha256: _mark(mark) for mark in trust.marks for root in read((mark.root,))},
+        ocsp_responders=read(trust.ocsp_responders),
     )
     if troubles:
         raise GatewayError(Reason.CONFIG_UNREADABLE, "\n".join(troubles))
     return loaded
+
+
+def _mark(mark: MarkSettings) -> Mark:
+    return Mark(frozenset(mark.levels), mark.policies, frozenset(mark.hardware_policies), mark.qcsscd)
