@@ -103,7 +103,8 @@ class Guarded:
         """See Directory. () for an address that it does not serve."""
         if not self.serves(address):
             return Reply(())
-        key = fold(address)
+        local, at, _ = address.rpartition("@")
+        key = local + at + domain_of(address)  # a directory may take the local part as exactly as RFC 8162 does
         try:
             with self._lock:
                 kept = self._fresh(key)
