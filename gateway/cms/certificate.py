@@ -232,16 +232,19 @@ def load_certificates(octets: bytes) -> tuple[Certificate, ...]:
                 der = pybase64.b64decode(b"".join(body.split()), validate=True)
             except ValueError as error:
                 raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"PEM: {error}") from None
-            ders.extend(_bundle(der) if label in {b"PKCS7", b"CMS"} else (der,))
+            ders.extend(bundled(der) if label in {b"PKCS7", b"CMS"} else (der,))
     else:
-        ders.extend(_bundle(octets))
+        ders.extend(bundled(octets))
     if not ders or len(ders) > CERTIFICATES_MAX:
         raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"{len(ders)} certificates in the file")
     return tuple(dict.fromkeys(map(parse_certificate, ders)))
 
 
-def _bundle(octets: bytes) -> tuple[bytes, ...]:
-    """The certificates of a certs-only SignedData (RFC 8551 3.8); anything else is taken for one certificate."""
+def bundled(octets: bytes) -> tuple[bytes, ...]:
+    """The certificates (DER, unread) of a certs-only SignedData in DER or BER (RFC 8551 3.8).
+
+    Anything else is taken for one certificate. CERTIFICATE_MALFORMED if it is neither.
+    """
     def parse(octets: bytes) -> tuple[bytes, ...]:
         top = walk.single(octets, walk.SEQUENCE)
         parts = walk.children(octets, top)

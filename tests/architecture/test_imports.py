@@ -60,15 +60,15 @@ ONLY = {
     "asyncio": {"frontends", "serve.py", "demo"},
     "typer": {"cli"},
     "rich": {"cli", "demo"},
-    "subprocess": {"cli", "demo"},
+    "subprocess": {"cli", "demo", "adapters/source_ldap.py"},
     # The core has no network of its own.
     "socket": {"frontends", "adapters", "serve.py", "cli", "demo"},
     "ssl": {"frontends", "adapters"},
     "urllib": {"mime", "adapters", "demo"},  # urllib.parse: percent signs of RFC 2231 and RFC 3986
     "urllib3": {"adapters"},
-    "bonsai": {"adapters/source_ldap.py"},
+    "bonsai": {"adapters/ldap_child.py"},
     "dns": {"adapters/source_smimea.py"},
-    "pkcs11": {"adapters/keys_pkcs11.py"},
+    "pkcs11": {"adapters/keys_pkcs11.py", "adapters/pkcs11_session.py", "adapters/pkcs11_objects.py"},
     "fastapi": {"frontends/http"},
     "uvicorn": {"frontends/http"},
     "starlette": {"frontends/http"},

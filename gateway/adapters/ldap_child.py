@@ -1,0 +1,183 @@
+"""The program that talks LDAP: started by `source_ldap`, one process for one connection to one directory.
+
+Why not in the gateway's own process: libldap waits inside C, and bonsai 1.5.5 holds Python's lock while it connects,
+shakes hands (without any limit, for ldaps://) and binds, so that one silent directory would stop every mail. It also
+gathers an answer of any size before it shows it. A process of its own can be ended at the deadline, has its own limit
+of memory, and what strangers' octets break in a C library breaks here. It stands alone (standard library and bonsai),
+so that it starts quickly, and ignores ldap.conf, ~/.ldaprc and the environment (LDAPNOINIT is set for it).
+
+Standard input is a socket. A frame is four octets of length, then JSON. The first frame says how to connect, each
+further one asks; each question has one answer: {"values": [base64 …]} or {"trouble": text}.
+RFC 4511, RFC 4513 (StartTLS; at most one bind, when the connection opens), RFC 4523 (attributes).
+"""
+
+import base64
+import contextlib
+import json
+import resource
+import signal
+import socket
+import struct
+import sys
+from typing import Any
+
+ATTRIBUTES = ("userCertificate;binary", "userCertificate", "userSMIMECertificate")
+SUBTREE = 2  # RFC 4511 4.5.1.2
+ENTRIES_MAX = 100  # asked for; a directory that has more for one address is told so by its own limit
+VALUES_OCTETS_MAX = 1_048_576
+FRAME_OCTETS_MAX = 4_194_304
+MEMORY_OCTETS_MAX = 536_870_912  # of address space; Python and libldap take 100 MiB of it
+IDLE_S = 300.0  # without a question for so long it ends, and with it the connection
+GRACE_S = 1.0  # beyond a question's deadline, should nobody end this process from outside
+
+
+class Trouble(Exception):  # noqa: N818 it is told, never raised beyond this file
+    """Why there is no answer, for the log."""
+
+
+class Directory:
+    """One directory; the connection is kept until something goes wrong with it."""
+
+    def __init__(self, bonsai: Any, how: dict[str, Any]) -> None:
+        self._bonsai = bonsai
+        self._base = how["base"]
+        client = bonsai.LDAPClient(how["url"], how["starttls"])
+        client.set_cert_policy("demand")  # chain and host name
+        client.set_ca_cert(how["ca_file"])
+        client.set_ca_cert_dir(how["ca_directory"])
+        client.set_server_chase_referrals(False)
+        client.set_ignore_referrals(False)  # shown, so that an answer that points elsewhere is not taken for absence
+        client.set_raw_attributes(list(ATTRIBUTES))
+        if how["bind_dn"]:
+            client.set_credentials("SIMPLE", how["bind_dn"], how["password"])
+        self._client = client
+        self._connection: Any = None
+
+    def values(self, search: str, timeout_s: float) -> list[bytes]:
+        """All values of the attributes in all entries that match. Trouble.
+
+        A connection that was kept may be dead without our knowing: then a new one is tried, once.
+        """
+        kept = self._connection is not None
+        try:
+            return self._values(search, timeout_s)
+        except (self._bonsai.ClosedConnection, self._bonsai.ConnectionError) as error:
+            self.close()
+            if not kept:
+                raise Trouble(told(error)) from None
+        except (self._bonsai.LDAPError, ValueError, TypeError) as error:
+            self.close()
+            raise Trouble(told(error)) from None
+        try:
+            return self._values(search, timeout_s)
+        except (self._bonsai.LDAPError, ValueError, TypeError) as error:
+            self.close()
+            raise Trouble(told(error)) from None
+
+    def _values(self, search: str, timeout_s: float) -> list[bytes]:
+        if self._connection is None:
+            self._connection = self._client.connect(timeout=timeout_s)
+        entries = self._connection.search(
+            self._base, SUBTREE, search, list(ATTRIBUTES), timeout=timeout_s, sizelimit=ENTRIES_MAX)
+        found: list[bytes] = []
+        octets = 0
+        for entry in entries:
+            if isinstance(entry, self._bonsai.LDAPReference):
+                continue
+            for name in ATTRIBUTES:
+                for value in entry.get(name, ()):
+                    raw = value.encode() if isinstance(value, str) else bytes(value)
+                    octets += len(raw)
+                    if octets > VALUES_OCTETS_MAX:
+                        raise Trouble(f"more than {VALUES_OCTETS_MAX} octets of certificates for one address")
+                    found.append(raw)
+        if not found:
+            for entry in entries:
+                if isinstance(entry, self._bonsai.LDAPReference):
+                    raise Trouble(f"it refers to {', '.join(map(str, entry.references))[:200]}, which is not followed: "
+                                  "make that a source of its own, or name a narrower `base`")
+        return found
+
+    def close(self) -> None:
+        """Ends the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(self._bonsai.LDAPError):
+                connection.close()
+
+
+def told(error: Exception) -> str:
+    """A library's exception on one line."""
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
+
+
+def receive(channel: socket.socket) -> dict[str, Any] | None:
+    """The next frame; None at the end."""
+    head = _exactly(channel, 4)
+    if head is None:
+        return None
+    (length,) = struct.unpack(">I", head)
+    if length > FRAME_OCTETS_MAX:
+        return None
+    body = _exactly(channel, length)
+    return None if body is None else dict(json.loads(body))
+
+
+def _exactly(channel: socket.socket, count: int) -> bytes | None:
+    octets = b""
+    while len(octets) < count:
+        more = channel.recv(count - len(octets))
+        if not more:
+            return None
+        octets += more
+    return octets
+
+
+def send(channel: socket.socket, frame: dict[str, Any]) -> None:
+    """One frame."""
+    body = json.dumps(frame).encode()
+    channel.sendall(struct.pack(">I", len(body)) + body)
+
+
+def answer(directory: Directory, question: dict[str, Any]) -> dict[str, Any]:
+    """To one question. The alarm's own action ends the process even where C waits: nobody may be left behind."""
+    signal.setitimer(signal.ITIMER_REAL, question["timeout_s"] + GRACE_S)
+    try:
+        values = directory.values(question["filter"], question["timeout_s"])
+    except Trouble as trouble:
+        return {"trouble": str(trouble)}
+    except MemoryError:
+        return {"trouble": "an answer larger than memory allows"}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return {"values": [base64.b64encode(value).decode() for value in values]}
+
+
+def main() -> None:
+    """Until the other side hangs up, or nobody has asked for IDLE_S."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the password
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_OCTETS_MAX, MEMORY_OCTETS_MAX))
+    channel = socket.socket(fileno=sys.stdin.fileno())
+    how = receive(channel)
+    if how is None:
+        return
+    try:
+        import bonsai
+
+        directory = Directory(bonsai, how)
+    except Exception as error:  # noqa: BLE001 told once, as the answer to the first question
+        if receive(channel) is not None:
+            send(channel, {"trouble": told(error)})
+        return
+    channel.settimeout(IDLE_S)
+    try:
+        while (question := receive(channel)) is not None:
+            send(channel, answer(directory, question))
+    except OSError:  # idle for too long, or the gateway is gone
+        pass
+    finally:
+        directory.close()
+
+
+if __name__ == "__main__":
+    main()
