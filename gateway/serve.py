@@ -53,7 +53,7 @@ def tell_expired(gateway: Gateway) -> None:
     """A signature by an expired certificate is believed by nobody: it is told loudly, at the start and at a reload."""
     now = gateway.clock.now()
     for name, key_set in gateway.house.key_sets.items():
-        ended = key_set.signer.certificate.not_after
+        ended = key_set.signer_at(now).certificate.not_after
         if ended <= now:
             log.error("certificate expired", key_set=name, ended=ended.isoformat())
 

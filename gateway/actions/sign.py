@@ -9,7 +9,7 @@ from gateway.actions.verb import OUTWARD, KeySet, Params, Rooms
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import address_matches, same_address
 from gateway.model.mail import Direction
-from gateway.smime.draft import Draft
+from gateway.smime.draft import Draft, Signer
 
 
 class SignParams(Params):
@@ -53,23 +53,27 @@ class Sign:
             raise GatewayError(Reason.FROM_AMBIGUOUS, "a signed mail needs exactly one From mailbox")
         troubles = []
         for name in params.with_:
-            trouble = _unfit(name, rooms.key_sets.get(name), rooms.client, rooms.from_)
-            if trouble is None:
-                signer = rooms.key_sets[name].signer
+            key_set = rooms.key_sets.get(name)
+            signer = None if key_set is None else key_set.signer_at(rooms.at)
+            trouble = _unfit(name, key_set, signer, rooms.client, rooms.from_)
+            if trouble is None and signer is not None:
                 return replace(draft, signer=replace(signer, detached=params.form == "detached"))
-            troubles.append(trouble)
+            if trouble is not None:
+                troubles.append(trouble)
         # Of several the one that came nearest says most: a certificate without the address, before a key for others.
         raise min(troubles, key=lambda trouble: trouble.reason is not Reason.FROM_NOT_IN_CERTIFICATE)
 
 
-def _unfit(name: str, key_set: KeySet | None, client: str | None, from_: str) -> GatewayError | None:
+def _unfit(
+    name: str, key_set: KeySet | None, signer: Signer | None, client: str | None, from_: str
+) -> GatewayError | None:
     """Why this key set may not sign; None if it may."""
-    if key_set is None:
+    if key_set is None or signer is None:
         return GatewayError(Reason.KEY_UNAVAILABLE, f"no key set {name!r}", retry=True)
     if client not in key_set.clients:
         return GatewayError(Reason.KEY_NOT_PERMITTED, f"client {client!r} may not use key set {name!r}")
     if not any(address_matches(pattern, from_) for pattern in key_set.from_addresses):
         return GatewayError(Reason.KEY_NOT_PERMITTED, f"key set {name!r} is not for From {from_}")
-    if not any(same_address(email, from_) for email in key_set.signer.certificate.emails):
+    if not any(same_address(email, from_) for email in signer.certificate.emails):
         return GatewayError(Reason.FROM_NOT_IN_CERTIFICATE, f"the certificate of {name!r} does not name {from_}")
     return None

@@ -1,7 +1,8 @@
 """What every verb is, and the rooms from which it gets what it needs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -24,21 +25,56 @@ class Params(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """A signing key with what limits its use: From addresses (patterns) and clients."""
+    """A signing key with what limits its use: From addresses (patterns) and clients.
+
+    `others`: further generations of the key, older and coming ones, and any of them again with another certificate
+    to tell recipients of.
+    """
 
     signer: Signer
     from_addresses: tuple[str, ...]
     clients: frozenset[str]
+    others: tuple[Signer, ...] = ()
+
+    def signer_at(self, at: datetime) -> Signer:
+        """Who signs at this time: of the certificates that are valid then, the one that ends last.
+
+        If none is valid, the newest: whoever judges the signature says so, and so does the log at the start. The
+        certificate that recipients are told to encrypt to is chosen among those of this signer by the same rule.
+        """
+        if not self.others:
+            return self.signer
+        everybody = (self.signer, *self.others)
+        chosen = max((one.certificate for one in everybody), key=_preference(at))
+        own = [one for one in everybody if one.certificate == chosen]
+        prefers = _preference(at)
+        return max(own, key=lambda one: _told(one, prefers))
+
+
+def _preference(at: datetime) -> Callable[[Certificate], tuple[bool, datetime, datetime]]:
+    """Valid ones before others; of these the one that ends last, of those the newest."""
+    def rank(certificate: Certificate) -> tuple[bool, datetime, datetime]:
+        begins, ends = certificate.not_before, certificate.not_after
+        valid = begins <= at <= ends
+        return (valid, ends, begins) if valid else (valid, begins, ends)
+
+    return rank
+
+
+def _told(signer: Signer, prefers: Callable[[Certificate], tuple[bool, datetime, datetime]]) -> tuple[Any, ...]:
+    told = signer.prepared.profile.encryption_certificate
+    return () if told is None else prefers(told)
 
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
     """What verbs may reach for while they work on one group of one mail.
 
-    `from_` and `client` are the mail's; `sender_is_ours` is of its reverse-path, False for the null path;
-    `chosen`: the certificates selected for this group's recipients.
+    `at`: now; of a key set the generation of this time signs. `from_` and `client` are the mail's; `sender_is_ours`
+    is of its reverse-path, False for the null path; `chosen`: the certificates selected for this group's recipients.
     """
 
+    at: datetime
     key_sets: Mapping[str, KeySet] = field(default_factory=dict)
     stampers: Mapping[str, TimeStamper] = field(default_factory=dict)
     escrow: Mapping[str, Certificate] = field(default_factory=dict)

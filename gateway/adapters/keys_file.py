@@ -30,7 +30,7 @@ ARCHIVE_KEY: Final = "hold:archive"  # key ids with a colon are the house's own;
 
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
-_SIGNING: Final[tuple[KeyPurpose, ...]] = ("sign", "stamp", "issue", "card")
+SIGNING: Final[tuple[KeyPurpose, ...]] = ("sign", "stamp", "issue", "card")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,16 @@ def stamper_key(name: str) -> str:
     return f"stamper:{name}"
 
 
+def generation_key(name: str, number: int) -> str:
+    """The key id of a generation of a key set: 0 is the set's own entry, 1 the first of its `generations`."""
+    return f"{name}#{number + 1}" if number else name
+
+
 def key_files(settings: Settings) -> tuple[KeyFile, ...]:
-    """All keys that the settings name: key sets under their names, stampers, the archive key if it is on line."""
-    found = [KeyFile(k.name, k.key, k.purpose, k.passphrase_file) for k in settings.keys if k.key is not None]
+    """All keys in files that the settings name: key sets with generations, stampers, the archive key if on line."""
+    found = [KeyFile(generation_key(key_set.name, number), one.key, key_set.purpose, one.passphrase_file)
+             for key_set in settings.keys for number, one in enumerate((key_set, *key_set.generations))
+             if one.key is not None]
     found += [KeyFile(stamper_key(s.name), s.key, "stamp", s.passphrase_file) for s in settings.stampers
               if s.key is not None]
     hold = settings.hold
@@ -99,18 +106,33 @@ def _is_credential(path: Path) -> bool:
     return directory is not None and path.resolve().is_relative_to(Path(directory).resolve())
 
 
+class Purposes:
+    """Which purpose each public key serves, wherever it lies: one, under every id."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[KeyPurpose, str]] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, public: bytes, purpose: KeyPurpose, key_id: str, where: str) -> None:
+        """KEY_WRONG_PURPOSE if the key of this SubjectPublicKeyInfo serves another purpose already."""
+        with self._lock:
+            known, other = self._known.setdefault(public, (purpose, key_id))
+        if known != purpose:
+            raise GatewayError(Reason.KEY_WRONG_PURPOSE, f"{where}: the key of {other}, which is for {known}")
+
+
 class FileKeys:
     """See ports.keys.Keys. A trouble is found anew at each call, so that mending the file is enough."""
 
-    def __init__(self, files: Iterable[KeyFile]) -> None:
+    def __init__(self, files: Iterable[KeyFile], purposes: Purposes | None = None) -> None:
         self._files = {file.key_id: file for file in files}
         self._loaded: dict[str, tuple[PrivateKey, KeyInfo]] = {}
-        self._purposes: dict[bytes, tuple[KeyPurpose, str]] = {}  # by public key
+        self._purposes = purposes or Purposes()
         self._lock = threading.Lock()
 
     def sign(self, key_id: str, scheme: SignScheme, to_be_signed: bytes) -> bytes:
         """See ports.keys.Keys. KEY_WRONG_PURPOSE too where the scheme is not one of the key's kind."""
-        key = self._key(key_id, *_SIGNING)
+        key = self._key(key_id, *SIGNING)
         if isinstance(key, ed25519.Ed25519PrivateKey) and scheme is SignScheme.ED25519:
             return key.sign(to_be_signed)
         digest = _HASHES[scheme.digest]()
@@ -190,16 +212,14 @@ class FileKeys:
         """Also holds that the same key serves no second purpose under another id."""
         _refuse_unfit(file, key)
         spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        purpose, other = self._purposes.setdefault(spki, (file.purpose, file.key_id))
-        if purpose != file.purpose:
-            raise GatewayError(Reason.KEY_WRONG_PURPOSE, f"{file.path}: the key of {other}, which is for {purpose}")
+        self._purposes.claim(spki, file.purpose, file.key_id, str(file.path))
         return KeyInfo(file.key_id, frozenset({file.purpose}), key_algorithm(spki), spki)
 
 
 def _refuse_unfit(file: KeyFile, key: PrivateKey) -> None:
     """X25519 signs nothing, Ed25519 decrypts nothing."""
     signs = not isinstance(key, x25519.X25519PrivateKey)
-    if signs is not (file.purpose in _SIGNING) and isinstance(key, x25519.X25519PrivateKey | ed25519.Ed25519PrivateKey):
+    if signs is not (file.purpose in SIGNING) and isinstance(key, x25519.X25519PrivateKey | ed25519.Ed25519PrivateKey):
         raise GatewayError(Reason.KEY_WRONG_PURPOSE, f"{file.path}: its kind of key cannot {file.purpose}")
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
 from gateway.adapters.caught import Caught, CaughtHold, NoEvidence, NoJournal
-from gateway.adapters.keys_file import FileKeys, key_files
 from gateway.adapters.next_hop_smtp import SmtpNextHop
-from gateway.app.keys import card, key_set, one_certificate, opener
+from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
 from gateway.app.rules import load_rules
 from gateway.app.stampers import stamper
 from gateway.app.store import Store
@@ -21,6 +20,7 @@ from gateway.pki.revocation import Revocation
 from gateway.pki.select import select
 from gateway.pki.trust import TrustSet
 from gateway.policy.ruleset import RuleSet
+from gateway.ports.keys import Keys
 from gateway.settings import Settings
 
 
@@ -30,13 +30,13 @@ class Loaded:
 
     settings: Settings
     rules: RuleSet
-    keys: FileKeys
+    keys: Keys
     trust: TrustSet
 
     @classmethod
     def of(cls, settings: Settings, store: Store) -> "Loaded":
         """GatewayError of the first thing that does not load."""
-        return cls(settings, load_rules(settings), FileKeys(key_files(settings)), load_trust(settings, store))
+        return cls(settings, load_rules(settings), load_keys(settings), load_trust(settings, store))
 
 
 def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: Callable[[str], None]) -> House:
@@ -60,8 +60,8 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         rules=lambda: loaded.rules,
         select=chosen,
         judge=Judge(loaded.trust, Revocation(settings.trust.revocation.signers)),
-        openers=tuple(opener(key, keys) for key in settings.keys if key.purpose == "decrypt"),
-        key_sets={key.name: key_set(key, keys) for key in settings.keys if key.purpose == "sign"},
+        openers=openers(settings, keys),
+        key_sets=key_sets(settings, keys),
         stampers={one.name: stamper(one, keys, clock) for one in settings.stampers},
         escrow={escrow.name: one_certificate(escrow.certificate) for escrow in settings.escrow},
         client_from={client.name: client.from_addresses for client in settings.clients},

@@ -1,10 +1,11 @@
 """The bank's own keys at work: key sets that sign, keys that open, the key of the trust card."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.actions.verb import KeySet
-from gateway.adapters.keys_file import CARD_KEY, StoredKey
+from gateway.adapters.keys_all import all_keys
+from gateway.adapters.keys_file import CARD_KEY, StoredKey, generation_key
 from gateway.adapters.trust_files import load_trusted
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.cms.signed import SignerProfile, prepare
@@ -13,30 +14,66 @@ from gateway.model.scheme import SignScheme
 from gateway.pipeline.house import Opener
 from gateway.pipeline.trust_card import CardIssuer, thumbprint
 from gateway.ports.keys import Keys
+from gateway.settings import Generation, Settings
 from gateway.settings import KeySet as KeySetSettings
-from gateway.settings import Settings
 from gateway.smime.draft import Signer
 
 
-def key_set(settings: KeySetSettings, keys: Keys) -> KeySet:
-    """A signing key; its certificate must be of this very key, or every signature would be worthless."""
-    certificate = one_certificate(settings.certificate)
-    if keys.public(settings.name).public != certificate.spki:
+def load_keys(settings: Settings) -> Keys:
+    """Every key of the settings, in files and on tokens; each is loaded when it is first asked for."""
+    return all_keys(settings)
+
+
+def key_set(settings: KeySetSettings, keys: Keys, rolled: Sequence[Sequence[Certificate]] = ()) -> KeySet:
+    """A signing key in all its generations. `rolled`: the certificates of each key that opens mail in several."""
+    encryption: Sequence[Certificate | None] = (None,)
+    if settings.encryption_certificate:
+        told = one_certificate(settings.encryption_certificate)
+        encryption = next((generations for generations in rolled if told in generations), (told,))
+    signers = [
+        _signer(settings, number, one, keys, certificate)
+        for number, one in enumerate((settings, *settings.generations))
+        for certificate in encryption
+    ]
+    return KeySet(signers[0], settings.from_addresses, frozenset(settings.clients), tuple(signers[1:]))
+
+
+def key_sets(settings: Settings, keys: Keys) -> dict[str, KeySet]:
+    """All key sets that sign. What recipients are told to encrypt to follows the generations of the key that opens."""
+    rolled = [
+        [one_certificate(one.certificate) for one in (key, *key.generations)]
+        for key in settings.keys
+        if key.purpose == "decrypt" and key.generations
+    ]
+    return {key.name: key_set(key, keys, rolled) for key in settings.keys if key.purpose == "sign"}
+
+
+def _signer(
+    settings: KeySetSettings, number: int, one: Generation, keys: Keys, encryption: Certificate | None
+) -> Signer:
+    key_id = generation_key(settings.name, number)
+    certificate = _own_certificate(settings.name, key_id, one, keys)
+    scheme = scheme_for(certificate)
+    if settings.scheme and (not number or kind_of(SignScheme(settings.scheme)) == kind_of(scheme)):
+        scheme = SignScheme(settings.scheme)  # a generation may be of another kind of key
+    profile = SignerProfile(certificate, load_trusted((one.chain,)) if one.chain else (), scheme, encryption)
+    return Signer(settings.name, certificate, prepare(profile), lambda octets: keys.sign(key_id, scheme, octets))
+
+
+def kind_of(scheme: SignScheme) -> str:
+    """The kind of key a scheme is of: rsa, ecdsa or ed25519."""
+    return scheme.value.partition("-")[0]
+
+
+def _own_certificate(name: str, key_id: str, one: Generation, keys: Keys) -> Certificate:
+    """It must be of this very key, or every signature would be worthless. CONFIG_INVALID."""
+    certificate = one_certificate(one.certificate)
+    if keys.public(key_id).public != certificate.spki:
+        where = one.key or f"`{one.object}` on token {one.token}"
         raise GatewayError(
-            Reason.CONFIG_INVALID,
-            f"key set {settings.name}: {settings.certificate} is not the certificate of {settings.key}",
+            Reason.CONFIG_INVALID, f"key set {name}: {one.certificate} is not the certificate of {where}"
         )
-    scheme = SignScheme(settings.scheme) if settings.scheme else scheme_for(certificate)
-    profile = SignerProfile(
-        certificate,
-        load_trusted((settings.chain,)) if settings.chain else (),
-        scheme,
-        one_certificate(settings.encryption_certificate) if settings.encryption_certificate else None,
-    )
-    signer = Signer(
-        settings.name, certificate, prepare(profile), lambda octets: keys.sign(settings.name, scheme, octets)
-    )
-    return KeySet(signer, settings.from_addresses, frozenset(settings.clients))
+    return certificate
 
 
 def scheme_for(certificate: Certificate) -> SignScheme:
@@ -55,15 +92,20 @@ def scheme_for(certificate: Certificate) -> SignScheme:
     return schemes[kind]
 
 
-def opener(settings: KeySetSettings, keys: Keys) -> Opener:
-    """A key that opens mail, with the recipients whose mail it opens. CONFIG_INVALID: not the certificate's."""
-    certificate = one_certificate(settings.certificate)
-    if keys.public(settings.name).public != certificate.spki:
-        raise GatewayError(
-            Reason.CONFIG_INVALID,
-            f"key set {settings.name}: {settings.certificate} is not the certificate of {settings.key}",
+def openers(settings: Settings, keys: Keys) -> tuple[Opener, ...]:
+    """Every generation of every key that opens mail, for ever: old mail stays readable after a rollover.
+
+    CONFIG_INVALID: not the certificate's.
+    """
+    return tuple(
+        Opener(
+            StoredKey(keys, key_id := generation_key(key.name, number), _own_certificate(key.name, key_id, one, keys)),
+            key.recipients,
         )
-    return Opener(StoredKey(keys, settings.name, certificate), settings.recipients)
+        for key in settings.keys
+        if key.purpose == "decrypt"
+        for number, one in enumerate((key, *key.generations))
+    )
 
 
 def card(settings: Settings, keys: Keys) -> CardIssuer | None:

@@ -132,7 +132,7 @@ class Inbound:
         opened, _ = self._open(work, first.recipient)
 
         def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
-            draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms())
+            draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms(self._house.clock.now()))
             octets = compose(house, mail, opened, draft, recipients)
             outcomes = deliver(house, house.inbound_hop, octets, mail, recipients, passage, headers_only=draft.opened)
             sent = Sent(hashlib.sha256(octets).hexdigest())

@@ -123,6 +123,7 @@ class Outbound:
             return None
         mail, facts = work.mail, work.message.facts
         rooms = Rooms(
+            at=self._house.clock.now(),
             key_sets=self._house.key_sets,
             stampers=self._house.stampers,
             escrow=self._house.escrow,

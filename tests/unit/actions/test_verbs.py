@@ -16,7 +16,7 @@ from gateway.model.decision import Step
 from gateway.model.lookup import CertificateRow
 from gateway.model.scheme import SignScheme
 from gateway.smime.draft import Draft, Signer
-from tests.support.pki import get_pki
+from tests.support.pki import NOW, get_pki
 
 MAIL = b"From: otp@bank.example\r\nSubject: x\r\n\r\ny\r\n"
 
@@ -35,6 +35,7 @@ def key_set() -> KeySet:
 @pytest.fixture
 def rooms(key_set: KeySet) -> Rooms:
     return Rooms(
+        at=NOW,
         key_sets={"otp": key_set},
         from_="otp@bank.example",
         sender_is_ours=True,
