@@ -12,6 +12,11 @@ from gateway.settings import Stamper as StamperSettings
 
 def stamper(settings: StamperSettings, keys: Keys, clock: Clock) -> EmbeddedTsa:
     """One service. GatewayError CONFIG_INVALID."""
+    return embedded(settings, keys, clock)
+
+
+def embedded(settings: StamperSettings, keys: Keys, clock: Clock) -> EmbeddedTsa:
+    """Our own. GatewayError CONFIG_INVALID, CONFIG_UNREADABLE, KEY_UNAVAILABLE."""
     if settings.certificate is None:
         raise GatewayError(Reason.CONFIG_INVALID, f"stamper {settings.name} has no certificate")
     return EmbeddedTsa(

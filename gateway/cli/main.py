@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "client": "client",
         "customer": "customer",
         "hold": "hold",
+        "http": "http",
     }
 )
 

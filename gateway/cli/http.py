@@ -1,0 +1,53 @@
+"""`sealgate http`: the HTTP service, a process of its own, and the tokens of its partners."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.app import http as composition
+from gateway.cli import context
+from gateway.cli.context import USAGE, exit_code, explained, fail, say, told
+from gateway.errors import GatewayError
+from gateway.model.sentences import SENTENCES
+from gateway.settings import load
+
+# In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
+_ALSO_CONFIGURATION = ("key", "certificate")
+
+group = typer.Typer(help="Time-stamps for others and certificates for partners, by HTTP.")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="http")
+
+
+@group.callback(invoke_without_command=True)
+def run(called: typer.Context) -> None:
+    """Serve `http` of the configuration until SIGTERM; SIGHUP reads it anew. `sealgate run` starts this by itself.
+
+    Example: sealgate --config /etc/sealgate/sealgate.yaml http
+    """
+    if called.invoked_subcommand is not None:
+        return
+    settings = context.settings()
+    try:
+        composition.serve_http(settings, lambda: load(context.config_path()))
+    except GatewayError as trouble:
+        if trouble.reason.family not in _ALSO_CONFIGURATION:
+            say(f"sealgate: {explained(trouble)}")
+            raise typer.Exit(exit_code(trouble)) from None
+        fail(f"{trouble.reason}: {trouble.detail or SENTENCES[trouble.reason].what}", USAGE)
+
+
+@group.command()
+def token(name: Annotated[str, typer.Argument(metavar="PARTNER", help="as in http.partners of the settings")]) -> None:
+    """Make a partner's token and print it, once: only its SHA-256 is kept, in his `token_file`. The old one ends.
+
+    Example: sealgate http token payments
+    """
+    settings = context.settings()
+    with told():
+        made = composition.token_for(settings, name)
+    print(made)
+    say(f"sealgate: partner {name} has a new token; a running service takes it at its next reload (SIGHUP)")

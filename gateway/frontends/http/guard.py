@@ -1,0 +1,140 @@
+"""What holds for every request, whatever it asks for. RFC 9110 (HEAD, Connection), RFC 9457.
+
+1. an incident id, for the log and for the answer if it is an error
+2. the rate of its client
+3. its size, announced or counted
+4. HEAD is GET without a body
+5. headers that keep browsers from making anything of an answer
+6. an exception that nobody expected is told in the log by its place and answered with a fixed text
+7. one line in the log: never the query, never a header, never the body
+"""
+
+import ipaddress
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import Reason
+from gateway.frontends.http.problems import MEDIA_TYPE, Problem, ProblemError, of_reason
+from gateway.frontends.http.service import Current
+from gateway.frontends.limits import Rate
+from gateway.frontends.logs import surprise
+
+log = structlog.get_logger("sealgate.http")
+
+BODY_OCTETS_MAX: Final = 4_096  # a time-stamp request has some 60 to 120 octets; nothing else has a body
+PATH_LOGGED_MAX: Final = 400
+_HEADERS: Final = (
+    (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"), (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"))
+_TLS_HEADERS: Final = (*_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
+
+
+class Guard:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: ASGIApp, current: Current, now: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._current = current
+        self._now = now
+        self._rate = Rate(current.service.requests_per_minute_max, now)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http":
+            await _Request(self._app, scope, receive, send, self._now).run(self._permitted)
+
+    def _permitted(self, peer: str) -> bool:
+        self._rate.per_minute = self._current.service.requests_per_minute_max
+        return self._rate.allow(client_key(peer))
+
+
+def client_key(peer: str) -> str:
+    """Who counts as one client: an IPv4 address, or a network of 64 bits, which is what one customer has of IPv6."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+    return str(address)
+
+
+class _Request:
+    """One request on its way."""
+
+    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, now: Callable[[], float]) -> None:
+        self._app = app
+        self._receive = receive
+        self._send = send
+        self._now = now
+        self._began = now()
+        self._method: str = scope["method"]
+        # 1. the incident, 4. HEAD
+        self.incident = secrets.token_hex(8)
+        state = scope.get("state") or {}
+        self._scope: Scope = {
+            **scope, "method": "GET" if self._method == "HEAD" else self._method,
+            "state": {**state, "incident": self.incident, "partner": None}}
+        self._peer = str((scope.get("client") or ("",))[0])
+        self._read = 0
+        self._sent = 0
+        self._status = 0
+
+    async def run(self, permitted: Callable[[str], bool]) -> None:
+        try:
+            # 2. the rate
+            if not permitted(self._peer):
+                await self._refuse(of_reason(Reason.CLIENT_RATE_EXCEEDED))
+                return
+            # 3. the size, as announced
+            if self._announced() > BODY_OCTETS_MAX:
+                await self._refuse(of_reason(Reason.INPUT_TOO_LARGE))
+                return
+            await self._app(self._scope, self._counted, self._answered)
+        # 6. surprises
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            surprise(log, error, incident=self.incident)
+            if not self._status:
+                await self._refuse(of_reason(Reason.INTERNAL))
+        finally:
+            # 7. one line
+            log.info("request", incident=self.incident, peer=self._peer, method=self._method[:16],
+                     path=str(self._scope["path"])[:PATH_LOGGED_MAX], status=self._status or None,
+                     partner=self._scope["state"]["partner"], octets=self._sent,
+                     ms=round((self._now() - self._began) * 1000, 1))
+
+    def _announced(self) -> int:
+        """What Content-Length says; h11 has refused what is no number."""
+        return max((int(value) for name, value in self._scope["headers"] if name == b"content-length"), default=0)
+
+    async def _counted(self) -> Message:
+        """3. The size, as it comes."""
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        if self._read > BODY_OCTETS_MAX:
+            raise ProblemError(of_reason(Reason.INPUT_TOO_LARGE))
+        return message
+
+    async def _answered(self, message: Message) -> None:
+        """5. The headers."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            more = _TLS_HEADERS if self._scope.get("scheme") == "https" else _HEADERS
+            close = ((b"connection", b"close"),) if self._status in (413, 429, 500) else ()
+            message = {**message, "headers": [*message.get("headers", ()), *more, *close]}
+        elif message["type"] == "http.response.body":
+            self._sent += len(message.get("body", b""))
+        await self._send(message)
+
+    async def _refuse(self, problem: Problem) -> None:
+        body = problem.octets(self.incident)
+        headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body)),
+                   *((name.encode(), value.encode()) for name, value in problem.headers.items())]
+        await self._answered({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await self._answered({"type": "http.response.body", "body": body})

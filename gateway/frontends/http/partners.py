@@ -1,0 +1,58 @@
+"""Who asks: a partner by his bearer token (RFC 6750 2.1) or his TLS client certificate, or a stranger.
+
+Of a token only its SHA-256 is kept: tokens are random and long, so that a plain digest needs no salt and no stretching.
+All partners are compared with, whichever fits, and each comparison takes the same time.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.errors import Reason
+from gateway.frontends.http.problems import ProblemError, of_reason
+
+TOKEN_OCTETS_MAX: Final = 512
+_SCHEME: Final = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPartner:
+    """A partner. `token`: SHA-256 of his token, None: he has none. `certificates`: SHA-256 fingerprints, hex."""
+
+    name: str
+    token: bytes | None = None
+    certificates: frozenset[str] = frozenset()
+
+
+class Partners:
+    """All of them."""
+
+    def __init__(self, known: Sequence[KnownPartner]) -> None:
+        self._known = tuple(known)
+
+    def who(self, authorization: str | None, certificate: str | None) -> str | None:
+        """The partner's name; None for a stranger, who says nothing of himself.
+
+        `authorization`: the header field; `certificate`: the fingerprint of a verified TLS client certificate.
+        ProblemError 401 for whoever does say something, and it is wrong: whatever he asks for.
+        """
+        if authorization is not None:
+            return self._by_token(authorization)
+        for partner in self._known:
+            if certificate is not None and certificate in partner.certificates:
+                return partner.name
+        return None
+
+    def _by_token(self, authorization: str) -> str:
+        token = authorization.encode("utf-8", "surrogateescape")
+        given = token[len(_SCHEME):].strip(b" ") if authorization[:len(_SCHEME)].lower() == _SCHEME else b""
+        digest = hashlib.sha256(given[:TOKEN_OCTETS_MAX + 1]).digest()
+        found = None
+        for partner in self._known:
+            if partner.token is not None and hmac.compare_digest(digest, partner.token):
+                found = partner.name
+        if found is None or not given:
+            raise ProblemError(of_reason(Reason.PARTNER_UNKNOWN))
+        return found

@@ -1,0 +1,90 @@
+"""Reason to HTTP: the only place that knows statuses and the form of errors. RFC 9457 (problem documents), RFC 9110 15.
+
+`type` is about:blank, so that `title` is the status in words (RFC 9457 4.2.1); what went wrong is said by `reason`, a
+member of the house's one vocabulary, and in words by `detail`. `incident` finds the line in the log. Nothing here names
+a path, a host, a library or what was asked for: an error for one address has the length of that for any other.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from gateway.errors import GatewayError, Reason
+from gateway.model.sentences import SENTENCES
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 30
+
+_R = Reason
+STATUSES: Final[Mapping[Reason, int]] = MappingProxyType({
+    _R.USAGE: 400, _R.INPUT_MALFORMED: 400, _R.INPUT_EMPTY: 400, _R.INPUT_TOO_LARGE: 413,
+    _R.PARTNER_UNKNOWN: 401, _R.PARTNER_NOT_PERMITTED: 403,
+    _R.CERTIFICATE_ABSENT: 404, _R.CERTIFICATE_UNUSABLE: 404, _R.CERTIFICATE_CONFLICT: 409,
+    _R.CLIENT_RATE_EXCEEDED: 429, _R.CLIENT_BUSY: 503,
+})
+TITLES: Final[Mapping[int, str]] = MappingProxyType({
+    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    406: "Not Acceptable", 409: "Conflict", 413: "Content Too Large", 415: "Unsupported Media Type",
+    429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable",
+})
+# Where the house's sentence speaks of mails.
+_DETAILS: Final[Mapping[Reason, str]] = MappingProxyType({
+    _R.CLIENT_RATE_EXCEEDED: "Too many requests in a short time. Send more slowly.",
+    _R.CERTIFICATE_ABSENT: "No certificate is published here for this address.",
+    _R.CERTIFICATE_UNUSABLE: "No certificate of this address can be used now.",
+    _R.CERTIFICATE_CONFLICT: "Certificates of different owners claim this address.",
+})
+_TEXTS: Final[Mapping[int, str]] = MappingProxyType({
+    404: "There is nothing here.", 405: "This cannot be done here.",
+    406: "This is not to be had in any form that was asked for.", 415: "The request is of another media type.",
+    400: "The request could not be read."})
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One error as it is answered. `detail`: a sentence for whoever asked."""
+
+    status: int
+    reason: Reason
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def octets(self, incident: str) -> bytes:
+        """The problem document."""
+        return json.dumps({
+            "type": "about:blank", "title": TITLES[self.status], "status": self.status, "detail": self.detail,
+            "reason": str(self.reason), "incident": incident}).encode()
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem.reason))
+        self.problem = problem
+
+
+def of_reason(reason: Reason, *, retry: bool = False) -> Problem:
+    """The problem of a Reason: its sentence and remedy. What is in no table is 503 where it may pass, else 500."""
+    status = STATUSES.get(reason, 503 if retry else 500)
+    if status == 500:
+        reason = Reason.INTERNAL
+    sentence = SENTENCES[reason]
+    headers = {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return Problem(status, reason, _DETAILS.get(reason, f"{sentence.what} {sentence.remedy}"), headers)
+
+
+def of_error(error: GatewayError) -> Problem:
+    """The problem of what went wrong inside; its detail stays inside."""
+    return of_reason(error.reason, retry=error.retry)
+
+
+def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+    """The problem of a request that is none of ours: wrong method, media type, place."""
+    if status not in _TEXTS:
+        return of_reason(Reason.INTERNAL)
+    return Problem(status, Reason.USAGE, _TEXTS[status], headers or {})
