@@ -9,6 +9,7 @@ from gateway.adapters.db.engine import Database
 from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
+from gateway.adapters.db.revocations import DbRevocations
 from gateway.adapters.db.schema import open_database
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import load_certificates
@@ -26,6 +27,7 @@ class Store:
     journal: DbJournal
     hold: DbHold
     evidence: DbEvidence
+    revocations: DbRevocations
 
     def close(self) -> None:
         """Ends the connections; what was committed is there."""
@@ -51,6 +53,7 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
             octets_max=held.octets_max,
         ),
         evidence=DbEvidence(database),
+        revocations=DbRevocations(database),
     )
 
 

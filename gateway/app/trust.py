@@ -1,11 +1,14 @@
 """Whom the bank believes: anchors out of files, the trust list out of the store, and how revocation is judged."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.adapters.trust_files import load_trusted
 from gateway.app.store import Store
 from gateway.cms.certificate import Certificate
 from gateway.errors import GatewayError, Reason
+from gateway.pki.revocation import Revocation
+from gateway.pki.table import StoredRevocation, Want
 from gateway.pki.trust import Mark, TrustSet, anchors_of
 from gateway.ports.administration import ANCHOR_PURPOSES
 from gateway.settings import Mark as MarkSettings
@@ -47,3 +50,20 @@ def load_trust(settings: Settings, store: Store) -> TrustSet:
 
 def _mark(mark: MarkSettings) -> Mark:
     return Mark(frozenset(mark.levels), mark.policies, frozenset(mark.hardware_policies), mark.qcsscd)
+
+
+@dataclass(frozen=True, slots=True)
+class Revocations:
+    """How revocation is looked for, by purpose; one table of the house's store behind all."""
+
+    signers: Revocation
+    recipients: Revocation
+    stampers: Revocation
+
+
+def revocations(settings: Settings, store: Store, want: Want | None = None) -> Revocations:
+    """Modes out of the settings. `want` is told of certificates about which nothing fresh is known."""
+    modes, table = settings.trust.revocation, StoredRevocation(store.revocations, want=want)
+    return Revocations(
+        Revocation(modes.signers, table), Revocation(modes.recipients, table), Revocation(modes.stampers, table)
+    )

@@ -200,7 +200,7 @@ def verify(info: SignerInfo, certificate: Certificate, digest_of: Callable[[str]
         return Reason.SIGNATURE_ALGORITHM_UNKNOWN
     if digest_of(info.digest_name) != message_digest:  # 8
         return Reason.SIGNATURE_ALTERED
-    return _arithmetic_fault(key, info.signature_algorithm, info.signature, info.signed_attrs)  # 9
+    return arithmetic_fault(key, info.signature_algorithm, info.signature, info.signed_attrs)  # 9
 
 
 @lru_cache(maxsize=4096)
@@ -286,8 +286,9 @@ def _same(one: AlgorithmIdentifier, other: AlgorithmIdentifier) -> bool:
     return one == other or (one.oid == other.oid and algorithms.no_parameters(one) and algorithms.no_parameters(other))
 
 
-def _arithmetic_fault(key: PublicKeyTypes, algorithm: SignatureAlgorithm, signature: bytes,
-                      octets: bytes) -> Reason | None:
+def arithmetic_fault(key: PublicKeyTypes, algorithm: SignatureAlgorithm, signature: bytes,
+                     octets: bytes) -> Reason | None:
+    """Why this is no signature of `key` over `octets`, or None. The algorithm has a scheme: it is of our table."""
     family = str(algorithm.scheme).partition("-")[0]
     digest = _HASHES[algorithm.digest]
     try:

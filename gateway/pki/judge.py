@@ -23,7 +23,7 @@ from gateway.cms.signed_reader import SignedData, SignerInfo, find_certificate, 
 from gateway.errors import Reason
 from gateway.model.address import same_address
 from gateway.model.verdict import SignerVerdict, Status, TimestampVerdict
-from gateway.pki import path
+from gateway.pki.believed import believe
 from gateway.pki.content import Content
 from gateway.pki.level import level_of
 from gateway.pki.revocation import Revocation
@@ -36,6 +36,7 @@ _FOR_SIGNATURES: Final = {
     Reason.CERTIFICATE_EXPIRED: Reason.SIGNATURE_EXPIRED,
     Reason.CERTIFICATE_NOT_YET_VALID: Reason.SIGNATURE_NOT_YET_VALID,
     Reason.CERTIFICATE_REVOKED: Reason.SIGNATURE_REVOKED,
+    Reason.CERTIFICATE_ON_HOLD: Reason.SIGNATURE_ON_HOLD,
     Reason.CERTIFICATE_WEAK_KEY: Reason.SIGNATURE_WEAK_KEY,
     Reason.CERTIFICATE_WEAK_ALGORITHM: Reason.SIGNATURE_WEAK_ALGORITHM,
     Reason.CERTIFICATE_WRONG_USAGE: Reason.SIGNATURE_WRONG_USAGE,
@@ -61,14 +62,20 @@ class JudgedSigner:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """The bank's trust and its mode of revocation: one for the gateway and for `inspect` alike.
+    """The bank's trust and how it looks for revocation: one for the gateway and for `inspect` alike.
 
-    `known`: signers' certificates that the bank has, for signatures that enclose none.
+    `revocation` is for signers, `stampers` for time-stamping services (None: as for signers). `known`: signers'
+    certificates that the bank has, for signatures that enclose none.
     """
 
     trust: TrustSet
     revocation: Revocation = field(default_factory=Revocation)
     known: tuple[Certificate, ...] = ()
+    stampers: Revocation | None = None
+
+    @property
+    def _of_stampers(self) -> Revocation:
+        return self.revocation if self.stampers is None else self.stampers
 
     def signed(self, data: SignedData, content: Content, layer: int, received: datetime) -> tuple[JudgedSigner, ...]:
         """Every signer of this layer over exactly `content`; () where it has no SignerInfo at all.
@@ -86,7 +93,7 @@ class Judge:
 
     def timestamp(self, token: bytes, subject: Content | None, received: datetime) -> TimestampVerdict:
         """A token by itself (`subject`: the octets that it is said to be about)."""
-        return judge_token(token, subject, received, self.trust, self.revocation)
+        return judge_token(token, subject, received, self.trust, self._of_stampers)
 
     def _one(self, info: SignerInfo, enclosed: Sequence[Certificate], content: Content, layer: int,
              received: datetime) -> JudgedSigner:
@@ -109,24 +116,24 @@ class Judge:
         if reason is not None:
             return JudgedSigner(_failed(verdict, reason), certificate, content)
         # 4. the path at t
-        found = path.validate(certificate, at, "signer", self.trust, enclosed, stamped=at is not received)
+        believed = believe(certificate, at, received, "signer", self.trust, self.revocation, enclosed)
+        found = believed.path
         if found.reason is not None:
             reason = _FOR_SIGNATURES.get(found.reason, found.reason)
             return JudgedSigner(replace(verdict, status=found.status, reason=reason), certificate, content)
         # 5. revocation at t
-        revoked = self.revocation.judge(found.path, at, received)
+        revoked = believed.revoked
         if revoked.reason is not None:
             reason = _FOR_SIGNATURES.get(revoked.reason, revoked.reason)
             return JudgedSigner(replace(verdict, status=revoked.status, reason=reason), certificate, content)
         notes = (revoked.note,) if revoked.note is not None else ()
-        # Acts also ask for the time of reception: a stamp makes old signatures good, not old powers.
-        fresh = revoked.fresh and self.revocation.judge(found.path, received, received).fresh
-        return JudgedSigner(replace(verdict, level=level_of(certificate), notes=notes), certificate, content, fresh)
+        return JudgedSigner(replace(verdict, level=level_of(certificate), notes=notes), certificate, content,
+                            believed.fresh)
 
     def _stamp(self, info: SignerInfo, received: datetime, enclosed: Sequence[Certificate]) -> TimestampVerdict:
         """The token that counts: the earliest that is believed; where none is, the first, to be told."""
         subject = Content(info.signature)
-        verdicts = [judge_token(token, subject, received, self.trust, self.revocation, enclosed)
+        verdicts = [judge_token(token, subject, received, self.trust, self._of_stampers, enclosed)
                     for token in info.timestamps[:TOKENS_MAX]]
         believed = [v for v in verdicts if v.status is Status.VALID and v.time is not None]
         if believed:

@@ -6,7 +6,7 @@
 4. its time is not in the future
 5. its certificate is a time-stamper's, below an anchor for stampers, then and at reception: a service whose
    certificate has run out is on nobody's revocation list any more, so that its token proves nothing by itself
-6. not revoked
+6. not revoked: then, nor at any time for a reason that leaves its key in doubt (`pki.revocation`)
 
 A token that fails is told and ignored: it can neither help nor harm the signature that it stands at.
 """
@@ -21,6 +21,7 @@ from gateway.cms.timestamp import TimestampToken, parse_token, verify_token
 from gateway.errors import GatewayError, Reason
 from gateway.model.verdict import Status, TimestampVerdict
 from gateway.pki import path
+from gateway.pki.believed import believe
 from gateway.pki.content import Content
 from gateway.pki.revocation import Revocation
 from gateway.pki.trust import Anchor, TrustSet
@@ -88,14 +89,15 @@ def _judge(token: TimestampToken, signer: Certificate | None, subject: Content |
     if token.gen_time - timedelta(seconds=token.accuracy_s) > received + SKEW:
         return Reason.TIMESTAMP_FUTURE, None
     # 5. the path, then and at reception
-    then = path.validate(signer, min(token.gen_time, received), "stamper", trust, enclosed, stamped=True)
+    believed = believe(signer, min(token.gen_time, received), received, "stamper", trust, revocation, enclosed)
+    then = believed.path
     if then.reason is not None:
         return _path_reason(then.reason), then.anchor
     now = path.validate(signer, received, "stamper", trust, enclosed)
     if now.reason is not None:
         return _path_reason(now.reason), then.anchor
     # 6. revocation
-    revoked = revocation.judge(now.path, token.gen_time, received)
+    revoked = believed.revoked
     if revoked.status is Status.INVALID:
         return Reason.TIMESTAMP_UNTRUSTED, then.anchor
     if revoked.reason is not None:

@@ -7,6 +7,7 @@ behind the seam; holds that are lifted come with the table itself.
 """
 
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
@@ -14,7 +15,7 @@ from gateway.cms import attributes
 from gateway.errors import Reason
 from gateway.model.verdict import Status, Trust
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Revocation
+from gateway.pki.revocation import Known, Revocation
 from gateway.smime.open import open_mail
 from tests.support import forge
 from tests.support.pki import NOW, get_pki
@@ -141,17 +142,19 @@ def test_tokens_beyond_the_bound_are_not_looked_at():
 # --- revoked --------------------------------------------------------------------------------------------------------
 
 
+TABLES = count()
+
+
 class Table:
     """Revoked from a day on, by certificate; everything else is known to be good."""
 
-    version = "test"
-
     def __init__(self, revoked):
+        self.version = f"test {next(TABLES)}"
         self.revoked = revoked
 
     def known(self, certificate, issuer, at, received):
         since = self.revoked.get(certificate.sha256)
-        return "revoked" if since is not None and since <= at else "good"
+        return Known("revoked") if since is not None and since <= at else Known("good", fresh=True)
 
 
 def by(revoked):
@@ -179,4 +182,4 @@ def test_a_revoked_service_stamps_in_vain():
 def test_a_revoked_authority_takes_everything_below_with_it():
     intermediate = anna().chain[0].sha256
     found, signer = seen(message(signed(TEXT, anna())), by({intermediate: END}))
-    assert (found, signer.reason) == (Trust.NOT_TRUSTED, Reason.SIGNATURE_REVOKED)
+    assert (found, signer.reason) == (Trust.NOT_TRUSTED, Reason.PATH_REVOKED)

@@ -4,6 +4,7 @@ Truth: signatures made by the gateway's writer and by tests/support/forge.py wit
 """
 
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
@@ -13,7 +14,7 @@ from gateway.model.scheme import SignScheme
 from gateway.model.verdict import Status
 from gateway.pki.content import Content
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Revocation
+from gateway.pki.revocation import Known, Revocation
 from tests.support import forge
 from tests.support.pki import LONG_AGO, NOW, START, get_pki
 from tests.support.sealed import ANNA, TEXT, anna, judge, signature, stamper, trust_of
@@ -93,13 +94,15 @@ def test_wrong_usage_is_the_signatures_fault():
     assert only(signature(TEXT, wrong)).reason is Reason.SIGNATURE_WRONG_USAGE
 
 
+TABLES = count()
+
+
 class Table:
     """A revocation table with one answer, which remembers what it was asked."""
 
-    version = "test"
-
     def __init__(self, answer):
-        self.answer = answer
+        self.version = f"test {next(TABLES)}"
+        self.answer = Known(answer, fresh=answer == "good")
         self.asked = []
 
     def known(self, certificate, issuer, at, received):
@@ -112,6 +115,7 @@ class Table:
     ("soft", "unknown", Status.VALID, None, (Reason.REVOCATION_NOT_CHECKED,), False),
     ("soft", "good", Status.VALID, None, (), True),
     ("soft", "revoked", Status.INVALID, Reason.SIGNATURE_REVOKED, (), False),
+    ("soft", "on_hold", Status.INVALID, Reason.SIGNATURE_ON_HOLD, (), False),
     ("require", "unknown", Status.INDETERMINATE, Reason.REVOCATION_UNAVAILABLE, (), False),
     ("require", "good", Status.VALID, None, (), True),
     ("require", "revoked", Status.INVALID, Reason.SIGNATURE_REVOKED, (), False)])

@@ -8,7 +8,7 @@ import pytest
 from gateway.authority.ca import Profile, Purpose
 from gateway.errors import Reason
 from gateway.model.lookup import Absent, CertificateRow, Conflict, Found, Unusable
-from gateway.pki.revocation import Revocation
+from gateway.pki.revocation import Known, Revocation
 from gateway.pki.select import select
 from tests.support.pki import LONG_AGO, NOW, get_pki
 from tests.support.sealed import trust_of
@@ -142,10 +142,10 @@ def test_the_banks_trust_of_a_row_replaces_its_path_only():
 class Revoked:
     """A table in which everything is revoked."""
 
-    version = "test"
+    version = "all revoked"
 
     def known(self, certificate, issuer, at, received):
-        return "revoked"
+        return Known("revoked")
 
 
 def test_revocation_by_its_mode():
