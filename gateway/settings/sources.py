@@ -1,5 +1,6 @@
 """Where certificates of recipients are looked up besides the store: LDAP directories, DNS (SMIMEA), HTTP services."""
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -64,23 +65,51 @@ def _source(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
         if getattr(source, name) and source.kind != kind:
             yield (*at, name), f"`{name}` at a source of kind {source.kind}", f"it belongs to kind {kind}"
     yield from networks((*at, "networks"), source.networks)
-    match source.kind:
-        case "ldap":
-            if not source.url.startswith(("ldap://", "ldaps://")):
-                yield (*at, "url"), f"`{source.url}` is no LDAP URL", "such as ldaps://directory.partner.example"
-            if source.starttls and source.url.startswith("ldaps://"):
-                yield (*at, "starttls"), "`starttls` with ldaps://", "ldaps:// is TLS already"
-            if "{address}" not in source.filter:
-                yield (*at, "filter"), "the filter does not ask for {address}", "such as (mail={address})"
-            if source.password_file is not None and not source.bind_dn:
-                yield (*at, "password_file"), "a password without `bind_dn`", "name whom it belongs to"
-        case "http":
-            if not source.url.startswith(("https://", "http://")):
-                yield (*at, "url"), f"`{source.url}` is no HTTP URL", "such as https://keys.example/?mail={address}"
-            if not any(word in source.url for word in ("{address}", "{local}")):
-                yield (*at, "url"), "the URL does not ask for an address", "put {address} where it belongs"
-            if bool(source.username) is not (source.password_file is not None):
-                yield at, "`username` and `password_file` belong together", "name both, or none"
-        case "smimea":
-            if source.url:
-                yield (*at, "url"), "`url` at a source of kind smimea", "name `resolver` and `port`"
+    checks = {"ldap": _ldap, "http": _http, "smimea": _smimea}
+    yield from checks[source.kind](at, source)
+
+
+def _ldap(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
+    if not source.url.startswith(("ldap://", "ldaps://")):
+        yield (*at, "url"), f"`{source.url}` is no LDAP URL", "such as ldaps://directory.partner.example"
+    if source.starttls and source.url.startswith("ldaps://"):
+        yield (*at, "starttls"), "`starttls` with ldaps://", "ldaps:// is TLS already"
+    if source.url.startswith("ldap://") and not source.starttls and not _on_loopback(_host(source.url)):
+        yield (*at, "url"), f"`{source.url}` in clear: whoever is on the way can deny that there are any", (
+            "starttls: true, or ldaps://")
+    if "{address}" not in source.filter:
+        yield (*at, "filter"), "the filter does not ask for {address}", "such as (mail={address})"
+    if source.password_file is not None and not source.bind_dn:
+        yield (*at, "password_file"), "a password without `bind_dn`", "name whom it belongs to"
+    if source.bind_dn and source.password_file is None:  # RFC 4513 5.1.2: the server takes it for anonymous
+        yield (*at, "bind_dn"), "`bind_dn` without a password", "name `password_file`, or bind anonymously"
+
+
+def _http(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
+    if not source.url.startswith(("https://", "http://")):
+        yield (*at, "url"), f"`{source.url}` is no HTTP URL", "such as https://keys.example/?mail={address}"
+    if not any(word in source.url for word in ("{address}", "{local}")):
+        yield (*at, "url"), "the URL does not ask for an address", "put {address} where it belongs"
+    if bool(source.username) is not (source.password_file is not None):
+        yield at, "`username` and `password_file` belong together", "name both, or none"
+
+
+def _smimea(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
+    if source.url:
+        yield (*at, "url"), "`url` at a source of kind smimea", "name `resolver` and `port`"
+    if not _on_loopback(source.resolver):
+        yield (*at, "resolver"), f"the resolver `{source.resolver}` is not on loopback", (
+            "its word that it has validated must not cross a network: a validating resolver on 127.0.0.1")
+
+
+def _host(url: str) -> str:
+    """The host of a URL, without port and brackets."""
+    host = url.partition("://")[2].partition("/")[0]
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def _on_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

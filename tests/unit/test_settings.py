@@ -107,6 +107,7 @@ def test_a_misspelt_key_names_place_and_nearest() -> None:
 
 KEY = "keys:\n  - {name: otp, purpose: sign, key: k, certificate: c, from: [a@bank.example]%s}\n"
 CLIENT = "clients:\n  - {name: web, networks: [192.0.2.0/24]%s}\n"
+SOURCE = "sources:\n  - {name: d, kind: %s}\n"
 
 CONTRADICTIONS = [
     # what is appended to SMALL, the text whose place is told, words of the problem | of the remedy
@@ -133,6 +134,13 @@ CONTRADICTIONS = [
     ("hold: {archive_passphrase_file: k}\n", "k}", "without `archive_key`|key"),
     ("limits: {octets_in_flight_max: 2048}\n", "2048", "could never come in|52428800"),
     ("limits: {connections_max: 5, connections_per_peer_max: 6}\n", "6}", "more than connections_max|at most 5"),
+    (SOURCE % "ldap, url: 'ldap://directory.example'", "'ldap://", "in clear|starttls"),
+    (SOURCE % "ldap, url: 'ldaps://d.example', bind_dn: cn=me", "cn=me", "without a password|password_file"),
+    (SOURCE % "ldap, url: 'ldaps://d.example', password_file: p", "p}", "without `bind_dn`|whom it belongs"),
+    (SOURCE % "ldap, url: 'ldaps://d.example', filter: (mail=*)", "(mail", "does not ask for {address}|such as"),
+    (SOURCE % "smimea, resolver: 192.0.2.53", "192.0.2.53", "not on loopback|127.0.0.1"),
+    (SOURCE % "smimea, resolver: dns.example", "dns.example", "not on loopback|127.0.0.1"),
+    (SOURCE % "smimea, base: dc=example", "dc=", "of kind smimea|kind ldap"),
 ]
 
 

@@ -1,0 +1,137 @@
+"""Certificates out of DNS: SMIMEA records (RFC 8162), believed only where DNSSEC proves them.
+
+Who validates is the resolver on loopback (unbound, say); its word is the AD bit (RFC 4035 3.2.3, RFC 6840 5.7), which
+is worth nothing over a network that others reach. What its answers mean here:
+
+    AD, certificates          rows
+    AD, no such name or data  (): the absence itself is signed
+    SERVFAIL, other codes     Unavailable: this is how a validating resolver tells of forged or expired signatures
+    no AD                     nothing in it is believed, neither a certificate nor an absence. Where the domain is
+                              provably unsigned there can be no SMIMEA at all (RFC 8162 demands DNSSEC), and it is ():
+                              most of the world's domains are, and their mail must not wait for ever. But a resolver
+                              that does not validate gives the same answer, for every domain. So it has to show that
+                              it validates the very chain that leads there: its answer for the DS of the domain, or of
+                              one above it, must come with AD. A validating resolver that then still says no AD says
+                              "unsigned"; an attacker who strips signatures below a signed parent gets SERVFAIL.
+                              A proven DS of the domain itself contradicts "unsigned" (val-permissive-mode of unbound
+                              lets forgeries pass that way): Unavailable. No AD up to the root: Unavailable.
+                              So only a proven absence is Absent.
+
+The local part is asked as it stands, for names hash case-sensitively (RFC 8162 3); then, if nothing was found, in lower
+case: hardly a mail system tells `Anna@` from `anna@`, a publisher cannot foresee how people write an address, and
+`pki.select` compares addresses without case too. Both must be proven absent before there is nothing.
+
+Every record that holds a whole certificate (selector 0, matching type 0) is a candidate, whatever its usage (0 to 3):
+usages say how far DNS vouches for it, and here DNS only finds; a path to a root for recipients, or the bank's own word,
+is asked for as of any other certificate. Records with a key alone or a hash hold nothing to encrypt to, and unknown
+usages have no meaning: they are left out.
+"""
+
+import ipaddress
+import time
+from typing import Final
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.rdtypes.tlsabase
+
+from gateway.adapters.source_rows import rows_of, unavailable
+from gateway.errors import GatewayError, Reason
+from gateway.model.address import domain_of
+from gateway.model.lookup import CertificateRow
+from gateway.model.smimea import EXACT, FULL_CERTIFICATE, dns_name, owner_names
+from gateway.settings import Source
+
+_USAGES: Final = range(4)  # RFC 6698 2.1.1
+_UDP_OCTETS: Final = 1232  # what passes everywhere unfragmented; more comes by TCP
+
+
+class SmimeaSource:
+    """See ports.certificates.CertificateSource. Holds nothing open; safe on many threads."""
+
+    def __init__(self, settings: Source) -> None:
+        """CONFIG_INVALID if the resolver is not on loopback."""
+        try:
+            local = ipaddress.ip_address(settings.resolver).is_loopback
+        except ValueError:
+            local = False
+        if not local:
+            raise GatewayError(
+                Reason.CONFIG_INVALID, f"source {settings.name}: the resolver {settings.resolver} is not on loopback")
+        self.name = settings.name
+        self._settings = settings
+
+    def rows(self, address: str) -> tuple[CertificateRow, ...]:
+        """See CertificateSource; within `deadline_s`."""
+        ends_at = time.monotonic() + self._settings.deadline_s
+        for name in owner_names(address):
+            answer = self._ask(name, dns.rdatatype.SMIMEA, ends_at)
+            if not answer.flags & dns.flags.AD:
+                return self._unsigned(domain_of(address), ends_at)
+            found = _records(answer)
+            if found is None:
+                raise unavailable(self.name, f"an answer for {name} that goes round in circles")
+            if found:
+                return rows_of((r.cert for r in found if _whole(r)), self.name)
+        return ()
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def _unsigned(self, domain: str, ends_at: float) -> tuple[CertificateRow, ...]:
+        """(), if the resolver proves that it would have known better; see the module."""
+        labels = (dns_name(domain) or "").split(".")
+        for first in range(len(labels)):
+            answer = self._ask(".".join(labels[first:]) + ".", dns.rdatatype.DS, ends_at)
+            if not answer.flags & dns.flags.AD:
+                continue
+            if first == 0 and any(rrset.rdtype == dns.rdatatype.DS for rrset in answer.answer):
+                raise unavailable(self.name, f"{domain} is signed, and the resolver passes on what is not")
+            return ()
+        raise unavailable(self.name, f"the resolver vouches for nothing on the way to {domain}: does it validate?")
+
+    def _ask(self, name: str, kind: dns.rdatatype.RdataType, ends_at: float) -> dns.message.QueryMessage:
+        """The answer, NOERROR or NXDOMAIN; everything else is Unavailable."""
+        question = dns.message.make_query(
+            dns.name.from_text(name), kind, use_edns=0, want_dnssec=True, payload=_UDP_OCTETS)
+        question.flags |= dns.flags.AD
+        where, port = self._settings.resolver, self._settings.port
+        try:
+            try:
+                answer = dns.query.udp(question, where, _left(ends_at), port, raise_on_truncation=True)
+            except dns.message.Truncated:
+                answer = dns.query.tcp(question, where, _left(ends_at), port)
+        except dns.exception.Timeout:
+            raise unavailable(self.name, f"no answer within {self._settings.deadline_s} s") from None
+        except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
+            raise unavailable(self.name, f"{name}: {type(error).__name__} {error}") from None
+        if not isinstance(answer, dns.message.QueryMessage):
+            raise unavailable(self.name, f"{name}: no answer to a question")
+        if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
+            raise unavailable(self.name, f"{name}: the resolver says {dns.rcode.to_text(answer.rcode())}")
+        return answer
+
+
+def _left(ends_at: float) -> float:
+    left = ends_at - time.monotonic()
+    if left <= 0:
+        raise dns.exception.Timeout
+    return left
+
+
+def _records(answer: dns.message.QueryMessage) -> list[dns.rdtypes.tlsabase.TLSABase] | None:
+    """The records at the end of the aliases that lead to them; None if these are too many."""
+    try:
+        found = answer.resolve_chaining().answer
+    except (dns.exception.DNSException, ValueError):
+        return None
+    return [record for record in found or () if isinstance(record, dns.rdtypes.tlsabase.TLSABase)]
+
+
+def _whole(record: dns.rdtypes.tlsabase.TLSABase) -> bool:
+    return record.usage in _USAGES and record.selector == FULL_CERTIFICATE and record.mtype == EXACT
