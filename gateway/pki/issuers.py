@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from asn1crypto import x509
+from asn1crypto.keys import PublicKeyInfo
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from pyhanko_certvalidator.sig_validate import DEFAULT_SIGNATURE_VALIDATOR
 
 from gateway.cms.certificate import Certificate, parse_certificate
+from gateway.der import walk
 from gateway.errors import GatewayError
 from gateway.pki.trust import Anchor
 from gateway.ports.certificates import IntermediateSource
@@ -28,12 +30,16 @@ EXTRA_MAX = 32  # certificates of one mail that are looked at
 
 @dataclass(slots=True)
 class Search:
-    """What a search found. `ways` go from the certificate to the anchor, both included."""
+    """What a search found. `ways` go from the certificate to the anchor, both included.
+
+    `dead_ends`: certificates whose issuer nobody has shown, each once.
+    """
 
     ways: list[tuple[tuple[Certificate, ...], Anchor]] = field(default_factory=list)
     unknown_root: bool = False
     issuer_missing: bool = False
     bad_signature: bool = False
+    dead_ends: list[Certificate] = field(default_factory=list)
     signatures_left: int = SIGNATURES_MAX
 
 
@@ -101,6 +107,8 @@ def _climb(way: tuple[Certificate, ...], anchors: dict[object, list[Anchor]], po
             result.bad_signature = True
         else:
             result.issuer_missing = True
+            if not named and last not in result.dead_ends:
+                result.dead_ends.append(last)
 
 
 def _signed_within(child: Certificate, issuer: Certificate, result: Search) -> bool:
@@ -124,15 +132,21 @@ def key_ids_fit(child: Certificate, issuer: Certificate) -> bool:
 def signed_by(child: Certificate, issuer: Certificate) -> bool:
     """Whether the issuer's key verifies the child's signature; False for whatever cannot be computed."""
     try:
-        inner = as_asn1(child)
         DEFAULT_SIGNATURE_VALIDATOR.validate_signature(
-            signature=inner["signature_value"].native, signed_data=inner["tbs_certificate"].dump(),
-            public_key_info=as_asn1(issuer).public_key, signature_algorithm=inner["signature_algorithm"])
+            signature=child.x509.signature, signed_data=_to_be_signed(child),
+            public_key_info=PublicKeyInfo.load(issuer.spki, strict=True),
+            signature_algorithm=as_asn1(child)["signature_algorithm"])
     except (InvalidSignature, UnsupportedAlgorithm, AssertionError, ArithmeticError, LookupError, TypeError, ValueError,
             AttributeError, NotImplementedError):
         # The libraries below answer hostile keys and parameters in all of these ways.
         return False
     return True
+
+
+def _to_be_signed(certificate: Certificate) -> bytes:
+    """The octets as they stand: the library below writes some of what it has read anew, and not always the same."""
+    first = walk.children(certificate.der, walk.single(certificate.der, walk.SEQUENCE), limit=3)[0]
+    return walk.whole(certificate.der, first)
 
 
 @lru_cache(maxsize=4096)

@@ -8,51 +8,27 @@ The verdict is about path, validity, usage, strength and constraints; revocation
 3. anchors: without any, nothing can be decided; the bank's own trust replaces the way to one
 4. ways up along verified signatures (`pki.issuers`)
 5. each way, until one holds: every authority's validity, strength, usage and mail constraints; then RFC 5280 6.1
-   by pyhanko-certvalidator (path length, key usage, policies, all name constraints, critical extensions)
-
-The library is asynchronous inside. It gets all data in hand and no fetcher, so one `send(None)` runs it to its
-end; a suspension would be an error of ours.
+   by the book (`pki.rfc5280`)
+6. where none holds and an issuer is missing, the source of issuers is told, and may have learned it: again from 4
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-from asn1crypto import x509 as asn1_x509
-from pyhanko_certvalidator.authority import CertTrustAnchor
-from pyhanko_certvalidator.context import ValidationContext
-from pyhanko_certvalidator.errors import (
-    DisallowedAlgorithmError,
-    ExpiredError,
-    NotYetValidError,
-    PathError,
-    ValidationError,
-)
-from pyhanko_certvalidator.path import ValidationPath
-from pyhanko_certvalidator.policy_decl import (
-    AcceptAllAlgorithms,
-    CertRevTrustPolicy,
-    PKIXValidationParams,
-    RevocationCheckingPolicy,
-    RevocationCheckingRule,
-)
-from pyhanko_certvalidator.registry import CertificateRegistry
-from pyhanko_certvalidator.validate import async_validate_path
+from typing import Final
 
 from gateway.cms import algorithms
 from gateway.cms.certificate import Certificate
-from gateway.errors import GatewayError, Reason
+from gateway.errors import Reason
 from gateway.model.verdict import Status
 from gateway.pki.constraints import addresses_permitted
-from gateway.pki.issuers import Pool, as_asn1, search
+from gateway.pki.issuers import Pool, Search, search
+from gateway.pki.rfc5280 import ANY, PolicyInputs, walk
 from gateway.pki.slots import Slots
 from gateway.pki.trust import Anchor, Purpose, TrustSet
 from gateway.pki.usage import issuer_usage_fits, leaf_usage_fits
 
-_NO_REVOCATION = CertRevTrustPolicy(RevocationCheckingPolicy(
-    ee_certificate_rule=RevocationCheckingRule.NO_CHECK, intermediate_ca_cert_rule=RevocationCheckingRule.NO_CHECK))
-_POLICY_NODES_MAX = 1024  # CVE-2023-0464: policy trees of hostile paths grow exponentially
+MISSING_ASKED_MAX: Final = 2  # issuers that one verdict may have fetched: a hierarchy lacks one, rarely two
 
 _UNDECIDED = frozenset({Reason.PATH_TRUST_ANCHOR_MISSING, Reason.PATH_ISSUER_MISSING,
                         Reason.CERTIFICATE_ALGORITHM_UNKNOWN})
@@ -65,6 +41,7 @@ _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 class PathVerdict:
     """`path` goes from the certificate to the anchor and is empty where none was found or needed.
 
+    `policies`: certificate policies (dotted OIDs) that hold all along the path, in the anchor's words.
     `since`, `until`: the span of t in which the verdict is the same, as far as validity goes.
     """
 
@@ -72,6 +49,7 @@ class PathVerdict:
     reason: Reason | None = None
     path: tuple[Certificate, ...] = ()
     anchor: Anchor | None = None
+    policies: frozenset[str] = frozenset()
     since: datetime = _ALWAYS[0]
     until: datetime = _ALWAYS[1]
 
@@ -81,30 +59,49 @@ class PathVerdict:
         return self.status is Status.VALID
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """The arguments of `validate`."""
+
+    certificate: Certificate
+    at: datetime
+    purpose: Purpose
+    trust: TrustSet
+    extra: Sequence[Certificate]
+    authority: bool
+    policies: PolicyInputs
+    any_strength: bool
+
+
 _verdicts: Slots[PathVerdict] = Slots()
 
 
 def validate(certificate: Certificate, at: datetime, purpose: Purpose, trust: TrustSet,
-             extra: Sequence[Certificate] = (), *, stamped: bool = False, authority: bool = False) -> PathVerdict:
+             extra: Sequence[Certificate] = (), *, stamped: bool = False, authority: bool = False,
+             policies: PolicyInputs = ANY, danger_any_strength_for_test_vectors: bool = False) -> PathVerdict:
     """The verdict on `certificate` at the aware time `at`.
 
     `extra` are further certificates, such as those of the mail, that may complete the path and are believed by
     nobody. `stamped` tells that `at` comes from a time-stamp: such verdicts never serve for now. `authority`: the
-    certificate is looked at as an issuer for that purpose, not as one that serves it. Never raises for what the
-    certificates hold.
+    certificate is looked at as an issuer for that purpose, not as one that serves it. `policies`: what is wanted of
+    certificate policies. Never raises for what the certificates hold. The last parameter is for tests alone: old
+    vectors are signed with algorithms that the table refuses.
     """
     # What else a mail encloses is part of the question: the answer must not depend on the mails before.
     key = (certificate.sha256, purpose, authority, trust.version, algorithms.TABLE_VERSION,
-           tuple(sorted({issuer.sha256 for issuer in extra})))
+           tuple(sorted({issuer.sha256 for issuer in extra})), policies, danger_any_strength_for_test_vectors)
     known = _verdicts.get(key, at, stamped=stamped)
     if known is not None and known.since <= at <= known.until:
         return known
-    verdict = _validate(certificate, at, purpose, trust, extra, authority=authority)
+    question = _Question(certificate, at, purpose, trust, extra, authority, policies,
+                         danger_any_strength_for_test_vectors)
+    verdict = _validate(question)
     if not verdict.valid:
         since, until = _steady(at, (certificate, *extra, *trust.intermediates,
                                     *(anchor.certificate for anchor in trust.anchors(purpose))))
         verdict = replace(verdict, since=since, until=until)
-    _verdicts.put(key, at, verdict, stamped=stamped)
+    if verdict.reason is not Reason.PATH_ISSUER_MISSING or trust.known is None:  # it may be known the next moment
+        _verdicts.put(key, at, verdict, stamped=stamped)
     return verdict
 
 
@@ -125,7 +122,7 @@ def _steady(at: datetime, certificates: Sequence[Certificate]) -> tuple[datetime
 
 
 def leaf_reason(certificate: Certificate, at: datetime, purpose: Purpose, trust: TrustSet, *,
-                authority: bool = False) -> Reason | None:
+                authority: bool = False, any_strength: bool = False) -> Reason | None:
     """Why the certificate itself loses, whatever its path is; None if it does not (steps 1 and 2)."""
     # 1. the bank's own word
     if certificate.sha256 in trust.distrusted:
@@ -136,7 +133,7 @@ def leaf_reason(certificate: Certificate, at: datetime, purpose: Purpose, trust:
     if at > certificate.not_after:
         return Reason.CERTIFICATE_EXPIRED
     weak = strength_reason(certificate, at, anchor=_is_anchor(certificate, purpose, trust))
-    if weak is not None:
+    if weak is not None and not any_strength:
         return weak
     if authority:
         return None if issuer_usage_fits(certificate, purpose) else Reason.CERTIFICATE_WRONG_USAGE
@@ -162,32 +159,54 @@ def verdict_of(reason: Reason) -> PathVerdict:
     return PathVerdict(Status.INDETERMINATE if reason in _UNDECIDED else Status.INVALID, reason)
 
 
-def _validate(certificate: Certificate, at: datetime, purpose: Purpose, trust: TrustSet,
-              extra: Sequence[Certificate], *, authority: bool) -> PathVerdict:
-    reason = leaf_reason(certificate, at, purpose, trust, authority=authority)
+def _validate(asked: _Question) -> PathVerdict:
+    certificate, trust = asked.certificate, asked.trust
+    reason = leaf_reason(certificate, asked.at, asked.purpose, trust, authority=asked.authority,
+                         any_strength=asked.any_strength)
     if reason is not None:
         return verdict_of(reason)
     # 3. anchors
     if certificate.sha256 in trust.trusted:
         return PathVerdict(Status.VALID, path=(certificate,), since=certificate.not_before,
                            until=certificate.not_after)
-    anchors = trust.anchors(purpose)
+    anchors = trust.anchors(asked.purpose)
     for anchor in anchors:
         if anchor.certificate == certificate:
-            return PathVerdict(Status.VALID, path=(certificate,), anchor=anchor, since=certificate.not_before,
-                               until=certificate.not_after)
+            return PathVerdict(Status.VALID, path=(certificate,), anchor=anchor, policies=certificate.policies,
+                               since=certificate.not_before, until=certificate.not_after)
     if not anchors:
         return verdict_of(Reason.PATH_TRUST_ANCHOR_MISSING)
-    # 4. ways up
-    found = search(certificate, anchors, Pool(trust.intermediates, extra, trust.known))
-    # 5. each way
+    for found in _searches(asked, anchors):
+        verdict = _best(asked, found)
+        if verdict.valid:
+            return verdict
+    return verdict
+
+
+def _searches(asked: _Question, anchors: Sequence[Anchor]) -> Iterator[Search]:
+    """4., and once more for every missing issuer that could be had (6.)."""
+    trust = asked.trust
+    told: list[Certificate] = []
+    while True:
+        found = search(asked.certificate, anchors, Pool(trust.intermediates, asked.extra, trust.known))
+        yield found
+        lacking = next((end for end in found.dead_ends if end not in told), None)
+        if trust.known is None or lacking is None or len(told) == MISSING_ASKED_MAX:
+            return
+        told.append(lacking)
+        if not trust.known.missing(lacking):
+            return
+
+
+def _best(asked: _Question, found: Search) -> PathVerdict:
+    """5. The first way that holds, else why the first one does not, else why there is none."""
     failure: Reason | None = None
     for path, anchor in found.ways:
-        reason = _way_reason(path, at, purpose, trust)
-        if reason is None:
-            return PathVerdict(Status.VALID, None, path, anchor, since=max(c.not_before for c in path),
+        walked = _way(asked, path)
+        if not isinstance(walked, Reason):
+            return PathVerdict(Status.VALID, None, path, anchor, walked, since=max(c.not_before for c in path),
                                until=min(c.not_after for c in path))
-        failure = failure or reason
+        failure = failure or walked
     if failure is not None:
         return verdict_of(failure)
     if found.unknown_root:
@@ -197,53 +216,22 @@ def _validate(certificate: Certificate, at: datetime, purpose: Purpose, trust: T
     return verdict_of(Reason.PATH_ISSUER_MISSING)
 
 
-def _way_reason(path: tuple[Certificate, ...], at: datetime, purpose: Purpose, trust: TrustSet) -> Reason | None:
+def _way(asked: _Question, path: tuple[Certificate, ...]) -> frozenset[str] | Reason:
     issuers = path[1:]
     for issuer in issuers:
-        if issuer.sha256 in trust.distrusted:
+        if issuer.sha256 in asked.trust.distrusted:
             return Reason.CERTIFICATE_DISTRUSTED
-        if not issuer.not_before <= at <= issuer.not_after:
+        if not issuer.not_before <= asked.at <= issuer.not_after:
             return Reason.PATH_EXPIRED
-        weak = strength_reason(issuer, at, anchor=issuer is path[-1])
-        if weak is not None:
+        weak = strength_reason(issuer, asked.at, anchor=issuer is path[-1])
+        if weak is not None and not asked.any_strength:
             return weak
-        if not issuer_usage_fits(issuer, purpose):
+        if not issuer_usage_fits(issuer, asked.purpose):
             return Reason.PATH_CONSTRAINT
     try:
         for position, certificate in enumerate(path[:-1]):
             if not addresses_permitted(certificate, path[position + 1:]):
                 return Reason.PATH_CONSTRAINT
-        return _rfc5280(path, at)
-    except (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError,
-            NotImplementedError):
-        # The library below answers certificates that it cannot process in all of these ways.
+    except ValueError:  # an extension that cannot be read
         return Reason.PATH_CONSTRAINT
-
-
-def _rfc5280(path: tuple[Certificate, ...], at: datetime) -> Reason | None:
-    chain = [as_asn1(certificate) for certificate in path]
-    anchor = CertTrustAnchor(chain[-1])
-    context = ValidationContext(
-        trust_roots=[anchor], moment=at, allow_fetching=False, revinfo_policy=_NO_REVOCATION,
-        # Strength has been judged by the house's own table, once for everything.
-        algorithm_usage_policy=AcceptAllAlgorithms(), certificate_registry=CertificateRegistry.build(chain[:-1]))
-    parameters = PKIXValidationParams(max_policy_graph_nodes=_POLICY_NODES_MAX)
-    try:
-        _run(async_validate_path(context, ValidationPath(anchor, chain[-2:0:-1], chain[0]), parameters))
-    except (ExpiredError, NotYetValidError):
-        return Reason.PATH_EXPIRED
-    except DisallowedAlgorithmError:
-        return Reason.CERTIFICATE_WEAK_ALGORITHM
-    except (ValidationError, PathError):
-        return Reason.PATH_CONSTRAINT
-    return None
-
-
-def _run(coroutine: Coroutine[Any, Any, asn1_x509.Certificate]) -> None:
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    finally:
-        coroutine.close()
-    raise GatewayError(Reason.INTERNAL, "path validation wanted to wait for something")
+    return walk(path, asked.at, asked.policies)

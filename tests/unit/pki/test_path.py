@@ -99,10 +99,69 @@ class Known:
     def by_subject(self, subject):
         return (self.ders[subject],) if subject in self.ders else (b"broken",)
 
+    def missing(self, certificate):
+        return False
+
 
 def test_the_store_completes_paths_too():
     person = get_pki().signer("p-256")
     trust = replace(trust_of(get_pki()), known=Known(person.chain_der[0]))
+    assert verdict(person, trust=trust, extra=()).valid
+
+
+class Learning:
+    """An IntermediateSource that knows nothing until it is told what is missing; `asked` holds for whom."""
+
+    def __init__(self, *ders):
+        self.later = list(ders)
+        self.ders = []
+        self.asked = []
+
+    def by_subject(self, subject):
+        return tuple(der for der in self.ders if parse_certificate(der).subject_der == subject)
+
+    def missing(self, certificate):
+        self.asked.append(certificate)
+        if self.later:
+            self.ders.append(self.later.pop(0))
+            return True
+        return False
+
+
+def test_missing_issuers_are_asked_for_and_searched_for_again():
+    upper = authority(which=6)
+    lower = authority(which=7, issuer=upper)
+    person = below(lower, email="deep@customer.example")
+    source = Learning(lower.der, upper.der)
+    found = verdict(person, trust=replace(trust_of(get_pki()), known=source), extra=())
+    assert found.valid
+    assert source.asked == [person.certificate, parse_certificate(lower.der)]
+
+
+def test_what_cannot_be_had_is_asked_for_once_and_stays_missing():
+    person = below(get_pki().intermediate, email="lost@customer.example")
+    source = Learning()
+    trust = replace(trust_of(get_pki()), known=source)
+    assert verdict(person, trust=trust, extra=()).reason is Reason.PATH_ISSUER_MISSING
+    assert source.asked == [person.certificate]
+
+
+def test_a_source_that_answers_with_junk_for_ever_is_asked_twice_at_most():
+    strangers = get_pki("Strangers")
+    source = Learning(*[strangers.intermediate.der] * 9)
+    trust = replace(trust_of(get_pki()), known=source)
+    assert verdict(get_pki().signer("p-256"), trust=trust, extra=()).reason is Reason.PATH_ISSUER_MISSING
+    assert len(source.asked) <= 2
+
+
+def test_an_issuer_learned_meanwhile_counts_at_once():
+    """The store's issuers are part of no cache key: a missing one may be there the next moment."""
+    source = Known()
+    person = below(get_pki().intermediate, email="soon@customer.example")
+    trust = replace(trust_of(get_pki()), known=source)
+    assert verdict(person, trust=trust, extra=()).reason is Reason.PATH_ISSUER_MISSING
+    issuer = parse_certificate(get_pki().intermediate.der)
+    source.ders[issuer.subject_der] = issuer.der
     assert verdict(person, trust=trust, extra=()).valid
 
 
