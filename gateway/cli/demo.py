@@ -1,6 +1,7 @@
 """`sealgate demo`: a bank in a directory, and a tour through what is built."""
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from shutil import which
@@ -10,11 +11,14 @@ import typer
 from rich.console import Console
 
 from gateway.cli.context import BAD, fail, told
+from gateway.clock import SystemClock
 from gateway.demo import openssl
 from gateway.demo.bank import CLIENTS, DOMAIN, PASSWORD, Bank, Ports, open_bank
+from gateway.demo.guide import Guide
 from gateway.demo.process import Process, running
 from gateway.demo.sink import Sink
-from gateway.demo.tour import Tour
+from gateway.demo.tour import walk
+from gateway.demo.world import Directory, Lists, World
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +29,9 @@ def register(app: typer.Typer) -> None:
 def demo(
     home: Annotated[Path, typer.Option("--home", metavar="DIR", help="where the bank lives")] = Path("sealgate-demo"),
     once: Annotated[bool, typer.Option("--once", help="end after the tour; exit 0 only if every claim held")] = False,
-    port: Annotated[int, typer.Option("--port", help="first of three ports: outbound, sink, inbound")] = 2525,
+    port: Annotated[
+        int, typer.Option("--port", help="first of six ports: outbound, sink, inbound, and what stands around")
+    ] = 2525,
 ) -> None:
     """A demo bank and a guided tour: sealed mail out, checked by openssl, and opened mail in, made by it.
 
@@ -36,29 +42,46 @@ def demo(
         fail("the tour checks every claim with openssl: apt-get install openssl")
     with told():
         with console.status("Making a bank: keys, certificates, settings, policies"):
-            bank = open_bank(home.resolve(), Ports(port, port + 1, port + 2))
+            bank = open_bank(home.resolve(), Ports.beginning(port))
         sink = Sink(bank.home, bank.ports.sink, frozenset({DOMAIN}))
+        world = _world(bank)
         try:
-            sink.start()
-        except OSError as trouble:
-            fail(f"port {bank.ports.sink}: {trouble.strerror}; is another demo running? Choose others with --port")
-        try:
+            _start(f"port {bank.ports.sink}", sink.start)
+            _start(f"ports {bank.ports.lists} and {bank.ports.directory}", world.start)
             with running(bank) as gateway:
-                tour = Tour(bank, console)
-                held = tour.walk()
-                _conclude(bank, tour, console)
+                guide = Guide(bank, console, world)
+                held = walk(guide)
+                _conclude(bank, guide, console)
                 if not once:
                     _stay(bank, gateway, console)
         finally:
+            world.stop()
             sink.stop()
     raise typer.Exit(0 if held else BAD)
 
 
-def _conclude(bank: Bank, tour: Tour, console: Console) -> None:
-    if tour.broken:
-        console.print(f"\n[red]{len(tour.broken)} claims are false.[/red] The gateway's log: {bank.home}/gateway.log")
+def _world(bank: Bank) -> World:
+    """The partner's directory, and the authorities' lists as of now."""
+    certificates = {
+        one.address: openssl.run("x509", "-in", one.certificate, "-outform", "DER") for one in bank.partners.values()
+    }
+    lists = Lists(bank.ports.lists)
+    bank.authorities.publish(lists, SystemClock().now())
+    return World(lists, Directory(bank.ports.directory, certificates))
+
+
+def _start(what: str, start: Callable[[], None]) -> None:
+    try:
+        start()
+    except OSError as trouble:
+        fail(f"{what}: {trouble.strerror}; is another demo running? Choose others with --port")
+
+
+def _conclude(bank: Bank, guide: Guide, console: Console) -> None:
+    if guide.broken:
+        console.print(f"\n[red]{len(guide.broken)} claims are false.[/red] The gateway's log: {bank.home}/gateway.log")
         return
-    console.print(f"\n[green]All {tour.held} claims held.[/green]")
+    console.print(f"\n[green]All {guide.held} claims held.[/green]")
     console.print(f"What left the gateway: {bank.home}/outgoing    what the bank received: {bank.home}/incoming")
     console.print(f"The customers' keys: {bank.home}/customers/*.p12, password {PASSWORD}")
 

@@ -2,27 +2,27 @@
 
 DIR/sealgate.yaml            settings, usable with `sealgate --config DIR/sealgate.yaml run`
 DIR/policies/                the policies of the distribution
-DIR/pki/root.pem             the root that everybody here believes
+DIR/pki/root.pem             the root that everybody here believes; the authorities' keys
 DIR/keys/                    the bank's own keys and certificates
 DIR/customers/NAME.*         certificate, key, PKCS#12 (password `demo`)
+DIR/partners/NAME.*          the same of people whom only their company's directory knows
 DIR/outgoing/, incoming/     what left the gateway, what the bank received
 """
 
-import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import x25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from gateway import app
 from gateway.authority import ca
-from gateway.authority.ca import Authority, Naming, PrivateKey, Profile, Purpose
+from gateway.authority.ca import Purpose
 from gateway.clock import SystemClock
+from gateway.demo.authorities import Authorities
+from gateway.demo.files import key_pem, pem, write
 from gateway.demo.openssl import Person
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
@@ -31,9 +31,7 @@ from gateway.settings import load
 DOMAIN: Final = "bank.example"
 PASSWORD: Final = "demo"  # noqa: S105 - printed by the demo, protects nothing
 CLIENTS: Final = {"online-banking": "127.0.0.1", "core-banking": "127.0.0.2", "staff": "127.0.0.3"}
-_YEARS: Final = timedelta(days=365)
 _TSA_POLICY: Final = "1.3.6.1.4.1.99999.1.1"  # an example arc; a bank takes one of its own
-_MAIL_EKU: Final = "1.3.6.1.5.5.7.3.4"
 _MARK: Final = ".sealgate-demo"
 
 
@@ -44,6 +42,14 @@ class Ports:
     outbound: int = 2525
     sink: int = 2526
     inbound: int = 2527
+    lists: int = 2528
+    directory: int = 2529
+    http: int = 2530
+
+    @classmethod
+    def beginning(cls, first: int) -> "Ports":
+        """Six neighbours."""
+        return cls(*range(first, first + 6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Bank:
     home: Path
     ports: Ports
     people: dict[str, Person]
+    partners: dict[str, Person]
+    authorities: Authorities
 
     @property
     def config(self) -> Path:
@@ -77,54 +85,52 @@ class Bank:
 
 def open_bank(home: Path, ports: Ports) -> Bank:
     """The bank in `home`, made if it is not there. GatewayError USAGE if `home` is somebody else's directory."""
-    people = {
-        name: Person(
-            name,
-            f"{name}@customer.example",
-            home / "customers" / f"{name}.crt.pem",
-            home / "customers" / f"{name}.key.pem",
-        )
-        for name in ("anna", "ben")
-    }
-    bank = Bank(home, ports, people)
-    if home.exists() and any(home.iterdir()) and not (home / _MARK).exists():
+    new = not (home / _MARK).exists()
+    if new and home.exists() and any(home.iterdir()):
         raise GatewayError(Reason.USAGE, f"{home} is not empty and not a demo; name another directory with --home")
-    if not (home / _MARK).exists():
-        _make(bank)
-    _write(bank.config, _settings(ports).encode())
-    for directory in ("outgoing", "incoming", "scratch"):
-        (home / directory).mkdir(exist_ok=True)
+    for directory in ("pki", "keys", "customers", "partners", "policies", "outgoing", "incoming", "scratch"):
+        (home / directory).mkdir(parents=True, exist_ok=True)
+    now = SystemClock().now()
+    authorities = (
+        Authorities.make(home / "pki", ports.lists, now) if new else Authorities.load(home / "pki", ports.lists)
+    )
+    bank = Bank(
+        home,
+        ports,
+        _people(home / "customers", "customer.example", ("anna", "ben")),
+        _people(home / "partners", "partner.example", ("dora", "erik")),
+        authorities,
+    )
+    if new:
+        _make(bank, now)
+    write(bank.config, _settings(ports).encode())
     return bank
 
 
-def _make(bank: Bank) -> None:
+def _people(directory: Path, domain: str, names: Iterable[str]) -> dict[str, Person]:
+    return {
+        name: Person(name, f"{name}@{domain}", directory / f"{name}.crt.pem", directory / f"{name}.key.pem")
+        for name in names
+    }
+
+
+def _make(bank: Bank, now: datetime) -> None:
     home = bank.home
-    for directory in ("pki", "keys", "customers", "policies"):
-        (home / directory).mkdir(parents=True, exist_ok=True)
-    now = SystemClock().now()
-    root_key = ca.generate_signing_key("p-256")
-    root = ca.create_root(
-        Naming("Sealgate Demo Root", "Demo Bank", "DE"), root_key, now - timedelta(days=1), now + 10 * _YEARS
-    )
-    issuing_key = ca.generate_signing_key("p-256")
-    issuing = ca.create_intermediate(
-        root, Naming("Sealgate Demo Mail CA", "Demo Bank", "DE"), issuing_key, now - timedelta(days=1), now + 5 * _YEARS
-    )
-    _write(bank.root, _pem(root.der))
-    _write(home / "pki" / "chain.pem", _pem(issuing.der))
     for name in ("otp", "statements", "staff"):
-        _service(bank, issuing, name, f"{name}@{DOMAIN}", Purpose.SIGN, now)
-    _service(bank, issuing, "support-decrypt", f"support@{DOMAIN}", Purpose.DECRYPT, now)
-    _service(bank, issuing, "archive", f"archive@{DOMAIN}", Purpose.DECRYPT, now)
-    _service(bank, issuing, "tsa", "", Purpose.STAMP, now)
-    _write(home / "keys" / "card.key.pem", _key(ca.generate_key("p-256")), mode=0o600)
-    for name, algorithm in (("anna", "rsa-3072"), ("ben", "rsa-2048")):
-        _customer(bank, issuing, name, algorithm, now)
+        _service(bank, name, f"{name}@{DOMAIN}", Purpose.SIGN, now)
+    _service(bank, "support-decrypt", f"support@{DOMAIN}", Purpose.DECRYPT, now)
+    _service(bank, "archive", f"archive@{DOMAIN}", Purpose.DECRYPT, now)
+    for name in ("tsa", "tsa-public"):
+        _service(bank, name, "", Purpose.STAMP, now)
+    write(home / "keys" / "card.key.pem", key_pem(ca.generate_key("p-256")), mode=0o600)
+    people = (*bank.people.values(), *bank.partners.values())
+    for person, algorithm in zip(people, ("rsa-3072", "rsa-2048", "rsa-2048", "rsa-2048"), strict=True):
+        _person(bank, person, algorithm, now)
     for policy in policy_files():
         shutil.copy(policy, home / "policies" / policy.name)
-    _write(bank.config, _settings(bank.ports).encode())
+    write(bank.config, _settings(bank.ports).encode())
     _enrol(bank)
-    _write(home / _MARK, b"This directory belongs to `sealgate demo`.\n")
+    write(home / _MARK, b"This directory belongs to `sealgate demo`.\n")
 
 
 def policy_files() -> tuple[Path, ...]:
@@ -135,43 +141,25 @@ def policy_files() -> tuple[Path, ...]:
     return tuple(sorted(directory.glob("*.yaml")))
 
 
-def _service(bank: Bank, issuer: Authority, name: str, address: str, purpose: Purpose, now: datetime) -> None:
-    key = ca.generate_key(
+def _service(bank: Bank, name: str, address: str, purpose: Purpose, now: datetime) -> None:
+    key = ca.generate_signing_key(
         "rsa-3072" if purpose is Purpose.DECRYPT else "p-256" if purpose is Purpose.STAMP else "rsa-2048"
     )
-    if isinstance(key, x25519.X25519PrivateKey):
-        raise GatewayError(Reason.INTERNAL, "the demo makes no such key")
-    naming = Naming(f"Demo Bank {name}", "Demo Bank", "DE", (address,) if address else ())
-    der = ca.issue(
-        issuer,
-        naming,
-        key.public_key(),
-        ca.profile_for(purpose, key.public_key()),
-        now - timedelta(hours=1),
-        now + 2 * _YEARS,
-    )
-    _write(bank.home / "keys" / f"{name}.crt.pem", _pem(der))
-    _write(bank.home / "keys" / f"{name}.key.pem", _key(key), mode=0o600)
+    der = bank.authorities.service(name, address, purpose, key, now)
+    write(bank.home / "keys" / f"{name}.crt.pem", pem(der))
+    write(bank.home / "keys" / f"{name}.key.pem", key_pem(key), mode=0o600)
 
 
-def _customer(bank: Bank, issuer: Authority, name: str, algorithm: str, now: datetime) -> None:
+def _person(bank: Bank, person: Person, algorithm: str, now: datetime) -> None:
     """One key that signs and decrypts, as customers have them."""
-    person = bank.people[name]
     key = ca.generate_signing_key(algorithm)
-    profile = Profile(frozenset({"digital_signature", "key_encipherment"}), (_MAIL_EKU,))
-    der = ca.issue(
-        issuer,
-        Naming(f"{name.capitalize()} Customer", "", "DE", (person.address,)),
-        key.public_key(),
-        profile,
-        now - timedelta(hours=1),
-        now + 2 * _YEARS,
-    )
-    _write(person.certificate, _pem(der))
-    _write(person.key, _key(key), mode=0o600)
-    _write(
-        bank.home / "customers" / f"{name}.p12",
-        ca.write_p12(name, key, der, (issuer.der, *issuer.chain), PASSWORD.encode()),
+    der = bank.authorities.person(f"{person.name.capitalize()} Customer", person.address, key, now)
+    mail = bank.authorities.mail
+    write(person.certificate, pem(der))
+    write(person.key, key_pem(key), mode=0o600)
+    write(
+        person.certificate.with_name(f"{person.name}.p12"),
+        ca.write_p12(person.name, key, der, (mail.der, *mail.chain), PASSWORD.encode()),
         mode=0o600,
     )
 
@@ -196,23 +184,6 @@ def _enrol(bank: Bank) -> None:
         )
     finally:
         store.close()
-
-
-def _pem(der: bytes) -> bytes:
-    from cryptography import x509
-
-    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
-
-
-def _key(key: PrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, octets: bytes, mode: int = 0o644) -> None:
-    """A file that never exists with wider rights than it shall have."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(octets)
 
 
 def _settings(ports: Ports) -> str:
@@ -246,6 +217,14 @@ stampers:
   # clock_check: none, because a demo machine's kernel may not know whether its clock is right. A bank says kernel.
   - {{name: internal, key: keys/tsa.key.pem, certificate: keys/tsa.crt.pem, chain: pki/chain.pem,
       policy_oid: {_TSA_POLICY}, clock_check: none}}
+  - {{name: public, key: keys/tsa-public.key.pem, certificate: keys/tsa-public.crt.pem, chain: pki/chain.pem,
+      policy_oid: {_TSA_POLICY}, clock_check: none}}
+http: {{port: {ports.http}, tsa: public}}
+sources:
+  # The partner's directory, here on loopback; short times, so that the tour need not wait.
+  - {{name: partner, kind: http, domains: [partner.example], url: "http://127.0.0.1:{ports.directory}/?mail={{address}}",
+      networks: [127.0.0.0/8], deadline_s: 2, pause_s: 1}}
+fetch: {{networks: [127.0.0.0/8]}}
 trust:
   signers: [pki/root.pem]
   recipients: [pki/root.pem]

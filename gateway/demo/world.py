@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import Request, urlopen
 
 Answer = tuple[str, bytes]  # media type, octets
 Find = Callable[[str, dict[str, list[str]]], Answer | None]
@@ -61,9 +62,17 @@ class Directory:
         return None if der is None else ("application/pkix-cert", der)
 
 
+def post(url: str, body: bytes | None, media_type: str) -> bytes:
+    """What a service of the demo answers to POST, or to GET where `body` is None. OSError if it does not."""
+    headers = {"Content-Type": media_type} if media_type else {}
+    with urlopen(Request(url, body, headers), timeout=20) as answer:  # noqa: S310 - http:// and loopback, ours
+        octets: bytes = answer.read()
+    return octets
+
+
 def _handler(find: Find) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        def do_GET(self) -> None:
             parts = urlsplit(self.path)
             answer = find(parts.path, parse_qs(parts.query))
             media_type, octets = answer or ("text/plain", b"not here\n")
@@ -77,3 +86,21 @@ def _handler(find: Find) -> type[BaseHTTPRequestHandler]:
             """Says nothing: the gateway's log tells what it asked."""
 
     return Handler
+
+
+class World:
+    """Both sites of the demo."""
+
+    def __init__(self, lists: Lists, directory: Directory) -> None:
+        self.lists = lists
+        self.directory = directory
+
+    def start(self) -> None:
+        """Both listen. OSError names none of them: the caller does."""
+        self.lists.site.start()
+        self.directory.site.start()
+
+    def stop(self) -> None:
+        """Both die."""
+        self.lists.site.stop()
+        self.directory.site.stop()
