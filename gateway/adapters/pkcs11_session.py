@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 LOCK_WAIT_S: Final = 30.0  # a signature by the slowest smart card takes a second
 RENEW_S: Final = 10.0
+_TRIALS, _MOMENT_S = 4, 0.03
 
 
 @dataclass(slots=True)
@@ -72,7 +73,6 @@ class _Module:
         """Initialises the library anew; all its sessions end. PKCS11Error."""
         self.tokens.clear()
         self.stale = False
-        self.renewed = time.monotonic()
         with contextlib.suppress(refused.PKCS11Error):  # a child may not end what its parent began
             self.library.finalize()
         self.library.initialize()
@@ -169,18 +169,31 @@ def find_token(token: Token) -> Any:
     """The token by its label, whether logged in or not. KEY_UNAVAILABLE. Within `alone`."""
     module = _module(token.module)
     found = _tokens(module, token.label)
-    if not found and time.monotonic() - module.renewed >= RENEW_S:  # modules see new tokens only when they begin
-        try:
-            module.renew()
-        except refused.PKCS11Error as error:
-            raise unavailable(f"{module.path}: {told(error)}") from None
-        found = _tokens(module, token.label)
+    if not found and time.monotonic() - module.renewed >= RENEW_S:
+        found = _found_anew(module, token.label)
     if not found:
         raise unavailable(f"no token labelled `{token.label}` is found by {token.module} (is it plugged in? may this "
                           "user read it? see `pkcs11-tool --list-token-slots`)")
     if len(found) > 1:
         raise unavailable(f"{len(found)} tokens are labelled `{token.label}`: give each a label of its own")
     return found[0]
+
+
+def _found_anew(module: _Module, label: str) -> list[Any]:
+    """Modules see new tokens only when they begin. SoftHSM does not see one that another process logs in to just then:
+    a few trials, a moment apart.
+    """
+    module.renewed = time.monotonic()
+    for _ in range(_TRIALS):
+        try:
+            module.renew()
+        except refused.PKCS11Error as error:
+            raise unavailable(f"{module.path}: {told(error)}") from None
+        found = _tokens(module, label)
+        if found:
+            return found
+        time.sleep(_MOMENT_S)
+    return []
 
 
 def _tokens(module: _Module, label: str) -> list[Any]:
@@ -224,8 +237,8 @@ def _login(token: Token, logins: Logins) -> Any:
         return found.open(user_pin=pin)
     except refused.UserAlreadyLoggedIn:  # a session that broke has left its login behind
         return found.open()
-    except (refused.PinIncorrect, refused.PinInvalid, refused.PinLenRange, refused.PinLocked, refused.PinExpired,
-            refused.UserPinNotInitialized) as error:
+    except (refused.PinIncorrect, refused.PinInvalid, refused.PinLenRange, refused.PinLocked,
+            refused.PinExpired) as error:
         said = f"token {token.name} refuses the PIN ({type(error).__name__}); it is not tried again: {remedy}"
         logins.failed(token, pin, said)
         raise unavailable(said) from None
