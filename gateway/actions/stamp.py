@@ -3,19 +3,33 @@
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
+from gateway.actions.fail_over import FailOver
 from gateway.actions.verb import OUTWARD, Params, Rooms
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Direction
+from gateway.ports.stampers import TimeStamper
 from gateway.smime.draft import Draft, Stamping
 
 
 class StampParams(Params):
-    """`by` names a stamper of the settings. `defer`: no stamp, no mail; the client tries again."""
+    """`by` names a stamper of the settings, or several: the next is asked where one cannot stamp.
 
-    by: str = Field(description="a stamper of sealgate.yaml")
+    `defer`: no stamp, no mail; the client tries again.
+    """
+
+    by: tuple[str, ...] = Field(
+        min_length=1, description="stampers of sealgate.yaml; the first that can stamp does"
+    )
     if_unavailable: Literal["defer", "send_unstamped"] = "defer"
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        if isinstance(value, str):
+            return (value,)
+        return tuple(value) if isinstance(value, list) else value
 
 
 class Stamp:
@@ -28,8 +42,11 @@ class Stamp:
     summary: ClassVar[str] = "time-stamps the signature (RFC 3161)"
 
     def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
-        """GatewayError STAMPER_UNAVAILABLE if the settings lost the stamper."""
-        stamper = rooms.stampers.get(params.by)
-        if stamper is None:
-            raise GatewayError(Reason.STAMPER_UNAVAILABLE, f"no stamper {params.by!r}", retry=True)
+        """GatewayError STAMPER_UNAVAILABLE if the settings lost a stamper."""
+        found: list[TimeStamper] = []
+        for name in params.by:
+            if name not in rooms.stampers:
+                raise GatewayError(Reason.STAMPER_UNAVAILABLE, f"no stamper {name!r}", retry=True)
+            found.append(rooms.stampers[name])
+        stamper = found[0] if len(found) == 1 else FailOver(found)
         return replace(draft, stamping=Stamping(stamper, optional=params.if_unavailable == "send_unstamped"))

@@ -1,18 +1,61 @@
 """The time-stamping services of the settings."""
 
-from gateway.adapters.keys_file import stamper_key
+from gateway.adapters.keys_file import read_passphrase, stamper_key
+from gateway.adapters.stamper_http import HttpStamper
 from gateway.adapters.trust_files import load_trusted
+from gateway.adapters.web import Web
 from gateway.app.keys import one_certificate
 from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
+from gateway.pki.revocation import Revocation
+from gateway.pki.stamped import judge_token
+from gateway.pki.trust import TrustSet
 from gateway.ports.keys import Keys
+from gateway.ports.stampers import TimeStamper
 from gateway.settings import Stamper as StamperSettings
 
 
-def stamper(settings: StamperSettings, keys: Keys, clock: Clock) -> EmbeddedTsa:
-    """One service. GatewayError CONFIG_INVALID."""
+def stamper(settings: StamperSettings, keys: Keys, clock: Clock, trust: TrustSet | None = None,
+            revocation: Revocation | None = None) -> TimeStamper:
+    """One service. GatewayError CONFIG_INVALID, CONFIG_UNREADABLE, KEY_UNAVAILABLE."""
+    if settings.kind == "http":
+        return external(settings, clock, trust or TrustSet(), revocation or Revocation())
     return embedded(settings, keys, clock)
+
+
+def external(settings: StamperSettings, clock: Clock, trust: TrustSet, revocation: Revocation) -> HttpStamper:
+    """Somebody's, over HTTP. Its tokens are judged as those of a stranger, under our anchors for stampers.
+
+    CONFIG_INVALID without such anchors: nothing that it says could be believed. KEY_UNAVAILABLE for its secrets.
+    """
+    if not trust.stampers:
+        raise GatewayError(
+            Reason.CONFIG_INVALID,
+            f"stamper {settings.name}: no token of it can be believed without `stampers`, `stampers_external` or "
+            "`stampers_qualified` in `trust`",
+        )
+    password = read_passphrase(settings.password_file) or b""
+    web = Web(
+        schemes=frozenset({"http", "https"}),
+        networks=settings.networks,
+        ca=settings.tls_ca,
+        client_certificate=settings.client_certificate,
+        client_key=settings.client_key,
+        basic=(settings.username, password) if settings.username else None,
+        connections_max=settings.in_flight_max,
+    )
+    return HttpStamper(
+        settings.name,
+        web,
+        settings.url,
+        lambda token: judge_token(token, None, clock.now(), trust, revocation),
+        clock,
+        policy_oid=settings.policy_oid,
+        deadline_s=settings.deadline_s,
+        in_flight_max=settings.in_flight_max,
+        trust=trust.stampers[-1].stamper,
+    )
 
 
 def embedded(settings: StamperSettings, keys: Keys, clock: Clock) -> EmbeddedTsa:

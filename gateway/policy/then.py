@@ -66,8 +66,6 @@ class Then:
                 if known is None or one in known:
                     continue
                 remedy = nearest(one, known) or one_of(known)
-                if name == "stamp":
-                    remedy = f"{remedy}; external time-stamping services come with a later version".removeprefix("; ")
                 self._tell((*path, attribute.rstrip("_")), f"no {what} `{one}` in the settings", remedy)
         return Step(verb.name, model)
 

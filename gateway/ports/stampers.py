@@ -2,12 +2,18 @@
 
 from typing import Literal, Protocol
 
+StamperTrust = Literal["internal", "external", "qualified"]
+
 
 class TimeStamper(Protocol):
-    """One TSA. `trust` is what its anchors say of it."""
+    """One TSA, or several as one. `trust` is what its anchors say of it."""
 
     name: str
-    trust: Literal["internal", "external", "qualified"]
+
+    @property
+    def trust(self) -> StamperTrust:
+        """What kind of service it is."""
+        ...
 
     def stamp(self, digest: bytes, digest_name: str) -> bytes:
         """The TimeStampToken (DER ContentInfo) over a message imprint; `digest_name` as in hashlib.
