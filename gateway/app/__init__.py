@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from gateway.adapters.caught import Caught
 from gateway.adapters.clients_file import verify_login
+from gateway.adapters.guarded import Guarded
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.adapters.office import Office
 from gateway.app.house import Loaded, alone, build
@@ -16,7 +17,7 @@ from gateway.app.store import Store, enrol, open_store
 from gateway.app.trust import load_trust
 from gateway.clock import Clock, SystemClock
 from gateway.cms.content_keys import ContentKeys
-from gateway.model.lookup import CertificateAnswer
+from gateway.model.lookup import CertificateAnswer, LookedUp, Want
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
 from gateway.pipeline.house import House, nowhere
@@ -68,14 +69,15 @@ class Gateway:
         self._seen = ContentKeys()
         self.store = open_store(settings, self.clock)
         self._hops: tuple[NextHop, ...] = ()
-        self._take(Loaded.of(settings, self.store))
+        self._directories: tuple[Guarded, ...] = ()
+        self._take(Loaded.of(settings, self.store, self.clock))
 
     def _take(self, loaded: Loaded) -> None:
         house = build(loaded, self.store, self.clock, self._seen, self._reach)
-        left, self._hops = self._hops, (house.outbound_hop, house.inbound_hop)
-        self._loaded = loaded
+        left, self._hops = (self._hops, self._directories), (house.outbound_hop, house.inbound_hop)
+        self._loaded, self._directories = loaded, loaded.sources
         self.use(house if self._caught is None else alone(house, self._caught))
-        _hang_up(left)
+        _hang_up(*left)
 
     def use(self, house: House) -> None:
         """Sends mails through another house from now on; those in work end in theirs."""
@@ -84,8 +86,8 @@ class Gateway:
         self.inbound = Inbound(house)
 
     def reload(self, settings: Settings) -> None:
-        """Rules, keys, trust and next hops anew; listeners and database stay. If it fails nothing changes."""
-        self._take(Loaded.of(settings, self.store))
+        """Rules, keys, trust, sources and next hops anew; listeners and database stay. If it fails nothing changes."""
+        self._take(Loaded.of(settings, self.store, self.clock))
 
     @property
     def rules(self) -> RuleSet:
@@ -103,9 +105,13 @@ class Gateway:
             return self.outbound.send(mail, released=released)
         return self.inbound.receive(mail, released=released)
 
-    def select(self, address: str) -> CertificateAnswer:
-        """Which certificates an address has, out of the store."""
-        return self.house.select(address)
+    def select(self, address: str, want: Want = "any") -> CertificateAnswer:
+        """Which certificates an address has, out of every source that the settings name."""
+        return self.house.select(address, want)
+
+    def looked_up(self, address: str, want: Want = "any", *, every: bool = False) -> LookedUp:
+        """The same, with what each source said; `every`: also those that are not needed any more are asked."""
+        return self._loaded.look_up.explained(address, want, every=every)
 
     def probe(self, reverse_path: str, recipient: str) -> HopReply:
         """What the mail server behind us says to this recipient, without a mail."""
@@ -117,13 +123,15 @@ class Gateway:
         return passwords is not None and verify_login(passwords, name, password)
 
     def close(self) -> None:
-        """After the last mail: kept connections to the mail servers behind end, and those to the database."""
-        _hang_up(self._hops)
+        """After the last mail: kept connections to mail servers, directories and the database end."""
+        _hang_up(self._hops, self._directories)
         self.store.close()
 
 
-def _hang_up(hops: tuple[NextHop, ...]) -> None:
+def _hang_up(hops: tuple[NextHop, ...], directories: tuple[Guarded, ...]) -> None:
     """Ends kept connections; those in use end after their mail."""
+    for directory in directories:
+        directory.close()
     for hop in hops:
         if isinstance(hop, SmtpNextHop):
             hop.close()

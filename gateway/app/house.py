@@ -5,19 +5,19 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
 from gateway.adapters.caught import Caught, CaughtHold, NoEvidence, NoJournal
+from gateway.adapters.guarded import Guarded
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
 from gateway.app.rules import load_rules
+from gateway.app.sources import load_sources, look_up
 from gateway.app.stampers import stamper
 from gateway.app.store import Store
-from gateway.app.trust import load_trust
+from gateway.app.trust import Revocations, load_trust, revocations
 from gateway.clock import Clock
 from gateway.cms.content_keys import ContentKeys
-from gateway.model.lookup import Absent, CertificateAnswer
 from gateway.pipeline.house import House, Identity
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Revocation
-from gateway.pki.select import select
+from gateway.pki.lookup import LookUp
 from gateway.pki.trust import TrustSet
 from gateway.policy.ruleset import RuleSet
 from gateway.ports.keys import Keys
@@ -32,20 +32,23 @@ class Loaded:
     rules: RuleSet
     keys: Keys
     trust: TrustSet
+    sources: tuple[Guarded, ...]
+    look_up: LookUp
+    revocations: Revocations
 
     @classmethod
-    def of(cls, settings: Settings, store: Store) -> "Loaded":
+    def of(cls, settings: Settings, store: Store, clock: Clock) -> "Loaded":
         """GatewayError of the first thing that does not load."""
-        return cls(settings, load_rules(settings), load_keys(settings), load_trust(settings, store))
+        rules, keys, trust, sources = (
+            load_rules(settings), load_keys(settings), load_trust(settings, store), load_sources(settings))
+        judged = revocations(settings, store)
+        return cls(settings, rules, keys, trust, sources,
+                   look_up(settings, store.certificates, sources, trust, clock, judged.recipients), judged)
 
 
 def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: Callable[[str], None]) -> House:
     """The house of what was loaded."""
     settings, keys = loaded.settings, loaded.keys
-
-    def chosen(address: str) -> CertificateAnswer:
-        rows = store.certificates.rows(address)
-        return select(rows, address, clock.now(), loaded.trust) if rows else Absent()
 
     bank = settings.bank
     return House(
@@ -58,11 +61,12 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         ),
         clock=clock,
         rules=lambda: loaded.rules,
-        select=chosen,
-        judge=Judge(loaded.trust, Revocation(settings.trust.revocation.signers)),
+        select=loaded.look_up,
+        judge=Judge(loaded.trust, loaded.revocations.signers, stampers=loaded.revocations.stampers),
         openers=openers(settings, keys),
         key_sets=key_sets(settings, keys),
-        stampers={one.name: stamper(one, keys, clock) for one in settings.stampers},
+        stampers={one.name: stamper(one, keys, clock, loaded.trust, loaded.revocations.stampers)
+                  for one in settings.stampers},
         escrow={escrow.name: one_certificate(escrow.certificate) for escrow in settings.escrow},
         client_from={client.name: client.from_addresses for client in settings.clients},
         customers=store.customers,

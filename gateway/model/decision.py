@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.errors import Reason
+from gateway.model.lookup import Want
 
 EndKind = Literal["deliver", "hold", "reject", "defer", "quarantine", "hand_to"]
 
@@ -59,6 +60,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The rules cannot decide without this fact: look it up, then ask again."""
+    """The rules cannot decide without this fact: look it up, then ask again.
+
+    `want` is of the certificate alone: `enrolled` is in the store or nowhere, and nobody outside is asked for it.
+    """
 
     fact: Literal["certificate", "segment", "signer_customer"]
+    want: Want = "any"

@@ -44,13 +44,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class RecipientFacts:
-    """Of one recipient. `segment` and `certificate` are asked for only when a rule needs them.
+    """Of one recipient. What costs a look-up is asked for only when a rule needs it.
 
+    `certificate` is the answer over all sources, `enrolled` that of the store for certificates bound to a customer.
     `signer_customer`: number of the customer to whom the mail's verified signer is bound (inbound), None if unknown.
     """
 
     address: str
     direction: Direction
     certificate: CertificateAnswer | NotAsked = NotAsked()
+    enrolled: CertificateAnswer | NotAsked = NotAsked()
     segment: str | None | Unavailable | NotAsked = NotAsked()
     signer_customer: str | None | Unavailable | NotAsked = NotAsked()

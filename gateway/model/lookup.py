@@ -7,6 +7,8 @@ from typing import Literal
 from gateway.errors import Reason
 
 KeyOrigin = Literal["unknown", "bank", "customer", "token"]
+Want = Literal["enrolled", "any"]  # only what is bound to a customer, out of the store; or what any source knows
+Kept = Literal["asked", "kept", "stale"]  # asked now, kept from before, or older than its life since nobody answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,8 @@ class CertificateRow:
     """One stored certificate. `customer` is the number it is bound to, None: merely found.
 
     `addresses` are the rfc822Names it names, folded. `capabilities` is the DER of the last smimeCapabilities
-    seen from its holder; `profile` an algorithm profile fixed by the bank for a partner ('gcm' | 'cbc' | None).
+    seen from its holder, `capabilities_at` when the mail that told them was signed; `profile` an algorithm profile
+    fixed by the bank for a partner ('gcm' | 'cbc' | None).
     `trust` is the bank's own word on this certificate: it overrides the path to a root in both directions,
     never expiry, revocation, key size, usage or address; None: the path alone decides.
     """
@@ -32,6 +35,7 @@ class CertificateRow:
     profile: Literal["cbc", "gcm"] | None = None
     added_at: datetime | None = None
     trust: Literal["trusted", "distrusted"] | None = None
+    capabilities_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,32 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """A source that might know it did not answer."""
+    """A source that might know it did not answer. `losers`: what is known nevertheless, and why it does not count."""
 
     detail: str = ""
+    losers: tuple[Loser, ...] = ()
 
 
 CertificateAnswer = Found | Absent | Unusable | Conflict | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAnswer:
+    """What one source said by itself. `answer` None: it was not asked, for the reason in `note`."""
+
+    source: str
+    answer: CertificateAnswer | None
+    kept: Kept = "asked"
+    seconds: float = 0.0
+    note: Literal["", "not_needed", "not_served"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """The answer over all sources, and what each of them said, in the order in which they are asked."""
+
+    answer: CertificateAnswer
+    sources: tuple[SourceAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True)

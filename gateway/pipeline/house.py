@@ -10,7 +10,7 @@ from gateway.cms.certificate import Certificate
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
 from gateway.model.address import address_matches, domain_of
-from gateway.model.lookup import CertificateAnswer
+from gateway.model.lookup import CertificateAnswer, Want
 from gateway.pipeline.trust_card import CardIssuer
 from gateway.pki.judge import Judge
 from gateway.policy.ruleset import RuleSet
@@ -56,7 +56,8 @@ class Opener:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Everything a mail's way needs. `select` answers which certificates an address has.
+    """Everything a mail's way needs. `select` answers which certificates an address has; with
+    `enrolled` out of the store alone.
 
     `seen`: the process's memory of content keys, so that none serves two ciphers.
     `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
@@ -67,7 +68,7 @@ class House:
     identity: Identity
     clock: Clock
     rules: Callable[[], RuleSet]
-    select: Callable[[str], CertificateAnswer]
+    select: Callable[[str, Want], CertificateAnswer]
     judge: Judge
     openers: tuple[Opener, ...]
     key_sets: Mapping[str, KeySet]

@@ -8,12 +8,13 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, RecipientFacts
-from gateway.model.lookup import CertificateRow, Found, Unavailable
+from gateway.model.lookup import CertificateAnswer, CertificateRow, Found, Unavailable
 from gateway.model.mail import Direction, Recipient
 from gateway.model.outcome import RecipientOutcome, Settled
 from gateway.pipeline.house import House
+from gateway.policy.resolve import used
 
-_LOOK_UPS_MAX = 3  # one for each kind of Needs
+_LOOK_UPS_MAX = 4  # one for each kind of Needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,8 @@ class Planned:
     @property
     def rows(self) -> tuple[CertificateRow, ...]:
         """The certificates to encrypt to, where the decision encrypts."""
-        found = self.facts.certificate
-        encrypts = any(step.verb == "encrypt" for step in self.decision.steps)
-        return found.rows if encrypts and isinstance(found, Found) else ()
+        found = used(self.decision, self.facts)
+        return found.rows if isinstance(found, Found) else ()
 
 
 def plan(
@@ -50,7 +50,7 @@ def _look_up(house: House, known: RecipientFacts, needs: Needs, signer_certifica
     """Unavailable is a fact too: the rules defer on it, they never fall through."""
     try:
         if needs.fact == "certificate":
-            return replace(known, certificate=house.select(known.address))
+            return _with_certificate(known, needs, house.select(known.address, needs.want))
         if needs.fact == "segment":
             customer = house.customers.by_address(known.address)
             return replace(known, segment=customer.segment if customer else None)
@@ -59,10 +59,14 @@ def _look_up(house: House, known: RecipientFacts, needs: Needs, signer_certifica
     except GatewayError as trouble:
         unavailable = Unavailable(trouble.detail)
         if needs.fact == "certificate":
-            return replace(known, certificate=unavailable)
+            return _with_certificate(known, needs, unavailable)
         if needs.fact == "segment":
             return replace(known, segment=unavailable)
         return replace(known, signer_customer=unavailable)
+
+
+def _with_certificate(known: RecipientFacts, needs: Needs, answer: CertificateAnswer) -> RecipientFacts:
+    return replace(known, enrolled=answer) if needs.want == "enrolled" else replace(known, certificate=answer)
 
 
 def ended(planned: Planned) -> RecipientOutcome | None:

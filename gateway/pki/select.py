@@ -5,7 +5,8 @@ The rules of the field, in the order of the code:
 1. the certificate names the address: rfc822Name, SmtpUTF8Mailbox, else the subject's e-mailAddress; never the
    common name; ASCII case does not matter
 2. it is valid now, strong, for encryption, and its path leads to a root for recipients; the bank's own trust of
-   the row replaces the path, never anything else; revocation as its mode says
+   the row replaces the path, never anything else; revocation as its mode says, and where it is required but not
+   known the answer is Unavailable: a good certificate must not be refused, nor a revoked one used, for want of a list
 3. those bound to a customer exclude all that were merely found, even where they are unusable themselves:
    a stranger's certificate must not step in the day the customer's own one expires
 4. where the policy wants enrolled ones, found ones lose by name
@@ -18,18 +19,27 @@ An expired, weak, mis-issued or untrusted certificate never hides a good one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
-from gateway.model.lookup import Absent, CertificateAnswer, CertificateRow, Conflict, Found, Loser, Unusable
+from gateway.model.lookup import (
+    Absent,
+    CertificateAnswer,
+    CertificateRow,
+    Conflict,
+    Found,
+    Loser,
+    Unavailable,
+    Unusable,
+    Want,
+)
 from gateway.model.verdict import Status
 from gateway.pki import path
 from gateway.pki.revocation import Revocation
 from gateway.pki.trust import TrustSet
 
-Want = Literal["enrolled", "any"]
+__all__ = ["Want", "select"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +64,34 @@ class _Candidate:
 
 def select(rows: Sequence[CertificateRow], address: str, at: datetime, trust: TrustSet, want: Want = "any", *,
            revocation: Revocation | None = None) -> CertificateAnswer:
-    """The answer for `address` out of everything that every source knows. Never Unavailable: that is the source's."""
+    """The answer for `address` out of everything that one source knows.
+
+    Unavailable only where nothing but unknown revocation, which is required, stands against the best there is.
+    """
     rows = tuple({row.sha256: row for row in reversed(rows)}.values())[::-1]
     if not rows:
         return Absent()
     losers: list[Loser] = []
     good: list[_Candidate] = []
+    waiting: list[Loser] = []
     bound = any(row.customer is not None for row in rows)
     for row in rows:
         judged = _judge(row, address, at, trust, revocation or Revocation())
-        if isinstance(judged, Reason):
+        unknown = judged is Reason.REVOCATION_UNAVAILABLE
+        if isinstance(judged, Reason) and not unknown:
             losers.append(Loser(row, judged))
         elif bound and row.customer is None:
             losers.append(Loser(row, Reason.CERTIFICATE_DISPLACED))
         elif want == "enrolled" and row.customer is None:
             losers.append(Loser(row, Reason.CERTIFICATE_NOT_ENROLLED))
+        elif isinstance(judged, Reason):
+            waiting.append(Loser(row, judged))
         else:
             good.append(_Candidate(row, judged))
+    losers += waiting
     if not good:
-        return Unusable(tuple(losers))
+        why = f"whether it is revoked is not known of {len(waiting)} certificate{'s' if len(waiting) > 1 else ''}"
+        return Unavailable(why, tuple(losers)) if waiting else Unusable(tuple(losers))
     owners = {candidate.owner: candidate.owner_text for candidate in good}
     if len(owners) > 1:
         return Conflict(tuple(owners.values()), tuple(losers))

@@ -25,6 +25,7 @@ from gateway.model.verdict import (
     Verdicts,
 )
 from gateway.policy.matchers import AUTHENTICATION_METHODS, AUTHENTICATION_RESULTS, MATCHERS, WRITTEN
+from gateway.policy.resolve import enrolled_of
 from gateway.policy.rules import Case, Expected, Known
 from gateway.policy.ruleset import RuleSet
 from gateway.policy.then import ENDS
@@ -36,6 +37,9 @@ CERTIFICATES: Final[Mapping[str, CertificateAnswer]] = {
     "enrolled": Found((), enrolled=True), "found": Found((), enrolled=False), "absent": Absent(),
     "unusable": Unusable(()), "conflict": Conflict(()), "unavailable": Unavailable(),
 }
+# The store answers, and knows nothing that is bound; a directory does not answer.
+DIRECTORY_UNAVAILABLE: Final = "directory_unavailable"
+CERTIFICATE_WORDS: Final = (*CERTIFICATES, DIRECTORY_UNAVAILABLE)
 _CUSTOMERS = ("known", "unknown", "unavailable")
 _MANY = ("already", "keyword", "reason")  # a mail may have several
 _EXPECTED = ("then", "end", "rule", "reason")
@@ -166,8 +170,10 @@ class CaseReader:
         segment = self._text(given, "segment", "none", path)
         certificate = {}
         if "certificate" in given:
-            word = self._word(given["certificate"], tuple(CERTIFICATES), (*path, "certificate"))
-            certificate = {"certificate": CERTIFICATES[word]}
+            word = self._word(given["certificate"], CERTIFICATE_WORDS, (*path, "certificate"))
+            answer = CERTIFICATES.get(word, Unavailable())
+            own = Absent() if word == DIRECTORY_UNAVAILABLE else enrolled_of(answer)
+            certificate = {"certificate": answer, "enrolled": own}
         return RecipientFacts(
             to.address, direction, **certificate,
             segment=Unavailable() if segment == "unavailable" else None if segment == "none" else segment,

@@ -165,4 +165,4 @@ def _fact(needs: Needs) -> str:
 
 
 def _fact_remedy(needs: Needs) -> str:
-    return f"`{needs.fact}: {' | '.join(cases.CERTIFICATES)}`" if needs.fact == "certificate" else ""
+    return f"`{needs.fact}: {' | '.join(cases.CERTIFICATE_WORDS)}`" if needs.fact == "certificate" else ""

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from gateway.model.facts import Facts, RecipientFacts
-from gateway.policy.matchers import Getter, Matcher
+from gateway.policy.matchers import Getter, Matcher, enrolled
 from gateway.policy.truth import FALSE, TRUE, UNKNOWN, Test, both, either, negation
 from gateway.policy.values import Texts, Values, fold
+
+_ENROLLED: Final = Texts(frozenset({"enrolled"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ def getter(leaf: Leaf) -> Getter:
         return lambda facts, _: facts.headers.get(key, ())
     if leaf.matcher.shape == "authentication":
         return lambda facts, _: facts.authentication.get(key, "none")
+    if leaf.matcher.fact == "certificate" and leaf.values == _ENROLLED:
+        return enrolled
     return leaf.matcher.get
 
 

@@ -1,12 +1,13 @@
 """Why a mail's recipient is treated as it is: every rule with the first thing that failed, as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
-from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Unavailable, Unusable
+from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Unavailable, Unusable, Want
 from gateway.policy.conditions import All, Condition, Leaf, Not, compiled, flat, leaves, met
+from gateway.policy.resolve import used
 from gateway.policy.ruleset import Program, RuleSet
 from gateway.policy.truth import FALSE, NEEDED, TRUE, UNKNOWN
 
@@ -31,12 +32,14 @@ class RuleLine:
 
 @dataclass(frozen=True, slots=True)
 class CertificateLine:
-    """The look-up's answer. `chosen` and `losers`: (SHA-256 hex, source or reason)."""
+    """A look-up's answer. `chosen` and `losers`: (SHA-256 hex, source or reason). `want`: what was asked for."""
 
     state: str
     chosen: tuple[tuple[str, str], ...] = ()
     losers: tuple[tuple[str, str], ...] = ()
     owners: tuple[str, ...] = ()
+    want: Want = "any"
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,17 @@ def explain(rules: RuleSet, facts: Facts, to: RecipientFacts) -> Explanation:
             program.name, _place(program), "not_reached")
         reached = reached and line.outcome not in ("won", "waits", "needs")
         lines.append(line)
-    certificate = None if isinstance(to.certificate, NotAsked) else certificate_line(to.certificate)
-    return Explanation(to.address, str(to.direction), tuple(lines), decision, certificate)
+    return Explanation(to.address, str(to.direction), tuple(lines), decision, _looked_up(decision, to))
+
+
+def _looked_up(decision: Decision | Needs, to: RecipientFacts) -> CertificateLine | None:
+    """The look-up on which the decision stands, else one that a rule asked for."""
+    answer = used(decision, to) if isinstance(decision, Decision) else NotAsked()
+    if isinstance(answer, NotAsked):
+        answer = to.enrolled if isinstance(to.certificate, NotAsked) else to.certificate
+    if isinstance(answer, NotAsked):
+        return None
+    return replace(certificate_line(answer), want="enrolled" if answer is to.enrolled else "any")
 
 
 def _place(program: Program) -> str:
@@ -119,11 +131,11 @@ def _met_of(part: Condition, facts: Facts, to: RecipientFacts) -> str:
 
 def certificate_line(answer: CertificateAnswer) -> CertificateLine:
     """A look-up's answer with what was chosen and why others lost."""
-    if isinstance(answer, Unavailable):
-        return CertificateLine("unavailable")
     if isinstance(answer, Absent):
         return CertificateLine("absent")
     losers = tuple((loser.row.sha256, str(loser.reason)) for loser in answer.losers)
+    if isinstance(answer, Unavailable):
+        return CertificateLine("unavailable", losers=losers, detail=answer.detail)
     if isinstance(answer, Unusable):
         return CertificateLine("unusable", losers=losers)
     if isinstance(answer, Conflict):

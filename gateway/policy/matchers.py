@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 
 from gateway.errors import Reason
 from gateway.model.facts import Already, Facts, Kind, NotAsked, RecipientFacts
-from gateway.model.lookup import Absent, Conflict, Found, Unavailable, Unusable
+from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Direction
 from gateway.model.verdict import Status, Trust, Verdicts
-from gateway.policy.truth import NEEDS_CERTIFICATE, NEEDS_SEGMENT, NEEDS_SIGNER, UNKNOWN, FactName
+from gateway.policy.truth import NEEDS_CERTIFICATE, NEEDS_ENROLLED, NEEDS_SEGMENT, NEEDS_SIGNER, UNKNOWN, FactName
 
 Shape = Literal["words", "address", "text", "flag", "size", "header", "signer", "authentication"]
 
@@ -59,7 +59,16 @@ class Matcher:
 
 def _certificate(facts: Facts, to: RecipientFacts) -> str | int:
     del facts
-    answer = to.certificate
+    return NEEDS_CERTIFICATE if isinstance(to.certificate, NotAsked) else _state(to.certificate)
+
+
+def enrolled(facts: Facts, to: RecipientFacts) -> str | int:
+    """For rules that ask for `certificate: enrolled` and nothing else: the store knows that, no directory does."""
+    del facts
+    return NEEDS_ENROLLED if isinstance(to.enrolled, NotAsked) else _state(to.enrolled)
+
+
+def _state(answer: CertificateAnswer) -> str | int:
     if isinstance(answer, Found):
         return "enrolled" if answer.enrolled else "found"
     if isinstance(answer, Absent):
@@ -68,7 +77,7 @@ def _certificate(facts: Facts, to: RecipientFacts) -> str | int:
         return "unusable"
     if isinstance(answer, Conflict):
         return "conflict"
-    return UNKNOWN if isinstance(answer, Unavailable) else NEEDS_CERTIFICATE
+    return UNKNOWN
 
 
 def _segment(facts: Facts, to: RecipientFacts) -> str | int:

@@ -32,8 +32,9 @@ from gateway.model.verdict import (
     Trust,
     Verdicts,
 )
+from gateway.policy.resolve import enrolled_of
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # 1 knew one look-up only, and took it for the store's as well
 TEXT_CHARACTERS_MAX: Final = 998  # of subject, From and keywords each: a line of mail
 HEADER_OCTETS_MAX: Final = 16_384  # all kept values of a mail together, in characters
 SIGNERS_MAX: Final = 16
@@ -74,6 +75,8 @@ def to_record(facts: Facts, to: RecipientFacts, decision: Decision | None = None
         cut = cut or len(facts.verdicts.signature.signers) > SIGNERS_MAX
     if not isinstance(to.certificate, NotAsked):
         record["certificate"] = _certificate(to.certificate)
+    if not isinstance(to.enrolled, NotAsked):
+        record["enrolled"] = _certificate(to.enrolled)
     for name, value in (("segment", to.segment), ("signer_customer", to.signer_customer)):
         if isinstance(value, Unavailable):
             record[name] = {"state": "unavailable"}
@@ -112,9 +115,16 @@ def from_record(record: Mapping[str, Any]) -> Recorded:
         spoofs_us=record["spoofs_us"], authentication=dict(record["authentication"]),
         verdicts=_verdicts_back(verdicts) if verdicts is not None else None,
     )
+    certificate: CertificateAnswer | NotAsked = NotAsked()
+    enrolled: CertificateAnswer | NotAsked = NotAsked()
+    if "certificate" in record:
+        certificate = _certificate_back(record["certificate"])
+        if record["format"] == 1:
+            enrolled = enrolled_of(certificate)
+    if "enrolled" in record:
+        enrolled = _certificate_back(record["enrolled"])
     to = RecipientFacts(
-        record["recipient"], Direction(record["direction"]),
-        certificate=_certificate_back(record["certificate"]) if "certificate" in record else NotAsked(),
+        record["recipient"], Direction(record["direction"]), certificate=certificate, enrolled=enrolled,
         segment=_looked_up(record.get("segment")), signer_customer=_looked_up(record.get("signer_customer")),
     )
     return Recorded(facts, to, bool(record.get("cut")))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from gateway.policy.cases import CERTIFICATES
+from gateway.policy.cases import CERTIFICATE_WORDS, DIRECTORY_UNAVAILABLE
 from gateway.policy.matchers import ALL, AUTHENTICATION_METHODS, HEADERS_NOT_OFFERED, MATCHERS, WRITTEN, Matcher
 from gateway.policy.verbs import LATER_VALUES, LATER_VERBS, VerbSpec, listing
 from gateway.policy.when import LEVELS
@@ -36,7 +36,9 @@ def _matchers() -> Iterable[str]:
     yield "Header fields that `header` does not offer: " + ", ".join(
         f"{name} ({why})" for name, why in HEADERS_NOT_OFFERED.items()) + "."
     yield ""
-    yield f"In `given` of a case `certificate` is one of: {', '.join(CERTIFICATES)};"
+    yield f"In `given` of a case `certificate` is one of: {', '.join(CERTIFICATE_WORDS)};"
+    yield f"`{DIRECTORY_UNAVAILABLE}`: the store answers and knows nothing that is bound, a directory does not answer."
+    yield "What is `found` in a case is in the store: rules with `certificates: enrolled` refuse it by name."
     yield "`segment` and `signer.customer` may be `unavailable` too."
 
 

@@ -4,14 +4,24 @@
 """
 
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from gateway.errors import Reason
 from gateway.model.decision import Decision, End, Needs, Step
 from gateway.model.facts import NotAsked, RecipientFacts
-from gateway.model.lookup import Absent, Conflict, Loser, Unavailable, Unusable
+from gateway.model.lookup import (
+    Absent,
+    CertificateAnswer,
+    CertificateRow,
+    Conflict,
+    Found,
+    Loser,
+    Unavailable,
+    Unusable,
+)
 
-_NEEDS_CERTIFICATE = Needs("certificate")
+_ANY_ROW: Final = CertificateRow("", b"", (), datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
 # Without an encryption these have nothing to add to.
 _WITH_ENCRYPT = frozenset({"encrypt", "escrow"})
 
@@ -21,9 +31,9 @@ def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs
     params = _params(decision.steps, "encrypt")
     if params is None:
         return decision
-    answer = to.certificate
+    answer = to.enrolled if params.certificates == "enrolled" else to.certificate
     if isinstance(answer, NotAsked):
-        return _NEEDS_CERTIFICATE
+        return Needs("certificate", params.certificates)
     if isinstance(answer, Unavailable):
         return _ended(decision, "defer", Reason.CERTIFICATE_UNAVAILABLE)
     if isinstance(answer, Unusable):
@@ -35,6 +45,21 @@ def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs
     if params.certificates == "enrolled" and not answer.enrolled:
         return _ended(decision, "reject", Reason.CERTIFICATE_NOT_ENROLLED)
     return decision
+
+
+def used(decision: Decision, to: RecipientFacts) -> CertificateAnswer | NotAsked:
+    """The look-up on which a decision that encrypts stands; NotAsked where it does not encrypt."""
+    params = _params(decision.steps, "encrypt")
+    if params is None:
+        return NotAsked()
+    return to.enrolled if params.certificates == "enrolled" else to.certificate
+
+
+def enrolled_of(answer: CertificateAnswer) -> CertificateAnswer:
+    """What the store alone says where `answer` comes from it: certificates that are merely found lose by name."""
+    if isinstance(answer, Found) and not answer.enrolled:
+        return Unusable(tuple(Loser(row, Reason.CERTIFICATE_NOT_ENROLLED) for row in answer.rows or (_ANY_ROW,)))
+    return answer
 
 
 def _without(decision: Decision, way: str) -> Decision:

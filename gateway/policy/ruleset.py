@@ -25,7 +25,6 @@ from gateway.policy.truth import FALSE, NEEDED, TRUE, UNKNOWN, Test
 from gateway.policy.values import Texts
 
 _FOREIGN: Final = Decision("", (), End("reject"), reason=Reason.RECIPIENT_NOT_OURS)
-_NEEDS: Final = {truth: Needs(fact) for truth, fact in NEEDED.items()}
 _END_REASONS: Final = {"reject": Reason.POLICY_REJECTED, "hold": Reason.POLICY_HELD, "defer": Reason.POLICY_DEFERRED,
                        "quarantine": Reason.POLICY_QUARANTINED}
 _NOBODY: Final = "\0"  # a client that no rule names
@@ -94,7 +93,7 @@ class RuleSet:
             if truth == FALSE:
                 continue
             if truth > UNKNOWN:
-                return _NEEDS[truth]
+                return NEEDED[truth]
             if program.observe:
                 observed += (program.decision,) if truth == TRUE else ()
                 continue

@@ -7,6 +7,7 @@ asking helps, so they win over UNKNOWN. Plain ints, since this is on every mail'
 from collections.abc import Callable
 from typing import Final, Literal
 
+from gateway.model.decision import Needs
 from gateway.model.facts import Facts, RecipientFacts
 
 Test = Callable[[Facts, RecipientFacts], int]
@@ -17,10 +18,12 @@ UNKNOWN: Final = 2
 NEEDS_CERTIFICATE: Final = 3
 NEEDS_SEGMENT: Final = 4
 NEEDS_SIGNER: Final = 5
+NEEDS_ENROLLED: Final = 6  # the highest, for the highest is asked for first: the store answers in no time
 
 FactName = Literal["certificate", "segment", "signer_customer"]
-NEEDED: Final[dict[int, FactName]] = {
-    NEEDS_CERTIFICATE: "certificate", NEEDS_SEGMENT: "segment", NEEDS_SIGNER: "signer_customer",
+NEEDED: Final[dict[int, Needs]] = {
+    NEEDS_CERTIFICATE: Needs("certificate"), NEEDS_SEGMENT: Needs("segment"), NEEDS_SIGNER: Needs("signer_customer"),
+    NEEDS_ENROLLED: Needs("certificate", "enrolled"),
 }
 
 

@@ -1,12 +1,10 @@
 """Where certificates of recipients and issuers come from."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from gateway.cms.certificate import Certificate
-from gateway.model.lookup import CertificateRow
-
-Kept = Literal["asked", "kept", "stale"]
+from gateway.model.lookup import CertificateRow, Kept
 
 
 class CertificateSource(Protocol):
@@ -21,7 +19,7 @@ class CertificateSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a directory says. `kept`: asked now, kept from before, or older than its life because nobody answers."""
+    """What a directory says, and where the answer comes from."""
 
     rows: tuple[CertificateRow, ...]
     kept: Kept = "asked"

@@ -26,6 +26,7 @@ from gateway.model.verdict import (
 )
 from gateway.policy.conditions import Condition, compiled
 from gateway.policy.load import Known, load
+from gateway.policy.resolve import enrolled_of
 from gateway.policy.ruleset import RuleSet
 from gateway.policy.truth import (
     FALSE,
@@ -153,12 +154,33 @@ def test_both_costly_facts_are_asked_one_after_the_other():
         "x | client: staff, segment: private, certificate: enrolled | end: hold"
         "| client: staff, segment: private, certificate: enrolled"
     )
-    assert one.decide(FACTS, ANNA) == Needs("segment")
-    assert one.decide(FACTS, replace(ANNA, certificate=Found((ROW,), enrolled=True))) == Needs("segment")
-    assert one.decide(FACTS, replace(ANNA, segment="private")) == Needs("certificate")
-    assert one.decide(FACTS, replace(ANNA, segment=Unavailable())) == Needs("certificate")
-    assert decided(one, to=replace(ANNA, certificate=Absent(), segment=Unavailable())).rule == "p:otherwise"
-    assert decided(one, to=replace(ANNA, certificate=Unavailable(), segment="other")).rule == "p:otherwise"
+    enrolled = Needs("certificate", "enrolled")
+    assert one.decide(FACTS, ANNA) == enrolled
+    assert one.decide(FACTS, replace(ANNA, enrolled=Found((ROW,), enrolled=True))) == Needs("segment")
+    assert one.decide(FACTS, replace(ANNA, segment="private")) == enrolled
+    assert one.decide(FACTS, replace(ANNA, segment=Unavailable())) == enrolled
+    assert decided(one, to=replace(ANNA, enrolled=Absent(), segment=Unavailable())).rule == "p:otherwise"
+    assert decided(one, to=replace(ANNA, enrolled=Unavailable(), segment="other")).rule == "p:otherwise"
+
+
+def test_what_only_the_store_knows_never_waits_for_a_directory():
+    """Both ways of asking for enrolled certificates, while every directory is dead."""
+    dead = replace(ANNA, certificate=Unavailable("no answer"), enrolled=Found((ROW,), enrolled=True))
+    assert decided(seal("reject", "enrolled"), to=dead).end.kind == "deliver"
+    by_rule = rules("x | client: staff, certificate: enrolled | end: hold | client: staff, certificate: enrolled")
+    assert decided(by_rule, to=dead).rule == "p:x"
+    nobody = replace(dead, enrolled=Absent())
+    assert decided(seal("reject", "enrolled"), to=nobody).reason is Reason.CERTIFICATE_ABSENT
+    assert decided(by_rule, to=nobody).rule == "p:otherwise"
+    assert decided(seal("plain_knowingly", "any"), to=nobody).reason is Reason.CERTIFICATE_UNAVAILABLE
+
+
+def test_whoever_asks_for_more_than_enrolled_ones_asks_every_source():
+    several = rules("x | client: staff, certificate: [enrolled, found] | end: hold | client: staff, certificate: found")
+    assert several.decide(FACTS, ANNA) == Needs("certificate", "any")
+    negated = rules(
+        "x | client: staff, certificate: {not: enrolled} | end: hold | client: staff, certificate: found")
+    assert negated.decide(FACTS, ANNA) == Needs("certificate", "enrolled")
 
 
 SEALED = (
@@ -209,7 +231,8 @@ def test_an_encryption_asks_for_the_certificate():
 def test_a_certificate_that_is_merely_found_is_not_enrolled():
     found = replace(ANNA, certificate=Found((ROW,), enrolled=False))
     assert decided(seal("plain_knowingly", "any"), to=found).end.kind == "deliver"
-    decision = decided(seal("plain_knowingly", "enrolled"), to=found)
+    own = replace(ANNA, enrolled=enrolled_of(Found((ROW,), enrolled=False)))
+    decision = decided(seal("plain_knowingly", "enrolled"), to=own)
     assert (decision.end.kind, decision.reason) == ("reject", Reason.CERTIFICATE_NOT_ENROLLED)
 
 

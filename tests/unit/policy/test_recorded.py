@@ -46,21 +46,16 @@ facts = st.builds(
     authentication=st.dictionaries(words, words, max_size=2),
 )
 known = some | st.sampled_from([NotAsked(), Unavailable()])
+answers = st.sampled_from(
+    [NotAsked(), Absent(), Unavailable(), Conflict(("1", "2")), Found((), enrolled=True), Found((), enrolled=False),
+     Unusable(())]
+)
 recipients = st.builds(
     RecipientFacts,
     words,
     st.sampled_from(Direction),
-    certificate=st.sampled_from(
-        [
-            NotAsked(),
-            Absent(),
-            Unavailable(),
-            Conflict(("1", "2")),
-            Found((), enrolled=True),
-            Found((), enrolled=False),
-            Unusable(()),
-        ]
-    ),
+    certificate=answers,
+    enrolled=answers,
     segment=known,
     signer_customer=known,
 )
@@ -70,6 +65,15 @@ recipients = st.builds(
 def test_a_record_is_json_and_gives_the_facts_back(mail, to):
     back = from_record(json.loads(json.dumps(to_record(mail, to))))
     assert (back.facts, back.to, back.cut) == (mail, to, False)
+
+
+def test_records_of_the_first_format_had_one_look_up_for_both_questions():
+    to = RecipientFacts("a@x.example", Direction.OUTBOUND, certificate=Found((), enrolled=False))
+    record = to_record(CASES[0].facts, to)
+    assert from_record(record).to.enrolled == NotAsked()
+    enrolled = from_record({**record, "format": 1}).to.enrolled
+    assert isinstance(enrolled, Unusable)
+    assert [loser.reason for loser in enrolled.losers] == [Reason.CERTIFICATE_NOT_ENROLLED]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.place.rpartition("/")[2])
@@ -173,7 +177,7 @@ def test_replay_under_other_rules_tells_the_differences():
 
 def test_replay_tells_what_was_never_looked_up_and_what_it_cannot_read():
     (record, *_) = records(RULES)
-    del record.facts["certificate"]
+    del record.facts["certificate"], record.facts["enrolled"]
     (one,) = replay([record], RULES)
     assert (one.outcome, one.needs) == ("undecided", "certificate")
     record.facts.clear()

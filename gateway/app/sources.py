@@ -1,0 +1,41 @@
+"""Where recipients' certificates are looked up: the store, and the directories of the settings, each one guarded."""
+
+from collections.abc import Sequence
+
+from gateway.adapters.guarded import Guarded
+from gateway.adapters.source_http import HttpSource
+from gateway.adapters.source_ldap import LdapSource
+from gateway.adapters.source_smimea import SmimeaSource
+from gateway.clock import Clock
+from gateway.pki.lookup import LookUp
+from gateway.pki.revocation import Revocation
+from gateway.pki.trust import TrustSet
+from gateway.ports.certificates import CertificateSource
+from gateway.settings import Settings, Source
+from gateway.settings.sources import STORE
+
+
+def load_sources(settings: Settings) -> tuple[Guarded, ...]:
+    """The directories, in their order; nothing is connected to yet. GatewayError CONFIG_* of the first that cannot be.
+
+    The bank's own domains are never asked about: whom we are is not for others to say.
+    """
+    return tuple(Guarded(_source(source), source, settings.bank.domains) for source in settings.sources)
+
+
+def _source(settings: Source) -> CertificateSource:
+    match settings.kind:
+        case "ldap":
+            return LdapSource(settings)
+        case "smimea":
+            return SmimeaSource(settings)
+        case "http":
+            return HttpSource(settings)
+
+
+def look_up(settings: Settings, store: CertificateSource, directories: Sequence[Guarded], trust: TrustSet, clock: Clock,
+            revocation: Revocation) -> LookUp:
+    """The sources in the order of `lookups.any`. `revocation`: as it is judged for recipients."""
+    known: dict[str, CertificateSource] = {STORE: store, **{one.name: one for one in directories}}
+    order = settings.lookups.any or tuple(known)
+    return LookUp(store, tuple(known[name] for name in order), trust, clock, revocation)
