@@ -17,6 +17,8 @@ from gateway.errors import GatewayError, Reason
 from gateway.inspection.inspect import OCTETS_MAX, Options, inspect
 from gateway.inspection.keys import KeyFile, desk_keys
 from gateway.inspection.report import Report
+from gateway.model.sentences import SENTENCES
+from gateway.pki.given import GivenFile, GivenRevocation
 from gateway.pki.judge import Judge
 from gateway.pki.revocation import Revocation
 from gateway.pki.trust import same_for_mail
@@ -24,7 +26,7 @@ from gateway.pki.trust import same_for_mail
 _FILE_OCTETS_MAX: Final = 16_777_216  # of a file of roots: all public ones together have a tenth of it
 _FILES_MAX: Final = 10_000  # in one directory
 
-Later = Annotated[list[str] | None, typer.Option(metavar="FILE", help="comes with a later version")]
+_GIVEN_MAX: Final = 100  # lists and answers together
 
 
 def register(app: typer.Typer) -> None:
@@ -33,8 +35,8 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect_file(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="mail, CMS object, time-stamp, PDF, certificate, PKCS#12 "
-                                                             "or OCSP response; '-' is standard input")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="mail, CMS object, time-stamp, PDF, certificate, PKCS#12, "
+                                                             "OCSP response or revocation list; '-': standard input")],
     trust: Annotated[list[Path] | None, typer.Option(
         metavar="PEM|DIR", help="roots that are believed")] = None,
     chain: Annotated[list[Path] | None, typer.Option(
@@ -42,8 +44,9 @@ def inspect_file(
     key: Annotated[list[str] | None, typer.Option(
         metavar="FILE[:PASSWORD|:@FILE]", help="a key to decrypt with, and its certificate: PEM, DER or PKCS#12; "
                                                "a password on the command line is for test keys")] = None,
-    crl: Later = None,
-    ocsp: Later = None,
+    crl: Annotated[list[Path] | None, typer.Option(
+        metavar="FILE", help="revocation lists, DER or PEM, that are judged by")] = None,
+    ocsp: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="OCSP answers that are judged by")] = None,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="judge as of then (ISO 8601)")] = None,
     revocation: Annotated[Literal["none", "soft", "require"], typer.Option(
         help="what a revocation that cannot be checked means")] = "soft",
@@ -56,16 +59,20 @@ def inspect_file(
 
     Example: sealgate inspect order.eml --trust roots.pem --key mailbox.p12:@password.txt --json
     """
-    if crl or ocsp:
-        fail("--crl and --ocsp come with a later version; revocation is not checked by this one", USAGE)
     try:
-        options = _options(trust or [], chain or [], key or [], at, revocation, content)
+        given = [*_given(crl or [], "crl"), *_given(ocsp or [], "ocsp")]
+        options = _options(trust or [], chain or [], key or [], at, revocation, content, given)
         octets = _read(file, OCTETS_MAX)
     except GatewayError as error:
         fail(f"{error.reason}: {error.detail}", USAGE)
     report = _inspected(octets, options)
     if output is not None:
         _write(output, file, report)
+    for told in report.given:
+        if told.state == "refused" and told.reason is not None:
+            say(f"sealgate: {told.file} was not used: {told.reason}  {SENTENCES[told.reason].what}")
+        elif told.state == "unused":
+            say(f"sealgate: {told.file} was not needed")
     if as_json:
         print(json.dumps(report.as_json(), indent=2))
     else:
@@ -86,14 +93,23 @@ def _inspected(octets: bytes, options: Options) -> Report:
 
 
 def _options(trust: Sequence[Path], chain: Sequence[Path], keys: Sequence[str], at: str | None,
-             revocation: Literal["none", "soft", "require"], content: Path | None) -> Options:
+             revocation: Literal["none", "soft", "require"], content: Path | None,
+             given: Sequence[GivenFile]) -> Options:
     intermediates = tuple(_certificates(chain))
     files = [_key_file(text) for text in keys]
-    judge = Judge(same_for_mail(_certificates(trust), intermediates), Revocation(revocation))
+    believed = same_for_mail(_certificates(trust), intermediates)
+    table = GivenRevocation(given, believed, intermediates) if given else None
+    judge = Judge(believed, Revocation(revocation) if table is None else Revocation(revocation, table))
     return Options(
         judge, _time(at), desk_keys(files, intermediates),
-        tuple(file.password for file in files if file.password is not None),
+        tuple(file.password for file in files if file.password is not None), table,
         _read(str(content), OCTETS_MAX) if content is not None else None)
+
+
+def _given(paths: Sequence[Path], kind: Literal["crl", "ocsp"]) -> list[GivenFile]:
+    if len(paths) > _GIVEN_MAX:
+        raise GatewayError(Reason.USAGE, f"more than {_GIVEN_MAX} files of --{kind}")
+    return [GivenFile(str(path), kind, _read(str(path), OCTETS_MAX)) for path in paths]
 
 
 def _time(text: str | None) -> datetime:

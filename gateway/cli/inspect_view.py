@@ -6,6 +6,7 @@ no markup, no control characters, bounded lengths.
 import io
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.errors import Reason
-from gateway.inspection.report import CertificateReport, Report
+from gateway.inspection.report import AnswerReport, CertificateReport, ListReport, Report
 from gateway.model.sentences import SENTENCES
 from gateway.model.verdict import SignerVerdict, Status, TimestampVerdict, Trust
 
@@ -66,6 +67,10 @@ def _rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield from _stamp(report.timestamp)
     for certificate in report.certificates:
         yield from _certificate(certificate)
+    for answer in report.answers:
+        yield from _answer(answer)
+    if report.revocation_list is not None:
+        yield from _list(report.revocation_list)
 
 
 def _signer(signer: SignerVerdict) -> Iterable[tuple[str, Text]]:
@@ -101,6 +106,31 @@ def _certificate(certificate: CertificateReport) -> Iterable[tuple[str, Text]]:
     yield "", _clean(f"SHA-256 {certificate.sha256}")
     for purpose, use in certificate.uses.items():
         yield "", Text.assemble(f"as {purpose}: ", _told(use.status, use.reason, ""))
+
+
+def _answer(answer: AnswerReport) -> Iterable[tuple[str, Text]]:
+    since = f" since {answer.revoked_at:%Y-%m-%d %H:%M:%S} UTC" if answer.revoked_at is not None else ""
+    why = f" ({answer.revocation_reason})" if answer.revocation_reason is not None else ""
+    yield "Certificate", _clean(f"serial {answer.serial}, issued by {answer.issuer or 'somebody not given'}")
+    yield "", Text(f"{answer.status}{since}{why}")
+    yield "", _clean(f"as of {answer.this_update:%Y-%m-%d %H:%M:%S} UTC{_until(answer.next_update)}")
+    if answer.responder is not None:
+        yield "", _clean(f"says {answer.responder}")
+
+
+def _list(told: ListReport) -> Iterable[tuple[str, Text]]:
+    number = f" {told.number}" if told.number is not None else ""
+    base = f", changes since {told.base_number}" if told.base_number is not None else ""
+    yield "List", _clean(f"of {told.issuer or 'somebody not given'}{number}{base}")
+    yield "", _clean(f"as of {told.this_update:%Y-%m-%d %H:%M:%S} UTC{_until(told.next_update)}")
+    if told.entries is not None:
+        yield "", Text(f"{told.entries} entries")
+    if told.scope or told.indirect:
+        yield "", _clean(f"{'indirect ' if told.indirect else ''}{told.scope}")
+
+
+def _until(at: datetime | None) -> str:
+    return f", in force until {at:%Y-%m-%d %H:%M:%S} UTC" if at is not None else ""
 
 
 def _told(status: Status, reason: Reason | None, more: str) -> Text:

@@ -14,10 +14,12 @@ from gateway.cms.timestamp import token_of
 from gateway.errors import GatewayError, Reason
 from gateway.inspection.certificates import bundled, inspect_certificates, inspect_pkcs12
 from gateway.inspection.kinds import Kind, kind_of
-from gateway.inspection.report import Report, of_mail
+from gateway.inspection.report import GivenReport, Report, of_mail
+from gateway.inspection.revocation import inspect_answer, inspect_list
 from gateway.mime.header import parse_headers
 from gateway.model.verdict import HeadersShown, Layer, Status, TimestampVerdict, Trust, Verdicts
 from gateway.pki.content import Content
+from gateway.pki.given import GivenRevocation
 from gateway.pki.judge import Judge
 from gateway.smime.layers import OpenLimits
 from gateway.smime.open import open_cms, open_mail
@@ -29,13 +31,14 @@ OCTETS_MAX: Final = 104_857_600  # 100 MiB: twice what the relay takes by defaul
 class Options:
     """`at`: the time of reception, and now. `content`: what a detached signature or a time-stamp is about.
 
-    `passwords` are tried on a PKCS#12 that is itself inspected.
+    `passwords` are tried on a PKCS#12 that is itself inspected. `given`: the judge's table, where that is of files.
     """
 
     judge: Judge
     at: datetime
     keys: Sequence[RecipientKey] = ()
     passwords: tuple[bytes, ...] = field(default=(), repr=False)
+    given: GivenRevocation | None = None
     content: bytes | None = field(default=None, repr=False)
     octets_max: int = OCTETS_MAX
 
@@ -48,7 +51,11 @@ def inspect(octets: bytes, options: Options) -> Report:
         return Report("unknown", why=(Reason.INPUT_TOO_LARGE,))
     kind, inner = kind_of(octets)
     try:
-        return _inspect(kind, inner, options)
+        report = _inspect(kind, inner, options)
+        if options.given is None:
+            return report
+        return replace(report, given=tuple(GivenReport(file.name, file.kind, file.state, file.reason)
+                                           for file in options.given.files))
     except GatewayError as error:
         return Report(kind, why=(error.reason,), headers=_outer_headers(inner) if kind == "mail" else HeadersShown())
 
@@ -81,7 +88,11 @@ def _inspect(kind: Kind, octets: bytes, options: Options) -> Report:
             return inspect_certificates(octets, options.judge, options.at)
         case "pkcs12":
             return inspect_pkcs12(octets, options.passwords, options.judge, options.at)
-        case "pdf" | "ocsp":
+        case "ocsp":
+            return inspect_answer(octets, options.judge, options.at)
+        case "crl":
+            return inspect_list(octets, options.judge, options.at)
+        case "pdf":
             return Report(kind, why=(Reason.INPUT_KIND_NOT_JUDGED,))
         case "unknown":
             return Report(kind, why=(Reason.INPUT_NOT_RECOGNISED,))

@@ -1,7 +1,8 @@
 """What a file is, found by its content alone, never by its name.
 
 Looks at a bounded beginning and at the first elements of DER; what it answers is a guess that the reader of that
-kind then confirms or refuses.
+kind then confirms or refuses. `ocsp` is an OCSP response (RFC 6960), `crl` a revocation list (RFC 5280 5); both are
+judged by themselves: whether somebody who may has said it, and whether it is in force.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from gateway.errors import GatewayError
 from gateway.mime.header import parse_headers
 from gateway.smime.layers import content_type
 
-Kind = Literal["mail", "cms", "timestamp", "pdf", "certificate", "pkcs12", "ocsp", "unknown"]
+Kind = Literal["mail", "cms", "timestamp", "pdf", "certificate", "pkcs12", "ocsp", "crl", "unknown"]
 
 _MAIL_FIELDS: Final = frozenset({
     "from", "to", "cc", "subject", "date", "message-id", "received", "return-path", "mime-version", "content-type",
@@ -26,7 +27,7 @@ _CMS_TYPES: Final = frozenset({
     algorithms.COMPRESSED_DATA})
 _PEM_LABELS: Final[dict[bytes, Kind]] = {
     b"CERTIFICATE": "certificate", b"X509 CERTIFICATE": "certificate", b"TRUSTED CERTIFICATE": "certificate",
-    b"CMS": "cms", b"PKCS7": "cms"}
+    b"CMS": "cms", b"PKCS7": "cms", b"X509 CRL": "crl"}
 _VERSION: Final = 0xA0  # [0] EXPLICIT
 _HEAD: Final = 65_536  # octets in which a kind must show itself
 
@@ -121,7 +122,8 @@ def _der_kind_without_type(octets: bytes) -> Kind:
         if first.tag == walk.ENUMERATED:  # OCSPResponseStatus (RFC 6960 4.2.1)
             return "ocsp"
         if first.tag == walk.SEQUENCE and len(children) == 3:
-            return "certificate" if _is_tbs_certificate(walk.children(octets, first, limit=16)) else "unknown"
+            parts = walk.children(octets, first, limit=16)
+            return "certificate" if _is_tbs_certificate(parts) else "crl" if _is_tbs_list(parts) else "unknown"
         if first.tag == walk.SEQUENCE and len(children) <= 2:
             status = walk.read(octets, first.body, first.end)
             return "timestamp" if status.tag == walk.INTEGER else "unknown"
@@ -135,3 +137,9 @@ def _is_tbs_certificate(parts: Sequence[walk.Tlv]) -> bool:
     if parts and parts[0].tag == _VERSION:
         return True
     return len(parts) >= 6 and [part.tag for part in parts[:6]] == [walk.INTEGER, *[walk.SEQUENCE] * 5]
+
+
+def _is_tbs_list(parts: Sequence[walk.Tlv]) -> bool:
+    """RFC 5280 5.1: algorithm and issuer, then a time, where a certificate has a pair of them."""
+    tags = [part.tag for part in parts if part.tag != walk.INTEGER][:3]
+    return tags[:2] == [walk.SEQUENCE] * 2 and tags[2:] in ([walk.UTC_TIME], [walk.GENERALIZED_TIME])

@@ -1,8 +1,9 @@
 """What `sealgate inspect` answers, as a value and as the one JSON object of its interface.
 
 Every object has the same keys; what does not apply has its neutral value. `timestamp` stands only for kind
-timestamp, `changes` only for kind pdf, `certificates` only where the file is made of certificates. Besides what the
-interface names, each signer has `notes`: reasons that are told and decide nothing.
+timestamp, `changes` only for kind pdf, `answers` only for kind ocsp, `list` only for kind crl, `certificates` only
+where the file is made of certificates, `given` only where revocation lists or OCSP answers were given. Besides what
+the interface names, each signer has `notes`: reasons that are told and decide nothing.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -54,6 +55,49 @@ class CertificateReport:
     private_key: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerReport:
+    """What an OCSP response says of one certificate. `serial`: hex; `responder`: who signed it, if that is one who may.
+
+    `reason`: why it must not be believed, or is not in force; None if it may.
+    """
+
+    serial: str
+    status: str
+    issuer: str | None
+    this_update: datetime
+    next_update: datetime | None
+    produced_at: datetime
+    revoked_at: datetime | None
+    revocation_reason: str | None
+    responder: str | None
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListReport:
+    """A revocation list. `scope` '' is all certificates of its issuer; `entries` None: it was not read so far."""
+
+    issuer: str | None
+    number: int | None
+    base_number: int | None
+    this_update: datetime
+    next_update: datetime | None
+    scope: str
+    indirect: bool
+    entries: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenReport:
+    """What became of a file given by --crl or --ocsp: 'used', 'refused' for its `reason`, or 'unused'."""
+
+    file: str
+    kind: str
+    state: str
+    reason: Reason | None
+
+
 _NOT_ENCRYPTED: Final = DecryptionVerdict("not_encrypted")
 _NOT_SIGNED: Final = SignatureVerdict(Status.NOT_SIGNED)
 _NO_HEADERS: Final = HeadersShown()
@@ -75,6 +119,9 @@ class Report:
     timestamp: TimestampVerdict | None = None
     headers: HeadersShown = _NO_HEADERS
     certificates: tuple[CertificateReport, ...] = ()
+    answers: tuple[AnswerReport, ...] = ()
+    revocation_list: ListReport | None = None
+    given: tuple[GivenReport, ...] = ()
     bears_no_trust: bool = False
     output: bytes | None = field(default=None, repr=False)
 
@@ -100,6 +147,12 @@ class Report:
         headers = self.headers
         answer["headers"] = {"subject": headers.subject, "from": headers.from_, "to": headers.to, "date": headers.date,
                              "protected": headers.protected, "differs": headers.differs}
+        if self.kind == "ocsp":
+            answer["answers"] = [asdict(one) for one in self.answers]
+        if self.kind == "crl":
+            answer["list"] = asdict(self.revocation_list) if self.revocation_list is not None else None
+        if self.given:
+            answer["given"] = [asdict(file) for file in self.given]
         if self.kind == "pdf":
             answer["changes"] = None
         if self.certificates:

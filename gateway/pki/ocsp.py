@@ -143,17 +143,13 @@ def read_answer(der: bytes, certificate: Certificate, issuer: Certificate, trust
     GatewayError REVOCATION_MALFORMED, _REFUSED, _WEAK_ALGORITHM, _UNTRUSTED, _ALTERED, _STALE, _FUTURE.
     """
     response = parse_response(der)
-    check_algorithm(response.algorithm, at)
-    responder = _responder(response, issuer, trust, at, data)
+    responder = responder_of(response, issuer, trust, at, data)
     if nonce is not None and response.nonce is not None and response.nonce != nonce:
         raise GatewayError(Reason.REVOCATION_UNTRUSTED, "the answer is to another question (nonce)")
     single = single_about(response, certificate, issuer)
     if single is None:
         raise GatewayError(Reason.REVOCATION_REFUSED, "the answer is not about this certificate")
-    if single.this_update > at + SKEW or response.produced_at > at + SKEW:
-        raise GatewayError(Reason.REVOCATION_FUTURE, f"thisUpdate is {single.this_update:%Y-%m-%dT%H:%M:%SZ}")
-    if single.next_update is not None and single.next_update < at - SKEW:
-        raise GatewayError(Reason.REVOCATION_STALE, f"nextUpdate was {single.next_update:%Y-%m-%dT%H:%M:%SZ}")
+    check_times(single, response, at)
     status = single.status
     if status == "good" and single.this_update > certificate.not_after and not (
             single.archive_cutoff is not None and single.archive_cutoff <= certificate.not_after):
@@ -162,9 +158,21 @@ def read_answer(der: bytes, certificate: Certificate, issuer: Certificate, trust
                   response.produced_at, single.revoked_at, single.reason, responder.subject)
 
 
-def _responder(response: OcspResponse, issuer: Certificate, trust: TrustSet, at: datetime,
-               data: RevocationData | None) -> Certificate:
-    """Whoever signed the answer and may. GatewayError REVOCATION_UNTRUSTED, REVOCATION_ALTERED."""
+def check_times(single: Single, response: OcspResponse, at: datetime) -> None:
+    """6. Whether the answer is in force at `at`. GatewayError REVOCATION_FUTURE, REVOCATION_STALE."""
+    if single.this_update > at + SKEW or response.produced_at > at + SKEW:
+        raise GatewayError(Reason.REVOCATION_FUTURE, f"thisUpdate is {single.this_update:%Y-%m-%dT%H:%M:%SZ}")
+    if single.next_update is not None and single.next_update < at - SKEW:
+        raise GatewayError(Reason.REVOCATION_STALE, f"nextUpdate was {single.next_update:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def responder_of(response: OcspResponse, issuer: Certificate, trust: TrustSet, at: datetime,
+                 data: RevocationData | None = None) -> Certificate:
+    """2. and 3. Whoever signed the answer and may speak for `issuer`.
+
+    GatewayError REVOCATION_WEAK_ALGORITHM, _MALFORMED (unknown algorithm), _UNTRUSTED, _ALTERED.
+    """
+    check_algorithm(response.algorithm, at)
     fault = "nobody known bears the responder's name or key"
     altered = False
     for candidate in dict.fromkeys((issuer, *trust.ocsp_responders, *response.certificates)):
@@ -191,10 +199,15 @@ def _is_named(response: OcspResponse, candidate: Certificate) -> bool:
 
 def single_about(response: OcspResponse, certificate: Certificate, issuer: Certificate) -> Single | None:
     """The single answer about this certificate: the newest, where there are several. None: there is none."""
-    found = [single for single in response.singles if single.id.serial == certificate.serial
-             and single.id.name == _hashed(single.id.digest, issuer.subject_der)
-             and single.id.key == _hashed(single.id.digest, _key_of(issuer))]
+    found = [single for single in response.singles
+             if single.id.serial == certificate.serial and names_issuer(single.id, issuer)]
     return max(found, key=lambda single: (single.this_update, single.status == "revoked"), default=None)
+
+
+def names_issuer(said: CertId, issuer: Certificate) -> bool:
+    """Whether the single answer is about a certificate of `issuer`."""
+    return (said.name == _hashed(said.digest, issuer.subject_der)
+            and said.key == _hashed(said.digest, _key_of(issuer)))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

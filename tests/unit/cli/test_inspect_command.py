@@ -81,7 +81,7 @@ def test_answers_and_exit_codes(desk, arguments, code, verdict, why):
 
 
 @pytest.mark.parametrize(("arguments", "told"), [
-    (["plain.eml", "--crl", "a.crl"], "later version"), (["plain.eml", "--ocsp", "a.ocsp"], "later version"),
+    (["plain.eml", "--crl", "a.crl"], "a.crl"), (["plain.eml", "--ocsp", "a.ocsp"], "a.ocsp"),
     (["missing.eml"], "missing.eml"), (["."], "."), (["plain.eml", "--trust", "missing.pem"], "missing.pem"),
     (["plain.eml", "--trust", "content"], "content"), (["plain.eml", "--key", "box.p12:wrong"], "box.p12"),
     (["plain.eml", "--key", "box.key"], "--chain"), (["plain.eml", "--key", "missing.key"], "missing.key"),

@@ -55,10 +55,11 @@ def told(octets, **changes):
 
 def check_shape(answer):
     """Keys and words of the interface, for every kind alike."""
-    optional = {"timestamp"} if answer["kind"] == "timestamp" else {"changes"} if answer["kind"] == "pdf" else set()
+    optional = {"timestamp": {"timestamp"}, "pdf": {"changes"}, "ocsp": {"answers"}, "crl": {"list"}}.get(
+        answer["kind"], set())
     assert set(answer) - {"certificates"} == {"kind", "layers", "decryption", "signature", "headers", "verdict", "why",
                                               *optional}
-    assert answer["kind"] in {"mail", "cms", "timestamp", "pdf", "certificate", "pkcs12", "ocsp", "unknown"}
+    assert answer["kind"] in {"mail", "cms", "timestamp", "pdf", "certificate", "pkcs12", "ocsp", "crl", "unknown"}
     assert answer["verdict"] in {"trusted", "not_trusted", "unknown"}
     assert set(answer["why"]) <= REASONS
     assert (answer["why"] == []) or answer["verdict"] != "trusted"
@@ -302,7 +303,7 @@ def test_pkcs12_with_endless_rounds_is_not_tried(behind):
 @pytest.mark.parametrize(("octets", "kind", "why"), [
     (b"", "unknown", "input.empty"), (b"x", "unknown", "input.not_recognised"), (b"\0" * 1000, "unknown", None),
     (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "pdf", "input.kind_not_judged"), (b"\n%PDF-2.0", "pdf", None),
-    (bytes.fromhex("3003 0a01 06".replace(" ", "")), "ocsp", "input.kind_not_judged"),
+    (bytes.fromhex("3003 0a01 06".replace(" ", "")), "ocsp", "revocation.refused"),
     (b"0\x80", "unknown", None), (b"0\x84\xff\xff\xff\xff", "unknown", None), (b"\x30\x00", "unknown", None),
     (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "unknown", "input.not_recognised"),
     (b"-----BEGIN ", "unknown", None), (b"-----BEGIN CMS-----\n!!!\n-----END CMS-----\n", "unknown", None),
@@ -337,9 +338,10 @@ def test_what_is_signed_like_a_certificate_and_is_none(tmp_path):
     crl = (x509.CertificateRevocationListBuilder().issuer_name(x509.Name([])).last_update(NOW).next_update(NOW)
            .sign(issuer.key, hashes.SHA256()))
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(issuer.key, hashes.SHA256())
-    for octets in (crl.public_bytes(Encoding.DER), request.public_bytes(Encoding.DER)):
-        answer = told(octets)
-        assert (answer["kind"], answer["why"]) == ("unknown", ["input.not_recognised"])
+    answer = told(crl.public_bytes(Encoding.DER))
+    assert (answer["kind"], answer["why"]) == ("crl", ["path.issuer_missing"])
+    answer = told(request.public_bytes(Encoding.DER))
+    assert (answer["kind"], answer["why"]) == ("unknown", ["input.not_recognised"])
     assert told(issuer.der)["kind"] == "certificate"
 
 
