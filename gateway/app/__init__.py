@@ -13,6 +13,7 @@ from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.adapters.office import Office
 from gateway.app.house import Loaded, alone, build
 from gateway.app.rules import load_rules, policy_texts, verbs_known
+from gateway.app.sources import looking_up
 from gateway.app.store import Store, enrol, open_store
 from gateway.app.trust import load_trust
 from gateway.clock import Clock, SystemClock
@@ -36,6 +37,7 @@ __all__ = [
     "enrol",
     "load_rules",
     "load_trust",
+    "looking_up",
     "office",
     "open_store",
     "policy_texts",

@@ -1,11 +1,14 @@
 """Where recipients' certificates are looked up: the store, and the directories of the settings, each one guarded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from gateway.adapters.guarded import Guarded
 from gateway.adapters.source_http import HttpSource
 from gateway.adapters.source_ldap import LdapSource
 from gateway.adapters.source_smimea import SmimeaSource
+from gateway.app.store import Store
+from gateway.app.trust import load_trust, revocations
 from gateway.clock import Clock
 from gateway.pki.lookup import LookUp
 from gateway.pki.revocation import Revocation
@@ -39,3 +42,15 @@ def look_up(settings: Settings, store: CertificateSource, directories: Sequence[
     known: dict[str, CertificateSource] = {STORE: store, **{one.name: one for one in directories}}
     order = settings.lookups.any or tuple(known)
     return LookUp(store, tuple(known[name] for name in order), trust, clock, revocation)
+
+
+@contextmanager
+def looking_up(settings: Settings, store: Store, clock: Clock) -> Iterator[LookUp]:
+    """Every source of the settings, for commands; hung up at the end. GatewayError CONFIG_*, STORE_UNAVAILABLE."""
+    directories = load_sources(settings)
+    try:
+        yield look_up(settings, store.certificates, directories, load_trust(settings, store), clock,
+                      revocations(settings, store).recipients)
+    finally:
+        for directory in directories:
+            directory.close()
