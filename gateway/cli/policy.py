@@ -5,7 +5,7 @@ import secrets
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,10 +22,11 @@ from gateway.cli.context import BAD, USAGE, fail, say, told
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError
 from gateway.model.decision import Decision, Needs
+from gateway.model.lookup import CertificateAnswer, LookedUp, Want
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.pipeline.foresee import foresee
 from gateway.policy import cases, reference
-from gateway.policy.explain import Explanation, explain
+from gateway.policy.explain import CertificateLine, Explanation, SourceLine, explain, source_lines
 from gateway.policy.load import Files, Known, load
 from gateway.policy.replay import Replayed, replay
 from gateway.policy.ruleset import RuleSet
@@ -143,8 +144,9 @@ def explain_(
         try:
             origin = Origin(client is not None, client, gateway.clock.now(), secrets.token_hex(8))
             whole = Mail(octets, Envelope(from_, tuple(map(Recipient, to))), origin)
-            foreseen = foresee(gateway.house, whole)
-            explained = [explain(gateway.rules, facts, planned.facts) for facts, planned in foreseen]
+            asked = _remembering(gateway)
+            explained = [_with_sources(explain(gateway.rules, facts, planned.facts), asked)
+                         for facts, planned in foresee(gateway.house, whole)]
         finally:
             gateway.close()
     if as_json:
@@ -152,6 +154,26 @@ def explain_(
         return
     for one in explained:
         _tell(one)
+
+
+Asked = dict[tuple[str, Want], LookedUp]
+
+
+def _remembering(gateway: composition.Gateway) -> Asked:
+    """Lets the gateway keep what every source said, by address and what was wanted."""
+    asked: Asked = {}
+
+    def select(address: str, want: Want) -> CertificateAnswer:
+        found = asked[address, want] = gateway.looked_up(address, want)
+        return found.answer
+
+    gateway.use(replace(gateway.house, select=select))
+    return asked
+
+
+def _with_sources(one: Explanation, asked: Asked) -> Explanation:
+    looked_up = asked.get((one.recipient, one.certificate.want)) if one.certificate is not None else None
+    return one if looked_up is None else replace(one, sources=source_lines(looked_up))
 
 
 @group.command("replay")
@@ -262,15 +284,28 @@ def _tell(one: Explanation) -> None:
         table.add_row(line.rule, _MARKS[line.outcome], line.matcher, _escaped(line.wanted), _escaped(line.met))
     console.print(table)
     if one.certificate is not None:
-        console.print(f"certificate: {one.certificate.state}")
-        for fingerprint, source in one.certificate.chosen:
-            console.print(f"  [green]chosen[/]  {fingerprint}  {source}")
-        for fingerprint, reason in one.certificate.losers:
-            console.print(f"  [dim]lost[/]    {fingerprint}  {reason}")
-        if one.certificate.owners:
-            console.print(f"  owners: {', '.join(one.certificate.owners)}")
+        _tell_certificate(console, one.certificate, one.sources)
     _tell_decision(console, one.decision)
     console.print()
+
+
+def _tell_certificate(console: Console, answer: CertificateLine, sources: tuple[SourceLine, ...]) -> None:
+    console.print(f"certificate: {answer.state}" + _detail(answer.detail))
+    for one in sources:
+        said = one.note.replace("_", " ") if one.said is None else one.said.state + _detail(one.said.detail)
+        took = "" if one.said is None else f"  {one.milliseconds:.1f} ms"
+        kept = "" if one.kept == "asked" else f"  {one.kept}"
+        console.print(f"  [dim]asked[/]   {_escaped(one.source)}: {said}[dim]{took}{kept}[/]")
+    for fingerprint, source in answer.chosen:
+        console.print(f"  [green]chosen[/]  {fingerprint}  {source}")
+    for fingerprint, reason in answer.losers:
+        console.print(f"  [dim]lost[/]    {fingerprint}  {reason}")
+    if answer.owners:
+        console.print(f"  owners: {_escaped(', '.join(answer.owners))}")
+
+
+def _detail(text: str) -> str:
+    return f" ({_escaped(text)})" if text else ""
 
 
 def _tell_decision(console: Console, decision: Decision | Needs) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
-from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Unavailable, Unusable, Want
+from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Kept, LookedUp, Unavailable, Unusable, Want
 from gateway.policy.conditions import All, Condition, Leaf, Not, compiled, flat, leaves, met
 from gateway.policy.resolve import used
 from gateway.policy.ruleset import Program, RuleSet
@@ -43,14 +43,29 @@ class CertificateLine:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceLine:
+    """What one source of the look-up said by itself; `said` None: it was not asked, for the reason in `note`."""
+
+    source: str
+    said: CertificateLine | None
+    kept: Kept = "asked"
+    milliseconds: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """One recipient's decision, or what must be looked up first, and how it came to it."""
+    """One recipient's decision, or what must be looked up first, and how it came to it.
+
+    `sources`: of the look-up in `certificate`, where the caller knows them.
+    """
 
     recipient: str
     direction: str
     rules: tuple[RuleLine, ...]
     decision: Decision | Needs
     certificate: CertificateLine | None
+    sources: tuple[SourceLine, ...] = ()
 
 
 def explain(rules: RuleSet, facts: Facts, to: RecipientFacts) -> Explanation:
@@ -127,6 +142,14 @@ def wanted(part: Condition) -> str:
 
 def _met_of(part: Condition, facts: Facts, to: RecipientFacts) -> str:
     return "; ".join(dict.fromkeys(f"{leaf.label}: {met(leaf, facts, to)}" for leaf in leaves(part)))
+
+
+def source_lines(looked_up: LookedUp) -> tuple[SourceLine, ...]:
+    """Of each source, in the order in which they are asked."""
+    return tuple(
+        SourceLine(one.source, None if one.answer is None else certificate_line(one.answer), one.kept,
+                   round(one.seconds * 1000, 3), one.note)
+        for one in looked_up.sources)
 
 
 def certificate_line(answer: CertificateAnswer) -> CertificateLine:
