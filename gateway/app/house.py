@@ -62,7 +62,8 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         clock=clock,
         rules=lambda: loaded.rules,
         select=loaded.look_up,
-        judge=Judge(loaded.trust, loaded.revocations.signers, stampers=loaded.revocations.stampers),
+        judge=Judge(loaded.trust, loaded.revocations.signers, stampers=loaded.revocations.stampers,
+                    registered=store.certificates),
         openers=openers(settings, keys),
         key_sets=key_sets(settings, keys),
         stampers={one.name: stamper(one, keys, clock, loaded.trust, loaded.revocations.stampers)

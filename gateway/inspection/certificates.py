@@ -82,8 +82,16 @@ def _told(certificate: Certificate, beside: Sequence[Certificate], judge: Judge,
         certificate.not_before, certificate.not_after, certificate.sha256, certificate.key_algorithm,
         certificate.signature_algorithm,
         None if certificate.key_usage is None else tuple(sorted(certificate.key_usage)),
-        None if extended is None else tuple(sorted(extended)), certificate.is_ca, level_of(certificate),
+        None if extended is None else tuple(sorted(extended)), certificate.is_ca,
+        _level(certificate, beside, judge, at),
         {purpose: _use(certificate, purpose, beside, judge, at) for purpose in _PURPOSES}, private_key)
+
+
+def _level(certificate: Certificate, beside: Sequence[Certificate], judge: Judge, at: datetime) -> tuple[str, ...]:
+    """What its issuer says of the holder, where that counts: for what the certificate was made for."""
+    purpose = _first_purpose(certificate)
+    found = path.validate(certificate, at, purpose, judge.trust, beside[:TOLD_MAX], authority=certificate.is_ca)
+    return level_of(certificate, found, judge.trust)
 
 
 def _use(certificate: Certificate, purpose: Purpose, beside: Sequence[Certificate], judge: Judge,

@@ -13,6 +13,7 @@ from typing import Final
 
 from gateway.cms import algorithms
 from gateway.cms.certificate import Certificate
+from gateway.errors import Reason
 from gateway.pki import path
 from gateway.pki.issuers import Pool, key_ids_fit, signed_by
 from gateway.pki.path import PathVerdict
@@ -52,7 +53,9 @@ def believe(certificate: Certificate, at: datetime, received: datetime, purpose:
     if known is not None and known.path.since <= at <= known.path.until and received <= known.until:
         return known
     believed = _believe(certificate, at, received, purpose, trust, revocation, extra)
-    if revocation.version == key[4]:  # asking may have fetched something new
+    # Asking may have fetched something new, and a missing issuer may be known the next moment.
+    if revocation.version == key[4] and (
+            trust.known is None or believed.path.reason is not Reason.PATH_ISSUER_MISSING):
         _kept.put(key, at, believed, stamped=stamped)
     return believed
 

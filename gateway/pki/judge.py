@@ -29,6 +29,7 @@ from gateway.pki.level import level_of
 from gateway.pki.revocation import Revocation
 from gateway.pki.stamped import judge_token, readable
 from gateway.pki.trust import TrustSet
+from gateway.ports.certificates import Bindings
 
 TOKENS_MAX: Final = 4  # time-stamps at one SignerInfo
 
@@ -65,13 +66,15 @@ class Judge:
     """The bank's trust and how it looks for revocation: one for the gateway and for `inspect` alike.
 
     `revocation` is for signers, `stampers` for time-stamping services (None: as for signers). `known`: signers'
-    certificates that the bank has, for signatures that enclose none.
+    certificates that the bank has, for signatures that enclose none. `registered`: which certificates the bank has
+    bound to its customers; GatewayError(STORE_UNAVAILABLE, retry) comes through where it cannot tell.
     """
 
     trust: TrustSet
     revocation: Revocation = field(default_factory=Revocation)
     known: tuple[Certificate, ...] = ()
     stampers: Revocation | None = None
+    registered: Bindings | None = None
 
     @property
     def _of_stampers(self) -> Revocation:
@@ -127,8 +130,9 @@ class Judge:
             reason = _FOR_SIGNATURES.get(revoked.reason, revoked.reason)
             return JudgedSigner(replace(verdict, status=revoked.status, reason=reason), certificate, content)
         notes = (revoked.note,) if revoked.note is not None else ()
-        return JudgedSigner(replace(verdict, level=level_of(certificate), notes=notes), certificate, content,
-                            believed.fresh)
+        row = self.registered.binding(certificate.sha256) if self.registered is not None else None
+        level = level_of(certificate, found, self.trust, row)
+        return JudgedSigner(replace(verdict, level=level, notes=notes), certificate, content, believed.fresh)
 
     def _stamp(self, info: SignerInfo, received: datetime, enclosed: Sequence[Certificate]) -> TimestampVerdict:
         """The token that counts: the earliest that is believed; where none is, the first, to be told."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.cms.certificate import Certificate
 from gateway.ports.certificates import IntermediateSource
@@ -17,6 +17,7 @@ from gateway.ports.certificates import IntermediateSource
 _SOURCES = count(1)  # what a store knows is part of no name: two sets with stores are never the same set
 
 Purpose = Literal["signer", "recipient", "stamper"]
+STATED: Final = frozenset({"mailbox", "organisation", "sponsor", "individual", "qualified"})  # see `pki.level`
 StamperTrust = Literal["internal", "external", "qualified"]
 
 
@@ -106,8 +107,12 @@ def anchors_of(certificates: Iterable[Certificate], stamper: StamperTrust = "int
 
 def same_for_mail(certificates: Iterable[Certificate], intermediates: Iterable[Certificate] = (), *,
                   stampers: tuple[Anchor, ...] | None = None) -> TrustSet:
-    """One set of roots for signers and recipients; for time-stamps too where `stampers` is None (`inspect --trust`)."""
+    """One set of roots for signers and recipients; for time-stamps too where `stampers` is None (`inspect --trust`).
+
+    Who names a root by hand wants to hear what certificates below it say of their holders: all of them are marked.
+    """
     anchors = anchors_of(certificates)
     return TrustSet(signers=anchors, recipients=anchors,
                     stampers=anchors_of((a.certificate for a in anchors), "external") if stampers is None else stampers,
-                    intermediates=tuple(dict.fromkeys(intermediates)))
+                    intermediates=tuple(dict.fromkeys(intermediates)),
+                    marks={anchor.certificate.sha256: Mark(STATED) for anchor in anchors})

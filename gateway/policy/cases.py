@@ -24,13 +24,14 @@ from gateway.model.verdict import (
     Trust,
     Verdicts,
 )
+from gateway.policy.levels import WORDS, stated
 from gateway.policy.matchers import AUTHENTICATION_METHODS, AUTHENTICATION_RESULTS, MATCHERS, WRITTEN
 from gateway.policy.resolve import enrolled_of
 from gateway.policy.rules import Case, Expected, Known
 from gateway.policy.ruleset import RuleSet
 from gateway.policy.then import ENDS
 from gateway.policy.values import BadValueError, fold, octets
-from gateway.policy.when import LEVELS, one_of
+from gateway.policy.when import one_of
 from gateway.strictyaml import Document, Path, Problem, nearest
 
 CERTIFICATES: Final[Mapping[str, CertificateAnswer]] = {
@@ -206,7 +207,8 @@ class CaseReader:
                            nearest(key, ("level", "matches_from", "customer")), key=True)
         level = value.get("level", [])
         level = level if isinstance(level, list) else [level]
-        levels = tuple(self._word(one, LEVELS, (*path, "level")) for one in level)
+        levels = tuple(one if isinstance(one, str) and stated(one) else self._word(one, WORDS, (*path, "level"))
+                       for one in level)
         matches = value.get("matches_from", True)
         if not isinstance(matches, bool):
             self._tell((*path, "matches_from"), "`matches_from` is true or false")

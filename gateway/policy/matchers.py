@@ -16,7 +16,8 @@ from gateway.model.mail import Direction
 from gateway.model.verdict import Status, Trust, Verdicts
 from gateway.policy.truth import NEEDS_CERTIFICATE, NEEDS_ENROLLED, NEEDS_SEGMENT, NEEDS_SIGNER, UNKNOWN, FactName
 
-Shape = Literal["words", "address", "text", "flag", "size", "header", "signer", "authentication"]
+Shape = Literal["words", "address", "text", "flag", "size", "header", "signer", "level",
+                "authentication"]
 
 OURS = frozenset({Direction.OUTBOUND, Direction.INTERNAL})
 INBOUND = frozenset({Direction.INBOUND})

@@ -185,13 +185,18 @@ def _verdicts(verdicts: Verdicts) -> dict[str, Any]:
 
 def _verdicts_back(record: Mapping[str, Any]) -> Verdicts:
     signers = tuple(
-        SignerVerdict(0, Status(one["status"]), _reason(one["reason"]), level=tuple(one["level"]),
+        SignerVerdict(0, Status(one["status"]), _reason(one["reason"]), level=tuple(map(_level, one["level"])),
                       matches_from=one["matches_from"], timestamp=TimestampVerdict(Status(one["timestamp"])))
         for one in record["signers"])
     return Verdicts(
         (), DecryptionVerdict(record["decryption"][0], _reason(record["decryption"][1])),
         SignatureVerdict(Status(record["signature"][0]), _reason(record["signature"][1]), signers=signers),
         HeadersShown(), Trust(record["verdict"]), tuple(Reason(reason) for reason in record["why"]))
+
+
+def _level(word: str) -> str:
+    """Records of the first version spelt one of the words with a z."""
+    return "organisation" if word == "organization" else word
 
 
 def _text(reason: Reason | None) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.policy.conditions import All, Any_, Condition, Leaf, Not
+from gateway.policy.levels import MESIGN, WORDS, meant
 from gateway.policy.matchers import (
     AUTHENTICATION_METHODS,
     COMBINATIONS,
@@ -20,7 +21,6 @@ from gateway.policy.rules import Known
 from gateway.policy.values import BadValueError, SignerWanted, SizeRange, Texts, compile_pattern, fold, octets
 from gateway.strictyaml import Document, Path, Problem, nearest
 
-LEVELS = ("mailbox", "organization", "sponsor", "individual", "qualified")  # pki.level: S/MIME BR and eIDAS
 _VALUES_MAX = 10_000
 
 
@@ -116,7 +116,7 @@ class When:
         for key, inner in value.items():
             here = (*path, key)
             if key == "level":
-                levels = self._texts(replace(matcher, shape="words", words=LEVELS), inner, here)
+                levels = self._texts(replace(matcher, shape="level"), inner, here)
             elif key == "matches_from" and isinstance(inner, bool):
                 matches = inner
             elif key == "matches_from":
@@ -192,6 +192,8 @@ class When:
             told = 'a text: quote a number or boolean, as in "5"' if isinstance(item, bool | int | float) else "a text"
             patterns = "" if matcher.shape == "words" else ", or {matches: 'pattern'}"
             self._tell(path, f"`{matcher.name}` takes {told}{patterns}")
+        elif matcher.shape == "level":
+            return "literals", self._level(item, path)
         elif matcher.shape in ("words", "authentication"):
             return "literals", self._word(matcher, item, path)
         elif "*" in item:
@@ -202,6 +204,15 @@ class When:
         else:
             return "literals", (fold(item),)
         return "literals", ()
+
+    def _level(self, item: str, path: Path) -> tuple[str, ...]:
+        """A word, one of MeSign's, or a policy's OID, of which only the path can say anything."""
+        levels = meant(item)
+        if not levels:
+            words = (*WORDS, *MESIGN)
+            self._tell(path, f"`level` cannot be `{item}`",
+                       nearest(item, words) or f'{one_of(words)}; or a policy\'s OID in quotes: "1.2.3.4"')
+        return levels
 
     def _word(self, matcher: Matcher, item: str, path: Path) -> tuple[str, ...]:
         words: Iterable[str] | None = matcher.words or None

@@ -11,6 +11,7 @@ from gateway.settings.base import Finding, Section, is_oid, networks, patterns
 
 Mode = Literal["none", "soft", "require"]
 Level = Literal["mailbox", "organisation", "sponsor", "individual"]
+Stated = Literal["mailbox", "organisation", "sponsor", "individual", "qualified"]
 
 
 class RevocationModes(Section):
@@ -33,7 +34,8 @@ class Mark(Section):
     """What certificates below one root may say of their holders; under a root without a mark they say nothing."""
 
     root: Path = Field(description="PEM of the root")
-    levels: tuple[Level, ...] = Field((), description="levels of the CA/B Forum's S/MIME policies that count")
+    levels: tuple[Stated, ...] = Field(
+        (), description="levels of the CA/B Forum's S/MIME policies that count; qualified: its QcCompliance counts")
     policies: dict[str, Level] = Field(default_factory=dict, description="the authority's own policies: level")
     hardware_policies: tuple[str, ...] = Field((), description="policies that say: the key lives in hardware")
     qcsscd: bool = Field(False, description="whether its QcSSCD statement is believed (ETSI EN 319 412-5)")

@@ -326,7 +326,7 @@ otherwise: reject
         ("signer: known", "`signer` takes a mapping"),
         ("signer: {}", "`signer` takes a mapping"),
         ("signer: {levle: qualified}", "unknown key `levle` of signer (did you mean `level`?)"),
-        ("signer: {level: qualifid}", "`signer` cannot be `qualifid` (did you mean `qualified`?)"),
+        ("signer: {level: qualifid}", "`level` cannot be `qualifid` (did you mean `qualified`?)"),
         ("signer: {matches_from: maybe}", "`matches_from` is true or false"),
         ("signer: {customer: knwon}", "cannot be `knwon` (did you mean `known`?)"),
         ("authentication: pass", "`authentication` takes a mapping (`authentication: {dmarc: pass}`)"),
