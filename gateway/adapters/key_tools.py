@@ -1,19 +1,16 @@
 """Making and taking over the bank's own keys: files that only their owner can read, and what a CA needs of them.
 
 Written keys are PKCS#8 in PEM, under a passphrase where one is given; nothing that exists is ever overwritten.
-RFC 2986 (certificate requests), RFC 5958 (PKCS#8).
+RFC 5958 (PKCS#8). Requests for certificates: `key_request`; the next key beside an old one: `key_rollover`.
 """
 
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -22,15 +19,17 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from cryptography.x509.oid import NameOID
 
-from gateway.adapters.keys_file import FileKeys, KeyFile, key_files
-from gateway.cms.certificate import Certificate, load_certificates
+from gateway.adapters import key_request
+from gateway.adapters.key_request import Asked
+from gateway.adapters.keys_file import sign_with
+from gateway.cms.certificate import Certificate, key_algorithm, load_certificates
 from gateway.cms.private_keys import PrivateKey, is_pkcs12, read_pkcs12, read_private_key
 from gateway.errors import GatewayError, Reason
-from gateway.settings import Settings
 
-ALGORITHMS: Final = ("rsa-2048", "rsa-3072", "rsa-4096", "p-256", "p-384", "p-521", "ed25519", "x25519")
+ALGORITHMS: Final = ("rsa-3072", "rsa-4096", "p-256", "p-384", "p-521", "ed25519", "x25519")
+TOKEN_ALGORITHMS: Final = ("rsa-3072", "rsa-4096", "p-256", "p-384", "p-521")
+DEFAULT_ALGORITHM: Final = "rsa-3072"
 TIME_STAMPING: Final = "1.3.6.1.5.5.7.3.8"
 _CURVES: Final[dict[str, Callable[[], ec.EllipticCurve]]] = {
     "p-256": ec.SECP256R1, "p-384": ec.SECP384R1, "p-521": ec.SECP521R1}
@@ -46,19 +45,6 @@ class Written:
     certificate: Path | None = None
     chain: Path | None = None
     request: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyEntry:
-    """One key of the settings. `trouble` '' where it can work; the rest None where it cannot be known."""
-
-    key_id: str
-    purpose: str
-    path: Path
-    algorithm: str | None = None
-    subject: str | None = None
-    not_after: datetime | None = None
-    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,40 +94,42 @@ def purposes_of(certificate: Certificate) -> tuple[Purpose, ...]:
 
 def generate(algorithm: str) -> PrivateKey:
     """A new key. USAGE for an algorithm that is not in ALGORITHMS."""
+    check_new(algorithm)
     if algorithm in _CURVES:
         return ec.generate_private_key(_CURVES[algorithm]())
     if algorithm == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     if algorithm == "x25519":
         return x25519.X25519PrivateKey.generate()
-    if algorithm not in ALGORITHMS:
-        raise GatewayError(Reason.USAGE, f"`{algorithm}` is none of {', '.join(ALGORITHMS)}")
     return rsa.generate_private_key(65537, int(algorithm.removeprefix("rsa-")))
 
 
-def request(key: PrivateKey, name: str, emails: Sequence[str]) -> bytes:
-    """A certificate request in PEM. USAGE for X25519, which cannot sign one (RFC 2986 3)."""
-    if isinstance(key, x25519.X25519PrivateKey):
-        raise GatewayError(Reason.USAGE, "an x25519 key cannot sign a request: the CA needs its public key otherwise")
-    builder = x509.CertificateSigningRequestBuilder().subject_name(
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-    if emails:
-        try:
-            names = x509.SubjectAlternativeName(list(map(x509.RFC822Name, emails)))
-            builder = builder.add_extension(names, critical=False)
-        except ValueError as error:
-            raise GatewayError(Reason.USAGE, f"not a mail address in ASCII: {error}") from None
-    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    return builder.sign(key, digest).public_bytes(Encoding.PEM)
+def request(key: PrivateKey, whom: Asked) -> bytes:
+    """A certificate request in PEM by a key in memory. Reasons as key_request.request."""
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return key_request.request(spki, key_algorithm(spki), whom,
+                               lambda scheme, octets: sign_with(key, "the new key", scheme, octets))
+
+
+def check_new(algorithm: str, known: Sequence[str] = ALGORITHMS) -> None:
+    """USAGE for what no new key should be: unknown kinds, and RSA below 3072 bits (BSI TR-02102-1 3.5) by name."""
+    if algorithm in known:
+        return
+    bits = algorithm.removeprefix("rsa-")
+    if algorithm.startswith("rsa-") and bits.isdecimal() and len(bits) < 6 and int(bits) < 3072:
+        raise GatewayError(Reason.USAGE, f"{algorithm} is too weak for a new key: rsa-3072, or p-256")
+    raise GatewayError(Reason.USAGE, f"`{algorithm}` is none of {', '.join(known)}")
 
 
 def write(directory: Path, name: str, bundle: Bundle, *, passphrase: bytes | None = None,
-          request_pem: bytes | None = None) -> Written:
+          request_pem: bytes | None = None, request_path: Path | None = None) -> Written:
     """NAME.key.pem (0600), NAME.crt.pem, NAME.chain.pem, NAME.csr.pem; the directory is made 0700 if it is not there.
 
-    USAGE if one of them exists already: then nothing is written.
+    USAGE if one of them exists already: then nothing is written. `request_path`: in place of NAME.csr.pem.
     """
     paths = {kind: directory / f"{name}.{kind}.pem" for kind in ("key", "crt", "chain", "csr")}
+    if request_path is not None:
+        paths["csr"] = request_path
     chain = b"".join(one.x509.public_bytes(Encoding.PEM) for one in bundle.chain)
     protection = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     contents = {
@@ -156,7 +144,7 @@ def write(directory: Path, name: str, bundle: Bundle, *, passphrase: bytes | Non
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for kind, octets in wanted.items():
-            _write_new(paths[kind], octets, 0o600 if kind == "key" else 0o644)
+            write_new(paths[kind], octets, 0o600 if kind == "key" else 0o644)
             done.append(paths[kind])
     except OSError as error:
         for path in done:
@@ -166,41 +154,10 @@ def write(directory: Path, name: str, bundle: Bundle, *, passphrase: bytes | Non
     return Written(paths["key"], *(paths[kind] if kind in wanted else None for kind in ("crt", "chain", "csr")))
 
 
-def _write_new(path: Path, octets: bytes, mode: int) -> None:
+def write_new(path: Path, octets: bytes, mode: int) -> None:
+    """A file that was not there before, on the disk. OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(octets)
         file.flush()
         os.fsync(descriptor)
-
-
-def list_keys(settings: Settings) -> tuple[KeyEntry, ...]:
-    """Every key that the settings name, loaded: with its certificate's end, or with what is wrong."""
-    files = key_files(settings)
-    keys = FileKeys(files)
-    certificates = {key.name: key.certificate for key in settings.keys}
-    certificates |= {f"stamper:{stamper.name}": stamper.certificate for stamper in settings.stampers
-                     if stamper.certificate is not None}
-    if settings.hold.archive_certificate is not None:
-        certificates["hold:archive"] = settings.hold.archive_certificate
-    return tuple(_entry(keys, file, certificates.get(file.key_id)) for file in files)
-
-
-def _entry(keys: FileKeys, file: KeyFile, certificate_path: Path | None) -> KeyEntry:
-    """The trust card's key has no certificate."""
-    entry = KeyEntry(file.key_id, file.purpose, file.path)
-    try:
-        info = keys.public(file.key_id)
-    except GatewayError as error:
-        return replace(entry, trouble=error.detail or str(error.reason))
-    entry = replace(entry, algorithm=info.algorithm)
-    if certificate_path is None:
-        return entry
-    try:
-        certificate = load_certificates(certificate_path.read_bytes())[0]
-    except GatewayError as error:
-        return replace(entry, trouble=f"{certificate_path}: {error.detail}; see `sealgate inspect {certificate_path}`")
-    except OSError as error:
-        return replace(entry, trouble=f"{certificate_path}: {error.strerror}")
-    trouble = "" if info.public == certificate.spki else f"{certificate_path} is the certificate of another key"
-    return replace(entry, subject=certificate.subject, not_after=certificate.not_after, trouble=trouble)

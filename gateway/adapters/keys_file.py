@@ -106,6 +106,20 @@ def _is_credential(path: Path) -> bool:
     return directory is not None and path.resolve().is_relative_to(Path(directory).resolve())
 
 
+def sign_with(key: PrivateKey, name: str, scheme: SignScheme, to_be_signed: bytes) -> bytes:
+    """A signature by a key in memory. KEY_WRONG_PURPOSE where the scheme is not one of its kind."""
+    if isinstance(key, ed25519.Ed25519PrivateKey) and scheme is SignScheme.ED25519:
+        return key.sign(to_be_signed)
+    digest = _HASHES[scheme.digest]()
+    if isinstance(key, rsa.RSAPrivateKey) and scheme.value.startswith("rsa-pkcs1"):
+        return key.sign(to_be_signed, padding.PKCS1v15(), digest)
+    if isinstance(key, rsa.RSAPrivateKey) and scheme.value.startswith("rsa-pss"):
+        return key.sign(to_be_signed, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
+    if isinstance(key, ec.EllipticCurvePrivateKey) and scheme.value.startswith("ecdsa"):
+        return key.sign(to_be_signed, ec.ECDSA(digest))
+    raise GatewayError(Reason.KEY_WRONG_PURPOSE, f"{name} cannot sign as {scheme}")
+
+
 class Purposes:
     """Which purpose each public key serves, wherever it lies: one, under every id."""
 
@@ -132,17 +146,7 @@ class FileKeys:
 
     def sign(self, key_id: str, scheme: SignScheme, to_be_signed: bytes) -> bytes:
         """See ports.keys.Keys. KEY_WRONG_PURPOSE too where the scheme is not one of the key's kind."""
-        key = self._key(key_id, *SIGNING)
-        if isinstance(key, ed25519.Ed25519PrivateKey) and scheme is SignScheme.ED25519:
-            return key.sign(to_be_signed)
-        digest = _HASHES[scheme.digest]()
-        if isinstance(key, rsa.RSAPrivateKey) and scheme.value.startswith("rsa-pkcs1"):
-            return key.sign(to_be_signed, padding.PKCS1v15(), digest)
-        if isinstance(key, rsa.RSAPrivateKey) and scheme.value.startswith("rsa-pss"):
-            return key.sign(to_be_signed, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
-        if isinstance(key, ec.EllipticCurvePrivateKey) and scheme.value.startswith("ecdsa"):
-            return key.sign(to_be_signed, ec.ECDSA(digest))
-        raise GatewayError(Reason.KEY_WRONG_PURPOSE, f"{key_id} cannot sign as {scheme}")
+        return sign_with(self._key(key_id, *SIGNING), key_id, scheme, to_be_signed)
 
     def decrypt(self, key_id: str, scheme: UnwrapScheme, wrapped: bytes) -> bytes:
         """See ports.keys.Keys. With PKCS#1 v1.5 bad octets may give random ones (implicit rejection), no error."""

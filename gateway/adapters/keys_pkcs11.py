@@ -20,6 +20,7 @@ from pkcs11 import KDF, MGF, Attribute, KeyType, Mechanism
 from pkcs11 import exceptions as refused
 
 from gateway.adapters import oaep
+from gateway.adapters.key_request import Asked, request
 from gateway.adapters.keys_file import SIGNING, Purposes
 from gateway.adapters.pkcs11_objects import Held, Listed, find, listed, make
 from gateway.adapters.pkcs11_session import Logins, OpenToken, told, unavailable, work
@@ -70,19 +71,10 @@ class TokenKeys:
             raise GatewayError(Reason.KEY_WRONG_PURPOSE, f"{key_id} cannot sign as {scheme}")
         digest = hashlib.new(scheme.digest, to_be_signed).digest()
 
-        def task(held: Held, pin: str | None) -> bytes:
-            if form == "ecdsa":
-                return bytes(held.private.sign(digest, mechanism=Mechanism.ECDSA, pin=pin))
-            if form == "rsa-pss":
-                return bytes(held.private.sign(digest, mechanism=Mechanism.RSA_PKCS_PSS, pin=pin,
-                                               mechanism_param=(*_HASH[scheme.digest], len(digest))))
-            return bytes(held.private.sign(_DIGEST_INFO[scheme.digest] + digest, mechanism=Mechanism.RSA_PKCS, pin=pin))
-
         try:
-            signature = self._work(key, task)
+            return self._work(key, lambda held, pin: _sign(held, scheme, digest, pin))
         except refused.PKCS11Error as error:
             raise unavailable(f"token {key.token.name} does not sign with {key_id}: {told(error)}") from None
-        return _ecdsa_value(signature) if form == "ecdsa" else signature
 
     def decrypt(self, key_id: str, scheme: UnwrapScheme, wrapped: bytes) -> bytes:
         """See ports.keys.Keys. With PKCS#1 v1.5 bad octets may give random ones (implicit rejection), no error."""
@@ -182,6 +174,15 @@ class TokenKeys:
 _KINDS: Final = {"secp256r1": "p-256", "secp384r1": "p-384", "secp521r1": "p-521"}
 
 
+def _sign(held: Held, scheme: SignScheme, digest: bytes, pin: str | None) -> bytes:
+    if scheme.startswith("ecdsa"):
+        return _ecdsa_value(bytes(held.private.sign(digest, mechanism=Mechanism.ECDSA, pin=pin)))
+    if scheme.startswith("rsa-pss"):
+        return bytes(held.private.sign(digest, mechanism=Mechanism.RSA_PKCS_PSS, pin=pin,
+                                       mechanism_param=(*_HASH[scheme.digest], len(digest))))
+    return bytes(held.private.sign(_DIGEST_INFO[scheme.digest] + digest, mechanism=Mechanism.RSA_PKCS, pin=pin))
+
+
 def _ecdsa_value(signature: bytes) -> bytes:
     """The token gives r and s side by side."""
     half = len(signature) // 2
@@ -227,10 +228,17 @@ def list_token(token: Token) -> tuple[Listed, ...]:
         raise unavailable(f"token {token.name}: {told(error)}") from None
 
 
-def make_key(token: Token, label: str, algorithm: str, *, decrypts: bool) -> str:
-    """Makes a key on a token; what it is called there. USAGE (the label is in use), KEY_UNAVAILABLE."""
+def make_key(token: Token, label: str, algorithm: str, whom: Asked, *, decrypts: bool) -> bytes:
+    """Makes a key on a token and the request for its certificate, in PEM. If the request fails, so does the key.
+
+    USAGE (the label is in use), KEY_UNAVAILABLE.
+    """
+    def task(opened: OpenToken) -> bytes:
+        with make(opened, token.name, label, algorithm, decrypts=decrypts) as held:
+            return request(held.public, held.algorithm, whom, lambda scheme, octets: _sign(
+                held, scheme, hashlib.new(scheme.digest, octets).digest(), None))
+
     try:
-        work(token, Logins(), lambda opened: make(opened, token.name, label, algorithm, decrypts=decrypts))
+        return work(token, Logins(), task)
     except refused.PKCS11Error as error:
         raise unavailable(f"token {token.name} does not make an {algorithm} key: {told(error)}") from None
-    return label

@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
-from gateway.adapters import clients_file, import_certificates, import_csv, key_tools
+from gateway.adapters import clients_file, import_certificates, import_csv, key_list, key_rollover, key_tools
 from gateway.adapters.import_certificates import Item
-from gateway.adapters.key_tools import Bundle, KeyEntry, Purpose, Written
+from gateway.adapters.key_list import KeyEntry
+from gateway.adapters.key_request import Use, asked
+from gateway.adapters.key_rollover import Rolled
+from gateway.adapters.key_tools import Bundle, Purpose, Written
+from gateway.adapters.keys_all import with_tokens
 from gateway.adapters.keys_file import read_passphrase
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer, KeyOrigin
 from gateway.ports.administration import CertificateStore, CustomerStore, Kept, Trouble
-from gateway.settings import NAME_CHARACTERS, Settings
+from gateway.settings import NAME_CHARACTERS, Settings, Token
 
 
 class Office:
@@ -78,7 +82,12 @@ class Office:
 
     def keys(self) -> tuple[KeyEntry, ...]:
         """Every key of the settings, with what is wrong."""
-        return key_tools.list_keys(self._settings)
+        return key_list.list_keys(self._settings, self._clock.now())
+
+    def token_objects(self, name: str) -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
+        """Label, id, kind and abilities of every private key on a token. USAGE, KEY_UNAVAILABLE."""
+        return tuple((one.label, one.id, one.algorithm, tuple(sorted(one.may)))
+                     for one in with_tokens().list_token(self._token(name)))
 
     def import_key(self, path: Path, name: str, directory: Path, *, passphrase: bytes | None = None,
                    certificates: Path | None = None,
@@ -91,13 +100,36 @@ class Office:
         return key_tools.write(directory, name, bundle, passphrase=read_passphrase(protect_with)), purposes
 
     def generate_key(self, name: str, algorithm: str, directory: Path, *, emails: tuple[str, ...] = (),
+                     subject: str = "", use: Use | None = None, request: Path | None = None,
                      protect_with: Path | None = None) -> Written:
-        """A new key, and the request for its certificate (X25519 has none: it cannot sign)."""
+        """A new key in a file, and the request for its certificate (X25519 has none: it cannot sign)."""
         _check_name(name)
         key = key_tools.generate(algorithm)
-        asked = None if algorithm == "x25519" else key_tools.request(key, emails[0] if emails else name, emails)
+        whom = asked(name, emails, subject, use)
+        pem = None if algorithm == "x25519" else key_tools.request(key, whom)
         return key_tools.write(directory, name, Bundle(key, None, ()), passphrase=read_passphrase(protect_with),
-                               request_pem=asked)
+                               request_pem=pem, request_path=request)
+
+    def generate_on_token(self, token: str, label: str, algorithm: str, *, emails: tuple[str, ...] = (),
+                          subject: str = "", use: Use = "sign", request: Path | None = None) -> bytes:
+        """A new key on a token; the request for its certificate in PEM, written to `request` too if that is named."""
+        _check_name(label)
+        key_tools.check_new(algorithm, key_tools.TOKEN_ALGORITHMS)
+        place, whom = self._token(token), asked(label, emails, subject, use)
+        return key_rollover.made_on_token(request, lambda: with_tokens().make_key(
+            place, label, algorithm, whom, decrypts=use == "decrypt"))
+
+    def roll_over(self, name: str, algorithm: str | None = None) -> Rolled:
+        """The next key of a key set, beside the one there is."""
+        return key_rollover.roll_over(self._settings, name, self._clock.now().date(), algorithm)
+
+    def _token(self, name: str) -> Token:
+        for token in self._settings.tokens:
+            if token.name == name:
+                return token
+        names = [token.name for token in self._settings.tokens]
+        raise GatewayError(Reason.USAGE, f"there is no token `{name}` in the settings; `tokens:` names "
+                           f"{', '.join(names) or 'none'}")
 
     def _passwords(self) -> Path:
         if self._settings.passwords is None:

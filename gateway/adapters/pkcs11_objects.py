@@ -5,6 +5,8 @@ certificate object with it. PKCS #11 2.40 (OASIS), 4.6 to 4.9 and 2.3.3; RFC 548
 """
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -176,26 +178,41 @@ def listed(opened: OpenToken) -> tuple[Listed, ...]:
     return tuple(found)
 
 
-def make(opened: OpenToken, name: str, label: str, algorithm: str, *, decrypts: bool) -> Held:
-    """A new key pair on the token that never leaves it and does one thing only. USAGE if the label is in use.
+@contextmanager
+def make(opened: OpenToken, name: str, label: str, algorithm: str, *, decrypts: bool) -> Iterator[Held]:
+    """A new key pair on the token, which never leaves it. Within the block it signs (its request for a certificate);
+    afterwards it does one thing only. If the block fails the pair is destroyed.
 
-    `algorithm`: 'rsa-3072', 'p-256', … PKCS11Error.
+    `algorithm`: 'rsa-3072', 'p-256', … USAGE if the label is in use. PKCS11Error.
     """
     if _objects(opened.session, ObjectClass.PRIVATE_KEY, {Attribute.LABEL: label}):
         raise GatewayError(Reason.USAGE, f"token {name} holds a key `{label}` already, and keys are never overwritten")
     writing = opened.session.token.open(rw=True)  # the login is the process's
     try:
-        chosen = {"id": secrets.token_bytes(8), "label": label, "store": True,
-                  "private_template": {Attribute.EXTRACTABLE: False, Attribute.SENSITIVE: True}}
-        if algorithm in _CURVES:
-            flags = MechanismFlag.DERIVE if decrypts else MechanismFlag.SIGN | MechanismFlag.VERIFY
-            writing.create_domain_parameters(
-                KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters(_CURVE_NAMES[algorithm])}, local=True,
-            ).generate_keypair(capabilities=flags, **chosen)
-        else:
-            flags = (MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT if decrypts
-                     else MechanismFlag.SIGN | MechanismFlag.VERIFY)
-            writing.generate_keypair(KeyType.RSA, int(algorithm.removeprefix("rsa-")), capabilities=flags, **chosen)
+        pair = _pair(writing, label, algorithm, decrypts=decrypts)
+        try:
+            yield _describe(writing, pair[1], name, label)
+            if decrypts:
+                pair[1][Attribute.SIGN] = False
+        except BaseException:
+            for one in pair:
+                one.destroy()
+            raise
     finally:
         writing.close()
-    return find(opened, name, label)
+
+
+def _pair(writing: Any, label: str, algorithm: str, *, decrypts: bool) -> tuple[Any, Any]:
+    """Public and private key. One that decrypts may sign too, for its request."""
+    chosen = {"id": secrets.token_bytes(8), "label": label, "store": True,
+              "private_template": {Attribute.EXTRACTABLE: False, Attribute.SENSITIVE: True}}
+    flags = MechanismFlag.SIGN | MechanismFlag.VERIFY
+    if algorithm in _CURVES:
+        parameters = {Attribute.EC_PARAMS: encode_named_curve_parameters(_CURVE_NAMES[algorithm])}
+        found = writing.create_domain_parameters(KeyType.EC, parameters, local=True).generate_keypair(
+            capabilities=flags | MechanismFlag.DERIVE if decrypts else flags, **chosen)
+    else:
+        found = writing.generate_keypair(
+            KeyType.RSA, int(algorithm.removeprefix("rsa-")),
+            capabilities=flags | MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT if decrypts else flags, **chosen)
+    return found[0], found[1]

@@ -1,17 +1,17 @@
-"""`sealgate key`: the bank's own keys, as files that only their owner can read."""
+"""`sealgate key`: the bank's own keys, in files that only their owner can read and on PKCS#11 tokens."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from gateway import app as composition
 from gateway.cli import context, listing, secret
-from gateway.cli.context import BAD, say, told
+from gateway.cli.context import BAD, USAGE, fail, say, told
 from gateway.cli.listing import Json
-from gateway.clock import SystemClock
 
-group = typer.Typer(no_args_is_help=True, help="Keys of the bank: import, generate, list. No secret is an argument.")
+group = typer.Typer(no_args_is_help=True, help="Keys of the bank, in files and on tokens. No secret is an argument.")
 Directory = Annotated[
     Path | None,
     typer.Option("--directory", metavar="DIR", help="where to write; default: keys/ beside the configuration"),
@@ -22,6 +22,7 @@ Protect = Annotated[
         "--protect-with", metavar="FILE", help="encrypt the written key with the passphrase in this file (0600)"
     ),
 ]
+Purpose = Literal["sign", "decrypt"]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="of the key set: letters, digits, . - _")]
 
 
@@ -66,60 +67,138 @@ def import_(
 
 @group.command()
 def generate(
-    name: Name,
-    algorithm: Annotated[str, typer.Option("--algorithm", help="rsa-2048|3072|4096, p-256|384|521, ed25519, x25519")],
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="of the files; not with --token")] = None,
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", help="rsa-3072|4096, p-256|384|521; in files ed25519, x25519 too")
+    ] = "rsa-3072",
     email: Annotated[
         list[str] | None, typer.Option("--email", metavar="ADDRESS", help="for the request; may be repeated")
     ] = None,
+    subject: Annotated[
+        str, typer.Option("--subject", metavar="NAME", help="for the request, such as CN=Codes,O=Bank,C=DE")
+    ] = "",
+    purpose: Annotated[
+        Purpose | None, typer.Option("--purpose", help="key usage to ask for; on a token also all that the key may do")
+    ] = None,
+    csr: Annotated[
+        Path | None, typer.Option("--csr", metavar="FILE", help="where the request goes; on a token: standard output")
+    ] = None,
     directory: Directory = None,
     protect_with: Protect = None,
+    token: Annotated[str, typer.Option("--token", metavar="TOKEN", help="make it on this token of the settings")] = "",
+    label: Annotated[str, typer.Option("--object", metavar="LABEL", help="with --token: its label there")] = "",
 ) -> None:
-    """Make a key and the request for its certificate: NAME.key.pem (mode 0600), NAME.csr.pem for your CA.
+    """Make a key and the request for its certificate: for your CA, which knows what to do with it.
 
-    Example: sealgate key generate otp --algorithm rsa-3072 --email otp@bank.example
+    In files: NAME.key.pem (mode 0600) and NAME.csr.pem. On a token the key never leaves it. RSA-3072 unless you say
+    otherwise; weaker ones are refused.
+
+    Example: sealgate key generate otp --email otp@bank.example
+    Example: sealgate key generate --token hsm --object otp-2027 --email otp@bank.example --csr otp-2027.csr.pem
     """
     settings = context.settings()
+    office, emails = composition.office(settings), tuple(email or ())
+    if bool(token) is not bool(label) or bool(token) is bool(name):
+        fail("name a file key (NAME), or --token and --object", USAGE)
+    if token:
+        if directory is not None or protect_with is not None:
+            fail("a key on a token is protected by its PIN: no --directory, no --protect-with", USAGE)
+        with told():
+            pem = office.generate_on_token(
+                token, label, algorithm, emails=emails, subject=subject, use=purpose or "sign", request=csr
+            )
+        print(csr if csr is not None else pem.decode("ascii"), end="\n" if csr is not None else "")
+        return
+    assert name is not None  # noqa: S101 - see above
     with told():
-        written = composition.office(settings).generate_key(
-            name, algorithm, directory or _default(), emails=tuple(email or ()), protect_with=protect_with
+        written = office.generate_key(
+            name, algorithm, directory or _default(), emails=emails, subject=subject, use=purpose, request=csr,
+            protect_with=protect_with,
         )
     print(written.key)
     if written.request is not None:
         print(written.request)
 
 
-@group.command("list")
-def list_(json: Json = False) -> None:
-    """List the keys of the settings, each loaded: kind, certificate, its end, what is wrong. Exit 1 if any is.
+@group.command()
+def rollover(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="of a key set in the settings")],
+    algorithm: Annotated[
+        str | None, typer.Option("--algorithm", help="default: as the key there is, or rsa-3072 where that is weaker")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make the next key of a key set beside the old one, and the request for its certificate.
 
-    Example: sealgate key list
+    Prints the lines for the settings. Nothing is overwritten and nothing changes yet: once the certificate is there,
+    add the lines and reload. The new key signs from the minute at which its certificate becomes valid; the old one
+    stays in the settings and opens old mail.
+
+    Example: sealgate key rollover otp
     """
     settings = context.settings()
     with told():
-        keys = composition.office(settings).keys()
-    now = SystemClock().now()
-    expired = {entry.key_id for entry in keys if entry.not_after is not None and entry.not_after < now}
+        made = composition.office(settings).roll_over(name, algorithm)
+    if json:
+        listing.json_object(
+            {"place": made.place, "algorithm": made.algorithm, "request": str(made.request),
+             "certificate": str(made.certificate), "lines": list(made.lines)}
+        )
+        return
+    say(f"sealgate: made {made.algorithm} key {made.place}")
+    say(f"sealgate: send {made.request} to your CA and put its certificate to {made.certificate};")
+    say(f"sealgate: then add these lines to the key set `{name}` and reload:")
+    print(*made.lines, sep="\n")
+
+
+@group.command("list")
+def list_(
+    token: Annotated[
+        str, typer.Option("--token", metavar="TOKEN", help="what lies on a token, whether the settings name it or not")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """List the keys of the settings in all their generations, each loaded: what it does now, its end, what is wrong.
+
+    Exit 1 if anything is wrong.
+
+    Example: sealgate key list
+    Example: sealgate key list --token hsm
+    """
+    settings = context.settings()
+    office = composition.office(settings)
+    if token:
+        with told():
+            objects = office.token_objects(token)
+        _show(("object", "id", "kind", "may"), [(label, f"id:{own}", kind, may) for label, own, kind, may in objects],
+              json=json)
+        return
+    with told():
+        keys = office.keys()
     rows = [
         (
             entry.key_id,
             entry.purpose,
+            entry.use,
             entry.algorithm,
+            entry.place,
             entry.subject,
+            entry.not_before,
             entry.not_after,
-            entry.trouble or ("certificate expired" if entry.key_id in expired else ""),
+            entry.trouble,
         )
         for entry in keys
     ]
-    columns = ("key", "purpose", "kind", "certificate", "until", "trouble")
-    if json:
-        listing.json_array(
-            dict(zip(columns, row, strict=True)) | {"path": str(entry.path)}
-            for row, entry in zip(rows, keys, strict=True)
-        )
-    else:
-        listing.table(columns, rows)
+    _show(("key", "purpose", "use", "kind", "place", "certificate", "from", "until", "trouble"), rows, json=json)
     if any(row[-1] for row in rows):
         raise typer.Exit(BAD)
+
+
+def _show(columns: tuple[str, ...], rows: Sequence[Sequence[object]], *, json: bool) -> None:
+    if json:
+        listing.json_array(dict(zip(columns, row, strict=True)) for row in rows)
+    else:
+        listing.table(columns, rows)
 
 
 def _default() -> Path:

@@ -325,7 +325,7 @@ def test_keys_that_cannot_be_imported(desk, monkeypatch, arguments, typed, words
     assert not (desk / "keys").exists()
 
 
-@pytest.mark.parametrize("algorithm", ["rsa-2048", "p-256", "p-384", "p-521", "ed25519", "x25519"])
+@pytest.mark.parametrize("algorithm", ["rsa-3072", "p-256", "p-384", "p-521", "ed25519", "x25519"])
 def test_key_generate(desk, algorithm) -> None:
     done = run("key", "generate", "new", "--algorithm", algorithm, "--email", "otp@bank.example")
     assert done.code == 0
@@ -343,7 +343,9 @@ def test_key_generate(desk, algorithm) -> None:
 
 def test_key_generate_knows_its_algorithms(desk) -> None:
     generate = ("key", "generate", "new", "--algorithm")
-    assert "none of rsa-2048" in run(*generate, "rsa-1024").err
+    assert "none of rsa-3072" in run(*generate, "dsa-1024").err
+    for weak in ("rsa-1024", "rsa-2048", "rsa-3071"):
+        assert f"{weak} is too weak for a new key: rsa-3072, or p-256" in run(*generate, weak).err
     assert "not a mail address" in run(*generate, "p-256", "--email", "ü@bank.example").err
 
 
