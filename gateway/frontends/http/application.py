@@ -59,6 +59,7 @@ def application(current: Current) -> Guard:
     api.add_exception_handler(GatewayError, _gateway_error)
     api.add_exception_handler(HTTPException, _http_exception)
     api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(Exception, _surprise)
     return Guard(api, current)
 
 
@@ -80,12 +81,18 @@ def _http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own: no such place, no such method."""
     assert isinstance(error, HTTPException)  # noqa: S101
     headers: Mapping[str, str] = error.headers or {}
-    allowed = [name.strip() for name in headers.get("Allow", "").split(",") if name.strip()]
+    allowed = {name.strip() for name in headers.get("Allow", "").split(",") if name.strip()}
     if "GET" in allowed:
-        allowed.append("HEAD")
+        allowed.add("HEAD")
     return _answer(request, of_status(error.status_code, {"allow": ", ".join(sorted(allowed))} if allowed else None))
 
 
 def _invalid(request: Request, error: Exception) -> Response:
     del error
     return _answer(request, of_reason(Reason.INPUT_MALFORMED))
+
+
+def _surprise(request: Request, error: Exception) -> Response:
+    """Starlette raises it again behind this answer, and the guard tells it."""
+    del error
+    return _answer(request, of_reason(Reason.INTERNAL))
