@@ -7,13 +7,14 @@ time-stamp is kept apart from those at the present, and with the time of its rec
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from gateway.cms import algorithms
 from gateway.cms.certificate import Certificate
 from gateway.errors import Reason
+from gateway.model.verdict import Status
 from gateway.pki import path
 from gateway.pki.issuers import Pool, key_ids_fit, signed_by
 from gateway.pki.path import PathVerdict
@@ -41,28 +42,36 @@ _kept: Slots[Believed] = Slots()
 
 
 def believe(certificate: Certificate, at: datetime, received: datetime, purpose: Purpose, trust: TrustSet,
-            revocation: Revocation, extra: Sequence[Certificate] = ()) -> Believed:
+            revocation: Revocation, extra: Sequence[Certificate] = (), *, vouched: bool = False) -> Believed:
     """The verdict at the aware time `at`; `received` is another one where `at` comes from a time-stamp.
 
+    `vouched`: the bank's own word on this certificate stands for its path to a root, as that of `trust.trusted`.
     Never raises for what certificates hold.
     """
     stamped = at is not received
-    key = (certificate.sha256, purpose, trust.version, algorithms.TABLE_VERSION, revocation.version,
+    key = (certificate.sha256, purpose, vouched, trust.version, algorithms.TABLE_VERSION, revocation.version,
            tuple(sorted({issuer.sha256 for issuer in extra})), int(received.timestamp()) // SLOT_S if stamped else 0)
     known = _kept.get(key, at, stamped=stamped)
     if known is not None and known.path.since <= at <= known.path.until and received <= known.until:
         return known
-    believed = _believe(certificate, at, received, purpose, trust, revocation, extra)
+    believed = _believe(_vouched(certificate, at, purpose, trust) if vouched else path.validate(
+        certificate, at, purpose, trust, extra, stamped=stamped), at, received, purpose, trust, revocation, extra)
     # Asking may have fetched something new, and a missing issuer may be known the next moment.
-    if revocation.version == key[4] and (
+    if revocation.version == key[5] and (
             trust.known is None or believed.path.reason is not Reason.PATH_ISSUER_MISSING):
         _kept.put(key, at, believed, stamped=stamped)
     return believed
 
 
-def _believe(certificate: Certificate, at: datetime, received: datetime, purpose: Purpose, trust: TrustSet,
+def _vouched(certificate: Certificate, at: datetime, purpose: Purpose, trust: TrustSet) -> PathVerdict:
+    reason = path.leaf_reason(certificate, at, purpose, trust)
+    verdict = path.verdict_of(reason) if reason is not None else PathVerdict(Status.VALID, path=(certificate,))
+    since, until = path.steady(at, (certificate,))
+    return replace(verdict, since=since, until=until)
+
+
+def _believe(found: PathVerdict, at: datetime, received: datetime, purpose: Purpose, trust: TrustSet,
              revocation: Revocation, extra: Sequence[Certificate]) -> Believed:
-    found = path.validate(certificate, at, purpose, trust, extra, stamped=at is not received)
     if found.reason is not None:
         return Believed(found)
     way = revocable(found, purpose, trust, extra)

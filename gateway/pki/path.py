@@ -42,6 +42,7 @@ class PathVerdict:
     """`path` goes from the certificate to the anchor and is empty where none was found or needed.
 
     `policies`: certificate policies (dotted OIDs) that hold all along the path, in the anchor's words.
+    `end`: where no way led to an anchor, the unknown root, or the certificate whose issuer is missing.
     `since`, `until`: the span of t in which the verdict is the same, as far as validity goes.
     """
 
@@ -50,6 +51,7 @@ class PathVerdict:
     path: tuple[Certificate, ...] = ()
     anchor: Anchor | None = None
     policies: frozenset[str] = frozenset()
+    end: Certificate | None = None
     since: datetime = _ALWAYS[0]
     until: datetime = _ALWAYS[1]
 
@@ -97,15 +99,15 @@ def validate(certificate: Certificate, at: datetime, purpose: Purpose, trust: Tr
                          danger_any_strength_for_test_vectors)
     verdict = _validate(question)
     if not verdict.valid:
-        since, until = _steady(at, (certificate, *extra, *trust.intermediates,
-                                    *(anchor.certificate for anchor in trust.anchors(purpose))))
+        since, until = steady(at, (certificate, *extra, *trust.intermediates,
+                                   *(anchor.certificate for anchor in trust.anchors(purpose))))
         verdict = replace(verdict, since=since, until=until)
     if verdict.reason is not Reason.PATH_ISSUER_MISSING or trust.known is None:  # it may be known the next moment
         _verdicts.put(key, at, verdict, stamped=stamped)
     return verdict
 
 
-def _steady(at: datetime, certificates: Sequence[Certificate]) -> tuple[datetime, datetime]:
+def steady(at: datetime, certificates: Sequence[Certificate]) -> tuple[datetime, datetime]:
     """The span around `at` in which none of the certificates begins or ends to be valid."""
     since, until = _ALWAYS
     for certificate in certificates:
@@ -209,11 +211,11 @@ def _best(asked: _Question, found: Search) -> PathVerdict:
         failure = failure or walked
     if failure is not None:
         return verdict_of(failure)
-    if found.unknown_root:
-        return verdict_of(Reason.PATH_UNTRUSTED_ROOT)
+    if found.unknown_root is not None:
+        return replace(verdict_of(Reason.PATH_UNTRUSTED_ROOT), end=found.unknown_root)
     if found.bad_signature:
         return verdict_of(Reason.PATH_SIGNATURE)
-    return verdict_of(Reason.PATH_ISSUER_MISSING)
+    return replace(verdict_of(Reason.PATH_ISSUER_MISSING), end=next(iter(found.dead_ends), None))
 
 
 def _way(asked: _Question, path: tuple[Certificate, ...]) -> frozenset[str] | Reason:

@@ -35,7 +35,7 @@ from gateway.model.lookup import (
     Want,
 )
 from gateway.model.verdict import Status
-from gateway.pki import path
+from gateway.pki.believed import believe
 from gateway.pki.revocation import Revocation
 from gateway.pki.trust import TrustSet
 
@@ -63,9 +63,10 @@ class _Candidate:
 
 
 def select(rows: Sequence[CertificateRow], address: str, at: datetime, trust: TrustSet, want: Want = "any", *,
-           revocation: Revocation | None = None) -> CertificateAnswer:
+           revocation: Revocation | None = None, extra: Sequence[Certificate] = ()) -> CertificateAnswer:
     """The answer for `address` out of everything that one source knows.
 
+    `extra`: certificates that may complete a path, believed by nobody.
     Unavailable only where nothing but unknown revocation, which is required, stands against the best there is.
     """
     rows = tuple({row.sha256: row for row in reversed(rows)}.values())[::-1]
@@ -76,7 +77,7 @@ def select(rows: Sequence[CertificateRow], address: str, at: datetime, trust: Tr
     waiting: list[Loser] = []
     bound = any(row.customer is not None for row in rows)
     for row in rows:
-        judged = _judge(row, address, at, trust, revocation or Revocation())
+        judged = _judge(row, address, at, trust, revocation or Revocation(), extra)
         unknown = judged is Reason.REVOCATION_UNAVAILABLE
         if isinstance(judged, Reason) and not unknown:
             losers.append(Loser(row, judged))
@@ -99,7 +100,7 @@ def select(rows: Sequence[CertificateRow], address: str, at: datetime, trust: Tr
 
 
 def _judge(row: CertificateRow, address: str, at: datetime, trust: TrustSet,
-           revocation: Revocation) -> Certificate | Reason:
+           revocation: Revocation, extra: Sequence[Certificate]) -> Certificate | Reason:
     try:
         certificate = parse_certificate(row.der)
     except GatewayError as error:
@@ -110,15 +111,9 @@ def _judge(row: CertificateRow, address: str, at: datetime, trust: TrustSet,
     # 2. the certificate and its path
     if row.trust == "distrusted":
         return Reason.CERTIFICATE_DISTRUSTED
-    way: tuple[Certificate, ...] = (certificate,)
-    if row.trust == "trusted":
-        reason = path.leaf_reason(certificate, at, "recipient", trust)
-    else:
-        verdict = path.validate(certificate, at, "recipient", trust)
-        reason, way = verdict.reason, verdict.path
-    if reason is not None:
-        return reason
-    revoked = revocation.judge(way, at, at)
-    if revoked.status is not Status.VALID:
-        return revoked.reason or Reason.CERTIFICATE_REVOKED
+    believed = believe(certificate, at, at, "recipient", trust, revocation, extra, vouched=row.trust == "trusted")
+    if believed.path.reason is not None:
+        return believed.path.reason
+    if believed.revoked.status is not Status.VALID:
+        return believed.revoked.reason or Reason.CERTIFICATE_REVOKED
     return certificate

@@ -18,9 +18,9 @@ def counted(monkeypatch):
     times = []
     really = path._validate
 
-    def validate(certificate, at, *rest, **named):
-        times.append(at)
-        return really(certificate, at, *rest, **named)
+    def validate(asked):
+        times.append(asked.at)
+        return really(asked)
 
     monkeypatch.setattr(path, "_validate", validate)
     return times
