@@ -11,6 +11,7 @@ from gateway.adapters.clients_file import verify_login
 from gateway.adapters.guarded import Guarded
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.adapters.office import Office
+from gateway.adapters.stamper_http import HttpStamper
 from gateway.app.house import Loaded, alone, build
 from gateway.app.rules import load_rules, policy_texts, verbs_known
 from gateway.app.sources import looking_up
@@ -71,13 +72,14 @@ class Gateway:
         self._seen = ContentKeys()
         self.store = open_store(settings, self.clock)
         self._hops: tuple[NextHop, ...] = ()
-        self._directories: tuple[Guarded, ...] = ()
+        self._directories: tuple[Guarded | HttpStamper, ...] = ()
         self._take(Loaded.of(settings, self.store, self.clock))
 
     def _take(self, loaded: Loaded) -> None:
         house = build(loaded, self.store, self.clock, self._seen, self._reach)
         left, self._hops = (self._hops, self._directories), (house.outbound_hop, house.inbound_hop)
-        self._loaded, self._directories = loaded, loaded.sources
+        stampers = tuple(one for one in house.stampers.values() if isinstance(one, HttpStamper))
+        self._loaded, self._directories = loaded, (*loaded.sources, *stampers)
         self.use(house if self._caught is None else alone(house, self._caught))
         _hang_up(*left)
 
@@ -125,12 +127,12 @@ class Gateway:
         return passwords is not None and verify_login(passwords, name, password)
 
     def close(self) -> None:
-        """After the last mail: kept connections to mail servers, directories and the database end."""
+        """After the last mail: kept connections to mail servers, directories, stampers and the database end."""
         _hang_up(self._hops, self._directories)
         self.store.close()
 
 
-def _hang_up(hops: tuple[NextHop, ...], directories: tuple[Guarded, ...]) -> None:
+def _hang_up(hops: tuple[NextHop, ...], directories: tuple[Guarded | HttpStamper, ...]) -> None:
     """Ends kept connections; those in use end after their mail."""
     for directory in directories:
         directory.close()

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.adapters.keys_file import FileKeys, key_files
 from gateway.adapters.partner_tokens import make_token, read_digest
+from gateway.app.keys import load_keys
 from gateway.app.stampers import embedded
 from gateway.app.store import Store, open_store
-from gateway.app.trust import load_trust
+from gateway.app.trust import load_trust, revocations
 from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import Certificate, load_certificates
@@ -23,7 +23,6 @@ from gateway.frontends.http.service import Current, Service
 from gateway.frontends.logs import configure
 from gateway.model.address import fold
 from gateway.model.lookup import Absent, CertificateAnswer
-from gateway.pki.revocation import Revocation
 from gateway.pki.select import select
 from gateway.settings import Http, Partner, Settings
 from gateway.strictyaml import nearest
@@ -72,7 +71,7 @@ class HttpHouse:
     def _tsa(self, settings: Settings, name: str) -> EmbeddedTsa:
         """With the only key that this process loads."""
         one = next(stamper for stamper in settings.stampers if stamper.name == name)
-        return embedded(one, FileKeys(key_files(only(settings, name))), self._clock)
+        return embedded(one, load_keys(only(settings, name)), self._clock)
 
     def _opened(self, settings: Settings) -> Store:
         if self._store is None:
@@ -124,7 +123,7 @@ class _chooser:  # noqa: N801 - a function with what it needs
     def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._trust = load_trust(settings, store)
-        self._revocation = Revocation(settings.trust.revocation.recipients)
+        self._revocation = revocations(settings, store).recipients
 
     def __call__(self, address: str) -> CertificateAnswer:
         rows = self._store.certificates.rows(address)

@@ -16,11 +16,12 @@ from gateway.ports.stampers import TimeStamper
 from gateway.settings import Stamper as StamperSettings
 
 
-def stamper(settings: StamperSettings, keys: Keys, clock: Clock, trust: TrustSet | None = None,
-            revocation: Revocation | None = None) -> TimeStamper:
+def stamper(
+    settings: StamperSettings, keys: Keys, clock: Clock, trust: TrustSet, revocation: Revocation
+) -> TimeStamper:
     """One service. GatewayError CONFIG_INVALID, CONFIG_UNREADABLE, KEY_UNAVAILABLE."""
     if settings.kind == "http":
-        return external(settings, clock, trust or TrustSet(), revocation or Revocation())
+        return external(settings, clock, trust, revocation)
     return embedded(settings, keys, clock)
 
 
