@@ -22,7 +22,7 @@ import sys
 from typing import Any
 
 ATTRIBUTES = ("userCertificate;binary", "userCertificate", "userSMIMECertificate")
-SUBTREE = 2  # RFC 4511 4.5.1.2
+BASE_ONLY, SUBTREE = 0, 2  # RFC 4511 4.5.1.2
 ENTRIES_MAX = 100  # asked for; a directory that has more for one address is told so by its own limit
 VALUES_OCTETS_MAX = 1_048_576
 FRAME_OCTETS_MAX = 4_194_304
@@ -79,11 +79,10 @@ class Directory:
             self._connection = self._client.connect(timeout=timeout_s)
         entries = self._connection.search(
             self._base, SUBTREE, search, list(ATTRIBUTES), timeout=timeout_s, sizelimit=ENTRIES_MAX)
+        people = [entry for entry in entries if not isinstance(entry, self._bonsai.LDAPReference)]
         found: list[bytes] = []
         octets = 0
-        for entry in entries:
-            if isinstance(entry, self._bonsai.LDAPReference):
-                continue
+        for entry in people:
             for name in ATTRIBUTES:
                 for value in entry.get(name, ()):
                     raw = value.encode() if isinstance(value, str) else bytes(value)
@@ -91,12 +90,21 @@ class Directory:
                     if octets > VALUES_OCTETS_MAX:
                         raise Trouble(f"more than {VALUES_OCTETS_MAX} octets of certificates for one address")
                     found.append(raw)
-        if not found:
-            for entry in entries:
-                if isinstance(entry, self._bonsai.LDAPReference):
-                    raise Trouble(f"it refers to {', '.join(map(str, entry.references))[:200]}, which is not followed: "
-                                  "make that a source of its own, or name a narrower `base`")
+        if not found and len(people) < len(entries):
+            elsewhere = next(e for e in entries if isinstance(e, self._bonsai.LDAPReference))
+            raise Trouble(f"it refers to {', '.join(map(str, elsewhere.references))[:200]}, which is not followed: "
+                          "make that a source of its own, or name a narrower `base`")
+        if not people:
+            self._prove_base(timeout_s)
         return found
+
+    def _prove_base(self, timeout_s: float) -> None:
+        """For bonsai "no such object" and "that is elsewhere" (RFC 4511 A.1, codes 32 and 10) are an empty answer.
+
+        So an empty answer counts only where the place that was searched is there.
+        """
+        if not self._connection.search(self._base, BASE_ONLY, "(objectClass=*)", ["1.1"], timeout=timeout_s):
+            raise Trouble(f"it has no `{self._base}`, or does not show it")
 
     def close(self) -> None:
         """Ends the connection, if there is one."""

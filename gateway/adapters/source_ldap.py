@@ -57,6 +57,8 @@ class LdapSource:
 
     def rows(self, address: str) -> tuple[CertificateRow, ...]:
         """See CertificateSource; within `deadline_s`, whatever the directory does."""
+        if not address.isprintable():  # no mailbox (RFC 5321 4.1.2, RFC 6531 3.3); slapd takes `x` NUL for `x`
+            return ()
         ends_at = time.monotonic() + self._settings.deadline_s
         search = self._settings.filter.replace("{address}", escaped(address))
         child = self._kept()
@@ -81,17 +83,17 @@ class LdapSource:
         _end_all(idle)
 
     def _answer(self, child: "_Child", search: str, ends_at: float) -> tuple[CertificateRow, ...]:
-        """The child is kept for the next question if it answered, ended in every other case."""
+        """A child that answered well is kept for the next question, any other is ended: the next begins anew."""
         good = False
         try:
             answer = child.ask(search, ends_at)
-            good = True
+            good = "values" in answer
         finally:
             if not good:
                 child.end()
+        if not good:
+            raise unavailable(self.name, str(answer.get("trouble")))
         self._keep(child)
-        if "trouble" in answer:
-            raise unavailable(self.name, str(answer["trouble"]))
         return rows_of((b64decode(value) for value in answer["values"]), self.name)
 
     def _kept(self) -> "_Child | None":

@@ -77,6 +77,8 @@ def _ldap(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
     if source.url.startswith("ldap://") and not source.starttls and not _on_loopback(_host(source.url)):
         yield (*at, "url"), f"`{source.url}` in clear: whoever is on the way can deny that there are any", (
             "starttls: true, or ldaps://")
+    if not source.base:
+        yield at, "`base` is missing", "where the search begins, such as dc=partner,dc=example"
     if "{address}" not in source.filter:
         yield (*at, "filter"), "the filter does not ask for {address}", "such as (mail={address})"
     if source.password_file is not None and not source.bind_dn:

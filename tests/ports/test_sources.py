@@ -157,8 +157,9 @@ def test_odd_addresses_find_nothing_that_is_another_ones(source, address) -> Non
     try:
         found = source.rows(address)
     except GatewayError as error:
-        assert (error.reason, error.retry) == (Reason.CERTIFICATE_UNAVAILABLE, True)
-        return
+        if error.reason is Reason.CERTIFICATE_UNAVAILABLE and error.retry:
+            return
+        raise
     answer = select(found, address, NOW, trust_of(PKI, intermediates=True))
     assert isinstance(answer, Absent | Unusable)
     assert not isinstance(answer, Unusable) or {loser.row.der for loser in answer.losers} <= {ANNA.der}
@@ -172,11 +173,10 @@ def test_a_directory_that_lies_is_not_believed(outside, made) -> None:
 
 
 def test_octets_that_are_no_certificate_are_never_an_absence(outside, made) -> None:
-    try:
-        answer = chosen(made(outside), "junk")
-    except GatewayError as error:  # a page of a service that is no answer at all
-        assert (outside, error.reason) == ("http", Reason.CERTIFICATE_UNAVAILABLE)
+    if outside == "http":  # a page may be anything: no answer at all
+        unavailable(made(outside), "junk")
         return
+    answer = chosen(made(outside), "junk")
     assert isinstance(answer, Unusable)
     assert [loser.reason for loser in answer.losers] == [Reason.CERTIFICATE_MALFORMED]
 

@@ -52,12 +52,16 @@ ns IN A 127.0.0.1
 
 @dataclass
 class Names:
-    """The running world. `port`: of the validating resolver; `careless`: of one that validates nothing."""
+    """The running world. `port`: of the validating resolver.
+
+    `careless`: of one that validates nothing; `permissive`: of one that validates, and passes forgeries on.
+    """
 
     home: Path
     port: int
     authority: int
     careless: int
+    permissive: int
     _unbound: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -86,17 +90,18 @@ def names(home: Path, records: Mapping[str, Sequence[str]]) -> Iterator[Names]:
     for program, package in (("nsd", "nsd"), ("unbound", "unbound"), ("ldns-signzone", "ldnsutils")):
         need(program, package)
     home.mkdir(parents=True, exist_ok=True)
-    authority, port, careless = free_ports(3)
-    world = Names(home, port, authority, careless)
+    authority, port, careless, permissive = free_ports(4)
+    world = Names(home, port, authority, careless, permissive)
     _write_zones(home, records)
     _write_resolvers(world)
     served = [need("nsd", "nsd"), "-d", "-c", str(home / "nsd.conf")]
     running = [_process(served, home / "nsd.log")]
     try:
         _answers(running[0], authority, home / "nsd.log")
-        running.append(_process([need("unbound", "unbound"), "-d", "-c", str(home / "careless.conf")],
-                                home / "careless.log"))
-        _answers(running[1], careless, home / "careless.log")
+        for name, at in (("careless", careless), ("permissive", permissive)):
+            running.append(_process([need("unbound", "unbound"), "-d", "-c", str(home / f"{name}.conf")],
+                                    home / f"{name}.log"))
+            _answers(running[-1], at, home / f"{name}.log")
         world.start()
         yield world
     finally:
@@ -170,12 +175,15 @@ def _write_resolvers(world: Names) -> None:
         f'server:\n  username: ""\n  chroot: ""\n  directory: "{home}"\n  pidfile: ""\n  use-syslog: no\n'
         '  do-not-query-localhost: no\n  local-zone: "test." nodefault\n')
     stubs = "".join(f'stub-zone:\n  name: "{zone}."\n  stub-addr: 127.0.0.1@{world.authority}\n' for zone in SERVED)
-    (home / "unbound.conf").write_text(text + private + stubs)
-    careless = text.replace(f"port: {world.port}", f"port: {world.careless}").replace(
-        '"validator iterator"', '"iterator"')
-    (home / "careless.conf").write_text(careless + private + stubs)
-    for name in ("unbound.conf", "careless.conf"):
-        run(need("unbound-checkconf", "unbound"), home / name)
+    for name, at, printed, here in (
+        ("unbound", world.port, "", ""),
+        ("careless", world.careless, '"validator iterator"', '"iterator"'),
+        ("permissive", world.permissive, "val-permissive-mode: no", "val-permissive-mode: yes"),
+    ):
+        assert printed in text
+        (home / f"{name}.conf").write_text(
+            text.replace(f"port: {world.port}", f"port: {at}").replace(printed or "\0", here) + private + stubs)
+        run(need("unbound-checkconf", "unbound"), home / f"{name}.conf")
     run(need("nsd-checkconf", "nsd"), _nsd_conf(world))
 
 

@@ -1,0 +1,509 @@
+"""LDAP and SMIMEA against real servers: TLS, passwords, filters, referrals; DNSSEC true, forged, expired, stripped.
+
+Truth: slapd, nsd and unbound themselves (what they answer, and what they say of the connections they had); RFC 4511 to
+4515, RFC 8162, RFC 6698, RFC 4035.
+"""
+
+import os
+import socket
+import threading
+import time
+from contextlib import closing, contextmanager
+from itertools import pairwise
+
+import dns.flags
+import dns.message
+import dns.query
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+
+from gateway.adapters.source_ldap import LdapSource
+from gateway.adapters.source_smimea import SmimeaSource
+from gateway.errors import GatewayError, Reason
+from gateway.model.smimea import owner_name, record
+from gateway.settings import Source
+from tests.support.dnssec import ZONES, names
+from tests.support.pki import get_pki
+from tests.support.slapd import ADMIN, ADMIN_PASSWORD, BASE, PASSWORD, READER, slapd
+from tests.support.tls import make_tls
+
+PKI = get_pki()
+
+
+def person(address, which=0, algorithm="p-256"):
+    return PKI.recipient(algorithm, email=address, which=which)
+
+
+ANNA = person("anna@partner.test")
+BEN = person("ben@partner.test")
+STAR = person("s*r@partner.test")
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    return make_tls(tmp_path_factory.mktemp("tls"), ("127.0.0.1",))
+
+
+@pytest.fixture(scope="module")
+def other_tls(tmp_path_factory):
+    return make_tls(tmp_path_factory.mktemp("other"), ("127.0.0.1",))
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory, tls):
+    with slapd(tmp_path_factory.mktemp("slapd"), tls=tls) as server:
+        bundle = pkcs7.serialize_certificates(
+            [x509.load_der_x509_certificate(der) for der in (BEN.der, *BEN.chain_der)], Encoding.DER)
+        server.add([
+            {"mail": ["anna@partner.test"], "userCertificate;binary": [ANNA.der]},
+            {"mail": ["ben@partner.test"], "userSMIMECertificate": [bundle]},
+            {"mail": ["s*r@partner.test"], "userCertificate;binary": [STAR.der]},
+            {"mail": ["star@partner.test"], "userCertificate;binary": [ANNA.der]},
+            {"mail": ["bare@partner.test"]},
+            {"mail": ["heavy@partner.test"], "userSMIMECertificate": [bytes([1]) * 600_000, bytes([2]) * 600_000]},
+        ])
+        yield server
+
+
+@pytest.fixture(scope="module")
+def clear_directory(tmp_path_factory):
+    """One that offers no TLS."""
+    with slapd(tmp_path_factory.mktemp("clear")) as server:
+        server.add([{"mail": ["anna@partner.test"], "userCertificate;binary": [ANNA.der]}])
+        yield server
+
+
+@pytest.fixture(scope="module")
+def closed_directory(tmp_path_factory):
+    with slapd(tmp_path_factory.mktemp("closed"), closed=True) as server:
+        server.add([{"mail": ["anna@partner.test"], "userCertificate;binary": [ANNA.der]}])
+        yield server
+
+
+@contextmanager
+def ldap(url, **changes):
+    with closing(LdapSource(Source(
+            **({"name": "partner", "kind": "ldap", "url": url, "base": BASE, "deadline_s": 3.0} | changes)))) as source:
+        yield source
+
+
+def found(source, address="anna@partner.test"):
+    return [row.der for row in source.rows(address)]
+
+
+def unavailable(source, address="anna@partner.test"):
+    with pytest.raises(GatewayError) as caught:
+        source.rows(address)
+    assert (caught.value.reason, caught.value.retry) == (Reason.CERTIFICATE_UNAVAILABLE, True)
+    return caught.value.detail
+
+
+# LDAP: the connection
+
+
+def test_ldaps_and_starttls_with_the_right_ca(directory, tls) -> None:
+    with ldap(directory.tls_url, tls_ca=tls.ca) as source:
+        assert found(source) == [ANNA.der]
+    with ldap(directory.url, tls_ca=tls.ca, starttls=True) as source:
+        assert found(source) == [ANNA.der]
+
+
+@pytest.mark.parametrize("starttls", [False, True])
+def test_another_ca_is_not_believed(directory, other_tls, starttls, monkeypatch, tmp_path) -> None:
+    """Whatever the environment and the user's own files would permit."""
+    monkeypatch.setenv("LDAPTLS_REQCERT", "never")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ldaprc").write_text("TLS_REQCERT never\n")
+    for ca in (other_tls.ca, None, tmp_path / "missing.pem"):
+        with ldap(directory.url if starttls else directory.tls_url, tls_ca=ca, starttls=starttls) as source:
+            assert "certificate verify failed" in unavailable(source)
+
+
+@pytest.mark.parametrize("starttls", [False, True])
+def test_a_certificate_of_another_host_is_not_believed(directory, tls, starttls) -> None:
+    url = (directory.url if starttls else directory.tls_url).replace("127.0.0.1", "localhost")
+    with ldap(url, tls_ca=tls.ca, starttls=starttls) as source:
+        assert "hostname does not match" in unavailable(source)
+
+
+def test_a_directory_that_offers_no_tls_is_not_asked_in_clear(clear_directory, tls) -> None:
+    with ldap(clear_directory.url) as source:
+        assert found(source) == [ANNA.der]
+    with ldap(clear_directory.url, tls_ca=tls.ca, starttls=True) as source:
+        unavailable(source)
+
+
+@contextmanager
+def listener(answer, *, again=None):
+    """A server that sends `answer` to whatever comes, then `again` over and over; and what it heard."""
+    heard = []
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        try:
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    try:
+                        while octets := connection.recv(65_536):
+                            heard.append(octets)
+                            connection.sendall(answer)
+                            while again is not None:
+                                connection.sendall(again)
+                    except OSError:
+                        continue
+        except OSError:
+            return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield server.getsockname()[1], heard
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+
+
+@pytest.mark.parametrize("answer", [
+    bytes.fromhex("300c02010178070a010204000400"),  # ExtendedResponse: protocolError, as where STARTTLS was cut out
+    bytes.fromhex("300c02010178070a010004000400"),  # success, and then no TLS
+])
+def test_where_starttls_is_stripped_nothing_is_told(answer, tmp_path, tls) -> None:
+    (tmp_path / "password").write_text(PASSWORD)
+    (tmp_path / "password").chmod(0o600)
+    with listener(answer) as (port, heard), ldap(
+            f"ldap://127.0.0.1:{port}", starttls=True, tls_ca=tls.ca, bind_dn=READER,
+            password_file=tmp_path / "password", deadline_s=1.0) as source:
+        unavailable(source)
+    everything = b"".join(heard)
+    assert b"1.3.6.1.4.1.1466.20037" in everything  # it did ask for TLS
+    assert b"anna" not in everything
+    assert PASSWORD.encode() not in everything
+
+
+def test_one_connection_with_one_bind_serves_many_questions(directory) -> None:
+    with ldap(directory.url) as source:
+        before = directory.connections()
+        for _ in range(25):
+            assert found(source) == [ANNA.der]
+            assert found(source, "nobody@partner.test") == []
+        assert directory.connections() - before == 2  # the source's, and the one that asks now
+
+
+def test_the_process_ends_with_the_source(directory) -> None:
+    with ldap(directory.url) as source:
+        found(source)
+        (child,) = source._idle
+        pid = child._process.pid
+        os.kill(pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_killed_process_is_replaced_unnoticed(directory) -> None:
+    with ldap(directory.url) as source:
+        found(source)
+        source._idle[0]._process.kill()
+        source._idle[0]._process.wait()
+        assert found(source) == [ANNA.der]
+
+
+@pytest.mark.parametrize("form", [{"scheme": "ldap"}, {"scheme": "ldap", "starttls": True}, {"scheme": "ldaps"}])
+def test_while_a_directory_is_silent_everybody_else_works(form) -> None:
+    """libldap and bonsai would stop the whole process while they connect, shake hands and bind."""
+    ticks = []
+    done = threading.Event()
+
+    def tick():
+        while not done.wait(0.01):
+            ticks.append(time.monotonic())
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as server, ldap(
+            f"{form['scheme']}://127.0.0.1:{server.getsockname()[1]}", starttls=form.get("starttls", False),
+            deadline_s=0.7) as source:
+        thread = threading.Thread(target=tick)
+        thread.start()
+        began = time.monotonic()
+        unavailable(source)
+        took = time.monotonic() - began
+        done.set()
+        thread.join()
+    assert 0.6 < took < 1.2
+    gaps = [after - before for before, after in pairwise(ticks)]
+    assert max(gaps) < 0.3
+
+
+def test_an_answer_without_end_is_ended(monkeypatch) -> None:
+    """Bind accepted, then entries for ever: neither time nor memory goes with it."""
+    entry = bytes.fromhex("3082040f020102648204080403636e3d") + b"a" + bytes.fromhex("30820400") + bytes(1024)
+    bind = bytes.fromhex("300c02010161070a010004000400")
+    with listener(bind, again=entry * 64) as (port, _), ldap(f"ldap://127.0.0.1:{port}", deadline_s=1.5) as source:
+        began = time.monotonic()
+        unavailable(source)
+        assert time.monotonic() - began < 2.0
+
+
+# LDAP: passwords
+
+
+@pytest.fixture
+def secret(tmp_path):
+    def write(text, mode=0o600):
+        path = tmp_path / "password"
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    return write
+
+
+def test_a_password_opens_a_closed_directory(closed_directory, secret) -> None:
+    with ldap(closed_directory.url, bind_dn=READER, password_file=secret(f"{PASSWORD}\n")) as source:
+        assert found(source) == [ANNA.der]
+        assert found(source, "nobody@partner.test") == []
+
+
+def test_a_directory_that_shows_us_nothing_cannot_tell(closed_directory) -> None:
+    with ldap(closed_directory.url) as source:
+        unavailable(source)
+
+
+def test_a_wrong_password_is_no_absence(closed_directory, secret) -> None:
+    with ldap(closed_directory.url, bind_dn=READER, password_file=secret("wrong")) as source:
+        assert "AuthenticationError" in unavailable(source)
+        source._settings.password_file.write_text(PASSWORD)  # mended without a new start
+        assert found(source) == [ANNA.der]
+
+
+def test_an_empty_password_would_be_an_anonymous_bind(closed_directory, secret) -> None:
+    """RFC 4513 5.1.2."""
+    with ldap(closed_directory.url, bind_dn=READER, password_file=secret("\n")) as source:
+        assert "there is no password" in unavailable(source)
+
+
+def test_a_password_that_others_can_read_is_not_used(closed_directory, secret) -> None:
+    with ldap(closed_directory.url, bind_dn=READER, password_file=secret(PASSWORD, 0o640)) as source:
+        assert "open to others" in unavailable(source)
+
+
+# LDAP: what is asked and answered
+
+
+def test_a_bundle_gives_its_people_and_not_its_issuers(directory) -> None:
+    with ldap(directory.url) as source:
+        assert found(source, "ben@partner.test") == [BEN.der]
+
+
+def test_an_entry_without_a_certificate_has_none(directory) -> None:
+    with ldap(directory.url) as source:
+        assert found(source, "bare@partner.test") == []
+
+
+@pytest.mark.parametrize("attack", [
+    "*", "*@partner.test", "an*@partner.test", "anna@partner.test)(mail=*", "x)(|(mail=*", "\\2a", "\\2A@partner.test",
+    "\0*", "anna@partner.test\0", "anna@partner.test))(&(mail=*", "(anna@partner.test)", "anna@partner.test*",
+])
+def test_no_address_widens_the_search(directory, attack) -> None:
+    """RFC 4515 3. One of these spellings unescaped finds anna; all of them escaped find nobody."""
+    with ldap(directory.url) as source:
+        assert found(source, attack) == []
+
+
+def test_a_star_in_an_address_is_a_star(directory) -> None:
+    with ldap(directory.url) as source:
+        assert found(source, "s*r@partner.test") == [STAR.der]
+
+
+def test_a_base_that_does_not_exist_is_no_absence(directory) -> None:
+    """bonsai alone shows it as one."""
+    with ldap(directory.url, base="dc=elsewhere,dc=test") as source:
+        assert "it has no `dc=elsewhere,dc=test`" in unavailable(source)
+
+
+def test_a_filter_that_is_none_is_no_absence(directory) -> None:
+    with ldap(directory.url, filter="(mail={address}") as source:
+        unavailable(source)
+
+
+def test_more_than_a_mebibyte_is_no_answer(directory) -> None:
+    with ldap(directory.url) as source:
+        assert "octets" in unavailable(source, "heavy@partner.test")
+        assert found(source) == [ANNA.der]
+
+
+def test_a_limit_of_the_server_is_no_absence(tmp_path) -> None:
+    with slapd(tmp_path / "slapd", more="sizelimit 2") as server:
+        server.add([{"mail": ["many@partner.test"], "userCertificate;binary": [ANNA.der]}] * 3)
+        with ldap(server.url) as source:
+            unavailable(source, "many@partner.test")
+
+
+def test_a_base_that_stands_elsewhere_is_no_absence(tmp_path) -> None:
+    """The whole answer is a referral (RFC 4511 4.1.10). bonsai alone shows it as an empty one."""
+    with listener(b"") as (port, heard), slapd(tmp_path / "slapd", more=f"referral ldap://127.0.0.1:{port}") as server:
+        with ldap(server.url, base="dc=elsewhere,dc=test") as source:
+            unavailable(source)
+        assert heard == []
+
+
+def test_referrals_are_not_followed_and_are_no_absence(tmp_path) -> None:
+    with listener(b"") as (port, heard), slapd(tmp_path / "slapd") as server:
+        server.add([{"dn": [f"ou=elsewhere,{BASE}"], "objectClass": ["referral", "extensibleObject"],
+                     "ou": ["elsewhere"], "ref": [f"ldap://127.0.0.1:{port}/ou=elsewhere,{BASE}"]},
+                    {"mail": ["anna@partner.test"], "userCertificate;binary": [ANNA.der]}])
+        with ldap(server.url) as source:
+            assert found(source) == [ANNA.der]
+            assert "not followed" in unavailable(source, "nobody@partner.test")
+        assert heard == []
+
+
+def test_the_admin_of_the_tests_is_the_one_who_writes(directory) -> None:
+    """A test of the fixture: anonymous questions must not be privileged ones."""
+    assert (ADMIN, ADMIN_PASSWORD) != (READER, PASSWORD)
+
+
+# SMIMEA
+
+HUGH = [person("hugh@bank.test", which) for which in range(4)]
+EMIL = person("Emil@bank.test")
+SPACE = person("spaced@bank.test")
+ALIAS = person("alias@bank.test")
+UMLAUT = person("anna@müller.bank.test")
+WIDE = person("wide@bank.test", algorithm="rsa-3072")
+PLAIN = {zone: person(f"anna@{zone}") for zone in ZONES}
+
+
+def zone_line(address, *datas, at=None):
+    return "\n".join(f"{at or owner_name(address)} IN SMIMEA {data}" for data in datas)
+
+
+RECORDS = {zone: [zone_line(f"anna@{zone}", record(one.der))] for zone, one in PLAIN.items()}
+RECORDS["bank.test"] += [
+    zone_line("hugh@bank.test", *(f"{usage} 0 0 {one.der.hex()}" for usage, one in enumerate(HUGH))),
+    zone_line("keyed@bank.test", "3 1 0 " + ANNA.certificate.spki.hex(), "3 0 1 " + "00" * 32, "3 1 1 " + "11" * 32,
+              "255 0 0 " + ANNA.der.hex()),
+    zone_line("both@bank.test", "3 0 1 " + "00" * 32, record(ANNA.der)),
+    zone_line("Emil@bank.test", record(EMIL.der)),
+    zone_line('"a b"@bank.test', record(SPACE.der)),
+    f"{owner_name('alias@bank.test')} IN CNAME {owner_name('target@bank.test')}",
+    zone_line("target@bank.test", record(ALIAS.der)),
+    f"{owner_name('circle@bank.test')} IN CNAME {owner_name('circle2@bank.test')}",
+    f"{owner_name('circle2@bank.test')} IN CNAME {owner_name('circle@bank.test')}",
+    f"{owner_name('dangling@bank.test')} IN CNAME {owner_name('gone@bank.test')}",
+    f"{owner_name('strays@bank.test')} IN CNAME {owner_name('anna@plain.test')}",
+    f"{owner_name('nodata@bank.test')} IN TXT nothing",
+    zone_line("anna@müller.bank.test", record(UMLAUT.der)),
+    zone_line("wide@bank.test", record(WIDE.der), record(ANNA.der)),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with names(tmp_path_factory.mktemp("names"), RECORDS) as running:
+        yield running
+
+
+@pytest.fixture
+def smimea(world):
+    return SmimeaSource(Source(name="dns", kind="smimea", port=world.port, deadline_s=3.0))
+
+
+def at(port):
+    return SmimeaSource(Source(name="dns", kind="smimea", port=port, deadline_s=3.0))
+
+
+def test_a_proven_record_is_found(smimea) -> None:
+    assert found(smimea, "anna@bank.test") == [PLAIN["bank.test"].der]
+
+
+def test_the_name_is_that_of_the_rfc(smimea, world) -> None:
+    """RFC 8162 3: its own example."""
+    name = "c93f1e400f26708f98cb19d936620da35eec8f72e57f9eec01c1afd6._smimecert.bank.test."
+    answer = dns.query.udp_with_fallback(dns.message.make_query(name, "SMIMEA"), "127.0.0.1", 3, world.port)[0]
+    assert {record.cert for record in answer.answer[0]} == {one.der for one in HUGH}
+
+
+def test_whole_certificates_are_candidates_whatever_their_usage(smimea) -> None:
+    assert set(found(smimea, "hugh@bank.test")) == {one.der for one in HUGH}
+
+
+def test_hashes_and_bare_keys_hold_nothing_to_encrypt_to(smimea) -> None:
+    assert found(smimea, "keyed@bank.test") == []
+    assert found(smimea, "both@bank.test") == [ANNA.der]
+
+
+def test_more_than_a_datagram_comes_by_tcp(smimea, world) -> None:
+    question = dns.message.make_query(owner_name("wide@bank.test"), "SMIMEA", use_edns=0, payload=1232,
+                                      want_dnssec=True)
+    answer = dns.query.udp(question, "127.0.0.1", 3, world.port)
+    assert answer.flags & dns.flags.TC
+    assert set(found(smimea, "wide@bank.test")) == {WIDE.der, ANNA.der}
+
+
+def test_names_are_told_apart_by_case_and_lower_case_is_tried(smimea) -> None:
+    assert found(smimea, "Emil@bank.test") == [EMIL.der]
+    assert found(smimea, "emil@bank.test") == []
+    assert found(smimea, "EMIL@bank.test") == []
+    assert found(smimea, "ANNA@bank.test") == [PLAIN["bank.test"].der]
+
+
+def test_quotes_are_no_part_of_the_name(smimea) -> None:
+    assert found(smimea, '"a b"@bank.test') == found(smimea, '"a\\ b"@bank.test') == [SPACE.der]
+
+
+def test_a_domain_beyond_ascii(smimea) -> None:
+    assert found(smimea, "anna@MÜLLER.bank.test") == found(smimea, "anna@xn--mller-kva.bank.test") == [UMLAUT.der]
+
+
+def test_an_alias_leads_to_the_record(smimea) -> None:
+    assert found(smimea, "alias@bank.test") == [ALIAS.der]
+    assert found(smimea, "dangling@bank.test") == []
+
+
+def test_an_alias_in_a_circle_is_no_absence(smimea) -> None:
+    unavailable(smimea, "circle@bank.test")
+
+
+def test_an_alias_into_an_unsigned_zone_gives_nothing(smimea) -> None:
+    """Its certificate is not proven; that the name leads out of what is signed, is."""
+    with pytest.raises(GatewayError) as caught:
+        smimea.rows("strays@bank.test")
+    assert caught.value.reason is Reason.CERTIFICATE_UNAVAILABLE
+
+
+@pytest.mark.parametrize("address", ["nobody@bank.test", "nodata@bank.test", "anna@sub.bank.test"])
+def test_a_proven_absence_is_one(smimea, address) -> None:
+    assert found(smimea, address) == []
+
+
+@pytest.mark.parametrize("zone", ["expired.test", "forged.test", "stripped.test"])
+@pytest.mark.parametrize("local", ["anna", "nobody"])
+def test_what_is_forged_is_neither_a_certificate_nor_an_absence(smimea, zone, local) -> None:
+    assert "SERVFAIL" in unavailable(smimea, f"{local}@{zone}")
+
+
+def test_a_domain_that_is_provably_unsigned_has_none(smimea) -> None:
+    """It even publishes one, which anybody on the way could have replaced."""
+    assert found(smimea, "anna@plain.test") == []
+    assert found(smimea, "anna@deep.below.plain.test") == []
+
+
+@pytest.mark.parametrize("zone", ["bank.test", "plain.test", "forged.test"])
+@pytest.mark.parametrize("local", ["anna", "nobody"])
+def test_a_resolver_that_does_not_validate_is_never_believed(world, zone, local) -> None:
+    assert "does it validate" in unavailable(at(world.careless), f"{local}@{zone}")
+
+
+@pytest.mark.parametrize("zone", ["expired.test", "forged.test", "stripped.test"])
+def test_a_resolver_that_passes_forgeries_on_is_noticed(world, zone) -> None:
+    assert "passes on" in unavailable(at(world.permissive), f"anna@{zone}")
+    assert found(at(world.permissive), "anna@bank.test") == [PLAIN["bank.test"].der]
+
+
+@pytest.mark.parametrize("resolver", ["192.0.2.53", "dns.example", ""])
+def test_a_resolver_beyond_loopback_is_refused(resolver) -> None:
+    with pytest.raises(GatewayError, match="not on loopback") as caught:
+        SmimeaSource(Source(name="dns", kind="smimea", resolver=resolver))
+    assert caught.value.reason is Reason.CONFIG_INVALID
