@@ -1,10 +1,14 @@
-"""`sealgate run`: the gateway behind its listeners until a signal ends it; SIGHUP reads rules and trust anew."""
+"""`sealgate run`: the gateway behind its listeners until a signal ends it; SIGHUP reads rules and trust anew.
+
+Beside it stand two children, started once it is ready: the jobs, and the HTTP service where the settings have one.
+"""
 
 import asyncio
 import ctypes
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import structlog
 
 from gateway.app import Gateway
 from gateway.errors import GatewayError
+from gateway.frontends.children import Children
 from gateway.frontends.logs import configure
 from gateway.frontends.server import SmtpFrontend
 from gateway.settings import Settings, load
@@ -41,8 +46,11 @@ def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
         )
         tell_expired(gateway)
         log.info("rules in force", digest=gateway.rules.digest, rules=len(gateway.rules.rules))
+        beside = Children(children(settings, path))
         front.run(
-            loop_factory=loop_factory(), ready=lambda: _ready(gateway, path), grace_s=settings.limits.message_deadline_s
+            loop_factory=loop_factory(),
+            ready=lambda: _ready(gateway, path, beside),
+            grace_s=settings.limits.message_deadline_s,
         )
     finally:
         gateway.close()
@@ -90,13 +98,23 @@ def notify(state: str) -> None:
         sock.send(state.encode("ascii"))
 
 
-def _ready(gateway: Gateway, path: Path) -> None:
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: _reload(gateway, path))
+def children(settings: Settings, path: Path) -> dict[str, tuple[str, ...]]:
+    """The processes beside the relay, by name: how each is called."""
+    command = (sys.executable, "-m", "gateway", "--config", str(path.absolute()))
+    names = ("jobs", "http") if settings.http is not None else ("jobs",)
+    return {name: (*command, name) for name in names}
+
+
+def _ready(gateway: Gateway, path: Path, beside: Children) -> None:
+    """The relay takes mail by now; its children do not keep it waiting."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: _reload(gateway, path, beside))
     notify("READY=1")
+    beside.start()
 
 
-def _reload(gateway: Gateway, path: Path) -> None:
+def _reload(gateway: Gateway, path: Path, beside: Children) -> None:
     """What does not load leaves everything as it was, and says so loudly."""
+    beside.reload()
     try:
         gateway.reload(load(path))
     except GatewayError as trouble:

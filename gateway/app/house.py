@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 from gateway.adapters.caught import Caught, CaughtHold, NoEvidence, NoJournal
 from gateway.adapters.guarded import Guarded
 from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.app.fetch import wishes
 from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
 from gateway.app.rules import load_rules
 from gateway.app.sources import load_sources, look_up
@@ -41,7 +42,10 @@ class Loaded:
         """GatewayError of the first thing that does not load."""
         rules, keys, trust, sources = (
             load_rules(settings), load_keys(settings), load_trust(settings, store), load_sources(settings))
-        judged = revocations(settings, store)
+        wished = wishes(settings, store, clock)
+        if wished is not None:
+            trust = replace(trust, known=wished)
+        judged = revocations(settings, store, wished)
         return cls(settings, rules, keys, trust, sources,
                    look_up(settings, store.certificates, sources, trust, clock, judged.recipients), judged)
 
@@ -81,6 +85,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         partial=settings.partial,
         peer_is_trusted=_trusted_peers(settings),
         reach=reach,
+        authorities=store.authorities,
     )
 
 
@@ -103,5 +108,6 @@ def alone(house: House, caught: Caught) -> House:
     """Nothing outside is touched."""
     hold = CaughtHold(caught)
     return replace(
-        house, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence()
+        house, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence(),
+        authorities=None,
     )

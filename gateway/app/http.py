@@ -17,6 +17,7 @@ from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.errors import GatewayError, Reason
+from gateway.frontends.children import end_with_parent
 from gateway.frontends.http.partners import KnownPartner, Partners
 from gateway.frontends.http.server import HttpServer
 from gateway.frontends.http.service import Current, Service
@@ -160,6 +161,7 @@ def serve_http(settings: Settings, read: Callable[[], Settings]) -> None:
 
     GatewayError if something cannot be had.
     """
+    end_with_parent()
     configure(settings.log_level)
     http = section(settings)
     house = HttpHouse(settings)

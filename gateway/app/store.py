@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gateway.adapters.db.authorities import DbAuthorities
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.customers import DbCustomers
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.evidence import DbEvidence
+from gateway.adapters.db.fetch_tasks import DbFetchTasks
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
 from gateway.adapters.db.revocations import DbRevocations
@@ -27,7 +29,9 @@ class Store:
     journal: DbJournal
     hold: DbHold
     evidence: DbEvidence
+    authorities: DbAuthorities
     revocations: DbRevocations
+    fetch_tasks: DbFetchTasks
 
     def close(self) -> None:
         """Ends the connections; what was committed is there."""
@@ -53,7 +57,9 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
             octets_max=held.octets_max,
         ),
         evidence=DbEvidence(database),
+        authorities=DbAuthorities(database),
         revocations=DbRevocations(database),
+        fetch_tasks=DbFetchTasks(database),
     )
 
 

@@ -12,6 +12,7 @@ from gateway.cli.context import REFUSED, TEMPORARY, USAGE, fail, say, told
 from gateway.cli.listing import Json
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
+from gateway.pipeline.again import judge_again, undecided
 from gateway.ports.hold import HeldRow
 
 group = typer.Typer(no_args_is_help=True, help="Held and quarantined mail: list, show, release, reject.")
@@ -113,6 +114,35 @@ def release(hold_id: HoldId, json: Json = False) -> None:
     if outcome.answer not in DONE:
         say(f"sealgate: {hold_id} stays held")
         raise typer.Exit(TEMPORARY if outcome.answer is Settled.LATER else REFUSED)
+
+
+@group.command()
+def again(json: Json = False) -> None:
+    """Judge mail again that was held because a revocation list, an answer or an issuer was missing.
+
+    Needs the archive key. What is decided now goes the whole way, every rule asked again; the rest stays. The jobs do
+    this by themselves where the archive key is at hand.
+
+    Example: sealgate hold again
+    """
+    settings = context.settings()
+    done: list[tuple[HeldRow, Outcome]] = []
+    with told():
+        gateway = composition.Gateway(settings)
+        trial = composition.Gateway(settings, caught=composition.Caught())
+        try:
+            hold = gateway.store.hold
+            for row in tuple(undecided(hold, gateway.store.evidence)):
+                outcome = judge_again(row, hold, trial.handle, gateway.handle)
+                if outcome is not None:
+                    done.append((row, outcome))
+        finally:
+            trial.close()
+            gateway.close()
+    if json:
+        listing.json_array({"hold_id": row.hold_id, "answer": outcome.answer} for row, outcome in done)
+    else:
+        listing.table(("id", "from", "answer"), [(row.hold_id, row.sender, outcome.answer) for row, outcome in done])
 
 
 def _told_outcome(row: HeldRow, outcome: Outcome, *, json: bool) -> None:

@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "client": "client",
         "customer": "customer",
         "hold": "hold",
+        "revocation": "revocation",
+        "jobs": "jobs",
         "http": "http",
     }
 )

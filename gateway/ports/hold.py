@@ -12,6 +12,7 @@ class HeldRow:
     """What can be listed without opening the body. `state`: waiting, released, rejected.
 
     `subject`: as it stood in clear on mail from outside; '' for our own, which stands inside, with the body.
+    `incident`: by which its evidence is found.
     """
 
     hold_id: str
@@ -25,6 +26,7 @@ class HeldRow:
     reason: str
     state: Literal["waiting", "released", "rejected"]
     size: int
+    incident: str = ""
 
 
 class Hold(Protocol):

@@ -150,7 +150,7 @@ def _row(found: Found) -> HeldRow:
     return HeldRow(
         hold_id=found.hold_id, kind=found.kind, at=moment(found.at), direction=found.direction, sender=found.sender,
         recipients=tuple(found.recipients), subject=found.subject, rule=found.rule, reason=found.reason,
-        state=found.state, size=found.size)
+        state=found.state, size=found.size, incident=found.origin.get("incident", ""))
 
 
 def _envelope(packed: dict[str, Any], recipients: tuple[str, ...]) -> Envelope:

@@ -1,0 +1,160 @@
+"""The jobs process put together: what it fetches, and its rounds.
+
+It holds no private key: it speaks with strangers' servers. Held mail is judged again by a process of its own that
+lives only as long (`sealgate hold again`).
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from gateway.adapters.db.daily import DbDaily
+from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.app.ends import ends
+from gateway.app.fetch import fetching, web
+from gateway.app.store import Store, open_store
+from gateway.app.trust import load_trust
+from gateway.clock import Clock, SystemClock
+from gateway.cms.certificate import parse_certificate
+from gateway.errors import GatewayError
+from gateway.frontends.children import end_with_parent
+from gateway.frontends.jobs import Jobs, Round
+from gateway.frontends.logs import configure
+from gateway.pipeline.again import undecided
+from gateway.pipeline.daily import Ends, Findings, failing, report_mail, send_report
+from gateway.pki.wanted import wanted_of_issuers
+from gateway.ports.fetch import FetchTask
+from gateway.settings import Settings
+
+log = structlog.get_logger("sealgate.jobs")
+
+PLAN_S: Final = 3_600.0
+HELD_S: Final = 10.0
+REPORT_S: Final = 60.0
+ISSUERS_MAX: Final = 1_000  # of the store, whose lists are fetched before a mail needs them
+FORGET: Final = timedelta(days=90)
+FORGET_UNPROVEN: Final = timedelta(days=1)
+
+
+class JobsHouse:
+    """What stands behind the loop. A reload replaces what it holds, or nothing."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        """GatewayError of the first thing that cannot be had: CONFIG_*, STORE_UNAVAILABLE."""
+        self._clock: Clock = clock or SystemClock()
+        self._settings = settings
+        self._generation = -1
+        self._store = open_store(settings, self._clock)
+        try:
+            self._trust = load_trust(settings, self._store)
+        except GatewayError:
+            self._store.close()
+            raise
+        self._take(settings)
+
+    def _take(self, settings: Settings) -> None:
+        client = web(settings)
+        fetch = fetching(settings, self._store, self._clock, client, lambda: self._trust)
+        self._settings, self._web, self._fetching = settings, client, fetch
+
+    def reload(self, settings: Settings) -> None:
+        """Trust and settings anew; `fetch.enabled` and the database as they were at the start."""
+        trust = load_trust(settings, self._store)
+        before = self._web
+        self._take(settings)
+        self._trust = trust
+        before.close()
+
+    @property
+    def store(self) -> Store:
+        """The database's adapters."""
+        return self._store
+
+    def carry_out(self, task: FetchTask) -> GatewayError | None:
+        """See pipeline.fetching.Fetching."""
+        return self._fetching.carry_out(task)
+
+    def rounds(self) -> tuple[Round, ...]:
+        """All, each with its pace."""
+        return (Round("plan", PLAN_S, self.plan), Round("held", HELD_S, self.held),
+                Round("report", REPORT_S, self.report))
+
+    def plan(self) -> None:
+        """Wants the lists of the issuers that are known, and drops what nobody asks for any more."""
+        settings, now, tasks = self._settings, self._clock.now(), self._store.fetch_tasks
+        if not settings.fetch.enabled:
+            return
+        known = []
+        for entry in self._store.certificates.list(issuers=True):
+            known.append(entry.row.der)
+            if len(known) == ISSUERS_MAX:
+                break
+        issuers = (*self._trust.intermediates, *map(parse_certificate, known))
+        tasks.want(wanted_of_issuers(issuers, self._trust, settings.fetch.schemes), now,
+                   again_s=settings.fetch.max_age_s)
+        tasks.forget(now - FORGET, unproven_before=now - FORGET_UNPROVEN)
+
+    def held(self) -> Sequence[str] | None:
+        """Whether held mail may be decided now: something was learned since the last look. Needs the archive key."""
+        if self._settings.hold.archive_key is None:
+            return None
+        generation = self._store.revocations.generation()
+        if generation == self._generation or next(undecided(self._store.hold, self._store.evidence), None) is None:
+            return None
+        self._generation = generation
+        return ("hold", "again")
+
+    def report(self) -> None:
+        """Once a day, after the hour of the settings, by whichever process comes first."""
+        settings, now = self._settings, self._clock.now()
+        daily = DbDaily(self._store.database)
+        if now.hour < settings.reports.hour or not daily.take(now.date()):
+            return
+        bank = settings.bank
+        postmaster = bank.postmaster or f"postmaster@{bank.domains[0]}"
+        to = settings.reports.to or postmaster
+        try:
+            found = self.findings()
+            if found:
+                hop = SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname)
+                try:
+                    send_report(report_mail(found, to, postmaster, bank.hostname, now), to, hop)
+                finally:
+                    hop.close()
+        except GatewayError:
+            daily.give_back(now.date())
+            raise
+        log.info("daily report", sent=bool(found), ends=len(found.ends), unknown=len(found.unknown),
+                 failed=len(found.failed))
+
+    def findings(self) -> Findings:
+        """What there is to tell today."""
+        now = self._clock.now()
+        until = now + timedelta(days=self._settings.reports.expiry_days)
+        soon = [Ends(one.name, one.what, one.subject, one.not_after)
+                for one in ends(self._settings, self._store, now) if one.not_after <= until]
+        return Findings(ends=soon, failed=failing(tuple(self._store.fetch_tasks.list())))
+
+    def close(self) -> None:
+        """At the end."""
+        self._web.close()
+        self._store.close()
+
+
+def serve_jobs(settings: Settings, read: Callable[[], Settings], command: Sequence[str]) -> bool:
+    """Blocks until SIGTERM. `read` gives the settings anew at SIGHUP; `command`: how `sealgate` is called.
+
+    False: threads are still at work, the process must just end. GatewayError if something cannot be had.
+    """
+    end_with_parent()
+    configure(settings.log_level)
+    house = JobsHouse(settings)
+    jobs = Jobs(house.store.fetch_tasks, house.carry_out if settings.fetch.enabled else None, house.rounds(),
+                SystemClock(), command=command, reload=lambda: house.reload(read()))
+    log.info("jobs", fetch=settings.fetch.enabled)
+    ended = jobs.run()
+    if ended:
+        house.close()
+    return ended
