@@ -26,7 +26,7 @@ BASE_ONLY, SUBTREE = 0, 2  # RFC 4511 4.5.1.2
 ENTRIES_MAX = 100  # asked for; a directory that has more for one address is told so by its own limit
 VALUES_OCTETS_MAX = 1_048_576
 FRAME_OCTETS_MAX = 4_194_304
-MEMORY_OCTETS_MAX = 536_870_912  # of address space; Python and libldap take 100 MiB of it
+MEMORY_OCTETS_MAX = 134_217_728  # 128 MiB of writable memory; Python and libldap take 22 MiB of it
 IDLE_S = 300.0  # without a question for so long it ends, and with it the connection
 GRACE_S = 1.0  # beyond a question's deadline, should nobody end this process from outside
 
@@ -164,7 +164,7 @@ def answer(directory: Directory, question: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Until the other side hangs up, or nobody has asked for IDLE_S."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the password
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_OCTETS_MAX, MEMORY_OCTETS_MAX))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_OCTETS_MAX, MEMORY_OCTETS_MAX))
     channel = socket.socket(fileno=sys.stdin.fileno())
     how = receive(channel)
     if how is None:
