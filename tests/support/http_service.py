@@ -93,8 +93,9 @@ class Process:
 
 
 def add_http(bank: Bank, text: str) -> None:
-    """A section `http` for the bank: what stands in it, indented as YAML wants it."""
-    bank.config.write_text(f"{bank.config.read_text('utf-8')}\nhttp:\n{text}\n", "utf-8")
+    """The bank's section `http`, in place of the one that it has: what stands in it, indented as YAML wants it."""
+    before = re.sub(r"(?m)^http:.*\n(?:[ \t]+.*\n)*", "", bank.config.read_text("utf-8"))
+    bank.config.write_text(f"{before}\nhttp:\n{text}\n", "utf-8")
 
 
 @contextmanager
