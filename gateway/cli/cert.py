@@ -30,9 +30,10 @@ group = typer.Typer(no_args_is_help=True, help="Certificates of customers and is
 
 def register(app: typer.Typer) -> None:
     """Adds the group."""
-    from gateway.cli import cert_find, cert_zone
+    from gateway.cli import cert_find, cert_unknown, cert_zone
 
     cert_find.register(group)
+    cert_unknown.register(group)
     cert_zone.register(group)
     app.add_typer(group, name="cert")
 

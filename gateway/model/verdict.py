@@ -70,6 +70,7 @@ class SignerVerdict:
     timestamp: TimestampVerdict = TimestampVerdict()
     notes: tuple[Reason, ...] = ()  # told, but not deciding: e.g. revocation.not_checked under `soft`
     certificate: bytes | None = field(default=None, repr=False)  # DER
+    path_end: bytes | None = field(default=None, repr=False)  # DER: unknown root, or the one whose issuer is missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from gateway.model.lookup import CertificateAnswer, Want
 from gateway.pipeline.trust_card import CardIssuer
 from gateway.pki.judge import Judge
 from gateway.policy.ruleset import RuleSet
+from gateway.ports.authorities import MetAuthorities
 from gateway.ports.customers import Customers
 from gateway.ports.evidence import Evidence
 from gateway.ports.hold import Hold
@@ -62,7 +63,8 @@ class House:
     `seen`: the process's memory of content keys, so that none serves two ciphers.
     `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
     points of a mail's way (before-dot, after-250, before-commit, after-commit); tests end the process there.
-    `peer_is_trusted`: whether results of filters in front count, by the peer's address.
+    `peer_is_trusted`: whether results of filters in front count, by the peer's address. `authorities`: where unknown
+    ones that mail shows are noted; None: nowhere.
     """
 
     identity: Identity
@@ -86,3 +88,4 @@ class House:
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     peer_is_trusted: Callable[[str, str], bool] = field(default=lambda listener, peer: False)  # noqa: ARG005
     reach: Callable[[str], None] = nowhere
+    authorities: MetAuthorities | None = None

@@ -5,7 +5,7 @@
    is not decrypted for it.
 3. Facts with the verdicts; one decision per recipient; refusals as in `outbound`.
 4. Compose what the mail server gets: opened, as received, or an explanation; then the status headers.
-5. The next hop under the journal, with RET=HDRS for opened mail; evidence.
+5. The next hop under the journal, with RET=HDRS for opened mail; evidence; unknown authorities are noted.
 """
 
 import hashlib
@@ -27,6 +27,7 @@ from gateway.pipeline.compose import compose
 from gateway.pipeline.facts import Message
 from gateway.pipeline.house import House, Opener
 from gateway.pipeline.key import message_key
+from gateway.pipeline.met import note_unknown
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
@@ -59,9 +60,12 @@ class Inbound:
         """As `Outbound.send`."""
         try:
             stripped = replace(mail, octets=without_forgeries(mail.octets, self._house, mail.origin))
-            return self._judged(
-                _Work(stripped, message_key(mail, parse_headers(mail.octets), "inbound")), released=released
-            )
+            work = _Work(stripped, message_key(mail, parse_headers(mail.octets), "inbound"))
+            outcome = self._judged(work, released=released)
+            if outcome.answer is not Settled.LATER:  # it will come again
+                told = [opened.verdicts for opened, _ in work.opened.values()]
+                note_unknown(self._house.authorities, told, self._house.clock.now())
+            return outcome
         except GatewayError as trouble:
             return stopped(self._house, mail, trouble, "inbound")
 

@@ -36,7 +36,7 @@ class Search:
     """
 
     ways: list[tuple[tuple[Certificate, ...], Anchor]] = field(default_factory=list)
-    unknown_root: bool = False
+    unknown_root: Certificate | None = None
     issuer_missing: bool = False
     bad_signature: bool = False
     dead_ends: list[Certificate] = field(default_factory=list)
@@ -90,7 +90,8 @@ def _climb(way: tuple[Certificate, ...], anchors: dict[object, list[Anchor]], po
                 result.ways.append(((*way, anchor.certificate), anchor))
     if self_signed(last):
         # An anchor with the same name and key has been found above; this one is its own, unknown root.
-        result.unknown_root = result.unknown_root or not verified
+        if not verified and result.unknown_root is None:
+            result.unknown_root = last
         return
     if len(way) + 1 < LENGTH_MAX:
         for issuer in pool.issuers_of(last):

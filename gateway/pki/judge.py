@@ -123,6 +123,7 @@ class Judge:
         found = believed.path
         if found.reason is not None:
             reason = _FOR_SIGNATURES.get(found.reason, found.reason)
+            verdict = replace(verdict, path_end=found.end.der if found.end is not None else None)
             return JudgedSigner(replace(verdict, status=found.status, reason=reason), certificate, content)
         # 5. revocation at t
         revoked = believed.revoked

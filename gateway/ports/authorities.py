@@ -47,6 +47,10 @@ class MetAuthorities(Protocol):
         """All that wait for a decision, the latest met first; `ignored`: those on which it was `ignore`."""
         ...
 
-    def ignore(self, key: str) -> MetAuthority:
-        """Never tell of this one again. `key` may be a unique beginning; GatewayError(USAGE) if none or several."""
+    def get(self, key: str) -> MetAuthority:
+        """One, ignored or not. `key` may be a unique beginning; GatewayError(USAGE) if none or several."""
+        ...
+
+    def ignore(self, key: str, at: datetime) -> MetAuthority:
+        """Never tell of this one again. `key` as in `get`."""
         ...

@@ -233,4 +233,5 @@ met_authority = Table(
     Column("last_at", BigInteger, nullable=False),
     Column("count", BigInteger, nullable=False),
     Column("told_at", BigInteger),
+    Column("ignored_at", BigInteger),  # when it was decided to hear no more of it
 )

@@ -65,7 +65,7 @@ def authorities() -> None:
         "met_authority",
         text("key"), text("subject"), text("issuer"), octets("der", nullable=True), text("example"),
         number("first_at"), number("last_at"), number("count"), number("told_at", nullable=True),
-        sa.PrimaryKeyConstraint("key", name="pk_met_authority"))
+        number("ignored_at", nullable=True), sa.PrimaryKeyConstraint("key", name="pk_met_authority"))
 
 
 def capabilities() -> None:
