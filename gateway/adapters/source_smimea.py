@@ -28,6 +28,7 @@ usages have no meaning: they are left out.
 """
 
 import ipaddress
+import socket
 import time
 from typing import Final
 
@@ -48,6 +49,7 @@ from gateway.model.smimea import EXACT, FULL_CERTIFICATE, dns_name, owner_names
 from gateway.settings import Source
 
 _USAGES: Final = range(4)  # RFC 6698 2.1.1
+_TRIES: Final = 3  # by UDP, within the deadline
 _UDP_OCTETS: Final = 1232  # what passes everywhere unfragmented; more comes by TCP
 
 
@@ -100,12 +102,8 @@ class SmimeaSource:
         question = dns.message.make_query(
             dns.name.from_text(name), kind, use_edns=0, want_dnssec=True, payload=_UDP_OCTETS)
         question.flags |= dns.flags.AD
-        where, port = self._settings.resolver, self._settings.port
         try:
-            try:
-                answer = dns.query.udp(question, where, _left(ends_at), port, raise_on_truncation=True)
-            except dns.message.Truncated:
-                answer = dns.query.tcp(question, where, _left(ends_at), port)
+            answer = self._exchange(question, ends_at)
         except dns.exception.Timeout:
             raise unavailable(self.name, f"no answer within {self._settings.deadline_s} s") from None
         except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
@@ -117,7 +115,29 @@ class SmimeaSource:
         return answer
 
 
+    def _exchange(self, question: dns.message.Message, ends_at: float) -> dns.message.Message:
+        """By UDP, said again now and then, for a resolver in a hurry drops questions; by TCP what does not fit.
+
+        The socket is connected: only the resolver's answers reach it, and that it is dead is known at once.
+        """
+        where, port = self._settings.resolver, self._settings.port
+        family = socket.AF_INET6 if ":" in where else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as channel:
+                channel.setblocking(False)
+                channel.connect((where, port))
+                while True:
+                    wait_s = min(_left(ends_at), self._settings.deadline_s / _TRIES)
+                    try:
+                        return dns.query.udp(question, where, wait_s, port, sock=channel, raise_on_truncation=True)
+                    except dns.exception.Timeout:
+                        _left(ends_at)
+        except dns.message.Truncated:
+            return dns.query.tcp(question, where, _left(ends_at), port)
+
+
 def _left(ends_at: float) -> float:
+    """Seconds; Timeout if there are none."""
     left = ends_at - time.monotonic()
     if left <= 0:
         raise dns.exception.Timeout

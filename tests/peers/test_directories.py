@@ -507,6 +507,37 @@ def test_a_resolver_that_passes_forgeries_on_is_noticed(world, zone) -> None:
     assert found(at(world.permissive), "anna@bank.test") == [PLAIN["bank.test"].der]
 
 
+def test_a_dead_resolver_is_told_at_once() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    began = time.monotonic()
+    unavailable(at(port), "anna@bank.test")
+    assert time.monotonic() - began < 1.0
+
+
+def test_a_lost_datagram_is_sent_again(world) -> None:
+    """Between us and the resolver stands one that loses the first."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as loser, closing(
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as onward:
+        loser.bind(("127.0.0.1", 0))
+        onward.connect(("127.0.0.1", world.port))
+        heard = []
+
+        def pass_on():
+            heard.append(loser.recvfrom(2048))
+            question, asker = loser.recvfrom(2048)
+            heard.append((question, asker))
+            onward.send(question)
+            loser.sendto(onward.recv(65_536), asker)
+
+        thread = threading.Thread(target=pass_on)
+        thread.start()
+        source = SmimeaSource(Source(name="dns", kind="smimea", port=loser.getsockname()[1], deadline_s=1.5))
+        assert found(source, "anna@bank.test") == [PLAIN["bank.test"].der]
+        thread.join()
+    assert heard[0] == heard[1]
+
+
 @pytest.mark.parametrize("resolver", ["192.0.2.53", "dns.example", ""])
 def test_a_resolver_beyond_loopback_is_refused(resolver) -> None:
     with pytest.raises(GatewayError, match="not on loopback") as caught:
