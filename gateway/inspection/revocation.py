@@ -52,7 +52,7 @@ def _single(single: Single, response: OcspResponse, judge: Judge, at: datetime) 
     else:
         try:
             responder = responder_of(response, issuer, judge.trust, at, judge.revocation.data)
-            check_times(single, response, at)
+            check_times(single, at)
             reason = _issuer_fault(issuer, judge.trust, at, response.certificates)
         except GatewayError as error:
             reason = error.reason
