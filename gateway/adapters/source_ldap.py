@@ -53,6 +53,7 @@ class LdapSource:
         self._idle: list[_Child] = []
         self._lock = threading.Lock()
         self._process = os.getpid()
+        self._closed = False
         weakref.finalize(self, _end_all, self._idle)
 
     def rows(self, address: str) -> tuple[CertificateRow, ...]:
@@ -77,8 +78,9 @@ class LdapSource:
             raise unavailable(self.name, "the LDAP process ended without an answer") from None
 
     def close(self) -> None:
-        """Hangs up the connections that nobody uses."""
+        """Hangs up; a connection in use ends after its question."""
         with self._lock:
+            self._closed = True
             idle, self._idle[:] = list(self._idle), []
         _end_all(idle)
 
@@ -107,7 +109,7 @@ class LdapSource:
 
     def _keep(self, child: "_Child") -> None:
         with self._lock:
-            if len(self._idle) < self._settings.in_flight_max:
+            if not self._closed and len(self._idle) < self._settings.in_flight_max:
                 self._idle.append(child)
                 return
         child.end()

@@ -24,7 +24,7 @@ def owner_name(address: str) -> str | None:
     """The name, with its last dot. None for what can have none: no mailbox, or a domain that DNS cannot hold."""
     local, _, domain = address.rpartition("@")
     host = dns_name(domain)
-    if not local or host is None:
+    if not local or host is None or not local.isprintable():
         return None
     name = f"{sha256(_canonical(local)).digest()[:_HASH_OCTETS].hex()}._smimecert.{host}"
     return f"{name}." if len(name) <= _NAME_OCTETS_MAX else None
@@ -57,6 +57,8 @@ def _a_label(label: str) -> str | None:
     Whether the characters are permitted is the registry's business: a label that is not simply does not exist.
     """
     if not label.isascii():
+        if not label.isprintable():
+            return None
         lowered = normalize("NFC", label.lower())
         label = "xn--" + lowered.encode("punycode").decode("ascii")
     good = bool(label) and len(label) <= _LABEL_OCTETS_MAX and all(c.isalnum() or c in "-_" for c in label)
@@ -68,4 +70,4 @@ def _canonical(local: str) -> bytes:
     if len(local) >= 2 and local[0] == local[-1] == '"':
         characters = iter(local[1:-1])
         local = "".join(next(characters, "") if c == "\\" else c for c in characters)
-    return normalize("NFC", local).encode("utf-8", "surrogateescape")
+    return normalize("NFC", local).encode()

@@ -17,6 +17,8 @@ import dns.query
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.adapters.source_ldap import LdapSource
 from gateway.adapters.source_smimea import SmimeaSource
@@ -79,6 +81,12 @@ def closed_directory(tmp_path_factory):
     with slapd(tmp_path_factory.mktemp("closed"), closed=True) as server:
         server.add([{"mail": ["anna@partner.test"], "userCertificate;binary": [ANNA.der]}])
         yield server
+
+
+@pytest.fixture(scope="module")
+def asked(directory):
+    with ldap(directory.url) as source:
+        yield source
 
 
 @contextmanager
@@ -314,6 +322,16 @@ def test_no_address_widens_the_search(directory, attack) -> None:
     """RFC 4515 3. One of these spellings unescaped finds anna; all of them escaped find nobody."""
     with ldap(directory.url) as source:
         assert found(source, attack) == []
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(
+    [*"*()\\&|=~<>! a", "anna", "star", "s*r", "@partner.test", "\\2a", "(mail=", "\u00e4"]), max_size=6).map("".join))
+def test_slapd_reads_every_escaped_address_as_it_is(asked, address) -> None:
+    """Nothing but the very address finds anything; slapd's own comparison ignores case and surplus spaces."""
+    stored = {"anna@partner.test": ANNA.der, "star@partner.test": ANNA.der, "s*r@partner.test": STAR.der}
+    plain = " ".join(address.split())
+    assert found(asked, address) == ([stored[plain]] if plain in stored else [])
 
 
 def test_a_star_in_an_address_is_a_star(directory) -> None:
