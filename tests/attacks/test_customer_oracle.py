@@ -85,7 +85,8 @@ def test_a_stranger_sees_no_difference(asker: Asker, method: str, fields: dict[s
 @pytest.mark.parametrize("spelling", [
     str.upper, lambda text: quote(text, safe=""), lambda text: f"{text}%20", lambda text: f"%22{text}%22",
     lambda text: f"{text}/", lambda text: f"{text}?x=1", lambda text: f"{text}%00", lambda text: f"<{text}>",
-    lambda text: f"mailto:{text}", lambda text: f"./{text}", lambda text: f"{text};{OWN}", lambda text: f"{OWN},{text}"])
+    lambda text: f"mailto:{text}", lambda text: f"./{text}", lambda text: f"{text};{OWN}",
+    lambda text: f"{OWN},{text}"])
 def test_no_spelling_helps(asker: Asker, spelling: object) -> None:
     assert callable(spelling)
     answers = [asker.ask(f"/certificates/{spelling(address)}") for address in (CUSTOMER, UNKNOWN)]
@@ -94,15 +95,15 @@ def test_no_spelling_helps(asker: Asker, spelling: object) -> None:
 
 
 def test_time_tells_nothing_for_the_store_is_not_asked(running: tuple[Process, str], asker: Asker) -> None:
-    """In turns, so that both suffer the same noise. A look-up with selection costs a partner far more than the bound."""
+    """In turns, so that both suffer the same noise. A partner's look-up costs far more than the bound."""
     for address in (CUSTOMER, UNKNOWN):
         asker.ask(f"/certificates/{address}")
     took: dict[str, list[float]] = {CUSTOMER: [], UNKNOWN: []}
     for _ in range(150):
-        for address in took:
+        for address, times in took.items():
             began = time.perf_counter()
             asker.ask(f"/certificates/{address}")
-            took[address].append(time.perf_counter() - began)
+            times.append(time.perf_counter() - began)
     medians = {address: statistics.median(times) for address, times in took.items()}
     ratio = medians[CUSTOMER] / medians[UNKNOWN]
     assert 0.5 < ratio < 2, medians
