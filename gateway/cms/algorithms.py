@@ -1,24 +1,28 @@
-"""OIDs, names and strengths: the one table of algorithms.
+"""OIDs and names of algorithms; how long each is believed stands in `cms.strength`.
 
 RFC 5754 (SHA-2), RFC 4055/4056 (RSA PSS, OAEP), RFC 5753 (ECDH), RFC 8418 (X25519), RFC 8419 (Ed25519), RFC 5084 (GCM),
 RFC 3565 (AES-CBC, AES wrap), RFC 5480 (curves). Names are ours and short: 'sha256', 'sha256_rsa', 'sha256_rsa_pss',
-'sha256_ecdsa', 'ed25519', 'rsa-2048', 'p-256', 'aes256-cbc'. What is not in the table is named by its dotted OID
-and is unknown, which is not the same as weak.
+'sha256_ecdsa', 'ed25519', 'rsa-2048', 'p-256', 'aes256-cbc'. What has no name here is named by its dotted OID.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, lru_cache
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
+from gateway.cms import strength
 from gateway.der import build, walk
 from gateway.der.walk import DerMalformed, Tlv
-from gateway.errors import Reason
 from gateway.model.scheme import SignScheme, UnwrapScheme
 
-TABLE_VERSION: Final = 1  # part of every cache key that a verdict depends on
+# How long each is believed
+TABLE_VERSION: Final = strength.TABLE_VERSION
+EVER: Final = strength.EVER
+RSA_BITS_MIN: Final = strength.RSA_BITS_MIN
+RSA_BITS_MAX: Final = strength.RSA_BITS_MAX
+Kind = strength.Kind
+allowed = strength.allowed
 
 # Content types (RFC 5652, 5083, 3274, 3161)
 DATA: Final = "1.2.840.113549.1.7.1"
@@ -175,79 +179,6 @@ OAEP_SCHEMES: Final[Mapping[str, UnwrapScheme]] = MappingProxyType({
     "sha384": UnwrapScheme.RSA_OAEP_SHA384,
     "sha512": UnwrapScheme.RSA_OAEP_SHA512,
 })
-
-# --- strength: the never-list and what has an end --------------------------------------------------------------------
-
-Kind = Literal["digest", "signature", "certificate", "key", "signing_key", "cipher"]
-
-_NEVER_DIGESTS: Final = frozenset({"md2", "md4", "md5", "sha1", "ripemd160"})
-_DIGESTS_UNTIL: Final[Mapping[str, datetime | None]] = MappingProxyType({
-    "sha224": datetime(2031, 1, 1, tzinfo=UTC),  # NIST SP 800-131A Rev. 3: disallowed after 2030
-    "sha256": None, "sha384": None, "sha512": None, "sha3-256": None, "sha3-384": None, "sha3-512": None,
-})
-_NEVER_KEYS: Final = frozenset({"dsa", "p-192"})
-_GOOD_KEYS: Final = frozenset({
-    "p-224", "p-256", "p-384", "p-521", "brainpoolp256r1", "brainpoolp384r1", "brainpoolp512r1", "ed25519", "ed448",
-    "x25519", "x448", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87", "ml-kem-512", "ml-kem-768", "ml-kem-1024"})
-RSA_BITS_MIN: Final = 2048
-RSA_BITS_MAX: Final = 16384  # more costs seconds a signature, and OpenSSL refuses it
-
-_WEAK: Final[Mapping[Kind, Reason]] = MappingProxyType({
-    "digest": Reason.SIGNATURE_WEAK_ALGORITHM, "signature": Reason.SIGNATURE_WEAK_ALGORITHM,
-    "certificate": Reason.CERTIFICATE_WEAK_ALGORITHM, "key": Reason.CERTIFICATE_WEAK_KEY,
-    "signing_key": Reason.SIGNATURE_WEAK_KEY, "cipher": Reason.DECRYPTION_FAILED})
-_UNKNOWN: Final[Mapping[Kind, Reason]] = MappingProxyType({
-    "digest": Reason.SIGNATURE_ALGORITHM_UNKNOWN, "signature": Reason.SIGNATURE_ALGORITHM_UNKNOWN,
-    "certificate": Reason.CERTIFICATE_ALGORITHM_UNKNOWN, "key": Reason.CERTIFICATE_ALGORITHM_UNKNOWN,
-    "signing_key": Reason.SIGNATURE_ALGORITHM_UNKNOWN, "cipher": Reason.DECRYPTION_FAILED})
-
-
-EVER: Final = datetime.min.replace(tzinfo=UTC)  # judged at this time, the never-list alone speaks
-
-
-def allowed(kind: Kind, name: str, at: datetime) -> Reason | None:
-    """Why an algorithm must not be believed at `at`, or None. `name` as in the module docstring.
-
-    'signature' and 'digest' speak of a message's signature, 'certificate' of the signature on a certificate,
-    'key' of a certificate's public key, 'signing_key' of the key that made a message's signature,
-    'cipher' of content encryption. The never-list holds at any time.
-    """
-    fault, until = _strength(kind, name)
-    return fault if until is None or at < until else _WEAK[kind]
-
-
-@lru_cache(maxsize=1024)  # a signature asks three times, and nearly all signatures ask the same
-def _strength(kind: Kind, name: str) -> tuple[Reason | None, datetime | None]:
-    """What the table says whenever it is asked, and until when."""
-    until: datetime | None = None
-    if kind == "digest":
-        verdict, until = _digest_strength(name)
-    elif kind in {"signature", "certificate"}:
-        digest, _, key = name.partition("_")
-        if key and key != "dsa":
-            verdict, until = _digest_strength(digest)
-        else:
-            verdict = "weak" if key else _key_strength(name)
-    elif kind == "cipher":
-        verdict = "good" if name in _CIPHER_OIDS else "weak"
-    else:
-        verdict = _key_strength(name)
-    return {"good": None, "weak": _WEAK[kind], "unknown": _UNKNOWN[kind]}[verdict], until
-
-
-def _digest_strength(name: str) -> tuple[Literal["good", "weak", "unknown"], datetime | None]:
-    if name in _NEVER_DIGESTS:
-        return "weak", None
-    return ("good", _DIGESTS_UNTIL[name]) if name in _DIGESTS_UNTIL else ("unknown", None)
-
-
-def _key_strength(name: str) -> Literal["good", "weak", "unknown"]:
-    if name.startswith("rsa-") and name[4:].isdigit():
-        return "good" if RSA_BITS_MIN <= int(name[4:]) <= RSA_BITS_MAX else "weak"
-    if name in _NEVER_KEYS:
-        return "weak"
-    return "good" if name in _GOOD_KEYS else "unknown"
-
 
 # --- AlgorithmIdentifier ---------------------------------------------------------------------------------------------
 
