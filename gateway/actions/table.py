@@ -6,6 +6,7 @@ from types import MappingProxyType
 from gateway.actions.encrypt import Encrypt
 from gateway.actions.escrow import Escrow
 from gateway.actions.form import Form
+from gateway.actions.harvest import Harvest
 from gateway.actions.keep_original import KeepOriginal
 from gateway.actions.label import Label
 from gateway.actions.protect_headers import ProtectHeaders
@@ -19,6 +20,7 @@ _ALL: tuple[Verb, ...] = (
     Label(),
     Form(),
     KeepOriginal(),
+    Harvest(),
     ProtectHeaders(),
     Sign(),
     Stamp(),

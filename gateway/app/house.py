@@ -16,6 +16,7 @@ from gateway.app.store import Store
 from gateway.app.trust import Revocations, load_trust, revocations
 from gateway.clock import Clock
 from gateway.cms.content_keys import ContentKeys
+from gateway.pipeline.harvest import Learning
 from gateway.pipeline.house import House, Identity
 from gateway.pki.judge import Judge
 from gateway.pki.lookup import LookUp
@@ -86,6 +87,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         peer_is_trusted=_trusted_peers(settings),
         reach=reach,
         authorities=store.authorities,
+        learning=Learning(store.learned, loaded.trust, loaded.revocations.recipients, clock),
     )
 
 
@@ -109,5 +111,5 @@ def alone(house: House, caught: Caught) -> House:
     hold = CaughtHold(caught)
     return replace(
         house, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence(),
-        authorities=None,
+        authorities=None, learning=None,
     )

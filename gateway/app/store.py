@@ -11,6 +11,7 @@ from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.fetch_tasks import DbFetchTasks
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
+from gateway.adapters.db.learned import DbLearned
 from gateway.adapters.db.revocations import DbRevocations
 from gateway.adapters.db.schema import open_database
 from gateway.clock import Clock, SystemClock
@@ -26,6 +27,7 @@ class Store:
     database: Database
     customers: DbCustomers
     certificates: DbCertificates
+    learned: DbLearned
     journal: DbJournal
     hold: DbHold
     evidence: DbEvidence
@@ -43,10 +45,12 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
     clock = clock or SystemClock()
     database = open_database(settings.database)
     held = settings.hold
+    certificates = DbCertificates(database, clock)
     return Store(
         database=database,
         customers=DbCustomers(database),
-        certificates=DbCertificates(database, clock),
+        certificates=certificates,
+        learned=DbLearned(database, certificates, clock),
         journal=DbJournal(database, clock),
         hold=DbHold(
             database,

@@ -11,6 +11,7 @@ from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
 from gateway.model.address import address_matches, domain_of
 from gateway.model.lookup import CertificateAnswer, Want
+from gateway.pipeline.harvest import Learning
 from gateway.pipeline.trust_card import CardIssuer
 from gateway.pki.judge import Judge
 from gateway.policy.ruleset import RuleSet
@@ -64,7 +65,7 @@ class House:
     `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
     points of a mail's way (before-dot, after-250, before-commit, after-commit); tests end the process there.
     `peer_is_trusted`: whether results of filters in front count, by the peer's address. `authorities`: where unknown
-    ones that mail shows are noted; None: nowhere.
+    ones that mail shows are noted; None: nowhere. `learning`: what delivered mail teaches; None: nothing.
     """
 
     identity: Identity
@@ -89,3 +90,4 @@ class House:
     peer_is_trusted: Callable[[str, str], bool] = field(default=lambda listener, peer: False)  # noqa: ARG005
     reach: Callable[[str], None] = nowhere
     authorities: MetAuthorities | None = None
+    learning: Learning | None = None

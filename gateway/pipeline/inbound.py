@@ -5,7 +5,8 @@
    is not decrypted for it.
 3. Facts with the verdicts; one decision per recipient; refusals as in `outbound`.
 4. Compose what the mail server gets: opened, as received, or an explanation; then the status headers.
-5. The next hop under the journal, with RET=HDRS for opened mail; evidence; unknown authorities are noted.
+5. The next hop under the journal, with RET=HDRS for opened mail; evidence; unknown authorities are noted,
+   and what delivered mail teaches is learned.
 """
 
 import hashlib
@@ -48,6 +49,7 @@ class _Work:
     planned: list[Planned] = field(default_factory=list)
     opened: dict[tuple[Opener, ...], tuple[Opened, Message]] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
+    delivered: dict[tuple[Opener, ...], bool] = field(default_factory=dict)  # and whether its rule says `harvest`
 
 
 class Inbound:
@@ -115,7 +117,17 @@ class Inbound:
             outcomes = report_refused(house, mail, outcomes, may_tell=answerable(message.facts))
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(house, mail, message, work.planned, outcome, work.sent, work.key)
+        self._learn(work)
         return outcome
+
+    def _learn(self, work: _Work) -> None:
+        """5. Of what was delivered."""
+        if self._house.learning is None:
+            return
+        for openers, harvest in work.delivered.items():
+            opened, message = work.opened[openers]
+            self._house.learning.from_mail(
+                opened, message.facts.from_, work.mail.origin.incident, ours=self._house.identity.owns, harvest=harvest)
 
     def _group(self, work: _Work, group: tuple[Planned, ...]) -> Group:
         decision = group[0].decision
@@ -139,6 +151,9 @@ class Inbound:
             draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms(self._house.clock.now()))
             octets = compose(house, mail, opened, draft, recipients)
             outcomes = deliver(house, house.inbound_hop, octets, mail, recipients, passage, headers_only=draft.opened)
+            if any(one.settled is Settled.TAKEN for one in outcomes):
+                openers = openers_for(house, first.recipient)
+                work.delivered[openers] = work.delivered.get(openers, False) or draft.harvest
             sent = Sent(hashlib.sha256(octets).hexdigest())
             work.sent.update({fold(recipient.address): sent for recipient in recipients})
             return outcomes

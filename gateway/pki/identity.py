@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import NoReturn
 
 from gateway.cms.certificate import Certificate
+from gateway.cms.signed_reader import SignerInfo
 from gateway.model.verdict import Status
 from gateway.pki.judge import JudgedSigner
 
@@ -32,6 +33,7 @@ class VerifiedSigner:
 
     `signed_at` is the time at which it was judged (a believed time-stamp, else the reception); `fresh`: at
     reception nothing on its path was revoked, on fresh data. `matches_from`: one of `emails` is the mail's From.
+    `info`: what was signed besides the content; `enclosed`: certificates that came along, which nobody vouches for.
     """
 
     certificate: Certificate
@@ -40,6 +42,8 @@ class VerifiedSigner:
     stamped: bool
     fresh: bool
     matches_from: bool
+    info: SignerInfo = field(repr=False)
+    enclosed: tuple[Certificate, ...] = field(repr=False)
     minted_by: InitVar[_Key | None] = field(default=None)
 
     def __post_init__(self, minted_by: _Key | None) -> None:
@@ -83,10 +87,11 @@ def mint(judged: tuple[JudgedSigner, ...], from_address: str | None, received: d
         return None
     signers = []
     for signer in judged:
-        if signer.certificate is None or signer.verdict.judged_at is None:
+        if signer.certificate is None or signer.verdict.judged_at is None or signer.info is None:
             return None
         signers.append(VerifiedSigner(
             signer.certificate, signer.certificate.emails, signer.verdict.judged_at,
             stamped=signer.verdict.timestamp.status is Status.VALID, fresh=signer.fresh,
-            matches_from=signer.speaks_for(from_address), minted_by=_KEY))
+            matches_from=signer.speaks_for(from_address), info=signer.info, enclosed=signer.enclosed,
+            minted_by=_KEY))
     return SignedContent(content.octets, content.digest("sha256"), tuple(signers), received, minted_by=_KEY)

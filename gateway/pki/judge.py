@@ -48,12 +48,17 @@ _UNDECIDED: Final = frozenset({Reason.SIGNATURE_ALGORITHM_UNKNOWN, Reason.SIGNAT
 
 @dataclass(frozen=True, slots=True)
 class JudgedSigner:
-    """One signer of one layer. `fresh`: nothing on the path is revoked at reception, on fresh data."""
+    """One signer of one layer. `fresh`: nothing on the path is revoked at reception, on fresh data.
+
+    `info`, `enclosed`: of a valid one, its SignerInfo and the certificates beside it.
+    """
 
     verdict: SignerVerdict
     certificate: Certificate | None
     content: Content
     fresh: bool = False
+    info: SignerInfo | None = None
+    enclosed: tuple[Certificate, ...] = ()
 
     def speaks_for(self, address: str | None) -> bool:
         """Whether `address` is one of the certificate's; ASCII case does not matter, nothing else is folded."""
@@ -98,7 +103,7 @@ class Judge:
         """A token by itself (`subject`: the octets that it is said to be about)."""
         return judge_token(token, subject, received, self.trust, self._of_stampers)
 
-    def _one(self, info: SignerInfo, enclosed: Sequence[Certificate], content: Content, layer: int,
+    def _one(self, info: SignerInfo, enclosed: tuple[Certificate, ...], content: Content, layer: int,
              received: datetime) -> JudgedSigner:
         # 1. the certificate
         certificate = find_certificate(info, (*enclosed, *self.known, *self.trust.intermediates))
@@ -133,7 +138,8 @@ class Judge:
         notes = (revoked.note,) if revoked.note is not None else ()
         row = self.registered.binding(certificate.sha256) if self.registered is not None else None
         level = level_of(certificate, found, self.trust, row)
-        return JudgedSigner(replace(verdict, level=level, notes=notes), certificate, content, believed.fresh)
+        return JudgedSigner(replace(verdict, level=level, notes=notes), certificate, content, believed.fresh, info,
+                            enclosed)
 
     def _stamp(self, info: SignerInfo, received: datetime, enclosed: Sequence[Certificate]) -> TimestampVerdict:
         """The token that counts: the earliest that is believed; where none is, the first, to be told."""

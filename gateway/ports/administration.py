@@ -88,10 +88,6 @@ class CertificateStore(CertificateSource, IntermediateSource, Protocol):
         """`purposes` only of a trusted issuer, which needs one at least: USAGE."""
         ...
 
-    def set_capabilities(self, sha256: str, capabilities: bytes) -> None:
-        """The DER smimeCapabilities last seen in a verified mail of its holder; nothing if it is not in the store."""
-        ...
-
     def trust_list(self) -> TrustList:
         """All that the bank has spoken on."""
         ...

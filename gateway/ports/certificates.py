@@ -1,7 +1,8 @@
 """Where certificates of recipients and issuers come from."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from datetime import datetime
+from typing import Literal, Protocol, runtime_checkable
 
 from gateway.cms.certificate import Certificate
 from gateway.model.lookup import CertificateRow, Kept
@@ -35,6 +36,40 @@ class Directory(CertificateSource, Protocol):
 
     def reply(self, address: str) -> Reply:
         """As `rows`, telling where the answer comes from. Takes no longer than its deadline."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """A certificate out of a verified mail from `address`, signed at `at`, with the issuers that complete its path."""
+
+    address: str
+    certificate: Certificate
+    issuers: tuple[Certificate, ...]
+    capabilities: bytes | None
+    at: datetime
+
+
+Harvested = Literal["stored", "known", "bound", "older", "often", "full"]
+
+
+class LearnedCertificates(CertificateSource, Protocol):
+    """What verified mail has taught, in the store. GatewayError(STORE_UNAVAILABLE, retry=True) from every method."""
+
+    def set_capabilities(self, sha256: str, capabilities: bytes | None, at: datetime) -> bool:
+        """What the holder's program reads, as a mail signed at `at` told it; None: it said nothing.
+
+        False, and nothing is changed: a mail signed at that time or later has told already, or it is not in the store.
+        """
+        ...
+
+    def harvest(self, found: Harvest) -> Harvested:
+        """Keeps it as merely found, in place of older ones harvested for the same owner (issuer and subject).
+
+        Nothing is changed but for `stored`. `known`: it is in the store. `bound`: one of its addresses has a
+        certificate bound to a customer. `older`: a mail signed at that time or later was harvested for this address.
+        `often`: this owner's was renewed within a day. `full`: so many for this address, or on this day, are enough.
+        """
         ...
 
 

@@ -41,7 +41,7 @@ class Draft:
     """`octets`: the whole message, CRLF. The other fields say what becomes of it; unset means: not done.
 
     `entity`: octets that somebody has parsed already; it counts where they are these very `octets`.
-    `opened` and `keep_original` are for inbound mail, the rest for outbound.
+    `opened`, `keep_original` and `harvest` are for inbound mail, the rest for outbound.
     """
 
     octets: bytes
@@ -56,3 +56,4 @@ class Draft:
     oaep: bool = False
     opened: bool = False
     keep_original: bool = False
+    harvest: bool = False

@@ -215,13 +215,6 @@ def test_list_goes_on_over_pages(store, monkeypatch) -> None:
     assert [entry.row.der for entry in store.list()] == [ANNA.der, ANNA_NEW.der, BEN.der]
 
 
-def test_capabilities_of_the_last_mail_are_kept(store) -> None:
-    put(store, ANNA)
-    store.set_capabilities(ANNA.certificate.sha256, b"\x30\x00")
-    store.set_capabilities("0" * 64, b"\x30\x00")
-    assert store.rows("anna@customer.example")[0].capabilities == b"\x30\x00"
-
-
 def test_a_dead_database_is_unavailable_never_empty(dead_database, clock) -> None:
     store = DbCertificates(dead_database, clock)
     for call in (lambda: store.rows("a@b.example"), lambda: store.by_subject(b""), lambda: list(store.list()),

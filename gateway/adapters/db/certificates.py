@@ -34,7 +34,7 @@ ROWS_MAX: Final = 1_000  # certificates of one address; more is no directory but
 
 _c = certificate.c
 _COLUMNS: Final = (_c.sha256, _c.der, _c.addresses, _c.not_before, _c.not_after, _c.customer, _c.source, _c.key_origin,
-                   _c.device_bound, _c.capabilities, _c.profile, _c.added_at, _c.trust)
+                   _c.device_bound, _c.capabilities, _c.profile, _c.added_at, _c.trust, _c.capabilities_at)
 _NAMES: Final = tuple(column.name for column in _COLUMNS)
 _ENTRY: Final = (*_COLUMNS, _c.id, _c.subject, _c.ca_subject, _c.trust_for)
 _BY_ADDRESS: Final = (
@@ -105,11 +105,6 @@ class DbCertificates:
         """See CertificateStore."""
         return self._database.write(lambda connection: _set_trust(connection, sha256, trust, purposes))
 
-    def set_capabilities(self, sha256: str, capabilities: bytes) -> None:
-        """See CertificateStore."""
-        statement = update(certificate).where(_c.sha256 == sha256).values(capabilities=capabilities)
-        self._database.write(lambda connection: connection.execute(statement) and None)
-
     def trust_list(self) -> TrustList:
         """See CertificateStore."""
         query = select(_c.sha256, _c.der, _c.trust, _c.trust_for).where(_c.trust.is_not(None)).order_by(_c.id)
@@ -137,15 +132,16 @@ def _row(row: Found) -> CertificateRow:
         sha256=row.sha256, der=row.der, addresses=tuple(row.addresses), not_before=moment(row.not_before),
         not_after=moment(row.not_after), customer=row.customer, source=row.source, key_origin=row.key_origin,
         device_bound=row.device_bound, capabilities=row.capabilities, profile=row.profile,
-        added_at=moment(row.added_at), trust=row.trust)
+        added_at=moment(row.added_at), trust=row.trust,
+        capabilities_at=None if row.capabilities_at is None else moment(row.capabilities_at))
 
 
 @lru_cache(maxsize=1024)  # under 4 MiB
 def _looked_up(row: tuple[Any, ...]) -> CertificateRow:
     """The same of a row as the driver has it. Kept under all of its values: a row that changed is another one."""
     named = dict(zip(_NAMES, row, strict=True))
-    for name in ("not_before", "not_after", "added_at"):
-        named[name] = moment(named[name])
+    for name in ("not_before", "not_after", "added_at", "capabilities_at"):
+        named[name] = None if named[name] is None else moment(named[name])
     return CertificateRow(**{
         **named, "addresses": tuple(json.loads(named["addresses"])), "device_bound": bool(named["device_bound"])})
 
@@ -172,7 +168,7 @@ def _add(connection: Connection, new: NewCertificate, now: int) -> Kept:
             select(customer.c.number).where(customer.c.number == new.customer)) is None:
         raise GatewayError(Reason.USAGE, f"there is no customer {new.customer}")
     if found is None:
-        _insert(connection, new, now)
+        keep_new(connection, new, now)
         return Kept(_row(_unique(connection, new.certificate.sha256)), "added")
     if new.customer is None or found.customer == new.customer:
         return Kept(_row(found), "known")
@@ -186,7 +182,8 @@ def _add(connection: Connection, new: NewCertificate, now: int) -> Kept:
     return Kept(_row(_unique(connection, new.certificate.sha256)), "bound")
 
 
-def _insert(connection: Connection, new: NewCertificate, now: int) -> None:
+def keep_new(connection: Connection, new: NewCertificate, now: int) -> None:
+    """Writes one that is not there yet. `now`: microseconds, as in the tables."""
     read = new.certificate
     addresses = list(dict.fromkeys(map(fold, read.emails)))
     result = connection.execute(insert(certificate).values(

@@ -37,7 +37,8 @@ def test_nobody_else_makes_them():
     with pytest.raises(TypeError):
         SignedContent(b"pay", b"", proof.signers, NOW)
     with pytest.raises(TypeError):
-        VerifiedSigner(anna().certificate, (ANNA,), NOW, stamped=True, fresh=True, matches_from=True)
+        VerifiedSigner(anna().certificate, (ANNA,), NOW, stamped=True, fresh=True, matches_from=True,
+                       info=proof.signers[0].info, enclosed=())
     for value in (proof, proof.signers[0]):
         with pytest.raises((TypeError, ValueError)):
             replace(value, **({"octets": b"pay"} if value is proof else {"emails": ()}))

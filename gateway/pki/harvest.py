@@ -1,0 +1,98 @@
+"""What a verified mail tells of how to write to its sender: a certificate to encrypt to, and what its program reads.
+
+The rules, in the order of the code:
+
+1. Only a verified signer is heard, whose address is the From: a signature around the whole of the mail, inside any
+   encryption. For a certificate it must be unrevoked on fresh data, as for every act.
+2. The age. The mail tells of the time at which it was signed: the signer's own word, but never after the time-stamp or
+   the reception. A mail without it, or one older than a week, tells nothing: a mail captured long ago must not bring
+   back what its sender has given up since.
+3. The certificate is the one that the signed attributes name (RFC 8551 2.5.3), else the signer's own. Others that the
+   mail encloses are nobody's word, and are not searched.
+4. It is judged as any recipient's certificate is: address, validity, strength, usage, path, revocation.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.cms import preference
+from gateway.cms.certificate import Certificate
+from gateway.errors import GatewayError, Reason
+from gateway.model.address import fold, same_address
+from gateway.model.lookup import CertificateRow, Found, Unusable
+from gateway.pki.believed import believe
+from gateway.pki.identity import SignedContent, VerifiedSigner
+from gateway.pki.revocation import Revocation
+from gateway.pki.select import select
+from gateway.pki.trust import TrustSet
+
+AGE_MAX: Final = timedelta(days=7)  # mail servers try for five days (RFC 5321 4.5.4.1)
+CAPABILITIES_OCTETS_MAX: Final = 4_096  # the longest seen have 300
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one mail tells. `certificates`: of whom it tells: the signer's own and the one to answer with.
+
+    `encrypt_to` None: it names none that was enclosed. `capabilities` None: it says nothing of its program.
+    `fresh`: the signer was unrevoked at reception, on fresh data.
+    """
+
+    address: str
+    at: datetime
+    certificates: frozenset[str]
+    capabilities: bytes | None
+    encrypt_to: Certificate | None
+    enclosed: tuple[Certificate, ...]
+    fresh: bool
+
+
+def heard(signed: SignedContent, from_: str) -> Told | None:
+    """1 to 3; None where nothing is told by anybody who counts. `from_`: the From of the mail."""
+    for signer in signed.signers:
+        if signer.matches_from and any(same_address(from_, email) for email in signer.emails):
+            at = _told_at(signer, signed.judged_at)
+            return None if at is None else _told(signer, from_, at)
+    return None
+
+
+def _told_at(signer: VerifiedSigner, received: datetime) -> datetime | None:
+    """2."""
+    claimed = signer.info.signing_time
+    if claimed is None and not signer.stamped:
+        return None
+    at = signer.signed_at if claimed is None else min(claimed, signer.signed_at, received)
+    return at if received - at <= AGE_MAX else None
+
+
+def _told(signer: VerifiedSigner, from_: str, at: datetime) -> Told:
+    """3."""
+    capabilities = signer.info.capabilities
+    if capabilities is not None and len(capabilities) > CAPABILITIES_OCTETS_MAX:
+        capabilities = None
+    certificate: Certificate | None = signer.certificate
+    if preference.is_named(signer.info.attributes):
+        try:
+            certificate = preference.preferred(signer.info.attributes, (*signer.enclosed, signer.certificate))
+        except GatewayError:
+            certificate = None
+    named = frozenset(one.sha256 for one in (signer.certificate, certificate) if one is not None)
+    return Told(from_, at, named, capabilities, certificate, signer.enclosed, signer.fresh)
+
+
+def usable(told: Told, now: datetime, trust: TrustSet, revocation: Revocation) -> tuple[Certificate, ...] | Reason:
+    """4: the certificate and the issuers that lead to its root, without that; or why it is not one to write to.
+
+    `revocation`: as it is judged for recipients.
+    """
+    certificate = told.encrypt_to
+    if certificate is None:
+        return Reason.CERTIFICATE_ABSENT
+    row = CertificateRow(certificate.sha256, certificate.der, tuple(map(fold, certificate.emails)),
+                         certificate.not_before, certificate.not_after)
+    answer = select((row,), told.address, now, trust, revocation=revocation, extra=told.enclosed)
+    if not isinstance(answer, Found):
+        return answer.losers[0].reason if isinstance(answer, Unusable) else Reason.REVOCATION_UNAVAILABLE
+    way = believe(certificate, now, now, "recipient", trust, revocation, told.enclosed).path
+    return tuple(one for one in way.path if way.anchor is None or one != way.anchor.certificate)
