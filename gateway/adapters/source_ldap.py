@@ -54,7 +54,7 @@ class LdapSource:
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._closed = False
-        weakref.finalize(self, _end_all, self._idle)
+        weakref.finalize(self, _end_all, self._idle, self._process)
 
     def rows(self, address: str) -> tuple[CertificateRow, ...]:
         """See CertificateSource; within `deadline_s`, whatever the directory does."""
@@ -82,7 +82,7 @@ class LdapSource:
         with self._lock:
             self._closed = True
             idle, self._idle[:] = list(self._idle), []
-        _end_all(idle)
+        _end_all(idle, self._process)
 
     def _answer(self, child: "_Child", search: str, ends_at: float) -> tuple[CertificateRow, ...]:
         """A child that answered well is kept for the next question, any other is ended: the next begins anew."""
@@ -201,6 +201,7 @@ class _Child:
         return bytes(octets)
 
 
-def _end_all(children: list[_Child]) -> None:
-    while children:
+def _end_all(children: list[_Child], process: int) -> None:
+    """Only in the process that started them: after a fork they are still the parent's."""
+    while children and process == os.getpid():
         children.pop().end()

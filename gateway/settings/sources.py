@@ -90,6 +90,8 @@ def _ldap(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
 def _http(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
     if not source.url.startswith(("https://", "http://")):
         yield (*at, "url"), f"`{source.url}` is no HTTP URL", "such as https://keys.example/?mail={address}"
+    if source.url.startswith("http://") and not _on_loopback(_host(source.url)):
+        yield (*at, "url"), f"`{source.url}` in clear: whoever is on the way can deny that there are any", "https://"
     if not any(word in source.url for word in ("{address}", "{local}")):
         yield (*at, "url"), "the URL does not ask for an address", "put {address} where it belongs"
     if bool(source.username) is not (source.password_file is not None):

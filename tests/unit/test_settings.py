@@ -139,6 +139,7 @@ CONTRADICTIONS = [
     (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, password_file: p", "p}", "without `bind_dn`|whom it belongs"),
     (SOURCE % "ldap, url: 'ldaps://d.example', filter: (mail=*), base: o=d", "(mail", "not ask for {address}|such as"),
     (SOURCE % "ldap, url: 'ldaps://d.example'", "{name", "`base` is missing|dc=partner"),
+    (SOURCE % "http, url: 'http://10.1.2.3/{address}'", "'http://", "in clear|https"),
     (SOURCE % "smimea, resolver: 192.0.2.53", "192.0.2.53", "not on loopback|127.0.0.1"),
     (SOURCE % "smimea, resolver: dns.example", "dns.example", "not on loopback|127.0.0.1"),
     (SOURCE % "smimea, base: dc=example", "dc=", "of kind smimea|kind ldap"),

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import time
+import warnings
 
 import pytest
 from hypothesis import example, given
@@ -119,3 +120,28 @@ def test_a_source_that_hung_up_keeps_no_process(monkeypatch, tmp_path) -> None:
     source.close()
     assert source.rows("anna@partner.example") == ()
     assert source._idle == []
+
+
+def test_a_forked_process_leaves_the_parents_connections_alone(monkeypatch, tmp_path) -> None:
+    """A child that drops the source, or asks by itself, must not end what the parent still uses."""
+    (tmp_path / "program.py").write_text(
+        "import socket, time\nsocket.socket(fileno=0).sendall(b'\\0\\0\\0\\x0e{\"values\": []}' * 2)\ntime.sleep(60)\n")
+    monkeypatch.setattr(source_ldap, "_PROGRAM", tmp_path / "program.py")
+    source = LdapSource(SETTINGS)
+    assert source.rows("anna@partner.example") == ()
+    (theirs,) = source._idle
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking among threads is what is tried here
+        forked = os.fork()
+    if forked == 0:
+        code = 1
+        try:
+            good = source.rows("anna@partner.example") == () and source._idle[0]._process.pid != theirs._process.pid
+            source.close()
+            code = 0 if good else 1
+        finally:
+            os._exit(code)
+    assert os.waitpid(forked, 0)[1] == 0
+    assert theirs._process.poll() is None
+    assert source.rows("anna@partner.example") == ()
+    source.close()
