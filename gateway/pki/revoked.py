@@ -31,6 +31,8 @@ REMOVED: Final = 8  # CRLReason removeFromCRL, of delta lists only
 UNSPECIFIED: Final = 0
 NO_REASON: Final = 255  # the list gives none, which is not the same as `unspecified` for time-stampers (RFC 3161 4)
 
+_KEY_WAS_SAFE: Final = frozenset({0, 3, 4, 5})  # RFC 3161 4: what a service stamped before stays good
+
 REASON_NAMES: Final = {
     0: "unspecified", 1: "keyCompromise", 2: "cACompromise", 3: "affiliationChanged", 4: "superseded",
     5: "cessationOfOperation", 6: "certificateHold", 8: "removeFromCRL", 9: "privilegeWithdrawn", 10: "aACompromise"}
@@ -103,7 +105,7 @@ def serial_key(serial: int) -> bytes:
 def pack(entries: Iterable[tuple[bytes, int, int]]) -> bytes:
     """Records of (serial key, second since 1970, reason). Of a number that comes twice the worse entry stays:
 
-    revoked before on hold, then the earlier one.
+    revoked before on hold, then the earlier one, then the one that leaves the key in doubt.
     """
     kept: dict[bytes, tuple[int, int]] = {}
     for key, second, reason in entries:
@@ -113,9 +115,9 @@ def pack(entries: Iterable[tuple[bytes, int, int]]) -> bytes:
     return b"".join([make(key, *kept[key], 0) for key in sorted(kept)])
 
 
-def _badness(entry: tuple[int, int]) -> tuple[int, int]:
+def _badness(entry: tuple[int, int]) -> tuple[int, int, bool, int]:
     second, reason = entry
-    return (2 if reason == REMOVED else 1 if reason == ON_HOLD else 0, second)
+    return (2 if reason == REMOVED else 1 if reason == ON_HOLD else 0, second, reason in _KEY_WAS_SAFE, reason)
 
 
 def find(records: bytes, key: bytes) -> Entry | None:
