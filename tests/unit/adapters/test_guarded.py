@@ -1,0 +1,362 @@
+"""A directory that is slow, dead, lying or flooded: what mails get, how long they wait, how often it is asked.
+
+Times are those of the settings, on a clock that the tests turn; deadlines are real, and small. Threads are real.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.adapters import guarded
+from gateway.adapters.guarded import Guarded
+from gateway.errors import GatewayError, Reason
+from gateway.model.lookup import CertificateRow
+from gateway.ports.certificates import Reply
+from gateway.settings import Source
+
+AT = datetime(2026, 11, 24, tzinfo=UTC)
+ANNA = "anna@partner.example"
+
+
+def row(name: str = "a", octets: int = 100) -> CertificateRow:
+    return CertificateRow(name, bytes(octets), (ANNA,), AT, AT, source="partner")
+
+
+class Watch:
+    """A monotonic clock that stands until it is turned."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+class Directory:
+    """Answers what the test says: rows, an exception, or whatever a callable does. Counts what is with it at once."""
+
+    name = "inner"
+
+    def __init__(self, says: object = ()) -> None:
+        self.says = says
+        self.asked: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self.closed = False
+        self._lock = threading.Lock()
+
+    def rows(self, address: str) -> tuple[CertificateRow, ...]:
+        with self._lock:
+            self.asked.append(address)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            says = self.says(address) if callable(self.says) else self.says
+        finally:
+            with self._lock:
+                self.at_once -= 1
+        if isinstance(says, Exception):
+            raise says
+        return says  # type: ignore[return-value]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def guard(directory: Directory, watch: Watch | None = None, **settings: object) -> Guarded:
+    given = {"deadline_s": 0.2, **settings}
+    source = Source(name="partner", kind="http", url="https://x.example/{address}", **given)  # type: ignore[arg-type]
+    return Guarded(directory, source, ("bank.example",), monotonic=watch or Watch())
+
+
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(GatewayError) as caught:
+        call()
+    assert (caught.value.reason, caught.value.retry) == (Reason.CERTIFICATE_UNAVAILABLE, True)
+    return caught.value.detail
+
+
+def test_what_it_says_is_passed_on_whole():
+    directory = Directory((row("a"), row("b")))
+    assert guard(directory).reply(ANNA) == Reply((row("a"), row("b")), "asked")
+    assert guard(directory).rows(ANNA) == (row("a"), row("b"))
+    assert guard(directory).name == "partner"
+
+
+@pytest.mark.parametrize(
+    ("domains", "address", "served"),
+    [
+        ((), "x@anywhere.example", True), ((), "x@bank.example", False), ((), "x@BANK.example", False),
+        (("partner.example",), "x@Partner.Example", True), (("partner.example",), "x@other.example", False),
+        (("partner.example",), "x@sub.partner.example", False), (("bank.example",), "x@bank.example", False),
+        ((), "nobody", False), ((), "", False),
+    ],
+)
+def test_it_is_asked_only_for_its_domains_and_never_for_ours(domains, address, served):
+    directory = Directory((row(),))
+    one = guard(directory, domains=domains)
+    assert one.serves(address) is served
+    assert bool(one.rows(address)) is served
+    assert bool(directory.asked) is served
+
+
+def test_found_ones_and_absence_are_kept_for_their_lives():
+    watch, directory = Watch(), Directory((row(),))
+    one = guard(directory, watch, positive_s=100, negative_s=10)
+    assert [one.reply(ANNA).kept, one.reply(ANNA).kept] == ["asked", "kept"]
+    watch.at += 99.9
+    assert one.reply(ANNA).kept == "kept"
+    watch.at += 0.1
+    directory.says = ()
+    assert one.reply(ANNA) == Reply((), "asked")
+    watch.at += 9.9
+    assert one.reply(ANNA) == Reply((), "kept")
+    watch.at += 0.1
+    directory.says = (row(),)
+    assert one.reply(ANNA) == Reply((row(),), "asked")
+    assert len(directory.asked) == 3
+
+
+def test_a_life_of_zero_keeps_nothing():
+    directory = Directory((row(),))
+    one = guard(directory, positive_s=0, negative_s=0, stale_s=0)
+    assert [one.reply(ANNA).kept, one.reply(ANNA).kept] == ["asked", "asked"]
+    directory.says = RuntimeError("dead")
+    refused(lambda: one.rows(ANNA))
+
+
+def test_the_local_part_is_another_question_in_another_spelling():
+    """RFC 8162 hashes it as it stands; the domain has no case."""
+    directory = Directory((row(),))
+    one = guard(directory)
+    for address in ("Anna@partner.example", "anna@partner.example", "anna@PARTNER.example"):
+        one.rows(address)
+    assert directory.asked == ["Anna@partner.example", "anna@partner.example"]
+
+
+def test_found_ones_serve_while_it_is_unavailable_up_to_a_limit():
+    watch, directory = Watch(), Directory((row(),))
+    one = guard(directory, watch, positive_s=100, stale_s=50, failures_max=100)
+    one.rows(ANNA)
+    directory.says = GatewayError(Reason.CERTIFICATE_UNAVAILABLE, "down", retry=True)
+    watch.at += 149.9
+    assert one.reply(ANNA) == Reply((row(),), "stale")
+    watch.at += 0.1
+    assert "down" in refused(lambda: one.rows(ANNA))
+
+
+def test_absence_never_serves_beyond_its_life():
+    """It is the one answer that may let a mail leave in clear."""
+    watch, directory = Watch(), Directory(())
+    one = guard(directory, watch, negative_s=10, stale_s=1000)
+    assert one.rows(ANNA) == ()
+    directory.says = RuntimeError("dead")
+    watch.at += 10
+    refused(lambda: one.rows(ANNA))
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        GatewayError(Reason.FETCH_REFUSED, "403"), GatewayError(Reason.CERTIFICATE_MALFORMED),
+        TimeoutError("of a library"), ValueError("of a library"), SystemError("of a library"),
+    ],
+    ids=repr,
+)
+def test_whatever_it_raises_is_unavailable(trouble):
+    detail = refused(lambda: guard(Directory(trouble)).rows(ANNA))
+    assert detail.startswith("partner: ")
+
+
+def test_more_than_it_may_answer_with_is_no_answer():
+    refused(lambda: guard(Directory((row(),) * (guarded.ROWS_MAX + 1))).rows(ANNA))
+    refused(lambda: guard(Directory((row(octets=guarded.ROWS_OCTETS_MAX + 1),))).rows(ANNA))
+    assert len(guard(Directory((row(),) * guarded.ROWS_MAX)).rows(ANNA)) == guarded.ROWS_MAX
+
+
+def test_after_failures_it_is_left_alone_and_one_question_tries_again():
+    watch, directory = Watch(), Directory(RuntimeError("dead"))
+    one = guard(directory, watch, failures_max=3, pause_s=30)
+    for number in range(3):
+        refused(lambda: one.rows(f"{number}@partner.example"))  # noqa: B023
+    assert len(directory.asked) == 3
+    assert "left alone" in refused(lambda: one.rows(ANNA))
+    watch.at += 29.9
+    assert "left alone" in refused(lambda: one.rows(ANNA))
+    watch.at += 0.1
+    assert "left alone" not in refused(lambda: one.rows(ANNA)), "the probe"
+    assert "left alone" in refused(lambda: one.rows(ANNA)), "it failed: another pause"
+    assert len(directory.asked) == 4
+    watch.at += 30
+    directory.says = (row(),)
+    assert one.rows(ANNA) == (row(),)
+    assert one.rows("ben@partner.example") == (row(),), "and it is one of us again"
+
+
+def test_a_success_between_failures_starts_the_count_anew():
+    directory = Directory()
+    one = guard(directory, failures_max=2, positive_s=0, negative_s=0)
+    for says in (RuntimeError(), (), RuntimeError(), ()):
+        directory.says = says
+        if says:
+            refused(lambda: one.rows(ANNA))
+        else:
+            one.rows(ANNA)
+    assert len(directory.asked) == 4
+
+
+def test_while_one_question_tries_it_the_others_do_not_wait():
+    watch, release = Watch(), threading.Event()
+    directory = Directory(RuntimeError("dead"))
+    one = guard(directory, watch, failures_max=1, pause_s=30, deadline_s=5)
+    refused(lambda: one.rows(ANNA))
+    watch.at += 30
+
+    def slow(_: str) -> tuple[CertificateRow, ...]:
+        assert release.wait(5)
+        return (row(),)
+
+    directory.says = slow
+    with ThreadPoolExecutor(1) as pool:
+        probe = pool.submit(one.rows, ANNA)
+        _until(lambda: directory.at_once == 1)
+        begun = time.monotonic()
+        assert "left alone" in refused(lambda: one.rows("ben@partner.example"))
+        assert time.monotonic() - begun < 0.5
+        release.set()
+        assert probe.result() == (row(),)
+    assert one.rows("ben@partner.example") == (row(),)
+
+
+def test_a_stuck_call_holds_a_mail_no_longer_than_the_deadline_and_its_late_answer_is_kept():
+    release = threading.Event()
+
+    def stuck(_: str) -> tuple[CertificateRow, ...]:
+        assert release.wait(10)
+        return (row(),)
+
+    directory = Directory(stuck)
+    one = guard(directory, deadline_s=0.2)
+    begun = time.monotonic()
+    assert "0.2 s" in refused(lambda: one.rows(ANNA))
+    assert 0.15 < time.monotonic() - begun < 1
+    begun = time.monotonic()
+    refused(lambda: one.rows(ANNA))
+    assert time.monotonic() - begun < 0.1, "the question is still out: nobody waits for it twice, or asks it twice"
+    assert directory.asked == [ANNA]
+    release.set()
+    _until(lambda: directory.at_once == 0)
+    _until(lambda: one.reply(ANNA).kept == "kept")
+
+
+def test_the_deadline_of_one_question_is_one_failure_however_many_mails_share_it():
+    release = threading.Event()
+    directory = Directory(lambda _: release.wait(10) and ())
+    one = guard(directory, failures_max=2, in_flight_max=4)
+    with ThreadPoolExecutor(4) as pool:
+        for failed in [pool.submit(refused, lambda: one.rows(ANNA)) for _ in range(4)]:
+            failed.result()
+    directory.says = ()
+    assert one.rows("ben@partner.example") == (), "it was one failure, not four"
+    release.set()
+
+
+def test_mails_about_one_address_share_a_question():
+    release = threading.Event()
+    directory = Directory(lambda _: release.wait(5) and (row(),))
+    one = guard(directory, deadline_s=5, in_flight_max=4)
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(one.rows, ANNA) for _ in range(8)]
+        _until(lambda: one._waiting == 7)
+        release.set()
+        assert [answer.result() for answer in answers] == [(row(),)] * 8
+    assert directory.asked == [ANNA]
+
+
+def test_a_slow_source_never_has_all_the_workers():
+    """16 mails at once, as many as a listener works on; 4 questions: the other 12 are told within a burst's time."""
+    release = threading.Event()
+    directory = Directory(lambda _: release.wait(20) and ())
+    one = guard(directory, deadline_s=10, in_flight_max=4)
+    with ThreadPoolExecutor(16) as pool:
+        mails = [pool.submit(one.rows, f"{number}@partner.example") for number in range(16)]
+        begun = time.monotonic()
+        _until(lambda: sum(mail.done() for mail in mails) == 12)
+        assert time.monotonic() - begun < guarded.ROOM_WAIT_S + 2
+        for mail in mails:
+            if mail.done():
+                assert "as many questions" in refused(mail.result)
+        assert directory.most_at_once == 4
+        release.set()
+        assert sum(mail.exception() is None for mail in mails) == 4
+
+
+def test_many_mails_about_one_address_do_not_hold_all_the_workers_either():
+    release = threading.Event()
+    directory = Directory(lambda _: release.wait(20) and ())
+    one = guard(directory, deadline_s=10, in_flight_max=1)
+    with ThreadPoolExecutor(16) as pool:
+        mails = [pool.submit(one.rows, ANNA) for _ in range(16)]
+        begun = time.monotonic()
+        _until(lambda: sum(mail.done() for mail in mails) == 16 - 1 - guarded.WAITING_PER_QUESTION)
+        assert time.monotonic() - begun < guarded.ROOM_WAIT_S + 2
+        release.set()
+    assert directory.asked == [ANNA]
+
+
+def test_a_burst_at_a_quick_source_is_answered_whole():
+    directory = Directory(lambda _: time.sleep(0.005) or (row(),))  # type: ignore[func-returns-value]
+    one = guard(directory, deadline_s=5, in_flight_max=4)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(one.rows, (f"{number}@partner.example" for number in range(64))))
+    assert answers == [(row(),)] * 64
+    assert directory.most_at_once <= 4
+
+
+def test_a_full_source_is_no_failed_source():
+    release = threading.Event()
+    directory = Directory(lambda _: release.wait(20) and ())
+    one = guard(directory, deadline_s=10, in_flight_max=1, failures_max=1)
+    with ThreadPoolExecutor(1) as pool:
+        out = pool.submit(one.rows, ANNA)
+        _until(lambda: directory.at_once == 1)
+        for number in range(2):
+            assert "as many questions" in refused(lambda: one.rows(f"{number}@partner.example"))  # noqa: B023
+        release.set()
+        assert out.result() == ()
+    directory.says = (row(),)
+    assert one.rows("0@partner.example") == (row(),)
+
+
+def test_what_is_kept_is_bounded_in_number_and_octets(monkeypatch):
+    monkeypatch.setattr(guarded, "ENTRIES_MAX", 3)
+    directory = Directory((row(),))
+    one = guard(directory)
+    for name in ("a", "b", "c", "a", "d"):  # b is the longest unused when d comes
+        one.rows(f"{name}@partner.example")
+    assert [one.reply(f"{name}@partner.example").kept for name in ("a", "c", "d")] == ["kept"] * 3
+    assert one.reply("b@partner.example").kept == "asked"
+    monkeypatch.setattr(guarded, "OCTETS_MAX", 250)
+    directory.says = (row(octets=200),)
+    one.rows("e@partner.example")
+    assert one.reply("e@partner.example").kept == "kept"
+    assert one.reply("b@partner.example").kept == "asked"
+    directory.says = (row(octets=251),)
+    one.rows("f@partner.example")
+    assert one.reply("f@partner.example").kept == "asked", "larger than all room there is"
+
+
+def test_closing_hangs_up():
+    directory = Directory()
+    guard(directory).close()
+    assert directory.closed
+
+
+def _until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.005)
