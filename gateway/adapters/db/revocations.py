@@ -23,7 +23,7 @@ _a = revocation_answer.c
 _HEAD: Final = tuple(column for column in _l if column.name != "records")
 _GENERATION: Final = select(counter.c.value).where(counter.c.name == GENERATION)
 _LISTS: Final = select(*_HEAD).where(_l.authority == bindparam("authority")).order_by(_l.scope, _l.kind)
-_RECORDS: Final = select(_l.records, _l.sha256, _l.since).where(
+_RECORDS: Final = select(_l.records, _l.sha256, _l.fetched_at).where(
     _l.authority == bindparam("authority"), _l.scope == bindparam("scope"), _l.kind == bindparam("kind"))
 _ANSWER: Final = select(*_a).where(_a.authority == bindparam("authority"), _a.serial == bindparam("serial"))
 
@@ -51,7 +51,7 @@ class DbRevocations:
         return tuple(_list(head, self._records(head)) for head in heads)
 
     def _records(self, head: Any) -> bytes:
-        key: _Key = (head.authority, head.scope, head.kind, head.sha256, head.since)
+        key: _Key = (head.authority, head.scope, head.kind, head.sha256, head.fetched_at)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:
@@ -61,7 +61,7 @@ class DbRevocations:
             found = connection.execute(
                 _RECORDS, {"authority": head.authority, "scope": head.scope, "kind": head.kind}).one()
         records = bytes(found.records)
-        if (found.sha256, found.since) == (head.sha256, head.since):
+        if (found.sha256, found.fetched_at) == (head.sha256, head.fetched_at):
             self._keep(key, records)
         return records
 
