@@ -103,6 +103,11 @@ class Guide:
         """As `command`, with the bank's configuration."""
         return self.command("--config", self.bank.config, *arguments)
 
+    def done(self, *arguments: str | Path) -> bool:
+        """Whether a command with the bank's configuration ended with exit 0."""
+        command = [sys.executable, "-m", "gateway", "--config", str(self.bank.config), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+
     def command(self, *arguments: str | Path) -> str:
         """What `sealgate` printed."""
         command = [sys.executable, "-m", "gateway", *map(str, arguments)]

@@ -39,4 +39,9 @@ def _stations(guide: Guide) -> tuple[tuple[str, Callable[[], None]], ...]:
         ("The same question, altered on its way, is not believed", mail.altered),
         ("The bank's own name from outside is not believed", mail.spoof),
         ("A question signed by somebody else is not believed", mail.somebody_else),
+        (
+            "A certificate is revoked: no mail to it any more; what was stamped before stays good",
+            trust.revoked,
+        ),
+        ("Whoever asks gets the bank's certificate and a time-stamp over HTTP", trust.service),
     )

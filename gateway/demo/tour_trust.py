@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes, policy
@@ -27,6 +28,7 @@ from gateway.demo.world import post
 from gateway.errors import GatewayError
 from gateway.model.scheme import SignScheme
 
+_STAMP_ACCURACY_S: Final = 1
 _STATEMENT: Final = "Please find below what happened on your account: nothing.\n"
 
 
@@ -70,11 +72,12 @@ class TrustTour:
         guide.claim("Carl's statement left sealed", holds=True)
         now = SystemClock().now()
         older = self._stamped_question(carl, key, now)
+        time.sleep(_STAMP_ACCURACY_S + 1)  # a revocation is dated in whole seconds, a stamp is right to one
         guide.bank.authorities.revoke(_der(carl), SystemClock().now())
         lists = guide.bank.authorities.publish(guide.world.lists, SystemClock().now())
         guide.console.print("   (his authority has revoked Carl's certificate and published its list)", style="dim")
         guide.claim("openssl verify -crl_check finds it revoked", holds=self._openssl_says_revoked(carl, lists[1]))
-        guide.configured("revocation", "refresh", "--json")
+        guide.claim("sealgate revocation refresh fetches the new list", holds=guide.done("revocation", "refresh"))
         before = guide.count("outgoing")
         reply = guide.refused(
             "core-banking", plain_mail("statements@" + DOMAIN, carl.address, "Your statement", _STATEMENT)
@@ -91,8 +94,17 @@ class TrustTour:
         path = self.guide.bank.scratch / "mail.crl.pem"
         path.write_bytes(openssl.run("crl", "-inform", "DER", stdin=der))
         try:
-            openssl.run("verify", "-crl_check", "-CRLfile", path, "-CAfile", self.guide.bank.root, "-untrusted", chain,
-                        carl.certificate)
+            openssl.run(
+                "verify",
+                "-crl_check",
+                "-CRLfile",
+                path,
+                "-CAfile",
+                self.guide.bank.root,
+                "-untrusted",
+                chain,
+                carl.certificate,
+            )
         except GatewayError as refused:
             return "revoked" in refused.detail or "verification failed" in refused.detail
         return False
