@@ -81,6 +81,8 @@ def _ldap(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
         yield at, "`base` is missing", "where the search begins, such as dc=partner,dc=example"
     if "{address}" not in source.filter:
         yield (*at, "filter"), "the filter does not ask for {address}", "such as (mail={address})"
+    if not source.filter.startswith("(") or source.filter.count("(") != source.filter.count(")"):  # RFC 4515 3
+        yield (*at, "filter"), f"`{source.filter}` is no filter: parentheses are missing", "such as (mail={address})"
     if source.password_file is not None and not source.bind_dn:
         yield (*at, "password_file"), "a password without `bind_dn`", "name whom it belongs to"
     if source.bind_dn and source.password_file is None:  # RFC 4513 5.1.2: the server takes it for anonymous

@@ -6,10 +6,13 @@ Truth: slapd, nsd and unbound themselves (what they answer, and what they say of
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import pairwise
+from pathlib import Path
 
 import dns.flags
 import dns.message
@@ -143,26 +146,23 @@ def test_a_directory_that_offers_no_tls_is_not_asked_in_clear(clear_directory, t
 
 
 @contextmanager
-def listener(answer, *, again=None):
-    """A server that sends `answer` to whatever comes (from the second on `again`, without end); and what it heard."""
+def listener(first, *, then=None, endless=False):
+    """A server that sends `first` to what it hears first, then `then` (else `first` again); and what it heard."""
     heard = []
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve():
-        try:
+        with suppress(OSError):
             while True:
                 connection, _ = server.accept()
-                with connection:
-                    try:
-                        while octets := connection.recv(65_536):
-                            heard.append(octets)
-                            while again is not None and len(heard) > 1:
-                                connection.sendall(again)
-                            connection.sendall(answer)
-                    except OSError:
-                        continue
-        except OSError:
-            return
+                with connection, suppress(OSError):
+                    count = 0
+                    while octets := connection.recv(65_536):
+                        heard.append(octets)
+                        count += 1
+                        connection.sendall(first if count == 1 or then is None else then)
+                        while endless and count > 1:
+                            connection.sendall(then)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -210,6 +210,33 @@ def test_the_process_ends_with_the_source(directory) -> None:
         os.kill(pid, 0)
 
 
+def test_no_process_outlives_a_gateway_that_was_killed(directory) -> None:
+    program = f"""
+import os, sys
+from gateway.adapters.source_ldap import LdapSource
+from gateway.settings import Source
+source = LdapSource(Source(name="partner", kind="ldap", url={directory.url!r}, base={BASE!r}))
+source.rows("anna@partner.test")
+print(source._idle[0]._process.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=30,
+                          cwd=Path(__file__).parents[2])
+    pid = int(done.stdout)
+    end = time.monotonic() + 5
+    while _runs(pid):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def _runs(pid):
+    """Not so if nobody has fetched its end yet."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
 def test_a_killed_process_is_replaced_unnoticed(directory) -> None:
     with ldap(directory.url) as source:
         found(source)
@@ -245,17 +272,49 @@ def test_while_a_directory_is_silent_everybody_else_works(form) -> None:
 
 def test_an_answer_without_end_is_ended() -> None:
     """Bind accepted, then entries for ever: neither time nor memory goes with it."""
-    def tlv(tag, content):
-        return bytes([tag, 0x84]) + len(content).to_bytes(4, "big") + content
-
-    values = tlv(0x30, tlv(0x04, b"userSMIMECertificate") + tlv(0x31, tlv(0x04, bytes(60_000))))
-    entry = tlv(0x30, tlv(0x02, b"\x02") + tlv(0x64, tlv(0x04, b"cn=a") + tlv(0x30, values)))
-    bind = bytes.fromhex("300c02010161070a010004000400")
-    with listener(bind, again=entry * 8) as (port, heard), ldap(f"ldap://127.0.0.1:{port}", deadline_s=5.0) as source:
+    entry = entry_of(b"userSMIMECertificate", bytes(60_000))
+    with listener(BOUND, then=entry * 8, endless=True) as (port, heard), ldap(
+            f"ldap://127.0.0.1:{port}", deadline_s=5.0) as source:
         began = time.monotonic()
         unavailable(source)
         assert time.monotonic() - began < 4.0  # it was not time that ended it
     assert b"anna@partner.test" in b"".join(heard)
+
+
+def tlv(tag, content):
+    return bytes([tag, 0x84]) + len(content).to_bytes(4, "big") + content
+
+
+BOUND = bytes.fromhex("300c02010161070a010004000400")
+DONE = bytes.fromhex("300c02010265070a010004000400")
+
+
+def entry_of(attribute, *values):
+    """A SearchResultEntry (RFC 4511 4.5.2) to the second message."""
+    held = tlv(0x30, tlv(0x04, attribute) + tlv(0x31, b"".join(tlv(0x04, value) for value in values)))
+    return tlv(0x30, tlv(0x02, b"\x02") + tlv(0x64, tlv(0x04, b"cn=a") + tlv(0x30, held)))
+
+
+@pytest.mark.parametrize("attribute", [b"usercertificate;binary", b"USERCERTIFICATE", b"userSmimeCertificate"])
+def test_a_server_may_write_attributes_in_its_own_case(attribute) -> None:
+    """RFC 4512 2.5: attribute descriptions are compared without case. One value is text by chance."""
+    answer = entry_of(attribute, ANNA.der, b"text") + DONE
+    with listener(BOUND, then=answer) as (port, _), ldap(f"ldap://127.0.0.1:{port}") as source:
+        assert found(source) == [ANNA.der, b"text"]
+
+
+@pytest.mark.parametrize("answer", [
+    b"\x30\x84\xff\xff\xff\xff", b"\x30\x03\x02\x01\x02", b"GET / HTTP/1.1\r\n\r\n", DONE[:-2],
+    bytes.fromhex("300c02010265070a010104000400"),  # operationsError
+    bytes.fromhex("300c02010265070a010304000400"),  # timeLimitExceeded
+    bytes.fromhex("300c02010265070a010404000400"),  # sizeLimitExceeded
+    bytes.fromhex("300c02010265070a013304000400"),  # busy
+    bytes.fromhex("300c02010265070a013504000400"),  # unwillingToPerform
+    entry_of(b"userCertificate;binary", ANNA.der) + bytes.fromhex("300c02010265070a010404000400"),
+])
+def test_a_broken_answer_is_no_absence(answer) -> None:
+    with listener(BOUND, then=answer) as (port, _), ldap(f"ldap://127.0.0.1:{port}", deadline_s=0.6) as source:
+        unavailable(source)
 
 
 # LDAP: passwords

@@ -138,6 +138,8 @@ CONTRADICTIONS = [
     (SOURCE % "ldap, url: 'ldaps://d.example', bind_dn: cn=me, base: o=d", "cn=me", "without a password|password_file"),
     (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, password_file: p", "p}", "without `bind_dn`|whom it belongs"),
     (SOURCE % "ldap, url: 'ldaps://d.example', filter: (mail=*), base: o=d", "(mail", "not ask for {address}|such as"),
+    (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, filter: 'mail={address}'", "'mail", "no filter|such as"),
+    (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, filter: '((mail={address})'", "'((", "no filter|such as"),
     (SOURCE % "ldap, url: 'ldaps://d.example'", "{name", "`base` is missing|dc=partner"),
     (SOURCE % "http, url: 'http://10.1.2.3/{address}'", "'http://", "in clear|https"),
     (SOURCE % "smimea, resolver: 192.0.2.53", "192.0.2.53", "not on loopback|127.0.0.1"),
