@@ -1,0 +1,177 @@
+"""What `sealgate check` says of ends, trust, revocation and services. Truth: the demo's bank, spoilt one thing at a time,
+and the table of algorithms.
+"""
+
+import shutil
+import socket
+import threading
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from gateway.app import open_store
+from gateway.app.ends import ends
+from gateway.cli import check_own, check_services, check_trust
+from gateway.clock import SystemClock
+from gateway.demo.bank import Ports, open_bank
+from gateway.pki.trust import TrustSet, anchors_of
+from gateway.settings import Mark, RevocationModes, Source, load
+from gateway.settings.sections import NextHopSettings
+from tests.support.pki import NOW, get_pki
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return open_bank(tmp_path_factory.mktemp("check") / "home", Ports(sink=1)).home
+
+
+@pytest.fixture
+def settings(made, tmp_path):
+    home = shutil.copytree(made, tmp_path / "home")
+    return load(home / "sealgate.yaml")
+
+
+def said(findings, level, about=""):
+    return [one.text for one in findings if one.level == level and one.about.startswith(about)]
+
+
+def trust(settings, **changes):
+    return settings.model_copy(update={"trust": settings.trust.model_copy(update=changes)})
+
+
+def test_keys_that_are_no_longer_advised_are_told_with_what_to_take(settings):
+    told = said(check_own.certificates(settings), "warning", "key set otp")
+    assert len(told) == 1
+    assert "rsa-2048" in told[0]
+    assert "until 2031-01-01" in told[0]
+    assert "sealgate key rollover" in told[0]
+
+
+def test_a_key_on_the_never_list_is_an_error(tmp_path):
+    weak = get_pki().signer("p-256").certificate
+    found = list(check_own.of_algorithms("key set x", tmp_path, replace(
+        weak, key_algorithm="rsa-1024", signature_algorithm="sha1_rsa"), NOW))
+    assert [one.level for one in found] == ["error", "error"]
+    assert "rsa-1024" in found[0].text
+    assert "sha1_rsa" in found[1].text
+    assert "SHA-256" in found[1].text
+
+
+def test_what_ends_soon_is_told_before_and_what_has_ended_is_an_error(settings, monkeypatch):
+    assert said(check_own.expiry(settings), "error") == []
+    end = max(one.not_after for one in ends_of(settings))
+    for at, level in ((end - timedelta(days=10), "warning"), (end + timedelta(days=1), "error")):
+        monkeypatch.setattr(SystemClock, "now", lambda _, at=at: at)
+        told = said(check_own.expiry(settings), level, "key set otp")
+        assert len(told) == 1
+        assert f"{end:%Y-%m-%d}" in told[0]
+        assert "sealgate key rollover" in told[0]
+
+
+def ends_of(settings):
+    with closing(open_store(settings)) as store:
+        return [one for one in ends(settings, store, SystemClock().now()) if one.what == "key that signs"]
+
+
+def test_roots_that_are_missing_or_marks_that_mark_nothing(settings, tmp_path):
+    told = said(check_trust.anchors(TrustSet(), NOW), "warning")
+    assert any("trust.recipients" in text for text in told)
+    assert any("trust.signers" in text for text in told)
+    (tmp_path / "stranger.pem").write_bytes(get_pki("Strangers").root_pem)
+    marked = trust(settings, marks=(Mark(root=tmp_path / "stranger.pem"), Mark(root=settings.trust.signers[0])))
+    told = said(check_trust.database_and_trust(marked), "warning", "trust")
+    assert ["marks nothing" in text for text in told] == [True]
+
+
+def test_roots_with_weak_or_ending_keys_are_named():
+    root = get_pki().root_certificate
+    weak = replace(root, key_algorithm="rsa-1024", der=root.der + b"1", sha256="1" * 64)
+    ending = replace(root, key_algorithm="rsa-2048", der=root.der + b"2", sha256="2" * 64)
+    found = list(check_trust.anchors(TrustSet(signers=anchors_of([root, weak, ending])), NOW))
+    assert any("never-list" in text and "rsa-1024" in text for text in said(found, "warning", "trust"))
+    assert any("rsa-2048 is believed until 2031-01-01" in text for text in said(found, "ok", "trust"))
+
+
+def test_the_table_tells_what_stops_for_everybody(settings):
+    told = said(check_trust.algorithms(settings), "ok", "algorithms")
+    assert any(text.startswith("rsa-2048 is believed until 2031-01-01") for text in told)
+
+
+@pytest.mark.parametrize(("mode", "level"), [("require", "error"), ("soft", "warning")])
+def test_a_mode_of_revocation_that_cannot_work(settings, mode, level):
+    still = settings.model_copy(update={"fetch": settings.fetch.model_copy(update={"enabled": False})})
+    asked = trust(still, revocation=RevocationModes.model_validate(mode))
+    assert any("fetch" in text for text in said(check_trust.database_and_trust(asked), level, "revocation"))
+    fetching = trust(settings, revocation=RevocationModes.model_validate(mode))
+    assert said(check_trust.database_and_trust(fetching), level, "revocation") == []
+
+
+def test_nobody_asking_is_told(settings):
+    asked = trust(settings, revocation=RevocationModes.model_validate("none"))
+    (told,) = said(check_trust.database_and_trust(asked), "warning", "revocation")
+    assert "signers, recipients, stampers" in told
+
+
+def test_unknown_authorities_wait_for_a_decision(settings):
+    stranger = get_pki("Strangers").root_certificate
+    with closing(open_store(settings)) as store:
+        store.authorities.met(stranger.subject, stranger.issuer, stranger.der, "eve@customer.example", NOW)
+    (told,) = said(check_trust.database_and_trust(settings), "warning", "trust")
+    assert told.startswith("1 unknown authority met in mail waits")
+    assert "sealgate cert unknown" in told
+
+
+class Directory(threading.Thread):
+    """An HTTP server that gives one answer to every question, one connection after the other."""
+
+    def __init__(self, answer):
+        super().__init__(daemon=True)
+        self.answer = answer
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self.listening.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                connection.sendall(self.answer)
+
+    def close(self):
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
+        self.join(5)
+
+
+@pytest.mark.parametrize(("answer", "level", "word"), [
+    (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "ok", "answers, in"),
+    (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "error", "deferred until it does")])
+def test_directories_are_asked(settings, answer, level, word):
+    directory = Directory(answer)
+    directory.start()
+    try:
+        source = Source(name="partner", kind="http", url=f"http://127.0.0.1:{directory.port}/?m={{address}}",
+                        networks=("127.0.0.0/8",), domains=("partner.example",), deadline_s=2)
+        (told,) = check_services.sources(settings.model_copy(update={"sources": (source,)}))
+        assert (told.level, told.about) == (level, "source partner")
+        assert word in told.text
+    finally:
+        directory.close()
+
+
+def test_stampers_stamp(settings):
+    told = said(check_services.gateway(settings), "ok", "stamper internal")
+    assert len(told) == 1
+    assert "its token is internal" in told[0]
+
+
+def test_next_hops_that_do_not_answer(settings):
+    hop = NextHopSettings(host="127.0.0.1", port=1)
+    hops = settings.next_hops.model_copy(update={"inbound": hop, "outbound": hop})
+    found = check_services.next_hops(settings.model_copy(update={"next_hops": hops}))
+    assert [one.level for one in found] == ["error", "error"]
