@@ -4,13 +4,18 @@ import hashlib
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from gateway.authority.ca import Profile, Purpose
 from gateway.errors import Reason
-from gateway.model.lookup import Absent, CertificateRow, Conflict, Found, Unusable
+from gateway.model.lookup import Absent, CertificateRow, Conflict, Found, Unavailable, Unusable
 from gateway.pki.revocation import Known, Revocation
 from gateway.pki.select import select
-from tests.support.pki import LONG_AGO, NOW, get_pki
+from tests.support.pki import END, LONG_AGO, NOW, START, Person, get_pki
 from tests.support.sealed import trust_of
 
 BOB = "bob@customer.example"
@@ -160,3 +165,109 @@ def test_a_row_is_judged_by_its_octets():
     lying = replace(row(bob(not_after=LONG_AGO)), not_after=NOW.replace(year=2040))
     assert reasons(chosen(lying)) == [Reason.CERTIFICATE_EXPIRED]
     assert lying.sha256 == hashlib.sha256(lying.der).hexdigest()
+
+
+class Partly:
+    """A table that knows some certificates to be good, and nothing of the others."""
+
+    version = "partly"
+
+    def __init__(self, *good):
+        self.good = good
+
+    def known(self, certificate, issuer, at, received):
+        return Known("good" if certificate.is_ca or certificate in self.good else "unknown")
+
+
+def test_where_revocation_is_required_and_not_known_it_is_unavailable_not_unusable():
+    answer = chosen(row(bob()), revocation=Revocation("require"))
+    assert isinstance(answer, Unavailable)
+    assert "revoked" in answer.detail
+    assert reasons(answer) == [Reason.REVOCATION_UNAVAILABLE]
+    beside = chosen(row(bob(not_after=LONG_AGO)), row(bob()), revocation=Revocation("require"))
+    assert isinstance(beside, Unavailable)
+    assert reasons(beside) == [Reason.CERTIFICATE_EXPIRED, Reason.REVOCATION_UNAVAILABLE]
+
+
+def test_what_is_known_to_be_good_does_not_wait_for_what_is_not_known():
+    known, unknown = bob(), bob(which=1)
+    answer = chosen(row(unknown), row(known), revocation=Revocation("require", Partly(known.certificate)))
+    assert isinstance(answer, Found)
+    assert [one.sha256 for one in answer.rows] == [known.certificate.sha256]
+    assert reasons(answer) == [Reason.REVOCATION_UNAVAILABLE]
+
+
+def test_a_found_one_of_unknown_revocation_is_displaced_and_nobody_waits_for_it():
+    bound, found = bob(not_after=LONG_AGO), bob(which=1)
+    answer = chosen(row(bound, "1001"), row(found), revocation=Revocation("require"))
+    assert isinstance(answer, Unusable)
+    assert reasons(answer) == [Reason.CERTIFICATE_EXPIRED, Reason.CERTIFICATE_DISPLACED]
+    alone = chosen(row(found), want="enrolled", revocation=Revocation("require"))
+    assert isinstance(alone, Unusable)
+    assert reasons(alone) == [Reason.CERTIFICATE_NOT_ENROLLED]
+
+
+def weak():
+    """Bob's certificate over RSA-1024, which our own authority does not issue."""
+    pki = get_pki()
+    issuer = x509.load_der_x509_certificate(pki.intermediate.der)
+    der = (
+        x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Bob")]))
+        .issuer_name(issuer.subject).public_key(rsa.generate_private_key(65537, 1024).public_key())
+        .serial_number(1024).not_valid_before(START).not_valid_after(END)
+        .add_extension(x509.SubjectAlternativeName([x509.RFC822Name(BOB)]), critical=False)
+        .sign(pki.intermediate.key, hashes.SHA256()).public_bytes(Encoding.DER))
+    return Person("weak", der, pki.intermediate.key, ())
+
+
+@pytest.mark.parametrize("bad", ["expired", "revoked", "weak", "wrong usage", "of a stranger", "malformed"])
+@pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])
+def test_field_6_no_bad_certificate_hides_a_good_one(bad, first):
+    """Zammad 4029: one expired certificate beside a valid one blocks encryption, with no reason shown."""
+    good = bob(which=3)
+    others = {
+        "expired": row(bob(not_after=LONG_AGO)), "revoked": row(bob(which=4)),
+        "weak": row(weak()), "wrong usage": row(get_pki().signer("p-256", email=BOB)),
+        "of a stranger": row(get_pki("Strangers").recipient("p-256", email=BOB)),
+        "malformed": replace(row(bob()), sha256="0" * 64, der=b"\x30\x03\x02\x01\x00"),
+    }
+
+    class One:
+        version = f"one {bad}"
+
+        def known(self, certificate, issuer, at, received):
+            return Known("revoked" if certificate == bob(which=4).certificate else "good")
+
+    rows = [others[bad], row(good)] if first else [row(good), others[bad]]
+    answer = chosen(*rows, revocation=Revocation("require", One()))
+    assert isinstance(answer, Found)
+    assert [one.sha256 for one in answer.rows] == [good.certificate.sha256]
+    (reason,) = reasons(answer)
+    expected = {
+        "expired": Reason.CERTIFICATE_EXPIRED, "revoked": Reason.CERTIFICATE_REVOKED,
+        "weak": Reason.CERTIFICATE_WEAK_KEY, "wrong usage": Reason.CERTIFICATE_WRONG_USAGE,
+        "malformed": Reason.CERTIFICATE_MALFORMED}
+    assert reason is expected.get(bad, reason)
+    assert bad != "of a stranger" or reason.family == "path"
+
+
+def test_field_7_mostly_expired_ones_are_no_ambiguity():
+    """Mew 182: several collected certificates, mostly expired, none chosen."""
+    old = [row(bob(not_after=LONG_AGO, which=which)) for which in range(4)]
+    answer = chosen(*old, row(bob(which=5)))
+    assert isinstance(answer, Found)
+    assert len(answer.losers) == 4
+
+
+def test_field_8_an_address_only_in_the_alternative_names_is_found():
+    """Zammad 5517. The subject of the test PKI's certificates names a person, never an address."""
+    person = get_pki().person(Purpose.DECRYPT, "p-256", emails=("first@customer.example", BOB), name="Bob Builder")
+    assert "@" not in person.certificate.subject
+    assert isinstance(chosen(row(person)), Found)
+
+
+def test_field_9_a_common_name_that_looks_like_an_address_is_none():
+    """Nextcloud 13379."""
+    person = get_pki().person(Purpose.DECRYPT, "p-256", emails=("other@customer.example",), name=BOB)
+    answer = chosen(row(person))
+    assert reasons(answer) == [Reason.CERTIFICATE_ADDRESS_MISMATCH]
