@@ -126,6 +126,7 @@ class JobsHouse:
         except GatewayError:
             daily.give_back(now.date())
             raise
+        self._store.authorities.told([one.key for one in found.unknown], now)
         log.info("daily report", sent=bool(found), ends=len(found.ends), unknown=len(found.unknown),
                  failed=len(found.failed))
 
@@ -135,7 +136,9 @@ class JobsHouse:
         until = now + timedelta(days=self._settings.reports.expiry_days)
         soon = [Ends(one.name, one.what, one.subject, one.not_after)
                 for one in ends(self._settings, self._store, now) if one.not_after <= until]
-        return Findings(ends=soon, failed=failing(tuple(self._store.fetch_tasks.list())))
+        decided = {anchor.certificate.sha256 for anchor in self._trust.signers} | self._trust.distrusted
+        unknown = [one for one in self._store.authorities.untold() if one.key not in decided]
+        return Findings(ends=soon, unknown=unknown, failed=failing(tuple(self._store.fetch_tasks.list())))
 
     def close(self) -> None:
         """At the end."""

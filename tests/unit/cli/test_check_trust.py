@@ -1,5 +1,5 @@
-"""What `sealgate check` says of ends, trust, revocation and services. Truth: the demo's bank, spoilt one thing at a time,
-and the table of algorithms.
+"""What `sealgate check` says of ends, trust, revocation and services. Truth: the demo's bank, spoilt one thing at a
+time, and the table of algorithms.
 """
 
 import shutil
