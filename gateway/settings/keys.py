@@ -38,7 +38,7 @@ class KeySet(Generation):
     purpose: Literal["sign", "decrypt"]
     encryption_certificate: Path | None = Field(None, description="sign: told to recipients as our encryption key")
     from_addresses: tuple[str, ...] = Field((), alias="from", description="sign: From addresses that may use it")
-    clients: tuple[str, ...] = Field((), description="sign: clients that may use it")
+    clients: tuple[str, ...] = Field((), description="sign: clients that may use it; empty = nobody")
     recipients: tuple[str, ...] = Field((), description="decrypt: envelope recipients whose mail it opens")
     scheme: str = Field("", description="sign: '' = rsa-pkcs1-sha256, ecdsa-sha256/384 or ed25519, by key")
     generations: tuple[Generation, ...] = Field((), description="older and coming keys of this set")
