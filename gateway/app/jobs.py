@@ -31,7 +31,7 @@ from gateway.settings import Settings
 log = structlog.get_logger("sealgate.jobs")
 
 PLAN_S: Final = 3_600.0
-HELD_S: Final = 10.0
+HELD_S: Final = 20.0  # between two processes that judge held mail again; each takes a second or two of a core
 REPORT_S: Final = 60.0
 ISSUERS_MAX: Final = 1_000  # of the store, whose lists are fetched before a mail needs them
 FORGET: Final = timedelta(days=90)
@@ -45,7 +45,8 @@ class JobsHouse:
         """GatewayError of the first thing that cannot be had: CONFIG_*, STORE_UNAVAILABLE."""
         self._clock: Clock = clock or SystemClock()
         self._settings = settings
-        self._generation = -1
+        self._judged_with = (-1, 0)  # what was known when held mail was judged the last time
+        self._issuers_learned = 0
         self._store = open_store(settings, self._clock)
         try:
             self._trust = load_trust(settings, self._store)
@@ -74,7 +75,10 @@ class JobsHouse:
 
     def carry_out(self, task: FetchTask) -> GatewayError | None:
         """See pipeline.fetching.Fetching."""
-        return self._fetching.carry_out(task)
+        trouble = self._fetching.carry_out(task)
+        if trouble is None and task.wanted.kind == "issuer":
+            self._issuers_learned += 1
+        return trouble
 
     def rounds(self) -> tuple[Round, ...]:
         """All, each with its pace."""
@@ -100,10 +104,10 @@ class JobsHouse:
         """Whether held mail may be decided now: something was learned since the last look. Needs the archive key."""
         if self._settings.hold.archive_key is None:
             return None
-        generation = self._store.revocations.generation()
-        if generation == self._generation or next(undecided(self._store.hold, self._store.evidence), None) is None:
+        known = (self._store.revocations.generation(), self._issuers_learned)
+        if known == self._judged_with or next(undecided(self._store.hold, self._store.evidence), None) is None:
             return None
-        self._generation = generation
+        self._judged_with = known
         return ("hold", "again")
 
     def report(self) -> None:

@@ -214,7 +214,7 @@ def test_held_mail_is_judged_again_when_the_list_is_there(tmp_path: Path, author
         assert hop.mails == []
         assert len(json.loads(sealgate(bank, "hold", "list", "--json"))) == 1
         authority.server.answers["/mail.crl"] = good
-        assert wait_until(lambda: hop.mails, 40), running.told
+        assert wait_until(lambda: hop.mails, 60), running.told
         assert told(hop.mails[0]) == "pass"
         assert wait_until(lambda: json.loads(sealgate(bank, "hold", "list", "--json")) == [], 10)
     assert len(hop.mails) == 1

@@ -48,7 +48,7 @@ def usage(call) -> None:
 def test_what_is_put_can_be_listed_and_had_back(hold) -> None:
     hold_id = put(hold)
     row = HeldRow(hold_id, "quarantine", NOW, "inbound", "anna@customer.example", ("support@bank.example",), "question",
-                  "in.yaml:altered", "policy.quarantined", "waiting", len(MAIL.octets))
+                  "in.yaml:altered", "policy.quarantined", "waiting", len(MAIL.octets), MAIL.origin.incident)
     assert hold.list() == (row,)
     assert hold.row(hold_id) == row
     found, mail = hold.get(hold_id)

@@ -67,11 +67,11 @@ class Revocable:
                 method, x509.UniformResourceIdentifier(self.server.url(path))) for method, path in access]), False))
         return tuple(found)
 
-    def person(self, email: str, *, chain: bool = True, which: int = 0, issuer: Authority | None = None,
+    def person(self, email: str, *, chain: bool = True, which: int = 0, by: Authority | None = None,
                **places: object) -> Person:
         """Somebody who signs. `chain`: whether mails enclose the mail CA."""
         private = key("p-256", which)
-        der = ca.issue(issuer or self.mail, Naming(email, emails=(email,)), private.public_key(),
+        der = ca.issue(by or self.mail, Naming(email, emails=(email,)), private.public_key(),
                        ca.profile_for(Purpose.SIGN, private.public_key()), now() - DAY / 2, now() + 300 * DAY,
                        extensions=self.places("mail", **places))  # type: ignore[arg-type]
         return Person(email, der, private, (self.mail.der,) if chain else ())
@@ -80,10 +80,11 @@ class Revocable:
         """Stands on the next list."""
         self.revoked.append(RevokedEntry(person.certificate.serial, now() - timedelta(minutes=1), reason))
 
-    def publish(self, *, life: timedelta = DAY, more: Sequence[RevokedEntry] = ()) -> bytes:
-        """Both lists, signed now; gives the mail CA's."""
+    def publish(self, *, life: timedelta = DAY, more: Sequence[RevokedEntry] = (), age: timedelta = timedelta(seconds=1)
+                ) -> bytes:
+        """Both lists, signed `age` ago; gives the mail CA's."""
         self.number += 1
-        at = now() - timedelta(seconds=1)
+        at = now() - age
         self.server.answers["/root.crl"] = reply(build_crl(self.root, (), self.number, at, at + DAY))
         der = build_crl(self.mail, (*self.revoked, *more), self.number, at, at + life)
         self.server.answers["/mail.crl"] = reply(der)
