@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
-from tests.support.peers import need, run
+from tests.support.peers import missing, need, run
 from tests.support.process import free_ports
 from tests.support.tls import TlsFiles
 
@@ -113,10 +114,17 @@ def _line(attribute: str, value: str | bytes) -> str:
     return f"{attribute}:: {base64.b64encode(octets).decode()}"
 
 
+def need_bonsai() -> None:
+    """Ends the test where the LDAP extra is not installed."""
+    if find_spec("bonsai") is None:
+        missing("the Python package bonsai", "none: `make ldap` builds it")
+
+
 @contextmanager
 def slapd(home: Path, *, tls: TlsFiles | None = None, closed: bool = False, more: str = "") -> Iterator[Slapd]:
     """A running directory with an empty tree. `tls`: ldaps:// and StartTLS; `closed`: only READER may read."""
     need("slapd", "slapd")
+    need_bonsai()
     home.mkdir(parents=True, exist_ok=True)
     (home / "data").mkdir()
     files = "" if tls is None else (

@@ -19,8 +19,14 @@ from gateway.adapters import source_ldap
 from gateway.adapters.source_ldap import LdapSource, escaped
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Source
+from tests.support.slapd import need_bonsai
 
 SETTINGS = Source(name="partner", kind="ldap", url="ldap://127.0.0.1:1", base="dc=test", deadline_s=5.0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _bonsai() -> None:
+    need_bonsai()
 
 
 def unescaped(value):

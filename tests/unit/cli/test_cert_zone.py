@@ -1,6 +1,6 @@
 """`sealgate cert zone`. Truth: RFC 8162 3 (names; its own example is the local part `hugh`), RFC 6698 2.2 (the text).
 
-That a real name server takes the lines and a validating resolver finds them: tests/peers/test_directories.py.
+That a real name server takes the lines and a validating resolver finds them: test_directories_as_told.py of the peers.
 """
 
 import json
