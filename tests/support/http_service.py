@@ -99,11 +99,14 @@ def add_http(bank: Bank, text: str) -> None:
 
 
 @contextmanager
-def process(bank: Bank, command: tuple[str, ...] = ()) -> Iterator[Process]:
-    """Started on the port that the settings say (0: any free one); ended by SIGTERM, which must end it well."""
+def process(bank: Bank, program: tuple[str, ...] = ("-m", "gateway")) -> Iterator[Process]:
+    """Started on the port that the settings say (0: any free one); ended by SIGTERM, which must end it well.
+
+    `program`: what Python runs.
+    """
     log = bank.home / "http.log"
     with log.open("wb") as file:
-        started = subprocess.Popen([*command, sys.executable, "-m", "gateway", "--config", str(bank.config), "http"],
+        started = subprocess.Popen([sys.executable, *program, "--config", str(bank.config), "http"],
                                    cwd=ROOT, stdout=file, stderr=file, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:
         yield Process(bank, started, log, _port(started, log))
