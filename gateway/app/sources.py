@@ -4,9 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gateway.adapters.guarded import Guarded
-from gateway.adapters.source_http import HttpSource
-from gateway.adapters.source_ldap import LdapSource
-from gateway.adapters.source_smimea import SmimeaSource
 from gateway.app.store import Store
 from gateway.app.trust import load_trust, revocations
 from gateway.clock import Clock
@@ -27,12 +24,19 @@ def load_sources(settings: Settings) -> tuple[Guarded, ...]:
 
 
 def _source(settings: Source) -> CertificateSource:
+    """What a kind needs is imported where there is one of it: dnspython alone would cost every command 50 ms."""
     match settings.kind:
         case "ldap":
+            from gateway.adapters.source_ldap import LdapSource
+
             return LdapSource(settings)
         case "smimea":
+            from gateway.adapters.source_smimea import SmimeaSource
+
             return SmimeaSource(settings)
         case "http":
+            from gateway.adapters.source_http import HttpSource
+
             return HttpSource(settings)
 
 
