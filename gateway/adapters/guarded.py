@@ -5,7 +5,8 @@ In the order of the code, for one question about one address:
 
 1. It is asked only for the domains that it serves, and never for the bank's own.
 2. A kept answer serves for its life: found certificates `positive_s`, absence `negative_s`.
-3. After `failures_max` failures in a row it is left alone for `pause_s`; then one question tries it again.
+3. After `failures_max` failures in a row it is left alone for `pause_s`; then one question tries it again. What a
+   source that works cannot answer (`Unanswered`) is no failure.
 4. Mails about the same address share one question.
 5. At most `in_flight_max` questions are with it at once, and at most twice as many further mails wait out somebody
    else's question; for any beyond that it must be quick, so that a slow source never has all the workers.
@@ -26,6 +27,7 @@ from typing import Final
 
 import structlog
 
+from gateway.adapters.source_rows import Unanswered
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import domain_of, fold
 from gateway.model.lookup import CertificateRow
@@ -201,18 +203,21 @@ class Guarded:
         """On the thread of the question."""
         rows: Rows = ()
         trouble: GatewayError | None = None
+        works = True
         try:
             rows = _bounded(self._source.rows(address))
         except GatewayError as error:
             trouble = self._unavailable(error.detail or str(error.reason))
+            works = isinstance(error, Unanswered)
         except Exception as error:  # a library's surprise is a source that does not answer
             log.exception("directory failed", source=self.name)
             trouble = self._unavailable(type(error).__name__)
+            works = False
         with self._lock:
             self._asked.pop(key, None)
             if trouble is None:
                 self._keep(key, rows)
-            self._count(question, failed=trouble is not None)
+            self._count(question, failed=not works)
         self._room.release()
         if trouble is None:
             question.answer.set_result(rows)

@@ -21,6 +21,17 @@ OCTETS_MAX: Final = 1_048_576  # 1 MiB in one answer
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)  # validity of what cannot be read
 
 
+class Unanswered(GatewayError):  # noqa: N818 - what it is: a question without an answer
+    """CERTIFICATE_UNAVAILABLE for this one question, by a source that works: no reason to leave it alone.
+
+    Else whoever owns a domain with broken signatures could make all mail wait that needs the same source.
+    """
+
+    def __init__(self, source: str, why: str) -> None:
+        """`why`: for the log."""
+        super().__init__(Reason.CERTIFICATE_UNAVAILABLE, f"{source}: {why}", retry=True)
+
+
 def unavailable(source: str, why: str) -> GatewayError:
     """The one way in which a directory fails: it cannot tell now, and may later."""
     return GatewayError(Reason.CERTIFICATE_UNAVAILABLE, f"{source}: {why}", retry=True)
@@ -37,11 +48,11 @@ def rows_of(values: Iterable[bytes], source: str) -> tuple[CertificateRow, ...]:
     for value in values:
         octets += len(value)
         if octets > OCTETS_MAX:
-            raise unavailable(source, f"an answer of more than {OCTETS_MAX} octets")
+            raise Unanswered(source, f"an answer of more than {OCTETS_MAX} octets")
         for row in _value(value, source):
             rows[row.der] = row
             if len(rows) > CERTIFICATES_MAX:
-                raise unavailable(source, f"an answer of more than {CERTIFICATES_MAX} certificates")
+                raise Unanswered(source, f"an answer of more than {CERTIFICATES_MAX} certificates")
     return tuple(rows.values())
 
 

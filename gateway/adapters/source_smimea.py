@@ -17,6 +17,8 @@ is worth nothing over a network that others reach. What its answers mean here:
                               lets forgeries pass that way): Unavailable. No AD up to the root: Unavailable.
                               So only a proven absence is Absent.
 
+What concerns one domain (forged, too slow) is told as such (`Unanswered`): others are answered all the same.
+
 The local part is asked as it stands, for names hash case-sensitively (RFC 8162 3); then, if nothing was found, in lower
 case: hardly a mail system tells `Anna@` from `anna@`, a publisher cannot foresee how people write an address, and
 `pki.select` compares addresses without case too. Both must be proven absent before there is nothing.
@@ -41,7 +43,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rdtypes.tlsabase
 
-from gateway.adapters.source_rows import rows_of, unavailable
+from gateway.adapters.source_rows import Unanswered, rows_of, unavailable
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import domain_of
 from gateway.model.lookup import CertificateRow
@@ -49,6 +51,7 @@ from gateway.model.smimea import EXACT, FULL_CERTIFICATE, dns_name, owner_names
 from gateway.settings import Source
 
 _USAGES: Final = range(4)  # RFC 6698 2.1.1
+_SHARE: Final = 0.95  # of the deadline: what is late shall be told here, where it is known whose fault it is
 _TRIES: Final = 3  # by UDP, within the deadline
 _UDP_OCTETS: Final = 1232  # what passes everywhere unfragmented; more comes by TCP
 
@@ -70,14 +73,14 @@ class SmimeaSource:
 
     def rows(self, address: str) -> tuple[CertificateRow, ...]:
         """See CertificateSource; within `deadline_s`."""
-        ends_at = time.monotonic() + self._settings.deadline_s
+        ends_at = time.monotonic() + self._settings.deadline_s * _SHARE
         for name in owner_names(address):
             answer = self._ask(name, dns.rdatatype.SMIMEA, ends_at)
             if not answer.flags & dns.flags.AD:
                 return self._unsigned(domain_of(address), ends_at)
             found = _records(answer)
             if found is None:
-                raise unavailable(self.name, f"an answer for {name} that goes round in circles")
+                raise Unanswered(self.name, f"an answer for {name} that goes round in circles")
             if found:
                 return rows_of((r.cert for r in found if _whole(r)), self.name)
         return ()
@@ -93,7 +96,7 @@ class SmimeaSource:
             if not answer.flags & dns.flags.AD:
                 continue
             if first == 0 and any(rrset.rdtype == dns.rdatatype.DS for rrset in answer.answer):
-                raise unavailable(self.name, f"{domain} is signed, and the resolver passes on what is not")
+                raise Unanswered(self.name, f"{domain} is signed, and the resolver passes on what is not")
             return ()
         raise unavailable(self.name, f"the resolver vouches for nothing on the way to {domain}: does it validate?")
 
@@ -105,11 +108,13 @@ class SmimeaSource:
         try:
             answer = self._exchange(question, ends_at)
         except dns.exception.Timeout:
-            raise unavailable(self.name, f"no answer within {self._settings.deadline_s} s") from None
+            raise Unanswered(self.name, f"{name}: no answer within {self._settings.deadline_s} s") from None
         except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
             raise unavailable(self.name, f"{name}: {type(error).__name__} {error}") from None
         if not isinstance(answer, dns.message.QueryMessage):
             raise unavailable(self.name, f"{name}: no answer to a question")
+        if answer.rcode() == dns.rcode.SERVFAIL:
+            raise Unanswered(self.name, f"{name}: the resolver says SERVFAIL")
         if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
             raise unavailable(self.name, f"{name}: the resolver says {dns.rcode.to_text(answer.rcode())}")
         return answer

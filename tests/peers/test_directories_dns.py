@@ -13,6 +13,7 @@ import dns.message
 import dns.query
 import pytest
 
+from gateway.adapters.source_rows import Unanswered
 from gateway.adapters.source_smimea import SmimeaSource
 from gateway.errors import GatewayError, Reason
 from gateway.model.smimea import owner_name, record
@@ -155,6 +156,8 @@ def test_a_proven_absence_is_one(smimea, address) -> None:
 @pytest.mark.parametrize("local", ["anna", "nobody"])
 def test_what_is_forged_is_neither_a_certificate_nor_an_absence(smimea, zone, local) -> None:
     assert "SERVFAIL" in unavailable(smimea, f"{local}@{zone}")
+    with pytest.raises(Unanswered):  # that domain's fault: others are not to wait for it
+        smimea.rows(f"{local}@{zone}")
 
 
 def test_a_domain_that_is_provably_unsigned_has_none(smimea) -> None:
@@ -167,6 +170,9 @@ def test_a_domain_that_is_provably_unsigned_has_none(smimea) -> None:
 @pytest.mark.parametrize("local", ["anna", "nobody"])
 def test_a_resolver_that_does_not_validate_is_never_believed(world, zone, local) -> None:
     assert "does it validate" in unavailable(at(world.careless), f"{local}@{zone}")
+    with pytest.raises(GatewayError) as caught:  # the resolver's fault
+        at(world.careless).rows(f"{local}@{zone}")
+    assert not isinstance(caught.value, Unanswered)
 
 
 @pytest.mark.parametrize("zone", ["expired.test", "forged.test", "stripped.test"])

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.adapters import guarded
 from gateway.adapters.guarded import Guarded
+from gateway.adapters.source_rows import Unanswered
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import CertificateRow
 from gateway.ports.certificates import Reply
@@ -194,6 +195,23 @@ def test_after_failures_it_is_left_alone_and_one_question_tries_again():
     directory.says = (row(),)
     assert one.rows(ANNA) == (row(),)
     assert one.rows("ben@partner.example") == (row(),), "and it is one of us again"
+
+
+def test_what_a_working_source_cannot_answer_is_no_failure():
+    """Else whoever owns one domain with broken signatures could make all mail wait that needs the same resolver."""
+    directory = Directory(Unanswered("dns", "anna@forged.example: SERVFAIL"))
+    one = guard(directory, failures_max=2)
+    for number in range(5):
+        assert "SERVFAIL" in refused(lambda: one.rows(f"{number}@partner.example"))  # noqa: B023
+    assert len(directory.asked) == 5
+    directory.says = RuntimeError("dead")
+    refused(lambda: one.rows("a@partner.example"))
+    directory.says = Unanswered("dns", "SERVFAIL")  # it answers again
+    refused(lambda: one.rows("b@partner.example"))
+    directory.says = RuntimeError("dead")
+    refused(lambda: one.rows("c@partner.example"))
+    assert "left alone" not in refused(lambda: one.rows("d@partner.example"))
+    assert "left alone" in refused(lambda: one.rows("e@partner.example"))
 
 
 def test_a_success_between_failures_starts_the_count_anew():
