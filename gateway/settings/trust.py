@@ -80,6 +80,8 @@ def check(trust: Trust, fetch: Fetch, reports: Reports) -> Iterator[Finding]:
     """In what they contradict themselves."""
     for number, mark in enumerate(trust.marks):
         at: strictyaml.Path = ("trust", "marks", number)
+        if mark.root in [before.root for before in trust.marks[:number]]:
+            yield (*at, "root"), f"`{mark.root}` is marked a second time", "one mark for each root"
         for oid in mark.policies:
             if not is_oid(oid):
                 yield (*at, "policies"), f"`{oid}` is no object identifier", "digits and dots, in quotes"

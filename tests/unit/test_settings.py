@@ -145,6 +145,8 @@ CONTRADICTIONS = [
     (SOURCE % "smimea, resolver: 192.0.2.53", "192.0.2.53", "not on loopback|127.0.0.1"),
     (SOURCE % "smimea, resolver: dns.example", "dns.example", "not on loopback|127.0.0.1"),
     (SOURCE % "smimea, base: dc=example", "dc=", "of kind smimea|kind ldap"),
+    ("trust: {marks: [{root: a.pem}, {root: a.pem}]}\n", "a.pem", "marked a second time|one mark for each root"),
+    ("trust: {marks: [{root: a.pem, hardware_policies: [1.2.x]}]}\n", "1.2.x", "no object identifier|in quotes"),
 ]
 
 

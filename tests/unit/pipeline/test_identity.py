@@ -86,6 +86,17 @@ def test_a_store_that_fails_harms_no_mail(bank: House, monkeypatch: pytest.Monke
     assert outcome.answer in (Settled.TAKEN, Settled.REFUSED)
 
 
+def test_who_is_enrolled_must_be_known_before_anything_is_decided(bank: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that cannot tell defers the mail: one of a customer must not pass for a stranger's."""
+    def broken(*_: object) -> None:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, "locked", retry=True)
+
+    monkeypatch.setattr(type(bank.gateway.store.certificates), "binding", broken)
+    outcome = bank.gateway.handle(bank.receive(sealed(bank), "support@bank.example"))
+    assert outcome.answer is Settled.LATER
+    assert bank.inbound.taken == []
+
+
 def test_the_command_lists_exports_trusts_and_ignores(home: Path, tmp_path: Path) -> None:
     with house(home) as bank:
         bank.gateway.handle(bank.receive(strangers_mail(root=True), "support@bank.example"))
