@@ -38,8 +38,10 @@ Standards, with what is partial:
     CMS         RFC 5652 (no digested, authenticated or key-encryption-key content), 5083 and 5084 (GCM; no CCM), 5753,
                 8418 (X25519; no X448), 8419 (Ed25519; no Ed448), 4056 (PSS), 3560 (OAEP), 8933, 6211, 5035, 3274 (read)
     time        RFC 3161, 5816
-    paths       RFC 5280 by pyhanko-certvalidator and rules of our own (`pki.path`); no revocation yet: CRL and OCSP
-                come with the next version, until then `soft` tells and `require` is indeterminate
+    paths       RFC 5280 and 9618 by pyhanko-certvalidator and rules of our own (`pki.path`), all of NIST's PKITS but
+                for what tests/unit/pki/test_pkits.py lists; revocation by CRL (full, delta, indirect) and OCSP (RFC
+                6960), judged from the bank's own table
+    identity    CA/B Forum S/MIME policies, RFC 3739 and ETSI EN 319 412-5 (QcCompliance, QcSSCD), below marked roots
 """
 
 __version__ = "0.1.0"
