@@ -263,27 +263,21 @@ def _entries(der: bytes, head: CrlHead, own: str, theirs: str) -> Iterator[tuple
     speaks_of = theirs  # in an indirect list an entry without certificateIssuer goes on with the one before it
     seconds: dict[bytes, int] = {}
     extras: dict[bytes, tuple[int, datetime | None, str | None]] = {}
-    read = walk.read
     seen = 0
     while offset < end:
         seen += 1
         if seen > ENTRIES_MAX:
             raise DerMalformed(f"more than {ENTRIES_MAX} entries")
-        entry = read(der, offset, end)
-        if entry.tag != walk.SEQUENCE:
-            raise DerMalformed("an entry that is none")
-        offset = entry.end
-        serial = read(der, entry.body, offset)
-        time = read(der, serial.end, offset)
-        dated = der[time.start:time.end]
+        body, serial_end, time_end, offset = _spans(der, offset, end)
+        dated = der[serial_end:time_end]
         second = seconds.get(dated)
         if second is None:
             second = _second(walk.decode_time(dated, walk.single(dated)))
             if len(seconds) < _KEPT_MAX:
                 seconds[dated] = second
         reason = NO_REASON
-        if time.end != offset:
-            extra = der[time.end:offset]
+        if time_end != offset:
+            extra = der[time_end:offset]
             told = extras.get(extra)
             if told is None:
                 told = _entry_extensions(extra)
@@ -297,17 +291,34 @@ def _entries(der: bytes, head: CrlHead, own: str, theirs: str) -> Iterator[tuple
             if invalid_since is not None and reason in _COMPROMISED:
                 second = min(second, _second(invalid_since))
         if speaks_of == own:
-            yield _key(der, serial), second, reason
+            yield _key(der[body:serial_end]), second, reason
 
 
-def _key(der: bytes, serial: Tlv) -> bytes:
-    """`serial_key` of an INTEGER, the usual ones without making a number of it."""
-    body = der[serial.body:serial.end]
-    if serial.tag == walk.INTEGER and 2 <= len(body) <= KEY and 0 < body[0] < 0x80:
-        return body.rjust(KEY, b"\0")
-    if len(body) > 256:
-        raise DerMalformed(f"a serial number of {len(body)} octets")
-    return serial_key(walk.decode_integer(der, walk.expect(serial, walk.INTEGER)))
+def _spans(der: bytes, offset: int, end: int) -> tuple[int, int, int, int]:
+    """Of the entry at `offset`: where its serial number begins and ends, where its time ends, where it ends itself.
+
+    Nearly all have lengths under 128 everywhere: read here, for a fifth of the price of three calls.
+    """
+    if offset + 4 < end and der[offset] == walk.SEQUENCE and der[offset + 2] == walk.INTEGER:
+        stop = offset + 2 + der[offset + 1]
+        serial_end = offset + 4 + der[offset + 3]
+        if der[offset + 1] < 0x80 and der[offset + 3] < 0x80 and stop <= end and serial_end + 2 <= stop:
+            time_end = serial_end + 2 + der[serial_end + 1]
+            if der[serial_end + 1] < 0x80 and time_end <= stop:
+                return offset + 2, serial_end, time_end, stop
+    entry = walk.expect(walk.read(der, offset, end), walk.SEQUENCE)
+    serial = walk.read(der, entry.body, entry.end)
+    return entry.body, serial.end, walk.read(der, serial.end, entry.end).end, entry.end
+
+
+def _key(serial: bytes) -> bytes:
+    """`serial_key` of an INTEGER's DER, of the usual ones without making a number of it."""
+    if 4 <= len(serial) <= KEY + 2 and serial[0] == walk.INTEGER and serial[1] == len(serial) - 2 \
+            and 0 < serial[2] < 0x80:
+        return serial[2:].rjust(KEY, b"\0")
+    if len(serial) > 260:
+        raise DerMalformed(f"a serial number of {len(serial)} octets")
+    return serial_key(walk.decode_integer(serial, walk.single(serial, walk.INTEGER)))
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
