@@ -112,7 +112,7 @@ def test_absence_is_said_by_404_and_410_alone(server, asked, status) -> None:
         reply(b"no", "503 Busy"), reply(b"", "302 Found", location="/elsewhere"), b"HTTP/1.1 200 OK\r\n\r\n",
         b"nonsense\r\n\r\n", b"",
     ],
-    ids=lambda octets: octets[:40].decode("latin-1"),
+    ids=map(str, range(19)),  # DER has other lengths in every process
 )
 def test_everything_else_that_is_no_certificate_is_no_absence(server, asked, answer) -> None:
     server.answers["/elsewhere"] = reply(b"moved to a page")
