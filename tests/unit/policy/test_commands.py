@@ -109,6 +109,9 @@ def test_explain_of_a_mail_that_leaves(run, tmp_path):
     assert [step["verb"] for step in anna["decision"]["steps"]] == ["protect_headers", "sign", "stamp", "encrypt"]
     assert anna["certificate"]["state"] == "enrolled"
     assert len(anna["certificate"]["chosen"]) == 1
+    assert (anna["sources"][0]["source"], anna["sources"][0]["said"]["state"]) == ("store", "enrolled")
+    assert [(one["source"], one["said"]["state"]) for one in nobody["sources"] if one["said"]] == [("store", "absent")]
+    assert carla["sources"] == []
     assert (nobody["decision"]["end"]["kind"], nobody["decision"]["reason"]) == ("reject", "certificate.absent")
     assert (carla["direction"], carla["decision"]["rule"], carla["certificate"]) == (
         "internal",
@@ -117,6 +120,7 @@ def test_explain_of_a_mail_that_leaves(run, tmp_path):
     )
     result = run("explain", "-", "--client", "staff", "--from", "staff@bank.example", *to, octets=MAIL)
     assert "4. encrypt" in result.stdout
+    assert "asked   store: enrolled" in result.stdout
     assert "end: reject (certificate.absent)" in result.stdout
     assert "made CRLF" in result.stderr
 
