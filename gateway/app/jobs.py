@@ -17,6 +17,7 @@ from gateway.app.fetch import fetching, web
 from gateway.app.store import Store, open_store
 from gateway.app.trust import load_trust
 from gateway.clock import Clock, SystemClock
+from gateway.cms import strength
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError
 from gateway.frontends.children import end_with_parent
@@ -140,6 +141,8 @@ class JobsHouse:
         until = now + timedelta(days=self._settings.reports.expiry_days)
         soon = [Ends(one.name, one.what, one.subject, one.not_after)
                 for one in ends(self._settings, self._store, now) if one.not_after <= until]
+        soon += [Ends(one.name, "algorithm", f"customers with it need {one.use}", one.until)
+                 for one in strength.endings(now, until - now) if one.until <= until]
         decided = {anchor.certificate.sha256 for anchor in self._trust.signers} | self._trust.distrusted
         unknown = [one for one in self._store.authorities.untold() if one.key not in decided]
         return Findings(ends=soon, unknown=unknown, failed=failing(tuple(self._store.fetch_tasks.list())))

@@ -1,4 +1,5 @@
-"""The administrator is told of unknown authorities once, in the daily report, whose subject then says IMPORTANT.
+"""The administrator is told of unknown authorities once, in the daily report, whose subject then says IMPORTANT; and
+of algorithms when their end is near.
 
 Truth: what vendors of such gateways do, and the house's rule that trust is never changed behind anybody's back.
 """
@@ -66,6 +67,18 @@ def test_a_report_that_cannot_be_sent_is_sent_later(settings: Settings) -> None:
         assert [one.key for one in jobs.findings().unknown] == [STRANGER.sha256]
     finally:
         jobs.close()
+
+
+def test_algorithms_are_told_when_their_end_is_near(settings: Settings) -> None:
+    """Warned of for years by `sealgate check`, they are news only in the last days."""
+    for at, told in ((datetime(2030, 11, 1, tzinfo=UTC), set()),
+                     (datetime(2030, 12, 15, tzinfo=UTC), {"rsa-2048", "p-224", "sha224"}),
+                     (datetime(2031, 1, 2, tzinfo=UTC), set())):
+        jobs = JobsHouse(settings, FrozenClock(at))
+        try:
+            assert {one.name for one in jobs.findings().ends if one.what == "algorithm"} == told
+        finally:
+            jobs.close()
 
 
 def test_what_was_decided_meanwhile_is_not_told(settings: Settings, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Truth: the house's rule that bank_enrolled comes from the binding of the very ce
 """
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from gateway.cli.main import application
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
+from gateway.pipeline.trust_card import read as read_card
 from tests.support.bank import House, house
 from tests.support.bank import policy as one_policy
 from tests.support.pki import get_pki
@@ -41,8 +43,11 @@ otherwise: deliver
 
 
 def test_an_enrolled_signer_is_told_by_the_binding(bank: House) -> None:
-    mail = message_from_bytes(arrived(bank, sealed(bank)), policy=policy.default)
+    octets = arrived(bank, sealed(bank))
+    mail = message_from_bytes(octets, policy=policy.default)
     assert "level=bank_enrolled" in mail["Sealgate-Identity"]
+    card = read_card(octets, bank.gateway.keys.public("trust:card").public, datetime.now(UTC))
+    assert card["signer"]["level"] == ["bank_enrolled"]
 
 
 def test_rules_speak_of_it(home: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from gateway.der import build
 from gateway.model.lookup import CertificateRow
 from gateway.pki import path
 from gateway.pki.level import OWN_POLICIES_MAX, WORDS, level_of
-from gateway.pki.trust import STATED, Mark
+from gateway.pki.trust import STATED, Mark, same_for_mail
 from gateway.policy.levels import MESIGN, meant, stated
 from gateway.policy.levels import WORDS as IN_POLICIES
 from tests.support.pki import END, NOW, START, get_pki
@@ -171,6 +171,15 @@ def test_a_path_that_does_not_hold_gives_nothing():
     trust = replace(trust_of(get_pki()), marks={get_pki().root_certificate.sha256: ALL})
     late = path.validate(person.certificate, datetime(2046, 1, 1, tzinfo=UTC), "signer", trust, person.chain)
     assert level_of(person.certificate, late, trust, row(person, customer="4711")) == ()
+
+
+def test_roots_named_by_hand_are_marked_for_the_forums_words_and_nothing_else():
+    """`inspect --trust`: who names a root wants to hear what its certificates say; nothing acts on it."""
+    person = get_pki().person(Purpose.SIGN, "p-256", email="eve@customer.example", issuer=WIDE,
+                              policies=("2.23.140.1.5.4.1",), extensions=statements(COMPLIANCE, SSCD))
+    trust = same_for_mail([get_pki().root_certificate])
+    found = path.validate(person.certificate, NOW, "signer", trust, person.chain)
+    assert level_of(person.certificate, found, trust) == ("individual", "qualified")
 
 
 def test_a_flood_of_policies_is_bounded():
