@@ -183,3 +183,14 @@ def test_replay_tells_what_was_never_looked_up_and_what_it_cannot_read():
     record.facts.clear()
     (one,) = replay([record], RULES)
     assert (one.outcome, one.after) == ("unreadable", None)
+
+
+def test_a_record_of_the_first_version_is_read_in_todays_words() -> None:
+    """It spelt one level with a z; rules of today ask for `organisation`."""
+    signed = next(case.facts for case in CASES if case.facts.verdicts and case.facts.verdicts.signature.signers)
+    record = to_record(signed, RecipientFacts("support@bank.example", Direction.INBOUND))
+    for signer in record["verdicts"]["signers"]:
+        signer["level"] = ["organization", "qualified"]
+    back = from_record(json.loads(json.dumps(record))).facts.verdicts
+    assert back is not None
+    assert {signer.level for signer in back.signature.signers} == {("organisation", "qualified")}
