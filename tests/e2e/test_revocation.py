@@ -18,11 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.authority.crl import RevokedEntry
 from gateway.demo.bank import Bank
 from tests.support.pki import Person
 from tests.support.process import ROOT, Relay, new_bank, relay
-from tests.support.revocable import DAY, Revocable, now
+from tests.support.revocable import Revocable, now
 from tests.support.sealed import message, signed
 from tests.support.smtp import Hop
 from tests.support.web import WebServer, wait_until
@@ -231,13 +230,13 @@ def test_nothing_is_fetched_where_that_is_switched_off(tmp_path: Path, authority
 
 
 def test_mail_flows_while_a_large_list_is_fetched(tmp_path: Path, authority: Revocable, hop: Hop) -> None:
-    """100,000 entries here; figures for 500,000 stand in docs/performance."""
+    """100,000 entries; the bound is generous, for the fetching, the relay and the test share two cores."""
     anna = authority.person(ANNA)
     authority.publish()
     bank = bank_that(tmp_path, authority, hop)
     with with_jobs(bank) as running:
         assert sent(running, hop, anna) == "pass"
-        authority.publish(more=[RevokedEntry(10_000_000 + number, now() - DAY) for number in range(100_000)])
+        authority.publish_many(100_000)
         url = authority.server.url("/mail.crl")
         command = [sys.executable, "-m", "gateway", "--config", str(bank.config), "revocation", "refresh", url]
         took: list[float] = []
@@ -255,7 +254,7 @@ def test_mail_flows_while_a_large_list_is_fetched(tmp_path: Path, authority: Rev
     assert len(took) > 25
     assert max(took) < 1.5, sorted(took)[-5:]
     (row,) = [row for row in json.loads(sealgate(bank, "revocation", "list", "--json", code=75)) if row["url"] == url]
-    assert row["entries"] == 100_000
+    assert row["entries"] == 100_001
 
 
 def child(running: Relay, name: str) -> int:

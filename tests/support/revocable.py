@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.ocsp import load_der_ocsp_request
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
@@ -13,6 +15,7 @@ from gateway.authority.ca import Authority, Naming, Purpose
 from gateway.authority.crl import RevokedEntry, build_crl
 from gateway.authority.ocsp import build_answer
 from gateway.cms.certificate import Certificate, parse_certificate
+from gateway.der import build, walk
 from tests.support.pki import Person, key, pem
 from tests.support.web import Line, Request, WebServer, reply
 
@@ -87,6 +90,25 @@ class Revocable:
         at = now() - age
         self.server.answers["/root.crl"] = reply(build_crl(self.root, (), self.number, at, at + DAY))
         der = build_crl(self.mail, (*self.revoked, *more), self.number, at, at + life)
+        self.server.answers["/mail.crl"] = reply(der)
+        return der
+
+    def publish_many(self, count: int) -> bytes:
+        """A list with so many entries more, put together by hand: the library's builder takes minutes for them."""
+        small = self.publish(more=[RevokedEntry(1, now() - DAY)])
+        tbs = walk.children(small, walk.single(small, walk.SEQUENCE))[0]
+        fields = walk.children(small, tbs)
+        place = next(number for number, one in enumerate(fields) if number > 2 and one.tag == walk.SEQUENCE)
+        old = walk.content(small, fields[place])
+        # SEQUENCE { INTEGER of 16 octets, UTCTime }: nothing in it changes its length.
+        entry = b"\x30\x21\x02\x10%s\x17\x0d260101000000Z"
+        many = b"".join(entry % (b"\x40" + number.to_bytes(15, "big")) for number in range(count))
+        parts = [walk.whole(small, one) for one in fields]
+        parts[place] = build.sequence(old, many)
+        body = build.sequence(*parts)
+        signature = self.mail.key.sign(body, ec.ECDSA(hashes.SHA256()))  # type: ignore[call-arg, arg-type, union-attr]
+        algorithm = walk.whole(small, walk.children(small, walk.single(small, walk.SEQUENCE))[1])
+        der = build.sequence(body, algorithm, build.tlv(0x03, b"\0" + signature))
         self.server.answers["/mail.crl"] = reply(der)
         return der
 
