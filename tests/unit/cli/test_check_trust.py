@@ -17,7 +17,7 @@ from gateway.cli import check_own, check_services, check_trust
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports, open_bank
 from gateway.pki.trust import TrustSet, anchors_of
-from gateway.settings import Mark, RevocationModes, Source, load
+from gateway.settings import Mark, RevocationModes, Source, Token, load
 from gateway.settings.sections import NextHopSettings
 from tests.support.pki import NOW, get_pki
 
@@ -168,6 +168,15 @@ def test_stampers_stamp(settings):
     told = said(check_services.gateway(settings), "ok", "stamper internal")
     assert len(told) == 1
     assert "its token is internal" in told[0]
+
+
+def test_a_token_that_cannot_be_reached_is_an_error(settings, tmp_path):
+    (tmp_path / "pin").write_text("1234")
+    (tmp_path / "pin").chmod(0o600)
+    token = Token(name="hsm", module=tmp_path / "no-such-module.so", label="bank", pin_file=tmp_path / "pin")
+    (told,) = check_own.tokens(settings.model_copy(update={"tokens": (token,)}))
+    assert (told.level, told.about) == ("error", "token hsm")
+    assert "no-such-module.so" in told.text
 
 
 def test_next_hops_that_do_not_answer(settings):
