@@ -222,3 +222,13 @@ def test_a_dead_database_is_unavailable_never_empty(dead_database, clock) -> Non
         with pytest.raises(GatewayError) as caught:
             call()
         assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
+
+
+def test_a_binding_is_of_this_very_certificate_and_of_bound_ones_only(store) -> None:
+    put(store, ANNA, customer="1001", key_origin="token")
+    put(store, BEN)
+    row = store.binding(ANNA.certificate.sha256)
+    assert (row.customer, row.key_origin, row.der) == ("1001", "token", ANNA.der)
+    assert store.binding(BEN.certificate.sha256) is None, "merely found"
+    assert store.binding(ANNA_NEW.certificate.sha256) is None, "the same address and name is another certificate"
+    assert store.missing(BEN.certificate) is False
