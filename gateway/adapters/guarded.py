@@ -121,6 +121,20 @@ class Guarded:
             log.warning("directory answer from before", source=self.name, detail=trouble.detail)
             return Reply(stale, "stale")
 
+    def adopt(self, before: "Guarded") -> None:
+        """Takes over what the one before kept, if it asked the same in the same way: a reload costs no answers, above
+        all none that cover an outage. Failures and pauses are not taken over: a reload may have mended them.
+        """
+        asked, kept = before.kept()
+        if asked == (self._settings, self._never):
+            with self._lock:
+                self._kept, self._octets = kept, sum(entry.octets for entry in kept.values())
+
+    def kept(self) -> tuple[tuple[Source, frozenset[str]], OrderedDict[str, _Entry]]:
+        """How it asks, and what it keeps."""
+        with self._lock:
+            return (self._settings, self._never), self._kept.copy()
+
     def close(self) -> None:
         """Hangs up. A question in flight may still fail by it."""
         close = getattr(self._source, "close", None)

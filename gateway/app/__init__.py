@@ -79,6 +79,10 @@ class Gateway:
         house = build(loaded, self.store, self.clock, self._seen, self._reach)
         left, self._hops = (self._hops, self._directories), (house.outbound_hop, house.inbound_hop)
         stampers = tuple(one for one in house.stampers.values() if isinstance(one, HttpStamper))
+        for source in loaded.sources:
+            for before in self._directories:
+                if isinstance(before, Guarded) and before.name == source.name:
+                    source.adopt(before)
         self._loaded, self._directories = loaded, (*loaded.sources, *stampers)
         self.use(house if self._caught is None else alone(house, self._caught))
         _hang_up(*left)

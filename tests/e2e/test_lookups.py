@@ -72,7 +72,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
     with WebServer() as directory, Hop() as hop:
 
         def change(text: str) -> str:
-            begin, end = text.index("sources:"), text.index("fetch:")
+            begin, end = text.index("http: {"), text.index("fetch:")
             return text[:begin] + (
                 f'sources:\n  - {{name: partner, kind: http, domains: [partner.example], '
                 f'url: "{directory.url("/?mail={address}")}", networks: [127.0.0.0/8], deadline_s: {DEADLINE_S}, '
@@ -116,8 +116,9 @@ def test_a_directory_dies_and_mail_waits_and_goes_when_it_is_back(street: Street
     left = street.left()
     assert SECRET not in left
     assert SECRET in openssl.verify(openssl.decrypt(left, dora), street.relay.bank.root)
-    # Dead again, beyond the life of what is kept: it serves on.
+    # Dead again, beyond the life of what is kept, and reloaded meanwhile: it serves on.
     street.directory.answers["/"] = reply(b"down", "503 Service Unavailable")
+    street.relay.reload('"event": "reloaded"')
     time.sleep(1.1)
     code, text, _ = street.write(dora.address)
     assert code == 250, text

@@ -68,7 +68,7 @@ class Directory:
 
 
 def guard(directory: Directory, watch: Watch | None = None, **settings: object) -> Guarded:
-    given = {"deadline_s": 0.2, **settings}
+    given = {"deadline_s": 5, **settings}
     source = Source(name="partner", kind="http", url="https://x.example/{address}", **given)  # type: ignore[arg-type]
     return Guarded(directory, source, ("bank.example",), monotonic=watch or Watch())
 
@@ -257,13 +257,13 @@ def test_a_stuck_call_holds_a_mail_no_longer_than_the_deadline_and_its_late_answ
         return (row(),)
 
     directory = Directory(stuck)
-    one = guard(directory, deadline_s=0.2)
+    one = guard(directory, deadline_s=0.5)
     begun = time.monotonic()
-    assert "0.2 s" in refused(lambda: one.rows(ANNA))
-    assert 0.15 < time.monotonic() - begun < 1
+    assert "0.5 s" in refused(lambda: one.rows(ANNA))
+    assert 0.4 < time.monotonic() - begun < 3
     begun = time.monotonic()
     refused(lambda: one.rows(ANNA))
-    assert time.monotonic() - begun < 0.1, "the question is still out: nobody waits for it twice, or asks it twice"
+    assert time.monotonic() - begun < 0.4, "the question is still out: nobody waits for it twice, or asks it twice"
     assert directory.asked == [ANNA]
     release.set()
     _until(lambda: directory.at_once == 0)
@@ -273,11 +273,12 @@ def test_a_stuck_call_holds_a_mail_no_longer_than_the_deadline_and_its_late_answ
 def test_the_deadline_of_one_question_is_one_failure_however_many_mails_share_it():
     release = threading.Event()
     directory = Directory(lambda _: release.wait(10) and ())
-    one = guard(directory, failures_max=2, in_flight_max=4)
+    one = guard(directory, deadline_s=0.2, failures_max=2, in_flight_max=4)
     with ThreadPoolExecutor(4) as pool:
         for failed in [pool.submit(refused, lambda: one.rows(ANNA)) for _ in range(4)]:
             failed.result()
     directory.says = ()
+    one._settings = one._settings.model_copy(update={"deadline_s": 5.0})
     assert one.rows("ben@partner.example") == (), "it was one failure, not four"
     release.set()
 
