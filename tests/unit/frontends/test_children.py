@@ -1,0 +1,140 @@
+"""Children of the relay: real processes that die, refuse to end, and are reaped. Truth: the kernel's table of them."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.frontends import children
+from gateway.frontends.children import PARENT, Children, run_once
+
+
+def python(program: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", program, *arguments)
+
+
+async def until(true: object, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < end
+        await asyncio.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    """Not even a zombie is left."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []
+
+
+WRITES = "import os,sys,time; print(os.getpid(), file=open(sys.argv[1], 'a')); time.sleep(float(sys.argv[2]))"
+
+
+def test_who_dies_is_started_again_and_all_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "BACKOFF_S", (0.05, 0.1))
+    short, long = tmp_path / "short", tmp_path / "long"
+
+    async def live() -> None:
+        kept = Children({"short": python(WRITES, str(short), "0"), "long": python(WRITES, str(long), "60")})
+        kept.start()
+        await until(lambda: len(lines(short)) >= 3 and len(lines(long)) == 1)
+        await kept.stop()
+
+    asyncio.run(live())
+    assert all(gone(int(pid)) for pid in (*lines(short), *lines(long)))
+
+
+def test_they_end_when_the_loop_ends(tmp_path: Path) -> None:
+    long = tmp_path / "long"
+
+    async def live() -> None:
+        Children({"long": python(WRITES, str(long), "60")}).start()
+        await until(lambda: len(lines(long)) == 1)
+
+    asyncio.run(live())
+    assert gone(int(lines(long)[0]))
+
+
+def test_who_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "END_S", 0.3)
+    deaf = tmp_path / "deaf"
+    program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + WRITES
+
+    async def live() -> None:
+        kept = Children({"deaf": python(program, str(deaf), "60")})
+        kept.start()
+        await until(lambda: len(lines(deaf)) == 1)
+        await kept.stop()
+
+    asyncio.run(live())
+    assert gone(int(lines(deaf)[0]))
+
+
+def test_a_program_that_is_not_there_harms_nobody(tmp_path: Path) -> None:
+    long = tmp_path / "long"
+
+    async def live() -> None:
+        kept = Children({"none": (str(tmp_path / "nothing"),), "long": python(WRITES, str(long), "60")})
+        kept.start()
+        await until(lambda: len(lines(long)) == 1)
+        await run_once((str(tmp_path / "nothing"),))
+        await kept.stop()
+
+    asyncio.run(live())
+
+
+def test_sighup_is_passed_on(tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    program = ("import signal,sys,time\n"
+               "signal.signal(signal.SIGHUP, lambda *_: print('hup', file=open(sys.argv[1], 'a')))\n"
+               "print('ready', file=open(sys.argv[1], 'a'))\n"
+               "while True: time.sleep(0.1)")
+
+    async def live() -> None:
+        kept = Children({"one": python(program, str(heard))})
+        kept.start()
+        await until(lambda: lines(heard) == ["ready"])
+        kept.reload()
+        await until(lambda: lines(heard) == ["ready", "hup"])
+        await kept.stop()
+
+    asyncio.run(live())
+
+
+def test_what_a_child_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Systemd's notifications are the relay's, and Ctrl-C reaches the relay alone."""
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/nothing")
+    told = tmp_path / "told"
+    program = ("import os,sys; print(os.environ.get('NOTIFY_SOCKET'), os.environ['" + PARENT + "'], "
+               "os.getsid(0) == os.getpid(), file=open(sys.argv[1], 'w'))")
+    asyncio.run(run_once(python(program, str(told))))
+    assert lines(told) == ["None", str(os.getpid()), "True"]
+
+
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+    """The parent is killed, so that it can end nobody itself."""
+    told = tmp_path / "told"
+    inner = ("import os,sys,time; from gateway.frontends.children import end_with_parent; end_with_parent(); "
+             "print(os.getpid(), file=open(sys.argv[1], 'w')); time.sleep(60)")
+    outer = (f"import os,subprocess,sys,time; os.environ['{PARENT}'] = str(os.getpid()); "
+             "subprocess.Popen([sys.executable, '-c', sys.argv[1], sys.argv[2]]); time.sleep(60)")
+
+    async def live() -> None:
+        parent = await asyncio.create_subprocess_exec(*python(outer, inner, str(told)), cwd=Path(__file__).parents[3])
+        await until(lambda: len(lines(told)) == 1, 30)
+        os.kill(parent.pid, signal.SIGKILL)
+        await parent.wait()
+        pid = int(lines(told)[0])
+        await until(lambda: gone(pid) or " Z" in Path(f"/proc/{pid}/stat").read_text())
+
+    asyncio.run(live())
