@@ -2,20 +2,21 @@
 
 Anna's certificate is good until it expires (or is revoked). Whoever holds her key later wants a signature of today
 to count as one of yesterday; whoever owes her something wants one of yesterday not to count today. What decides is
-t = genTime + accuracy of the earliest believed stamp, else the reception. The revoked cases run over a small table
-behind the seam; holds that are lifted come with the table itself.
+t = genTime + accuracy of the earliest believed stamp, else the reception. The revoked cases run over true lists of
+the authorities.
 """
 
 from datetime import timedelta
-from itertools import count
 
 import pytest
 
+from gateway.authority.crl import RevokedEntry, build_crl
 from gateway.cms import attributes
 from gateway.errors import Reason
 from gateway.model.verdict import Status, Trust
+from gateway.pki.given import GivenFile, GivenRevocation
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Known, Revocation
+from gateway.pki.revocation import Revocation
 from gateway.smime.open import open_mail
 from tests.support import forge
 from tests.support.pki import NOW, get_pki
@@ -142,44 +143,126 @@ def test_tokens_beyond_the_bound_are_not_looked_at():
 # --- revoked --------------------------------------------------------------------------------------------------------
 
 
-TABLES = count()
-
-
-class Table:
-    """Revoked from a day on, by certificate; everything else is known to be good."""
-
-    def __init__(self, revoked):
-        self.version = f"test {next(TABLES)}"
-        self.revoked = revoked
-
-    def known(self, certificate, issuer, at, received):
-        since = self.revoked.get(certificate.sha256)
-        return Known("revoked") if since is not None and since <= at else Known("good", fresh=True)
-
-
-def by(revoked):
-    return Judge(trust_of(get_pki()), Revocation("require", Table(revoked)))
+def by(*revoked, mode="require", made=NOW - timedelta(hours=1), until=NOW + timedelta(days=1), missing=(), more=()):
+    """A judge with the true lists of all three authorities; `revoked`: (person, day, reason, invalidity)."""
+    pki = get_pki()
+    files = list(more)
+    for authority in (pki.root, pki.intermediate, pki.tsa_root):
+        entries = [RevokedEntry(person.certificate.serial, *rest) for person, *rest in revoked
+                   if person.certificate.x509.issuer == authority.certificate.subject]
+        if authority not in missing:
+            files.append(GivenFile("list", "crl", build_crl(authority, entries, 1, made, until)))
+    trust = trust_of(pki)
+    return Judge(trust, Revocation(mode, GivenRevocation(files, trust)))
 
 
 @pytest.mark.parametrize(("stamp", "verdict", "reason"), [
     (stamper(BEFORE), Trust.TRUSTED, None), (stamper(AFTER), Trust.NOT_TRUSTED, Reason.SIGNATURE_REVOKED),
     (None, Trust.NOT_TRUSTED, Reason.SIGNATURE_REVOKED)])
-def test_revoked_before_or_after_the_stamp(stamp, verdict, reason):
+@pytest.mark.parametrize("mode", ["soft", "require"])
+def test_revoked_before_or_after_the_stamp(stamp, verdict, reason, mode):
     person = anna()
-    found, signer = seen(message(signed(TEXT, person, stamp=stamp)), by({person.certificate.sha256: END}))
+    found, signer = seen(message(signed(TEXT, person, stamp=stamp)), by((person, END), mode=mode))
     assert (found, signer.reason) == (verdict, reason)
 
 
-def test_a_revoked_service_stamps_in_vain():
+def test_the_last_moment_before_the_revocation_is_before_the_end_of_the_stamps_accuracy():
+    person = anna()
+    good, late = (signed(TEXT, person, stamp=forged_stamper(END - before))
+                  for before in (timedelta(seconds=2), timedelta(seconds=1)))
+    assert seen(message(good), by((person, END)))[0] is Trust.TRUSTED
+    assert seen(message(late), by((person, END)))[1].reason is Reason.SIGNATURE_REVOKED
+
+
+def test_with_the_token_stripped_or_foreign_it_is_revoked():
+    person = anna()
+    strangers = stamper(BEFORE, get_pki("Strangers").stamper())
+    for tokens in ((), (strangers,), (stamper(NOW + timedelta(days=1)),)):
+        verdict, signer = seen(with_tokens(*tokens, person=person), by((person, END)))
+        assert (verdict, signer.reason) == (Trust.NOT_TRUSTED, Reason.SIGNATURE_REVOKED)
+
+
+def test_a_key_that_was_lost_before_the_stamp_signs_nothing():
+    """The revocation came after the stamp; the issuer says that the key was lost before it (RFC 5280 5.3.2)."""
+    person = anna()
+    mail = message(signed(TEXT, person, stamp=stamper(BEFORE)))
+    lost = BEFORE - timedelta(days=1)
+    assert seen(mail, by((person, END, "keyCompromise", lost)))[1].reason is Reason.SIGNATURE_REVOKED
+    assert seen(mail, by((person, END, "keyCompromise", AFTER)))[0] is Trust.TRUSTED
+    assert seen(mail, by((person, END, "superseded", lost)))[0] is Trust.TRUSTED
+
+
+def test_stamped_while_good_then_revoked_then_expired():
+    """The list may have forgotten him by now: only one that still speaks of expired certificates clears him."""
+    person = late()
+    mail = message(signed(TEXT, person, at=BEFORE, stamp=stamper(BEFORE)))
+    verdict, signer = seen(mail, by())
+    assert (verdict, signer.reason) == (Trust.UNKNOWN, Reason.REVOCATION_UNAVAILABLE)
+    assert seen(mail, by(mode="soft"))[1].notes == (Reason.REVOCATION_NOT_CHECKED,)
+    assert seen(mail, by((person, AFTER)))[0] is Trust.TRUSTED  # still listed, and that was after the stamp
+    assert seen(mail, by((person, BEFORE)))[1].reason is Reason.SIGNATURE_REVOKED
+
+
+def test_a_list_of_the_time_between_stamp_and_expiry_clears_him():
+    """Made after the stamp and while he was valid: what had happened by then is on it."""
+    person = late()
+    mail = message(signed(TEXT, person, at=BEFORE, stamp=stamper(BEFORE)))
+    verdict, _ = seen(mail, by(made=END - timedelta(days=1), until=NOW + timedelta(days=1)))
+    assert verdict is Trust.TRUSTED
+
+
+def test_a_hold_counts_until_it_is_lifted():
+    person = anna()
+    mail = message(signed(TEXT, person))
+    verdict, signer = seen(mail, by((person, END, "certificateHold")))
+    assert (verdict, signer.reason) == (Trust.NOT_TRUSTED, Reason.SIGNATURE_ON_HOLD)
+    assert seen(mail, by())[0] is Trust.TRUSTED  # the next list does not name him any more
+    pki = get_pki()
+    lifted = build_crl(pki.intermediate, [RevokedEntry(person.certificate.serial, NOW, "removeFromCRL")], 2,
+                       NOW - timedelta(minutes=1), NOW + timedelta(days=1), base=1)
+    assert seen(mail, by((person, END, "certificateHold"), more=[GivenFile("delta", "crl", lifted)]))[0] \
+        is Trust.TRUSTED
+
+
+@pytest.mark.parametrize(("revoked", "believed"), [
+    ((BEFORE - timedelta(days=1), "superseded"), False), ((AFTER, "superseded"), True),
+    ((AFTER, "cessationOfOperation"), True), ((AFTER, "affiliationChanged"), True), ((AFTER, "unspecified"), True),
+    ((AFTER, "keyCompromise"), False), ((AFTER,), False), ((AFTER, "certificateHold"), False)])
+def test_a_revoked_service_stamps_in_vain_unless_its_key_was_safe(revoked, believed):
+    """RFC 3161 4, 1 and 2: with a key that may be lost anybody can have stamped any time, at any time."""
     person, unit = anna(), get_pki().stamper()
-    revoked = {person.certificate.sha256: END, unit.certificate.sha256: BEFORE - timedelta(days=1)}
-    found, signer = seen(message(signed(TEXT, person, stamp=stamper(BEFORE))), by(revoked))
-    assert (found, signer.reason) == (Trust.NOT_TRUSTED, Reason.SIGNATURE_REVOKED)
-    assert signer.timestamp.reason is Reason.TIMESTAMP_UNTRUSTED
+    verdict, signer = seen(message(signed(TEXT, person, stamp=stamper(BEFORE))), by((person, END), (unit, *revoked)))
+    assert (verdict is Trust.TRUSTED) is believed
+    if not believed:
+        assert (signer.reason, signer.timestamp.reason) == (Reason.SIGNATURE_REVOKED, Reason.TIMESTAMP_UNTRUSTED)
     assert ANNA in signer.emails
 
 
-def test_a_revoked_authority_takes_everything_below_with_it():
-    intermediate = anna().chain[0].sha256
-    found, signer = seen(message(signed(TEXT, anna())), by({intermediate: END}))
-    assert (found, signer.reason) == (Trust.NOT_TRUSTED, Reason.PATH_REVOKED)
+def test_a_service_about_which_nothing_is_known_is_not_believed_where_that_is_required():
+    person = anna()
+    verdict, signer = seen(message(signed(TEXT, person, stamp=stamper(BEFORE))),
+                           by((person, END), missing=(get_pki().tsa_root,)))
+    assert (verdict, signer.reason) == (Trust.NOT_TRUSTED, Reason.SIGNATURE_REVOKED)
+    assert signer.timestamp.reason is Reason.REVOCATION_UNAVAILABLE
+
+
+@pytest.mark.parametrize(("stamp", "verdict", "reason"), [
+    (None, Trust.NOT_TRUSTED, Reason.PATH_REVOKED), (stamper(BEFORE), Trust.TRUSTED, None),
+    (stamper(AFTER), Trust.NOT_TRUSTED, Reason.PATH_REVOKED)])
+def test_a_revoked_authority_takes_everything_below_with_it(stamp, verdict, reason):
+    class Issuer:
+        certificate = anna().chain[0]
+
+    found, signer = seen(message(signed(TEXT, anna(), stamp=stamp)), by((Issuer, END, "cACompromise")))
+    assert (found, signer.reason) == (verdict, reason)
+
+
+def test_without_fresh_data_nothing_is_fresh():
+    """A stamp makes an old signature good, and gives no power to act today."""
+    person = anna()
+    mail = message(signed(TEXT, person, stamp=stamper(BEFORE)))
+    stale = {"made": NOW - timedelta(days=9), "until": NOW - timedelta(days=2)}
+    for judge_, fresh in ((by(), True), (by((person, AFTER)), False), (by(mode="soft", **stale), False)):
+        opened = open_mail(mail, (), judge_, NOW)
+        assert opened.signed is not None
+        assert opened.signed.signers[0].fresh is fresh
