@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from gateway.actions.fail_over import FailOver
 from gateway.actions.verb import OUTWARD, Params, Rooms
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Direction
@@ -48,5 +47,5 @@ class Stamp:
             if name not in rooms.stampers:
                 raise GatewayError(Reason.STAMPER_UNAVAILABLE, f"no stamper {name!r}", retry=True)
             found.append(rooms.stampers[name])
-        stamper = found[0] if len(found) == 1 else FailOver(found)
-        return replace(draft, stamping=Stamping(stamper, optional=params.if_unavailable == "send_unstamped"))
+        optional = params.if_unavailable == "send_unstamped"
+        return replace(draft, stamping=Stamping(found[0], optional=optional, others=tuple(found[1:])))

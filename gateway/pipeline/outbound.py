@@ -10,7 +10,7 @@
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,7 +51,7 @@ class _Work:
     key: str
     planned: tuple[Planned, ...] = ()
     canonical: bytes | None = None
-    signed_once: dict[Any, bytes] = field(default_factory=dict)
+    signed_once: dict[Any, tuple[bytes, str | None]] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
 
 
@@ -169,9 +169,11 @@ class Outbound:
         hop = house.inbound_hop if group[0].facts.direction is Direction.INTERNAL else house.outbound_hop
 
         def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
-            octets = self._sealed(work, draft)
+            stamped_by: list[str] = []
+            octets = self._sealed(work, draft, stamped_by.append)
             outcomes = deliver(house, hop, octets, work.mail, recipients, passage)
-            sent = Sent(hashlib.sha256(octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to))
+            sent = Sent(hashlib.sha256(octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to),
+                        "".join(stamped_by))
             work.sent.update({fold(recipient.address): sent for recipient in recipients})
             return outcomes
 
@@ -184,8 +186,11 @@ class Outbound:
             octets = remove_fields(octets, HIDDEN_FIELDS)
         return without_keywords(octets, known) if work.message.facts.keywords & known else octets
 
-    def _sealed(self, work: _Work, draft: Draft) -> bytes:
-        """5. What is not signed leaves as it came, but for a bounce that would carry a mail back in clear."""
+    def _sealed(self, work: _Work, draft: Draft, told: Callable[[str], None]) -> bytes:
+        """5. What is not signed leaves as it came, but for a bounce that would carry a mail back in clear.
+
+        `told`: which stamper stamped it.
+        """
         octets = self._cleaned(work)
         if draft.signer is None:
             if draft.encrypt_to:
@@ -196,7 +201,7 @@ class Outbound:
         if work.canonical is None:
             work.canonical = seven_bit(octets, crlf=True)
         draft = replace(draft, octets=work.canonical, entity=work.message.entity)
-        return seal(draft, self._house.clock.now(), work.signed_once)
+        return seal(draft, self._house.clock.now(), work.signed_once, told)
 
 
 def _failed(planned: Planned, trouble: GatewayError) -> RecipientOutcome:

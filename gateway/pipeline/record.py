@@ -27,10 +27,14 @@ _CONFIDENTIAL: Final = frozenset({"subject", "thread-topic", "keywords", "commen
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What left for a recipient: SHA-256 of the octets, fingerprints of the certificates they are encrypted to."""
+    """What left for a recipient: SHA-256 of the octets, fingerprints of the certificates they are encrypted to.
+
+    `stamped_by`: the stamper whose time-stamp is in it, '' if none is.
+    """
 
     digest: str
     certificates: tuple[str, ...] = ()
+    stamped_by: str = ""
 
 
 def keep(
@@ -67,7 +71,8 @@ def keep(
                 policy_digest=house.rules().digest,
                 next_hop_reply=result.reply,
                 sealed_digest=left.digest if left else "",
-                facts=_facts(house, message.facts, one, result.settled),
+                facts=_facts(house, message.facts, one, result.settled)
+                | ({"stamped_by": left.stamped_by} if left and left.stamped_by else {}),
             )
         )
     _add(house, mail, records)

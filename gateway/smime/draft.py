@@ -30,10 +30,19 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Stamping:
-    """Who stamps. `optional`: an unavailable stamper does not defer the mail."""
+    """Who stamps. `optional`: an unavailable stamper does not defer the mail.
+
+    `others` are asked in their order where those before them cannot stamp.
+    """
 
     stamper: TimeStamper
     optional: bool = False
+    others: tuple[TimeStamper, ...] = ()
+
+    @property
+    def names(self) -> str:
+        """Of all of them, in order."""
+        return ", ".join(one.name for one in (self.stamper, *self.others))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,15 @@ log = structlog.get_logger("sealgate.seal")
 
 _CIPHERS: Final = {"cbc": ContentCipher.AES256_CBC, "gcm": ContentCipher.AES256_GCM}
 
-SignedOnce = MutableMapping[tuple[bytes, str, bool, str, bool], bytes]
+_Stamp = Callable[[bytes], bytes | None]
+# The signed entity, and the name of the stamper that stamped it.
+SignedOnce = MutableMapping[tuple[bytes, str, bool, str, bool], tuple[bytes, str | None]]
 
 
-def seal(draft: Draft, at: datetime, signed_once: SignedOnce) -> bytes:
+def seal(draft: Draft, at: datetime, signed_once: SignedOnce, told: Callable[[str], None] | None = None) -> bytes:
     """The whole message as it leaves, CRLF. `at` is the signing time; `signed_once` lives as long as the mail.
+
+    `told` is called with the name of the stamper whose stamp the message has, if it has one.
 
     GatewayError STAMPER_* (retry), KEY_UNAVAILABLE (retry), CERTIFICATE_* for a certificate nothing can be
     encrypted to, INTERNAL (retry) if what was made is not what was meant.
@@ -52,12 +56,17 @@ def seal(draft: Draft, at: datetime, signed_once: SignedOnce) -> bytes:
         hashlib.sha256(parts.payload).digest(),
         signer.name,
         signer.detached,
-        draft.stamping.stamper.name if draft.stamping else "",
+        draft.stamping.names if draft.stamping else "",
         bool(draft.stamping and draft.stamping.optional),  # what left unstamped there is not good enough here
     )
-    signed = signed_once.get(key)
-    if signed is None:
-        signed = signed_once[key] = _signed(parts.payload, key[0], signer, draft.stamping, at)
+    known = signed_once.get(key)
+    if known is None:
+        stamps = _Stamps(draft.stamping)
+        entity = _signed(parts.payload, key[0], signer, stamps.stamp if draft.stamping else None, at)
+        known = signed_once[key] = entity, stamps.by
+    signed, by = known
+    if told is not None and by is not None:
+        told(by)
     if not draft.encrypt_to:
         return outer + signed
     der = encrypt(
@@ -95,7 +104,7 @@ def _fitting(signer: Signer, entity: bytes) -> Signer:
     return replace(signer, detached=False) if signer.detached and not passes_hops(entity) else signer
 
 
-def _signed(entity: bytes, sha256: bytes, signer: Signer, stamping: Stamping | None, at: datetime) -> bytes:
+def _signed(entity: bytes, sha256: bytes, signer: Signer, stamp: _Stamp | None, at: datetime) -> bytes:
     """Steps 3 and 4: the entity signed, as an entity again."""
     name = signer.prepared.digest_name
     digest = sha256 if name == "sha256" else hashlib.new(name, entity).digest()
@@ -105,7 +114,7 @@ def _signed(entity: bytes, sha256: bytes, signer: Signer, stamping: Stamping | N
         digest=digest,
         at=at,
         raw_sign=signer.raw_sign,
-        stamp=_stamping(stamping) if stamping else None,
+        stamp=stamp,
     )
     check_signed(der, signer.certificate, entity, digest, at, detached=signer.detached)
     if not signer.detached:
@@ -114,16 +123,28 @@ def _signed(entity: bytes, sha256: bytes, signer: Signer, stamping: Stamping | N
     return b"".join((header, b"\r\n", body))
 
 
-def _stamping(stamping: Stamping) -> Callable[[bytes], bytes | None]:
-    """Stamps the signature value (RFC 3161 appendix A); None where the rule lets a mail go without."""
+class _Stamps:
+    """Stamps a signature value (RFC 3161 appendix A) by the first service that can. `by`: which one it was."""
 
-    def stamp(signature: bytes) -> bytes | None:
-        try:
-            return stamping.stamper.stamp(hashlib.sha256(signature).digest(), "sha256")
-        except GatewayError as trouble:
-            if not stamping.optional:
-                raise
-            log.warning("sent without a time-stamp", stamper=stamping.stamper.name, reason=str(trouble.reason))
+    def __init__(self, stamping: Stamping | None) -> None:
+        self._stamping = stamping
+        self.by: str | None = None
+
+    def stamp(self, signature: bytes) -> bytes | None:
+        """The token; None where the rule lets a mail go without. GatewayError: what the last one said."""
+        if self._stamping is None:
             return None
-
-    return stamp
+        digest = hashlib.sha256(signature).digest()
+        for one in (self._stamping.stamper, *self._stamping.others):
+            try:
+                token = one.stamp(digest, "sha256")
+            except GatewayError as error:
+                log.info("stamper passed over", stamper=one.name, reason=str(error.reason))
+                trouble = error
+            else:
+                self.by = one.name
+                return token
+        if not self._stamping.optional:
+            raise trouble
+        log.warning("sent without a time-stamp", stamper=self._stamping.names, reason=str(trouble.reason))
+        return None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from gateway.clock import SystemClock
@@ -64,6 +65,11 @@ class Bank:
             smtp.rcpt(ANNA)
             head = f"From: {sender}\r\nTo: {ANNA}\r\nSubject: x\r\nMessage-ID: <{time.monotonic_ns()}@bank.example>\r\n"
             return smtp.data(f"{head}\r\nHello.\r\n".encode())[0]
+
+    def stamped_by(self) -> list[str | None]:
+        """What the evidence says of each mail, the oldest first."""
+        records = self.house.gateway.store.evidence.since(SystemClock().now() - timedelta(hours=1))
+        return [record.facts.get("stamped_by") for record in records]
 
     def stamp(self, number: int) -> TimestampVerdict:
         """The time-stamp of the mail that left as the number-th."""
@@ -153,6 +159,7 @@ def test_the_next_service_stamps(tmp_path: Path) -> None:
           bank(tmp_path / "bank", hanging, by="[theirs, internal]", deadline_s=0.5) as running):
         assert [running.submit(CODES) for _ in range(5)] == [250] * 5
         assert {running.stamp(number).trust for number in range(5)} == {"internal"}
+        assert running.stamped_by() == ["internal"] * 5
         hanging.release.set()
 
 
@@ -161,6 +168,7 @@ def test_without_a_stamp_where_the_rule_lets_it(tmp_path: Path) -> None:
           bank(tmp_path / "bank", dead, by="[theirs]", otherwise="send_unstamped") as running):
         assert running.submit(CODES) == 250
         assert running.stamp(0).status == "none"
+        assert running.stamped_by() == [None]
 
 
 def test_a_service_of_openssl_stamps_a_qualified_stamp(tmp_path: Path) -> None:
@@ -168,6 +176,7 @@ def test_a_service_of_openssl_stamps_a_qualified_stamp(tmp_path: Path) -> None:
           bank(tmp_path / "bank", good, by="[theirs, internal]", deadline_s=20.0) as running):
         assert running.submit(CODES) == 250
         verdict = running.stamp(0)
+        assert running.stamped_by() == ["theirs"]
     assert (verdict.status, verdict.trust) == ("valid", "qualified")
     assert len(good.asked) == 1
 
