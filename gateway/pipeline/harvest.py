@@ -62,7 +62,7 @@ class Learning:
     def _capabilities(self, told: Told, rows: tuple[CertificateRow, ...]) -> None:
         """3."""
         for row in rows:
-            if row.sha256 not in told.certificates:
+            if not told.speaks_of(row, rows):
                 continue
             before = row.capabilities_at
             if before is None or told.at > before + (

@@ -12,6 +12,7 @@ The rules, in the order of the code:
 4. It is judged as any recipient's certificate is: address, validity, strength, usage, path, revocation.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -33,7 +34,7 @@ CAPABILITIES_OCTETS_MAX: Final = 4_096  # the longest seen have 300
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one mail tells. `certificates`: of whom it tells: the signer's own and the one to answer with.
+    """What one mail tells. `signer`: whose word it is.
 
     `encrypt_to` None: it names none that was enclosed. `capabilities` None: it says nothing of its program.
     `fresh`: the signer was unrevoked at reception, on fresh data.
@@ -41,11 +42,26 @@ class Told:
 
     address: str
     at: datetime
-    certificates: frozenset[str]
+    signer: Certificate
     capabilities: bytes | None
     encrypt_to: Certificate | None
     enclosed: tuple[Certificate, ...]
     fresh: bool
+
+    def speaks_of(self, row: CertificateRow, rows: Sequence[CertificateRow]) -> bool:
+        """Whether the signer may say what the holder of `row` reads. `rows`: all that the store has for the address.
+
+        Of the own certificate, and of the one named in the mail if both are bound to one customer or, merely found,
+        of one issuer and subject: somebody else's word must not change how the bank writes to a customer.
+        """
+        if row.sha256 == self.signer.sha256:
+            return True
+        if self.encrypt_to is None or row.sha256 != self.encrypt_to.sha256:
+            return False
+        if row.customer is not None:
+            return any(one.sha256 == self.signer.sha256 and one.customer == row.customer for one in rows)
+        return (self.encrypt_to.issuer_der, self.encrypt_to.subject_der) == (
+            self.signer.issuer_der, self.signer.subject_der)
 
 
 def heard(signed: SignedContent, from_: str) -> Told | None:
@@ -77,8 +93,7 @@ def _told(signer: VerifiedSigner, from_: str, at: datetime) -> Told:
             certificate = preference.preferred(signer.info.attributes, (*signer.enclosed, signer.certificate))
         except GatewayError:
             certificate = None
-    named = frozenset(one.sha256 for one in (signer.certificate, certificate) if one is not None)
-    return Told(from_, at, named, capabilities, certificate, signer.enclosed, signer.fresh)
+    return Told(from_, at, signer.certificate, capabilities, certificate, signer.enclosed, signer.fresh)
 
 
 def usable(told: Told, now: datetime, trust: TrustSet, revocation: Revocation) -> tuple[Certificate, ...] | Reason:

@@ -132,6 +132,18 @@ def test_an_old_mail_sent_again_does_not_bring_back_a_weaker_cipher(bank: House)
     assert row.capabilities in capabilities(GCM)
 
 
+def test_nobody_elses_word_changes_how_the_bank_writes_to_a_customer(bank: House) -> None:
+    """The thief signs with a certificate of his own for her address, and names hers, which is public."""
+    bind(bank, ola(), "1001")
+    arrives(bank, letter(ola(), capabilities(CBC), at=now() - HOUR))
+    before = bank.gateway.store.certificates.rows(OLA)
+    arrives(bank, letter(thief(), preference(ola()), capabilities(GCM), enclosed=(ola().der,)))
+    assert bank.gateway.store.certificates.rows(OLA) == before
+    bind(bank, thief(), "1002")  # even as a customer, of another number
+    arrives(bank, letter(thief(), preference(ola()), capabilities(GCM), enclosed=(ola().der,)))
+    assert before[0] in bank.gateway.store.certificates.rows(OLA)
+
+
 # --- a key that was taken away --------------------------------------------------------------------------------------
 
 
