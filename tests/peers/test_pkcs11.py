@@ -4,6 +4,7 @@ The token is SoftHSM; OpenSC's programs put keys on it and, as a spy between, co
 gateway makes is verified by openssl.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -224,6 +225,33 @@ def test_what_a_signature_asks_of_the_token(hsm: SoftHsm, monkeypatch: pytest.Mo
         for _ in range(10):
             signed(keys, PKI.signer("p-256"))
         assert calls() == ["C_SignInit", "C_Sign", "C_Sign"] * 10  # the binding asks for the length first
+    finally:
+        pkcs11_session._state.modules.pop(token.module).library.finalize()
+
+
+def test_a_child_begins_anew(hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PKCS #11 2.40, 6.6: what a child inherits is not its own. SoftHSM lets it pass, HSMs do not: the spy tells."""
+    plain = hsm.token()
+    hsm.put(plain, PKI.signer("p-256").key, "otp", "sign")
+    token, calls = spied(hsm, plain, monkeypatch)
+    try:
+        keys = keys_on(token)
+        signed(keys, PKI.signer("p-256"))
+        calls()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                signed(keys, PKI.signer("p-256"))
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        asked_by_child = calls()
+        assert [call for call in asked_by_child if call in {"C_Initialize", "C_Login", "C_SignInit"}] == [
+            "C_Initialize", "C_Login", "C_SignInit"]
+        signed(keys, PKI.signer("p-256"))
+        assert set(calls()) == {"C_SignInit", "C_Sign"}  # the parent's login is untouched
     finally:
         pkcs11_session._state.modules.pop(token.module).library.finalize()
 
