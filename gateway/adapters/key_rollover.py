@@ -12,7 +12,6 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from gateway import strictyaml
 from gateway.adapters import key_tools
 from gateway.adapters.key_request import asked_again
 from gateway.adapters.key_tools import Bundle
@@ -97,7 +96,7 @@ def _named(settings: Settings, name: str) -> KeySet:
     if any(one.name == name for one in settings.stampers):
         raise GatewayError(Reason.USAGE, f"`{name}` is a stamper, which has one key: make a new stamper beside it")
     names = [one.name for one in settings.keys]
-    raise GatewayError(Reason.USAGE, f"there is no key set `{name}`; {strictyaml.nearest(name, names) or names}")
+    raise GatewayError(Reason.USAGE, f"there is no key set `{name}`; there are: {", ".join(names)}")
 
 
 def _newest(key_set: KeySet) -> tuple[Generation, Certificate]:
