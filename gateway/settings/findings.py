@@ -28,6 +28,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from repeated("policies", list(map(str, settings.policies)))
     yield from _hold(settings.hold)
     yield from _limits(settings.limits)
+    yield from _waiting(settings)
 
 
 def _bank(bank: Bank) -> Iterator[Finding]:
@@ -92,6 +93,16 @@ def _hold(hold: HoldSettings) -> Iterator[Finding]:
         yield ("hold", "archive_key"), "an archive key without `archive_certificate`", "name its certificate"
     if hold.archive_passphrase_file is not None and hold.archive_key is None:
         yield ("hold", "archive_passphrase_file"), "a passphrase without `archive_key`", "name the key, or take it out"
+
+
+def _waiting(settings: Settings) -> Iterator[Finding]:
+    """Mails that wait for time-stamping services over HTTP must leave workers for others."""
+    waiting = sum(stamper.in_flight_max for stamper in settings.stampers if stamper.kind == "http")
+    if waiting >= settings.limits.workers_max:
+        yield ("stampers",), (
+            f"the http stampers may hold {waiting} mails at once (in_flight_max), and there are "
+            f"{settings.limits.workers_max} workers: a slow service would stop all mail"), (
+            "lower in_flight_max, or raise limits.workers_max")
 
 
 def _limits(limits: Limits) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.pki.revocation import Revocation
 from gateway.pki.stamped import judge_token
 from gateway.pki.trust import TrustSet, anchors_of
-from gateway.settings import Stamper
+from gateway.settings import Stamper, findings, load
 from tests.support.peer_openssl import OpenSsl
 from tests.support.pki import KeyRing, get_pki
 from tests.support.tsa_server import Answering, Served, openssl_tsa, tsa_server
@@ -292,3 +292,12 @@ def test_a_password_that_others_may_read_is_refused(tmp_path: Path) -> None:
         external(settings("https://tsa.example/", username="bank", password_file=secret), SystemClock(), believing(),
                  Revocation())
     assert caught.value.reason is Reason.KEY_UNAVAILABLE
+
+
+@pytest.mark.parametrize("in_flight, told", [(15, False), (16, True), (17, True)])
+def test_slow_services_may_never_hold_every_worker(in_flight: int, told: bool) -> None:
+    ours = load(Path(__file__).parents[3] / "conf" / "sealgate.yaml")
+    slow = settings("https://tsa.example/", in_flight_max=in_flight)
+    changed = ours.model_copy(update={"stampers": (*ours.stampers, slow)})
+    assert changed.limits.workers_max == 16
+    assert [where for where, *_ in findings(changed)] == ([("stampers",)] if told else [])
