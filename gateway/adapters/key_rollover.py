@@ -96,7 +96,7 @@ def _named(settings: Settings, name: str) -> KeySet:
     if any(one.name == name for one in settings.stampers):
         raise GatewayError(Reason.USAGE, f"`{name}` is a stamper, which has one key: make a new stamper beside it")
     names = [one.name for one in settings.keys]
-    raise GatewayError(Reason.USAGE, f"there is no key set `{name}`; there are: {", ".join(names)}")
+    raise GatewayError(Reason.USAGE, f"there is no key set `{name}`; there are: {', '.join(names)}")
 
 
 def _newest(key_set: KeySet) -> tuple[Generation, Certificate]:
