@@ -64,7 +64,7 @@ class Jobs:
         self._troubled = False
 
     def run(self, *, ready: Callable[[], None] | None = None) -> bool:
-        """Until SIGTERM or SIGINT, on the main thread. False if threads are still at work: then just end the process."""
+        """Until SIGTERM or SIGINT, on the main thread. False: threads are still at work, the process must just end."""
         with asyncio.Runner() as runner:
             return runner.run(self._run(ready))
 
