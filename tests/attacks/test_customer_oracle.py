@@ -126,9 +126,14 @@ def test_a_stranger_is_answered_alike_without_any_store(tmp_path: Path) -> None:
 
 
 def test_what_a_stranger_asked_is_in_the_log_alike(running: tuple[Process, str], asker: Asker) -> None:
+    time.sleep(0.2)  # lines of earlier requests
     before = len(running[0].told)
     for address in (CUSTOMER, UNKNOWN):
         asker.ask(f"/certificates/{address}")
+    end = time.monotonic() + 20
+    while running[0].told[before:].count("\n") < 2:  # the line comes behind the answer
+        assert time.monotonic() < end
+        time.sleep(0.02)
     lines = [json.loads(line) for line in running[0].told[before:].splitlines()]
     assert [line["event"] for line in lines] == ["request", "request"]
     assert [line["path"] for line in lines] == [f"/certificates/{CUSTOMER}", f"/certificates/{UNKNOWN}"]

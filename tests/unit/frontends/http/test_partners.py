@@ -65,8 +65,8 @@ def ask(asker: Asker, address: str, token: str = TOKEN, **more: str) -> Answer:
     return asker.ask(f"/certificates/{address}", authorization=f"Bearer {token}", **more)
 
 
-def test_a_partner_gets_a_customers_certificate_and_is_logged(asker: Asker) -> None:
-    with structlog.testing.capture_logs() as logs:
+def test_a_partner_gets_a_customers_certificate_and_is_logged() -> None:
+    with structlog.testing.capture_logs() as logs, serving(Service(select=select, partners=known())) as (asker, _):
         answer = ask(asker, ANNA, accept="application/pkix-cert")
     assert answer.status == 200
     assert answer.body == row().der
