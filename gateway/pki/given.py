@@ -21,6 +21,7 @@ from gateway.pki.trust import TrustSet
 from gateway.ports.revocation import StoredAnswer, StoredList
 
 _GIVEN: Final = count(1)
+_NOT_ABOUT_THIS: Final = frozenset({Reason.REVOCATION_UNTRUSTED, Reason.REVOCATION_REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class GivenRevocation:
         return newest
 
     def _told(self, place: int, reason: Reason) -> None:
-        """A file that serves one issuer is not refused for being none of another's."""
-        if self.files[place].state != "used":
-            self.files[place] = replace(self.files[place], state="refused", reason=reason)
+        """A file that serves one issuer is not refused for being none of another's, nor is that its fault then."""
+        file = self.files[place]
+        if file.state == "unused" or (file.state == "refused" and file.reason in _NOT_ABOUT_THIS):
+            self.files[place] = replace(file, state="refused", reason=reason)
