@@ -116,13 +116,14 @@ class StoredRevocation:
                 self._look()
                 answer = self._known(certificate, issuer, at, received)
         except GatewayError:
-            return UNKNOWN
+            return Known("unknown", until=received)  # of this moment alone: the store may be back the next
         return answer
 
     def _look(self) -> None:
         try:
             generation = self._store.generation()
         except GatewayError:
+            self._looked = self._clock()
             return  # what is known stays known
         with self._lock:
             self._looked = self._clock()

@@ -338,7 +338,7 @@ def test_two_tables_never_share_a_version():
 def test_a_store_that_cannot_tell_leaves_everything_unknown():
     store = Store()
     store.broken = True
-    assert StoredRevocation(store).known(ANNA, ISSUER, NOW, NOW) == UNKNOWN
+    assert StoredRevocation(store).known(ANNA, ISSUER, NOW, NOW) == Known("unknown", until=NOW)
 
 
 def test_what_is_not_known_is_wanted_and_looked_up_once_more():
