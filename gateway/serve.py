@@ -47,6 +47,8 @@ def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
         tell_expired(gateway)
         log.info("rules in force", digest=gateway.rules.digest, rules=len(gateway.rules.rules))
         beside = Children(children(settings, path))
+        if settings.fetch.enabled:
+            gateway.store.fetch_tasks.attend(gateway.clock.now())  # the jobs are about to begin
         front.run(
             loop_factory=loop_factory(),
             ready=lambda: _ready(gateway, path, beside),

@@ -1,8 +1,8 @@
 """What a mail's way lacks becomes a wish: lists, answers and issuers that the jobs process fetches in the background.
 
 Where something was never tried before, the worker waits a moment for it, so that a correspondent's first mail is
-already judged; whatever fails or takes longer is not waited for again. At most a few workers wait at once: a flood of
-mails with made-up certificates slows down nobody.
+already judged; whatever fails or takes longer is not waited for again, and nothing while no jobs are at work. At most
+a few workers wait at once: a flood of mails with made-up certificates slows down nobody.
 
 Lists come first, and answers (OCSP) only where no list helps: there is none, it could not be had, or it takes too long.
 One list serves all certificates of its issuer, also through an outage of the responder, and tells nobody with whom the
@@ -47,8 +47,10 @@ class Wishes:
         schemes, end = self._settings.schemes, self._monotonic() + self._settings.wait_s
         try:
             lists = self._want(wanted_lists(certificate, issuer, schemes))
-            brought = any(task.wanted.kind == "crl" and not task.tried for task in lists) and self._wait(
-                lists, end - self._settings.wait_s / 2, self._waiting)
+            new = any(task.wanted.kind == "crl" and not task.tried for task in lists)
+            if new and not self._tasks.attended(self._clock.now()):
+                return  # the list will be there when somebody fetches again; no responder need be told
+            brought = new and self._wait(lists, end - self._settings.wait_s / 2, self._waiting)
             if not brought:
                 self._wait(self._want(wanted_answers(certificate, issuer, schemes)), end, self._waiting, or_else=lists)
         except GatewayError:
@@ -80,7 +82,7 @@ class Wishes:
         """
         untried = [task.wanted.key for task in tasks if not task.tried]
         late = [task.wanted.key for task in or_else if not task.tried]
-        if not untried and not late:
+        if (not untried and not late) or not self._tasks.attended(self._clock.now()):
             return False
         with _place(bound) as free:
             while free and self._monotonic() < end:

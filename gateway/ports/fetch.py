@@ -83,6 +83,14 @@ class FetchTasks(Protocol):
         """It did not, and is tried again at `due_at`; None: when it is wanted again."""
         ...
 
+    def attend(self, at: datetime) -> None:
+        """The jobs are at work at `at`, or about to be: said again every few seconds."""
+        ...
+
+    def attended(self, at: datetime) -> bool:
+        """Whether they said so a moment ago; where nobody works, it is no use to wait."""
+        ...
+
     def list(self) -> Iterator[FetchTask]:
         """All of them, by kind and URL."""
         ...

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from gateway.adapters.db.engine import Database
-from gateway.adapters.db.tables import fetch_task, micros, moment
+from gateway.adapters.db.tables import counter, fetch_task, micros, moment
 from gateway.adapters.db.text import storable
 from gateway.der import walk
 from gateway.errors import Reason
@@ -26,6 +26,11 @@ DETAIL_LENGTH_MAX: Final = 500
 ASKED_EVERY_S: Final = 3_600  # how exactly it is remembered when a task was last asked for: each time costs a commit
 NEVER: Final = 250_000_000_000_000_000  # due_at of what waits until it is wanted again: the year 9892
 
+AT_WORK: Final = "jobs"  # the counter that holds when the jobs were last at work
+ATTENDED_S: Final = 10
+
+_AT_WORK: Final = counter.c.name == AT_WORK
+_ATTENDED: Final = select(counter.c.value).where(_AT_WORK)
 _t = fetch_task.c
 _COLUMNS: Final = (_t.key, _t.kind, _t.url, _t.data, _t.asked_at, _t.due_at, _t.done_at, _t.failures, _t.reason,
                    _t.detail)
@@ -91,6 +96,21 @@ class DbFetchTasks:
         """See FetchTasks."""
         with self._database.read() as connection:
             yield from map(_task, map(tuple, connection.execute(select(*_COLUMNS).order_by(_t.kind, _t.url, _t.key))))
+
+    def attend(self, at: datetime) -> None:
+        """See FetchTasks."""
+        now = micros(at)
+
+        def work(connection: Connection) -> None:
+            if not connection.execute(update(counter).where(_AT_WORK).values(value=now)).rowcount:
+                connection.execute(insert(counter).values(name=AT_WORK, value=now))
+
+        self._database.write(work)
+
+    def attended(self, at: datetime) -> bool:
+        """See FetchTasks."""
+        found = self._database.look_up(_ATTENDED)
+        return bool(found) and abs(micros(at) - int(found[0][0])) < ATTENDED_S * 1_000_000
 
     def forget(self, asked_before: datetime, *, unproven_before: datetime) -> int:
         """See FetchTasks."""

@@ -6,13 +6,14 @@ Truth: RFC 5280 for what a certificate names; the clock on the wall for how long
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.engine import Database
-from gateway.adapters.db.fetch_tasks import DbFetchTasks
+from gateway.adapters.db.fetch_tasks import ATTENDED_S, DbFetchTasks
 from gateway.adapters.db.schema import open_database
 from gateway.adapters.wishes import WAITING_FOR_ISSUERS_MAX, WAITING_MAX, Wishes
 from gateway.clock import SystemClock
@@ -39,7 +40,10 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def tasks(database: Database) -> DbFetchTasks:
-    return DbFetchTasks(database)
+    """Attended, as if the jobs were at work."""
+    made = DbFetchTasks(database)
+    made.attend(SystemClock().now())
+    return made
 
 
 def wishes(database: Database, wait_s: float = 0.6, **settings: object) -> Wishes:
@@ -137,6 +141,17 @@ def test_nobody_fetches_and_the_worker_waits_no_longer_than_said(authority: Revo
     assert filed(tasks) == ["crl", "ocsp"]
 
 
+def test_where_no_jobs_are_at_work_nobody_waits_and_the_list_stays_wanted(authority: Revocable, database: Database
+                                                                          ) -> None:
+    person, unattended = anna(authority, ocsp=True), DbFetchTasks(database)
+    wished = wishes(database, 20)
+    assert took(lambda: wished(person.certificate, authority.mail_certificate)) < 0.5
+    assert took(lambda: wished.missing(person.certificate)) < 0.5
+    assert filed(unattended) == ["crl", "issuer"]
+    unattended.attend(SystemClock().now() - timedelta(seconds=ATTENDED_S + 1))  # they died a while ago
+    assert took(lambda: wished(person.certificate, authority.mail_certificate)) < 0.5
+
+
 def test_what_failed_before_is_not_waited_for_again(authority: Revocable, database: Database, tasks: DbFetchTasks
                                                     ) -> None:
     person, wished = anna(authority, ocsp=True), wishes(database, 0.1)
@@ -155,7 +170,8 @@ def test_a_certificate_that_names_nothing_costs_nothing(authority: Revocable, da
     assert filed(tasks) == []
 
 
-def test_a_flood_of_mails_keeps_no_more_than_a_few_workers_waiting(authority: Revocable, database: Database) -> None:
+def test_a_flood_of_mails_keeps_no_more_than_a_few_workers_waiting(authority: Revocable, database: Database,
+                                                                   tasks: DbFetchTasks) -> None:
     wished = wishes(database, 1.0)
     people = [authority.person(f"p{number}@partner.example", lists=(f"/{number}.crl",))
               for number in range(WAITING_MAX + 6)]
@@ -183,7 +199,7 @@ def test_an_issuer_that_cannot_be_had_is_not(authority: Revocable, database: Dat
         assert wishes(database, 20).missing(anna(authority).certificate) is False
 
 
-def test_waiting_for_issuers_has_its_own_bound(authority: Revocable, database: Database) -> None:
+def test_waiting_for_issuers_has_its_own_bound(authority: Revocable, database: Database, tasks: DbFetchTasks) -> None:
     assert WAITING_FOR_ISSUERS_MAX < WAITING_MAX
     wished = wishes(database, 0.8)
     waited: list[float] = []
