@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import contest, layer, material, relay, stamp, trust
+from bench import contest, http_tsa, layer, material, relay, stamp, trust
 from bench.contest import Contender, Function, Loop
 from bench.report import Progress, Report, Row
 
@@ -104,6 +104,7 @@ def main() -> int:
             goal_1(report, made, progress, rounds, slice_s)
         if "4" in wanted:
             goal_4(report, made, progress, rounds, slice_s)
+            http_tsa.goals(report, made, progress, short=asked.short)
         if "2" in wanted or "5" in wanted:
             relay.goals(report, made, progress, short=asked.short, evidence="5" in wanted)
         if "6" in wanted:

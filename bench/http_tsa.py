@@ -42,7 +42,7 @@ def goals(report: Report, made: Material, progress: Progress, *, short: bool) ->
         alone = statistics.median(_latencies(port, STATEMENTS[short])) * 1e3
         with _busy(port):
             beside = statistics.median(_latencies(port, STATEMENTS[short])) * 1e3
-    what, trip = "a mail beside codes that wait for an HTTP time-stamp", SLOW_S * 1e3
+    what, trip = "a mail beside a slow HTTP stamper", SLOW_S * 1e3
     report.rows.append(Row("4", what, "the time-stamp's trip", beside, trip, "ms", beside / trip, TRIP_SHARE,
                            at_most=True))
     report.rows.append(Row("4", what, "the same mail alone", beside, alone, "ms", beside / alone, None, at_most=True))

@@ -10,10 +10,15 @@ from pathlib import Path
 from bench.material import Material
 from bench.report import Progress, Report, Row
 from gateway.adapters.db.certificates import DbCertificates
+from gateway.adapters.db.revocations import DbRevocations
 from gateway.adapters.db.schema import open_database
 from gateway.clock import SystemClock
 from gateway.cms.certificate import Certificate
-from gateway.pki import path
+from gateway.model.lookup import CertificateRow, Found
+from gateway.pki.believed import believe
+from gateway.pki.revocation import Revocation
+from gateway.pki.select import select
+from gateway.pki.table import StoredRevocation
 from gateway.pki.trust import same_for_mail
 
 STORE = {False: 1_000_000, True: 100_000}  # certificates, by --short
@@ -33,19 +38,24 @@ def goals(report: Report, made: Material, progress: Progress, *, short: bool) ->
         picked = iter(random.Random(0).sample(range(count), 6_000))  # noqa: S311 - the same picks in every run
         _row(report, f"look-up among {count:,} certificates", LOOK_UP_US,
              lambda: _must(store.rows(f"c{next(picked)}@customer.example")), 5_000)
+        progress.stage("kept verdicts")
+        _kept(report, made, Revocation("soft", StoredRevocation(DbRevocations(database))))
     finally:
         database.close()
-    progress.stage("a cached verdict")
-    _cached(report, made)
 
 
-def _cached(report: Report, made: Material) -> None:
-    trust = same_for_mail([made.root])
+def _kept(report: Report, made: Material, revocation: Revocation) -> None:
+    """Path and revocation of a signer, a recipient's choice: what a mail asks of people that were met before."""
+    trust = same_for_mail([made.root], [made.chain])
     now = SystemClock().now()
-    signer, chain = made.signer.certificate, (made.chain,)
-    assert path.validate(signer, now, "signer", trust, chain).valid
-    _row(report, "a cached verdict on a signer's path", VERDICT_US,
-         lambda: path.validate(signer, now, "signer", trust, chain), 20_000)
+    signer, read = made.signer.certificate, made.recipient.certificate
+    assert believe(signer, now, now, "signer", trust, revocation).path.valid
+    _row(report, "a kept verdict on a signer", VERDICT_US,
+         lambda: believe(signer, now, now, "signer", trust, revocation), 20_000)
+    rows = (CertificateRow(read.sha256, read.der, read.emails, read.not_before, read.not_after, customer="1"),)
+    assert isinstance(select(rows, read.emails[0], now, trust, revocation=revocation), Found)
+    _row(report, "the choice of a known recipient", VERDICT_US,
+         lambda: select(rows, read.emails[0], now, trust, revocation=revocation), 20_000)
 
 
 def _row(report: Report, what: str, bound_us: float, work: Callable[[], object], count: int) -> None:
