@@ -18,7 +18,7 @@ from typing import Final
 
 from gateway.clock import Clock
 from gateway.cms.certificate import Certificate
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Reason
 from gateway.pki.wanted import wanted_answers, wanted_issuers, wanted_lists
 from gateway.ports.certificates import IntermediateSource
 from gateway.ports.fetch import FetchTask, FetchTasks, Wanted
@@ -27,6 +27,8 @@ from gateway.settings import Fetch
 WAITING_MAX: Final = 8  # workers that wait at once for lists and answers
 WAITING_FOR_ISSUERS_MAX: Final = 4  # these are wanted for whatever a stranger sends
 LOOK_S: Final = 0.03
+AWAITED_FAILURES: Final = 6  # with fetch.retry_s of five minutes: half an hour in which mail is deferred, not refused
+_IN_VAIN: Final = frozenset({Reason.FETCH_REFUSED, Reason.FETCH_TOO_LARGE})
 
 
 class Wishes:
@@ -70,6 +72,15 @@ class Wishes:
             return self._wait(self._want(wanted), end, self._waiting_for_issuers)
         except GatewayError:
             return False
+
+    def awaits_issuer(self, certificate: Certificate) -> bool:
+        """See IntermediateSource. After a few failures in a row nobody waits for it any more."""
+        keys = [one.key for one in wanted_issuers(certificate, self._settings.schemes)]
+        try:
+            return any(task.done_at is None and task.failures < AWAITED_FAILURES and task.reason not in _IN_VAIN
+                       for task in self._tasks.get(keys))
+        except GatewayError:
+            return True
 
     def _want(self, wanted: Sequence[Wanted]) -> tuple[FetchTask, ...]:
         return self._tasks.want(wanted, self._clock.now(), again_s=self._settings.retry_s) if wanted else ()

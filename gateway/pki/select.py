@@ -19,6 +19,7 @@ An expired, weak, mis-issued or untrusted certificate never hides a good one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
@@ -67,7 +68,8 @@ def select(rows: Sequence[CertificateRow], address: str, at: datetime, trust: Tr
     """The answer for `address` out of everything that one source knows.
 
     `extra`: certificates that may complete a path, believed by nobody.
-    Unavailable only where nothing but unknown revocation, which is required, stands against the best there is.
+    Unavailable only where nothing stands against the best there is but what may be known in a while: revocation that
+    is required, an issuer that is being fetched.
     """
     rows = tuple({row.sha256: row for row in reversed(rows)}.values())[::-1]
     if not rows:
@@ -78,20 +80,20 @@ def select(rows: Sequence[CertificateRow], address: str, at: datetime, trust: Tr
     bound = any(row.customer is not None for row in rows)
     for row in rows:
         judged = _judge(row, address, at, trust, revocation or Revocation(), extra)
-        unknown = judged is Reason.REVOCATION_UNAVAILABLE
-        if isinstance(judged, Reason) and not unknown:
-            losers.append(Loser(row, judged))
+        if isinstance(judged, _Fault) and not judged.may_pass:
+            losers.append(Loser(row, judged.reason))
         elif bound and row.customer is None:
             losers.append(Loser(row, Reason.CERTIFICATE_DISPLACED))
         elif want == "enrolled" and row.customer is None:
             losers.append(Loser(row, Reason.CERTIFICATE_NOT_ENROLLED))
-        elif isinstance(judged, Reason):
-            waiting.append(Loser(row, judged))
+        elif isinstance(judged, _Fault):
+            waiting.append(Loser(row, judged.reason))
         else:
             good.append(_Candidate(row, judged))
     losers += waiting
     if not good:
-        why = f"whether it is revoked is not known of {len(waiting)} certificate{'s' if len(waiting) > 1 else ''}"
+        why = f"not known yet of {len(waiting)} certificate{'s' if len(waiting) > 1 else ''}: " + ", ".join(
+            dict.fromkeys(str(loser.reason) for loser in waiting))
         return Unavailable(why, tuple(losers)) if waiting else Unusable(tuple(losers))
     owners = {candidate.owner: candidate.owner_text for candidate in good}
     if len(owners) > 1:
@@ -99,21 +101,31 @@ def select(rows: Sequence[CertificateRow], address: str, at: datetime, trust: Tr
     return Found(tuple(candidate.row for candidate in good), enrolled=bound, losers=tuple(losers))
 
 
+class _Fault(NamedTuple):
+    """Why a certificate loses. `may_pass`: the same question may have a better answer in a while."""
+
+    reason: Reason
+    may_pass: bool = False
+
+
 def _judge(row: CertificateRow, address: str, at: datetime, trust: TrustSet,
-           revocation: Revocation, extra: Sequence[Certificate]) -> Certificate | Reason:
+           revocation: Revocation, extra: Sequence[Certificate]) -> Certificate | _Fault:
     try:
         certificate = parse_certificate(row.der)
     except GatewayError as error:
-        return error.reason
+        return _Fault(error.reason)
     # 1. the address
     if fold(address) not in {fold(email) for email in certificate.emails}:
-        return Reason.CERTIFICATE_ADDRESS_MISMATCH
+        return _Fault(Reason.CERTIFICATE_ADDRESS_MISMATCH)
     # 2. the certificate and its path
     if row.trust == "distrusted":
-        return Reason.CERTIFICATE_DISTRUSTED
+        return _Fault(Reason.CERTIFICATE_DISTRUSTED)
     believed = believe(certificate, at, at, "recipient", trust, revocation, extra, vouched=row.trust == "trusted")
     if believed.path.reason is not None:
-        return believed.path.reason
+        lacking = believed.path.end if believed.path.reason is Reason.PATH_ISSUER_MISSING else None
+        return _Fault(believed.path.reason,
+                      lacking is not None and trust.known is not None and trust.known.awaits_issuer(lacking))
     if believed.revoked.status is not Status.VALID:
-        return believed.revoked.reason or Reason.CERTIFICATE_REVOKED
+        reason = believed.revoked.reason or Reason.CERTIFICATE_REVOKED
+        return _Fault(reason, reason is Reason.REVOCATION_UNAVAILABLE)
     return certificate

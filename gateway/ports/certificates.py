@@ -87,6 +87,10 @@ class IntermediateSource(Protocol):
         """
         ...
 
+    def awaits_issuer(self, certificate: Certificate) -> bool:
+        """Whether its missing issuer may still be learned soon: it is being asked for, and was not refused."""
+        ...
+
 
 class Bindings(Protocol):
     """What the bank itself has registered about single certificates."""

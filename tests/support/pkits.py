@@ -35,6 +35,11 @@ class Heap:
         """See IntermediateSource."""
         return tuple(self._by_subject.get(subject, ()))
 
+    def awaits_issuer(self, certificate: Certificate) -> bool:
+        """See IntermediateSource. Nor to wait for."""
+        del certificate
+        return False
+
     def missing(self, certificate: Certificate) -> bool:
         """See IntermediateSource. There is nobody to ask."""
         del certificate

@@ -15,7 +15,7 @@ from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.fetch_tasks import ATTENDED_S, DbFetchTasks
 from gateway.adapters.db.schema import open_database
-from gateway.adapters.wishes import WAITING_FOR_ISSUERS_MAX, WAITING_MAX, Wishes
+from gateway.adapters.wishes import AWAITED_FAILURES, WAITING_FOR_ISSUERS_MAX, WAITING_MAX, Wishes
 from gateway.clock import SystemClock
 from gateway.errors import Reason
 from gateway.ports.fetch import FetchTask
@@ -150,6 +150,31 @@ def test_where_no_jobs_are_at_work_nobody_waits_and_the_list_stays_wanted(author
     assert filed(unattended) == ["crl", "issuer"]
     unattended.attend(SystemClock().now() - timedelta(seconds=ATTENDED_S + 1))  # they died a while ago
     assert took(lambda: wished(person.certificate, authority.mail_certificate)) < 0.5
+
+
+def test_an_issuer_is_awaited_until_it_is_refused_or_has_failed_for_a_while(authority: Revocable, database: Database,
+                                                                            tasks: DbFetchTasks) -> None:
+    person, wished = anna(authority), wishes(database, 0.05)
+    assert not wished.awaits_issuer(person.certificate), "nobody has asked for it"
+    wished.missing(person.certificate)
+    assert wished.awaits_issuer(person.certificate)
+    (task,) = tasks.list()
+    for _ in range(AWAITED_FAILURES - 1):
+        tasks.failed(task.wanted.key, None, Reason.FETCH_UNAVAILABLE, "")
+    assert wished.awaits_issuer(person.certificate)
+    tasks.failed(task.wanted.key, None, Reason.FETCH_UNAVAILABLE, "")
+    assert not wished.awaits_issuer(person.certificate)
+    tasks.done(task.wanted.key, SystemClock().now(), None)
+    assert not wished.awaits_issuer(person.certificate), "what came did not help"
+
+
+def test_an_issuer_that_may_not_be_fetched_is_awaited_by_nobody(authority: Revocable, database: Database,
+                                                                tasks: DbFetchTasks) -> None:
+    person, wished = anna(authority), wishes(database, 0.05)
+    wished.missing(person.certificate)
+    (task,) = tasks.list()
+    tasks.failed(task.wanted.key, None, Reason.FETCH_REFUSED, "")
+    assert not wished.awaits_issuer(person.certificate)
 
 
 def test_what_failed_before_is_not_waited_for_again(authority: Revocable, database: Database, tasks: DbFetchTasks

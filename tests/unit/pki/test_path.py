@@ -99,6 +99,9 @@ class Known:
     def by_subject(self, subject):
         return (self.ders[subject],) if subject in self.ders else (b"broken",)
 
+    def awaits_issuer(self, certificate):
+        return False
+
     def missing(self, certificate):
         return False
 
@@ -119,6 +122,9 @@ class Learning:
 
     def by_subject(self, subject):
         return tuple(der for der in self.ders if parse_certificate(der).subject_der == subject)
+
+    def awaits_issuer(self, certificate):
+        return False
 
     def missing(self, certificate):
         self.asked.append(certificate)

@@ -182,6 +182,9 @@ def test_intermediates_of_the_store_complete_the_path_whatever_the_mail_brings()
         def by_subject(self, subject):
             return tuple(one.der for one in (upper, lower) if parse_certificate(one.der).subject_der == subject)
 
+        def awaits_issuer(self, certificate):
+            return False
+
         def missing(self, certificate):
             raise AssertionError("nothing is missing")
 
@@ -194,6 +197,9 @@ def test_a_source_that_answers_with_another_authority_is_not_believed():
         def by_subject(self, subject):
             del subject
             return (get_pki("Strangers").intermediate.der, b"rubbish", PKI.signer("p-256").der)
+
+        def awaits_issuer(self, certificate):
+            return False
 
         def missing(self, certificate):
             del certificate

@@ -182,7 +182,7 @@ class Partly:
 def test_where_revocation_is_required_and_not_known_it_is_unavailable_not_unusable():
     answer = chosen(row(bob()), revocation=Revocation("require"))
     assert isinstance(answer, Unavailable)
-    assert "revoked" in answer.detail
+    assert "revocation" in answer.detail
     assert reasons(answer) == [Reason.REVOCATION_UNAVAILABLE]
     beside = chosen(row(bob(not_after=LONG_AGO)), row(bob()), revocation=Revocation("require"))
     assert isinstance(beside, Unavailable)
@@ -249,6 +249,37 @@ def test_field_6_no_bad_certificate_hides_a_good_one(bad, first):
         "malformed": Reason.CERTIFICATE_MALFORMED}
     assert reason is expected.get(bad, reason)
     assert bad != "of a stranger" or reason.family == "path"
+
+
+class Fetching:
+    """An IntermediateSource that has asked for the issuer and has no answer yet; or was told that there is none."""
+
+    def __init__(self, *, awaited):
+        self._awaited = awaited
+
+    def by_subject(self, subject):
+        return ()
+
+    def missing(self, certificate):
+        return False
+
+    def awaits_issuer(self, certificate):
+        return self._awaited
+
+
+@pytest.mark.parametrize(("awaited", "kind"), [(True, Unavailable), (False, Unusable)])
+def test_a_missing_issuer_that_is_being_fetched_defers_and_one_that_is_not_to_be_had_refuses(awaited, kind):
+    trust = replace(trust_of(get_pki()), known=Fetching(awaited=awaited))
+    answer = select((row(bob()),), BOB, NOW, trust)
+    assert isinstance(answer, kind)
+    assert reasons(answer) == [Reason.PATH_ISSUER_MISSING]
+
+
+def test_what_is_being_fetched_hides_no_good_one_and_makes_no_bad_one_wait():
+    trust = replace(trust_of(get_pki()), known=Fetching(awaited=True))
+    good = select((row(bob()), row(bob("rsa-2048"))), BOB, NOW, replace(trust, intermediates=bob().chain))
+    assert isinstance(good, Found)
+    assert isinstance(select((row(bob(not_after=LONG_AGO)),), BOB, NOW, trust), Unusable)
 
 
 def test_field_7_mostly_expired_ones_are_no_ambiguity():
