@@ -34,7 +34,7 @@ class Source(Section):
     positive_s: float = Field(3600.0, ge=0, description="how long found certificates are kept")
     negative_s: float = Field(300.0, ge=0, description="how long absence is kept")
     stale_s: float = Field(
-        86_400.0, ge=0, description="found certificates serve so much longer while it is unavailable; absence never does")
+        86_400.0, ge=0, description="found certificates serve so much longer while it is unavailable, absence never")
     failures_max: int = Field(3, ge=1, description="so many failures in a row, and it is left alone for pause_s")
     pause_s: float = Field(30.0, gt=0)
     in_flight_max: int = Field(4, ge=1, description="questions at once")
