@@ -7,7 +7,7 @@ PY ?= $(shell for p in python3.13 python3 python3.12 python3.11; do \
 APT_RUN   = python3-venv openssl
 APT_LDAP  = gcc libc6-dev python3-dev libldap-dev libsasl2-dev
 APT_TEST  = $(APT_RUN) $(APT_LDAP) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
-	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc
+	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc curl
 APT_BENCH = gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
 
 # Workers of the test run; a file's tests stay together. PYTEST_ARGS: e.g. `make test PYTEST_ARGS='-k signed -x'`.

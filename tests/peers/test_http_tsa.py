@@ -41,8 +41,8 @@ def test_openssl_asks_curl_carries_openssl_verifies(running: Process, tmp_path: 
     openssl = OpenSsl().program
     run(openssl, "ts", "-query", "-data", data, "-out", query, *options)
     subprocess.run(["curl", "--silent", "--show-error", "--fail",
-                    "--header", "Content-Type: application/timestamp-query", "--data-binary", f"@{query}", "--output", reply, f"http://127.0.0.1:{running.port}/tsa"],
-                   check=True, timeout=30)
+                    "--header", "Content-Type: application/timestamp-query", "--data-binary", f"@{query}",
+                    "--output", reply, f"http://127.0.0.1:{running.port}/tsa"], check=True, timeout=30)
     home = running.bank.home
     roots = ("-CAfile", running.bank.root, "-untrusted", home / "pki" / "chain.pem")
     if "-cert" not in options:
