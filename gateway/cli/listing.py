@@ -26,6 +26,7 @@ from gateway.ports.administration import Trouble
 T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
 
+_SHEET: Final = 2  # columns of one thing's names and values: long values are folded there
 PLAIN_EVERY: Final = 10_000  # items between two lines of progress where there is no terminal
 
 
@@ -44,17 +45,39 @@ def shown(value: object) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows on standard output; the header only on a terminal."""
+    """Rows on standard output: a table on a terminal, without columns that hold nothing.
+
+    Where the terminal is too narrow, each row stands as a block, a line for each of its values.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             print("\t".join(map(shown, row)))
         return
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        grid.add_column(column, overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(shown(value)) for value in row))
-    Console().print(grid)
+    lines = [[shown(value) for value in row] for row in rows]
+    if not lines:
+        return
+    names = columns or [""] * len(lines[0])
+    held = [index for index in range(len(names)) if any(line[index] for line in lines)]
+    names, lines = [names[index] for index in held], [[line[index] for index in held] for line in lines]
+    console = Console()
+    widths = [max(map(len, column)) for column in zip(names, *lines, strict=True)]
+    if len(names) <= _SHEET or sum(widths) + 2 * len(widths) <= console.width:
+        console.print(_grid(names, lines))
+        return
+    for number, line in enumerate(lines):
+        pairs = [pair for pair in zip(names, line, strict=True) if pair[1]]
+        if number:
+            console.print()
+        console.print(_grid(("", ""), pairs))
+
+
+def _grid(names: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
+    grid = Table(box=None, pad_edge=False, header_style="bold", show_header=any(names))
+    for name in names:
+        grid.add_column(name, overflow="fold")
+    for line in lines:
+        grid.add_row(*map(Text, line))
+    return grid
 
 
 def sheet(values: Mapping[str, object]) -> None:
