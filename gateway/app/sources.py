@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gateway.adapters.guarded import Guarded
+from gateway.app.fetch import wishes
 from gateway.app.store import Store
 from gateway.app.trust import load_trust, revocations
 from gateway.clock import Clock
@@ -50,11 +51,14 @@ def look_up(settings: Settings, store: CertificateSource, directories: Sequence[
 
 @contextmanager
 def looking_up(settings: Settings, store: Store, clock: Clock) -> Iterator[LookUp]:
-    """Every source of the settings, for commands; hung up at the end. GatewayError CONFIG_*, STORE_UNAVAILABLE."""
+    """Every source of the settings, for commands; hung up at the end. GatewayError CONFIG_*, STORE_UNAVAILABLE.
+
+    What is missing of revocation is wished for as by a mail.
+    """
     directories = load_sources(settings)
     try:
         yield look_up(settings, store.certificates, directories, load_trust(settings, store), clock,
-                      revocations(settings, store).recipients)
+                      revocations(settings, store, wishes(settings, store, clock)).recipients)
     finally:
         for directory in directories:
             directory.close()

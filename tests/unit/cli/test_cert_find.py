@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.support.pki import LONG_AGO, get_pki
 from tests.support.web import WebServer, reply
@@ -18,13 +19,16 @@ PKI = get_pki()
 PIA = "pia@partner.example"
 GOOD = PKI.recipient("p-256", email=PIA)
 OLD = PKI.recipient("p-256", email=PIA, not_after=LONG_AGO)
+PLACE = "http://127.0.0.1:9/list.crl"
+LISTED = PKI.recipient("p-256", email=PIA, which=5, extensions=((x509.CRLDistributionPoints([x509.DistributionPoint(
+    [x509.UniformResourceIdentifier(PLACE)], None, None, None)]), False),))
 WORLD = PKI.recipient("p-256", email=PIA, name="Pia elsewhere", which=4)
 
 
 @pytest.fixture
 def web() -> Iterator[WebServer]:
     with WebServer({
-        "/old": reply(OLD.pem), "/good": reply(GOOD.pem), "/world": reply(WORLD.pem),
+        "/old": reply(OLD.pem), "/good": reply(GOOD.pem), "/world": reply(WORLD.pem), "/listed": reply(LISTED.pem),
         "/dead": reply(b"down", "503 Service Unavailable"),
     }) as server:
         yield server
@@ -137,3 +141,13 @@ def test_what_does_not_load_is_a_matter_of_configuration(directories, desk) -> N
     told = run("cert", "find", PIA)
     assert told.code == 2
     assert "nowhere.pem" in told.err
+
+
+def test_what_is_missing_of_revocation_is_wished_for_as_by_a_mail(directories, desk: Path) -> None:
+    """Else `revocation refresh` would have nothing to fetch, and the answer stayed "not known" for ever."""
+    directories("listed")
+    config = (desk / "sealgate.yaml").read_text("utf-8")
+    trust = "trust: {revocation: require, "
+    (desk / "sealgate.yaml").write_text(config.replace("trust: {", trust) + "fetch: {networks: [127.0.0.0/8]}\n")
+    assert run("cert", "find", PIA).code == 75
+    assert [row["url"] for row in run("revocation", "list", "--json").json()] == [PLACE]
