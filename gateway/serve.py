@@ -17,7 +17,7 @@ import structlog
 from gateway.app import Gateway
 from gateway.errors import GatewayError
 from gateway.frontends.children import Children
-from gateway.frontends.logs import configure
+from gateway.frontends.logs import configure, own_process
 from gateway.frontends.server import SmtpFrontend
 from gateway.settings import Settings, load
 
@@ -34,6 +34,7 @@ def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
     GatewayError if something cannot be had.
     """
     configure(settings.log_level)
+    own_process()
     keep_memory()
     gateway = Gateway(settings, reach=reach)
     try:

@@ -21,7 +21,7 @@ from gateway.frontends.children import end_with_parent
 from gateway.frontends.http.partners import KnownPartner, Partners
 from gateway.frontends.http.server import HttpServer
 from gateway.frontends.http.service import Current, Service
-from gateway.frontends.logs import configure
+from gateway.frontends.logs import configure, own_process
 from gateway.model.address import fold
 from gateway.model.lookup import Absent, CertificateAnswer
 from gateway.pki.select import select
@@ -163,6 +163,7 @@ def serve_http(settings: Settings, read: Callable[[], Settings]) -> None:
     """
     end_with_parent()
     configure(settings.log_level)
+    own_process()
     http = section(settings)
     house = HttpHouse(settings)
 

@@ -22,7 +22,7 @@ from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError
 from gateway.frontends.children import end_with_parent
 from gateway.frontends.jobs import Jobs, Round
-from gateway.frontends.logs import configure
+from gateway.frontends.logs import configure, own_process
 from gateway.pipeline.again import undecided
 from gateway.pipeline.daily import Ends, Findings, failing, report_mail, send_report
 from gateway.pki.wanted import wanted_of_issuers
@@ -165,6 +165,7 @@ def serve_jobs(settings: Settings, read: Callable[[], Settings], command: Sequen
     """
     end_with_parent()
     configure(settings.log_level)
+    own_process()
     house = JobsHouse(settings)
     jobs = Jobs(house.store.fetch_tasks, house.carry_out if settings.fetch.enabled else None, house.rounds(),
                 SystemClock(), command=command, reload=lambda: house.reload(read()))

@@ -2,16 +2,20 @@
 
 aiosmtpd writes commands, and with DEBUG whole mails and passwords, to the logger `mail.log`. That logger is closed
 for good: at no level, whoever sets it, does a record of it reach a handler. Exceptions are told by type and place;
-their text and the values on their stack may be content.
+their text and the values on their stack may be content. So may what libraries say for themselves through `logging` or
+`warnings`: of that, too, only the place is told.
 """
 
 import logging
 import sys
+import threading
 import traceback
 from types import FrameType, TracebackType
 from typing import Any, Literal
 
 import structlog
+
+log = structlog.get_logger("sealgate.process")
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _FRAMES_MAX = 12
@@ -52,6 +56,27 @@ def configure(level: Literal["debug", "info", "warning", "error"]) -> None:
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # whatever standard error is by then
         cache_logger_on_first_use=False,
     )
+
+
+class _Library(logging.Handler):
+    """Tells that a library had something to say, and where; not what."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging.Handler."""
+        error = record.exc_info[1] if record.exc_info else None
+        log.warning("library", logger=record.name, where=f"{record.filename}:{record.lineno}",
+                    error=None if error is None else where(error))
+
+
+def own_process() -> None:
+    """For a process that is the gateway's alone: what nobody caught, and what libraries say, is a line of this log."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, _Library) for handler in root.handlers):
+        root.addHandler(_Library(logging.WARNING))
+    logging.captureWarnings(True)
+    sys.excepthook = lambda _kind, error, _traceback: surprise(log, error)
+    threading.excepthook = lambda args: surprise(log, args.exc_value or args.exc_type())
+    sys.unraisablehook = lambda args: surprise(log, args.exc_value or args.exc_type())
 
 
 def surprise(log: Any, error: BaseException, **fields: object) -> None:
