@@ -158,6 +158,12 @@ class JobsHouse:
         self._store.close()
 
 
+def log_as_child(settings: Settings) -> None:
+    """For a command that the jobs run as a process: its lines are the service's."""
+    configure(settings.log_level)
+    own_process()
+
+
 def serve_jobs(settings: Settings, read: Callable[[], Settings], command: Sequence[str]) -> bool:
     """Blocks until SIGTERM. `read` gives the settings anew at SIGHUP; `command`: how `sealgate` is called.
 

@@ -4,10 +4,12 @@ Messages go to standard error, data to standard output. Exit codes: 0 good, 1 th
 2 usage or configuration, 69 refused by policy, 75 temporary (sysexits.h).
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -38,8 +40,15 @@ def settings() -> Settings:
         return load_settings(config_path())
 
 
+def is_child() -> bool:
+    """Whether the relay has started this process (`frontends.children`): then standard error is the relay's log."""
+    return "SEALGATE_PARENT" in os.environ
+
+
 def say(text: str) -> None:
-    """One message to standard error."""
+    """One message to standard error; of the relay's child one line of its log."""
+    if is_child():
+        text = json.dumps({"text": text, "event": "said", "level": "error", "timestamp": f"{datetime.now(UTC):%FT%TZ}"})
     print(text, file=sys.stderr)
 
 

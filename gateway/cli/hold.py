@@ -4,9 +4,11 @@ import sys
 from dataclasses import asdict
 from typing import Annotated
 
+import structlog
 import typer
 
 from gateway import app as composition
+from gateway.app import jobs
 from gateway.cli import context, listing
 from gateway.cli.context import REFUSED, TEMPORARY, USAGE, fail, say, told
 from gateway.cli.listing import Json
@@ -14,6 +16,8 @@ from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
 from gateway.pipeline.again import judge_again, undecided
 from gateway.ports.hold import HeldRow
+
+log = structlog.get_logger("sealgate.hold")
 
 group = typer.Typer(no_args_is_help=True, help="Held and quarantined mail: list, show, release, reject.")
 HoldId = Annotated[str, typer.Argument(metavar="ID", help="as `hold list` prints it")]
@@ -126,6 +130,8 @@ def again(json: Json = False) -> None:
     Example: sealgate hold again
     """
     settings = context.settings()
+    if context.is_child():
+        jobs.log_as_child(settings)
     done: list[tuple[HeldRow, Outcome]] = []
     with told():
         gateway = composition.Gateway(settings)
@@ -139,7 +145,10 @@ def again(json: Json = False) -> None:
         finally:
             trial.close()
             gateway.close()
-    if json:
+    if context.is_child():
+        for row, outcome in done:
+            log.info("held mail decided", hold_id=row.hold_id, incident=outcome.incident, answer=outcome.answer)
+    elif json:
         listing.json_array({"hold_id": row.hold_id, "answer": outcome.answer} for row, outcome in done)
     else:
         listing.table(("id", "from", "answer"), [(row.hold_id, row.sender, outcome.answer) for row, outcome in done])

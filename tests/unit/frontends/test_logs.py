@@ -5,8 +5,10 @@ over what asyncio or urllib3 say for themselves, and their words may quote a mai
 """
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +55,18 @@ def test_what_others_say_is_one_line_each_without_their_words(code: str, event: 
 
 def test_what_libraries_tell_below_a_warning_is_nobodys_business() -> None:
     assert written("logging.getLogger('pkcs11').info('TAN-5512-Zebra'); logging.getLogger('x').debug('y')") == ""
+
+
+def test_a_child_of_the_relay_tells_its_end_in_the_relays_log(tmp_path: Path) -> None:
+    """`sealgate http` whose port is taken, for one; by hand the same is told to people."""
+    command = [sys.executable, "-m", "gateway", "--config", str(tmp_path / "none.yaml"), "jobs"]
+    by_hand = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "none.yaml" in by_hand.stderr
+    assert not by_hand.stderr.startswith("{")
+    child = subprocess.run(command, capture_output=True, text=True, check=False,
+                           env={**os.environ, "SEALGATE_PARENT": str(os.getpid())})
+    (line,) = child.stderr.splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["level"]) == ("said", "error")
+    assert told["text"] == by_hand.stderr.rstrip("\n")
+    assert child.stdout == ""
