@@ -44,8 +44,8 @@ def template() -> Path:
 def new_bank(home: Path, *, hop: int | None = None, change: Callable[[str], str] = lambda text: text) -> Bank:
     """A bank on free ports. `hop`: the port of the next hop; `change`: what becomes of the settings' text."""
     shutil.copytree(template(), home)
-    outbound, inbound, unused = free_ports(3)
-    bank = open_bank(home, Ports(outbound, hop or unused, inbound))
+    outbound, inbound, unused, http = free_ports(4)
+    bank = open_bank(home, Ports(outbound, hop or unused, inbound, http=http))
     bank.config.write_text(change(bank.config.read_text("utf-8")), "utf-8")
     return bank
 
