@@ -175,8 +175,6 @@ def serve_jobs(settings: Settings, read: Callable[[], Settings], command: Sequen
     house = JobsHouse(settings)
     jobs = Jobs(house.store.fetch_tasks, house.carry_out if settings.fetch.enabled else None, house.rounds(),
                 SystemClock(), command=command, reload=lambda: house.reload(read()))
-    if "ldap" in settings.fetch.schemes:
-        log.warning("lists in LDAP directories are not fetched; `ldap` in fetch.schemes changes nothing")
     log.info("jobs", fetch=settings.fetch.enabled)
     ended = jobs.run()
     if ended:

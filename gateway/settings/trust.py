@@ -59,7 +59,7 @@ class Fetch(Section):
     """What is fetched in the background: revocation lists, OCSP answers, missing issuers."""
 
     enabled: bool = True
-    schemes: tuple[Literal["http", "https", "ldap"], ...] = ("http", "https")
+    schemes: tuple[Literal["http", "https"], ...] = ("http", "https")
     networks: tuple[str, ...] = Field((), description="private networks that may be asked as well as public ones")
     deadline_s: float = Field(20.0, gt=0, description="for one answer")
     octets_max: int = Field(67_108_864, ge=1024, description="64 MiB: a list of a million entries")
