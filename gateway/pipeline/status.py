@@ -64,7 +64,7 @@ def status_fields(authserv_id: str, verdicts: Verdicts) -> tuple[bytes, ...]:
     fields = [
         encode_unstructured("Authentication-Results", _results(authserv_id, verdicts)),
         encode_unstructured("Sealgate-Verdict", _words(str(verdicts.verdict), *map(str, verdicts.why))),
-        encode_unstructured("Sealgate-Signature", _words(str(signature.status), str(signature.reason or ""))),
+        encode_unstructured("Sealgate-Signature", _signature(signature)),
         encode_unstructured("Sealgate-Encryption", encryption),
     ]
     signer = believed(signature)
@@ -99,6 +99,13 @@ def _quoted(text: str) -> str:
     """A pvalue (RFC 8601 2.2): an address as it is, anything else as a quoted-string without its own quotes."""
     safe = "".join(c for c in text if 33 <= ord(c) <= 126 and c not in '"\\;()<>')
     return safe if safe == text else f'"{safe}"'
+
+
+def _signature(signature: SignatureVerdict) -> str:
+    """With what is told beside the verdict: that under `soft` nobody could look whether a signer was revoked."""
+    notes = dict.fromkeys(note for signer in signature.signers for note in signer.notes)
+    told = f"note={','.join(notes)}" if notes else ""
+    return _words(str(signature.status), str(signature.reason or ""), told)
 
 
 def _identity(signer: SignerVerdict) -> str:
