@@ -72,11 +72,17 @@ class RevocationStore(Protocol):
         ...
 
     def put_list(self, new: StoredList) -> bool:
-        """Keeps it in the place of the one with its key. False, and nothing is changed, where that one is newer."""
+        """Keeps it in the place of the one with its key. False, and nothing is changed, where that one is newer.
+
+        Of two of one second the one with the higher number is the newer.
+        """
         ...
 
     def put_answer(self, new: StoredAnswer) -> bool:
-        """Keeps it in the place of the one with its key. False, and nothing is changed, where that one is newer."""
+        """Keeps it in the place of the one with its key. False, and nothing is changed, where that one is newer,
+
+        or says revoked for good and this one does not.
+        """
         ...
 
     def all_lists(self) -> Iterator[StoredList]:

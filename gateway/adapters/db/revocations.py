@@ -90,8 +90,8 @@ class DbRevocations:
         key = (_l.authority == new.authority, _l.scope == new.scope, _l.kind == new.kind)
 
         def work(connection: Connection) -> bool:
-            kept = connection.scalar(select(_l.this_update).where(*key))
-            if kept is not None and kept > values["this_update"]:
+            kept = connection.execute(select(_l.this_update, _l.number).where(*key)).one_or_none()
+            if kept is not None and _newer(kept, new):
                 return False
             connection.execute(delete(revocation_list).where(*key))
             connection.execute(insert(revocation_list).values(values))
@@ -110,8 +110,8 @@ class DbRevocations:
         key = (_a.authority == new.authority, _a.serial == str(new.serial))
 
         def work(connection: Connection) -> bool:
-            kept = connection.scalar(select(_a.this_update).where(*key))
-            if kept is not None and kept > values["this_update"]:
+            kept = connection.execute(select(_a.this_update, _a.status, _a.reason).where(*key)).one_or_none()
+            if kept is not None and _outweighs(kept, new):
                 return False
             connection.execute(delete(revocation_answer).where(*key))
             connection.execute(insert(revocation_answer).values(values))
@@ -125,6 +125,21 @@ class DbRevocations:
         with self._database.read() as connection:
             heads = connection.execute(select(*_HEAD).order_by(_l.authority, _l.scope, _l.kind)).all()
         return iter([_list(head, b"") for head in heads])
+
+
+def _newer(kept: Any, new: StoredList) -> bool:
+    """Whether the row is newer than `new`; of two lists of one second their numbers tell."""
+    made, number = micros(new.this_update), _number(kept.number)
+    if kept.this_update != made:
+        return bool(kept.this_update > made)
+    return number is not None and new.number is not None and number > new.number
+
+
+def _outweighs(kept: Any, new: StoredAnswer) -> bool:
+    """Whether the row is newer, or says revoked for good, which no answer takes back; a hold needs a newer one."""
+    if kept.status == "revoked" and new.status != "revoked":
+        return bool(kept.reason != "certificateHold" or kept.this_update >= micros(new.this_update))
+    return bool(kept.this_update > micros(new.this_update))
 
 
 def _bump(connection: Connection) -> None:

@@ -86,6 +86,33 @@ def test_nothing_goes_backwards(store):
     assert store.lists(WHO) == (again,)
 
 
+def test_of_two_lists_of_one_second_the_one_with_the_lower_number_is_the_older(store):
+    """A CA that lists twice within a second; whoever replays the first would lift what the second put on hold."""
+    second = replace(stored(1, 2), number=13)
+    assert store.put_list(second)
+    assert not store.put_list(replace(stored(1), number=9))
+    assert store.lists(WHO) == (second,)
+    assert store.put_list(replace(stored(3), number=100)), "numbers, not texts"
+    assert store.put_list(replace(stored(4), number=None)), "it cannot be told"
+
+
+@pytest.mark.parametrize("status", ["good", "unknown"])
+@pytest.mark.parametrize("made", [NOW, NOW + DAY])
+def test_no_answer_makes_a_revoked_one_good_again(store, status, made):
+    """What has expired leaves a responder's memory, and one answer of the same second may be the replayed one."""
+    revoked = answer(status="revoked", revoked_at=NOW, reason=None)
+    assert store.put_answer(revoked)
+    assert not store.put_answer(answer(made=made, status=status))
+    assert store.answer(WHO, 7) == revoked
+    assert store.put_answer(answer(made=NOW + DAY, status="revoked", revoked_at=NOW - DAY, reason="keyCompromise"))
+
+
+def test_a_hold_is_lifted_by_a_newer_answer_alone(store):
+    assert store.put_answer(answer(status="revoked", revoked_at=NOW, reason="certificateHold"))
+    assert not store.put_answer(answer())
+    assert store.put_answer(answer(made=NOW + timedelta(seconds=1)))
+
+
 def test_another_process_sees_the_new_generation_and_the_new_list(store, elsewhere):
     assert elsewhere.generation() == 0
     store.put_list(stored(1))
