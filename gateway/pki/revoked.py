@@ -162,10 +162,10 @@ def carry_over(old: bytes, new: bytes) -> bytes:
 def stored(new: NewList, before: StoredList | None, *, url: str, fetched_at: datetime) -> StoredList:
     """What is put into the store when `new` comes after `before`, the list with the same key (None: the first one)."""
     since, records = new.covers_since, new.records
-    if before is not None and new.kind == "full":
-        if _unbroken(before, new):
+    if before is not None:
+        if new.kind == "full" and _unbroken(before, new):
             since = min(since, before.since)
-        # What was revoked once stays so, even if lists between were missed.
+        # What was revoked once stays so, even if lists between were missed, or a delta's new base is not here yet.
         records = carry_over(before.records, records)
     return StoredList(new.authority, new.scope, new.kind, url, new.number, new.base_number, new.this_update,
                       new.next_update, since, fetched_at, new.sha256, records)

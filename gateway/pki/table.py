@@ -2,8 +2,9 @@
 
 In the order of the code:
 
-1. what names it: entries of every list whose scope covers it (deltas laid over their base: RFC 5280 5.2.4), and the
-   OCSP answer. Revoked is revoked, whatever the age of the list. A hold counts until something newer does not know it
+1. what names it: entries of every list whose scope covers it (deltas laid over their base: RFC 5280 5.2.4; what a
+   delta without its base names counts too, what it lifts does not), and the OCSP answer. Revoked is revoked, whatever
+   the age of the list. A hold counts until something newer that would name holds does not know it
 2. what clears it: lists that cover it and do not name it, an answer that says good. A list speaks only of
    certificates that had not expired when its row began (`StoredList.since`); together they must speak of all reasons
    (RFC 5280 6.3.3). It is good at t where the data are in force at reception, or were made after t
@@ -39,15 +40,21 @@ Want = Callable[[Certificate, Certificate], None]
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One full list with the delta that belongs to it, if there is one."""
+    """One full list with the delta that belongs to it, if there is one.
+
+    `lone`: `full` is itself a delta, whose base is not here. It names, and clears nobody.
+    """
 
     scope: Scope
     full: StoredList
-    delta: StoredList | None
+    delta: StoredList | None = None
+    lone: bool = False
 
     def entry(self, key: bytes) -> Entry | None:
         """The entry that counts."""
         base = find(self.full.records, key)
+        if self.lone:
+            return None if base is None or base.reason == REMOVED else base
         newer = find(self.delta.records, key) if self.delta is not None else None
         if newer is None:
             return base
@@ -167,10 +174,16 @@ class StoredRevocation:
 
 
 def rows_of(lists: tuple[StoredList, ...]) -> tuple[_Row, ...]:
-    """Full lists, each with its delta where that fits: of the same scope, on a base not newer than it (5.2.4)."""
+    """Full lists, each with its delta where that fits: of the same scope, on a base not newer than it (5.2.4).
+
+    Then the deltas that fit none.
+    """
     deltas = {one.scope: one for one in lists if one.kind == "delta"}
-    return tuple(_Row(parse_scope(full.scope), full, _fitting(full, deltas.get(full.scope)))
-                 for full in lists if full.kind == "full")
+    rows = [_Row(parse_scope(full.scope), full, _fitting(full, deltas.get(full.scope)))
+            for full in lists if full.kind == "full"]
+    used = {row.full.scope for row in rows if row.delta is not None}
+    return (*rows, *(_Row(parse_scope(scope), delta, lone=True) for scope, delta in deltas.items()
+                     if scope not in used))
 
 
 def _fitting(full: StoredList, delta: StoredList | None) -> StoredList | None:
@@ -193,7 +206,8 @@ def judge_known(certificate: Certificate, rows: tuple[_Row, ...], answer: Stored
     final = [entry for entry, _ in named if not entry.on_hold]
     if final:
         return _revoked(min(final), at, "revoked")
-    cleared = max((row.made for row, _ in covering if row.entry(key) is None), default=None)
+    cleared = max((row.made for row, reasons in covering
+                   if not row.lone and ON_HOLD in reasons and row.entry(key) is None), default=None)
     if answer is not None and answer.status == "good":
         cleared = max(cleared or answer.this_update, answer.this_update)
     holds = [entry for entry, made in named if cleared is None or made >= cleared]
@@ -204,7 +218,7 @@ def judge_known(certificate: Certificate, rows: tuple[_Row, ...], answer: Stored
     then: set[int] = set()
     until = FOREVER
     for row, reasons in covering:
-        if row.entry(key) is not None or certificate.not_after < row.full.since:
+        if row.lone or row.entry(key) is not None or certificate.not_after < row.full.since:
             continue
         if received <= row.fresh_until:
             fresh |= reasons

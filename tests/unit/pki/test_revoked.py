@@ -232,6 +232,15 @@ def test_a_list_speaks_of_its_scope_alone(scope, good):
     assert (asked(named).status == "revoked") is good
 
 
+def test_a_list_of_other_reasons_lifts_no_hold():
+    """It would not name one either."""
+    held = row((ANNA.serial, NOW - 5 * DAY, HOLD), made=NOW - DAY)
+    keys_only = row(scope="reasons=1,2", made=NOW)
+    assert asked(held, keys_only).status == "on_hold"
+    holds_too = row(scope="reasons=1,2,6", made=NOW)
+    assert asked(held, holds_too).status == "unknown", "lifted; of the other reasons nobody speaks"
+
+
 # --- deltas -----------------------------------------------------------------------------------------------------------
 
 
@@ -257,16 +266,37 @@ def test_a_delta_lies_over_its_base(full, newer, status):
 def test_a_delta_needs_a_base_that_it_builds_on(number, base_number, delta_number, fits):
     """RFC 5280 5.2.4 c and d."""
     full = row(number=number)
+    old = replace(full, next_update=NOW - timedelta(hours=1))
+    found = asked(old, delta(number=delta_number, base=base_number))
+    assert (found.status == "good") is fits, "it keeps only its own base in force"
+    lifted = asked(row((ANNA.serial, NOW - 2 * DAY, HOLD), number=number),
+                   delta((ANNA.serial, NOW, REMOVED), number=delta_number, base=base_number))
+    assert (lifted.status == "good") is fits
     found = asked(full, delta((ANNA.serial, NOW - DAY, NONE), number=delta_number, base=base_number))
-    assert (found.status == "revoked") is fits
+    assert found.status == "revoked", "its issuer has said so, whatever is missing between"
 
 
 def test_a_delta_of_another_scope():
-    assert asked(row(number=10), delta((ANNA.serial, NOW - DAY, NONE), scope="users")).status == "good"
+    assert asked(row(number=10), delta((ANNA.serial, NOW - DAY, NONE), scope="users")).status == "revoked"
+    assert asked(row(number=10), delta((ANNA.serial, NOW - DAY, NONE), scope="authorities")).status == "good"
+    lifted = delta((ANNA.serial, NOW, REMOVED), scope="users")
+    assert asked(row((ANNA.serial, NOW - 2 * DAY, HOLD), number=10), lifted).status == "on_hold"
 
 
-def test_a_delta_alone_says_nothing():
+def test_a_delta_alone_makes_nothing_good():
     assert asked(delta()) == UNKNOWN
+    assert asked(delta((ANNA.serial, NOW - DAY, NONE))).status == "revoked"
+    assert asked(delta((ANNA.serial, NOW - DAY, HOLD))).status == "on_hold"
+
+
+def test_what_an_older_delta_named_stays_revoked_while_the_new_base_is_not_here_yet():
+    def new(one):
+        return NewList(one.authority, one.scope, one.kind, one.number, one.base_number, one.this_update,
+                       one.next_update, one.since, one.sha256, one.records)
+
+    before = delta((ANNA.serial, NOW - DAY, NONE), number=12, base=10)
+    after = stored(new(delta(number=21, base=20, made=NOW)), before, url="", fetched_at=NOW)
+    assert asked(row(number=10), after).status == "revoked"
 
 
 def test_a_delta_keeps_its_base_in_force():
