@@ -221,7 +221,7 @@ class Guarded:
         try:
             rows = _bounded(self._source.rows(address))
         except GatewayError as error:
-            trouble = self._unavailable(error.detail or str(error.reason))
+            trouble = self._unavailable(error.detail.removeprefix(f"{self.name}: ") or str(error.reason))
             works = isinstance(error, Unanswered)
         except Exception as error:  # a library's surprise is a source that does not answer
             log.exception("directory failed", source=self.name)

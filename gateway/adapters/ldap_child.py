@@ -65,6 +65,9 @@ class Directory:
             self.close()
             if not kept:
                 raise Trouble(told(error)) from None
+        except self._bonsai.AuthenticationError as error:
+            self.close()
+            raise Trouble(f"it refuses the password of `bind_dn` ({told(error)})") from None
         except (self._bonsai.LDAPError, ValueError, TypeError) as error:
             self.close()
             raise Trouble(told(error)) from None

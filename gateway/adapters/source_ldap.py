@@ -132,6 +132,8 @@ class LdapSource:
             if not password:  # a bind with a name and no password is an anonymous one (RFC 4513 5.1.2)
                 raise unavailable(self.name, f"there is no password in {settings.password_file}")
         own = settings.tls_ca
+        if own is not None and not own.is_file():  # libldap would say that the directory's certificate is wrong
+            raise unavailable(self.name, f"tls_ca: {own} is not there")
         return {
             "url": settings.url,
             "starttls": settings.starttls,

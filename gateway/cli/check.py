@@ -1,11 +1,12 @@
 """`sealgate check`: everything that would stop or weaken the gateway, each finding with its remedy.
 
-What is looked at stands in `check_own` (keys and certificates), `check_trust` (roots, revocation, algorithms) and
-`check_services` (stampers, directories, next hops); here are the order, policies, files and the two forms of output.
+What is looked at stands in `check_own` (keys and certificates), `check_trust` (roots, revocation, algorithms),
+`check_files` (whatever else is named) and `check_services` (stampers, directories, next hops); here are the order,
+policies and the two forms of output.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway import app as composition
-from gateway.cli import check_own, check_services, check_trust, context
+from gateway.cli import check_files, check_own, check_services, check_trust, context
 from gateway.cli.check_finding import Finding, looked
 from gateway.cli.context import BAD, USAGE, explained, say
 from gateway.errors import GatewayError
@@ -55,21 +56,27 @@ def check(as_json: Annotated[bool, typer.Option("--json", help="a JSON array of 
 
 def _everything(settings: Settings) -> Iterator[Finding]:
     """The parts one by one, so that all that is wrong is told; the whole is built only of good parts."""
-    told: set[str] = set()  # a file that two parts need is one finding
-    for look in (policies, check_own.certificates, check_own.keys, check_own.tokens, check_trust.database_and_trust,
-                 files):
-        for finding in looked(look, settings):
-            if finding.level != "error":
-                yield finding
-            elif finding.text not in told:
-                told.add(finding.text)
-                yield finding
-    if not told:
+    told: list[str] = []  # a file that two parts need is one finding
+    for look in (policies, check_own.certificates, check_own.keys, check_own.tokens, check_trust.database_and_trust):
+        yield from _new(looked(look, settings), told)
+    whole = not told
+    yield from _new(looked(check_files.files, settings), told)
+    if whole:
         yield from looked(check_own.expiry, settings)
         yield from looked(check_services.gateway, settings)
     yield from looked(check_trust.algorithms, settings)
     yield from looked(check_services.sources, settings)
     yield from looked(check_services.next_hops, settings)
+
+
+def _new(findings: Iterable[Finding], told: list[str]) -> Iterator[Finding]:
+    """Those that say more than what was `told`, which grows by the errors."""
+    for finding in findings:
+        if finding.level != "error":
+            yield finding
+        elif not any(finding.text.startswith(text) for text in told):
+            told += finding.text.splitlines()
+            yield finding
 
 
 def policies(settings: Settings) -> Iterator[Finding]:
@@ -81,10 +88,3 @@ def policies(settings: Settings) -> Iterator[Finding]:
     if not ran.failed:
         yield Finding(
             "ok", "policies", f"{len(rules.rules)} rules, {len(ran.results)} cases hold, digest {rules.digest[:16]}")
-
-
-def files(settings: Settings) -> Iterator[Finding]:
-    """Who may read what others must not write."""
-    for path in (context.config_path(), *settings.policies):
-        if path.exists() and path.stat().st_mode & 0o022:
-            yield Finding("warning", "files", f"{path} may be changed by others: chmod go-w {path}")

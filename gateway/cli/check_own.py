@@ -8,7 +8,6 @@ from typing import Final
 from gateway import app as composition
 from gateway.app.ends import Ending, ends
 from gateway.cli.check_finding import Finding
-from gateway.cli.context import explained
 from gateway.clock import SystemClock
 from gateway.cms import strength
 from gateway.cms.certificate import Certificate, load_certificates
@@ -81,7 +80,7 @@ def tokens(settings: Settings) -> Iterator[Finding]:
         try:
             found = office.token_objects(token.name)
         except GatewayError as trouble:
-            yield Finding("error", f"token {token.name}", explained(trouble))
+            yield Finding("error", f"token {token.name}", trouble.detail)
         else:
             yield Finding("ok", f"token {token.name}", f"{len(found)} keys") if found else Finding(
                 "warning", f"token {token.name}", "no keys on it: `sealgate key generate --token` makes one")

@@ -87,6 +87,7 @@ def test_a_dead_source_is_temporary_and_named(directories) -> None:
     assert "dead: unavailable" in told.err
     assert "good: not needed" in told.err
     assert f"{PIA}: certificate.unavailable: dead: " in told.err
+    assert "dead: dead" not in told.err
     assert "certificate.expired" in told.out
     answer = run("cert", "find", PIA, "--json").json()
     assert (answer["answer"], answer["wins"]) == ("unavailable", [])

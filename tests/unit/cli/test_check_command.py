@@ -80,3 +80,15 @@ def test_key_list_knows_the_key_without_a_certificate(bank) -> None:
     assert result.exit_code == 0
     (card,) = (one for one in json.loads(result.stdout) if one["key"] == "trust:card")
     assert (card["kind"], card["certificate"], card["trouble"]) == ("p-256", None, "")
+
+
+def test_files_that_nothing_opens_before_it_needs_them(bank) -> None:
+    """A partner's token: the partner would be refused, and nothing said why."""
+    partners = "partners: [{name: payments, token_file: pki/payments}]"
+    tls = "certificate: keys/tsa.crt.pem, key: keys/tsa.key.pem, client_ca: pki/none.pem"
+    changed(bank, ("http: {", f"http: {{{partners}, {tls}, "))
+    done = check()
+    assert [(one["about"], one["text"].rpartition("/")[2]) for one in done.errors] == [
+        ("http", "none.pem: No such file or directory; put it there, or mend `client_ca`"),
+        ("partner payments", "payments: No such file or directory; make it with `sealgate http token`")]
+    assert any(one["text"].startswith("stamps, in ") for one in done.told)  # and the rest is looked at all the same
