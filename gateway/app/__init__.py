@@ -4,7 +4,10 @@
 thing that is put together: `store`, `rules`, `trust`, `keys`, `stampers`, `house`.
 """
 
+import time
 from collections.abc import Callable
+from threading import Lock
+from typing import Final
 
 from gateway.adapters.caught import Caught
 from gateway.adapters.clients_file import verify_login
@@ -12,13 +15,14 @@ from gateway.adapters.guarded import Guarded
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.adapters.office import Office
 from gateway.adapters.stamper_http import HttpStamper
-from gateway.app.house import Loaded, alone, build
+from gateway.app.house import Loaded, alone, build, judging_by
 from gateway.app.rules import load_rules, policy_texts, verbs_known
 from gateway.app.sources import looking_up
 from gateway.app.store import Store, enrol, open_store
 from gateway.app.trust import load_trust
 from gateway.clock import Clock, SystemClock
 from gateway.cms.content_keys import ContentKeys
+from gateway.errors import GatewayError
 from gateway.model.lookup import CertificateAnswer, LookedUp, Want
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
@@ -30,7 +34,10 @@ from gateway.ports.keys import Keys
 from gateway.ports.next_hop import HopReply, NextHop
 from gateway.settings import Settings
 
+TRUST_LOOK_S: Final = 1.0  # between two looks at what the bank has said of single certificates
+
 __all__ = [
+    "TRUST_LOOK_S",
     "Caught",
     "Gateway",
     "Loaded",
@@ -73,6 +80,7 @@ class Gateway:
         self.store = open_store(settings, self.clock)
         self._hops: tuple[NextHop, ...] = ()
         self._directories: tuple[Guarded | HttpStamper, ...] = ()
+        self._looking, self._looked = Lock(), time.monotonic()
         self._take(Loaded.of(settings, self.store, self.clock))
 
     def _take(self, loaded: Loaded) -> None:
@@ -97,6 +105,24 @@ class Gateway:
         """Rules, keys, trust, sources and next hops anew; listeners and database stay. If it fails nothing changes."""
         self._take(Loaded.of(settings, self.store, self.clock))
 
+    def _renew_trust(self) -> None:
+        """`cert distrust` and `cert trust` count at once, without a reload: of single certificates, not of new roots.
+
+        At most one mail a second looks. Where the store cannot tell, what was said before stands.
+        """
+        if time.monotonic() - self._looked < TRUST_LOOK_S or not self._looking.acquire(blocking=False):
+            return
+        try:
+            self._looked = time.monotonic()
+            listed, trust = self.store.certificates.trust_list(), self._loaded.trust
+            if (listed.trusted, listed.distrusted) != (trust.trusted, trust.distrusted):
+                self._loaded = self._loaded.trusting(listed, self.store, self.clock)
+                self.use(judging_by(self.house, self._loaded, self.store, self.clock))
+        except GatewayError:
+            return
+        finally:
+            self._looking.release()
+
     @property
     def rules(self) -> RuleSet:
         """The rules in force."""
@@ -109,6 +135,7 @@ class Gateway:
 
     def handle(self, mail: Mail, *, released: bool = False) -> Outcome:
         """Outbound for clients of ours, inbound for the world: nothing else decides it."""
+        self._renew_trust()
         if mail.origin.ours:
             return self.outbound.send(mail, released=released)
         return self.inbound.receive(mail, released=released)

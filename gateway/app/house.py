@@ -22,6 +22,7 @@ from gateway.pki.judge import Judge
 from gateway.pki.lookup import LookUp
 from gateway.pki.trust import TrustSet
 from gateway.policy.ruleset import RuleSet
+from gateway.ports.administration import TrustList
 from gateway.ports.keys import Keys
 from gateway.settings import Settings
 
@@ -50,6 +51,12 @@ class Loaded:
         return cls(settings, rules, keys, trust, sources,
                    look_up(settings, store.certificates, sources, trust, clock, judged.recipients), judged)
 
+    def trusting(self, listed: TrustList, store: Store, clock: Clock) -> "Loaded":
+        """The same, with what the bank says of single certificates now."""
+        trust = replace(self.trust, trusted=listed.trusted, distrusted=listed.distrusted)
+        return replace(self, trust=trust, look_up=look_up(
+            self.settings, store.certificates, self.sources, trust, clock, self.revocations.recipients))
+
 
 def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: Callable[[str], None]) -> House:
     """The house of what was loaded."""
@@ -67,8 +74,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         clock=clock,
         rules=lambda: loaded.rules,
         select=loaded.look_up,
-        judge=Judge(loaded.trust, loaded.revocations.signers, stampers=loaded.revocations.stampers,
-                    registered=store.certificates),
+        judge=_judge(loaded, store),
         openers=openers(settings, keys),
         key_sets=key_sets(settings, keys),
         stampers={one.name: stamper(one, keys, clock, loaded.trust, loaded.revocations.stampers)
@@ -87,8 +93,23 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         peer_is_trusted=_trusted_peers(settings),
         reach=reach,
         authorities=store.authorities,
-        learning=Learning(store.learned, loaded.trust, loaded.revocations.recipients, clock),
+        learning=_learning(loaded, store, clock),
     )
+
+
+def judging_by(house: House, loaded: Loaded, store: Store, clock: Clock) -> House:
+    """The same house, where only who is believed has changed."""
+    return replace(house, select=loaded.look_up, judge=_judge(loaded, store),
+                   learning=_learning(loaded, store, clock) if house.learning is not None else None)
+
+
+def _judge(loaded: Loaded, store: Store) -> Judge:
+    return Judge(loaded.trust, loaded.revocations.signers, stampers=loaded.revocations.stampers,
+                 registered=store.certificates)
+
+
+def _learning(loaded: Loaded, store: Store, clock: Clock) -> Learning:
+    return Learning(store.learned, loaded.trust, loaded.revocations.recipients, clock)
 
 
 def _trusted_peers(settings: Settings) -> Callable[[str, str], bool]:

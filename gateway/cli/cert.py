@@ -205,6 +205,8 @@ def trust(
 def distrust(sha256: Fingerprint) -> None:
     """Distrust a certificate: it is never encrypted to; of an issuer, nothing below it is believed.
 
+    A running gateway knows it within a second; its HTTP service and its jobs know it from their next reload.
+
     Example: sealgate cert distrust 3fa94c
     """
     _set_trust(sha256, "distrusted", [])

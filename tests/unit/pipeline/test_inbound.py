@@ -1,5 +1,6 @@
 """The inbound way: mails made by openssl, verdict and form as the bank's policies say."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from gateway.app import TRUST_LOOK_S
+from gateway.cms.certificate import parse_certificate
 from gateway.demo import openssl
 from gateway.errors import Reason
 from gateway.model.outcome import Settled
@@ -15,7 +18,9 @@ from gateway.pipeline import inbound
 from gateway.pipeline.compose import neutralised
 from gateway.pipeline.facts import Message
 from gateway.pipeline.trust_card import read as read_card
+from gateway.pki.path import validate
 from gateway.policy.replay import replay
+from gateway.ports.administration import NewCertificate
 from tests.support.bank import House, house
 from tests.support.bank import policy as one_policy
 
@@ -284,3 +289,25 @@ def test_long_lines_from_outside_are_re_encoded_before_the_card_is_made(bank: Ho
     assert max(map(len, delivered.split(b"\r\n"))) <= 998
     read_card(delivered, bank.gateway.keys.public("trust:card").public, datetime.now(UTC))
     assert "x" * 50_000 in message_from_bytes(delivered, policy=policy.default).get_content()
+
+
+@pytest.mark.parametrize("who", ["signer", "issuer"])
+def test_what_the_bank_distrusts_is_believed_no_longer_by_a_running_gateway(bank: House, who: str) -> None:
+    """`sealgate cert distrust` is what one does in an emergency: nobody then thinks of a reload."""
+    assert b"Sealgate-Verdict: trusted" in arrived(bank, signed(bank))
+    certificates = bank.gateway.store.certificates
+    (row,) = certificates.rows("anna@customer.example")
+    issuer = validate(parse_certificate(row.der), bank.gateway.clock.now(), "signer",
+                      bank.gateway.house.judge.trust).path[1]
+    certificates.add([NewCertificate(issuer, source="import")])
+    distrusted = row.sha256 if who == "signer" else issuer.sha256
+    certificates.set_trust(distrusted, "distrusted")
+    time.sleep(TRUST_LOOK_S + 0.05)
+    bank.inbound.taken.clear()
+    again = arrived(bank, signed(bank).replace(b"<q@c>", b"<q2@c>"))
+    assert b"Sealgate-Verdict: trusted" not in again
+    assert b"certificate.distrusted" in again
+    certificates.set_trust(distrusted, None)
+    time.sleep(TRUST_LOOK_S + 0.05)
+    bank.inbound.taken.clear()
+    assert b"Sealgate-Verdict: trusted" in arrived(bank, signed(bank).replace(b"<q@c>", b"<q3@c>"))
