@@ -369,7 +369,7 @@ def validate(model: type[Model], document: Document) -> Model:
 def _problem(document: Document, at: Path, model: type[BaseModel], detail: ErrorDetails) -> Problem:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     path = _known_path(document, at, detail["loc"])
-    last = str(detail["loc"][-1]) if detail["loc"] else "the file"
+    last = next((step for step in reversed(detail["loc"]) if isinstance(step, str)), "the file")
     if kind == "extra_forbidden":
         fields = _fields_at(model, detail["loc"][:-1])
         return document.problem(path, f"unknown key `{last}`", nearest(last, fields) or _one_of(fields), key=True)

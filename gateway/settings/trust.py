@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from gateway import strictyaml
 from gateway.settings.base import Finding, Section, is_oid, networks, patterns
 
 Mode = Literal["none", "soft", "require"]
+_MODES: Final = get_args(Mode)
 Level = Literal["mailbox", "organisation", "sponsor", "individual"]
 Stated = Literal["mailbox", "organisation", "sponsor", "individual", "qualified"]
 
@@ -27,7 +29,12 @@ class RevocationModes(Section):
     @model_validator(mode="before")
     @classmethod
     def _one_word(cls, value: Any) -> Any:
-        return {"signers": value, "recipients": value, "stampers": value} if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if value not in _MODES:  # told once, not for each of the three
+            expected = ", ".join(f"'{mode}'" for mode in _MODES)
+            raise PydanticCustomError("literal_error", "no mode", {"expected": expected})
+        return {"signers": value, "recipients": value, "stampers": value}
 
 
 class Mark(Section):

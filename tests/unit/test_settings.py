@@ -188,6 +188,18 @@ def test_all_contradictions_are_told_at_once() -> None:
     assert len(caught.value.problems) == 3
 
 
+@pytest.mark.parametrize(("more", "told"), [
+    ("trust: {revocation: requires}\n", "`revocation` cannot be `requires` (did you mean `require`?)"),
+    ("trust: {marks: [{root: r.pem, levels: [mailbox, induvidual]}]}\n",
+     "`levels` cannot be `induvidual` (did you mean `individual`?)"),
+])
+def test_a_wrong_word_is_told_once_by_its_setting(more: str, told: str) -> None:
+    with pytest.raises(strictyaml.YamlProblems) as caught:
+        parse(SMALL + more)
+    (problem,) = caught.value.problems
+    assert str(problem).endswith(told)
+
+
 @pytest.mark.parametrize(("section", "field", "low", "least"), [
     ("limits", "recipients_max", 0, 1), ("limits", "message_octets_max", 1023, 1024), ("hold", "octets_max", -1, 0),
 ])
