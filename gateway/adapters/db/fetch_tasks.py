@@ -5,7 +5,9 @@ certificates below a root that is trusted, and may fill most of it; issuers are 
 and have a small share of their own, with a bound by host.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,6 +27,8 @@ UNPROVEN_PER_HOST_MAX: Final = 16  # tasks of one host that never succeeded
 DETAIL_LENGTH_MAX: Final = 500
 ASKED_EVERY_S: Final = 3_600  # how exactly it is remembered when a task was last asked for: each time costs a commit
 NEVER: Final = 250_000_000_000_000_000  # due_at of what waits until it is wanted again: the year 9892
+
+_AFTER_AUTHORITY: Final = re.compile(r"[/?#]")
 
 AT_WORK: Final = "jobs"  # the counter that holds when the jobs were last at work
 ATTENDED_S: Final = 10
@@ -49,7 +53,8 @@ class DbFetchTasks:
 
     def want(self, wanted: Sequence[Wanted], at: datetime, *, again_s: float) -> tuple[FetchTask, ...]:
         """See FetchTasks. Commits only where something changes."""
-        wanted = [one for one in wanted if len(one.url) <= URL_LENGTH_MAX and one.url.isascii()]
+        wanted = [one if one.url.startswith(host_of(one.url)) else replace(one, url=_plain(one.url)) for one in wanted
+                  if len(one.url) <= URL_LENGTH_MAX and one.url.isascii() and "@" not in _authority(one.url)]
         now, known = micros(at), {task.wanted.key: task for task in self.get([one.key for one in wanted])}
         old = [task for task in known.values() if _changes(task, now, again_s)]
         new = [one for one in wanted if one.key not in known]
@@ -124,9 +129,21 @@ class DbFetchTasks:
 
 
 def host_of(url: str) -> str:
-    """'http://ca.example:80' of 'http://ca.example:80/x': what is bounded together."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('/')[0]}".lower()
+    """'http://ca.example' of 'HTTP://ca.example:80/x': what is bounded together, whatever the port."""
+    authority = _authority(url)
+    host = authority[:authority.find("]") + 1] or authority.partition(":")[0]  # of IPv6 in its brackets
+    return f"{url.partition('://')[0]}://{host}".lower()
+
+
+def _authority(url: str) -> str:
+    """'ca.example:80' of the same. Credentials in it are never sent (`adapters.web_address`)."""
+    return _AFTER_AUTHORITY.split(url.partition("://")[2], maxsplit=1)[0]
+
+
+def _plain(url: str) -> str:
+    """Scheme and host in lower case, which are the same ones (RFC 3986 6.2.2.1)."""
+    length = len(host_of(url))
+    return url[:length].lower() + url[length:]
 
 
 def _stale(task: FetchTask, now: int, again_s: float) -> bool:
@@ -148,7 +165,8 @@ def _file(connection: Connection, one: Wanted, now: int) -> None:
     if issuers:
         # LIKE would read % and _ of a stranger's URL: a range does not.
         start = host_of(one.url)
-        same_host = (*unproven, or_(_t.url == start, (_t.url >= start + "/") & (_t.url < start + "0")))
+        same_host = (*unproven, or_(_t.url == start, *(
+            (_t.url >= start + mark) & (_t.url < start + chr(ord(mark) + 1)) for mark in "/:?#")))
         if _count(connection, *same_host) >= UNPROVEN_PER_HOST_MAX:
             _drop_oldest(connection, *same_host)
     mine = _t.kind == "issuer" if issuers else _t.kind != "issuer"

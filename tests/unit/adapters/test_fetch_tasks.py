@@ -152,3 +152,15 @@ def test_being_asked_for_is_remembered_by_the_hour(tasks: DbFetchTasks) -> None:
     tasks.want([wanted("a")], NOW, again_s=1e9)
     tasks.want([wanted("a")], later(fetch_tasks.ASKED_EVERY_S + 1), again_s=1e9)
     assert tasks.get(["a"])[0].asked_at == later(fetch_tasks.ASKED_EVERY_S + 1)
+
+
+@pytest.mark.parametrize("url", [
+    "http://ViCtIm.test:{0}/x", "HTTP://victim.test?{0}", "http://victim.test#{0}", "http://victim.test:{0}?x",
+    "http://u{0}@victim.test/x", "http://[2001:db8::A]:{0}/"])
+def test_however_a_stranger_writes_a_host_it_is_one_host(tasks: DbFetchTasks, url: str) -> None:
+    """Else made-up certificates would have the gateway knock a thousand times at somebody else's machine."""
+    for number in range(fetch_tasks.UNPROVEN_PER_HOST_MAX + 10):
+        tasks.want([wanted(f"f{number}", "issuer", url.format(1000 + number))], NOW, again_s=300)
+    tasks.want([wanted("other", "issuer", "http://victim.test.other/x")], NOW, again_s=300)
+    assert len(keys(tasks, limit=1000)) <= fetch_tasks.UNPROVEN_PER_HOST_MAX + 1
+    assert "other" in keys(tasks, limit=1000)
