@@ -1,6 +1,7 @@
 """Goal 5's other side: `sealgate run` with evidence and journal that keep nothing. `python -m bench.without CONFIG`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from gateway import app
@@ -15,8 +16,7 @@ def main() -> None:
 
     def forgetful(*arguments: object) -> app.Store:
         store = opened(*arguments)  # type: ignore[arg-type]
-        return app.Store(store.database, store.customers, store.certificates, NoJournal(), store.hold,  # type: ignore[arg-type]
-                         NoEvidence())  # type: ignore[arg-type]
+        return replace(store, journal=NoJournal(), evidence=NoEvidence())  # type: ignore[arg-type]
 
     app.open_store = forgetful
     config = Path(sys.argv[1])
