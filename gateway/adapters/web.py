@@ -106,13 +106,14 @@ class Web:
     def __init__(self, *, schemes: frozenset[str] = frozenset({"https"}), networks: Sequence[str] = (),
                  public: bool = True, ca: Path | None = None, client_certificate: Path | None = None,
                  client_key: Path | None = None, basic: tuple[str, bytes] | None = None, connections_max: int = 4,
-                 resolver: Resolver | None = None) -> None:
+                 any_port: bool = True, resolver: Resolver | None = None) -> None:
         """`ca`: PEM of the roots, None = the system's. `basic`: name and password, sent to the URL's own host only.
 
         GatewayError(CONFIG_UNREADABLE) if a file of them cannot be loaded.
         """
         self._schemes = schemes
-        self._book = AddressBook(networks, public=public, waiting_max=connections_max, resolver=resolver)
+        self._book = AddressBook(networks, public=public, waiting_max=connections_max, any_port=any_port,
+                                 resolver=resolver)
         self._tls = (ca, client_certificate, client_key)
         self._personal = basic is not None or client_certificate is not None
         self._headers = {"User-Agent": "Sealgate", "Accept-Encoding": "identity"}

@@ -23,6 +23,7 @@ from gateway.errors import GatewayError, Reason
 
 URL_LENGTH_MAX = 2048  # octets; of real distribution points the longest seen are LDAP URLs of some 300
 _PORTS = {"http": 80, "https": 443}
+_OTHERS_BELOW = 1024  # mail, files, printers: what a stranger may want to be knocked at
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052 2.1: the last 32 bits are an IPv4 address
 
 Address = IPv4Address | IPv6Address
@@ -93,12 +94,16 @@ def redirected(target: Target, location: str) -> str:
 
 
 class AddressBook:
-    """Resolves and permits. `public`: whether public addresses may be asked; `networks`: others that may."""
+    """Resolves and permits. `public`: whether public addresses may be asked; `networks`: others that may.
 
-    def __init__(self, networks: Sequence[str], *, public: bool, waiting_max: int, resolver: Resolver | None = None
-                 ) -> None:
+    `any_port` False: public ones not at ports below 1024 but 80 and 443, where other services than HTTP listen.
+    """
+
+    def __init__(self, networks: Sequence[str], *, public: bool, waiting_max: int, any_port: bool = True,
+                 resolver: Resolver | None = None) -> None:
         self._networks = tuple(ip_network(network) for network in networks)
         self._public = public
+        self._any_port = any_port
         self._resolver = resolver or _system
         self._waiting = threading.BoundedSemaphore(waiting_max)
 
@@ -111,12 +116,13 @@ class AddressBook:
         if not found:
             raise GatewayError(Reason.FETCH_UNAVAILABLE, f"{target.host} has no address", retry=True)
         for text in found:
-            if not self.permitted(text):
-                raise GatewayError(Reason.FETCH_REFUSED, f"{target.host} stands at {text}, which may not be asked")
+            if not self.permitted(text, target.port):
+                where = f"{target.host} stands at {text}, which may not be asked"
+                raise GatewayError(Reason.FETCH_REFUSED, f"{where} at port {target.port}")
         return tuple(found)
 
-    def permitted(self, text: str) -> bool:
-        """Whether this address may be spoken with."""
+    def permitted(self, text: str, port: int = 443) -> bool:
+        """Whether this address may be spoken with, at this port."""
         try:
             given = ip_address(text.partition("%")[0])
         except ValueError:
@@ -124,6 +130,8 @@ class AddressBook:
         address = _inner(given)
         if any(address.version == network.version and address in network for network in self._networks):
             return True
+        if not self._any_port and port < _OTHERS_BELOW and port not in _PORTS.values():
+            return False
         return self._public and address.is_global and not address.is_multicast and not address.is_reserved
 
     def _resolve(self, target: Target, end: float) -> Sequence[str]:

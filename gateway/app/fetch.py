@@ -22,7 +22,8 @@ def wishes(settings: Settings, store: Store, clock: Clock) -> Wishes | None:
 def web(settings: Settings) -> Web:
     """For whatever URL a certificate names. LDAP URLs are not fetched by it."""
     fetch = settings.fetch
-    return Web(schemes=frozenset(fetch.schemes), networks=fetch.networks, connections_max=CONNECTIONS_MAX)
+    return Web(schemes=frozenset(fetch.schemes), networks=fetch.networks, connections_max=CONNECTIONS_MAX,
+               any_port=False)
 
 
 def fetching(settings: Settings, store: Store, clock: Clock, client: Web, trust: Callable[[], TrustSet]) -> Fetching:

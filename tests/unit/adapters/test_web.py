@@ -10,13 +10,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.adapters.web import REDIRECTS_MAX, NotFound, Web
 from gateway.adapters.web_address import URL_LENGTH_MAX, AddressBook, Target, read_url, redirected
+from gateway.app.fetch import web as fetching_web
 from gateway.errors import GatewayError, Reason
+from gateway.settings import Fetch
 from tests.support.tls import TlsFiles, make_tls
 from tests.support.web import Line, Request, WebServer, reply
 
@@ -314,6 +317,23 @@ def test_addresses_that_are_not_public(address: str) -> None:
 def test_addresses_that_are(address: str) -> None:
     assert AddressBook((), public=True, waiting_max=1).permitted(address)
     assert not AddressBook(("10.0.0.0/8",), public=False, waiting_max=1).permitted(address)
+
+
+@pytest.mark.parametrize(("port", "asked"), [(25, False), (22, False), (80, True), (443, True), (8080, True)])
+def test_a_strangers_url_leads_to_no_port_of_another_service(port: int, asked: bool) -> None:
+    book = AddressBook(["10.0.0.0/8"], public=True, waiting_max=1, any_port=False)
+    assert book.permitted("8.8.8.8", port) is asked
+    assert book.permitted("10.1.2.3", port), "the bank has named that network itself"
+    assert AddressBook([], public=True, waiting_max=1).permitted("8.8.8.8", port), "the bank has named that URL itself"
+
+
+def test_fetching_follows_strangers_urls() -> None:
+    """The one client that asks whatever a certificate names has that restriction, at redirects too."""
+    settings: Any = SimpleNamespace(fetch=Fetch())
+    with pytest.raises(GatewayError) as caught:
+        fetching_web(settings).get(
+            "http://8.8.8.8:25/list.crl", deadline_s=1.0, octets_max=10)
+    assert caught.value.reason is Reason.FETCH_REFUSED
 
 
 def test_private_networks_are_permitted_one_by_one() -> None:
