@@ -185,5 +185,6 @@ class Jobs:
 
 
 def host(task: FetchTask) -> str:
-    """Whom a task asks."""
-    return task.wanted.url.partition("://")[2].partition("/")[0].lower()
+    """Whom a task asks, whatever the port."""
+    authority = task.wanted.url.partition("://")[2].partition("/")[0].lower()
+    return authority[:authority.find("]") + 1] or authority.partition(":")[0]  # of IPv6 in its brackets

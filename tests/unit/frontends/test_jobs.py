@@ -189,3 +189,9 @@ def test_one_report_a_day_over_all_processes(database: Database) -> None:
     assert [other.take(today), mine.take(today)] == [True, False]
     assert mine.take(today + timedelta(days=1))
     assert not other.take(today)
+
+
+@pytest.mark.parametrize(("url", "asked"), [
+    ("http://CA.example:8080/a", "ca.example"), ("http://ca.example/a:b", "ca.example"), ("http://[::1]:80/", "[::1]")])
+def test_a_host_is_one_host_at_whatever_port(url: str, asked: str) -> None:
+    assert host(FetchTask(Wanted("key", "crl", url, b""), SystemClock().now(), SystemClock().now())) == asked
