@@ -42,8 +42,9 @@ Standards, with what is partial:
     paths       RFC 5280 and 9618 by pyhanko-certvalidator and rules of our own (`pki.path`), all of NIST's PKITS but
                 for what tests/unit/pki/test_pkits.py lists; revocation by CRL (full, delta, indirect) and OCSP (RFC
                 6960), judged from the bank's own table
-    look-ups    RFC 4511, 4513, 4515 and 4523 (LDAP, simple bind), 8162 and 6698 (SMIMEA; whole certificates only), 4387 in
-                the shape of a URL template; PKCS#11 2.40 (keys), RFC 2986 (requests)
+    look-ups    RFC 4511, 4513, 4515 and 4523 (LDAP, simple bind), 8162 and 6698 (SMIMEA; whole
+                certificates only), 3986 (URL templates)
+    keys        RFC 5958 and 7292 (files), PKCS#11 2.40 (tokens), RFC 2986 (requests)
     HTTP        RFC 9110, 9457 (problems), 6750 (bearer tokens), 3161 3.4 (time-stamps)
     identity    CA/B Forum S/MIME policies, RFC 3739 and ETSI EN 319 412-5 (QcCompliance, QcSSCD), below marked roots
 """
