@@ -11,11 +11,12 @@ from rich.text import Text
 
 from gateway import app as composition
 from gateway.cli import context, listing
-from gateway.cli.context import BAD, say, told
+from gateway.cli.context import BAD, fail, say, told
 from gateway.cli.listing import Json, certificate_row, shown
 from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
+from gateway.model.address import domain_of
 from gateway.model.lookup import (
     Absent,
     CertificateAnswer,
@@ -52,6 +53,8 @@ def find(
 
     Example: sealgate cert find --all anna@customer.example
     """
+    if not domain_of(address):
+        fail(f"`{address}` is no mail address, such as anna@customer.example", context.USAGE)
     settings = context.settings()
     want: Want = "enrolled" if enrolled else "any"
     with told():

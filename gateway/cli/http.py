@@ -14,7 +14,7 @@ from gateway.settings import load
 # In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
 _ALSO_CONFIGURATION = ("key", "certificate")
 
-group = typer.Typer(help="Time-stamps for others and certificates for partners, by HTTP.")
+group = typer.Typer()
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,9 @@ def register(app: typer.Typer) -> None:
 
 @group.callback(invoke_without_command=True)
 def run(called: typer.Context) -> None:
-    """Serve `http` of the configuration until SIGTERM; SIGHUP reads it anew. `sealgate run` starts this by itself.
+    """Time-stamps for others and certificates for partners, by HTTP: serves `http` of the configuration until SIGTERM.
+
+    SIGHUP reads it anew. `sealgate run` starts this by itself.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml http
     """

@@ -119,7 +119,7 @@ def _answer(answer: AnswerReport) -> Iterable[tuple[str, Text]]:
 
 
 def _list(told: ListReport) -> Iterable[tuple[str, Text]]:
-    number = f" {told.number}" if told.number is not None else ""
+    number = f", number {told.number}" if told.number is not None else ""
     base = f", changes since {told.base_number}" if told.base_number is not None else ""
     yield "List", _clean(f"of {told.issuer or 'somebody not given'}{number}{base}")
     yield "", _clean(f"as of {told.this_update:%Y-%m-%d %H:%M:%S} UTC{_until(told.next_update)}")

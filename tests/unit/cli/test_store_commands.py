@@ -109,6 +109,12 @@ def test_find_tells_why_the_others_lose(desk) -> None:
     assert "certificate.absent" in nobody.err
 
 
+def test_what_is_no_address_is_not_merely_absent(desk) -> None:
+    done = run("cert", "find", "anna")
+    assert done.code == 2
+    assert "no mail address" in done.err
+
+
 def test_find_enrolled_refuses_what_was_merely_found(desk) -> None:
     run("cert", "import", desk / "anna.pem")
     assert run("cert", "find", "anna@customer.example").code == 0
