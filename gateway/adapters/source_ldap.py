@@ -30,8 +30,14 @@ from gateway.model.lookup import CertificateRow
 from gateway.settings import Source
 
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@.-_")
+_CONTROLS: Final = frozenset(map(chr, (*range(32), 127)))
 _PROGRAM: Final = Path(ldap_child.__file__)
 _PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH", "OPENSSL_CONF")  # of the environment
+
+
+def _is_text(address: str) -> bool:
+    """Whether it can be a mailbox at all (RFC 5321 4.1.2, RFC 6531 3.3): slapd takes `x` NUL for `x`."""
+    return _CONTROLS.isdisjoint(address) and not any("\ud800" <= letter <= "\udfff" for letter in address)
 
 
 def escaped(address: str) -> str:
@@ -58,7 +64,7 @@ class LdapSource:
 
     def rows(self, address: str) -> tuple[CertificateRow, ...]:
         """See CertificateSource; within `deadline_s`, whatever the directory does."""
-        if not address.isprintable():  # no mailbox (RFC 5321 4.1.2, RFC 6531 3.3); slapd takes `x` NUL for `x`
+        if not _is_text(address):
             return ()
         ends_at = time.monotonic() + self._settings.deadline_s
         search = self._settings.filter.replace("{address}", escaped(address))

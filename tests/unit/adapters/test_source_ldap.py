@@ -100,6 +100,17 @@ def test_an_address_that_is_none_is_not_asked_for() -> None:
         assert LdapSource(SETTINGS).rows(address) == ()
 
 
+def test_an_address_with_letters_that_nobody_sees_is_asked_for() -> None:
+    """It may be somebody's (RFC 6531 3.3); absence, which may let mail leave in clear, is the directory's to say."""
+    source = LdapSource(SETTINGS)
+    try:
+        with pytest.raises(GatewayError) as caught:
+            source.rows("an\u200bna@partner.example")
+    finally:
+        source.close()
+    assert (caught.value.reason, caught.value.retry) == (Reason.CERTIFICATE_UNAVAILABLE, True)
+
+
 def test_processes_end_with_a_source_that_nobody_holds_any_more(monkeypatch, tmp_path) -> None:
     answer = b'{"values": []}'
     (tmp_path / "program.py").write_text(
