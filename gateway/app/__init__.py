@@ -103,7 +103,8 @@ class Gateway:
 
     def reload(self, settings: Settings) -> None:
         """Rules, keys, trust, sources and next hops anew; listeners and database stay. If it fails nothing changes."""
-        self._take(Loaded.of(settings, self.store, self.clock))
+        with self._looking:  # a mail that renews trust just then must not put the old rules back
+            self._take(Loaded.of(settings, self.store, self.clock))
 
     def _renew_trust(self) -> None:
         """`cert distrust` and `cert trust` count at once, without a reload: of single certificates, not of new roots.
