@@ -6,22 +6,24 @@ PY ?= $(shell for p in python3.13 python3 python3.12 python3.11; do \
 
 APT_RUN   = python3-venv openssl
 APT_LDAP  = gcc libc6-dev python3-dev libldap-dev libsasl2-dev
-APT_TEST  = $(APT_RUN) $(APT_LDAP) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
-	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc curl
-APT_BENCH = gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
+APT_MILTER = gcc libc6-dev python3-dev libmilter-dev
+APT_TEST  = $(APT_RUN) $(APT_LDAP) $(APT_MILTER) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
+	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc curl postgresql rspamd opendkim opendkim-tools opendmarc \
+	prometheus systemd
+APT_BENCH = postfix gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
 
 # Workers of the test run; a file's tests stay together. PYTEST_ARGS: e.g. `make test PYTEST_ARGS='-k signed -x'`.
 JOBS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench install ldap lock clean
+.PHONY: run test check bench install ldap milter lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
 
 test: .venv/ok
 	@scripts/need $(APT_TEST)
-	@$(MAKE) -s .venv/ldap-ok
+	@$(MAKE) -s .venv/ldap-ok .venv/milter-ok
 	.venv/bin/pytest -q -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 # Linters and types.
@@ -43,6 +45,15 @@ ldap: .venv/ok
 	@scripts/need $(APT_LDAP)
 	@$(MAKE) -s .venv/ldap-ok
 
+# The milter needs one, too, with libmilter's.
+milter: .venv/ok
+	@scripts/need $(APT_MILTER)
+	@$(MAKE) -s .venv/milter-ok
+
+.venv/milter-ok: .venv/ok requirements-milter.lock
+	.venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps --use-pep517 --no-build-isolation -r requirements-milter.lock
+	@touch $@
+
 .venv/ldap-ok: .venv/ok requirements-ldap.lock
 	.venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements-ldap.lock
 	@touch $@
@@ -59,10 +70,12 @@ ldap: .venv/ok
 
 # The lock holds names, versions and hashes; no addresses. Needs uv.
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --extra test --extra hsm --extra build --generate-hashes \
+	uv pip compile --quiet --universal --python-version 3.11 --extra test --extra hsm --extra postgres --extra build --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml
 	echo 'bonsai>=1.5.5,<2' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-header --no-emit-index-url --no-deps --output-file requirements-ldap.lock -
+	echo 'pymilter>=1.0.5,<2' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-header --no-emit-index-url --no-deps --output-file requirements-milter.lock -
 
 clean:
 	rm -rf .venv build dist sealgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -49,6 +49,7 @@ class Origin:
 
     `ours`: the client is one of the bank's. `client`: its name in the settings, None for a stranger.
     `deadline_at`: after it no final dot may go out any more, the client may have given up; None: no such client.
+    `answers_each`: every recipient gets an answer of its own (LMTP), so none waits for what becomes of another.
     `incident`: the random id that log lines and replies carry. `peer`: IP address as text, '' if not by SMTP.
     """
 
@@ -63,6 +64,7 @@ class Origin:
     login: str | None = None
     queue_id: str | None = None
     deadline_at: datetime | None = None
+    answers_each: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """conf/sealgate.yaml as frozen values. `load` reads the file and tells everything that is wrong with it at once."""
 
 from gateway.settings.base import NAME_CHARACTERS, Section
+from gateway.settings.deployment import Metrics, Milter, Postgresql, Processes
 from gateway.settings.findings import findings
 from gateway.settings.http import Http, Partner
 from gateway.settings.keys import Generation, KeySet, Stamper, Token
@@ -22,6 +23,7 @@ from gateway.settings.trust import Fetch, Mark, Reports, RevocationModes, Trust
 
 __all__ = [
     "NAME_CHARACTERS", "Bank", "Client", "Escrow", "Fetch", "Generation", "HoldSettings", "Http", "KeySet", "Limits",
-    "Listener", "Lookups", "Mark", "NextHopSettings", "NextHops", "Partner", "Reports", "RevocationModes", "Section",
-    "Settings", "Source", "Stamper", "Token", "Trust", "TrustCard", "findings", "load", "read",
+    "Listener", "Lookups", "Mark", "Metrics", "Milter", "NextHopSettings", "NextHops", "Partner", "Postgresql",
+    "Processes", "Reports", "RevocationModes", "Section", "Settings", "Source", "Stamper", "Token", "Trust",
+    "TrustCard", "findings", "load", "read",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from gateway import strictyaml
 from gateway.model.address import fold
-from gateway.settings import http, keys, sources, trust
+from gateway.settings import deployment, http, keys, sources, trust
 from gateway.settings.base import Finding, fingerprints, names, networks, patterns, repeated
 from gateway.settings.sections import Bank, HoldSettings, Limits, Listener, Settings
 
@@ -25,6 +25,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from sources.check(settings.sources, settings.lookups)
     yield from trust.check(settings.trust, settings.fetch, settings.reports)
     yield from http.check(settings.http, settings.stampers)
+    yield from deployment.check(settings.milter)
     yield from repeated("policies", list(map(str, settings.policies)))
     yield from _hold(settings.hold)
     yield from _limits(settings.limits)
@@ -59,6 +60,8 @@ def _listener(at: strictyaml.Path, listener: Listener) -> Iterator[Finding]:
             if getattr(listener, name) is None:
                 yield (*at, "tls"), f"`tls: {listener.tls}` without `{name}`", f"name a PEM file in {name}"
     yield from networks((*at, "trusted_peers"), listener.trusted_peers)
+    yield from networks((*at, "xforward_peers"), listener.xforward_peers)
+    yield from networks((*at, "xclient_peers"), listener.xclient_peers)
 
 
 def _ports(listeners: Sequence[Listener]) -> Iterator[Finding]:
@@ -78,6 +81,8 @@ def _clients(settings: Settings) -> Iterator[Finding]:
             yield at, f"nothing tells client `{client.name}` from a stranger", (
                 "give it networks, tls_certificates or logins")
         yield from fingerprints((*at, "tls_certificates"), client.tls_certificates)
+        if bool(client.header) is not (client.header_file is not None):
+            yield at, "`header` and `header_file` belong together", "name both, or none"
         if client.logins and settings.passwords is None:
             yield (*at, "logins"), "logins without `passwords`", "name the password file of `sealgate client add`"
         for kind in ("networks", "tls_certificates", "logins"):

@@ -1,7 +1,7 @@
 """The sections of sealgate.yaml as frozen values: every setting, its unit in its name, its default, its reason.
 
 What belongs to certificates and trust has a file of its own beside this one, with what the types cannot say of it:
-`keys`, `sources`, `trust`, `http`.
+`keys`, `sources`, `trust`, `http`; so does what belongs to a place among others: `deployment`.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from gateway.settings.base import Section
+from gateway.settings.deployment import Metrics, Milter, Postgresql, Processes
 from gateway.settings.http import Http
 from gateway.settings.keys import KeySet, Stamper, Token
 from gateway.settings.sources import Lookups, Source
@@ -37,12 +38,15 @@ class Listener(Section):
     role: Literal["outbound", "inbound"]
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65535)
+    protocol: Literal["smtp", "lmtp"] = Field("smtp", description="lmtp (RFC 2033): an answer for each recipient")
     tls: Tls = "none"
     tls_required: bool = Field(False, description="with starttls: refuse MAIL before STARTTLS")
     certificate: Path | None = None
     key: Path | None = None
     client_ca: Path | None = Field(None, description="PEM: TLS client certificates from here identify clients")
     trusted_peers: tuple[str, ...] = Field((), description="networks of front ends whose Authentication-Results count")
+    xforward_peers: tuple[str, ...] = Field((), description="networks whose XFORWARD is believed: client, IDENT")
+    xclient_peers: tuple[str, ...] = Field((), description="networks whose XCLIENT is believed: they become the client")
     recipient_check: Literal["none", "next_hop"] = "none"
 
 
@@ -54,6 +58,8 @@ class Client(Section):
     tls_certificates: tuple[str, ...] = Field((), description="SHA-256 fingerprints, hex")
     logins: tuple[str, ...] = Field((), description="user names of the password file")
     from_addresses: tuple[str, ...] = Field((), alias="from", description="address, '*@domain' or '*'")
+    header: str = Field("", description="a field that its mail must bear besides, such as X-Bank-Route; it is removed")
+    header_file: Path | None = Field(None, description="the value of `header`, a secret: first line, mode 0600")
     normalise_newlines: bool = Field(False, description="make bare CR and LF into CRLF instead of refusing")
 
 
@@ -123,6 +129,7 @@ class Settings(Section):
     """The whole file."""
 
     version: Literal[1]
+    mode: Literal["live", "observe"] = Field("live", description="observe: decides and records, changes nothing")
     bank: Bank
     listeners: tuple[Listener, ...] = Field(min_length=1)
     clients: tuple[Client, ...] = ()
@@ -140,6 +147,10 @@ class Settings(Section):
     reports: Reports = Reports()
     policies: tuple[Path, ...] = Field(min_length=1, description="in this order")
     database: Path = Path("sealgate.db")
+    postgresql: Postgresql | None = Field(None, description="in place of `database`, for several nodes")
+    milter: Milter | None = None
+    processes: Processes = Processes()
+    metrics: Metrics | None = None
     hold: HoldSettings = HoldSettings()
     trust_card: TrustCard | None = None
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"

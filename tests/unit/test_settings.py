@@ -28,6 +28,12 @@ def uncommented() -> str:
     return re.sub(r"^( *(?:- )?)#(\w+:)", r"\1\2", CONF.read_text(), flags=re.MULTILINE)
 
 
+def switched_on() -> str:
+    """The same with the sections that are off: `#name: null # or a section:`, and lines that begin with `#  `."""
+    text = re.sub(r"^(\w+): null +# or a section:$", r"\1:", uncommented(), flags=re.MULTILINE)
+    return re.sub(r"^#  (\w+:)", r"  \1", text, flags=re.MULTILINE)
+
+
 def parse(text: str) -> Settings:
     return strictyaml.validate(Settings, strictyaml.load(text, "sealgate.yaml"))
 
@@ -60,8 +66,19 @@ def test_taking_in_every_documented_default_changes_nothing() -> None:
     assert uncommented() != CONF.read_text()
 
 
+def test_sections_that_are_off_show_their_defaults() -> None:
+    given = parse(switched_on())
+    off = [name for name, field in Settings.model_fields.items() if getattr(parse(uncommented()), name) is None
+           and getattr(given, name) is not None and field.default is None]
+    assert off == ["postgresql", "milter", "metrics"]
+    for name in off:
+        section = getattr(given, name)
+        for key, field in type(section).model_fields.items():
+            assert field.is_required() or getattr(section, key) == field.default, (name, key)
+
+
 def test_every_setting_stands_in_the_documented_file() -> None:
-    written: set[tuple[str, str]] = {(type(section).__name__, name) for section in sections(parse(uncommented()))
+    written: set[tuple[str, str]] = {(type(section).__name__, name) for section in sections(parse(switched_on()))
                                      for name in section.model_fields_set}
     known = {(model.__name__, name) for model in models(Settings) for name in model.model_fields}
     # An empty list of sections shows its sections' settings in the comment beside it.

@@ -1,0 +1,81 @@
+"""How the gateway stands among others: milter, processes, nodes, what is measured."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from gateway import strictyaml
+from gateway.settings.base import Finding, Section, networks
+
+_SOCKET = re.compile(r"inet6?:\d{1,5}@\S+|unix:/\S+")
+
+
+class Milter(Section):
+    """Postfix hands mail to us before it queues it (Sendmail's milter protocol)."""
+
+    socket: str = Field("inet:10029@127.0.0.1", description="inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH")
+    outbound_daemons: tuple[str, ...] = Field(
+        (), description="Postfix daemons (milter_macro_daemon_name) whose mail is of our own clients")
+    inbound_daemons: tuple[str, ...] = Field((), description="daemons whose mail is the world's; any other is refused")
+    trusted_peers: tuple[str, ...] = Field((), description="networks of front ends whose Authentication-Results count")
+
+    @property
+    def daemons(self) -> tuple[str, ...]:
+        """All that are known."""
+        return (*self.outbound_daemons, *self.inbound_daemons)
+
+
+class Processes(Section):
+    """How many work, and how they are watched."""
+
+    relay: int = Field(1, ge=0, le=64, description="0 = one for each core")
+    milter: int = Field(1, ge=0, le=64, description="0 = one for each core")
+    stuck_after_s: float = Field(60.0, gt=0, description="a process that gives no sign of life for so long is ended")
+
+
+class Postgresql(Section):
+    """The database of several nodes."""
+
+    host: str = Field(description="a name, an address, or the directory of its socket")
+    port: int = Field(5432, ge=1, le=65535)
+    name: str = "sealgate"
+    user: str = "sealgate"
+    password_file: Path | None = Field(None, description="first line is the password; mode 0600")
+    tls: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        "verify-full", description="as libpq's sslmode")
+    tls_ca: Path | None = Field(None, description="PEM of the roots; None = the system's")
+    connections_max: int = Field(10, ge=2, description="of one process")
+    connect_timeout_s: float = Field(5.0, gt=0)
+    statement_timeout_s: float = Field(10.0, gt=0, description="a statement that takes longer is given up")
+
+
+class Metrics(Section):
+    """Numbers for Prometheus, and whether we live and are ready, by HTTP; names nobody, so it needs no token."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8026, ge=0, le=65535)
+
+
+def check(milter: Milter | None) -> Iterator[Finding]:
+    """In what they contradict themselves."""
+    if milter is not None:
+        yield from _milter(("milter",), milter)
+
+
+def _milter(at: strictyaml.Path, milter: Milter) -> Iterator[Finding]:
+    if not _SOCKET.fullmatch(milter.socket):
+        yield (*at, "socket"), f"`{milter.socket}` is no socket of a milter", "inet:10029@127.0.0.1 or unix:/PATH"
+    if not milter.daemons:
+        yield at, "no daemon is named: every mail would be refused", "name outbound_daemons, inbound_daemons or both"
+    yield from _both(at, milter.outbound_daemons, milter.inbound_daemons)
+    yield from networks((*at, "trusted_peers"), milter.trusted_peers)
+
+
+def _both(at: strictyaml.Path, outbound: Sequence[str], inbound: Sequence[str]) -> Iterator[Finding]:
+    for number, daemon in enumerate(inbound):
+        if daemon in outbound:
+            yield (*at, "inbound_daemons", number), f"`{daemon}` is one of our own and of the world", (
+                "give the two daemons names of their own (milter_macro_daemon_name)")
