@@ -7,9 +7,11 @@ originator certificates, unprotected attributes.
 What a sender can try, and what is done about it:
 
 - A distinguishable failure is an oracle for the content key (Bleichenbacher, Manger) or the content (Vaudenay).
-  Every failure after a key fits is DECRYPTION_FAILED; when unwrapping fails or gives a key of the wrong size, a random
-  key goes the rest of the way (RFC 3218 2.3.2). OAEP parameters that are not exactly understood end the matter:
-  they never mean PKCS#1 v1.5.
+  Every failure after a key fits is DECRYPTION_FAILED; when unwrapping fails or gives a key of the wrong size, a key
+  that means nothing goes the rest of the way (RFC 3218 2.3.2). It is drawn from the wrapped octets under a secret of
+  this process: in CBC any wrong key pads well once in 256 times, and a key drawn anew for each call would tell itself
+  from a real one by answering the same mail once this way and once that. OAEP parameters that are not exactly
+  understood end the matter: they never mean PKCS#1 v1.5.
 - CBC is malleable and nothing in an EnvelopedData authenticates it (EFAIL). What comes out of it is worth as much as a
   signature inside it: `Enveloped.authenticated` tells, and the caller must say so.
 - An AuthEnvelopedData relabelled as EnvelopedData with CBC turns the reader into a block decryption oracle for a key
@@ -22,6 +24,7 @@ What a sender can try, and what is done about it:
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -46,6 +49,7 @@ __all__ = ["UNWRAPS_MAX", "Enveloped", "RecipientId", "RecipientInfo", "Recipien
 
 ONE_CALL_OCTETS_MAX: Final = 32_768
 UNWRAPS_MAX: Final = 8  # private-key operations for one message: an RSA-4096 one costs 3 ms
+_SECRET: Final = os.urandom(32)
 
 
 class RecipientKey(Protocol):
@@ -109,7 +113,7 @@ def _try(enveloped: Enveloped, info: RecipientInfo, key: RecipientKey, seen: Con
     unwrap = _unwrapper(info, key)
     if cipher is None or unwrap is None:
         return None
-    content_key = os.urandom(cipher.key_octets)
+    content_key = blake2b(info.wrapped, digest_size=cipher.key_octets, key=_SECRET).digest()
     try:
         unwrapped = unwrap()
     except GatewayError as error:

@@ -92,13 +92,24 @@ def test_a_bad_content_key_goes_the_whole_way(answer: Any, cipher: ContentCipher
         der = envelope(GCM, gcm_parameters(NONCE), HELD, [to_rsa()], mac=TAG)
     else:
         der = envelope(CBC, IV, cbc(KEY, VECTOR, pad(CONTENT)), [to_rsa()])
-    for _ in range(2):
-        reason = reason_of(der, SpyKey(RSA, answer))
-        # a random key gives good padding once in 256 times: garbage that no signature covers
-        assert reason is Reason.DECRYPTION_FAILED or cipher is CBC
+    reasons = [reason_of(der, SpyKey(RSA, answer)) for _ in range(2)]
+    # a wrong key gives good padding once in 256 times: garbage that no signature covers, and always the same
+    assert reasons[0] is reasons[1]
+    assert reasons[0] is Reason.DECRYPTION_FAILED or cipher is CBC
     assert [len(key) for key in used] == [32, 32]
-    if answer != WRONG:
-        assert used[0] != used[1]
+    assert used[0] == used[1] != KEY
+
+
+def test_a_wrong_key_cannot_be_told_from_a_key_that_does_not_come_out() -> None:
+    """Who tries 256 last octets learns nothing: wrapped well or not, one of them pads well, and again the same one."""
+    held = cbc(KEY, VECTOR, pad(CONTENT))
+    for answer in (WRONG, failed()):
+        ciphertexts = [held[:-17] + bytes((octet,)) + held[-16:] for octet in range(256)]
+        wrapped = [to_rsa()]
+        opened = [[octet for octet, one in enumerate(ciphertexts)
+                   if reason_of(envelope(CBC, IV, one, wrapped), SpyKey(RSA, answer)) is None] for _ in range(2)]
+        assert opened[0] == opened[1]
+        assert 1 <= len(opened[0]) <= 16, "an octet of padding, and more only where what stands before happens to fit"
 
 
 @pytest.mark.parametrize("algorithm", [
@@ -216,8 +227,8 @@ def test_cbc_relabelled_as_gcm() -> None:
 def test_other_key_sizes_do_not_fit() -> None:
     """A 256-bit key is no 128-bit key cut short."""
     for cipher in (ContentCipher.AES128_CBC, ContentCipher.AES192_CBC):
-        der = envelope(cipher, IV, cbc(KEY[:cipher.key_octets], VECTOR, pad(CONTENT)), [to_rsa()])
-        results = {reason_of(der) for _ in range(3)}  # a random key pads well once in 256 times
+        held = cbc(KEY[:cipher.key_octets], VECTOR, pad(CONTENT))
+        results = {reason_of(envelope(cipher, IV, held, [to_rsa()])) for _ in range(8)}  # wrapped anew: see above
         assert Reason.DECRYPTION_FAILED in results
 
 
