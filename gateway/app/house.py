@@ -17,12 +17,13 @@ from gateway.app.trust import Revocations, load_trust, revocations
 from gateway.clock import Clock
 from gateway.cms.content_keys import ContentKeys
 from gateway.pipeline.harvest import Learning
-from gateway.pipeline.house import House, Identity
+from gateway.pipeline.house import House, Identity, nowhere
 from gateway.pki.judge import Judge
 from gateway.pki.lookup import LookUp
 from gateway.pki.trust import TrustSet
 from gateway.policy.ruleset import RuleSet
 from gateway.ports.administration import TrustList
+from gateway.ports.evidence import Evidence
 from gateway.ports.keys import Keys
 from gateway.settings import Settings
 
@@ -94,7 +95,13 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         reach=reach,
         authorities=store.authorities,
         learning=_learning(loaded, store, clock),
+        trial=_trial if settings.mode == "observe" else None,
     )
+
+
+def _trial(house: House, evidence: Evidence) -> House:
+    """Nothing outside is touched; which unknown authorities mail shows is worth knowing before going live, too."""
+    return replace(alone(house, Caught()), evidence=evidence, authorities=house.authorities)
 
 
 def judging_by(house: House, loaded: Loaded, store: Store, clock: Clock) -> House:
@@ -132,5 +139,5 @@ def alone(house: House, caught: Caught) -> House:
     hold = CaughtHold(caught)
     return replace(
         house, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence(),
-        authorities=None, learning=None,
+        authorities=None, learning=None, trial=None, reach=nowhere,
     )

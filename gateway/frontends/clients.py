@@ -69,6 +69,11 @@ class Clients:
                      if network.version == address.version and address in network), None)
 
 
+def speaking_freely(clients: Iterable[Client]) -> tuple[Client, ...]:
+    """The same clients with any sender: in `mode: observe` what they may not use is recorded, and not refused."""
+    return tuple(client.model_copy(update={"from_addresses": ("*",)}) for client in clients)
+
+
 def may_use(client: Client, reverse_path: str) -> bool:
     """Whether the client may send with this reverse-path. The null path is everybody's: bounces have it."""
     return not reverse_path or permitted_from(client.from_addresses, reverse_path)

@@ -24,7 +24,7 @@ import structlog
 
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.clients import Clients
+from gateway.frontends.clients import Clients, speaking_freely
 from gateway.frontends.connection import HANDSHAKE_TIMEOUT_S, Connection
 from gateway.frontends.front import Front, Shared
 from gateway.frontends.limits import Connections, Octets, Rate
@@ -62,7 +62,7 @@ class SmtpFrontend:
         """
         silence_aiosmtpd()
         limits = settings.limits
-        clients = Clients(settings.clients)
+        clients = Clients(settings.clients if settings.mode == "live" else speaking_freely(settings.clients))
         roles = {listener.role for listener in settings.listeners}
         rate = Rate(limits.messages_per_minute_per_client_max, time.monotonic)
         self._logins = Workers("login", LOGIN_THREADS, LOGINS_WAITING_MAX)

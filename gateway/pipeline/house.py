@@ -66,6 +66,8 @@ class House:
     points of a mail's way (before-dot, after-250, before-commit, after-commit); tests end the process there.
     `peer_is_trusted`: whether results of filters in front count, by the peer's address. `authorities`: where unknown
     ones that mail shows are noted; None: nowhere. `learning`: what delivered mail teaches; None: nothing.
+    `trial`: in `mode: observe` the same house with nothing outside touched but what it records (see `observe`);
+    None: live.
     """
 
     identity: Identity
@@ -91,3 +93,4 @@ class House:
     reach: Callable[[str], None] = nowhere
     authorities: MetAuthorities | None = None
     learning: Learning | None = None
+    trial: Callable[["House", Evidence], "House"] | None = None

@@ -29,6 +29,7 @@ from gateway.pipeline.facts import Message
 from gateway.pipeline.house import House, Opener
 from gateway.pipeline.key import message_key
 from gateway.pipeline.met import note_unknown
+from gateway.pipeline.observe import observed
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
@@ -60,6 +61,8 @@ class Inbound:
 
     def receive(self, mail: Mail, *, released: bool = False) -> Outcome:
         """As `Outbound.send`."""
+        if self._house.trial is not None and not released:
+            return observed(self._house, mail, "inbound", lambda trial: Inbound(trial).receive(mail))
         try:
             stripped = replace(mail, octets=without_forgeries(mail.octets, self._house, mail.origin))
             work = _Work(stripped, message_key(mail, parse_headers(mail.octets), "inbound"))

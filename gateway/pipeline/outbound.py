@@ -30,6 +30,7 @@ from gateway.pipeline.bounce import without_returned_content
 from gateway.pipeline.facts import Message, shown_addresses, shown_in_from
 from gateway.pipeline.house import House
 from gateway.pipeline.key import message_key
+from gateway.pipeline.observe import observed
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
@@ -66,6 +67,8 @@ class Outbound:
 
         Raises nothing for what may happen to a mail; a surprise comes out as it is and is the front end's 451.
         """
+        if self._house.trial is not None and not released:
+            return observed(self._house, mail, "outbound", lambda trial: Outbound(trial).send(mail))
         try:
             message = Message.of(mail, self._house)
             work = _Work(mail, message, message_key(mail, message.headers, "outbound"))
