@@ -90,7 +90,7 @@ def _tried(house: House, mail: Mail, way: Way, send: Callable[[House], Outcome])
         records.kept.clear()
         stopped(trial, mail, trouble, way)
     except Exception as surprise:  # noqa: BLE001 - told, recorded, and no reason to stop a mail in this mode
-        log.error("surprise", incident=mail.origin.incident, error=type(surprise).__name__)
+        log.warning("surprise in the try", incident=mail.origin.incident, error=type(surprise).__name__)
         records.kept.clear()
         stopped(trial, mail, GatewayError(Reason.INTERNAL, type(surprise).__name__, retry=True), way)
     return records.kept
