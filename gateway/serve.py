@@ -16,6 +16,7 @@ import structlog
 
 from gateway.app import Gateway
 from gateway.errors import GatewayError
+from gateway.frontends import metrics
 from gateway.frontends.children import Children
 from gateway.frontends.logs import configure, own_process
 from gateway.frontends.server import SmtpFrontend
@@ -34,6 +35,7 @@ def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
     GatewayError if something cannot be had.
     """
     configure(settings.log_level)
+    metrics.clean(settings)
     own_process()
     keep_memory()
     gateway = Gateway(settings, reach=reach)
@@ -104,7 +106,7 @@ def notify(state: str) -> None:
 def children(settings: Settings, path: Path) -> dict[str, tuple[str, ...]]:
     """The processes beside the relay, by name: how each is called."""
     command = (sys.executable, "-m", "gateway", "--config", str(path.absolute()))
-    names = ("jobs", "http") if settings.http is not None else ("jobs",)
+    names = ("jobs",) if settings.http is None and settings.metrics is None else ("jobs", "http")
     return {name: (*command, name) for name in names}
 
 

@@ -18,6 +18,7 @@ from gateway.frontends.front import Front
 from gateway.frontends.limits import Reservation
 from gateway.frontends.logs import surprise
 from gateway.frontends.replies import Reply, reply_for, reply_for_reason
+from gateway.frontends.told import tell
 from gateway.frontends.workers import Job
 from gateway.model.mail import Envelope, Mail, Origin
 from gateway.model.outcome import Outcome
@@ -91,31 +92,20 @@ class Delivery:
         self._buffer = None
         self._reservation.release()
         if done.cancelled():
-            self._tell(answer="withdrawn")
+            self._tell(None)
             return
         error = done.exception()
         if error is None:
             outcome = done.result()
             self._reply = reply_for(outcome, permitted=self._received.permitted)
-            self._tell(answer=outcome.answer.value, reason=outcome.reason, to=[
-                {key: value for key, value in (
-                    ("address", one.address), ("settled", one.settled.value), ("reason", one.reason),
-                    ("rule", one.rule), ("detail", one.detail), ("reply", one.reply)) if value}
-                for one in outcome.recipients])
-        elif isinstance(error, GatewayError):
-            self._reply = self._trouble(error)
-            self._tell(answer="later" if self._reply.code < 500 else "refused", reason=error.reason,
-                       detail=error.detail)
-        else:
-            self._reply = self._trouble(GatewayError(Reason.INTERNAL, retry=True))
+            self._tell(outcome)
+            return
+        if not isinstance(error, GatewayError):
             surprise(log, error, incident=self._received.origin.incident)
-            self._tell(answer="later", reason=Reason.INTERNAL)
+            error = GatewayError(Reason.INTERNAL, retry=True)
+        self._reply = self._trouble(error)
+        self._tell(error)
 
-    def _tell(self, **fields: object) -> None:
-        """The one line of this message."""
-        origin, envelope = self._received.origin, self._received.envelope
-        if "to" not in fields:
-            fields["to"] = [{"address": one.address} for one in envelope.recipients]
-        log.info("mail", incident=origin.incident, code=self._reply.code, listener=origin.listener,
-                 client=origin.client, peer=origin.peer, tls=origin.tls, sender=envelope.reverse_path,
-                 size=self._size, seconds=round(self._seconds, 3), **fields)
+    def _tell(self, result: Outcome | GatewayError | None) -> None:
+        tell(self._received.origin, self._received.envelope, code=self._reply.code, size=self._size,
+             seconds=self._seconds, result=result)

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import structlog
 
+from gateway.frontends import metrics
+
 log = structlog.get_logger("sealgate.process")
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -49,6 +51,7 @@ def configure(level: Literal["debug", "info", "warning", "error"]) -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            _counted,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
@@ -56,6 +59,13 @@ def configure(level: Literal["debug", "info", "warning", "error"]) -> None:
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # whatever standard error is by then
         cache_logger_on_first_use=False,
     )
+
+
+def _counted(_logger: object, level: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Whatever is bad enough to be looked at is a number, too."""
+    if level not in ("info", "debug"):
+        metrics.told(line["level"], str(line["event"]))
+    return line
 
 
 class _Library(logging.Handler):
@@ -74,6 +84,7 @@ def own_process() -> None:
     if not any(isinstance(handler, _Library) for handler in root.handlers):
         root.addHandler(_Library(logging.WARNING))
     logging.captureWarnings(True)
+    metrics.begin()
     sys.excepthook = lambda _kind, error, _traceback: surprise(log, error)
     threading.excepthook = lambda args: surprise(log, args.exc_value or args.exc_type())
     sys.unraisablehook = lambda args: surprise(log, args.exc_value or args.exc_type())

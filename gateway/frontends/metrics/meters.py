@@ -1,0 +1,90 @@
+"""The metrics. Imported only once the environment says where processes count (see `metrics.begin`).
+
+A child of a metric is looked up in a dict of our own: `labels()` takes a lock and builds a tuple of texts, which costs
+more than the counting.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Final, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gateway.errors import Reason
+from gateway.model.outcome import Settled
+
+T = TypeVar("T", Counter, Gauge, Histogram)
+
+SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0)
+SIZES: Final = (4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 52_428_800)
+
+
+def _children(metric: T) -> Callable[..., T]:
+    """The child of some label values, in the order of the metric's label names."""
+    return cache(metric.labels)
+
+
+class Meters:
+    """All that one process counts. The registry is of no use to anybody: what is served is read from the files."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
+            return _children(Counter(f"sealgate_{name}", text, labels, registry=registry))
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Callable[..., Histogram]:
+            return _children(Histogram(f"sealgate_{name}", text, labels, buckets=buckets, registry=registry))
+
+        def live(name: str, text: str, *labels: str) -> Callable[..., Gauge]:
+            """The sum over the processes that live."""
+            return _children(Gauge(f"sealgate_{name}", text, labels, multiprocess_mode="livesum", registry=registry))
+
+        self.mails = counter("mails", "Mails by how they were answered", "direction", "listener", "answer", "reason")
+        self.recipients = counter("recipients", "Recipients by what became of them", "direction", "settled")
+        self.mail_seconds = histogram("mail_seconds", "From a mail's last octet to its answer", SECONDS, "direction")
+        self.mail_size = histogram("mail_size_bytes", "Size of mails as received", SIZES, "direction")
+        self.refusals = counter("refusals", "Commands and connections refused before there was a mail",
+                                "listener", "reason")
+        self.verdicts = counter("verdicts", "Inbound mails by what was found", "kind", "status")
+        self.lookups = counter("lookups", "Certificate look-ups by source and answer", "source", "answer", "kept")
+        self.lookup_seconds = histogram("lookup_seconds", "One source's answer to one look-up", SECONDS, "source")
+        self.hop_seconds = histogram("next_hop_seconds", "One transaction with the mail server behind us", SECONDS,
+                                     "direction")
+        self.hop_replies = counter("next_hop_replies", "Its answers for recipients", "direction", "answer")
+        self.stamps = counter("stamps", "Time-stamps asked for", "stamper", "answer")
+        self.stamp_seconds = histogram("stamp_seconds", "One answer of a time-stamping service", SECONDS, "stamper")
+        self.events = counter("log_events", "Lines of the log of level warning and worse", "level", "event")
+        self.connections = live("connections", "SMTP connections open", "role")
+        self.waiting = live("mails_waiting", "Mails that wait for a thread", "role")
+        self.working = live("mails_in_work", "Mails in work", "role")
+        self.octets = live("octets_in_flight_bytes", "Octets of mails in work", "role")
+        self.ready = live("processes_ready", "Processes that take mail", "kind")
+        self._rules = live("policies_info", "Processes in which these policies are in force", "digest")
+        self._loaded_at = Gauge("sealgate_policies_loaded_timestamp_seconds", "When policies were last loaded",
+                                multiprocess_mode="livemax", registry=registry)
+        self._digest: str | None = None
+
+    def mail(self, direction: str, listener: str, answer: str, reason: Reason | None, seconds: float,
+             size: int, recipients: Iterable[Settled]) -> None:
+        """See metrics.mail_settled."""
+        self.mails(direction, listener, answer, reason or "").inc()
+        self.mail_seconds(direction).observe(seconds)
+        self.mail_size(direction).observe(size)
+        for settled in recipients:
+            self.recipients(direction, settled).inc()
+
+    def set_load(self, role: str, connections: int, waiting: int, working: int, octets: int) -> None:
+        """See metrics.load."""
+        self.connections(role).set(connections)
+        self.waiting(role).set(waiting)
+        self.working(role).set(working)
+        self.octets(role).set(octets)
+
+    def rules_in_force(self, digest: str, at: float) -> None:
+        """See metrics.in_force. The ones before are in force in no mail that begins now."""
+        if self._digest is not None and self._digest != digest:
+            self._rules(self._digest).set(0)
+        self._rules(digest).set(1)
+        self._digest = digest
+        self._loaded_at.set(at)
