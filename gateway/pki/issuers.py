@@ -18,6 +18,7 @@ from pyhanko_certvalidator.sig_validate import DEFAULT_SIGNATURE_VALIDATOR
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.der import walk
 from gateway.errors import GatewayError
+from gateway.pki.asn1 import READING
 from gateway.pki.trust import Anchor
 from gateway.ports.certificates import IntermediateSource
 
@@ -133,10 +134,11 @@ def key_ids_fit(child: Certificate, issuer: Certificate) -> bool:
 def signed_by(child: Certificate, issuer: Certificate) -> bool:
     """Whether the issuer's key verifies the child's signature; False for whatever cannot be computed."""
     try:
-        DEFAULT_SIGNATURE_VALIDATOR.validate_signature(
-            signature=child.x509.signature, signed_data=_to_be_signed(child),
-            public_key_info=PublicKeyInfo.load(issuer.spki, strict=True),
-            signature_algorithm=as_asn1(child)["signature_algorithm"])
+        with READING:
+            DEFAULT_SIGNATURE_VALIDATOR.validate_signature(
+                signature=child.x509.signature, signed_data=_to_be_signed(child),
+                public_key_info=PublicKeyInfo.load(issuer.spki, strict=True),
+                signature_algorithm=as_asn1(child)["signature_algorithm"])
     except (InvalidSignature, UnsupportedAlgorithm, AssertionError, ArithmeticError, LookupError, TypeError, ValueError,
             AttributeError, NotImplementedError):
         # The libraries below answer hostile keys and parameters in all of these ways.
@@ -158,7 +160,10 @@ def self_signed(certificate: Certificate) -> bool:
 
 @lru_cache(maxsize=4096)
 def as_asn1(certificate: Certificate) -> x509.Certificate:
-    """The same octets as the path library wants them. They have passed `der.prescan` when they were parsed."""
+    """The same octets as the path library wants them. They have passed `der.prescan` when they were parsed.
+
+    It is shared by all threads: whoever looks into it holds `asn1.READING`.
+    """
     return x509.Certificate.load(certificate.der, strict=True)
 
 
@@ -176,6 +181,7 @@ def issuer_key(certificate: Certificate) -> object:
 
 def _name_key(certificate: Certificate, which: str) -> object:
     try:
-        return getattr(as_asn1(certificate), which).hashable
+        with READING:
+            return getattr(as_asn1(certificate), which).hashable
     except (ValueError, TypeError, LookupError, AttributeError):
         return None

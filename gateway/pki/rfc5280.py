@@ -45,6 +45,7 @@ from pyhanko_certvalidator.validate import async_validate_path
 
 from gateway.cms.certificate import Certificate
 from gateway.errors import GatewayError, Reason
+from gateway.pki.asn1 import READING
 from gateway.pki.issuers import as_asn1, signed_by
 
 ANY_POLICY: Final = "2.5.29.32.0"
@@ -79,7 +80,8 @@ def walk(path: Sequence[Certificate], at: datetime, inputs: PolicyInputs = ANY) 
     claims any. PATH_POLICY: none is left though one is required; PATH_CONSTRAINT for everything else but expiry.
     """
     try:
-        return _walk(path, at, inputs)
+        with READING:
+            return _walk(path, at, inputs)
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError,
             NotImplementedError):
         # The library answers certificates that it cannot process in all of these ways.

@@ -21,6 +21,7 @@ from gateway.der import prescan, walk
 from gateway.der.build import retag, sequence
 from gateway.der.walk import DerMalformed, Tlv
 from gateway.errors import GatewayError
+from gateway.pki.asn1 import READING
 
 POINTS_MAX: Final = 32  # distribution points of one certificate or list; public ones have one or two
 URLS_MAX: Final = 8  # places of one certificate that are ever asked
@@ -106,7 +107,8 @@ def name_hash(name: bytes) -> str:
     """Of a Name (DER): equal for names that RFC 5280 7.1 takes for the same. 128 bits in hex."""
     try:
         prescan.check(name)
-        text = Name.load(name, strict=True).hashable
+        with READING:
+            text = Name.load(name, strict=True).hashable
         octets = b"n" + text.encode("utf-8", "surrogatepass") if isinstance(text, str) else name
     except (GatewayError, ValueError, TypeError, LookupError, AttributeError, UnicodeError):
         octets = name
