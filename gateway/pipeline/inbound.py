@@ -33,7 +33,7 @@ from gateway.pipeline.observe import observed
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all
+from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, to_report, together
 from gateway.pipeline.strip import without_forgeries
 from gateway.smime.draft import Draft
 from gateway.smime.open import Opened, open_mail
@@ -89,7 +89,7 @@ class Inbound:
         going = [one for one in work.planned if fold(one.recipient.address) not in refused]
         if first is None:
             raise GatewayError(Reason.INPUT_EMPTY, "no recipients")
-        if refused and (house.partial == "refuse_all" or not going):
+        if refused and (together(house, mail) or not going):
             outcome = refuse_all(mail.origin.incident, tuple(one.address for one in mail.envelope.recipients), refused)
             keep(house, mail, first, work.planned, outcome, {}, work.key)
             return outcome
@@ -116,7 +116,7 @@ class Inbound:
         run = Run(house, mail, work.key, has_message_id=bool(message.message_id))
         outcomes = [*run.groups(self._group(work, group) for group in groups), *refused]
         settled, reason = answer(outcomes)
-        if settled is Settled.TAKEN and any(one.settled is Settled.REFUSED for one in outcomes):
+        if to_report(mail, settled, outcomes):
             outcomes = report_refused(house, mail, outcomes, may_tell=answerable(message.facts))
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(house, mail, message, work.planned, outcome, work.sent, work.key)

@@ -34,7 +34,7 @@ from gateway.pipeline.observe import observed
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all
+from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, to_report, together
 from gateway.smime.draft import Draft
 from gateway.smime.seal import seal
 
@@ -108,7 +108,7 @@ class Outbound:
                 drafts.append((group, self._draft(work, group)))
             except GatewayError as trouble:
                 refused.update({fold(one.recipient.address): _failed(one, trouble) for one in group})
-        if refused and (self._house.partial == "refuse_all" or not drafts):
+        if refused and (together(self._house, mail) or not drafts):
             everybody = tuple(recipient.address for recipient in mail.envelope.recipients)
             outcome = refuse_all(mail.origin.incident, everybody, refused)
             keep(self._house, mail, work.message, planned, outcome, {}, work.key)
@@ -149,7 +149,7 @@ class Outbound:
         run = Run(house, mail, work.key, has_message_id=bool(work.message.message_id))
         outcomes = [*run.groups(self._group(work, group, draft) for group, draft in drafts), *refused]
         settled, reason = answer(outcomes)
-        if settled is Settled.TAKEN and any(one.settled is Settled.REFUSED for one in outcomes):
+        if to_report(mail, settled, outcomes):
             outcomes = report_refused(house, mail, outcomes)
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(house, mail, work.message, work.planned, outcome, work.sent, work.key)

@@ -7,6 +7,9 @@
 4. Once something was taken: temporary trouble elsewhere is 451 and the retry sends the rest; permanent trouble
    elsewhere is 250 plus a report.
 5. Nothing taken: any refusal is 5xx, else any temporary trouble 451.
+6. Where every recipient has an answer of its own (`Origin.answers_each`, LMTP) none waits for another: rules 1, 4 and
+   5 do not apply, and nothing is reported that the client is told. It may have heard some answers and not the others,
+   and come again for one recipient alone: so the journal is asked of that one, too.
 """
 
 from collections.abc import Callable, Iterable
@@ -66,7 +69,7 @@ class Run:
     def groups(self, groups: Iterable[Group]) -> tuple[RecipientOutcome, ...]:
         """Sends every group that is not settled yet. Never raises for a group's trouble: it becomes its outcome."""
         groups = tuple(groups)
-        self.all_or_none = self.house.partial == "refuse_all" and len(groups) == 1
+        self.all_or_none = len(groups) == 1 and together(self.house, self.mail)
         everybody = tuple(recipient.address for group in groups for recipient in group.recipients)
         known = self._known(everybody, several=len(groups) > 1)
         try:
@@ -78,20 +81,24 @@ class Run:
         return tuple(self.outcomes)
 
     def _known(self, everybody: tuple[str, ...], *, several: bool) -> dict[str, JournalRow]:
-        """What earlier attempts settled. One recipient's reply is the next hop's reply: it needs no journal."""
-        if len(everybody) == 1:
+        """What earlier attempts settled. One recipient's reply is the next hop's reply: it needs no journal, unless it
+
+        was one of several before (rule 6). A mail that stands in the journal is claimed: nobody else is to work on it.
+        """
+        if len(everybody) == 1 and not self.mail.origin.answers_each:
             return {}
         unacknowledged_only = not self.has_message_id
-        if several:
+        rows: tuple[JournalRow, ...] = ()
+        if not several:
+            rows = self.house.journal.rows(self.key, unacknowledged_only=unacknowledged_only)
+        if several or rows:
             rows = self.house.journal.claim(self.key, everybody, unacknowledged_only=unacknowledged_only)
             self.claimed = True
-        else:
-            rows = self.house.journal.rows(self.key, unacknowledged_only=unacknowledged_only)
         return {fold(row.recipient): row for row in rows if row.state is JournalState.TAKEN}
 
     def _release(self) -> None:
         unanswered = tuple(one.address for one in self.outcomes if one.settled is Settled.LATER and one.reply == "")
-        acknowledged = answer(self.outcomes)[0] is Settled.TAKEN
+        acknowledged = self.mail.origin.answers_each or answer(self.outcomes)[0] is Settled.TAKEN
         self.house.journal.release(self.key, acknowledged=acknowledged, unanswered=unanswered)
 
     def _one(self, group: Group, known: dict[str, JournalRow]) -> None:
@@ -148,6 +155,11 @@ class Run:
         self.house.reach("after-commit")
 
 
+def together(house: House, mail: Mail) -> bool:
+    """Whether a refusal of one recipient keeps all others from the mail, as long as nothing was sent."""
+    return house.partial == "refuse_all" and not mail.origin.answers_each
+
+
 def answer(outcomes: Iterable[RecipientOutcome]) -> tuple[Settled, Reason | None]:
     """The transaction's answer out of its recipients' (rules 4 and 5 of the module)."""
     outcomes = tuple(outcomes)
@@ -161,6 +173,12 @@ def answer(outcomes: Iterable[RecipientOutcome]) -> tuple[Settled, Reason | None
     if later:
         return Settled.LATER, later.reason
     return Settled.REFUSED, refused.reason if refused else Reason.INTERNAL
+
+
+def to_report(mail: Mail, settled: Settled, outcomes: Iterable[RecipientOutcome]) -> bool:
+    """Whether somebody was refused whom the client's answer does not tell of (rules 4 and 6)."""
+    told = settled is not Settled.TAKEN or mail.origin.answers_each
+    return not told and any(one.settled is Settled.REFUSED for one in outcomes)
 
 
 def refuse_all(incident: str, everybody: tuple[str, ...], stopped: dict[str, RecipientOutcome]) -> Outcome:
