@@ -41,6 +41,7 @@ class Connection(SMTP):
     """The part that is the same for every command."""
 
     line_length_limit = STREAM_OCTETS_MAX  # of the stream reader: commands only, DATA passes it by
+    protocol = "ESMTP"  # as the greeting says it
 
     def __init__(self, front: Front, loop: asyncio.AbstractEventLoop, over: "Callable[[Connection], None]") -> None:
         """`over` is called once, when the connection is gone."""
@@ -179,7 +180,7 @@ class Connection(SMTP):
     async def _handle_client(self) -> None:
         try:
             self._reset_timeout()
-            self.say(f"220 {self.hostname} ESMTP\r\n".encode())
+            self.greet()
             while not self.ending and await self._one_command():
                 await self._be_fair()
                 if self.errors > self.front.limits.errors_per_session_max:
@@ -196,6 +197,10 @@ class Connection(SMTP):
         finally:
             if self.transport is not None:
                 self.transport.close()
+
+    def greet(self) -> None:
+        """RFC 5321 3.1."""
+        self.say(f"220 {self.hostname} {self.protocol}\r\n".encode())
 
     async def _one_command(self) -> bool:
         """Reads and does one command; False at the connection's end."""

@@ -133,10 +133,13 @@ class Trace:
     authenticated: bool
     smtputf8: bool
     recipient: str | None
+    transport: str = "ESMTP"  # or LMTP
 
     def field(self) -> bytes:
         """The header field with its CR LF (RFC 5321 4.4), folded."""
-        protocol = (("UTF8" if self.smtputf8 else "E") if self.extended else "") + "SMTP"
+        protocol = self.transport.removeprefix("E")
+        if self.extended:
+            protocol = f"UTF8{protocol}" if self.smtputf8 else self.transport
         protocol += "S" if self.secure and self.extended else ""
         protocol += "A" if self.authenticated and self.extended else ""
         lines = [

@@ -17,7 +17,7 @@ from gateway.frontends.data import Checks, Trace, whole_mail
 from gateway.frontends.front import Front
 from gateway.frontends.limits import Reservation
 from gateway.frontends.logs import surprise
-from gateway.frontends.replies import Reply, reply_for, reply_for_reason
+from gateway.frontends.replies import reply_for, reply_for_reason, reply_to
 from gateway.frontends.told import tell
 from gateway.frontends.workers import Job
 from gateway.model.mail import Envelope, Mail, Origin
@@ -28,13 +28,17 @@ log = structlog.get_logger("sealgate.smtp")
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What the connection knows of a mail when its last octet has come."""
+    """What the connection knows of a mail when its last octet has come.
+
+    `answers`: the recipients that are answered one by one, in this order (LMTP); (): one answer for all.
+    """
 
     envelope: Envelope
     origin: Origin
     trace: Trace
     checks: Checks
     permitted: bool
+    answers: tuple[str, ...] = ()
 
 
 class Delivery:
@@ -48,7 +52,7 @@ class Delivery:
         self._reservation = reservation
         self._size = len(buffer)
         self._began = time.monotonic()
-        self._reply: Reply = self._trouble(GatewayError(Reason.MAIL_DEADLINE, retry=True))
+        self._answer(GatewayError(Reason.MAIL_DEADLINE, retry=True))
         self._job: Job[Outcome] | None = None
 
     def start(self) -> None:
@@ -61,15 +65,15 @@ class Delivery:
         return self._job is not None and self._job.withdraw()
 
     async def reply(self) -> bytes:
-        """What the client is told, at the latest after twice the deadline."""
+        """What the client is told, at the latest after twice the deadline. Over LMTP all its replies."""
         if self._job is None:
-            return self._reply.octets()
+            return self._replies
         done, deadline_s = self._job.done, self._front.limits.message_deadline_s
         await asyncio.wait((done,), timeout=deadline_s)
         if not done.done() and not self.withdraw():
             log.warning("slow", incident=self._received.origin.incident, seconds=round(self._seconds, 3))
             await asyncio.wait((done,), timeout=deadline_s)
-        return self._reply.octets()
+        return self._replies
 
     @property
     def _seconds(self) -> float:
@@ -83,10 +87,18 @@ class Delivery:
         del buffer
         return self._front.handle(Mail(octets, self._received.envelope, self._received.origin))
 
-    def _trouble(self, trouble: GatewayError) -> Reply:
-        origin = self._received.origin
-        return reply_for_reason(trouble.reason, retry=trouble.retry, permitted=self._received.permitted,
-                                incident=origin.incident)
+    def _answer(self, result: Outcome | GatewayError) -> None:
+        """The replies, and the code of the log line: of the transaction as a whole."""
+        received = self._received
+        if isinstance(result, GatewayError):
+            reply = reply_for_reason(result.reason, retry=result.retry, permitted=received.permitted,
+                                     incident=received.origin.incident)
+            self._replies = reply.octets() * max(1, len(received.answers))
+        else:
+            reply = reply_for(result, permitted=received.permitted)
+            each = [reply_to(address, result, permitted=received.permitted) for address in received.answers]
+            self._replies = b"".join(one.octets() for one in each or [reply])
+        self._code = reply.code
 
     def _settled(self, done: asyncio.Future[Outcome]) -> None:
         self._buffer = None
@@ -97,15 +109,15 @@ class Delivery:
         error = done.exception()
         if error is None:
             outcome = done.result()
-            self._reply = reply_for(outcome, permitted=self._received.permitted)
+            self._answer(outcome)
             self._tell(outcome)
             return
         if not isinstance(error, GatewayError):
             surprise(log, error, incident=self._received.origin.incident)
             error = GatewayError(Reason.INTERNAL, retry=True)
-        self._reply = self._trouble(error)
+        self._answer(error)
         self._tell(error)
 
     def _tell(self, result: Outcome | GatewayError | None) -> None:
-        tell(self._received.origin, self._received.envelope, code=self._reply.code, size=self._size,
+        tell(self._received.origin, self._received.envelope, code=self._code, size=self._size,
              seconds=self._seconds, result=result)

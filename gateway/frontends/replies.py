@@ -258,6 +258,14 @@ def reply_for(outcome: Outcome, *, permitted: bool) -> Reply:
     return Reply(code, detail, tuple(texts))
 
 
+def reply_to(address: str, outcome: Outcome, *, permitted: bool) -> Reply:
+    """The reply for one recipient alone, where each has its own (LMTP, RFC 2033 4.2)."""
+    own = next((one for one in outcome.recipients if one.address == address), None)
+    if own is None:
+        return reply_for_reason(Reason.INTERNAL, retry=True, permitted=permitted, incident=outcome.incident)
+    return reply_for(Outcome(outcome.incident, own.settled, (own,), own.reason), permitted=permitted)
+
+
 def outcome_class(outcome: Outcome) -> int:
     """The first digit of the reply: 2, 4 or 5."""
     return {Settled.LATER: 4, Settled.REFUSED: 5}.get(outcome.answer, 2)

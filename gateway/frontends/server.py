@@ -28,6 +28,7 @@ from gateway.frontends.clients import Clients, speaking_freely
 from gateway.frontends.connection import HANDSHAKE_TIMEOUT_S, Connection
 from gateway.frontends.front import Front, Shared
 from gateway.frontends.limits import Connections, Octets, Rate
+from gateway.frontends.lmtp import Lmtp
 from gateway.frontends.logs import silence_aiosmtpd
 from gateway.frontends.smtp import Relay
 from gateway.frontends.workers import Workers
@@ -112,7 +113,8 @@ class SmtpFrontend:
             log.info("listening", listener=listener.name, role=listener.role, host=name[0], port=name[1])
 
     def _relay(self, front: Front, loop: asyncio.AbstractEventLoop) -> Relay:
-        relay = Relay(front, loop, self._gone)
+        kind = Lmtp if front.listener.protocol == "lmtp" else Relay
+        relay = kind(front, loop, self._gone)
         self._relays.add(relay)
         return relay
 

@@ -43,6 +43,9 @@ AUTH_FAILURES_MAX = 3
 class Relay(Connection):
     """One client's session."""
 
+    no_recipients = dialogue.NO_RECIPIENTS
+    helo_first = dialogue.HELO_FIRST
+
     def __init__(self, front: Front, loop: asyncio.AbstractEventLoop, over: Callable[[Connection], None]) -> None:
         """See Connection."""
         super().__init__(front, loop, over)
@@ -65,6 +68,7 @@ class Relay(Connection):
     def _reset(self) -> None:
         self.sender: MailCommand | None = None
         self.recipients: dict[str, Recipient] = {}
+        self.accepted: list[str] = []
         self.incident = ""
 
     # Who is it
@@ -89,6 +93,11 @@ class Relay(Connection):
         return self.client is not None
 
     @property
+    def answers(self) -> tuple[str, ...]:
+        """The recipients to be answered for after the final dot, one by one; () where one answer is for all."""
+        return ()
+
+    @property
     def idle(self) -> bool:
         """See Connection: no mail is being received or worked on."""
         return self._data is None and self._delivery is None
@@ -111,14 +120,19 @@ class Relay(Connection):
             return
         self._reset()
         self.helo, self.extended = argument, True
+        lines = self.offered()
+        text = "".join(f"250-{line}\r\n" for line in lines)
+        self.say(f"{text}250 ENHANCEDSTATUSCODES\r\n".encode())
+
+    def offered(self) -> list[str]:
+        """Our name and the extensions, but for the last."""
         lines = [self.hostname, f"SIZE {self.front.limits.message_octets_max}", "8BITMIME", "SMTPUTF8", "PIPELINING",
                  "DSN"]
         if self.front.tls is not None and self.front.listener.tls == "starttls" and not self.secure:
             lines.append("STARTTLS")
         if self.front.logins_possible and self.secure:
             lines.append(f"AUTH {' '.join(auth.MECHANISMS)}")
-        text = "".join(f"250-{line}\r\n" for line in lines)
-        self.say(f"{text}250 ENHANCEDSTATUSCODES\r\n".encode())
+        return lines
 
     async def smtp_STARTTLS(self, argument: str) -> None:
         """RFC 3207."""
@@ -211,7 +225,7 @@ class Relay(Connection):
     async def smtp_MAIL(self, argument: str) -> None:
         """RFC 5321 4.1.1.2; rule 1 of the module."""
         if not self.helo:
-            self.say(dialogue.HELO_FIRST)
+            self.say(self.helo_first)
             return
         if self.sender is not None:
             self.say(dialogue.NESTED_MAIL)
@@ -253,7 +267,8 @@ class Relay(Connection):
         if ours and self.front.probe is not None and self.front.listener.recipient_check == "next_hop":
             await self._ask_next_hop(self.front.probe, self.sender.path.address, address)
         local, _, domain = address.rpartition("@")
-        self.recipients.setdefault(f"{local}@{fold(domain)}", command.recipient())
+        key = f"{local}@{fold(domain)}"
+        self.accepted.append(self.recipients.setdefault(key, command.recipient()).address)
         self.say(dialogue.RECIPIENT_OK)
 
     async def _ask_next_hop(self, probe: Callable[[str, str], HopReply], sender: str, address: str) -> None:
@@ -278,7 +293,7 @@ class Relay(Connection):
             self.say(dialogue.MAIL_FIRST)
             return
         if not self.recipients:
-            self.say(dialogue.NO_RECIPIENTS)
+            self.say(self.no_recipients)
             # A client that sends its mail without waiting would have it read as commands.
             self.ending = self.pending_input
             return
@@ -294,7 +309,7 @@ class Relay(Connection):
             delivery.start()
         except GatewayError as trouble:
             reservation.release()
-            self.say(self.refusal(trouble), counts=False)
+            self.say(self.refusal(trouble) * max(1, len(self.answers)), counts=False)
             self._reset()
             return
         except BaseException:
@@ -345,12 +360,14 @@ class Relay(Connection):
         origin = Origin(ours=client is not None, client=client.name if client else None, received_at=at,
                         incident=self.incident, listener=front.listener.name, peer=self.peer, helo=self.helo,
                         tls=self.secure, login=self.login,
-                        deadline_at=at + timedelta(seconds=front.limits.message_deadline_s))
+                        deadline_at=at + timedelta(seconds=front.limits.message_deadline_s),
+                        answers_each=bool(self.answers))
         trace = Trace(self.helo, self.peer, self.hostname, self.incident, at, self.extended, self.secure,
-                      self.login is not None, sender.smtputf8, recipients[0].address if len(recipients) == 1 else None)
+                      self.login is not None, sender.smtputf8, recipients[0].address if len(recipients) == 1 else None,
+                      self.protocol)
         checks = Checks(front.limits.message_octets_max, front.limits.hops_max,
                         client is not None and client.normalise_newlines)
-        return Received(envelope, origin, trace, checks, permitted=client is not None)
+        return Received(envelope, origin, trace, checks, permitted=client is not None, answers=self.answers)
 
     # The transport's life
 
