@@ -25,7 +25,7 @@ DIST = Path("/usr/share/postfix/master.cf.dist")
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """Ports on 127.0.0.1. `forgotten`: a door of Postfix that nobody gave a filter."""
+    """Ports on 127.0.0.1. `forgotten`: a door of Postfix that nobody gave a filter; `systems`: one for machines."""
 
     smtp: int
     submission: int
@@ -34,6 +34,7 @@ class Doors:
     gateway_inbound: int
     sealed: int
     opened: int
+    systems: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,13 @@ class Postfix:
 
 def doors() -> Doors:
     """Free ports for all."""
-    return Doors(*free_ports(7))
+    return Doors(*free_ports(8))
 
 
 def _with_ports(text: str, at: Doors) -> str:
     """The piece with this test's ports and services in place of the printed ones."""
     for printed, port in (("10025", at.gateway_outbound), ("10027", at.gateway_inbound), ("10026", at.sealed),
-                          ("10028", at.opened)):
+                          ("10028", at.opened), ("10024", at.systems)):
         text = text.replace(f":{printed}", f":{port}")
     return text.replace("'smtp/inet/", f"'127.0.0.1:{at.smtp}/inet/").replace(
         "'submission/inet/", f"'127.0.0.1:{at.submission}/inet/")
@@ -142,13 +143,16 @@ def _master(port: int) -> str:
 
 
 @contextmanager
-def postfix_with_pieces(root: Path, at: Doors, main_cf: str) -> Iterator[Postfix]:
-    """With the pieces of conf/postfix around it, and two doors for people. `main_cf`: what the site had before."""
+def postfix_with_pieces(root: Path, at: Doors, main_cf: str, form: str = "relay") -> Iterator[Postfix]:
+    """With the pieces of conf/postfix around it, and two doors for people. `main_cf`: what the site had before.
+
+    `form`: which pieces, such as `after-queue`.
+    """
     ours = "-o smtpd_relay_restrictions=permit_mynetworks,reject -o mynetworks=127.0.0.0/8"
     people = "".join(f"127.0.0.1:{port} inet n - n - - smtpd {ours}\n" for port in (at.submission, at.forgotten))
-    piece = _with_ports((PIECES / "relay.master.cf").read_text(), at)
+    piece = _with_ports((PIECES / f"{form}.master.cf").read_text(), at)
     commands = re.findall(r"^#   (postconf -P .*)$", piece, re.MULTILINE)
-    main_cf += _with_ports((PIECES / "relay.main.cf").read_text(), at)
+    main_cf += _with_ports((PIECES / f"{form}.main.cf").read_text(), at)
     with private_postfix(root, main_cf, port=at.smtp, more=people + piece, postconf=commands):
         run(need("postfix", "postfix"), "-c", root / "etc", "check")
         yield Postfix(root / "etc", at, root / "maillog")
