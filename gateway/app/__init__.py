@@ -6,6 +6,7 @@ thing that is put together: `store`, `rules`, `trust`, `keys`, `stampers`, `hous
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Lock
 from typing import Final
 
@@ -23,10 +24,12 @@ from gateway.app.trust import load_trust
 from gateway.clock import Clock, SystemClock
 from gateway.cms.content_keys import ContentKeys
 from gateway.errors import GatewayError
+from gateway.frontends import metrics
 from gateway.model.lookup import CertificateAnswer, LookedUp, Want
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
 from gateway.pipeline.house import House, nowhere
+from gateway.pipeline.in_place import InPlace, Take
 from gateway.pipeline.inbound import Inbound
 from gateway.pipeline.outbound import Outbound
 from gateway.policy.ruleset import RuleSet
@@ -73,6 +76,7 @@ class Gateway:
 
         GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …
         """
+        metrics.attend(settings)
         self.clock: Clock = clock or SystemClock()
         self._reach = reach or nowhere
         self._caught = caught
@@ -92,6 +96,7 @@ class Gateway:
                 if isinstance(before, Guarded) and before.name == source.name:
                     source.adopt(before)
         self._loaded, self._directories = loaded, (*loaded.sources, *stampers)
+        metrics.in_force(loaded.rules.digest, self.clock.now().timestamp())
         self.use(house if self._caught is None else alone(house, self._caught))
         _hang_up(*left)
 
@@ -140,6 +145,14 @@ class Gateway:
         if mail.origin.ours:
             return self.outbound.send(mail, released=released)
         return self.inbound.receive(mail, released=released)
+
+    def handle_in_place(self, mail: Mail, take: Take) -> Outcome:
+        """The same for a front end that holds the mail until we answer and can change it: see pipeline.in_place."""
+        self._renew_trust()
+        house = self.house
+        house = replace(house, outbound_hop=InPlace(house.outbound_hop, mail, take),
+                        inbound_hop=InPlace(house.inbound_hop, mail, take))
+        return Outbound(house).send(mail) if mail.origin.ours else Inbound(house).receive(mail)
 
     def select(self, address: str, want: Want = "any") -> CertificateAnswer:
         """Which certificates an address has, out of every source that the settings name."""

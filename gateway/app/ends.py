@@ -26,10 +26,10 @@ class Ending:
     not_after: datetime
 
 
-def ends(settings: Settings, store: Store, now: datetime) -> tuple[Ending, ...]:
+def ends(settings: Settings, store: Store | None, now: datetime) -> tuple[Ending, ...]:
     """Everything of ours that has an end, the next one first; what has ended already is in it.
 
-    GatewayError STORE_UNAVAILABLE (retry): the trust list is out of the store.
+    GatewayError STORE_UNAVAILABLE (retry): the trust list is out of the store; None: it is left out.
     """
     found = [*_keys(settings, now), *_stampers(settings), *_others(settings), *_anchors(settings, store)]
     return tuple(sorted(found, key=lambda one: (one.not_after, one.what, one.name)))
@@ -89,14 +89,15 @@ def _others(settings: Settings) -> Iterator[Ending]:
             yield _ending("http", "TLS of the HTTP service", certificate)
 
 
-def _anchors(settings: Settings, store: Store) -> Iterator[Ending]:
+def _anchors(settings: Settings, store: Store | None) -> Iterator[Ending]:
     """Roots out of files and out of the store's trust list, each once for each use."""
     trust = settings.trust
     found: dict[tuple[str, Certificate], None] = {}
     for use, paths in (("signers", trust.signers), ("recipients", trust.recipients), ("stampers", trust.stampers),
                        ("stampers", trust.stampers_external), ("stampers", trust.stampers_qualified)):
         found.update(((use, certificate), None) for path in paths for certificate in _all(path))
-    found.update(((str(purpose), anchor), None) for purpose, anchor in store.certificates.trust_list().anchors)
+    if store is not None:
+        found.update(((str(purpose), anchor), None) for purpose, anchor in store.certificates.trust_list().anchors)
     for (use, certificate) in found:
         yield _ending(certificate.subject, f"root for {use}", certificate)
 

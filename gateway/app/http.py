@@ -1,7 +1,8 @@
-"""The HTTP service of the settings: what its process opens, and no more.
+"""The HTTP process of the settings, `http` and `metrics`: what it opens, and no more.
 
 The key of the one time-stamping service that it serves, never a key that signs or opens mail; certificates out of
-files; the store only where there are partners, and of that only what look-ups read.
+files; the store where there are partners, of that only what look-ups read, and where it is measured, of that only
+counts.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import structlog
 
 from gateway.adapters.partner_tokens import make_token, read_digest
 from gateway.app.keys import load_keys
+from gateway.app.seen import LazyStore, Watcher
 from gateway.app.stampers import embedded
 from gateway.app.store import Store, open_store
 from gateway.app.trust import load_trust, revocations
@@ -17,7 +19,9 @@ from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.errors import GatewayError, Reason
+from gateway.frontends import metrics
 from gateway.frontends.children import end_with_parent
+from gateway.frontends.http.observed import application
 from gateway.frontends.http.partners import KnownPartner, Partners
 from gateway.frontends.http.server import HttpServer
 from gateway.frontends.http.service import Current, Service
@@ -83,7 +87,8 @@ class HttpHouse:
 def section(settings: Settings) -> Http:
     """CONFIG_INVALID where there is none."""
     if settings.http is None:
-        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `http`: there is nothing to serve")
+        raise GatewayError(
+            Reason.CONFIG_INVALID, "the settings have no section `http` and no `metrics`: there is nothing to serve")
     return settings.http
 
 
@@ -164,19 +169,47 @@ def serve_http(settings: Settings, read: Callable[[], Settings]) -> None:
     end_with_parent()
     configure(settings.log_level)
     own_process()
+    metrics.begin(settings)
+    if settings.metrics is None:
+        _serve_partners(settings, read, nothing_besides)
+        return
+    store = LazyStore(only(settings, ""))
+    watcher = Watcher(settings, store)
+    seen = HttpServer(Http(host=settings.metrics.host, port=settings.metrics.port), application(watcher.observed),
+                      name="metrics", reload=lambda: _reread(read, watcher.reload))
+    try:
+        if settings.http is None:
+            seen.run_until_ended()
+        else:
+            with seen.running():
+                _serve_partners(settings, read, watcher.reload)
+    finally:
+        store.close()
+
+
+def nothing_besides(_: Settings) -> None:
+    """Where nothing else is to be reloaded."""
+
+
+def _reread(read: Callable[[], Settings], *reloads: Callable[[Settings], None]) -> None:
+    """What does not load leaves everything as it was, and says so loudly."""
+    try:
+        changed = read()
+        for one in reloads:
+            one(changed)
+    except GatewayError as trouble:
+        log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+        return
+    log.info("reloaded")
+
+
+def _serve_partners(settings: Settings, read: Callable[[], Settings], besides: Callable[[Settings], None]) -> None:
+    """The section `http`; `besides` is reloaded with it."""
     http = section(settings)
     house = HttpHouse(settings)
 
     def reload() -> None:
-        """What does not load leaves everything as it was, and says so loudly."""
-        try:
-            changed = read()
-            server.renew_tls(section(changed))
-            house.reload(changed)
-        except GatewayError as trouble:
-            log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
-            return
-        log.info("reloaded")
+        _reread(read, lambda changed: server.renew_tls(section(changed)), house.reload, besides)
 
     server = HttpServer(http, house.current, reload=reload)
     try:

@@ -50,7 +50,7 @@ class Delivery:
         self._received = received
         self._buffer: bytearray | None = buffer
         self._reservation = reservation
-        self._size = len(buffer)
+        self._size = len(buffer) - 2  # as the client counts: without the virtual CR LF before it
         self._began = time.monotonic()
         self._answer(GatewayError(Reason.MAIL_DEADLINE, retry=True))
         self._job: Job[Outcome] | None = None

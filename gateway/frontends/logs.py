@@ -84,7 +84,7 @@ def own_process() -> None:
     if not any(isinstance(handler, _Library) for handler in root.handlers):
         root.addHandler(_Library(logging.WARNING))
     logging.captureWarnings(True)
-    metrics.begin()
+    metrics.own_process()
     sys.excepthook = lambda _kind, error, _traceback: surprise(log, error)
     threading.excepthook = lambda args: surprise(log, args.exc_value or args.exc_type())
     sys.unraisablehook = lambda args: surprise(log, args.exc_value or args.exc_type())

@@ -6,7 +6,8 @@
 4. HEAD is GET without a body
 5. headers that keep browsers from making anything of an answer
 6. an exception that nobody expected is told in the log by its place and answered with a fixed text
-7. one line in the log: never the query, never a header, never the body
+7. one line in the log: never the query, never a header, never the body. Where monitors ask every few seconds
+   (`quiet`), a line of level debug for what was answered as it should be
 """
 
 import ipaddress
@@ -38,8 +39,10 @@ _TLS_HEADERS: Final = (*_HEADERS, (b"strict-transport-security", b"max-age=31536
 class Guard:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, current: Current, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: ASGIApp, current: Current, now: Callable[[], float] = time.monotonic, *,
+                 quiet: bool = False) -> None:
         self._app = app
+        self._quiet = quiet
         self._current = current
         self._now = now
         self._rate = Rate(current.service.requests_per_minute_max, now)
@@ -47,7 +50,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] == "http":
-            await _Request(self._app, scope, receive, send, self._now).run(self._permitted)
+            await _Request(self._app, scope, receive, send, self._now, quiet=self._quiet).run(self._permitted)
 
     def _permitted(self, peer: str) -> bool:
         self._rate.per_minute = self._current.service.requests_per_minute_max
@@ -68,8 +71,10 @@ def client_key(peer: str) -> str:
 class _Request:
     """One request on its way."""
 
-    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, now: Callable[[], float]) -> None:
+    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, now: Callable[[], float], *,
+                 quiet: bool) -> None:
         self._app = app
+        self._quiet = quiet
         self._receive = receive
         self._send = send
         self._now = now
@@ -104,10 +109,11 @@ class _Request:
                 await self._refuse(of_reason(Reason.INTERNAL))
         finally:
             # 7. one line
-            log.info("request", incident=self.incident, peer=self._peer, method=self._method[:16],
-                     path=str(self._scope["path"])[:PATH_LOGGED_MAX], status=self._status or None,
-                     partner=self._scope["state"]["partner"], octets=self._sent,
-                     ms=round((self._now() - self._began) * 1000, 1))
+            line = log.debug if self._quiet and self._status == 200 else log.info
+            line("request", incident=self.incident, peer=self._peer, method=self._method[:16],
+                 path=str(self._scope["path"])[:PATH_LOGGED_MAX], status=self._status or None,
+                 partner=self._scope["state"]["partner"], octets=self._sent,
+                 ms=round((self._now() - self._began) * 1000, 1))
 
     def _announced(self) -> int:
         """What Content-Length says; h11 has refused what is no number."""

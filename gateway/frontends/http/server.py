@@ -22,6 +22,7 @@ from uvicorn.server import Server
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.http.application import application
 from gateway.frontends.http.connection import REQUEST_DEADLINE_S, Connection, settings_of
+from gateway.frontends.http.guard import Guard
 from gateway.frontends.http.service import Current
 from gateway.frontends.limits import Connections
 from gateway.settings import Http
@@ -40,15 +41,21 @@ GRACE_S: Final = 10
 class HttpServer(Server):
     """One listener. `current` holds the service; replacing it there is a reload."""
 
-    def __init__(self, http: Http, current: Current, *, reload: Callable[[], None] | None = None,
-                 deadline_s: float = REQUEST_DEADLINE_S) -> None:
-        """Loads the TLS certificate: GatewayError CONFIG_UNREADABLE. `reload` is called at SIGHUP."""
-        for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # what it says may quote what strangers sent
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        super().__init__(Config(**settings_of(application(current), KEEP_ALIVE_S, GRACE_S)))
+    def __init__(self, http: Http, current: Current | Guard, *, reload: Callable[[], None] | None = None,
+                 name: str = "http", deadline_s: float = REQUEST_DEADLINE_S) -> None:
+        """Loads the TLS certificate: GatewayError CONFIG_UNREADABLE. `reload` is called at SIGHUP.
+
+        `current`: the service of the moment, or another application (`observed`) as a whole. `name`: its section of
+        the settings.
+        """
+        app = current if isinstance(current, Guard) else application(current)
+        for logger in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # what it says may quote what strangers sent
+            logging.getLogger(logger).setLevel(logging.CRITICAL + 1)
+        super().__init__(Config(**settings_of(app, KEEP_ALIVE_S, GRACE_S)))
         self.config.load()
         self.tls = tls_context(http)
         self._http = http
+        self._name = name
         self._reload = reload
         self._deadline_s = deadline_s
         self._connections = Connections(CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX)
@@ -66,12 +73,12 @@ class HttpServer(Server):
                 self._http.host, self._http.port, backlog=BACKLOG, **(tls if self.tls else {}))
         except OSError as error:
             raise GatewayError(Reason.CONFIG_INVALID,
-                               f"http: {self._http.host}:{self._http.port}: {error.strerror}") from None
+                               f"{self._name}: {self._http.host}:{self._http.port}: {error.strerror}") from None
         self.servers = [server]
         name = server.sockets[0].getsockname()
         self.address = (name[0], name[1])
         self.started = True
-        log.info("listening", host=name[0], port=name[1], tls=self.tls is not None)
+        log.info("listening", service=self._name, host=name[0], port=name[1], tls=self.tls is not None)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -106,12 +113,22 @@ class HttpServer(Server):
 
     @contextlib.contextmanager
     def running(self) -> Iterator[tuple[str, int]]:
-        """Serves in a thread of its own while the `with` lasts; gives host and port."""
-        thread = threading.Thread(target=self.run_until_ended, name="http", daemon=True)
+        """Serves in a thread of its own while the `with` lasts; gives host and port. Raises as `startup`."""
+        failed: list[GatewayError] = []
+
+        def run() -> None:
+            try:
+                self.run_until_ended()
+            except GatewayError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=run, name=self._name, daemon=True)
         thread.start()
         try:
             while not self.started and thread.is_alive():
                 thread.join(0.01)
+            if failed:
+                raise failed[0]
             yield self.address
         finally:
             self.end()

@@ -30,6 +30,7 @@ VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when 
 DIRECTORY: Final = "metrics"
 
 _meters: "Meters | None" = None
+_own = False
 
 
 def directory(settings: Settings) -> Path | None:
@@ -84,6 +85,19 @@ def begin(settings: Settings | None = None) -> bool:
         log.warning("nothing is counted", directory=str(place), error=error.strerror)
         return False
     return True
+
+
+def own_process() -> None:
+    """This process serves, it is no command of somebody's: see `attend`."""
+    global _own  # noqa: PLW0603
+    _own = True
+    begin()
+
+
+def attend(settings: Settings) -> None:
+    """`begin`, but for commands: what root does by hand must not leave files that the service cannot read."""
+    if _own:
+        begin(settings)
 
 
 def _from_environment() -> Path | None:

@@ -1,0 +1,26 @@
+"""Whether a listener of ours takes mail: asked as a client would, for nobody knows better than its greeting."""
+
+import socket
+from typing import Final
+
+from gateway.settings import Listener
+
+TIMEOUT_S: Final = 3.0
+_READY: Final = b"220"
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - whence it is asked
+
+
+def greets(listener: Listener) -> bool:
+    """Whether it says 220, under implicit TLS whether it is there. A listener on any free port cannot be asked."""
+    if listener.port == 0:
+        return True
+    try:
+        with socket.create_connection((_ANYWHERE.get(listener.host, listener.host), listener.port), TIMEOUT_S) as one:
+            one.settimeout(TIMEOUT_S)
+            if listener.tls == "implicit":
+                return True
+            greeting = one.recv(64)
+            one.sendall(b"QUIT\r\n")
+            return greeting.startswith(_READY)
+    except OSError:
+        return False

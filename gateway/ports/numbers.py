@@ -1,0 +1,48 @@
+"""What the store is asked for by whoever measures: counts and ages, nobody's name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Held mail of one kind: how many, octets as received, since when the oldest waits."""
+
+    mails: int
+    octets: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreNumbers:
+    """`held` by kind (hold, quarantine). Of `fetch_tasks`: `due` now, and `failing`: the last attempt failed.
+
+    `lists_stale`: revocation lists whose nextUpdate is past; `list_oldest`: the thisUpdate furthest back.
+    `claims`: mails of several groups in work. `resent`: sends repeated because it was not known how the first went.
+    `authorities_unknown`: roots and issuers that mail has shown and nobody has decided on.
+    """
+
+    held: Mapping[str, Waiting] = field(default_factory=dict)
+    fetch_tasks: int = 0
+    fetch_due: int = 0
+    fetch_failing: int = 0
+    lists: int = 0
+    lists_stale: int = 0
+    list_oldest: datetime | None = None
+    claims: int = 0
+    resent: int = 0
+    authorities_unknown: int = 0
+
+
+class Numbers(Protocol):
+    """Reads only. GatewayError(STORE_UNAVAILABLE, retry=True) if the database does not answer."""
+
+    def read(self, now: datetime) -> StoreNumbers:
+        """What is cheap to count."""
+        ...
+
+    def enrolled_ending(self, now: datetime, within_days: int) -> int:
+        """Certificates bound to customers that end within so many days. Reads all of them: not every minute."""
+        ...

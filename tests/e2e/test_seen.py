@@ -1,0 +1,100 @@
+"""What one sees of the gateway from outside: the real relay with its HTTP process, scraped as Prometheus does.
+
+Starts: one relay with its children, a next hop of the tests' own. Truth: the mails that this test sends, counted by it;
+Debian's promtool, which knows the text format and its conventions.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.http_service import Answer, asking
+from tests.support.peers import need, run
+from tests.support.process import Relay, free_ports, new_bank, relay
+from tests.support.smtp import Hop
+
+START_S = 60.0
+_SAMPLE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)(?: \d+)?")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+@dataclass
+class Scene:
+    relay: Relay
+    port: int
+    hop: Hop
+
+    def ask(self, path: str) -> Answer:
+        with asking(self.port) as asker:
+            return asker.ask(path)
+
+    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        answer = self.ask("/metrics")
+        assert answer.status == 200
+        found = {}
+        for line in answer.body.decode().splitlines():
+            if not line.startswith("#"):
+                match = _SAMPLE.fullmatch(line)
+                assert match, line
+                found[match[1], frozenset(_LABEL.findall(match[2] or ""))] = float(match[3])
+        return found
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum over all series of this name that have these labels."""
+        wanted = set(labels.items())
+        return sum(value for (found, has), value in self.samples().items() if found == name and wanted <= has)
+
+
+def until(true: Callable[[], bool], why: str) -> None:
+    end = time.monotonic() + START_S
+    while not true():
+        assert time.monotonic() < end, why
+        time.sleep(0.05)
+
+
+def code(number: int, to: str) -> bytes:
+    return (f"From: otp@bank.example\r\nTo: {to}\r\nSubject: Code\r\nMessage-ID: <{number}@bank.example>\r\n\r\n"
+            "4711\r\n").encode()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    home = tmp_path_factory.mktemp("seen") / "bank"
+    (port,) = free_ports(1)
+    with Hop() as hop:
+        bank = new_bank(home, hop=hop.port, change=lambda text: f"{text}\nmetrics: {{port: {port}}}\n")
+        with relay(bank) as running:
+            scene = Scene(running, port, hop)
+            until(lambda: f'"port": {port}' in running.told, "the HTTP process does not listen")
+            yield scene
+
+
+def test_mails_are_counted_by_what_became_of_them(scene: Scene) -> None:
+    for number in range(3):
+        assert scene.relay.submit(code(number, "anna@customer.example"), ["anna@customer.example"])[0] == 250
+    assert scene.relay.submit(code(9, "zoe@nowhere.example"), ["zoe@nowhere.example"])[0] == 550
+    outbound = {"direction": "outbound", "listener": "outbound"}
+    assert scene.value("sealgate_mails_total", **outbound, answer="taken") == 3
+    assert scene.value("sealgate_mails_total", **outbound, answer="refused", reason="certificate.absent") == 1
+    assert scene.value("sealgate_recipients_total", direction="outbound", settled="taken") == 3
+    assert scene.value("sealgate_mail_seconds_count", direction="outbound") == 4
+    assert scene.value("sealgate_mail_size_bytes_sum", direction="outbound") == sum(
+        len(code(number, "anna@customer.example")) for number in range(3)) + len(code(9, "zoe@nowhere.example"))
+
+
+def test_promtool_finds_nothing_to_say(scene: Scene) -> None:
+    need("promtool", "prometheus")
+    run("promtool", "check", "metrics", octets=scene.ask("/metrics").body)
+
+
+def test_it_lives_and_is_ready(scene: Scene) -> None:
+    assert scene.ask("/healthz").status == 200
+    answer = scene.ask("/readyz")
+    told = json.loads(answer.body)
+    assert (answer.status, told["status"]) == (200, "ready"), told
+    assert set(told["checks"]) == {
+        "listeners", "next_hop_outbound", "next_hop_inbound", "database", "certificates"}
