@@ -20,8 +20,9 @@ TIMEOUT_S = 10.0
 class Talk:
     """A raw connection. `say` sends and returns the reply; `send` and `reply` do one half each."""
 
-    def __init__(self, address: tuple[str, int], *, tls: ssl.SSLContext | None = None) -> None:
-        self.sock: socket.socket = socket.create_connection(address, TIMEOUT_S)
+    def __init__(self, address: tuple[str, int], *, tls: ssl.SSLContext | None = None, peer: str = "") -> None:
+        """`peer`: the loopback address to come from."""
+        self.sock: socket.socket = socket.create_connection(address, TIMEOUT_S, (peer, 0) if peer else None)
         if tls is not None:
             self.sock = tls.wrap_socket(self.sock, server_hostname="gw.bank.test")
         self.unread = b""
@@ -144,6 +145,7 @@ class Hop:
         self,
         features: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 1000000"),
         tls: ssl.SSLContext | None = None,
+        port: int = 0,
         **replies: Any,
     ) -> None:
         self.features = features
@@ -154,7 +156,7 @@ class Hop:
         self.connections = 0
         self.encrypted = 0
         self._open: list[socket.socket] = []
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server(("127.0.0.1", port))
         self.port = int(self._server.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
