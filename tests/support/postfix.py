@@ -117,7 +117,7 @@ def _started(program: str, etc: Path, port: int, more: str, postconf: Sequence[s
         at = port or free_ports(1)[0]
         (etc / "master.cf").write_text(_master(at) + more)
         for line in postconf:
-            subprocess.run(["sh", "-c", line.replace("postconf -P", f"postconf -c {etc} -P")], check=True)
+            subprocess.run(["sh", "-c", line.replace("postconf -", f"postconf -c {etc} -", 1)], check=True)
         done = subprocess.run([program, "-c", etc, "start"], check=False, timeout=60, capture_output=True, text=True)
         if done.returncode == 0:
             return at
@@ -143,16 +143,19 @@ def _master(port: int) -> str:
 
 
 @contextmanager
-def postfix_with_pieces(root: Path, at: Doors, main_cf: str, form: str = "relay") -> Iterator[Postfix]:
+def postfix_with_pieces(
+    root: Path, at: Doors, main_cf: str, form: str = "relay", *, last: str = "", after: Sequence[str] = (),
+) -> Iterator[Postfix]:
     """With the pieces of conf/postfix around it, and two doors for people. `main_cf`: what the site had before.
 
-    `form`: which pieces, such as `after-queue`.
+    `form`: which pieces, such as `after-queue`. `last`, `after`: lines of main.cf and `postconf` commands that a site
+    has put over them.
     """
     ours = "-o smtpd_relay_restrictions=permit_mynetworks,reject -o mynetworks=127.0.0.0/8"
     people = "".join(f"127.0.0.1:{port} inet n - n - - smtpd {ours}\n" for port in (at.submission, at.forgotten))
     piece = _with_ports((PIECES / f"{form}.master.cf").read_text(), at)
     commands = re.findall(r"^#   (postconf -P .*)$", piece, re.MULTILINE)
-    main_cf += _with_ports((PIECES / f"{form}.main.cf").read_text(), at)
-    with private_postfix(root, main_cf, port=at.smtp, more=people + piece, postconf=commands):
+    main_cf += _with_ports((PIECES / f"{form}.main.cf").read_text(), at) + last
+    with private_postfix(root, main_cf, port=at.smtp, more=people + piece, postconf=[*commands, *after]):
         run(need("postfix", "postfix"), "-c", root / "etc", "check")
         yield Postfix(root / "etc", at, root / "maillog")
