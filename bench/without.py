@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway import app
 from gateway.adapters.caught import NoEvidence, NoJournal
-from gateway.serve import serve
+from gateway.serve import relay
 from gateway.settings import load
 
 
@@ -20,7 +20,7 @@ def main() -> None:
 
     app.open_store = forgetful
     config = Path(sys.argv[1])
-    serve(load(config), config)
+    relay(load(config), config)
 
 
 if __name__ == "__main__":

@@ -1,65 +1,82 @@
-"""`sealgate run`: the gateway behind its listeners until a signal ends it; SIGHUP reads rules and trust anew.
+"""One relay worker: the gateway behind its listeners until a signal ends it.
 
-Beside it stand two children, started once it is ready: the jobs, and the HTTP service where the settings have one.
+`sealgate run` (`frontends.supervisor`) starts as many of these as the settings say, each a process of its own that
+opens keys, trust and database itself. Rules are never loaded anew in a worker: a reload is a new worker.
 """
 
 import asyncio
 import ctypes
-import os
+import json
 import signal
-import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from gateway.app import Gateway
-from gateway.errors import GatewayError
-from gateway.frontends import metrics
-from gateway.frontends.children import Children
+from gateway.frontends.children import end_with_parent
+from gateway.frontends.listening import Sockets
 from gateway.frontends.logs import configure, own_process
+from gateway.frontends.notify import live, notify
+from gateway.frontends.poison import Poison, place
 from gateway.frontends.server import SmtpFrontend
-from gateway.settings import Settings, load
+from gateway.frontends.shares import numbered, share
+from gateway.settings import Settings
 
 log = structlog.get_logger("sealgate")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _MAPPED_FROM_OCTETS = 32 << 20  # the most that 64-bit glibc takes everywhere
 _GIVEN_BACK_FROM_OCTETS = 256 << 20
+_SIGNS_IN_TIME = 6  # so many signs of life could be lost before anybody takes a worker for stuck
+_STUCK_DEADLINES = 2.0  # a mail in work for so many deadlines is in a call that does not return
 
 
-def serve(settings: Settings, path: Path, *, reach: Callable[[str], None] | None = None) -> None:
+def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None = None,
+          sockets: Sockets | None = None) -> None:
     """Blocks until SIGTERM or SIGINT; mails in work are finished. `reach`: see `pipeline.house.House`.
 
-    GatewayError if something cannot be had.
+    `sockets`: the listeners' by their names, from a supervisor; without them it opens its own. GatewayError if
+    something cannot be had.
     """
+    end_with_parent()
     configure(settings.log_level)
-    metrics.clean(settings)
     own_process()
     keep_memory()
-    gateway = Gateway(settings, reach=reach)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    number, size = numbered()
+    gateway = Gateway(share(settings, number, size), reach=reach)
     try:
         front = SmtpFrontend(
-            settings,
-            gateway.handle,
+            share(settings, number, size),
+            Poison(place(settings)).watching(gateway.handle),
             probe=gateway.probe,
             verify=gateway.login if settings.passwords else None,
             clock=gateway.clock,
         )
-        tell_expired(gateway)
-        log.info("rules in force", digest=gateway.rules.digest, rules=len(gateway.rules.rules))
-        beside = Children(children(settings, path))
-        if settings.fetch.enabled:
+        rules = {"digest": gateway.rules.digest, "rules": len(gateway.rules.rules), "settings": str(path)}
+        if number == 0:
+            tell_expired(gateway)
+            log.info("rules in force", **rules)
+        if sockets is not None and settings.fetch.enabled:
             gateway.store.fetch_tasks.attend(gateway.clock.now())  # the jobs are about to begin
+
+        def stuck() -> bool:
+            return front.oldest_mail_s() > _STUCK_DEADLINES * settings.limits.message_deadline_s
+
+        def ready() -> None:
+            notify("READY=1", f"X_RULES={json.dumps(rules)}")
+            front.keep(live(settings.processes.stuck_after_s / _SIGNS_IN_TIME, lambda: not stuck()))
+
         front.run(
             loop_factory=loop_factory(),
-            ready=lambda: _ready(gateway, path, beside),
+            ready=ready,
+            deaf=lambda: notify("STOPPING=1"),
             grace_s=settings.limits.message_deadline_s,
+            sockets=sockets,
         )
     finally:
         gateway.close()
-        notify("STOPPING=1")
 
 
 def tell_expired(gateway: Gateway) -> None:
@@ -91,39 +108,3 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     except ImportError:
         return asyncio.new_event_loop
     return uvloop.new_event_loop
-
-
-def notify(state: str) -> None:
-    """Tells systemd (sd_notify(3)); nothing without it."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.connect("\0" + address[1:] if address.startswith("@") else address)
-        sock.send(state.encode("ascii"))
-
-
-def children(settings: Settings, path: Path) -> dict[str, tuple[str, ...]]:
-    """The processes beside the relay, by name: how each is called."""
-    command = (sys.executable, "-m", "gateway", "--config", str(path.absolute()))
-    names = ("jobs",) if settings.http is None and settings.metrics is None else ("jobs", "http")
-    return {name: (*command, name) for name in names}
-
-
-def _ready(gateway: Gateway, path: Path, beside: Children) -> None:
-    """The relay takes mail by now; its children do not keep it waiting."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: _reload(gateway, path, beside))
-    notify("READY=1")
-    beside.start()
-
-
-def _reload(gateway: Gateway, path: Path, beside: Children) -> None:
-    """What does not load leaves everything as it was, and says so loudly."""
-    beside.reload()
-    try:
-        gateway.reload(load(path))
-    except GatewayError as trouble:
-        log.critical("not reloaded, the old rules stay in force", reason=str(trouble.reason), detail=trouble.detail)
-        return
-    tell_expired(gateway)
-    log.info("reloaded", digest=gateway.rules.digest, rules=len(gateway.rules.rules))

@@ -31,7 +31,9 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "hold": "hold",
         "revocation": "revocation",
         "jobs": "jobs",
+        "milter": "milter",
         "http": "http",
+        "worker": "worker",
     }
 )
 

@@ -1,15 +1,22 @@
-"""`sealgate run`: one relay process with all that the configuration names."""
+"""`sealgate run`: all that the configuration names, on all cores that it names."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.errors import GatewayError
+from gateway.frontends.logs import configure, own_process
+from gateway.frontends.supervisor import Supervisor
 from gateway.model.sentences import SENTENCES
-from gateway.serve import serve
+from gateway.settings import Settings, load
 
 # In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
 _ALSO_CONFIGURATION = ("key", "certificate")
+_MILTER = Path(__file__).with_name("milter.py")
 
 
 def register(app: typer.Typer) -> None:
@@ -20,13 +27,28 @@ def register(app: typer.Typer) -> None:
 def run() -> None:
     """Serve the listeners of the configuration until SIGTERM; mails in work are finished first.
 
+    SIGHUP reads the configuration anew; what does not load leaves the old one in force.
+
     Example: sealgate --config /etc/sealgate/sealgate.yaml run
     """
-    settings = context.settings()
+    settings, path = context.settings(), context.config_path().absolute()
+    configure(settings.log_level)
+    own_process()
+    command = (sys.executable, "-m", "gateway", "--config", str(path))
     try:
-        serve(settings, context.config_path())
+        Supervisor(settings, lambda: load(path), command, beside=beside).run()
     except GatewayError as trouble:
         if trouble.reason.family not in _ALSO_CONFIGURATION:
             say(f"sealgate: {explained(trouble)}")
             raise typer.Exit(exit_code(trouble)) from None
         fail(f"{trouble.reason}: {trouble.detail or SENTENCES[trouble.reason].what}", USAGE)
+
+
+def beside(settings: Settings) -> Sequence[str]:
+    """The commands of the processes beside the relay."""
+    commands = ["jobs"]
+    if settings.http is not None or settings.metrics is not None:
+        commands.append("http")
+    if settings.milter is not None and _MILTER.is_file():
+        commands.append("milter")
+    return commands

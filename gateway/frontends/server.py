@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -24,10 +24,12 @@ import structlog
 
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
+from gateway.frontends import metrics
 from gateway.frontends.clients import Clients, speaking_freely
 from gateway.frontends.connection import HANDSHAKE_TIMEOUT_S, Connection
 from gateway.frontends.front import Front, Shared
 from gateway.frontends.limits import Connections, Octets, Rate
+from gateway.frontends.listening import BACKLOG, Sockets, bound, unavailable
 from gateway.frontends.lmtp import Lmtp
 from gateway.frontends.logs import silence_aiosmtpd
 from gateway.frontends.smtp import Relay
@@ -42,7 +44,6 @@ log = structlog.get_logger("sealgate.smtp")
 LOGIN_THREADS = 2  # argon2 takes a core and some 64 MiB for each
 LOGINS_WAITING_MAX = 32
 PROBE_THREADS = 4
-BACKLOG = 512
 STOP_GRACE_S = 30.0
 
 Handle = Callable[[Mail], Outcome]
@@ -81,36 +82,53 @@ class SmtpFrontend:
         self._relays: set[Connection] = set()
         self._last_gone: asyncio.Event | None = None
         self._addresses: dict[str, tuple[str, int]] = {}
+        self._beside: set[asyncio.Task[None]] = set()
+        self._shared = shared
+        metrics.sample(self._sample)
+
+    def _sample(self) -> None:
+        """How busy it is, for whoever measures. On the sampler's thread."""
+        metrics.ready("relay", takes_mail=bool(self._servers))
+        for role, shared in self._shared.items():
+            workers = self._workers[role]
+            metrics.load(role, connections=shared.connections.now, waiting=workers.waiting, working=workers.working,
+                         octets=shared.octets.used)
 
     @property
     def addresses(self) -> Mapping[str, tuple[str, int]]:
         """Listener name to host and port, once started (port 0 in the settings means any free one)."""
         return MappingProxyType(self._addresses)
 
-    async def start(self, sockets: Mapping[str, socket.socket] | None = None) -> None:
-        """Opens the listeners; `sockets` by listener name are used instead of own ones.
+    async def start(self, sockets: Sockets | None = None) -> None:
+        """Accepts connections on `sockets`, by listener name, or on new ones.
 
         GatewayError(CONFIG_INVALID) if an address cannot be had.
         """
         loop = asyncio.get_running_loop()
-        for front in self._fronts:
-            listener = front.listener
-            given = (sockets or {}).get(listener.name)
-            options: dict[str, Any] = {"backlog": BACKLOG, "host": listener.host, "port": listener.port}
-            if given is not None:
-                options = {"backlog": BACKLOG, "sock": given}
-            if listener.tls == "implicit":
-                options |= {"ssl": front.tls, "ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S}
-            try:
-                server = await loop.create_server(partial(self._relay, front, loop), **options)
-            except OSError as error:
-                await self.stop(0)
-                detail = f"listeners: {listener.name}: {listener.host}:{listener.port}: {error.strerror}"
-                raise GatewayError(Reason.CONFIG_INVALID, detail) from None
-            self._servers.append(server)
-            name = server.sockets[0].getsockname()
-            self._addresses[listener.name] = (name[0], name[1])
-            log.info("listening", listener=listener.name, role=listener.role, host=name[0], port=name[1])
+        try:
+            for front in self._fronts:
+                given = (sockets or {}).get(front.listener.name)
+                for one in given or bound(front.listener):
+                    await self._accept(front, loop, one)
+                    if given is None and one is not None:
+                        host, port = self._addresses[front.listener.name]
+                        log.info("listening", listener=front.listener.name, role=front.listener.role, host=host,
+                                 port=port)
+        except BaseException:
+            await self.stop(0)
+            raise
+
+    async def _accept(self, front: Front, loop: asyncio.AbstractEventLoop, one: socket.socket) -> None:
+        listener = front.listener
+        options: dict[str, Any] = {"backlog": BACKLOG, "sock": one}
+        if listener.tls == "implicit":
+            options |= {"ssl": front.tls, "ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S}
+        name = one.getsockname()
+        try:
+            self._servers.append(await loop.create_server(partial(self._relay, front, loop), **options))
+        except OSError as error:
+            raise unavailable(listener, error) from None
+        self._addresses.setdefault(listener.name, (name[0], name[1]))
 
     def _relay(self, front: Front, loop: asyncio.AbstractEventLoop) -> Relay:
         kind = Lmtp if front.listener.protocol == "lmtp" else Relay
@@ -123,14 +141,16 @@ class SmtpFrontend:
         if not self._relays and self._last_gone is not None:
             self._last_gone.set()
 
-    async def stop(self, grace_s: float = STOP_GRACE_S) -> int:
-        """No new connections; idle ones end; mails under way are finished, at most for `grace_s`.
+    async def stop(self, grace_s: float = STOP_GRACE_S, deaf: Callable[[], None] | None = None) -> int:
+        """No new connections, which `deaf` tells; idle ones end; mails under way are finished, at most for `grace_s`.
 
         Returns how many connections had to be cut and mails left under way.
         """
         for server in self._servers:
             server.close()
         self._servers.clear()
+        if deaf is not None:
+            deaf()
         end = time.monotonic() + grace_s
         self._last_gone = asyncio.Event()
         for relay in tuple(self._relays):
@@ -148,19 +168,31 @@ class SmtpFrontend:
             workers.close()
         return len(cut) + left
 
+    def oldest_mail_s(self) -> float:
+        """For how long the mail that began first is in work already; 0.0 of none."""
+        return max(workers.oldest_s() for workers in self._workers.values())
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Goes on beside the listeners until they end. In the loop's thread."""
+        self._beside.add(asyncio.get_running_loop().create_task(work))
+
     def run(self, *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
-            ready: Callable[[], None] | None = None, grace_s: float = STOP_GRACE_S) -> int:
-        """Serves until SIGTERM or SIGINT, then stops as `stop` does; returns what it returns. On the main thread."""
+            ready: Callable[[], None] | None = None, deaf: Callable[[], None] | None = None,
+            grace_s: float = STOP_GRACE_S, sockets: Sockets | None = None) -> int:
+        """Serves until SIGTERM or SIGINT, then stops as `stop` does; returns what it returns. On the main thread.
+
+        `ready` is called when connections are accepted, `deaf` when none is any more.
+        """
         async def serve() -> int:
             ended = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, ended.set)
-            await self.start()
+            await self.start(sockets)
             if ready is not None:
                 ready()
             await ended.wait()
             log.info("stopping")
-            return await self.stop(grace_s)
+            return await self.stop(grace_s, deaf)
 
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(serve())

@@ -6,6 +6,7 @@ concurrent.futures would do, but costs some 70 us more per mail (a condition, a 
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
@@ -69,6 +70,7 @@ class Workers:
         self._idle = threading.Semaphore(0)
         self._threads: list[threading.Thread] = []
         self._open: set[asyncio.Future[object]] = set()
+        self._begun: dict[int, float] = {}  # thread to when its present job began
 
     def submit(self, work: Callable[[], T]) -> Job[T]:
         """Puts work in line. GatewayError(CLIENT_BUSY, retry=True) if the line is too long. On the loop's thread."""
@@ -91,13 +93,30 @@ class Workers:
             await asyncio.wait(tuple(self._open), timeout=timeout_s)
         return len(self._open)
 
+    @property
+    def waiting(self) -> int:
+        """Jobs in line."""
+        return self._queue.qsize()
+
+    @property
+    def working(self) -> int:
+        """Jobs at work."""
+        return len(self._begun)
+
+    def oldest_s(self) -> float:
+        """For how long the job that began first is at work; 0.0 of none."""
+        begun = tuple(self._begun.copy().values())
+        return time.monotonic() - min(begun) if begun else 0.0
+
     def close(self) -> None:
         """Ends each thread after its present job."""
         for _ in self._threads:
             self._queue.put(None)
 
     def _serve(self) -> None:
+        me = threading.get_ident()
         while (job := self._queue.get()) is not None:
+            self._begun[me] = time.monotonic()
             job.run()
-            del job
+            del job, self._begun[me]
             self._idle.release()

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from gateway.serve import serve
+from gateway.serve import relay
 from gateway.settings import load
 
 
@@ -15,7 +15,7 @@ def main() -> None:
         if where == point:
             os._exit(9)
 
-    serve(load(path), path, reach=reach)
+    relay(load(path), path, reach=reach)
 
 
 main()

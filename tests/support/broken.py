@@ -6,7 +6,7 @@ Every mail that reaches its final dot meets an exception whose text and whose st
 import sys
 from pathlib import Path
 
-from gateway.serve import serve
+from gateway.serve import relay
 from gateway.settings import load
 
 
@@ -20,4 +20,4 @@ def reach(point: str) -> None:
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    serve(load(path), path, reach=reach)
+    relay(load(path), path, reach=reach)

@@ -1,0 +1,30 @@
+"""`sealgate worker`: one relay worker; `sealgate run` starts as many as the settings say."""
+
+import typer
+
+from gateway.cli import context
+from gateway.errors import GatewayError
+from gateway.frontends.listening import inherited
+from gateway.frontends.notify import notify, trouble_field
+from gateway.serve import relay
+from gateway.settings import load
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(hidden=True)(worker)
+
+
+def worker() -> None:
+    """One relay worker on sockets that `sealgate run` has opened, until SIGTERM. Not for people.
+
+    Example: sealgate --config /etc/sealgate/sealgate.yaml worker
+    """
+    sockets, path = inherited(), context.config_path()
+    try:
+        relay(load(path), path, sockets=sockets)
+    except GatewayError as trouble:
+        notify(trouble_field(trouble))
+        if sockets is None:  # nobody listens
+            context.say(f"sealgate: {context.explained(trouble)}")
+        raise typer.Exit(context.exit_code(trouble)) from None

@@ -1,0 +1,174 @@
+"""The workers of one set of settings: so many at any time, whatever becomes of single ones.
+
+One that dies is replaced at once; one that dies at its start ever more seldom. One that is silent too long is killed
+and replaced. One whose threads are stuck while its loop goes on says so, and is replaced before it has to end.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import structlog
+
+from gateway.errors import GatewayError, Reason
+from gateway.frontends.children import BACKOFF_S
+from gateway.frontends.process import Process
+
+log = structlog.get_logger("sealgate.workers")
+
+START_S: Final = 120.0  # a token that is asked for its keys may take long
+MARGIN_S: Final = 10.0  # what a worker may take to end after its mails' grace, before it is killed
+
+Launch = Callable[[int], Awaitable[Process]]
+
+
+class Crew:
+    """In the event loop's thread. `retire` ends it for good."""
+
+    def __init__(self, kind: str, size: int, launch: Launch, *, grace_s: float) -> None:
+        """`launch`: starts the worker of a number from 0; OSError. `grace_s`: what mails in work get at the end."""
+        self._kind = kind
+        self._launch = launch
+        self._grace_s = grace_s
+        self._size = size
+        self._workers: dict[int, Process] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._leaving: set[asyncio.Task[int]] = set()
+        self._leavers: set[Process] = set()
+        self.served_at = time.monotonic()  # when a worker that serves was last seen
+
+    async def start(self) -> None:
+        """Returns when all are ready. GatewayError of the first that is not; then none is left.
+
+        One goes first: it finds out whether the set is any good.
+        """
+        try:
+            self._workers[0] = await self._fresh(0)
+            others = [asyncio.ensure_future(self._fresh(number)) for number in range(1, self._size)]
+            try:
+                for number, worker in enumerate(await asyncio.gather(*others), 1):
+                    self._workers[number] = worker
+            except BaseException:
+                await _give_up(others)
+                raise
+        except BaseException:
+            await self.retire()
+            await self.ended()
+            raise
+        loop = asyncio.get_running_loop()
+        self._keepers = [loop.create_task(self._keep(number), name=f"{self._kind} {number}")
+                         for number in range(self._size)]
+
+    async def _fresh(self, number: int) -> Process:
+        """A worker that is ready. GatewayError why there is none."""
+        try:
+            worker = await self._launch(number)
+        except OSError as error:
+            raise GatewayError(Reason.INTERNAL, f"no process: {error.strerror}", retry=True) from None
+        try:
+            await asyncio.wait({worker.over, ready := asyncio.ensure_future(worker.ready.wait())}, timeout=START_S,
+                               return_when=asyncio.FIRST_COMPLETED)
+            ready.cancel()
+        except asyncio.CancelledError:
+            await self._kill(worker)
+            raise
+        if worker.ready.is_set() and not worker.over.done():
+            log.info("worker started", kind=self._kind, number=number, pid=worker.pid)
+            return worker
+        if not worker.over.done():
+            await self._kill(worker)
+            raise GatewayError(Reason.INTERNAL, f"a worker was not ready after {START_S:.0f} s", retry=True)
+        raise worker.trouble or GatewayError(
+            Reason.INTERNAL, f"a worker ended at its start with code {worker.over.result()}", retry=True)
+
+    @staticmethod
+    async def _kill(worker: Process) -> None:
+        worker.kill()
+        await worker.end(0)
+
+    async def _keep(self, number: int) -> None:
+        """Replaces the worker of this number as often as need be."""
+        while True:
+            worker = self._workers[number]
+            wants_out = asyncio.ensure_future(worker.wants_out.wait())
+            try:
+                await asyncio.wait({worker.over, wants_out}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                wants_out.cancel()
+            if worker.over.done():
+                log.critical("worker ended", kind=self._kind, number=number, pid=worker.pid, code=worker.over.result())
+                del self._workers[number]
+                self._workers[number] = await self._again(number)
+            else:
+                log.critical("worker has a mail that does not end", kind=self._kind, number=number, pid=worker.pid)
+                self._workers[number] = await self._again(number)
+                self._let_go(worker)
+
+    async def _again(self, number: int) -> Process:
+        """A ready one, however long it takes."""
+        tries = 0
+        while True:
+            try:
+                return await self._fresh(number)
+            except GatewayError as trouble:
+                log.critical("worker does not start", kind=self._kind, number=number, reason=str(trouble.reason),
+                             detail=trouble.detail)
+            await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
+            tries += 1
+
+    def watch(self, stuck_after_s: float) -> None:
+        """Kills whoever has given no sign of life for so long; its keeper replaces it."""
+        for number, worker in self._workers.items():
+            if worker.silent_s() > stuck_after_s and not worker.over.done():
+                log.critical("worker stuck", kind=self._kind, number=number, pid=worker.pid,
+                             silent_s=round(worker.silent_s(), 1))
+                worker.kill()
+        for worker in self._leavers:
+            if worker.silent_s() > stuck_after_s:
+                worker.kill()
+        if any(not worker.over.done() for worker in self._workers.values()):
+            self.served_at = time.monotonic()
+
+    def _let_go(self, worker: Process) -> None:
+        leaving = asyncio.get_running_loop().create_task(worker.end(self._grace_s + MARGIN_S))
+        self._leaving.add(leaving)
+        self._leavers.add(worker)
+        leaving.add_done_callback(self._leaving.discard)
+        leaving.add_done_callback(lambda _: self._leavers.discard(worker))
+
+    async def retire(self) -> None:
+        """All are told to end. Returns when none takes a connection any more; their mails go on, see `ended`."""
+        await _give_up(self._keepers)
+        leaving, self._workers = tuple(self._workers.values()), {}
+        for worker in leaving:
+            self._let_go(worker)
+        for worker in leaving:
+            await asyncio.wait({worker.over, closed := asyncio.ensure_future(worker.stopping.wait())},
+                               timeout=MARGIN_S, return_when=asyncio.FIRST_COMPLETED)
+            closed.cancel()
+
+    async def ended(self) -> None:
+        """Returns when the last one is gone."""
+        while self._leaving:
+            await asyncio.wait(tuple(self._leaving))
+
+    @property
+    def rules(self) -> str:
+        """What the first worker said of its rules, JSON."""
+        return next((worker.rules for worker in self._workers.values() if worker.rules), "{}")
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the workers that take mail."""
+        return tuple(worker.pid for worker in self._workers.values())
+
+
+async def _give_up(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancels what goes on; workers that were ready by then are not lost."""
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Process):
+            outcome.kill()
+            await outcome.end(0)

@@ -1,0 +1,99 @@
+"""Listening sockets that outlive the processes that accept on them: bound here or by systemd, inherited by workers.
+
+As long as one process holds a socket no connection is refused: what nobody has accepted yet waits in the kernel.
+See sd_listen_fds(3) and systemd.socket(5).
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from gateway.errors import GatewayError, Reason
+from gateway.settings import Listener
+
+GIVEN: Final = "SEALGATE_SOCKETS"  # environment of a worker: JSON, listener's name to file descriptors
+BACKLOG: Final = 512
+FIRST_FD: Final = 3  # SD_LISTEN_FDS_START
+
+Sockets = Mapping[str, Sequence[socket.socket]]
+
+
+def bound(listener: Listener) -> list[socket.socket]:
+    """New sockets for every address of a listener, bound but not listening yet: the first worker that is ready does.
+
+    GatewayError(CONFIG_INVALID) if an address cannot be had.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(listener.host or None, listener.port, type=socket.SOCK_STREAM,
+                                   flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            one = socket.socket(family, kind, protocol)
+            sockets.append(one)
+            one.setblocking(False)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind(address)
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        raise unavailable(listener, error) from None
+    return sockets
+
+
+def unavailable(listener: Listener, error: OSError) -> GatewayError:
+    """An address that cannot be had, in words."""
+    return GatewayError(Reason.CONFIG_INVALID,
+                        f"listeners: {listener.name}: {listener.host}:{listener.port}: {error.strerror}")
+
+
+def from_systemd(listeners: Iterable[Listener]) -> dict[str, list[socket.socket]]:
+    """Sockets that systemd opened for us, by listener: by FileDescriptorName=, else by the port.
+
+    Empty without socket activation. CONFIG_INVALID for one that belongs to no listener: it would swallow connections.
+    """
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    listeners = tuple(listeners)
+    given: dict[str, list[socket.socket]] = {}
+    for number in range(int(os.environ.get("LISTEN_FDS", "0"))):
+        one = socket.socket(fileno=FIRST_FD + number)
+        one.setblocking(False)
+        one.set_inheritable(False)
+        listener = _whose(one, names[number] if number < len(names) else "", listeners)
+        given.setdefault(listener.name, []).append(one)
+    for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(variable, None)
+    return given
+
+
+def _whose(one: socket.socket, name: str, listeners: Sequence[Listener]) -> Listener:
+    address = one.getsockname()
+    port = address[1] if isinstance(address, tuple) else None
+    for listener in (*(each for each in listeners if each.name == name),
+                     *(each for each in listeners if each.port and each.port == port)):
+        return listener
+    raise GatewayError(Reason.CONFIG_INVALID, f"systemd hands over a socket that no listener has: {name} at {address}; "
+                       "FileDescriptorName= is a listener's name, or ListenStream= has its port")
+
+
+def handed_on(sockets: Sockets) -> tuple[dict[str, str], tuple[int, ...]]:
+    """Environment and file descriptors of a worker that shall have these."""
+    numbers = {name: [one.fileno() for one in several] for name, several in sockets.items()}
+    return {GIVEN: json.dumps(numbers)}, tuple(number for several in numbers.values() for number in several)
+
+
+def inherited() -> dict[str, list[socket.socket]] | None:
+    """What `handed_on` gave to this process; None if nobody did."""
+    told = os.environ.pop(GIVEN, None)
+    if told is None:
+        return None
+    sockets = {name: [socket.socket(fileno=number) for number in several] for name, several in json.loads(told).items()}
+    for several in sockets.values():
+        for one in several:
+            one.set_inheritable(False)  # not for the worker's own children (LDAP)
+    return sockets

@@ -1,0 +1,137 @@
+"""Signs of life by datagrams, as systemd has them (sd_notify(3)): what we say, and what our processes say to us.
+
+READY=1, STOPPING=1, WATCHDOG=1 and WATCHDOG=trigger mean what they mean to systemd. Our own processes also say, in
+fields of our own, why they could not start (X_TROUBLE) and which rules they work by (X_RULES), as JSON.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from gateway.errors import GatewayError, Reason
+
+SOCKET: Final = "NOTIFY_SOCKET"
+DATAGRAM_OCTETS_MAX: Final = 65_536
+_CREDENTIALS = struct.Struct("3i")  # unix(7), struct ucred: pid, uid, gid
+_EARLY_MAX: Final = 64
+
+Message = Mapping[str, str]
+
+
+def notify(*fields: str) -> None:
+    """Says it to whoever started us, systemd or the supervisor; nothing without one, and no harm if it does not hear."""
+    address = os.environ.get(SOCKET)
+    if not address:
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.sendto("\n".join(fields).encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+def reloading() -> None:
+    """READY=1 must follow, whatever comes of it (sd_notify(3); MONOTONIC_USEC is for Type=notify-reload)."""
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
+def watchdog_s() -> float | None:
+    """How often systemd wants a sign of life, None if it wants none (sd_watchdog_enabled(3))."""
+    microseconds, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not microseconds.isdigit() or (pid and pid != str(os.getpid())):
+        return None
+    return int(microseconds) / 1_000_000
+
+
+def trouble_field(trouble: GatewayError) -> str:
+    """Why a process of ours could not start, for `trouble_of`."""
+    told = {"reason": str(trouble.reason), "detail": trouble.detail[:DATAGRAM_OCTETS_MAX // 8], "retry": trouble.retry}
+    return f"X_TROUBLE={json.dumps(told)}"
+
+
+def trouble_of(message: Message) -> GatewayError | None:
+    """What `trouble_field` wrote."""
+    if "X_TROUBLE" not in message:
+        return None
+    told = json.loads(message["X_TROUBLE"])
+    return GatewayError(Reason(told["reason"]), told["detail"], retry=told["retry"])
+
+
+async def live(every_s: float, well: Callable[[], bool] = lambda: True) -> None:
+    """Says WATCHDOG=1 every so often, out of the event loop, until it is cancelled; WATCHDOG=trigger if not `well`.
+
+    Not to be well is for a process whose loop goes on while its threads do not: it wants to be replaced.
+    """
+    while True:
+        notify("WATCHDOG=1" if well() else "WATCHDOG=trigger")
+        await asyncio.sleep(every_s)
+
+
+class Ear:
+    """The socket that our processes speak to. Only those that we started ourselves are believed, by their credentials.
+
+    In the event loop's thread. What a process says before anybody listens for it is kept.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: dict[int, Callable[[Message], None]] = {}
+        self._early: dict[int, list[Message]] = {}
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._socket.bind("")  # an abstract name that nobody has (unix(7), autobind)
+        self.address = "@" + self._socket.getsockname()[1:].decode("ascii")
+
+    def open(self) -> None:
+        """Begins to hear."""
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self.drain)
+
+    def close(self) -> None:
+        """Hears no more."""
+        with suppress(RuntimeError):
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._socket.close()
+
+    def listen(self, pid: int, heard: Callable[[Message], None]) -> None:
+        """`heard` is called with all that the process says, and has said."""
+        self._listeners[pid] = heard
+        for message in self._early.pop(pid, ()):
+            heard(message)
+
+    def forget(self, pid: int) -> None:
+        """The process is gone; what it said last is heard first."""
+        self.drain()
+        self._listeners.pop(pid, None)
+        self._early.pop(pid, None)
+
+    def drain(self) -> None:
+        """Hears what is there."""
+        while True:
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(DATAGRAM_OCTETS_MAX, socket.CMSG_SPACE(_CREDENTIALS.size))
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                return  # closed
+            pid = _sender(ancillary)
+            if pid is None:
+                continue
+            lines = data.decode("utf-8", "replace").split("\n")
+            message = {name: value for name, sign, value in (line.partition("=") for line in lines) if sign}
+            if pid in self._listeners:
+                self._listeners[pid](message)
+            elif len(self._early) < _EARLY_MAX:
+                self._early.setdefault(pid, []).append(message)
+
+
+def _sender(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    """The process id, as the kernel says; None for another user's process."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS and len(data) >= _CREDENTIALS.size:
+            pid, uid, _ = _CREDENTIALS.unpack(data[:_CREDENTIALS.size])
+            return int(pid) if uid in {0, os.getuid()} else None
+    return None

@@ -1,0 +1,93 @@
+"""One process that we started: what it says of itself, and its end.
+
+It stands in a session of its own, so that Ctrl-C reaches us alone; the kernel ends it when we are no more
+(`children.end_with_parent`). systemd's notifications are ours, not its: its NOTIFY_SOCKET is our ear, or nothing.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+from gateway.errors import GatewayError
+from gateway.frontends.notify import SOCKET, Ear, Message, trouble_of
+
+PARENT: Final = "SEALGATE_PARENT"  # environment of a child: the process id of who started it
+_OURS: Final = frozenset({SOCKET, "WATCHDOG_USEC", "WATCHDOG_PID"})  # between systemd and us
+
+
+class Process:
+    """In the event loop's thread. `over`: its exit code; minus the signal's number if one ended it."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, ear: Ear | None) -> None:
+        self.name = name
+        self.pid = process.pid
+        self.ready = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.wants_out = asyncio.Event()  # its threads are stuck, its loop is not
+        self.heard_at: float | None = None  # of its last sign of life, monotonic
+        self.trouble: GatewayError | None = None  # why it could not start
+        self.rules: str = ""  # JSON: which rules it works by
+        self._process = process
+        self._ear = ear
+        self.over = asyncio.get_running_loop().create_task(self._wait(), name=f"wait for {name}")
+        if ear is not None:
+            ear.listen(process.pid, self._hear)
+
+    @classmethod
+    async def start(cls, name: str, command: Sequence[str], *, ear: Ear | None = None,
+                    environment: Mapping[str, str] | None = None, fds: Sequence[int] = ()) -> "Process":
+        """OSError if there is no such program. `fds`: file descriptors that it inherits under their numbers."""
+        told = {key: value for key, value in os.environ.items() if key not in _OURS}
+        told |= {PARENT: str(os.getpid()), **(environment or {})}
+        if ear is not None:
+            told[SOCKET] = ear.address
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True, env=told, pass_fds=tuple(fds))
+        return cls(name, process, ear)
+
+    async def _wait(self) -> int:
+        code = await self._process.wait()
+        if self._ear is not None:
+            self._ear.forget(self.pid)
+        return code
+
+    def _hear(self, message: Message) -> None:
+        if message.get("WATCHDOG") == "trigger":
+            self.heard_at = time.monotonic()
+            self.wants_out.set()
+        elif "WATCHDOG" in message or "READY" in message:
+            self.heard_at = time.monotonic()
+        if message.get("READY") == "1":
+            self.rules = message.get("X_RULES", "")
+            self.ready.set()
+        if message.get("STOPPING") == "1":
+            self.stopping.set()
+        self.trouble = trouble_of(message) or self.trouble
+
+    def silent_s(self) -> float:
+        """How long ago its last sign of life was; 0 for one that never gave any: it is not watched."""
+        return 0.0 if self.heard_at is None else time.monotonic() - self.heard_at
+
+    def signal(self, number: int) -> None:
+        """Sends it; to one that is gone nothing."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """No core file with keys in it: not SIGABRT."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def end(self, grace_s: float) -> int:
+        """SIGTERM, and SIGKILL if that does not help; its exit code. Works also where the loop cancels everybody."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), grace_s)
+            except TimeoutError:
+                self.kill()
+        return await self._process.wait()

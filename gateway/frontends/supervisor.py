@@ -1,0 +1,205 @@
+"""`sealgate run`: the process that starts all others, and touches neither keys nor mail.
+
+It holds the listening sockets, which its relay workers inherit, and reads the settings; policies, keys and trust are
+read by the first worker of a set, before anything else of that set is begun. Beside the workers it keeps the jobs, the
+HTTP service and the milter (`children`).
+
+SIGHUP: the first worker of the new set, then its others, then the old ones end after their mails. If the set does not
+load nothing has happened. Since the sockets stay open all the while, no connection is refused. SIGTERM: all finish
+their mails. systemd hears WATCHDOG=1 from us only while our own processes give signs of life.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from gateway.errors import GatewayError
+from gateway.frontends.children import Children
+from gateway.frontends.crew import MARGIN_S, Crew
+from gateway.frontends.listening import bound, from_systemd, handed_on
+from gateway.frontends.notify import Ear, notify, reloading, watchdog_s
+from gateway.frontends.process import Process
+from gateway.frontends.shares import NUMBER
+from gateway.settings import Settings
+
+log = structlog.get_logger("sealgate")
+
+WATCH_S: Final = 1.0
+
+
+class Supervisor:
+    """One per `sealgate run`, on the main thread."""
+
+    def __init__(self, settings: Settings, read: Callable[[], Settings], command: Sequence[str], *,
+                 beside: Callable[[Settings], Sequence[str]]) -> None:
+        """`read`: the settings anew. `command`: how `sealgate` is called. `beside`: the commands of the children."""
+        self._settings = settings
+        self._read = read
+        self._command = tuple(command)
+        self._beside = beside
+        self._sockets: dict[str, Sequence[socket.socket]] = {}
+        self._ear = Ear()
+        self._children = Children({})
+        self._crew = self._new_crew(settings, {})  # an empty one, until the sockets are open
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._end = asyncio.Event()
+        self._reload = asyncio.Event()
+
+    def run(self) -> None:
+        """Blocks until SIGTERM or SIGINT. GatewayError if the first set cannot be served."""
+        asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        self._ear.open()
+        try:
+            self._sockets = self._open(self._settings, from_systemd(self._settings.listeners))
+            if await self._unless_ended(self._begin()):
+                notify("READY=1")
+                await self._serve()
+            log.info("stopping")
+            notify("STOPPING=1")
+        finally:
+            await self._stop()
+
+    async def _begin(self) -> None:
+        self._crew = self._new_crew(self._settings, self._sockets)
+        await self._crew.start()
+        self._children = Children(
+            self._commands(self._settings), ear=self._ear,
+            end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S})
+        self._children.start()
+
+    async def _unless_ended(self, work: Awaitable[None]) -> bool:
+        """Does it, unless SIGTERM comes before; whether it was done. Raises what the work raises."""
+        doing, ended = asyncio.ensure_future(work), asyncio.ensure_future(self._end.wait())
+        await asyncio.wait({doing, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if not doing.done():
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
+            return False
+        doing.result()
+        return True
+
+    async def _serve(self) -> None:
+        """Until SIGTERM: a watch every second, a reload when one is asked for."""
+        watching = asyncio.create_task(self._watch(), name="watch")
+        try:
+            while await self._unless_ended(self._asked()):
+                self._reload.clear()
+                if not await self._unless_ended(self._reloaded()):
+                    return
+        finally:
+            watching.cancel()
+
+    async def _asked(self) -> None:
+        await self._reload.wait()
+
+    # Sets
+
+    def _open(self, settings: Settings, before: Mapping[str, Sequence[socket.socket]]
+              ) -> dict[str, Sequence[socket.socket]]:
+        """The sockets of these listeners: those that are open already, and new ones. CONFIG_INVALID."""
+        sockets: dict[str, Sequence[socket.socket]] = {}
+        for listener in settings.listeners:
+            given = before.get(listener.name)
+            sockets[listener.name] = given or bound(listener)
+            for one in () if given and self._crew.pids else sockets[listener.name]:
+                name = one.getsockname()
+                log.info("listening", listener=listener.name, role=listener.role, host=name[0], port=name[1])
+        return sockets
+
+    def _new_crew(self, settings: Settings, sockets: Mapping[str, Sequence[socket.socket]]) -> Crew:
+        size = settings.processes.relay or os.cpu_count() or 1
+        told, fds = handed_on(sockets)
+
+        async def launch(number: int) -> Process:
+            return await Process.start(f"relay {number}", (*self._command, "worker"), ear=self._ear, fds=fds,
+                                       environment=told | {NUMBER: f"{number}/{size}"})
+
+        return Crew("relay", size, launch, grace_s=settings.limits.message_deadline_s)
+
+    def _commands(self, settings: Settings) -> dict[str, Sequence[str]]:
+        return {name: (*self._command, name) for name in self._beside(settings)}
+
+    async def _reloaded(self) -> None:
+        """What does not load leaves everything as it was, and says so loudly."""
+        reloading()
+        try:
+            settings = self._read()
+            sockets = self._open_changed(settings)
+            crew = self._new_crew(settings, sockets)
+            try:
+                await crew.start()
+            except BaseException:
+                _close(sockets, keep=self._sockets)
+                raise
+        except GatewayError as trouble:
+            log.critical("not reloaded, the old rules stay in force", reason=str(trouble.reason), detail=trouble.detail)
+            notify("READY=1", f"STATUS=not reloaded: {trouble.reason}; the old rules stay in force")
+            return
+        old, gone = self._crew, self._sockets
+        self._crew, self._settings, self._sockets = crew, settings, sockets
+        await old.retire()
+        _close(gone, keep=sockets)
+        leaving = asyncio.get_running_loop().create_task(old.ended())
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        log.info("reloaded", **json.loads(crew.rules))
+        self._children.reload(self._commands(settings))
+        notify("READY=1", "STATUS=")
+
+    def _open_changed(self, settings: Settings) -> dict[str, Sequence[socket.socket]]:
+        """A listener whose address is the same keeps its sockets, whatever its name now is."""
+        before = {(one.host, one.port): self._sockets[one.name] for one in self._settings.listeners}
+        kept = {one.name: before[one.host, one.port] for one in settings.listeners if (one.host, one.port) in before}
+        return self._open(settings, kept)
+
+    # Watching and ending
+
+    async def _watch(self) -> None:
+        asked_s = watchdog_s()
+        pause = min(WATCH_S, asked_s / 3) if asked_s else WATCH_S
+        while True:
+            self._crew.watch(self._settings.processes.stuck_after_s)
+            for child in self._children.running:
+                if child.silent_s() > self._settings.processes.stuck_after_s:
+                    log.critical("child stuck", child=child.name, pid=child.pid, silent_s=round(child.silent_s(), 1))
+                    child.kill()
+            if asked_s and self._well():
+                notify("WATCHDOG=1")
+            await asyncio.sleep(pause)
+
+    def _well(self) -> bool:
+        """Whether systemd may leave us alone: we could replace whoever was stuck, and somebody takes mail."""
+        limit = self._settings.processes.stuck_after_s
+        return time.monotonic() - self._crew.served_at <= limit
+
+    async def _stop(self) -> None:
+        async def crew_ends() -> None:
+            await self._crew.retire()
+            await self._crew.ended()
+
+        await asyncio.gather(crew_ends(), self._children.stop(), *self._leaving)
+        _close(self._sockets, keep={})
+        self._ear.close()
+
+
+def _close(sockets: Mapping[str, Sequence[socket.socket]], *, keep: Mapping[str, Sequence[socket.socket]]) -> None:
+    """Closes those that are not in `keep`."""
+    kept = {id(one) for several in keep.values() for one in several}
+    for several in sockets.values():
+        for one in several:
+            if id(one) not in kept:
+                one.close()
