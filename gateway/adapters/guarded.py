@@ -135,6 +135,12 @@ class Guarded:
         with self._lock:
             return (self._settings, self._never), self._kept.copy()
 
+    @property
+    def resting(self) -> bool:
+        """3: whether it is left alone now."""
+        with self._lock:
+            return self._failures >= self._settings.failures_max and self._now() < self._rests_until
+
     def close(self) -> None:
         """Hangs up. A question in flight may still fail by it."""
         close = getattr(self._source, "close", None)

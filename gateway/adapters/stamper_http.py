@@ -57,6 +57,12 @@ class Pause:
             self._until = self._now() + self._pause_s
             return True
 
+    @property
+    def open(self) -> bool:
+        """Whether it is left alone now."""
+        with self._lock:
+            return self._failures >= self._failures_max and self._now() < self._until
+
     def worked(self) -> None:
         """It answers: everybody may ask again."""
         with self._lock:
@@ -107,6 +113,11 @@ class HttpStamper:
             return token
         finally:
             self._free.release()
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is left alone now, because it failed too often."""
+        return self._pause.open
 
     def close(self) -> None:
         """Ends kept connections; a request under way is finished by whoever waits for it."""

@@ -17,6 +17,7 @@ from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.adapters.office import Office
 from gateway.adapters.stamper_http import HttpStamper
 from gateway.app.house import Loaded, alone, build, judging_by
+from gateway.app.metered import metered
 from gateway.app.rules import load_rules, policy_texts, verbs_known
 from gateway.app.sources import looking_up
 from gateway.app.store import Store, enrol, open_store
@@ -86,6 +87,12 @@ class Gateway:
         self._directories: tuple[Guarded | HttpStamper, ...] = ()
         self._looking, self._looked = Lock(), time.monotonic()
         self._take(Loaded.of(settings, self.store, self.clock))
+        metrics.sample(self._sample)
+
+    def _sample(self) -> None:
+        for one in self._directories:
+            kind = "directory" if isinstance(one, Guarded) else "stamper"
+            metrics.resting(kind, one.name, rests=one.resting)
 
     def _take(self, loaded: Loaded) -> None:
         house = build(loaded, self.store, self.clock, self._seen, self._reach)
@@ -102,7 +109,7 @@ class Gateway:
 
     def use(self, house: House) -> None:
         """Sends mails through another house from now on; those in work end in theirs."""
-        self.house = house
+        self.house = house = metered(house)
         self.outbound = Outbound(house)
         self.inbound = Inbound(house)
 

@@ -15,7 +15,7 @@ import structlog
 from aiosmtpd.smtp import SMTP
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends import dialogue
+from gateway.frontends import dialogue, metrics
 from gateway.frontends.front import Front
 from gateway.frontends.logs import surprise
 from gateway.frontends.paths import RefusedCommandError
@@ -68,6 +68,7 @@ class Connection(SMTP):
         self._entered = self.front.shared.connections.enter(self.peer)
         if not self._entered:
             log.warning("refused", reason=str(Reason.CLIENT_BUSY), peer=self.peer, listener=self.front.listener.name)
+            metrics.refused(self.front.listener.name, Reason.CLIENT_BUSY)
             sender = cast(asyncio.Transport, transport)
             sender.write(dialogue.TOO_MANY_CONNECTIONS)
             sender.close()
@@ -261,6 +262,7 @@ class Connection(SMTP):
         incident = self.incident or secrets.token_hex(8)
         log.info("refused", incident=incident, reason=str(trouble.reason), detail=trouble.detail, peer=self.peer,
                  listener=self.front.listener.name)
+        metrics.refused(self.front.listener.name, trouble.reason)
         return reply_for_reason(trouble.reason, retry=trouble.retry, permitted=self.permitted,
                                 incident=incident).octets()
 

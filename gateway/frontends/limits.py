@@ -18,6 +18,11 @@ class Connections:
     _peers: Counter[str] = field(default_factory=Counter)
     _all: int = 0
 
+    @property
+    def now(self) -> int:
+        """How many there are."""
+        return self._all
+
     def enter(self, peer: str) -> bool:
         """Whether one more may come; if so it counts until `leave`."""
         if self._all >= self.all_max or self._peers[peer] >= self.peer_max:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import structlog
 
 from gateway.frontends import metrics
+from gateway.frontends.floods import Floods
 
 log = structlog.get_logger("sealgate.process")
 
@@ -33,6 +34,7 @@ class _Nothing(logging.Filter):
 
 
 _NOTHING = _Nothing("never")
+_FLOODS = Floods()
 
 
 def silence_aiosmtpd() -> None:
@@ -49,6 +51,7 @@ def configure(level: Literal["debug", "info", "warning", "error"]) -> None:
     silence_aiosmtpd()
     structlog.configure(
         processors=[
+            _FLOODS,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             _counted,

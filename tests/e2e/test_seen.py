@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from gateway.demo import openssl
 from tests.support.http_service import Answer, asking
 from tests.support.peers import need, run
 from tests.support.process import Relay, free_ports, new_bank, relay
@@ -84,6 +85,51 @@ def test_mails_are_counted_by_what_became_of_them(scene: Scene) -> None:
     assert scene.value("sealgate_mail_seconds_count", direction="outbound") == 4
     assert scene.value("sealgate_mail_size_bytes_sum", direction="outbound") == sum(
         len(code(number, "anna@customer.example")) for number in range(3)) + len(code(9, "zoe@nowhere.example"))
+
+
+def test_what_was_looked_up_protected_and_sent(scene: Scene) -> None:
+    assert scene.value("sealgate_lookups_total", source="store", answer="enrolled") == 3
+    assert scene.value("sealgate_lookups_total", source="store", answer="absent") >= 1
+    assert scene.value("sealgate_protections_total", direction="outbound", verb="encrypt") == 3
+    assert scene.value("sealgate_protections_total", direction="outbound", verb="sign") == 3
+    assert scene.value("sealgate_next_hop_replies_total", direction="outbound", answer="2xx") == 3
+    assert scene.value("sealgate_decisions_total", end="reject") == 1
+    assert scene.value("sealgate_policies_info") == 1
+    until(lambda: scene.value("sealgate_processes_ready", kind="relay") == 1, "no process says that it takes mail")
+
+
+def test_what_was_found_in_inbound_mail(scene: Scene) -> None:
+    bank = scene.relay.bank
+    entity = b"Content-Type: text/plain\r\n\r\nFrage\r\n"
+    header = ("Anna <anna@customer.example>", "support@bank.example", "Frage")
+    sealed = openssl.encrypt(openssl.sign(entity, bank.people["anna"]), bank.support_certificate, header)
+    assert scene.relay.receive(sealed, ["support@bank.example"])[0] == 250
+    plain = b"From: anna@customer.example\r\nTo: support@bank.example\r\n\r\nFrage\r\n"
+    assert scene.relay.receive(plain, ["support@bank.example"])[0] == 250
+    for kind, status in (("trust", "trusted"), ("signature", "valid"), ("decryption", "decrypted"),
+                         ("timestamp", "none"), ("signature", "not_signed"), ("decryption", "not_encrypted")):
+        assert scene.value("sealgate_verdicts_total", kind=kind, status=status) == 1, (kind, status)
+
+
+def test_refusals_before_there_is_a_mail(scene: Scene) -> None:
+    code_, _ = scene.relay.receive(code(77, "x@elsewhere.example"), ["x@elsewhere.example"])
+    assert code_ == 550
+    assert scene.value("sealgate_refusals_total", listener="inbound", reason="recipient.not_ours") == 1
+
+
+def test_what_ends_is_told_by_its_name(scene: Scene) -> None:
+    ends = {dict(labels)["name"]: value for (name, labels), value in scene.samples().items()
+            if name == "sealgate_expiry_timestamp_seconds"}
+    assert {"otp", "support"} <= set(ends)
+    assert min(ends.values()) > time.time()
+    assert scene.value("sealgate_database_up") == 1
+    assert scene.value("sealgate_held_mails") == 0
+
+
+def test_no_label_names_anybody(scene: Scene) -> None:
+    page = scene.ask("/metrics").body.decode()
+    assert "@" not in page
+    assert not [one for one in ("anna", "zoe", "customer.example") if one in page]
 
 
 def test_promtool_finds_nothing_to_say(scene: Scene) -> None:

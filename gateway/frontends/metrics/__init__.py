@@ -11,7 +11,9 @@ serves `/metrics` adds them up at each scrape. A process in which `begin` was no
 """
 
 import os
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,9 +30,11 @@ log = structlog.get_logger("sealgate.metrics")
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is first imported, and never again
 DIRECTORY: Final = "metrics"
+SAMPLE_S: Final = 2.0
 
 _meters: "Meters | None" = None
 _own = False
+_samplers: list[Callable[[], None]] = []
 
 
 def directory(settings: Settings) -> Path | None:
@@ -107,8 +111,14 @@ def _from_environment() -> Path | None:
 
 def end() -> None:
     """For tests: this process counts no more."""
-    global _meters  # noqa: PLW0603
-    _meters = None
+    global _meters, _own
+    _meters, _own = None, False
+    _samplers.clear()
+
+
+def counting() -> bool:
+    """Whether this process counts."""
+    return _meters is not None
 
 
 def mail_settled(*, direction: str, listener: str, answer: str, reason: Reason | None, seconds: float, size: int,
@@ -128,6 +138,24 @@ def judged(kind: str, status: str) -> None:
     """A verdict over an inbound mail: `kind` signature, decryption, timestamp or trust."""
     if _meters is not None:
         _meters.verdicts(kind, status).inc()
+
+
+def decided(rule: str, end: str) -> None:
+    """A rule decided for one recipient; '' where the mail itself could not go."""
+    if _meters is not None:
+        _meters.decisions(rule, end).inc()
+
+
+def protected(direction: str, verb: str) -> None:
+    """What was done to the mail of one recipient who got it."""
+    if _meters is not None:
+        _meters.protections(direction, verb).inc()
+
+
+def resting(kind: str, name: str, *, rests: bool) -> None:
+    """Whether a directory or a time-stamping service is left alone, because it failed too often in a row."""
+    if _meters is not None:
+        _meters.resting(kind, name).set(int(rests))
 
 
 def looked_up(source: str, answer: str, kept: str, seconds: float) -> None:
@@ -170,7 +198,29 @@ def load(role: str, *, connections: int, waiting: int, working: int, octets: int
         _meters.set_load(role, connections, waiting, working, octets)
 
 
-def ready(kind: str) -> None:
-    """This process takes mail from now on; `kind`: relay or milter."""
+def ready(kind: str, *, takes_mail: bool) -> None:
+    """Whether this process takes mail now; `kind`: relay or milter."""
     if _meters is not None:
-        _meters.ready(kind).set(1)
+        _meters.ready(kind).set(int(takes_mail))
+
+
+def sample(read: Callable[[], None]) -> None:
+    """From now on `read` is called every SAMPLE_S seconds, on a thread of its own, to say how things stand.
+
+    What changes with every mail is looked at now and then: that costs a mail nothing. Not before a fork.
+    """
+    if _meters is None:
+        return
+    _samplers.append(read)
+    if len(_samplers) == 1:
+        threading.Thread(target=_keep_sampling, name="sample", daemon=True).start()
+
+
+def _keep_sampling() -> None:
+    while _meters is not None:
+        for read in tuple(_samplers):
+            try:
+                read()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are still looked at
+                log.warning("not sampled", error=type(error).__name__)
+        time.sleep(SAMPLE_S)

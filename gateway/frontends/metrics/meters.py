@@ -46,6 +46,9 @@ class Meters:
         self.mail_size = histogram("mail_size_bytes", "Size of mails as received", SIZES, "direction")
         self.refusals = counter("refusals", "Commands and connections refused before there was a mail",
                                 "listener", "reason")
+        self.decisions = counter("decisions", "Recipients by the rule that decided, and its end", "rule", "end")
+        self.protections = counter("protections", "Recipients who got their mail, by what was done to it",
+                                   "direction", "verb")
         self.verdicts = counter("verdicts", "Inbound mails by what was found", "kind", "status")
         self.lookups = counter("lookups", "Certificate look-ups by source and answer", "source", "answer", "kept")
         self.lookup_seconds = histogram("lookup_seconds", "One source's answer to one look-up", SECONDS, "source")
@@ -59,6 +62,7 @@ class Meters:
         self.waiting = live("mails_waiting", "Mails that wait for a thread", "role")
         self.working = live("mails_in_work", "Mails in work", "role")
         self.octets = live("octets_in_flight_bytes", "Octets of mails in work", "role")
+        self.resting = live("resting", "Processes that leave an outside service alone", "kind", "name")
         self.ready = live("processes_ready", "Processes that take mail", "kind")
         self._rules = live("policies_info", "Processes in which these policies are in force", "digest")
         self._loaded_at = Gauge("sealgate_policies_loaded_timestamp_seconds", "When policies were last loaded",
