@@ -9,6 +9,7 @@ import typer
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.errors import GatewayError
+from gateway.frontends import metrics
 from gateway.frontends.logs import configure, own_process
 from gateway.frontends.supervisor import Supervisor
 from gateway.model.sentences import SENTENCES
@@ -33,6 +34,7 @@ def run() -> None:
     """
     settings, path = context.settings(), context.config_path().absolute()
     configure(settings.log_level)
+    metrics.clean(settings)
     own_process()
     command = (sys.executable, "-m", "gateway", "--config", str(path))
     try:

@@ -5,7 +5,9 @@ Debian's promtool, which knows the text format and its conventions.
 """
 
 import json
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +34,12 @@ class Scene:
     def ask(self, path: str) -> Answer:
         with asking(self.port) as asker:
             return asker.ask(path)
+
+    def worker_pids(self) -> tuple[int, ...]:
+        """Processes that take mail now, as they say themselves (no label tells them apart, their files do)."""
+        return tuple(
+            int(path.stem.rpartition("_")[2]) for path in (self.relay.bank.home / "metrics").glob("gauge_livesum_*.db")
+            if b"sealgate_processes_ready" in path.read_bytes())
 
     def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         answer = self.ask("/metrics")
@@ -144,3 +152,16 @@ def test_it_lives_and_is_ready(scene: Scene) -> None:
     assert (answer.status, told["status"]) == (200, "ready"), told
     assert set(told["checks"]) == {
         "listeners", "next_hop_outbound", "next_hop_inbound", "database", "certificates"}
+
+
+def test_a_dead_worker_takes_its_gauges_with_it_and_leaves_its_counts(scene: Scene) -> None:
+    """kill -9, the end that nobody can prepare for. What it counted still counts; the supervisor's restart is a line."""
+    before = scene.value("sealgate_mails_total")
+    (worker,) = scene.worker_pids()
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: scene.worker_pids() not in ((), (worker,)), "no new worker")
+    until(lambda: scene.value("sealgate_processes_ready", kind="relay") == 1, "the dead one still counts as ready")
+    assert scene.relay.submit(code(200, "anna@customer.example"), ["anna@customer.example"])[0] == 250
+    assert scene.value("sealgate_mails_total") == before + 1
+    assert scene.value("sealgate_policies_info") == 1
+    assert scene.value("sealgate_log_events_total", level="critical", event="worker ended") == 1

@@ -9,24 +9,26 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from prometheus_client.mmap_dict import MmapedDict
 
-RESERVED_OCTETS: Final = 1_048_576  # some 5,000 series; there are some hundreds
 DEAD_FILES_MAX: Final = 8  # of one kind, before they are laid together
-KINDS: Final = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
+# Kind to octets: a series takes some 200, of counters there are some hundreds, of gauges some dozens.
+KINDS: Final = MappingProxyType(
+    {"counter": 524_288, "histogram": 524_288, "gauge_livesum": 65_536, "gauge_livemax": 65_536})
 _LIVE: Final = "gauge_live"
 _DEAD: Final = "dead"
 
 
 def reserve(directory: Path, process: int) -> None:
     """Files of their full size on the disk. OSError if they cannot be had."""
-    for kind in KINDS:
+    for kind, octets in KINDS.items():
         descriptor = os.open(directory / f"{kind}_{process}.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(descriptor).st_size < RESERVED_OCTETS:
-                os.posix_fallocate(descriptor, 0, RESERVED_OCTETS)
+            if os.fstat(descriptor).st_size < octets:
+                os.posix_fallocate(descriptor, 0, octets)
         finally:
             os.close(descriptor)
 
