@@ -43,7 +43,7 @@ class Store:
 def open_store(settings: Settings, clock: Clock | None = None) -> Store:
     """The database of the settings, brought to the present schema. GatewayError STORE_UNAVAILABLE (retry)."""
     clock = clock or SystemClock()
-    database = open_database(settings.database)
+    database = open_database(settings.postgresql or settings.database)
     held = settings.hold
     certificates = DbCertificates(database, clock)
     return Store(

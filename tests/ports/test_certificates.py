@@ -1,6 +1,10 @@
 """The contract of CertificateSource, IntermediateSource and CertificateStore, over the database."""
 
+import os
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -65,11 +69,26 @@ def test_a_certificate_of_two_addresses_is_found_by_both(store) -> None:
 def test_a_look_up_costs_one_statement(store, database) -> None:
     put(store, ANNA)
     store.rows("anna@customer.example")
-    statements = []
-    with database.read() as connection:
-        connection.connection.driver_connection.set_trace_callback(statements.append)
-    assert store.rows("anna@customer.example")
-    assert len(statements) == 1
+    with statements_told(database) as statements:
+        assert store.rows("anna@customer.example")
+        assert statements() == 1
+
+
+@contextmanager
+def statements_told(database):
+    """How many statements the one idle connection carries out: SQLite tells them, libpq tells each word it sends."""
+    if isinstance(database.where, Path):
+        told = []
+        with database.read() as connection:
+            connection.connection.driver_connection.set_trace_callback(told.append)
+        yield lambda: len(told)
+        return
+    with TemporaryFile() as file:
+        with database.read() as connection:
+            connection.connection.driver_connection.pgconn.trace(file.fileno())
+        yield lambda: os.pread(file.fileno(), 100_000, 0).count(b"\tExecute")
+        with database.read() as connection:
+            connection.connection.driver_connection.pgconn.untrace()
 
 
 def test_a_look_up_sees_what_was_just_changed(store) -> None:
@@ -81,9 +100,7 @@ def test_a_look_up_sees_what_was_just_changed(store) -> None:
 
 def test_a_look_up_that_fails_may_be_tried_again(store, database) -> None:
     put(store, ANNA)
-    with database.read() as connection:
-        connection.connection.driver_connection.execute("PRAGMA query_only=OFF")
-        connection.connection.driver_connection.execute("DROP TABLE certificate_address")
+    database.write(lambda connection: connection.exec_driver_sql("DROP TABLE certificate_address") and None)
     with pytest.raises(GatewayError) as raised:
         store.rows("anna@customer.example")
     assert (raised.value.reason, raised.value.retry) == (Reason.STORE_UNAVAILABLE, True)
@@ -94,10 +111,15 @@ def test_the_look_up_uses_the_address_index(store, database) -> None:
     with database.read() as connection:
         for query in (_BY_ADDRESS, _BY_SUBJECT):
             compiled = query.compile(dialect=connection.dialect)
-            values = tuple("x" for _ in compiled.positiontup)
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values).all()
+            if isinstance(database.where, Path):
+                values = tuple("x" for _ in compiled.positiontup)
+                plan = [step[3] for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
+            else:  # an empty table is quicker read through: what counts is that the index can do it
+                connection.exec_driver_sql("SET enable_seqscan = off")
+                values = {name: "x" if value is None else value for name, value in compiled.params.items()}
+                plan = list(connection.exec_driver_sql(f"EXPLAIN {compiled}", values).scalars())
             assert plan
-            assert not [step for step in plan if "SCAN" in step[3] or "TEMP B-TREE" in step[3]], plan
+            assert not [step for step in plan if "SCAN" in step or "TEMP B-TREE" in step or "Seq Scan" in step], plan
 
 
 def test_adding_again_changes_nothing(store) -> None:

@@ -1,10 +1,13 @@
 """The contract of Hold, over the database: nothing is kept in clear, nothing is opened without the archive key."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 
 from gateway.adapters.db.hold import DbHold
+from gateway.adapters.db.tables import held, held_body
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.ports.hold import HeldRow
@@ -39,6 +42,15 @@ def put(hold, mail=MAIL, recipients=("support@bank.example",), **changed):
     return hold.put(mail, recipients, **(values | changed))
 
 
+def everything(database) -> bytes:
+    """What is on the disk; of a server, what it would tell of the two tables."""
+    if isinstance(database.where, Path):
+        return b"".join(file.read_bytes() for file in database.where.parent.glob("sealgate.db*"))
+    with database.read() as connection:
+        rows = [*connection.execute(select(held)), *connection.execute(select(held_body))]
+    return repr(rows).encode()
+
+
 def usage(call) -> None:
     with pytest.raises(GatewayError) as caught:
         call()
@@ -60,7 +72,7 @@ def test_what_is_put_can_be_listed_and_had_back(hold) -> None:
 
 def test_the_body_never_touches_the_disk_in_clear(hold, database) -> None:
     put(hold)
-    written = b"".join(file.read_bytes() for file in database.path.parent.glob("sealgate.db*"))
+    written = everything(database)
     assert b"in.yaml:altered" in written
     assert b"planted secret" not in written
 
@@ -151,9 +163,9 @@ def test_strangers_cannot_take_the_room_of_held_mail(database, clock, files) -> 
 def test_altered_storage_is_not_opened(hold, database) -> None:
     hold_id = put(hold)
     with database.read() as connection:
-        sealed = connection.exec_driver_sql("SELECT sealed FROM held_body").scalar()
+        sealed = connection.scalar(select(held_body.c.sealed))
     wrong = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    database.write(lambda connection: connection.exec_driver_sql("UPDATE held_body SET sealed = ?", (wrong,)))
+    database.write(lambda connection: connection.execute(update(held_body).values(sealed=wrong)))
     with pytest.raises(GatewayError) as caught:
         hold.get(hold_id)
     assert caught.value.reason is Reason.DECRYPTION_FAILED

@@ -19,6 +19,7 @@ from gateway.adapters.db.tables import journal_claim
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.journal import JournalRow, JournalState
+from tests.ports.where import written
 
 KEY = "k" * 64
 ANNA, BEN = "anna@customer.example", "ben@customer.example"
@@ -163,7 +164,9 @@ def disown(database, change) -> None:
     (lambda who: replace(who, boot="", start=""), False),  # a service with ProcSubset=pid sees neither
     (lambda who: replace(who, boot="", start="", process=2**22 + 1), True),  # no such process: ids end below
 ], ids=["younger", "rebooted", "other-machine", "other-container", "init", "hardened", "hardened-dead"])
-def test_whose_claim_is_free(journal, other, database, change, dead) -> None:
+def test_whose_claim_is_free(journal, other, database, change, dead, kind) -> None:
+    if kind == "postgresql" and change(owner.here()).boot != owner.here().boot:
+        dead = False  # it may be another machine of the same name: its signs of life tell
     journal.claim(KEY, (ANNA,))
     disown(database, change)
     if dead:
@@ -192,11 +195,11 @@ def test_a_living_local_claim_never_ends_by_age(journal, other, clock) -> None:
 
 DYING = """
 import os, sys
-from pathlib import Path
+from tests.ports.where import read
 from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.journal import DbJournal
 from gateway.clock import SystemClock
-journal = DbJournal(open_database(Path(sys.argv[1])), SystemClock())
+journal = DbJournal(open_database(read(sys.argv[1])), SystemClock())
 journal.claim("k" * 64, ("anna@customer.example", "ben@customer.example"))
 journal.taken("k" * 64, ("ben@customer.example",), "250 ok")
 journal.sending("k" * 64, ("anna@customer.example",))
@@ -207,7 +210,7 @@ sys.stdin.read()
 
 def test_a_killed_process_leaves_its_message_free_and_what_it_sent_counted(database, clock) -> None:
     """The kill after `sending`: nobody knows whether the next hop took it, so it is sent again, once, and counted."""
-    with subprocess.Popen([sys.executable, "-c", DYING, str(database.path)], stdin=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, "-c", DYING, written(database.where)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"sending\n"
         journal = DbJournal(database, clock)
@@ -234,7 +237,7 @@ def _race(path, start, results) -> None:
 def test_many_processes_race_and_each_message_has_one_worker(database) -> None:
     context = multiprocessing.get_context("spawn")
     start, results = context.Barrier(3), context.Queue()
-    processes = [context.Process(target=_race, args=(database.path, start, results)) for _ in range(3)]
+    processes = [context.Process(target=_race, args=(database.where, start, results)) for _ in range(3)]
     for process in processes:
         process.start()
     assert sum(results.get(timeout=60) for _ in processes) == 20
@@ -265,7 +268,7 @@ def test_any_reply_can_be_kept(journal) -> None:
 
 def test_a_planned_row_has_no_reply_even_if_somebody_writes_one(journal, database) -> None:
     journal.claim(KEY, (ANNA,))
-    with pytest.raises(GatewayError, match="CHECK constraint"):
+    with pytest.raises(GatewayError, match=r"(?i)check constraint"):
         database.write(lambda connection: connection.execute(update(journal_table).values(reply="250 ok")))
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from gateway.adapters.db.engine import Database
+from gateway.adapters.db.kept import AGAIN
 from gateway.adapters.db.tables import certificate, certificate_address, customer, micros, moment
 from gateway.clock import Clock
 from gateway.cms.certificate import Certificate, parse_certificate
@@ -40,8 +41,11 @@ _ENTRY: Final = (*_COLUMNS, _c.id, _c.subject, _c.ca_subject, _c.trust_for)
 _BY_ADDRESS: Final = (
     select(*_COLUMNS).join(certificate_address, certificate_address.c.certificate_id == _c.id)
     .where(certificate_address.c.address == bindparam("address"))
-    .order_by(certificate_address.c.certificate_id).limit(ROWS_MAX))  # of the index: nothing is sorted
-_BOUND: Final = select(*_COLUMNS).where(_c.sha256 == bindparam("sha256"), _c.customer.is_not(None))
+    .order_by(certificate_address.c.certificate_id).limit(ROWS_MAX)  # of the index: nothing is sorted
+    .execution_options(**{AGAIN: True}))
+_BOUND: Final = (
+    select(*_COLUMNS).where(_c.sha256 == bindparam("sha256"), _c.customer.is_not(None))
+    .execution_options(**{AGAIN: True}))
 _BY_SUBJECT: Final = (
     select(_c.der).where(_c.ca_subject == bindparam("subject"), _c.ca_subject.is_not(None),
                          _c.trust.is_distinct_from("distrusted")).order_by(_c.id).limit(ROWS_MAX))

@@ -1,126 +1,73 @@
-"""One SQLite database for one machine, opened the way it works under load.
+"""What the adapters know of a database: a small surface, behind which SQLite and PostgreSQL have a recipe each.
 
-- WAL: readers never wait for the writer. A second engine for readers, or every SELECT would take the write lock.
-- BEGIN IMMEDIATE: a transaction that will write takes the lock at once, so it never fails half-way as "locked".
-- synchronous=FULL for the writer: in WAL mode only FULL makes a commit durable, and "durable" stands before each 250.
-The tables know nothing of SQLite; PostgreSQL gets its own recipe beside this one.
+The tables and statements are the same for both. What differs is how one opens it, and what one has to say so that a
+transaction that reads and then writes is alone: in SQLite the write lock says it, in PostgreSQL `alone`.
 """
 
-import sqlite3
-from collections import deque
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy import Connection, Engine, Select
 
-from gateway.adapters.db.group import GroupCommit, store_error
+from gateway.adapters.db.group import GroupCommit
+from gateway.adapters.db.owner import Owner
+from gateway.settings.deployment import Postgresql
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_MS = 5_000  # how long a writer waits for another process's commit; one takes about a millisecond
-READERS_KEPT_MAX = 16  # idle connections for look-ups; more are opened when needed, and closed afterwards
-READER_CACHE_KIB = 8_192  # per connection, so that memory stays flat however large the store grows
 
+class Database(ABC):
+    """Open with `schema.open_database`. Safe to use from many threads; not across a fork: open after it.
 
-class Database:
-    """Open with `open_database`. Safe to use from many threads; not across a fork: open after it."""
+    `where` it is, as the settings say; `name` is what people are told of it.
+    """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        url = f"sqlite+pysqlite:///{path}"
-        # Every transaction here ends in commit or rollback, so nothing is left to reset on return.
-        self._writers = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=2, pool_reset_on_return=None,
-                                      hide_parameters=True)
-        self._readers = create_engine(url, poolclass=NullPool, hide_parameters=True)
-        self._idle: deque[Connection] = deque()
-        self._compiled: dict[Select[Any], tuple[str, list[str], dict[str, Any]]] = {}
-        event.listen(self._writers, "connect", _connect_writer)
-        event.listen(self._writers, "begin", _begin_immediate)
-        event.listen(self._readers, "connect", _connect_reader)
-        self.group = GroupCommit(self._writers)
+    def __init__(self, where: Path | Postgresql, name: str, writers: Engine) -> None:
+        self.where = where
+        self.name = name
+        self._writers = writers
+        self.group = GroupCommit(writers, self.alone)
 
     @property
     def writers(self) -> Engine:
         """For migrations. Everything else writes through `write`."""
         return self._writers
 
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """See GroupCommit.run."""
-        return self.group.run(work)
+    def write(self, work: Callable[[Connection], T], *, alone: str = "") -> T:
+        """See GroupCommit.run. `alone`: what the work reads before it writes, so that no other node does it too."""
+        return self.group.run(work, alone)
 
+    @abstractmethod
+    def alone(self, connection: Connection, names: Sequence[str]) -> None:
+        """Holds until the transaction's end what the names stand for; sorted, so that nobody waits in a circle."""
+
+    @abstractmethod
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection on which each SELECT sees all that was committed before it.
 
         GatewayError(STORE_UNAVAILABLE, retry=True) for whatever the database says.
         """
-        connection: Connection | None = None
-        try:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._readers.connect()
-            yield connection
-        except SQLAlchemyError as error:
-            if connection is not None:
-                connection.close()
-            raise store_error(error) from None
-        except BaseException:
-            if connection is not None:
-                connection.close()
-            raise
-        if len(self._idle) < READERS_KEPT_MAX:
-            self._idle.append(connection)
-        else:
-            connection.close()
+        yield from ()
 
+    @abstractmethod
     def look_up(self, statement: Select[Any], **values: object) -> list[tuple[Any, ...]]:
-        """All rows of a SELECT as the driver has them: JSON as text, truth as 0 and 1.
+        """All rows of a SELECT as the driver has them: JSON as text, truth as 0 and 1 or as bool.
 
-        For the few statements on every mail's way: SQLAlchemy's own execution costs 60 us, the look-up itself 10.
+        For the few statements on every mail's way.
         """
-        text, names, fixed = self._compiled.get(statement) or self._compile(statement)
-        with self.read() as connection:
-            driver = connection.connection.driver_connection
-            assert driver is not None  # noqa: S101 - it is open
-            try:
-                found: list[tuple[Any, ...]] = driver.execute(
-                    text, [values[name] if name in values else fixed[name] for name in names]).fetchall()
-            except sqlite3.Error as error:
-                raise DBAPIError(None, None, error) from error  # told as `read` tells it
-            return found
 
-    def _compile(self, statement: Select[Any]) -> tuple[str, list[str], dict[str, Any]]:
-        made = statement.compile(self._readers)
-        self._compiled[statement] = found = (made.string, made.positiontup or [], dict(made.params))
-        return found
+    @abstractmethod
+    def attend(self) -> None:
+        """Lets other nodes see that this process lives, before it claims anything. STORE_UNAVAILABLE (retry)."""
+
+    @abstractmethod
+    def is_dead(self, who: Owner) -> bool | None:
+        """Whether a process has ended that claimed something; None: that cannot be known, or not yet."""
 
     def close(self) -> None:
         """Closes what idles; a connection in use is closed by its user."""
-        while self._idle:
-            self._idle.pop().close()
-        self._readers.dispose()
         self._writers.dispose()
-
-
-def _connect_writer(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_immediate
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _connect_reader(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # no BEGIN: each SELECT is its own look at the newest state
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
-    connection.execute("PRAGMA query_only=ON")

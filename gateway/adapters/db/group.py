@@ -24,11 +24,12 @@ Rows = Sequence[Mapping[str, Any]]
 class _Job(Generic[T]):
     """One caller's work, or rows that it wants inserted, and what came of it."""
 
-    __slots__ = ("done", "error", "leads", "result", "rows", "wake", "work")
+    __slots__ = ("alone", "done", "error", "leads", "result", "rows", "wake", "work")
 
-    def __init__(self, work: Callable[[Connection], T] | Insert, rows: Rows = ()) -> None:
+    def __init__(self, work: Callable[[Connection], T] | Insert, rows: Rows = (), alone: str = "") -> None:
         self.work = work
         self.rows = rows
+        self.alone = alone
         self.leads = False  # woken to lead the next group
         self.done = False
         self.error: BaseException | None = None
@@ -45,27 +46,32 @@ def store_error(error: Exception) -> GatewayError:
     """What the database said, without the statement and its values: they may hold content."""
     cause = getattr(error, "orig", None) or error
     text = str(cause) if getattr(error, "orig", None) else ""
+    told = getattr(cause, "diag", None)  # PostgreSQL's details hold values: only its first sentence is for the log
+    if told is not None:
+        text = told.message_primary or text.partition("\n")[0]
     return GatewayError(Reason.STORE_UNAVAILABLE, f"{type(cause).__name__}: {text}".rstrip(": "), retry=True)
 
 
 class GroupCommit:
     """The one way to write. `commits` counts transactions, so that a test can count fsyncs."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, alone: Callable[[Connection, Sequence[str]], None]) -> None:
+        """`alone`: see Database.alone."""
         self._engine = engine
+        self._alone = alone
         self._lock = threading.Lock()  # over the two below
         self._waiting: deque[_Job[Any]] = deque()
         self._led = False  # whether somebody leads
         self.commits = 0
 
-    def run(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` in a transaction; when this returns, what it wrote is durable.
+    def run(self, work: Callable[[Connection], T], alone: str = "") -> T:
+        """Runs `work` in a transaction; when this returns, what it wrote is durable. `alone`: see Database.write.
 
         `work` may touch nothing but its connection, for it is run a second time, alone, if another of its group
         fails. What it raises rolls back its own writes only and reaches its own caller.
         GatewayError(STORE_UNAVAILABLE, retry=True) if the database cannot.
         """
-        return self._settled(_Job(work))
+        return self._settled(_Job(work, alone=alone))
 
     def insert(self, statement: Insert, rows: Rows) -> None:
         """As `run`; rows for the same `statement` object of all callers in a group go in together."""
@@ -135,6 +141,7 @@ class GroupCommit:
     def _commit(self, group: list[_Job[Any]]) -> list[Any]:
         together: dict[Insert, list[Mapping[str, Any]]] = {}
         with self._engine.begin() as connection:
+            self._alone(connection, sorted({job.alone for job in group if job.alone}))
             results: list[Any] = []
             for job in group:
                 if isinstance(job.work, Insert):

@@ -1,17 +1,20 @@
 """The journal of mails that leave in several groups, in the database (see ports.journal for what it promises).
 
 A claim is one row per message: whoever inserts it works, everybody else gets JOURNAL_IN_PROGRESS. It is free again
-when its process has died, or, where that cannot be known (another machine), when it is older than any work can last.
-Before each write the claim is checked to be still our own: a process that was taken for dead must not send.
+when its process has died (`Database.is_dead`), or, where that cannot be known, when it is older than any work can
+last. Before each write the claim is checked to be still our own: a process that was taken for dead must not send.
+A claim of our own that no work holds any more, because the database went before it could be given back, is given back
+with the next one.
 """
 
 import secrets
 import threading
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import Boolean, Connection, Update, bindparam, case, delete, exists, insert, select, update
+from sqlalchemy import Boolean, Connection, Executable, Update, bindparam, case, delete, exists, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.adapters.db import owner
 from gateway.adapters.db.engine import Database
@@ -22,7 +25,8 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.ports.journal import JournalRow, JournalState
 
-LEASE: Final = timedelta(minutes=15)  # for claims of other machines; limits.message_deadline_s is 240 s by default
+# Of who showed no life and no death. limits.message_deadline_s is 240 s by default.
+LEASE: Final = timedelta(minutes=15)
 KEPT: Final = timedelta(days=8)  # senders give up after 5 days (RFC 5321 4.5.4.1), some after 7
 FORGET_EVERY: Final = timedelta(hours=1)
 FORGET_MAX: Final = 10_000  # rows at once, so that nobody waits long for it
@@ -51,7 +55,9 @@ _LEAVE: Final = (
                        else_=_j.state),
             acknowledged=_j.acknowledged | bindparam("told", type_=Boolean), at=bindparam("now")))
 _HOLDER: Final = select(_c.owner, _c.token, _c.at).where(_c.message_key == bindparam("key"))
-_CLAIM: Final = insert(journal_claim)
+_TAKE_OVER: Final = (
+    update(journal_claim).where(_c.message_key == bindparam("key"), _c.token == bindparam("held"))
+    .values(owner=bindparam("who"), token=bindparam("own"), at=bindparam("now")))
 _UNCLAIM: Final = delete(journal_claim).where(_c.message_key == bindparam("key"), _c.token == bindparam("own"))
 
 
@@ -62,6 +68,8 @@ class DbJournal:
         self._database = database
         self._clock = clock
         self._tokens: dict[str, str] = {}  # of the claims of this very object
+        self._left: dict[str, str] = {}  # claims that are perhaps still there, though nobody works: token to message
+        self._claim = _insert_unless_there(database)
         self._lock = threading.Lock()
         self._forgotten_at = clock.now()
 
@@ -73,19 +81,26 @@ class DbJournal:
     def claim(self, message_key: str, recipients: tuple[str, ...], *,
               unacknowledged_only: bool = False) -> tuple[JournalRow, ...]:
         """See Journal."""
-        token = secrets.token_hex(16)
-        now, here = self._clock.now(), owner.here()
+        self._database.attend()
+        token, now, here = secrets.token_hex(16), self._clock.now(), owner.here()
+        mine = {"message_key": message_key, "owner": str(here), "token": token, "at": micros(now)}
+        with self._lock:
+            left = dict(self._left)
+            self._left[token] = message_key  # until we know that it is ours
 
         def work(connection: Connection) -> tuple[JournalRow, ...] | str:
-            holder = connection.execute(_HOLDER, {"key": message_key}).first()
-            if holder is not None:
+            for gone, key in left.items():
+                connection.execute(_UNCLAIM, {"key": key, "own": gone})
+            if connection.scalar(self._claim, mine) is None:
+                holder = connection.execute(_HOLDER, {"key": message_key}).first()
+                if holder is None:
+                    return "it was given back just now"
                 who = owner.Owner.parse(holder.owner)
-                dead = who.is_dead(here)
-                if not (now - moment(holder.at) > LEASE if dead is None else dead):
+                if not self._is_free(who, moment(holder.at), now):
                     return f"process {who.process} on {who.machine} works on it"
-                connection.execute(_UNCLAIM, {"key": message_key, "own": holder.token})
-            connection.execute(_CLAIM, {
-                "message_key": message_key, "owner": str(here), "token": token, "at": micros(now)})
+                if connection.execute(_TAKE_OVER, {"key": message_key, "held": holder.token, "who": str(here),
+                                                   "own": token, "now": micros(now)}).rowcount != 1:
+                    return "another one has taken it over just now"
             if unacknowledged_only:
                 connection.execute(_FORGET_ACKNOWLEDGED, {"key": message_key})
             known = _rows(connection, message_key)
@@ -99,11 +114,18 @@ class DbJournal:
             return tuple(sorted(known + planned, key=lambda row: row.recipient))
 
         outcome = self._database.write(work)
+        with self._lock:
+            for gone in (*left, token):
+                self._left.pop(gone, None)
+            if not isinstance(outcome, str):
+                self._tokens[message_key] = token
         if isinstance(outcome, str):
             raise GatewayError(Reason.JOURNAL_IN_PROGRESS, outcome, retry=True)
-        with self._lock:
-            self._tokens[message_key] = token
         return outcome
+
+    def _is_free(self, who: owner.Owner, since: datetime, now: datetime) -> bool:
+        dead = self._database.is_dead(who)
+        return now - since > LEASE if dead is None else dead
 
     def sending(self, message_key: str, recipients: tuple[str, ...]) -> None:
         """See Journal. A row that is SENDING already was left by a crash or a broken connection: counted."""
@@ -132,6 +154,11 @@ class DbJournal:
 
         try:
             self._database.write(work)
+        except GatewayError as trouble:
+            if trouble.reason is Reason.STORE_UNAVAILABLE:
+                with self._lock:
+                    self._left[token] = message_key
+            raise
         finally:
             with self._lock:
                 self._tokens.pop(message_key, None)
@@ -156,6 +183,14 @@ class DbJournal:
         if token is None:
             raise GatewayError(Reason.JOURNAL_IN_PROGRESS, "the message is not claimed by this worker", retry=True)
         return token
+
+
+def _insert_unless_there(database: Database) -> Executable:
+    """Waits for nobody but another transaction that inserts the same one at this moment. Both kinds have it."""
+    dialect: Any = postgresql if database.writers.dialect.name == "postgresql" else sqlite
+    made: Executable = dialect.insert(journal_claim).on_conflict_do_nothing(
+        index_elements=["message_key"]).returning(_c.token)
+    return made
 
 
 def _rows(connection: Connection, message_key: str, *, unacknowledged_only: bool = False) -> tuple[JournalRow, ...]:

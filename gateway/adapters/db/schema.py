@@ -11,32 +11,46 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.group import store_error
+from gateway.adapters.db.sqlite import SqliteDatabase
 from gateway.adapters.owner import hand_over
 from gateway.errors import GatewayError, Reason
+from gateway.settings.deployment import Postgresql
 
-HEAD = "0002"  # the newest migration: a test holds it against the directory
+HEAD = "0003"  # the newest migration: a test holds it against the directory
 
 
-def open_database(path: Path) -> Database:
-    """The database at `path`, its tables brought up to date; made if it is not there, mode 0600.
+def open_database(where: Path | Postgresql) -> Database:
+    """The database, its tables brought up to date. A file is made if it is not there, mode 0600.
 
     GatewayError(STORE_UNAVAILABLE, retry=True) if that cannot be, or if a newer Sealgate has been at work in it.
     """
-    try:
-        _make(path)
-    except OSError as error:
-        raise GatewayError(Reason.STORE_UNAVAILABLE, f"{path}: {error.strerror}", retry=True) from None
-    database = Database(path)
+    database = connected(where)
     try:
         bring_up_to_date(database)
     except (SQLAlchemyError, GatewayError) as error:
         database.close()
         trouble = error if isinstance(error, GatewayError) else store_error(error)
-        raise GatewayError(trouble.reason, f"{path}: {trouble.detail}", retry=trouble.retry) from None
+        raise GatewayError(trouble.reason, f"{database.name}: {trouble.detail}", retry=trouble.retry) from None
     except BaseException:
         database.close()
         raise
     return database
+
+
+def connected(where: Path | Postgresql) -> Database:
+    """The same with whatever tables it has. What PostgreSQL needs is imported where there is one."""
+    if isinstance(where, Postgresql):
+        try:
+            from gateway.adapters.db.postgresql import PostgresDatabase
+        except ImportError as error:
+            raise GatewayError(Reason.CONFIG_INVALID, f"`postgresql` needs what is not installed ({error}): "
+                               "pip install 'sealgate[postgres]'") from None
+        return PostgresDatabase(where)
+    try:
+        _make(where)
+    except OSError as error:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, f"{where}: {error.strerror}", retry=True) from None
+    return SqliteDatabase(where)
 
 
 def _make(path: Path) -> None:
@@ -53,18 +67,19 @@ def _make(path: Path) -> None:
 
 
 def bring_up_to_date(database: Database) -> bool:
-    """Whether anything had to be done. One transaction under the write lock: processes that start together take turns.
+    """Whether anything had to be done. One transaction, alone: processes that start together take turns.
 
     GatewayError(STORE_UNAVAILABLE) if the database is of a newer version than this program.
     """
     if current(database) == HEAD:
         return False
     with database.writers.begin() as connection:
+        database.alone(connection, ["migrations"])
         config = _config()
         config.attributes["connection"] = connection
         version = _version(connection)
         if version is not None and version not in known():
-            raise GatewayError(Reason.STORE_UNAVAILABLE, f"{database.path} is of version {version}, this program knows "
+            raise GatewayError(Reason.STORE_UNAVAILABLE, f"{database.name} is of version {version}, this program knows "
                                f"only up to {HEAD}: install the newer Sealgate again, or restore the backup")
         command.upgrade(config, "head")
     return True

@@ -235,3 +235,11 @@ met_authority = Table(
     Column("told_at", BigInteger),
     Column("ignored_at", BigInteger),  # when it was decided to hear no more of it
 )
+
+# Processes of several nodes that show life: who works on what is told apart from who has died (see pulse.py).
+node = Table(
+    "node", metadata,
+    Column("name", Text, primary_key=True),  # as journal_claim.owner
+    Column("beat", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),  # seconds since 1970, by the database's clock: only for cleaning up
+)

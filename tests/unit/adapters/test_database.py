@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, event, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.adapters.db import group, schema
-from gateway.adapters.db.engine import Database
 from gateway.adapters.db.schema import open_database
+from gateway.adapters.db.sqlite import SqliteDatabase
 from gateway.adapters.db.tables import customer, metadata, micros, moment
 from gateway.errors import GatewayError, Reason
 from tests.support.pki import NOW
@@ -155,8 +155,8 @@ def test_errors_hold_no_values(database) -> None:
 
 
 def test_a_locked_database_is_unavailable_after_its_time(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.adapters.db.engine.BUSY_TIMEOUT_MS", 50)
-    opened, other = open_database(tmp_path / "s.db"), Database(tmp_path / "s.db")
+    monkeypatch.setattr("gateway.adapters.db.sqlite.BUSY_TIMEOUT_MS", 50)
+    opened, other = open_database(tmp_path / "s.db"), SqliteDatabase(tmp_path / "s.db")
     with other.writers.begin():
         with pytest.raises(GatewayError, match="locked") as caught:
             opened.write(add("1"))

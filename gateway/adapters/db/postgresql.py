@@ -1,0 +1,239 @@
+"""One PostgreSQL database for several nodes, opened the way that nothing is lost and nobody waits for a dead server.
+
+- synchronous_commit=on: a commit is durable when it returns, and "durable" stands before each 250.
+- READ COMMITTED, and `alone` around what reads before it writes: nodes wait for each other only where they must.
+- A connection whose server has gone is seen when it is taken from the pool, without asking it; a server that went
+  silently is given up after `SILENT_S`.
+- While the server does not answer, it is tried once a second, not by every mail: mails are told at once.
+- Look-ups that were answered a short while ago are answered alike while the server is away (`kept.py` says why).
+The password is read from its file whenever a connection is opened, and stands in no URL.
+"""
+
+import select as system_select
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg.errors import _WaitTimeout
+from psycopg.types.string import TextBinaryLoader
+from sqlalchemy import Connection, Select, bindparam, create_engine, event, func
+from sqlalchemy import select as sql_select
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError, TimeoutError  # noqa: A004 - the pool's
+from sqlalchemy.pool import QueuePool
+
+from gateway.adapters.db.engine import Database
+from gateway.adapters.db.group import store_error
+from gateway.adapters.db.kept import AGAIN, Kept
+from gateway.adapters.db.owner import Owner, here
+from gateway.adapters.db.pulse import Pulse
+from gateway.adapters.keys_file import read_passphrase
+from gateway.settings.deployment import Postgresql
+
+SILENT_S: Final = 10  # a server that acknowledges nothing for so long is dead
+TRIED_AGAIN_S: Final = 1.0  # between two attempts to connect while there is no server
+WAIT_S: Final = 5.0  # for a free connection of the pool
+LOCKS: Final = 0x5EA1  # the first half of our advisory locks' numbers: others may use the database, too
+
+_ALONE: Final = sql_select(func.pg_advisory_xact_lock(LOCKS, func.hashtext(bindparam("name"))))
+
+
+class _Bounded(psycopg.Connection[Any]):
+    """Waits for no answer longer than a server that lives can take: `statement_timeout` is the server's own."""
+
+    bound_s: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """See psycopg.Connection."""
+        try:
+            return super().wait(gen, interval, timeout or self.bound_s)
+        except _WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError("the server gives no answer") from None
+
+
+class PostgresDatabase(Database):
+    """See Database. Opening connects to nothing yet."""
+
+    def __init__(self, settings: Postgresql) -> None:
+        self._settings = settings
+        self._away_until = 0.0
+        self._kept = Kept()
+        self._pulse = Pulse(lambda: self.connect("signs of life"), self._kept)
+        readers = max(1, settings.connections_max - 2)  # the others: one that writes, one for signs of life
+        common: dict[str, Any] = {"poolclass": QueuePool, "pool_timeout": WAIT_S, "hide_parameters": True}
+        super().__init__(settings, told(settings), create_engine(
+            "postgresql+psycopg://", creator=lambda: self.connect("writes"), pool_size=1, max_overflow=1, **common))
+        self._readers = create_engine(
+            "postgresql+psycopg://", creator=lambda: self.connect("reads", read_only=True),
+            isolation_level="AUTOCOMMIT", pool_size=readers, max_overflow=0, pool_reset_on_return=None, **common)
+        self._compiled: dict[Select[Any], tuple[str, dict[str, Any], bool]] = {}
+        for engine in (self._writers, self._readers):
+            event.listen(engine, "checkout", _still_there)
+
+    def connect(self, purpose: str, *, read_only: bool = False) -> "psycopg.Connection[Any]":
+        """A new connection. psycopg.OperationalError, at once if the last attempt failed a moment ago."""
+        if time.monotonic() < self._away_until:
+            raise psycopg.OperationalError("the server did not answer a moment ago")
+        try:
+            made = _Bounded.connect(**_parameters(self._settings, purpose, read_only=read_only))
+            made.bound_s = self._settings.statement_timeout_s + SILENT_S
+            return made
+        except psycopg.OperationalError:
+            self._away_until = time.monotonic() + TRIED_AGAIN_S
+            raise
+
+    def alone(self, connection: Connection, names: Sequence[str]) -> None:
+        """See Database."""
+        for name in names:
+            connection.execute(_ALONE, {"name": name})
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """See Database."""
+        try:
+            with self._readers.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise store_error(error) from None
+
+    def look_up(self, statement: Select[Any], **values: object) -> list[tuple[Any, ...]]:
+        """See Database. What was answered a short while ago may be answered alike while there is no server."""
+        text, fixed, again = self._compiled.get(statement) or self._compile(statement)
+        given = fixed | values
+        if not again:
+            try:
+                return self._asked(text, given)
+            except SQLAlchemyError as error:
+                raise store_error(error) from None
+        key = (statement, *given.values())
+        try:
+            rows = self._asked(text, given)
+        except SQLAlchemyError as error:
+            kept = self._kept.get(key) if _no_answer(error) else None
+            if kept is None:
+                raise store_error(error) from None
+            return kept
+        self._kept.put(key, rows)
+        self._pulse.start()
+        return rows
+
+    def _asked(self, text: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """A connection that broke is found out by asking: then once more with another one. SQLAlchemyError."""
+        try:
+            return self._asked_once(text, given)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return self._asked_once(text, given)
+
+    def _asked_once(self, text: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
+        with self._readers.connect() as connection:
+            try:
+                return self._cursor(connection).execute(text, given, prepare=True).fetchall()
+            except psycopg.Error as error:
+                broken = _broken(error)
+                if broken:
+                    connection.invalidate(error)
+                raise DBAPIError(None, None, error, connection_invalidated=broken) from None
+
+    @staticmethod
+    def _cursor(connection: Connection) -> "psycopg.Cursor[Any]":
+        """One per connection. JSON stays text, and octets come as octets."""
+        found: psycopg.Cursor[Any] | None = connection.info.get("look_up")
+        if found is None:
+            driver: Any = connection.connection.driver_connection
+            found = driver.cursor(binary=True)
+            found.adapters.register_loader("json", TextBinaryLoader)
+            connection.info["look_up"] = found
+        return found
+
+    def _compile(self, statement: Select[Any]) -> tuple[str, dict[str, Any], bool]:
+        made = statement.compile(self._readers)
+        again = bool(statement.get_execution_options().get(AGAIN))
+        self._compiled[statement] = found = (made.string, dict(made.params), again)
+        return found
+
+    def attend(self) -> None:
+        """See Database."""
+        try:
+            self._pulse.attend()
+        except psycopg.Error as error:
+            raise store_error(DBAPIError(None, None, error)) from None
+
+    def is_dead(self, who: Owner) -> bool | None:
+        """See Database. Names of machines and namespaces may repeat among nodes; one boot is one machine."""
+        me = here()
+        if who.boot and who.boot == me.boot and who.namespace == me.namespace:
+            return who.is_dead(me)
+        return self._pulse.is_dead(str(who))
+
+    def close(self) -> None:
+        """See Database."""
+        self._pulse.close()
+        self._readers.dispose()
+        super().close()
+
+
+def told(settings: Postgresql) -> str:
+    """As people are told which database it is."""
+    return f"PostgreSQL {settings.name} on {settings.host}:{settings.port}"
+
+
+def _parameters(settings: Postgresql, purpose: str, *, read_only: bool) -> dict[str, Any]:
+    """Those of libpq. GatewayError KEY_UNAVAILABLE (retry) if the password's file is not there or open to others."""
+    timeout_ms = round(settings.statement_timeout_s * 1000)
+    said = {
+        "statement_timeout": timeout_ms, "lock_timeout": timeout_ms,
+        "idle_in_transaction_session_timeout": timeout_ms,  # a node that stops in the middle holds nobody up
+        "synchronous_commit": "on", "timezone": "UTC", "default_transaction_read_only": "on" if read_only else "off",
+        "default_transaction_isolation": r"read\ committed",
+        # The server's own look whether this node still lives: what it holds is free soon after.
+        "tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 3,
+        "tcp_user_timeout": SILENT_S * 1000}
+    password = read_passphrase(settings.password_file)
+    return {
+        "host": settings.host, "port": settings.port, "dbname": settings.name, "user": settings.user,
+        "sslmode": settings.tls, "sslrootcert": str(settings.tls_ca) if settings.tls_ca else _roots(settings.tls),
+        "password": None if password is None else password.decode("utf-8"),
+        "connect_timeout": max(2, round(settings.connect_timeout_s)),  # libpq takes 1 for 2
+        "application_name": f"sealgate {purpose}", "target_session_attrs": "primary",
+        "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
+        "tcp_user_timeout": SILENT_S * 1000,
+        "options": " ".join(f"-c {name}={value}" for name, value in said.items())}
+
+
+def _roots(tls: str) -> str | None:
+    """The system's roots, where the settings name none; libpq allows that for verify-full alone."""
+    return "system" if tls == "verify-full" else None
+
+
+def _broken(error: psycopg.Error) -> bool:
+    """Whether the connection ended, rather than that the server refused what it was asked."""
+    return isinstance(error, psycopg.OperationalError) and (
+        error.sqlstate is None or error.sqlstate.startswith(("57P", "08")))
+
+
+def _no_answer(error: SQLAlchemyError) -> bool:
+    """Whether nobody answered, as against an answer that we cannot use."""
+    cause = getattr(error, "orig", None)
+    return isinstance(cause, psycopg.OperationalError) or isinstance(error, TimeoutError)
+
+
+def _still_there(connection: "psycopg.Connection[Any]", _record: object, _proxy: object) -> None:
+    """Whether an idle connection has something to tell: then it is its end. Costs 2 us and no word to the server."""
+    try:
+        gone = connection.closed or _readable(connection.fileno())
+    except psycopg.Error:
+        gone = True
+    if gone:
+        raise DisconnectionError("the server ended it")
+
+
+def _readable(descriptor: int) -> bool:
+    poll = system_select.poll()
+    poll.register(descriptor, system_select.POLLIN | system_select.POLLHUP)
+    return bool(poll.poll(0))
+
+

@@ -1,0 +1,138 @@
+"""A process's signs of life in the database of several nodes, and what it sees of the others' every other second.
+
+A process that has claimed a message counts up a number in its own row of `node`. Everybody who claims watches the
+others' numbers: one that stands still for `DEAD_S` of uninterrupted watching belongs to a process that is dead or cut
+off from the database. No clock is compared with another machine's, and time in which the watcher itself could not
+look does not count: after a restart of the database nobody is dead.
+
+Who was taken for dead and lives can write nothing more: each write of the journal checks the claim. So a mail whose
+`sending` was not written before is never sent by two.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+import structlog
+
+from gateway.adapters.db import owner
+from gateway.adapters.db.kept import Kept
+
+BEAT_S: Final = 2.0
+DEAD_S: Final = 8.0  # three beats may be lost
+FORGET_S: Final = 86_400  # rows of processes that ended long ago, with what they left claimed
+
+log = structlog.get_logger("sealgate.database")
+
+# What a kept look-up hangs on: what the bank said of single certificates, and what is known of revocations.
+_MARK: Final = """
+SELECT md5(string_agg(sha256 || trust, ',' ORDER BY sha256)), (SELECT value FROM counter WHERE name = 'revocation')
+FROM certificate WHERE trust IS NOT NULL"""
+_BEAT: Final = """
+INSERT INTO node (name, beat, at) VALUES (%(name)s, 1, extract(epoch FROM now())::bigint)
+ON CONFLICT (name) DO UPDATE SET beat = node.beat + 1, at = excluded.at"""
+_OTHERS: Final = "SELECT name, beat FROM node"
+_FORGET: Final = """
+WITH gone AS (DELETE FROM node WHERE at < extract(epoch FROM now())::bigint - %(age)s RETURNING name)
+DELETE FROM journal_claim WHERE owner IN (SELECT name FROM gone)"""
+
+Connect = Callable[[], "psycopg.Connection[Any]"]
+
+
+class Pulse:
+    """One thread and one connection per process, from the first claim or look-up that needs it."""
+
+    def __init__(self, connect: Connect, kept: Kept, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._connect = connect
+        self._kept = kept
+        self._clock = monotonic
+        self._lock = threading.Lock()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._beats = False
+        self._seen: dict[str, tuple[int, float]] = {}  # name: its number, and since when it stands there
+        self._looked = float("-inf")
+        self._away = False
+
+    def start(self) -> None:
+        """Begins to look; costs nothing where it has."""
+        if self._thread is None and not self._ended.is_set():
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+                    self._thread.start()
+
+    def attend(self) -> None:
+        """From now on this process is seen. When this returns its row is there. psycopg.Error."""
+        if not self._beats:
+            with self._lock:
+                self._once(beats=True)
+                self._beats = True
+        self.start()
+
+    def is_dead(self, name: str) -> bool | None:
+        """Whether this process shows no life. None: nothing can be known, it never showed any or we did not look."""
+        with self._lock:
+            found, now = self._seen.get(name), self._clock()
+            if found is None or now - self._looked > 2 * BEAT_S:
+                return None
+            return now - found[1] >= DEAD_S
+
+    def close(self) -> None:
+        """The row goes, so that nobody has to wait until it is old."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(BEAT_S)
+        with self._lock:
+            if self._connection is None:
+                return
+            try:
+                if self._beats:
+                    self._connection.execute("DELETE FROM node WHERE name = %s", (str(owner.here()),))
+            except psycopg.Error:
+                pass
+            self._connection.close()
+            self._connection = None
+
+    def _run(self) -> None:
+        while not self._ended.wait(BEAT_S):
+            try:
+                with self._lock:
+                    self._once(beats=self._beats)
+            except psycopg.Error as error:
+                self._lost(error)
+
+    def _once(self, *, beats: bool) -> None:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+                self._connection.execute(_FORGET, {"age": FORGET_S})
+            self._kept.seen(self._connection.execute(_MARK).fetchone())
+            if beats:
+                self._connection.execute(_BEAT, {"name": str(owner.here())})
+                self._watch(self._connection.execute(_OTHERS).fetchall())
+        except psycopg.Error:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            raise
+        if self._away:
+            self._away = False
+            log.warning("the database is back")
+
+    def _watch(self, rows: list[Any]) -> None:
+        now = self._clock()
+        if now - self._looked > 2 * BEAT_S:  # we were away ourselves: nobody's standing still was watched
+            self._seen = {}
+        self._looked = now
+        before = self._seen
+        self._seen = {
+            name: before[name] if name in before and before[name][0] == beat else (beat, now) for name, beat in rows}
+
+    def _lost(self, error: psycopg.Error) -> None:
+        if not self._away:
+            self._away = True
+            log.critical("the database is away", detail=type(error).__name__)
