@@ -49,8 +49,11 @@ class Origin:
 
     `ours`: the client is one of the bank's. `client`: its name in the settings, None for a stranger.
     `deadline_at`: after it no final dot may go out any more, the client may have given up; None: no such client.
+    `attempt_id`: the front's queue id of this attempt, another one at each retry (a milter's): no part of the mail.
     `answers_each`: every recipient gets an answer of its own (LMTP), so none waits for what becomes of another.
     `incident`: the random id that log lines and replies carry. `peer`: IP address as text, '' if not by SMTP.
+    `queue_id`: of the mail server in front, the same at each of its attempts (XFORWARD IDENT). `forwarded`: the address
+    of that server's client as it tells it, '' if it does not; known is the client by it, believed is only the peer.
     """
 
     ours: bool
@@ -63,8 +66,10 @@ class Origin:
     tls: bool = False
     login: str | None = None
     queue_id: str | None = None
+    attempt_id: str | None = None
     deadline_at: datetime | None = None
     answers_each: bool = False
+    forwarded: str = ""
 
 
 @dataclass(frozen=True, slots=True)

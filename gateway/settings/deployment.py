@@ -17,6 +17,7 @@ class Milter(Section):
     """Postfix hands mail to us before it queues it (Sendmail's milter protocol)."""
 
     socket: str = Field("inet:10029@127.0.0.1", description="inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH")
+    socket_mode: str = Field("0660", pattern=r"^0?[0-7]{3}$", description="of a unix socket's file; for Postfix")
     outbound_daemons: tuple[str, ...] = Field(
         (), description="Postfix daemons (milter_macro_daemon_name) whose mail is of our own clients")
     inbound_daemons: tuple[str, ...] = Field((), description="daemons whose mail is the world's; any other is refused")

@@ -66,7 +66,7 @@ def doors() -> Doors:
 def _with_ports(text: str, at: Doors) -> str:
     """The piece with this test's ports and services in place of the printed ones."""
     for printed, port in (("10025", at.gateway_outbound), ("10027", at.gateway_inbound), ("10026", at.sealed),
-                          ("10028", at.opened), ("10024", at.systems)):
+                          ("10028", at.opened), ("10029", at.gateway_outbound), ("10024", at.systems)):
         text = text.replace(f":{printed}", f":{port}")
     return text.replace("'smtp/inet/", f"'127.0.0.1:{at.smtp}/inet/").replace(
         "'submission/inet/", f"'127.0.0.1:{at.submission}/inet/")

@@ -1,0 +1,33 @@
+"""`sealgate milter`: Postfix hands its mail to this before it queues it."""
+
+import typer
+
+from gateway.cli import context
+from gateway.cli.context import USAGE, exit_code, explained, fail, say
+from gateway.errors import GatewayError
+from gateway.serve import keep_memory
+from gateway.settings import load
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(milter)
+
+
+def milter() -> None:
+    """Serve `milter` of the configuration to Postfix until SIGTERM; mails in work are finished first.
+
+    `sealgate run` starts this by itself. SIGHUP reads the configuration anew.
+
+    Example: sealgate --config /etc/sealgate/sealgate.yaml milter
+    """
+    settings, path = context.settings(), context.config_path()
+    try:
+        from gateway.app import milter as composition  # pymilter is an extra
+    except ImportError:
+        fail("the milter needs pymilter: install libmilter-dev, then sealgate[milter]", USAGE)
+    try:
+        composition.serve_milter(settings, lambda: load(path), keep_memory)
+    except GatewayError as trouble:
+        say(f"sealgate: {explained(trouble)}")
+        raise typer.Exit(exit_code(trouble)) from None

@@ -1,0 +1,66 @@
+"""The milter's listening socket, as the settings name it."""
+
+import os
+import socket
+import stat
+import time
+from pathlib import Path
+from typing import Final
+
+from gateway.errors import GatewayError, Reason
+from gateway.settings import Milter
+
+BACKLOG: Final = 512
+TAKEN_S: Final = 10.0  # how long another process may still hold the address: the workers of one that was killed
+_RETRY_S: Final = 0.2
+
+
+def listen(settings: Milter) -> socket.socket:
+    """Listens. GatewayError CONFIG_INVALID if the address is not to be had."""
+    kind, _, rest = settings.socket.partition(":")
+    end = time.monotonic() + TAKEN_S
+    while True:
+        try:
+            if kind == "unix":
+                return _unix(Path(rest), int(settings.socket_mode, 8))
+            port, _, host = rest.partition("@")
+            family = socket.AF_INET6 if kind == "inet6" else socket.AF_INET
+            return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+        except OSError as error:
+            if time.monotonic() >= end:
+                raise GatewayError(
+                    Reason.CONFIG_INVALID, f"milter.socket: {settings.socket}: {error.strerror or error}") from None
+            time.sleep(_RETRY_S)
+
+
+def _unix(path: Path, mode: int) -> socket.socket:
+    """Its file has the right mode before anybody can connect, and takes the place of one that nobody listens at."""
+    _remove_stale(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        before = os.umask(0o777)
+        try:
+            listening.bind(str(path))
+        finally:
+            os.umask(before)
+        path.chmod(mode)
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise OSError(f"{path} is there, and no socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+        try:
+            knock.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+    raise OSError(f"somebody listens at {path} already")

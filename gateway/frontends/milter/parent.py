@@ -1,0 +1,254 @@
+"""The process that owns the milter's socket, and no key: it starts workers, watches them, and replaces them.
+
+1. Workers are forked before anything is loaded, and load keys and database themselves. This process has one thread and
+   never runs libmilter, so that a fork copies nothing that is in use.
+2. SIGHUP: workers with the new settings are started; when all are ready the old ones retire: they take no new
+   connection and end with their last one. If one does not become ready, the new ones end and the old ones stay.
+3. A worker that dies, or gives no sign of life for too long, is replaced, ever more seldom if it dies at once.
+4. SIGTERM: every worker ends after its mails in work. If this process is killed they see it, and do the same.
+"""
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from gateway.errors import GatewayError, Reason
+from gateway.frontends.children import BACKOFF_S, STEADY_S
+from gateway.frontends.milter.worker import BEAT_S, END, READY, RETIRE
+from gateway.frontends.notify import notify
+
+log = structlog.get_logger("sealgate.milter")
+
+Line = socket.socket  # between parent and worker
+Work = Callable[[Line], None]  # in a worker: until the parent's order comes through this socket
+START_S: Final = 60.0  # to load everything
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+@dataclass(slots=True)
+class _Child:
+    """A worker from outside."""
+
+    pid: int
+    control: socket.socket
+    generation: int
+    began: float
+    heard: float
+    ready: bool = False
+    retiring: bool = False
+
+
+@dataclass(slots=True)
+class Parent:
+    """`run` is the whole life of the process.
+
+    `work` makes the work of one generation of workers, and raises GatewayError if its settings do not load.
+    `stuck_s`, `grace_s`: how long a worker may be silent, and how long it may take to end after its mails.
+    """
+
+    work: Callable[[], Work]
+    count: int
+    stuck_s: float
+    grace_s: float
+    _children: dict[int, _Child] = field(default_factory=dict)
+    _generation: int = 0
+    _works: dict[int, Work] = field(default_factory=dict)
+    _deaths: int = 0
+    _start_at: float = 0.0  # no worker that has died is replaced before
+    _reload: bool = False
+    _end: bool = False
+
+    def run(self) -> None:
+        """Until SIGTERM. GatewayError if the first workers do not come to life; nothing is left then."""
+        woken, waker = socket.socketpair()
+        for one in (woken, waker):
+            one.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, self._signalled)
+        try:
+            self._begin(woken)
+            log.info("milter ready", workers=self.count)
+            notify("READY=1")
+            while not self._end:
+                self._step(woken)
+                if self._reload:
+                    self._reload = False
+                    self._change(woken)
+        finally:
+            notify("STOPPING=1")
+            self._stop(woken)
+            signal.set_wakeup_fd(-1)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._reload |= number == signal.SIGHUP
+        self._end |= number in (signal.SIGTERM, signal.SIGINT)
+
+    # Generations
+
+    def _begin(self, woken: socket.socket) -> None:
+        self._works[self._generation] = self.work()
+        if not self._raise_generation(woken):
+            raise GatewayError(Reason.CONFIG_INVALID, "milter: a worker does not start; see its line above")
+
+    def _change(self, woken: socket.socket) -> None:
+        """2. All new ones, or none."""
+        before = self._generation
+        try:
+            work = self.work()
+        except GatewayError as trouble:
+            log.critical("not reloaded, the old workers go on", reason=str(trouble.reason), detail=trouble.detail)
+            return
+        self._generation += 1
+        self._works[self._generation] = work
+        if self._raise_generation(woken):
+            for child in self._of(before):
+                self._order(child, RETIRE)
+            del self._works[before]
+            log.info("reloaded", workers=self.count)
+            return
+        if not self._end:
+            log.critical("not reloaded, the old workers go on", detail="a new worker does not start")
+        for child in self._of(self._generation):
+            self._order(child, END)
+        del self._works[self._generation]
+        self._generation = before
+
+    def _raise_generation(self, woken: socket.socket) -> bool:
+        """Whether all workers of the present generation are ready; False as soon as one has died."""
+        for _ in range(self.count):
+            self._start()
+        end = time.monotonic() + START_S
+        while not self._end and time.monotonic() < end:
+            mine = self._of(self._generation)
+            if len(mine) < self.count:
+                return False
+            if all(child.ready for child in mine):
+                return True
+            self._step(woken, replace=False)
+        return False
+
+    def _of(self, generation: int) -> list[_Child]:
+        return [child for child in self._children.values() if child.generation == generation and not child.retiring]
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            self._become(ours, theirs)
+        theirs.close()
+        ours.setblocking(False)
+        now = time.monotonic()
+        self._children[pid] = _Child(pid, ours, self._generation, now, now)
+        log.info("worker started", pid=pid)
+
+    def _become(self, ours: socket.socket, theirs: socket.socket) -> None:
+        """In the new process: only its own end of the line, no handlers of ours, and no way back into our loop."""
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            ours.close()
+            for child in self._children.values():
+                child.control.close()
+            self._works[self._generation](theirs)
+            code = 0
+        except GatewayError as trouble:
+            log.critical("worker does not start", reason=str(trouble.reason), detail=trouble.detail)
+        except BaseException as error:  # noqa: BLE001 - it must not return
+            log.critical("worker failed", error=type(error).__name__)
+        finally:
+            os._exit(code)
+
+    # The loop
+
+    def _step(self, woken: socket.socket, *, replace: bool = True) -> None:
+        lines = {child.control: child for child in self._children.values()}
+        readable, _, _ = select.select((woken, *lines), (), (), BEAT_S)
+        if woken in readable:
+            with suppress(BlockingIOError):
+                while woken.recv(4096):
+                    pass
+        now = time.monotonic()
+        for line in readable:
+            if line in lines:
+                self._hear(lines[line], now)
+        self._bury(now)
+        for child in self._children.values():
+            if child.ready and now - child.heard > self.stuck_s:
+                log.error("worker stuck", pid=child.pid, silent_s=round(now - child.heard, 1))
+                _kill(child.pid)
+        if replace:
+            self._replace(now)
+            self._alive(now)
+
+    def _hear(self, child: _Child, now: float) -> None:
+        try:
+            said = child.control.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        if said:
+            child.heard = now
+            child.ready |= READY in said
+
+    def _bury(self, now: float) -> None:
+        for child in tuple(self._children.values()):
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if not pid:
+                continue
+            child.control.close()
+            del self._children[pid]
+            code = os.waitstatus_to_exitcode(status)
+            if child.retiring:
+                log.info("worker ended", pid=pid, code=code)
+                continue
+            log.error("worker died", pid=pid, code=code)
+            self._deaths = 0 if now - child.began > STEADY_S else self._deaths + 1
+            self._start_at = now + BACKOFF_S[max(0, min(self._deaths, len(BACKOFF_S)) - 1)]
+
+    def _replace(self, now: float) -> None:
+        if now >= self._start_at:
+            for _ in range(self.count - len(self._of(self._generation))):
+                self._start()
+
+    def _alive(self, now: float) -> None:
+        """Our sign of life is that of our workers: none of them, and we say nothing."""
+        if any(child.ready and now - child.heard < self.stuck_s for child in self._of(self._generation)):
+            notify("WATCHDOG=1")
+
+    # The end
+
+    def _order(self, child: _Child, order: bytes) -> None:
+        child.retiring = True
+        with suppress(OSError):
+            child.control.send(order)
+
+    def _stop(self, woken: socket.socket) -> None:
+        for child in self._children.values():
+            self._order(child, END)
+        end = time.monotonic() + self.grace_s
+        while self._children and time.monotonic() < end:
+            self._step(woken, replace=False)
+        for child in self._children.values():
+            log.error("worker killed", pid=child.pid)
+            _kill(child.pid)
+            os.waitpid(child.pid, 0)
+
+
+def _kill(pid: int) -> None:
+    """No core file with keys in it: not SIGABRT."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

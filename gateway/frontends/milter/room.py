@@ -1,0 +1,83 @@
+"""What the sessions of one worker share and may use up: octets of mails, turns to be worked on; and what is under way.
+
+Every session has a thread of its own, which libmilter starts without asking; so everything here is behind one lock.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from gateway.errors import GatewayError, Reason
+
+TURN_TIMEOUT_S: Final = 30.0  # how long a whole mail waits until others are worked on; Postfix waits far longer
+
+
+class Room:
+    """Of one process. Sessions are told apart by identity."""
+
+    def __init__(self, octets_max: int, turns_max: int) -> None:
+        """`octets_max`: of the bodies of all mails being received or worked on. `turns_max`: worked on at once."""
+        self._octets_max = octets_max
+        self._lock = threading.Lock()
+        self._sessions: set[int] = set()
+        self._octets: dict[int, int] = {}  # of each mail, from MAIL on
+        self._turns = threading.BoundedSemaphore(turns_max)
+
+    @property
+    def connections(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
+    @property
+    def mails(self) -> int:
+        """How many of them are in the middle of a mail."""
+        return len(self._octets)
+
+    @property
+    def octets(self) -> int:
+        """Of all mails under way."""
+        with self._lock:
+            return sum(self._octets.values())
+
+    def entered(self, session: object) -> None:
+        """A connection is there."""
+        with self._lock:
+            self._sessions.add(id(session))
+
+    def left(self, session: object) -> None:
+        """It is gone, and its mail with it."""
+        with self._lock:
+            self._sessions.discard(id(session))
+            self._octets.pop(id(session), None)
+
+    def began(self, session: object) -> None:
+        """A mail is under way."""
+        with self._lock:
+            self._octets[id(session)] = 0
+
+    def ended(self, session: object) -> None:
+        """It has its answer, or was given up."""
+        with self._lock:
+            self._octets.pop(id(session), None)
+
+    def take(self, session: object, octets: int) -> None:
+        """So many more of this session's mail. GatewayError(CLIENT_BUSY) where others have them.
+
+        One mail alone may always be in work.
+        """
+        with self._lock:
+            own, used = self._octets.get(id(session), 0), sum(self._octets.values())
+            if used > own and used + octets > self._octets_max:
+                raise GatewayError(Reason.CLIENT_BUSY, "octets in work", retry=True)
+            self._octets[id(session)] = own + octets
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """While a mail is worked on. GatewayError(CLIENT_BUSY) if its turn does not come."""
+        if not self._turns.acquire(timeout=TURN_TIMEOUT_S):
+            raise GatewayError(Reason.CLIENT_BUSY, "mails in work", retry=True)
+        try:
+            yield
+        finally:
+            self._turns.release()
