@@ -24,11 +24,14 @@ from gateway.frontends.replies import reply_for_reason
 log = structlog.get_logger("sealgate.smtp")
 
 # RFC 5321 4.5.3.1.4 with CR LF, and what the extensions add: SIZE 26, BODY 17, SMTPUTF8 10, RET 9 and ENVID 107,
-# AUTH 507; NOTIFY 28 and ORCPT 507 (RFC 1870, 6152, 6531, 3461, 4954). AUTH lines: RFC 4954 4.
+# AUTH 507; NOTIFY 28 and ORCPT 507 (RFC 1870, 6152, 6531, 3461, 4954). AUTH lines: RFC 4954 4. What a mail server in
+# front says of its client: a HELO of Postfix's line_length_limit (2048), each octet of which may be three in xtext.
 COMMAND_OCTETS_MAX = 512
-COMMAND_OCTETS_MAX_OF = {"MAIL": 512 + 26 + 17 + 10 + 9 + 107 + 507, "RCPT": 512 + 28 + 507, "AUTH": 12_288 + 2}
+COMMAND_OCTETS_MAX_OF = {"MAIL": 512 + 26 + 17 + 10 + 9 + 107 + 507, "RCPT": 512 + 28 + 507, "AUTH": 12_288 + 2,
+                         "XFORWARD": 8_192, "XCLIENT": 8_192}
 STREAM_OCTETS_MAX = 16_384
 HANDSHAKE_TIMEOUT_S = 30.0
+UNREAD_GRACE_S = 5.0
 FAIR_COMMANDS = 32
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HOST:"})
 
@@ -117,6 +120,8 @@ class Connection(SMTP):
     def _timeout_cb(self) -> None:
         log.info("timeout", peer=self.peer, listener=self.front.listener.name, incident=self.incident)
         self.end(dialogue.TOO_SLOW)
+        if self.transport is not None:  # who does not read our replies never lets the connection close by itself
+            self.loop.call_later(UNREAD_GRACE_S, cast(asyncio.Transport, self.transport).abort)
 
     def end(self, reply: bytes) -> None:
         """Says so and closes, whatever is under way."""
@@ -209,15 +214,18 @@ class Connection(SMTP):
         if line is None:
             return False
         if not line.endswith(b"\r\n") or line.count(b"\r") != 1 or b"\0" in line:
+            self.not_understood()
             self.say(dialogue.LINE_END)
             return True
         word, _, rest = line[:-2].partition(b" ")
         try:
             command, argument = word.decode("ascii").upper(), rest.strip(b" \t").decode("utf-8")
         except UnicodeDecodeError:
+            self.not_understood()
             self.say(dialogue.NOT_UTF8)
             return True
         if len(line) > COMMAND_OCTETS_MAX_OF.get(command, COMMAND_OCTETS_MAX):
+            self.not_understood()
             self.say(dialogue.LINE_TOO_LONG)
             return True
         method = self._smtp_methods.get(command)
@@ -268,6 +276,9 @@ class Connection(SMTP):
 
     def forget(self) -> None:
         """As if the client had just connected."""
+
+    def not_understood(self) -> None:
+        """A line was no command at all; the subclass knows what it might have been."""
 
     @property
     def permitted(self) -> bool:

@@ -38,9 +38,11 @@ SYNTAX_RCPT = _reply(501, "5.4", "Syntax: RCPT TO:<address> [parameters]")
 SYNTAX_AUTH = _reply(501, "5.4", "Syntax: AUTH mechanism [initial-response]")
 BAD_PARAMETER = _reply(501, "5.4", "A parameter has a bad value or stands twice")
 UNKNOWN_PARAMETER = _reply(555, "5.4", "Parameter not recognised or not offered")
+BAD_ATTRIBUTE = _reply(501, "5.4", "An attribute is not known, stands twice or has a bad value")
 BAD_SENDER = _reply(553, "1.7", "Bad sender address")
 BAD_RECIPIENT = _reply(553, "1.3", "Bad recipient address")
 NEEDS_SMTPUTF8 = _reply(553, "6.7", "An address beyond ASCII needs SMTPUTF8")
+NOT_AUTHORISED = _reply(550, "7.0", "Insufficient authorisation")
 
 # Bad order
 HELO_FIRST = _reply(503, "5.1", "Send HELO or EHLO first")

@@ -26,12 +26,12 @@ from gateway.frontends.connection import Connection
 from gateway.frontends.data import Checks, Collector, Trace
 from gateway.frontends.delivery import Delivery, Received
 from gateway.frontends.front import Front
+from gateway.frontends.identity import Identified
 from gateway.frontends.limits import GROW_OCTETS, Reservation
 from gateway.frontends.paths import MailCommand, parse_mail, parse_rcpt
 from gateway.model.address import fold
 from gateway.model.mail import Direction, Envelope, Origin, Recipient, direction
 from gateway.ports.next_hop import HopReply
-from gateway.settings import Client
 
 log = structlog.get_logger("sealgate.smtp")
 
@@ -40,7 +40,7 @@ TURN_TIMEOUT_S = 30.0
 AUTH_FAILURES_MAX = 3
 
 
-class Relay(Connection):
+class Relay(Identified):
     """One client's session."""
 
     no_recipients = dialogue.NO_RECIPIENTS
@@ -52,17 +52,14 @@ class Relay(Connection):
         self.forget()
 
     def forget(self) -> None:
-        """As if the client had just connected (also after STARTTLS)."""
+        """See Identified; also after STARTTLS."""
+        super().forget()
         self.helo = ""
         self.extended = False
-        self.login: str | None = None
-        self.login_client: Client | None = None
         self.auth_failures = 0
         self._collector: Collector | None = None
         self._data: asyncio.Future[None] | None = None
         self._delivery: Delivery | None = None
-        self._client: Client | None = None
-        self._client_known = False
         self._reset()
 
     def _reset(self) -> None:
@@ -70,27 +67,7 @@ class Relay(Connection):
         self.recipients: dict[str, Recipient] = {}
         self.accepted: list[str] = []
         self.incident = ""
-
-    # Who is it
-
-    @property
-    def client(self) -> Client | None:
-        """The bank's client on the other side, None for a stranger."""
-        if not self.front.outbound:
-            return None
-        if self.login_client is not None:
-            return self.login_client
-        if not self._client_known:
-            tls, clients = self.tls_object, self.front.clients
-            by_certificate = clients.by_certificate(tls.getpeercert(binary_form=True)) if tls is not None else None
-            self._client = by_certificate or clients.by_peer(self.peer)
-            self._client_known = True
-        return self._client
-
-    @property
-    def permitted(self) -> bool:
-        """See Connection."""
-        return self.client is not None
+        self.mail_over()
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -132,7 +109,7 @@ class Relay(Connection):
             lines.append("STARTTLS")
         if self.front.logins_possible and self.secure:
             lines.append(f"AUTH {' '.join(auth.MECHANISMS)}")
-        return lines
+        return lines + self.naming()
 
     async def smtp_STARTTLS(self, argument: str) -> None:
         """RFC 3207."""
@@ -230,6 +207,7 @@ class Relay(Connection):
         if self.sender is not None:
             self.say(dialogue.NESTED_MAIL)
             return
+        self.spent = True
         front = self.front
         if front.listener.tls_required and not self.secure:
             raise GatewayError(Reason.CLIENT_TLS_REQUIRED, "MAIL before STARTTLS")
@@ -244,7 +222,7 @@ class Relay(Connection):
             raise GatewayError(Reason.RECIPIENT_ADDRESS_REFUSED, "source route in the reverse-path")
         if command.size is not None and command.size > front.limits.message_octets_max:
             raise GatewayError(Reason.MAIL_TOO_LARGE, f"declared {command.size} octets")
-        if not front.shared.rate.allow(client.name if client is not None else self.peer):
+        if not front.shared.rate.allow(client.name if client is not None else self.apparent):
             raise GatewayError(Reason.CLIENT_RATE_EXCEEDED, "messages per minute", retry=True)
         self.sender, self.incident = command, secrets.token_hex(8)
         self.say(dialogue.SENDER_OK)
@@ -358,11 +336,11 @@ class Relay(Connection):
         envelope = Envelope(sender.path.address, recipients, sender.smtputf8, sender.eight_bit, sender.ret,
                             sender.envid)
         origin = Origin(ours=client is not None, client=client.name if client else None, received_at=at,
-                        incident=self.incident, listener=front.listener.name, peer=self.peer, helo=self.helo,
-                        tls=self.secure, login=self.login,
+                        incident=self.incident, listener=front.listener.name, peer=self.apparent, helo=self.helo,
+                        tls=self.secure, login=self.login, queue_id=self.queue_id, forwarded=self.forwarded_address,
                         deadline_at=at + timedelta(seconds=front.limits.message_deadline_s),
                         answers_each=bool(self.answers))
-        trace = Trace(self.helo, self.peer, self.hostname, self.incident, at, self.extended, self.secure,
+        trace = Trace(self.helo, self.apparent, self.hostname, self.incident, at, self.extended, self.secure,
                       self.login is not None, sender.smtputf8, recipients[0].address if len(recipients) == 1 else None,
                       self.protocol)
         checks = Checks(front.limits.message_octets_max, front.limits.hops_max,

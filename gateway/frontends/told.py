@@ -40,6 +40,8 @@ def tell(origin: Origin, envelope: Envelope, *, code: int, size: int, seconds: f
         fields["reason"] = reason
     if origin.queue_id:
         fields["queue_id"] = origin.queue_id
+    if origin.forwarded:
+        fields["forwarded"] = origin.forwarded
     log.info("mail", incident=origin.incident, code=code, listener=origin.listener, client=origin.client,
              peer=origin.peer, tls=origin.tls, sender=envelope.reverse_path, size=size, seconds=round(seconds, 3),
              answer=answer, **fields)
