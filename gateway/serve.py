@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from gateway.app import Gateway
+from gateway.frontends import handover
 from gateway.frontends.children import end_with_parent
 from gateway.frontends.listening import Sockets
 from gateway.frontends.logs import configure, own_process
@@ -58,6 +59,8 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
         if number == 0:
             tell_expired(gateway)
             log.info("rules in force", **rules)
+        for kept in handover.before():
+            gateway.remember(kept)
         if sockets is not None and settings.fetch.enabled:
             gateway.store.fetch_tasks.attend(gateway.clock.now())  # the jobs are about to begin
 
@@ -65,6 +68,7 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
             return front.oldest_mail_s() > _STUCK_DEADLINES * settings.limits.message_deadline_s
 
         def ready() -> None:
+            handover.write_when_asked(gateway.kept)
             notify("READY=1", f"X_RULES={json.dumps(rules)}")
             front.keep(live(settings.processes.stuck_after_s / _SIGNS_IN_TIME, lambda: not stuck()))
 

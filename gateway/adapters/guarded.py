@@ -20,7 +20,7 @@ Whatever a source raises is GatewayError(CERTIFICATE_UNAVAILABLE, retry=True) he
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
@@ -134,6 +134,24 @@ class Guarded:
         """How it asks, and what it keeps."""
         with self._lock:
             return (self._settings, self._never), self._kept.copy()
+
+    @property
+    def asked(self) -> tuple[Source, frozenset[str]]:
+        """How it asks, and about whom never."""
+        return self._settings, self._never
+
+    def answers(self) -> list[tuple[str, float, Rows]]:
+        """What it keeps, the longest unused first: address, when it was told (monotonic), certificates."""
+        with self._lock:
+            return [(key, entry.at, entry.rows) for key, entry in self._kept.items()]
+
+    def remember(self, answers: Iterable[tuple[str, float, Rows]]) -> None:
+        """Keeps answers of another process; what it knows newer itself stays."""
+        with self._lock:
+            for key, at, rows in answers:
+                own = self._kept.get(key)
+                if at <= self._now() and (own is None or own.at < at):
+                    self._keep(key, rows, at)
 
     @property
     def resting(self) -> bool:
@@ -258,10 +276,10 @@ class Guarded:
             self._rests_until = self._now() + self._settings.pause_s
             log.error("directory left alone", source=self.name, failures=self._failures, for_s=self._settings.pause_s)
 
-    def _keep(self, key: str, rows: Rows) -> None:
+    def _keep(self, key: str, rows: Rows, at: float | None = None) -> None:
         """Under the lock. The longest unused makes room."""
         before = self._kept.pop(key, None)
-        entry = self._kept[key] = _Entry(rows, self._now())
+        entry = self._kept[key] = _Entry(rows, self._now() if at is None else at)
         self._octets += entry.octets - (before.octets if before else 0)
         while len(self._kept) > ENTRIES_MAX or self._octets > OCTETS_MAX:
             _, dropped = self._kept.popitem(last=False)

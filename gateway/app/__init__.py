@@ -13,6 +13,7 @@ from typing import Final
 from gateway.adapters.caught import Caught
 from gateway.adapters.clients_file import verify_login
 from gateway.adapters.guarded import Guarded
+from gateway.adapters.handed_on import handed_on, taken_over
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.adapters.office import Office
 from gateway.adapters.stamper_http import HttpStamper
@@ -177,6 +178,14 @@ class Gateway:
         """Whether a client's login is right."""
         passwords = self._loaded.settings.passwords
         return passwords is not None and verify_login(passwords, name, password)
+
+    def kept(self) -> bytes:
+        """What directories answered, for the process that takes our place."""
+        return handed_on(one for one in self._directories if isinstance(one, Guarded))
+
+    def remember(self, octets: bytes) -> None:
+        """Takes over what another process `kept`."""
+        taken_over(octets, (one for one in self._directories if isinstance(one, Guarded)))
 
     def close(self) -> None:
         """After the last mail: kept connections to mail servers, directories, stampers and the database end."""

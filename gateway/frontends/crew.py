@@ -5,29 +5,35 @@ and replaced. One whose threads are stuck while its loop goes on says so, and is
 """
 
 import asyncio
+import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
 
 from gateway.errors import GatewayError, Reason
+from gateway.frontends import handover
 from gateway.frontends.children import BACKOFF_S
 from gateway.frontends.process import Process
 
 log = structlog.get_logger("sealgate.workers")
 
 START_S: Final = 120.0  # a token that is asked for its keys may take long
+KEPT_S: Final = 5.0  # what a worker may take to write down what it knows
 MARGIN_S: Final = 10.0  # what a worker may take to end after its mails' grace, before it is killed
 
-Launch = Callable[[int], Awaitable[Process]]
+Launch = Callable[[int, Mapping[str, str], Sequence[int]], Awaitable[Process]]
 
 
 class Crew:
     """In the event loop's thread. `retire` ends it for good."""
 
     def __init__(self, kind: str, size: int, launch: Launch, *, grace_s: float) -> None:
-        """`launch`: starts the worker of a number from 0; OSError. `grace_s`: what mails in work get at the end."""
+        """`launch`: starts the worker of a number from 0 with more environment and descriptors; OSError.
+
+        `grace_s`: what mails in work get at the end.
+        """
         self._kind = kind
         self._launch = launch
         self._grace_s = grace_s
@@ -36,13 +42,17 @@ class Crew:
         self._keepers: list[asyncio.Task[None]] = []
         self._leaving: set[asyncio.Task[int]] = set()
         self._leavers: set[Process] = set()
+        self._kept: dict[int, int] = {}  # number to the memory that its worker writes into (`handover`)
+        self._before: tuple[int, ...] = ()
         self.served_at = time.monotonic()  # when a worker that serves was last seen
 
-    async def start(self) -> None:
+    async def start(self, before: Sequence[int] = ()) -> None:
         """Returns when all are ready. GatewayError of the first that is not; then none is left.
 
-        One goes first: it finds out whether the set is any good.
+        One goes first: it finds out whether the set is any good. `before`: what workers before them wrote down.
         """
+        self._before = tuple(before)
+        self._kept = {number: one for number in range(self._size) if (one := handover.memory()) is not None}
         try:
             self._workers[0] = await self._fresh(0)
             others = [asyncio.ensure_future(self._fresh(number)) for number in range(1, self._size)]
@@ -56,6 +66,7 @@ class Crew:
             await self.retire()
             await self.ended()
             raise
+        self._before = ()
         loop = asyncio.get_running_loop()
         self._keepers = [loop.create_task(self._keep(number), name=f"{self._kind} {number}")
                          for number in range(self._size)]
@@ -63,7 +74,9 @@ class Crew:
     async def _fresh(self, number: int) -> Process:
         """A worker that is ready. GatewayError why there is none."""
         try:
-            worker = await self._launch(number)
+            own = self._kept.get(number)
+            worker = await self._launch(number, handover.told(own, self._before),
+                                        (*self._before, *(() if own is None else (own,))))
         except OSError as error:
             raise GatewayError(Reason.INTERNAL, f"no process: {error.strerror}", retry=True) from None
         try:
@@ -152,6 +165,23 @@ class Crew:
         """Returns when the last one is gone."""
         while self._leaving:
             await asyncio.wait(tuple(self._leaving))
+        for one in self._kept.values():
+            os.close(one)
+        self._kept = {}
+
+    async def write_down(self) -> tuple[int, ...]:
+        """Has all workers write down what they know; the descriptors of what they have written by then."""
+        workers = tuple(self._workers.items())
+        for _, worker in workers:
+            worker.kept.clear()
+            worker.signal(handover.ASK)
+        waiting = [asyncio.ensure_future(worker.kept.wait()) for _, worker in workers]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=KEPT_S)
+            for one in late:
+                one.cancel()
+        return tuple(self._kept[number] for number, worker in workers
+                     if worker.kept.is_set() and number in self._kept)
 
     @property
     def rules(self) -> str:

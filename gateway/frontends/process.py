@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from gateway.errors import GatewayError
+from gateway.frontends.handover import WRITTEN
 from gateway.frontends.notify import SOCKET, Ear, Message, trouble_of
 
 PARENT: Final = "SEALGATE_PARENT"  # environment of a child: the process id of who started it
@@ -27,6 +28,7 @@ class Process:
         self.ready = asyncio.Event()
         self.stopping = asyncio.Event()
         self.wants_out = asyncio.Event()  # its threads are stuck, its loop is not
+        self.kept = asyncio.Event()  # it wrote down what it knows
         self.heard_at: float | None = None  # of its last sign of life, monotonic
         self.trouble: GatewayError | None = None  # why it could not start
         self.rules: str = ""  # JSON: which rules it works by
@@ -65,6 +67,8 @@ class Process:
             self.ready.set()
         if message.get("STOPPING") == "1":
             self.stopping.set()
+        if message.get(WRITTEN) == "1":
+            self.kept.set()
         self.trouble = trouble_of(message) or self.trouble
 
     def silent_s(self) -> float:

@@ -124,9 +124,10 @@ class Supervisor:
         size = settings.processes.relay or os.cpu_count() or 1
         told, fds = handed_on(sockets)
 
-        async def launch(number: int) -> Process:
-            return await Process.start(f"relay {number}", (*self._command, "worker"), ear=self._ear, fds=fds,
-                                       environment=told | {NUMBER: f"{number}/{size}"})
+        async def launch(number: int, environment: Mapping[str, str], more: Sequence[int]) -> Process:
+            return await Process.start(f"relay {number}", (*self._command, "worker"), ear=self._ear,
+                                       fds=(*fds, *more), environment={**told, **environment,
+                                                                       NUMBER: f"{number}/{size}"})
 
         return Crew("relay", size, launch, grace_s=settings.limits.message_deadline_s)
 
@@ -141,7 +142,7 @@ class Supervisor:
             sockets = self._open_changed(settings)
             crew = self._new_crew(settings, sockets)
             try:
-                await crew.start()
+                await crew.start(await self._crew.write_down())
             except BaseException:
                 _close(sockets, keep=self._sockets)
                 raise

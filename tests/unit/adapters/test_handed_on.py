@@ -1,0 +1,85 @@
+"""Answers of directories that outlive the process that asked. Truth: the lives that the settings give an answer."""
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.adapters.guarded import Guarded
+from gateway.adapters.handed_on import handed_on, taken_over
+from gateway.adapters.source_rows import rows_of, unavailable
+from gateway.errors import GatewayError, Reason
+from gateway.model.lookup import CertificateRow
+from gateway.settings import Source
+
+ANNA, BEN = "anna@partner.example", "ben@partner.example"
+JUNK = rows_of([b"\x30\xff no certificate \x00"], "partner")
+
+
+class Directory:
+    """Knows Anna until it is down."""
+
+    name = "partner"
+    down = False
+
+    def rows(self, address: str) -> tuple[CertificateRow, ...]:
+        if self.down:
+            raise unavailable(self.name, "down")
+        return JUNK if address == ANNA else ()
+
+
+def guard(directory: Directory, now: Callable[[], float], **settings: object) -> Guarded:
+    return Guarded(directory, Source(name="partner", kind="http", domains=("partner.example",),  # type: ignore[arg-type]
+                                     url="https://keys.partner.example/", positive_s=10, negative_s=10, stale_s=100,
+                                     **settings), monotonic=now)
+
+
+def dead() -> Directory:
+    directory = Directory()
+    directory.down = True
+    return directory
+
+
+def test_an_answer_lives_on_in_the_next_process_and_no_longer():
+    at = [1000.0]
+    first = guard(Directory(), lambda: at[0])
+    assert first.rows(ANNA) == JUNK
+    second = guard(dead(), lambda: at[0])
+    taken_over(handed_on([first]), [second])
+    assert (second.reply(ANNA).rows, second.reply(ANNA).kept) == (JUNK, "kept")
+    at[0] += 50
+    assert (second.reply(ANNA).rows, second.reply(ANNA).kept) == (JUNK, "stale")
+    at[0] += 100
+    with pytest.raises(GatewayError) as trouble:
+        second.reply(ANNA)
+    assert trouble.value.reason is Reason.CERTIFICATE_UNAVAILABLE
+
+
+def test_absence_does_not_outlive_its_life_by_being_handed_on():
+    """Absence is what may let a mail leave in clear."""
+    at = [1000.0]
+    first, second = guard(Directory(), lambda: at[0]), guard(dead(), lambda: at[0])
+    assert first.rows(BEN) == ()
+    taken_over(handed_on([first]), [second])
+    assert second.rows(BEN) == ()
+    at[0] += 11
+    with pytest.raises(GatewayError):
+        second.rows(BEN)
+
+
+def test_who_would_ask_otherwise_takes_nothing_over():
+    first, second = guard(Directory(), lambda: 1.0), guard(dead(), lambda: 1.0, deadline_s=9)
+    assert first.rows(ANNA)
+    taken_over(handed_on([first]), [second])
+    assert second.answers() == []
+
+
+def test_what_the_next_knows_newer_stays():
+    first, second = guard(Directory(), lambda: 1.0), guard(Directory(), lambda: 2.0)
+    assert first.rows(ANNA)
+    assert second.rows(ANNA)
+    taken_over(handed_on([first]), [second])
+    assert second.answers() == [(ANNA, 2.0, JUNK)]
+    taken_over(handed_on([second]), [first])
+    assert first.answers() == [(ANNA, 1.0, JUNK)]  # 2.0 has not been yet by its clock: nothing is told ahead of time
+    taken_over(b"", [second])
+    assert len(second.answers()) == 1
