@@ -27,7 +27,7 @@ from gateway.model.verdict import Trust
 from gateway.pipeline.compose import compose
 from gateway.pipeline.facts import Message
 from gateway.pipeline.house import House, Opener
-from gateway.pipeline.key import message_key
+from gateway.pipeline.key import identified, message_key
 from gateway.pipeline.met import note_unknown
 from gateway.pipeline.observe import observed
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
@@ -113,7 +113,7 @@ class Inbound:
         for one in going:
             by_opened.setdefault(id(self._open(work, one.recipient)[0]), []).append(one)
         groups = [group for same in by_opened.values() for group in in_groups(same, frozenset())]
-        run = Run(house, mail, work.key, has_message_id=bool(message.message_id))
+        run = Run(house, mail, work.key, has_message_id=identified(mail, parse_headers(mail.octets)))
         outcomes = [*run.groups(self._group(work, group) for group in groups), *refused]
         settled, reason = answer(outcomes)
         if to_report(mail, settled, outcomes):

@@ -20,13 +20,12 @@ import structlog
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers
-from gateway.mime.trace import message_id
 from gateway.model.address import fold, permitted_from
 from gateway.model.mail import Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.record import EvidenceRecord
 from gateway.pipeline.house import House
-from gateway.pipeline.key import message_key
+from gateway.pipeline.key import identified, message_key
 from gateway.pipeline.record import stopped
 from gateway.pipeline.report import report_refused
 from gateway.pipeline.run import Group, Passage, Run, answer, from_replies
@@ -139,7 +138,7 @@ def _key(mail: Mail, way: Way) -> tuple[str, bool]:
         headers = parse_headers(mail.octets)
     except GatewayError:
         return hashlib.sha256(way.encode() + mail.octets).hexdigest(), False
-    return message_key(mail, headers, way), bool(message_id(headers))
+    return message_key(mail, headers, way), identified(mail, headers)
 
 
 def _record(would: EvidenceRecord, outcome: RecipientOutcome, left: str) -> EvidenceRecord:

@@ -29,7 +29,7 @@ from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.bounce import without_returned_content
 from gateway.pipeline.facts import Message, shown_addresses, shown_in_from
 from gateway.pipeline.house import House
-from gateway.pipeline.key import message_key
+from gateway.pipeline.key import identified, message_key
 from gateway.pipeline.observe import observed
 from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
 from gateway.pipeline.record import Sent, keep, stopped
@@ -146,7 +146,7 @@ class Outbound:
     ) -> Outcome:
         """5 to 7."""
         house, mail = self._house, work.mail
-        run = Run(house, mail, work.key, has_message_id=bool(work.message.message_id))
+        run = Run(house, mail, work.key, has_message_id=identified(mail, work.message.headers))
         outcomes = [*run.groups(self._group(work, group, draft) for group, draft in drafts), *refused]
         settled, reason = answer(outcomes)
         if to_report(mail, settled, outcomes):
