@@ -19,7 +19,7 @@ from gateway.adapters.db.tables import journal_claim
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.journal import JournalRow, JournalState
-from tests.ports.where import written
+from tests.support.databases import written
 
 KEY = "k" * 64
 ANNA, BEN = "anna@customer.example", "ben@customer.example"
@@ -195,7 +195,7 @@ def test_a_living_local_claim_never_ends_by_age(journal, other, clock) -> None:
 
 DYING = """
 import os, sys
-from tests.ports.where import read
+from tests.support.databases import read
 from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.journal import DbJournal
 from gateway.clock import SystemClock

@@ -41,7 +41,7 @@ class DbAuthorities:
             if again.rowcount == 0 and _has_room(connection):
                 connection.execute(insert(met_authority), row)
 
-        self._database.write(work)
+        self._database.write(work, alone="authorities")
 
     def untold(self) -> tuple[MetAuthority, ...]:
         """See MetAuthorities."""

@@ -87,7 +87,8 @@ class DbCertificates:
     def add(self, new: Sequence[NewCertificate]) -> tuple[Kept, ...]:
         """See CertificateStore."""
         now = micros(self._clock.now())
-        return self._database.write(lambda connection: tuple(_add(connection, one, now) for one in new))
+        return self._database.write(lambda connection: tuple(_add(connection, one, now) for one in new),
+                                    alone="certificates")
 
     def get(self, sha256: str) -> CertificateEntry:
         """See CertificateStore."""
@@ -112,7 +113,8 @@ class DbCertificates:
     def set_trust(self, sha256: str, trust: Literal["trusted", "distrusted"] | None,
                   purposes: Sequence[AnchorPurpose] = ()) -> CertificateEntry:
         """See CertificateStore."""
-        return self._database.write(lambda connection: _set_trust(connection, sha256, trust, purposes))
+        return self._database.write(lambda connection: _set_trust(connection, sha256, trust, purposes),
+                                    alone="certificates")
 
     def trust_list(self) -> TrustList:
         """See CertificateStore."""

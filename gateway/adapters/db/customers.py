@@ -74,7 +74,7 @@ class DbCustomers:
             for page in pages:  # all old addresses are gone by now, so that two customers may swap theirs
                 _put_addresses(connection, page)
 
-        self._database.write(work)
+        self._database.write(work, alone="customers")
 
 
 def _one(connection: Connection, row: Found | None) -> Customer | None:

@@ -32,7 +32,7 @@ class DbDaily:
                 connection.execute(update(counter).where(_c.name == _NAME).values(value=number))
             return last is None or last < number
 
-        return self._database.write(work)
+        return self._database.write(work, alone="report")
 
     def give_back(self, day: date) -> None:
         """It was not sent after all: somebody tries again."""

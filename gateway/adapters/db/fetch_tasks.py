@@ -70,7 +70,7 @@ class DbFetchTasks:
             for one in new:
                 _file(connection, one, now)
 
-        self._database.write(work)
+        self._database.write(work, alone="tasks")
         return self.get([one.key for one in wanted])
 
     def get(self, keys: Sequence[str]) -> tuple[FetchTask, ...]:
@@ -110,7 +110,7 @@ class DbFetchTasks:
             if not connection.execute(update(counter).where(_AT_WORK).values(value=now)).rowcount:
                 connection.execute(insert(counter).values(name=AT_WORK, value=now))
 
-        self._database.write(work)
+        self._database.write(work, alone="at work")
 
     def attended(self, at: datetime) -> bool:
         """See FetchTasks."""

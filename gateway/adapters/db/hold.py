@@ -66,7 +66,7 @@ class DbHold:
             connection.execute(insert(held_body).values(hold_id=hold_id, sealed=sealed))
             return True
 
-        if not self._database.write(work):
+        if not self._database.write(work, alone="held"):
             share = "half of " if kind == "quarantine" else ""
             raise GatewayError(
                 Reason.HOLD_FULL, f"{share}hold.octets_max of {self._octets_max} octets is reached", retry=True)
@@ -105,7 +105,7 @@ class DbHold:
             connection.execute(update(held).where(_h.hold_id == hold_id).values(state=state, stored=0))
             connection.execute(delete(held_body).where(held_body.c.hold_id == hold_id))
 
-        self._database.write(work)
+        self._database.write(work, alone="held")
 
     @cached_property
     def _archive(self) -> Certificate:

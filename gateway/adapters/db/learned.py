@@ -56,7 +56,8 @@ class DbLearned:
         """See LearnedCertificates."""
         now = self._clock.now()
         day = f"{_DAY}{now:%Y-%m-%d}"
-        return self._database.write(lambda connection: _harvest(connection, found, micros(now), day))
+        return self._database.write(lambda connection: _harvest(connection, found, micros(now), day),
+                                    alone="certificates")
 
 
 def _harvest(connection: Connection, found: Harvest, now: int, day: str) -> Harvested:

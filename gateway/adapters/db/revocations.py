@@ -98,7 +98,7 @@ class DbRevocations:
             _bump(connection)
             return True
 
-        return self._database.write(work)
+        return self._database.write(work, alone="revocations")
 
     def put_answer(self, new: StoredAnswer) -> bool:
         """See RevocationStore."""
@@ -118,7 +118,7 @@ class DbRevocations:
             _bump(connection)
             return True
 
-        return self._database.write(work)
+        return self._database.write(work, alone="revocations")
 
     def all_lists(self) -> Iterator[StoredList]:
         """See RevocationStore."""

@@ -1,15 +1,12 @@
 """What is to be fetched, in a real database. Truth: the port's promises, and its bounds by counting rows."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from gateway.adapters.db import fetch_tasks
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.fetch_tasks import DbFetchTasks
-from gateway.adapters.db.schema import open_database
 from gateway.errors import Reason
 from gateway.ports.fetch import FetchKind, Wanted
 
@@ -23,13 +20,6 @@ def wanted(name: str, kind: FetchKind = "crl", url: str = "") -> Wanted:
 
 def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path / "store.db")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

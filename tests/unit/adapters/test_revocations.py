@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from gateway.adapters.db.revocations import DbRevocations
-from gateway.adapters.db.schema import open_database
 from gateway.errors import GatewayError, Reason
 from gateway.pki.revoked import pack, serial_key
 from gateway.ports.revocation import StoredAnswer, StoredList
@@ -19,23 +18,14 @@ WHO, OTHER = "a" * 64, "b" * 64
 
 
 @pytest.fixture
-def database(tmp_path):
-    opened = open_database(tmp_path / "sealgate.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def store(database):
     return DbRevocations(database)
 
 
 @pytest.fixture
-def elsewhere(database):
-    """Another process's look at the same file."""
-    opened = open_database(database.path)
-    yield DbRevocations(opened)
-    opened.close()
+def elsewhere(again):
+    """Another process's look at the same database."""
+    return DbRevocations(again())
 
 
 def stored(*serials, authority=WHO, scope="", kind="full", made=NOW, **more):
@@ -142,18 +132,14 @@ def test_the_same_list_with_more_carried_over_is_another_one(store):
     assert len(store.lists(WHO)[0].records) == 60
 
 
-def test_a_database_that_is_gone(tmp_path):
-    database = open_database(tmp_path / "dead.db")
-    store = DbRevocations(database)
-    database.close()
-    database.path.write_bytes(b"this is no database" * 1000)
+def test_a_database_that_is_gone(dead_database):
+    store = DbRevocations(dead_database)
     for call in (store.generation, lambda: store.lists(WHO), lambda: store.answer(WHO, 1),
                  lambda: store.put_list(stored(1)), lambda: store.put_answer(answer()),
                  lambda: list(store.all_lists())):
         with pytest.raises(GatewayError) as caught:
             call()
         assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
-    database.close()
 
 
 def test_a_list_of_half_a_million_stops_no_mail(store, elsewhere, database):
