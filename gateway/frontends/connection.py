@@ -32,6 +32,7 @@ COMMAND_OCTETS_MAX_OF = {"MAIL": 512 + 26 + 17 + 10 + 9 + 107 + 507, "RCPT": 512
 STREAM_OCTETS_MAX = 16_384
 HANDSHAKE_TIMEOUT_S = 30.0
 UNREAD_GRACE_S = 5.0
+REPLIES_MAX = 64  # that wait to leave together: a client that always has sent more would have them pile up for ever
 FAIR_COMMANDS = 32
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HOST:"})
 
@@ -255,7 +256,7 @@ class Connection(SMTP):
 
     async def read_line(self) -> bytes | None:
         """The next line with its LF; None at the connection's end. Too long a line ends the connection."""
-        if b"\n" not in self._reader._buffer:  # type: ignore[attr-defined]  # noqa: SLF001 - no public way to look
+        if len(self._replies) >= REPLIES_MAX or b"\n" not in self._reader._buffer:  # type: ignore[attr-defined]  # noqa: SLF001 - no public way to look
             await self.flush()
         try:
             return await self._reader.readuntil(b"\n")
