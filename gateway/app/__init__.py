@@ -34,6 +34,7 @@ from gateway.pipeline.house import House, nowhere
 from gateway.pipeline.in_place import InPlace, Take
 from gateway.pipeline.inbound import Inbound
 from gateway.pipeline.outbound import Outbound
+from gateway.pipeline.tenant import proven
 from gateway.policy.ruleset import RuleSet
 from gateway.ports.keys import Keys
 from gateway.ports.next_hop import HopReply, NextHop
@@ -150,6 +151,8 @@ class Gateway:
     def handle(self, mail: Mail, *, released: bool = False) -> Outcome:
         """Outbound for clients of ours, inbound for the world: nothing else decides it."""
         self._renew_trust()
+        if not released and self._caught is None:  # what was held has lost its proof; a command's mail has none
+            mail = proven(mail, self.house.proofs)
         if mail.origin.ours:
             return self.outbound.send(mail, released=released)
         return self.inbound.receive(mail, released=released)
@@ -157,7 +160,7 @@ class Gateway:
     def handle_in_place(self, mail: Mail, take: Take) -> Outcome:
         """The same for a front end that holds the mail until we answer and can change it: see pipeline.in_place."""
         self._renew_trust()
-        house = self.house
+        house, mail = self.house, proven(mail, self.house.proofs)
         house = replace(house, outbound_hop=InPlace(house.outbound_hop, mail, take),
                         inbound_hop=InPlace(house.inbound_hop, mail, take))
         return Outbound(house).send(mail) if mail.origin.ours else Inbound(house).receive(mail)

@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 
 from gateway.adapters.caught import Caught, CaughtHold, NoEvidence, NoJournal
 from gateway.adapters.guarded import Guarded
+from gateway.adapters.keys_file import read_passphrase
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.app.fetch import wishes
 from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
@@ -18,6 +19,7 @@ from gateway.clock import Clock
 from gateway.cms.content_keys import ContentKeys
 from gateway.pipeline.harvest import Learning
 from gateway.pipeline.house import House, Identity, nowhere
+from gateway.pipeline.tenant import Proof
 from gateway.pki.judge import Judge
 from gateway.pki.lookup import LookUp
 from gateway.pki.trust import TrustSet
@@ -82,6 +84,8 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
                   for one in settings.stampers},
         escrow={escrow.name: one_certificate(escrow.certificate) for escrow in settings.escrow},
         client_from={client.name: client.from_addresses for client in settings.clients},
+        proofs={client.name: Proof(client.header.lower(), read_passphrase(client.header_file) or b"")
+                for client in settings.clients if client.header},
         customers=store.customers,
         journal=store.journal,
         hold=store.hold,

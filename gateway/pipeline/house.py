@@ -12,6 +12,7 @@ from gateway.cms.enveloped_reader import RecipientKey
 from gateway.model.address import address_matches, domain_of
 from gateway.model.lookup import CertificateAnswer, Want
 from gateway.pipeline.harvest import Learning
+from gateway.pipeline.tenant import Proof
 from gateway.pipeline.trust_card import CardIssuer
 from gateway.pki.judge import Judge
 from gateway.policy.ruleset import RuleSet
@@ -68,6 +69,7 @@ class House:
     ones that mail shows are noted; None: nowhere. `learning`: what delivered mail teaches; None: nothing.
     `trial`: in `mode: observe` the same house with nothing outside touched but what it records (see `observe`);
     None: live.
+    `proofs`: client name to what its mail must bear besides, where others share its networks (see `tenant`).
     """
 
     identity: Identity
@@ -93,4 +95,5 @@ class House:
     reach: Callable[[str], None] = nowhere
     authorities: MetAuthorities | None = None
     learning: Learning | None = None
+    proofs: Mapping[str, Proof] = field(default_factory=dict)
     trial: Callable[["House", Evidence], "House"] | None = None

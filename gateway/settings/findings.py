@@ -1,12 +1,22 @@
 """What the types cannot say: everything in which the settings contradict themselves."""
 
+import re
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
+from typing import Final
 
 from gateway import strictyaml
 from gateway.model.address import fold
 from gateway.settings import deployment, http, keys, sources, trust
 from gateway.settings.base import Finding, fingerprints, names, networks, patterns, repeated
 from gateway.settings.sections import Bank, HoldSettings, Limits, Listener, Settings
+
+SMTP_PORT: Final = 25
+IPV4: Final = 4
+BELIEVED_PREFIX_MIN: Final = 8  # a bank's own 10.0.0.0/8, or the loopback
+BELIEVED_PREFIX_MIN_IPV6: Final = 32  # what a provider gets
+
+_FIELD = re.compile(r"[Xx]-[A-Za-z0-9-]{1,70}")
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
@@ -60,8 +70,23 @@ def _listener(at: strictyaml.Path, listener: Listener) -> Iterator[Finding]:
             if getattr(listener, name) is None:
                 yield (*at, "tls"), f"`tls: {listener.tls}` without `{name}`", f"name a PEM file in {name}"
     yield from networks((*at, "trusted_peers"), listener.trusted_peers)
-    yield from networks((*at, "xforward_peers"), listener.xforward_peers)
-    yield from networks((*at, "xclient_peers"), listener.xclient_peers)
+    if listener.protocol == "lmtp" and listener.port == SMTP_PORT:
+        yield (*at, "protocol"), "LMTP on port 25, where everybody speaks SMTP (RFC 2033 5)", "choose another port"
+    for name in ("xforward_peers", "xclient_peers"):
+        yield from networks((*at, name), getattr(listener, name))
+        yield from _too_many((*at, name), getattr(listener, name))
+
+
+def _too_many(at: strictyaml.Path, given: Sequence[str]) -> Iterator[Finding]:
+    """Whoever is in such a network says who he is, and is believed: these are single mail servers, not the world."""
+    for number, text in enumerate(given):
+        try:
+            network = ip_network(text)
+        except ValueError:
+            continue  # told as no network
+        if network.prefixlen < (BELIEVED_PREFIX_MIN if network.version == IPV4 else BELIEVED_PREFIX_MIN_IPV6):
+            yield (*at, number), f"`{text}`: whoever is in there could say that it is any client of the bank", (
+                "name the mail servers in front alone, such as 127.0.0.0/8")
 
 
 def _ports(listeners: Sequence[Listener]) -> Iterator[Finding]:
@@ -83,6 +108,9 @@ def _clients(settings: Settings) -> Iterator[Finding]:
         yield from fingerprints((*at, "tls_certificates"), client.tls_certificates)
         if bool(client.header) is not (client.header_file is not None):
             yield at, "`header` and `header_file` belong together", "name both, or none"
+        if client.header and not _FIELD.fullmatch(client.header):
+            yield (*at, "header"), f"`{client.header}` is no field of the bank's own", (
+                "it is taken out of every mail, so its name begins with X-: such as X-Bank-Route")
         if client.logins and settings.passwords is None:
             yield (*at, "logins"), "logins without `passwords`", "name the password file of `sealgate client add`"
         for kind in ("networks", "tls_certificates", "logins"):
