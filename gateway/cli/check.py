@@ -8,6 +8,7 @@ policies and the two forms of output.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway import app as composition
-from gateway.cli import check_files, check_own, check_services, check_trust, context
+from gateway.cli import check_files, check_own, check_postfix, check_services, check_trust, context
 from gateway.cli.check_finding import Finding, looked
 from gateway.cli.context import BAD, USAGE, explained, say
 from gateway.errors import GatewayError
@@ -31,18 +32,31 @@ def register(app: typer.Typer) -> None:
     app.command()(check)
 
 
-def check(as_json: Annotated[bool, typer.Option("--json", help="a JSON array of findings")] = False) -> None:
+def check(
+    as_json: Annotated[bool, typer.Option("--json", help="a JSON array of findings")] = False,
+    with_postfix: Annotated[bool, typer.Option(
+        "--postfix", help="only the Postfix beside the gateway: every path past it")] = False,
+    postfix_dir: Annotated[Path | None, typer.Option(
+        "--postfix-dir", metavar="DIR", help="its configuration; default: as postconf finds it")] = None,
+) -> None:
     """Check configuration, policies, keys, certificates, algorithms, trust, revocation, tokens, stampers, directories,
     next hops and the database. Exit 1 if mail would stop or be refused.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml check
+
+    With --postfix: every path by which mail could leave that Postfix in clear, opened, or twice, with the remedy.
+    Exit 1 if there is one.
+
+    Example: sealgate check --postfix
     """
     try:
         settings = load_settings(context.config_path())
     except GatewayError as trouble:
         say(explained(trouble))
         raise typer.Exit(USAGE) from None
-    findings = list(_everything(settings))
+    only_postfix = with_postfix or postfix_dir is not None
+    findings = [*observing(settings), *(
+        check_postfix.postfix(settings, postfix_dir) if only_postfix else _everything(settings))]
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
     else:
@@ -77,6 +91,14 @@ def _new(findings: Iterable[Finding], told: list[str]) -> Iterator[Finding]:
         elif not any(finding.text.startswith(text) for text in told):
             told += finding.text.splitlines()
             yield finding
+
+
+def observing(settings: Settings) -> Iterator[Finding]:
+    """Told first and loudly: nothing is protected."""
+    if settings.mode == "observe":
+        yield Finding("warning", "mode", "OBSERVE: nothing is signed, encrypted, opened, held or refused; every mail "
+                      "passes as it came. `sealgate policy replay --since 1d` tells what would have happened; "
+                      "`mode: live` and a reload end it")
 
 
 def policies(settings: Settings) -> Iterator[Finding]:

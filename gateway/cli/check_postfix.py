@@ -1,0 +1,42 @@
+"""`sealgate check --postfix`: the Postfix beside the gateway. What is looked at stands in `postfix/`."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from gateway.cli.check_finding import Finding
+from gateway.cli.context import explained
+from gateway.cli.postfix import around, copies, doors, passage, returns, whole
+from gateway.cli.postfix.configuration import Configuration
+from gateway.cli.postfix.form import NAMES, Site
+from gateway.cli.postfix.reading import read
+from gateway.errors import GatewayError
+from gateway.settings import Settings
+
+CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
+    doors.doors, doors.silent_milters, doors.some_clients_unseen,
+    returns.there, returns.loops, returns.strangers, returns.sizes, returns.rewriting,
+    copies.unseen_by_milter, copies.opened_leaving, copies.once,
+    around.dead_milter, around.actions_elsewhere, around.fall_backs, around.routes, around.other_instances,
+    passage.patience, passage.speed_adjust, passage.protocol,
+    whole.routed_addresses, whole.bounces, whole.line_ends, whole.compatibility,
+)
+
+
+def postfix(settings: Settings, directory: Path | None = None) -> Iterator[Finding]:
+    """Every path by which mail could leave past the gateway, with its remedy. None: the usual directory."""
+    try:
+        said = read(directory)
+    except GatewayError as trouble:
+        yield Finding("error", "postfix", explained(trouble))
+        return
+    yield from findings(said, settings)
+
+
+def findings(said: Configuration, settings: Settings) -> Iterator[Finding]:
+    """Of a configuration that was read."""
+    site = Site(said, settings)
+    forms = ", ".join(NAMES[form] for form in sorted(site.forms)) or "none: the gateway is no filter of this Postfix"
+    yield Finding("ok", "postfix", f"forms in use: {forms}")
+    for check in CHECKS:
+        yield from check(site)

@@ -1,0 +1,113 @@
+"""Actions and fall-backs of Postfix that lead mail past the gateway."""
+
+from collections.abc import Iterator
+
+from gateway.cli.check_finding import Finding
+from gateway.cli.postfix.configuration import Service, endpoint, words
+from gateway.cli.postfix.form import Site
+from gateway.cli.postfix.tables import Action, actions
+
+_CHECKS = ("header_checks", "mime_header_checks", "nested_header_checks", "body_checks", "milter_header_checks")
+_ACCESS = tuple(f"smtpd_{what}_restrictions" for what in (
+    "client", "helo", "sender", "relay", "recipient", "data", "end_of_data", "etrn"))
+_DEAD_MILTER_GOOD = frozenset({"tempfail", "shutdown", "reject"})
+
+
+def dead_milter(site: Site) -> Iterator[Finding]:
+    """What happens to mail while the gateway's milter is away: nothing but waiting."""
+    if "milter" not in site.forms:
+        return
+    for door in site.doors:
+        parameter = "smtpd_milters" if door.command == "smtpd" else "non_smtpd_milters"
+        for milter in site.postfix.words(parameter, door):
+            if not site.is_gateways_milter(milter):
+                continue
+            own = _option(milter, "default_action")
+            action = own or site.postfix.value("milter_default_action", door)
+            place = site.postfix.place(parameter if own else "milter_default_action", door)
+            if action not in _DEAD_MILTER_GOOD:
+                why = ("holds it as it came, and `postsuper -H` then sends it in clear" if action == "quarantine"
+                       else "lets it through in clear")
+                yield Finding("error", place, f"while the gateway is away {action} {why} ({door.key}): "
+                              "`milter_default_action=tempfail`")
+
+
+def actions_elsewhere(site: Site) -> Iterator[Finding]:
+    """FILTER, REDIRECT, BCC and HOLD in tables of checks and of access."""
+    seen: set[Action] = set()
+    for service in (None, *site.doors, *(back for back, _ in site.returns)):
+        for parameter in (*_CHECKS, *_ACCESS):
+            for action in actions(site.postfix, _tables(site, parameter, service)):
+                if action not in seen and (told := _told(site, action)):
+                    seen.add(action)
+                    yield Finding("error" if action.name == "FILTER" or "milter" in site.forms else "warning",
+                                  site.postfix.place(parameter, service), told)
+
+
+def _told(site: Site, action: Action) -> str:
+    what = f"{action.name} {action.argument}".strip() + f" in {action.table}"
+    milter = "milter" in site.forms
+    if action.name == "FILTER":
+        port = endpoint(action.argument.partition(":")[2]).port
+        if any(one.port == port for one in site.settings.listeners):
+            return ""
+        return (f"{what} takes the place of content_filter: such mail passes the gateway by, in clear. Take the line "
+                "out, or let it name the gateway")
+    if action.name == "HOLD":
+        return (f"{what}: `postsuper -H` releases such mail without another look. Hold mail by a rule of the gateway"
+                if milter else "")
+    outside = action.argument.rpartition("@")[2].lower() not in {one.lower() for one in site.settings.bank.domains}
+    if milter and outside:
+        return (f"{what} gives the mail a recipient that the milter has not seen. Take the line out, or take the "
+                "after-queue form (conf/postfix/after-queue.*)")
+    return ""
+
+
+def _tables(site: Site, parameter: str, service: Service | None) -> tuple[str, ...]:
+    return tuple(one for one in site.postfix.words(parameter, service) if ":" in one)
+
+
+def fall_backs(site: Site) -> Iterator[Finding]:
+    """While the gateway is away nothing takes its place."""
+    for name in sorted({way.transport for door in site.doors for way in site.ways(door)
+                        if way.form == "filter" and way.to is not None}):
+        transport = site.postfix.transport(name)
+        if transport is None:
+            yield Finding("error", "main.cf content_filter", f"there is no transport `{name}` in master.cf: mail waits "
+                          "for ever. conf/postfix/after-queue.master.cf has its lines")
+            continue
+        parameter = f"{transport.command}_fallback_relay"
+        if site.postfix.value(parameter, transport):
+            yield Finding("error", site.postfix.place(parameter, transport), "while the gateway is away, mail for it "
+                          "goes to that relay instead, in clear: "
+                          f"`postconf -P '{transport.key}/{parameter}='`")
+
+
+def routes(site: Site) -> Iterator[Finding]:
+    """The gateway as a smart host: what comes back from it is routed to it again."""
+    ports = {one.port for one in site.settings.listeners}
+    named = [(parameter, site.postfix.value(parameter)) for parameter in (
+        "relayhost", "default_transport", "relay_transport", "local_transport", "virtual_transport")]
+    named += [(parameter, line.split(maxsplit=1)[1])
+              for parameter in ("transport_maps", "sender_dependent_relayhost_maps")
+              for table in site.postfix.words(parameter) for line in (site.postfix.table(table) or "").splitlines()
+              if len(line.split()) > 1 and not line.lstrip().startswith("#")]
+    told: set[str] = set()
+    for parameter, value in named:
+        if any(endpoint(one).port in ports for one in words(value.partition(" ")[0])) and parameter not in told:
+            told.add(parameter)
+            yield Finding("error", f"main.cf {parameter}", f"routes mail to the gateway ({value}): what comes back "
+                          "is routed there again, and whatever another route names leaves in clear. Use content_filter "
+                          "at the doors (conf/postfix/after-queue.master.cf)")
+
+
+def other_instances(site: Site) -> Iterator[Finding]:
+    """A second Postfix on the machine has doors of its own."""
+    for directory in site.postfix.words("multi_instance_directories"):
+        yield Finding("warning", "main.cf multi_instance_directories", f"another Postfix has doors of its own: "
+                      f"`sealgate check --postfix --postfix-dir {directory}`")
+
+
+def _option(milter: str, name: str) -> str:
+    """Of `inet:HOST:PORT, name=value`."""
+    return next((one.partition("=")[2].strip() for one in words(milter) if one.partition("=")[0].strip() == name), "")

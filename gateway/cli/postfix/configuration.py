@@ -1,0 +1,159 @@
+"""A Postfix configuration as a value, parsed from what postconf prints. Nothing is read or run here.
+
+postconf(1): `-x` prints `name = value` with every $name expanded, `-M` one line per service, `-P`
+`service/type/parameter = value`. Lists in values are parted by commas and blanks; braces keep a member together.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+_TIMES: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One line of master.cf. `name` of type inet is a port, a service's name, or HOST:PORT."""
+
+    name: str
+    kind: str
+    command: str
+
+    @property
+    def key(self) -> str:
+        """As `postconf -P` names it."""
+        return f"{self.name}/{self.kind}"
+
+    @property
+    def endpoint(self) -> "Endpoint":
+        """Where an inet service listens; '' as host: wherever inet_interfaces says."""
+        return endpoint(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A host ('' if none is named) and a port (0 if it is none, such as that of a socket in a directory)."""
+
+    host: str
+    port: int
+
+
+_NAMED_PORTS: Final = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587, "lmtp": 24, "qmqp": 628}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What postconf says. `tables`: the text of each table that some value names, None if it cannot be read here."""
+
+    main: Mapping[str, str]
+    services: tuple[Service, ...]
+    overrides: Mapping[str, Mapping[str, str]]
+    tables: Mapping[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def parsed(cls, main: str, master: str, overrides: str, tables: Mapping[str, str | None] | None = None,
+               ) -> "Configuration":
+        """Of the output of `postconf -x`, `-M` and `-P -x`."""
+        own: dict[str, dict[str, str]] = {}
+        for name, value in _assignments(overrides):
+            service, kind, parameter = name.rsplit("/", 2)
+            own.setdefault(f"{service}/{kind}", {})[parameter] = value
+        return cls(dict(_assignments(main)), tuple(_services(master)), own, tables or {})
+
+    def value(self, parameter: str, service: Service | None = None) -> str:
+        """What is in force there: master.cf before main.cf."""
+        own = self.overrides.get(service.key, {}) if service is not None else {}
+        return own.get(parameter, self.main.get(parameter, ""))
+
+    def words(self, parameter: str, service: Service | None = None) -> tuple[str, ...]:
+        """The members of a list."""
+        return words(self.value(parameter, service))
+
+    def place(self, parameter: str, service: Service | None = None) -> str:
+        """Where that value is written."""
+        if service is not None and parameter in self.overrides.get(service.key, {}):
+            return f"master.cf {service.key}/{parameter}"
+        return f"main.cf {parameter}"
+
+    def yes(self, parameter: str, service: Service | None = None) -> bool:
+        """Of a switch."""
+        return self.value(parameter, service).lower() == "yes"
+
+    def seconds(self, parameter: str, service: Service | None = None) -> float:
+        """Of a time-out."""
+        return seconds(self.value(parameter, service))
+
+    def number(self, parameter: str, service: Service | None = None) -> int:
+        """Of a limit; 0 if it is none."""
+        text = self.value(parameter, service)
+        return int(text) if text.isdigit() else 0
+
+    def transport(self, name: str) -> Service | None:
+        """The client program of this name."""
+        return next((one for one in self.services if one.name == name and one.kind == "unix"), None)
+
+    def named_tables(self) -> Iterator[str]:
+        """Every TYPE:NAME in any value that a check wants to look into, once."""
+        seen: set[str] = set()
+        values = [*self.main.items(), *(pair for own in self.overrides.values() for pair in own.items())]
+        for parameter, value in values:
+            if parameter.endswith(("_maps", "_checks", "_restrictions", "_database", "virtual_alias_domains")):
+                for word in words(value):
+                    if ":" in word and word not in seen:
+                        seen.add(word)
+                        yield word
+
+    def table(self, name: str) -> str | None:
+        """The text of a table, None where it cannot be told."""
+        bare = name.removeprefix("proxy:")
+        kind, _, rest = bare.partition(":")
+        if kind == "inline":
+            return "\n".join(" ".join(one.partition("=")[::2]) for one in words(rest.strip().strip("{}")))
+        if kind == "static":
+            return f"* {rest.strip('{} ')}"
+        return self.tables.get(name)
+
+
+def seconds(text: str) -> float:
+    """Of a time value of Postfix; 0 if it is none."""
+    found = re.fullmatch(r"(\d+)([smhdw]?)", text.strip())
+    return float(int(found[1]) * _TIMES[found[2]]) if found else 0.0
+
+
+def words(value: str) -> tuple[str, ...]:
+    """Members of a list: blanks and commas part them, but not inside braces; outer braces are taken off."""
+    found, word, depth = [], "", 0
+    for character in value + " ":
+        depth += (character == "{") - (character == "}")
+        if depth == 0 and character in ", \t\n":
+            if word:
+                found.append(word)
+            word = ""
+        else:
+            word += character
+    return tuple(one[1:-1].strip() if one.startswith("{") and one.endswith("}") else one for one in found)
+
+
+def endpoint(text: str) -> Endpoint:
+    """Of `[HOST]:PORT`, `HOST:PORT`, `inet:HOST:PORT`, `inet:PORT@HOST`, or a port alone."""
+    text = text.removeprefix("inet6:").removeprefix("inet:")
+    if "@" in text:
+        port, _, host = text.partition("@")
+    else:
+        host, _, port = text.rpartition(":")
+    return Endpoint(host.strip("[]"), int(port) if port.isdigit() else _NAMED_PORTS.get(port, 0))
+
+
+def _assignments(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        name, found, value = line.partition("=")
+        if found:
+            yield name.strip(), value.strip()
+
+
+def _services(text: str) -> Iterator[Service]:
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) >= len(("name", "type", "private", "unpriv", "chroot", "wakeup", "maxproc", "command")):
+            yield Service(fields[0], fields[1], fields[7])

@@ -1,0 +1,77 @@
+"""Aliases and automatic copies: applied once, and never past the gateway."""
+
+from collections.abc import Iterator
+
+from gateway.cli.check_finding import Finding
+from gateway.cli.postfix.form import Site
+from gateway.cli.postfix.tables import aliases_outside, few, outside
+
+_MAPS = ("virtual_alias_maps", "recipient_bcc_maps", "sender_bcc_maps", "recipient_canonical_maps", "canonical_maps")
+
+
+def _leading_out(site: Site) -> Iterator[tuple[str, str]]:
+    """Each parameter that adds or exchanges recipients with some outside, and which."""
+    domains = site.settings.bank.domains
+    for parameter in _MAPS:
+        if found := outside(site.postfix, parameter, domains):
+            yield parameter, few(found)
+    always = site.postfix.value("always_bcc")
+    if "@" in always and always.rpartition("@")[2].lower() not in {one.lower() for one in domains}:
+        yield "always_bcc", always
+
+
+def unseen_by_milter(site: Site) -> Iterator[Finding]:
+    """A milter sees addresses before these are applied; the recipients that they make are decided by nobody."""
+    if "milter" not in site.forms:
+        return
+    for parameter, whom in _leading_out(site):
+        yield Finding("error", f"main.cf {parameter}", f"leads to {whom}, and the milter sees recipients before that: "
+                      "their copies leave as the rules say of somebody else, or in clear. The milter form does not fit "
+                      "here: take the after-queue form (conf/postfix/after-queue.*), which sees final recipients")
+
+
+def opened_leaving(site: Site) -> Iterator[Finding]:
+    """What was opened for a mailbox of ours is not handed on to the world."""
+    backs = [back for back, roles in site.returns if "inbound" in roles
+             and "no_address_mappings" not in site.postfix.words("receive_override_options", back)]
+    if backs and "milter" not in site.forms:
+        for parameter, whom in _leading_out(site):
+            yield Finding("error", f"main.cf {parameter}", f"leads to {whom}, and is applied where opened mail comes "
+                          f"back ({backs[0].key}): it leaves in clear. Take those addresses out, or give "
+                          "the recipient a rule with `form: as_received`, so that its mail stays sealed, and say "
+                          f"`-o receive_override_options=…,no_address_mappings` at {backs[0].key}")
+    if found := aliases_outside(site.postfix, site.settings.bank.domains):
+        yield Finding("error", "main.cf alias_maps", f"leads to {few(found)}: local(8) hands opened mail on in clear, "
+                      "past every filter. Take those addresses out, or let them be mailboxes of the bank")
+    forward = site.postfix.value("forward_path")
+    if forward and site.postfix.words("mydestination") and _local_mailboxes(site):
+        yield Finding("warning", "main.cf forward_path", f"any user's {forward.split(',')[0]} hands opened mail on to "
+                      "the world, past every filter: `postconf -e forward_path=`")
+
+
+def _local_mailboxes(site: Site) -> bool:
+    """Whether mail for the bank's domains ends at local(8), which knows ~/.forward."""
+    here = {one.lower() for one in site.postfix.words("mydestination")}
+    local = site.postfix.value("local_transport").partition(":")[0] == "local"
+    return local and bool(here & {one.lower() for one in site.settings.bank.domains})
+
+
+def once(site: Site) -> Iterator[Finding]:
+    """With a filter behind the queue, mail passes cleanup(8) twice: mapped in front or on the way back, not both."""
+    named = [one for one in (*_MAPS, "always_bcc") if site.postfix.value(one)]
+    if not named:
+        return
+    mapped_behind = any("no_address_mappings" not in site.postfix.words("receive_override_options", back)
+                        for back, _ in site.returns)
+    for door in site.doors:
+        if not any(way.form == "filter" and way.to is not None for way in site.ways(door)):
+            continue
+        in_front = "no_address_mappings" not in site.postfix.words("receive_override_options", door)
+        about = f"master.cf {door.key}"
+        if in_front and mapped_behind:
+            yield Finding("error", about, f"{', '.join(named)} are applied here and again on the way back: automatic "
+                          "copies come twice. "
+                          f"`postconf -P '{door.key}/receive_override_options=no_address_mappings'`")
+        elif not in_front and site.returns and not mapped_behind:
+            yield Finding("warning", about, f"{', '.join(named)} are applied nowhere: no_address_mappings stands in "
+                          "front and at the doors back; leave it at one of them")

@@ -1,0 +1,101 @@
+"""Doors of Postfix through which mail comes in: each of them leads to the gateway, once, and to the right listener."""
+
+from collections.abc import Iterator
+
+from gateway.cli.check_finding import Finding
+from gateway.cli.postfix.configuration import Service
+from gateway.cli.postfix.form import NAMES, RECIPES, Site, Way
+
+
+def doors(site: Site) -> Iterator[Finding]:
+    """Every door, one finding at least."""
+    for door in site.doors:
+        ways = site.ways(door)
+        ours = tuple(way for way in ways if way.to is not None)
+        about = f"master.cf {door.key}"
+        if not ways:
+            yield Finding("error", about, f"{_who(door)} leaves without the gateway: in clear. {_lead(site, door)}")
+        elif not ours:
+            yield from _elsewhere(site, door, ways)
+        elif len(ours) > 1:
+            names = " and ".join(f"{NAMES[way.form]} ({way.parameter})" for way in ours)
+            yield Finding("error", about, f"mail goes through the gateway twice, by {names}: leave one; "
+                          f"`postconf -P '{door.key}/{ours[-1].parameter}='` takes the other away")
+        else:
+            yield from _role(site, door, ours[0])
+
+
+def silent_milters(site: Site) -> Iterator[Finding]:
+    """`no_milters` silences smtpd_milters even where the same service names one."""
+    for door in site.postfix.services:
+        if door.command != "smtpd" or "no_milters" not in site.postfix.words("receive_override_options", door):
+            continue
+        named = site.postfix.words("smtpd_milters", door)
+        if named:
+            place = site.postfix.place("receive_override_options", door)
+            yield Finding("error", place, f"no_milters silences {', '.join(named)}, which {door.key} names: a DKIM "
+                          "signer there signs nothing, a gateway there sees nothing. Take no_milters away, and "
+                          f"say `-o smtpd_milters=` at the services that shall have none")
+
+
+def some_clients_unseen(site: Site) -> Iterator[Finding]:
+    """smtpd_milter_maps takes clients out of the milters' sight."""
+    for door in site.doors:
+        if "milter" in site.forms and site.postfix.value("smtpd_milter_maps", door):
+            place = site.postfix.place("smtpd_milter_maps", door)
+            yield Finding("error", place, "clients that this map names pass the gateway's milter by, in clear: "
+                          "take the map away where the gateway's milter is named")
+
+
+def _elsewhere(site: Site, door: Service, ways: tuple[Way, ...]) -> Iterator[Finding]:
+    """To another filter, or to a milter that would not know the daemon."""
+    about = f"master.cf {door.key}"
+    for way in ways:
+        if way.form == "milter":
+            name = site.daemon_name(door)
+            yield Finding("error", about, f"the gateway's milter does not know the daemon `{name}` and defers its "
+                          "mail: name it in milter.outbound_daemons (our own mail) or inbound_daemons (the world's), "
+                          f"or give the door a name: `postconf -P '{door.key}/milter_macro_daemon_name=…'`")
+        else:
+            yield Finding("warning", site.postfix.place(way.parameter, door), f"{_who(door)} goes to another filter "
+                          f"(port {way.at.port}): see that this one hands it to a door that leads to the gateway")
+
+
+def _role(site: Site, door: Service, way: Way) -> Iterator[Finding]:
+    place = site.postfix.place(way.parameter, door)
+    about = f"master.cf {door.key}"
+    if way.to == "outbound" and site.of_the_world(door) and not _knows_clients(site, way):
+        yield Finding("error", place, f"strangers may send to {door.key}, and it leads to the OUTBOUND listener, where "
+                      "the gateway takes Postfix's address for the client: strangers' mail would be signed as ours. "
+                      "Lead it to the inbound listener, or let the door refuse strangers "
+                      "(smtpd_client_restrictions=permit_sasl_authenticated,reject)")
+    elif way.to == "inbound" and not site.of_the_world(door):
+        yield Finding("warning", place, f"{_who(door)} goes to the INBOUND listener, which takes it for a stranger's: "
+                      f"nothing leaves in clear, but mail to the world is refused. {_lead(site, door)}")
+    else:
+        yield Finding("ok", about, f"{NAMES[way.form]}, {way.to}")
+
+
+def _knows_clients(site: Site, way: Way) -> bool:
+    """Whether the listener is told who the real client is."""
+    if way.form == "milter":
+        return True
+    return any(one.xforward_peers or one.xclient_peers for one in site.settings.listeners if one.port == way.at.port)
+
+
+def _who(door: Service) -> str:
+    by_smtp = f"mail that enters by {door.key}"
+    return {"pickup": "mail of sendmail(1)", "qmqpd": "mail by QMQP"}.get(door.command, by_smtp)
+
+
+def _lead(site: Site, door: Service) -> str:
+    """The remedy in the form that is in use, the after-queue filter where none is."""
+    form = next((one for one in ("filter", "proxy", "milter") if one in site.forms), "filter")
+    recipe = f"conf/postfix/{RECIPES[form]}.master.cf has the lines"
+    if form == "milter" and site.settings.milter is not None:
+        parameter = "smtpd_milters" if door.command == "smtpd" else "non_smtpd_milters"
+        return f"Add the gateway's socket to {parameter}; {recipe}"
+    transport = next((way.transport for other in site.doors for way in site.ways(other)
+                      if way.form == "filter" and way.to is not None), "sealgate")
+    port = next((one.port for one in site.settings.listeners if one.role == "outbound"), 10025)
+    return f"`postconf -P '{door.key}/content_filter={transport}:[127.0.0.1]:{port}'`; {recipe}"

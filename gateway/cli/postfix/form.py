@@ -1,0 +1,125 @@
+"""How each door of Postfix leads to the gateway, told by comparing ports with sealgate.yaml.
+
+A door is where mail comes in: smtpd, pickup (sendmail(1)), qmqpd. A return is a door that a next hop of ours names.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from gateway.cli.postfix.configuration import Configuration, Endpoint, Service, endpoint, words
+from gateway.settings import Settings
+
+Form = Literal["proxy", "filter", "milter"]
+Role = Literal["outbound", "inbound"]
+
+NAMES = {"proxy": "before-queue proxy", "filter": "after-queue filter", "milter": "milter"}
+RECIPES = {"proxy": "before-queue", "filter": "after-queue", "milter": "milter"}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way out of a door. `to`: the listener's role, None if it leads to somebody else than the gateway.
+
+    `parameter` is what says so; `transport` the client program of a filter.
+    """
+
+    form: Form
+    to: Role | None
+    at: Endpoint
+    parameter: str
+    transport: str = ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Postfix and the gateway together."""
+
+    postfix: Configuration
+    settings: Settings
+
+    @cached_property
+    def returns(self) -> tuple[tuple[Service, frozenset[Role]], ...]:
+        """The doors back from the gateway, and what comes there."""
+        found = []
+        for service in self._smtpd():
+            hops = self.settings.next_hops
+            roles = frozenset(role for role, hop in _roles(hops.outbound.port, hops.inbound.port)
+                              if hop == service.endpoint.port)
+            if roles and service.kind == "inet":
+                found.append((service, roles))
+        return tuple(found)
+
+    @cached_property
+    def doors(self) -> tuple[Service, ...]:
+        """All others."""
+        back = {service.key for service, _ in self.returns}
+        others = tuple(one for one in self.postfix.services if one.command in ("pickup", "qmqpd"))
+        return tuple(one for one in self._smtpd() if one.key not in back) + others
+
+    @cached_property
+    def forms(self) -> frozenset[Form]:
+        """Those in use."""
+        return frozenset(way.form for door in self.doors for way in self.ways(door) if way.to is not None)
+
+    def ways(self, door: Service) -> tuple[Way, ...]:
+        """Every filter of the door, the gateway's and others'."""
+        return tuple(self._ways(door))
+
+    def _ways(self, door: Service) -> Iterator[Way]:
+        proxy = self.postfix.value("smtpd_proxy_filter", door) if door.command == "smtpd" else ""
+        if proxy:
+            at = endpoint(proxy)
+            yield Way("proxy", self._listener(at), at, "smtpd_proxy_filter")
+        transport, found, nexthop = self.postfix.value("content_filter", door).partition(":")
+        if transport:
+            at = endpoint(nexthop or self.postfix.value("default_filter_nexthop")) if found else Endpoint("", 0)
+            yield Way("filter", self._listener(at), at, "content_filter", transport)
+        parameter = "smtpd_milters" if door.command == "smtpd" else "non_smtpd_milters"
+        silent = "no_milters" in self.postfix.words("receive_override_options", door)
+        for milter in () if silent else self.postfix.words(parameter, door):
+            if self.is_gateways_milter(milter):
+                yield Way("milter", self._daemons_role(door), endpoint(words(milter)[0]), parameter)
+
+    def is_gateways_milter(self, text: str) -> bool:
+        """Whether this member of smtpd_milters is ours. Socket and options: `inet:HOST:PORT, default_action=…`."""
+        milter = self.settings.milter
+        address = (words(text) or ("",))[0]
+        if milter is None or not address:
+            return False
+        if milter.socket.startswith("unix:"):
+            return address.removeprefix("unix:").strip("/").endswith(milter.socket.removeprefix("unix:").strip("/"))
+        return endpoint(address).port == endpoint(milter.socket).port
+
+    def daemon_name(self, door: Service) -> str:
+        """What the milter hears in {daemon_name}. Of pickup it is cleanup that speaks."""
+        speaker = door
+        if door.command != "smtpd":
+            speaker = next((one for one in self.postfix.services if one.command == "cleanup"), door)
+        return self.postfix.value("milter_macro_daemon_name", speaker)
+
+    def of_the_world(self, door: Service) -> bool:
+        """Whether strangers may send here: nothing refuses whoever is not known."""
+        if door.command != "smtpd":
+            return False
+        refusing = {"reject", "defer"}
+        return not any(refusing & set(self.postfix.words(f"smtpd_{what}_restrictions", door))
+                       for what in ("client", "helo", "sender", "relay", "recipient"))
+
+    def _smtpd(self) -> tuple[Service, ...]:
+        return tuple(one for one in self.postfix.services
+                     if one.command == "smtpd" and one.kind in ("inet", "pass", "unix"))
+
+    def _listener(self, at: Endpoint) -> Role | None:
+        return next((one.role for one in self.settings.listeners if one.port == at.port != 0), None)
+
+    def _daemons_role(self, door: Service) -> Role | None:
+        milter, name = self.settings.milter, self.daemon_name(door)
+        if milter is None:
+            return None
+        return "outbound" if name in milter.outbound_daemons else "inbound" if name in milter.inbound_daemons else None
+
+
+def _roles(outbound: int, inbound: int) -> tuple[tuple[Role, int], ...]:
+    return ("outbound", outbound), ("inbound", inbound)

@@ -1,0 +1,78 @@
+"""What a table of Postfix does with mail: actions that lead it elsewhere, and addresses that are not the bank's."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.cli.postfix.configuration import Configuration
+
+_ACTION = re.compile(r"^\s*[^#\s].*?\s(FILTER|REDIRECT|BCC|HOLD)\b[ \t]*(\S*)", re.IGNORECASE | re.MULTILINE)
+_ADDRESS = re.compile(r"[^\s,:;|\"/<>{}]+@[A-Za-z0-9.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One of FILTER, REDIRECT, BCC, HOLD with its argument; `table` says where it stands."""
+
+    name: str
+    argument: str
+    table: str
+
+
+def actions(postfix: Configuration, tables: tuple[str, ...]) -> Iterator[Action]:
+    """Every action that changes a mail's way."""
+    for table in tables:
+        for found in _ACTION.finditer(postfix.table(table) or ""):
+            yield Action(found[1].upper(), found[2], table)
+
+
+def outside(postfix: Configuration, parameter: str, domains: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses on the right-hand side of a map that are in none of the bank's domains, such as `a@b (hash:/x)`.
+
+    A table that cannot be read here is named itself: nobody can say that it leads nowhere else.
+    """
+    ours = {domain.lower() for domain in domains}
+    found: list[str] = []
+    for table in postfix.words(parameter):
+        if table == "unix:passwd.byname" or ":" not in table:
+            continue
+        text = postfix.table(table)
+        if text is None:
+            found.append(f"{table} (cannot be read here)")
+            continue
+        for line in _logical_lines(text):
+            _, _, right = line.strip().replace("\t", " ").partition(" ")
+            found += [f"{address} ({table})" for address in _ADDRESS.findall(right)
+                      if address.rpartition("@")[2].lower() not in ours]
+    return tuple(found)
+
+
+def aliases_outside(postfix: Configuration, domains: tuple[str, ...]) -> tuple[str, ...]:
+    """The same for aliases(5), `name: value, value`. A table of aliases that is not there leads nowhere."""
+    ours = {domain.lower() for domain in domains}
+    return tuple(f"{address} ({table})" for table in postfix.words("alias_maps")
+                 for line in _logical_lines(postfix.table(table) or "")
+                 for address in _ADDRESS.findall(line.partition(":")[2])
+                 if address.rpartition("@")[2].lower() not in ours)
+
+
+def few(found: tuple[str, ...], most: int = 3) -> str:
+    """The first of them, and how many more."""
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + more
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    """Comments away; a line that begins with a blank goes on."""
+    line = ""
+    for one in text.splitlines():
+        if not one.strip() or one.lstrip().startswith("#"):
+            continue
+        if one[0].isspace():
+            line += one
+            continue
+        if line:
+            yield line
+        line = one
+    if line:
+        yield line

@@ -1,0 +1,359 @@
+"""Traps of a Postfix beside the gateway: each lets clear or opened mail out, or doubles or loses mail; `sealgate check
+--postfix` names it; with the remedy that it names, the mail goes the right way and `check` has nothing to say.
+
+Starts one `sealgate run`, two sinks, and for each trap a private Postfix twice (root; 0.5 s each). Truth: what arrives
+at the sinks behind the real Postfix.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.bank import Bank, Ports, open_bank
+from gateway.settings import Settings, load
+from tests.support.peer_openssl import OpenSsl
+from tests.support.peers import run
+from tests.support.postfix import Doors, doors
+from tests.support.process import free_ports, relay
+from tests.support.smtp import Hop, Talk
+from tests.support.traps import Site, Trap, holds
+
+CODE = b"Your code is 471108."
+QUESTION = b"What is my balance?"
+ANNA = "anna@customer.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all traps share."""
+
+    at: Doors
+    bank: Bank
+    ends: tuple[Hop, Hop]
+    settings: Settings
+    dead: int
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    home, at = tmp_path_factory.mktemp("traps") / "bank", doors()
+    (dead,) = free_ports(1)
+    bank = open_bank(home, Ports(outbound=at.gateway_outbound, sink=at.sealed, inbound=at.gateway_inbound))
+    text = bank.config.read_text()
+    back = f"  inbound: {{host: 127.0.0.1, port: {at.sealed}, tls: none}}"
+    assert back in text
+    text = text.replace(back, back.replace(str(at.sealed), str(at.opened)))
+    bank.config.write_text(text.replace("role: inbound,", "role: inbound, recipient_check: next_hop,"))
+    with Hop() as mailboxes, Hop() as internet, relay(bank):
+        yield Bench(at, bank, (mailboxes, internet), load(bank.config), dead)
+
+
+def code_for(recipient: str, more: bytes = b"") -> bytes:
+    return (f"From: otp@bank.example\r\nTo: {recipient}\r\nSubject: Your code\r\n"
+            f"Date: Tue, 24 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{time.monotonic_ns()}@bank.example>\r\n\r\n"
+            ).encode() + CODE + b"\r\n" + more
+
+
+def sealed_question(bank: Bank) -> bytes:
+    """As a customer's mail program makes it; by openssl."""
+    person, home = bank.people["anna"], bank.home
+    (home / "question").write_bytes(b"Content-Type: text/plain\r\n\r\n" + QUESTION + b"\r\n")
+    signed = run(OpenSsl().program, "cms", "-sign", "-in", home / "question", "-signer", person.certificate,
+                 "-inkey", person.key, "-certfile", home / "pki" / "chain.pem")
+    (home / "signed").write_bytes(signed)
+    sealed = run(OpenSsl().program, "cms", "-encrypt", "-aes256", "-in", home / "signed", "-from", person.address,
+                 "-to", "support@bank.example", "-subject", "Question", bank.support_certificate)
+    return sealed.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def submits(site: Site, port: int = 0, recipient: str = ANNA) -> None:
+    assert site.submit(port or site.postfix.doors.submission, code_for(recipient), recipient).startswith("250")
+
+
+def leaves_in_clear(send: Callable[[Site], None]) -> Callable[[Site], None]:
+    def shows(site: Site) -> None:
+        send(site)
+        (mail,) = site.came(site.internet)
+        assert CODE in mail or QUESTION in mail
+
+    return shows
+
+
+def leaves_sealed(send: Callable[[Site], None]) -> Callable[[Site], None]:
+    def then(site: Site) -> None:
+        send(site)
+        (mail,) = site.came(site.internet)
+        assert CODE not in mail
+        assert CODE in opened_by_openssl(mail, site.bank)
+
+    return then
+
+
+def opened_by_openssl(mail: bytes, bank: Bank) -> bytes:
+    person = bank.people["anna"]
+    (bank.home / "got.eml").write_bytes(mail)
+    return run(OpenSsl().program, "cms", "-decrypt", "-inform", "SMIME", "-in", bank.home / "got.eml",
+               "-recip", person.certificate, "-inkey", person.key)
+
+
+def by_sendmail(site: Site) -> None:
+    site.postfix.sendmail(code_for(ANNA), "otp@bank.example", ANNA)
+
+
+def by_qmqp(site: Site) -> None:
+    run("qmqp-source", "-c", "-m", "1", "-f", "otp@bank.example", "-t", ANNA, f"127.0.0.1:{site.postfix.doors.systems}")
+
+
+def asks(site: Site) -> None:
+    reply = site.submit(site.postfix.doors.smtp, sealed_question(site.bank), "support@bank.example", sender=ANNA)
+    assert reply.startswith("250"), reply
+
+
+def gets_it_once(site: Site) -> None:
+    asks(site)
+    mails = site.came(site.mailboxes, 2)
+    assert len([line for line in site.mailboxes.lines if line.startswith(b"RCPT TO:<archive@")]) == 1
+    assert all(QUESTION in one for one in mails)
+
+
+def gets_it_twice(site: Site) -> None:
+    asks(site)
+    site.came(site.mailboxes, 3)
+    assert len([line for line in site.mailboxes.lines if line.startswith(b"RCPT TO:<archive@")]) == 2
+
+
+def with_fresh_lines(then: Callable[[Site], None]) -> Callable[[Site], None]:
+    def fresh(site: Site) -> None:
+        site.mailboxes.lines.clear()
+        then(site)
+
+    return fresh
+
+
+def arrives_opened(site: Site) -> None:
+    asks(site)
+    (mail,) = site.came(site.mailboxes)
+    assert QUESTION in mail
+    assert site.internet.mails == []
+
+
+def relays_percent(site: Site) -> None:
+    """To a door back from the gateway, by an address that is the bank's."""
+    reply = site.submit(site.postfix.doors.sealed, code_for(ANNA), "v%evil.example@bank.example")
+    assert reply.startswith("250"), reply
+    (mail,) = site.came(site.internet)
+    assert CODE in mail
+    assert any(b"<v@evil.example>" in line for line in site.internet.lines)
+
+
+def takes_percent_for_a_name(site: Site) -> None:
+    site.submit(site.postfix.doors.sealed, code_for(ANNA), "v%evil.example@bank.example")
+    site.came(site.mailboxes)
+    assert site.internet.mails == []
+
+
+def is_too_large(site: Site) -> None:
+    large = code_for(ANNA, b"A line of a statement.\r\n" * 1000)
+    assert site.submit(site.postfix.doors.submission, large, ANNA).startswith("250")
+
+
+def comes_back(site: Site) -> None:
+    """To its sender, as a bounce, without its body."""
+    (bounce,) = site.came(site.mailboxes)
+    assert b"Content-Type: multipart/report" in bounce
+    assert CODE not in bounce
+    assert site.internet.mails == []
+
+
+def then_comes_back(send: Callable[[Site], None]) -> Callable[[Site], None]:
+    def both(site: Site) -> None:
+        send(site)
+        comes_back(site)
+
+    return both
+
+
+def bounces_opened(site: Site) -> None:
+    """The mailbox refuses; what is told to the world about it holds what was sealed."""
+    site.mailboxes.replies["dot"] = "550 5.2.2 full"
+    try:
+        asks(site)
+        (bounce,) = site.came(site.internet)
+    finally:
+        site.mailboxes.replies.clear()
+    assert QUESTION in bounce
+
+
+def bounces_headers(site: Site) -> None:
+    site.mailboxes.replies["dot"] = "550 5.2.2 full"
+    try:
+        asks(site)
+        (bounce,) = site.came(site.internet)
+    finally:
+        site.mailboxes.replies.clear()
+    assert b"Content-Type: multipart/report" in bounce
+    assert QUESTION not in bounce
+
+
+def refuses_both(site: Site) -> None:
+    """One recipient is not known behind the gateway, and the other does not get the mail either."""
+    with Talk(("127.0.0.1", site.postfix.doors.smtp)) as talk:
+        talk.greet()
+        assert talk.say(b"MAIL FROM:<anna@customer.example>").startswith("250")
+        assert talk.say(b"RCPT TO:<support@bank.example>").startswith("250")
+        assert talk.say(b"RCPT TO:<nobody@bank.example>").startswith("250")
+        assert talk.say(b"DATA").startswith("354")
+        talk.send(sealed_question(site.bank) + b".\r\n")
+        assert talk.reply().startswith("550")
+    assert site.mailboxes.mails == []
+
+
+def refuses_one(site: Site) -> None:
+    with Talk(("127.0.0.1", site.postfix.doors.smtp)) as talk:
+        talk.greet()
+        assert talk.say(b"MAIL FROM:<anna@customer.example>").startswith("250")
+        assert talk.say(b"RCPT TO:<support@bank.example>").startswith("250")
+        assert talk.say(b"RCPT TO:<nobody@bank.example>").startswith("550")
+        assert talk.say(b"DATA").startswith("354")
+        talk.send(sealed_question(site.bank) + b".\r\n")
+        assert talk.reply().startswith("250")
+    site.came(site.mailboxes)
+
+
+def smuggled(site: Site) -> str:
+    """One mail of a stranger with another behind a bare line feed (RFC 5321 2.3.8; SMTP smuggling)."""
+    inner = (b"MAIL FROM:<otp@bank.example>\r\nRCPT TO:<support@bank.example>\r\nDATA\r\n"
+             b"Subject: smuggled\r\n\r\nhidden\r\n")
+    outer = code_for("support@bank.example").replace(b"otp@bank.example", b"anna@customer.example") + b"\n.\r\n" + inner
+    return site.submit(site.postfix.doors.smtp, outer, "support@bank.example", sender=ANNA)
+
+
+def two_come_of_one(site: Site) -> None:
+    smuggled(site)
+    site.logged("MAIL FROM")
+
+
+def holds_nothing_back(site: Site) -> None:
+    smuggled(site)
+
+
+def waits_for_the_gateway(send: Callable[[Site], None]) -> Callable[[Site], None]:
+    def then(site: Site) -> None:
+        send(site)
+        site.waits(b"Connection refused")
+        assert site.internet.mails == []
+
+    return then
+
+
+def forged_status_arrives(site: Site) -> None:
+    """A stranger's own verdict: what the outbound way passes on inside the house, and the inbound way strips."""
+    mail = b"Sealgate-Verdict: trusted\r\n" + code_for("support@bank.example").replace(b"otp@", b"staff@")
+    assert site.submit(site.postfix.doors.smtp, mail, "support@bank.example", sender=ANNA).startswith("250")
+
+
+TRAPS = [
+    Trap(
+        "a door without a filter",
+        ("master.cf 127.0.0.1:", "leaves without the gateway"),
+        leaves_in_clear(submits), leaves_sealed(submits),
+        commands=("postconf -P '127.0.0.1:{submission}/inet/content_filter='",),
+        remedy=("postconf -P '127.0.0.1:{submission}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}'",),
+    ),
+    Trap(
+        "sendmail without a filter",
+        ("master.cf pickup/unix", "mail of sendmail(1) leaves without the gateway"),
+        leaves_in_clear(by_sendmail), leaves_sealed(by_sendmail),
+        commands=("postconf -P 'pickup/unix/content_filter='",),
+        remedy=("postconf -P 'pickup/unix/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}'",),
+    ),
+    Trap(
+        "an action of header_checks in place of the filter",
+        ("main.cf header_checks", "FILTER smtp:[127.0.0.1]:"),
+        leaves_in_clear(submits), leaves_sealed(submits),
+        main="header_checks = inline:{{ {{ Subject = x }} }} regexp:{{{{/^Subject:/ FILTER "
+             "smtp:[127.0.0.1]:{internet}}}}}\n",
+        remedy=("postconf -e header_checks=",),
+    ),
+    Trap(
+        "a fall-back while the gateway is away",
+        ("smtp_fallback_relay", "goes to that relay instead"),
+        leaves_in_clear(submits), waits_for_the_gateway(submits),
+        main="smtp_fallback_relay = [127.0.0.1]:{internet}\n",
+        commands=("postconf -P 'sealgate/unix/smtp_fallback_relay=[127.0.0.1]:{internet}'",
+                  "postconf -P '127.0.0.1:{submission}/inet/content_filter=sealgate:[127.0.0.1]:{dead}'"),
+        remedy=("postconf -P 'sealgate/unix/smtp_fallback_relay='",),
+    ),
+    Trap(
+        "an alias leads opened mail outside",
+        ("main.cf virtual_alias_maps", "is applied where opened mail comes back"),
+        leaves_in_clear(asks), arrives_opened,
+        main="virtual_alias_maps = inline:{{ support@bank.example=helper@elsewhere.example }}\n",
+        remedy=("postconf -P '127.0.0.1:{opened}/inet/receive_override_options="
+                "no_header_body_checks,no_address_mappings'",),
+    ),
+    Trap(
+        "an alias of local(8) leads opened mail outside",
+        ("main.cf alias_maps", "local(8) hands opened mail on in clear"),
+        leaves_in_clear(asks), arrives_opened,
+        main="local_transport = local\nforward_path =\nalias_maps = inline:{{ support=helper@elsewhere.example }}\n",
+        remedy=("postconf -e alias_maps= local_transport=smtp:[127.0.0.1]:{mailboxes}",),
+    ),
+    Trap(
+        "an archive gets its copy twice",
+        ("master.cf 127.0.0.1:", "automatic copies come twice"),
+        with_fresh_lines(gets_it_twice), with_fresh_lines(gets_it_once),
+        main="recipient_bcc_maps = inline:{{ support@bank.example=archive@bank.example }}\n",
+        commands=("postconf -P '127.0.0.1:{smtp}/inet/smtpd_proxy_filter='",
+                  "postconf -P '127.0.0.1:{smtp}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_inbound}'"),
+        remedy=("postconf -P '127.0.0.1:{smtp}/inet/receive_override_options=no_address_mappings'",),
+    ),
+    Trap(
+        "percent signs lead outside",
+        ("main.cf allow_percent_hack", "can mean somebody outside"),
+        relays_percent, takes_percent_for_a_name,
+        main="allow_percent_hack = yes\nlocal_recipient_maps =\n",
+        remedy=("postconf -e allow_percent_hack=no",),
+    ),
+    Trap(
+        "no room for what was sealed",
+        ("message_size_limit", "1.9 times as large"),
+        then_comes_back(is_too_large), leaves_sealed(is_too_large),
+        main="message_size_limit = 30000\n",
+        commands=("postconf -P '127.0.0.1:{sealed}/inet/message_size_limit=40000'",),
+        remedy=("postconf -P '127.0.0.1:{sealed}/inet/message_size_limit=60000'",),
+    ),
+    Trap(
+        "a bounce carries what was opened",
+        ("main.cf bounce_size_limit", "in clear"),
+        bounces_opened, bounces_headers,
+        main="bounce_size_limit = 50000\n",
+        commands=("postconf -P '127.0.0.1:{opened}/inet/smtpd_discard_ehlo_keywords=dsn'",),
+        remedy=("postconf -e bounce_size_limit=1",
+                "postconf -P '127.0.0.1:{opened}/inet/smtpd_discard_ehlo_keywords='"),
+    ),
+    Trap(
+        "a loop",
+        ("main.cf content_filter", "a loop"),
+        then_comes_back(submits), leaves_sealed(submits),
+        commands=("postconf -PX '127.0.0.1:{sealed}/inet/content_filter'",),
+        remedy=("postconf -P '127.0.0.1:{sealed}/inet/content_filter='",),
+    ),
+    Trap(
+        "one refused recipient refuses all",
+        ("smtpd_proxy_options", "speed_adjust"),
+        refuses_both, refuses_one,
+        main="local_recipient_maps =\n",
+        commands=("postconf -P '127.0.0.1:{smtp}/inet/smtpd_proxy_options=speed_adjust'",
+                  "postconf -P '127.0.0.1:{opened}/inet/local_recipient_maps=inline:{{support@bank.example=ok}}'"),
+        remedy=("postconf -P '127.0.0.1:{smtp}/inet/smtpd_proxy_options='",),
+    ),
+]
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
+def test_a_trap_is_shown_named_and_taken_away(bench: Bench, tmp_path: Path, trap: Trap) -> None:
+    holds(trap, tmp_path, bench.at, bench.bank, bench.ends, bench.settings, bench.dead)
