@@ -167,8 +167,8 @@ def _path(word: str, resolved: str) -> str:
     inside = word.strip()
     if inside.startswith("<") and inside.endswith(">"):
         inside = inside[1:-1]
-    if inside and "@" not in inside and "@" in resolved:
-        inside = resolved.strip().removeprefix("<").removesuffix(">")
+    if inside and resolved.startswith(f"{inside}@"):
+        inside = resolved
     return f"<{inside}>"
 
 

@@ -1,0 +1,138 @@
+"""Postfix's side of the milter protocol, by the package miltertest: each callback alone, without a Postfix.
+
+Behind it is the gateway's own Session in libmilter, on a socket of this process, with a mail's way that tests choose.
+libmilter runs once in a process and cannot be stopped: `served` starts it at its first use.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from miltertest import MilterConnection, codec, constants
+
+from gateway.clock import SystemClock
+from gateway.frontends.clients import Clients
+from gateway.frontends.milter.room import Room
+from gateway.frontends.milter.session import Session, Shared, Take
+from gateway.frontends.milter.transaction import Rules
+from gateway.frontends.milter.worker import Listener, register
+from gateway.model.mail import Mail
+from gateway.model.outcome import Outcome
+from gateway.settings import Milter
+from tests.support.smtp import settings
+
+CONTINUE, REJECT, TEMPFAIL, DISCARD, REPLY = (
+    constants.SMFIR_CONTINUE, constants.SMFIR_REJECT, constants.SMFIR_TEMPFAIL, constants.SMFIR_DISCARD,
+    constants.SMFIR_REPLYCODE)
+Answer = tuple[str, dict[str, Any]]
+
+# Octets as they are: the package itself knows UTF-8 alone.
+codec.codectypes.update(
+    buf=(lambda value: value.encode("utf-8", "surrogateescape"),
+         lambda data: (data.decode("utf-8", "surrogateescape"), b"")),
+    str=(lambda value: value.encode("utf-8", "surrogateescape") + b"\0", codec.decode_str),
+)
+
+
+class Served:
+    """libmilter in this process. `shared` may be another one for each connection."""
+
+    def __init__(self) -> None:
+        import milter
+
+        self.shared: Shared | None = None
+        self._listening = listening = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = listening.getsockname()[:2]
+        register(self._session)
+        self._listener = Listener(listening)
+        threading.Thread(target=milter.main, name="libmilter", daemon=True).start()
+
+    def _session(self) -> Session:
+        assert self.shared is not None
+        return Session(self.shared)
+
+
+@cache
+def served() -> Served:
+    """The one of this process."""
+    return Served()
+
+
+def shared(handle: Callable[[Mail, Take], Outcome], **changes: Any) -> Shared:
+    """What sessions share; `changes` are of the settings (see tests.support.smtp)."""
+    values = settings(**changes)
+    return Shared(
+        values.milter or Milter(outbound_daemons=("ours",), inbound_daemons=("world",)),
+        Rules(values.bank, values.limits, Clients(values.clients)), handle, SystemClock(),
+        Room(values.limits.octets_in_flight_max, values.limits.workers_max))
+
+
+class Mta(MilterConnection):  # type: ignore[misc]
+    """One connection, as Postfix makes it."""
+
+    def begin(self, daemon: str = "ours", address: str = "127.0.0.1") -> None:
+        """Up to MAIL."""
+        self.optneg_mta()
+        self.send_macro(constants.SMFIC_CONNECT, **{"{daemon_name}": daemon, "j": "mx.bank.test"})
+        self._send(constants.SMFIC_CONNECT, hostname="client", family="4", port=25, address=address)
+        if not self.protocol_flags & constants.SMFIP_NR_CONN:
+            self.recv()
+
+    def mail(self, *words: str, **macros: str) -> Answer:
+        """MAIL."""
+        self.send_macro(constants.SMFIC_MAIL, **{f"{{{name}}}": value for name, value in macros.items()})
+        return self.send_get(constants.SMFIC_MAIL, args=list(words or ("<a@bank.test>",)))  # type: ignore[no-any-return]
+
+    def rcpt(self, *words: str, **macros: str) -> Answer:
+        """RCPT."""
+        self.send_macro(constants.SMFIC_RCPT, **{f"{{{name}}}": value for name, value in macros.items()})
+        return self.send_get(constants.SMFIC_RCPT, args=list(words or ("<x@else.test>",)))  # type: ignore[no-any-return]
+
+    def fields(self, *fields: tuple[str, str]) -> None:
+        """Header fields, without waiting: so it was negotiated. Values begin with their space."""
+        assert self.protocol_flags & constants.SMFIP_NR_HDR
+        for name, value in fields:
+            self._send(constants.SMFIC_HEADER, name=name, value=value)
+
+    def chunk(self, octets: str) -> Answer:
+        """A piece of the body."""
+        return self.send_get(constants.SMFIC_BODY, buf=octets)  # type: ignore[no-any-return]
+
+    def end(self, queue_id: str = "4F1A2B3C4D") -> list[Answer]:
+        """The end of the message: every edit, and the answer last."""
+        self.send_macro(constants.SMFIC_BODYEOB, i=queue_id)
+        return self.send_eom()  # type: ignore[no-any-return]
+
+    def abort(self) -> None:
+        """RSET."""
+        self._send(constants.SMFIC_ABORT)
+
+    def whole(self, *fields: tuple[str, str], body: Sequence[str] = ("hello\r\n",),
+              to: Sequence[str] = ("<x@else.test>",), queue_id: str = "4F1A2B3C4D") -> list[Answer]:
+        """A mail of a client of ours, and what becomes of it."""
+        assert self.mail()[0] == CONTINUE
+        for one in to:
+            assert self.rcpt(one)[0] == CONTINUE
+        self.fields(*(fields or (("From", " a@bank.test"), ("Subject", " s"))))
+        for piece in body:
+            assert self.chunk(piece)[0] == CONTINUE
+        return self.end(queue_id)
+
+
+@contextmanager
+def mta(values: Shared) -> Iterator[Mta]:
+    """A connection to sessions that share `values`."""
+    server = served()
+    server.shared = values
+    with socket.create_connection(server.address, timeout=10) as sock:
+        yield Mta(sock)
+
+
+def reply(answer: Answer) -> tuple[str, str]:
+    """Code and text of a reply."""
+    command, fields = answer
+    assert command == REPLY, answer
+    return fields["smtpcode"], fields["text"]

@@ -1,0 +1,411 @@
+"""Each callback of the milter, driven by the protocol itself: libmilter in this process, Postfix's side by miltertest.
+
+Truth: RFC 5321 and the registry of RFC 5248 for replies, the milter protocol (SMFIC_*, SMFIR_*) for the rest.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("milter", reason="pymilter is an extra")
+
+from miltertest import constants
+
+from gateway.errors import GatewayError, Reason
+from gateway.frontends.milter.session import Take
+from gateway.model.mail import Envelope, Mail
+from gateway.model.outcome import Outcome, Settled
+from tests.support.mta import CONTINUE, DISCARD, REPLY, mta, reply, shared
+from tests.support.smtp import outcome_of, until
+
+FIELDS = (("From", " a@bank.test"), ("Subject", " s"))
+
+
+class Way:
+    """A mail's way that keeps what comes, and answers as told; by default everything is put in place unchanged."""
+
+    def __init__(self, then: Callable[[Mail, Take], Outcome] | None = None) -> None:
+        self.mails: list[Mail] = []
+        self._then = then
+
+    def __call__(self, mail: Mail, take: Take) -> Outcome:
+        self.mails.append(mail)
+        if self._then is not None:
+            return self._then(mail, take)
+        assert take(mail.octets, mail.envelope)
+        return outcome_of(mail, Settled.TAKEN)
+
+
+def in_place(octets: bytes, **envelope: Any) -> Way:
+    """Puts these octets in place."""
+    def then(mail: Mail, take: Take) -> Outcome:
+        assert take(octets, replace(mail.envelope, **envelope))
+        return outcome_of(mail, Settled.TAKEN)
+
+    return Way(then)
+
+
+def settled(how: Settled, **fields: Any) -> Way:
+    return Way(lambda mail, _: outcome_of(mail, how, **fields))
+
+
+# Who it is
+
+
+def test_a_daemon_of_no_list_is_tempfailed_and_loudly_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin("elsewhere")
+        code, text = reply(postfix.mail())
+    assert code == "451"
+    assert "elsewhere" not in text
+    told = capsys.readouterr()
+    assert "unknown daemon" in told.out + told.err
+    assert not way.mails
+
+
+def test_no_daemon_at_all_is_tempfailed() -> None:
+    """As in a Postfix whose milter_connect_macros lack it."""
+    with mta(shared(Way())) as postfix:
+        postfix.begin("")
+        assert reply(postfix.mail())[0] == "451"
+
+
+def test_a_network_of_nobody_is_refused_at_mail() -> None:
+    with mta(shared(Way())) as postfix:
+        postfix.begin(address="192.0.2.1")
+        code, text = reply(postfix.mail())
+    assert (code, text[:6]) == ("554", "5.7.1 ")
+
+
+def test_a_login_outweighs_the_network() -> None:
+    clients = [{"name": "app", "networks": ["127.0.0.0/8"], "from": ["*@bank.test"]},
+               {"name": "portal", "logins": ["portal"], "from": ["portal@bank.test"]}]
+    with mta(shared(way := Way(), clients=clients)) as postfix:
+        postfix.begin(address="192.0.2.1")
+        assert postfix.mail("<portal@bank.test>", auth_authen="portal", tls_version="TLSv1.3")[0] == CONTINUE
+        assert postfix.rcpt()[0] == CONTINUE
+        postfix.fields(*FIELDS)
+        assert postfix.end()[-1][0] == CONTINUE
+        assert reply(postfix.mail("<portal@bank.test>", auth_authen="somebody"))[0] == "554"
+    origin = way.mails[0].origin
+    assert (origin.ours, origin.client, origin.login, origin.tls) == (True, "portal", "portal", True)
+
+
+def test_a_client_uses_its_own_addresses_and_the_null_path() -> None:
+    with mta(shared(Way())) as postfix:
+        postfix.begin()
+        assert reply(postfix.mail("<eve@else.test>"))[0] == "550"
+        assert postfix.mail("<>")[0] == CONTINUE
+        assert postfix.mail("<b@bank.test>")[0] == CONTINUE
+
+
+def test_strangers_reach_us_and_nobody_else() -> None:
+    """The recipient is refused, the mail is not."""
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin("world", "192.0.2.1")
+        assert postfix.mail("<eve@else.test>")[0] == CONTINUE
+        code, text = reply(postfix.rcpt("<x@else.test>"))
+        assert (code, text[:6]) == ("550", "5.7.1 ")
+        for trick in ("<v%else.test@bank.test>", "<@bank.test:v@else.test>", '<"v@else.test"@bank.test>',
+                      "<else.test!v@bank.test>"):
+            assert reply(postfix.rcpt(trick))[0] == "550", trick
+        assert postfix.rcpt("<support@bank.test>")[0] == CONTINUE
+        postfix.fields(*FIELDS)
+        assert postfix.end()[-1][0] == CONTINUE
+    (mail,) = way.mails
+    assert [one.address for one in mail.envelope.recipients] == ["support@bank.test"]
+    assert (mail.origin.ours, mail.origin.client, mail.origin.peer) == (False, None, "192.0.2.1")
+
+
+def test_ipv6_and_no_network_at_all() -> None:
+    with mta(shared(way := Way())) as postfix:
+        postfix.optneg_mta()
+        postfix.send_macro(constants.SMFIC_CONNECT, **{"{daemon_name}": "world"})
+        postfix._send(constants.SMFIC_CONNECT, hostname="c", family="6", port=25, address="2001:db8::1")
+        assert postfix.mail("<>")[0] == CONTINUE
+        assert postfix.rcpt("<support@bank.test>")[0] == CONTINUE
+        postfix.fields(*FIELDS)
+        postfix.end()
+    assert way.mails[0].origin.peer == "2001:db8::1"
+
+
+# The envelope
+
+
+def test_parameters_arrive_and_others_do_no_harm() -> None:
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin()
+        assert postfix.mail("<a@bank.test>", "SIZE=100", "BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=QQ+3D1",
+                            "AUTH=<>", "X-NEW=1")[0] == CONTINUE
+        assert postfix.rcpt("<jörg@else.test>", "NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;o@else.test")[0] == CONTINUE
+        assert postfix.rcpt("<jörg@ELSE.test>")[0] == CONTINUE
+        postfix.fields(*FIELDS)
+        postfix.end()
+    envelope = way.mails[0].envelope
+    (recipient,) = envelope.recipients
+    assert (envelope.ret, envelope.envid, envelope.smtputf8, envelope.eight_bit) == ("HDRS", "QQ+3D1", True, True)
+    assert (recipient.address, recipient.notify, recipient.orcpt) == (
+        "jörg@else.test", ("SUCCESS", "DELAY"), "rfc822;o@else.test")
+
+
+def test_addresses_without_brackets_and_without_a_domain() -> None:
+    """Postfix takes both from lax clients, and says in {mail_addr} what it makes of them."""
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin()
+        assert postfix.mail("root", mail_addr="root@bank.test")[0] == CONTINUE
+        assert postfix.rcpt("x@else.test", rcpt_addr="x@else.test")[0] == CONTINUE
+        postfix.fields(*FIELDS)
+        postfix.end()
+        assert reply(postfix.mail("<nowhere>"))[0] == "553"
+    assert way.mails[0].envelope.reverse_path == "root@bank.test"
+    assert way.mails[0].envelope.recipients[0].address == "x@else.test"
+
+
+def test_too_many_recipients_are_452() -> None:
+    with mta(shared(Way(), limits={"recipients_max": 2})) as postfix:
+        postfix.begin()
+        postfix.mail()
+        answers = [postfix.rcpt(f"<r{number}@else.test>") for number in range(3)]
+    assert [one[0] for one in answers] == [CONTINUE, CONTINUE, REPLY]
+    assert reply(answers[2])[0] == "452"
+
+
+# The message
+
+
+def test_octets_as_postfix_holds_them() -> None:
+    """A value's space, folded lines, octets that are no UTF-8."""
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin()
+        answers = postfix.whole(("From", " a@bank.test"), ("Subject", "no space\n\tfolded"), ("X", "  caf\udce9"),
+                                ("Empty", ""), body=("\xe9 one\r\n", "two\r\n.\r\n"))
+    assert answers == [(CONTINUE, {})], "nothing has changed"
+    assert way.mails[0].octets == (
+        b"From: a@bank.test\r\nSubject:no space\r\n\tfolded\r\nX:  caf\xe9\r\nEmpty:\r\n\r\n"
+        b"\xc3\xa9 one\r\ntwo\r\n.\r\n")
+    assert way.mails[0].origin.attempt_id == "4F1A2B3C4D"
+
+
+def test_the_size_at_mail_and_in_the_middle() -> None:
+    values = shared(way := Way(), limits={"message_octets_max": 2048})
+    with mta(values) as postfix:
+        postfix.begin()
+        code, text = reply(postfix.mail("<a@bank.test>", "SIZE=2049"))
+        assert (code, text[:6]) == ("552", "5.3.4 ")
+        assert postfix.mail("<a@bank.test>", "SIZE=2048")[0] == CONTINUE
+        postfix.rcpt()
+        postfix.fields(*FIELDS)
+        assert postfix.chunk("x" * 1024)[0] == CONTINUE
+        assert reply(postfix.chunk("x" * 1024))[0] == "552"
+        postfix.abort()
+        assert postfix.whole()[-1][0] == CONTINUE, "the next mail of the session"
+    assert len(way.mails) == 1
+    until(lambda: values.room.connections == 0)
+    assert values.room.octets == 0
+
+
+@pytest.mark.parametrize(("more", "fields", "body", "code"), [
+    ({}, 5001, (), "550"),
+    ({"hops_max": 3}, 0, (), "554"),
+    ({}, 0, ("a\0b\r\n",), "550"),
+    ({}, 0, ("a\rb\r\n",), "550"),
+    ({}, 0, ("x" * 60_000, "x" * 6000 + "\r\n"), "550"),
+])
+def test_what_no_mail_may_be(more: dict[str, int], fields: int, body: tuple[str, ...], code: str) -> None:
+    with mta(shared(way := Way(), limits=more)) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt()
+        postfix.fields(*FIELDS, *[("X", " y")] * fields, *[("Received", " r")] * 4)
+        answers = [postfix.chunk(piece) for piece in body] + postfix.end()
+        assert reply(next(one for one in answers if one[0] != CONTINUE))[0] == code
+        postfix.abort()
+        assert postfix.whole(*FIELDS)[-1][0] == CONTINUE
+    assert len(way.mails) == 1
+
+
+def test_a_mail_without_a_body() -> None:
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin()
+        assert postfix.whole(*FIELDS, body=()) == [(CONTINUE, {})]
+    assert way.mails[0].octets.endswith(b"Subject: s\r\n\r\n")
+
+
+# Answers
+
+
+def test_in_place_the_old_goes_from_the_highest_and_the_new_comes_in_order() -> None:
+    """Behind Postfix's own Received (place 0), which it shows to no milter."""
+    new = b"X: 1\r\nReceived: r\r\nFrom: a@bank.test\r\nMIME-Version: 1.0\r\nContent-Type: t;\r\n b=c\r\n\r\nnew\r\n"
+    with mta(shared(in_place(new))) as postfix:
+        postfix.begin()
+        answers = postfix.whole(("Received", " r"), ("Subject", " a"), ("From", " a@bank.test"), ("subject", " b"))
+    assert answers == [
+        ("m", {"index": 2, "name": "subject", "value": ""}),
+        ("m", {"index": 1, "name": "Subject", "value": ""}),
+        ("i", {"index": 1, "name": "X", "value": " 1"}),
+        ("i", {"index": 4, "name": "MIME-Version", "value": " 1.0"}),
+        ("i", {"index": 5, "name": "Content-Type", "value": " t;\n b=c"}),
+        ("b", {"buf": "new\r\n"}),
+        (CONTINUE, {}),
+    ]
+
+
+def test_a_large_body_arrives_whole() -> None:
+    body = b"".join(b"%070d\r\n" % number for number in range(3000))
+    with mta(shared(in_place(b"From: a@bank.test\r\nSubject: s\r\n\r\n" + body))) as postfix:
+        postfix.begin()
+        answers = postfix.whole(*FIELDS)
+    assert "".join(one[1]["buf"] for one in answers if one[0] == "b").encode() == body
+
+
+def test_opened_mail_asks_for_headers_only() -> None:
+    with mta(shared(in_place(b"X: y\r\n\r\nopened\r\n", ret="HDRS"))) as postfix:
+        postfix.begin()
+        answers = postfix.whole(*FIELDS)
+        assert ("e", {"from": "<a@bank.test>", "args": ["RET=HDRS"]}) in answers
+        assert postfix.mail("<>")[0] == CONTINUE
+        postfix.rcpt()
+        postfix.fields(*FIELDS)
+        assert not [one for one in postfix.end() if one[0] == "e"], "a bounce is never bounced"
+
+
+def test_what_cannot_be_put_in_place_is_asked_for_elsewhere() -> None:
+    def then(mail: Mail, take: Take) -> Outcome:
+        assert not take(b"Subject: caf\xe9\r\n\r\n", mail.envelope)
+        return outcome_of(mail, Settled.TAKEN)
+
+    with mta(shared(Way(then))) as postfix:
+        postfix.begin()
+        assert postfix.whole(*FIELDS) == [(DISCARD, {})]
+
+
+@pytest.mark.parametrize("how", [Settled.HELD, Settled.TAKEN, Settled.DISCARDED, Settled.REPORTED])
+def test_what_is_settled_elsewhere_is_discarded(how: Settled) -> None:
+    outcome = settled(how)
+
+    def then(mail: Mail, take: Take) -> Outcome:
+        return replace(outcome(mail, take), answer=Settled.TAKEN)
+
+    with mta(shared(Way(then))) as postfix:
+        postfix.begin()
+        assert postfix.whole(*FIELDS) == [(DISCARD, {})]
+
+
+def test_a_refusal_is_the_relays_reply() -> None:
+    """Code, enhanced code and text on each line; on this wire a per cent sign is written twice."""
+    way = settled(Settled.REFUSED, reason=Reason.CERTIFICATE_ABSENT, text="100% " + "of nobody " * 100)
+    with mta(shared(way)) as postfix:
+        postfix.begin()
+        code, text = reply(postfix.whole(*FIELDS)[-1])
+    assert code == "550"
+    lines = text.split("\r\n")
+    assert len(lines) > 1
+    assert lines[0].startswith("5.7.5 100%% of nobody")
+    assert all(line.startswith(("550-5.7.5 ", "550 5.7.5 ")) for line in lines[1:])
+    assert way.mails[0].origin.incident in text
+
+
+def test_a_deferral_is_a_451() -> None:
+    with mta(shared(settled(Settled.LATER, reason=Reason.NEXT_HOP_LATER))) as postfix:
+        postfix.begin()
+        code, text = reply(postfix.whole(*FIELDS)[-1])
+    assert (code, text[:6]) == ("451", "4.4.1 ")
+
+
+def test_strangers_are_told_nothing() -> None:
+    with mta(shared(settled(Settled.REFUSED, reason=Reason.DECRYPTION_FAILED))) as postfix:
+        postfix.begin("world")
+        postfix.mail("<eve@else.test>")
+        postfix.rcpt("<support@bank.test>")
+        postfix.fields(*FIELDS)
+        code, text = reply(postfix.end()[-1])
+    assert code == "550"
+    assert text.startswith("5.7.1 The mail was refused. Incident ")
+
+
+@pytest.mark.parametrize("trouble", [
+    RuntimeError("secret"), GatewayError(Reason.STORE_UNAVAILABLE, "secret", retry=True)])
+def test_a_surprise_is_451_with_the_incident(trouble: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def then(mail: Mail, take: Take) -> Outcome:
+        assert take(b"X: half done\r\n\r\n", mail.envelope)
+        raise trouble
+
+    with mta(shared(way := Way(then))) as postfix:
+        postfix.begin()
+        (answer,) = postfix.whole(*FIELDS)
+        code, text = reply(answer)
+    assert code == "451"
+    assert way.mails[0].origin.incident in text
+    assert "secret" not in text
+    assert way.mails[0].origin.incident in "".join(capsys.readouterr())
+
+
+def test_half_in_place_is_a_surprise() -> None:
+    """Everybody is in place, and one of them is said to be held: nothing of it may leave."""
+    def then(mail: Mail, take: Take) -> Outcome:
+        assert take(b"X: y\r\n\r\n", mail.envelope)
+        return replace(outcome_of(mail, Settled.HELD), answer=Settled.TAKEN)
+
+    with mta(shared(Way(then))) as postfix:
+        postfix.begin()
+        (answer,) = postfix.whole(*FIELDS)
+    assert reply(answer)[0] == "451"
+
+
+# Several mails of one session
+
+
+def test_nothing_of_one_mail_is_in_the_next() -> None:
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin()
+        assert postfix.mail("<a@bank.test>", "RET=FULL")[0] == CONTINUE
+        assert postfix.rcpt("<given-up@else.test>")[0] == CONTINUE
+        postfix.abort()
+        for number in range(3):
+            answers = postfix.whole(("Subject", f" {number}"), to=(f"<r{number}@else.test>",))
+            assert answers[-1][0] == CONTINUE
+        assert postfix.mail("<b@bank.test>")[0] == CONTINUE
+        assert postfix.rcpt("<half@else.test>")[0] == CONTINUE
+        postfix.fields(("Subject", " half"))
+        assert postfix.chunk("half\r\n")[0] == CONTINUE
+        postfix.abort()
+        assert postfix.whole(("Subject", " last"), to=("<last@else.test>",))[-1][0] == CONTINUE
+    assert [mail.octets for mail in way.mails] == [
+        *(f"Subject: {number}\r\n\r\nhello\r\n".encode() for number in range(3)), b"Subject: last\r\n\r\nhello\r\n"]
+    assert way.mails[0].envelope == Envelope("a@bank.test", way.mails[0].envelope.recipients)
+    assert [one.address for mail in way.mails for one in mail.envelope.recipients] == [
+        "r0@else.test", "r1@else.test", "r2@else.test", "last@else.test"]
+    assert len({mail.origin.incident for mail in way.mails}) == 4
+
+
+def test_a_connection_that_breaks_leaves_nothing() -> None:
+    values = shared(way := Way())
+    with mta(values) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt()
+        postfix.fields(*FIELDS)
+        postfix.chunk("x" * 1000)
+        assert (values.room.connections, values.room.mails, values.room.octets) == (1, 1, 1000)
+    until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (0, 0, 0))
+    assert not way.mails
+
+
+def test_octets_of_others_are_452() -> None:
+    values = shared(Way(), limits={"octets_in_flight_max": 1024})
+    with mta(values) as first, mta(values) as second:
+        for postfix in (first, second):
+            postfix.begin()
+            postfix.mail()
+            postfix.rcpt()
+            postfix.fields(*FIELDS)
+        assert first.chunk("x" * 2000)[0] == CONTINUE, "one mail alone may always be in work"
+        assert reply(second.chunk("x"))[0] == "452"
+        second.abort()
+        assert first.end()[-1][0] == CONTINUE
+        assert second.whole(*FIELDS)[-1][0] == CONTINUE
+
+
