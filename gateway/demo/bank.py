@@ -45,11 +45,12 @@ class Ports:
     lists: int = 2528
     directory: int = 2529
     http: int = 2530
+    metrics: int = 2531
 
     @classmethod
     def beginning(cls, first: int) -> "Ports":
-        """Six neighbours."""
-        return cls(*range(first, first + 6))
+        """Seven neighbours."""
+        return cls(*range(first, first + 7))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +221,8 @@ stampers:
   - {{name: public, key: keys/tsa-public.key.pem, certificate: keys/tsa-public.crt.pem, chain: pki/chain.pem,
       policy_oid: {_TSA_POLICY}, clock_check: none}}
 http: {{port: {ports.http}, tsa: public}}
+metrics: {{port: {ports.metrics}}}
+processes: {{relay: 2}}
 sources:
   # The partner's directory, here on loopback; short times, so that the tour need not wait.
   - {{name: partner, kind: http, domains: [partner.example], url: "http://127.0.0.1:{ports.directory}/?mail={{address}}",

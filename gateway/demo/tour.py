@@ -11,6 +11,7 @@ from rich.panel import Panel
 
 from gateway.demo.guide import Guide
 from gateway.demo.tour_mail import MailTour
+from gateway.demo.tour_running import RunningTour
 from gateway.demo.tour_trust import TrustTour
 from gateway.errors import GatewayError
 
@@ -27,7 +28,7 @@ def walk(guide: Guide) -> bool:
 
 
 def _stations(guide: Guide) -> tuple[tuple[str, Callable[[], None]], ...]:
-    mail, trust = MailTour(guide), TrustTour(guide)
+    mail, trust, running = MailTour(guide), TrustTour(guide), RunningTour(guide)
     return (
         ("A one-time code leaves: signed, stamped, encrypted", mail.code),
         ("A statement with a PDF of 1 MB leaves the same way", mail.statement),
@@ -44,4 +45,6 @@ def _stations(guide: Guide) -> tuple[tuple[str, Callable[[], None]], ...]:
             trust.revoked,
         ),
         ("Whoever asks gets the bank's certificate and a time-stamp over HTTP", trust.service),
+        ("A worker is killed: mail goes on, and another takes its place", running.killed),
+        ("What happened is counted, and told by a mail's Message-ID", running.seen),
     )
