@@ -62,7 +62,8 @@ class Watcher:
         except GatewayError:
             told = None
             ending = {(one.what, one.name): one.not_after for one in ends(settings, None, now)}
-        return Seen(now, __version__, told, ending, self._enrolled.get() if told is not None else {})
+        return Seen(now, __version__, told, settings.hold.octets_max, ending,
+                    self._enrolled.get() if told is not None else {})
 
     def _ending(self) -> dict[int, int]:
         try:

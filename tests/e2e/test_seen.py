@@ -155,7 +155,7 @@ def test_it_lives_and_is_ready(scene: Scene) -> None:
 
 
 def test_a_dead_worker_takes_its_gauges_with_it_and_leaves_its_counts(scene: Scene) -> None:
-    """kill -9, the end that nobody can prepare for. What it counted still counts; the supervisor's restart is a line."""
+    """kill -9, the end that nobody can prepare for. What it counted still counts; its restart is a line of the log."""
     before = scene.value("sealgate_mails_total")
     (worker,) = scene.worker_pids()
     os.kill(worker, signal.SIGKILL)

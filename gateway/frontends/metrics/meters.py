@@ -15,6 +15,15 @@ from gateway.model.outcome import Settled
 
 T = TypeVar("T", Counter, Gauge, Histogram)
 
+# Lines of the log that are alarms (conf/prometheus/alerts.yml). They are there from the start, as 0: an increase from
+# nothing to one is none to Prometheus.
+ALARMS: Final = (
+    ("critical", "evidence not kept"), ("critical", "poison"), ("error", "surprise"),
+    ("critical", "worker ended"), ("critical", "worker stuck"), ("critical", "worker does not start"),
+    ("critical", "worker has a mail that does not end"),
+    ("error", "child ended"), ("critical", "child stuck"), ("critical", "child does not start"),
+    ("critical", "not reloaded, the old rules stay in force"), ("critical", "not reloaded"),
+    ("critical", "jobs not reloaded, as before"))
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0)
 SIZES: Final = (4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 52_428_800)
 
@@ -58,6 +67,8 @@ class Meters:
         self.stamps = counter("stamps", "Time-stamps asked for", "stamper", "answer")
         self.stamp_seconds = histogram("stamp_seconds", "One answer of a time-stamping service", SECONDS, "stamper")
         self.events = counter("log_events", "Lines of the log of level warning and worse", "level", "event")
+        for level, event in ALARMS:
+            self.events(level, event)
         self.connections = live("connections", "SMTP connections open", "role")
         self.waiting = live("mails_waiting", "Mails that wait for a thread", "role")
         self.working = live("mails_in_work", "Mails in work", "role")

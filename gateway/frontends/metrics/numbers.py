@@ -15,12 +15,13 @@ class Seen:
     """`store` None: the database does not answer, and what it would have said is left out.
 
     `ends`: (what it is, its name in the settings) -> when it ends. `enrolled_ending`: days -> how many certificates
-    of customers end within them. `resting`: nothing here; circuit breakers are told by the processes that have them.
+    of customers end within them. `hold_limit`: octets that held mail may take.
     """
 
     at: datetime
     version: str
     store: StoreNumbers | None
+    hold_limit: int = 0
     ends: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     enrolled_ending: Mapping[int, int] = field(default_factory=dict)
 
@@ -36,6 +37,7 @@ class AtScrape(Collector):
         seen = self._seen()
         yield _one("build_info", "Version of this program", 1, {"version": seen.version})
         yield _one("database_up", "1: the database answered", int(seen.store is not None))
+        yield _one("hold_limit_bytes", "Octets that held mail may take (hold.octets_max)", seen.hold_limit)
         ends = GaugeMetricFamily("sealgate_expiry_timestamp_seconds", "When something of ours ends",
                                  labels=("what", "name"))
         for (what, name), at in seen.ends.items():
