@@ -16,7 +16,7 @@ APT_BENCH = postfix gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench install ldap milter lock clean
+.PHONY: run test check bench fuzz chaos soak install ldap milter lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -36,6 +36,23 @@ BENCH_ARGS ?=
 bench: .venv/ok
 	@scripts/need $(APT_BENCH)
 	@.venv/bin/python -m bench $(BENCH_ARGS)
+
+# Every parser against octets that a fuzzer makes, FUZZ_SECONDS each (fuzz/README.md).
+FUZZ_SECONDS ?= 180
+FUZZ ?=
+fuzz: .venv/ok
+	.venv/bin/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
+
+# kill -9 of whatever there is, under load, and then the books; the same order again with CHAOS_ARGS='--seed N'.
+CHAOS_MINUTES ?= 60
+CHAOS_ARGS ?=
+chaos: .venv/ok
+	.venv/bin/python -m tests.chaos.driver --minutes $(CHAOS_MINUTES) $(CHAOS_ARGS)
+
+# Memory over many mails.
+SOAK_MAILS ?= 100000
+soak: .venv/ok
+	.venv/bin/python -m tests.chaos.soak --mails $(SOAK_MAILS)
 
 # The set-up alone.
 install: .venv/ok

@@ -44,8 +44,8 @@ def template() -> Path:
 def new_bank(home: Path, *, hop: int | None = None, change: Callable[[str], str] = lambda text: text) -> Bank:
     """A bank on free ports. `hop`: the port of the next hop; `change`: what becomes of the settings' text."""
     shutil.copytree(template(), home)
-    outbound, inbound, unused, http = free_ports(4)
-    bank = open_bank(home, Ports(outbound, hop or unused, inbound, http=http))
+    outbound, inbound, unused, http, metrics = free_ports(5)
+    bank = open_bank(home, Ports(outbound, hop or unused, inbound, http=http, metrics=metrics))
     bank.config.write_text(change(bank.config.read_text("utf-8")), "utf-8")
     return bank
 
