@@ -29,7 +29,6 @@ log = structlog.get_logger("sealgate")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _MAPPED_FROM_OCTETS = 32 << 20  # the most that 64-bit glibc takes everywhere
 _GIVEN_BACK_FROM_OCTETS = 256 << 20
-_SIGNS_IN_TIME = 6  # so many signs of life could be lost before anybody takes a worker for stuck
 _STUCK_DEADLINES = 2.0  # a mail in work for so many deadlines is in a call that does not return
 
 
@@ -70,7 +69,7 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
         def ready() -> None:
             handover.write_when_asked(gateway.kept)
             notify("READY=1", f"X_RULES={json.dumps(rules)}")
-            front.keep(live(settings.processes.stuck_after_s / _SIGNS_IN_TIME, lambda: not stuck()))
+            front.keep(live(lambda: not stuck()))
 
         front.run(
             loop_factory=loop_factory(),

@@ -31,13 +31,15 @@ class Children:
     """Keeps them running. Everything is called in the event loop's thread."""
 
     def __init__(self, commands: Mapping[str, Sequence[str]], *, ear: Ear | None = None,
-                 environment: Mapping[str, str] | None = None, end_s: Mapping[str, float] | None = None) -> None:
+                 stuck_after_s: float = 0.0, environment: Mapping[str, str] | None = None,
+                 end_s: Mapping[str, float] | None = None) -> None:
         """`commands`: name to program and arguments. `ear`: where they give signs of life; without one they give none.
 
         `end_s`: who has longer than END_S to end, after SIGTERM.
         """
         self._commands = {name: tuple(command) for name, command in commands.items()}
         self._ear = ear
+        self._stuck_after_s = stuck_after_s
         self._environment = dict(environment or {})
         self._end_s = dict(end_s or {})
         self._keepers: dict[str, asyncio.Task[None]] = {}
@@ -54,7 +56,7 @@ class Children:
     def reload(self, commands: Mapping[str, Sequence[str]] | None = None) -> None:
         """Passes SIGHUP on. With `commands` the new ones are started, and those end that are not among them."""
         for process in self._running.values():
-            process.signal(signal.SIGHUP)
+            process.tell(signal.SIGHUP)
         if commands is None:
             return
         before, self._commands = self._commands, {name: tuple(command) for name, command in commands.items()}
@@ -69,17 +71,20 @@ class Children:
             keeper.cancel()
         await asyncio.gather(*self._keepers.values(), return_exceptions=True)
 
-    @property
-    def running(self) -> tuple[Process, ...]:
-        """Those that live."""
-        return tuple(self._running.values())
+    def watch(self) -> None:
+        """Kills whoever gives no sign of life any more; its keeper starts it again."""
+        for name, process in self._running.items():
+            if process.stuck:
+                log.critical("child stuck", child=name, pid=process.pid)
+                process.kill()
 
     async def _keep(self, name: str) -> None:
         loop, deaths = asyncio.get_running_loop(), 0
         while True:
             began = loop.time()
             try:
-                process = await Process.start(name, self._commands[name], ear=self._ear, environment=self._environment)
+                process = await Process.start(name, self._commands[name], ear=self._ear,
+                                              stuck_after_s=self._stuck_after_s, environment=self._environment)
             except OSError as error:
                 log.critical("child does not start", child=name, error=error.strerror)
             else:

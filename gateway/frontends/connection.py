@@ -133,8 +133,14 @@ class Connection(SMTP):
             transport.write(reply)
             transport.close()
 
-    def stop(self) -> None:
-        """Ends the connection as soon as nothing is under way (graceful stop)."""
+    def stop(self, patience_s: float = 0.0) -> None:
+        """Ends the connection as soon as nothing is under way (graceful stop).
+
+        For `patience_s` before, the client may go on: who was greeted sends its mail, who has sent it says QUIT.
+        """
+        if patience_s:
+            self.loop.call_later(patience_s, self.stop)
+            return
         self.stopping = True
         if self.idle:
             self.end(dialogue.STOPPING)

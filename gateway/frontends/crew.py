@@ -6,6 +6,7 @@ and replaced. One whose threads are stuck while its loop goes on says so, and is
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
@@ -15,7 +16,7 @@ import structlog
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import handover
 from gateway.frontends.children import BACKOFF_S
-from gateway.frontends.process import Process
+from gateway.frontends.process import REPLACED, Process
 
 log = structlog.get_logger("sealgate.workers")
 
@@ -116,7 +117,7 @@ class Crew:
             else:
                 log.critical("worker has a mail that does not end", kind=self._kind, number=number, pid=worker.pid)
                 self._workers[number] = await self._again(number)
-                self._let_go(worker)
+                self._let_go(worker, REPLACED)
 
     async def _again(self, number: int) -> Process:
         """A ready one, however long it takes."""
@@ -130,32 +131,31 @@ class Crew:
             await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
             tries += 1
 
-    def watch(self, stuck_after_s: float) -> None:
-        """Kills whoever has given no sign of life for so long; its keeper replaces it."""
-        for number, worker in self._workers.items():
-            if worker.silent_s() > stuck_after_s and not worker.over.done():
-                log.critical("worker stuck", kind=self._kind, number=number, pid=worker.pid,
-                             silent_s=round(worker.silent_s(), 1))
-                worker.kill()
-        for worker in self._leavers:
-            if worker.silent_s() > stuck_after_s:
+    def watch(self) -> None:
+        """Kills whoever gives no sign of life any more; its keeper replaces it."""
+        for worker in (*self._workers.values(), *self._leavers):
+            if worker.stuck:
+                log.critical("worker stuck", kind=self._kind, pid=worker.pid)
                 worker.kill()
         if any(not worker.over.done() for worker in self._workers.values()):
             self.served_at = time.monotonic()
 
-    def _let_go(self, worker: Process) -> None:
-        leaving = asyncio.get_running_loop().create_task(worker.end(self._grace_s + MARGIN_S))
+    def _let_go(self, worker: Process, number: int) -> None:
+        leaving = asyncio.get_running_loop().create_task(worker.end(self._grace_s + MARGIN_S, number))
         self._leaving.add(leaving)
         self._leavers.add(worker)
         leaving.add_done_callback(self._leaving.discard)
         leaving.add_done_callback(lambda _: self._leavers.discard(worker))
 
-    async def retire(self) -> None:
-        """All are told to end. Returns when none takes a connection any more; their mails go on, see `ended`."""
+    async def retire(self, *, replaced: bool = False) -> None:
+        """All are told to end. Returns when none takes a connection any more; their mails go on, see `ended`.
+
+        `replaced`: others have taken their place already.
+        """
         await _give_up(self._keepers)
         leaving, self._workers = tuple(self._workers.values()), {}
         for worker in leaving:
-            self._let_go(worker)
+            self._let_go(worker, REPLACED if replaced else signal.SIGTERM)
         for worker in leaving:
             await asyncio.wait({worker.over, closed := asyncio.ensure_future(worker.stopping.wait())},
                                timeout=MARGIN_S, return_when=asyncio.FIRST_COMPLETED)
@@ -174,7 +174,7 @@ class Crew:
         workers = tuple(self._workers.items())
         for _, worker in workers:
             worker.kept.clear()
-            worker.signal(handover.ASK)
+            worker.tell(handover.ASK)
         waiting = [asyncio.ensure_future(worker.kept.wait()) for _, worker in workers]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=KEPT_S)

@@ -18,6 +18,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.children import run_once
 from gateway.frontends.logs import surprise
+from gateway.frontends.notify import live, notify
 from gateway.ports.fetch import FetchTask, FetchTasks
 
 log = structlog.get_logger("sealgate.jobs")
@@ -50,14 +51,19 @@ class Jobs:
     """One process's jobs. `carry_out` None: nothing is fetched. Everything but `run` may be called by nobody else."""
 
     def __init__(self, tasks: FetchTasks, carry_out: Callable[[FetchTask], GatewayError | None] | None,
-                 rounds: Sequence[Round], clock: Clock, *, command: Sequence[str], reload: Callable[[], None]) -> None:
-        """`command`: how `sealgate` is called, for rounds that want a process; `reload`: at SIGHUP."""
+                 rounds: Sequence[Round], clock: Clock, *, command: Sequence[str], reload: Callable[[], None],
+                 leads: Callable[[], bool] = lambda: True) -> None:
+        """`command`: how `sealgate` is called, for rounds that want a process; `reload`: at SIGHUP.
+
+        `leads`: whether of several nodes' jobs these are the ones that work.
+        """
         self._tasks = tasks
         self._carry_out = carry_out
         self._rounds = tuple(rounds)
         self._clock = clock
         self._command = tuple(command)
         self._reload = reload
+        self._leads = leads
         self._pool = ThreadPoolExecutor(THREADS + len(self._rounds), "jobs")
         self._in_work: dict[str, FetchTask] = {}
         self._kept: set[asyncio.Task[None]] = set()
@@ -75,13 +81,18 @@ class Jobs:
         loop.add_signal_handler(signal.SIGHUP, self._reloaded)
         if ready is not None:
             ready()
+        notify("READY=1")
+        living = loop.create_task(live(), name="signs of life")
         while not ended.is_set():
-            self._start_rounds()
-            pause = LOOK_S if self._start_due() else TROUBLED_S
+            pause = TROUBLED_S
+            if self._leads():
+                self._start_rounds()
+                pause = LOOK_S if self._start_due() else TROUBLED_S
             try:
                 await asyncio.wait_for(ended.wait(), pause)
             except TimeoutError:
                 continue
+        living.cancel()
         for task in tuple(self._kept):
             if task.get_name() == "process":
                 task.cancel()

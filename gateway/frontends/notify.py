@@ -20,12 +20,13 @@ SOCKET: Final = "NOTIFY_SOCKET"
 DATAGRAM_OCTETS_MAX: Final = 65_536
 _CREDENTIALS = struct.Struct("3i")  # unix(7), struct ucred: pid, uid, gid
 _EARLY_MAX: Final = 64
+SIGNS: Final = 6  # so many in the time within which one must come
 
 Message = Mapping[str, str]
 
 
 def notify(*fields: str) -> None:
-    """Says it to whoever started us, systemd or the supervisor; nothing without one, and no harm if it does not hear."""
+    """Says it to whoever started us, systemd or the supervisor; nothing without one, no harm if it is deaf."""
     address = os.environ.get(SOCKET)
     if not address:
         return
@@ -61,14 +62,15 @@ def trouble_of(message: Message) -> GatewayError | None:
     return GatewayError(Reason(told["reason"]), told["detail"], retry=told["retry"])
 
 
-async def live(every_s: float, well: Callable[[], bool] = lambda: True) -> None:
-    """Says WATCHDOG=1 every so often, out of the event loop, until it is cancelled; WATCHDOG=trigger if not `well`.
+async def live(well: Callable[[], bool] = lambda: True) -> None:
+    """Says WATCHDOG=1 as often as whoever started us wants, out of the event loop; WATCHDOG=trigger if not `well`.
 
     Not to be well is for a process whose loop goes on while its threads do not: it wants to be replaced.
     """
-    while True:
+    within_s = watchdog_s()
+    while within_s is not None:
         notify("WATCHDOG=1" if well() else "WATCHDOG=trigger")
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(within_s / SIGNS)
 
 
 class Ear:

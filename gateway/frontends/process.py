@@ -6,6 +6,7 @@ It stands in a session of its own, so that Ctrl-C reaches us alone; the kernel e
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,13 +17,14 @@ from gateway.frontends.handover import WRITTEN
 from gateway.frontends.notify import SOCKET, Ear, Message, trouble_of
 
 PARENT: Final = "SEALGATE_PARENT"  # environment of a child: the process id of who started it
+REPLACED: Final = signal.SIGUSR2  # to a worker: another process does your work now, end when your mails have
 _OURS: Final = frozenset({SOCKET, "WATCHDOG_USEC", "WATCHDOG_PID"})  # between systemd and us
 
 
 class Process:
     """In the event loop's thread. `over`: its exit code; minus the signal's number if one ended it."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, ear: Ear | None) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, ear: Ear | None, stuck_after_s: float) -> None:
         self.name = name
         self.pid = process.pid
         self.ready = asyncio.Event()
@@ -34,21 +36,28 @@ class Process:
         self.rules: str = ""  # JSON: which rules it works by
         self._process = process
         self._ear = ear
+        self._stuck_after_s = stuck_after_s
         self.over = asyncio.get_running_loop().create_task(self._wait(), name=f"wait for {name}")
         if ear is not None:
             ear.listen(process.pid, self._hear)
 
     @classmethod
     async def start(cls, name: str, command: Sequence[str], *, ear: Ear | None = None,
-                    environment: Mapping[str, str] | None = None, fds: Sequence[int] = ()) -> "Process":
-        """OSError if there is no such program. `fds`: file descriptors that it inherits under their numbers."""
+                    stuck_after_s: float = 0.0, environment: Mapping[str, str] | None = None,
+                    fds: Sequence[int] = ()) -> "Process":
+        """OSError if there is no such program. `fds`: file descriptors that it inherits under their numbers.
+
+        `stuck_after_s`: how soon it has to give the next sign of life, once it has given one; 0: whenever it likes.
+        """
         told = {key: value for key, value in os.environ.items() if key not in _OURS}
         told |= {PARENT: str(os.getpid()), **(environment or {})}
         if ear is not None:
             told[SOCKET] = ear.address
+            if stuck_after_s:
+                told["WATCHDOG_USEC"] = str(int(stuck_after_s * 1_000_000))
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True, env=told, pass_fds=tuple(fds))
-        return cls(name, process, ear)
+        return cls(name, process, ear, stuck_after_s)
 
     async def _wait(self) -> int:
         code = await self._process.wait()
@@ -71,11 +80,14 @@ class Process:
             self.kept.set()
         self.trouble = trouble_of(message) or self.trouble
 
-    def silent_s(self) -> float:
-        """How long ago its last sign of life was; 0 for one that never gave any: it is not watched."""
-        return 0.0 if self.heard_at is None else time.monotonic() - self.heard_at
+    @property
+    def stuck(self) -> bool:
+        """Whether its next sign of life is overdue. One that never gave any is not watched."""
+        if self.heard_at is None or not self._stuck_after_s or self.over.done():
+            return False
+        return time.monotonic() - self.heard_at > self._stuck_after_s
 
-    def signal(self, number: int) -> None:
+    def tell(self, number: int) -> None:
         """Sends it; to one that is gone nothing."""
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
@@ -85,11 +97,10 @@ class Process:
         with suppress(ProcessLookupError):
             self._process.kill()
 
-    async def end(self, grace_s: float) -> int:
+    async def end(self, grace_s: float, number: int = signal.SIGTERM) -> int:
         """SIGTERM, and SIGKILL if that does not help; its exit code. Works also where the loop cancels everybody."""
         if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.terminate()
+            self.tell(number)
             try:
                 await asyncio.wait_for(self._process.wait(), grace_s)
             except TimeoutError:

@@ -32,6 +32,7 @@ from gateway.frontends.limits import Connections, Octets, Rate
 from gateway.frontends.listening import BACKLOG, Sockets, bound, unavailable
 from gateway.frontends.lmtp import Lmtp
 from gateway.frontends.logs import silence_aiosmtpd
+from gateway.frontends.process import REPLACED
 from gateway.frontends.smtp import Relay
 from gateway.frontends.workers import Workers
 from gateway.model.mail import Mail
@@ -45,6 +46,7 @@ LOGIN_THREADS = 2  # argon2 takes a core and some 64 MiB for each
 LOGINS_WAITING_MAX = 32
 PROBE_THREADS = 4
 STOP_GRACE_S = 30.0
+PATIENCE_S = 5.0
 
 Handle = Callable[[Mail], Outcome]
 Probe = Callable[[str, str], HopReply]
@@ -134,6 +136,8 @@ class SmtpFrontend:
         kind = Lmtp if front.listener.protocol == "lmtp" else Relay
         relay = kind(front, loop, self._gone)
         self._relays.add(relay)
+        if self._last_gone is not None:  # accepted while we stopped accepting
+            loop.call_later(PATIENCE_S, relay.stop)
         return relay
 
     def _gone(self, relay: Connection) -> None:
@@ -141,9 +145,11 @@ class SmtpFrontend:
         if not self._relays and self._last_gone is not None:
             self._last_gone.set()
 
-    async def stop(self, grace_s: float = STOP_GRACE_S, deaf: Callable[[], None] | None = None) -> int:
+    async def stop(self, grace_s: float = STOP_GRACE_S, deaf: Callable[[], None] | None = None,
+                   patience_s: float = 0.0) -> int:
         """No new connections, which `deaf` tells; idle ones end; mails under way are finished, at most for `grace_s`.
 
+        `patience_s`: so long idle ones may begin a mail still, while another process takes the new connections.
         Returns how many connections had to be cut and mails left under way.
         """
         for server in self._servers:
@@ -154,7 +160,7 @@ class SmtpFrontend:
         end = time.monotonic() + grace_s
         self._last_gone = asyncio.Event()
         for relay in tuple(self._relays):
-            relay.stop()
+            relay.stop(patience_s)
         if self._relays:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._last_gone.wait(), grace_s)
@@ -181,18 +187,25 @@ class SmtpFrontend:
             grace_s: float = STOP_GRACE_S, sockets: Sockets | None = None) -> int:
         """Serves until SIGTERM or SIGINT, then stops as `stop` does; returns what it returns. On the main thread.
 
-        `ready` is called when connections are accepted, `deaf` when none is any more.
+        `ready` is called when connections are accepted, `deaf` when none is any more. At REPLACED, which is no end of
+        the whole, those who are connected already have PATIENCE_S to begin a mail.
         """
         async def serve() -> int:
-            ended = asyncio.Event()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, ended.set)
+            loop, ended, patience = asyncio.get_running_loop(), asyncio.Event(), 0.0
+
+            def end(seconds: float) -> None:
+                nonlocal patience
+                patience = seconds
+                ended.set()
+
+            for number, seconds in ((signal.SIGTERM, 0.0), (signal.SIGINT, 0.0), (REPLACED, PATIENCE_S)):
+                loop.add_signal_handler(number, end, seconds)
             await self.start(sockets)
             if ready is not None:
                 ready()
             await ended.wait()
             log.info("stopping")
-            return await self.stop(grace_s, deaf)
+            return await self.stop(grace_s, deaf, patience)
 
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(serve())

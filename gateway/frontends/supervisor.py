@@ -76,7 +76,7 @@ class Supervisor:
         self._crew = self._new_crew(self._settings, self._sockets)
         await self._crew.start()
         self._children = Children(
-            self._commands(self._settings), ear=self._ear,
+            self._commands(self._settings), ear=self._ear, stuck_after_s=self._settings.processes.stuck_after_s,
             end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S})
         self._children.start()
 
@@ -121,13 +121,13 @@ class Supervisor:
         return sockets
 
     def _new_crew(self, settings: Settings, sockets: Mapping[str, Sequence[socket.socket]]) -> Crew:
-        size = settings.processes.relay or os.cpu_count() or 1
+        size = settings.processes.relay or len(os.sched_getaffinity(0))
         told, fds = handed_on(sockets)
 
         async def launch(number: int, environment: Mapping[str, str], more: Sequence[int]) -> Process:
             return await Process.start(f"relay {number}", (*self._command, "worker"), ear=self._ear,
-                                       fds=(*fds, *more), environment={**told, **environment,
-                                                                       NUMBER: f"{number}/{size}"})
+                                       stuck_after_s=settings.processes.stuck_after_s, fds=(*fds, *more),
+                                       environment={**told, **environment, NUMBER: f"{number}/{size}"})
 
         return Crew("relay", size, launch, grace_s=settings.limits.message_deadline_s)
 
@@ -152,7 +152,7 @@ class Supervisor:
             return
         old, gone = self._crew, self._sockets
         self._crew, self._settings, self._sockets = crew, settings, sockets
-        await old.retire()
+        await old.retire(replaced=True)
         _close(gone, keep=sockets)
         leaving = asyncio.get_running_loop().create_task(old.ended())
         self._leaving.add(leaving)
@@ -173,11 +173,8 @@ class Supervisor:
         asked_s = watchdog_s()
         pause = min(WATCH_S, asked_s / 3) if asked_s else WATCH_S
         while True:
-            self._crew.watch(self._settings.processes.stuck_after_s)
-            for child in self._children.running:
-                if child.silent_s() > self._settings.processes.stuck_after_s:
-                    log.critical("child stuck", child=child.name, pid=child.pid, silent_s=round(child.silent_s(), 1))
-                    child.kill()
+            self._crew.watch()
+            self._children.watch()
             if asked_s and self._well():
                 notify("WATCHDOG=1")
             await asyncio.sleep(pause)

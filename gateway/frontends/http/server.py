@@ -25,6 +25,7 @@ from gateway.frontends.http.connection import REQUEST_DEADLINE_S, Connection, se
 from gateway.frontends.http.guard import Guard
 from gateway.frontends.http.service import Current
 from gateway.frontends.limits import Connections
+from gateway.frontends.notify import live, notify
 from gateway.settings import Http
 
 log = structlog.get_logger("sealgate.http")
@@ -60,6 +61,7 @@ class HttpServer(Server):
         self._deadline_s = deadline_s
         self._connections = Connections(CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX)
         self.address: tuple[str, int] = (http.host, http.port)
+        self._living: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Opens the listener. CONFIG_INVALID if the address cannot be had."""
@@ -78,6 +80,9 @@ class HttpServer(Server):
         name = server.sockets[0].getsockname()
         self.address = (name[0], name[1])
         self.started = True
+        if threading.current_thread() is threading.main_thread():
+            notify("READY=1")
+            self._living = loop.create_task(live(), name="signs of life")
         log.info("listening", service=self._name, host=name[0], port=name[1], tls=self.tls is not None)
 
     @contextlib.contextmanager

@@ -1,0 +1,233 @@
+"""`sealgate run` with two workers: what clients see while workers are replaced, killed, stuck, or cannot start.
+
+Starts the real supervisor with its processes, on free ports of 127.0.0.1, and an SMTP server behind it that counts.
+Truth: the client's own replies, and the mails that arrived behind: each exactly once.
+"""
+
+import json
+import os
+import signal
+import smtplib
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.process import ROOT, Relay, new_bank, relay
+from tests.support.smtp import Hop
+
+TO = "anna@customer.example"
+MAIL = (b"From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: Code\r\nMessage-ID: <%b@bank.example>\r\n"
+        b"\r\nYour code is 481516\r\n")
+
+
+def two(text: str) -> str:
+    """Settings with two workers."""
+    kept = [line for line in text.splitlines() if not line.startswith("processes:")]
+    return "\n".join([*kept, "processes: {relay: 2, stuck_after_s: 6}", ""])
+
+
+def lines(running: Relay, event: str) -> list[dict[str, object]]:
+    """Those of its log."""
+    found = [json.loads(line) for line in running.told.splitlines() if f'"{event}"' in line]
+    return [line for line in found if line["event"] == event]
+
+
+def until(true: Callable[[], object], running: Relay, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, running.told[-3000:]
+        time.sleep(0.02)
+
+
+def workers(running: Relay) -> set[int]:
+    """Relay workers that live, by the kernel's table."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (path / "cmdline").read_bytes().split(b"\0")
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == running.process.pid and b"worker" in arguments:
+            found.add(int(path.name))
+    return found
+
+
+@pytest.fixture
+def hop() -> Iterator[Hop]:
+    with Hop() as one:
+        yield one
+
+
+@pytest.fixture
+def running(tmp_path: Path, hop: Hop) -> Iterator[Relay]:
+    bank = new_bank(tmp_path / "bank", hop=hop.port, change=two)
+    with relay(bank) as one:
+        until(lambda: len(lines(one, "worker started")) == 2, one)
+        yield one
+
+
+class Senders:
+    """Clients that send without end, each mail once on a connection of its own; what the server said is kept."""
+
+    def __init__(self, port: int, count: int = 3) -> None:
+        self.said: list[tuple[str, str]] = []
+        self._port = port
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(count)]
+
+    def __enter__(self) -> "Senders":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self, number: int) -> None:
+        count = 0
+        while not self._ended.is_set():
+            count += 1
+            name = f"{number}-{count}"
+            try:
+                with smtplib.SMTP("127.0.0.1", self._port, timeout=60) as smtp:
+                    smtp.sendmail("otp@bank.example", [TO], MAIL % name.encode())
+                answer = "250"
+            except (smtplib.SMTPException, OSError) as error:
+                answer = repr(error)
+            self.said.append((name, answer))
+
+    @property
+    def taken(self) -> int:
+        return len(self.said)
+
+
+def names(hop: Hop) -> Counter[str]:
+    """Of the mails that arrived; Message-ID is passed on in the outer header of sealed mail."""
+    found: Counter[str] = Counter()
+    for octets in hop.mails:
+        line = next(line for line in octets.split(b"\r\n") if line.lower().startswith(b"message-id:"))
+        found[line.partition(b"<")[2].partition(b"@")[0].decode()] += 1
+    return found
+
+
+def test_reloads_under_load_refuse_nobody_and_lose_and_double_nothing(running: Relay, hop: Hop) -> None:
+    first = workers(running)
+    with Senders(running.bank.ports.outbound) as senders:
+        for _ in range(3):
+            before = senders.taken
+            until(lambda before=before: senders.taken > before + 5, running)
+            running.process.send_signal(signal.SIGHUP)
+            count = len([one for one in lines(running, "reloaded") if "digest" in one])
+            until(lambda count=count: len([one for one in lines(running, "reloaded") if "digest" in one]) > count,
+                  running)
+        before = senders.taken
+        until(lambda: senders.taken > before + 5, running)
+    assert Counter(answer for _, answer in senders.said) == {"250": len(senders.said)}
+    assert names(hop) == {name: 1 for name, _ in senders.said}
+    until(lambda: len(workers(running)) == 2, running)
+    assert not workers(running) & first
+
+
+def test_who_was_greeted_before_a_reload_may_still_send(running: Relay, hop: Hop) -> None:
+    with smtplib.SMTP("127.0.0.1", running.bank.ports.outbound, timeout=60) as smtp:
+        running.reload('"settings"')  # of the line "rules in force" of the new worker
+        until(lambda: any("digest" in one for one in lines(running, "reloaded")), running)
+        smtp.sendmail("otp@bank.example", [TO], MAIL % b"1")
+    assert names(hop) == {"1": 1}
+
+
+def test_a_killed_worker_is_replaced_and_the_other_serves_meanwhile(running: Relay, hop: Hop) -> None:
+    before = workers(running)
+    victim = min(before)
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: lines(running, "worker ended"), running)
+    assert running.submit(MAIL % b"1", [TO])[0] == 250
+    until(lambda: len(workers(running) - before) == 1, running)
+    until(lambda: len(lines(running, "worker started")) == 3, running)
+    assert lines(running, "worker ended")[0] | {"pid": victim, "code": -9} == lines(running, "worker ended")[0]
+    for number in range(8):
+        assert running.submit(MAIL % b"%d" % (number + 2), [TO])[0] == 250
+    assert set(names(hop).values()) == {1}
+
+
+def test_a_worker_that_gives_no_sign_of_life_is_killed_and_replaced(running: Relay) -> None:
+    """SIGSTOP is a process that hangs, from outside. No core file: it is SIGKILL."""
+    before = workers(running)
+    victim = min(before)
+    os.kill(victim, signal.SIGSTOP)
+    until(lambda: lines(running, "worker stuck"), running)
+    until(lambda: len(lines(running, "worker started")) == 3, running)
+    assert lines(running, "worker stuck")[0]["pid"] == victim
+    assert lines(running, "worker ended")[0]["code"] == -signal.SIGKILL
+    assert victim not in workers(running)
+    assert before - {victim} <= workers(running)
+
+
+def test_a_child_that_gives_no_sign_of_life_is_killed_and_started_again(running: Relay) -> None:
+    until(lambda: lines(running, "jobs"), running)
+    victim = next(one["pid"] for one in lines(running, "child started") if one["child"] == "jobs")
+    os.kill(int(str(victim)), signal.SIGSTOP)
+    until(lambda: lines(running, "child stuck"), running)
+    until(lambda: len([one for one in lines(running, "child started") if one["child"] == "jobs"]) == 2, running)
+
+
+def test_the_supervisor_opens_no_key_and_no_database(running: Relay) -> None:
+    """What it has mapped and open, by the kernel; and that none of the rooms of keys was imported, by the maps."""
+    assert running.submit(MAIL % b"1", [TO])[0] == 250
+    pid = running.process.pid
+    opened = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    assert not [name for name in opened if "sealgate.db" in name or "/keys" in name], opened
+    mapped = Path(f"/proc/{pid}/maps").read_text()
+    assert "_rust" not in mapped or "cryptography" not in mapped
+    assert "cryptography" in Path(f"/proc/{min(workers(running))}/maps").read_text()  # this would show it
+
+
+@pytest.mark.parametrize("change, told", [
+    (lambda text: text.replace("key: keys/otp.key", "key: keys/none.key"), "none.key"),
+    (lambda text: text.replace("policies/codes.yaml", "policies/none.yaml"), "policies/none.yaml"),
+])
+def test_what_cannot_start_ends_with_one_message_and_no_second_try(
+        tmp_path: Path, change: Callable[[str], str], told: str) -> None:
+    bank = new_bank(tmp_path / "bank", change=lambda text: two(change(text)))
+    ended = subprocess.run([sys.executable, "-m", "gateway", "--config", str(bank.config), "run"], cwd=ROOT,
+                           capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2, ended.stderr
+    assert told in ended.stderr.splitlines()[-1]
+    assert ended.stderr.count(told) == 1
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_listener_comes_and_goes_with_a_reload(running: Relay, hop: Hop) -> None:
+    from tests.support.process import free_ports, submit
+
+    (port,) = free_ports(1)
+    text = running.bank.config.read_text()
+    more = text.replace("listeners:\n", "listeners:\n  - {name: second, role: outbound, host: 127.0.0.1, "
+                                        f"port: {port}}}\n")
+    assert more != text
+    running.bank.config.write_text(more)
+    running.process.send_signal(signal.SIGHUP)
+    until(lambda: [one for one in lines(running, "reloaded") if "digest" in one], running)
+    assert submit(port, MAIL % b"1", [TO], sender="otp@bank.example")[0] == 250
+    running.bank.config.write_text(text)
+    running.process.send_signal(signal.SIGHUP)
+    until(lambda: len([one for one in lines(running, "reloaded") if "digest" in one]) == 2, running)
+
+    def refused() -> bool:
+        try:
+            smtplib.SMTP("127.0.0.1", port, timeout=5)
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    until(refused, running)
+    assert running.submit(MAIL % b"2", [TO])[0] == 250
