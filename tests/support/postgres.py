@@ -119,6 +119,13 @@ def need_postgres() -> None:
         missing("the Python package psycopg", "none: pip install 'sealgate[postgres]'")
 
 
+def give(path: Path) -> None:
+    """Makes a file the server's own."""
+    if not os.geteuid():
+        shutil.chown(path, "postgres", "postgres")
+    path.chmod(0o600)
+
+
 def _as_postgres() -> list[str]:
     ended = ["--pdeathsig", "QUIT"]
     if os.geteuid():

@@ -33,7 +33,7 @@ class Database(ABC):
 
     @property
     def writers(self) -> Engine:
-        """For migrations. Everything else writes through `write`."""
+        """What `write` writes through."""
         return self._writers
 
     def write(self, work: Callable[[Connection], T], *, alone: str = "") -> T:
@@ -43,6 +43,12 @@ class Database(ABC):
     @abstractmethod
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
         """Holds until the transaction's end what the names stand for; sorted, so that nobody waits in a circle."""
+
+    @abstractmethod
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """A transaction in which tables may be changed: one of all processes at a time."""
+        yield from ()
 
     @abstractmethod
     @contextmanager
@@ -67,6 +73,13 @@ class Database(ABC):
     @abstractmethod
     def is_dead(self, who: Owner) -> bool | None:
         """Whether a process has ended that claimed something; None: that cannot be known, or not yet."""
+
+    @abstractmethod
+    def leads(self, role: str) -> bool:
+        """Whether of all nodes' processes this one does what only one should do; asked again and again.
+
+        For a moment two may think so, when one of them has lost the database.
+        """
 
     def close(self) -> None:
         """Closes what idles; a connection in use is closed by its user."""

@@ -60,7 +60,7 @@ class PostgresDatabase(Database):
         self._settings = settings
         self._away_until = 0.0
         self._kept = Kept()
-        self._pulse = Pulse(lambda: self.connect("signs of life"), self._kept)
+        self._pulse = Pulse(lambda: self.connect("signs of life", autocommit=True), self._kept)
         readers = max(1, settings.connections_max - 2)  # the others: one that writes, one for signs of life
         common: dict[str, Any] = {"poolclass": QueuePool, "pool_timeout": WAIT_S, "hide_parameters": True}
         super().__init__(settings, told(settings), create_engine(
@@ -72,12 +72,14 @@ class PostgresDatabase(Database):
         for engine in (self._writers, self._readers):
             event.listen(engine, "checkout", _still_there)
 
-    def connect(self, purpose: str, *, read_only: bool = False) -> "psycopg.Connection[Any]":
+    def connect(self, purpose: str, *, read_only: bool = False,
+                autocommit: bool = False) -> "psycopg.Connection[Any]":
         """A new connection. psycopg.OperationalError, at once if the last attempt failed a moment ago."""
         if time.monotonic() < self._away_until:
             raise psycopg.OperationalError("the server did not answer a moment ago")
         try:
-            made = _Bounded.connect(**_parameters(self._settings, purpose, read_only=read_only))
+            made = _Bounded.connect(autocommit=autocommit,
+                                    **_parameters(self._settings, purpose, read_only=read_only))
             made.bound_s = self._settings.statement_timeout_s + SILENT_S
             return made
         except psycopg.OperationalError:
@@ -88,6 +90,19 @@ class PostgresDatabase(Database):
         """See Database."""
         for name in names:
             connection.execute(_ALONE, {"name": name})
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """See Database. It may take its time."""
+        with self._writers.begin() as connection:
+            driver: Any = connection.connection.driver_connection
+            bound_s, driver.bound_s = driver.bound_s, None
+            try:
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+                self.alone(connection, ["migrations"])
+                yield connection
+            finally:
+                driver.bound_s = bound_s
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -169,6 +184,10 @@ class PostgresDatabase(Database):
             return who.is_dead(me)
         return self._pulse.is_dead(str(who))
 
+    def leads(self, role: str) -> bool:
+        """See Database."""
+        return self._pulse.leads(role)
+
     def close(self) -> None:
         """See Database."""
         self._pulse.close()
@@ -185,7 +204,7 @@ def _parameters(settings: Postgresql, purpose: str, *, read_only: bool) -> dict[
     """Those of libpq. GatewayError KEY_UNAVAILABLE (retry) if the password's file is not there or open to others."""
     timeout_ms = round(settings.statement_timeout_s * 1000)
     said = {
-        "statement_timeout": timeout_ms, "lock_timeout": timeout_ms,
+        "statement_timeout": timeout_ms,
         "idle_in_transaction_session_timeout": timeout_ms,  # a node that stops in the middle holds nobody up
         "synchronous_commit": "on", "timezone": "UTC", "default_transaction_read_only": "on" if read_only else "off",
         "default_transaction_isolation": r"read\ committed",

@@ -5,6 +5,8 @@ others' numbers: one that stands still for `DEAD_S` of uninterrupted watching be
 off from the database. No clock is compared with another machine's, and time in which the watcher itself could not
 look does not count: after a restart of the database nobody is dead.
 
+The same connection holds the locks of whoever leads: of all nodes' jobs only one is at work.
+
 Who was taken for dead and lives can write nothing more: each write of the journal checks the claim. So a mail whose
 `sending` was not written before is never sent by two.
 """
@@ -34,9 +36,12 @@ _BEAT: Final = """
 INSERT INTO node (name, beat, at) VALUES (%(name)s, 1, extract(epoch FROM now())::bigint)
 ON CONFLICT (name) DO UPDATE SET beat = node.beat + 1, at = excluded.at"""
 _OTHERS: Final = "SELECT name, beat FROM node"
+_LEAD: Final = "SELECT pg_try_advisory_lock(%(space)s, hashtext(%(role)s))"
 _FORGET: Final = """
 WITH gone AS (DELETE FROM node WHERE at < extract(epoch FROM now())::bigint - %(age)s RETURNING name)
 DELETE FROM journal_claim WHERE owner IN (SELECT name FROM gone)"""
+
+LEADERS: Final = 0x5EA2  # the first half of these locks' numbers, see postgresql.LOCKS
 
 Connect = Callable[[], "psycopg.Connection[Any]"]
 
@@ -53,6 +58,7 @@ class Pulse:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._beats = False
+        self._roles: dict[str, bool] = {}  # what we would lead, and whether we do
         self._seen: dict[str, tuple[int, float]] = {}  # name: its number, and since when it stands there
         self._looked = float("-inf")
         self._away = False
@@ -72,6 +78,13 @@ class Pulse:
                 self._once(beats=True)
                 self._beats = True
         self.start()
+
+    def leads(self, role: str) -> bool:
+        """Whether this process is the one of all nodes that leads. It is asked again and again; False at first."""
+        with self._lock:
+            leads = self._roles.setdefault(role, False)
+        self.start()
+        return leads
 
     def is_dead(self, name: str) -> bool | None:
         """Whether this process shows no life. None: nothing can be known, it never showed any or we did not look."""
@@ -98,12 +111,14 @@ class Pulse:
             self._connection = None
 
     def _run(self) -> None:
-        while not self._ended.wait(BEAT_S):
+        while True:
             try:
                 with self._lock:
                     self._once(beats=self._beats)
             except psycopg.Error as error:
                 self._lost(error)
+            if self._ended.wait(BEAT_S):
+                return
 
     def _once(self, *, beats: bool) -> None:
         try:
@@ -111,6 +126,9 @@ class Pulse:
                 self._connection = self._connect()
                 self._connection.execute(_FORGET, {"age": FORGET_S})
             self._kept.seen(self._connection.execute(_MARK).fetchone())
+            for role in [role for role, leads in self._roles.items() if not leads]:
+                found = self._connection.execute(_LEAD, {"space": LEADERS, "role": role}).fetchone()
+                self._roles[role] = found is not None and bool(found[0])
             if beats:
                 self._connection.execute(_BEAT, {"name": str(owner.here())})
                 self._watch(self._connection.execute(_OTHERS).fetchall())
@@ -118,6 +136,7 @@ class Pulse:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+            self._roles = dict.fromkeys(self._roles, False)
             raise
         if self._away:
             self._away = False

@@ -73,8 +73,7 @@ def bring_up_to_date(database: Database) -> bool:
     """
     if current(database) == HEAD:
         return False
-    with database.writers.begin() as connection:
-        database.alone(connection, ["migrations"])
+    with database.migrating() as connection:
         config = _config()
         config.attributes["connection"] = connection
         version = _version(connection)

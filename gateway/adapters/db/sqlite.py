@@ -47,6 +47,12 @@ class SqliteDatabase(Database):
         """See Database. BEGIN IMMEDIATE holds everything."""
 
     @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """See Database."""
+        with self._writers.begin() as connection:
+            yield connection
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """See Database."""
         connection: Connection | None = None
@@ -93,6 +99,11 @@ class SqliteDatabase(Database):
     def is_dead(self, who: Owner) -> bool | None:
         """See Database."""
         return who.is_dead(here())
+
+    def leads(self, role: str) -> bool:
+        """See Database. There is one node."""
+        del role
+        return True
 
     def close(self) -> None:
         """See Database."""
