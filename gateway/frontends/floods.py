@@ -38,7 +38,9 @@ class Floods:
             unlogged = self._count(kind)
         if unlogged is None:
             raise structlog.DropEvent
-        return line | {"unlogged": unlogged} if unlogged else line
+        if unlogged:
+            line["unlogged"] = unlogged
+        return line
 
     def _count(self, kind: _Kind) -> int | None:
         """None: too many. Else how many of this kind were left out in the while before."""

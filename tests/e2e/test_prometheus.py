@@ -108,10 +108,9 @@ def traffic(running: Relay, number: int) -> None:
 def watching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     need("prometheus", "prometheus")
     home = tmp_path_factory.mktemp("prometheus")
-    (port,) = free_ports(1)
     with Hop() as hop:
-        bank = new_bank(home / "bank", hop=hop.port, change=lambda text: f"{text}\nmetrics: {{port: {port}}}\n")
-        with relay(bank) as running, prometheus(home / "prometheus", port) as one:
+        bank = new_bank(home / "bank", hop=hop.port)
+        with relay(bank) as running, prometheus(home / "prometheus", bank.ports.metrics) as one:
             traffic(running, 1)
             seen = "sealgate_mails_total{{direction='outbound', answer='taken'}} >= {}"
             until(lambda: one.query(seen.format(1)), "it never saw the first mail")

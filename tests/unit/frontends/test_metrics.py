@@ -177,9 +177,10 @@ print(json.dumps(made))
     scraped = {family.name for family in text_string_to_metric_families(
         Page(tmp_path / "none", lambda: SEEN).octets().decode())}
     assert names == set(counted) | scraped
-    for row in re.findall(r"^\| `(sealgate_\w+)` \| ([^|]*) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE):
-        if row[0] in counted:
-            assert [one.strip() for one in row[1].split(",") if one.strip()] == counted[row[0]], row[0]
+    rows = re.findall(r"^\| `(sealgate_\w+)` \| ([^|]*) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    for name, labels in rows:
+        if name in counted:
+            assert [one.strip() for one in labels.split(",") if one.strip()] == counted[name], name
 
 
 def kinds_of(directory: Path) -> set[tuple[str, str]]:
