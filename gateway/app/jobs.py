@@ -174,7 +174,8 @@ def serve_jobs(settings: Settings, read: Callable[[], Settings], command: Sequen
     own_process()
     house = JobsHouse(settings)
     jobs = Jobs(house.store.fetch_tasks, house.carry_out if settings.fetch.enabled else None, house.rounds(),
-                SystemClock(), command=command, reload=lambda: house.reload(read()))
+                SystemClock(), command=command, reload=lambda: house.reload(read()),
+                leads=lambda: house.store.database.leads("jobs"))
     log.info("jobs", fetch=settings.fetch.enabled)
     ended = jobs.run()
     if ended:
