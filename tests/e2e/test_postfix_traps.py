@@ -18,7 +18,7 @@ from tests.support.peer_openssl import OpenSsl
 from tests.support.peers import run
 from tests.support.postfix import Doors, doors
 from tests.support.process import free_ports, relay
-from tests.support.smtp import Hop, Talk
+from tests.support.smtp import Hop, Talk, until
 from tests.support.traps import Site, Trap, holds
 
 CODE = b"Your code is 471108."
@@ -112,25 +112,15 @@ def asks(site: Site) -> None:
     assert reply.startswith("250"), reply
 
 
-def gets_it_once(site: Site) -> None:
-    asks(site)
-    mails = site.came(site.mailboxes, 2)
-    assert len([line for line in site.mailboxes.lines if line.startswith(b"RCPT TO:<archive@")]) == 1
-    assert all(QUESTION in one for one in mails)
-
-
-def gets_it_twice(site: Site) -> None:
-    asks(site)
-    site.came(site.mailboxes, 3)
-    assert len([line for line in site.mailboxes.lines if line.startswith(b"RCPT TO:<archive@")]) == 2
-
-
-def with_fresh_lines(then: Callable[[Site], None]) -> Callable[[Site], None]:
-    def fresh(site: Site) -> None:
+def archive_gets(times: int) -> Callable[[Site], None]:
+    def gets(site: Site) -> None:
         site.mailboxes.lines.clear()
-        then(site)
+        asks(site)
+        until(lambda: len(site.mailboxes.mails) > 0 and b"Mail queue is empty" in site.postfix.queue(), 20)
+        assert len([line for line in site.mailboxes.lines if line.startswith(b"RCPT TO:<archive@")]) == times
+        assert any(QUESTION in one for one in site.mailboxes.mails)
 
-    return fresh
+    return gets
 
 
 def arrives_opened(site: Site) -> None:
@@ -274,8 +264,7 @@ TRAPS = [
         "an action of header_checks in place of the filter",
         ("main.cf header_checks", "FILTER smtp:[127.0.0.1]:"),
         leaves_in_clear(submits), leaves_sealed(submits),
-        main="header_checks = inline:{{ {{ Subject = x }} }} regexp:{{{{/^Subject:/ FILTER "
-             "smtp:[127.0.0.1]:{internet}}}}}\n",
+        main="header_checks = regexp:{{{{/^Subject:/ FILTER smtp:[127.0.0.1]:{internet}}}}}\n",
         remedy=("postconf -e header_checks=",),
     ),
     Trap(
@@ -283,8 +272,8 @@ TRAPS = [
         ("smtp_fallback_relay", "goes to that relay instead"),
         leaves_in_clear(submits), waits_for_the_gateway(submits),
         main="smtp_fallback_relay = [127.0.0.1]:{internet}\n",
-        commands=("postconf -P 'sealgate/unix/smtp_fallback_relay=[127.0.0.1]:{internet}'",
-                  "postconf -P '127.0.0.1:{submission}/inet/content_filter=sealgate:[127.0.0.1]:{dead}'"),
+        commands=("postconf -PX sealgate/unix/smtp_fallback_relay",),
+        dead=True,
         remedy=("postconf -P 'sealgate/unix/smtp_fallback_relay='",),
     ),
     Trap(
@@ -305,7 +294,7 @@ TRAPS = [
     Trap(
         "an archive gets its copy twice",
         ("master.cf 127.0.0.1:", "automatic copies come twice"),
-        with_fresh_lines(gets_it_twice), with_fresh_lines(gets_it_once),
+        archive_gets(2), archive_gets(1),
         main="recipient_bcc_maps = inline:{{ support@bank.example=archive@bank.example }}\n",
         commands=("postconf -P '127.0.0.1:{smtp}/inet/smtpd_proxy_filter='",
                   "postconf -P '127.0.0.1:{smtp}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_inbound}'"),
@@ -315,16 +304,17 @@ TRAPS = [
         "percent signs lead outside",
         ("main.cf allow_percent_hack", "can mean somebody outside"),
         relays_percent, takes_percent_for_a_name,
-        main="allow_percent_hack = yes\nlocal_recipient_maps =\n",
+        main="local_recipient_maps =\n",
+        commands=("postconf -e allow_percent_hack=yes",),
         remedy=("postconf -e allow_percent_hack=no",),
     ),
     Trap(
         "no room for what was sealed",
-        ("message_size_limit", "1.9 times as large"),
+        ("main.cf message_size_limit", "give 127.0.0.1:"),
         then_comes_back(is_too_large), leaves_sealed(is_too_large),
-        main="message_size_limit = 30000\n",
-        commands=("postconf -P '127.0.0.1:{sealed}/inet/message_size_limit=40000'",),
-        remedy=("postconf -P '127.0.0.1:{sealed}/inet/message_size_limit=60000'",),
+        commands=("postconf -e message_size_limit=30000",
+                  "postconf -P '127.0.0.1:{sealed}/inet/cleanup_service_name=cleanup'",),
+        remedy=("postconf -P '127.0.0.1:{sealed}/inet/cleanup_service_name=sealgate-back'",),
     ),
     Trap(
         "a bounce carries what was opened",

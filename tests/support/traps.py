@@ -6,7 +6,7 @@
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.cli.check_finding import Finding
@@ -29,7 +29,8 @@ minimal_backoff_time = 1s
 """
 
 # The pieces' own tests have a door that nobody gave a filter; here it is none of the traps.
-NO_DOOR_FORGOTTEN = "postconf -P '127.0.0.1:{forgotten}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}'"
+NO_DOOR_FORGOTTEN = "postconf -P '127.0.0.1:{forgotten}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}' "
+NO_DOOR_FORGOTTEN += "'127.0.0.1:{forgotten}/inet/receive_override_options=no_address_mappings'"
 
 
 @dataclass
@@ -83,6 +84,7 @@ class Trap:
     commands: Sequence[str] = ()
     remedy: Sequence[str] = ()
     form: str = "relay"
+    dead: bool = False  # the gateway is away
 
 
 @contextmanager
@@ -109,11 +111,16 @@ def findings(site: Site, settings: Settings) -> list[Finding]:
 
 def holds(trap: Trap, root: Path, at: Doors, bank: Bank, ends: tuple[Hop, Hop], settings: Settings, dead: int) -> None:
     """The trap does its harm and is told by name; with the remedy there is no harm, and nothing to tell."""
+    if trap.dead:
+        listeners = tuple(one.model_copy(update={"port": dead}) if one.role == "outbound" else one
+                          for one in settings.listeners)
+        at, settings = replace(at, gateway_outbound=dead), settings.model_copy(update={"listeners": listeners})
     about, text = trap.told
     with with_trap(root / "trap", at, bank, ends, trap, dead=dead, remedied=False) as site:
         told = findings(site, settings)
         assert [one for one in told if about in one.about and text in one.text], told
         trap.shows(site)
     with with_trap(root / "remedy", at, bank, ends, trap, dead=dead, remedied=True) as site:
-        assert findings(site, settings) == []
+        told = findings(site, settings)
+        assert told == [], told
         trap.then(site)

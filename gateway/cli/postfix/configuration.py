@@ -93,6 +93,10 @@ class Configuration:
         """The client program of this name."""
         return next((one for one in self.services if one.name == name and one.kind == "unix"), None)
 
+    def cleanup(self, door: Service) -> Service | None:
+        """The cleanup(8) that takes the door's mail into the queue."""
+        return self.transport(self.value("cleanup_service_name", door) or "cleanup")
+
     def named_tables(self) -> Iterator[str]:
         """Every TYPE:NAME in any value that a check wants to look into, once."""
         seen: set[str] = set()
@@ -110,6 +114,8 @@ class Configuration:
         kind, _, rest = bare.partition(":")
         if kind == "inline":
             return "\n".join(" ".join(one.partition("=")[::2]) for one in words(rest.strip().strip("{}")))
+        if kind in ("regexp", "pcre", "cidr") and rest.startswith("{"):
+            return "\n".join(words(rest[1:-1]))
         if kind == "static":
             return f"* {rest.strip('{} ')}"
         return self.tables.get(name)

@@ -96,7 +96,7 @@ class Site:
         """What the milter hears in {daemon_name}. Of pickup it is cleanup that speaks."""
         speaker = door
         if door.command != "smtpd":
-            speaker = next((one for one in self.postfix.services if one.command == "cleanup"), door)
+            speaker = self.postfix.cleanup(door) or door
         return self.postfix.value("milter_macro_daemon_name", speaker)
 
     def of_the_world(self, door: Service) -> bool:

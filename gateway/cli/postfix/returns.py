@@ -100,11 +100,21 @@ def sizes(site: Site) -> Iterator[Finding]:
                       f"the gateway {most} (limits.message_octets_max): what lies between comes back as a bounce. "
                       f"`postconf -e message_size_limit={most}`, or raise the gateway's")
     for back, _ in site.returns:
-        behind = site.postfix.number("message_size_limit", back)
-        if behind and (unlimited or behind < 2 * largest):
-            yield Finding("error", site.postfix.place("message_size_limit", back), f"{behind} octets behind the "
-                          f"gateway, {largest or 'no limit'} in front: a sealed mail is up to 1.9 times as large, and "
-                          f"would be refused. `postconf -P '{back.key}/message_size_limit={2 * (largest or most)}'`")
+        # smtpd reads it to announce SIZE, cleanup to refuse: what counts is the lower of the two.
+        cleanup = site.postfix.cleanup(back)
+        for service in (back, cleanup):
+            behind = site.postfix.number("message_size_limit", service)
+            if behind and (unlimited or behind < 2 * largest):
+                needed = 2 * (largest or most)
+                remedy = (f"`postconf -P '{back.key}/message_size_limit={needed}'`" if service is back else
+                          f"give {back.key} a cleanup of its own: `postconf -M 'sealgate-back/unix=sealgate-back unix n "
+                          f"- n - 0 cleanup -o message_size_limit={needed}'` and `postconf -P "
+                          f"'{back.key}/cleanup_service_name=sealgate-back'`")
+                yield Finding("error", site.postfix.place("message_size_limit", service), f"{behind} octets behind the "
+                              f"gateway ({service.key if service else 'cleanup'} for {back.key}), "
+                              f"{largest or 'no limit'} in front: a sealed mail is up to 1.9 times as large, and would "
+                              f"be refused; {remedy}")
+                break
 
 
 def rewriting(site: Site) -> Iterator[Finding]:

@@ -52,7 +52,7 @@ def aliases_outside(postfix: Configuration, domains: tuple[str, ...]) -> tuple[s
     ours = {domain.lower() for domain in domains}
     return tuple(f"{address} ({table})" for table in postfix.words("alias_maps")
                  for line in _logical_lines(postfix.table(table) or "")
-                 for address in _ADDRESS.findall(line.partition(":")[2])
+                 for address in _ADDRESS.findall(line.partition(" " if table.startswith("inline:") else ":")[2])
                  if address.rpartition("@")[2].lower() not in ours)
 
 
