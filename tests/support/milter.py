@@ -147,6 +147,7 @@ def settings_for(at: Doors, *, workers: int = 1) -> Callable[[str], str]:
         for name, port in (("outbound", at.sealed), ("inbound", at.opened)):
             hop = f"  {name}: {{host: 127.0.0.1, port: {port}, tls: none}}"
             text = re.sub(rf"(?m)^  {name}: \{{host.*$", hop, text)
+        text = re.sub(r"(?m)^processes:.*\n(?: .*\n)*", "", text)
         return text + f"""
 milter:
   socket: inet:{at.gateway_outbound}@127.0.0.1

@@ -53,9 +53,10 @@ class Postfix:
         """Tries everything that waits again."""
         run(need("postqueue", "postfix"), "-c", self.etc, "-f")
 
-    def sendmail(self, mail: bytes, sender: str, recipient: str) -> None:
+    def sendmail(self, mail: bytes, sender: str, *recipients: str) -> None:
         """Submits as a local program does."""
-        run(need("sendmail", "postfix"), "-C", self.etc, "-f", sender, recipient, octets=mail.replace(b"\r\n", b"\n"))
+        run(need("sendmail", "postfix"), "-C", self.etc, "-f", sender, *recipients,
+            octets=mail.replace(b"\r\n", b"\n"))
 
 
 def doors() -> Doors:
