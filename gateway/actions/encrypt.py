@@ -1,6 +1,5 @@
 """`encrypt`: to every certificate that was selected for the recipient."""
 
-from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
@@ -8,6 +7,7 @@ from pydantic import BaseModel
 from gateway.actions.verb import OUTWARD, Params, Rooms
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
+from gateway.model.changed import changed
 from gateway.model.lookup import CertificateRow
 from gateway.model.mail import Direction
 from gateway.smime.capabilities import reads_gcm, reads_oaep
@@ -42,7 +42,7 @@ class Encrypt:
         certificates = tuple(parse_certificate(row.der) for row in rooms.chosen)
         cipher = choose_cipher(params.cipher, rooms.chosen)
         oaep = choose_oaep(rooms.chosen)
-        return replace(draft, encrypt_to=draft.encrypt_to + certificates, cipher=cipher, oaep=oaep)
+        return changed(draft, encrypt_to=draft.encrypt_to + certificates, cipher=cipher, oaep=oaep)
 
 
 def choose_cipher(wanted: Literal["auto", "cbc", "gcm"], rows: tuple[CertificateRow, ...]) -> Literal["cbc", "gcm"]:

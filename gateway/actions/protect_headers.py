@@ -1,11 +1,11 @@
 """`protect_headers`: the header fields go inside what is signed or encrypted (RFC 9788)."""
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
 from gateway.actions.verb import OUTWARD, Params, Rooms
+from gateway.model.changed import changed
 from gateway.model.mail import Direction
 from gateway.smime.draft import Draft, Protect
 
@@ -28,4 +28,4 @@ class ProtectHeaders:
     def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
         """Never fails."""
         del rooms
-        return replace(draft, protect=Protect(outer_subject=params.outer_subject))
+        return changed(draft, protect=Protect(outer_subject=params.outer_subject))

@@ -1,6 +1,5 @@
 """`sign`: the bank's signature, and who may have it."""
 
-from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
@@ -8,6 +7,7 @@ from pydantic import BaseModel, Field, field_validator
 from gateway.actions.verb import OUTWARD, KeySet, Params, Rooms
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import address_matches, same_address
+from gateway.model.changed import changed
 from gateway.model.mail import Direction
 from gateway.smime.draft import Draft, Signer
 
@@ -57,7 +57,9 @@ class Sign:
             signer = None if key_set is None else key_set.signer_at(rooms.at)
             trouble = _unfit(name, key_set, signer, rooms.client, rooms.from_)
             if trouble is None and signer is not None:
-                return replace(draft, signer=replace(signer, detached=params.form == "detached"))
+                detached = params.form == "detached"
+                return changed(
+                    draft, signer=signer if signer.detached == detached else changed(signer, detached=detached))
             if trouble is not None:
                 troubles.append(trouble)
         # Of several the one that came nearest says most: a certificate without the address, before a key for others.

@@ -1,12 +1,12 @@
 """`stamp`: a time-stamp over the signature (RFC 3161, appendix A)."""
 
-from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from gateway.actions.verb import OUTWARD, Params, Rooms
 from gateway.errors import GatewayError, Reason
+from gateway.model.changed import changed
 from gateway.model.mail import Direction
 from gateway.ports.stampers import TimeStamper
 from gateway.smime.draft import Draft, Stamping
@@ -48,4 +48,4 @@ class Stamp:
                 raise GatewayError(Reason.STAMPER_UNAVAILABLE, f"no stamper {name!r}", retry=True)
             found.append(rooms.stampers[name])
         optional = params.if_unavailable == "send_unstamped"
-        return replace(draft, stamping=Stamping(found[0], optional=optional, others=tuple(found[1:])))
+        return changed(draft, stamping=Stamping(found[0], optional=optional, others=tuple(found[1:])))

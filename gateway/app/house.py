@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from gateway.adapters.caught import Caught, CaughtHold, NoEvidence, NoJournal
@@ -129,6 +130,7 @@ def _trusted_peers(settings: Settings) -> Callable[[str, str], bool]:
         for listener in settings.listeners
     }
 
+    @lru_cache(maxsize=1024)  # reading an address as text costs 15 us, and every mail asks of its peer
     def trusted(listener: str, peer: str) -> bool:
         if not peer:
             return False

@@ -23,6 +23,7 @@ from gateway.mime.canonical import seven_bit
 from gateway.mime.header import remove_fields
 from gateway.mime.trace import without_keywords
 from gateway.model.address import fold, permitted_from
+from gateway.model.changed import changed
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient, direction
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
@@ -203,7 +204,7 @@ class Outbound:
             )
         if work.canonical is None:
             work.canonical = seven_bit(octets, crlf=True)
-        draft = replace(draft, octets=work.canonical, entity=work.message.entity)
+        draft = changed(draft, octets=work.canonical, entity=work.message.entity)
         return seal(draft, self._house.clock.now(), work.signed_once, told)
 
 

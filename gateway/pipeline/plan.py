@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from gateway.actions.encrypt import choose_cipher, choose_oaep
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
+from gateway.model.changed import changed
 from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, RecipientFacts
 from gateway.model.lookup import CertificateAnswer, CertificateRow, Found, Unavailable
@@ -66,7 +67,7 @@ def _look_up(house: House, known: RecipientFacts, needs: Needs, signer_certifica
 
 
 def _with_certificate(known: RecipientFacts, needs: Needs, answer: CertificateAnswer) -> RecipientFacts:
-    return replace(known, enrolled=answer) if needs.want == "enrolled" else replace(known, certificate=answer)
+    return changed(known, enrolled=answer) if needs.want == "enrolled" else changed(known, certificate=answer)
 
 
 def ended(planned: Planned) -> RecipientOutcome | None:

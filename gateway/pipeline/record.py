@@ -1,7 +1,7 @@
 """What is kept of each recipient: facts and decisions, never content."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import structlog
@@ -10,6 +10,7 @@ from gateway.errors import GatewayError
 from gateway.mime.header import parse_headers
 from gateway.mime.trace import message_id
 from gateway.model.address import fold
+from gateway.model.changed import changed
 from gateway.model.facts import Facts
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
@@ -90,7 +91,7 @@ def _facts(house: House, facts: Facts, planned: Planned, settled: Settled) -> di
         sealed = not left or any(step.verb == "encrypt" for step in planned.decision.steps)
     if not sealed:
         return to_record(facts, planned.facts, planned.decision)
-    known = replace(facts, keywords=facts.keywords & house.rules().keywords)
+    known = changed(facts, keywords=facts.keywords & house.rules().keywords)
     return to_record(known, planned.facts, planned.decision, hidden=_CONFIDENTIAL)
 
 

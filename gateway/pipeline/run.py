@@ -22,6 +22,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.mime.canonical import with_short_lines
 from gateway.mime.header import parse_headers
 from gateway.model.address import fold
+from gateway.model.changed import changed
 from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.house import House
@@ -124,7 +125,7 @@ class Run:
                 RecipientOutcome(address, settled, trouble.reason, group.rule, trouble.detail) for address in wanted
             )
         self._taken(results)
-        self.outcomes.extend(replace(result, rule=group.rule) for result in results)
+        self.outcomes.extend(changed(result, rule=group.rule) for result in results)
 
     def _before_dot(self, wanted: tuple[str, ...], accepted: tuple[str, ...]) -> None:
         """A single group that is accepted whole goes on without the journal; anything else is written down first.
@@ -224,7 +225,7 @@ def deliver(
 ) -> tuple[RecipientOutcome, ...]:
     """One group to the next hop. `headers_only`: bounces must not carry the opened body (RET=HDRS)."""
     octets = with_short_lines(octets)
-    envelope = replace(mail.envelope, recipients=recipients, eight_bit=not octets.isascii())
+    envelope = changed(mail.envelope, recipients=recipients, eight_bit=not octets.isascii())
     if headers_only:
         envelope = replace(envelope, ret="HDRS")
     replies = hop.deliver(octets, envelope, passage.before_dot, all_or_none=passage.all_or_none)

@@ -6,7 +6,7 @@ where every line of it repeats a protected field: a part that merely claims to b
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.mime.canonical import lines_fit, quoted_printable
 from gateway.mime.entity import Entity, decode
@@ -112,7 +112,7 @@ def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, s
         body = content
     if encoding != "base64" and part.body.endswith(b"\r\n") and not body.endswith(b"\r\n"):
         body += b"=\r\n" if encoding == "quoted-printable" else b"\r\n"
-    return body, encoding, replace(part.content_type, params=params)
+    return body, encoding, ContentType(part.content_type.type, part.content_type.subtype, params)
 
 
 def _into_html(content: bytes, lines: Sequence[str]) -> bytes:

@@ -8,7 +8,7 @@ of RFC 8551 3.1 (RFC 9788 4.10: must not be generated).
 Not copied inside: trace fields, which are not the author's, and Bcc, which every recipient could read there.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.mime.entity import Entity, parse_entity
 from gateway.mime.header import Field, Headers, parse_headers
@@ -126,7 +126,9 @@ def _payload_body(
     """The root's content type, the body, and a new Content-Transfer-Encoding field if the root got another one."""
     field = headers.first("content-type")
     plain = parse_content_type(field.value if field else b"text/plain")  # no charset: nobody said one
-    plain = replace(plain, params={name: value for name, value in plain.params.items() if name not in _MARKS})
+    if not _MARKS.isdisjoint(plain.params):
+        params = {name: value for name, value in plain.params.items() if name not in _MARKS}
+        plain = ContentType(plain.type, plain.subtype, params)
     if not shown:
         return plain, message[headers.body_offset:], None
     root = root or parse_entity(message)

@@ -55,10 +55,12 @@ def store_error(error: Exception) -> GatewayError:
 class GroupCommit:
     """The one way to write. `commits` counts transactions, so that a test can count fsyncs."""
 
-    def __init__(self, engine: Engine, alone: Callable[[Connection, Sequence[str]], None]) -> None:
-        """`alone`: see Database.alone."""
+    def __init__(self, engine: Engine, alone: Callable[[Connection, Sequence[str]], None],
+                 insert_only: Callable[[Mapping[Insert, Rows]], bool]) -> None:
+        """`alone`, `insert_only`: see Database."""
         self._engine = engine
         self._alone = alone
+        self._insert_only = insert_only
         self._lock = threading.Lock()  # over the two below
         self._waiting: deque[_Job[Any]] = deque()
         self._led = False  # whether somebody leads
@@ -140,16 +142,19 @@ class GroupCommit:
 
     def _commit(self, group: list[_Job[Any]]) -> list[Any]:
         together: dict[Insert, list[Mapping[str, Any]]] = {}
-        with self._engine.begin() as connection:
-            self._alone(connection, sorted({job.alone for job in group if job.alone}))
-            results: list[Any] = []
-            for job in group:
-                if isinstance(job.work, Insert):
-                    together.setdefault(job.work, []).extend(job.rows)
-                    results.append(None)
-                else:
-                    results.append(job.work(connection))
-            for statement, rows in together.items():
-                connection.execute(statement, rows)
+        works: dict[int, Callable[[Connection], Any]] = {}
+        for number, job in enumerate(group):
+            if isinstance(job.work, Insert):
+                together.setdefault(job.work, []).extend(job.rows)
+            else:
+                works[number] = job.work
+        results: list[Any] = [None] * len(group)
+        if works or not self._insert_only(together):
+            with self._engine.begin() as connection:
+                self._alone(connection, sorted({job.alone for job in group if job.alone}))
+                for number, work in works.items():
+                    results[number] = work(connection)
+                for statement, rows in together.items():
+                    connection.execute(statement, rows)
         self.commits += 1
         return results

@@ -8,17 +8,18 @@ A database of several nodes is PostgreSQL's: `postgresql.py`.
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, create_engine, event
+from sqlalchemy import Connection, Dialect, Insert, Select, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from gateway.adapters.db.engine import Database
-from gateway.adapters.db.group import store_error
+from gateway.adapters.db.group import Rows, store_error
 from gateway.adapters.db.owner import Owner, here
 
 BUSY_TIMEOUT_MS = 5_000  # how long a writer waits for another process's commit; one takes about a millisecond
@@ -39,12 +40,49 @@ class SqliteDatabase(Database):
         self._readers = create_engine(url, poolclass=NullPool, hide_parameters=True)
         self._idle: deque[Connection] = deque()
         self._compiled: dict[Select[Any], tuple[str, list[str], dict[str, Any]]] = {}
+        self._inserter: sqlite3.Connection | None = None
+        self._inserts: dict[tuple[Insert, frozenset[str]], _Insertion] = {}
         event.listen(writers, "connect", _connect_writer)
         event.listen(writers, "begin", _begin_immediate)
         event.listen(self._readers, "connect", _connect_reader)
 
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
         """See Database. BEGIN IMMEDIATE holds everything."""
+
+    def insert_only(self, rows: Mapping[Insert, Rows]) -> bool:
+        """See Database. Every mail's evidence goes this way: SQLAlchemy's costs 150 us a transaction, the driver 15."""
+        prepared = [self._prepared(statement, some) for statement, some in rows.items()]
+        try:
+            if self._inserter is None:
+                self._inserter = sqlite3.connect(self.path, check_same_thread=False)
+                _connect_writer(self._inserter, None)
+            driver = self._inserter
+            driver.execute("BEGIN IMMEDIATE")
+            try:
+                for text, values in prepared:
+                    driver.executemany(text, values)
+                driver.execute("COMMIT")
+            except BaseException:
+                if driver.in_transaction:
+                    driver.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            self._hang_up()  # a connection in doubt is not used again
+            raise DBAPIError(None, None, error) from error
+        return True
+
+    def _prepared(self, statement: Insert, rows: Rows) -> tuple[str, list[tuple[Any, ...]]]:
+        """A statement's text and its values as the driver takes them. All rows have the keys of the first."""
+        keys = frozenset(rows[0])
+        known = self._inserts.get((statement, keys))
+        if known is None:
+            known = self._inserts[statement, keys] = _Insertion.of(statement, keys, self._writers.dialect)
+        return known.text, [known.values(row) for row in rows]
+
+    def _hang_up(self) -> None:
+        inserter, self._inserter = self._inserter, None
+        if inserter is not None:
+            inserter.close()
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -109,8 +147,26 @@ class SqliteDatabase(Database):
         """See Database."""
         while self._idle:
             self._idle.pop().close()
+        self._hang_up()
         self._readers.dispose()
         super().close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Insertion:
+    """An INSERT for the driver: `columns` in the order of its marks, each with what makes a driver's value of ours."""
+
+    text: str
+    columns: tuple[tuple[str, Callable[[Any], Any] | None], ...]
+
+    @classmethod
+    def of(cls, statement: Insert, keys: frozenset[str], dialect: Dialect) -> "_Insertion":
+        made = statement.compile(dialect=dialect, column_keys=sorted(keys))
+        types = {column.name: column.type.dialect_impl(dialect) for column in statement.table.columns}
+        return cls(made.string, tuple((name, types[name].bind_processor(dialect)) for name in made.positiontup or ()))
+
+    def values(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[name] if process is None else process(row[name]) for name, process in self.columns)
 
 
 def _connect_writer(connection: sqlite3.Connection, _record: object) -> None:
