@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import smtplib
+import socket
 import subprocess
 import sys
 import threading
@@ -15,10 +16,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
-from tests.support.process import ROOT, Relay, new_bank, relay
+from tests.support.peers import need
+from tests.support.process import ROOT, Relay, free_ports, new_bank, relay, submit
 from tests.support.smtp import Hop
 
 TO = "anna@customer.example"
@@ -34,7 +37,7 @@ def two(text: str) -> str:
 
 def lines(running: Relay, event: str) -> list[dict[str, object]]:
     """Those of its log."""
-    found = [json.loads(line) for line in running.told.splitlines() if f'"{event}"' in line]
+    found = [json.loads(line) for line in running.told.splitlines() if line[:1] == "{" and f'"{event}"' in line]
     return [line for line in found if line["event"] == event]
 
 
@@ -82,7 +85,7 @@ class Senders:
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(count)]
 
-    def __enter__(self) -> "Senders":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -184,7 +187,7 @@ def test_the_supervisor_opens_no_key_and_no_database(running: Relay) -> None:
     """What it has mapped and open, by the kernel; and that none of the rooms of keys was imported, by the maps."""
     assert running.submit(MAIL % b"1", [TO])[0] == 250
     pid = running.process.pid
-    opened = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    opened = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
     assert not [name for name in opened if "sealgate.db" in name or "/keys" in name], opened
     mapped = Path(f"/proc/{pid}/maps").read_text()
     assert "_rust" not in mapped or "cryptography" not in mapped
@@ -207,8 +210,6 @@ def test_what_cannot_start_ends_with_one_message_and_no_second_try(
 
 
 def test_a_listener_comes_and_goes_with_a_reload(running: Relay, hop: Hop) -> None:
-    from tests.support.process import free_ports, submit
-
     (port,) = free_ports(1)
     text = running.bank.config.read_text()
     more = text.replace("listeners:\n", "listeners:\n  - {name: second, role: outbound, host: 127.0.0.1, "
@@ -231,3 +232,80 @@ def test_a_listener_comes_and_goes_with_a_reload(running: Relay, hop: Hop) -> No
 
     until(refused, running)
     assert running.submit(MAIL % b"2", [TO])[0] == 250
+
+
+def test_sockets_that_systemd_opened_are_used(tmp_path: Path, hop: Hop) -> None:
+    """systemd-socket-activate(1) plays systemd: it listens, and runs us with its sockets at the first connection."""
+    need("systemd-socket-activate", "systemd")
+    bank = new_bank(tmp_path / "bank", hop=hop.port, change=two)
+    log = bank.home / "gateway.log"
+    command = ["systemd-socket-activate", f"--listen=127.0.0.1:{bank.ports.inbound}",
+               f"--listen=127.0.0.1:{bank.ports.outbound}", "--fdname=any:outbound",
+               sys.executable, "-m", "gateway", "--config", str(bank.config), "run"]
+    with log.open("wb") as file, subprocess.Popen(command, cwd=ROOT, stderr=file) as process:
+        one = Relay(bank, process, log)
+        try:
+            until(lambda: "Listening on" in one.told, one)
+            assert one.submit(MAIL % b"1", [TO])[0] == 250
+            process.send_signal(signal.SIGHUP)
+            until(lambda: [line for line in lines(one, "reloaded") if "digest" in line], one)
+            assert one.submit(MAIL % b"2", [TO])[0] == 250
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+    assert names(hop) == {"1": 1, "2": 1}
+
+
+def test_a_socket_that_no_listener_has_is_refused(tmp_path: Path) -> None:
+    bank = new_bank(tmp_path / "bank", change=two)
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        program = ("import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), "
+                   "LISTEN_FDS='1', LISTEN_FDNAMES='odd'); os.execv(sys.executable, [sys.executable, '-m', 'gateway', "
+                   "'--config', sys.argv[2], 'run'])")
+        ended = subprocess.run([sys.executable, "-c", program, str(stranger.fileno()), str(bank.config)], cwd=ROOT,
+                               capture_output=True, text=True, check=False, timeout=60, pass_fds=(stranger.fileno(),))
+    assert ended.returncode == 2, ended.stderr
+    assert "a socket that no listener has: odd at" in ended.stderr.splitlines()[-1]
+
+
+def test_systemd_hears_how_it_stands(tmp_path: Path, hop: Hop) -> None:
+    """A datagram socket plays systemd's (sd_notify(3)): READY=1 when mail is taken, RELOADING=1 and READY=1 around a
+    reload, also around one that fails; WATCHDOG=1 while all is well; STOPPING=1.
+    """
+    bank = new_bank(tmp_path / "bank", hop=hop.port, change=two)
+    heard: list[dict[str, str]] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.settimeout(60)
+
+        def hear(field: str) -> dict[str, str]:
+            while True:
+                heard.append(dict(line.split("=", 1) for line in ear.recv(65_536).decode().split("\n")))
+                if field in (f"{name}={value}" for name, value in heard[-1].items()):
+                    return heard[-1]
+
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1500000"}
+        program = ("import os, sys; os.environ['WATCHDOG_PID'] = str(os.getpid()); "
+                   "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])")
+        with (bank.home / "gateway.log").open("wb") as file, subprocess.Popen(
+                [sys.executable, "-c", program, "-m", "gateway", "--config", str(bank.config), "run"], cwd=ROOT,
+                stderr=file, env={**os.environ, **environment}) as process:
+            try:
+                hear("READY=1")
+                assert heard == [{"READY": "1"}]
+                one = Relay(bank, process, bank.home / "gateway.log")
+                assert one.submit(MAIL % b"1", [TO])[0] == 250
+                hear("WATCHDOG=1")
+                process.send_signal(signal.SIGHUP)
+                assert int(hear("RELOADING=1")["MONOTONIC_USEC"]) > 0
+                assert hear("READY=1")["STATUS"] == ""
+                bank.config.write_text(bank.config.read_text() + "encrypt_nothing: true\n")
+                process.send_signal(signal.SIGHUP)
+                hear("RELOADING=1")
+                assert "the old rules stay in force" in hear("READY=1")["STATUS"]
+                process.terminate()
+                hear("STOPPING=1")
+                assert process.wait(60) == 0
+            finally:
+                process.kill()
