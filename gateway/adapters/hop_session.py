@@ -4,6 +4,7 @@ RFC 5321 (replies, 4.2.1; time-outs, 4.5.3.2), RFC 3207 (STARTTLS), RFC 2920 (wh
 Whatever goes wrong is a SessionLostError inside this room or a GatewayError towards others.
 """
 
+import select
 import smtplib
 import socket
 import ssl
@@ -18,6 +19,7 @@ REPLY_LINE_OCTETS_MAX = 2048  # RFC 5321 4.5.3.1.5 says 512; some servers write 
 REPLY_LINES_MAX = 128  # an EHLO reply of a rich server has some 20
 REPLY_TEXT_MAX = 500
 SEND_PIECE_OCTETS = 262_144
+_JUST_BEGUN_S = 0.1
 _READY = 220
 _CODE_DIGITS = 3
 
@@ -48,6 +50,7 @@ class HopSession(smtplib.SMTP):
         self.used_at = time.monotonic()
         self.encrypted = False
         self._unread = b""
+        self._waits_s: float | None = connect_timeout_s  # what the socket has been told
 
     def getreply(self) -> tuple[int, bytes]:
         """Like smtplib's, but bounded in lines, octets and total time. SessionLostError instead of its exceptions."""
@@ -67,6 +70,7 @@ class HopSession(smtplib.SMTP):
     def _line(self, deadline: float) -> bytes:
         if self.sock is None:
             raise SessionLostError("not connected", dead=True)
+        first = deadline - time.monotonic() > self.reply_timeout_s - _JUST_BEGUN_S
         while (end := self._unread.find(b"\n")) < 0:
             if len(self._unread) > REPLY_LINE_OCTETS_MAX:
                 raise SessionLostError("a reply line without end")
@@ -74,7 +78,9 @@ class HopSession(smtplib.SMTP):
             if left <= 0:
                 raise SessionLostError("no reply in time")
             try:
-                self.sock.settimeout(left)
+                # The first octets of a reply may take all of its time: then the socket need not be told anew.
+                self._wait(self.reply_timeout_s if first else left)
+                first = False
                 more = self.sock.recv(8192)
             except TimeoutError:
                 raise SessionLostError("no reply in time") from None
@@ -98,7 +104,7 @@ class HopSession(smtplib.SMTP):
         view = memoryview(octets)
         try:
             for start in range(0, len(view), SEND_PIECE_OCTETS):
-                self.sock.settimeout(self.reply_timeout_s)
+                self._wait(self.reply_timeout_s)
                 self.sock.sendall(view[start:start + SEND_PIECE_OCTETS])
         except TimeoutError:
             raise SessionLostError("the other side does not read") from None
@@ -109,16 +115,24 @@ class HopSession(smtplib.SMTP):
         """The commands of smtplib itself go through `write` too."""
         self.write(s.encode("ascii") if isinstance(s, str) else s)
 
+    def _wait(self, seconds: float) -> None:
+        """How long the socket's next calls may take. Telling it is a system call, and each mail has six of those."""
+        if seconds != self._waits_s and self.sock is not None:
+            self.sock.settimeout(seconds)
+            self._waits_s = seconds
+
     def has_input(self) -> bool:
         """Whether something waits to be read that nobody asked for: an end of file, a 421, or worse."""
         if self.sock is None or self._unread:
             return True
+        if not isinstance(self.sock, ssl.SSLSocket):
+            # An end of file and an error are something to be read, too.
+            poll = select.poll()
+            poll.register(self.sock, select.POLLIN)
+            return bool(poll.poll(0))
         try:
-            self.sock.settimeout(0)
-            if isinstance(self.sock, ssl.SSLSocket):
-                self.sock.recv(1)  # session tickets are read away; anything else is unasked for
-            else:
-                self.sock.recv(1, socket.MSG_PEEK)
+            self._wait(0)
+            self.sock.recv(1)  # session tickets are read away; anything else is unasked for
         except (BlockingIOError, ssl.SSLWantReadError):
             return False
         except OSError:
@@ -146,7 +160,7 @@ class HopSession(smtplib.SMTP):
             raise SessionLostError("octets in clear after the reply to STARTTLS")
         if self.sock is None:
             raise SessionLostError("not connected", dead=True)
-        self.sock.settimeout(self.timeout)
+        self._wait(self.timeout)
         self.sock = context.wrap_socket(self.sock, server_hostname=name)
         self.encrypted = True
         self.greet()

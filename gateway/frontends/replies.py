@@ -319,6 +319,8 @@ def _names(recipients: Sequence[str]) -> str:
 
 def ascii_text(text: str) -> str:
     r"""Printable ASCII on one line; everything else as \x{HEX} (RFC 6533 3, unitext form)."""
+    if text.isascii() and text.isprintable():  # nearly always, and letter by letter it costs 10 us
+        return text
     return "".join(c if " " <= c <= "~" else f"\\x{{{ord(c):X}}}" for c in text)
 
 

@@ -6,6 +6,7 @@ what comes in and what goes out can never be cut differently.
 """
 
 END = b"\r\n.\r\n"
+_PLAIN_SEARCH_OCTETS_MAX = 16_384  # below, a plain search costs less than looking at dots
 # Up to so many dots are looked at one by one; more of them, and a plain search is faster.
 _DOTS_ONE_BY_ONE = 64
 _REGULAR_OCTETS_MIN = 16_384
@@ -55,6 +56,8 @@ def _leading(octets: bytes | bytearray, octet: bytes) -> int:
 
 def find_end(octets: bytes | bytearray, start: int = 0) -> int:
     """Where CR LF '.' CR LF begins, -1 if it does not."""
+    if len(octets) - start <= _PLAIN_SEARCH_OCTETS_MAX:
+        return octets.find(END, start)
     at = start + 1
     for _ in range(_DOTS_ONE_BY_ONE):
         at = octets.find(b".", at + 1)
@@ -69,6 +72,8 @@ def has_dot_lines(octets: bytes | bytearray) -> bool:
     """Whether some line begins with a dot."""
     if octets.startswith(b"."):
         return True
+    if len(octets) <= _PLAIN_SEARCH_OCTETS_MAX:
+        return octets.find(b"\r\n.") >= 0
     at = 1
     for _ in range(_DOTS_ONE_BY_ONE):
         at = octets.find(b".", at + 1)
