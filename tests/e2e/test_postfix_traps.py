@@ -281,8 +281,7 @@ TRAPS = [
         ("main.cf virtual_alias_maps", "is applied where opened mail comes back"),
         leaves_in_clear(asks), arrives_opened,
         main="virtual_alias_maps = inline:{{ support@bank.example=helper@elsewhere.example }}\n",
-        remedy=("postconf -P '127.0.0.1:{opened}/inet/receive_override_options="
-                "no_header_body_checks,no_address_mappings'",),
+        remedy=("postconf -P 127.0.0.1:{opened}/inet/receive_override_options=no_address_mappings",),
     ),
     Trap(
         "an alias of local(8) leads opened mail outside",
@@ -313,7 +312,7 @@ TRAPS = [
         ("main.cf message_size_limit", "give 127.0.0.1:"),
         then_comes_back(is_too_large), leaves_sealed(is_too_large),
         commands=("postconf -e message_size_limit=30000",
-                  "postconf -P '127.0.0.1:{sealed}/inet/cleanup_service_name=cleanup'",),
+                  "postconf -P '127.0.0.1:{sealed}/inet/cleanup_service_name=cleanup'"),
         remedy=("postconf -P '127.0.0.1:{sealed}/inet/cleanup_service_name=sealgate-back'",),
     ),
     Trap(

@@ -18,13 +18,13 @@ def dead_milter(site: Site) -> Iterator[Finding]:
     if "milter" not in site.forms:
         return
     for door in site.doors:
-        parameter = "smtpd_milters" if door.command == "smtpd" else "non_smtpd_milters"
-        for milter in site.postfix.words(parameter, door):
+        parameter, reader = site.milters(door)
+        for milter in site.postfix.words(parameter, reader):
             if not site.is_gateways_milter(milter):
                 continue
             own = _option(milter, "default_action")
-            action = own or site.postfix.value("milter_default_action", door)
-            place = site.postfix.place(parameter if own else "milter_default_action", door)
+            action = own or site.postfix.value("milter_default_action", reader)
+            place = site.postfix.place(parameter if own else "milter_default_action", reader)
             if action not in _DEAD_MILTER_GOOD:
                 why = ("holds it as it came, and `postsuper -H` then sends it in clear" if action == "quarantine"
                        else "lets it through in clear")

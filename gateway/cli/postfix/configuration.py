@@ -94,7 +94,7 @@ class Configuration:
         return next((one for one in self.services if one.name == name and one.kind == "unix"), None)
 
     def cleanup(self, door: Service) -> Service | None:
-        """The cleanup(8) that takes the door's mail into the queue."""
+        """Which cleanup takes the door's mail into the queue."""
         return self.transport(self.value("cleanup_service_name", door) or "cleanup")
 
     def named_tables(self) -> Iterator[str]:

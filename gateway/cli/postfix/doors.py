@@ -80,7 +80,10 @@ def _knows_clients(site: Site, way: Way) -> bool:
     """Whether the listener is told who the real client is."""
     if way.form == "milter":
         return True
-    return any(one.xforward_peers or one.xclient_peers for one in site.settings.listeners if one.port == way.at.port)
+    believed = any(one.xforward_peers for one in site.settings.listeners if one.port == way.at.port)
+    transport = site.postfix.transport(way.transport)
+    return believed and (transport is None or site.postfix.yes(
+        f"{transport.command}_send_xforward_command", transport))
 
 
 def _who(door: Service) -> str:

@@ -76,11 +76,17 @@ class Site:
         if transport:
             at = endpoint(nexthop or self.postfix.value("default_filter_nexthop")) if found else Endpoint("", 0)
             yield Way("filter", self._listener(at), at, "content_filter", transport)
-        parameter = "smtpd_milters" if door.command == "smtpd" else "non_smtpd_milters"
+        parameter, reader = self.milters(door)
         silent = "no_milters" in self.postfix.words("receive_override_options", door)
-        for milter in () if silent else self.postfix.words(parameter, door):
+        for milter in () if silent else self.postfix.words(parameter, reader):
             if self.is_gateways_milter(milter):
                 yield Way("milter", self._daemons_role(door), endpoint(words(milter)[0]), parameter)
+
+    def milters(self, door: Service) -> tuple[str, Service]:
+        """Which parameter names the door's milters, and which service reads it: of pickup it is cleanup."""
+        if door.command == "smtpd":
+            return "smtpd_milters", door
+        return "non_smtpd_milters", self.postfix.cleanup(door) or door
 
     def is_gateways_milter(self, text: str) -> bool:
         """Whether this member of smtpd_milters is ours. Socket and options: `inet:HOST:PORT, default_action=…`."""
@@ -93,11 +99,8 @@ class Site:
         return endpoint(address).port == endpoint(milter.socket).port
 
     def daemon_name(self, door: Service) -> str:
-        """What the milter hears in {daemon_name}. Of pickup it is cleanup that speaks."""
-        speaker = door
-        if door.command != "smtpd":
-            speaker = self.postfix.cleanup(door) or door
-        return self.postfix.value("milter_macro_daemon_name", speaker)
+        """What the milter hears in {daemon_name}."""
+        return self.postfix.value("milter_macro_daemon_name", self.milters(door)[1])
 
     def of_the_world(self, door: Service) -> bool:
         """Whether strangers may send here: nothing refuses whoever is not known."""

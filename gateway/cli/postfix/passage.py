@@ -34,9 +34,10 @@ def _waits(site: Site, door: Service, way: Way) -> tuple[str, Service | None, fl
     if way.form == "proxy":
         return "smtpd_proxy_timeout", door, site.postfix.seconds("smtpd_proxy_timeout", door)
     if way.form == "milter":
-        own = (seconds(one.partition("=")[2].strip()) for milter in site.postfix.words(way.parameter, door)
+        _, reader = site.milters(door)
+        own = (seconds(one.partition("=")[2].strip()) for milter in site.postfix.words(way.parameter, reader)
                if site.is_gateways_milter(milter) for one in words(milter) if one.startswith("content_timeout"))
-        return "milter_content_timeout", door, next(own, site.postfix.seconds("milter_content_timeout", door))
+        return "milter_content_timeout", reader, next(own, site.postfix.seconds("milter_content_timeout", reader))
     transport = site.postfix.transport(way.transport)
     parameter = f"{transport.command if transport else 'smtp'}_data_done_timeout"
     return parameter, transport, site.postfix.seconds(parameter, transport)
@@ -80,6 +81,7 @@ def _as_they_are(site: Site, transport: Service, *, xforward: bool) -> Iterator[
         if site.postfix.value(parameter, transport):
             yield Finding("warning", site.postfix.place(parameter, transport), "writes mail anew on its way to the "
                           f"gateway: `postconf -P '{transport.key}/{parameter}='`")
-    if xforward and not site.postfix.yes(f"{spoken}_send_xforward_command", transport):
+    said = f"{spoken}_send_xforward_command" in site.postfix.overrides.get(transport.key, {})
+    if xforward and not said and not site.postfix.yes(f"{spoken}_send_xforward_command", transport):
         yield Finding("warning", f"master.cf {transport.key}", "the listener believes XFORWARD of Postfix, which does "
                       f"not send it, so the gateway knows no client: `-o {spoken}_send_xforward_command=yes`")

@@ -107,8 +107,8 @@ def sizes(site: Site) -> Iterator[Finding]:
             if behind and (unlimited or behind < 2 * largest):
                 needed = 2 * (largest or most)
                 remedy = (f"`postconf -P '{back.key}/message_size_limit={needed}'`" if service is back else
-                          f"give {back.key} a cleanup of its own: `postconf -M 'sealgate-back/unix=sealgate-back unix n "
-                          f"- n - 0 cleanup -o message_size_limit={needed}'` and `postconf -P "
+                          f"give {back.key} a cleanup of its own: `postconf -M 'sealgate-back/unix=sealgate-back unix "
+                          f"n - n - 0 cleanup -o message_size_limit={needed}'` and `postconf -P "
                           f"'{back.key}/cleanup_service_name=sealgate-back'`")
                 yield Finding("error", site.postfix.place("message_size_limit", service), f"{behind} octets behind the "
                               f"gateway ({service.key if service else 'cleanup'} for {back.key}), "

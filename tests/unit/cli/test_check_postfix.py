@@ -1,0 +1,256 @@
+"""The checks of a Postfix configuration on text, as postconf prints it.
+
+What each trap does to mail is shown with a real Postfix in tests/e2e/test_postfix_traps.py; here is that a check speaks
+where it must, and is silent beside it.
+"""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cli.check_finding import Finding
+from gateway.cli.check_postfix import findings
+from gateway.cli.postfix.configuration import Configuration, endpoint, seconds, words
+from gateway.cli.postfix.tables import outside
+from gateway.settings import Settings
+
+MAIN = """\
+compatibility_level = 3.6
+allow_percent_hack = no
+swap_bangpath = no
+bounce_size_limit = 1
+message_size_limit = 1000
+smtpd_forbid_bare_newline = normalize
+smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination
+mynetworks = 127.0.0.0/8
+mydestination = bank.example
+local_transport = local:mx
+milter_default_action = tempfail
+milter_content_timeout = 600s
+smtp_data_done_timeout = 600s
+smtpd_proxy_timeout = 600s
+"""
+MASTER = """\
+smtp       inet  n       -       y       -       -       smtpd
+submission inet  n       -       y       -       -       smtpd
+pickup     unix  n       -       y       60      1       pickup
+cleanup    unix  n       -       y       -       0       cleanup
+sealgate   unix  -       -       n       -       20      smtp
+127.0.0.1:10026 inet n   -       n       -       -       smtpd
+127.0.0.1:10028 inet n   -       n       -       -       smtpd
+back       unix  n       -       n       -       0       cleanup
+"""
+FILTER = """\
+smtp/inet/smtpd_proxy_filter = 127.0.0.1:10027
+submission/inet/content_filter = sealgate:[127.0.0.1]:10025
+submission/inet/receive_override_options = no_address_mappings
+submission/inet/smtpd_client_restrictions = permit_sasl_authenticated,reject
+pickup/unix/content_filter = sealgate:[127.0.0.1]:10025
+pickup/unix/receive_override_options = no_address_mappings
+sealgate/unix/disable_mime_output_conversion = yes
+127.0.0.1:10026/inet/content_filter =
+127.0.0.1:10026/inet/smtpd_client_restrictions = permit_mynetworks,reject
+127.0.0.1:10026/inet/cleanup_service_name = back
+127.0.0.1:10026/inet/message_size_limit = 2000
+127.0.0.1:10028/inet/mynetworks =
+127.0.0.1:10028/inet/smtpd_relay_restrictions = reject_unauth_destination
+127.0.0.1:10028/inet/cleanup_service_name = back
+127.0.0.1:10028/inet/message_size_limit = 2000
+back/unix/message_size_limit = 2000
+"""
+MILTER = """\
+smtp/inet/smtpd_milters = inet:127.0.0.1:10029
+smtp/inet/milter_macro_daemon_name = strangers
+submission/inet/smtpd_milters = { inet:127.0.0.1:10029, default_action=tempfail, content_timeout=600s }
+submission/inet/milter_macro_daemon_name = ours
+cleanup/unix/non_smtpd_milters = inet:127.0.0.1:10029
+cleanup/unix/milter_macro_daemon_name = ours
+""" + "\n".join(line for line in FILTER.splitlines() if line.startswith(("127.", "back")))
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings.model_validate({
+        "version": 1,
+        "bank": {"domains": ["bank.example"], "hostname": "gw.bank.example"},
+        "listeners": [{"name": "out", "role": "outbound", "port": 10025},
+                      {"name": "in", "role": "inbound", "port": 10027}],
+        "next_hops": {"outbound": {"host": "127.0.0.1", "port": 10026},
+                      "inbound": {"host": "127.0.0.1", "port": 10028}},
+        "keys": [{"name": "k", "purpose": "decrypt", "key": "k", "certificate": "c", "recipients": ["*@bank.example"]}],
+        "milter": {"outbound_daemons": ["ours"], "inbound_daemons": ["strangers"]},
+        "policies": ["unused.yaml"],
+    } | changes)
+
+
+def told(main: str = "", overrides: str = "", *, form: str = FILTER, master: str = "",
+         tables: dict[str, str | None] | None = None, of: Settings | None = None) -> list[Finding]:
+    said = Configuration.parsed(MAIN + main, MASTER + master, form + "\n" + overrides, tables)
+    return [one for one in findings(said, of or settings()) if one.level != "ok"]
+
+
+@pytest.mark.parametrize("form", [FILTER, MILTER])
+def test_good_forms_are_clean(form: str) -> None:
+    assert told(form=form) == []
+
+
+S, P, B, I = "submission/inet/", "smtp/inet/", "127.0.0.1:10026/inet/", "127.0.0.1:10028/inet/"
+WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
+    ("qmqpd", {"master": "628 inet n - y - - qmqpd\n"}, "error", "master.cf 628/inet", "mail by QMQP leaves"),
+    ("a door that was added", {"master": "2525 inet n - y - - smtpd\n"}, "error", "2525/inet", "leaves without"),
+    ("behind postscreen", {"master": "smtpd pass - - y - - smtpd\n"}, "error", "smtpd/pass", "leaves without"),
+    ("another filter", {"overrides": f"{S}content_filter = amavis:[127.0.0.1]:10030"}, "warning", S + "content_filter",
+     "another filter (port 10030)"),
+    ("both ways", {"overrides": f"{P}content_filter = sealgate:[127.0.0.1]:10027"}, "error", "smtp/inet", "twice"),
+    ("strangers as ours", {"overrides": f"{P}smtpd_proxy_filter = 127.0.0.1:10025"}, "error", "smtpd_proxy_filter",
+     "signed as ours"),
+    ("ours as strangers", {"overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10027"}, "warning",
+     S + "content_filter", "INBOUND"),
+    ("no_milters", {"overrides": f"{B}smtpd_milters = inet:127.0.0.1:8891\n{B}receive_override_options = no_milters"},
+     "error", B + "receive_override_options", "no_milters silences inet:127.0.0.1:8891"),
+    ("loop by filter", {"overrides": f"{B}content_filter = sealgate:[127.0.0.1]:10025"}, "error", B, "a loop"),
+    ("loop by milter", {"overrides": f"{B}smtpd_milters = inet:127.0.0.1:10029"}, "error", B, "a loop"),
+    ("nobody behind", {"of": settings(next_hops={"outbound": {"host": "127.0.0.1", "port": 11},
+                                                 "inbound": {"host": "127.0.0.1", "port": 10028}})}, "warning",
+     "next_hops.outbound", "no service of this Postfix listens on port 11"),
+    ("open door back", {"overrides": f"{B}smtpd_client_restrictions =\n{B}smtpd_relay_restrictions ="}, "error",
+     "10026/inet", "an open relay"),
+    ("opened mail relayed", {"overrides": f"{I}smtpd_relay_restrictions = permit_mynetworks,reject\n"
+                                          f"{I}mynetworks = 127.0.0.0/8"}, "error", I, "opened mail could leave"),
+    ("small behind", {"overrides": "back/unix/message_size_limit = 1999"}, "error", "back/unix", "1.9 times"),
+    ("large in front", {"main": "message_size_limit = 0\n"}, "warning", "message_size_limit", "limits.message_octets"),
+    ("checks behind", {"main": "header_checks = regexp:/x\n"}, "warning", "10026/inet", "no_header_body_checks"),
+    ("masquerade behind", {"main": "masquerade_domains = bank.example\n"}, "warning", "10026/inet", "signed already"),
+    ("always_bcc outside", {"main": "always_bcc = a@else.example\n"}, "error", "always_bcc", "opened mail comes back"),
+    ("unreadable map", {"main": "virtual_alias_maps = ldap:/etc/x\n"}, "error", "virtual_alias_maps",
+     "ldap:/etc/x (cannot be read here)"),
+    ("forward files", {"main": "forward_path = $home/.forward\n"}, "warning", "forward_path", "opened mail"),
+    ("double", {"main": "always_bcc = a@bank.example\n", "overrides": f"{S}receive_override_options ="}, "error",
+     "submission/inet", "come twice"),
+    ("mapped nowhere", {"main": "always_bcc = a@bank.example\n",
+                        "overrides": f"{B}receive_override_options = no_address_mappings\n"
+                                     f"{I}receive_override_options = no_address_mappings"}, "warning",
+     "submission/inet", "applied nowhere"),
+    ("lmtp to smtp", {"master": "sealgate2 unix - - n - - lmtp\n", "overrides":
+                      f"{S}content_filter = sealgate2:[127.0.0.1]:10025"}, "error", S, "lmtp is spoken"),
+    ("no such transport", {"overrides": f"{S}content_filter = nowhere:[127.0.0.1]:10025"}, "error", "content_filter",
+     "no transport `nowhere`"),
+    ("impatient proxy", {"overrides": f"{P}smtpd_proxy_timeout = 300s"}, "warning", P, "480"),
+    ("impatient filter", {"main": "smtp_data_done_timeout = 7m\n"}, "warning", "smtp_data_done_timeout", "420 s"),
+    ("slow gateway", {"of": settings(limits={"message_deadline_s": 300})}, "warning", "limits.message_deadline_s",
+     "600 s"),
+    ("rewritten on the way", {"main": "smtp_generic_maps = hash:/x\n"}, "warning", "smtp_generic_maps", "writes mail"),
+    ("converted on the way", {"overrides": "sealgate/unix/disable_mime_output_conversion = no"}, "warning",
+     "sealgate/unix", "8-bit"),
+    ("speed_adjust", {"overrides": f"{P}smtpd_proxy_options = speed_adjust"}, "error", P, "whole mail"),
+    ("smart host", {"main": "relayhost = [127.0.0.1]:10025\n"}, "error", "relayhost", "routed there again"),
+    ("route", {"main": "transport_maps = hash:/t\n", "tables": {"hash:/t": "x.example smtp:[127.0.0.1]:10025\n"}},
+     "error", "transport_maps", "routed there again"),
+    ("access FILTER", {"main": "smtpd_sender_restrictions = check_sender_access hash:/a\n",
+                       "tables": {"hash:/a": "vip@bank.example FILTER smtp:[203.0.113.1]\n"}}, "error",
+     "smtpd_sender_restrictions", "passes the gateway by"),
+    ("old level", {"main": "compatibility_level = 2\n"}, "warning", "compatibility_level", "old version"),
+    ("bangs", {"main": "swap_bangpath = yes\n"}, "error", "swap_bangpath", "somebody outside"),
+    ("untrusted routing", {"main": "allow_untrusted_routing = yes\n"}, "error", "allow_untrusted_routing", "relayed"),
+    ("bare newlines", {"main": "smtpd_forbid_bare_newline = no\n"}, "error", "smtpd_forbid_bare_newline", "hide"),
+    ("soft bounces", {"main": "soft_bounce = yes\n"}, "warning", "soft_bounce", "tried again"),
+    ("no DSN", {"overrides": f"{I}smtpd_discard_ehlo_keywords = DSN, etrn"}, "error", I, "RET=HDRS"),
+    ("other instance", {"main": "multi_instance_directories = /etc/postfix-2\n"}, "warning", "multi_instance",
+     "--postfix-dir /etc/postfix-2"),
+    ("dead milter accepts", {"form": MILTER, "main": "milter_default_action = accept\n"}, "error",
+     "milter_default_action", "in clear"),
+    ("dead milter holds", {"form": MILTER, "overrides": f"{S}smtpd_milters = {{ inet:127.0.0.1:10029, "
+                           "default_action=quarantine }"}, "error", S + "smtpd_milters", "postsuper -H"),
+    ("sendmail unseen", {"form": MILTER, "overrides": "cleanup/unix/non_smtpd_milters ="}, "error", "pickup/unix",
+     "sendmail(1)"),
+    ("unknown daemon", {"form": MILTER, "overrides": f"{S}milter_macro_daemon_name = mx"}, "error", "submission/inet",
+     "`mx`"),
+    ("impatient milter", {"form": MILTER, "main": "milter_content_timeout = 300s\n"}, "warning",
+     "milter_content_timeout", "480"),
+    ("some clients unseen", {"form": MILTER, "overrides": f"{P}smtpd_milter_maps = cidr:/m"}, "error",
+     "smtpd_milter_maps", "pass the gateway's milter by"),
+    ("milter and aliases", {"form": MILTER, "main": "virtual_alias_maps = inline:{ a@bank.example=b@else.example }\n"},
+     "error", "virtual_alias_maps", "after-queue"),
+    ("milter and copies", {"form": MILTER, "main": "sender_bcc_maps = static:x@else.example\n"}, "error",
+     "sender_bcc_maps", "after-queue"),
+    ("milter and HOLD", {"form": MILTER, "main": "header_checks = regexp:/h\n",
+                         "tables": {"regexp:/h": "# no\n/^X-Wait/ HOLD look first\n"}}, "error", "header_checks",
+     "HOLD"),
+    ("milter and REDIRECT", {"form": MILTER, "main": "header_checks = pcre:{{/^x/ REDIRECT a@else.example}}\n"},
+     "error", "header_checks", "has not seen"),
+]
+
+
+@pytest.mark.parametrize(("given", "level", "about", "text"), [one[1:] for one in WRONG], ids=[one[0] for one in WRONG])
+def test_each_is_told_by_name(given: dict[str, Any], level: str, about: str, text: str) -> None:
+    found = told(**given)
+    assert [one for one in found if one.level == level and about in one.about and text in one.text], found
+
+
+@pytest.mark.parametrize("given", [
+    {"main": "virtual_alias_maps = inline:{ postmaster@bank.example=root@bank.example }\n"},
+    {"main": "virtual_alias_maps = hash:/v\n",
+     "tables": {"hash:/v": "a@bank.example b@bank.example,\n c@bank.example\n"}},
+    {"main": "header_checks = regexp:/h\n", "tables": {"regexp:/h": "/^FILTER-ME: BCC/ WARN me\n"},
+     "overrides": f"{B}receive_override_options = no_header_body_checks\n{I}receive_override_options = "
+                  "no_header_body_checks"},
+    {"main": "header_checks = regexp:/h\n", "tables": {"regexp:/h": "/^x/ FILTER sealgate:[127.0.0.1]:10025\n"},
+     "overrides": f"{B}receive_override_options = no_header_body_checks\n{I}receive_override_options = "
+                  "no_header_body_checks"},
+    {"form": MILTER, "main": "recipient_bcc_maps = inline:{ a@bank.example=archive@bank.example }\n"},
+    {"overrides": f"{B}smtpd_milters = inet:127.0.0.1:8891"},
+])
+def test_what_harms_nobody_is_not_told(given: dict[str, Any]) -> None:
+    assert told(**given) == []
+
+
+def test_a_door_for_strangers_may_lead_out_where_clients_are_known_by_xforward() -> None:
+    lmtp = "sealgate/unix/smtp_send_xforward_command = yes"
+    listeners = [{"name": "out", "role": "outbound", "port": 10025, "xforward_peers": ["127.0.0.0/8"]},
+                 {"name": "in", "role": "inbound", "port": 10027}]
+    door = ("2525/inet/content_filter = sealgate:[127.0.0.1]:10025\n"
+            "2525/inet/receive_override_options = no_address_mappings")
+    given = {"master": "2525 inet n - y - - smtpd\n", "of": settings(listeners=listeners)}
+    assert told(overrides=f"{lmtp}\n{door}", **given) == []  # type: ignore[arg-type]
+    assert [one.text for one in told(overrides=door, **given) if "signed as ours" in one.text]  # type: ignore[arg-type]
+
+
+def test_a_door_back_beyond_loopback_is_for_the_gateway_alone() -> None:
+    hops = {"outbound": {"host": "192.0.2.1", "port": 10036}, "inbound": {"host": "127.0.0.1", "port": 10028}}
+    overrides = "\n".join(line.replace("127.0.0.1:10026", "192.0.2.1:10036") for line in FILTER.splitlines())
+    given: dict[str, Any] = {"form": overrides, "master": "192.0.2.1:10036 inet n - n - - smtpd\n",
+                             "of": settings(next_hops=hops)}
+    door = "192.0.2.1:10036/inet/"
+    own = f"{B}content_filter = sealgate:[127.0.0.1]:10027\n{B}smtpd_client_restrictions = reject"
+    wide = told(overrides=f"{door}mynetworks = 10.0.0.0/8\n{own}", **given)
+    assert [one for one in wide if "from 10.0.0.0/8 sends to the world" in one.text], wide
+    narrow = told(overrides=f"{door}mynetworks = 10.0.0.7/32\n{own}", **given)
+    assert not [one for one in narrow if "sends to the world" in one.text]
+
+
+@pytest.mark.parametrize(("text", "host", "port"), [
+    ("[127.0.0.1]:10025", "127.0.0.1", 10025), ("127.0.0.1:10025", "127.0.0.1", 10025), ("10026", "", 10026),
+    ("inet:127.0.0.1:9", "127.0.0.1", 9), ("inet:10029@127.0.0.1", "127.0.0.1", 10029), ("[::1]:25", "::1", 25),
+    ("smtp", "", 25), ("submissions", "", 465), ("unix:/run/x", "unix", 0), ("", "", 0),
+])
+def test_endpoints_are_read_in_every_spelling(text: str, host: str, port: int) -> None:
+    found = endpoint(text)
+    assert (found.host, found.port) == (host, port)
+
+
+def test_lists_keep_what_braces_hold_together() -> None:
+    assert words("a, b  {c d, e=f} inline:{ {x = y} }") == ("a", "b", "c d, e=f", "inline:{ {x = y} }")
+    assert [seconds(one) for one in ("90", "7m", "1h", "2d", "x", "")] == [90, 420, 3600, 172800, 0, 0]
+
+
+@given(st.text(), st.text(), st.text())
+def test_nothing_that_postconf_could_print_breaks_it(main: str, master: str, overrides: str) -> None:
+    said = Configuration.parsed(main, master, overrides.replace("=", "/x/y="), {})
+    assert isinstance(list(findings(said, settings())), list)
+
+
+@given(st.text(alphabet='a@b. \n\t#,:|"/x'))
+def test_no_table_breaks_it(text: str) -> None:
+    said = Configuration.parsed("virtual_alias_maps = hash:/t", "", "", {"hash:/t": text})
+    assert isinstance(outside(said, "virtual_alias_maps", ("b.",)), tuple)

@@ -1,0 +1,73 @@
+"""`check --postfix` over Debian's own Postfix with each recipe of conf/postfix put into it, as its comments say: clean.
+
+Truth: postconf of the distribution reads the files; nothing is started.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.check_postfix import postfix
+from gateway.settings import Settings
+from tests.support.peers import need
+
+PIECES = Path(__file__).parents[3] / "conf" / "postfix"
+FORMS = sorted(path.name.removesuffix(".master.cf") for path in PIECES.glob("*.master.cf"))
+SUBMISSION = "submission inet n - y - - smtpd -o smtpd_client_restrictions=permit_sasl_authenticated,reject\n"
+
+
+def settings_for(form: str) -> Settings:
+    lmtp = {"protocol": "lmtp", "xforward_peers": ["127.0.0.0/8"]} if form == "after-queue" else {}
+    values = {
+        "version": 1,
+        "bank": {"domains": ["bank.example"], "hostname": "gw.bank.example"},
+        "listeners": [{"name": "out", "role": "outbound", "port": 10025, **lmtp},
+                      {"name": "in", "role": "inbound", "port": 10027, **lmtp}],
+        "next_hops": {"outbound": {"host": "127.0.0.1", "port": 10026},
+                      "inbound": {"host": "127.0.0.1", "port": 10028}},
+        "keys": [{"name": "k", "purpose": "decrypt", "key": "k", "certificate": "c", "recipients": ["*@bank.example"]}],
+        "policies": ["unused.yaml"],
+    }
+    if form == "milter":
+        values["milter"] = {"outbound_daemons": ["sealgate-outbound"], "inbound_daemons": ["sealgate-inbound"]}
+    return Settings.model_validate(values)
+
+
+def debian(root: Path, form: str) -> Path:
+    """Debian's master.cf with a door for people, and the recipe in it, by its own commands."""
+    need("postconf", "postfix")
+    dist = Path("/usr/share/postfix")
+    (root / "main.cf").write_text(
+        "compatibility_level = 3.6\nmyhostname = mx.bank.example\nmydestination = bank.example\n"
+        "mynetworks = 127.0.0.0/8\nalias_maps =\nforward_path =\nsmtp_address_preference = ipv4\n"
+        + (PIECES / f"{form}.main.cf").read_text())
+    master = (PIECES / f"{form}.master.cf").read_text()
+    (root / "master.cf").write_text((dist / "master.cf.dist").read_text() + SUBMISSION + master)
+    (root / "dynamicmaps.cf").write_text("")
+    for line in re.findall(r"^#   (postconf -P .*)$", master, re.MULTILINE):
+        subprocess.run(["sh", "-c", line.replace("postconf ", f"postconf -c {root} ")], check=True)
+    return root
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_recipe_is_clean(tmp_path: Path, form: str) -> None:
+    found = list(postfix(settings_for(form), debian(tmp_path, form)))
+    assert [one for one in found if one.level != "ok"] == []
+    assert {one.about for one in found} >= {"master.cf smtp/inet", "master.cf pickup/unix", "master.cf submission/inet"}
+
+
+def test_debians_own_postfix_is_not(tmp_path: Path) -> None:
+    """Before a recipe is in it: every door leads to the world."""
+    debian(tmp_path, "relay")
+    (tmp_path / "main.cf").write_text("compatibility_level = 3.6\nmynetworks = 127.0.0.0/8\n")
+    (tmp_path / "master.cf").write_text(Path("/usr/share/postfix/master.cf.dist").read_text())
+    found = [one for one in postfix(settings_for("relay"), tmp_path) if one.level == "error"]
+    assert {"master.cf smtp/inet", "master.cf pickup/unix", "main.cf bounce_size_limit"} <= {one.about for one in found}
+
+
+def test_no_postfix_at_all_is_told(tmp_path: Path) -> None:
+    (finding,) = postfix(settings_for("relay"), tmp_path / "nothing")
+    assert finding.level == "error"
+    assert "main.cf" in finding.text
