@@ -14,6 +14,7 @@ from gateway.adapters.db.journal import DbJournal
 from gateway.adapters.db.learned import DbLearned
 from gateway.adapters.db.revocations import DbRevocations
 from gateway.adapters.db.schema import open_database
+from gateway.adapters.db.spool import Spool
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import load_certificates
 from gateway.ports.administration import NewCertificate
@@ -37,14 +38,19 @@ class Store:
 
     def close(self) -> None:
         """Ends the connections; what was committed is there."""
+        self.evidence.close()
         self.database.close()
 
 
 def open_store(settings: Settings, clock: Clock | None = None) -> Store:
     """The database of the settings, brought to the present schema. GatewayError STORE_UNAVAILABLE (retry)."""
     clock = clock or SystemClock()
-    database = open_database(settings.postgresql or settings.database)
     held = settings.hold
+    spool = None
+    if settings.postgresql is not None:
+        spool = Spool(settings.postgresql.spool)
+        spool.prepare()
+    database = open_database(settings.postgresql or settings.database)
     certificates = DbCertificates(database, clock)
     return Store(
         database=database,
@@ -60,7 +66,7 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
             held.archive_passphrase_file,
             octets_max=held.octets_max,
         ),
-        evidence=DbEvidence(database),
+        evidence=DbEvidence(database, spool),
         authorities=DbAuthorities(database),
         revocations=DbRevocations(database),
         fetch_tasks=DbFetchTasks(database),

@@ -51,6 +51,7 @@ class Postgresql(Section):
     connections_max: int = Field(10, ge=2, description="of one process")
     connect_timeout_s: float = Field(5.0, gt=0)
     statement_timeout_s: float = Field(10.0, gt=0, description="a statement that takes longer is given up")
+    spool: Path = Field(Path("spool"), description="local directory: evidence of mail that went without the database")
 
 
 class Metrics(Section):

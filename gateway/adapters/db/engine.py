@@ -78,6 +78,13 @@ class Database(ABC):
     def attend(self) -> None:
         """Lets other nodes see that this process lives, before it claims anything. STORE_UNAVAILABLE (retry)."""
 
+    def when_there(self, work: Callable[[], None]) -> None:
+        """Has `work` called at times while the database answers; it is short, and raises GatewayError alone.
+
+        Not for a database that is there or not with the machine itself.
+        """
+        del work
+
     @abstractmethod
     def is_dead(self, who: Owner) -> bool | None:
         """Whether a process has ended that claimed something; None: that cannot be known, or not yet."""

@@ -1,15 +1,20 @@
 """Evidence records in the database: one per message and recipient, many mails to one commit (see group.py)."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import insert, or_, select
+import structlog
+from sqlalchemy import Connection, insert, or_, select
 
 from gateway.adapters.db.engine import Database
+from gateway.adapters.db.spool import Row, Spool
 from gateway.adapters.db.tables import evidence, micros, moment
 from gateway.adapters.db.text import queue_id, storable, strip_brackets
+from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
 
@@ -22,18 +27,57 @@ _INSERT: Final = insert(evidence)
 _c = evidence.c
 
 
-class DbEvidence:
-    """See ports.evidence.Evidence."""
+log = structlog.get_logger("sealgate.evidence")
 
-    def __init__(self, database: Database) -> None:
+
+class DbEvidence:
+    """See ports.evidence.Evidence. With a spool, records are kept on local disk while the database is away."""
+
+    def __init__(self, database: Database, spool: Spool | None = None) -> None:
         self._database = database
+        self._spool = spool
+        self._bringing = threading.Lock()
+        self._watching = False
 
     def add(self, records: tuple[EvidenceRecord, ...]) -> None:
         """See Evidence."""
         if not records:
             return
         rows = [_packed(record) for record in records]
-        self._database.group.insert(_INSERT, rows)
+        if self._spool is not None and not self._watching:
+            self._watching = True
+            self._database.when_there(self._bring_in)
+        try:
+            self._database.group.insert(_INSERT, rows)
+        except GatewayError as trouble:
+            if self._spool is None or trouble.reason is not Reason.STORE_UNAVAILABLE:
+                raise
+            self._spool.add(rows)
+            log.critical("evidence waits for the database", records=len(rows), detail=trouble.detail)
+
+    def close(self) -> None:
+        """What waits on disk is brought in by whoever comes next."""
+        if self._spool is not None:
+            self._spool.close()
+
+    def _bring_in(self) -> None:
+        """What waits on disk, if anything does, on a thread of its own: the caller has to show signs of life."""
+        assert self._spool is not None  # noqa: S101 - only then it is called
+        if self._spool.waiting() and self._bringing.acquire(blocking=False):
+            threading.Thread(target=self._bring_in_all, args=(self._spool,), name="evidence", daemon=True).start()
+
+    def _bring_in_all(self, spool: Spool) -> None:
+        try:
+            count = 0
+            for batch in spool.batches():
+                count += self._database.write(partial(_add_missing, rows=batch))
+        except GatewayError as trouble:  # the rest waits on
+            log.warning("evidence waits on", detail=trouble.detail)
+        else:
+            if count:
+                log.warning("evidence brought in", records=count)
+        finally:
+            self._bringing.release()
 
     def since(self, at: datetime) -> Iterator[EvidenceRecord]:
         """See Evidence. Read by pages; what is added meanwhile comes too."""
@@ -68,6 +112,16 @@ def _packed(record: EvidenceRecord) -> dict[str, Any]:
     return {"at": micros(record.at), "incident": storable(record.incident),
             "message_id": storable(strip_brackets(record.message_id)), "queue_id": _stored_queue_id(record),
             "record": values}
+
+
+def _add_missing(connection: Connection, rows: Sequence[Row]) -> int:
+    """Adds those that are not there, and says how many: a commit may have been done though its answer never came."""
+    known = [(one.at, one.record) for one in connection.execute(
+        select(_c.at, _c.record).where(_c.incident.in_({row["incident"] for row in rows})))]
+    missing = [row for row in rows if (row["at"], row["record"]) not in known]
+    if missing:
+        connection.execute(_INSERT, missing)
+    return len(missing)
 
 
 def _stored_queue_id(record: EvidenceRecord) -> str | None:

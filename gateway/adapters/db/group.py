@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gateway.errors import GatewayError, Reason
 
@@ -50,6 +50,11 @@ def store_error(error: Exception) -> GatewayError:
     if told is not None:
         text = told.message_primary or text.partition("\n")[0]
     return GatewayError(Reason.STORE_UNAVAILABLE, f"{type(cause).__name__}: {text}".rstrip(": "), retry=True)
+
+
+def _lost(error: Exception) -> bool:
+    """Whether the connection broke."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 class GroupCommit:
@@ -127,12 +132,16 @@ class GroupCommit:
                 self._waiting[0].wake.release()
 
     def _settle(self, group: list[_Job[Any]]) -> None:
-        """All in one transaction; if one fails, each in its own, so that nobody pays for another's fault."""
+        """All in one transaction; if one fails, each in its own, so that nobody pays for another's fault.
+
+        Not so when the database went: nobody knows whether it has committed, and what is done twice may count twice.
+        """
         try:
             results = self._commit(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the caller whose work it was
-            if len(group) == 1:
-                group[0].settle(None, store_error(error) if isinstance(error, SQLAlchemyError) else error)
+            if len(group) == 1 or _lost(error):
+                for job in group:
+                    job.settle(None, store_error(error) if isinstance(error, SQLAlchemyError) else error)
                 return
             for job in group:
                 self._settle([job])

@@ -11,7 +11,7 @@ The password is read from its file whenever a connection is opened, and stands i
 
 import select as system_select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -169,6 +169,11 @@ class PostgresDatabase(Database):
         again = bool(statement.get_execution_options().get(AGAIN))
         self._compiled[statement] = found = (made.string, dict(made.params), again)
         return found
+
+    def when_there(self, work: Callable[[], None]) -> None:
+        """See Database."""
+        self._pulse.works.append(work)
+        self._pulse.start()
 
     def attend(self) -> None:
         """See Database."""

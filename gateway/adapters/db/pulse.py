@@ -21,6 +21,7 @@ import structlog
 
 from gateway.adapters.db import owner
 from gateway.adapters.db.kept import Kept
+from gateway.errors import GatewayError
 
 BEAT_S: Final = 2.0
 DEAD_S: Final = 8.0  # three beats may be lost
@@ -57,6 +58,7 @@ class Pulse:
         self._connection: psycopg.Connection[Any] | None = None
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
+        self.works: list[Callable[[], None]] = []  # done after each look, see Database.when_there
         self._beats = False
         self._roles: dict[str, bool] = {}  # what we would lead, and whether we do
         self._seen: dict[str, tuple[int, float]] = {}  # name: its number, and since when it stands there
@@ -115,10 +117,18 @@ class Pulse:
             try:
                 with self._lock:
                     self._once(beats=self._beats)
+                self._work()
             except psycopg.Error as error:
                 self._lost(error)
             if self._ended.wait(BEAT_S):
                 return
+
+    def _work(self) -> None:
+        for work in self.works:
+            try:
+                work()
+            except GatewayError as trouble:
+                log.warning("not done", reason=str(trouble.reason), detail=trouble.detail)
 
     def _once(self, *, beats: bool) -> None:
         try:

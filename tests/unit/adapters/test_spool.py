@@ -1,0 +1,180 @@
+"""Evidence while the database is away: a real server that is stopped under records and started again.
+
+Truth: what `add` returned for is found afterwards, each record once; files, modes and bounds by looking at the disk.
+"""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import select
+
+from gateway.adapters.db.evidence import DbEvidence, _packed
+from gateway.adapters.db.schema import open_database
+from gateway.adapters.db.spool import Spool
+from gateway.adapters.db.tables import evidence as table
+from gateway.errors import GatewayError, Reason
+from gateway.model.outcome import Settled
+from gateway.model.record import EvidenceRecord
+from tests.support import postgres
+from tests.support.pki import NOW
+
+RECORD = EvidenceRecord(
+    at=NOW, incident="12ab", message_key="k", message_id="<1@bank.example>", direction="outbound", client="core",
+    sender="otp@bank.example", recipient="anna@customer.example", rule="codes.yaml:code", steps=("sign", "encrypt"),
+    end="send", settled=Settled.TAKEN, reasons=(), certificates=("c" * 64,), policy_digest="d" * 64,
+    next_hop_reply="250 caf\udce9 \0 queued as 4X", sealed_digest="e" * 64, facts={"n": 1})
+
+
+@pytest.fixture(scope="module")
+def server():
+    postgres.need_postgres()
+    with postgres.own(postgres.scratch("postgres-spool")) as made:
+        yield made
+
+
+@pytest.fixture
+def spool(tmp_path):
+    made = Spool(tmp_path / "spool")
+    made.prepare()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database(server):
+    opened = open_database(server.database())
+    yield opened
+    opened.close()
+
+
+def record(number: int) -> EvidenceRecord:
+    return replace(RECORD, incident=f"{number:04}", message_id=f"<{number}@bank.example>")
+
+
+def incidents(database) -> list[str]:
+    with database.read() as connection:
+        return sorted(connection.scalars(select(table.c.incident)))
+
+
+def waits_for(fact, seconds=30.0):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if fact():
+                return
+        except GatewayError:
+            pass
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_records_wait_on_disk_and_are_brought_in_when_the_database_is_back(server, database, spool, tmp_path) -> None:
+    evidence = DbEvidence(database, spool)
+    evidence.add((record(1),))
+    server.stop("immediate")
+    try:
+        evidence.add((record(2), replace(record(2), recipient="ben@customer.example")))
+        evidence.add((record(3),))
+        (file,) = (tmp_path / "spool").iterdir()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    finally:
+        server.start()
+    waits_for(lambda: spool.waiting() == 0 and len(incidents(database)) == 4)
+    assert incidents(database) == ["0001", "0002", "0002", "0003"]
+    assert evidence.find("0003") == (record(3),)
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_everything_that_was_kept_while_the_server_came_and_went_is_there_once(server, database, spool) -> None:
+    """Four threads add without a pause; the server is ended twice, once as by a crash."""
+    evidence, kept, ended = DbEvidence(database, spool), [], threading.Event()
+
+    def add(thread: int) -> None:
+        for number in range(1_000_000):
+            if ended.is_set():
+                return
+            evidence.add((record(thread * 100_000 + number),))
+            kept.append(f"{thread * 100_000 + number:04}")
+            time.sleep(0.002)
+
+    threads = [threading.Thread(target=add, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for how in ("fast", "immediate"):
+        before = len(kept)
+        waits_for(lambda before=before: len(kept) > before + 40)
+        server.stop(how)
+        before = len(kept)
+        waits_for(lambda before=before: len(kept) > before + 40)
+        server.start()
+    ended.set()
+    for thread in threads:
+        thread.join(30)
+    waits_for(lambda: spool.waiting() == 0)
+    waits_for(lambda: len(incidents(database)) >= len(kept))
+    assert incidents(database) == sorted(kept)
+
+
+def test_what_is_brought_in_twice_is_there_once(database, spool, tmp_path) -> None:
+    """A crash after the commit and before the file went: the file is there again."""
+    spool.add([_packed(record(1)), _packed(record(2))])
+    evidence = DbEvidence(database, spool)
+    (file,) = (tmp_path / "spool").iterdir()
+    octets = file.read_bytes()
+    evidence._bring_in_all(spool) if evidence._bringing.acquire() else None
+    file.write_bytes(octets)
+    evidence._bring_in_all(spool) if evidence._bringing.acquire() else None
+    assert incidents(database) == ["0001", "0002"]
+
+
+def test_a_record_that_was_not_written_whole_is_left_out_and_the_others_are_not(spool, tmp_path) -> None:
+    spool.add([_packed(record(1))])
+    spool.add([_packed(record(2))])
+    (file,) = (tmp_path / "spool").iterdir()
+    os.truncate(file, file.stat().st_size - 5)
+    assert [[row["incident"] for row in batch] for batch in spool.batches()] == [["0001"]]
+
+
+def test_a_full_spool_says_so(tmp_path) -> None:
+    spool = Spool(tmp_path, octets_max=len(json.dumps(_packed(record(1)))) * 2)
+    spool.add([_packed(record(1))])
+    with pytest.raises(GatewayError, match="more is not kept") as caught:
+        spool.add([_packed(record(2)), _packed(record(3))])
+    spool.close()
+    assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
+
+
+def test_a_directory_that_cannot_be_is_named(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(GatewayError, match="file/spool"):
+        Spool(tmp_path / "file" / "spool").prepare()
+
+
+DYING = """
+import sys
+from pathlib import Path
+from gateway.adapters.db.spool import Spool
+spool = Spool(Path(sys.argv[1]))
+spool.add([{"incident": "of the dead"}])
+print("kept", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_dead_process_kept_is_taken_over_and_a_living_ones_is_not(spool, tmp_path) -> None:
+    with subprocess.Popen([sys.executable, "-c", DYING, str(tmp_path / "spool")], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"kept\n"
+        assert list(spool.batches()) == []
+        process.kill()
+        process.wait(10)
+    assert list(spool.batches()) == [({"incident": "of the dead"},)]
+    assert spool.waiting() == 0
