@@ -22,7 +22,7 @@ from gateway.frontends.notify import live, notify
 from gateway.frontends.poison import Poison, place
 from gateway.frontends.server import SmtpFrontend
 from gateway.frontends.shares import numbered, share
-from gateway.settings import Settings
+from gateway.settings import Settings, Texts
 
 log = structlog.get_logger("sealgate")
 
@@ -33,11 +33,11 @@ _STUCK_DEADLINES = 2.0  # a mail in work for so many deadlines is in a call that
 
 
 def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None = None,
-          sockets: Sockets | None = None) -> None:
+          sockets: Sockets | None = None, policies: Texts | None = None) -> None:
     """Blocks until SIGTERM or SIGINT; mails in work are finished. `reach`: see `pipeline.house.House`.
 
-    `sockets`: the listeners' by their names, from a supervisor; without them it opens its own. GatewayError if
-    something cannot be had.
+    `sockets`: the listeners' by their names, from a supervisor; without them it opens its own. `policies`: what stands
+    in them; without it they are read. GatewayError if something cannot be had.
     """
     end_with_parent()
     configure(settings.log_level)
@@ -45,7 +45,7 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
     keep_memory()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     number, size = numbered()
-    gateway = Gateway(share(settings, number, size), reach=reach)
+    gateway = Gateway(share(settings, number, size), reach=reach, policies=policies)
     try:
         front = SmtpFrontend(
             share(settings, number, size),

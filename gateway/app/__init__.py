@@ -38,7 +38,7 @@ from gateway.pipeline.tenant import proven
 from gateway.policy.ruleset import RuleSet
 from gateway.ports.keys import Keys
 from gateway.ports.next_hop import HopReply, NextHop
-from gateway.settings import Settings
+from gateway.settings import Settings, Texts
 
 TRUST_LOOK_S: Final = 1.0  # between two looks at what the bank has said of single certificates
 
@@ -74,8 +74,11 @@ class Gateway:
         clock: Clock | None = None,
         reach: Callable[[str], None] | None = None,
         caught: Caught | None = None,
+        policies: Texts | None = None,
     ) -> None:
         """`caught` takes the place of next hops, journal, hold store and evidence: for one mail by command.
+
+        `policies`: what stands in them, if somebody has read them already.
 
         GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …
         """
@@ -88,7 +91,7 @@ class Gateway:
         self._hops: tuple[NextHop, ...] = ()
         self._directories: tuple[Guarded | HttpStamper, ...] = ()
         self._looking, self._looked = Lock(), time.monotonic()
-        self._take(Loaded.of(settings, self.store, self.clock))
+        self._take(Loaded.of(settings, self.store, self.clock, policies))
         metrics.sample(self._sample)
 
     def _sample(self) -> None:

@@ -28,7 +28,7 @@ from gateway.policy.ruleset import RuleSet
 from gateway.ports.administration import TrustList
 from gateway.ports.evidence import Evidence
 from gateway.ports.keys import Keys
-from gateway.settings import Settings
+from gateway.settings import Settings, Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ class Loaded:
     revocations: Revocations
 
     @classmethod
-    def of(cls, settings: Settings, store: Store, clock: Clock) -> "Loaded":
-        """GatewayError of the first thing that does not load."""
+    def of(cls, settings: Settings, store: Store, clock: Clock, policies: Texts | None = None) -> "Loaded":
+        """GatewayError of the first thing that does not load. `policies`: see `load_rules`."""
         rules, keys, trust, sources = (
-            load_rules(settings), load_keys(settings), load_trust(settings, store), load_sources(settings))
+            load_rules(settings, policies), load_keys(settings), load_trust(settings, store), load_sources(settings))
         wished = wishes(settings, store, clock)
         if wished is not None:
             trust = replace(trust, known=wished)

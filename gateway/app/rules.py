@@ -1,14 +1,14 @@
 """The policies of the settings, and the names that they may use."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from gateway.actions.table import VERBS
-from gateway.errors import GatewayError, Reason
 from gateway.policy.load import load
 from gateway.policy.rules import Known
 from gateway.policy.ruleset import RuleSet
-from gateway.settings import Settings
+from gateway.settings import Settings, Texts, policy_texts
+
+__all__ = ["load_rules", "policy_texts", "verbs_known"]
 
 
 def verbs_known(settings: Settings) -> Known:
@@ -33,19 +33,9 @@ def _unsupplied(settings: Settings) -> Mapping[str, str]:
     }
 
 
-def load_rules(settings: Settings) -> RuleSet:
-    """The policies of the settings, in their order. GatewayError CONFIG_INVALID with every problem at once."""
-    return load(policy_texts(settings.policies), VERBS, verbs_known(settings))
+def load_rules(settings: Settings, texts: Texts | None = None) -> RuleSet:
+    """The policies of the settings, in their order. GatewayError CONFIG_INVALID with every problem at once.
 
-
-def policy_texts(paths: tuple[Path, ...]) -> tuple[tuple[str, str], ...]:
-    """(name, text) of each file. GatewayError CONFIG_UNREADABLE with every file that cannot be read."""
-    texts, troubles = [], []
-    for path in paths:
-        try:
-            texts.append((str(path), path.read_text("utf-8")))
-        except (OSError, UnicodeDecodeError) as trouble:
-            troubles.append(f"{path}: {getattr(trouble, 'strerror', None) or 'is not UTF-8'}")
-    if troubles:
-        raise GatewayError(Reason.CONFIG_UNREADABLE, "\n".join(troubles))
-    return tuple(texts)
+    `texts`: what stands in them, if somebody has read them already.
+    """
+    return load(policy_texts(settings.policies) if texts is None else texts, VERBS, verbs_known(settings))

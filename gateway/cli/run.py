@@ -13,7 +13,7 @@ from gateway.frontends import metrics
 from gateway.frontends.logs import configure, own_process
 from gateway.frontends.supervisor import Supervisor
 from gateway.model.sentences import SENTENCES
-from gateway.settings import Settings, load
+from gateway.settings import InForce, Settings
 
 # In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
 _ALSO_CONFIGURATION = ("key", "certificate")
@@ -32,13 +32,16 @@ def run() -> None:
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml run
     """
-    settings, path = context.settings(), context.config_path().absolute()
+    path = context.config_path().absolute()
+    with context.told():
+        first = InForce.of(path)
+    settings = first.settings
     configure(settings.log_level)
     metrics.clean(settings)
     own_process()
     command = (sys.executable, "-m", "gateway", "--config", str(path))
     try:
-        Supervisor(settings, lambda: load(path), command, beside=beside).run()
+        Supervisor(first, lambda: InForce.of(path), command, beside=beside).run()
     except GatewayError as trouble:
         if trouble.reason.family not in _ALSO_CONFIGURATION:
             say(f"sealgate: {explained(trouble)}")

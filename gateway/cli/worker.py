@@ -4,10 +4,11 @@ import typer
 
 from gateway.cli import context
 from gateway.errors import GatewayError
+from gateway.frontends.handover import set_in_force
 from gateway.frontends.listening import inherited
 from gateway.frontends.notify import notify, trouble_field
 from gateway.serve import relay
-from gateway.settings import load
+from gateway.settings import InForce
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,9 @@ def worker() -> None:
     """
     sockets, path = inherited(), context.config_path()
     try:
-        relay(load(path), path, sockets=sockets)
+        told = set_in_force()
+        ours = InForce.of(path) if told is None else InForce.unpacked(told)
+        relay(ours.settings, path, sockets=sockets, policies=ours.policies)
     except GatewayError as trouble:
         notify(trouble_field(trouble))
         if sockets is None:  # nobody listens

@@ -1,7 +1,9 @@
-"""What a worker knows and its successor may have without asking again: through memory that has no name (memfd).
+"""What workers are told, and tell each other, through memory that has no name (memfd).
 
-Every worker has a piece of its own. Before a reload the old ones are asked (SIGUSR1) to write into theirs; the new
-ones read all of them. Nothing where the kernel has no such memory: then they ask again.
+The set in force: settings and policies as the supervisor has read them once, so that a worker that is started later
+works by the same. And what a worker knows that its successor need not ask again: every worker has a piece of its own;
+before a reload the old ones are asked (SIGUSR1) to write into theirs, and the new ones read all of them. Where the
+kernel has no such memory files are read again, and others asked again.
 """
 
 import asyncio
@@ -14,14 +16,42 @@ from gateway.frontends.notify import notify
 
 OWN: Final = "SEALGATE_KEPT"  # environment of a worker: the descriptor that it writes to
 BEFORE: Final = "SEALGATE_KEPT_BEFORE"  # those that it reads
+SET: Final = "SEALGATE_SET"  # the one that the set in force is in
 ASK: Final = signal.SIGUSR1
 WRITTEN: Final = "X_KEPT"
-OCTETS_MAX: Final = 1 << 28
 
 
 def memory() -> int | None:
     """A new piece; its descriptor."""
     return os.memfd_create("sealgate-kept") if hasattr(os, "memfd_create") else None
+
+
+def memory_of(octets: bytes) -> int | None:
+    """A new piece that holds this."""
+    number = memory()
+    if number is not None:
+        _write(number, octets)
+    return number
+
+
+def _write(number: int, octets: bytes) -> None:
+    os.ftruncate(number, 0)
+    at, view = 0, memoryview(octets)
+    while at < len(view):
+        at += os.pwrite(number, view[at:], at)
+
+
+def _read(number: int) -> bytes:
+    """All of it; the descriptor is closed, and others of the same piece stay."""
+    octets = os.pread(number, os.fstat(number).st_size, 0)
+    os.close(number)
+    return octets
+
+
+def set_in_force() -> bytes | None:
+    """What the supervisor has read; called once. None if there is no supervisor, or no such memory."""
+    word = os.environ.pop(SET, "")
+    return _read(int(word)) if word else None
 
 
 def told(own: int | None, before: Sequence[int]) -> dict[str, str]:
@@ -37,11 +67,7 @@ def write_when_asked(kept: Callable[[], bytes]) -> None:
     loop, number = asyncio.get_running_loop(), int(own)
 
     def write() -> None:
-        octets = memoryview(kept())
-        os.ftruncate(number, 0)
-        at = 0
-        while at < len(octets):
-            at += os.pwrite(number, octets[at:], at)
+        _write(number, kept())
         notify(f"{WRITTEN}=1")
 
     loop.add_signal_handler(ASK, lambda: loop.run_in_executor(None, write))
@@ -49,9 +75,4 @@ def write_when_asked(kept: Callable[[], bytes]) -> None:
 
 def before() -> list[bytes]:
     """What the workers before this one wrote; called once."""
-    found = []
-    for word in os.environ.pop(BEFORE, "").split():
-        number = int(word)
-        found.append(os.pread(number, OCTETS_MAX, 0))
-        os.close(number)
-    return found
+    return [_read(int(word)) for word in os.environ.pop(BEFORE, "").split()]

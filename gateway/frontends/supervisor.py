@@ -21,13 +21,14 @@ from typing import Final
 import structlog
 
 from gateway.errors import GatewayError
+from gateway.frontends import handover
 from gateway.frontends.children import Children
 from gateway.frontends.crew import MARGIN_S, Crew
 from gateway.frontends.listening import bound, from_systemd, handed_on
 from gateway.frontends.notify import Ear, notify, reloading, watchdog_s
 from gateway.frontends.process import Process
 from gateway.frontends.shares import NUMBER
-from gateway.settings import Settings
+from gateway.settings import InForce, Settings
 
 log = structlog.get_logger("sealgate")
 
@@ -37,17 +38,18 @@ WATCH_S: Final = 1.0
 class Supervisor:
     """One per `sealgate run`, on the main thread."""
 
-    def __init__(self, settings: Settings, read: Callable[[], Settings], command: Sequence[str], *,
+    def __init__(self, first: InForce, read: Callable[[], InForce], command: Sequence[str], *,
                  beside: Callable[[Settings], Sequence[str]]) -> None:
-        """`read`: the settings anew. `command`: how `sealgate` is called. `beside`: the commands of the children."""
-        self._settings = settings
+        """`read`: the set anew. `command`: how `sealgate` is called. `beside`: the commands of the children."""
+        self._first = first
+        self._settings = first.settings
         self._read = read
         self._command = tuple(command)
         self._beside = beside
         self._sockets: dict[str, Sequence[socket.socket]] = {}
         self._ear = Ear()
         self._children = Children({})
-        self._crew = self._new_crew(settings, {})  # an empty one, until the sockets are open
+        self._crew = self._new_crew(first, {})  # the sockets come when it runs
         self._leaving: set[asyncio.Task[None]] = set()
         self._end = asyncio.Event()
         self._reload = asyncio.Event()
@@ -64,6 +66,7 @@ class Supervisor:
         self._ear.open()
         try:
             self._sockets = self._open(self._settings, from_systemd(self._settings.listeners))
+            self._crew = self._new_crew(self._first, self._sockets)
             if await self._unless_ended(self._begin()):
                 notify("READY=1")
                 await self._serve()
@@ -73,7 +76,6 @@ class Supervisor:
             await self._stop()
 
     async def _begin(self) -> None:
-        self._crew = self._new_crew(self._settings, self._sockets)
         await self._crew.start()
         self._children = Children(
             self._commands(self._settings), ear=self._ear, stuck_after_s=self._settings.processes.stuck_after_s,
@@ -120,14 +122,23 @@ class Supervisor:
                 log.info("listening", listener=listener.name, role=listener.role, host=name[0], port=name[1])
         return sockets
 
-    def _new_crew(self, settings: Settings, sockets: Mapping[str, Sequence[socket.socket]]) -> Crew:
+    def _new_crew(self, new: InForce, sockets: Mapping[str, Sequence[socket.socket]]) -> Crew:
+        settings = new.settings
         size = settings.processes.relay or len(os.sched_getaffinity(0))
         told, fds = handed_on(sockets)
+        packed = new.packed()
 
         async def launch(number: int, environment: Mapping[str, str], more: Sequence[int]) -> Process:
-            return await Process.start(f"relay {number}", (*self._command, "worker"), ear=self._ear,
-                                       stuck_after_s=settings.processes.stuck_after_s, fds=(*fds, *more),
-                                       environment={**told, **environment, NUMBER: f"{number}/{size}"})
+            memory = handover.memory_of(packed)
+            given = {} if memory is None else {handover.SET: str(memory)}
+            try:
+                return await Process.start(
+                    f"relay {number}", (*self._command, "worker"), ear=self._ear,
+                    stuck_after_s=settings.processes.stuck_after_s, fds=(*fds, *more, *map(int, given.values())),
+                    environment={**told, **environment, **given, NUMBER: f"{number}/{size}"})
+            finally:
+                if memory is not None:
+                    os.close(memory)
 
         return Crew("relay", size, launch, grace_s=settings.limits.message_deadline_s)
 
@@ -138,9 +149,10 @@ class Supervisor:
         """What does not load leaves everything as it was, and says so loudly."""
         reloading()
         try:
-            settings = self._read()
+            new = self._read()
+            settings = new.settings
             sockets = self._open_changed(settings)
-            crew = self._new_crew(settings, sockets)
+            crew = self._new_crew(new, sockets)
             try:
                 await crew.start(await self._crew.write_down())
             except BaseException:

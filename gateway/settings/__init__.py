@@ -4,6 +4,7 @@ from gateway.settings.base import NAME_CHARACTERS, Section
 from gateway.settings.deployment import Metrics, Milter, Postgresql, Processes
 from gateway.settings.findings import findings
 from gateway.settings.http import Http, Partner
+from gateway.settings.in_force import InForce, Texts, policy_texts
 from gateway.settings.keys import Generation, KeySet, Stamper, Token
 from gateway.settings.read import load, read
 from gateway.settings.sections import (
@@ -22,8 +23,8 @@ from gateway.settings.sources import Lookups, Source
 from gateway.settings.trust import Fetch, Mark, Reports, RevocationModes, Trust
 
 __all__ = [
-    "NAME_CHARACTERS", "Bank", "Client", "Escrow", "Fetch", "Generation", "HoldSettings", "Http", "KeySet", "Limits",
-    "Listener", "Lookups", "Mark", "Metrics", "Milter", "NextHopSettings", "NextHops", "Partner", "Postgresql",
-    "Processes", "Reports", "RevocationModes", "Section", "Settings", "Source", "Stamper", "Token", "Trust",
-    "TrustCard", "findings", "load", "read",
+    "NAME_CHARACTERS", "Bank", "Client", "Escrow", "Fetch", "Generation", "HoldSettings", "Http", "InForce", "KeySet",
+    "Limits", "Listener", "Lookups", "Mark", "Metrics", "Milter", "NextHopSettings", "NextHops", "Partner",
+    "Postgresql", "Processes", "Reports", "RevocationModes", "Section", "Settings", "Source", "Stamper", "Texts",
+    "Token", "Trust", "TrustCard", "findings", "load", "policy_texts", "read",
 ]

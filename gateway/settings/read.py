@@ -21,13 +21,17 @@ def load(path: Path) -> Settings:
 
     CONFIG_UNREADABLE if the file cannot be read; strictyaml.YamlProblems (CONFIG_INVALID) with all that is wrong in it.
     """
+    return read(text_of(path), path)
+
+
+def text_of(path: Path) -> str:
+    """What stands in the file, as it is. CONFIG_UNREADABLE if it cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8")
     except OSError as error:
         raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: not UTF-8 at octet {error.start}") from None
-    return read(text, path)
 
 
 def read(text: str, path: Path) -> Settings:

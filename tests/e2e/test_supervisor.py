@@ -309,3 +309,21 @@ def test_systemd_hears_how_it_stands(tmp_path: Path, hop: Hop) -> None:
                 assert process.wait(60) == 0
             finally:
                 process.kill()
+
+
+def test_a_worker_that_replaces_another_works_by_the_set_in_force_whatever_the_files_say_now(
+        running: Relay, hop: Hop) -> None:
+    """Somebody is editing, and has not reloaded, when a worker dies."""
+    codes = running.bank.home / "policies" / "codes.yaml"
+    good = {path: path.read_text() for path in (codes, running.bank.config)}
+    codes.write_text("version: 1\nrules: [\n")
+    running.bank.config.write_text("version: 1\n")
+    for victim in workers(running):
+        os.kill(victim, signal.SIGKILL)
+    until(lambda: len(lines(running, "worker started")) == 4, running)
+    assert running.submit(MAIL % b"1", [TO])[0] == 250
+    assert not lines(running, "worker does not start")
+    running.reload("the old rules stay in force")
+    for path, text in good.items():
+        path.write_text(text)
+    assert running.submit(MAIL % b"2", [TO])[0] == 250

@@ -1,0 +1,53 @@
+"""The texts of one set, settings and policies, read once: a process that is started later works by the same set,
+whatever somebody writes into the files meanwhile.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import GatewayError, Reason
+from gateway.settings.read import read, text_of
+from gateway.settings.sections import Settings
+
+Texts = tuple[tuple[str, str], ...]  # name of the file, and what stands in it
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """`text` is that of `settings`; `policies` in the order of the settings. No secret is in them."""
+
+    path: Path
+    text: str
+    settings: Settings
+    policies: Texts
+
+    @classmethod
+    def of(cls, path: Path) -> "InForce":
+        """What the files say now. CONFIG_UNREADABLE, CONFIG_INVALID; policies are read, not checked."""
+        text = text_of(path)
+        settings = read(text, path)
+        return cls(path, text, settings, policy_texts(settings.policies))
+
+    def packed(self) -> bytes:
+        """For `unpacked`, in another process."""
+        return json.dumps([str(self.path), self.text, self.policies]).encode()
+
+    @classmethod
+    def unpacked(cls, octets: bytes) -> "InForce":
+        """The same set."""
+        path, text, policies = json.loads(octets)
+        return cls(Path(path), text, read(text, Path(path)), tuple((name, policy) for name, policy in policies))
+
+
+def policy_texts(paths: tuple[Path, ...]) -> Texts:
+    """(name, text) of each file. GatewayError CONFIG_UNREADABLE with every file that cannot be read."""
+    texts, troubles = [], []
+    for path in paths:
+        try:
+            texts.append((str(path), path.read_text("utf-8")))
+        except (OSError, UnicodeDecodeError) as trouble:
+            troubles.append(f"{path}: {getattr(trouble, 'strerror', None) or 'is not UTF-8'}")
+    if troubles:
+        raise GatewayError(Reason.CONFIG_UNREADABLE, "\n".join(troubles))
+    return tuple(texts)
