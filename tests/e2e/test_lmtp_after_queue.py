@@ -4,132 +4,41 @@ Starts: one Postfix, one `sealgate run`, two sinks (the internet and the mailbox
 what openssl makes of it, Postfix's own log of each recipient (RFC 2033: an answer for each), and its queue.
 """
 
-import json
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from gateway.app import enrol as app_enrol
 from gateway.app import open_store
 from gateway.demo import openssl
-from gateway.demo.bank import Ports, open_bank
 from gateway.model.lookup import Customer
 from gateway.settings import load
+from tests.support.around import CODE, Site, bank_around, checks, code_for, memo, submit
 from tests.support.mails import reader
-from tests.support.peers import need, run
-from tests.support.postfix import Doors, Postfix, doors, postfix_with_pieces
-from tests.support.process import Relay, free_ports, relay
-from tests.support.smtp import Hop, Talk, until
-
-CODE = b"Your code is 471108."
-MAIN_CF = """
-myhostname = mx.bank.example
-mydestination = bank.example
-mynetworks =
-local_recipient_maps =
-    inline:{{ support@bank.example=ok, otp@bank.example=ok, staff@bank.example=ok, archive@bank.example=ok }}
-virtual_alias_maps = inline:{{ desk@bank.example=anna@customer.example }}
-recipient_bcc_maps = inline:{{ ben@customer.example=archive@bank.example }}
-local_transport = smtp:[127.0.0.1]:{mailboxes}
-default_transport = smtp:[127.0.0.1]:{internet}
-smtpd_relay_restrictions = reject_unauth_destination
-bounce_queue_lifetime = 1h
-minimal_backoff_time = 1s
-"""
-
-
-@dataclass
-class Site:
-    """The whole bank: Postfix, gateway, and what stands at both ends."""
-
-    relay: Relay
-    postfix: Postfix
-    mailboxes: Hop
-    internet: Hop
-
-    def settled(self) -> None:
-        """Waits until nothing is queued."""
-        until(lambda: b"Mail queue is empty" in self.postfix.queue(), 30)
-
-    def arrived(self, hop: Hop, count: int) -> list[bytes]:
-        """The mails that came there, once there are so many and none is queued."""
-        until(lambda: len(hop.mails) >= count, 30)
-        self.settled()
-        mails = hop.mails[:]
-        hop.mails.clear()
-        assert len(mails) == count
-        return mails
-
-    def log(self, pattern: str) -> list[str]:
-        """Lines of Postfix's log."""
-        return [line for line in self.postfix.maillog.read_text().splitlines() if re.search(pattern, line)]
-
-    def told(self, event: str) -> list[dict[str, Any]]:
-        """The gateway's log lines of this kind."""
-        lines = [json.loads(line) for line in self.relay.told.splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == event]
-
-    def opened(self, mail: bytes) -> bytes:
-        """By openssl, with Anna's key; and verified."""
-        inner = openssl.decrypt(mail, self.relay.bank.people["anna"])
-        return openssl.verify(inner, self.relay.bank.root)
+from tests.support.postfix import Doors
+from tests.support.smtp import Talk, until
 
 
 @pytest.fixture
 def site(whole: Site) -> Iterator[Site]:
-    """Nothing of other tests is left, and nothing is left for others."""
-    whole.internet.mails.clear()
-    whole.mailboxes.mails.clear()
-    yield whole
-    run(need("postsuper", "postfix"), "-c", whole.postfix.etc, "-d", "ALL")
+    yield from whole.fresh()
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    root = tmp_path_factory.mktemp("after-queue")
-    at = doors()
-
-    (http,) = free_ports(1)
-    bank = open_bank(root / "bank", Ports(at.gateway_outbound, at.sealed, at.gateway_inbound, http=http))
-    bank.config.write_text(settings(bank.config.read_text(), at))
-    with Hop() as mailboxes, Hop() as internet:
-        main_cf = MAIN_CF.format(mailboxes=mailboxes.port, internet=internet.port)
-        with postfix_with_pieces(root / "postfix", at, main_cf, "after-queue") as postfix, relay(bank) as running:
-            yield Site(running, postfix, mailboxes, internet)
+    with bank_around(tmp_path_factory.mktemp("after-queue"), "after-queue", settings) as made:
+        yield made
 
 
 def settings(text: str, at: Doors) -> str:
-    """The demo's, as the pieces ask for: LMTP, XFORWARD from the loopback, opened mail to a door of its own."""
-    for before, after in (
-        ("role: outbound, host", "role: outbound, protocol: lmtp, xforward_peers: [127.0.0.0/8], host"),
-        ("role: inbound, host", "role: inbound, protocol: lmtp, xforward_peers: [127.0.0.0/8], host"),
-        (f"inbound: {{host: 127.0.0.1, port: {at.sealed}", f"inbound: {{host: 127.0.0.1, port: {at.opened}"),
-    ):
-        assert text.count(before) == 1
-        text = text.replace(before, after)
+    """The demo's, as the pieces ask for: LMTP, XFORWARD from the loopback."""
+    del at
+    for role in ("outbound", "inbound"):
+        assert text.count(f"role: {role}, host") == 1
+        text = text.replace(f"role: {role}, host", f"role: {role}, protocol: lmtp, xforward_peers: [127.0.0.0/8], host")
     return text
-
-
-def code_for(*recipients: str, sender: str = "otp@bank.example", mark: str = "") -> bytes:
-    return (f"From: {sender}\r\nTo: {', '.join(recipients)}\r\nSubject: Your code\r\n"
-            f"Date: Thu, 26 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{mark or time.monotonic_ns()}@bank.example>\r\n"
-            "\r\n").encode() + CODE + b"\r\n"
-
-
-def memo(*recipients: str, subject: str = "[seal] for you") -> bytes:
-    """Of staff: [seal] insists on encryption, with certificates from everywhere."""
-    return code_for(*recipients, sender="staff@bank.example").replace(b"Your code\r\n", subject.encode() + b"\r\n", 1)
-
-
-def submit(port: int, mail: bytes, *to: str, sender: str = "otp@bank.example", peer: str = "127.0.0.1") -> str:
-    """The reply to the final dot, or to what was refused before."""
-    with Talk(("127.0.0.1", port), peer=peer) as talk:
-        talk.greet()
-        return talk.mail(mail, sender=sender.encode(), to=tuple(one.encode() for one in to))
 
 
 def test_what_people_submit_leaves_sealed(site: Site) -> None:
@@ -336,3 +245,8 @@ def test_long_lines_and_8_bit_survive(site: Site) -> None:
     inner = reader(site.opened(mail))
     assert any(line.encode() in (part.content or b"") for part in inner)
 
+
+
+def test_the_check_finds_no_way_around(site: Site) -> None:
+    """Not by the alias that leads outside, either: the gateway sees where it leads."""
+    assert checks(site) == []

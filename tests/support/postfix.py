@@ -35,6 +35,7 @@ class Doors:
     sealed: int
     opened: int
     systems: int = 0
+    gateway_systems: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,14 @@ class Postfix:
 
 def doors() -> Doors:
     """Free ports for all."""
-    return Doors(*free_ports(8))
+    return Doors(*free_ports(9))
 
 
 def _with_ports(text: str, at: Doors) -> str:
     """The piece with this test's ports and services in place of the printed ones."""
     for printed, port in (("10025", at.gateway_outbound), ("10027", at.gateway_inbound), ("10026", at.sealed),
-                          ("10028", at.opened), ("10029", at.gateway_outbound), ("10024", at.systems)):
+                          ("10028", at.opened), ("10029", at.gateway_outbound), ("10024", at.systems),
+                          ("10023", at.gateway_systems)):
         text = text.replace(f":{printed}", f":{port}")
     return text.replace("'smtp/inet/", f"'127.0.0.1:{at.smtp}/inet/").replace(
         "'submission/inet/", f"'127.0.0.1:{at.submission}/inet/")
