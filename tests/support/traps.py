@@ -29,8 +29,11 @@ minimal_backoff_time = 1s
 """
 
 # The pieces' own tests have a door that nobody gave a filter; here it is none of the traps.
-NO_DOOR_FORGOTTEN = "postconf -P '127.0.0.1:{forgotten}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}' "
-NO_DOOR_FORGOTTEN += "'127.0.0.1:{forgotten}/inet/receive_override_options=no_address_mappings'"
+NO_DOOR_FORGOTTEN = {
+    "relay": "postconf -P '127.0.0.1:{forgotten}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}' "
+             "'127.0.0.1:{forgotten}/inet/receive_override_options=no_address_mappings'",
+    "milter": "postconf -P '127.0.0.1:{forgotten}/inet/milter_macro_daemon_name=sealgate-outbound'",
+}
 
 
 @dataclass
@@ -95,7 +98,8 @@ def with_trap(
     mailboxes, internet = ends
     named = {"mailboxes": mailboxes.port, "internet": internet.port, "dead": dead,
              **{name: getattr(at, name) for name in Doors.__slots__}}
-    commands = [one.format(**named) for one in (NO_DOOR_FORGOTTEN, *trap.commands, *(trap.remedy if remedied else ()))]
+    lines = (NO_DOOR_FORGOTTEN[trap.form], *trap.commands, *(trap.remedy if remedied else ()))
+    commands = [one.format(**named) for one in lines]
     mailboxes.mails.clear()
     internet.mails.clear()
     with postfix_with_pieces(

@@ -33,7 +33,7 @@ def dead_milter(site: Site) -> Iterator[Finding]:
 
 
 def actions_elsewhere(site: Site) -> Iterator[Finding]:
-    """FILTER, REDIRECT, BCC and HOLD in tables of checks and of access."""
+    """FILTER, REDIRECT and BCC in tables of checks and of access. (HOLD holds what the gateway has sealed already.)"""
     seen: set[Action] = set()
     for service in (None, *site.doors, *(back for back, _ in site.returns)):
         for parameter in (*_CHECKS, *_ACCESS):
@@ -53,9 +53,6 @@ def _told(site: Site, action: Action) -> str:
             return ""
         return (f"{what} takes the place of content_filter: such mail passes the gateway by, in clear. Take the line "
                 "out, or let it name the gateway")
-    if action.name == "HOLD":
-        return (f"{what}: `postsuper -H` releases such mail without another look. Hold mail by a rule of the gateway"
-                if milter else "")
     outside = action.argument.rpartition("@")[2].lower() not in {one.lower() for one in site.settings.bank.domains}
     if milter and outside:
         return (f"{what} gives the mail a recipient that the milter has not seen. Take the line out, or take the "

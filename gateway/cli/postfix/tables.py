@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from gateway.cli.postfix.configuration import Configuration
 
-_ACTION = re.compile(r"^\s*[^#\s].*?\s(FILTER|REDIRECT|BCC|HOLD)\b[ \t]*(\S*)", re.IGNORECASE | re.MULTILINE)
+_ACTION = re.compile(r"^\s*[^#\s].*?\s(FILTER|REDIRECT|BCC)\b[ \t]*(\S*)", re.IGNORECASE | re.MULTILINE)
 _ADDRESS = re.compile(r"[^\s,:;|\"/<>{}]+@[A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One of FILTER, REDIRECT, BCC, HOLD with its argument; `table` says where it stands."""
+    """One of FILTER, REDIRECT, BCC with its argument; `table` says where it stands."""
 
     name: str
     argument: str

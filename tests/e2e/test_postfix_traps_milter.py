@@ -1,0 +1,202 @@
+"""Traps of a Postfix whose milter the gateway is: what lets clear mail out while the milter is away, or past it.
+
+Starts one `sealgate milter`, two sinks, and for each trap a private Postfix twice (root; 0.5 s each). Truth: what
+arrives at the sinks behind the real Postfix.
+"""
+
+import smtplib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.bank import Bank
+from gateway.settings import Settings, load
+from tests.support.milter import milter_process, need_pymilter, settings_for
+from tests.support.postfix import Doors, doors
+from tests.support.process import free_ports, new_bank
+from tests.support.smtp import Hop
+from tests.support.traps import Site, Trap, findings, holds, with_trap
+
+CODE = b"Your code is 471108."
+ANNA = "anna@customer.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all traps share. `away`: the same with a milter port where nobody listens."""
+
+    at: Doors
+    bank: Bank
+    ends: tuple[Hop, Hop]
+    settings: Settings
+    away: int
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    need_pymilter()
+    at = doors()
+    (away,) = free_ports(1)
+    bank = new_bank(tmp_path_factory.mktemp("traps") / "bank", change=settings_for(at))
+    with Hop() as mailboxes, Hop() as internet, milter_process(bank):
+        yield Bench(at, bank, (mailboxes, internet), load(bank.config), away)
+
+
+def code_for(recipient: str, sender: str = "otp@bank.example") -> bytes:
+    return (f"From: {sender}\r\nTo: {recipient}\r\nSubject: Your code\r\n"
+            f"Date: Tue, 24 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{time.monotonic_ns()}@bank.example>\r\n\r\n"
+            ).encode() + CODE + b"\r\n"
+
+
+def submits(site: Site) -> None:
+    reply = site.submit(site.postfix.doors.submission, code_for(ANNA), ANNA)
+    assert reply.startswith("250"), reply
+
+
+def leaves_in_clear(site: Site) -> None:
+    submits(site)
+    (mail,) = site.came(site.internet)
+    assert CODE in mail
+
+
+def leaves_sealed(site: Site) -> None:
+    submits(site)
+    (mail,) = site.came(site.internet)
+    assert b"application/pkcs7-mime" in mail
+    assert CODE not in mail
+
+
+def is_told_to_wait(site: Site) -> None:
+    reply = site.submit(site.postfix.doors.submission, code_for(ANNA), ANNA)
+    assert reply.startswith("4"), reply
+    assert b"Mail queue is empty" in site.postfix.queue()
+    assert site.internet.mails == []
+
+
+def by_sendmail(site: Site) -> None:
+    site.postfix.sendmail(code_for(ANNA), "otp@bank.example", ANNA)
+    (mail,) = site.came(site.internet)
+    assert CODE in mail
+
+
+def sendmail_waits(site: Site) -> None:
+    site.postfix.sendmail(code_for(ANNA), "otp@bank.example", ANNA)
+    site.logged("4.7.1 Service unavailable")
+    assert site.internet.mails == []
+
+
+def is_held_and_released_in_clear(site: Site) -> None:
+    submits(site)
+    site.waits(b"!")  # postqueue's mark of the hold queue
+    assert site.internet.mails == []
+    site.postsuper("-H", "ALL")
+    site.postfix.flush()
+    (mail,) = site.came(site.internet)
+    assert CODE in mail
+
+
+def colleague_writes(site: Site) -> None:
+    """By the bank's own person, to an address of the bank."""
+    with smtplib.SMTP("127.0.0.1", site.postfix.doors.submission, source_address=("127.0.0.3", 0)) as smtp:
+        smtp.sendmail("staff@bank.example", ["support@bank.example"],
+                      code_for("support@bank.example", "staff@bank.example"))
+
+
+def goes_outside_in_clear(site: Site) -> None:
+    colleague_writes(site)
+    (mail,) = site.came(site.internet)
+    assert CODE in mail
+
+
+def stays_inside(site: Site) -> None:
+    colleague_writes(site)
+    site.came(site.mailboxes)
+    assert site.internet.mails == []
+
+
+SOCKET = "inet:127.0.0.1:{gateway_outbound}"
+TRAPS = [
+    Trap(
+        "the gateway is away, and the mail goes on",
+        ("main.cf milter_default_action", "lets it through in clear"),
+        leaves_in_clear, is_told_to_wait, form="milter", dead=True,
+        commands=("postconf -e smtpd_milters=" + SOCKET + " milter_default_action=accept milter_content_timeout=600s",),
+        remedy=("postconf -e milter_default_action=tempfail",),
+    ),
+    Trap(
+        "the gateway is away, and its own word says accept",
+        ("main.cf smtpd_milters", "lets it through in clear"),
+        leaves_in_clear, is_told_to_wait, form="milter", dead=True,
+        commands=("postconf -e 'smtpd_milters={{ " + SOCKET + ", default_action=accept, content_timeout=600s }}'",),
+        remedy=("postconf -e 'smtpd_milters={{ " + SOCKET + ", default_action=tempfail, content_timeout=600s }}'",),
+    ),
+    Trap(
+        "the gateway is away, and an administrator releases",
+        ("main.cf milter_default_action", "postsuper -H"),
+        is_held_and_released_in_clear, is_told_to_wait, form="milter", dead=True,
+        commands=("postconf -e milter_default_action=quarantine milter_content_timeout=600s smtpd_milters=" + SOCKET,),
+        remedy=("postconf -e milter_default_action=tempfail",),
+    ),
+    Trap(
+        "sendmail passes no milter",
+        ("master.cf pickup/unix", "mail of sendmail(1) leaves without the gateway"),
+        by_sendmail, sendmail_waits, form="milter", dead=True,
+        commands=("postconf -e non_smtpd_milters=",),
+        remedy=("postconf -e 'non_smtpd_milters=$smtpd_milters'",),
+    ),
+    Trap(
+        "no_milters",
+        ("receive_override_options", "no_milters silences"),
+        leaves_in_clear, leaves_sealed, form="milter",
+        commands=("postconf -P 127.0.0.1:{submission}/inet/receive_override_options=no_milters",),
+        remedy=("postconf -PX 127.0.0.1:{submission}/inet/receive_override_options",),
+    ),
+    Trap(
+        "clients that pass the milters by",
+        ("smtpd_milter_maps", "pass the gateway's milter by"),
+        leaves_in_clear, leaves_sealed, form="milter",
+        commands=("postconf -e 'smtpd_milter_maps=cidr:{{{{127.0.0.0/8 DISABLE}}}}'",),
+        remedy=("postconf -e smtpd_milter_maps=",),
+    ),
+    Trap(
+        "an alias that the milter does not see",
+        ("main.cf virtual_alias_maps", "take the after-queue form"),
+        goes_outside_in_clear, stays_inside, form="milter",
+        main="virtual_alias_maps = inline:{{ support@bank.example=helper@elsewhere.example }}\n",
+        remedy=("postconf -e virtual_alias_maps=",),
+    ),
+    Trap(
+        "an action that gives it another recipient",
+        ("main.cf header_checks", "has not seen"),
+        goes_outside_in_clear, stays_inside, form="milter",
+        commands=("postconf -e 'header_checks=regexp:{{{{/^Subject:/ REDIRECT helper@elsewhere.example}}}}'",),
+        remedy=("postconf -e header_checks=",),
+    ),
+]
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
+def test_a_trap_is_shown_named_and_taken_away(bench: Bench, tmp_path: Path, trap: Trap) -> None:
+    at, settings = bench.at, bench.settings
+    if trap.dead and settings.milter is not None:
+        at = replace(at, gateway_outbound=bench.away)
+        milter = settings.milter.model_copy(update={"socket": f"inet:{bench.away}@127.0.0.1"})
+        settings, trap = settings.model_copy(update={"milter": milter}), replace(trap, dead=False)
+    holds(trap, tmp_path, at, bench.bank, bench.ends, settings, bench.away)
+
+
+def test_what_postfix_holds_is_sealed_already(bench: Bench, tmp_path: Path) -> None:
+    """No trap: HOLD of a table holds what the milter made of the mail, and a release sends that."""
+    trap = Trap("HOLD", ("", ""), leaves_sealed, leaves_sealed, form="milter",
+                commands=("postconf -e 'header_checks=regexp:{{{{/^Subject:/ HOLD}}}}'",))
+    with with_trap(tmp_path / "hold", bench.at, bench.bank, bench.ends, trap, dead=0, remedied=False) as site:
+        assert findings(site, bench.settings) == []
+        submits(site)
+        site.waits(b"!")
+        site.postsuper("-H", "ALL")
+        site.postfix.flush()
+        (mail,) = site.came(site.internet)
+    assert CODE not in mail
