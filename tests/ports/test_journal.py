@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
@@ -286,3 +287,17 @@ def test_this_process_is_alive_and_itself() -> None:
     assert here.start
     assert here.is_dead(here) is False
     assert owner.Owner.parse(str(here)) == here
+
+
+def test_threads_that_claim_at_once_keep_what_is_theirs(journal) -> None:
+    """What one thread is just claiming is no claim that was left behind."""
+    def way(number: int) -> None:
+        for turn in range(20):
+            key = f"{number}-{turn}"
+            journal.claim(key, ("a@x.example",))
+            journal.sending(key, ("a@x.example",))
+            journal.taken(key, ("a@x.example",), "250 ok")
+            journal.release(key, acknowledged=True)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(way, range(8))) == [None] * 8

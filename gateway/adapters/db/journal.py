@@ -86,7 +86,6 @@ class DbJournal:
         mine = {"message_key": message_key, "owner": str(here), "token": token, "at": micros(now)}
         with self._lock:
             left = dict(self._left)
-            self._left[token] = message_key  # until we know that it is ours
 
         def work(connection: Connection) -> tuple[JournalRow, ...] | str:
             for gone, key in left.items():
@@ -113,9 +112,14 @@ class DbJournal:
             planned = tuple(JournalRow(message_key, address, JournalState.PLANNED) for address in fresh)
             return tuple(sorted(known + planned, key=lambda row: row.recipient))
 
-        outcome = self._database.write(work)
+        try:
+            outcome = self._database.write(work)
+        except BaseException:
+            with self._lock:
+                self._left[token] = message_key  # nobody knows whether it is there; not before, others would end it
+            raise
         with self._lock:
-            for gone in (*left, token):
+            for gone in left:
                 self._left.pop(gone, None)
             if not isinstance(outcome, str):
                 self._tokens[message_key] = token
