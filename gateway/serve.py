@@ -22,6 +22,7 @@ from gateway.frontends.notify import live, notify
 from gateway.frontends.poison import Poison, place
 from gateway.frontends.server import SmtpFrontend
 from gateway.frontends.shares import numbered, share
+from gateway.frontends.together import Together
 from gateway.settings import Settings, Texts
 
 log = structlog.get_logger("sealgate")
@@ -53,6 +54,7 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
             probe=gateway.probe,
             verify=gateway.login if settings.passwords else None,
             clock=gateway.clock,
+            together=Together.inherited(),
         )
         rules = {"digest": gateway.rules.digest, "rules": len(gateway.rules.rules), "settings": str(path)}
         if number == 0:

@@ -34,11 +34,12 @@ from gateway.frontends.lmtp import Lmtp
 from gateway.frontends.logs import silence_aiosmtpd
 from gateway.frontends.process import REPLACED
 from gateway.frontends.smtp import Relay
+from gateway.frontends.together import ConnectionsTogether, RateTogether, Together
 from gateway.frontends.workers import Workers
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
 from gateway.ports.next_hop import HopReply
-from gateway.settings import Listener, Settings
+from gateway.settings import Limits, Listener, Settings
 
 log = structlog.get_logger("sealgate.smtp")
 
@@ -57,21 +58,24 @@ class SmtpFrontend:
     """All SMTP listeners of the settings in one process."""
 
     def __init__(self, settings: Settings, handle: Handle, *, probe: Probe | None = None, verify: Verify | None = None,
-                 clock: Clock | None = None) -> None:
+                 clock: Clock | None = None, together: Together | None = None) -> None:
         """Loads certificates and clients: GatewayError(CONFIG_INVALID | CONFIG_UNREADABLE) if they are wrong.
 
         `handle`: the mail's whole way, called in a thread; GatewayError becomes its reply, anything else 451.
         `probe`: (reverse-path, recipient) -> the inbound next hop's answer, for `recipient_check: next_hop`.
         `verify`: (login, password) -> right or not, called in a thread.
+        `together`: where connections and mails a minute are counted with those of other workers.
         """
         silence_aiosmtpd()
         limits = settings.limits
         clients = Clients(settings.clients if settings.mode == "live" else speaking_freely(settings.clients))
         roles = {listener.role for listener in settings.listeners}
-        rate = Rate(limits.messages_per_minute_per_client_max, time.monotonic)
+        per_minute = limits.messages_per_minute_per_client_max
+        rate = Rate(per_minute, time.monotonic) if together is None else RateTogether(
+            per_minute, time.monotonic, together)
         self._logins = Workers("login", LOGIN_THREADS, LOGINS_WAITING_MAX)
         self._probes = Workers("probe", PROBE_THREADS, limits.connections_max)
-        shared = {role: Shared(Connections(limits.connections_max, limits.connections_per_peer_max), rate,
+        shared = {role: Shared(_connections(limits, role, together), rate,
                                Octets(limits.octets_in_flight_max), self._logins, self._probes)
                   for role in roles}
         # A next hop of one direction that is slow must not stop the other direction.
@@ -225,6 +229,12 @@ class SmtpFrontend:
                 asyncio.run_coroutine_threadsafe(self.stop(grace_s), loop).result()
                 loop.call_soon_threadsafe(loop.stop)
                 thread.join()
+
+
+def _connections(limits: Limits, role: str, together: Together | None) -> Connections:
+    if together is None:
+        return Connections(limits.connections_max, limits.connections_per_peer_max)
+    return ConnectionsTogether(limits.connections_max, limits.connections_per_peer_max, together, role)
 
 
 def tls_context(listener: Listener) -> ssl.SSLContext | None:

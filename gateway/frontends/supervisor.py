@@ -15,7 +15,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -28,6 +29,7 @@ from gateway.frontends.listening import bound, from_systemd, handed_on
 from gateway.frontends.notify import Ear, notify, reloading, watchdog_s
 from gateway.frontends.process import Process
 from gateway.frontends.shares import NUMBER
+from gateway.frontends.together import MEMORY, Together
 from gateway.settings import InForce, Settings
 
 log = structlog.get_logger("sealgate")
@@ -49,6 +51,7 @@ class Supervisor:
         self._sockets: dict[str, Sequence[socket.socket]] = {}
         self._ear = Ear()
         self._children = Children({})
+        self._together = Together.new()
         self._crew = self._new_crew(first, {})  # the sockets come when it runs
         self._leaving: set[asyncio.Task[None]] = set()
         self._end = asyncio.Event()
@@ -129,18 +132,44 @@ class Supervisor:
         packed = new.packed()
 
         async def launch(number: int, environment: Mapping[str, str], more: Sequence[int]) -> Process:
-            memory = handover.memory_of(packed)
-            given = {} if memory is None else {handover.SET: str(memory)}
-            try:
-                return await Process.start(
+            with self._memories(packed) as (given, memories, leaves):
+                worker = await Process.start(
                     f"relay {number}", (*self._command, "worker"), ear=self._ear,
-                    stuck_after_s=settings.processes.stuck_after_s, fds=(*fds, *more, *map(int, given.values())),
+                    stuck_after_s=settings.processes.stuck_after_s, fds=(*fds, *more, *memories),
                     environment={**told, **environment, **given, NUMBER: f"{number}/{size}"})
-            finally:
-                if memory is not None:
-                    os.close(memory)
+                worker.over.add_done_callback(lambda _: leaves())
+                return worker
 
         return Crew("relay", size, launch, grace_s=settings.limits.message_deadline_s)
+
+    @contextmanager
+    def _memories(self, packed: bytes) -> Iterator[tuple[dict[str, str], list[int], Callable[[], None]]]:
+        """What a worker inherits in memory, as environment and descriptors; and what is to be called when it is gone.
+
+        That is called here where the `with` is left by an exception.
+        """
+        given, descriptors = {}, []
+        in_force = handover.memory_of(packed)
+        if in_force is not None:
+            given[handover.SET] = str(in_force)
+            descriptors.append(in_force)
+        slot = None if self._together is None else self._together.take()
+        if self._together is not None and slot is not None:
+            given[MEMORY] = f"{self._together.descriptor}/{slot}"
+            descriptors.append(self._together.descriptor)
+
+        def leaves() -> None:
+            if self._together is not None and slot is not None:
+                self._together.give(slot)
+
+        try:
+            yield given, descriptors, leaves
+        except BaseException:
+            leaves()
+            raise
+        finally:
+            if in_force is not None:
+                os.close(in_force)
 
     def _commands(self, settings: Settings) -> dict[str, Sequence[str]]:
         return {name: (*self._command, name) for name in self._beside(settings)}

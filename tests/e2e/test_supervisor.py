@@ -327,3 +327,29 @@ def test_a_worker_that_replaces_another_works_by_the_set_in_force_whatever_the_f
     for path, text in good.items():
         path.write_text(text)
     assert running.submit(MAIL % b"2", [TO])[0] == 250
+
+
+def test_connections_of_both_workers_count_together(tmp_path: Path, hop: Hop) -> None:
+    """Eight places for all: the ninth connection is refused wherever the first eight landed, until one has left."""
+    limits = "limits: {connections_max: 8}"
+    bank = new_bank(tmp_path / "bank", hop=hop.port, change=lambda text: two(
+        "\n".join(line for line in text.splitlines() if not line.startswith("limits:"))) + limits + "\n")
+    with relay(bank) as running:
+        until(lambda: len(lines(running, "worker started")) == 2, running)
+        inside = [smtplib.SMTP("127.0.0.1", bank.ports.outbound, timeout=60) for _ in range(8)]
+        for _ in range(8):
+            with pytest.raises(smtplib.SMTPConnectError) as refused:
+                smtplib.SMTP("127.0.0.1", bank.ports.outbound, timeout=60)
+            assert refused.value.smtp_code == 421
+        inside.pop().quit()
+        until(lambda: _greeted(bank.ports.outbound), running)
+        for one in inside:
+            one.close()
+
+
+def _greeted(port: int) -> bool:
+    try:
+        smtplib.SMTP("127.0.0.1", port, timeout=60).quit()
+    except smtplib.SMTPConnectError:
+        return False
+    return True
