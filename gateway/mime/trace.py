@@ -18,6 +18,9 @@ TRACE_FIELDS = frozenset({"received", "return-path", "delivered-to", "authentica
 # RFC 8601 2.2: a value (RFC 2045 5.1) and a version.
 _ID = re.compile(
     r"""(?:(?P<token>[!#$%&'*+.^_`{|}~0-9A-Za-z-]+)|"(?P<quoted>(?:[^"\\]|\\.)*)")(?:[ \t]+[0-9]+)?""")
+_TRACE_OCTETS_MAX = 8_192
+_RECEIVED = re.compile(rb"^received:(?:[^\r]|\r\n[ \t])*", re.IGNORECASE | re.MULTILINE)
+_RECEIVED_ID = re.compile(rb"\sid[ \t\r\n]+<?([0-9A-Za-z.-]{5,64})>?(?=[\s;])", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(.)")
 _INSTANCE = re.compile(r"i[ \t]*=[ \t]*[0-9]+")  # of an ARC set (RFC 8617 4.2.1)
 
@@ -180,6 +183,19 @@ def message_id(headers: Headers) -> str:
     """The Message-ID with its angle brackets, '' if there is none; cut at what a line can hold (RFC 5322 2.1.1)."""
     field = headers.first("message-id")
     return "" if field is None else field.unfolded[:LINE_MAX]
+
+
+def came_as(octets: bytes, not_this: str) -> str:
+    """The id under which the mail server in front of us had the mail, by the newest Received (RFC 5321 4.4); or ''.
+
+    `not_this`: our own id, which stands in our own Received. Only the beginning of a header is looked at.
+    """
+    end = octets.find(b"\r\n\r\n", 0, _TRACE_OCTETS_MAX)
+    for field in _RECEIVED.finditer(octets, 0, end + 2 if end >= 0 else _TRACE_OCTETS_MAX):
+        found = _RECEIVED_ID.search(field[0])
+        if found is not None and found[1] != not_this.encode():
+            return found[1].decode("ascii")
+    return ""
 
 
 def new_message_id(token: str, hostname: str) -> bytes:

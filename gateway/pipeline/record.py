@@ -8,7 +8,7 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.mime.header import parse_headers
-from gateway.mime.trace import message_id
+from gateway.mime.trace import came_as, message_id
 from gateway.model.address import fold
 from gateway.model.changed import changed
 from gateway.model.facts import Facts
@@ -49,6 +49,7 @@ def keep(
 ) -> None:
     """Adds one record per recipient. The mail is settled already: a store that fails now is told, not suffered."""
     outcomes = {fold(one.address): one for one in outcome.recipients}
+    came = _came_as(mail)
     records = []
     for one in planned:
         result = outcomes[fold(one.recipient.address)]
@@ -73,10 +74,16 @@ def keep(
                 next_hop_reply=result.reply,
                 sealed_digest=left.digest if left else "",
                 facts=_facts(house, message.facts, one, result.settled)
-                | ({"stamped_by": left.stamped_by} if left and left.stamped_by else {}),
+                | ({"stamped_by": left.stamped_by} if left and left.stamped_by else {})
+                | ({"came_as": came} if came else {}),
             )
         )
     _add(house, mail, records)
+
+
+def _came_as(mail: Mail) -> str:
+    """The queue id of the mail server in front, '' where it told none: `sealgate trace` finds the mail by it."""
+    return mail.origin.attempt_id or mail.origin.queue_id or came_as(mail.octets, mail.origin.incident)
 
 
 def _facts(house: House, facts: Facts, planned: Planned, settled: Settled) -> dict[str, Any]:
