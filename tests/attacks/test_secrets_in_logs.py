@@ -1,6 +1,7 @@
 """Planted secrets: nothing that a mail holds and no password or passphrase comes out where it must not.
 
-Codes in subject and body, a customer's PDF, passwords right and wrong, a key's passphrase go through the real relay
+Codes in subject and body, a customer's PDF, passwords right and wrong, a key's passphrase, the field by which a client
+proves itself go through the real relay
 at log level debug, on every way that a mail can take, good and bad, and with a fault inside that nobody expected.
 Looked for as they are, in base64 at every alignment, in hex and in UTF-16: in the log, in every reply, in the evidence,
 in every file of the gateway's directory.
@@ -38,8 +39,9 @@ QUESTION = "Mein Passwort ist Holunder-77"
 PASSWORD = "Rittersporn-9-Klatschmohn"
 WRONG = "Rittersporn-8-Klatschmohn"
 PASSPHRASE = "Wermut-und-Beifuss-4"
+ROUTE = "Dotterblume-12-Rohrammer"  # what the mail of core banking must bear
 QUOTED = "Zaunkoenig-31-Birne"  # where no secret belongs, but what a careless message would quote
-SECRETS = (SUBJECT, BODY, PDF, QUESTION, PASSWORD, WRONG, PASSPHRASE)
+SECRETS = (SUBJECT, BODY, PDF, QUESTION, PASSWORD, WRONG, PASSPHRASE, ROUTE)
 
 HEADER = "From: {from_}\r\nTo: {to}\r\nSubject: {subject}\r\nMessage-ID: <{id}@bank.example>\r\n"
 
@@ -91,6 +93,7 @@ listeners:
         )
         text = text.replace("name: online-banking,", "name: online-banking, logins: [portal],", 1)
         text = text.replace("key: keys/otp.key.pem,", "key: keys/otp.key.pem, passphrase_file: keys/otp.pass,", 1)
+        text = text.replace("name: core-banking,", "name: core-banking, header: X-Route, header_file: keys/route,", 1)
         return text.replace("policies: [", "policies: [policies/held.yaml, ", 1)
 
     bank = new_bank(home, hop=hop, change=change)
@@ -100,6 +103,8 @@ listeners:
     )
     (home / "keys" / "otp.pass").write_text(PASSPHRASE + "\n")
     (home / "keys" / "otp.pass").chmod(0o600)
+    (home / "keys" / "route").write_text(ROUTE + "\n")
+    (home / "keys" / "route").chmod(0o600)
     (home / "policies" / "held.yaml").write_text("""
 version: 1
 rules:
@@ -157,6 +162,7 @@ def play(scene: Scene) -> None:
     for to in ("odd@nowhere.example", "mad@nowhere.example", "gone@nowhere.example"):
         octets = code(to, from_="staff@bank.example")
         assert scene.send(octets, to, sender="staff@bank.example", peer="127.0.0.3") in (451, 550)
+    proofs(scene)
     # Refused for what they are: a code in every place that could be quoted.
     for wrong in (
         code("lf").replace(b"\r\n--b\r\n", b"\n--b\r\n"),
@@ -185,6 +191,21 @@ def play(scene: Scene) -> None:
     assert scene.receive(altered, "support@bank.example") == 250
     assert scene.receive(question.replace(b"MII", b"MIJ", 1), "support@bank.example") in (250, 550)
     logins(scene)
+
+
+def proofs(scene: Scene) -> None:
+    """A client's field, right and wrong, on the ways that a mail can take; and where it does not belong."""
+    right, wrong, hold = f"X-Route: {ROUTE}\r\n", f"X-Route: {ROUTE}?\r\n", "X-Hold: please\r\n"
+    folded = f"X-Route:\r\n {ROUTE}\r\nX-Route: {ROUTE}\r\n"
+    for name, more, code_ in (("proof", right, 250), ("proof-folded", folded, 250), ("proof-held", right + hold, 250),
+                              ("proof-wrong", wrong, 554), ("proof-none", "", 554),
+                              ("proof-break", right + "X-Break: yes\r\n", 451)):
+        octets = code(name, more=more, from_="statements@bank.example")
+        reply = scene.send(octets, "anna@customer.example", sender="statements@bank.example", peer="127.0.0.2")
+        assert reply == code_, (name, scene.replies[-1])
+    assert scene.send(code("proof-elsewhere", more=right), "anna@customer.example") == 250
+    assert scene.receive(f"From: eve@else.example\r\n{right}Subject: x\r\n\r\nhi\r\n".encode(),
+                         "support@bank.example") == 250
 
 
 def logins(scene: Scene) -> None:
@@ -291,10 +312,15 @@ def test_nothing_leaves_in_clear(scene: Scene) -> None:
             assert found(mail) == []
 
 
+def test_the_proof_of_a_client_goes_to_nobody(scene: Scene) -> None:
+    """Whoever sees it could be that client: not even the bank's own mailboxes."""
+    assert [mail for mail in scene.hop.mails if ROUTE in found(mail)] == []
+
+
 def test_no_evidence(scene: Scene) -> None:
     store = open_store(load(scene.relay.bank.config))
     try:
-        for name in ("good", "two", "nocert", "hold", "from"):
+        for name in ("good", "two", "nocert", "hold", "from", "proof", "proof-held"):
             records = store.evidence.find(f"<{name}@bank.example>")
             assert records, name
             assert found(repr(records).encode()) == []
@@ -304,10 +330,10 @@ def test_no_evidence(scene: Scene) -> None:
 
 
 def test_no_file(scene: Scene) -> None:
-    """Every file of the gateway's directory, but the passphrase's own."""
+    """Every file of the gateway's directory, but those that the secrets are read from."""
     looked = 0
     for path in scene.relay.bank.home.rglob("*"):
-        if path.is_file() and path.name != "otp.pass":
+        if path.is_file() and path.name not in ("otp.pass", "route"):
             looked += 1
             assert found(path.read_bytes()) == [], path
     assert looked > 20
