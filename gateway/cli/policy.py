@@ -3,10 +3,8 @@
 import json
 import secrets
 import sys
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +17,7 @@ from gateway import app as composition
 from gateway.actions.table import VERBS
 from gateway.cli import context
 from gateway.cli.context import BAD, USAGE, fail, say, told
-from gateway.clock import SystemClock
+from gateway.cli.policy_replay import replay
 from gateway.errors import GatewayError
 from gateway.model.decision import Decision, Needs
 from gateway.model.lookup import CertificateAnswer, LookedUp, Want
@@ -28,7 +26,6 @@ from gateway.pipeline.foresee import foresee
 from gateway.policy import cases, reference
 from gateway.policy.explain import CertificateLine, Explanation, SourceLine, explain, source_lines
 from gateway.policy.load import Files, Known, load
-from gateway.policy.replay import Replayed, replay
 from gateway.policy.ruleset import RuleSet
 from gateway.policy.verbs import listing
 from gateway.strictyaml import YamlProblems
@@ -45,6 +42,7 @@ _MARKS = {"won": "[green]won[/]", "missed": "[dim]missed[/]", "waits": "[red]wai
 
 def register(app: typer.Typer) -> None:
     """Adds the group."""
+    group.command("replay")(replay)
     app.add_typer(group, name="policy")
 
 
@@ -174,73 +172,6 @@ def _remembering(gateway: composition.Gateway) -> Asked:
 def _with_sources(one: Explanation, asked: Asked) -> Explanation:
     looked_up = asked.get((one.recipient, one.certificate.want)) if one.certificate is not None else None
     return one if looked_up is None else replace(one, sources=source_lines(looked_up))
-
-
-@group.command("replay")
-def replay_(
-    against: Annotated[Path, typer.Option(
-        "--against", metavar="DIR", help="other policy files, of the same names as those in force")],
-    since: Annotated[str, typer.Option("--since", metavar="TIME", help="7d, 12h, 30m, or an ISO 8601 time")] = "7d",
-    as_json: AsJson = False,
-) -> None:
-    """Decide recorded mails again under other rules and tell the differences; exit 1 if there is one.
-
-    Example: sealgate policy replay --since 7d --against ./new-policies
-    """
-    settings = context.settings()
-    rules = _loaded(_against(settings.policies, against), composition.verbs_known(settings))
-    with told():
-        store = composition.open_store(settings)
-        try:
-            counts = Counter(_shown(replay(store.evidence.since(_since(since)), rules), as_json=as_json))
-        finally:
-            store.close()
-    summary = ", ".join(f"{counts[word]} {word}" for word in ("same", "differs", "undecided", "unreadable"))
-    say(f"sealgate: {sum(counts.values())} records under {rules.digest[:16]}: {summary}")
-    if counts["differs"]:
-        raise typer.Exit(BAD)
-
-
-def _shown(results: Iterator[Replayed], *, as_json: bool) -> Iterator[str]:
-    """Prints each result that is not the same; gives its outcome for counting."""
-    for one in results:
-        yield one.outcome
-        if one.outcome == "same":
-            continue
-        if as_json:
-            _print(_plain(one))
-            continue
-        after = f"needs {one.needs}, never looked up" if one.needs else "its facts cannot be read"
-        if one.after is not None:
-            after = f"{one.after.rule} [{', '.join(one.after.steps)}] {one.after.end}"
-        cut = "  (not all facts were kept)" if one.cut else ""
-        before = f"{one.before.rule} [{', '.join(one.before.steps)}] {one.before.end}"
-        print(f"{one.at:%Y-%m-%d %H:%M:%S}Z {one.incident} {one.recipient}: {before} -> {after}{cut}")
-
-
-def _against(policies: tuple[Path, ...], directory: Path) -> Files:
-    """The files of `directory` that bear the names of those in force, in that order."""
-    there = tuple(directory / path.name for path in policies if (directory / path.name).is_file())
-    if not there:
-        names = ", ".join(path.name for path in policies)
-        fail(f"{directory} holds no policy file of the configuration: {names}", USAGE)
-    others = sorted({path.name for path in directory.glob("*.yaml")} - {path.name for path in there})
-    if others:
-        say(f"sealgate: not read, because the configuration does not name them: {', '.join(others)}")
-    with told():
-        return composition.policy_texts(there)
-
-
-def _since(text: str) -> datetime:
-    now = SystemClock().now()
-    unit = {"d": "days", "h": "hours", "m": "minutes"}.get(text[-1:])
-    try:
-        if unit is not None:
-            return now - timedelta(**{unit: float(text[:-1])})
-        at = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        fail(f"--since {text!r} is no time: 7d, 12h, 30m, or ISO 8601 such as 2026-11-24T08:00", USAGE)
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _texts(files: list[Path] | None) -> tuple[Files, Known]:
