@@ -22,8 +22,9 @@ The house, from the ground up. A room imports only rooms that stand above it her
     inspection/ what `sealgate inspect` tells of any file, from the gateway's own open_mail and judge
     pipeline/   a mail's way: facts, plan, outbound, inbound, run (journal, next hop, answer)
     adapters/   one file per outside thing; db/: tables, migrations, and a port's adapter per file
-    frontends/  SMTP: listeners, commands, DATA, limits; `replies`: Reason -> what the wire says; http/; `jobs`: what
-                is fetched and done in the background; `children`: the processes beside the relay
+    frontends/  SMTP and LMTP: listeners, commands, who the client is, DATA, limits; `replies`: Reason -> what the wire
+                says; http/; `jobs`: what is fetched and done in the background; `children`: the processes beside the
+                relay
     app         the composition root, the only file that names adapters; serve: the relay until a signal ends it
     demo/       a bank in a directory, and the tour through it
     cli/        one file per command group
@@ -33,8 +34,8 @@ A mail in:  frontends.smtp -> app.Gateway.handle -> pipeline.inbound -> smime.op
 
 Standards, with what is partial:
 
-    mail        RFC 5321, 5322, 6152 (8BITMIME), 6531 (SMTPUTF8), 2920 (PIPELINING), 2034, 1870 (SIZE), 3461 (DSN,
-                passed on), 3464 (reports), 8601 and 7281 (Authentication-Results), 2045-2049, 2231, 6522
+    mail        RFC 5321, 2033 (LMTP), 5322, 6152 (8BITMIME), 6531 (SMTPUTF8), 2920 (PIPELINING), 2034, 1870 (SIZE),
+                3461 (DSN, passed on), 3464 (reports), 8601 and 7281 (Authentication-Results), 2045-2049, 2231, 6522
     S/MIME      RFC 8551, 8550; 9788 (header protection), 9787 (what readers are shown)
     CMS         RFC 5652 (no digested, authenticated or key-encryption-key content), 5083 and 5084 (GCM; no CCM), 5753,
                 8418 (X25519; no X448), 8419 (Ed25519; no Ed448), 4056 (PSS), 3560 (OAEP), 8933, 6211, 5035, 3274 (read)
