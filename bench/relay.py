@@ -43,9 +43,16 @@ class Relay:
     port: int
 
     def cpu_s(self) -> float:
-        """CPU seconds of the process until now, its ended children included."""
-        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, words[11:15])) / _TICKS_S
+        """CPU seconds until now of the process and of its relay workers, ended ones included; not of jobs and HTTP."""
+        pid = self.process.pid
+        children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        workers = [one for one in children if b"worker" in Path(f"/proc/{one}/cmdline").read_bytes().split(b"\0")]
+        return sum(map(_cpu_s, (pid, *workers)))
+
+
+def _cpu_s(pid: int) -> float:
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, words[11:15])) / _TICKS_S
 
 
 def start(name: str, command: list[str], port: int, log: Path) -> Relay:
