@@ -13,7 +13,7 @@ from gateway.settings import Settings
 from gateway.settings.base import Section
 
 # Made by the first use, or kept off line until it is needed.
-_MAY_BE_MISSING: Final = frozenset({"database", "archive_key", "archive_passphrase_file"})
+_MAY_BE_MISSING: Final = frozenset({"database", "archive_key", "archive_passphrase_file", "spool"})
 
 
 def files(settings: Settings) -> Iterator[Finding]:

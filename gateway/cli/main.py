@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "customer": "customer",
         "hold": "hold",
         "revocation": "revocation",
+        "backup": "backup",
+        "restore": "backup",
         "jobs": "jobs",
         "milter": "milter",
         "http": "http",

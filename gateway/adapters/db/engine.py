@@ -18,6 +18,8 @@ from gateway.settings.deployment import Postgresql
 
 T = TypeVar("T")
 
+SNAPSHOT_ROWS = 50  # read at once: some hold a mail
+
 
 class Database(ABC):
     """Open with `schema.open_database`. Safe to use from many threads; not across a fork: open after it.
@@ -64,6 +66,15 @@ class Database(ABC):
         """A connection on which each SELECT sees all that was committed before it.
 
         GatewayError(STORE_UNAVAILABLE, retry=True) for whatever the database says.
+        """
+        yield from ()
+
+    @abstractmethod
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection that sees everything as it is at this moment, however long it reads; rows come as they are read.
+
+        GatewayError as in `read`.
         """
         yield from ()
 

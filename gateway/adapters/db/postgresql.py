@@ -23,7 +23,7 @@ from sqlalchemy import select as sql_select
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError, TimeoutError  # noqa: A004 - the pool's
 from sqlalchemy.pool import QueuePool
 
-from gateway.adapters.db.engine import Database
+from gateway.adapters.db.engine import SNAPSHOT_ROWS, Database
 from gateway.adapters.db.group import store_error
 from gateway.adapters.db.kept import AGAIN, Kept
 from gateway.adapters.db.owner import Owner, here
@@ -94,15 +94,9 @@ class PostgresDatabase(Database):
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """See Database. It may take its time."""
-        with self._writers.begin() as connection:
-            driver: Any = connection.connection.driver_connection
-            bound_s, driver.bound_s = driver.bound_s, None
-            try:
-                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-                self.alone(connection, ["migrations"])
-                yield connection
-            finally:
-                driver.bound_s = bound_s
+        with self._writers.begin() as connection, self._unhurried(connection):
+            self.alone(connection, ["migrations"])
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -112,6 +106,30 @@ class PostgresDatabase(Database):
                 yield connection
         except SQLAlchemyError as error:
             raise store_error(error) from None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """See Database."""
+        try:
+            with self._writers.connect() as connection:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+                with self._unhurried(connection):
+                    yield connection.execution_options(yield_per=SNAPSHOT_ROWS)
+                    connection.rollback()
+        except SQLAlchemyError as error:
+            raise store_error(error) from None
+
+    @contextmanager
+    def _unhurried(self, connection: Connection) -> Iterator[None]:
+        """Statements of this transaction may take their time."""
+        driver: Any = connection.connection.driver_connection
+        bound_s, driver.bound_s = driver.bound_s, None
+        try:
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            yield
+        finally:
+            driver.bound_s = bound_s
 
     def look_up(self, statement: Select[Any], **values: object) -> list[tuple[Any, ...]]:
         """See Database. What was answered a short while ago may be answered alike while there is no server."""

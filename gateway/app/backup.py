@@ -1,0 +1,150 @@
+"""The whole state in one file, and back: tables, settings, policies, what is trusted. Never a private key.
+
+The same file restores into SQLite and PostgreSQL alike: it is also the way from the one to the other.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway import __version__
+from gateway.adapters.archive import Reader, Writer, reading, writing
+from gateway.adapters.db import portable, schema
+from gateway.adapters.db.engine import Database
+from gateway.adapters.db.schema import open_database
+from gateway.clock import Clock, SystemClock
+from gateway.errors import GatewayError, Reason
+from gateway.settings import Settings
+from gateway.settings.base import Section
+
+# Settings whose files are secrets: named in the backup, not in it.
+SECRET: Final = frozenset({"key", "client_key", "archive_key", "passphrase_file", "archive_passphrase_file",
+                           "password_file", "pin_file", "header_file"})
+_NO_STATE: Final = frozenset({"database", "spool", "module"})
+_TABLES, _FILES = "tables/", "files/"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a backup holds. `missing`: keys and other secrets that have to be kept elsewhere."""
+
+    rows: dict[str, int]
+    files: tuple[str, ...]
+    missing: tuple[str, ...]
+    made_at: str
+    version: str
+
+
+def backup(settings: Settings, config: Path, target: Path, clock: Clock | None = None) -> Told:
+    """Writes the file while mail goes on; all tables as they were at one moment. GatewayError USAGE, STORE_*."""
+    database = open_database(settings.postgresql or settings.database)
+    try:
+        with writing(target) as writer, database.snapshot() as connection:
+            rows = {name: writer.add(_TABLES + name, portable.lines(connection, name)) for name in portable.TABLES}
+            files, missing = _add_files(writer, settings, config)
+            told = Told(rows, files, missing, (clock or SystemClock()).now().isoformat(), __version__)
+            writer.finish({"made_at": told.made_at, "version": told.version, "schema": schema.HEAD,
+                           "database": database.name, "rows": rows, "secrets_not_in_here": missing})
+    finally:
+        database.close()
+    return told
+
+
+def _add_files(writer: Writer, settings: Settings, config: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The settings and what they name; which of it, and which is left out as a secret or not there."""
+    put: dict[str, None] = {}
+    missing: dict[str, None] = {}
+    for name, path in (("config", config.absolute()), *_named(settings)):
+        if name in _NO_STATE or str(path) in put:
+            continue
+        octets = None if name in SECRET else _read(path)
+        if octets is None or b"PRIVATE KEY-----" in octets:
+            missing[str(path)] = None
+            continue
+        writer.add(_FILES + str(path).lstrip("/"), [octets])
+        put[str(path)] = None
+    return tuple(put), tuple(missing)
+
+
+def _named(section: Section) -> Iterator[tuple[str, Path]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, Path):
+                yield name, one
+            elif isinstance(one, Section):
+                yield from _named(one)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def restore(settings: Settings, source: Path, into: Path | None = None) -> Told:
+    """Fills the database of the settings, which must be empty, in one transaction; nothing before all was checked.
+
+    `into`: a new directory for settings, policies and trust as they were, for the administrator to compare.
+    GatewayError USAGE, STORE_UNAVAILABLE.
+    """
+    with reading(source) as reader:
+        told = _told(reader)
+        if reader.manifest["schema"] not in schema.known():
+            raise GatewayError(Reason.USAGE, f"{source} was made by Sealgate {told.version}, which has newer tables "
+                               "than this one: install that version first")
+        if into is not None and into.exists():
+            raise GatewayError(Reason.USAGE, f"{into} is there already: name a new directory")
+        database = open_database(settings.postgresql or settings.database)
+        try:
+            _fill(database, reader, told)
+        finally:
+            database.close()
+        if into is not None:
+            _lay_aside(reader, into)
+    return told
+
+
+def _told(reader: Reader) -> Told:
+    manifest: dict[str, Any] = reader.manifest
+    try:
+        rows = {str(name): int(count) for name, count in manifest["rows"].items()}
+        told = Told(rows, tuple(name.removeprefix(_FILES) for name in manifest["members"] if name.startswith(_FILES)),
+                    tuple(manifest["secrets_not_in_here"]), str(manifest["made_at"]), str(manifest["version"]))
+        known = rows.keys() <= portable.TABLES.keys() and {_TABLES + name for name in rows} <= set(manifest["members"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        known = False
+    if not known:
+        raise GatewayError(Reason.USAGE, "the manifest of the backup does not say which tables are in it")
+    return told
+
+
+def _fill(database: Database, reader: Reader, told: Told) -> None:
+    with database.migrating() as connection:
+        occupied = portable.occupied(connection)
+        if occupied is not None:
+            raise GatewayError(Reason.USAGE, f"{database.name} is not empty ({occupied}): a backup is restored into an "
+                               "empty database only")
+        for name in portable.TABLES:  # in the order in which rows refer to each other
+            if name in told.rows and portable.take(connection, name, reader.lines(_TABLES + name)) != told.rows[name]:
+                raise GatewayError(Reason.USAGE, f"{name} has other rows than the manifest says")
+
+
+def _lay_aside(reader: Reader, into: Path) -> None:
+    """Under their old paths, each the owner's alone: there are hashes of logins among them."""
+    try:
+        into.mkdir(mode=0o700)
+        for name in reader.manifest["members"]:
+            if not name.startswith(_FILES):
+                continue
+            parts = Path(name.removeprefix(_FILES)).parts
+            if not parts or ".." in parts or Path(*parts).is_absolute():
+                raise GatewayError(Reason.USAGE, f"{name} is no path of ours")
+            path = into.joinpath(*parts)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_bytes(reader.octets(name))
+            path.chmod(0o600)
+    except OSError as error:
+        raise GatewayError(Reason.USAGE, f"{into}: {error.strerror}") from None

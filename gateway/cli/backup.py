@@ -1,0 +1,53 @@
+"""`sealgate backup`, `sealgate restore`: the whole state in one file, and back, into either kind of database."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.app import backup as composition
+from gateway.cli import context
+from gateway.cli.context import told
+
+
+def register(app: typer.Typer) -> None:
+    """Adds both commands."""
+    app.command()(backup)
+    app.command()(restore)
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="must not be there yet; made with mode 0600")],
+) -> None:
+    """Write database, settings, policies and trust to one file, while mail goes on. No private key is in it.
+
+    Example: sealgate backup /var/backups/sealgate-2026-11-24.tar
+    """
+    settings = context.settings()
+    with told():
+        found = composition.backup(settings, context.config_path(), target)
+    print(f"{target}: {sum(found.rows.values())} rows of {len(found.rows)} tables, {len(found.files)} files")
+    _tell_missing(found)
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="what `sealgate backup` wrote")],
+    into: Annotated[Path | None, typer.Option(
+        metavar="DIRECTORY", help="a new one, for settings, policies and trust as they were")] = None,
+) -> None:
+    """Fill the empty database of the settings from a backup. Everything is checked before anything is written.
+
+    Example: sealgate restore /var/backups/sealgate-2026-11-24.tar --into /root/as-it-was
+    """
+    settings = context.settings()
+    with told():
+        found = composition.restore(settings, source, into)
+    print(f"restored the state of {found.made_at}: {sum(found.rows.values())} rows of {len(found.rows)} tables")
+    if into is not None:
+        print(f"{len(found.files)} files are in {into}: compare them, nothing was put in force")
+    _tell_missing(found)
+
+
+def _tell_missing(found: composition.Told) -> None:
+    for path in found.missing:
+        print(f"not in it, keep it elsewhere: {path}")
