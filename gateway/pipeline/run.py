@@ -89,13 +89,24 @@ class Run:
         if len(everybody) == 1 and not self.mail.origin.answers_each:
             return {}
         unacknowledged_only = not self.has_message_id
-        rows: tuple[JournalRow, ...] = ()
-        if not several:
-            rows = self.house.journal.rows(self.key, unacknowledged_only=unacknowledged_only)
+        rows = () if several else self._rows(unacknowledged_only=unacknowledged_only)
         if several or rows:
             rows = self.house.journal.claim(self.key, everybody, unacknowledged_only=unacknowledged_only)
             self.claimed = True
         return {fold(row.recipient): row for row in rows if row.state is JournalState.TAKEN}
+
+    def _rows(self, *, unacknowledged_only: bool) -> tuple[JournalRow, ...]:
+        """Of a mail that leaves as one group. Without the database it goes on: only who was sent to before, in another
+
+        group or alone, and comes again just then, may get it twice; the line tells of each such mail.
+        """
+        try:
+            return self.house.journal.rows(self.key, unacknowledged_only=unacknowledged_only)
+        except GatewayError as trouble:
+            if not trouble.retry:
+                raise
+            log.warning("journal not asked", incident=self.mail.origin.incident, detail=trouble.detail)
+            return ()
 
     def _release(self) -> None:
         unanswered = tuple(one.address for one in self.outcomes if one.settled is Settled.LATER and one.reply == "")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import Reason
+from gateway.adapters.caught import NoJournal
+from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, Settled
+from gateway.ports.journal import JournalRow
 from tests.support.bank import House, house
 
 ANNA, BEN, NOBODY = "anna@customer.example", "ben@customer.example", "nobody@nowhere.example"
@@ -127,6 +129,33 @@ def test_one_recipient_of_a_new_mail_writes_nothing_down(bank: House) -> None:
     send(bank, ANNA)
     key = bank.gateway.house.evidence.find("m1@bank.example")[0].message_key
     assert bank.gateway.house.journal.rows(key) == ()
+
+
+class Away(NoJournal):
+    """A database that nobody can reach."""
+
+    def rows(self, message_key: str, *, unacknowledged_only: bool = False) -> tuple[JournalRow, ...]:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, "away", retry=True)
+
+    def claim(self, message_key: str, recipients: tuple[str, ...], *,
+              unacknowledged_only: bool = False) -> tuple[JournalRow, ...]:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, "away", retry=True)
+
+
+@pytest.mark.parametrize("each", [True, False], ids=["LMTP", "SMTP"])
+def test_without_the_journal_one_group_goes_on_and_several_wait(bank: House, each: bool) -> None:
+    """Several need it: a retry could not know who has the mail."""
+    bank.gateway.use(replace(bank.gateway.house, journal=Away()))
+    assert send(bank, ANNA, each=each).answer is Settled.TAKEN
+    assert send(bank, ANNA, BEN, shown=f"{ANNA}, {BEN}", each=each).answer is Settled.TAKEN
+    sent = len(bank.outbound.taken)
+    outcome = send(bank, ANNA, BEN, each=each)  # Ben is hidden: two groups
+    assert (outcome.answer, outcome.reason) == (Settled.LATER, Reason.STORE_UNAVAILABLE)
+    bank.outbound.codes[BEN] = 451
+    if each:  # taken in part: the rest would have to be known
+        outcome = send(bank, ANNA, BEN, shown=f"{ANNA}, {BEN}")
+        assert set(settled(outcome).values()) == {Settled.LATER}
+    assert len(bank.outbound.taken) == sent
 
 
 def test_strangers_mail_likewise(bank: House) -> None:
