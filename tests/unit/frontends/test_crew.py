@@ -1,0 +1,208 @@
+"""Workers that do not start, die, hang, or want to be replaced: what the crew makes of it.
+
+The workers are small real processes that speak sd_notify's protocol. Truth: the kernel's table of processes.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import GatewayError, Reason
+from gateway.frontends import crew as crew_module
+from gateway.frontends.crew import Crew
+from gateway.frontends.notify import Ear
+from gateway.frontends.process import Process
+
+BEGIN = """
+import os, signal, socket, sys, time
+def say(text):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.sendto(text.encode(), "\\0" + os.environ["NOTIFY_SOCKET"][1:])
+number, count = int(sys.argv[1]), int(sys.argv[2])
+home = sys.argv[3]
+"""
+ENDS = """
+def end(*_):
+    say("STOPPING=1")
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
+signal.signal(signal.SIGUSR2, end)
+"""
+GOOD = BEGIN + ENDS + "say('READY=1')\nwhile True: signal.pause()"
+
+
+class Launcher:
+    """Starts `program` of a number and of how many were started before; keeps all that it started."""
+
+    def __init__(self, ear: Ear, home: Path, program: Callable[[int, int], str]) -> None:
+        self.started: list[Process] = []
+        self._ear, self._home, self._program = ear, home, program
+
+    async def __call__(self, number: int, environment: Mapping[str, str], fds: Sequence[int]) -> Process:
+        count = len(self.started)
+        process = await Process.start(
+            f"one {number}", (sys.executable, "-S", "-c", self._program(number, count), str(number), str(count),
+                              str(self._home)), ear=self._ear, environment=environment, fds=fds, stuck_after_s=0.5)
+        self.started.append(process)
+        return process
+
+    @property
+    def living(self) -> list[int]:
+        return [one.pid for one in self.started if alive(one.pid)]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - what is waited for is no event of ours
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def ear() -> AsyncIterator[Ear]:
+    one = Ear()
+    one.open()
+    yield one
+    one.close()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew_module, "BACKOFF_S", (0.05, 0.1))
+
+
+async def over(crew: Crew) -> None:
+    await crew.retire()
+    await crew.ended()
+
+
+async def test_all_are_ready_and_all_end(ear: Ear, tmp_path: Path) -> None:
+    launch = Launcher(ear, tmp_path, lambda *_: GOOD)
+    crew = Crew("relay", 3, launch, grace_s=10)
+    await crew.start()
+    assert sorted(crew.pids) == sorted(launch.living)
+    assert len(crew.pids) == 3
+    await over(crew)
+    assert launch.living == []
+
+
+@pytest.mark.parametrize("bad, detail", [
+    ("say('X_TROUBLE={\"reason\": \"key.unavailable\", \"detail\": \"none.key\", \"retry\": false}')", "none.key"),
+    ("os._exit(7)", "ended at its start with code 7"),
+    ("os.kill(os.getpid(), 9)", "ended at its start with code -9"),
+    ("signal.signal(15, signal.SIG_IGN); time.sleep(60)", "not ready after"),
+])
+@pytest.mark.parametrize("which", [0, 1])
+async def test_if_one_does_not_start_none_is_left(ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  which: int, bad: str, detail: str) -> None:
+    monkeypatch.setattr(crew_module, "START_S", 3.0)
+    launch = Launcher(ear, tmp_path, lambda number, _: BEGIN + bad if number == which else GOOD)
+    crew = Crew("relay", 3, launch, grace_s=10)
+    with pytest.raises(GatewayError) as trouble:
+        await crew.start()
+    assert detail in trouble.value.detail
+    assert launch.living == []
+    assert len(launch.started) == (1 if which == 0 else 3)  # the first finds out for all
+
+
+async def test_a_program_that_is_not_there(ear: Ear) -> None:
+    async def launch(*_: object) -> Process:
+        return await Process.start("none", ("/nowhere/sealgate",), ear=ear)
+
+    with pytest.raises(GatewayError) as trouble:
+        await Crew("relay", 2, launch, grace_s=1).start()
+    assert trouble.value.reason is Reason.INTERNAL
+
+
+async def test_one_that_dies_is_replaced_as_often_as_it_takes(ear: Ear, tmp_path: Path) -> None:
+    """The two replacements that come first do not start."""
+    launch = Launcher(ear, tmp_path, lambda _, count: BEGIN + "os._exit(3)" if count in (2, 3) else GOOD)
+    crew = Crew("relay", 2, launch, grace_s=10)
+    await crew.start()
+    victim, other = crew.pids
+    os.kill(victim, 9)
+    await until(lambda: len(launch.started) == 5 and len(crew.pids) == 2)
+    assert victim not in crew.pids
+    assert other in crew.pids
+    await over(crew)
+    assert launch.living == []
+
+
+async def test_one_that_is_silent_is_killed_and_replaced(ear: Ear, tmp_path: Path) -> None:
+    """One of number 1 never says anything after READY=1; the other goes on."""
+    speaks = BEGIN + ENDS + "say('READY=1')\nwhile True: time.sleep(0.05); say('WATCHDOG=1')"
+    launch = Launcher(ear, tmp_path, lambda _, count: GOOD if count == 1 else speaks)
+    crew = Crew("relay", 2, launch, grace_s=10)
+    await crew.start()
+
+    def watched() -> bool:
+        crew.watch()
+        return len(launch.started) == 3 and len(crew.pids) == 2
+
+    await until(watched)
+    assert launch.started[1].over.result() == -9
+    assert launch.started[0].pid in crew.pids
+    await over(crew)
+
+
+async def test_one_whose_threads_are_stuck_ends_after_its_successor_is_ready(ear: Ear, tmp_path: Path) -> None:
+    stuck = BEGIN + """
+def end(*_):
+    open(home + "/told", "w").close()
+    os._exit(0)
+signal.signal(signal.SIGUSR2, end)
+say('READY=1')
+say('WATCHDOG=trigger')
+while True: signal.pause()"""
+    ready = BEGIN + ENDS + """
+open(home + f"/{count}-ready", "w").write(str(os.path.exists(home + "/told")))
+say("READY=1")
+while True: signal.pause()"""
+    launch = Launcher(ear, tmp_path, lambda _, count: stuck if count == 0 else ready)
+    crew = Crew("relay", 1, launch, grace_s=10)
+    await crew.start()
+    await until(lambda: (tmp_path / "told").exists() and crew.pids == (launch.started[1].pid,))
+    assert (tmp_path / "1-ready").read_text() == "False"
+    await over(crew)
+    assert launch.living == []
+
+
+async def test_retired_ones_take_nothing_any_more_and_finish(ear: Ear, tmp_path: Path) -> None:
+    slow = BEGIN + """
+def end(*_):
+    say("STOPPING=1")
+    while not os.path.exists(home + "/finished"): time.sleep(0.01)
+    os._exit(0)
+signal.signal(signal.SIGUSR2, end)
+say('READY=1')
+while True: signal.pause()"""
+    launch = Launcher(ear, tmp_path, lambda *_: slow)
+    crew = Crew("relay", 2, launch, grace_s=30)
+    await crew.start()
+    await crew.retire(replaced=True)
+    assert len(launch.living) == 2
+    (tmp_path / "finished").touch()
+    await crew.ended()
+    assert launch.living == []
+    assert [one.over.result() for one in launch.started] == [0, 0]
+
+
+async def test_who_does_not_end_in_time_is_killed(ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew_module, "MARGIN_S", 0.2)
+    deaf = BEGIN + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay('READY=1')\nwhile True: signal.pause()"
+    launch = Launcher(ear, tmp_path, lambda *_: deaf)
+    crew = Crew("relay", 1, launch, grace_s=0.2)
+    await crew.start()
+    await over(crew)
+    assert launch.started[0].over.result() == -9
