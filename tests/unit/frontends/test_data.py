@@ -199,6 +199,9 @@ def test_received() -> None:
         ({"secure": True, "authenticated": True}, "ESMTPSA"),
         ({"smtputf8": True}, "UTF8SMTP"),
         ({"smtputf8": True, "secure": True, "authenticated": True}, "UTF8SMTPSA"),
+        ({"transport": "LMTP"}, "LMTP"),
+        ({"transport": "LMTP", "secure": True, "authenticated": True}, "LMTPSA"),
+        ({"transport": "LMTP", "smtputf8": True, "secure": True}, "UTF8LMTPS"),
     ],
 )
 def test_with_names(changes: dict[str, object], protocol: str) -> None:
