@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from threading import local
 from typing import Final
 
@@ -86,22 +87,20 @@ def _enveloped(content: bytes, head: bytes, cipher: ContentCipher, key: bytes) -
     vector = os.urandom(BLOCK)
     short = BLOCK - len(content) % BLOCK
     encryptor = Cipher(AES(key), CBC(vector)).encryptor()
-    encrypted = _run(encryptor, content)
-    tail = encryptor.update(bytes((short,)) * short) + encryptor.finalize()
     algorithm = build.sequence(_CIPHER_OID[cipher], build.octet_string(vector))
-    return _wrapped(_ENVELOPED, head, algorithm, (encrypted, tail), b"")
+    lead = _lead(_ENVELOPED, head, algorithm, len(content) + short, 0)
+    return _sealed(lead, encryptor, content,
+                   lambda: encryptor.update(bytes((short,)) * short) + encryptor.finalize())
 
 
 def _auth_enveloped(content: bytes, head: bytes, cipher: ContentCipher, key: bytes) -> bytes:
     """AuthEnvelopedData with AES-GCM and no authenticated attributes, which id-data does not need (RFC 5083 2.1)."""
     nonce = os.urandom(GCM_NONCE_OCTETS)
     encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
-    encrypted = _run(encryptor, content)
-    encryptor.finalize()
     algorithm = build.sequence(_CIPHER_OID[cipher], build.sequence(
         build.octet_string(nonce), build.integer(GCM_TAG_OCTETS)))
-    mac = build.octet_string(encryptor.tag)
-    return _wrapped(_AUTH_ENVELOPED, head, algorithm, (encrypted,), mac)
+    lead = _lead(_AUTH_ENVELOPED, head, algorithm, len(content), len(build.octet_string(bytes(GCM_TAG_OCTETS))))
+    return _sealed(lead, encryptor, content, lambda: encryptor.finalize() + build.octet_string(encryptor.tag))
 
 
 class _Scratch(local):
@@ -116,9 +115,9 @@ class _Scratch(local):
 _scratch: Final = _Scratch()
 
 
-def _run(encryptor: CipherContext, content: bytes) -> bytes | memoryview:
+def _run(encryptor: CipherContext, content: bytes | memoryview) -> bytes | memoryview:
     """The ciphertext of whole blocks; a view is good until this thread's next call."""
-    if not SCRATCH_OCTETS_MIN <= len(content) <= SCRATCH_OCTETS_MAX - BLOCK:
+    if len(content) < SCRATCH_OCTETS_MIN:
         return encryptor.update(content)
     if len(_scratch.octets) < len(content) + BLOCK:
         _scratch.octets = bytearray(min(2 * len(content), SCRATCH_OCTETS_MAX))
@@ -126,17 +125,31 @@ def _run(encryptor: CipherContext, content: bytes) -> bytes | memoryview:
     return memoryview(_scratch.octets)[:size]
 
 
-def _wrapped(content_type: bytes, head: bytes, algorithm: bytes, encrypted: tuple[bytes | memoryview, ...],
-             mac: bytes) -> bytes:
-    """ContentInfo around one EncryptedContentInfo; lengths inside out, then the large part is copied once."""
-    size = sum(map(len, encrypted))
+def _sealed(lead: bytes, encryptor: CipherContext, content: bytes, end: Callable[[], bytes]) -> bytes:
+    """`lead`, the ciphertext, and what `end` gives when all of it is through.
+
+    What is beyond the scratch goes through it in pieces: the ciphertext is there once, in the message.
+    """
+    if len(content) <= SCRATCH_OCTETS_MAX - BLOCK:
+        return b"".join((lead, _run(encryptor, content), end()))
+    written, view = BytesIO(), memoryview(content)
+    written.write(lead)
+    for start in range(0, len(content), SCRATCH_OCTETS_MAX - BLOCK):
+        written.write(_run(encryptor, view[start:start + SCRATCH_OCTETS_MAX - BLOCK]))
+    written.write(end())
+    return written.getvalue()
+
+
+def _lead(content_type: bytes, head: bytes, algorithm: bytes, size: int, mac_octets: int) -> bytes:
+    """ContentInfo around one EncryptedContentInfo, up to its `size` octets; lengths inside out."""
     held = build.header(0x80, size)
     lead = _DATA + algorithm + held
     lead = build.header(walk.SEQUENCE, len(lead) + size) + lead
     lead = head + lead
-    lead = build.header(walk.SEQUENCE, len(lead) + size + len(mac)) + lead
-    lead = content_type + build.header(0xA0, len(lead) + size + len(mac)) + lead
-    return b"".join((build.header(walk.SEQUENCE, len(lead) + size + len(mac)), lead, *encrypted, mac))
+    rest = size + mac_octets
+    lead = build.header(walk.SEQUENCE, len(lead) + rest) + lead
+    lead = content_type + build.header(0xA0, len(lead) + rest) + lead
+    return build.header(walk.SEQUENCE, len(lead) + rest) + lead
 
 
 # --- recipients ----------------------------------------------------------------------------------------------------

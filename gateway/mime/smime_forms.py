@@ -11,6 +11,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from typing import NamedTuple
 
 import pybase64
@@ -245,11 +246,21 @@ _SIGNATURE_HEADER = (
     b"Content-Transfer-Encoding: base64\r\n"
     b'Content-Disposition: attachment; filename="smime.p7s"\r\n\r\n')
 _PREAMBLE = b"This is an S/MIME signed message\r\n"
+_PIECE_OCTETS = 57 * 73_584  # whole lines; 4 MiB
 
 
-def base64_lines(octets: bytes) -> bytes:
-    """Base64 in lines of 76 columns (RFC 2045 6.8), each ended by CRLF."""
-    return pybase64.encodebytes(octets).replace(b"\n", b"\r\n")
+def base64_lines(octets: bytes, before: bytes = b"") -> bytes:
+    """Base64 in lines of 76 columns (RFC 2045 6.8), each ended by CRLF; `before` stands before the first.
+
+    Large octets are written piece by piece: of 50 MB nothing is there twice but the result.
+    """
+    if len(octets) <= _PIECE_OCTETS:
+        return before + pybase64.encodebytes(octets).replace(b"\n", b"\r\n")
+    written, view = BytesIO(), memoryview(octets)
+    written.write(before)
+    for start in range(0, len(octets), _PIECE_OCTETS):
+        written.write(pybase64.encodebytes(view[start:start + _PIECE_OCTETS]).replace(b"\n", b"\r\n"))
+    return written.getvalue()  # no copy: the buffer itself
 
 
 def new_boundary() -> str:
@@ -262,23 +273,33 @@ def multipart_signed(content: bytes, signature_der: bytes, micalg: str) -> tuple
 
     `micalg`: 'sha-256', 'sha-384', 'sha-512' (RFC 8551 3.5.3.2). The header fields end in CRLF, without the empty line.
     """
+    header, *body = _signed_pieces(content, signature_der, micalg)
+    return header, b"".join(body)
+
+
+def signed_entity(content: bytes, signature_der: bytes, micalg: str) -> bytes:
+    """The same in one piece, so that a large content is copied once."""
+    header, *body = _signed_pieces(content, signature_der, micalg)
+    return b"".join((header, b"\r\n", *body))
+
+
+def _signed_pieces(content: bytes, signature_der: bytes, micalg: str) -> tuple[bytes, ...]:
+    """The header fields, then the pieces of the body."""
     boundary = new_boundary()
     line = b"--" + boundary.encode("ascii")
     header = format_field("Content-Type", "multipart/signed", {
         "protocol": "application/pkcs7-signature", "micalg": micalg, "boundary": boundary})
-    body = b"".join((
-        _PREAMBLE, b"\r\n", line, b"\r\n", content, b"\r\n", line, b"\r\n",
-        _SIGNATURE_HEADER, base64_lines(signature_der), b"\r\n", line, b"--\r\n"))
-    return header, body
+    return (header, _PREAMBLE, b"\r\n", line, b"\r\n", content, b"\r\n", line, b"\r\n",
+            _SIGNATURE_HEADER, base64_lines(signature_der), b"\r\n", line, b"--\r\n")
 
 
-def pkcs7_mime(der: bytes, smime_type: str, name: str = "smime.p7m") -> bytes:
+def pkcs7_mime(der: bytes, smime_type: str, name: str = "smime.p7m", outer: bytes = b"") -> bytes:
     """The entity around one CMS object: header fields, empty line, base64 (RFC 8551 3.2).
 
     `smime_type`: 'enveloped-data', 'authEnveloped-data', 'signed-data', 'compressed-data' (RFC 8551 3.2.2).
+    `outer`: whole fields that stand before its own.
     """
-    return b"".join((
+    return base64_lines(der, outer + (
         f'Content-Type: application/pkcs7-mime; smime-type={smime_type};\r\n name="{name}"\r\n'
         "Content-Transfer-Encoding: base64\r\n"
-        f'Content-Disposition: attachment; filename="{name}"\r\n\r\n'.encode("ascii"),
-        base64_lines(der)))
+        f'Content-Disposition: attachment; filename="{name}"\r\n\r\n'.encode("ascii")))

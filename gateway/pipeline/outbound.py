@@ -53,7 +53,7 @@ class _Work:
     key: str
     planned: tuple[Planned, ...] = ()
     canonical: bytes | None = None
-    signed_once: dict[Any, tuple[bytes, str | None]] = field(default_factory=dict)
+    signed_once: dict[Any, tuple[bytes, str | None]] | None = None  # where several groups may share it
     sent: dict[str, Sent] = field(default_factory=dict)
 
 
@@ -148,6 +148,8 @@ class Outbound:
         """5 to 7."""
         house, mail = self._house, work.mail
         run = Run(house, mail, work.key, has_message_id=identified(mail, work.message.headers))
+        if len(drafts) > 1:
+            work.signed_once = {}
         outcomes = [*run.groups(self._group(work, group, draft) for group, draft in drafts), *refused]
         settled, reason = answer(outcomes)
         if to_report(mail, settled, outcomes):

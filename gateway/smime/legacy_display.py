@@ -158,14 +158,14 @@ def _encoding_field(encoding: str) -> bytes:
 
 def apply(octets: bytes, splices: Sequence[Splice], start: int = 0, end: int | None = None) -> bytes:
     """octets[start:end] with the splices inside that range made; they do not overlap."""
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
+    view = memoryview(octets)
     position = start
     stop = len(octets) if end is None else end
     for first, last, new in sorted(splices, key=lambda splice: splice[:2]):
-        pieces.append(octets[position:first])
-        pieces.append(new)
+        pieces += (view[position:first], new)
         position = last
-    pieces.append(octets[position:stop])
+    pieces.append(view[position:stop])
     return b"".join(pieces)
 
 

@@ -49,10 +49,10 @@ def split(message: bytes, *, encrypt: bool = False) -> Protected:
     structural = [_whole(f) for f in headers.fields if is_structural(f.lower) and f.lower != "mime-version"]
     outer = [_whole(f) for f in headers.fields
              if not is_structural(f.lower) and not (encrypt and _tells_of_the_body(f.lower))]
-    return Protected(_entity(structural, message[headers.body_offset:]), b"".join(outer))
+    return Protected(_entity(structural, memoryview(message)[headers.body_offset:]), b"".join(outer))
 
 
-def _entity(fields: list[bytes], body: bytes) -> bytes:
+def _entity(fields: list[bytes], body: bytes | memoryview) -> bytes:
     return b"".join((*fields, b"\r\n", body))
 
 
@@ -122,7 +122,7 @@ def _hp_outer(raw: bytes) -> bytes:
 
 def _payload_body(
     message: bytes, headers: Headers, root: Entity | None, shown: list[tuple[str, str]],
-) -> tuple[ContentType, bytes, bytes | None]:
+) -> tuple[ContentType, bytes | memoryview, bytes | None]:
     """The root's content type, the body, and a new Content-Transfer-Encoding field if the root got another one."""
     field = headers.first("content-type")
     plain = parse_content_type(field.value if field else b"text/plain")  # no charset: nobody said one
@@ -130,7 +130,7 @@ def _payload_body(
         params = {name: value for name, value in plain.params.items() if name not in _MARKS}
         plain = ContentType(plain.type, plain.subtype, params)
     if not shown:
-        return plain, message[headers.body_offset:], None
+        return plain, memoryview(message)[headers.body_offset:], None
     root = root or parse_entity(message)
     made = display.add(root, shown)
     return made.root_type or plain, display.apply(message, made.splices, root.body_start), made.root_encoding

@@ -21,7 +21,7 @@ from gateway.cms.signed import sign
 from gateway.errors import GatewayError, Reason
 from gateway.mime.canonical import passes_hops
 from gateway.mime.header import parse_headers, prepend_fields, replace_field
-from gateway.mime.smime_forms import multipart_signed, pkcs7_mime
+from gateway.mime.smime_forms import pkcs7_mime, signed_entity
 from gateway.mime.words import encode_unstructured
 from gateway.smime.check import check_encrypted, check_signed
 from gateway.smime.draft import Draft, Signer, Stamping
@@ -36,8 +36,13 @@ _Stamp = Callable[[bytes], bytes | None]
 SignedOnce = MutableMapping[tuple[bytes, str, bool, str, bool], tuple[bytes, str | None]]
 
 
-def seal(draft: Draft, at: datetime, signed_once: SignedOnce, told: Callable[[str], None] | None = None) -> bytes:
+def seal(
+    draft: Draft, at: datetime, signed_once: SignedOnce | None, told: Callable[[str], None] | None = None
+) -> bytes:
     """The whole message as it leaves, CRLF. `at` is the signing time; `signed_once` lives as long as the mail.
+
+    None: nobody will ask for the signed entity again. Then a mail of 50 MB is in memory three and a half times at
+    most, the one received included: what is done with is let go.
 
     `told` is called with the name of the stamper whose stamp the message has, if it has one.
 
@@ -51,20 +56,8 @@ def seal(draft: Draft, at: datetime, signed_once: SignedOnce, told: Callable[[st
         raise GatewayError(Reason.INTERNAL, "encrypting without signing", retry=True)
     parts = _protected(octets, draft)
     outer = parts.outer + b"MIME-Version: 1.0\r\n"
-    signer = _fitting(draft.signer, parts.payload)
-    key = (
-        hashlib.sha256(parts.payload).digest(),
-        signer.name,
-        signer.detached,
-        draft.stamping.names if draft.stamping else "",
-        bool(draft.stamping and draft.stamping.optional),  # what left unstamped there is not good enough here
-    )
-    known = signed_once.get(key)
-    if known is None:
-        stamps = _Stamps(draft.stamping)
-        entity = _signed(parts.payload, key[0], signer, stamps.stamp if draft.stamping else None, at)
-        known = signed_once[key] = entity, stamps.by
-    signed, by = known
+    signed, by = _signed_once(parts.payload, draft, draft.signer, at, signed_once)
+    del parts
     if told is not None and by is not None:
         told(by)
     if not draft.encrypt_to:
@@ -72,9 +65,32 @@ def seal(draft: Draft, at: datetime, signed_once: SignedOnce, told: Callable[[st
     der = encrypt(
         signed, draft.encrypt_to, _CIPHERS[draft.cipher], KeyTransport.OAEP_SHA256 if draft.oaep else KeyTransport.PKCS1
     )
+    del signed
     check_encrypted(der, draft.encrypt_to, _CIPHERS[draft.cipher])
     kind = "authEnveloped-data" if draft.cipher == "gcm" else "enveloped-data"
-    return outer + pkcs7_mime(der, kind, "smime.p7m")
+    return pkcs7_mime(der, kind, "smime.p7m", outer)
+
+
+def _signed_once(
+    payload: bytes, draft: Draft, signer: Signer, at: datetime, signed_once: SignedOnce | None
+) -> tuple[bytes, str | None]:
+    """The signed entity, and whose stamp it has; made anew where it is not known yet."""
+    signer = _fitting(signer, payload)
+    key = (
+        hashlib.sha256(payload).digest(),
+        signer.name,
+        signer.detached,
+        draft.stamping.names if draft.stamping else "",
+        bool(draft.stamping and draft.stamping.optional),  # what left unstamped there is not good enough here
+    )
+    known = None if signed_once is None else signed_once.get(key)
+    if known is None:
+        stamps = _Stamps(draft.stamping)
+        entity = _signed(payload, key[0], signer, stamps.stamp if draft.stamping else None, at)
+        known = entity, stamps.by
+        if signed_once is not None:
+            signed_once[key] = known
+    return known
 
 
 def labelled(octets: bytes, subject_tag: str | None, headers: tuple[tuple[str, str], ...]) -> bytes:
@@ -119,8 +135,7 @@ def _signed(entity: bytes, sha256: bytes, signer: Signer, stamp: _Stamp | None, 
     check_signed(der, signer.certificate, entity, digest, at, detached=signer.detached)
     if not signer.detached:
         return pkcs7_mime(der, "signed-data", "smime.p7m")
-    header, body = multipart_signed(entity, der, signer.prepared.micalg)
-    return b"".join((header, b"\r\n", body))
+    return signed_entity(entity, der, signer.prepared.micalg)
 
 
 class _Stamps:
