@@ -185,6 +185,24 @@ def answers(site: Site, octets: bytes, *to: str, ident: str = "4SAME") -> list[s
         return [talk.reply()[:3] for _ in to]
 
 
+def test_what_senders_ask_of_delivery_reports_goes_on(site: Site) -> None:
+    """RFC 3461: through the queue, LMTP, the gateway, and Postfix again."""
+    before = len(site.internet.lines)
+    with Talk(("127.0.0.1", site.postfix.doors.submission)) as talk:
+        talk.greet()
+        assert talk.say(b"MAIL FROM:<otp@bank.example> RET=HDRS ENVID=q1").startswith("250")
+        to = b"anna@customer.example"
+        assert talk.say(b"RCPT TO:<" + to + b"> NOTIFY=FAILURE ORCPT=rfc822;Anna@customer.example").startswith("250")
+        assert talk.say(b"DATA").startswith("354")
+        talk.send(code_for(to.decode()) + b".\r\n")
+        assert talk.reply().startswith("250")
+    site.arrived(site.internet, 1)
+    asked = b"\n".join(site.internet.lines[before:])
+    assert b"RET=HDRS" in asked
+    assert b"ENVID=q1" in asked
+    assert b"ORCPT=rfc822;Anna@customer.example NOTIFY=FAILURE" in asked
+
+
 # Final recipients
 
 
