@@ -23,9 +23,9 @@ The house, from the ground up. A room imports only rooms that stand above it her
     pipeline/   a mail's way: facts, plan, outbound, inbound, run (journal, next hop, answer)
     adapters/   one file per outside thing; db/: tables, migrations, and a port's adapter per file
     frontends/  SMTP and LMTP: listeners, commands, who the client is, DATA, limits; `replies`: Reason -> what the wire
-                says; http/; `jobs`: what is fetched and done in the background; `children`: the processes beside the
-                relay
-    app         the composition root, the only file that names adapters; serve: the relay until a signal ends it
+                says; http/; `jobs`: what is fetched and done in the background; `supervisor`: the process that starts
+                and watches all others
+    app         the composition root, the only file that names adapters; serve: one relay worker until a signal ends it
     demo/       a bank in a directory, and the tour through it
     cli/        one file per command group
 
