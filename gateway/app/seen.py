@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway import __version__
 from gateway.adapters.db.numbers import DbNumbers
+from gateway.adapters.db.spool import Spool
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.app.ends import ends
 from gateway.app.store import Store, open_store
@@ -62,7 +63,7 @@ class Watcher:
         except GatewayError:
             told = None
             ending = {(one.what, one.name): one.not_after for one in ends(settings, None, now)}
-        return Seen(now, __version__, told, settings.hold.octets_max, ending,
+        return Seen(now, __version__, told, settings.hold.octets_max, _spooled(settings), ending,
                     self._enrolled.get() if told is not None else {})
 
     def _ending(self) -> dict[int, int]:
@@ -103,6 +104,13 @@ class Watcher:
         ended = sorted({name for (what, name), at in self._numbers.get().ends.items()
                         if at <= now and not what.startswith("root ")})
         return Check("certificates", "degraded" if ended else "ok", "ended: " + ", ".join(ended) if ended else "")
+
+
+def _spooled(settings: Settings) -> int:
+    try:
+        return 0 if settings.postgresql is None else Spool(settings.postgresql.spool).waiting()
+    except GatewayError:
+        return 0
 
 
 def _trouble(settings: NextHopSettings, hostname: str) -> str:

@@ -15,13 +15,15 @@ class Seen:
     """`store` None: the database does not answer, and what it would have said is left out.
 
     `ends`: (what it is, its name in the settings) -> when it ends. `enrolled_ending`: days -> how many certificates
-    of customers end within them. `hold_limit`: octets that held mail may take.
+    of customers end within them. `hold_limit`: octets that held mail may take. `spooled`: octets of evidence that
+    wait on this machine's disk for the database to come back.
     """
 
     at: datetime
     version: str
     store: StoreNumbers | None
     hold_limit: int = 0
+    spooled: int = 0
     ends: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     enrolled_ending: Mapping[int, int] = field(default_factory=dict)
 
@@ -38,6 +40,7 @@ class AtScrape(Collector):
         yield _one("build_info", "Version of this program", 1, {"version": seen.version})
         yield _one("database_up", "1: the database answered", int(seen.store is not None))
         yield _one("hold_limit_bytes", "Octets that held mail may take (hold.octets_max)", seen.hold_limit)
+        yield _one("evidence_waiting_bytes", "Evidence that waits on disk for the database", seen.spooled)
         ends = GaugeMetricFamily("sealgate_expiry_timestamp_seconds", "When something of ours ends",
                                  labels=("what", "name"))
         for (what, name), at in seen.ends.items():
