@@ -48,7 +48,7 @@ def test_the_documented_settings_carry_them(tmp_path):
 
 def test_the_configuration_of_the_deployment_page_carries_its_rules(tmp_path):
     page = (ROOT / "docs/deploy.md").read_text("utf-8")
-    text = re.search(r"```yaml\n(version: 1\n.*?)```", page, re.DOTALL)[1]
+    text = re.search(r"sealgate.yaml <<'EOF'\n(version: 1\n.*?)^EOF$", page, re.DOTALL | re.MULTILINE)[1]
     shutil.copytree(ROOT / "policies", tmp_path / "policies")
     assert load_rules(settings.read(text, tmp_path / "sealgate.yaml")).rules
 
