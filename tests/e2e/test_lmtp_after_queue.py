@@ -93,6 +93,23 @@ def test_an_unknown_system_sends_nothing(site: Site) -> None:
     assert site.internet.mails == []
 
 
+@pytest.mark.parametrize("helo", [
+    b"x" * 700, b"caf\xe9 \x01+0D+0A\\ADDR=127.0.0.1", "grüße".encode(), b"[UNAVAILABLE]",
+])
+def test_a_name_that_is_no_name_stops_nothing_and_gains_nothing(site: Site, helo: bytes) -> None:
+    """Postfix tells a client's HELO as it was. The client is still known by its address, and by it alone."""
+    to, systems = "anna@customer.example", site.postfix.doors.systems
+    for peer, arrives in (("127.0.0.3", site.internet), ("127.0.0.9", site.mailboxes)):
+        with Talk(("127.0.0.1", systems), peer=peer) as talk:
+            talk.greet(helo)
+            assert talk.mail(memo(to), sender=b"staff@bank.example", to=(to.encode(),)).startswith("250")
+        (mail,) = site.arrived(arrives, 1)
+        assert CODE not in mail
+    told = [line for line in site.told("mail") if line.get("forwarded") in ("127.0.0.3", "127.0.0.9")]
+    assert told[-1]["client"] == "staff"
+    assert told[-1]["queue_id"]
+
+
 def test_a_forgotten_door_lets_nothing_out(site: Site) -> None:
     to = "anna@customer.example"
     assert submit(site.postfix.doors.forgotten, code_for(to), to)[:3] == "250"
