@@ -7,11 +7,14 @@ fields of our own, why they could not start (X_TROUBLE) and which rules they wor
 import asyncio
 import json
 import os
+import shutil
 import socket
 import struct
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from gateway.errors import GatewayError, Reason
@@ -20,6 +23,7 @@ SOCKET: Final = "NOTIFY_SOCKET"
 DATAGRAM_OCTETS_MAX: Final = 65_536
 _CREDENTIALS = struct.Struct("3i")  # unix(7), struct ucred: pid, uid, gid
 _EARLY_MAX: Final = 64
+ONCE_S: Final = 5.0
 SIGNS: Final = 6  # so many in the time within which one must come
 
 Message = Mapping[str, str]
@@ -31,7 +35,8 @@ def notify(*fields: str) -> None:
     if not address:
         return
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)
+        # A sign of life that is lost in a full queue is followed by the next; what is said once waits a moment.
+        sock.settimeout(0.0 if fields[0].startswith("WATCHDOG=") else ONCE_S)
         sock.sendto("\n".join(fields).encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
@@ -85,8 +90,11 @@ class Ear:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._socket.bind("")  # an abstract name that nobody has (unix(7), autobind)
-        self.address = "@" + self._socket.getsockname()[1:].decode("ascii")
+        # In a directory of its own (0700): strangers who fill the queue would have all of us taken for stuck.
+        runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+        self._home = Path(tempfile.mkdtemp(prefix="sealgate-", dir=runtime or None))
+        self.address = str(self._home / "notify")
+        self._socket.bind(self.address)
 
     def open(self) -> None:
         """Begins to hear."""
@@ -97,6 +105,7 @@ class Ear:
         with suppress(RuntimeError):
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
         self._socket.close()
+        shutil.rmtree(self._home, ignore_errors=True)
 
     def listen(self, pid: int, heard: Callable[[Message], None]) -> None:
         """`heard` is called with all that the process says, and has said."""

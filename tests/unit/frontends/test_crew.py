@@ -21,7 +21,7 @@ BEGIN = """
 import os, signal, socket, sys, time
 def say(text):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.sendto(text.encode(), "\\0" + os.environ["NOTIFY_SOCKET"][1:])
+        s.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
 number, count = int(sys.argv[1]), int(sys.argv[2])
 home = sys.argv[3]
 """

@@ -23,7 +23,7 @@ async def spoken(ear: Ear, *command: str) -> asyncio.subprocess.Process:
 
 
 SAYS = ("import os, socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
-        "s.sendto(sys.argv[1].encode(), '\\0' + os.environ['NOTIFY_SOCKET'][1:])")
+        "s.sendto(sys.argv[1].encode(), os.environ['NOTIFY_SOCKET'])")
 
 
 async def test_what_a_process_of_ours_says_is_heard_also_if_it_said_so_before() -> None:
@@ -131,3 +131,12 @@ def test_trouble_comes_back_as_it_went() -> None:
     assert (back.reason, back.detail, back.retry) == (trouble.reason, trouble.detail, trouble.retry)
     assert "\n" not in value
     assert trouble_of({"READY": "1"}) is None
+
+
+def test_nobody_else_may_speak_to_it() -> None:
+    """The kernel keeps others out of the directory: a full queue would have everybody taken for stuck."""
+    ear = Ear()
+    home = Path(ear.address).parent
+    assert home.stat().st_mode & 0o777 == 0o700
+    ear.close()
+    assert not home.exists()
