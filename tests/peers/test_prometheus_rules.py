@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.frontends.metrics.meters import ALARMS
 from tests.support.peers import need, run
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,7 @@ TABLE: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
     "SealgatePoison": (*event("poison"), 105),
     "SealgateSurprise": (*event("surprise", level="error"), 105),
     "SealgateNotReloaded": (*event("not reloaded, the old rules stay in force"), 105),
+    "SealgateUnknownDaemon": (*event("unknown daemon", level="error"), 105),
     "SealgatePoliciesDiffer": (
         series("sealgate_policies_info", "1x240", digest="1") | series(
             "sealgate_policies_info", "1x240", instance="b", digest="2"),
@@ -132,6 +134,18 @@ def test_every_rule_says_how_long_how_bad_and_what_to_do() -> None:
 
 def test_the_table_is_whole() -> None:
     assert {rule["alert"] for rule in rules()} == set(TABLE)
+
+
+def test_every_event_that_an_alarm_hangs_on_is_told_as_nought_at_the_start() -> None:
+    """An increase from nothing to one is none to Prometheus: the program has to say 0 before (ALARMS)."""
+    events = {event for _, event in ALARMS}
+    for rule in rules():
+        for operator, pattern in re.findall(r'event(=~?)"([^"]+)"', rule["expr"]):
+            wanted = re.compile(pattern if operator == "=~" else re.escape(pattern))
+            named = {event for event in events if wanted.fullmatch(event)}
+            assert named, rule["alert"]
+            events -= named
+    assert events == set(), "events that no rule asks for"
 
 
 def test_promtool_reads_the_rules() -> None:

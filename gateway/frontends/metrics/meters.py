@@ -20,9 +20,11 @@ T = TypeVar("T", Counter, Gauge, Histogram)
 ALARMS: Final = (
     ("critical", "evidence not kept"), ("critical", "poison"), ("error", "surprise"),
     ("critical", "worker ended"), ("critical", "worker stuck"), ("critical", "worker does not start"),
-    ("critical", "worker has a mail that does not end"),
+    ("critical", "worker has a mail that does not end"), ("error", "worker died"), ("error", "worker stuck"),
+    ("error", "worker killed"), ("critical", "worker failed"), ("error", "unknown daemon"),
     ("error", "child ended"), ("critical", "child stuck"), ("critical", "child does not start"),
     ("critical", "not reloaded, the old rules stay in force"), ("critical", "not reloaded"),
+    ("critical", "not reloaded, the old workers go on"),
     ("critical", "jobs not reloaded, as before"))
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0)
 SIZES: Final = (4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 52_428_800)

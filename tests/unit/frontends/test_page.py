@@ -18,7 +18,8 @@ SEEN = Seen(
         held={"hold": Waiting(3, 3000, NOW - timedelta(hours=1)), "quarantine": Waiting(0, 0, None)},
         fetch_tasks=5, fetch_due=2, fetch_failing=1, lists=4, lists_stale=1, list_oldest=NOW - timedelta(days=1),
         claims=1, resent=2, authorities_unknown=6),
-    hold_limit=10_000, spooled=777, ends={("key that signs", "otp"): NOW + timedelta(days=9)}, enrolled_ending={7: 1, 30: 12})
+    hold_limit=10_000, spooled=777,
+    ends={("key that signs", "otp"): NOW + timedelta(days=9)}, enrolled_ending={7: 1, 30: 12})
 
 
 def page(directory: Path, seen: Seen) -> dict[tuple[str, ...], float]:
