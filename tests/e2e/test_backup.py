@@ -25,8 +25,8 @@ from tests.support.nodes import code, message_ids, sealgate, section, small
 from tests.support.process import new_bank, relay
 from tests.support.smtp import Hop, until
 
-STATEMENT = (
-    b"From: statements@bank.example\r\nTo: nobody@else.example\r\nSubject: Statement\r\n"
+FORGED = (
+    b"From: director@bank.example\r\nTo: support@bank.example\r\nSubject: Urgent\r\n"
     b"Message-ID: <held@bank.example>\r\nDate: Tue, 24 Nov 2026 12:00:00 +0000\r\n\r\nThe planted secret.\r\n"
 )
 KINDS = ("sqlite", "postgresql")
@@ -66,8 +66,7 @@ def test_the_state_moves_to_another_kind_of_database_while_mail_flows(kind, othe
             enrolled(old, tmp_path / "demo")
         saved, ended, sent = tmp_path / "saved.tar", threading.Event(), []
         with relay(old) as running:
-            assert running.submit(STATEMENT, ["nobody@else.example"], sender="statements@bank.example",
-                                  peer="127.0.0.2")[0] == 250
+            assert running.receive(FORGED, ["support@bank.example"])[0] == 250  # quarantined
             assert running.submit(code("before"), ["anna@customer.example", "ben@customer.example"])[0] == 250
 
             def flow() -> None:
@@ -117,8 +116,7 @@ def test_every_value_comes_back_as_it_was(kind, tmp_path) -> None:
     with Hop() as sink:
         old = bank_on("sqlite", tmp_path / "old", sink.port)
         with relay(old) as running:
-            assert running.submit(STATEMENT, ["nobody@else.example"], sender="statements@bank.example",
-                                  peer="127.0.0.2")[0] == 250
+            assert running.receive(FORGED, ["support@bank.example"])[0] == 250  # quarantined
             assert running.submit(code("one"), ["anna@customer.example", "ben@customer.example"])[0] == 250
     backup(load(old.config), old.config, tmp_path / "saved.tar")
     new = bank_on(kind, tmp_path / "new", 1)
