@@ -4,6 +4,7 @@ Starts: one relay with its children, a next hop of the tests' own. Truth: the ma
 Debian's promtool, which knows the text format and its conventions.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -74,12 +75,14 @@ def code(number: int, to: str) -> bytes:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     home = tmp_path_factory.mktemp("seen") / "bank"
-    with Hop() as hop:
-        bank = new_bank(home, hop=hop.port)
-        with relay(bank) as running:
-            scene = Scene(running, bank.ports.metrics, hop)
-            until(lambda: f'"port": {scene.port}' in running.told, "the HTTP process does not listen")
-            yield scene
+    with contextlib.ExitStack() as stack:
+        scene_hop = Hop()
+        stack.callback(lambda: contextlib.suppress(OSError)(scene_hop.__exit__)())  # a test may have ended it
+        bank = new_bank(home, hop=scene_hop.port)
+        running = stack.enter_context(relay(bank))
+        scene = Scene(running, bank.ports.metrics, scene_hop)
+        until(lambda: f'"port": {scene.port}' in running.told, "the HTTP process does not listen")
+        yield scene
 
 
 def test_mails_are_counted_by_what_became_of_them(scene: Scene) -> None:
@@ -165,3 +168,24 @@ def test_a_dead_worker_takes_its_gauges_with_it_and_leaves_its_counts(scene: Sce
     assert scene.value("sealgate_mails_total") == before + 1
     assert scene.value("sealgate_policies_info") == WORKERS
     assert scene.value("sealgate_log_events_total", level="critical", event="worker ended") == 1
+
+
+def test_what_cannot_be_reached_is_told_and_who_can_take_no_mail_says_503(scene: Scene) -> None:
+    """The mail server behind both directions goes away: no mail can be taken at all."""
+    scene.hop.__exit__()
+    until(lambda: scene.ask("/readyz").status == 503, "it still says that it is ready")
+    told = json.loads(scene.ask("/readyz").body)
+    assert told["status"] == "not_ready"
+    assert told["checks"]["next_hop_outbound"] == {"state": "failed", "detail": "next_hop.unavailable"}
+    assert told["checks"]["listeners"] == {"state": "ok"}
+    assert scene.ask("/healthz").status == 200
+    assert scene.relay.submit(code(300, "anna@customer.example"), ["anna@customer.example"])[0] == 451
+    assert scene.value("sealgate_next_hop_replies_total", direction="outbound", answer="next_hop.unavailable") == 1
+
+
+def test_nothing_else_is_to_be_had_there(scene: Scene) -> None:
+    for path in ("/", "/openapi.json", "/tsa", "/certificates/anna@customer.example", "/metrics/..%2f", "//healthz"):
+        assert scene.ask(path).status == 404, path
+    with asking(scene.port) as asker:
+        assert asker.ask("/metrics", method="POST", body=b"x").status == 405
+        assert asker.ask("/metrics", method="HEAD").body == b""
