@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import time
+from errno import EADDRINUSE, EEXIST
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ def listen(settings: Milter) -> socket.socket:
             family = socket.AF_INET6 if kind == "inet6" else socket.AF_INET
             return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
         except OSError as error:
-            if time.monotonic() >= end:
+            if error.errno != EADDRINUSE or time.monotonic() >= end:
                 raise GatewayError(
                     Reason.CONFIG_INVALID, f"milter.socket: {settings.socket}: {error.strerror or error}") from None
             time.sleep(_RETRY_S)
@@ -54,7 +55,7 @@ def _unix(path: Path, mode: int) -> socket.socket:
 def _remove_stale(path: Path) -> None:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise OSError(f"{path} is there, and no socket")
+            raise OSError(EEXIST, "something is there, and no socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
@@ -63,4 +64,4 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
-    raise OSError(f"somebody listens at {path} already")
+    raise OSError(EADDRINUSE, "somebody listens there already")

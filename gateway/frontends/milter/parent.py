@@ -22,7 +22,6 @@ from typing import Final
 import structlog
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.children import BACKOFF_S, STEADY_S
 from gateway.frontends.milter.worker import BEAT_S, END, READY, RETIRE
 from gateway.frontends.notify import notify
 
@@ -31,6 +30,8 @@ log = structlog.get_logger("sealgate.milter")
 Line = socket.socket  # between parent and worker
 Work = Callable[[Line], None]  # in a worker: until the parent's order comes through this socket
 START_S: Final = 60.0  # to load everything
+BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+STEADY_S: Final = 10.0  # a worker that has served so long has not died at once
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -85,6 +86,7 @@ class Parent:
                     self._reload = False
                     self._change(woken)
         finally:
+            log.info("milter ending")
             notify("STOPPING=1")
             self._stop(woken)
             signal.set_wakeup_fd(-1)
@@ -216,8 +218,9 @@ class Parent:
                 log.info("worker ended", pid=pid, code=code)
                 continue
             log.error("worker died", pid=pid, code=code)
-            self._deaths = 0 if now - child.began > STEADY_S else self._deaths + 1
-            self._start_at = now + BACKOFF_S[max(0, min(self._deaths, len(BACKOFF_S)) - 1)]
+            if now >= self._start_at:  # of several that die together one counts
+                self._deaths = 1 if child.ready and now - child.began > STEADY_S else self._deaths + 1
+                self._start_at = now + BACKOFF_S[min(self._deaths, len(BACKOFF_S)) - 1]
 
     def _replace(self, now: float) -> None:
         if now >= self._start_at:

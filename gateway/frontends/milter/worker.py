@@ -99,6 +99,7 @@ class Worker:
             self._wait(BEAT_S)
             self._say(BEAT)
         listener.hush()
+        listening.close()  # a milter that is started anew may have its address
         self._drain(shared.room)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
