@@ -33,7 +33,8 @@ class Track:
         """Everything by which a line of somebody's log would speak of it."""
         found: set[str] = set()
         for record in self.records:
-            found |= {record.incident, strip_brackets(record.message_id), str(record.facts.get("came_as", ""))}
+            found |= {record.incident, strip_brackets(record.message_id), str(record.facts.get("came_as", "")),
+                      strip_brackets(str(record.facts.get("outside", "")))}
             found.add(queue_id(record.next_hop_reply) or "")
         return frozenset(found - {""})
 
@@ -55,7 +56,7 @@ def follow(store: Store, keys: Iterable[str], now: datetime) -> Track:
 
 def _found(store: Store, key: str, now: datetime) -> tuple[EvidenceRecord, ...]:
     """By incident, Message-ID or the next hop's queue id; by a held mail's id; by the beginning of an incident; last
-    by what takes a while: the queue id in front, the SHA-256 of what left.
+    by what takes a while: the queue id in front, the Message-ID outside an encryption, the SHA-256 of what left.
     """
     found = store.evidence.find(key)
     if found or not key:

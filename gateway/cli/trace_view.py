@@ -84,7 +84,8 @@ def _fate(alike: Sequence[EvidenceRecord], attempt: int, *, every: bool) -> Text
     text.append(f"  {_names([record.recipient for record in alike], every=every)}")
     came = one.facts.get("came_as")
     about = [f"attempt {attempt}" if attempt else "", f"incident {one.incident}",
-             f"in front of us {shown(came)}" if came else ""]
+             f"in front of us {shown(came)}" if came else "",
+             f"outside the encryption {shown(one.facts['outside'])}" if one.facts.get("outside") else ""]
     text.append(f"\n{', '.join(filter(None, about))}")
     steps = ", ".join(one.steps) or "nothing"
     text.append(f"\nrule {shown(one.rule)}: {steps}, then {one.end}" if one.rule else f"\n{one.end}: no rule was asked")

@@ -49,7 +49,7 @@ def keep(
 ) -> None:
     """Adds one record per recipient. The mail is settled already: a store that fails now is told, not suffered."""
     outcomes = {fold(one.address): one for one in outcome.recipients}
-    came = _came_as(mail)
+    came = _came(mail, message)
     records = []
     for one in planned:
         result = outcomes[fold(one.recipient.address)]
@@ -75,15 +75,23 @@ def keep(
                 sealed_digest=left.digest if left else "",
                 facts=_facts(house, message.facts, one, result.settled)
                 | ({"stamped_by": left.stamped_by} if left and left.stamped_by else {})
-                | ({"came_as": came} if came else {}),
+                | came,
             )
         )
     _add(house, mail, records)
 
 
-def _came_as(mail: Mail) -> str:
-    """The queue id of the mail server in front, '' where it told none: `sealgate trace` finds the mail by it."""
-    return mail.origin.attempt_id or mail.origin.queue_id or came_as(mail.octets, mail.origin.incident)
+def _came(mail: Mail, message: Message) -> dict[str, str]:
+    """By what the mail server in front knew it, where that is something else: `sealgate trace` finds it by that too.
+
+    Its queue id, and the Message-ID outside where an opened mail has another one inside.
+    """
+    came = {"came_as": mail.origin.attempt_id or mail.origin.queue_id or came_as(mail.octets, mail.origin.incident)}
+    verdicts = message.facts.verdicts
+    if verdicts is not None and verdicts.decryption.status == "decrypted":
+        outside = message_id(parse_headers(mail.octets, strict=False))
+        came["outside"] = outside if outside != message.message_id else ""
+    return {name: value for name, value in came.items() if value}
 
 
 def _facts(house: House, facts: Facts, planned: Planned, settled: Settled) -> dict[str, Any]:

@@ -72,12 +72,18 @@ def code(number: int, to: str) -> bytes:
             "4711\r\n").encode()
 
 
+def stopped(hop: Hop) -> None:
+    """A test may have ended it already."""
+    with contextlib.suppress(OSError):
+        hop.__exit__()
+
+
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     home = tmp_path_factory.mktemp("seen") / "bank"
     with contextlib.ExitStack() as stack:
         scene_hop = Hop()
-        stack.callback(lambda: contextlib.suppress(OSError)(scene_hop.__exit__)())  # a test may have ended it
+        stack.callback(stopped, scene_hop)
         bank = new_bank(home, hop=scene_hop.port)
         running = stack.enter_context(relay(bank))
         scene = Scene(running, bank.ports.metrics, scene_hop)

@@ -30,14 +30,17 @@ class DbTrace:
         return self._incidents(query.order_by(_c.incident, _c.id))
 
     def by_looking_through(self, word: str, since: datetime) -> tuple[str, ...]:
-        """Incidents of mail that came under this queue id of the mail server in front, or left with this SHA-256.
+        """Incidents of mail that came under this queue id of the mail server in front, or with this Message-ID outside
+        an encryption that had another one inside, or that left with this SHA-256.
 
         Reads every record since then: some seconds for a million.
         """
         wanted = storable(word)
         query = select(_c.incident).where(
             _c.at >= micros(since),
-            or_(_c.record["facts"]["came_as"].as_string() == wanted, _c.record["sealed_digest"].as_string() == wanted))
+            or_(_c.record["facts"]["came_as"].as_string() == wanted,
+                _c.record["facts"]["outside"].as_string().in_((wanted, f"<{wanted}>")),
+                _c.record["sealed_digest"].as_string() == wanted))
         return self._incidents(query.order_by(_c.at, _c.id))
 
     def _incidents(self, query: Select[Any]) -> tuple[str, ...]:
