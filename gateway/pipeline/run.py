@@ -66,6 +66,7 @@ class Run:
     claimed: bool = False
     all_or_none: bool = False
     outcomes: list[RecipientOutcome] = field(default_factory=list)
+    in_doubt: tuple[str, ...] = ()
 
     def groups(self, groups: Iterable[Group]) -> tuple[RecipientOutcome, ...]:
         """Sends every group that is not settled yet. Never raises for a group's trouble: it becomes its outcome."""
@@ -88,28 +89,39 @@ class Run:
         """
         if len(everybody) == 1 and not self.mail.origin.answers_each:
             return {}
-        unacknowledged_only = not self.has_message_id
-        rows = () if several else self._rows(unacknowledged_only=unacknowledged_only)
+        rows = () if several else self._rows()
         if several or rows:
-            rows = self.house.journal.claim(self.key, everybody, unacknowledged_only=unacknowledged_only)
-            self.claimed = True
+            rows = self._claim(everybody)
         return {fold(row.recipient): row for row in rows if row.state is JournalState.TAKEN}
 
-    def _rows(self, *, unacknowledged_only: bool) -> tuple[JournalRow, ...]:
+    def _rows(self) -> tuple[JournalRow, ...]:
         """Of a mail that leaves as one group. Without the database it goes on: only who was sent to before, in another
 
         group or alone, and comes again just then, may get it twice; the line tells of each such mail.
         """
         try:
-            return self.house.journal.rows(self.key, unacknowledged_only=unacknowledged_only)
+            return self.house.journal.rows(self.key, unacknowledged_only=not self.has_message_id)
         except GatewayError as trouble:
             if not trouble.retry:
                 raise
             log.warning("journal not asked", incident=self.mail.origin.incident, detail=trouble.detail)
             return ()
 
+    def _claim(self, recipients: tuple[str, ...]) -> tuple[JournalRow, ...]:
+        """Also notes who may have the mail from an attempt whose answer nobody heard."""
+        rows = self.house.journal.claim(self.key, recipients, unacknowledged_only=not self.has_message_id)
+        self.claimed = True
+        self.in_doubt = tuple(row.recipient for row in rows if row.state is JournalState.SENDING)
+        return rows
+
     def _release(self) -> None:
+        """Who was in doubt and has no answer now, because this attempt was not for him or did not get so far, stays
+
+        so: sending to him will be counted.
+        """
+        answered = {fold(one.address) for one in self.outcomes if one.reply}
         unanswered = tuple(one.address for one in self.outcomes if one.settled is Settled.LATER and one.reply == "")
+        unanswered += tuple(one for one in self.in_doubt if fold(one) not in answered)
         acknowledged = self.mail.origin.answers_each or answer(self.outcomes)[0] is Settled.TAKEN
         self.house.journal.release(self.key, acknowledged=acknowledged, unanswered=unanswered)
 
@@ -147,8 +159,7 @@ class Run:
         if deadline is not None and self.house.clock.now() >= deadline:
             raise GatewayError(Reason.MAIL_DEADLINE, "the work took longer than the client waits", retry=True)
         if not self.claimed and set(accepted) != set(wanted):
-            self.house.journal.claim(self.key, wanted, unacknowledged_only=not self.has_message_id)
-            self.claimed = True
+            self._claim(wanted)
         if self.claimed and accepted:
             self.house.journal.sending(self.key, accepted)
         self.house.reach("before-dot")

@@ -3,7 +3,7 @@
 Truth: RFC 2033 4.2 and rule 6 of `pipeline.run`; copies are counted at the next hop.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import pytest
 
 from gateway.adapters.caught import NoJournal
 from gateway.errors import GatewayError, Reason
-from gateway.model.mail import Mail
+from gateway.model.mail import Envelope, Mail
 from gateway.model.outcome import Outcome, Settled
-from gateway.ports.journal import JournalRow
-from tests.support.bank import House, house
+from gateway.ports.journal import JournalRow, JournalState
+from gateway.ports.next_hop import HopReply
+from tests.support.bank import House, ScriptedHop, house
 
 ANNA, BEN, NOBODY = "anna@customer.example", "ben@customer.example", "nobody@nowhere.example"
 CODE = (b"From: otp@bank.example\r\nTo: %b\r\nSubject: Your code\r\n%bDate: Thu, 26 Nov 2026 12:00:00 +0000\r\n\r\n"
@@ -129,6 +130,30 @@ def test_one_recipient_of_a_new_mail_writes_nothing_down(bank: House) -> None:
     send(bank, ANNA)
     key = bank.gateway.house.evidence.find("m1@bank.example")[0].message_key
     assert bank.gateway.house.journal.rows(key) == ()
+
+
+class Unreachable(ScriptedHop):
+    """No session is to be had."""
+
+    def deliver(self, octets: bytes, envelope: Envelope,
+                before_dot: Callable[[tuple[str, ...]], None] | None = None, *,
+                all_or_none: bool = False) -> tuple[HopReply, ...]:
+        raise GatewayError(Reason.NEXT_HOP_UNAVAILABLE, "away", retry=True)
+
+
+def test_who_may_have_it_stays_in_doubt_until_he_is_answered(bank: House) -> None:
+    """An attempt whose answer nobody heard; then one for somebody else, one that came to nothing, and one that went."""
+    send(bank, ANNA)
+    key = bank.gateway.house.evidence.find("m1@bank.example")[0].message_key
+    journal = bank.gateway.house.journal
+    journal.claim(key, (ANNA, BEN))
+    journal.sending(key, (ANNA,))
+    journal.release(key, acknowledged=False, unanswered=(ANNA,))
+    send(bank, BEN)
+    bank.gateway.use(replace(bank.gateway.house, outbound_hop=Unreachable()))
+    assert send(bank, ANNA, BEN).reason is Reason.NEXT_HOP_UNAVAILABLE
+    states = {row.recipient: (row.state, row.resent) for row in journal.rows(key)}
+    assert states == {ANNA: (JournalState.SENDING, 0), BEN: (JournalState.TAKEN, 0)}
 
 
 class Away(NoJournal):
