@@ -1,6 +1,8 @@
 """The real relay as a process of its own, over a demo's bank whose settings a test may change as text."""
 
+import contextlib
 import os
+import secrets
 import shutil
 import signal
 import smtplib
@@ -19,12 +21,16 @@ from gateway.demo.bank import Bank, Ports, open_bank
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
+_PORTS = range(12_000, 32_000)  # below net.ipv4.ip_local_port_range
 _KEPT: list["TemporaryDirectory[str]"] = []
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Ports that nobody has now, and that the kernel gives to no outgoing connection meanwhile."""
+    sockets: list[socket.socket] = []
+    while len(sockets) < count:
+        with contextlib.suppress(OSError):
+            sockets.append(socket.create_server(("127.0.0.1", secrets.choice(_PORTS))))
     ports = [int(one.getsockname()[1]) for one in sockets]
     for one in sockets:
         one.close()
