@@ -206,3 +206,24 @@ async def test_who_does_not_end_in_time_is_killed(ear: Ear, tmp_path: Path, monk
     await crew.start()
     await over(crew)
     assert launch.started[0].over.result() == -9
+
+
+async def test_it_is_known_for_how_long_nobody_has_taken_mail(ear: Ear, tmp_path: Path) -> None:
+    """What systemd's watchdog hangs on: while one of two lives all is well; of none, the time stands."""
+    launch = Launcher(ear, tmp_path, lambda _, count: BEGIN + "os._exit(3)" if count >= 2 else GOOD)
+    crew = Crew("relay", 2, launch, grace_s=10)
+    await crew.start()
+    one, other = launch.started[:2]
+    before = crew.served_at
+    os.kill(one.pid, 9)
+    await one.over
+    crew.watch()
+    assert crew.served_at > before
+    os.kill(other.pid, 9)
+    await other.over
+    await until(lambda: len(launch.started) > 4)
+    before = crew.served_at
+    crew.watch()
+    assert crew.served_at == before
+    await over(crew)
+    assert launch.living == []
