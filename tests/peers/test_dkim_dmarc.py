@@ -1,6 +1,7 @@
 """DKIM is signed after the gateway and DMARC judged before it, with the real programs.
 
-Debian packages rspamd, opendkim, nsd: OpenDKIM as the milter of the door back, rspamd as the milter of port 25, the after-queue pieces between them.
+Debian packages rspamd, opendkim, nsd. OpenDKIM is the milter of the door back, rspamd that of port 25, and the
+after-queue pieces stand between them.
 
 Truth: rspamd verifies what OpenDKIM signed, over the mail as it arrived at the internet's end.
 """
@@ -106,7 +107,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def code(subject: str = "Your code") -> bytes:
     return (f"From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: {subject}\r\n"
-            f"Date: Tue, 24 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{time.monotonic_ns()}@bank.example>\r\n\r\nYour code is 481516.\r\n").encode()
+            f"Date: Tue, 24 Nov 2026 12:00:00 +0000\r\n"
+            f"Message-ID: <{time.monotonic_ns()}@bank.example>\r\n\r\nYour code is 481516.\r\n").encode()
 
 
 def test_the_signature_of_the_door_back_holds_over_the_sealed_mail(site: Site) -> None:
@@ -122,7 +124,7 @@ def test_the_signature_of_the_door_back_holds_over_the_sealed_mail(site: Site) -
 
 
 def test_a_signature_of_a_signer_in_front_does_not_leave_broken(site: Site) -> None:
-    """It was over what the gateway has sealed since; what arrives bears the one of the door back alone, and it holds."""
+    """It was over what the gateway has sealed since; what arrives bears that of the door back alone, and it holds."""
     site.send(site.postfix.doors.forgotten, code(), "otp@bank.example", "anna@customer.example", "127.0.0.1")
     left = site.came(site.internet)
     assert left.count(b"DKIM-Signature:") == 1
