@@ -1,5 +1,6 @@
 """Opening the database with its tables up to date: Alembic's migrations, packaged here, are applied then."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -54,11 +55,16 @@ def connected(where: Path | Postgresql) -> Database:
 
 
 def _make(path: Path) -> None:
-    """Empty, unless it is there; whether it can be written is told now, with the system's words."""
+    """Empty, unless it is there; whether it can be written is told now, with the system's words.
+
+    One that is there is never opened here: closing it again would end the locks that this process's other connections
+    hold on it (POSIX fcntl), and the next process to leave would take their log away.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
         return
     try:
         hand_over(descriptor, path.parent)
