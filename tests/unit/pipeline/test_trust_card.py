@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -123,7 +124,16 @@ def test_blind_copies_do_not_read_each_other() -> None:
     ],
 )
 def test_relaxed_bodies(body: bytes, relaxed: bytes) -> None:
-    assert relaxed_body(body) == relaxed
+    for octets in (1, 7, 1 << 20):
+        assert b"".join(relaxed_body(body, 0, octets)) == relaxed
+
+
+def test_the_relaxed_form_does_not_depend_on_where_it_is_cut() -> None:
+    draw = Random(0)
+    for _ in range(300):
+        body = b"".join(draw.choices((b" ", b"\t", b"\r\n", b"\n", b"\r", b"a", b"bc"), k=draw.randrange(40)))
+        whole = b"".join(relaxed_body(body))
+        assert {b"".join(relaxed_body(body, 0, octets)) for octets in range(1, 9)} == {whole}
 
 
 def test_the_gateway_puts_one_on_what_it_delivers(bank: House) -> None:
