@@ -7,7 +7,9 @@ included (4.2). Not for port 25 (5): the settings refuse it. A mail server in fr
 recipient on, bounces another, and tries a third again, each for itself.
 """
 
+from gateway.errors import GatewayError
 from gateway.frontends import dialogue
+from gateway.frontends.paths import RefusedCommandError
 from gateway.frontends.smtp import Relay
 
 
@@ -29,6 +31,19 @@ class Lmtp(Relay):
             self.say(dialogue.SYNTAX_LHLO)
             return
         await super().smtp_EHLO(argument)
+
+    async def smtp_DATA(self, argument: str) -> None:
+        """See Relay. After a surprise there is one reply where the client waits for several: so the connection ends,
+
+        or it would take the replies to its next commands for what became of its other recipients.
+        """
+        try:
+            await super().smtp_DATA(argument)
+        except (GatewayError, RefusedCommandError):  # before 354: one reply is right
+            raise
+        except Exception:
+            self.ending = True
+            raise
 
     async def smtp_HELO(self, argument: str) -> None:
         """RFC 2033 4.1: never a positive reply."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError, Reason
+from gateway.frontends.lmtp import Lmtp
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from tests.support.smtp import Taker, Talk, relay, settings, until
@@ -192,6 +193,23 @@ def test_received_says_lmtp() -> None:
         talk.send(CONTENT + b".\r\n")
         talk.reply()
     assert b"with LMTP id" in taker.mails[0].octets
+
+
+def test_after_a_surprise_no_reply_can_be_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One 451 and the end: had the connection gone on, a client that sends ahead would have taken the 250 of its next
+
+    MAIL for the answer of the second recipient, and that mail were lost.
+    """
+    def fails(self: Lmtp, sender: object) -> None:
+        raise ValueError(sender)
+
+    monkeypatch.setattr(Lmtp, "_received", fails)
+    with relay(Taker(), lmtp()) as at, Talk(at["out"]) as talk:
+        greeted(talk)
+        begun(talk, *THREE)
+        talk.send(CONTENT + b".\r\nMAIL FROM:<a@bank.test>\r\nNOOP\r\n")
+        assert talk.reply().startswith("451 4.3.0")
+        assert talk.ended()
 
 
 def test_a_client_that_leaves_after_the_dot_has_its_mail_settled() -> None:
