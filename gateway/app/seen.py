@@ -15,7 +15,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import metrics
 from gateway.frontends.fresh import Fresh
-from gateway.frontends.greeting import greets
+from gateway.frontends.greeting import answers, greets
 from gateway.frontends.http.observed import Check, Observed
 from gateway.frontends.metrics.numbers import Seen
 from gateway.frontends.metrics.page import MEDIA_TYPE, Page
@@ -24,7 +24,7 @@ from gateway.settings import NextHopSettings, Settings
 
 NUMBERS_LIFE_S: Final = 10.0
 NUMBERS_WAIT_S: Final = 3.0  # Prometheus waits ten seconds for the page
-ENROLLED_LIFE_S: Final = 900.0  # all certificates of customers are read for it
+ENROLLED_LIFE_S: Final = 21_600.0  # six hours: the whole table of certificates is read for it
 ENROLLED_DAYS: Final = (7, 30)
 CHECKS_LIFE_S: Final = 5.0
 CHECKS_WAIT_S: Final = 8.0
@@ -75,7 +75,10 @@ class Watcher:
             return {}
 
     def _asked(self) -> Sequence[Check]:
-        return (self._listeners(), *self._hops.get(), self._database(), self._certificates(self._clock.now()))
+        milter = self._settings.milter
+        there = () if milter is None else (_milter(milter.socket),)
+        return (self._listeners(), *there, *self._hops.get(), self._database(),
+                self._certificates(self._clock.now()))
 
     def _listeners(self) -> Check:
         """Failed only if none answers: one that was forgotten in the settings must not take the others' mail away."""
@@ -104,6 +107,11 @@ class Watcher:
         ended = sorted({name for (what, name), at in self._numbers.get().ends.items()
                         if at <= now and not what.startswith("root ")})
         return Check("certificates", "degraded" if ended else "ok", "ended: " + ", ".join(ended) if ended else "")
+
+
+def _milter(address: str) -> Check:
+    """It is never `failed`: Postfix on this machine waits for it, nobody else could be asked."""
+    return Check("milter", "ok") if answers(address) else Check("milter", "degraded", "nobody listens")
 
 
 def _spooled(settings: Settings) -> int:

@@ -1,5 +1,6 @@
 """Whether a listener of ours takes mail: asked as a client would, for nobody knows better than its greeting."""
 
+import re
 import socket
 from typing import Final
 
@@ -22,5 +23,20 @@ def greets(listener: Listener) -> bool:
             greeting = one.recv(64)
             one.sendall(b"QUIT\r\n")
             return greeting.startswith(_READY)
+    except OSError:
+        return False
+
+
+def answers(milter: str) -> bool:
+    """Whether somebody listens on a milter's socket, `inet:PORT@HOST` or `unix:/PATH`; it waits to be spoken to."""
+    found = re.fullmatch(r"inet6?:(\d+)@(\S+)", milter)
+    try:
+        if found is None:
+            with socket.socket(socket.AF_UNIX) as one:
+                one.settimeout(TIMEOUT_S)
+                one.connect(milter.partition(":")[2])
+            return True
+        with socket.create_connection((_ANYWHERE.get(found[2], found[2]), int(found[1])), TIMEOUT_S):
+            return True
     except OSError:
         return False

@@ -15,6 +15,7 @@ from gateway.app.seen import LazyStore, Watcher
 from gateway.clock import FrozenClock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings, load
+from gateway.settings.deployment import Milter
 from tests.support.process import new_bank
 from tests.support.smtp import Hop
 
@@ -105,6 +106,18 @@ def test_a_listener_that_is_full_or_gone_is_named(settings: Settings) -> None:
     with greeting(port, b"421 4.7.0 too many\r\n"):
         watcher = Watcher(settings.model_copy(update={"listeners": (full,)}), LazyStore(settings))
         assert checks(watcher)["listeners"] == ("failed", "no greeting: full")
+
+
+def test_a_milter_is_there_or_it_is_not(settings: Settings, tmp_path: Path) -> None:
+    port, path = free(), tmp_path / "milter"
+    for address in (f"inet:{port}@127.0.0.1", f"unix:{path}"):
+        with_it = settings.model_copy(update={"milter": Milter(socket=address, inbound_daemons=("mx",))})
+        assert checks(Watcher(with_it, LazyStore(with_it)))["milter"] == ("degraded", "nobody listens")
+        family = socket.AF_UNIX if address.startswith("unix") else socket.AF_INET
+        with socket.socket(family) as listening:
+            listening.bind(str(path) if family == socket.AF_UNIX else ("127.0.0.1", port))
+            listening.listen()
+            assert checks(Watcher(with_it, LazyStore(with_it)))["milter"] == ("ok", "")
 
 
 def test_one_direction_that_leads_nowhere_is_no_reason_to_refuse_the_other(settings: Settings) -> None:
