@@ -28,9 +28,14 @@ def database_and_trust(settings: Settings) -> Iterator[Finding]:
         yield from anchors(trust, now)
         yield from _revocation(settings, store)
         yield from _met(store, trust)
+        for level, text in store.database.noted():
+            yield Finding(level, "database", text)
+        waiting = store.evidence.waiting()
+        if waiting:
+            yield Finding("warning", "database", f"{waiting} octets of evidence wait on this machine for the database; "
+                          "a running gateway brings them in by itself")
     finally:
         store.close()
-    yield Finding("ok", "database", str(settings.database))
 
 
 def anchors(trust: TrustSet, now: datetime) -> Iterator[Finding]:

@@ -48,6 +48,7 @@ ONLY = {
     "aiosmtpd": {"frontends", "demo/sink.py"},
     "sqlalchemy": {"adapters/db"},
     "alembic": {"adapters/db"},
+    "psycopg": {"adapters/db"},
     "yaml": {"strictyaml.py"},
     "pyhanko_certvalidator": {"pki"},
     "smtplib": {"adapters/hop_session.py", "demo"},

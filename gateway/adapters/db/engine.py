@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert, Select
 
@@ -17,6 +17,7 @@ from gateway.adapters.db.owner import Owner
 from gateway.settings.deployment import Postgresql
 
 T = TypeVar("T")
+Level = Literal["ok", "warning", "error"]
 
 SNAPSHOT_ROWS = 50  # read at once: some hold a mail
 
@@ -106,6 +107,10 @@ class Database(ABC):
 
         For a moment two may think so, when one of them has lost the database.
         """
+
+    def noted(self) -> Iterator[tuple[Level, str]]:
+        """What `sealgate check` should tell of it. GatewayError STORE_UNAVAILABLE (retry)."""
+        yield "ok", self.name
 
     def close(self) -> None:
         """Closes what idles; a connection in use is closed by its user."""

@@ -55,6 +55,10 @@ class DbEvidence:
             self._spool.add(rows)
             log.critical("evidence waits for the database", records=len(rows), detail=trouble.detail)
 
+    def waiting(self) -> int:
+        """Octets on this machine's disk that the database has not taken yet."""
+        return self._spool.waiting() if self._spool is not None else 0
+
     def close(self) -> None:
         """What waits on disk is brought in by whoever comes next."""
         if self._spool is not None:

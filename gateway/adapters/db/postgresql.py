@@ -23,7 +23,7 @@ from sqlalchemy import select as sql_select
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError, TimeoutError  # noqa: A004 - the pool's
 from sqlalchemy.pool import QueuePool
 
-from gateway.adapters.db.engine import SNAPSHOT_ROWS, Database
+from gateway.adapters.db.engine import SNAPSHOT_ROWS, Database, Level
 from gateway.adapters.db.group import store_error
 from gateway.adapters.db.kept import AGAIN, Kept
 from gateway.adapters.db.owner import Owner, here
@@ -35,6 +35,14 @@ SILENT_S: Final = 10  # a server that acknowledges nothing for so long is dead
 TRIED_AGAIN_S: Final = 1.0  # between two attempts to connect while there is no server
 WAIT_S: Final = 5.0  # for a free connection of the pool
 LOCKS: Final = 0x5EA1  # the first half of our advisory locks' numbers: others may use the database, too
+
+OLDEST: Final = 130_000  # server_version_num
+_ASKED: Final = """
+SELECT current_setting('server_version') AS version, current_setting('server_version_num') AS number,
+  (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl) AS tls,
+  coalesce(NOT inet_client_addr() <<= '127.0.0.0/8' AND inet_client_addr() <> '::1', false) AS away,
+  current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+  current_setting('max_connections') AS most, (SELECT count(*) FROM pg_stat_activity) AS used"""
 
 _ALONE: Final = sql_select(func.pg_advisory_xact_lock(LOCKS, func.hashtext(bindparam("name"))))
 
@@ -210,6 +218,28 @@ class PostgresDatabase(Database):
     def leads(self, role: str) -> bool:
         """See Database."""
         return self._pulse.leads(role)
+
+    def noted(self) -> Iterator[tuple[Level, str]]:
+        """See Database. Version, TLS, and whether the server keeps what it said it has written."""
+        with self.read() as connection:
+            found = connection.exec_driver_sql(_ASKED).mappings().one()
+        words = [f"{self.name}: version {found['version']}", found["tls"] or "no TLS"]
+        yield "ok", ", ".join(words)
+        if int(found["number"]) < OLDEST:
+            yield "warning", f"{self.name}: version {found['version']} is too old to be known to work; take 13 or newer"
+        if not found["tls"] and found["away"]:
+            yield "warning", f"{self.name}: evidence and addresses cross the network in clear; set postgresql.tls"
+        elif found["away"] and self._settings.tls in {"prefer", "require"}:
+            yield "warning", (f"{self.name}: postgresql.tls is {self._settings.tls}, which takes any server for the "
+                              "right one; say verify-full")
+        for name in ("fsync", "full_page_writes"):
+            if found[name] != "on":
+                yield "error", (f"{self.name}: {name} is {found[name]}: a crash of its machine loses mail that was "
+                                "answered 250; turn it on in postgresql.conf")
+        free = int(found["most"]) - int(found["used"])
+        if free < self._settings.connections_max:
+            yield "warning", (f"{self.name}: {free} connections are left of {found['most']}, one process takes up to "
+                              f"{self._settings.connections_max}; raise max_connections")
 
     def close(self) -> None:
         """See Database."""

@@ -2,6 +2,7 @@
 time, and the table of algorithms.
 """
 
+import re
 import shutil
 import socket
 import threading
@@ -19,6 +20,7 @@ from gateway.demo.bank import Ports, open_bank
 from gateway.pki.trust import TrustSet, anchors_of
 from gateway.settings import Mark, RevocationModes, Source, Token, load
 from gateway.settings.sections import NextHopSettings
+from tests.support import postgres
 from tests.support.pki import NOW, get_pki
 
 
@@ -184,3 +186,19 @@ def test_next_hops_that_do_not_answer(settings):
     hops = settings.next_hops.model_copy(update={"inbound": hop, "outbound": hop})
     found = check_services.next_hops(settings.model_copy(update={"next_hops": hops}))
     assert [one.level for one in found] == ["error", "error"]
+
+
+def test_postgresql_is_told_with_what_its_administrator_should_mend(settings):
+    """The test server keeps nothing over a crash of its machine (fsync=off): just what must be an error."""
+    postgres.need_postgres()
+    on_server = settings.model_copy(update={"postgresql": postgres.server().database().model_copy(
+        update={"spool": settings.database.parent / "spool"})})
+    found = list(check_trust.database_and_trust(on_server))
+    (told,) = said(found, "ok", "database")
+    assert re.search(r"on 127.0.0.1:\d+: version \d+\.\d+.*, no TLS", told)
+    assert [text.split(": ")[1] for text in said(found, "error", "database")] == ["fsync is off",
+                                                                                 "full_page_writes is off"]
+    assert said(found, "warning", "database") == []
+    (settings.database.parent / "spool" / "1.evidence").write_text("{}\n")
+    (waiting,) = said(check_trust.database_and_trust(on_server), "warning", "database")
+    assert waiting.startswith("3 octets of evidence wait")
