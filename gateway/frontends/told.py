@@ -38,8 +38,8 @@ def tell(origin: Origin, envelope: Envelope, *, code: int, size: int, seconds: f
         fields["to"] = [{"address": one.address} for one in envelope.recipients]
     if result is not None:
         fields["reason"] = reason
-    if origin.queue_id:
-        fields["queue_id"] = origin.queue_id
+    if in_front := origin.attempt_id or origin.queue_id:
+        fields["queue_id"] = in_front
     if origin.forwarded:
         fields["forwarded"] = origin.forwarded
     log.info("mail", incident=origin.incident, code=code, listener=origin.listener, client=origin.client,
