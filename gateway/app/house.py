@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 from gateway.adapters.caught import Caught, CaughtHold, NoEvidence, NoJournal
 from gateway.adapters.guarded import Guarded
-from gateway.adapters.keys_file import read_passphrase
+from gateway.adapters.keys_file import read_secret
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.app.fetch import wishes
 from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
@@ -29,6 +29,7 @@ from gateway.ports.administration import TrustList
 from gateway.ports.evidence import Evidence
 from gateway.ports.keys import Keys
 from gateway.settings import Settings, Texts
+from gateway.settings.deployment import MILTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
                   for one in settings.stampers},
         escrow={escrow.name: one_certificate(escrow.certificate) for escrow in settings.escrow},
         client_from={client.name: client.from_addresses for client in settings.clients},
-        proofs={client.name: Proof(client.header.lower(), read_passphrase(client.header_file) or b"")
-                for client in settings.clients if client.header},
+        proofs={client.name: Proof.of(client.header, read_secret(client.header_file))
+                for client in settings.clients if client.header_file is not None},
         customers=store.customers,
         journal=store.journal,
         hold=store.hold,
@@ -129,6 +130,8 @@ def _trusted_peers(settings: Settings) -> Callable[[str, str], bool]:
         listener.name: tuple(ip_network(peer, strict=False) for peer in listener.trusted_peers)
         for listener in settings.listeners
     }
+    if settings.milter is not None:
+        networks[MILTER] = tuple(ip_network(peer, strict=False) for peer in settings.milter.trusted_peers)
 
     @lru_cache(maxsize=1024)  # reading an address as text costs 15 us, and every mail asks of its peer
     def trusted(listener: str, peer: str) -> bool:

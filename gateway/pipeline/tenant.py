@@ -20,19 +20,27 @@ SECRET_OCTETS_MIN = 16  # what cannot be guessed: 128 bits as random octets, 96 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`name` is the field's in lower case. GatewayError(CONFIG_INVALID) for a value that could be guessed."""
+    """`name` is the field's in lower case. `secrets`: each counts, so that it can be changed while mail flows.
+
+    GatewayError(CONFIG_INVALID) for a value that could be guessed, and without one.
+    """
 
     name: str
-    secret: bytes = field(repr=False)
+    secrets: tuple[bytes, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, name: str, octets: bytes) -> "Proof":
+        """Out of a file: a value on each line."""
+        return cls(name.lower(), tuple(line.strip() for line in octets.splitlines() if line.strip()))
 
     def __post_init__(self) -> None:
-        if len(self.secret) < SECRET_OCTETS_MIN:
+        if min(map(len, self.secrets), default=0) < SECRET_OCTETS_MIN:
             raise GatewayError(Reason.CONFIG_INVALID,
-                               f"clients: the value of {self.name} has less than {SECRET_OCTETS_MIN} octets")
+                               f"clients: a value of {self.name} has less than {SECRET_OCTETS_MIN} octets")
 
     def is_borne(self, values: list[bytes]) -> bool:
         """Whether one of them is it; every one is compared, and to its end, whichever is right."""
-        right = sum(hmac.compare_digest(value, self.secret) for value in values)
+        right = sum(hmac.compare_digest(value, secret) for value in values for secret in self.secrets)
         return right > 0
 
 

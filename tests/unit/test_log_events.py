@@ -19,7 +19,7 @@ LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "erro
 BY_HAND = {
     "request": ({"info", "debug"}, {"incident", "peer", "method", "path", "status", "partner", "octets", "ms"}),
     "said": ({"error"}, {"text"}),
-    "mail": ({"info"}, {"reason", "detail", "to", "queue_id"}),
+    "mail": ({"info"}, {"reason", "detail", "to", "queue_id", "forwarded"}),
     "refused": ({"info"}, {"unlogged"}),
     "timeout": ({"info"}, {"unlogged"}),
     "surprise": ({"error"}, {"incident"}),

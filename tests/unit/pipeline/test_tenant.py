@@ -19,7 +19,7 @@ from tests.support.bank import House, house
 from tests.support.pki import NOW
 
 SECRET = "kUZ1-Hs8v-QwEr-7731"
-PROOFS = {"cloud": Proof("x-bank-route", SECRET.encode())}
+PROOFS = {"cloud": Proof("x-bank-route", (SECRET.encode(),))}
 MAIL = b"From: otp@bank.example\r\n%bTo: anna@customer.example\r\nSubject: x\r\n\r\nX-Bank-Route: body\r\n"
 
 
@@ -72,10 +72,19 @@ def test_it_does_not_show_itself() -> None:
     assert SECRET not in repr(PROOFS)
 
 
-def test_a_value_that_could_be_guessed_is_refused() -> None:
+@pytest.mark.parametrize("octets", [b"", b"\n", b"bank\n", f"{SECRET}\nbank\n".encode()])
+def test_a_value_that_could_be_guessed_is_refused(octets: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
-        Proof("x-bank-route", b"bank")
+        Proof.of("X-Bank-Route", octets)
     assert caught.value.reason is Reason.CONFIG_INVALID
+
+
+def test_each_line_counts_while_a_value_is_changed() -> None:
+    proofs = {"cloud": Proof.of("X-Bank-Route", f"{SECRET}\r\n\n another-value-of-it \n".encode())}
+    for value in (SECRET, "another-value-of-it"):
+        assert proven(mail(f"X-Bank-Route: {value}\r\n".encode()), proofs).octets == MAIL % b""
+    with pytest.raises(GatewayError):
+        proven(mail(b"X-Bank-Route:\r\n"), proofs)
 
 
 # In the whole gateway
