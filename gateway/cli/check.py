@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway import app as composition
-from gateway.cli import check_files, check_own, check_postfix, check_services, check_trust, context
+from gateway.cli import check_clouds, check_files, check_own, check_postfix, check_services, check_trust, context
 from gateway.cli.check_finding import Finding, looked
 from gateway.cli.context import BAD, USAGE, explained, say
 from gateway.errors import GatewayError
@@ -78,6 +78,7 @@ def _everything(settings: Settings) -> Iterator[Finding]:
     if whole:
         yield from looked(check_own.expiry, settings)
         yield from looked(check_services.gateway, settings)
+    yield from looked(check_clouds.clouds, settings)
     yield from looked(check_trust.algorithms, settings)
     yield from looked(check_services.sources, settings)
     yield from looked(check_services.next_hops, settings)

@@ -6,6 +6,7 @@ Truth: postconf of the distribution reads the files; nothing is started.
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ SUBMISSION = "submission inet n - y - - smtpd -o smtpd_client_restrictions=permi
 
 def settings_for(form: str) -> Settings:
     lmtp = {"protocol": "lmtp", "xforward_peers": ["127.0.0.0/8"]} if form == "after-queue" else {}
-    values = {
+    values: dict[str, Any] = {
         "version": 1,
         "bank": {"domains": ["bank.example"], "hostname": "gw.bank.example"},
         "listeners": [{"name": "out", "role": "outbound", "port": 10025, **lmtp},
@@ -30,6 +31,9 @@ def settings_for(form: str) -> Settings:
         "keys": [{"name": "k", "purpose": "decrypt", "key": "k", "certificate": "c", "recipients": ["*@bank.example"]}],
         "policies": ["unused.yaml"],
     }
+    if form == "before-queue":  # its door for the bank's systems has a listener of its own
+        values["listeners"].append({"name": "systems", "role": "outbound", "port": 10023,
+                                    "xforward_peers": ["127.0.0.0/8"]})
     if form == "milter":
         values["milter"] = {"outbound_daemons": ["sealgate-outbound"], "inbound_daemons": ["sealgate-inbound"]}
     return Settings.model_validate(values)
