@@ -2,61 +2,100 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from gateway.app import Gateway
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import metrics
 from gateway.frontends.children import end_with_parent
-from gateway.frontends.clients import Clients
+from gateway.frontends.clients import Clients, speaking_freely
 from gateway.frontends.logs import configure, own_process
 from gateway.frontends.milter.listen import listen
 from gateway.frontends.milter.parent import Line, Parent, Work
 from gateway.frontends.milter.room import Room
-from gateway.frontends.milter.session import Shared
+from gateway.frontends.milter.session import Shared, Take
 from gateway.frontends.milter.transaction import Rules
 from gateway.frontends.milter.worker import Worker
-from gateway.settings import Settings
+from gateway.frontends.poison import Poison, place
+from gateway.frontends.shares import share
+from gateway.model.mail import Mail
+from gateway.model.outcome import Outcome
+from gateway.settings import InForce, Milter, Settings
 
-END_S: Final = 10.0  # beyond the grace of its mails, for a worker to end
+log = structlog.get_logger("sealgate.milter")
+
+END_S: Final = 5.0  # beyond the grace of its mails, for a worker to end
 
 
-def serve_milter(settings: Settings, load: Callable[[], Settings], prepare: Callable[[], object]) -> None:
-    """Blocks until SIGTERM; mails in work are finished. `load`: the settings anew; `prepare` is called in each worker.
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a worker does first, and once it has loaded everything."""
+
+    begin: Callable[[], object]
+    loaded: Callable[[Gateway], object]
+
+
+def serve_milter(first: InForce, load: Callable[[], InForce], hooks: Hooks) -> None:
+    """Blocks until SIGTERM; mails in work are finished. `load`: what the files say at a reload.
 
     GatewayError if something cannot be had.
     """
-    if settings.milter is None:
-        raise GatewayError(Reason.CONFIG_INVALID, "there is no section `milter` in the settings")
+    settings = first.settings
+    milter = milter_of(settings)
     configure(settings.log_level)
     own_process()
     end_with_parent()
-    place, first = settings.milter.socket, [settings]
-    listening = listen(settings.milter)
+    listening, waiting = listen(milter), [first]
 
     def work() -> Work:
-        """The first time with the settings that are there, later with what the file says by then."""
-        now = first.pop() if first else load()
-        if now.milter is None or now.milter.socket != place:
+        """The set of one generation: whoever replaces a worker of it works by the same."""
+        now = waiting.pop() if waiting else load()
+        if milter_of(now.settings).socket != milter.socket:
             raise GatewayError(Reason.CONFIG_INVALID, "milter.socket changes by a new start only")
-        return lambda control: work_until_told(now, listening, control, prepare)
+        return lambda number, control: work_until_told(now, number, listening, control, hooks)
 
     grace_s = settings.limits.message_deadline_s
-    count = settings.processes.milter or len(os.sched_getaffinity(0))
-    Parent(work, count, settings.processes.stuck_after_s, 2 * grace_s + END_S).run()
+    Parent(work, workers(settings), settings.processes.stuck_after_s, grace_s + END_S).run()
 
 
-def work_until_told(settings: Settings, listening: Line, control: Line,
-                    prepare: Callable[[], object]) -> None:
-    """A worker's life. GatewayError of the first thing that cannot be had."""
-    prepare()
-    metrics.begin()
+def milter_of(settings: Settings) -> Milter:
+    """GatewayError CONFIG_INVALID if there is none."""
     if settings.milter is None:
-        raise GatewayError(Reason.INTERNAL, "no milter")
-    gateway = Gateway(settings)
-    limits = settings.limits
-    shared = Shared(
-        settings.milter, Rules(settings.bank, limits, Clients(settings.clients)), gateway.handle_in_place,
-        gateway.clock, Room(limits.octets_in_flight_max, limits.workers_max))
+        raise GatewayError(Reason.CONFIG_INVALID, "there is no section `milter` in the settings")
+    return settings.milter
+
+
+def workers(settings: Settings) -> int:
+    """How many there are at once."""
+    return settings.processes.milter or len(os.sched_getaffinity(0))
+
+
+def work_until_told(now: InForce, number: int, listening: Line, control: Line, hooks: Hooks) -> None:
+    """The life of worker `number`. GatewayError of the first thing that cannot be had."""
+    hooks.begin()
+    metrics.begin()
+    settings = share(now.settings, number, workers(now.settings))
+    gateway = Gateway(settings, policies=now.policies)
+    observing = settings.mode == "observe"
+    clients, limits = settings.clients, settings.limits
+    rules = Rules(settings.bank, limits, Clients(speaking_freely(clients) if observing else clients), observing)
+    shared = Shared(milter_of(settings), rules, _way(gateway, settings), gateway.clock,
+                    Room(limits.octets_in_flight_max, limits.workers_max))
+    hooks.loaded(gateway)
+    if number == 0:
+        log.info("rules in force", digest=gateway.rules.digest, rules=len(gateway.rules.rules),
+                 settings=str(now.path))
     Worker(control, limits.message_deadline_s).run(listening, shared)
     gateway.close()
+
+
+def _way(gateway: Gateway, settings: Settings) -> Callable[[Mail, Take], Outcome]:
+    poison = Poison(place(settings))
+
+    def handle(mail: Mail, take: Take) -> Outcome:
+        return poison.watching(lambda whole: gateway.handle_in_place(whole, take))(mail)
+
+    return handle

@@ -5,8 +5,8 @@ import typer
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.errors import GatewayError
-from gateway.serve import keep_memory
-from gateway.settings import load
+from gateway.serve import keep_memory, tell_expired
+from gateway.settings import InForce
 
 
 def register(app: typer.Typer) -> None:
@@ -21,13 +21,16 @@ def milter() -> None:
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml milter
     """
-    settings, path = context.settings(), context.config_path()
+    path = context.config_path().absolute()
+    with context.told():
+        first = InForce.of(path)
     try:
         from gateway.app import milter as composition  # pymilter is an extra
     except ImportError:
         fail("the milter needs pymilter: install libmilter-dev, then sealgate[milter]", USAGE)
     try:
-        composition.serve_milter(settings, lambda: load(path), keep_memory)
+        hooks = composition.Hooks(keep_memory, tell_expired)
+        composition.serve_milter(first, lambda: InForce.of(path), hooks)
     except GatewayError as trouble:
         say(f"sealgate: {explained(trouble)}")
         raise typer.Exit(exit_code(trouble)) from None

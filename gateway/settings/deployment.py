@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,9 @@ from gateway import strictyaml
 from gateway.settings.base import Finding, Section, networks
 
 _SOCKET = re.compile(r"inet6?:\d{1,5}@\S+|unix:/\S+")
+
+
+MILTER: Final = "milter"  # as logs, evidence and counters call it where others name their listener
 
 
 class Milter(Section):

@@ -23,7 +23,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """Everything in which the settings contradict themselves. Opens no file: that is for `sealgate check`."""
     for kind, named in (("listeners", settings.listeners), ("clients", settings.clients), ("keys", settings.keys),
                         ("stampers", settings.stampers), ("tokens", settings.tokens), ("escrow", settings.escrow)):
-        yield from names(kind, [section.name for section in named])
+        taken = (deployment.MILTER,) if kind == "listeners" else ()
+        yield from names(kind, [section.name for section in named], taken=taken)
     yield from _bank(settings.bank)
     for number, listener in enumerate(settings.listeners):
         yield from _listener(("listeners", number), listener)

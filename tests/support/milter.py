@@ -17,7 +17,7 @@ from pathlib import Path
 from gateway.demo.bank import Bank
 from tests.support.peers import missing
 from tests.support.postfix import Doors, Postfix, doors, postfix_with_pieces
-from tests.support.process import ROOT, START_S, new_bank, submit
+from tests.support.process import ROOT, START_S, new_bank, submit, template
 from tests.support.smtp import Hop, until
 
 READY = '"event": "milter ready"'
@@ -167,13 +167,15 @@ def milter_site(root: Path, *, workers: int = 1, more_main_cf: str = "", interne
                 change: Callable[[str], str] = lambda text: text) -> Iterator[Site]:
     """Everything, in `root`. `internet`: another sink than one that takes all."""
     need_pymilter()
+    template()  # what takes long first: a port that is free now may not be so in ten seconds
     at = doors()
-    with (internet or Hop(FEATURES)) as world, Hop(FEATURES) as mailboxes:
+    root.joinpath("postfix").mkdir()
+    with (
+        (internet or Hop(FEATURES)) as world,
+        Hop(FEATURES) as mailboxes,
+        postfix_with_pieces(root / "postfix", at, main_cf(mailboxes.port, world.port) + more_main_cf,
+                            form="milter") as postfix,
+    ):
         bank = new_bank(root / "bank", change=lambda text: change(settings_for(at, workers=workers)(text)))
-        (root / "postfix").mkdir()
-        with (
-            milter_process(bank) as running,
-            postfix_with_pieces(root / "postfix", at, main_cf(mailboxes.port, world.port) + more_main_cf,
-                                form="milter") as postfix,
-        ):
+        with milter_process(bank) as running:
             yield Site(bank, postfix, running, world, mailboxes, at)

@@ -28,7 +28,7 @@ from gateway.frontends.notify import notify
 log = structlog.get_logger("sealgate.milter")
 
 Line = socket.socket  # between parent and worker
-Work = Callable[[Line], None]  # in a worker: until the parent's order comes through this socket
+Work = Callable[[int, Line], None]  # in a worker, by its number from 0: until an order comes through this socket
 START_S: Final = 60.0  # to load everything
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 STEADY_S: Final = 10.0  # a worker that has served so long has not died at once
@@ -40,6 +40,7 @@ class _Child:
     """A worker from outside."""
 
     pid: int
+    number: int
     control: socket.socket
     generation: int
     began: float
@@ -67,6 +68,7 @@ class Parent:
     _start_at: float = 0.0  # no worker that has died is replaced before
     _reload: bool = False
     _end: bool = False
+    _told: bool = False  # that we are ready: no sign of life before
 
     def run(self) -> None:
         """Until SIGTERM. GatewayError if the first workers do not come to life; nothing is left then."""
@@ -80,6 +82,7 @@ class Parent:
             self._begin(woken)
             log.info("milter ready", workers=self.count)
             notify("READY=1")
+            self._told = True
             while not self._end:
                 self._step(woken)
                 if self._reload:
@@ -128,8 +131,8 @@ class Parent:
 
     def _raise_generation(self, woken: socket.socket) -> bool:
         """Whether all workers of the present generation are ready; False as soon as one has died."""
-        for _ in range(self.count):
-            self._start()
+        for number in range(self.count):
+            self._start(number)
         end = time.monotonic() + START_S
         while not self._end and time.monotonic() < end:
             mine = self._of(self._generation)
@@ -143,28 +146,28 @@ class Parent:
     def _of(self, generation: int) -> list[_Child]:
         return [child for child in self._children.values() if child.generation == generation and not child.retiring]
 
-    def _start(self) -> None:
+    def _start(self, number: int) -> None:
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
-            self._become(ours, theirs)
+            self._become(number, ours, theirs)
         theirs.close()
         ours.setblocking(False)
         now = time.monotonic()
-        self._children[pid] = _Child(pid, ours, self._generation, now, now)
+        self._children[pid] = _Child(pid, number, ours, self._generation, now, now)
         log.info("worker started", pid=pid)
 
-    def _become(self, ours: socket.socket, theirs: socket.socket) -> None:
+    def _become(self, number: int, ours: socket.socket, theirs: socket.socket) -> None:
         """In the new process: only its own end of the line, no handlers of ours, and no way back into our loop."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in _SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
+            for one in _SIGNALS:
+                signal.signal(one, signal.SIG_DFL)
             ours.close()
             for child in self._children.values():
                 child.control.close()
-            self._works[self._generation](theirs)
+            self._works[self._generation](number, theirs)
             code = 0
         except GatewayError as trouble:
             log.critical("worker does not start", reason=str(trouble.reason), detail=trouble.detail)
@@ -193,7 +196,7 @@ class Parent:
                 _kill(child.pid)
         if replace:
             self._replace(now)
-            self._alive(now)
+        self._alive(now)
 
     def _hear(self, child: _Child, now: float) -> None:
         try:
@@ -224,12 +227,13 @@ class Parent:
 
     def _replace(self, now: float) -> None:
         if now >= self._start_at:
-            for _ in range(self.count - len(self._of(self._generation))):
-                self._start()
+            there = {child.number for child in self._of(self._generation)}
+            for number in set(range(self.count)) - there:
+                self._start(number)
 
     def _alive(self, now: float) -> None:
-        """Our sign of life is that of our workers: none of them, and we say nothing."""
-        if any(child.ready and now - child.heard < self.stuck_s for child in self._of(self._generation)):
+        """Our sign of life is that of our workers, the old ones during a reload: none of them, and we say nothing."""
+        if self._told and any(child.ready and now - child.heard < self.stuck_s for child in self._children.values()):
             notify("WATCHDOG=1")
 
     # The end

@@ -19,8 +19,8 @@ from gateway.model.address import domain_of, fold
 from gateway.model.mail import Direction, Envelope, Mail, Origin, Recipient, direction
 from gateway.model.wire import ends_in_pairs, longest_line_within
 from gateway.settings import Bank, Client, Limits
+from gateway.settings.deployment import MILTER
 
-LISTENER: Final = "milter"  # as the log, the evidence and the counters call it
 _MAIL_PARAMETERS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
 _RCPT_PARAMETERS: Final = frozenset({"NOTIFY", "ORCPT"})
 
@@ -43,6 +43,7 @@ class Rules:
     bank: Bank
     limits: Limits
     clients: Clients
+    observing: bool = False  # nobody is refused for who he is: that is recorded, and Postfix goes on as before
 
     def client(self, address: str, login: str | None) -> Client | None:
         """By login, else by network. Postfix tells a milter no fingerprint of a certificate."""
@@ -73,7 +74,7 @@ class Transaction:
 
         RefusedCommandError, or GatewayError CLIENT_UNKNOWN, CLIENT_FROM_NOT_ALLOWED, MAIL_TOO_LARGE, …
         """
-        if peer.ours and peer.client is None:
+        if peer.ours and peer.client is None and not rules.observing:
             raise GatewayError(Reason.CLIENT_UNKNOWN, f"no network or login of a client: {peer.address}")
         command = parse_mail(f"FROM:{_path(words[0], resolved)}{_parameters(words[1:], _MAIL_PARAMETERS)}")
         if command.path.source_route:
@@ -158,7 +159,7 @@ class Transaction:
         peer = self.peer
         return Origin(
             ours=peer.ours, client=peer.client.name if peer.client else None, received_at=at, incident=self.incident,
-            listener=LISTENER, peer=peer.address, tls=peer.tls, login=peer.login, attempt_id=queue_id or None,
+            listener=MILTER, peer=peer.address, tls=peer.tls, login=peer.login, attempt_id=queue_id or None,
             deadline_at=at + timedelta(seconds=rules.limits.message_deadline_s))
 
 

@@ -26,9 +26,11 @@ import Milter
 import milter
 import structlog
 
+from gateway.frontends import metrics
 from gateway.frontends.logs import surprise
 from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.session import Session, Shared
+from gateway.settings.deployment import MILTER
 
 log = structlog.get_logger("sealgate.milter")
 
@@ -95,12 +97,19 @@ class Worker:
         threading.Thread(target=_serve, args=(died,), name="libmilter", daemon=True).start()
         self._control.setblocking(False)
         self._say(READY)
+        metrics.ready(MILTER, takes_mail=True)
         while not self._order and not died.is_set():
             self._wait(BEAT_S)
             self._say(BEAT)
+            self._measure(shared.room)
+        metrics.ready(MILTER, takes_mail=False)
         listener.hush()
         listening.close()  # a milter that is started anew may have its address
         self._drain(shared.room)
+
+    @staticmethod
+    def _measure(room: Room) -> None:
+        metrics.load(MILTER, connections=room.connections, waiting=0, working=room.mails, octets=room.octets)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         del number, frame
