@@ -18,7 +18,7 @@ from gateway.model.sentences import SENTENCES
 from gateway.ports.hold import HeldRow
 
 RECIPIENTS_SHOWN: Final = 5
-PLAIN_WIDTH: Final = 160  # where there is no terminal
+PLAIN_WIDTH: Final = 100_000  # where there is no terminal nothing is folded: what reads it goes by lines
 _GOOD: Final = frozenset({"taken", "served"})
 _BAD: Final = frozenset({"refused"})
 _QUIET: Final = ("event", "timestamp", "level", "incident", "to")

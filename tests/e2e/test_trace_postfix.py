@@ -54,4 +54,14 @@ def test_with_the_lines_of_both_logs(site: Site) -> None:
     told = trace(site, front, "--log", str(site.postfix.maillog))
     for daemon, queue_id in (("lmtp", front), ("qmgr", front), ("cleanup", behind), ("qmgr", behind)):
         assert re.search(rf"/{daemon}\[\d+\]: {queue_id}: ", told), (daemon, queue_id)
-    assert f"queue_id {front}" in trace(site, front, "--log", str(site.relay.log)), "our own line names it"
+    assert "log  mail  code 250" in trace(site, front, "--log", str(site.relay.log))
+
+
+def test_our_own_line_names_it_where_postfix_has_told_it(site: Site) -> None:
+    """XFORWARD IDENT: of what strangers send, not of what people submit."""
+    to = "support@bank.example"
+    assert submit(site.postfix.doors.smtp, code_for(to, sender="eve@else.example"), to, sender="eve@else.example") != ""
+    site.arrived(site.mailboxes, 1)
+    (line,) = [one for one in site.told("mail") if one["listener"] == "inbound"]
+    assert f"queue_id {line['queue_id']}" in trace(site, line["queue_id"], "--log", str(site.relay.log))
+    assert re.search(rf"/lmtp\[\d+\]: {line['queue_id']}: to=<{to}>", site.postfix.maillog.read_text())
