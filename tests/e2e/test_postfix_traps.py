@@ -15,7 +15,7 @@ import pytest
 from gateway.demo.bank import Bank, Ports, open_bank
 from gateway.settings import Settings, load
 from tests.support.peer_openssl import OpenSsl
-from tests.support.peers import run
+from tests.support.peers import need, run
 from tests.support.postfix import Doors, doors
 from tests.support.process import free_ports, relay
 from tests.support.smtp import Hop, Talk, until
@@ -23,6 +23,7 @@ from tests.support.traps import Site, Trap, holds
 
 CODE = b"Your code is 471108."
 QUESTION = b"What is my balance?"
+QMQP_TEXT = b"X" * 40  # of qmqp-source(1)
 ANNA = "anna@customer.example"
 
 
@@ -103,8 +104,21 @@ def by_sendmail(site: Site) -> None:
     site.postfix.sendmail(code_for(ANNA), "otp@bank.example", ANNA)
 
 
-def by_qmqp(site: Site) -> None:
-    run("qmqp-source", "-c", "-m", "1", "-f", "otp@bank.example", "-t", ANNA, f"127.0.0.1:{site.postfix.doors.systems}")
+def by_qmqp(site: Site) -> bytes:
+    """What Postfix's own generator sends."""
+    run(need("qmqp-source", "postfix"), "-f", "otp@bank.example", "-t", ANNA,
+        f"inet:127.0.0.1:{site.postfix.doors.systems}")
+    return site.came(site.internet)[0]
+
+
+def qmqp_in_clear(site: Site) -> None:
+    assert QMQP_TEXT in by_qmqp(site)
+
+
+def qmqp_sealed(site: Site) -> None:
+    mail = by_qmqp(site)
+    assert QMQP_TEXT not in mail
+    assert QMQP_TEXT in opened_by_openssl(mail, site.bank)
 
 
 def asks(site: Site) -> None:
@@ -213,21 +227,22 @@ def refuses_one(site: Site) -> None:
     site.came(site.mailboxes)
 
 
-def smuggled(site: Site) -> str:
-    """One mail of a stranger with another behind a bare line feed (RFC 5321 2.3.8; SMTP smuggling)."""
-    inner = (b"MAIL FROM:<otp@bank.example>\r\nRCPT TO:<support@bank.example>\r\nDATA\r\n"
-             b"Subject: smuggled\r\n\r\nhidden\r\n")
-    outer = code_for("support@bank.example").replace(b"otp@bank.example", b"anna@customer.example") + b"\n.\r\n" + inner
-    return site.submit(site.postfix.doors.smtp, outer, "support@bank.example", sender=ANNA)
+def smuggles(mails: int) -> Callable[[Site], None]:
+    """One mail of a stranger, another hidden in it behind a bare line feed (RFC 5321 2.3.8; SMTP smuggling)."""
+    def gets(site: Site) -> None:
+        inner = (b"MAIL FROM:<mallory@elsewhere.example>\r\nRCPT TO:<support@bank.example>\r\nDATA\r\n"
+                 b"From: mallory@elsewhere.example\r\nSubject: hidden\r\n\r\nhidden\r\n")
+        outer = code_for("support@bank.example").replace(b"otp@bank.example", b"anna@customer.example")
+        with Talk(("127.0.0.1", site.postfix.doors.smtp)) as talk:
+            talk.greet()
+            for command in (b"MAIL FROM:<anna@customer.example>", b"RCPT TO:<support@bank.example>", b"DATA"):
+                assert talk.say(command)[:3] in ("250", "354")
+            talk.send(outer + b"\n.\r\n" + inner + b".\r\n")
+            assert talk.reply().startswith("250")
+            assert talk.say(b"QUIT")
+        assert len(site.came(site.mailboxes, mails)) == mails
 
-
-def two_come_of_one(site: Site) -> None:
-    smuggled(site)
-    site.logged("MAIL FROM")
-
-
-def holds_nothing_back(site: Site) -> None:
-    smuggled(site)
+    return gets
 
 
 def waits_for_the_gateway(send: Callable[[Site], None]) -> Callable[[Site], None]:
@@ -237,12 +252,6 @@ def waits_for_the_gateway(send: Callable[[Site], None]) -> Callable[[Site], None
         assert site.internet.mails == []
 
     return then
-
-
-def forged_status_arrives(site: Site) -> None:
-    """A stranger's own verdict: what the outbound way passes on inside the house, and the inbound way strips."""
-    mail = b"Sealgate-Verdict: trusted\r\n" + code_for("support@bank.example").replace(b"otp@", b"staff@")
-    assert site.submit(site.postfix.doors.smtp, mail, "support@bank.example", sender=ANNA).startswith("250")
 
 
 TRAPS = [
@@ -259,6 +268,23 @@ TRAPS = [
         leaves_in_clear(by_sendmail), leaves_sealed(by_sendmail),
         commands=("postconf -P 'pickup/unix/content_filter='",),
         remedy=("postconf -P 'pickup/unix/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}'",),
+    ),
+    Trap(
+        "QMQP without a filter",
+        ("master.cf 127.0.0.1:", "mail by QMQP leaves without the gateway"),
+        qmqp_in_clear, qmqp_sealed,
+        commands=("postconf -M '127.0.0.1:{systems}/inet=127.0.0.1:{systems} inet n - n - - qmqpd'",
+                  "postconf -P 127.0.0.1:{systems}/inet/content_filter=",
+                  "postconf -P 127.0.0.1:{systems}/inet/receive_override_options=no_address_mappings",
+                  "postconf -P 127.0.0.1:{systems}/inet/qmqpd_authorized_clients=127.0.0.1"),
+        remedy=("postconf -P '127.0.0.1:{systems}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}'",),
+    ),
+    Trap(
+        "a mail hidden in another",
+        ("main.cf smtpd_forbid_bare_newline", "hide another one behind bare line feeds"),
+        smuggles(2), smuggles(1),
+        commands=("postconf -e smtpd_forbid_bare_newline=no smtpd_forbid_unauth_pipelining=no",),
+        remedy=("postconf -e smtpd_forbid_bare_newline=normalize",),
     ),
     Trap(
         "an action of header_checks in place of the filter",
