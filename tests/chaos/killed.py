@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.killed CONFIG POINT`: the relay, ended without a word when a mail reaches POINT."""
+"""`python -m tests.chaos.killed CONFIG POINT[:N]`: the relay, ended without a word at POINT, the Nth time."""
 
 import os
 import sys
@@ -9,10 +9,13 @@ from gateway.settings import load
 
 
 def main() -> None:
-    path, point = Path(sys.argv[1]), sys.argv[2]
+    path, (point, _, times) = Path(sys.argv[1]), sys.argv[2].partition(":")
+    left = int(times or 1)
 
     def reach(where: str) -> None:
-        if where == point:
+        nonlocal left
+        left -= where == point
+        if where == point and not left:
             os._exit(9)
 
     relay(load(path), path, reach=reach)
