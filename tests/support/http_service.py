@@ -93,8 +93,11 @@ class Process:
 
 
 def add_http(bank: Bank, text: str) -> None:
-    """The bank's section `http`, in place of the one that it has: what stands in it, indented as YAML wants it."""
-    before = re.sub(r"(?m)^http:.*\n(?:[ \t]+.*\n)*", "", bank.config.read_text("utf-8"))
+    """The bank's section `http`, in place of the one that it has: what stands in it, indented as YAML wants it.
+
+    It serves no numbers beside: `metrics` has tests of its own.
+    """
+    before = re.sub(r"(?m)^(?:http|metrics):.*\n(?:[ \t]+.*\n)*", "", bank.config.read_text("utf-8"))
     bank.config.write_text(f"{before}\nhttp:\n{text}\n", "utf-8")
 
 
