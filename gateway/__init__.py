@@ -24,7 +24,7 @@ The house, from the ground up. A room imports only rooms that stand above it her
     adapters/   one file per outside thing; db/: tables, migrations, and a port's adapter per file
     frontends/  SMTP and LMTP: listeners, commands, who the client is, DATA, limits; `replies`: Reason -> what the wire
                 says; http/; `jobs`: what is fetched and done in the background; `supervisor`: the process that starts
-                and watches all others
+                and watches all others; `told`: the line of each mail, `metrics/`: what is counted
     app         the composition root, the only file that names adapters; serve: one relay worker until a signal ends it
     demo/       a bank in a directory, and the tour through it
     cli/        one file per command group
