@@ -112,7 +112,7 @@ def _clients(settings: Settings) -> Iterator[Finding]:
         if client.header and not _FIELD.fullmatch(client.header):
             yield (*at, "header"), f"`{client.header}` is no field of the bank's own", (
                 "it is taken out of every mail, so its name begins with X-: such as X-Bank-Route")
-        if client.logins and settings.passwords is None:
+        if client.logins and settings.passwords is None and not _others_log_in(settings):
             yield (*at, "logins"), "logins without `passwords`", "name the password file of `sealgate client add`"
         for kind in ("networks", "tls_certificates", "logins"):
             for place, text in enumerate(getattr(client, kind)):
@@ -120,6 +120,11 @@ def _clients(settings: Settings) -> Iterator[Finding]:
                 if other != client.name:
                     yield (*at, kind, place), f"`{text}` is already client `{other}`", "one client each"
         yield from patterns((*at, "from"), client.from_addresses)
+
+
+def _others_log_in(settings: Settings) -> bool:
+    """Whether somebody in front of us asks for passwords and tells us the login: Postfix's milter, or a proxy."""
+    return settings.milter is not None or any(listener.xclient_peers for listener in settings.listeners)
 
 
 def _hold(hold: HoldSettings) -> Iterator[Finding]:

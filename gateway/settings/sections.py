@@ -59,7 +59,7 @@ class Client(Section):
     logins: tuple[str, ...] = Field((), description="user names of the password file")
     from_addresses: tuple[str, ...] = Field((), alias="from", description="address, '*@domain' or '*'")
     header: str = Field("", description="a field that its mail must bear besides, such as X-Bank-Route; it is removed")
-    header_file: Path | None = Field(None, description="the value of `header`, a secret; one a line, each counts; mode 0600")
+    header_file: Path | None = Field(None, description="its value, a secret; one a line, each counts; mode 0600")
     normalise_newlines: bool = Field(False, description="make bare CR and LF into CRLF instead of refusing")
 
 

@@ -207,6 +207,14 @@ def test_a_contradiction_in_the_required_part(old: str, new: str, words: str) ->
     assert any(words in problem.text for problem in caught.value.problems)
 
 
+@pytest.mark.parametrize("text", [
+    SMALL.replace("port: 2525", "port: 2525, xclient_peers: [127.0.0.1/32]"),
+    SMALL + "milter: {outbound_daemons: [submission]}\n",
+])
+def test_logins_that_others_ask_for_need_no_passwords_here(text: str) -> None:
+    settings.read(text + CLIENT % ", logins: [anna]", Path("s.yaml"))
+
+
 def test_all_contradictions_are_told_at_once() -> None:
     more = KEY % ", clients: [a, b]" + "hold: {archive_key: k}\n"
     with pytest.raises(strictyaml.YamlProblems) as caught:
