@@ -85,7 +85,11 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
 
 
 def tell_expired(gateway: Gateway) -> None:
-    """A signature by an expired certificate is believed by nobody: it is told loudly, at the start and at a reload."""
+    """What nobody should overlook is told loudly, at the start and at a reload: a signature by an expired certificate
+    is believed by nobody, and in `mode: observe` there is none.
+    """
+    if gateway.house.trial is not None:
+        log.warning("observing", told="nothing is sealed, opened, held or refused: every mail passes as it came")
     now = gateway.clock.now()
     for name, key_set in gateway.house.key_sets.items():
         ended = key_set.signer_at(now).certificate.not_after

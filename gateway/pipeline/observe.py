@@ -28,7 +28,7 @@ from gateway.pipeline.house import House
 from gateway.pipeline.key import identified, message_key
 from gateway.pipeline.record import stopped
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, answer, from_replies
+from gateway.pipeline.run import Group, Passage, Run, answer, from_replies, to_report
 from gateway.ports.next_hop import NextHop
 
 Way = Literal["outbound", "inbound"]
@@ -115,8 +115,7 @@ def _passed(house: House, mail: Mail, way: Way, would: dict[str, EvidenceRecord]
         for ours, recipients in by_hop.items()))
     outcomes = [replace(one, rule=would[fold(one.address)].rule) for one in outcomes]
     settled, reason = answer(outcomes)
-    if (settled is Settled.TAKEN and not mail.origin.answers_each
-            and any(one.settled is Settled.REFUSED for one in outcomes)):
+    if to_report(mail, settled, outcomes):
         outcomes = report_refused(house, mail, outcomes, may_tell=way == "outbound")
     return Outcome(mail.origin.incident, settled, tuple(outcomes), reason), hashlib.sha256(mail.octets).hexdigest()
 

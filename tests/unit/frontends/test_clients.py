@@ -10,6 +10,8 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.clients import Clients, may_use
 from gateway.frontends.limits import RATE_KEYS_MAX, Connections, Octets, Rate, Reservation
 from gateway.settings import Client
+from tests.support.smtp import Taker, Talk, relay
+from tests.support.smtp import settings as relay_settings
 
 PRINT = "ab" * 32
 
@@ -172,3 +174,17 @@ def test_a_reservation_grows_and_is_released_once() -> None:
     reservation.release()
     reservation.release()
     assert octets.used == 10
+
+
+def test_while_observing_a_client_may_use_any_sender_and_stays_who_it_is() -> None:
+    """What it may not use is recorded, and not refused; a stranger stays a stranger."""
+    taker = Taker()
+    observing = relay_settings(clients=[{"name": "app", "networks": ["127.0.0.1/32"], "from": ["*@bank.test"]}])
+    for mode, code in (("live", "550"), ("observe", "250")):
+        with relay(taker, observing.model_copy(update={"mode": mode})) as addresses, Talk(addresses["out"]) as talk:
+            talk.greet()
+            assert talk.say(b"MAIL FROM:<director@elsewhere.test>").startswith(code)
+    nobody = relay_settings(clients=[], mode="observe")
+    with relay(taker, nobody) as addresses, Talk(addresses["out"]) as talk:
+        talk.greet()
+        assert talk.say(b"MAIL FROM:<director@elsewhere.test>").startswith("550")
