@@ -163,18 +163,18 @@ processes: {{milter: {workers}}}
 
 
 @contextmanager
-def milter_site(root: Path, *, workers: int = 1, more_main_cf: str = "", internet: Hop | None = None,
-                change: Callable[[str], str] = lambda text: text) -> Iterator[Site]:
-    """Everything, in `root`. `internet`: another sink than one that takes all."""
+def milter_site(root: Path, *, workers: int = 1, change: Callable[[str], str] = lambda text: text,
+                after: Callable[[Doors], Sequence[str]] = lambda _: ()) -> Iterator[Site]:
+    """Everything, in `root`. `after`: what the site has changed in the pieces, as `postconf` lines."""
     need_pymilter()
     template()  # what takes long first: a port that is free now may not be so in ten seconds
     at = doors()
     root.joinpath("postfix").mkdir()
     with (
-        (internet or Hop(FEATURES)) as world,
+        Hop(FEATURES) as world,
         Hop(FEATURES) as mailboxes,
-        postfix_with_pieces(root / "postfix", at, main_cf(mailboxes.port, world.port) + more_main_cf,
-                            form="milter") as postfix,
+        postfix_with_pieces(root / "postfix", at, main_cf(mailboxes.port, world.port), "milter",
+                            after=after(at)) as postfix,
     ):
         bank = new_bank(root / "bank", change=lambda text: change(settings_for(at, workers=workers)(text)))
         with milter_process(bank) as running:
