@@ -187,4 +187,4 @@ def test_while_observing_a_client_may_use_any_sender_and_stays_who_it_is() -> No
     nobody = relay_settings(clients=[], mode="observe")
     with relay(taker, nobody) as addresses, Talk(addresses["out"]) as talk:
         talk.greet()
-        assert talk.say(b"MAIL FROM:<director@elsewhere.test>").startswith("550")
+        assert talk.say(b"MAIL FROM:<director@elsewhere.test>").startswith("554")
