@@ -124,7 +124,9 @@ class MeteredEvidence:
         """See Evidence."""
         for record in records:
             metrics.decided(record.rule, record.end)
-            if record.settled is Settled.TAKEN:
+            if (would := record.facts.get("would")) is not None:  # mode: observe; nothing was done to it
+                metrics.observed(record.direction, would["settled"])
+            elif record.settled is Settled.TAKEN:
                 for verb in record.steps:
                     metrics.protected(record.direction, verb)
         if records and (verdicts := records[0].facts.get("verdicts")) is not None:

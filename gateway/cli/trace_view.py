@@ -143,8 +143,9 @@ def _logged(lines: Iterable[Line]) -> Iterator[Entry]:
 
 
 def _why(records: Iterable[EvidenceRecord]) -> Iterator[Text]:
-    """Each reason once, in words."""
-    for reason in dict.fromkeys(reason for one in records for reason in one.reasons):
+    """Each reason once, in words; in `mode: observe` also those that would have been."""
+    for reason in dict.fromkeys(reason for one in records
+                                for reason in (*one.reasons, *one.facts.get("would", {}).get("reasons", ()))):
         sentence = SENTENCES[Reason(reason)]
         text = Text(f"\n{reason}", style="bold")
         text.append(f"  {sentence.what} {sentence.remedy}", style="not bold")

@@ -81,6 +81,9 @@ TABLE: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         | series("sealgate_verdicts_total", "0+9x240", kind="decryption", status="decrypted"), 120),
     "SealgateDatabaseDown": (series("sealgate_database_up", "0x240"), series("sealgate_database_up", "1x240"), 5),
     "SealgateEvidenceNotKept": (*event("evidence not kept"), 105),
+    "SealgateEvidenceWaits": (
+        series("sealgate_evidence_waiting_bytes", "99x240"), series("sealgate_evidence_waiting_bytes", "99x5 0x240"),
+        30),
     "SealgateHoldFillsUp": (
         series("sealgate_held_bytes", "50x240", kind="hold")
         | series("sealgate_held_bytes", "40x240", kind="quarantine") | series("sealgate_hold_limit_bytes", "100x240"),

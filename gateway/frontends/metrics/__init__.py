@@ -146,6 +146,12 @@ def decided(rule: str, end: str) -> None:
         _meters.decisions(rule, end).inc()
 
 
+def observed(direction: str, settled: str) -> None:
+    """In `mode: observe`: what would have become of one recipient's mail."""
+    if _meters is not None:
+        _meters.observed(direction, settled).inc()
+
+
 def protected(direction: str, verb: str) -> None:
     """What was done to the mail of one recipient who got it."""
     if _meters is not None:

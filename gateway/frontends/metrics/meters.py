@@ -58,6 +58,8 @@ class Meters:
         self.refusals = counter("refusals", "Commands and connections refused before there was a mail",
                                 "listener", "reason")
         self.decisions = counter("decisions", "Recipients by the rule that decided, and its end", "rule", "end")
+        self.observed = counter("observed", "In mode observe, recipients by what would have become of them",
+                                "direction", "settled")
         self.protections = counter("protections", "Recipients who got their mail, by what was done to it",
                                    "direction", "verb")
         self.verdicts = counter("verdicts", "Inbound mails by what was found", "kind", "status")
