@@ -8,7 +8,7 @@ It refuses SHA-1. It is a stamp of the bank for the bank: ordinary in the sense 
 Only the imprint, serial and time of a TSTInfo change; all else is DER prepared once.
 """
 
-import secrets
+import os
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
@@ -117,7 +117,7 @@ class EmbeddedTsa:
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _token(self, imprint: bytes, now: datetime, nonce: int | None, prepared: PreparedSigner) -> bytes:
-        info = timestamp.build_tst_info(imprint, policy=self._policy, serial=secrets.randbits(126) | 1 << 126,
+        info = timestamp.build_tst_info(imprint, policy=self._policy, serial=int.from_bytes(os.urandom(16)) >> 2 | 1 << 126,
                                         gen_time=now, accuracy=self._accuracy, nonce=nonce)
         return signed.sign(prepared, content=info, digest=new_hash(self._hash_name, info).digest(), at=now,
                            raw_sign=self._raw_sign)

@@ -9,6 +9,7 @@ Not copied inside: trace fields, which are not the author's, and Bcc, which ever
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.mime.entity import Entity, parse_entity
 from gateway.mime.header import Field, Headers, parse_headers
@@ -69,23 +70,37 @@ def protect(
     """
     root = parsed if parsed is not None and _is_root(parsed, message) and not parsed.headers.broken else None
     headers = root.headers if root is not None else parse_headers(message)
-    outside = {id(field): _outside(field, outer_subject if encrypt else None, hide=encrypt)
-               for field in headers.fields if not is_structural(field.lower)}
-    inner = [field for field in headers.fields
-             if not is_structural(field.lower) and field.lower not in _PRIVATE and not is_trace(field.lower)]
+    subject_outside = outer_subject if encrypt else None
+    fields: list[bytes] = []
+    outside: list[bytes] = []
+    announced: list[bytes] = []
+    structural: list[Field] = []
+    shown: list[tuple[str, str]] = []
     subject = headers.first("subject")
-    shown = [("Subject", subject.text)] if subject is not None and outside[id(subject)] != _whole(subject) else []
+    for field in headers.fields:  # once: a mail has some twenty of them, and each look costs
+        lower = field.lower
+        if is_structural(lower):
+            structural.append(field)
+            continue
+        whole, raw = _whole(field), _outside(field, subject_outside, hide=encrypt)
+        if raw:
+            outside.append(raw)
+        if field is subject and raw != whole:
+            shown.append(("Subject", field.text))
+        if lower in _PRIVATE or is_trace(lower):
+            continue
+        fields.append(whole)
+        if encrypt and raw:
+            announced.append(_hp_outer(raw))
     content_type, body, encoding = _payload_body(message, headers, root, shown if legacy_display else [])
-    fields = [_whole(field) for field in inner]
-    if encrypt:
-        fields += [_hp_outer(raw) for field in inner if (raw := outside[id(field)])]
+    fields += announced
     fields.append(_mark(content_type, "cipher" if encrypt else "clear"))
     if encoding is not None:
         fields.append(encoding)
-    fields += [_whole(field) for field in headers.fields
-               if is_structural(field.lower) and field.lower not in ("mime-version", "content-type")
+    fields += [_whole(field) for field in structural
+               if field.lower not in ("mime-version", "content-type")
                and not (encoding is not None and field.lower == "content-transfer-encoding")]
-    return Protected(_entity(fields, body), b"".join(raw for raw in outside.values() if raw))
+    return Protected(_entity(fields, body), b"".join(outside))
 
 
 def _is_root(entity: Entity, message: bytes) -> bool:
@@ -97,8 +112,13 @@ def _outside(field: Field, outer_subject: str | None, *, hide: bool) -> bytes:
     if field.lower == "hp-outer" or (hide and (field.lower in _HIDDEN or _tells_of_the_body(field.lower))):
         return b""
     if field.lower in _SUBJECTS and outer_subject is not None:
-        return encode_unstructured("Subject", outer_subject) if field.lower == "subject" else b""
+        return _subject(outer_subject) if field.lower == "subject" else b""
     return _whole(field)
+
+
+@lru_cache(maxsize=64)  # policies name a few of them
+def _subject(text: str) -> bytes:
+    return encode_unstructured("Subject", text)
 
 
 def _tells_of_the_body(lower: str) -> bool:
