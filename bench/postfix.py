@@ -60,11 +60,11 @@ def goals(report: Report, made: Material, progress: Progress, *, short: bool) ->
         ends.enter_context(private_postfix(home / "postfix", _SITE.format(sink=sink) + pieces[0],
                                            more=doors + pieces[1]))
         master = int((home / "postfix" / "spool" / "pid" / "master.pid").read_text())
-        for size in COUNTS:
+        for size, mails in COUNTS.items():
             file = home / f"mail-{size}"
             file.write_bytes(transaction(made.entities[size]).partition(b"\0")[2].removesuffix(b".\r\n")
                              .replace(b"\r\n..", b"\r\n.").replace(b"\r\n", b"\n"))
-            count = COUNTS[size] // (2 if short else 1)
+            count = mails // (2 if short else 1)
             with_, without = (_Door(port, home / "postfix" / "spool", (master, milter.pid)) for port in (door, plain))
             for one in (with_, without):
                 one.deliver(file, SESSIONS)

@@ -117,7 +117,8 @@ class EmbeddedTsa:
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _token(self, imprint: bytes, now: datetime, nonce: int | None, prepared: PreparedSigner) -> bytes:
-        info = timestamp.build_tst_info(imprint, policy=self._policy, serial=int.from_bytes(os.urandom(16)) >> 2 | 1 << 126,
+        serial = int.from_bytes(os.urandom(16)) >> 2 | 1 << 126
+        info = timestamp.build_tst_info(imprint, policy=self._policy, serial=serial,
                                         gen_time=now, accuracy=self._accuracy, nonce=nonce)
         return signed.sign(prepared, content=info, digest=new_hash(self._hash_name, info).digest(), at=now,
                            raw_sign=self._raw_sign)

@@ -88,7 +88,8 @@ def bound(octets: bytes) -> dict[str, str]:
     digest = hashlib.sha256()
     for piece in relaxed_body(octets, headers.body_offset):
         digest.update(piece)
-    return {"bh": _encoded(digest.digest()).decode(), "hh": _encoded(hashlib.sha256(b"".join(relaxed)).digest()).decode()}
+    heads = hashlib.sha256(b"".join(relaxed)).digest()
+    return {"bh": _encoded(digest.digest()).decode(), "hh": _encoded(heads).decode()}
 
 
 def relaxed_body(octets: bytes, start: int = 0, piece_octets: int = 1 << 20) -> Iterator[bytes]:
