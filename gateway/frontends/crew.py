@@ -16,6 +16,7 @@ import structlog
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import handover
 from gateway.frontends.children import BACKOFF_S
+from gateway.frontends.logs import surprise
 from gateway.frontends.process import REPLACED, Process
 
 log = structlog.get_logger("sealgate.workers")
@@ -128,6 +129,8 @@ class Crew:
             except GatewayError as trouble:
                 log.critical("worker does not start", kind=self._kind, number=number, reason=str(trouble.reason),
                              detail=trouble.detail)
+            except Exception as error:  # noqa: BLE001 - a place is never given up
+                surprise(log, error, kind=self._kind, number=number)
             await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
             tries += 1
 

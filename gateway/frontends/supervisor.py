@@ -21,11 +21,12 @@ from typing import Final
 
 import structlog
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Reason
 from gateway.frontends import handover
 from gateway.frontends.children import Children
 from gateway.frontends.crew import MARGIN_S, Crew
 from gateway.frontends.listening import bound, from_systemd, handed_on
+from gateway.frontends.logs import surprise
 from gateway.frontends.notify import Ear, notify, reloading, watchdog_s
 from gateway.frontends.process import Process
 from gateway.frontends.shares import NUMBER
@@ -119,7 +120,11 @@ class Supervisor:
         sockets: dict[str, Sequence[socket.socket]] = {}
         for listener in settings.listeners:
             given = before.get(listener.name)
-            sockets[listener.name] = given or bound(listener)
+            try:
+                sockets[listener.name] = given or bound(listener)
+            except GatewayError:
+                _close(sockets, keep=before)
+                raise
             for one in () if given and self._crew.pids else sockets[listener.name]:
                 name = one.getsockname()
                 log.info("listening", listener=listener.name, role=listener.role, host=name[0], port=name[1])
@@ -187,17 +192,22 @@ class Supervisor:
             except BaseException:
                 _close(sockets, keep=self._sockets)
                 raise
-        except GatewayError as trouble:
-            log.critical("not reloaded, the old rules stay in force", reason=str(trouble.reason), detail=trouble.detail)
-            notify("READY=1", f"STATUS=not reloaded: {trouble.reason}; the old rules stay in force")
+        except Exception as error:  # noqa: BLE001 - whatever it is, mail goes on by the old set
+            if not isinstance(error, GatewayError):
+                surprise(log, error)
+                error = GatewayError(Reason.INTERNAL, type(error).__name__)
+            log.critical("not reloaded, the old rules stay in force", reason=str(error.reason), detail=error.detail)
+            notify("READY=1", f"STATUS=not reloaded: {error.reason}; the old rules stay in force")
             return
         old, gone = self._crew, self._sockets
         self._crew, self._settings, self._sockets = crew, settings, sockets
-        await old.retire(replaced=True)
-        _close(gone, keep=sockets)
-        leaving = asyncio.get_running_loop().create_task(old.ended())
+        loop = asyncio.get_running_loop()
+        deaf = loop.create_task(old.retire(replaced=True))
+        leaving = loop.create_task(_ended(old, deaf))  # whatever becomes of this reload, the end waits for it
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
+        await asyncio.shield(deaf)
+        _close(gone, keep=sockets)
         log.info("reloaded", **json.loads(crew.rules))
         self._children.reload(self._commands(settings))
         notify("READY=1", "STATUS=")
@@ -233,6 +243,11 @@ class Supervisor:
         await asyncio.gather(crew_ends(), self._children.stop(), *self._leaving)
         _close(self._sockets, keep={})
         self._ear.close()
+
+
+async def _ended(crew: Crew, deaf: asyncio.Task[None]) -> None:
+    await deaf
+    await crew.ended()
 
 
 def _close(sockets: Mapping[str, Sequence[socket.socket]], *, keep: Mapping[str, Sequence[socket.socket]]) -> None:

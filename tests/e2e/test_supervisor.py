@@ -379,3 +379,50 @@ def _greeted(port: int) -> bool:
     except smtplib.SMTPConnectError:
         return False
     return True
+
+
+@pytest.mark.parametrize("when", ["in the middle of a reload", "after a reload"])
+def test_a_mail_in_work_is_finished_though_all_ends(tmp_path: Path, hop: Hop, when: str) -> None:
+    """The server behind us takes its time for the final dot; SIGHUP and SIGTERM come meanwhile."""
+    at_dot, go_on = threading.Event(), threading.Event()
+
+    def dot(_: bytes) -> None:
+        at_dot.set()
+        go_on.wait(60)
+
+    hop.replies["dot"] = dot
+    said: list[int] = []
+    with relay(new_bank(tmp_path / "bank", hop=hop.port, change=two)) as running:
+        until(lambda: len(lines(running, "worker started")) == 2 and lines(running, "jobs"), running)
+
+        def send() -> None:
+            smtp = smtplib.SMTP("127.0.0.1", running.bank.ports.outbound, timeout=120)
+            smtp.sendmail("otp@bank.example", [TO], MAIL % b"1")
+            said.append(250)
+            smtp.close()  # no QUIT: behind the 250 stands a 421 already
+
+        client = threading.Thread(target=send)
+        client.start()
+        assert at_dot.wait(60)
+        running.process.send_signal(signal.SIGHUP)
+        if when == "after a reload":
+            until(reloaded(running), running)
+        running.process.terminate()
+        until(lambda: len(lines(running, "stopping")) >= 2, running)  # the supervisor, and who has the mail
+        go_on.set()
+        client.join()
+    assert said == [250]
+    assert names(hop) == {"1": 1}
+
+
+def test_if_the_supervisor_is_killed_all_others_end(tmp_path: Path, hop: Hop) -> None:
+    bank = new_bank(tmp_path / "bank", hop=hop.port, change=two)
+    log = bank.home / "gateway.log"
+    with log.open("wb") as file, subprocess.Popen(
+            [sys.executable, "-m", "gateway", "--config", str(bank.config), "run"], cwd=ROOT, stderr=file) as process:
+        one = Relay(bank, process, log)
+        until(lambda: len(lines(one, "child started")) == 2, one)
+        everyone = workers(one) | {int(str(line["pid"])) for line in lines(one, "child started")}
+        assert len(everyone) == 4
+        process.kill()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in everyone), one)
