@@ -4,12 +4,12 @@ A claim is one row per message: whoever inserts it works, everybody else gets JO
 when its process has died (`Database.is_dead`), or, where that cannot be known, when it is older than any work can
 last. Before each write the claim is checked to be still our own: a process that was taken for dead must not send.
 A claim of our own that no work holds any more, because the database went before it could be given back, is given back
-with the next one.
+with the next one, and by PostgreSQL's signs of life.
 """
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from gateway.ports.journal import JournalRow, JournalState
 
 # Of who showed no life and no death. limits.message_deadline_s is 240 s by default.
 LEASE: Final = timedelta(minutes=15)
+LEFT: Final = timedelta(seconds=60)  # longer than a server that lives takes for a commit it has in hand
 KEPT: Final = timedelta(days=8)  # senders give up after 5 days (RFC 5321 4.5.4.1), some after 7
 FORGET_EVERY: Final = timedelta(hours=1)
 FORGET_MAX: Final = 10_000  # rows at once, so that nobody waits long for it
@@ -68,7 +69,9 @@ class DbJournal:
         self._database = database
         self._clock = clock
         self._tokens: dict[str, str] = {}  # of the claims of this very object
-        self._left: dict[str, str] = {}  # claims that are perhaps still there, though nobody works: token to message
+        # Claims that may be there though nobody works: token to message, and how long they are still looked for.
+        self._left: dict[str, tuple[str, datetime | None]] = {}
+        self._giving_back = False
         self._claim = _insert_unless_there(database)
         self._lock = threading.Lock()
         self._forgotten_at = clock.now()
@@ -84,12 +87,10 @@ class DbJournal:
         self._database.attend()
         token, now, here = secrets.token_hex(16), self._clock.now(), owner.here()
         mine = {"message_key": message_key, "owner": str(here), "token": token, "at": micros(now)}
-        with self._lock:
-            left = dict(self._left)
+        left = self._left_over()
 
         def work(connection: Connection) -> tuple[JournalRow, ...] | str:
-            for gone, key in left.items():
-                connection.execute(_UNCLAIM, {"key": key, "own": gone})
+            _give_back(connection, left)
             if connection.scalar(self._claim, mine) is None:
                 holder = connection.execute(_HOLDER, {"key": message_key}).first()
                 if holder is None:
@@ -114,18 +115,45 @@ class DbJournal:
 
         try:
             outcome = self._database.write(work)
-        except BaseException:
-            with self._lock:
-                self._left[token] = message_key  # nobody knows whether it is there; not before, others would end it
+        except BaseException:  # nobody knows whether it is there; not before, others would end it
+            self._leave(token, message_key)
             raise
-        with self._lock:
-            for gone in left:
-                self._left.pop(gone, None)
-            if not isinstance(outcome, str):
-                self._tokens[message_key] = token
+        self._gave_back(left)
         if isinstance(outcome, str):
             raise GatewayError(Reason.JOURNAL_IN_PROGRESS, outcome, retry=True)
+        with self._lock:
+            self._tokens[message_key] = token
         return outcome
+
+    def _leave(self, token: str, message_key: str) -> None:
+        """Remembers a claim of which nobody knows whether it was written, or taken back, when the database went."""
+        with self._lock:
+            self._left[token] = (message_key, None)
+            first, self._giving_back = not self._giving_back, True
+        if first:
+            self._database.when_there(self._give_all_back)
+
+    def _left_over(self) -> dict[str, str]:
+        """Token to message."""
+        with self._lock:
+            return {token: key for token, (key, _) in self._left.items()}
+
+    def _gave_back(self, left: Mapping[str, str]) -> None:
+        """The database has answered. A commit may reach it after we gave up on it, so they are looked for once more."""
+        now = self._clock.now()
+        with self._lock:
+            for token, key in left.items():
+                _, until = self._left.get(token, (key, now))
+                if until is None:
+                    self._left[token] = (key, now + LEFT)
+                elif until <= now:
+                    self._left.pop(token, None)
+
+    def _give_all_back(self) -> None:
+        left = self._left_over()
+        if left:
+            self._database.write(lambda connection: _give_back(connection, left))
+            self._gave_back(left)
 
     def _is_free(self, who: owner.Owner, since: datetime, now: datetime) -> bool:
         dead = self._database.is_dead(who)
@@ -160,8 +188,7 @@ class DbJournal:
             self._database.write(work)
         except GatewayError as trouble:
             if trouble.reason is Reason.STORE_UNAVAILABLE:
-                with self._lock:
-                    self._left[token] = message_key
+                self._leave(token, message_key)
             raise
         finally:
             with self._lock:
@@ -187,6 +214,11 @@ class DbJournal:
         if token is None:
             raise GatewayError(Reason.JOURNAL_IN_PROGRESS, "the message is not claimed by this worker", retry=True)
         return token
+
+
+def _give_back(connection: Connection, left: Mapping[str, str]) -> None:
+    for token, key in left.items():
+        connection.execute(_UNCLAIM, {"key": key, "own": token})
 
 
 def _insert_unless_there(database: Database) -> Executable:

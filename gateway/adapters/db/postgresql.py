@@ -4,12 +4,13 @@
 - READ COMMITTED, and `alone` around what reads before it writes: nodes wait for each other only where they must.
 - A connection whose server has gone is seen when it is taken from the pool, without asking it; a server that went
   silently is given up after `SILENT_S`.
-- While the server does not answer, it is tried once a second, not by every mail: mails are told at once.
+- While the server does not answer, it is tried by one at a time and once a second, not by every mail.
 - Look-ups that were answered a short while ago are answered alike while the server is away (`kept.py` says why).
 The password is read from its file whenever a connection is opened, and stands in no URL.
 """
 
 import select as system_select
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ class _Bounded(psycopg.Connection[Any]):
     """Waits for no answer longer than a server that lives can take: `statement_timeout` is the server's own."""
 
     bound_s: float | None = None
+    silent: Callable[[], None] | None = None  # is told of it
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """See psycopg.Connection."""
@@ -58,6 +60,8 @@ class _Bounded(psycopg.Connection[Any]):
             return super().wait(gen, interval, timeout or self.bound_s)
         except _WaitTimeout:
             self.pgconn.finish()
+            if self.silent is not None:
+                self.silent()
             raise psycopg.OperationalError("the server gives no answer") from None
 
 
@@ -66,7 +70,8 @@ class PostgresDatabase(Database):
 
     def __init__(self, settings: Postgresql) -> None:
         self._settings = settings
-        self._away_until = 0.0
+        self._away, self._away_until = False, 0.0
+        self._trying = threading.Lock()
         self._kept = Kept()
         self._pulse = Pulse(lambda: self.connect("signs of life", autocommit=True), self._kept)
         readers = max(1, settings.connections_max - 2)  # the others: one that writes, one for signs of life
@@ -82,17 +87,31 @@ class PostgresDatabase(Database):
 
     def connect(self, purpose: str, *, read_only: bool = False,
                 autocommit: bool = False) -> "psycopg.Connection[Any]":
-        """A new connection. psycopg.OperationalError, at once if the last attempt failed a moment ago."""
-        if time.monotonic() < self._away_until:
+        """A new connection. psycopg.OperationalError; while there is no server one caller at a time finds that out."""
+        if not self._away:
+            return self._connected(purpose, read_only=read_only, autocommit=autocommit)
+        if time.monotonic() < self._away_until or not self._trying.acquire(blocking=False):
             raise psycopg.OperationalError("the server did not answer a moment ago")
+        try:
+            return self._connected(purpose, read_only=read_only, autocommit=autocommit)
+        finally:
+            self._trying.release()
+
+    def _connected(self, purpose: str, *, read_only: bool, autocommit: bool) -> "psycopg.Connection[Any]":
+        begun = time.monotonic()
         try:
             made = _Bounded.connect(autocommit=autocommit,
                                     **_parameters(self._settings, purpose, read_only=read_only))
-            made.bound_s = self._settings.statement_timeout_s + SILENT_S
-            return made
         except psycopg.OperationalError:
-            self._away_until = time.monotonic() + TRIED_AGAIN_S
+            self._lost(time.monotonic() - begun)
             raise
+        made.bound_s, made.silent = self._settings.statement_timeout_s + SILENT_S, self._lost
+        self._away = False
+        return made
+
+    def _lost(self, waited_s: float = 0.0) -> None:
+        """The server did not answer; the longer one has to wait for that, the more seldom it is tried."""
+        self._away, self._away_until = True, time.monotonic() + max(TRIED_AGAIN_S, 2 * waited_s)
 
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
         """See Database."""

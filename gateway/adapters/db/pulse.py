@@ -54,7 +54,8 @@ class Pulse:
         self._connect = connect
         self._kept = kept
         self._clock = monotonic
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # over what is known; held for moments
+        self._talking = threading.Lock()  # over the connection; held while the server is asked
         self._connection: psycopg.Connection[Any] | None = None
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
@@ -76,7 +77,7 @@ class Pulse:
     def attend(self) -> None:
         """From now on this process is seen. When this returns its row is there. psycopg.Error."""
         if not self._beats:
-            with self._lock:
+            with self._talking:
                 self._once(beats=True)
                 self._beats = True
         self.start()
@@ -101,7 +102,7 @@ class Pulse:
         self._ended.set()
         if self._thread is not None:
             self._thread.join(BEAT_S)
-        with self._lock:
+        with self._talking:
             if self._connection is None:
                 return
             try:
@@ -115,7 +116,7 @@ class Pulse:
     def _run(self) -> None:
         while True:
             try:
-                with self._lock:
+                with self._talking:
                     self._once(beats=self._beats)
                 self._work()
             except psycopg.Error as error:
@@ -136,9 +137,12 @@ class Pulse:
                 self._connection = self._connect()
                 self._connection.execute(_FORGET, {"age": FORGET_S})
             self._kept.seen(self._connection.execute(_MARK).fetchone())
-            for role in [role for role, leads in self._roles.items() if not leads]:
+            with self._lock:
+                wanted = [role for role, leads in self._roles.items() if not leads]
+            for role in wanted:
                 found = self._connection.execute(_LEAD, {"space": LEADERS, "role": role}).fetchone()
-                self._roles[role] = found is not None and bool(found[0])
+                with self._lock:
+                    self._roles[role] = found is not None and bool(found[0])
             if beats:
                 self._connection.execute(_BEAT, {"name": str(owner.here())})
                 self._watch(self._connection.execute(_OTHERS).fetchall())
@@ -146,20 +150,22 @@ class Pulse:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
-            self._roles = dict.fromkeys(self._roles, False)
+            with self._lock:
+                self._roles = dict.fromkeys(self._roles, False)
             raise
         if self._away:
             self._away = False
             log.warning("the database is back")
 
     def _watch(self, rows: list[Any]) -> None:
-        now = self._clock()
-        if now - self._looked > 2 * BEAT_S:  # we were away ourselves: nobody's standing still was watched
-            self._seen = {}
-        self._looked = now
-        before = self._seen
-        self._seen = {
-            name: before[name] if name in before and before[name][0] == beat else (beat, now) for name, beat in rows}
+        with self._lock:
+            now, before = self._clock(), self._seen
+            if now - self._looked > 2 * BEAT_S:  # we were away ourselves: nobody's standing still was watched
+                before = {}
+            self._looked = now
+            self._seen = {
+                name: before[name] if name in before and before[name][0] == beat else (beat, now)
+                for name, beat in rows}
 
     def _lost(self, error: psycopg.Error) -> None:
         if not self._away:
