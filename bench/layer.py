@@ -65,10 +65,10 @@ class Ours:
         """A whole mail around the entity."""
         der = signed.sign(self._prepared, content=None, digest=hashlib.sha256(entity).digest(), at=datetime.now(UTC),
                           raw_sign=lambda octets: self._sign(octets, _PKCS1, hashes.SHA256()))
-        header, body = smime_forms.multipart_signed(entity, der, self._prepared.micalg)
-        envelope = enveloped.encrypt(b"".join((header, b"\r\n", body)), [self._recipient], cipher)
-        return HEADER + smime_forms.pkcs7_mime(
-            envelope, "authEnveloped-data" if cipher.aead else "enveloped-data")
+        signed_entity = smime_forms.signed_entity(entity, der, self._prepared.micalg)
+        envelope = enveloped.encrypt(signed_entity, [self._recipient], cipher)
+        return smime_forms.pkcs7_mime(
+            envelope, "authEnveloped-data" if cipher.aead else "enveloped-data", outer=HEADER)
 
     def open_mail(self, mail: bytes) -> bytes:
         """The signed entity; raises if anything does not hold."""
