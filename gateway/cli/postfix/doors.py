@@ -73,7 +73,17 @@ def _role(site: Site, door: Service, way: Way) -> Iterator[Finding]:
         yield Finding("warning", place, f"{_who(door)} goes to the INBOUND listener, which takes it for a stranger's: "
                       f"nothing leaves in clear, but mail to the world is refused. {_lead(site, door)}")
     else:
-        yield Finding("ok", about, f"{NAMES[way.form]}, {way.to}")
+        yield Finding("ok", about, f"{NAMES[way.form]}, {way.to}{_of_our_systems(site, door, way)}")
+
+
+def _of_our_systems(site: Site, door: Service, way: Way) -> str:
+    """A door for strangers by which systems of ours have sent to the world, too."""
+    relaying = set(site.postfix.words("smtpd_relay_restrictions", door)) | set(
+        site.postfix.words("smtpd_recipient_restrictions", door))
+    if way.to != "inbound" or not site.of_the_world(door) or "permit_mynetworks" not in relaying:
+        return ""
+    return (f"; systems in mynetworks ({site.postfix.value('mynetworks', door)}) that send to the world by it are "
+            "strangers now, and refused: give them a door of their own")
 
 
 def _knows_clients(site: Site, way: Way) -> bool:

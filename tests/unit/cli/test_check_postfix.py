@@ -255,3 +255,10 @@ def test_nothing_that_postconf_could_print_breaks_it(main: str, master: str, ove
 def test_no_table_breaks_it(text: str) -> None:
     said = Configuration.parsed("virtual_alias_maps = hash:/t", "", "", {"hash:/t": text})
     assert isinstance(outside(said, "virtual_alias_maps", ("b.",)), tuple)
+
+
+def test_systems_that_sent_by_the_door_for_strangers_are_thought_of() -> None:
+    said = Configuration.parsed(MAIN, MASTER, FILTER, {})
+    (told_ok,) = [one for one in findings(said, settings()) if one.about == "master.cf smtp/inet"]
+    assert told_ok.level == "ok"
+    assert "systems in mynetworks (127.0.0.0/8)" in told_ok.text
