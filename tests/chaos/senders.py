@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gateway.demo.bank import Bank
-
 Kind = Literal["one", "two", "held", "split", "letter"]
 KINDS: tuple[Kind, ...] = ("one", "two", "held", "split", "letter")
 ANNA, BEN, NOBODY = "anna@customer.example", "ben@customer.example", "x@nowhere.example"
@@ -71,12 +69,19 @@ class Sent:
 class Sender:
     """One after the other, on a thread of its own."""
 
-    def __init__(self, bank: Bank, rng: random.Random, name: str, kinds: tuple[Kind, ...] = KINDS) -> None:
+    def __init__(self, outbound: list[int], inbound: list[int], rng: random.Random, name: str,
+                 kinds: tuple[Kind, ...] = KINDS, pause_s: float = 0.0) -> None:
+        """`outbound`, `inbound`: ports, one of which is taken at each attempt. `pause_s`: after each mail, for a queue
+
+        in front takes them faster than anything behind it.
+        """
         self.sent: list[Sent] = []
-        self._bank = bank
+        self._outbound = outbound
+        self._inbound = inbound
         self._rng = rng
         self._name = name
         self._kinds = kinds
+        self._pause_s = pause_s
         self._end = threading.Event()
         self._give_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -104,10 +109,11 @@ class Sender:
                 if code == 250 or code >= 500:
                     break
                 self._give_up.wait(0.02 + self._rng.random() * 0.2)
+            self._end.wait(self._pause_s)
 
     def _attempt(self, mail: Sent) -> int:
         peer, sender, everybody, _ = _PLANS[mail.kind]
-        port = self._bank.ports.inbound if mail.kind == "letter" else self._bank.ports.outbound
+        port = self._rng.choice(self._inbound if mail.kind == "letter" else self._outbound)
         return attempt(port, peer, sender, everybody, mail.octets())
 
 
