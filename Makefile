@@ -43,10 +43,11 @@ FUZZ ?=
 fuzz: .venv/ok
 	.venv/bin/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 
-# kill -9 of whatever there is, under load, and then the books; the same order again with CHAOS_ARGS='--seed N'.
+# kill -9 of whatever there is, under load, and then the books. CHAOS_ARGS: e.g. '--seed 7 --shape nodes'.
 CHAOS_MINUTES ?= 60
 CHAOS_ARGS ?=
 chaos: .venv/ok
+	@scripts/need $(APT_RUN) postfix postgresql
 	.venv/bin/python -m tests.chaos.driver --minutes $(CHAOS_MINUTES) $(CHAOS_ARGS)
 
 # Memory over many mails.
