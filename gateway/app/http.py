@@ -175,6 +175,7 @@ def serve_http(settings: Settings, read: Callable[[], Settings]) -> None:
         return
     store = LazyStore(only(settings, ""))
     watcher = Watcher(settings, store)
+    watcher.keep()
     seen = HttpServer(Http(host=settings.metrics.host, port=settings.metrics.port), application(watcher.observed),
                       name="metrics", reload=lambda: _reread(read, watcher.reload))
     try:

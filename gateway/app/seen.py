@@ -47,8 +47,13 @@ class Watcher:
         asked: Sequence[Check] = (Check("listeners", "failed", "not asked yet"),)
         self._checks = Fresh(self._asked, asked, life_s=CHECKS_LIFE_S, wait_s=CHECKS_WAIT_S)
         place = metrics.directory(settings)
-        page = None if place is None else Page(place, self._numbers.get)
+        self._page = page = None if place is None else Page(place, self._numbers.get)
         self.observed = Observed(lambda: (page.octets() if page else b"", MEDIA_TYPE), self._checks.get)
+
+    def keep(self) -> None:
+        """What is to be done while nobody asks."""
+        if self._page is not None:
+            self._page.keep_burying()
 
     def reload(self, settings: Settings) -> None:
         """Other certificates, other next hops; the address that is listened on and the directory stay."""

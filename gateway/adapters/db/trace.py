@@ -36,7 +36,7 @@ class DbTrace:
         """Incidents of mail that came under this queue id of the mail server in front, or with this Message-ID outside
         an encryption that had another one inside, or that left with this SHA-256.
 
-        Reads every record since then: some seconds for a million. As text, for PostgreSQL looks into no JSON that has
+        Reads every record since then: ten seconds for a million. As text, for PostgreSQL looks into no JSON that has
         half a character in it, as strangers' subjects may.
         """
         wanted = storable(word)

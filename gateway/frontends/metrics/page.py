@@ -1,5 +1,7 @@
 """The page that Prometheus reads: what all processes counted, and what is known only now. Text format 0.0.4."""
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -14,6 +16,7 @@ from gateway.frontends.metrics.numbers import AtScrape, Seen
 
 log = structlog.get_logger("sealgate.metrics")
 
+BURY_EVERY_S: Final = 60.0
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -22,6 +25,7 @@ class Page:
 
     def __init__(self, directory: Path, seen: Callable[[], Seen]) -> None:
         self._directory = directory
+        self._lock = threading.Lock()
         self._now = CollectorRegistry()
         self._now.register(AtScrape(seen))
 
@@ -29,12 +33,26 @@ class Page:
         """The page. Files that cannot be read are told in the log, and the rest is served."""
         return self._counted() + generate_latest(self._now)
 
+    def keep_burying(self) -> None:
+        """Also while nobody scrapes: processes come and go, and the files of the dead would fill the directory."""
+        threading.Thread(target=self._bury_for_ever, name="bury", daemon=True).start()
+
+    def _bury_for_ever(self) -> None:
+        while True:
+            try:
+                with self._lock:
+                    bury(self._directory)
+            except Exception as error:  # noqa: BLE001 - as at a scrape
+                surprise(log, error)
+            time.sleep(BURY_EVERY_S)
+
     def _counted(self) -> bytes:
         try:
-            bury(self._directory)
-            counted = CollectorRegistry()
-            MultiProcessCollector(counted, str(self._directory))  # type: ignore[no-untyped-call]
-            return generate_latest(counted)
+            with self._lock:
+                bury(self._directory)
+                counted = CollectorRegistry()
+                MultiProcessCollector(counted, str(self._directory))  # type: ignore[no-untyped-call]
+                return generate_latest(counted)
         except Exception as error:  # noqa: BLE001 - a file that somebody has laid there, or cut off
             surprise(log, error)
             return b""

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,20 @@ def test_files_of_many_dead_become_one_and_nothing_is_lost(tmp_path: Path) -> No
         assert [path.name for path in tmp_path.glob("counter_*")] == ["counter_dead.db"]
     counting(tmp_path, "mails(1)")
     assert values(tmp_path)["sealgate_mail_seconds_count", "outbound"] == expected + 1
+
+
+def test_the_dead_are_buried_while_nobody_scrapes(tmp_path: Path) -> None:
+    counting(tmp_path, "mails(2)")
+    (original,) = tmp_path.glob("counter_*.db")
+    for number in range(files.DEAD_FILES_MAX + 1):
+        tmp_path.joinpath(f"counter_{4_194_305 + number}.db").write_bytes(original.read_bytes())
+    page = Page(tmp_path, lambda: SEEN)
+    page.keep_burying()
+    end = time.monotonic() + 30
+    while [path.name for path in tmp_path.glob("counter_*.db")] != ["counter_dead.db"]:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert values(tmp_path)["sealgate_mails_total", "later", "outbound", "l", "store.unavailable"] == 20
 
 
 def test_its_place_on_the_disk_is_taken_before_it_counts(tmp_path: Path) -> None:
