@@ -137,3 +137,24 @@ def test_where_tls_is_required_it_comes_after_it(tmp_path: Path) -> None:
         assert talk.say(b"AUTH PLAIN AGEAYg==").startswith("503"), "it has logged in already"
         assert talk.mail(CONTENT).startswith("250")
     assert (taker.mails[0].origin.client, taker.mails[0].origin.tls) == ("portal", True)
+
+
+@pytest.mark.parametrize("command", [b"XCLIENT ADDR=198.51.100.7", b"XFORWARD ADDR=198.51.100.7"])
+def test_the_certificate_of_the_one_in_front_is_not_the_clients(tmp_path: Path, command: bytes) -> None:
+    """A proxy or mail server that shows a client's certificate itself lends it to nobody of whom it tells."""
+    tls = make_tls(tmp_path)
+    listener = {"name": "out", "role": "outbound", "port": 0, "tls": "starttls", "certificate": tls.server,
+                "key": tls.server_key, "client_ca": tls.ca, "xclient_peers": ["127.0.0.1/32"],
+                "xforward_peers": ["127.0.0.1/32"]}
+    values = settings(
+        listeners=[listener], clients=[{"name": "front", "tls_certificates": [tls.fingerprint], "from": ["*"]}])
+    for named in (False, True):
+        with relay(Taker(), values) as at, Talk(at["out"]) as talk:
+            talk.greet()
+            talk.start_tls(tls.trusting(as_client=True))
+            talk.say(b"EHLO front.test")
+            if named:
+                assert talk.say(command).startswith(("220", "250"))
+                if command.startswith(b"XCLIENT"):
+                    talk.say(b"EHLO client.test")
+            assert talk.mail(CONTENT)[:3] == ("554" if named else "250")
