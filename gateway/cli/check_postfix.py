@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 from gateway.settings import Settings
 
 CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
-    doors.doors, doors.silent_milters, doors.some_clients_unseen,
+    doors.ports, doors.doors, doors.silent_milters, doors.some_clients_unseen,
     returns.there, returns.loops, returns.strangers, returns.sizes, returns.rewriting,
     copies.unseen_by_milter, copies.opened_leaving, copies.once,
     around.dead_milter, around.actions_elsewhere, around.fall_backs, around.routes, around.other_instances,

@@ -6,6 +6,8 @@ from gateway.cli.check_finding import Finding
 from gateway.cli.postfix.configuration import Service
 from gateway.cli.postfix.form import NAMES, RECIPES, Site, Way
 
+_EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - words of a configuration
+
 
 def doors(site: Site) -> Iterator[Finding]:
     """Every door, one finding at least."""
@@ -23,6 +25,18 @@ def doors(site: Site) -> Iterator[Finding]:
                           f"`postconf -P '{door.key}/{ours[-1].parameter}='` takes the other away")
         else:
             yield from _role(site, door, ours[0])
+
+
+def ports(site: Site) -> Iterator[Finding]:
+    """One port, one program: who starts second does not start, and the other gets its mail."""
+    for service in site.postfix.services:
+        at = service.endpoint
+        for listener in site.settings.listeners:
+            same_host = at.host == listener.host or {at.host, listener.host} & _EVERYWHERE
+            if service.kind == "inet" and at.port == listener.port and same_host:
+                yield Finding("error", f"master.cf {service.key}", f"Postfix listens on port {at.port}, which the "
+                              f"gateway's listener {listener.name} wants (amavis takes 10024 and 10025 as well): give "
+                              "the listener another port, here and in content_filter")
 
 
 def silent_milters(site: Site) -> Iterator[Finding]:

@@ -99,6 +99,8 @@ S, P, B, BACK_IN = "submission/inet/", "smtp/inet/", "127.0.0.1:10026/inet/", "1
 WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("qmqpd", {"master": "628 inet n - y - - qmqpd\n"}, "error", "master.cf 628/inet", "mail by QMQP leaves"),
     ("a door that was added", {"master": "2525 inet n - y - - smtpd\n"}, "error", "2525/inet", "leaves without"),
+    ("one port for two", {"master": "127.0.0.1:10025 inet n - n - - smtpd\n"}, "error", "127.0.0.1:10025/inet",
+     "listener out wants"),
     ("behind postscreen", {"master": "smtpd pass - - y - - smtpd\n"}, "error", "smtpd/pass", "leaves without"),
     ("another filter", {"overrides": f"{S}content_filter = amavis:[127.0.0.1]:10030"}, "warning", S + "content_filter",
      "another filter (port 10030)"),
