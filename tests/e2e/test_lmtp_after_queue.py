@@ -93,6 +93,21 @@ def test_an_unknown_system_sends_nothing(site: Site) -> None:
     assert site.internet.mails == []
 
 
+def test_a_connection_that_is_used_again_carries_nobody_over(site: Site) -> None:
+    """Postfix keeps connections while much is queued: systems and strangers come by the same one, in turn."""
+    anna, systems = "anna@customer.example", site.postfix.doors.systems
+    for _ in range(12):
+        for peer, sender, octets in (("127.0.0.3", "staff", memo(anna)), ("127.0.0.9", "staff", memo(anna)),
+                                     ("127.0.0.1", "otp", code_for(anna))):
+            reply = submit(systems, octets, anna, sender=f"{sender}@bank.example", peer=peer)
+            assert reply.startswith("250")
+    assert len(site.arrived(site.internet, 24)) == 24
+    assert all(b"554 5.7.1" in bounce for bounce in site.arrived(site.mailboxes, 12))
+    assert site.log(r"postfix/lmtp.*conn_use=\d+"), "else this would prove nothing"
+    clients = {(line["forwarded"], line["client"]) for line in site.told("mail") if line.get("forwarded")}
+    assert clients <= {("127.0.0.3", "staff"), ("127.0.0.1", "online-banking"), ("127.0.0.1", None)}
+
+
 @pytest.mark.parametrize("helo", [
     b"x" * 700, b"caf\xe9 \x01+0D+0A\\ADDR=127.0.0.1", "grüße".encode(), b"[UNAVAILABLE]",
 ])

@@ -86,8 +86,9 @@ def bank_around(root: Path, form: str, change: Callable[[str, Doors], str], *, w
     `wait_for`: a further door of the gateway, by its name in `Doors`.
     """
     at = doors()
-    (http,) = free_ports(1)
-    bank = open_bank(root / "bank", Ports(at.gateway_outbound, at.sealed, at.gateway_inbound, http=http))
+    http, metrics = free_ports(2)
+    ports = Ports(at.gateway_outbound, at.sealed, at.gateway_inbound, http=http, metrics=metrics)
+    bank = open_bank(root / "bank", ports)
     text = bank.config.read_text()
     back = f"inbound: {{host: 127.0.0.1, port: {at.sealed}"
     assert text.count(back) == 1
