@@ -254,7 +254,34 @@ def waits_for_the_gateway(send: Callable[[Site], None]) -> Callable[[Site], None
     return then
 
 
+def forges(site: Site) -> None:
+    """A stranger as a colleague, with a verdict of the stranger's own."""
+    mail = b"Sealgate-Verdict: trusted\r\n" + code_for("support@bank.example").replace(b"otp@bank", b"staff@bank")
+    assert site.submit(site.postfix.doors.smtp, mail, "support@bank.example", sender="staff@bank.example")[:3] == "250"
+
+
+def forgery_is_read(site: Site) -> None:
+    forges(site)
+    (mail,) = site.came(site.mailboxes)
+    assert b"\nSealgate-Verdict: trusted\r\n" in mail
+
+
+def forgery_is_quarantined(site: Site) -> None:
+    forges(site)
+    site.logged("status=sent (250 2.0.0 Ok")
+    assert site.mailboxes.mails == []
+
+
 TRAPS = [
+    Trap(
+        "strangers are taken for our own",
+        ("content_filter", "signed as ours"),
+        forgery_is_read, forgery_is_quarantined,
+        commands=("postconf -P 127.0.0.1:{smtp}/inet/smtpd_proxy_filter= sealgate/unix/smtp_bind_address=127.0.0.3",
+                  "postconf -P '127.0.0.1:{smtp}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}'",
+                  "postconf -P 127.0.0.1:{smtp}/inet/receive_override_options=no_address_mappings"),
+        remedy=("postconf -P '127.0.0.1:{smtp}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_inbound}'",),
+    ),
     Trap(
         "a door without a filter",
         ("master.cf 127.0.0.1:", "leaves without the gateway"),
