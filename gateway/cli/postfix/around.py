@@ -36,7 +36,7 @@ def actions_elsewhere(site: Site) -> Iterator[Finding]:
     """FILTER, REDIRECT and BCC in tables of checks and of access. (HOLD holds what the gateway has sealed already.)"""
     seen: set[Action] = set()
     for service in (None, *site.doors, *(back for back, _ in site.returns)):
-        for parameter in (*_CHECKS, *_ACCESS):
+        for parameter in (*_CHECKS, *_ACCESS, *site.postfix.words("smtpd_restriction_classes")):
             for action in actions(site.postfix, _tables(site, parameter, service)):
                 if action not in seen and (told := _told(site, action)):
                     seen.add(action)

@@ -101,8 +101,9 @@ class Configuration:
         """Every TYPE:NAME in any value that a check wants to look into, once."""
         seen: set[str] = set()
         values = [*self.main.items(), *(pair for own in self.overrides.values() for pair in own.items())]
+        classes = self.words("smtpd_restriction_classes")  # the site's own names for lists of restrictions
         for parameter, value in values:
-            if parameter.endswith(("_maps", "_checks", "_restrictions", "_database", "virtual_alias_domains")):
+            if parameter in classes or parameter.endswith(("_maps", "_checks", "_restrictions", "_database", "virtual_alias_domains")):
                 for word in words(value):
                     if ":" in word and word not in seen:
                         seen.add(word)
