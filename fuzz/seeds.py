@@ -110,6 +110,7 @@ def corpora() -> dict[str, list[bytes]]:
                           b"ADDR=[UNAVAILABLE] LOGIN=a DESTADDR=127.0.0.1 DESTPORT=25"],
         "smtp_data": [b"Subject: a\r\n\r\n..\r\n.b\r\n", b"a\nb\rc\r\n", b".\r\n..\r\n",
                       b"Received: x\r\n" * 60 + b"\r\n"],
+        "milter_edits": [one + b"\0\0" + other for one, other in zip(letters, [*letters[1:], letters[0]], strict=True)],
         "answer_rows": [*certificates, signatures[0], b"<html>404</html>", envelopes[0]],
         "answer_urls": [b"http://a.example/x.crl", b"https://[::1]:8443/?q=%41#f", b"ldap://a/b?c",
                         b"http://u:p@a.example", "http://bänk.example/ä".encode()],

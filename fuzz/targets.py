@@ -23,6 +23,7 @@ from gateway.der import ber, prescan, walk
 from gateway.errors import GatewayError
 from gateway.frontends import forwarded, paths
 from gateway.frontends.data import Checks, whole_mail
+from gateway.frontends.milter.edits import edits
 from gateway.inspection.inspect import Options, inspect
 from gateway.mime import addresses, canonical, entity, header, params, smime_forms, trace, words
 from gateway.model.wire import find_end, stuffed
@@ -332,6 +333,16 @@ def smtp_data(octets: bytes) -> None:
         raise AssertionError("an end of data in stuffed octets")
 
 
+def milter_edits(octets: bytes) -> None:
+    """What a milter would have Postfix do to its mail, for any two mails."""
+    one, _, other = octets.partition(b"\0\0")
+    fields = tuple((field.name, field.raw) for field in header.parse_headers(one).fields)
+    edits(fields, b"", other)
+    found = edits(fields, b"", one)
+    if found is not None and (found.deleted or found.inserted):
+        raise AssertionError("a mail that stays is edited")
+
+
 def answer_rows(octets: bytes) -> None:
     """What a directory says, by LDAP or HTTP: certificates, bundles, PEM, pages."""
     tolerated(source_rows.rows_of, [octets], "x")
@@ -370,8 +381,8 @@ def csv_lines(octets: bytes) -> None:
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {call.__name__: call for call in (
     der_walk, der_ber, cms_signed, cms_enveloped, cms_compressed, cms_certificate, cms_private_key, cms_timestamp,
     pki_crl, pki_ocsp, mime_header, mime_entity, mime_params, mime_words, mime_addresses, mime_smime, mail_open,
-    mail_protect, mail_card, inspect_any, smtp_commands, smtp_data, answer_rows, answer_urls, yaml_any, yaml_policy,
-    yaml_settings, csv_lines)}
+    mail_protect, mail_card, inspect_any, smtp_commands, smtp_data, milter_edits, answer_rows, answer_urls, yaml_any,
+    yaml_policy, yaml_settings, csv_lines)}
 
 
 def run(name: str, octets: bytes) -> None:

@@ -8,14 +8,14 @@ program is started.
 import contextlib
 import shutil
 import socket
+import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event
 
 from gateway.adapters import keys_file
 from gateway.adapters.keys_file import FileKeys
@@ -49,6 +49,11 @@ class Counts:
     statements: list[str] = field(default_factory=list)
     look_ups: list[str] = field(default_factory=list)
     paths: int = 0
+    meanwhile: Callable[[str], None] = field(default=lambda _statement: None)  # in the thread that runs it
+
+    def trace(self, statement: str) -> None:
+        self.statements.append(statement)
+        self.meanwhile(statement)
 
     def none(self) -> None:
         self.keys.clear()
@@ -97,6 +102,15 @@ def counting(monkeypatch: pytest.MonkeyPatch, counts: Counts) -> None:
             return real(self, key_id, *rest)
 
         monkeypatch.setattr(FileKeys, name, used)
+    real_connect = sqlite3.connect
+
+    def connected(*given, **named):
+        connection = real_connect(*given, **named)
+        connection.set_trace_callback(counts.trace)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connected)
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", connected)  # what SQLAlchemy calls
     real_load, real_validate = keys_file.read_private_key, path._validate
 
     def loaded(*given):
@@ -115,29 +129,21 @@ def counting(monkeypatch: pytest.MonkeyPatch, counts: Counts) -> None:
 def bank(home: Path, monkeypatch: pytest.MonkeyPatch, change=lambda settings: settings) -> Iterator[Counted]:
     """A warm bank: keys are loaded, certificates judged, connections open. `change`: of the settings."""
     counts = Counts()
-
-    def trace(connection, _record):
-        connection.set_trace_callback(counts.statements.append)
-
     shutil.copytree(template(), home)
-    event.listen(Engine, "connect", trace)
-    try:
-        counting(monkeypatch, counts)
-        monkeypatch.setattr("gateway.app.TRUST_LOOK_S", 1e9)  # once a second the trust list is looked at; not here
-        with house(home, change) as built:
-            select = built.gateway.house.select
+    counting(monkeypatch, counts)
+    monkeypatch.setattr("gateway.app.TRUST_LOOK_S", 1e9)  # once a second the trust list is looked at; not here
+    with house(home, change) as built:
+        select = built.gateway.house.select
 
-            def looked(address, want):
-                counts.look_ups.append(address)
-                return select(address, want)
+        def looked(address, want):
+            counts.look_ups.append(address)
+            return select(address, want)
 
-            built.gateway.use(replace(built.gateway.house, select=looked))
-            counted = Counted(built, counts)
-            counted.send(code(0), *ANNA_AND_BEN)
-            counted.receive(message(TEXT, to="support@bank.example"))
-            yield counted
-    finally:
-        event.remove(Engine, "connect", trace)
+        built.gateway.use(replace(built.gateway.house, select=looked))
+        counted = Counted(built, counts)
+        counted.send(code(0), *ANNA_AND_BEN)
+        counted.receive(message(TEXT, to="support@bank.example"))
+        yield counted
 
 
 @pytest.fixture
@@ -237,11 +243,16 @@ def test_a_mail_from_the_world_costs_one_commit_and_no_look(counted: Counted) ->
 
 def test_the_cost_does_not_grow_with_what_is_stored(counted: Counted) -> None:
     """A thousand records of evidence later: the same statements."""
-    before = [counted.send(code(1), ANNA_AND_BEN[0]).statements.copy()]
+    def statements() -> list[str]:
+        """Of the cheapest of three: verdicts are judged anew now and then, whatever is stored."""
+        told = [[one.split("VALUES")[0] for one in counted.send(code(1), ANNA_AND_BEN[0]).statements]
+                for _ in range(3)]
+        return min(told, key=len)
+
+    before = statements()
     for number in range(1_000):
         counted.house.gateway.handle(counted.house.send(code(number), ANNA_AND_BEN[0]))
-    before.append(counted.send(code(1), ANNA_AND_BEN[0]).statements.copy())
-    assert [one.split("VALUES")[0] for one in before[0]] == [one.split("VALUES")[0] for one in before[1]]
+    assert statements() == before
 
 
 @dataclass
@@ -268,14 +279,12 @@ def test_twenty_mails_at_once_cost_two_commits(counted: Counted) -> None:
 
     def first_waits(statement: str) -> None:
         nonlocal commits
-        counted.counts.statements.append(statement)
         if statement == "COMMIT":
             commits += 1
             while commits == 1 and len(group._waiting) < number - 1:
                 threading.Event().wait(0.001)
 
-    with group._engine.connect() as connection:
-        connection.connection.driver_connection.set_trace_callback(first_waits)
+    counted.counts.meanwhile = first_waits
     answers: list[Settled] = []
     threads = [threading.Thread(target=lambda one=one: answers.append(counted.house.gateway.handle(
         counted.house.send(code(one), ANNA_AND_BEN[0])).answer)) for one in range(number)]
@@ -290,9 +299,12 @@ def test_twenty_mails_at_once_cost_two_commits(counted: Counted) -> None:
 
 def test_a_commit_is_durable(counted: Counted) -> None:
     """One fsync for each commit is what SQLite promises only so: https://www.sqlite.org/pragma.html#pragma_synchronous."""
-    with counted.house.gateway.store.database.group._engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    database = counted.house.gateway.store.database
+    with database.writers.connect() as connection:
+        of_both = [connection.connection.driver_connection, database._inserter]
+        for driver in of_both:
+            assert driver.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert driver.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
 # --- look-ups and paths ---------------------------------------------------------------------------------------------
