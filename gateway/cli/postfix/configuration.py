@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+_WITH_TABLES: Final = ("_maps", "_checks", "_restrictions", "_database", "virtual_alias_domains")
 _TIMES: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -103,7 +104,7 @@ class Configuration:
         values = [*self.main.items(), *(pair for own in self.overrides.values() for pair in own.items())]
         classes = self.words("smtpd_restriction_classes")  # the site's own names for lists of restrictions
         for parameter, value in values:
-            if parameter in classes or parameter.endswith(("_maps", "_checks", "_restrictions", "_database", "virtual_alias_domains")):
+            if parameter in classes or parameter.endswith(_WITH_TABLES):
                 for word in words(value):
                     if ":" in word and word not in seen:
                         seen.add(word)

@@ -71,6 +71,20 @@ def test_debians_own_postfix_is_not(tmp_path: Path) -> None:
     assert {"master.cf smtp/inet", "master.cf pickup/unix", "main.cf bounce_size_limit"} <= {one.about for one in found}
 
 
+def test_tables_are_read_where_they_lie(tmp_path: Path) -> None:
+    """A map's text beside its database, an access table, and one that is not there."""
+    debian(tmp_path, "milter")
+    (tmp_path / "aliases").write_text("a@bank.example b@bank.example,\n  boss@elsewhere.example\n")
+    (tmp_path / "senders").write_text("vip@bank.example FILTER smtp:[203.0.113.1]\n")
+    with (tmp_path / "main.cf").open("a") as file:
+        file.write(f"virtual_alias_maps = hash:{tmp_path}/aliases, hash:{tmp_path}/none\n"
+                   f"smtpd_restriction_classes = vip\nvip = check_sender_access texthash:{tmp_path}/senders\n")
+    told = {one.about: one.text for one in postfix(settings_for("milter"), tmp_path) if one.level == "error"}
+    assert f"boss@elsewhere.example (hash:{tmp_path}/aliases)" in told["main.cf virtual_alias_maps"]
+    assert f"hash:{tmp_path}/none (cannot be read here)" in told["main.cf virtual_alias_maps"]
+    assert "FILTER smtp:[203.0.113.1]" in told["main.cf vip"]
+
+
 def test_no_postfix_at_all_is_told(tmp_path: Path) -> None:
     (finding,) = postfix(settings_for("relay"), tmp_path / "nothing")
     assert finding.level == "error"
