@@ -13,6 +13,7 @@ from gateway.adapters.archive import Reader, Writer, reading, writing
 from gateway.adapters.db import portable, schema
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.schema import open_database
+from gateway.adapters.db.spool import Spool
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings
@@ -38,17 +39,27 @@ class Told:
 
 def backup(settings: Settings, config: Path, target: Path, clock: Clock | None = None) -> Told:
     """Writes the file while mail goes on; all tables as they were at one moment. GatewayError USAGE, STORE_*."""
+    if settings.postgresql is not None:
+        Spool(settings.postgresql.spool).prepare()
     database = open_database(settings.postgresql or settings.database)
     try:
         with writing(target) as writer, database.snapshot() as connection:
             rows = {name: writer.add(_TABLES + name, portable.lines(connection, name)) for name in portable.TABLES}
             files, missing = _add_files(writer, settings, config)
+            missing += _waiting(settings)
             told = Told(rows, files, missing, (clock or SystemClock()).now().isoformat(), __version__)
             writer.finish({"made_at": told.made_at, "version": told.version, "schema": schema.HEAD,
                            "database": database.name, "rows": rows, "secrets_not_in_here": missing})
     finally:
         database.close()
     return told
+
+
+def _waiting(settings: Settings) -> tuple[str, ...]:
+    """Evidence that the database has not taken yet."""
+    where = settings.postgresql
+    return () if where is None or not Spool(where.spool).waiting() else (
+        f"{where.spool} (evidence that waits for the database)",)
 
 
 def _add_files(writer: Writer, settings: Settings, config: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

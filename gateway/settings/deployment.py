@@ -51,7 +51,7 @@ class Postgresql(Section):
     tls: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
         "verify-full", description="as libpq's sslmode")
     tls_ca: Path | None = Field(None, description="PEM of the roots; None = the system's")
-    connections_max: int = Field(10, ge=2, description="of one process")
+    connections_max: int = Field(10, ge=4, description="of one process")
     connect_timeout_s: float = Field(5.0, gt=0)
     statement_timeout_s: float = Field(10.0, gt=0, description="a statement that takes longer is given up")
     spool: Path = Field(Path("spool"), description="local directory: evidence of mail that went without the database")

@@ -74,7 +74,7 @@ class PostgresDatabase(Database):
         self._trying = threading.Lock()
         self._kept = Kept()
         self._pulse = Pulse(lambda: self.connect("signs of life", autocommit=True), self._kept)
-        readers = max(1, settings.connections_max - 2)  # the others: one that writes, one for signs of life
+        readers = settings.connections_max - 3  # the others: two that write, one for signs of life
         common: dict[str, Any] = {"poolclass": QueuePool, "pool_timeout": WAIT_S, "hide_parameters": True}
         super().__init__(settings, told(settings), create_engine(
             "postgresql+psycopg://", creator=lambda: self.connect("writes"), pool_size=1, max_overflow=1, **common))

@@ -151,6 +151,28 @@ def test_nobody_but_us_is_held_up_by_a_transaction_that_stands_still(server, ope
     database.write(add("1"))
 
 
+def test_a_process_takes_no_more_connections_than_the_settings_say(server, opened) -> None:
+    where = server.database().model_copy(update={"connections_max": 4})
+    database = opened(where)
+    database.attend()
+    together, seen = threading.Barrier(8), []
+
+    def work(number: int) -> None:
+        together.wait(30)
+        database.write(add(str(number)))
+        with database.read() as connection:
+            seen.append(connection.exec_driver_sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()").scalar())
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(seen) == 8
+    assert max(seen) <= 4
+
+
 # --- a server that goes and comes
 
 
