@@ -85,7 +85,6 @@ def corpora() -> dict[str, list[bytes]]:
                             revoked_at=at - day if status == "revoked" else None)
                for status in ("good", "revoked", "unknown")]
     squeezed = [sealed.smime_forms.detect(sealed.compressed(octets)).der for octets in (text, bytes(3_000))]
-    keys = [anna.key_pem, pki.encrypted_key_pem(anna, b"demo"), anna.p12(b"demo"), anna.chain_pem + anna.key_pem]
     policies = [path.read_bytes() for path in sorted((ROOT / "policies").glob("*.yaml"))]
     settings = [(ROOT / "conf" / "sealgate.yaml").read_bytes(), demo_settings()]
     ders = [*signatures, *envelopes, *stamps, *certificates[:4], *lists, *answers]
@@ -93,7 +92,8 @@ def corpora() -> dict[str, list[bytes]]:
     return {
         "der_walk": ders, "der_ber": [*ders, b"\x30\x80\x24\x80\x04\x01a\x04\x01b\0\0\0\0"],
         "cms_signed": signatures, "cms_enveloped": envelopes, "cms_compressed": squeezed,
-        "cms_certificate": [*certificates, signatures[0]], "cms_private_key": keys, "cms_timestamp": stamps,
+        "cms_certificate": [*certificates, signatures[0]], "cms_timestamp": stamps,
+        "cms_private_key": [anna.chain_pem, b"-----BEGIN PRIVATE KEY-----\nAAAA\n"],
         "pki_crl": lists, "pki_ocsp": answers, "mime_header": fields, "mime_entity": kinds,
         "mime_params": [b'multipart/mixed; boundary="a b"; charset=utf-8', b"text/plain; name*0*=utf-8''a%20; name*1=b",
                         b"a/b; x*=utf-8'de'%C3%A4" + rb'; y="\""; z', b"text / plain (comment) ; format = flowed"],
@@ -102,7 +102,7 @@ def corpora() -> dict[str, list[bytes]]:
         "mime_addresses": [b'Jane <a@b.example>, "x, y" <"q r"@c.example>', b"g: a@b.example, c@d.example;",
                            "Jäne (x (y)) <jäne@bänk.example>".encode(), b"<@a,@b:c@d.example>", b"a.b. c@[127.0.0.1]"],
         "mime_smime": letters, "mail_open": letters, "mail_protect": kinds, "mail_card": [carded(letters[0])],
-        "inspect_any": [*letters[:4], *ders, *keys, b"PK\x03\x04", b"%PDF-1.7", b"\x89PNG\r\n"],
+        "inspect_any": [*letters[:4], *ders, b"PK\x03\x04", b"%PDF-1.7", b"\x89PNG\r\n"],
         "smtp_commands": [b"FROM:<a@b.example> SIZE=1000 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb AUTH=<>",
                           b"TO:<a@b.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+2Bb@c.example", b"TO:<Postmaster>",
                           b"FROM:<>", rb'TO:<@a,@b:"q \" r"@[IPv6:::1]>', "TO:<jäne@bänk.example>".encode(),

@@ -40,6 +40,7 @@ from gateway.smime.protect import protect
 from gateway.strictyaml import load as load_yaml
 
 WORLD: Final = Path(__file__).parent / "world"
+CORPUS: Final = Path(__file__).parent / "corpus"
 AT: Final = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SETTINGS: Final = Path("/nowhere/sealgate.yaml")
 _LIMITS: Final = OpenLimits(octets_max=1 << 20)
@@ -83,6 +84,22 @@ def trust() -> TrustSet:
     """Who believes in the world of the corpora."""
     return TrustSet(signers=anchors_of([certificate("root")]), recipients=anchors_of([certificate("root")]),
                     stampers=anchors_of([certificate("tsa-root")]))
+
+
+@cache
+def key_files() -> tuple[bytes, ...]:
+    """More for the corpora that read keys: made when they are needed, for no private key lies in the tree."""
+    from cryptography.hazmat.primitives import serialization as form
+
+    from gateway.authority import ca
+
+    key, password = derived("p-256-0"), b"demo"
+    ways = ((form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()),
+            (form.Encoding.DER, form.PrivateFormat.PKCS8, form.NoEncryption()),
+            (form.Encoding.PEM, form.PrivateFormat.TraditionalOpenSSL, form.NoEncryption()),
+            (form.Encoding.PEM, form.PrivateFormat.PKCS8, form.BestAvailableEncryption(password)))
+    store = ca.write_p12("anna", key, certificate("anna").der, (certificate("intermediate").der,), password)
+    return (*(key.private_bytes(*way) for way in ways), store)
 
 
 @cache
@@ -383,6 +400,12 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {call.__name__: call for ca
     pki_crl, pki_ocsp, mime_header, mime_entity, mime_params, mime_words, mime_addresses, mime_smime, mail_open,
     mail_protect, mail_card, inspect_any, smtp_commands, smtp_data, milter_edits, answer_rows, answer_urls, yaml_any,
     yaml_policy, yaml_settings, csv_lines)}
+
+
+def corpus(name: str) -> list[bytes]:
+    """The inputs of a target to begin with."""
+    found = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
+    return [*found, *key_files()] if name in {"cms_private_key", "inspect_any"} else found
 
 
 def run(name: str, octets: bytes) -> None:

@@ -15,14 +15,9 @@ import pytest
 from fuzz import mutate, targets
 
 ROOT = Path(__file__).parents[2]
-CORPUS = ROOT / "fuzz" / "corpus"
 MUTATIONS = 300
 CPU_S = 10.0
 NAMES = sorted(targets.TARGETS)
-
-
-def inputs(name: str) -> list[bytes]:
-    return [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
 
 
 def within_bounds(name: str, octets: bytes, what: str) -> None:
@@ -36,7 +31,7 @@ def within_bounds(name: str, octets: bytes, what: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_corpus_passes(name: str) -> None:
-    found = inputs(name)
+    found = targets.corpus(name)
     assert found
     for octets in found:
         within_bounds(name, octets, "as it is")
@@ -44,21 +39,22 @@ def test_the_corpus_passes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_changed_passes(name: str) -> None:
-    for number, octets in enumerate(mutate.mutations(inputs(name), MUTATIONS, seed=20261126)):
+    for number, octets in enumerate(mutate.mutations(targets.corpus(name), MUTATIONS, seed=20261126)):
         within_bounds(name, octets, f"change {number}")
 
 
 def test_the_corpora_are_small() -> None:
-    files = [path for path in CORPUS.rglob("*") if path.is_file()]
+    files = [path for path in targets.CORPUS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 1_000_000
     assert {path.parent.name for path in files} == set(NAMES)
 
 
-@pytest.mark.parametrize("name", ["cms_enveloped", "mail_open", "pki_ocsp", "pki_crl", "mail_card", "cms_timestamp"])
+@pytest.mark.parametrize("name", ["cms_enveloped", "mail_open", "pki_ocsp", "pki_crl", "mail_card", "cms_timestamp",
+                                  "cms_private_key"])
 def test_a_corpus_reaches_the_end(name: str) -> None:
     """A corpus that is refused at the door tests the door: at least one input of each goes the whole way."""
     reached = 0
-    for octets in inputs(name):
+    for octets in targets.corpus(name):
         try:
             targets.TARGETS[name](octets)
             reached += 1
@@ -70,8 +66,8 @@ def test_a_corpus_reaches_the_end(name: str) -> None:
 def test_sealed_mails_of_the_corpus_are_opened_and_believed() -> None:
     from gateway.smime.open import open_mail
 
-    verdicts = [open_mail(octets, [targets.box()], targets.judge(), targets.AT).verdicts for octets in
-                inputs("mail_open")]
+    verdicts = [open_mail(octets, [targets.box()], targets.judge(), targets.AT).verdicts
+                for octets in targets.corpus("mail_open")]
     assert {str(one.verdict) for one in verdicts} >= {"trusted", "unknown"}
     assert {one.decryption.status for one in verdicts} >= {"decrypted", "not_encrypted"}
 
@@ -79,7 +75,7 @@ def test_sealed_mails_of_the_corpus_are_opened_and_believed() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
 def test_a_target_runs_under_atheris(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "fuzz.one", "mime_params", "-runs=200", "-print_final_stats=1",
-                           f"-artifact_prefix={tmp_path}/", str(tmp_path), str(CORPUS / "mime_params")], cwd=ROOT,
-                          capture_output=True, text=True, timeout=300, check=False)
+                           f"-artifact_prefix={tmp_path}/", str(tmp_path), str(targets.CORPUS / "mime_params")],
+                          cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "number_of_executed_units: " in done.stderr
