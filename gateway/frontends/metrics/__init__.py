@@ -109,13 +109,6 @@ def _from_environment() -> Path | None:
     return Path(named) if named else None
 
 
-def end() -> None:
-    """For tests: this process counts no more."""
-    global _meters, _own
-    _meters, _own = None, False
-    _samplers.clear()
-
-
 def counting() -> bool:
     """Whether this process counts."""
     return _meters is not None

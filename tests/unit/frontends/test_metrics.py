@@ -12,12 +12,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.frontends import metrics
 from gateway.frontends.metrics import files
 from gateway.frontends.metrics.page import Page
+from gateway.settings import Settings
+from gateway.settings.deployment import Metrics
 from tests.unit.frontends.test_page import SEEN
 
 ROOT = Path(__file__).parents[3]
@@ -153,6 +158,42 @@ assert "prometheus_client" not in sys.modules
     program = program.replace('assert "prometheus_client"', 'None and "prometheus_client"')
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True,
                    env={"PROMETHEUS_MULTIPROC_DIR": str(taken), "PYTHONPATH": str(ROOT)})
+
+
+def settings(database: Path, *, on: bool = True) -> Settings:
+    """What is asked of them here."""
+    return SimpleNamespace(metrics=Metrics() if on else None, database=database)  # type: ignore[return-value]
+
+
+def test_where_it_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment names, else the runtime directory that systemd gives, else beside the database."""
+    monkeypatch.delenv(metrics.VARIABLE, raising=False)
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    beside = settings(tmp_path / "sealgate.db")
+    assert metrics.directory(beside) == tmp_path / "metrics"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/sealgate:/run/other")
+    assert metrics.directory(beside) == Path("/run/sealgate/metrics")
+    monkeypatch.setenv(metrics.VARIABLE, "/elsewhere")
+    assert metrics.directory(beside) == Path("/elsewhere")
+    assert metrics.directory(settings(tmp_path / "sealgate.db", on=False)) is None
+
+
+def test_what_an_earlier_run_counted_is_gone_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(metrics.VARIABLE, str(tmp_path / "metrics"))
+    counting(tmp_path / "metrics", "mails(4)")
+    (tmp_path / "metrics" / "counter_dead.db.new").write_bytes(b"half")
+    metrics.clean(settings(tmp_path / "sealgate.db"))
+    assert list((tmp_path / "metrics").iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_had_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(metrics.VARIABLE, raising=False)
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    (tmp_path / "metrics").write_text("a file")
+    with structlog.testing.capture_logs() as told:
+        metrics.clean(settings(tmp_path / "sealgate.db"))
+    assert [line["event"] for line in told] == ["nothing is counted"]
+    assert metrics.VARIABLE not in os.environ, "nobody after it would count there"
 
 
 def test_labels_that_mails_choose_are_words_of_the_program(tmp_path: Path) -> None:
