@@ -1,4 +1,4 @@
-"""What reads before it writes, by several nodes at once: bounds hold, nothing counts twice, nobody is refused by chance.
+"""What reads before it writes, by several nodes at once: bounds hold, nothing counts twice, nobody is refused so.
 
 Two databases opened as two processes have them, four threads each, released together. Truth: arithmetic.
 """
