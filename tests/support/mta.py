@@ -45,6 +45,7 @@ class Served:
 
         self.shared: Shared | None = None
         self._listening = listening = socket.create_server(("127.0.0.1", 0))
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address: tuple[str, int] = listening.getsockname()[:2]
         register(self._session)
         self._listener = Listener(listening)
