@@ -14,6 +14,7 @@ TEXT = {".py", ".md", ".yaml", ".toml", ".service", ".cf", ".java", ".c", ".svg"
 WORDS = ("TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK")
 UNFINISHED = re.compile(rf"\b({'|'.join(WORDS)})\b|raise NotImplemented" + "Error")
 FOREIGN_PATHS = re.compile("/" + r"(root|home/\w+|work|Users)/")
+OPERATORS_HOME = re.compile(r"^docs/[^:]+:\d+: .*" + "/root" + "/")  # the pages speak to root of a mail server
 PRIVATE_KEY = re.compile("BEGIN " + r"(RSA |EC |ENCRYPTED )?PRIVATE KEY-----\s+[A-Za-z0-9+/]{40}")
 
 
@@ -40,7 +41,7 @@ def test_nothing_is_left_unfinished() -> None:
 
 
 def test_no_path_of_somebodys_machine() -> None:
-    assert found(FOREIGN_PATHS) == []
+    assert [line for line in found(FOREIGN_PATHS) if not OPERATORS_HOME.match(line)] == []
 
 
 def test_no_private_key_lies_in_the_tree() -> None:
