@@ -37,7 +37,7 @@ def restore(
 ) -> None:
     """Fill the empty database of the settings from a backup. Everything is checked before anything is written.
 
-    Example: sealgate restore /var/backups/sealgate-2026-11-24.tar --into /root/as-it-was
+    Example: sealgate restore /var/backups/sealgate-2026-11-24.tar --into /srv/as-it-was
     """
     settings = context.settings()
     with told():
