@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.adapters.caught import Caught
 from gateway.adapters.clients_file import verify_login
+from gateway.adapters.db.group import watch_errors
 from gateway.adapters.guarded import Guarded
 from gateway.adapters.handed_on import handed_on, taken_over
 from gateway.adapters.next_hop_smtp import SmtpNextHop
@@ -83,6 +84,7 @@ class Gateway:
         GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …
         """
         metrics.attend(settings)
+        watch_errors(metrics.database_error)
         self.clock: Clock = clock or SystemClock()
         self._reach = reach or nowhere
         self._caught = caught

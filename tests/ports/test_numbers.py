@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
+from gateway.adapters.db import group
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.customers import DbCustomers
 from gateway.adapters.db.evidence import DbEvidence
@@ -17,6 +18,7 @@ from gateway.adapters.db.journal import DbJournal
 from gateway.adapters.db.numbers import DbNumbers
 from gateway.adapters.db.tables import fetch_task, met_authority, micros, revocation_list
 from gateway.adapters.db.trace import FOUND_MAX, DbTrace
+from gateway.errors import GatewayError
 from gateway.model.lookup import Customer
 from gateway.ports.administration import NewCertificate
 from gateway.ports.numbers import StoreNumbers, Waiting
@@ -124,3 +126,12 @@ def test_by_what_it_is_not_sorted_by(database, word: str) -> None:
 def test_by_nothing_nothing_is_found(database, word: str) -> None:
     trace = found_by(database, replace(RECORD, facts={"came_as": "4Front99abc"}))
     assert trace.by_looking_through(word, NOW - timedelta(days=1)) == ()
+
+
+def test_errors_of_the_database_are_heard_by_their_kind(dead_database, monkeypatch) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(group, "_watching", [heard.append])
+    with pytest.raises(GatewayError):
+        DbNumbers(dead_database).read(NOW)
+    assert len(heard) == 1
+    assert heard[0].endswith("Error")

@@ -42,9 +42,20 @@ class _Job(Generic[T]):
         self.done = True
 
 
+_watching: list[Callable[[str], None]] = []
+
+
+def watch_errors(tell: Callable[[str], None]) -> None:
+    """From now on `tell` hears the kind of each error that the database gives; once in a process."""
+    if tell not in _watching:
+        _watching.append(tell)
+
+
 def store_error(error: Exception) -> GatewayError:
     """What the database said, without the statement and its values: they may hold content."""
     cause = getattr(error, "orig", None) or error
+    for tell in _watching:
+        tell(type(cause).__name__)
     text = str(cause) if getattr(error, "orig", None) else ""
     told = getattr(cause, "diag", None)  # PostgreSQL's details hold values: only its first sentence is for the log
     if told is not None:

@@ -179,6 +179,12 @@ def stamped(stamper: str, answer: str, seconds: float) -> None:
         _meters.stamp_seconds(stamper).observe(seconds)
 
 
+def database_error(kind: str) -> None:
+    """The database gave an error, of this class of its driver."""
+    if _meters is not None:
+        _meters.database_errors(kind).inc()
+
+
 def told(level: str, event: str) -> None:
     """A line of the log of level warning or worse. Events are words of the program: there are some dozens."""
     if _meters is not None:

@@ -70,6 +70,7 @@ class Meters:
         self.hop_replies = counter("next_hop_replies", "Its answers for recipients", "direction", "answer")
         self.stamps = counter("stamps", "Time-stamps asked for", "stamper", "answer")
         self.stamp_seconds = histogram("stamp_seconds", "One answer of a time-stamping service", SECONDS, "stamper")
+        self.database_errors = counter("database_errors", "Errors that the database gave", "kind")
         self.events = counter("log_events", "Lines of the log of level warning and worse", "level", "event")
         for level, event in ALARMS:
             self.events(level, event)
