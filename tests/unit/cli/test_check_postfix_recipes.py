@@ -3,14 +3,18 @@
 Truth: postconf of the distribution reads the files; nothing is started.
 """
 
+import json
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from gateway.cli.check_postfix import postfix
+from gateway.cli.context import CONFIG_VARIABLE
+from gateway.cli.main import application
 from gateway.settings import Settings
 from tests.support.peers import need
 
@@ -89,3 +93,27 @@ def test_no_postfix_at_all_is_told(tmp_path: Path) -> None:
     (finding,) = postfix(settings_for("relay"), tmp_path / "nothing")
     assert finding.level == "error"
     assert "main.cf" in finding.text
+
+
+@pytest.mark.parametrize(("mode", "exit_code"), [("live", 0), ("observe", 0), ("wrong", 1)])
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, exit_code: int) -> None:
+    """Findings as JSON, exit 1 where something leaks, and loud while observing."""
+    etc, config = tmp_path / "etc", tmp_path / "sealgate.yaml"
+    etc.mkdir()
+    debian(etc, "relay")
+    if mode == "wrong":
+        subprocess.run(["postconf", "-c", str(etc), "-P", "pickup/unix/content_filter="], check=True)
+    config.write_text(
+        f"version: 1\nmode: {'live' if mode == 'wrong' else mode}\n"
+        "bank: {domains: [bank.example], hostname: gw.bank.example}\n"
+        "listeners: [{name: out, role: outbound, port: 10025}, {name: in, role: inbound, port: 10027}]\n"
+        "next_hops: {outbound: {host: 127.0.0.1, port: 10026}, inbound: {host: 127.0.0.1, port: 10028}}\n"
+        "policies: [unused.yaml]\n")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(config))
+    result = CliRunner().invoke(application(["check"]), ["check", "--postfix", "--postfix-dir", str(etc), "--json"])
+    assert result.exit_code == exit_code, result.output
+    found = json.loads(result.stdout)
+    assert (found[0]["about"] == "mode" and "OBSERVE" in found[0]["text"]) == (mode == "observe")
+    assert {one["about"] for one in found if one["level"] == "error"} == (
+        {"master.cf pickup/unix"} if mode == "wrong" else set())
+    assert set(found[0]) == {"level", "about", "text"}
