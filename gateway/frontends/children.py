@@ -71,6 +71,11 @@ class Children:
             keeper.cancel()
         await asyncio.gather(*self._keepers.values(), return_exceptions=True)
 
+    @property
+    def everyone(self) -> tuple[Process, ...]:
+        """Those that run."""
+        return tuple(self._running.values())
+
     def watch(self) -> None:
         """Kills whoever gives no sign of life any more; its keeper starts it again."""
         for name, process in self._running.items():

@@ -136,7 +136,7 @@ class Crew:
 
     def watch(self) -> None:
         """Kills whoever gives no sign of life any more; its keeper replaces it."""
-        for worker in (*self._workers.values(), *self._leavers):
+        for worker in self.everyone:
             if worker.stuck:
                 log.critical("worker stuck", kind=self._kind, pid=worker.pid)
                 worker.kill()
@@ -190,6 +190,11 @@ class Crew:
     def rules(self) -> str:
         """What the first worker said of its rules, JSON."""
         return next((worker.rules for worker in self._workers.values() if worker.rules), "{}")
+
+    @property
+    def everyone(self) -> tuple[Process, ...]:
+        """Those that take mail, and those that finish theirs."""
+        return (*self._workers.values(), *self._leavers)
 
     @property
     def pids(self) -> tuple[int, ...]:

@@ -87,6 +87,11 @@ class Process:
             return False
         return time.monotonic() - self.heard_at > self._stuck_after_s
 
+    def forgive(self) -> None:
+        """Its time begins anew."""
+        if self.heard_at is not None:
+            self.heard_at = time.monotonic()
+
     def tell(self, number: int) -> None:
         """Sends it; to one that is gone nothing."""
         with suppress(ProcessLookupError):

@@ -36,6 +36,7 @@ from gateway.settings import InForce, Settings
 log = structlog.get_logger("sealgate")
 
 WATCH_S: Final = 1.0
+LATE_S: Final = 1.0
 
 
 class Supervisor:
@@ -223,7 +224,13 @@ class Supervisor:
     async def _watch(self) -> None:
         asked_s = watchdog_s()
         pause = min(WATCH_S, asked_s / 3) if asked_s else WATCH_S
+        looked = time.monotonic()
         while True:
+            looked, before = time.monotonic(), looked
+            if looked - before > pause + LATE_S:  # it was we who stood still: what they said meanwhile may be lost
+                log.warning("supervisor stood still", seconds=round(looked - before - pause, 1))
+                for process in (*self._crew.everyone, *self._children.everyone):
+                    process.forgive()
             self._crew.watch()
             self._children.watch()
             if asked_s and self._well():

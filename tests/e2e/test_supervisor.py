@@ -429,3 +429,19 @@ def test_if_the_supervisor_is_killed_all_others_end(tmp_path: Path, hop: Hop) ->
     while left := [pid for pid in everyone if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < end, [Path(f"/proc/{pid}/status").read_text() for pid in left]
         time.sleep(0.02)
+
+
+def test_a_supervisor_that_stood_still_blames_nobody(running: Relay, behind: Hop) -> None:
+    """A machine that was halted, a debugger: longer than `stuck_after_s`. What was said meanwhile is lost in a full
+    queue; here nothing is to be waited for but time itself.
+    """
+    running.process.send_signal(signal.SIGSTOP)
+    time.sleep(8)
+    assert running.submit(MAIL % b"1", [TO])[0] == 250  # mail goes on without it
+    running.process.send_signal(signal.SIGCONT)
+    until(lambda: lines(running, "supervisor stood still"), running)
+    running.process.send_signal(signal.SIGHUP)
+    until(reloaded(running), running)
+    assert not lines(running, "worker stuck")
+    assert not lines(running, "child stuck")
+    assert names(behind) == {"1": 1}

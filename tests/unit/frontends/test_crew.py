@@ -227,3 +227,17 @@ async def test_it_is_known_for_how_long_nobody_has_taken_mail(ear: Ear, tmp_path
     assert crew.served_at == before
     await over(crew)
     assert launch.living == []
+
+
+async def test_whose_signs_may_have_been_lost_gets_its_time_anew(ear: Ear, tmp_path: Path) -> None:
+    """The supervisor stood still itself."""
+    launch = Launcher(ear, tmp_path, lambda *_: GOOD)  # says nothing after READY=1
+    crew = Crew("relay", 1, launch, grace_s=10)
+    await crew.start()
+    (worker,) = crew.everyone
+    await until(lambda: worker.stuck)
+    worker.forgive()
+    crew.watch()
+    assert not worker.stuck
+    assert alive(worker.pid)
+    await over(crew)
