@@ -50,15 +50,15 @@ def serve_milter(first: InForce, load: Callable[[], InForce], hooks: Hooks) -> N
     end_with_parent()
     listening, waiting = listen(milter), [first]
 
-    def work() -> Work:
+    def work() -> tuple[int, Work]:
         """The set of one generation: whoever replaces a worker of it works by the same."""
         now = waiting.pop() if waiting else load()
         if milter_of(now.settings).socket != milter.socket:
             raise GatewayError(Reason.CONFIG_INVALID, "milter.socket changes by a new start only")
-        return lambda number, control: work_until_told(now, number, listening, control, hooks)
+        return workers(now.settings), lambda number, control: work_until_told(now, number, listening, control, hooks)
 
     grace_s = settings.limits.message_deadline_s
-    Parent(work, workers(settings), settings.processes.stuck_after_s, grace_s + END_S).run()
+    Parent(work, settings.processes.stuck_after_s, grace_s + END_S).run()
 
 
 def milter_of(settings: Settings) -> Milter:

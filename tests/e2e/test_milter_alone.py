@@ -42,6 +42,9 @@ def test_a_unix_socket(bank: Bank, tmp_path: Path) -> None:
         running.reload()
         until(lambda: len(running.workers()) == 2 and not set(before) & set(running.workers()), 30)
         assert path.exists(), "an old worker took it away"
+        bank.config.write_text(bank.config.read_text().replace("{milter: 2}", "{milter: 1}"))
+        running.reload()
+        until(lambda: len(running.workers()) == 1, 30)
         with socket.socket(socket.AF_UNIX) as postfix:
             postfix.connect(str(path))
 

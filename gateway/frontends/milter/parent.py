@@ -53,17 +53,17 @@ class _Child:
 class Parent:
     """`run` is the whole life of the process.
 
-    `work` makes the work of one generation of workers, and raises GatewayError if its settings do not load.
+    `work` makes the work of one generation of workers and says how many there are to be; it raises GatewayError if its
+    settings do not load.
     `stuck_s`, `grace_s`: how long a worker may be silent, and how long it may take to end after its mails.
     """
 
-    work: Callable[[], Work]
-    count: int
+    work: Callable[[], tuple[int, Work]]
     stuck_s: float
     grace_s: float
     _children: dict[int, _Child] = field(default_factory=dict)
     _generation: int = 0
-    _works: dict[int, Work] = field(default_factory=dict)
+    _works: dict[int, tuple[int, Work]] = field(default_factory=dict)
     _deaths: int = 0
     _start_at: float = 0.0  # no worker that has died is replaced before
     _reload: bool = False
@@ -80,7 +80,7 @@ class Parent:
             signal.signal(number, self._signalled)
         try:
             self._begin(woken)
-            log.info("milter ready", workers=self.count)
+            log.info("milter ready", workers=self._count)
             notify("READY=1")
             self._told = True
             while not self._end:
@@ -101,6 +101,11 @@ class Parent:
 
     # Generations
 
+    @property
+    def _count(self) -> int:
+        """How many workers there are to be now."""
+        return self._works[self._generation][0]
+
     def _begin(self, woken: socket.socket) -> None:
         self._works[self._generation] = self.work()
         if not self._raise_generation(woken):
@@ -120,7 +125,7 @@ class Parent:
             for child in self._of(before):
                 self._order(child, RETIRE)
             del self._works[before]
-            log.info("reloaded", workers=self.count)
+            log.info("reloaded", workers=self._count)
             return
         if not self._end:
             log.critical("not reloaded, the old workers go on", detail="a new worker does not start")
@@ -131,12 +136,12 @@ class Parent:
 
     def _raise_generation(self, woken: socket.socket) -> bool:
         """Whether all workers of the present generation are ready; False as soon as one has died."""
-        for number in range(self.count):
+        for number in range(self._count):
             self._start(number)
         end = time.monotonic() + START_S
         while not self._end and time.monotonic() < end:
             mine = self._of(self._generation)
-            if len(mine) < self.count:
+            if len(mine) < self._count:
                 return False
             if all(child.ready for child in mine):
                 return True
@@ -167,7 +172,7 @@ class Parent:
             ours.close()
             for child in self._children.values():
                 child.control.close()
-            self._works[self._generation](number, theirs)
+            self._works[self._generation][1](number, theirs)
             code = 0
         except GatewayError as trouble:
             log.critical("worker does not start", reason=str(trouble.reason), detail=trouble.detail)
@@ -228,7 +233,7 @@ class Parent:
     def _replace(self, now: float) -> None:
         if now >= self._start_at:
             there = {child.number for child in self._of(self._generation)}
-            for number in set(range(self.count)) - there:
+            for number in set(range(self._count)) - there:
                 self._start(number)
 
     def _alive(self, now: float) -> None:

@@ -4,6 +4,7 @@ Every session has a thread of its own, which libmilter starts without asking; so
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -23,6 +24,7 @@ class Room:
         self._sessions: set[int] = set()
         self._octets: dict[int, int] = {}  # of each mail, from MAIL on
         self._turns = threading.BoundedSemaphore(turns_max)
+        self._since: dict[int, float] = {}  # of each mail that is worked on, by its thread; monotonic
 
     @property
     def connections(self) -> int:
@@ -39,6 +41,11 @@ class Room:
         """Of all mails under way."""
         with self._lock:
             return sum(self._octets.values())
+
+    def oldest_s(self) -> float:
+        """For how long the mail has been worked on that has been longest; 0 if there is none."""
+        with self._lock:
+            return time.monotonic() - min(self._since.values()) if self._since else 0.0
 
     def entered(self, session: object) -> None:
         """A connection is there."""
@@ -77,7 +84,12 @@ class Room:
         """While a mail is worked on. GatewayError(CLIENT_BUSY) if its turn does not come."""
         if not self._turns.acquire(timeout=TURN_TIMEOUT_S):
             raise GatewayError(Reason.CLIENT_BUSY, "mails in work", retry=True)
+        own = threading.get_ident()
+        with self._lock:
+            self._since[own] = time.monotonic()
         try:
             yield
         finally:
+            with self._lock:
+                del self._since[own]
             self._turns.release()

@@ -36,6 +36,7 @@ log = structlog.get_logger("sealgate.milter")
 
 NAME: Final = "sealgate"
 BEAT_S: Final = 1.0
+STUCK_DEADLINES: Final = 2.0  # a mail that is worked on for so many deadlines: we say nothing, and are replaced
 LINGER_S: Final = 0.3  # an answer leaves after its callback has returned
 READY: Final = b"r"
 BEAT: Final = b"."
@@ -100,7 +101,8 @@ class Worker:
         metrics.ready(MILTER, takes_mail=True)
         while not self._order and not died.is_set():
             self._wait(BEAT_S)
-            self._say(BEAT)
+            if shared.room.oldest_s() < STUCK_DEADLINES * self._grace_s:  # else it is in a call that does not return
+                self._say(BEAT)
             self._measure(shared.room)
         metrics.ready(MILTER, takes_mail=False)
         listener.hush()
