@@ -24,7 +24,7 @@ from pathlib import Path
 from gateway.app import open_store
 from gateway.demo.bank import Bank
 from gateway.settings import load
-from tests.chaos.fronts import IN_FLIGHT, Mailer, Queue, Restarted, postgres_in, queue_in
+from tests.chaos.fronts import DAEMON, IN_FLIGHT, Mailer, Queue, Restarted, asking_in, postgres_in, queue_in
 from tests.chaos.parts import Child, Gateway, Locked, NextHop, Part, Program, Whole, wait
 from tests.chaos.senders import KINDS, Sender, Sent
 from tests.support.nodes import moved, section, small
@@ -90,13 +90,15 @@ def with_sections(text: str, **sections: str) -> str:
 class Shape:
     """What a chaos is made of. `nodes`: that many gateways, on one PostgreSQL (which is hit too) if `postgres`.
 
-    `postfix`: a real one in front takes the mail, keeps the queue, and is hit.
+    `postfix`: a real one in front takes the mail, keeps the queue, and is hit. `milter`: it asks the gateway as its
+    milter before it takes a mail, and delivers what comes out of that itself.
     """
 
     workers: int = 2
     nodes: int = 1
     postgres: bool = False
     postfix: bool = False
+    milter: bool = False
 
 
 class Chaos:
@@ -104,18 +106,21 @@ class Chaos:
 
     def __init__(self, home: Path, seed: int, shape: Shape | None = None) -> None:
         self.rng, self.shape, self.home = random.Random(seed), shape or Shape(), home
-        self.books = Books(seed, IN_FLIGHT if self.shape.postfix else SENDERS, self.shape.postfix)
+        queued = self.shape.postfix or self.shape.milter
+        self.books = Books(seed, IN_FLIGHT if queued else SENDERS, queued)
         (self._port,) = free_ports(1)
         self.taken = home / "taken.jsonl"
         self.hop = Program([sys.executable, "-m", "tests.chaos.hop", str(self._port), str(self.taken)],
                            home / "hop.log")
         self._opened = ExitStack()
         self.parts: list[Part] = [NextHop(self.hop)]
+        (self._milter,) = free_ports(1)
         self._postgres = self._opened.enter_context(postgres_in(home)) if self.shape.postgres else None
         self.banks = self._banks()
         self.gateways = [Gateway(bank) for bank in self.banks]
         for gateway in self.gateways:
             self.parts += [Child(gateway, "worker"), Child(gateway, "worker"), Whole(gateway), Child(gateway, "jobs")]
+            self.parts += [Child(gateway, "milter")] * (2 * self.shape.milter)
         self._locked: Locked | None = None
         if self._postgres is None:
             self._locked = Locked(load(self.banks[0].config).database)
@@ -124,17 +129,23 @@ class Chaos:
             self.parts += [Restarted(self._postgres)] * 2
         ports, kinds = [bank.ports.outbound for bank in self.banks], KINDS
         self._queue: Queue | None = None
-        if self.shape.postfix:
+        if self.shape.milter:
+            self._queue = self._opened.enter_context(asking_in(home / "postfix", self._milter, self._port))
+            ports, kinds = [self._queue.port], ("one", "two", "held", "split")
+        elif self.shape.postfix:
             self._queue = self._opened.enter_context(queue_in(home / "postfix", ports))
-            self.parts += [Mailer(self._queue)] * 2
             ports, kinds = [self._queue.port], ("one", "two")  # all of one network: one client of the bank's
+        if self._queue is not None:
+            self.parts += [Mailer(self._queue)] * 2
         inbound = [bank.ports.inbound for bank in self.banks]
         self.senders = [Sender(ports, inbound, random.Random(self.rng.random()), f"s{number}", kinds,
-                               pause_s=0.1 if self.shape.postfix else 0.0) for number in range(SENDERS)]
+                               pause_s=0.1 if queued else 0.0) for number in range(SENDERS)]
 
     def _banks(self) -> list[Bank]:
         def change(text: str) -> str:
-            return with_sections(text, processes=f"{{relay: {self.shape.workers}}}", limits="{message_deadline_s: 30}")
+            more = {"milter": f'{{socket: "inet:{self._milter}@127.0.0.1", outbound_daemons: [{DAEMON}]}}'}
+            return with_sections(text, processes=f"{{relay: {self.shape.workers}, milter: 2}}",
+                                 limits="{message_deadline_s: 30}", **(more if self.shape.milter else {}))
 
         if self._postgres is None:
             return [new_bank(self.home / "bank", hop=self._port, change=change)]
@@ -262,6 +273,7 @@ def show(books: Books, name: str = "alone") -> None:
 SHAPES = {
     "alone": Shape(),
     "behind-postfix": Shape(postfix=True),
+    "milter": Shape(workers=1, milter=True),
     "nodes": Shape(workers=1, nodes=2, postgres=True),
     "nodes-behind-postfix": Shape(workers=1, nodes=2, postgres=True, postfix=True),
 }

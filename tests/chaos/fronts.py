@@ -16,8 +16,10 @@ from tests.support.load import tree
 from tests.support.peers import need
 from tests.support.postfix import private_postfix
 from tests.support.postgres import Postgres
+from tests.support.process import ROOT
 
 IN_FLIGHT = 8  # mails that the queue hands on at once
+DAEMON = "chaos"  # milter_macro_daemon_name
 
 
 @contextmanager
@@ -92,16 +94,39 @@ class Queue:
         return True
 
 
+# A site's own lines: whatever fails is tried again at once, and nothing is given up.
+_EAGER = ("myhostname = mx.bank.example\nmynetworks = 127.0.0.0/8\nmydestination =\nminimal_backoff_time = 1s\n"
+          "maximal_backoff_time = 2s\nqueue_run_delay = 1s\nsmtp_destination_concurrency_failed_cohort_limit = 0\n"
+          "smtpd_client_connection_count_limit = 0\nbounce_queue_lifetime = 1d\nsmtp_connect_timeout = 5s\n"
+          "smtp_data_done_timeout = 60s\ntransport_retry_time = 1s\n"
+          f"default_destination_concurrency_limit = {IN_FLIGHT}\n")
+
+
 @contextmanager
 def queue_in(root: Path, gateways: list[int]) -> Iterator[Queue]:
     """One in front of these ports. Who does not answer gives way to the next."""
     others = " ".join(f"[127.0.0.1]:{port}" for port in gateways[1:])
-    main_cf = (f"relayhost = [127.0.0.1]:{gateways[0]}\nsmtp_fallback_relay = {others}\nmynetworks = 127.0.0.0/8\n"
-               "mydestination =\nminimal_backoff_time = 1s\nmaximal_backoff_time = 2s\nqueue_run_delay = 1s\n"
-               "smtp_destination_concurrency_failed_cohort_limit = 0\nsmtpd_client_connection_count_limit = 0\n"
-               "bounce_queue_lifetime = 1d\nsmtp_connect_timeout = 5s\nsmtp_data_done_timeout = 60s\n"
-               f"transport_retry_time = 1s\ndefault_destination_concurrency_limit = {IN_FLIGHT}\n")
-    with private_postfix(root, main_cf) as port:
+    with _queue(root, f"relayhost = [127.0.0.1]:{gateways[0]}\nsmtp_fallback_relay = {others}\n") as queue:
+        yield queue
+
+
+@contextmanager
+def asking_in(root: Path, milter: int, hop: int) -> Iterator[Queue]:
+    """One that asks the milter at a port before it takes a mail, and delivers to the next hop itself.
+
+    The lines are those of conf/postfix/milter.main.cf.
+    """
+    recipe = (ROOT / "conf" / "postfix" / "milter.main.cf").read_text()
+    wanted = ("smtpd_milters", "milter_")
+    lines = [line for line in recipe.splitlines() if line.startswith(wanted)]
+    text = "\n".join(lines).replace(":10029", f":{milter}").replace("sealgate-inbound", DAEMON)
+    with _queue(root, f"relayhost = [127.0.0.1]:{hop}\n{text}\n") as queue:
+        yield queue
+
+
+@contextmanager
+def _queue(root: Path, main_cf: str) -> Iterator[Queue]:
+    with private_postfix(root, _EAGER + main_cf) as port:
         queue = Queue(root / "etc", port)
         try:
             yield queue

@@ -1,0 +1,14 @@
+"""The short chaos of a gateway that is Postfix's milter: see test_chaos.
+
+Starts `sealgate run` with its milter's processes, a real Postfix that asks it, a next hop, and four senders.
+"""
+
+from tests.chaos.test_chaos import survives
+from tests.support.milter import need_pymilter
+from tests.support.peers import need
+
+
+def test_a_milter() -> None:
+    need_pymilter()
+    need("postfix", "postfix")
+    survives("milter")
