@@ -23,13 +23,14 @@ The house, from the ground up. A room imports only rooms that stand above it her
     pipeline/   a mail's way: facts, plan, outbound, inbound, run (journal, next hop, answer)
     adapters/   one file per outside thing; db/: tables, migrations, and a port's adapter per file
     frontends/  SMTP and LMTP: listeners, commands, who the client is, DATA, limits; `replies`: Reason -> what the wire
-                says; http/; `jobs`: what is fetched and done in the background; `supervisor`: the process that starts
-                and watches all others; `told`: the line of each mail, `metrics/`: what is counted
+                says; milter/, http/; `jobs`: what is fetched and done in the background; `supervisor`: the process
+                that starts and watches all others; `told`: the line of each mail, `metrics/`: what is counted
     app         the composition root, the only file that names adapters; serve: one relay worker until a signal ends it
     demo/       a bank in a directory, and the tour through it
     cli/        one file per command group
 
 A mail out: frontends.smtp -> app.Gateway.handle -> pipeline.outbound -> actions -> smime.seal -> cms -> next hop.
+            Of a milter: frontends.milter -> app.Gateway.handle_in_place; its next hop is pipeline.in_place.
 A mail in:  frontends.smtp -> app.Gateway.handle -> pipeline.inbound -> smime.open -> pki.judge -> compose -> next hop.
 
 Standards, with what is partial:
