@@ -15,7 +15,8 @@ from gateway.settings import Settings
 
 CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     doors.ports, doors.doors, doors.silent_milters, doors.some_clients_unseen,
-    returns.there, returns.loops, returns.strangers, returns.sizes, returns.rewriting,
+    returns.there, returns.loops, returns.strangers, returns.sizes, returns.room_in_place,
+    returns.rewriting,
     copies.unseen_by_milter, copies.opened_leaving, copies.once,
     around.dead_milter, around.actions_elsewhere, around.fall_backs, around.routes, around.other_instances,
     passage.patience, passage.speed_adjust, passage.protocol,

@@ -117,6 +117,23 @@ def stays_inside(site: Site) -> None:
     assert site.internet.mails == []
 
 
+def large(site: Site) -> str:
+    """Below the limit as it comes, and with what is made of it above."""
+    mail = code_for(ANNA) + b"A line of a statement.\r\n" * 1000
+    return site.submit(site.postfix.doors.submission, mail, ANNA)
+
+
+def is_refused_as_too_large(site: Site) -> None:
+    assert large(site).startswith("552 5.3.4")
+    assert site.internet.mails == []
+
+
+def large_leaves_sealed(site: Site) -> None:
+    assert large(site).startswith("250")
+    (mail,) = site.came(site.internet)
+    assert CODE not in mail
+
+
 SOCKET = "inet:127.0.0.1:{gateway_outbound}"
 TRAPS = [
     Trap(
@@ -160,6 +177,13 @@ TRAPS = [
         leaves_in_clear, leaves_sealed, form="milter",
         commands=("postconf -e 'smtpd_milter_maps=cidr:{{{{127.0.0.0/8 DISABLE}}}}'",),
         remedy=("postconf -e smtpd_milter_maps=",),
+    ),
+    Trap(
+        "no room for what was sealed in place",
+        ("master.cf cleanup/unix", "is refused, and never sealed"),
+        is_refused_as_too_large, large_leaves_sealed, form="milter",
+        commands=("postconf -e message_size_limit=30000", "postconf -P cleanup/unix/message_size_limit=30000"),
+        remedy=("postconf -P cleanup/unix/message_size_limit=90000",),
     ),
     Trap(
         "an alias that the milter does not see",

@@ -67,6 +67,7 @@ submission/inet/smtpd_milters = { inet:127.0.0.1:10029, default_action=tempfail,
 submission/inet/milter_macro_daemon_name = ours
 cleanup/unix/non_smtpd_milters = inet:127.0.0.1:10029
 cleanup/unix/milter_macro_daemon_name = ours
+cleanup/unix/message_size_limit = 3000
 """ + "\n".join(line for line in FILTER.splitlines() if line.startswith(("127.", "back")))
 
 
@@ -170,6 +171,8 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
                            "default_action=quarantine }"}, "error", S + "smtpd_milters", "postsuper -H"),
     ("sendmail unseen", {"form": MILTER, "overrides": "cleanup/unix/non_smtpd_milters ="}, "error", "pickup/unix",
      "sendmail(1)"),
+    ("no room in place", {"form": MILTER, "overrides": "cleanup/unix/message_size_limit = 2999"}, "error",
+     "cleanup/unix/message_size_limit", "2999 octets for a mail as it came and as it was sealed"),
     ("unknown daemon", {"form": MILTER, "overrides": f"{S}milter_macro_daemon_name = mx"}, "error", "submission/inet",
      "`mx`"),
     ("impatient milter", {"form": MILTER, "main": "milter_content_timeout = 300s\n"}, "warning",
