@@ -25,6 +25,7 @@ from gateway.demo.bank import Bank
 from tests.support import postgres
 from tests.support.nodes import code, message_ids, moved, node, sealgate
 from tests.support.peers import need
+from tests.support.postfix import private_postfix
 from tests.support.process import ROOT, START_S, submit
 from tests.support.smtp import Hop, until
 
@@ -193,6 +194,32 @@ def test_one_node_is_killed_and_the_other_takes_over(template, where, banks, sin
     assert client.later > 0
     counted(sink, client, resent(template, where.name))
     assert template.sql("SELECT count(*) FROM journal WHERE state <> 'taken'", where.name) == [(0,)]
+
+
+def test_a_real_postfix_in_front_gives_its_queue_to_whichever_node_lives(template, where, banks, sink) -> None:
+    """Postfix names both nodes, tries the other one where the first does not answer, and again what got 451."""
+    ports = [bank.ports.outbound for bank in banks]
+    main_cf = (
+        "mynetworks = 127.0.0.0/8\nmydestination =\nrelay_domains =\nlocal_recipient_maps =\n"
+        f"relayhost = [127.0.0.1]:{ports[0]}, [127.0.0.1]:{ports[1]}\n"
+        "smtpd_recipient_restrictions = permit_mynetworks, reject\nsmtp_connection_cache_on_demand = no\n"
+        "minimal_backoff_time = 1s\nmaximal_backoff_time = 2s\nqueue_run_delay = 1s\n")
+    marks = [f"queued{number}" for number in range(16)]
+    with (started(banks[0]) as first, started(banks[1]),
+          private_postfix(postgres.scratch("postfix-nodes") / "front", main_cf) as port):
+        for number, mark in enumerate(marks):
+            assert submit(port, code(mark), (ANNA, BEN), sender="otp@bank.example")[0] == 250
+            if number == 5:
+                until(lambda: len(sink.mails) >= 2, 60)
+                first.kill()
+
+        def everybody_has_theirs() -> bool:
+            copies = message_ids(sink.mails)
+            return all(copies.count(mark) >= 2 for mark in marks)
+
+        until(everybody_has_theirs, 90)
+        until(lambda: template.sql("SELECT count(*) FROM journal_claim", where.name) == [(0,)], 30)
+    counted(sink, Client(banks, accepted=marks), resent(template, where.name))
 
 
 def test_what_one_node_distrusts_the_other_refuses(banks, sink) -> None:
