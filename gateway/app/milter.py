@@ -20,7 +20,7 @@ from gateway.frontends.milter.session import Shared, Take
 from gateway.frontends.milter.transaction import Rules
 from gateway.frontends.milter.worker import Worker
 from gateway.frontends.poison import Poison, place
-from gateway.frontends.shares import share
+from gateway.frontends.shares import part, share
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
 from gateway.settings import InForce, Milter, Settings
@@ -82,8 +82,10 @@ def work_until_told(now: InForce, number: int, listening: Line, control: Line, h
     observing = settings.mode == "observe"
     clients, limits = settings.clients, settings.limits
     rules = Rules(settings.bank, limits, Clients(speaking_freely(clients) if observing else clients), observing)
-    shared = Shared(milter_of(settings), rules, _way(gateway, settings), gateway.clock,
-                    Room(limits.octets_in_flight_max, limits.workers_max))
+    mails = limits.messages_per_minute_per_client_max
+    room = Room(limits.octets_in_flight_max, limits.workers_max,
+                part(mails, number, workers(now.settings)) if mails else 0)
+    shared = Shared(milter_of(settings), rules, _way(gateway, settings), gateway.clock, room)
     hooks.loaded(gateway)
     if number == 0:
         log.info("rules in force", digest=gateway.rules.digest, rules=len(gateway.rules.rules),

@@ -68,7 +68,8 @@ def shared(handle: Callable[[Mail, Take], Outcome], **changes: Any) -> Shared:
     return Shared(
         values.milter or Milter(outbound_daemons=("ours",), inbound_daemons=("world",)),
         Rules(values.bank, values.limits, Clients(values.clients)), handle, SystemClock(),
-        Room(values.limits.octets_in_flight_max, values.limits.workers_max))
+        Room(values.limits.octets_in_flight_max, values.limits.workers_max,
+             values.limits.messages_per_minute_per_client_max))
 
 
 class Mta(MilterConnection):  # type: ignore[misc]

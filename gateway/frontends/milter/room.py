@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from gateway.errors import GatewayError, Reason
+from gateway.frontends.limits import Rate
 
 TURN_TIMEOUT_S: Final = 30.0  # how long a whole mail waits until others are worked on; Postfix waits far longer
 
@@ -17,8 +18,12 @@ TURN_TIMEOUT_S: Final = 30.0  # how long a whole mail waits until others are wor
 class Room:
     """Of one process. Sessions are told apart by identity."""
 
-    def __init__(self, octets_max: int, turns_max: int) -> None:
-        """`octets_max`: of the bodies of all mails being received or worked on. `turns_max`: worked on at once."""
+    def __init__(self, octets_max: int, turns_max: int, per_minute: int = 0) -> None:
+        """`octets_max`: of the bodies of all mails being received or worked on. `turns_max`: worked on at once.
+
+        `per_minute`: mails of one client; 0: no limit.
+        """
+        self._rate = Rate(per_minute, time.monotonic)
         self._octets_max = octets_max
         self._lock = threading.Lock()
         self._sessions: set[int] = set()
@@ -58,9 +63,11 @@ class Room:
             self._sessions.discard(id(session))
             self._octets.pop(id(session), None)
 
-    def began(self, session: object) -> None:
-        """A mail is under way."""
+    def began(self, session: object, client: str = "") -> None:
+        """A mail is under way. GatewayError(CLIENT_RATE_EXCEEDED) if it is one too many of this client's."""
         with self._lock:
+            if not self._rate.allow(client):
+                raise GatewayError(Reason.CLIENT_RATE_EXCEEDED, "messages per minute", retry=True)
             self._octets[id(session)] = 0
 
     def ended(self, session: object) -> None:

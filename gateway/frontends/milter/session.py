@@ -7,6 +7,7 @@
 4. A surprise is 451 with the incident's id.
 """
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
+from gateway.frontends import metrics
 from gateway.frontends.logs import surprise
 from gateway.frontends.milter.edits import Edits, edits
 from gateway.frontends.milter.room import Room
@@ -28,6 +30,7 @@ from gateway.frontends.told import tell
 from gateway.model.mail import Envelope, Mail
 from gateway.model.outcome import Outcome, Settled
 from gateway.settings import Milter as MilterSettings
+from gateway.settings.deployment import MILTER
 
 log = structlog.get_logger("sealgate.milter")
 
@@ -56,7 +59,7 @@ def _guarded(method: Callable[..., int]) -> Callable[..., int]:
         except RefusedCommandError as refused:
             return self.say(refused.reply)
         except GatewayError as trouble:
-            return self.say(self.refusal(trouble))
+            return self.refused(trouble)
         except Exception as error:  # noqa: BLE001 - told, and answered 451
             surprise(log, error, incident=self.incident)
             return self.say(self.refusal(GatewayError(Reason.INTERNAL, retry=True)))
@@ -94,8 +97,8 @@ class Session(Milter.Base):  # type: ignore[misc]
 
     @property
     def incident(self) -> str:
-        """Of the mail in work."""
-        return self.under_way.incident if self.under_way else "-"
+        """Of the mail in work, '' if there is none."""
+        return self.under_way.incident if self.under_way else ""
 
     @property
     def permitted(self) -> bool:
@@ -117,9 +120,10 @@ class Session(Milter.Base):  # type: ignore[misc]
         self._forget()
         if self.spoilt:
             raise GatewayError(Reason.INTERNAL, "the session is spoilt", retry=True)
-        self.under_way = Transaction.begin(
-            self.shared.rules, self._peer(), (path, *words), self.getsymval("{mail_addr}") or "")
-        self.shared.room.began(self)
+        peer = self._peer()
+        mail = Transaction.begin(self.shared.rules, peer, (path, *words), self.getsymval("{mail_addr}") or "")
+        self.shared.room.began(self, peer.client.name if peer.client else peer.address)
+        self.under_way = mail
         return int(Milter.CONTINUE)
 
     def _peer(self) -> Peer:
@@ -220,10 +224,18 @@ class Session(Milter.Base):  # type: ignore[misc]
         if self._opened and reverse_path:  # no bounce may carry what was opened
             self.chgfrom(f"<{reverse_path}>", "RET=HDRS")
 
-    def refusal(self, trouble: GatewayError) -> bytes:
+    def refused(self, trouble: GatewayError) -> int:
+        """The answer for trouble before the end of a message, with its log line."""
+        incident = self.incident or secrets.token_hex(8)
+        log.info("refused", incident=incident, reason=str(trouble.reason), detail=trouble.detail, peer=self.address,
+                 listener=MILTER)
+        metrics.refused(MILTER, trouble.reason)
+        return self.say(self.refusal(trouble, incident))
+
+    def refusal(self, trouble: GatewayError, incident: str = "") -> bytes:
         """As the relay says it."""
         return reply_for_reason(trouble.reason, retry=trouble.retry, permitted=self.permitted,
-                                incident=self.incident).octets()
+                                incident=incident or self.incident).octets()
 
     def say(self, reply: bytes) -> int:
         """A reply of ours (see `replies`) as Postfix's."""

@@ -172,6 +172,19 @@ def test_too_many_recipients_are_452() -> None:
     assert reply(answers[2])[0] == "452"
 
 
+def test_mails_a_minute_are_of_each_client() -> None:
+    clients = [{"name": name, "networks": [network], "from": ["*@bank.test"]}
+               for name, network in (("app", "127.0.0.1/32"), ("other", "127.0.0.2/32"))]
+    values = shared(Way(), clients=clients, limits={"messages_per_minute_per_client_max": 2})
+    with mta(values) as postfix, mta(values) as other:
+        postfix.begin()
+        other.begin(address="127.0.0.2")
+        answers = [postfix.mail() for _ in range(3)]
+        assert [one[0] for one in answers] == [CONTINUE, CONTINUE, REPLY]
+        assert reply(answers[2])[0] == "450"
+        assert other.mail()[0] == CONTINUE
+
+
 # The message
 
 
