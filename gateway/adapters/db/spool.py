@@ -121,6 +121,7 @@ class Spool:
         path = self._directory / f"{secrets.token_hex(8)}.evidence"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        hand_over(descriptor, self._directory)  # root's commands write evidence, too; the service brings it in
         self._sync()
         return os.fdopen(descriptor, "wb")
 

@@ -158,6 +158,17 @@ def test_a_directory_that_cannot_be_is_named(tmp_path) -> None:
         Spool(tmp_path / "file" / "spool").prepare()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_roots_command_kept_the_service_can_bring_in(tmp_path) -> None:
+    os.chown(tmp_path, 4711, 4711)
+    spool = Spool(tmp_path / "spool")
+    spool.prepare()
+    spool.add([_packed(record(1))])
+    spool.close()
+    (file,) = (tmp_path / "spool").iterdir()
+    assert (file.parent.stat().st_uid, file.stat().st_uid, stat.S_IMODE(file.stat().st_mode)) == (4711, 4711, 0o600)
+
+
 DYING = """
 import sys
 from pathlib import Path
