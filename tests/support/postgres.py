@@ -4,6 +4,7 @@ A new database costs a copy of a template whose tables are made. The server refu
 user that the package made. It ends with the process that started it, however that ends.
 """
 
+import atexit
 import itertools
 import os
 import shutil
@@ -154,8 +155,9 @@ def _make(home: Path, *, durable: bool = False) -> Postgres:
 
 @cache
 def server() -> Postgres:
-    """The one of this test process, with the template. Nobody stops it: `own` is for that."""
+    """The one of this test process, with the template, until its end. No test stops it: `own` is for that."""
     made = _make(scratch("postgres"))
+    atexit.register(made.stop, "immediate")  # before its directory goes
     _template(made)
     return made
 
