@@ -7,13 +7,15 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from gateway.demo.bank import Bank
 from tests.support.milter import milter_process, need_pymilter
-from tests.support.process import free_ports, new_bank
+from tests.support.process import ROOT, free_ports, new_bank
 from tests.support.smtp import until
 
 
@@ -108,3 +110,18 @@ def test_a_worker_that_cannot_load_ends_the_start(bank: Bank) -> None:
     (bank.home / "keys" / "otp.key.pem").unlink()
     with pytest.raises(AssertionError, match="worker does not start"), milter_process(bank):
         pass
+
+
+def test_a_stop_before_it_is_ready_is_a_good_end(bank: Bank) -> None:
+    configure(bank, f"inet:{free_ports(1)[0]}@127.0.0.1")
+    log = bank.home / "early.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen([sys.executable, "-m", "gateway", "--config", str(bank.config), "milter"], cwd=ROOT,
+                                   stdout=file, stderr=file)
+    try:
+        until(lambda: b'"event": "worker started"' in log.read_bytes(), 60)
+        process.terminate()
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()

@@ -80,9 +80,10 @@ class Parent:
             signal.signal(number, self._signalled)
         try:
             self._begin(woken)
-            log.info("milter ready", workers=self._count)
-            notify("READY=1")
-            self._told = True
+            if not self._end:
+                log.info("milter ready", workers=self._count)
+                notify("READY=1")
+                self._told = True
             while not self._end:
                 self._step(woken)
                 if self._reload:
@@ -108,7 +109,7 @@ class Parent:
 
     def _begin(self, woken: socket.socket) -> None:
         self._works[self._generation] = self.work()
-        if not self._raise_generation(woken):
+        if not self._raise_generation(woken) and not self._end:
             raise GatewayError(Reason.CONFIG_INVALID, "milter: a worker does not start; see its line above")
 
     def _change(self, woken: socket.socket) -> None:
