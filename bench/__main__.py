@@ -80,7 +80,7 @@ def goal_4(report: Report, made: material.Material, progress: Progress, rounds: 
 
 # As in systemd/sealgate.service, for all contenders alike: blocks of a mail's size stay with the process, instead of
 # being mapped, zeroed and unmapped by the kernel for every mail.
-MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "268435456"}
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": "12582912", "MALLOC_TRIM_THRESHOLD_": "268435456"}
 
 
 def main() -> int:

@@ -125,12 +125,12 @@ def _measure(report: Report, made: Material, bank: Bank, pid: int, *, together: 
             ("opening", bank.ports.inbound, ("anna@customer.example", "support@bank.example"), _sealed(made, bank))):
         _send(port, addresses, _message(made.entities["5K"]))
         grown = _grown(pid, lambda port=port, addresses=addresses, mail=mail: _send(port, addresses, mail))
-        report.rows.append(Row("6", f"memory for {direction} {len(mail) >> 20} MiB", "the mail", grown / 2**20,
+        report.rows.append(Row("6", f"memory: {direction} {len(mail) >> 20} MiB", "the mail", grown / 2**20,
                                len(mail) / 2**20, "MiB", grown / len(mail), TIMES_MAX, at_most=True))
     if together:
         mail = _message(material.entity(TOGETHER_OCTETS))
         grown = _grown(pid, lambda: _all_at_once(bank.ports.outbound, outward, mail))
-        report.rows.append(Row("6", f"memory for {TOGETHER} mails of {len(mail) >> 20} MiB at once",
+        report.rows.append(Row("6", f"memory: {TOGETHER} mails of {len(mail) >> 20} MiB at once",
                                f"{IN_WORK_OCTETS >> 20} MiB in work", grown / 2**20, IN_WORK_OCTETS / 2**20, "MiB",
                                grown / IN_WORK_OCTETS, TIMES_MAX, at_most=True))
 

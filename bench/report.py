@@ -51,10 +51,10 @@ class Report:
                            "rows": [{**asdict(row), "verdict": row.verdict} for row in self.rows]}, indent=1)
 
     def as_text(self) -> str:
-        """The table, 116 columns."""
-        head = (f"{'goal':4} {'what':34} {'against':20} {'ours':>9} {'theirs':>9} {'unit':10} {'ratio':>6} "
+        """The table, 118 columns."""
+        head = (f"{'goal':4} {'what':36} {'against':20} {'ours':>9} {'theirs':>9} {'unit':10} {'ratio':>6} "
                 f"{'goal':>6} {'further':>7}")
-        lines = [head, "-" * 116]
+        lines = [head, "-" * 118]
         last = ""
         for row in sorted(self.rows, key=lambda row: row.number):
             if last and row.number != last:
@@ -62,7 +62,7 @@ class Report:
             last = row.number
             bound = "" if row.goal is None else f"{'<=' if row.at_most else '>='}{row.goal:g}"
             further = "" if row.further is None else f"{row.further:g}"
-            lines.append(f"{row.number:4} {row.what:34} {row.against:20} {number(row.ours):>9} {number(row.theirs):>9} "
+            lines.append(f"{row.number:4} {row.what:36} {row.against:20} {number(row.ours):>9} {number(row.theirs):>9} "
                          f"{row.unit:10} {row.ratio:6.2f} {bound:>6} {further:>7} {row.verdict}")
         lines += ["", *(f"{key}: {value}" for key, value in self.machine.items()), *self.notes]
         return "\n".join(lines)

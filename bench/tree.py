@@ -49,7 +49,12 @@ def forget(pid: int) -> dict[int, int]:
             Path(f"/proc/{one}/clear_refs").write_text("5")
         except OSError:
             continue
-    return {one: _status(one, "VmRSS") for one in descendants(pid)}
+    return {one: resident(one) for one in descendants(pid)}
+
+
+def resident(pid: int) -> int:
+    """Octets that a process has in memory now."""
+    return _status(pid, "VmRSS")
 
 
 def _status(pid: int, name: str) -> int:

@@ -28,7 +28,7 @@ from gateway.settings import Settings, Texts
 log = structlog.get_logger("sealgate")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_MAPPED_FROM_OCTETS = 4 << 20  # with 32 a mail of 50 MB leaves holes of nearly its own size
+_MAPPED_FROM_OCTETS = 12 << 20  # beyond, each mail pays for its pages; below, a mail of 50 MB leaves holes of this size
 _GIVEN_BACK_FROM_OCTETS = 256 << 20
 _STUCK_DEADLINES = 2.0  # a mail in work for so many deadlines is in a call that does not return
 

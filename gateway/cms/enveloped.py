@@ -89,7 +89,7 @@ def _enveloped(content: bytes, head: bytes, cipher: ContentCipher, key: bytes) -
     encryptor = Cipher(AES(key), CBC(vector)).encryptor()
     algorithm = build.sequence(_CIPHER_OID[cipher], build.octet_string(vector))
     lead = _lead(_ENVELOPED, head, algorithm, len(content) + short, 0)
-    return _sealed(lead, encryptor, content,
+    return _sealed(lead, encryptor, content, short,
                    lambda: encryptor.update(bytes((short,)) * short) + encryptor.finalize())
 
 
@@ -99,8 +99,10 @@ def _auth_enveloped(content: bytes, head: bytes, cipher: ContentCipher, key: byt
     encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
     algorithm = build.sequence(_CIPHER_OID[cipher], build.sequence(
         build.octet_string(nonce), build.integer(GCM_TAG_OCTETS)))
-    lead = _lead(_AUTH_ENVELOPED, head, algorithm, len(content), len(build.octet_string(bytes(GCM_TAG_OCTETS))))
-    return _sealed(lead, encryptor, content, lambda: encryptor.finalize() + build.octet_string(encryptor.tag))
+    mac_octets = 2 + GCM_TAG_OCTETS
+    lead = _lead(_AUTH_ENVELOPED, head, algorithm, len(content), mac_octets)
+    return _sealed(lead, encryptor, content, mac_octets,
+                   lambda: encryptor.finalize() + build.octet_string(encryptor.tag))
 
 
 class _Scratch(local):
@@ -125,14 +127,15 @@ def _run(encryptor: CipherContext, content: bytes | memoryview) -> bytes | memor
     return memoryview(_scratch.octets)[:size]
 
 
-def _sealed(lead: bytes, encryptor: CipherContext, content: bytes, end: Callable[[], bytes]) -> bytes:
-    """`lead`, the ciphertext, and what `end` gives when all of it is through.
+def _sealed(lead: bytes, encryptor: CipherContext, content: bytes, more: int, end: Callable[[], bytes]) -> bytes:
+    """`lead`, the ciphertext, and what `end` gives when all of it is through: `more` octets than `content` has.
 
     What is beyond the scratch goes through it in pieces: the ciphertext is there once, in the message.
     """
     if len(content) <= SCRATCH_OCTETS_MAX - BLOCK:
         return b"".join((lead, _run(encryptor, content), end()))
-    written, view = BytesIO(), memoryview(content)
+    # Room for all of it from the start: a buffer that grows leaves holes of its former sizes.
+    written, view = BytesIO(bytes(len(lead) + len(content) + more)), memoryview(content)
     written.write(lead)
     for start in range(0, len(content), SCRATCH_OCTETS_MAX - BLOCK):
         written.write(_run(encryptor, view[start:start + SCRATCH_OCTETS_MAX - BLOCK]))

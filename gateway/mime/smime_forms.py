@@ -246,7 +246,8 @@ _SIGNATURE_HEADER = (
     b"Content-Transfer-Encoding: base64\r\n"
     b'Content-Disposition: attachment; filename="smime.p7s"\r\n\r\n')
 _PREAMBLE = b"This is an S/MIME signed message\r\n"
-_PIECE_OCTETS = 57 * 73_584  # whole lines; 4 MiB
+_PIECE_OCTETS = 57 * 9_198  # whole lines; half a MiB
+_WHOLE_OCTETS_MAX = 4 << 20  # in one go up to here: pieces cost a little more
 
 
 def base64_lines(octets: bytes, before: bytes = b"") -> bytes:
@@ -254,11 +255,13 @@ def base64_lines(octets: bytes, before: bytes = b"") -> bytes:
 
     Large octets are written piece by piece: of 50 MB nothing is there twice but the result.
     """
-    if len(octets) <= _PIECE_OCTETS:
+    if len(octets) <= _WHOLE_OCTETS_MAX:
         return before + pybase64.encodebytes(octets).replace(b"\n", b"\r\n")
-    written, view = BytesIO(), memoryview(octets)
+    size = len(octets)
+    # Room for all of it from the start: a buffer that grows leaves holes of its former sizes.
+    written, view = BytesIO(bytes(len(before) + (size + 2) // 3 * 4 + (size + 56) // 57 * 2)), memoryview(octets)
     written.write(before)
-    for start in range(0, len(octets), _PIECE_OCTETS):
+    for start in range(0, size, _PIECE_OCTETS):
         written.write(pybase64.encodebytes(view[start:start + _PIECE_OCTETS]).replace(b"\n", b"\r\n"))
     return written.getvalue()  # no copy: the buffer itself
 

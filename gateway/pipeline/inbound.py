@@ -99,7 +99,8 @@ class Inbound:
         """Step 2 and the facts, once for all recipients that share their keys: their number is a stranger's choice."""
         openers = openers_for(self._house, recipient)
         if openers not in work.opened:
-            opened = opened_with(self._house, work.mail, openers)
+            # What was inside stands in its `octets` as well: of 50 MB once is enough.
+            opened = replace(opened_with(self._house, work.mail, openers), payload=b"")
             message = Message.of(work.mail, self._house, octets=opened.octets, verdicts=opened.verdicts)
             work.opened[openers] = opened, message
         return work.opened[openers]

@@ -63,7 +63,7 @@ def test_opening_a_large_mail(large, cipher):
     assert open_mail(mail, keys, judge(), NOW).octets.endswith(large[len(HEADER):])
 
 
-@pytest.mark.parametrize("size", [57 * 73_584 + change for change in (-1, 0, 1, 57)])
+@pytest.mark.parametrize("size", [57 * 9_198 * 9 + change for change in (-1, 0, 1, 57)])
 def test_base64_in_pieces_is_base64(size):
     octets = Random(size).randbytes(size)
     wanted = BytesIO()
