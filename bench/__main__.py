@@ -87,7 +87,7 @@ def main() -> int:
     """Exit 0; with --strict 1 if some goal was missed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="fewer and shorter turns: a minute, noisier")
+    parser.add_argument("--short", action="store_true", help="fewer and shorter turns: three minutes, noisier")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     parser.add_argument("--strict", action="store_true", help="exit 1 if a goal is missed")
     parser.add_argument("--only", default="1,4,2,5,3,6", help="numbers of goals, e.g. 1,4")
