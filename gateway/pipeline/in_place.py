@@ -34,7 +34,7 @@ class InPlace:
             return self.hop.deliver(octets, envelope, before_dot, all_or_none=all_or_none)
         addresses = tuple(one.address for one in envelope.recipients)
         if before_dot is not None:
-            before_dot(addresses)
+            before_dot(())
         text = f"2.0.0 Ok: in place as {self.mail.origin.attempt_id or 'received'}"
         return tuple(HopReply(address, 250, text) for address in addresses)
 

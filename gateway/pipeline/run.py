@@ -67,6 +67,7 @@ class Run:
     all_or_none: bool = False
     outcomes: list[RecipientOutcome] = field(default_factory=list)
     in_doubt: tuple[str, ...] = ()
+    sent: set[str] = field(default_factory=set)  # to whom something left this house: see in_place
 
     def groups(self, groups: Iterable[Group]) -> tuple[RecipientOutcome, ...]:
         """Sends every group that is not settled yet. Never raises for a group's trouble: it becomes its outcome."""
@@ -119,7 +120,7 @@ class Run:
 
         so: sending to him will be counted.
         """
-        answered = {fold(one.address) for one in self.outcomes if one.reply}
+        answered = {fold(one.address) for one in self.outcomes if one.reply and not self._in_place(one)}
         unanswered = tuple(one.address for one in self.outcomes if one.settled is Settled.LATER and one.reply == "")
         unanswered += tuple(one for one in self.in_doubt if fold(one) not in answered)
         acknowledged = self.mail.origin.answers_each or answer(self.outcomes)[0] is Settled.TAKEN
@@ -153,16 +154,23 @@ class Run:
     def _before_dot(self, wanted: tuple[str, ...], accepted: tuple[str, ...]) -> None:
         """A single group that is accepted whole goes on without the journal; anything else is written down first.
 
-        A client that may have given up by now must not find its mail sent: it will come again.
+        A client that may have given up by now must not find its mail sent: it will come again. `accepted` (): nothing
+        leaves this house, see in_place.
         """
         deadline = self.mail.origin.deadline_at
         if deadline is not None and self.house.clock.now() >= deadline:
             raise GatewayError(Reason.MAIL_DEADLINE, "the work took longer than the client waits", retry=True)
-        if not self.claimed and set(accepted) != set(wanted):
+        if accepted and not self.claimed and set(accepted) != set(wanted):
             self._claim(wanted)
-        if self.claimed and accepted:
-            self.house.journal.sending(self.key, accepted)
+        doubtful = set(map(fold, self.in_doubt))
+        leaving = accepted or tuple(one for one in wanted if fold(one) in doubtful)  # in place it may be a second time
+        if leaving and self.claimed:
+            self.house.journal.sending(self.key, leaving)
+        self.sent.update(accepted)
         self.house.reach("before-dot")
+
+    def _in_place(self, outcome: RecipientOutcome) -> bool:
+        return outcome.settled is Settled.TAKEN and outcome.address not in self.sent
 
     def _taken(self, results: tuple[RecipientOutcome, ...]) -> None:
         """A journal that fails now must not turn a taken mail into a refused one: the row stays `sending`."""
@@ -170,7 +178,7 @@ class Run:
             return
         taken: dict[str, list[str]] = {}
         for result in results:
-            if result.settled in SETTLED:
+            if result.settled in SETTLED and not self._in_place(result):
                 taken.setdefault(result.reply or str(result.settled), []).append(result.address)
         self.house.reach("before-commit")
         for reply, addresses in taken.items():

@@ -35,6 +35,7 @@ class NextHop(Protocol):
         """One reply per recipient, in the envelope's order. `before_dot` is called with the accepted recipients
 
         right before the final dot goes out (the journal's `sending`); what it raises goes up, and nothing was sent.
+        With () where the front end keeps the mail itself, and nothing is to go out.
         `all_or_none`: if any recipient is refused nothing is sent either; those accepted answer with code 0.
         GatewayError(NEXT_HOP_UNAVAILABLE |
         NEXT_HOP_TLS, retry=True) if there is no session to be had, and NEXT_HOP_EIGHT_BIT | NEXT_HOP_SMTPUTF8

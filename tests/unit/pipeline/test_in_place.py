@@ -1,0 +1,100 @@
+"""What a front end still holds and changes: its answer to its client is its own, so the journal must not count it sent.
+
+Truth: RFC 5321 4.2.5 and 4.5.4.1 (who has no 250 has not sent it, and comes again); the promise of `pipeline.in_place`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from gateway.model.mail import Envelope
+from gateway.model.outcome import Outcome, Settled
+from gateway.ports.journal import JournalState
+from tests.support.bank import House, house
+
+ANNA, BEN = "anna@customer.example", "ben@customer.example"
+MAIL = (b"From: otp@bank.example\r\nTo: anna@customer.example, ben@customer.example\r\nSubject: Your code\r\n"
+        b"Message-ID: <m1@bank.example>\r\nDate: Thu, 26 Nov 2026 12:00:00 +0000\r\n\r\n4711\r\n")
+
+
+@dataclass
+class Front:
+    """Puts in place whatever it is offered."""
+
+    placed: list[bytes] = field(default_factory=list)
+
+    def take(self, octets: bytes, envelope: Envelope) -> bool:
+        del envelope
+        self.placed.append(octets)
+        return True
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Iterator[House]:
+    with house(tmp_path / "bank") as made:
+        yield made
+
+
+@pytest.fixture
+def front() -> Front:
+    return Front()
+
+
+def send(bank: House, front: Front, *to: str) -> Outcome:
+    return bank.gateway.handle_in_place(bank.send(MAIL, *to), front.take)
+
+
+def in_the_journal(bank: House, front: Front, *in_doubt: str) -> str:
+    """The mail's key, after an attempt that needed the journal: it came in several groups then, and all were deferred.
+
+    `in_doubt`: who may have it since.
+    """
+    send(bank, front, ANNA, BEN)
+    front.placed.clear()
+    key = bank.gateway.house.evidence.find("m1@bank.example")[0].message_key
+    journal = bank.gateway.house.journal
+    assert journal.rows(key) == ()
+    journal.claim(key, (ANNA, BEN))
+    if in_doubt:
+        journal.sending(key, in_doubt)
+    journal.release(key, acknowledged=False, unanswered=in_doubt)
+    return key
+
+
+def test_everybody_is_in_place(bank: House, front: Front) -> None:
+    assert send(bank, front, ANNA, BEN).answer is Settled.TAKEN
+    assert len(front.placed) == 1
+    assert bank.outbound.taken == []
+
+
+@pytest.mark.parametrize("attempts", [2, 3])
+def test_who_comes_again_has_not_got_it(bank: House, front: Front, attempts: int) -> None:
+    """Another filter deferred what we had put in place, and the mail stands in the journal from before."""
+    in_the_journal(bank, front)
+    for _ in range(attempts):
+        outcome = send(bank, front, ANNA, BEN)
+        assert [one.settled for one in outcome.recipients] == [Settled.TAKEN, Settled.TAKEN]
+    assert len(front.placed) == attempts
+    assert bank.outbound.taken == []
+
+
+def test_who_may_have_it_and_gets_it_in_place_is_counted(bank: House, front: Front) -> None:
+    key = in_the_journal(bank, front, ANNA)
+    assert send(bank, front, ANNA, BEN).answer is Settled.TAKEN
+    states = {row.recipient: (row.state, row.resent) for row in bank.gateway.house.journal.rows(key)}
+    assert states[ANNA] == (JournalState.SENDING, 1)
+    assert states[BEN] == (JournalState.PLANNED, 0)
+
+
+def test_who_has_it_already_gets_no_copy(bank: House, front: Front) -> None:
+    """Then it is not everybody's any more, and the rest leaves by the next hop, under the journal."""
+    key = in_the_journal(bank, front)
+    bank.gateway.house.journal.claim(key, (ANNA,))
+    bank.gateway.house.journal.taken(key, (ANNA,), "250 ok")
+    bank.gateway.house.journal.release(key, acknowledged=False)
+    outcome = send(bank, front, ANNA, BEN)
+    assert {one.address: one.settled for one in outcome.recipients} == {ANNA: Settled.DISCARDED, BEN: Settled.TAKEN}
+    assert not front.placed
+    assert [to for to, _, _ in bank.outbound.taken] == [(BEN,)]
