@@ -13,8 +13,10 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import structlog
 
@@ -36,7 +38,7 @@ class Spool:
         self._directory = directory
         self._octets_max = octets_max
         self._lock = threading.Lock()
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
 
     def prepare(self) -> None:
         """Makes the directory. STORE_UNAVAILABLE (retry) if it cannot be used."""
@@ -60,10 +62,9 @@ class Spool:
                                        "of evidence: more is not kept", retry=True)
                 if self._file is None:
                     self._file = self._new()
-                self._file.write(octets)
-                self._file.flush()
-                os.fsync(self._file.fileno())
+                _append(self._file, octets)
             except OSError as error:
+                self._end()
                 raise self._trouble(error) from None
 
     def waiting(self) -> int:
@@ -88,9 +89,13 @@ class Spool:
     def close(self) -> None:
         """Ends the file of this process, and its lock; the next record begins a new one."""
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            self._end()
+
+    def _end(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # what was answered for is on the disk already
+                file.close()
 
     def _of(self, path: Path) -> Iterator[tuple[Row, ...]]:
         try:
@@ -117,13 +122,17 @@ class Spool:
             path.unlink(missing_ok=True)
             self._sync()
 
-    def _new(self) -> BinaryIO:
+    def _new(self) -> FileIO:
         path = self._directory / f"{secrets.token_hex(8)}.evidence"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        hand_over(descriptor, self._directory)  # root's commands write evidence, too; the service brings it in
-        self._sync()
-        return os.fdopen(descriptor, "wb")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            hand_over(descriptor, self._directory)  # root's commands write evidence, too; the service brings it in
+            self._sync()
+        except OSError:
+            os.close(descriptor)
+            raise
+        return FileIO(descriptor, "wb")
 
     def _sync(self) -> None:
         descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -137,6 +146,20 @@ class Spool:
 
     def _trouble(self, error: OSError) -> GatewayError:
         return GatewayError(Reason.STORE_UNAVAILABLE, f"{self._directory}: {error.strerror}", retry=True)
+
+
+def _append(file: FileIO, octets: bytes) -> None:
+    """All of it, durable, or nothing: of what a full disk took in part nobody was told."""
+    before = os.fstat(file.fileno()).st_size
+    rest = memoryview(octets)
+    try:
+        while rest:
+            rest = rest[file.write(rest) or 0:]
+        os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), before)
+        raise
 
 
 def _read(line: bytes) -> Row | None:

@@ -189,3 +189,40 @@ def test_what_a_dead_process_kept_is_taken_over_and_a_living_ones_is_not(spool, 
         process.wait(10)
     assert list(spool.batches()) == [({"incident": "of the dead"},)]
     assert spool.waiting() == 0
+
+
+_FULL = """
+import resource, sys
+from pathlib import Path
+from gateway.adapters.db.spool import Spool
+from gateway.errors import GatewayError
+
+def room(octets):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, resource.RLIM_INFINITY))
+
+row, kept, refused = {"incident": "x", "record": "r" * 3000}, 0, 0
+spool = Spool(Path(sys.argv[1]))
+room(10_000)
+for _ in range(6):
+    try:
+        spool.add([row])
+    except GatewayError as trouble:
+        refused += trouble.retry
+    else:
+        kept += 1
+room(resource.RLIM_INFINITY)
+for _ in range(2):
+    spool.add([row])
+    kept += 1
+print(kept, refused, sum(len(batch) for batch in spool.batches()), spool.waiting())
+"""
+
+
+def test_a_disk_that_was_full_is_used_again_once_it_has_room(spool, tmp_path) -> None:
+    """A limit on the size of files stands for the full disk: the last record fits in part. Here it may grow again."""
+    ended = subprocess.run([sys.executable, "-c", _FULL, str(tmp_path / "spool")], capture_output=True, text=True,
+                           check=True)
+    kept, refused, brought_in, left = map(int, ended.stdout.splitlines()[-1].split())
+    assert refused
+    assert (brought_in, left) == (kept, 0), "each once, and no half of one"
+    assert "not written whole" not in ended.stdout
