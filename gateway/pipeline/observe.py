@@ -26,7 +26,7 @@ from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.record import EvidenceRecord
 from gateway.pipeline.house import House
 from gateway.pipeline.key import identified, message_key
-from gateway.pipeline.record import stopped
+from gateway.pipeline.record import note, stopped
 from gateway.pipeline.report import report_refused
 from gateway.pipeline.run import Group, Passage, Run, answer, from_replies, to_report
 from gateway.ports.next_hop import NextHop
@@ -67,12 +67,7 @@ def observed(house: House, mail: Mail, way: Way, send: Callable[[House], Outcome
         outcome, left = _passed(house, mail, way, would)
     except GatewayError as trouble:  # the journal: somebody works on this very mail, or the database is away
         return stopped(house, mail, trouble, way)
-    records = tuple(_record(would[fold(one.address)], one, left) for one in outcome.recipients)
-    try:
-        house.evidence.add(records)
-    except GatewayError as trouble:
-        log.critical("evidence not kept", incident=mail.origin.incident, reason=str(trouble.reason),
-                     detail=trouble.detail)
+    note(house, mail, [_record(would[fold(one.address)], one, left) for one in outcome.recipients])
     return outcome
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 import structlog
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers
 from gateway.mime.trace import came_as, message_id
 from gateway.model.address import fold
@@ -78,7 +78,7 @@ def keep(
                 | came,
             )
         )
-    _add(house, mail, records)
+    note(house, mail, records)
 
 
 def _came(mail: Mail, message: Message) -> dict[str, str]:
@@ -142,7 +142,7 @@ def stopped(house: House, mail: Mail, trouble: GatewayError, way: Literal["outbo
         )
         for one in outcomes
     ]
-    _add(house, mail, records)
+    note(house, mail, records)
     return Outcome(mail.origin.incident, settled, outcomes, trouble.reason)
 
 
@@ -155,10 +155,14 @@ def _read(mail: Mail, way: str) -> tuple[str, str]:
     return message_id(headers), message_key(mail, headers, way)
 
 
-def _add(house: House, mail: Mail, records: Sequence[EvidenceRecord]) -> None:
+def note(house: House, mail: Mail, records: Sequence[EvidenceRecord]) -> None:
+    """Keeps them; trouble is told and changes nothing: a mail that is taken must not become a 451, and so two."""
     try:
         house.evidence.add(tuple(records))
     except GatewayError as trouble:
         log.critical(
             "evidence not kept", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail
         )
+    except Exception as surprise:  # noqa: BLE001 - see above
+        log.critical("evidence not kept", incident=mail.origin.incident, reason=str(Reason.INTERNAL),
+                     detail=type(surprise).__name__)

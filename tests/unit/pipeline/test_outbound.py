@@ -271,6 +271,19 @@ def test_a_mail_that_is_stopped_leaves_a_trace_too(bank: House) -> None:
     assert record.message_id == "<1@bank.example>"
 
 
+def test_evidence_that_cannot_be_kept_makes_no_second_mail_of_a_taken_one(
+    bank: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(*_: object) -> None:
+        raise ValueError("what nobody thought of")
+
+    monkeypatch.setattr(type(bank.gateway.store.evidence), "add", breaks)
+    assert bank.gateway.handle(bank.send(CODE, "anna@customer.example")).answer is Settled.TAKEN
+    assert len(bank.outbound.taken) == 1
+    told = capsys.readouterr()
+    assert "evidence not kept" in told.out + told.err
+
+
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
