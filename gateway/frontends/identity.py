@@ -7,7 +7,8 @@
    them nothing of its own. Mail without an address, which the peer wrote itself, is the peer's.
    What is believed of results (`trusted_peers`) and what Received says is still about the peer.
 3. XCLIENT (of `xclient_peers`) makes the session that of the client: its address in place of the peer's for
-   everything, its login as if it had logged in here.
+   everything, its login as if it had logged in here. Said again after a greeting it is about another client, who
+   has nothing of the one before but what is not said of his address.
 4. A command of such a peer that was not understood leaves a client who is nobody: Postfix, for one, goes on after it,
    and the client must not become the mail server because its name could not be read.
 """
@@ -41,6 +42,7 @@ class Identified(Connection):
         self.named: Forwarded | None = None
         self.forwarded: Forwarded | None = None
         self.spent = False
+        self._greeted = False
         self.helo = ""
         self.extended = False
         self.sender: MailCommand | None = None
@@ -76,6 +78,10 @@ class Identified(Connection):
     def apparent(self) -> str:
         """The client's IP address: the peer's, or what XCLIENT put in its place; '' if that is not known."""
         return self.peer if self.named is None or self.named.address is None else self.named.address
+
+    def greeted(self) -> None:
+        """HELO, EHLO or LHLO was said."""
+        self._greeted = True
 
     def mail_over(self) -> None:
         """The mail is over, or there is none: what XFORWARD said of it counts no more."""
@@ -125,8 +131,12 @@ class Identified(Connection):
     async def smtp_XCLIENT(self, argument: str) -> None:
         """Rule 3: the dialogue begins anew, with 220."""
         self._may_name("xclient", self.front.listener.xclient_peers)
+        before = self.named
+        if before is not None and self._greeted:
+            before = Forwarded(address=before.address)
+        self._greeted = False
         try:
-            self.named = parse(argument, XCLIENT, self.named)
+            self.named = parse(argument, XCLIENT, before)
         except RefusedCommandError:
             self.named = Forwarded(address="")
             self.forget()

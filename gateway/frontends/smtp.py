@@ -87,6 +87,7 @@ class Relay(Identified):
             self.say(dialogue.SYNTAX_HELO)
             return
         self._reset()
+        self.greeted()
         self.helo, self.extended = argument, False
         self.say(f"250 {self.hostname}\r\n".encode())
 
@@ -96,6 +97,7 @@ class Relay(Identified):
             self.say(dialogue.SYNTAX_HELO)
             return
         self._reset()
+        self.greeted()
         self.helo, self.extended = argument, True
         lines = self.offered()
         text = "".join(f"250-{line}\r\n" for line in lines)

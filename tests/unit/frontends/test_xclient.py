@@ -70,6 +70,17 @@ def test_a_stranger_does_not_become_the_proxy(attributes: tuple[bytes, ...]) -> 
     assert str(origin(*attributes)).startswith(("554 5.7.1", "530"))
 
 
+@pytest.mark.parametrize("second", [b"ADDR=198.51.100.7", b"NAME=else.test", b"ADDR=198.51.100.7 HELO=else.test"])
+def test_the_next_client_of_a_connection_has_not_the_login_of_the_one_before(second: bytes) -> None:
+    with relay(taker := Taker(), with_proxy()) as at, Talk(at["out"]) as talk:
+        talk.greet(b"proxy.test")
+        for attributes, expected in ((b"ADDR=198.51.100.6 LOGIN=portal", "250"), (second, "5")):
+            assert talk.say(b"XCLIENT " + attributes).startswith("220")
+            talk.say(b"EHLO app.bank.test")
+            assert talk.mail(CONTENT).startswith(expected)
+    assert [one.origin.login for one in taker.mails] == ["portal"]
+
+
 def test_received_names_the_client() -> None:
     taker = Taker()
     with relay(taker, with_proxy()) as at, Talk(at["out"]) as talk:
