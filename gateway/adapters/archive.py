@@ -58,13 +58,14 @@ class Writer:
 @contextmanager
 def writing(path: Path) -> Iterator[Writer]:
     """A new file, mode 0600, there when it is whole. USAGE if it is there already or cannot be written."""
-    part = path.with_name(path.name + ".part")
+    part: Path | None = None
     try:
         if path.exists():
             raise GatewayError(Reason.USAGE, f"{path} is there already")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        # A name that nobody can know before: what another user has laid there, a link or a file of his, is not written.
+        descriptor, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
+        part = Path(name)
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 yield Writer(tar, path.parent)
             file.flush()
@@ -73,8 +74,9 @@ def writing(path: Path) -> Iterator[Writer]:
     except OSError as error:
         raise GatewayError(Reason.USAGE, f"{path}: {error.strerror}") from None
     finally:
-        with suppress(OSError):
-            part.unlink()
+        if part is not None:
+            with suppress(OSError):
+                part.unlink()
 
 
 class Reader:

@@ -108,13 +108,14 @@ def restore(settings: Settings, source: Path, into: Path | None = None) -> Told:
                                "than this one: install that version first")
         if into is not None and into.exists():
             raise GatewayError(Reason.USAGE, f"{into} is there already: name a new directory")
+        aside = _aside(reader)
         database = open_database(settings.postgresql or settings.database)
         try:
             _fill(database, reader, told)
         finally:
             database.close()
         if into is not None:
-            _lay_aside(reader, into)
+            _lay_aside(reader, aside, into)
     return told
 
 
@@ -143,17 +144,21 @@ def _fill(database: Database, reader: Reader, told: Told) -> None:
                 raise GatewayError(Reason.USAGE, f"{name} has other rows than the manifest says")
 
 
-def _lay_aside(reader: Reader, into: Path) -> None:
+def _aside(reader: Reader) -> dict[str, Path]:
+    """The files by their members, below a directory that is not named yet. USAGE if one would lead out of it."""
+    found = {name: Path(name.removeprefix(_FILES)) for name in reader.manifest["members"] if name.startswith(_FILES)}
+    for name, path in found.items():
+        if not path.parts or ".." in path.parts or path.is_absolute():
+            raise GatewayError(Reason.USAGE, f"{name} is no path of ours")
+    return found
+
+
+def _lay_aside(reader: Reader, files: dict[str, Path], into: Path) -> None:
     """Under their old paths, each the owner's alone: there are hashes of logins among them."""
     try:
         into.mkdir(mode=0o700)
-        for name in reader.manifest["members"]:
-            if not name.startswith(_FILES):
-                continue
-            parts = Path(name.removeprefix(_FILES)).parts
-            if not parts or ".." in parts or Path(*parts).is_absolute():
-                raise GatewayError(Reason.USAGE, f"{name} is no path of ours")
-            path = into.joinpath(*parts)
+        for name, below in files.items():
+            path = into / below
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.write_bytes(reader.octets(name))
             path.chmod(0o600)

@@ -238,6 +238,24 @@ def test_no_other_file_is_ever_written_over(saved, tmp_path) -> None:
     assert not (tmp_path / "fresh.db").exists()
 
 
+@pytest.mark.parametrize("link", [True, False])
+def test_what_lies_in_its_way_is_not_written(saved, tmp_path, link) -> None:
+    """Made in a directory that others may write to, such as /tmp: their link, or their file that they have open."""
+    bank, _ = saved
+    theirs, target = tmp_path / "theirs", tmp_path / "all.tar"
+    theirs.write_bytes(b"theirs")
+    in_the_way = target.with_name("all.tar.part")
+    if link:
+        in_the_way.symlink_to(theirs)
+    else:
+        in_the_way.hardlink_to(theirs)
+    backup(load(bank.config), bank.config, target)
+    assert theirs.read_bytes() == b"theirs"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert target.stat().st_ino != theirs.stat().st_ino
+    assert not set(tmp_path.iterdir()) - {theirs, target, in_the_way}, "nothing is left over"
+
+
 def test_a_path_that_leads_out_of_the_new_directory_is_not_followed(saved, tmp_path) -> None:
     found = members(saved[1])
     manifest = json.loads(found["manifest.json"])
@@ -247,3 +265,4 @@ def test_a_path_that_leads_out_of_the_new_directory_is_not_followed(saved, tmp_p
     with pytest.raises(GatewayError, match="no path of ours"):
         restore(settings, written(tmp_path / "evil.tar", found), tmp_path / "a" )
     assert not list(tmp_path.rglob("evil"))
+    assert not (tmp_path / "fresh.db").exists(), "nothing is written before all was checked"
