@@ -82,6 +82,7 @@ def _everything(settings: Settings) -> Iterator[Finding]:
     yield from looked(check_trust.algorithms, settings)
     yield from looked(check_services.sources, settings)
     yield from looked(check_services.next_hops, settings)
+    yield from looked(check_services.milter, settings)
 
 
 def _new(findings: Iterable[Finding], told: list[str]) -> Iterator[Finding]:

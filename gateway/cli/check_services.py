@@ -1,4 +1,4 @@
-"""`sealgate check`: what works with others: stampers stamp, directories answer, next hops greet."""
+"""`sealgate check`: what works with others: stampers stamp, directories answer, next hops greet, Postfix is heard."""
 
 import socket
 import time
@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway import app as composition
 from gateway.app.sources import load_sources
+from gateway.cli import milter as milter_command
 from gateway.cli.check_finding import Finding
 from gateway.cli.context import explained
 from gateway.errors import GatewayError
@@ -83,3 +84,13 @@ def _reached(about: str, hop: NextHopSettings) -> Finding:
     if hop.tls == "none" and not hop.host.startswith(("127.", "localhost", "::1")):
         return Finding("warning", about, f"{place} without TLS: opened mail would travel in clear; set tls: require")
     return Finding("ok", about, f"{place} {greeting[:60]}")
+
+
+def milter(settings: Settings) -> Iterator[Finding]:
+    """What it needs is installed. Whether it runs is told by `/readyz` and by Postfix."""
+    if settings.milter is None:
+        return
+    if milter_command.installed():
+        yield Finding("ok", "milter", settings.milter.socket)
+    else:
+        yield Finding("error", "milter", milter_command.NEEDED)

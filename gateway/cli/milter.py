@@ -1,5 +1,8 @@
 """`sealgate milter`: Postfix hands its mail to this before it queues it."""
 
+from importlib.util import find_spec
+from typing import Final
+
 import typer
 
 from gateway.cli import context
@@ -7,6 +10,9 @@ from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.errors import GatewayError
 from gateway.serve import keep_memory, tell_expired
 from gateway.settings import InForce
+
+NEEDED: Final = ("the milter needs pymilter: `make milter` in Sealgate's directory, or libmilter-dev and "
+                 "pip install 'sealgate[milter]'")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,13 +30,18 @@ def milter() -> None:
     path = context.config_path().absolute()
     with context.told():
         first = InForce.of(path)
-    try:
-        from gateway.app import milter as composition  # pymilter is an extra
-    except ImportError:
-        fail("the milter needs pymilter: install libmilter-dev, then sealgate[milter]", USAGE)
+    if not installed():
+        fail(NEEDED, USAGE)
+    from gateway.app import milter as composition  # not before: pymilter is an extra
+
     try:
         hooks = composition.Hooks(keep_memory, tell_expired)
         composition.serve_milter(first, lambda: InForce.of(path), hooks)
     except GatewayError as trouble:
         say(f"sealgate: {explained(trouble)}")
         raise typer.Exit(exit_code(trouble)) from None
+
+
+def installed() -> bool:
+    """Whether pymilter is there."""
+    return find_spec("Milter") is not None

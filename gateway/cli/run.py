@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import typer
 
 from gateway.cli import context
+from gateway.cli import milter as milter_command
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.errors import GatewayError
 from gateway.frontends import metrics
@@ -17,7 +17,6 @@ from gateway.settings import InForce, Settings
 
 # In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
 _ALSO_CONFIGURATION = ("key", "certificate")
-_MILTER = Path(__file__).with_name("milter.py")
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +35,8 @@ def run() -> None:
     with context.told():
         first = InForce.of(path)
     settings = first.settings
+    if settings.milter is not None and not milter_command.installed():
+        fail(milter_command.NEEDED, USAGE)
     configure(settings.log_level)
     metrics.clean(settings)
     own_process()
@@ -54,6 +55,6 @@ def beside(settings: Settings) -> Sequence[str]:
     commands = ["jobs"]
     if settings.http is not None or settings.metrics is not None:
         commands.append("http")
-    if settings.milter is not None and _MILTER.is_file():
+    if settings.milter is not None:
         commands.append("milter")
     return commands

@@ -27,7 +27,8 @@ def test_the_commands_do_to_postfix_what_the_pieces_say(tmp_path: Path) -> None:
     (etc / "main.cf").write_text("compatibility_level = 3.6\nsubmission_unused =\n")
     with (etc / "master.cf").open("a") as file:
         file.write("submission inet n - y - - smtpd\n")
-    script = blocks("sh")[0].replace("/etc/postfix", str(etc)).replace("conf/postfix", str(PIECES))
+    (pasted,) = (block for block in blocks("sh") if "postconf -P" in block)
+    script = pasted.replace("/etc/postfix", str(etc)).replace("conf/postfix", str(PIECES))
     script = script.replace("postconf -P", f"{postconf} -c {etc} -P").replace("postfix check", "")
     run("sh", "-e", "-c", script)
     commands = re.findall(r"^#   (postconf -P .*)$", (PIECES / "milter.master.cf").read_text(), re.MULTILINE)
