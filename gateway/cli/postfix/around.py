@@ -48,8 +48,8 @@ def _told(site: Site, action: Action) -> str:
     what = f"{action.name} {action.argument}".strip() + f" in {action.table}"
     milter = "milter" in site.forms
     if action.name == "FILTER":
-        port = endpoint(action.argument.partition(":")[2]).port
-        if any(one.port == port for one in site.settings.listeners):
+        at = endpoint(action.argument.partition(":")[2])
+        if any(at.reaches(one.host, one.port) for one in site.settings.listeners):
             return ""
         return (f"{what} takes the place of content_filter: such mail passes the gateway by, in clear. Take the line "
                 "out, or let it name the gateway")

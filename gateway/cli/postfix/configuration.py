@@ -7,7 +7,8 @@ postconf(1): `-x` prints `name = value` with every $name expanded, `-M` one line
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from ipaddress import ip_address
+from typing import Final, Literal
 
 _WITH_TABLES: Final = ("_maps", "_checks", "_restrictions", "_database", "virtual_alias_domains")
 _TIMES: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -39,7 +40,18 @@ class Endpoint:
     host: str
     port: int
 
+    def reaches(self, host: str, port: int) -> bool:
+        """Whether who connects there comes to a program that listens on this host and port. Names, but for those of
 
+        loopback, may mean any address; of loopback they mean none.
+        """
+        if self.port != port or not port:
+            return False
+        return host in EVERYWHERE or _same_host(self.host, host)
+
+
+EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - words of a configuration
+_LOOPBACK: Final = frozenset({"", "localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 _NAMED_PORTS: Final = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587, "lmtp": 24, "qmqp": 628}
 
 
@@ -151,6 +163,34 @@ def endpoint(text: str) -> Endpoint:
     else:
         host, _, port = text.rpartition(":")
     return Endpoint(host.strip("[]"), int(port) if port.isdigit() else _NAMED_PORTS.get(port, 0))
+
+
+def _same_host(one: str, other: str) -> bool:
+    kinds = _kind(one), _kind(other)
+    if "name" in kinds:
+        return "loopback" not in kinds
+    return kinds == ("loopback", "loopback") or one == other
+
+
+def _kind(host: str) -> Literal["loopback", "address", "name"]:
+    if host.lower() in _LOOPBACK:
+        return "loopback"
+    try:
+        return "loopback" if ip_address(host).is_loopback else "address"
+    except ValueError:
+        return "name"
+
+
+def refusals(restrictions: tuple[str, ...]) -> frozenset[str]:
+    """The words of a list of restrictions that count: none after `permit`, none that `warn_if_reject` only tells."""
+    found, only_told = set(), False
+    for one in map(str.lower, restrictions):
+        if one == "permit":
+            break
+        if not only_told:
+            found.add(one)
+        only_told = one == "warn_if_reject"
+    return frozenset(found)
 
 
 def _assignments(text: str) -> Iterator[tuple[str, str]]:

@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 
 from gateway.cli.check_finding import Finding
-from gateway.cli.postfix.configuration import Service
+from gateway.cli.postfix.configuration import EVERYWHERE, Service
 from gateway.cli.postfix.form import NAMES, RECIPES, Site, Way
-
-_EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - words of a configuration
 
 
 def doors(site: Site) -> Iterator[Finding]:
@@ -32,7 +30,7 @@ def ports(site: Site) -> Iterator[Finding]:
     for service in site.postfix.services:
         at = service.endpoint
         for listener in site.settings.listeners:
-            same_host = at.host == listener.host or {at.host, listener.host} & _EVERYWHERE
+            same_host = at.host == listener.host or {at.host, listener.host} & EVERYWHERE
             if service.kind == "inet" and at.port == listener.port and same_host:
                 yield Finding("error", f"master.cf {service.key}", f"Postfix listens on port {at.port}, which the "
                               f"gateway's listener {listener.name} wants (amavis takes 10024 and 10025 as well): give "
@@ -72,7 +70,12 @@ def _elsewhere(site: Site, door: Service, ways: tuple[Way, ...]) -> Iterator[Fin
                           f"or give the door a name: `postconf -P '{door.key}/milter_macro_daemon_name=…'`")
         else:
             yield Finding("warning", site.postfix.place(way.parameter, door), f"{_who(door)} goes to another filter "
-                          f"(port {way.at.port}): see that this one hands it to a door that leads to the gateway")
+                          f"(port {way.at.port}{_on(way)}): see that this one hands it to a door that leads to the "
+                          "gateway")
+
+
+def _on(way: Way) -> str:
+    return f" on {way.at.host}" if way.at.host else ""
 
 
 def _role(site: Site, door: Service, way: Way) -> Iterator[Finding]:

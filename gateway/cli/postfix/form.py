@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from gateway.cli.postfix.configuration import Configuration, Endpoint, Service, endpoint, words
+from gateway.cli.postfix.configuration import Configuration, Endpoint, Service, endpoint, refusals, words
 from gateway.settings import Settings
 
 Form = Literal["proxy", "filter", "milter"]
@@ -95,8 +95,11 @@ class Site:
         if milter is None or not address:
             return False
         if milter.socket.startswith("unix:"):
-            return address.removeprefix("unix:").strip("/").endswith(milter.socket.removeprefix("unix:").strip("/"))
-        return endpoint(address).port == endpoint(milter.socket).port
+            path = address.removeprefix("unix:").strip("/")
+            chrooted = f"{self.postfix.value('queue_directory')}/{path}".strip("/")
+            return milter.socket.removeprefix("unix:").strip("/") in (path, chrooted)
+        ours = endpoint(milter.socket)
+        return endpoint(address).reaches(ours.host, ours.port)
 
     def daemon_name(self, door: Service) -> str:
         """What the milter hears in {daemon_name}."""
@@ -107,7 +110,7 @@ class Site:
         if door.command != "smtpd":
             return False
         refusing = {"reject", "defer"}
-        return not any(refusing & set(self.postfix.words(f"smtpd_{what}_restrictions", door))
+        return not any(refusing & refusals(self.postfix.words(f"smtpd_{what}_restrictions", door))
                        for what in ("client", "helo", "sender", "relay", "recipient"))
 
     def _smtpd(self) -> tuple[Service, ...]:
@@ -115,7 +118,7 @@ class Site:
                      if one.command == "smtpd" and one.kind in ("inet", "pass", "unix"))
 
     def _listener(self, at: Endpoint) -> Role | None:
-        return next((one.role for one in self.settings.listeners if one.port == at.port != 0), None)
+        return next((one.role for one in self.settings.listeners if at.reaches(one.host, one.port)), None)
 
     def _daemons_role(self, door: Service) -> Role | None:
         milter, name = self.settings.milter, self.daemon_name(door)

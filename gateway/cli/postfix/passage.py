@@ -60,7 +60,7 @@ def protocol(site: Site) -> Iterator[Finding]:
         for way in site.ways(door):
             if way.to is None or way.form == "milter":
                 continue
-            listener = next(one for one in site.settings.listeners if one.port == way.at.port)
+            listener = next(one for one in site.settings.listeners if way.at.reaches(one.host, one.port))
             transport = site.postfix.transport(way.transport)
             spoken = "smtp" if transport is None else transport.command
             if spoken != listener.protocol:

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from gateway.cli.check_finding import Finding
-from gateway.cli.postfix.configuration import Service
+from gateway.cli.postfix.configuration import Service, refusals
 from gateway.cli.postfix.form import NAMES, Role, Site
 
 _LOOPBACK = ("127.", "[::1]", "::1", "localhost")
@@ -39,7 +39,7 @@ def strangers(site: Site) -> Iterator[Finding]:
     for back, roles in site.returns:
         if "outbound" in roles:
             yield from _open_to_others(site, back)
-        if not any(_REFUSING & set(site.postfix.words(f"smtpd_{what}_restrictions", back))
+        if not any(_REFUSING & refusals(site.postfix.words(f"smtpd_{what}_restrictions", back))
                    for what in ("client", "relay", "recipient")):
             yield Finding("error", f"master.cf {back.key}", "refuses nobody: an open relay behind the gateway. `-o "
                           f"smtpd_relay_restrictions={_restrictions(roles)}`")
@@ -54,7 +54,7 @@ def _open_to_others(site: Site, back: Service) -> Iterator[Finding]:
     networks = site.postfix.words("mynetworks", back)
     wide = tuple(one for one in networks if not _narrow(one))
     loopback = host.startswith(_LOOPBACK) or site.postfix.value("inet_interfaces") in ("loopback-only", "127.0.0.1")
-    clients = set(site.postfix.words("smtpd_client_restrictions", back))
+    clients = refusals(site.postfix.words("smtpd_client_restrictions", back))
     closed = {"reject", "permit_mynetworks"} <= clients or "permit_tls_clientcerts" in clients
     if not loopback and (wide or not closed):
         whom = ", ".join(wide) or "everybody"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.cli.postfix.configuration import Configuration
 
-_ACTION = re.compile(r"^\s*[^#\s].*?\s(FILTER|REDIRECT|BCC)\b[ \t]*(\S*)", re.IGNORECASE | re.MULTILINE)
+_ACTION = re.compile(r"\S\s+(FILTER|REDIRECT|BCC)\b[ \t]*(\S*)", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s,:;|\"/<>{}]+@[A-Za-z0-9.-]+")
 
 
@@ -22,8 +22,9 @@ class Action:
 def actions(postfix: Configuration, tables: tuple[str, ...]) -> Iterator[Action]:
     """Every action that changes a mail's way."""
     for table in tables:
-        for found in _ACTION.finditer(postfix.table(table) or ""):
-            yield Action(found[1].upper(), found[2], table)
+        for line in _logical_lines(postfix.table(table) or ""):
+            if found := _ACTION.search(line):
+                yield Action(found[1].upper(), found[2], table)
 
 
 def outside(postfix: Configuration, parameter: str, domains: tuple[str, ...]) -> tuple[str, ...]:

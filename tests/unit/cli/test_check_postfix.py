@@ -104,7 +104,26 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
      "listener out wants"),
     ("behind postscreen", {"master": "smtpd pass - - y - - smtpd\n"}, "error", "smtpd/pass", "leaves without"),
     ("another filter", {"overrides": f"{S}content_filter = amavis:[127.0.0.1]:10030"}, "warning", S + "content_filter",
-     "another filter (port 10030)"),
+     "another filter (port 10030 on 127.0.0.1)"),
+    ("the gateway's port elsewhere", {"overrides": f"{S}content_filter = sealgate:[203.0.113.1]:10025"}, "warning",
+     S + "content_filter", "another filter (port 10025 on 203.0.113.1)"),
+    ("the gateway's port by a name", {"overrides": f"{P}smtpd_proxy_filter = mx.else.example:10027"}, "warning",
+     P + "smtpd_proxy_filter", "another filter (port 10027 on mx.else.example)"),
+    ("FILTER to the gateway's port elsewhere", {
+        "main": "header_checks = pcre:{{/^x/ FILTER smtp:[203.0.113.1]:10025}}\n"}, "error", "header_checks",
+     "passes the gateway by"),
+    ("FILTER in a second line", {
+        "main": "header_checks = regexp:/h\n",
+        "tables": {"regexp:/h": "# in two\n/^Subject: urgent/\n\tFILTER smtp:[203.0.113.1]:25\n"}}, "error",
+     "header_checks", "passes the gateway by"),
+    ("a milter on the gateway's port elsewhere", {
+        "form": MILTER, "overrides": f"{S}smtpd_milters = inet:203.0.113.1:10029"}, "error", "submission/inet",
+     "leaves without"),
+    ("strangers are only warned of", {
+        "overrides": f"{S}smtpd_client_restrictions = permit_sasl_authenticated, warn_if_reject reject"}, "error",
+     S + "content_filter", "signed as ours"),
+    ("everybody is let in before", {"overrides": f"{S}smtpd_client_restrictions = permit, reject"}, "error",
+     S + "content_filter", "signed as ours"),
     ("both ways", {"overrides": f"{P}content_filter = sealgate:[127.0.0.1]:10027"}, "error", "smtp/inet", "twice"),
     ("strangers as ours", {"overrides": f"{P}smtpd_proxy_filter = 127.0.0.1:10025"}, "error", "smtpd_proxy_filter",
      "signed as ours"),
@@ -194,7 +213,22 @@ def test_each_is_told_by_name(given: dict[str, Any], level: str, about: str, tex
     assert [one for one in found if one.level == level and about in one.about and text in one.text], found
 
 
+@pytest.mark.parametrize("named", [
+    "unix:/sealgate/milter.sock", "unix:sealgate/milter.sock", "unix:/var/spool/postfix/sealgate/milter.sock",
+])
+def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str) -> None:
+    milter = {"outbound_daemons": ["ours"], "inbound_daemons": ["strangers"],
+              "socket": "unix:/var/spool/postfix/sealgate/milter.sock"}
+    form = MILTER.replace("inet:127.0.0.1:10029", named)
+    assert told("queue_directory = /var/spool/postfix\n", form=form, of=settings(milter=milter)) == []
+
+
 @pytest.mark.parametrize("given", [
+    {"overrides": f"{S}content_filter = sealgate:[localhost]:10025\n{P}smtpd_proxy_filter = inet:localhost:10027"},
+    {"overrides": f"{P}smtpd_proxy_filter = 10027"},
+    {"overrides": f"{S}content_filter = sealgate:[gw.bank.example]:10025", "of": settings(listeners=[
+        {"name": "out", "role": "outbound", "port": 10025, "host": "192.0.2.1"},
+        {"name": "two", "role": "outbound", "port": 10025}, {"name": "in", "role": "inbound", "port": 10027}])},
     {"main": "virtual_alias_maps = inline:{ postmaster@bank.example=root@bank.example }\n"},
     {"main": "virtual_alias_maps = hash:/v\n",
      "tables": {"hash:/v": "a@bank.example b@bank.example,\n c@bank.example\n"}},
