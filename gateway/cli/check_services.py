@@ -10,8 +10,9 @@ from gateway.app.sources import load_sources
 from gateway.cli import milter as milter_command
 from gateway.cli.check_finding import Finding
 from gateway.cli.context import explained
+from gateway.cli.postfix.configuration import endpoint
 from gateway.errors import GatewayError
-from gateway.settings import NextHopSettings, Settings
+from gateway.settings import Milter, NextHopSettings, Settings
 
 PROBE: Final = "sealgate-check"  # nobody's mailbox, asked for in a domain that the directory serves
 PROBE_DOMAIN: Final = "example.com"  # RFC 2606 reserves it, and it is signed by DNSSEC
@@ -94,3 +95,16 @@ def milter(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "milter", settings.milter.socket)
     else:
         yield Finding("error", "milter", milter_command.NEEDED)
+    yield from _open_to(settings.milter)
+
+
+def _open_to(milter: Milter) -> Iterator[Finding]:
+    """Whoever speaks to the socket is Postfix to us."""
+    harm = ("says of any mail that it is of a client of yours, and gets it signed, or gives it sealed mail and gets it "
+            "opened")
+    if milter.socket.startswith("unix:"):
+        if int(milter.socket_mode, 8) & 0o002:
+            yield Finding("warning", "milter.socket_mode", f"everybody on this machine {harm}: take '0660'")
+    elif not (at := endpoint(milter.socket)).reaches("127.0.0.1", at.port):
+        yield Finding("warning", "milter.socket", f"whoever reaches {milter.socket} {harm}: take 127.0.0.1 or a unix "
+                      "socket, or let a firewall admit Postfix alone")

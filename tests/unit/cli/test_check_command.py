@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from gateway.cli import check_services
 from gateway.cli.main import application
 from gateway.demo.bank import Ports, open_bank
+from gateway.settings import Milter, load
 
 app = application([])
 OUTSIDE = ("next hop", "source ")  # nobody runs the demo's sink and its partner's directory here
@@ -87,6 +89,21 @@ milter: {socket: "inet:10029@127.0.0.1", outbound_daemons: [ours], inbound_daemo
         result = CliRunner().invoke(app, [command])
         assert result.exit_code == 2, command
         assert "`make milter`" in result.stderr
+
+
+@pytest.mark.parametrize(("values", "about"), [
+    ({"socket": "inet:10029@127.0.0.1"}, None), ({"socket": "inet:10029@localhost"}, None),
+    ({"socket": "inet6:10029@::1"}, None), ({"socket": "unix:/run/sealgate/milter.sock"}, None),
+    ({"socket": "inet:10029@0.0.0.0"}, "milter.socket"), ({"socket": "inet6:10029@::"}, "milter.socket"),
+    ({"socket": "inet:10029@192.0.2.1"}, "milter.socket"), ({"socket": "inet:10029@mx.bank.example"}, "milter.socket"),
+    ({"socket": "unix:/run/sealgate/milter.sock", "socket_mode": "0666"}, "milter.socket_mode"),
+])
+def test_who_reaches_the_milter_is_postfix_to_us_so_others_must_not(
+    bank, values: dict[str, str], about: str | None,
+) -> None:
+    milter = Milter.model_validate({"outbound_daemons": ["ours"], **values})
+    told = check_services.milter(load(bank.config).model_copy(update={"milter": milter}))
+    assert [one.about for one in told if one.level == "warning"] == ([about] if about else [])
 
 
 def test_key_list_knows_the_key_without_a_certificate(bank) -> None:
