@@ -66,7 +66,7 @@ def _add_files(writer: Writer, settings: Settings, config: Path) -> tuple[tuple[
     """The settings and what they name; which of it, and which is left out as a secret or not there."""
     put: dict[str, None] = {}
     missing: dict[str, None] = {}
-    for name, path in (("config", config.absolute()), *_named(settings)):
+    for name, path in (("config", config.absolute()), *_files(settings)):
         if name in _NO_STATE or str(path) in put:
             continue
         octets = None if name in SECRET else _read(path)
@@ -76,6 +76,14 @@ def _add_files(writer: Writer, settings: Settings, config: Path) -> tuple[tuple[
         writer.add(_FILES + str(path).lstrip("/"), [octets])
         put[str(path)] = None
     return tuple(put), tuple(missing)
+
+
+def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Of a directory, such as one of roots, what lies in it."""
+    for name, path in _named(settings):
+        within = sorted(one for one in path.glob("*") if one.is_file()) if name not in _NO_STATE else ()
+        for one in within or (path,):
+            yield name, one
 
 
 def _named(section: Section) -> Iterator[tuple[str, Path]]:

@@ -170,6 +170,15 @@ def test_no_private_key_and_no_password_is_in_it(saved) -> None:
     assert str(bank.home / "keys" / "otp.key.pem") in manifest["secrets_not_in_here"]
 
 
+def test_roots_in_a_directory_are_in_it(tmp_path) -> None:
+    bank = new_bank(tmp_path / "bank", change=lambda text: text.replace("signers: [pki/root.pem]", "signers: [pki]"))
+    told = backup(load(bank.config), bank.config, tmp_path / "saved.tar")
+    assert str(bank.home / "pki") not in told.missing
+    root = bank.home / "pki" / "root.pem"
+    assert members(tmp_path / "saved.tar")[f"files{root}"] == root.read_bytes()
+    assert not [name for name in told.files if name.endswith(".key.pem")]
+
+
 def refused(bank, path: Path, words: str, tmp_path: Path) -> None:
     """And nothing was written."""
     settings = load(bank.config).model_copy(update={"database": tmp_path / "fresh.db"})
