@@ -10,7 +10,9 @@ from pydantic import Field
 from gateway import strictyaml
 from gateway.settings.base import Finding, Section, networks
 
-_SOCKET = re.compile(r"inet6?:\d{1,5}@\S+|unix:/\S+")
+_INET = re.compile(r"inet6?:(?P<port>\d{1,5})@(?P<host>\S+)")
+_UNIX = re.compile(r"unix:/\S+")
+_PORT_MAX: Final = 65535
 
 
 MILTER: Final = "milter"  # as logs, evidence and counters call it where others name their listener
@@ -30,6 +32,12 @@ class Milter(Section):
     def daemons(self) -> tuple[str, ...]:
         """All that are known."""
         return (*self.outbound_daemons, *self.inbound_daemons)
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of the socket; () for a unix socket and for what is no socket."""
+        inet = _INET.fullmatch(self.socket)
+        return () if inet is None else ((inet["host"].strip("[]"), int(inet["port"])),)
 
 
 class Processes(Section):
@@ -71,7 +79,7 @@ def check(milter: Milter | None) -> Iterator[Finding]:
 
 
 def _milter(at: strictyaml.Path, milter: Milter) -> Iterator[Finding]:
-    if not _SOCKET.fullmatch(milter.socket):
+    if not (_UNIX.fullmatch(milter.socket) or any(port <= _PORT_MAX for _, port in milter.addresses)):
         yield (*at, "socket"), f"`{milter.socket}` is no socket of a milter", "inet:10029@127.0.0.1 or unix:/PATH"
     if not milter.daemons:
         yield at, "no daemon is named: every mail would be refused", "name outbound_daemons, inbound_daemons or both"

@@ -28,7 +28,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _bank(settings.bank)
     for number, listener in enumerate(settings.listeners):
         yield from _listener(("listeners", number), listener)
-    yield from _ports(settings.listeners)
+    yield from _ports(settings)
     yield from _clients(settings)
     clients = [client.name for client in settings.clients]
     yield from keys.check(settings.tokens, settings.keys, settings.stampers, clients)
@@ -90,11 +90,20 @@ def _too_many(at: strictyaml.Path, given: Sequence[str]) -> Iterator[Finding]:
                 "name the mail servers in front alone, such as 127.0.0.0/8")
 
 
-def _ports(listeners: Sequence[Listener]) -> Iterator[Finding]:
-    taken = [(fold(listener.host), listener.port) for listener in listeners]
-    for number, (host, port) in enumerate(taken):
-        if port and (host, port) in taken[:number]:
-            yield ("listeners", number, "port"), f"{host} port {port} is another listener's", "choose another port"
+def _ports(settings: Settings) -> Iterator[Finding]:
+    """No two want the same address."""
+    wanted: list[tuple[str, strictyaml.Path, str, int]] = [
+        ("another listener's", ("listeners", number, "port"), listener.host, listener.port)
+        for number, listener in enumerate(settings.listeners)]
+    if settings.milter is not None:
+        wanted += [("the milter's", ("milter", "socket"), *address) for address in settings.milter.addresses]
+    wanted += [(f"that of `{name}`", (name, "port"), section.host, section.port) for name, section in (
+        ("http", settings.http), ("metrics", settings.metrics)) if section is not None]
+    taken: dict[tuple[str, int], str] = {}
+    for whose, at, host, port in wanted:
+        if port and (fold(host), port) in taken:
+            yield at, f"{host} port {port} is {taken[fold(host), port]}", "choose another port"
+        taken.setdefault((fold(host), port), whose)
 
 
 def _clients(settings: Settings) -> Iterator[Finding]:
