@@ -56,7 +56,7 @@ class Children:
     def reload(self, commands: Mapping[str, Sequence[str]] | None = None) -> None:
         """Passes SIGHUP on. With `commands` the new ones are started, and those end that are not among them."""
         for process in self._running.values():
-            process.tell(signal.SIGHUP)
+            process.reload()
         if commands is None:
             return
         before, self._commands = self._commands, {name: tuple(command) for name, command in commands.items()}

@@ -34,6 +34,7 @@ class Process:
         self.heard_at: float | None = None  # of its last sign of life, monotonic
         self.trouble: GatewayError | None = None  # why it could not start
         self.rules: str = ""  # JSON: which rules it works by
+        self._to_reload = False
         self._process = process
         self._ear = ear
         self._stuck_after_s = stuck_after_s
@@ -74,6 +75,8 @@ class Process:
         if message.get("READY") == "1":
             self.rules = message.get("X_RULES", "")
             self.ready.set()
+            if self._to_reload:
+                self.reload()
         if message.get("STOPPING") == "1":
             self.stopping.set()
         if message.get(WRITTEN) == "1":
@@ -96,6 +99,12 @@ class Process:
         """Sends it; to one that is gone nothing."""
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
+
+    def reload(self) -> None:
+        """SIGHUP; to one that is still loading once it is ready, for until then it would die of it."""
+        self._to_reload = self._ear is not None and not self.ready.is_set()
+        if not self._to_reload:
+            self.tell(signal.SIGHUP)
 
     def kill(self) -> None:
         """No core file with keys in it: not SIGABRT."""

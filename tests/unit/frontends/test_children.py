@@ -11,6 +11,7 @@ import pytest
 
 from gateway.frontends import children
 from gateway.frontends.children import PARENT, Children, run_once
+from gateway.frontends.notify import Ear
 
 
 def python(program: str, *arguments: str) -> tuple[str, ...]:
@@ -107,6 +108,32 @@ def test_sighup_is_passed_on(tmp_path: Path) -> None:
         kept.reload()
         await until(lambda: lines(heard) == ["ready", "hup"])
         await kept.stop()
+
+    asyncio.run(live())
+
+
+def test_who_is_still_loading_hears_of_a_reload_when_it_is_ready(tmp_path: Path) -> None:
+    """SIGHUP ends whoever has no handler for it yet; and what it has read by then may be the old settings."""
+    heard = tmp_path / "heard"
+    program = ("import os,signal,socket,sys,time\n"
+               "print('loading', file=open(sys.argv[1], 'a'))\n"
+               "time.sleep(0.5)\n"
+               "signal.signal(signal.SIGHUP, lambda *_: print('hup', file=open(sys.argv[1], 'a')))\n"
+               "with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:\n"
+               "    s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])\n"
+               "while True: time.sleep(0.1)")
+
+    async def live() -> None:
+        ear = Ear()
+        ear.open()
+        kept = Children({"one": python(program, str(heard))}, ear=ear)
+        kept.start()
+        await until(lambda: lines(heard) == ["loading"])
+        for _ in range(3):
+            kept.reload()
+        await until(lambda: lines(heard) == ["loading", "hup"])
+        await kept.stop()
+        ear.close()
 
     asyncio.run(live())
 
