@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.app.tracing import Track
+from gateway.cli.context import remedy
 from gateway.cli.listing import shown
 from gateway.cli.trace_log import Line
 from gateway.errors import Reason
@@ -146,7 +147,6 @@ def _why(records: Iterable[EvidenceRecord]) -> Iterator[Text]:
     """Each reason once, in words; in `mode: observe` also those that would have been."""
     for reason in dict.fromkeys(reason for one in records
                                 for reason in (*one.reasons, *one.facts.get("would", {}).get("reasons", ()))):
-        sentence = SENTENCES[Reason(reason)]
         text = Text(f"\n{reason}", style="bold")
-        text.append(f"  {sentence.what} {sentence.remedy}", style="not bold")
+        text.append(f"  {SENTENCES[Reason(reason)].what} {remedy(Reason(reason))}", style="not bold")
         yield text

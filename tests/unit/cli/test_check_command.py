@@ -4,6 +4,7 @@ Truth: the demo's bank, spoilt.
 """
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -69,6 +70,16 @@ def test_keys_are_looked_at_one_by_one(bank) -> None:
     assert "chmod 600" in told["key otp"]
     assert "another key" in told["key staff"]
     assert "tsa.crt.pem" in told["stamper internal"]
+
+
+def test_who_looks_after_it_is_not_told_to_wait(bank) -> None:
+    """Senders can do nothing else: their remedy is another."""
+    shutil.rmtree(bank.home / "keys")
+    bank.config.write_text(bank.config.read_text() + "\ndatabase: /proc/sealgate.db\n")
+    texts = "\n".join(one["text"] for one in check().errors)
+    assert "store.unavailable" in texts
+    assert "has its disk room" in texts
+    assert "Try again later" not in texts
 
 
 def test_a_rule_that_does_not_load_is_told_once(bank) -> None:
