@@ -22,6 +22,7 @@ from typing import Final
 import structlog
 
 from gateway.errors import GatewayError, Reason
+from gateway.frontends.logs import where
 from gateway.frontends.milter.worker import BEAT_S, END, READY, RETIRE
 from gateway.frontends.notify import notify
 
@@ -178,7 +179,7 @@ class Parent:
         except GatewayError as trouble:
             log.critical("worker does not start", reason=str(trouble.reason), detail=trouble.detail)
         except BaseException as error:  # noqa: BLE001 - it must not return
-            log.critical("worker failed", error=type(error).__name__)
+            log.critical("worker failed", error=where(error))
         finally:
             os._exit(code)
 
