@@ -15,6 +15,7 @@ from miltertest import constants
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.milter.session import Take
+from gateway.frontends.milter.transaction import Transaction
 from gateway.model.mail import Envelope, Mail
 from gateway.model.outcome import Outcome, Settled
 from tests.support.mta import CONTINUE, DISCARD, REPLY, mta, reply, shared
@@ -422,3 +423,17 @@ def test_octets_of_others_are_452() -> None:
         assert second.whole(*FIELDS)[-1][0] == CONTINUE
 
 
+
+
+def test_a_field_that_breaks_us_is_no_field_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for an answer to a field: so the mail gets none but 451, nor does the next one of this session."""
+    def breaks(_: object, name: str, value: bytes) -> None:
+        raise ValueError(name, value)
+
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin()
+        with monkeypatch.context() as broken:
+            broken.setattr(Transaction, "header", breaks)
+            assert reply(postfix.whole()[-1])[0] == "451"
+        assert reply(postfix.mail())[0] == "451"
+    assert not way.mails
