@@ -67,7 +67,7 @@ def prometheus(home: Path, target: int) -> Iterator[Prometheus]:
     """By conf/prometheus as it is, but for the target, the directory, and how often."""
     (port,) = free_ports(1)
     settings = yaml.safe_load((CONF / "scrape.yml").read_text())
-    settings["rule_files"] = [str(CONF / one) for one in settings["rule_files"]]
+    settings["rule_files"] = [str(CONF / one.removeprefix("sealgate-")) for one in settings["rule_files"]]
     settings["global"] = {"evaluation_interval": "1s"}
     (scrape,) = settings["scrape_configs"]
     scrape |= {"scrape_interval": "1s", "scrape_timeout": "1s",
