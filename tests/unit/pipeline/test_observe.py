@@ -56,6 +56,15 @@ def test_what_would_leave_sealed_or_not_at_all_passes_as_it_came(
     assert bool(record.certificates) == (settled == "taken")
 
 
+def test_what_a_live_front_end_would_refuse_at_mail_is_recorded(home: Path) -> None:
+    """Who observes lets a client use any sender; live it could not."""
+    with house(home, watching) as bank:
+        mail = bank.send(CODE, "anna@customer.example", sender="director@bank.example")
+        assert bank.gateway.handle(mail).answer is Settled.TAKEN
+        (record,) = records(bank)
+    assert record.facts["would"] == {"settled": "refused", "reasons": ["client.from_not_allowed"]}
+
+
 def test_a_live_gateway_says_the_same(home: Path) -> None:
     """The try is the live way: rule, steps, end and certificates are those of a live gateway."""
     kept = []
