@@ -50,8 +50,8 @@ class DbEvidence:
         try:
             self._database.group.insert(_INSERT, rows)
         except GatewayError as trouble:
-            if self._spool is None or trouble.reason is not Reason.STORE_UNAVAILABLE:
-                raise
+            if self._spool is None or not (trouble.retry or trouble.reason is Reason.STORE_UNAVAILABLE):
+                raise  # else there is no database just now, or no way in: its password's file is being changed
             self._spool.add(rows)
             log.critical("evidence waits for the database", records=len(rows), detail=trouble.detail)
 

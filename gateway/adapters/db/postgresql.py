@@ -30,6 +30,7 @@ from gateway.adapters.db.kept import AGAIN, Kept
 from gateway.adapters.db.owner import Owner, here
 from gateway.adapters.db.pulse import Pulse
 from gateway.adapters.keys_file import read_passphrase
+from gateway.errors import GatewayError, Reason
 from gateway.settings.deployment import Postgresql
 
 SILENT_S: Final = 10  # a server that acknowledges nothing for so long is dead
@@ -287,12 +288,22 @@ def _parameters(settings: Postgresql, purpose: str, *, read_only: bool) -> dict[
     return {
         "host": settings.host, "port": settings.port, "dbname": settings.name, "user": settings.user,
         "sslmode": settings.tls, "sslrootcert": str(settings.tls_ca) if settings.tls_ca else _roots(settings.tls),
-        "password": None if password is None else password.decode("utf-8"),
+        "password": None if password is None else _text(password, settings),
         "connect_timeout": max(2, round(settings.connect_timeout_s)),  # libpq takes 1 for 2
         "application_name": f"sealgate {purpose}", "target_session_attrs": "primary",
         "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
         "tcp_user_timeout": SILENT_S * 1000,
         "options": " ".join(f"-c {name}={value}" for name, value in said.items())}
+
+
+def _text(password: bytes, settings: Postgresql) -> str:
+    try:
+        text = password.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # libpq would cut it there
+        raise GatewayError(Reason.KEY_UNAVAILABLE, f"{settings.password_file}: its first line is no text", retry=True)
+    return text
 
 
 def _roots(tls: str) -> str | None:

@@ -119,7 +119,7 @@ class Pulse:
                 with self._talking:
                     self._once(beats=self._beats)
                 self._work()
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is: a process without signs of life is dead to all
                 self._lost(error)
             if self._ended.wait(BEAT_S):
                 return
@@ -146,7 +146,7 @@ class Pulse:
             if beats:
                 self._connection.execute(_BEAT, {"name": str(owner.here())})
                 self._watch(self._connection.execute(_OTHERS).fetchall())
-        except psycopg.Error:
+        except Exception:  # also of the file with the password, which somebody may be writing anew
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -167,7 +167,7 @@ class Pulse:
                 name: before[name] if name in before and before[name][0] == beat else (beat, now)
                 for name, beat in rows}
 
-    def _lost(self, error: psycopg.Error) -> None:
+    def _lost(self, error: Exception) -> None:
         if not self._away:
             self._away = True
             log.critical("the database is away", detail=type(error).__name__)

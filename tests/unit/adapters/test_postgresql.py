@@ -90,6 +90,51 @@ def test_a_password_file_that_others_may_read_is_refused(server, tmp_path) -> No
     assert caught.value.reason is Reason.KEY_UNAVAILABLE
 
 
+@pytest.mark.parametrize("octets", [b"pass\xffword", b"pass\0word"])
+def test_a_password_that_is_no_text_is_told_and_not_shown(server, tmp_path, octets) -> None:
+    path = tmp_path / "password"
+    path.write_bytes(octets)
+    path.chmod(0o600)
+    with pytest.raises(GatewayError, match="no text") as caught:
+        open_database(server.settings("postgres", password_file=path))
+    assert caught.value.reason is Reason.KEY_UNAVAILABLE
+    assert "pass" not in caught.value.detail.replace(str(path), "")
+
+
+class Answers:
+    """Stands for a connection whose server knows nobody."""
+
+    def execute(self, *_):
+        return self
+
+    def fetchone(self):
+        return None
+
+    def fetchall(self):
+        return []
+
+    def close(self):
+        pass
+
+
+def test_signs_of_life_go_on_after_a_password_file_that_was_away(monkeypatch) -> None:
+    """It is written anew just when the server is, too: who gives up then is dead to all other nodes, for ever."""
+    monkeypatch.setattr(pulse, "BEAT_S", 0.01)
+    troubles = [GatewayError(Reason.KEY_UNAVAILABLE, "not there", retry=True), OSError("too many open files")]
+    connected_at = threading.Event()
+
+    def connect():
+        if troubles:
+            raise troubles.pop()
+        connected_at.set()
+        return Answers()
+
+    one = pulse.Pulse(connect, Kept())
+    one.start()
+    assert connected_at.wait(10)
+    one.close()
+
+
 def test_a_wrong_password_is_named_and_not_shown(server, tmp_path) -> None:
     path = tmp_path / "password"
     path.write_text("the wrong word")
