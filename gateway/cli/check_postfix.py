@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 from gateway.settings import Settings
 
 CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
-    doors.ports, doors.doors, doors.silent_milters, doors.some_clients_unseen,
+    doors.ports, doors.doors, doors.silent_milters, doors.some_clients_unseen, doors.other_names,
     returns.there, returns.loops, returns.strangers, returns.sizes, returns.room_in_place,
     returns.rewriting,
     copies.unseen_by_milter, copies.opened_leaving, copies.once,

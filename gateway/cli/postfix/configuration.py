@@ -7,7 +7,7 @@ postconf(1): `-x` prints `name = value` with every $name expanded, `-M` one line
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Final, Literal
 
 _WITH_TABLES: Final = ("_maps", "_checks", "_restrictions", "_database", "virtual_alias_domains")
@@ -179,6 +179,15 @@ def _kind(host: str) -> Literal["loopback", "address", "name"]:
         return "loopback" if ip_address(host).is_loopback else "address"
     except ValueError:
         return "name"
+
+
+def narrow(network: str) -> bool:
+    """One address, or loopback: 127.0.0.0/8 is this machine. Names and tables are told apart by nobody here."""
+    try:
+        one = ip_network(network.replace("[", "").replace("]", ""), strict=False)
+    except ValueError:
+        return False
+    return one.is_loopback or one.num_addresses == 1
 
 
 def refusals(restrictions: tuple[str, ...]) -> frozenset[str]:

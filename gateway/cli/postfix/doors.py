@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.cli.check_finding import Finding
-from gateway.cli.postfix.configuration import EVERYWHERE, Service
+from gateway.cli.postfix.configuration import EVERYWHERE, Service, narrow
 from gateway.cli.postfix.form import NAMES, RECIPES, Site, Way
 
 
@@ -57,6 +57,19 @@ def some_clients_unseen(site: Site) -> Iterator[Finding]:
             place = site.postfix.place("smtpd_milter_maps", door)
             yield Finding("error", place, "clients that this map names pass the gateway's milter by, in clear: "
                           "take the map away where the gateway's milter is named")
+
+
+def other_names(site: Site) -> Iterator[Finding]:
+    """Whom Postfix believes that he is somebody else, the gateway believes too."""
+    for door in site.doors:
+        if not any(way.to == "outbound" for way in site.ways(door)):
+            continue
+        for parameter in ("smtpd_authorized_xclient_hosts", "smtpd_authorized_xforward_hosts"):
+            wide = tuple(one for one in site.postfix.words(parameter, door) if not narrow(one))
+            if wide and door.command == "smtpd":
+                yield Finding("error", site.postfix.place(parameter, door), f"whoever comes from {', '.join(wide)} may "
+                              f"say at {door.key} that he is any client of the bank, and the gateway signs his mail as "
+                              "that client's: name the single addresses of your own filters there, or none")
 
 
 def _elsewhere(site: Site, door: Service, ways: tuple[Way, ...]) -> Iterator[Finding]:

@@ -1,10 +1,9 @@
 """Doors back from the gateway: no loop, nobody else comes in there, nothing is lost or added on the way."""
 
-import ipaddress
 from collections.abc import Iterator
 
 from gateway.cli.check_finding import Finding
-from gateway.cli.postfix.configuration import Service, refusals
+from gateway.cli.postfix.configuration import Service, narrow, refusals
 from gateway.cli.postfix.form import NAMES, Role, Site
 
 _LOOPBACK = ("127.", "[::1]", "::1", "localhost")
@@ -52,7 +51,7 @@ def strangers(site: Site) -> Iterator[Finding]:
 def _open_to_others(site: Site, back: Service) -> Iterator[Finding]:
     host = back.endpoint.host
     networks = site.postfix.words("mynetworks", back)
-    wide = tuple(one for one in networks if not _narrow(one))
+    wide = tuple(one for one in networks if not narrow(one))
     loopback = host.startswith(_LOOPBACK) or site.postfix.value("inet_interfaces") in ("loopback-only", "127.0.0.1")
     clients = refusals(site.postfix.words("smtpd_client_restrictions", back))
     closed = {"reject", "permit_mynetworks"} <= clients or "permit_tls_clientcerts" in clients
@@ -65,15 +64,6 @@ def _open_to_others(site: Site, back: Service) -> Iterator[Finding]:
         yield Finding("ok", f"master.cf {back.key}", "local processes alone reach it; where people have accounts on "
                       "this machine, let the firewall admit the gateway's user only: `nft add rule inet filter output "
                       f"oif lo tcp dport {back.endpoint.port} meta skuid != sealgate reject`")
-
-
-def _narrow(network: str) -> bool:
-    """One address, or loopback: 127.0.0.0/8 is this machine. Names and tables are told apart by nobody here."""
-    try:
-        one = ipaddress.ip_network(network.replace("[", "").replace("]", ""), strict=False)
-    except ValueError:
-        return False
-    return one.is_loopback or one.num_addresses == 1
 
 
 def _restrictions(roles: frozenset[Role]) -> str:

@@ -119,6 +119,10 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("a milter on the gateway's port elsewhere", {
         "form": MILTER, "overrides": f"{S}smtpd_milters = inet:203.0.113.1:10029"}, "error", "submission/inet",
      "leaves without"),
+    ("XFORWARD from anywhere", {"main": "smtpd_authorized_xforward_hosts = 10.0.0.7, 10.1.0.0/16\n"}, "error",
+     "smtpd_authorized_xforward_hosts", "whoever comes from 10.1.0.0/16 may say at submission/inet"),
+    ("XCLIENT by a table", {"form": MILTER, "overrides": f"{S}smtpd_authorized_xclient_hosts = cidr:/x"}, "error",
+     S + "smtpd_authorized_xclient_hosts", "cidr:/x"),
     ("strangers are only warned of", {
         "overrides": f"{S}smtpd_client_restrictions = permit_sasl_authenticated, warn_if_reject reject"}, "error",
      S + "content_filter", "signed as ours"),
@@ -226,6 +230,8 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str) -> Non
 @pytest.mark.parametrize("given", [
     {"overrides": f"{S}content_filter = sealgate:[localhost]:10025\n{P}smtpd_proxy_filter = inet:localhost:10027"},
     {"overrides": f"{P}smtpd_proxy_filter = 10027"},
+    {"main": "smtpd_authorized_xforward_hosts = 127.0.0.0/8 [::1]/128 10.0.0.7\n"},
+    {"overrides": f"{P}smtpd_authorized_xclient_hosts = 10.0.0.0/8"},
     {"overrides": f"{S}content_filter = sealgate:[gw.bank.example]:10025", "of": settings(listeners=[
         {"name": "out", "role": "outbound", "port": 10025, "host": "192.0.2.1"},
         {"name": "two", "role": "outbound", "port": 10025}, {"name": "in", "role": "inbound", "port": 10027}])},
