@@ -120,7 +120,7 @@ def test_a_first_mail_waits_for_its_list_and_a_revoked_one_is_told(tmp_path: Pat
 @pytest.mark.parametrize(("mode", "then"), [("require", "temperror"), ("soft", "pass")])
 def test_the_authority_dies_and_its_list_gets_old(tmp_path: Path, authority: Revocable, hop: Hop, mode: str, then: str
                                                   ) -> None:
-    anna, life = authority.person(ANNA), 10.0  # seconds: enough for a slow machine to start everything
+    anna, life = authority.person(ANNA), 15.0  # seconds: enough for a slow machine to start everything
     bank = bank_that(tmp_path, authority, hop, mode=mode)
     authority.publish(life=timedelta(seconds=life))
     ends = time.monotonic() + life

@@ -48,11 +48,15 @@ def template() -> Path:
 
 
 def new_bank(home: Path, *, hop: int | None = None, change: Callable[[str], str] = lambda text: text) -> Bank:
-    """A bank on free ports. `hop`: the port of the next hop; `change`: what becomes of the settings' text."""
+    """A bank on free ports. `hop`: the port of the next hop; `change`: what becomes of the settings' text.
+
+    One relay worker: a second takes two seconds more to start, and most tests have no use for it.
+    """
     shutil.copytree(template(), home)
     outbound, inbound, unused, http, metrics = free_ports(5)
     bank = open_bank(home, Ports(outbound, hop or unused, inbound, http=http, metrics=metrics))
-    bank.config.write_text(change(bank.config.read_text("utf-8")), "utf-8")
+    text = bank.config.read_text("utf-8").replace("processes: {relay: 2}", "processes: {relay: 1}")
+    bank.config.write_text(change(text), "utf-8")
     return bank
 
 

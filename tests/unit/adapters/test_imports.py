@@ -194,7 +194,7 @@ def test_a_batch_is_one_commit(store, database) -> None:
 
 
 def test_a_dead_store_ends_the_import(store, database, monkeypatch) -> None:
-    def dead(_work):
+    def dead(_work, **_how):
         raise GatewayError(Reason.STORE_UNAVAILABLE, retry=True)
     monkeypatch.setattr(database, "write", dead)
     with pytest.raises(GatewayError) as caught:

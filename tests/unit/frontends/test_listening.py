@@ -1,5 +1,6 @@
 """Listening sockets: bound, taken from systemd, handed on. Truth: the kernel, and sd_listen_fds(3)."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -73,8 +74,8 @@ print({name: [one.getsockname()[1] for one in several] for name, several in give
 
 
 def take(sockets: list[socket.socket], names: str, listeners: str, pid: str = "") -> "subprocess.CompletedProcess[str]":
-    """What a process makes of these; they stand at descriptors from 20 on, out of the way of 3 and 4."""
-    moved = [os.dup2(one.fileno(), 20 + number) for number, one in enumerate(sockets)]
+    """What a process makes of these; they stand at free descriptors from 20 on, out of the way of 3 and 4."""
+    moved = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 20) for one in sockets]
     try:
         return subprocess.run(
             [sys.executable, "-c", TAKE, pid, names, *map(str, moved)], cwd=ROOT, check=False, capture_output=True,
