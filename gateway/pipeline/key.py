@@ -31,9 +31,8 @@ def message_key(mail: Mail, headers: Headers, way: str) -> str:
     for part in (way, mail.origin.client or "", mail.envelope.reverse_path, mail.origin.queue_id or ""):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     passing = _of_this_attempt(headers, mail.origin.attempt_id)
-    for number, field in enumerate(headers.fields):
-        if number not in passing and not is_trace(field.lower):
-            digest.update(field.raw)
+    digest.update(b"".join([field.raw for number, field in enumerate(headers.fields)
+                            if number not in passing and not is_trace(field.lower)]))
     digest.update(memoryview(mail.octets)[headers.body_offset :])
     return digest.hexdigest()
 
@@ -41,10 +40,10 @@ def message_key(mail: Mail, headers: Headers, way: str) -> str:
 def identified(mail: Mail, headers: Headers) -> bool:
     """Whether its author told this mail from all others: a Message-ID of his own, and no Date that may be Postfix's."""
     passing = _of_this_attempt(headers, mail.origin.attempt_id)
-    if any(field.lower in _DATES for number, field in enumerate(headers.fields) if number in passing):
+    if any(headers.fields[number].lower in _DATES for number in passing):
         return False
-    own = (field for number, field in enumerate(headers.fields) if number not in passing)
-    return any(field.lower == "message-id" and field.value.strip() for field in own)
+    return bool([number for number, field in enumerate(headers.fields)
+                 if field.lower == "message-id" and number not in passing and field.value.strip()])
 
 
 def _of_this_attempt(headers: Headers, attempt_id: str | None) -> frozenset[int]:

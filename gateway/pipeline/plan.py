@@ -101,6 +101,9 @@ def in_groups(planned: Iterable[Planned], shown: frozenset[str]) -> list[tuple[P
     `shown`: folded addresses of To and Cc. A Bcc recipient of an encrypted mail goes alone: recipient infos
     name every reader. Those whose programs read different algorithms are parted as well.
     """
+    planned = tuple(planned)
+    if len(planned) < 2:  # nothing to compare, and what is compared costs more than it takes to decide
+        return [planned] if planned else []
     groups: dict[object, list[Planned]] = {}
     for one in planned:
         alone = fold(one.recipient.address) if one.rows and fold(one.recipient.address) not in shown else ""

@@ -65,7 +65,7 @@ def keep(
                 sender=mail.envelope.reverse_path,
                 recipient=one.recipient.address,
                 rule=one.decision.rule,
-                steps=tuple(step.verb for step in one.decision.steps),
+                steps=tuple([step.verb for step in one.decision.steps]),
                 end=one.decision.end.kind,
                 settled=result.settled,
                 reasons=(str(result.reason),) if result.reason else (),
@@ -106,8 +106,9 @@ def _facts(house: House, facts: Facts, planned: Planned, settled: Settled) -> di
         sealed = not left or any(step.verb == "encrypt" for step in planned.decision.steps)
     if not sealed:
         return to_record(facts, planned.facts, planned.decision)
-    known = changed(facts, keywords=facts.keywords & house.rules().keywords)
-    return to_record(known, planned.facts, planned.decision, hidden=_CONFIDENTIAL)
+    if facts.keywords:
+        facts = changed(facts, keywords=facts.keywords & house.rules().keywords)
+    return to_record(facts, planned.facts, planned.decision, hidden=_CONFIDENTIAL)
 
 
 def stopped(house: House, mail: Mail, trouble: GatewayError, way: Literal["outbound", "inbound"]) -> Outcome:

@@ -10,6 +10,7 @@ Not copied inside: trace fields, which are not the author's, and Bcc, which ever
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from gateway.mime.entity import Entity, parse_entity
 from gateway.mime.header import Field, Headers, parse_headers
@@ -78,16 +79,17 @@ def protect(
     shown: list[tuple[str, str]] = []
     subject = headers.first("subject")
     for field in headers.fields:  # once: a mail has some twenty of them, and each look costs
-        lower = field.lower
-        if is_structural(lower):
+        nature = _nature(field.lower)
+        if nature.structural:
             structural.append(field)
             continue
-        whole, raw = _whole(field), _outside(field, subject_outside, hide=encrypt)
+        whole = _whole(field)
+        raw = _outside(field.lower, whole, nature, subject_outside, hide=encrypt)
         if raw:
             outside.append(raw)
         if field is subject and raw != whole:
             shown.append(("Subject", field.text))
-        if lower in _PRIVATE or is_trace(lower):
+        if not nature.copied:
             continue
         fields.append(whole)
         if encrypt and raw:
@@ -107,13 +109,27 @@ def _is_root(entity: Entity, message: bytes) -> bool:
     return entity.octets is message and entity.start == 0 and entity.end == len(message)
 
 
-def _outside(field: Field, outer_subject: str | None, *, hide: bool) -> bytes:
-    """The field as it stands outside, b'' where it does not."""
-    if field.lower == "hp-outer" or (hide and (field.lower in _HIDDEN or _tells_of_the_body(field.lower))):
+class _Nature(NamedTuple):
+    """What a field's name says: of the entity itself; copied inside; kept from the outside where that is encrypted."""
+
+    structural: bool
+    copied: bool
+    hidden: bool
+
+
+@lru_cache(maxsize=1024)  # all mails have the same hundred names, of at most 200 octets
+def _nature(lower: str) -> _Nature:
+    return _Nature(is_structural(lower), lower not in _PRIVATE and not is_trace(lower),
+                   lower in _HIDDEN or _tells_of_the_body(lower))
+
+
+def _outside(lower: str, whole: bytes, nature: _Nature, outer_subject: str | None, *, hide: bool) -> bytes:
+    """The `whole` field as it stands outside, b'' where it does not."""
+    if lower == "hp-outer" or (hide and nature.hidden):
         return b""
-    if field.lower in _SUBJECTS and outer_subject is not None:
-        return _subject(outer_subject) if field.lower == "subject" else b""
-    return _whole(field)
+    if lower in _SUBJECTS and outer_subject is not None:
+        return _subject(outer_subject) if lower == "subject" else b""
+    return whole
 
 
 @lru_cache(maxsize=64)  # policies name a few of them
@@ -133,8 +149,8 @@ def _whole(field: Field) -> bytes:
 
 def _hp_outer(raw: bytes) -> bytes:
     """RFC 9788 2.2; a first line that would grow too long is folded behind the names."""
-    length = len(raw.partition(b"\r\n")[0])
-    if length + len(b"HP-Outer: ") <= LINE_MAX:
+    room = LINE_MAX - len(b"HP-Outer: ")
+    if len(raw) <= room or len(raw.partition(b"\r\n")[0]) <= room:
         return b"HP-Outer: " + raw
     name, colon, value = raw.partition(b":")
     return b"HP-Outer: " + name + colon + b"\r\n " + value.lstrip(b" \t")
