@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway import __version__
-from gateway.adapters.archive import Reader, Writer, reading, writing
+from gateway.adapters.backup_file import Reader, Writer, reading, writing
 from gateway.adapters.db import portable, schema
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.schema import open_database
