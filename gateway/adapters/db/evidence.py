@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, or_, select
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.spool import Row, Spool
 from gateway.adapters.db.tables import evidence, micros, moment
-from gateway.adapters.db.text import queue_id, storable, strip_brackets
+from gateway.adapters.db.text import indexed, queue_id, strip_brackets
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
@@ -99,7 +99,7 @@ class DbEvidence:
 
     def find(self, key: str) -> tuple[EvidenceRecord, ...]:
         """See Evidence."""
-        wanted = storable(strip_brackets(key))
+        wanted = indexed(strip_brackets(key))
         if not wanted:
             return ()
         query = select(_c.at, _c.record).where(
@@ -113,8 +113,8 @@ class DbEvidence:
 def _packed(record: EvidenceRecord) -> dict[str, Any]:
     """The whole record as JSON, and beside it what is searched for."""
     values = {name: getattr(record, name) for name in _FIELDS if name != "at"}
-    return {"at": micros(record.at), "incident": storable(record.incident),
-            "message_id": storable(strip_brackets(record.message_id)), "queue_id": _stored_queue_id(record),
+    return {"at": micros(record.at), "incident": indexed(record.incident),
+            "message_id": indexed(strip_brackets(record.message_id)), "queue_id": _stored_queue_id(record),
             "record": values}
 
 
@@ -130,7 +130,7 @@ def _add_missing(connection: Connection, rows: Sequence[Row]) -> int:
 
 def _stored_queue_id(record: EvidenceRecord) -> str | None:
     found = queue_id(record.next_hop_reply)
-    return None if found is None else storable(found)
+    return None if found is None else indexed(found)
 
 
 def _unpacked(at: int, values: dict[str, Any]) -> EvidenceRecord:

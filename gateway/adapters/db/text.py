@@ -3,11 +3,17 @@
 from typing import Final
 
 TEXT_MAX: Final = 4_096  # characters of one searchable text: longer ones are cut
+INDEXED_OCTETS_MAX: Final = 2_000
 
 
 def storable(text: str) -> str:
     """Without NUL (PostgreSQL refuses it), lone surrogates as escapes (no database has UTF-8 for them), bounded."""
     return text[:TEXT_MAX].replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def indexed(text: str) -> str:
+    """The same for a text that is searched for by an index: PostgreSQL takes 2,700 octets there and refuses the row."""
+    return storable(text).encode("utf-8")[:INDEXED_OCTETS_MAX].decode("utf-8", "ignore")
 
 
 def strip_brackets(message_id: str) -> str:

@@ -5,6 +5,7 @@ Truth: what `add` returned for is found afterwards, each record once; files, mod
 
 import json
 import os
+import random
 import stat
 import subprocess
 import sys
@@ -189,6 +190,17 @@ def test_what_a_dead_process_kept_is_taken_over_and_a_living_ones_is_not(spool, 
         process.wait(10)
     assert list(spool.batches()) == [({"incident": "of the dead"},)]
     assert spool.waiting() == 0
+
+
+@pytest.mark.parametrize("name", ["message_id", "next_hop_reply"])
+def test_what_a_stranger_wrote_holds_up_no_evidence(database, spool, name) -> None:
+    """Octets that no index of PostgreSQL takes: as many as fit into a Message-ID, of which none is like another."""
+    long = "".join(map(chr, random.Random(1).sample(range(0x10000, 0x10FFFF), 990)))
+    evidence = DbEvidence(database, spool)
+    found = replace(record(90), **{name: f"250 2.0.0 queued as {long}" if name == "next_hop_reply" else f"<{long}>"})
+    evidence.add((found,))
+    assert spool.waiting() == 0
+    assert evidence.find(long) == (found,)
 
 
 _FULL = """
