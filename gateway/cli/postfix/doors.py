@@ -84,7 +84,7 @@ def _elsewhere(site: Site, door: Service, ways: tuple[Way, ...]) -> Iterator[Fin
         else:
             yield Finding("warning", site.postfix.place(way.parameter, door), f"{_who(door)} goes to another filter "
                           f"(port {way.at.port}{_on(way)}): see that this one hands it to a door that leads to the "
-                          "gateway")
+                          "gateway. If it should be the gateway itself, sealgate.yaml lacks a listener there")
 
 
 def _on(way: Way) -> str:
