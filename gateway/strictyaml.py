@@ -354,8 +354,16 @@ def check(model: type[Model], document: Document, at: Path = (),
     try:
         return model.model_validate_json(json.dumps(value), strict=True), []
     except ValidationError as error:
-        found = (_problem(document, at, model, detail) for detail in error.errors(include_url=False))
+        details = error.errors(include_url=False)
+        found = (_problem(document, at, model, one) for one in details if not _follows(one, details))
         return None, list(dict.fromkeys(found))
+
+
+def _follows(detail: ErrorDetails, others: Iterable[ErrorDetails]) -> bool:
+    """Whether a list is too short because of what is wrong in its items, each of which is told."""
+    loc = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        len(one["loc"]) > len(loc) and one["loc"][:len(loc)] == loc for one in others)
 
 
 def validate(model: type[Model], document: Document) -> Model:
@@ -373,6 +381,8 @@ def _problem(document: Document, at: Path, model: type[BaseModel], detail: Error
     if kind == "extra_forbidden":
         fields = _fields_at(model, detail["loc"][:-1])
         return document.problem(path, f"unknown key `{last}`", nearest(last, fields) or _one_of(fields), key=True)
+    if kind == "too_short" and not given:
+        return document.problem(path, f"`{last}` is empty")
     if kind == "missing":
         return document.problem(path, f"`{last}` is missing")
     if given is None and kind != "value_error":

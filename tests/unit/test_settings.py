@@ -183,6 +183,16 @@ def test_a_contradiction_has_its_place_and_remedy(more: str, culprit: str, words
     assert remedy in problem.remedy
 
 
+@pytest.mark.parametrize(("old", "new", "told"), [
+    ("role: outbound", "role: outbound, prot: lmtp", ["unknown key `prot`"]),
+    ("policies: [staff.yaml]", "policies: []", ["`policies` is empty"]),
+])
+def test_what_is_wrong_is_told_once(old: str, new: str, told: list[str]) -> None:
+    with pytest.raises(strictyaml.YamlProblems) as caught:
+        settings.read(SMALL.replace(old, new), Path("s.yaml"))
+    assert [problem.text for problem in caught.value.problems] == told
+
+
 @pytest.mark.parametrize(("old", "new", "words"), [
     ("port: 2525", "port: 2525, tls: starttls", "without `certificate`"),
     ("port: 2525", "port: 2525, certificate: c", "without TLS"),

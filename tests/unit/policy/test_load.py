@@ -121,7 +121,7 @@ def test_the_digest_changes_with_text_name_and_order_but_not_with_the_folder():
         ("    cases:", "    end: {hand_to: support}\n    cases:", "`hand_to` comes with a later version"),
         ("encrypt:", "stamp: {by: swisssign}\n      encrypt:", "no stamper `swisssign` in the settings"),
         ("encrypt:", "stamp: {by: [internal, intrnal]}\n      encrypt:", "no stamper `intrnal` in the settings"),
-        ("encrypt:", "stamp: {by: []}\n      encrypt:", "at least 1 item"),
+        ("encrypt:", "stamp: {by: []}\n      encrypt:", "`by` is empty"),
         (
             "otherwise:",
             "approvers: [a, b]\notherwise:",
