@@ -18,7 +18,8 @@ CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     returns.there, returns.loops, returns.strangers, returns.sizes, returns.room_in_place,
     returns.rewriting,
     copies.unseen_by_milter, copies.opened_leaving, copies.once,
-    around.dead_milter, around.actions_elsewhere, around.fall_backs, around.routes, around.other_instances,
+    around.dead_milter, around.actions_elsewhere, around.unread_tables, around.fall_backs, around.routes,
+    around.other_instances,
     passage.patience, passage.speed_adjust, passage.protocol,
     whole.routed_addresses, whole.bounces, whole.line_ends, whole.compatibility,
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from gateway.cli.check_finding import Finding
 from gateway.cli.postfix.configuration import Service, endpoint, words
 from gateway.cli.postfix.form import Site
-from gateway.cli.postfix.tables import Action, actions
+from gateway.cli.postfix.tables import TABLES, Action, actions
 
 _CHECKS = ("header_checks", "mime_header_checks", "nested_header_checks", "body_checks", "milter_header_checks")
 _ACCESS = tuple(f"smtpd_{what}_restrictions" for what in (
@@ -42,6 +42,19 @@ def actions_elsewhere(site: Site) -> Iterator[Finding]:
                     seen.add(action)
                     yield Finding("error" if action.name == "FILTER" or "milter" in site.forms else "warning",
                                   site.postfix.place(parameter, service), told)
+
+
+def unread_tables(site: Site) -> Iterator[Finding]:
+    """Tables of checks and of access that nobody can look into here: read by other users, or out of a directory."""
+    seen: set[str] = set()
+    for service in (None, *site.doors, *(back for back, _ in site.returns)):
+        for parameter in (*_CHECKS, *_ACCESS, *site.postfix.words("smtpd_restriction_classes")):
+            for table in _tables(site, parameter, service):
+                kind = table.removeprefix("proxy:").partition(":")[0]
+                if kind in TABLES and table not in seen and site.postfix.table(table) is None:
+                    seen.add(table)
+                    yield Finding("warning", site.postfix.place(parameter, service), f"{table} cannot be read here: a "
+                                  "FILTER in it leads mail past the gateway, in clear, and nobody has looked")
 
 
 def _told(site: Site, action: Action) -> str:

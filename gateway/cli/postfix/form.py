@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from gateway.cli.postfix.configuration import Configuration, Endpoint, Service, endpoint, refusals, words
-from gateway.settings import Settings
+from gateway.cli.postfix.configuration import EVERYWHERE, Configuration, Endpoint, Service, endpoint, refusals, words
+from gateway.settings import NextHopSettings, Settings
 
 Form = Literal["proxy", "filter", "milter"]
 Role = Literal["outbound", "inbound"]
 
+_COMMON_PORTS = frozenset({25, 465, 587})
 NAMES = {"proxy": "before-queue proxy", "filter": "after-queue filter", "milter": "milter"}
 RECIPES = {"proxy": "before-queue", "filter": "after-queue", "milter": "milter"}
 
@@ -45,11 +46,19 @@ class Site:
         found = []
         for service in self._smtpd():
             hops = self.settings.next_hops
-            roles = frozenset(role for role, hop in _roles(hops.outbound.port, hops.inbound.port)
-                              if hop == service.endpoint.port)
+            roles = frozenset(role for role, hop in _roles(hops.outbound, hops.inbound) if self._is_hop(hop, service))
             if roles and service.kind == "inet":
                 found.append((service, roles))
         return tuple(found)
+
+    def _is_hop(self, hop: NextHopSettings, service: Service) -> bool:
+        """Whether the gateway hands mail back there. The common ports are other servers' too: there the host counts."""
+        at = service.endpoint
+        if at.port not in _COMMON_PORTS or hop.port != at.port:
+            return hop.port == at.port
+        here = hop.host.lower() == self.postfix.value("myhostname").lower()
+        return here or Endpoint(hop.host, hop.port).reaches("127.0.0.1" if at.host in EVERYWHERE else at.host,
+                                                               at.port)
 
     @cached_property
     def doors(self) -> tuple[Service, ...]:
@@ -127,5 +136,5 @@ class Site:
         return "outbound" if name in milter.outbound_daemons else "inbound" if name in milter.inbound_daemons else None
 
 
-def _roles(outbound: int, inbound: int) -> tuple[tuple[Role, int], ...]:
+def _roles(outbound: NextHopSettings, inbound: NextHopSettings) -> tuple[tuple[Role, NextHopSettings], ...]:
     return ("outbound", outbound), ("inbound", inbound)

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from gateway.cli.postfix.configuration import Configuration
 
+# DATABASE_README: those that may say FILTER.
+TABLES = frozenset({
+    "hash", "btree", "lmdb", "cdb", "dbm", "texthash", "regexp", "pcre", "cidr", "ldap", "mysql", "pgsql", "sqlite",
+    "mongodb", "memcache", "socketmap", "tcp"})
 _ACTION = re.compile(r"\S\s+(FILTER|REDIRECT|BCC)\b[ \t]*(\S*)", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s,:;|\"/<>{}]+@[A-Za-z0-9.-]+")
 

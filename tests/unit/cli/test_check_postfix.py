@@ -105,6 +105,8 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("behind postscreen", {"master": "smtpd pass - - y - - smtpd\n"}, "error", "smtpd/pass", "leaves without"),
     ("another filter", {"overrides": f"{S}content_filter = amavis:[127.0.0.1]:10030"}, "warning", S + "content_filter",
      "another filter (port 10030 on 127.0.0.1)"),
+    ("the gateway's port without a listener", {"overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10023"},
+     "warning", S + "content_filter", "sealgate.yaml lacks a listener"),
     ("the gateway's port elsewhere", {"overrides": f"{S}content_filter = sealgate:[203.0.113.1]:10025"}, "warning",
      S + "content_filter", "another filter (port 10025 on 203.0.113.1)"),
     ("the gateway's port by a name", {"overrides": f"{P}smtpd_proxy_filter = mx.else.example:10027"}, "warning",
@@ -116,6 +118,15 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
         "main": "header_checks = regexp:/h\n",
         "tables": {"regexp:/h": "# in two\n/^Subject: urgent/\n\tFILTER smtp:[203.0.113.1]:25\n"}}, "error",
      "header_checks", "passes the gateway by"),
+    ("a smart host's port is no door back", {
+        "overrides": f"{P}smtpd_proxy_filter =\n{P}smtpd_client_restrictions = permit_mynetworks, reject",
+        "of": settings(next_hops={"outbound": {"host": "mx.provider.example", "port": 25},
+                                  "inbound": {"host": "127.0.0.1", "port": 10028}})}, "error", "smtp/inet",
+     "leaves without"),
+    ("checks in a directory", {"main": "smtpd_sender_restrictions = check_sender_access proxy:ldap:/etc/x\n"},
+     "warning", "smtpd_sender_restrictions", "proxy:ldap:/etc/x cannot be read here"),
+    ("checks that others may not read", {"main": "body_checks = pcre:/b\n", "tables": {"pcre:/b": None}}, "warning",
+     "body_checks", "pcre:/b cannot be read here"),
     ("a milter on the gateway's port elsewhere", {
         "form": MILTER, "overrides": f"{S}smtpd_milters = inet:203.0.113.1:10029"}, "error", "submission/inet",
      "leaves without"),
@@ -230,6 +241,7 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str) -> Non
 @pytest.mark.parametrize("given", [
     {"overrides": f"{S}content_filter = sealgate:[localhost]:10025\n{P}smtpd_proxy_filter = inet:localhost:10027"},
     {"overrides": f"{P}smtpd_proxy_filter = 10027"},
+    {"main": "smtpd_sender_restrictions = check_policy_service inet:127.0.0.1:10023, check_policy_service unix:p\n"},
     {"main": "smtpd_authorized_xforward_hosts = 127.0.0.0/8 [::1]/128 10.0.0.7\n"},
     {"overrides": f"{P}smtpd_authorized_xclient_hosts = 10.0.0.0/8"},
     {"overrides": f"{S}content_filter = sealgate:[gw.bank.example]:10025", "of": settings(listeners=[
