@@ -4,7 +4,7 @@ import os
 import socket
 import stat
 import time
-from errno import EADDRINUSE, EEXIST
+from errno import EACCES, EADDRINUSE, EEXIST, ENOENT
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,12 @@ from gateway.settings import Milter
 BACKLOG: Final = 512
 TAKEN_S: Final = 10.0  # how long another process may still hold the address: the workers of one that was killed
 _RETRY_S: Final = 0.2
+_REMEDIES: Final = {
+    EADDRINUSE: "another program listens there: end it (`ss -lntxp` names it), or name another address",
+    EEXIST: "what lies there is no socket: take it away, or name another path",
+    ENOENT: "make the directory, and give it to the gateway's user",
+    EACCES: "give the directory to the gateway's user, or take a port above 1023",
+}
 
 
 def listen(settings: Milter) -> socket.socket:
@@ -28,8 +34,8 @@ def listen(settings: Milter) -> socket.socket:
             return _inet((host.strip("[]"), int(port)), socket.AF_INET6 if kind == "inet6" else socket.AF_INET)
         except OSError as error:
             if error.errno != EADDRINUSE or time.monotonic() >= end:
-                raise GatewayError(
-                    Reason.CONFIG_INVALID, f"milter.socket: {settings.socket}: {error.strerror or error}") from None
+                why = _REMEDIES.get(error.errno or 0) or error.strerror or error
+                raise GatewayError(Reason.CONFIG_INVALID, f"milter.socket: {settings.socket}: {why}") from None
             time.sleep(_RETRY_S)
 
 
@@ -64,7 +70,7 @@ def _unix(path: Path, mode: int) -> socket.socket:
 def _remove_stale(path: Path) -> None:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise OSError(EEXIST, "something is there, and no socket")
+            raise OSError(EEXIST, "no socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
@@ -73,4 +79,4 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
-    raise OSError(EADDRINUSE, "somebody listens there already")
+    raise OSError(EADDRINUSE, "in use")
