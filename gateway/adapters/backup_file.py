@@ -113,6 +113,8 @@ def _checked(path: Path, tar: tarfile.TarFile) -> dict[str, Any]:
     found = {member.name: member for member in tar.getmembers()}
     if MANIFEST not in found or len(found) != len(tar.getmembers()):
         raise GatewayError(Reason.USAGE, f"{path} is no backup: it has no {MANIFEST}, or a name twice")
+    if odd := sorted(name for name, member in found.items() if not member.isreg()):
+        raise GatewayError(Reason.USAGE, f"{path} is no backup: {odd[0]} is no file")  # but a link, a device, …
     try:
         manifest = json.loads(tar.extractfile(MANIFEST).read())  # type: ignore[union-attr]
         if manifest["format"] != FORMAT:

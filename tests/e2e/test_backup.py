@@ -247,6 +247,20 @@ def test_no_other_file_is_ever_written_over(saved, tmp_path) -> None:
     assert not (tmp_path / "fresh.db").exists()
 
 
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+@pytest.mark.parametrize("to", ["tables/customer", "tables/evidence", "nowhere"])
+def test_a_member_that_is_no_file_is_refused(saved, tmp_path, kind, to) -> None:
+    """A link may lead to itself."""
+    found = members(saved[1])
+    found.pop("tables/customer")
+    path = written(tmp_path / "links.tar", found)
+    with tarfile.open(path, "a") as tar:
+        info = tarfile.TarInfo("tables/customer")
+        info.type, info.linkname = kind, to
+        tar.addfile(info)
+    refused(saved[0], path, "tables/customer is no file", tmp_path)
+
+
 @pytest.mark.parametrize("link", [True, False])
 def test_what_lies_in_its_way_is_not_written(saved, tmp_path, link) -> None:
     """Made in a directory that others may write to, such as /tmp: their link, or their file that they have open."""
