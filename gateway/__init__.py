@@ -27,7 +27,7 @@ The house, from the ground up. A room imports only rooms that stand above it her
                 that starts and watches all others; `told`: the line of each mail, `metrics/`: what is counted
     app         the composition root, the only file that names adapters; serve: one relay worker until a signal ends it
     demo/       a bank in a directory, and the tour through it
-    cli/        one file per command group
+    cli/        one file per command group; postfix/: what `check --postfix` asks of a Postfix, a file per question
 
 A mail out: frontends.smtp -> app.Gateway.handle -> pipeline.outbound -> actions -> smime.seal -> cms -> next hop.
             Of a milter: frontends.milter -> app.Gateway.handle_in_place; its next hop is pipeline.in_place.
