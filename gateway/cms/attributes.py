@@ -168,8 +168,8 @@ def parse(octets: bytes, parent: Tlv) -> tuple[tuple[Attribute, ...], bool]:
 
 def _attribute(octets: bytes) -> Attribute:
     kind, values = fields(octets, walk.single(octets), 2)
-    return Attribute(walk.decode_oid(octets, kind), tuple(
-        octets[value.start:value.end] for value in walk.children(octets, walk.expect(values, walk.SET), VALUES_MAX)))
+    return Attribute(walk.decode_oid(octets, kind), tuple([
+        octets[start:end] for _, start, _, end in walk.children(octets, walk.expect(values, walk.SET), VALUES_MAX)]))
 
 
 _kept = lru_cache(maxsize=2048)(_attribute)  # most attributes of a signer never change from mail to mail

@@ -59,7 +59,7 @@ def encrypt(content: bytes, recipients: Sequence[Recipient | Certificate], ciphe
     certificate that cannot be encrypted to CERTIFICATE_WEAK_KEY, CERTIFICATE_WRONG_USAGE or
     CERTIFICATE_ALGORITHM_UNKNOWN.
     """
-    wanted = dict.fromkeys(r if isinstance(r, Recipient) else Recipient(r, rsa) for r in recipients)
+    wanted = dict.fromkeys([r if isinstance(r, Recipient) else Recipient(r, rsa) for r in recipients])
     if not wanted:
         raise GatewayError(Reason.CERTIFICATE_ABSENT, "nobody to encrypt to")
     if len(wanted) > RECIPIENTS_MAX:

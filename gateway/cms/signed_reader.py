@@ -341,7 +341,7 @@ def _parse(octets: bytes) -> SignedData:
         raise DerMalformed("a SignedData without its set of signers")
     signers = walk.children(octets, walk.expect(rest[0], walk.SET), SIGNERS_MAX)
     return SignedData(content_type, content, certificates, crls,
-                      tuple(_signer_info(octets, signer) for signer in signers))
+                      tuple([_signer_info(octets, signer) for signer in signers]))
 
 
 def _start(octets: bytes) -> tuple[str, bytes | None]:

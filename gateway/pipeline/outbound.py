@@ -97,12 +97,12 @@ class Outbound:
     def _decided(self, work: _Work, *, released: bool) -> Outcome:
         """2 and 3."""
         mail = work.mail
-        planned = tuple(self._plan(work.message.facts, recipient) for recipient in mail.envelope.recipients)
+        planned = tuple([self._plan(work.message.facts, recipient) for recipient in mail.envelope.recipients])
         if released:
             planned = tuple(let_go(one) for one in planned)
         work.planned = planned
         refused = {fold(one.recipient.address): end for one in planned if (end := ended(one)) is not None}
-        going = tuple(one for one in planned if fold(one.recipient.address) not in refused)
+        going = [one for one in planned if fold(one.recipient.address) not in refused]
         drafts: list[tuple[tuple[Planned, ...], Draft | None]] = []
         for group in in_groups(going, shown_addresses(work.message)):
             try:
@@ -137,7 +137,7 @@ class Outbound:
             client_is_ours=mail.origin.ours,
             chosen=tuple({row.sha256: row for one in group for row in one.rows}.values()),
         )
-        return carry_out(decision.steps, Draft(mail.octets), rooms)
+        return carry_out(decision.steps, Draft(mail.octets, work.message.entity), rooms)
 
     def _send(
         self,
@@ -150,7 +150,7 @@ class Outbound:
         run = Run(house, mail, work.key, has_message_id=identified(mail, work.message.headers))
         if len(drafts) > 1:
             work.signed_once = {}
-        outcomes = [*run.groups(self._group(work, group, draft) for group, draft in drafts), *refused]
+        outcomes = [*run.groups([self._group(work, group, draft) for group, draft in drafts]), *refused]
         settled, reason = answer(outcomes)
         if to_report(mail, settled, outcomes):
             outcomes = report_refused(house, mail, outcomes)
@@ -159,7 +159,7 @@ class Outbound:
         return outcome
 
     def _group(self, work: _Work, group: tuple[Planned, ...], draft: Draft | None) -> Group:
-        recipients = tuple(one.recipient for one in group)
+        recipients = tuple([one.recipient for one in group])
         send = self._holder(work, group) if draft is None else self._sender(work, group, draft)
         return Group(recipients, group[0].decision.rule, send)
 
@@ -206,7 +206,8 @@ class Outbound:
             )
         if work.canonical is None:
             work.canonical = seven_bit(octets, crlf=True)
-        draft = changed(draft, octets=work.canonical, entity=work.message.entity)
+        if draft.octets is not work.canonical:
+            draft = changed(draft, octets=work.canonical)
         return seal(draft, self._house.clock.now(), work.signed_once, told)
 
 

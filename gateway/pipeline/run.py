@@ -73,7 +73,7 @@ class Run:
         """Sends every group that is not settled yet. Never raises for a group's trouble: it becomes its outcome."""
         groups = tuple(groups)
         self.all_or_none = len(groups) == 1 and together(self.house, self.mail)
-        everybody = tuple(recipient.address for group in groups for recipient in group.recipients)
+        everybody = tuple([recipient.address for group in groups for recipient in group.recipients])
         known = self._known(everybody, several=len(groups) > 1)
         try:
             for group in groups:
@@ -138,7 +138,7 @@ class Run:
                 )
         if not todo:
             return
-        wanted = tuple(recipient.address for recipient in todo)
+        wanted = tuple([recipient.address for recipient in todo])
         try:
             results = group.send(
                 tuple(todo), Passage(lambda accepted: self._before_dot(wanted, accepted), self.all_or_none)
@@ -149,7 +149,7 @@ class Run:
                 RecipientOutcome(address, settled, trouble.reason, group.rule, trouble.detail) for address in wanted
             )
         self._taken(results)
-        self.outcomes.extend(changed(result, rule=group.rule) for result in results)
+        self.outcomes.extend([changed(result, rule=group.rule) for result in results])
 
     def _before_dot(self, wanted: tuple[str, ...], accepted: tuple[str, ...]) -> None:
         """A single group that is accepted whole goes on without the journal; anything else is written down first.
@@ -255,7 +255,9 @@ def deliver(
 ) -> tuple[RecipientOutcome, ...]:
     """One group to the next hop. `headers_only`: bounces must not carry the opened body (RET=HDRS)."""
     octets = with_short_lines(octets)
-    envelope = changed(mail.envelope, recipients=recipients, eight_bit=not octets.isascii())
+    envelope, eight_bit = mail.envelope, not octets.isascii()
+    if envelope.eight_bit != eight_bit or envelope.recipients != recipients:
+        envelope = changed(envelope, recipients=recipients, eight_bit=eight_bit)
     if headers_only:
         envelope = replace(envelope, ret="HDRS")
     replies = hop.deliver(octets, envelope, passage.before_dot, all_or_none=passage.all_or_none)
