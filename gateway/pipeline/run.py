@@ -68,6 +68,7 @@ class Run:
     outcomes: list[RecipientOutcome] = field(default_factory=list)
     in_doubt: tuple[str, ...] = ()
     sent: set[str] = field(default_factory=set)  # to whom something left this house: see in_place
+    unwritten: tuple[str, ...] = ()  # who has it, and the journal could not be told
 
     def groups(self, groups: Iterable[Group]) -> tuple[RecipientOutcome, ...]:
         """Sends every group that is not settled yet. Never raises for a group's trouble: it becomes its outcome."""
@@ -122,7 +123,7 @@ class Run:
         """
         answered = {fold(one.address) for one in self.outcomes if one.reply and not self._in_place(one)}
         unanswered = tuple(one.address for one in self.outcomes if one.settled is Settled.LATER and one.reply == "")
-        unanswered += tuple(one for one in self.in_doubt if fold(one) not in answered)
+        unanswered += tuple(one for one in self.in_doubt if fold(one) not in answered) + self.unwritten
         acknowledged = self.mail.origin.answers_each or answer(self.outcomes)[0] is Settled.TAKEN
         self.house.journal.release(self.key, acknowledged=acknowledged, unanswered=unanswered)
 
@@ -173,7 +174,10 @@ class Run:
         return outcome.settled is Settled.TAKEN and outcome.address not in self.sent
 
     def _taken(self, results: tuple[RecipientOutcome, ...]) -> None:
-        """A journal that fails now must not turn a taken mail into a refused one: the row stays `sending`."""
+        """A journal that fails now must not turn a taken mail into a deferred one, which would come a second time.
+
+        The row stays `sending`: if another group has this mail come again, sending to them once more is counted.
+        """
         if not self.claimed:
             return
         taken: dict[str, list[str]] = {}
@@ -182,7 +186,13 @@ class Run:
                 taken.setdefault(result.reply or str(result.settled), []).append(result.address)
         self.house.reach("before-commit")
         for reply, addresses in taken.items():
-            self.house.journal.taken(self.key, tuple(addresses), reply)
+            try:
+                self.house.journal.taken(self.key, tuple(addresses), reply)
+            except GatewayError as trouble:
+                if trouble.reason is not Reason.STORE_UNAVAILABLE:
+                    raise
+                self.unwritten += tuple(addresses)
+                log.error("journal not told", incident=self.mail.origin.incident, detail=trouble.detail)
         self.house.reach("after-commit")
 
 

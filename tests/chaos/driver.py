@@ -74,7 +74,10 @@ class Books:
             self.wrong.append(f"{self.copies} copies of mails, with {sum(self.hits.values())} hits")
         copies = sum(count - 1 for one, count in self.arrived.items() if one in known and known[one].journalled)
         if copies > self.resent:
-            self.wrong.append(f"{copies} copies of mails in several groups, the journal has counted {self.resent}")
+            twice = [f"{known[one]} for {one[1]}: {count}" for one, count in self.arrived.items()
+                     if count > 1 and one in known and known[one].journalled]
+            self.wrong.append(f"{copies} copies of mails in several groups, the journal has counted {self.resent}: "
+                              f"{'; '.join(twice[:10])}")
         for one, count in self.arrived.items():
             if one in known and count > len(known[one].attempts) and not self.queued:
                 self.wrong.append(f"{count} copies from {len(known[one].attempts)} attempts: {one}")

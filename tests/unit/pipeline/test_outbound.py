@@ -271,6 +271,30 @@ def test_a_mail_that_is_stopped_leaves_a_trace_too(bank: House) -> None:
     assert record.message_id == "<1@bank.example>"
 
 
+def test_a_journal_that_cannot_be_told_makes_no_second_mail_of_a_taken_one(
+    bank: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both groups are with the next hop, so the client hears 250; if it comes again all the same, that is counted."""
+    journal = type(bank.gateway.store.journal)
+    taken, failed = journal.taken, []
+
+    def once(self: object, key: str, recipients: tuple[str, ...], reply: str) -> None:
+        if not failed:
+            failed.append(key)
+            raise GatewayError(Reason.STORE_UNAVAILABLE, "database is locked", retry=True)
+        taken(self, key, recipients, reply)
+
+    monkeypatch.setattr(journal, "taken", once)
+    both = ("anna@customer.example", "ben@customer.example")  # in no To: hidden from each other
+    assert bank.gateway.handle(bank.send(CODE, *both)).answer is Settled.TAKEN
+    assert len(bank.outbound.taken) == 2
+    told = capsys.readouterr()
+    assert "journal not told" in told.out + told.err
+    assert bank.gateway.handle(bank.send(CODE, *both)).answer is Settled.TAKEN
+    assert len(bank.outbound.taken) == 3
+    assert sum(row.resent for row in bank.gateway.store.journal.rows(failed[0])) == 1
+
+
 def test_evidence_that_cannot_be_kept_makes_no_second_mail_of_a_taken_one(
     bank: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
