@@ -192,7 +192,7 @@ class Run:
                 if trouble.reason is not Reason.STORE_UNAVAILABLE:
                     raise
                 self.unwritten += tuple(addresses)
-                log.error("journal not told", incident=self.mail.origin.incident, detail=trouble.detail)
+                log.critical("journal not told", incident=self.mail.origin.incident, detail=trouble.detail)
         self.house.reach("after-commit")
 
 
