@@ -8,7 +8,6 @@ import typer
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.errors import GatewayError
-from gateway.serve import keep_memory, tell_expired
 from gateway.settings import InForce
 
 NEEDED: Final = ("the milter needs pymilter: `make milter` in Sealgate's directory, or libmilter-dev and "
@@ -32,7 +31,9 @@ def milter() -> None:
         first = InForce.of(path)
     if not installed():
         fail(NEEDED, USAGE)
-    from gateway.app import milter as composition  # not before: pymilter is an extra
+    # Not before: pymilter is an extra, and the supervisor, which asks `installed`, must not load what touches keys.
+    from gateway.app import milter as composition
+    from gateway.serve import keep_memory, tell_expired
 
     try:
         hooks = composition.Hooks(keep_memory, tell_expired)
