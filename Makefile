@@ -9,7 +9,7 @@ APT_LDAP  = gcc libc6-dev python3-dev libldap-dev libsasl2-dev
 APT_MILTER = gcc libc6-dev python3-dev libmilter-dev
 APT_TEST  = $(APT_RUN) $(APT_LDAP) $(APT_MILTER) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
 	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc curl postgresql rspamd opendkim opendkim-tools opendmarc \
-	prometheus systemd
+	prometheus systemd chromium poppler-utils qpdf
 APT_BENCH = postfix gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
 
 # Workers of the test run; a file's tests stay together. PYTEST_ARGS: e.g. `make test PYTEST_ARGS='-k signed -x'`.

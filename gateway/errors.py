@@ -78,6 +78,7 @@ class Reason(StrEnum):
     CERTIFICATE_DISTRUSTED = "certificate.distrusted"
     CERTIFICATE_MALFORMED = "certificate.malformed"
     CERTIFICATE_DISPLACED = "certificate.displaced"
+    CERTIFICATE_NOT_DEVICE_BOUND = "certificate.not_device_bound"
 
     # The way from a certificate to a root (RFC 5280 6)
     PATH_TRUST_ANCHOR_MISSING = "path.trust_anchor_missing"
@@ -158,6 +159,52 @@ class Reason(StrEnum):
     # Who asks over HTTP
     PARTNER_UNKNOWN = "partner.unknown"
     PARTNER_NOT_PERMITTED = "partner.not_permitted"
+
+    REQUEST_UNKNOWN = "request.unknown"
+    REQUEST_KEY_MISSING = "request.key_missing"
+    REQUEST_KEY_CONFLICT = "request.key_conflict"
+    REQUEST_IN_PROGRESS = "request.in_progress"
+
+    # Customers, and those of them without a certificate
+    CUSTOMER_UNKNOWN = "customer.unknown"
+    CUSTOMER_BLOCKED = "customer.blocked"
+    CUSTOMER_NO_ADDRESS = "customer.no_address"
+    FALLBACK_INVITED = "fallback.invited"
+    FALLBACK_OFTEN = "fallback.often"
+    HOLD_EXPIRED = "hold.expired"
+    PASSWORD_NOT_HANDED_OVER = "password.not_handed_over"  # noqa: S105 - the name of a reason
+
+    # One-time codes
+    CODE_UNKNOWN = "code.unknown"
+    CODE_WRONG = "code.wrong"
+    CODE_CHANGED = "code.changed"
+    CODE_EXPIRED = "code.expired"
+    CODE_USED = "code.used"
+    CODE_CANCELLED = "code.cancelled"
+    CODE_REPLACED = "code.replaced"
+    CODE_TRIES = "code.tries"
+    CODE_OFTEN = "code.often"
+
+    # Statements and bills
+    RUN_UNKNOWN = "run.unknown"
+    RUN_CHANGED = "run.changed"
+    RUN_STATE = "run.state"
+    RUN_THRESHOLD = "run.threshold"
+    STATEMENT_ROW = "statement.row"
+    STATEMENT_REPEATED = "statement.repeated"
+    STATEMENT_SENT_BEFORE = "statement.sent_before"
+    STATEMENT_NOT_SENT = "statement.not_sent"
+    STATEMENT_BOUNCED = "statement.bounced"
+    BOUNCE_UNMATCHED = "bounce.unmatched"
+    SERVICE_REFUSED = "service.refused"
+
+    # PDF (ISO 32000, ISO 14289)
+    PDF_MISSING = "pdf.missing"
+    PDF_UNREADABLE = "pdf.unreadable"
+    PDF_LOCKED = "pdf.locked"
+    PDF_INACCESSIBLE = "pdf.inaccessible"
+    PDF_TOO_LARGE = "pdf.too_large"
+    PDF_NOT_MADE = "pdf.not_made"
 
     # The next hop
     NEXT_HOP_UNAVAILABLE = "next_hop.unavailable"

@@ -21,8 +21,9 @@ from gateway.settings.base import Section
 
 # Settings whose files are secrets: named in the backup, not in it.
 SECRET: Final = frozenset({"key", "client_key", "archive_key", "passphrase_file", "archive_passphrase_file",
-                           "password_file", "pin_file", "header_file"})
-_NO_STATE: Final = frozenset({"database", "spool", "module"})
+                           "password_file", "pin_file", "header_file", "secret_file", "hook_secret_file",
+                           "callback_secret_file"})
+_NO_STATE: Final = frozenset({"database", "spool", "module", "sources", "reports", "postfix_log", "hook_program"})
 _TABLES, _FILES = "tables/", "files/"
 
 

@@ -1,7 +1,10 @@
 """conf/sealgate.yaml as frozen values. `load` reads the file and tells everything that is wrong with it at once."""
 
+from gateway.settings.api import Api
 from gateway.settings.base import NAME_CHARACTERS, Section
+from gateway.settings.codes import Codes
 from gateway.settings.deployment import Metrics, Milter, Postgresql, Processes
+from gateway.settings.fallbacks import EncryptedPdf, Fallbacks, Invite
 from gateway.settings.findings import findings
 from gateway.settings.http import Http, Partner
 from gateway.settings.in_force import InForce, Texts, policy_texts
@@ -20,11 +23,13 @@ from gateway.settings.sections import (
     TrustCard,
 )
 from gateway.settings.sources import Lookups, Source
+from gateway.settings.statements import Statements
 from gateway.settings.trust import Fetch, Mark, Reports, RevocationModes, Trust
 
 __all__ = [
-    "NAME_CHARACTERS", "Bank", "Client", "Escrow", "Fetch", "Generation", "HoldSettings", "Http", "InForce", "KeySet",
-    "Limits", "Listener", "Lookups", "Mark", "Metrics", "Milter", "NextHopSettings", "NextHops", "Partner",
-    "Postgresql", "Processes", "Reports", "RevocationModes", "Section", "Settings", "Source", "Stamper", "Texts",
-    "Token", "Trust", "TrustCard", "findings", "load", "policy_texts", "read",
+    "NAME_CHARACTERS", "Api", "Bank", "Client", "Codes", "EncryptedPdf", "Escrow", "Fallbacks", "Fetch", "Generation",
+    "HoldSettings", "Http", "InForce", "Invite", "KeySet", "Limits", "Listener", "Lookups", "Mark", "Metrics",
+    "Milter", "NextHopSettings", "NextHops", "Partner", "Postgresql", "Processes", "Reports", "RevocationModes",
+    "Section", "Settings", "Source", "Stamper", "Statements", "Texts", "Token", "Trust", "TrustCard", "findings",
+    "load", "policy_texts", "read",
 ]

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway import strictyaml
 from gateway.model.address import fold
-from gateway.settings import deployment, http, keys, sources, trust
+from gateway.settings import api, codes, deployment, fallbacks, http, keys, sources, statements, trust
 from gateway.settings.base import Finding, fingerprints, names, networks, patterns, repeated
 from gateway.settings.sections import Bank, HoldSettings, Limits, Listener, Settings
 
@@ -37,6 +37,11 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from trust.check(settings.trust, settings.fetch, settings.reports)
     yield from http.check(settings.http, settings.stampers)
     yield from deployment.check(settings.milter)
+    yield from api.check(settings.api, [(number, client.callback_url, client.callback_secret_file)
+                                        for number, client in enumerate(settings.clients)])
+    yield from codes.check(settings.codes)
+    yield from statements.check(settings.statements, frozenset(clients))
+    yield from fallbacks.check(settings.fallbacks)
     yield from repeated("policies", list(map(str, settings.policies)))
     yield from _hold(settings.hold)
     yield from _limits(settings.limits)
@@ -98,7 +103,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     if settings.milter is not None:
         wanted += [("the milter's", ("milter", "socket"), *address) for address in settings.milter.addresses]
     wanted += [(f"that of `{name}`", (name, "port"), section.host, section.port) for name, section in (
-        ("http", settings.http), ("metrics", settings.metrics)) if section is not None]
+        ("http", settings.http), ("metrics", settings.metrics), ("api", settings.api)) if section is not None]
     taken: dict[tuple[str, int], str] = {}
     for whose, at, host, port in wanted:
         if port and (fold(host), port) in taken:
@@ -112,9 +117,9 @@ def _clients(settings: Settings) -> Iterator[Finding]:
     for number, client in enumerate(settings.clients):
         at: strictyaml.Path = ("clients", number)
         yield from networks((*at, "networks"), client.networks)
-        if not (client.networks or client.tls_certificates or client.logins):
+        if not (client.networks or client.tls_certificates or client.logins or client.token_file):
             yield at, f"nothing tells client `{client.name}` from a stranger", (
-                "give it networks, tls_certificates or logins")
+                "give it networks, tls_certificates, logins or token_file")
         yield from fingerprints((*at, "tls_certificates"), client.tls_certificates)
         if bool(client.header) is not (client.header_file is not None):
             yield at, "`header` and `header_file` belong together", "name both, or none"

@@ -1,7 +1,8 @@
 """The sections of sealgate.yaml as frozen values: every setting, its unit in its name, its default, its reason.
 
 What belongs to certificates and trust has a file of its own beside this one, with what the types cannot say of it:
-`keys`, `sources`, `trust`, `http`; so does what belongs to a place among others: `deployment`.
+`keys`, `sources`, `trust`, `http`; so does what belongs to a place among others, `deployment`, and to each service:
+`codes`, `statements`, `fallbacks`, `api`.
 """
 
 from pathlib import Path
@@ -9,11 +10,15 @@ from typing import Literal
 
 from pydantic import Field
 
+from gateway.settings.api import Api
 from gateway.settings.base import Section
+from gateway.settings.codes import Codes
 from gateway.settings.deployment import Metrics, Milter, Postgresql, Processes
+from gateway.settings.fallbacks import Fallbacks
 from gateway.settings.http import Http
 from gateway.settings.keys import KeySet, Stamper, Token
 from gateway.settings.sources import Lookups, Source
+from gateway.settings.statements import Statements
 from gateway.settings.trust import Fetch, Reports, Trust
 
 Tls = Literal["none", "starttls", "implicit"]
@@ -60,6 +65,10 @@ class Client(Section):
     from_addresses: tuple[str, ...] = Field((), alias="from", description="address, '*@domain' or '*'")
     header: str = Field("", description="a field that its mail must bear besides, such as X-Bank-Route; it is removed")
     header_file: Path | None = Field(None, description="its value, a secret; one a line, each counts; mode 0600")
+    token_file: Path | None = Field(None, description="SHA-256 of its token for `api`: `sealgate client token`")
+    scopes: tuple[Literal["codes", "statements"], ...] = Field((), description="what it may do over HTTP")
+    callback_url: str = Field("", description="hears what became of its codes; https, or http on loopback")
+    callback_secret_file: Path | None = Field(None, description="calls are signed with it (HMAC-SHA-256); mode 0600")
     normalise_newlines: bool = Field(False, description="make bare CR and LF into CRLF instead of refusing")
 
 
@@ -144,6 +153,10 @@ class Settings(Section):
     sources: tuple[Source, ...] = ()
     lookups: Lookups = Lookups()
     http: Http | None = None
+    api: Api | None = None
+    codes: Codes | None = None
+    statements: Statements | None = None
+    fallbacks: Fallbacks = Fallbacks()
     reports: Reports = Reports()
     policies: tuple[Path, ...] = Field(min_length=1, description="in this order")
     database: Path = Path("sealgate.db")

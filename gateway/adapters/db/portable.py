@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, LargeBinary, Table, func, insert, select, text
 
 from gateway.adapters.db import tables
-from gateway.adapters.db.tables import metadata
+from gateway.adapters.db.every_table import metadata
 from gateway.errors import GatewayError, Reason
 
 _OF_THE_MOMENT: Final = frozenset({tables.journal_claim.name, tables.node.name})

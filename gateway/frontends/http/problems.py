@@ -23,11 +23,15 @@ STATUSES: Final[Mapping[Reason, int]] = MappingProxyType({
     _R.PARTNER_UNKNOWN: 401, _R.PARTNER_NOT_PERMITTED: 403,
     _R.CERTIFICATE_ABSENT: 404, _R.CERTIFICATE_UNUSABLE: 404, _R.CERTIFICATE_CONFLICT: 409,
     _R.CLIENT_RATE_EXCEEDED: 429, _R.CLIENT_BUSY: 503,
+    _R.REQUEST_UNKNOWN: 404, _R.REQUEST_KEY_MISSING: 400, _R.REQUEST_KEY_CONFLICT: 422, _R.REQUEST_IN_PROGRESS: 409,
+    _R.CUSTOMER_UNKNOWN: 404, _R.CUSTOMER_BLOCKED: 409, _R.CUSTOMER_NO_ADDRESS: 409,
+    _R.CODE_UNKNOWN: 404, _R.CODE_OFTEN: 429, _R.RUN_UNKNOWN: 404, _R.RUN_CHANGED: 409, _R.RUN_STATE: 409,
+    _R.RUN_THRESHOLD: 409, _R.STATEMENT_NOT_SENT: 404,
 })
 TITLES: Final[Mapping[int, str]] = MappingProxyType({
     400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
     406: "Not Acceptable", 409: "Conflict", 413: "Content Too Large", 415: "Unsupported Media Type",
-    429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable",
+    422: "Unprocessable Content", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable",
 })
 # Where the house's sentence speaks of mails.
 _DETAILS: Final[Mapping[Reason, str]] = MappingProxyType({

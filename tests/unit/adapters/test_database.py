@@ -12,9 +12,10 @@ from sqlalchemy import insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.adapters.db import group, schema
+from gateway.adapters.db.every_table import metadata
 from gateway.adapters.db.schema import connected, open_database
 from gateway.adapters.db.sqlite import SqliteDatabase
-from gateway.adapters.db.tables import customer, metadata, micros, moment
+from gateway.adapters.db.tables import customer, micros, moment
 from gateway.errors import GatewayError, Reason
 from tests.support import postgres
 from tests.support.pki import NOW

@@ -1,0 +1,2 @@
+"""Tables: one-time codes. See tables.py for the conventions."""
+

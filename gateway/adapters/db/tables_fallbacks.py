@@ -1,0 +1,2 @@
+"""Tables: invitations, and what waits for a certificate. See tables.py for the conventions."""
+

@@ -1,0 +1,1 @@
+"""The bank's own mails: templates in, whole messages out."""

@@ -1,0 +1,98 @@
+"""Templates to words: subject, plain text and HTML of a mail that the bank itself writes.
+
+A template is `KIND.LANGUAGE.txt`, whose first line is `Subject: …`, and beside it, where there is one,
+`KIND.LANGUAGE.html`. The bank's own directory goes before the distribution's, file by file; a language that is missing
+falls back to the default language, and that to English. Jinja's sandbox, HTML escaped, an unknown name is an error: a
+mail with a hole in it never leaves.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from gateway.errors import GatewayError, Reason
+
+ENGLISH: Final = "en"
+SUBJECT_CHARACTERS_MAX: Final = 200
+_SUBJECT: Final = "Subject: "
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")
+# What makes a reader's program fetch something, and what looks like a way to log in.
+_REMOTE = re.compile(r"""(?i)\b(?:src|background|srcset|poster|data)\s*=|url\s*\(|<\s*(?:link|script|iframe|object|"""
+                     r"""embed|form|base|meta\s+http-equiv)\b|@import""")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What a template says. `text` with LF line ends; `html` None: there is no such template."""
+
+    subject: str
+    text: str
+    html: str | None
+    language: str
+
+
+class Writer:
+    """Holds the templates; threads may share it."""
+
+    def __init__(self, directory: Path | None = None, language: str = ENGLISH) -> None:
+        """`directory`: the bank's own templates, which go before ours; `language`: where none is asked for."""
+        places = [str(one) for one in (directory, Path(str(files("gateway"))) / "letters" / "templates") if one]
+        self._language = language
+        self._plain = _environment(places, escape=False)
+        self._html = _environment(places, escape=True)
+
+    def write(self, kind: str, language: str | None, values: Mapping[str, object]) -> Letter:
+        """The letter of a kind. GatewayError CONFIG_INVALID names the template: it is not there, or breaks a rule.
+
+        Never with the values: they may be secret.
+        """
+        chosen = self._chosen(kind, language)
+        rendered = _rendered(self._plain, f"{kind}.{chosen}.txt", values)
+        first, _, text = rendered.partition("\n")
+        subject = first.removeprefix(_SUBJECT).strip()
+        if not first.startswith(_SUBJECT) or not subject or len(subject) > SUBJECT_CHARACTERS_MAX:
+            raise GatewayError(Reason.CONFIG_INVALID, f"template {kind}.{chosen}.txt does not begin with `Subject: …`")
+        name = f"{kind}.{chosen}.html"
+        html = _rendered(self._html, name, values) if self._has(self._html, name) else None
+        if html is not None and (found := _REMOTE.search(html)):
+            raise GatewayError(Reason.CONFIG_INVALID, f"template {name} holds `{found.group().strip()}`: mails of the "
+                               "bank load nothing and run nothing")
+        return Letter(subject, text.lstrip("\n"), html, chosen)
+
+    def _chosen(self, kind: str, language: str | None) -> str:
+        asked = [language or "", (language or "").partition("-")[0], self._language, ENGLISH]
+        for one in asked:
+            if _LANGUAGE.fullmatch(one) and self._has(self._plain, f"{kind}.{one}.txt"):
+                return one
+        raise GatewayError(Reason.CONFIG_INVALID, f"there is no template {kind}.{self._language}.txt")
+
+    @staticmethod
+    def _has(environment: ImmutableSandboxedEnvironment, name: str) -> bool:
+        try:
+            environment.get_template(name)
+        except TemplateNotFound:
+            return False
+        except TemplateError as error:
+            raise GatewayError(Reason.CONFIG_INVALID, f"template {name}: {error}") from None
+        return True
+
+
+def _environment(places: list[str], *, escape: bool) -> ImmutableSandboxedEnvironment:
+    return ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(places), undefined=StrictUndefined, autoescape=escape, keep_trailing_newline=True,
+        trim_blocks=True, lstrip_blocks=True)
+
+
+def _rendered(environment: ImmutableSandboxedEnvironment, name: str, values: Mapping[str, object]) -> str:
+    try:
+        return environment.get_template(name).render(values)
+    except TemplateError as error:
+        raise GatewayError(Reason.CONFIG_INVALID, f"template {name}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - a template calls what it likes; what it says may hold values
+        raise GatewayError(Reason.CONFIG_INVALID, f"template {name}: {type(error).__name__}") from None

@@ -1,0 +1,1 @@
+"""PDF: the only room that imports its libraries."""

@@ -1,0 +1,1 @@
+"""What the bank does by mail, one room for each service; no service imports another."""

@@ -1,0 +1,47 @@
+"""Return addresses that tell which mail came back: variable envelope return paths with a MAC.
+
+`codes@bank.example` becomes `codes+ID.MAC@bank.example` (sub-addressing, RFC 5233). Whoever reads a return path
+knows its id anyway; the MAC keeps everybody from inventing a bounce of a mail that never was theirs. In lower case,
+because some mail servers fold local parts.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+from typing import Final
+
+MAC_OCTETS: Final = 10  # 80 bits; guessed only by mail, one try each
+ID_CHARACTERS_MAX: Final = 32  # local parts have 64 octets (RFC 5321 4.5.3.1.1)
+_ID = re.compile(rf"[a-z0-9-]{{1,{ID_CHARACTERS_MAX}}}")
+
+
+class Verp:
+    """Return addresses of one service. `mailbox`: where they arrive; `secret`: as adapters.mac_secret reads it."""
+
+    def __init__(self, service: str, mailbox: str, secret: bytes) -> None:
+        self._service = service
+        self._local, _, self._domain = mailbox.rpartition("@")
+        self._key = hmac.digest(secret, b"return path of " + service.encode(), "sha256")
+
+    def address(self, identifier: str) -> str:
+        """The return address of the mail with this id: lower case letters, digits and `-`, at most 32."""
+        if not _ID.fullmatch(identifier):
+            msg = f"no id of a return path: {identifier!r}"
+            raise ValueError(msg)
+        return f"{self._local}+{identifier}.{self._mac(identifier)}@{self._domain}"
+
+    def read(self, address: str) -> str | None:
+        """The id in a return address; None if it is none of ours."""
+        local, _, domain = address.rpartition("@")
+        mailbox, _, detail = local.partition("+")
+        if (mailbox.lower(), domain.lower()) != (self._local.lower(), self._domain.lower()):
+            return None
+        identifier, _, mac = detail.lower().rpartition(".")
+        if not _ID.fullmatch(identifier) or not hmac.compare_digest(self._mac(identifier).encode(), mac.encode()):
+            return None
+        return identifier
+
+    def _mac(self, identifier: str) -> str:
+        digest = hmac.new(self._key, identifier.encode(), hashlib.sha256).digest()[:MAC_OCTETS]
+        return base64.b32encode(digest).decode().lower()

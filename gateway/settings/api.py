@@ -1,0 +1,40 @@
+"""The interface for the bank's own systems: codes and statement runs over HTTP, in a process of its own."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from gateway import strictyaml
+from gateway.settings.base import Finding, Section
+
+
+class Api(Section):
+    """Who may ask are the `clients` that have a `token_file` or TLS certificates, and `scopes`."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8027, ge=0, le=65535)
+    certificate: Path | None = Field(None, description="PEM, with its chain; None = no TLS")
+    key: Path | None = Field(None, description="PEM, mode 0600")
+    client_ca: Path | None = Field(None, description="PEM: TLS client certificates from here identify clients")
+    requests_per_minute_max: int = Field(6000, ge=0, description="of one client; 0 = no limit")
+    body_octets_max: int = Field(1_048_576, ge=1024)
+
+
+def check(api: Api | None, callbacks: Sequence[tuple[int, str, Path | None]]) -> Iterator[Finding]:
+    """In what they contradict themselves. `callbacks`: number, URL and secret's file of each client."""
+    for number, url, secret in callbacks:
+        if bool(url) is not (secret is not None):
+            yield ("clients", number), "`callback_url` and `callback_secret_file` belong together", (
+                "name both, or none")
+        if url and not url.startswith(("https://", "http://127.", "http://localhost", "http://[::1]")):
+            yield ("clients", number, "callback_url"), f"`{url}` would tell customers' numbers in clear", "https://…"
+    if api is None:
+        return
+    at: strictyaml.Path = ("api",)
+    if (api.certificate is None) is not (api.key is None):
+        yield at, "`certificate` and `key` belong together", "name both, or none"
+    if api.client_ca is not None and api.certificate is None:
+        yield (*at, "client_ca"), "client certificates without TLS", "name certificate and key"
+    if not api.host.startswith(("127.", "::1", "localhost")) and api.certificate is None:
+        yield (*at, "host"), f"{api.host} without TLS: tokens would travel in clear", "name certificate and key"

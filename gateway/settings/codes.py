@@ -1,0 +1,40 @@
+"""One-time codes by sealed mail (docs/codes.md)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+from gateway import strictyaml
+from gateway.settings.base import Finding, Section, patterns
+
+
+class Codes(Section):
+    """Defaults; a caller may choose digits and life within the limits here."""
+
+    from_: str = Field(alias="from", description="header From of the mails")
+    secret_file: Path = Field(description="codes are derived with it: 32 characters or more, random, mode 0600")
+    digits: int = Field(8, ge=6, le=10)
+    life_s: int = Field(300, ge=30, le=3600, description="how long a code is good")
+    life_s_max: int = Field(900, ge=30, le=3600, description="the longest that a caller may ask for")
+    tries_max: int = Field(5, ge=1, le=10, description="wrong ones; then it is dead")
+    per_customer_per_hour_max: int = Field(20, ge=0, description="0 = no limit")
+    per_client_per_minute_max: int = Field(600, ge=0, description="0 = no limit")
+    language: str = Field("en", description="where the caller names none")
+    templates: Path | None = Field(None, description="directory of own templates; None = those of the distribution")
+    bounces: str = Field("", description="mailbox for bounces and replies, such as codes@bank.example; '' = none")
+    alarm_to: str = Field("", description="who hears of a customer's `not me`; '' = the postmaster")
+    keep_days: int = Field(90, ge=1, description="how long it is remembered that there was a code")
+
+
+def check(codes: Codes | None) -> Iterator[Finding]:
+    """In what they contradict themselves."""
+    if codes is None:
+        return
+    at: strictyaml.Path = ("codes",)
+    if codes.life_s > codes.life_s_max:
+        yield (*at, "life_s"), "longer than life_s_max", f"at most {codes.life_s_max}"
+    for name in ("from_", "bounces", "alarm_to"):
+        address = getattr(codes, name)
+        for _ in patterns(at, [address]) if address else ():
+            yield (*at, name.rstrip("_")), f"`{address}` is no mail address", "such as codes@bank.example"

@@ -1,0 +1,76 @@
+"""The bank's own mails: what a template may say, and the message that comes of it, read by the stdlib's parser."""
+
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import GatewayError, Reason
+from gateway.letters.compose import Attachment, Heading, compose
+from gateway.letters.write import Letter, Writer
+
+AT = datetime(2026, 11, 26, 12, tzinfo=UTC)
+HEADING = Heading("otp@bank.example", ("anna@customer.example",), "<1@bank.example>", AT, name="Bänk")
+
+
+def writer(home: Path, **files: str) -> Writer:
+    for name, text in files.items():
+        (home / name.replace("__", ".")).write_text(text, "utf-8")
+    return Writer(home, "de")
+
+
+def test_language_asked_then_default_then_english(tmp_path: Path) -> None:
+    found = writer(tmp_path, a__en__txt="Subject: E\nx\n", a__de__txt="Subject: D\nx\n", b__en__txt="Subject: E\nx\n")
+    said = [found.write("a", one, {}).subject for one in ("en", "en-GB", "fr", None)]
+    said.append(found.write("b", "de", {}).subject)
+    assert said == ["E", "E", "D", "D", "E"]
+
+
+def test_html_is_escaped_and_text_is_not(tmp_path: Path) -> None:
+    found = writer(tmp_path, a__en__txt="Subject: To {{ name }}\n{{ name }}\n", a__en__html="<p>{{ name }}</p>\n")
+    letter = found.write("a", "en", {"name": "<b>&"})
+    assert (letter.subject, letter.text, letter.html) == ("To <b>&", "<b>&\n", "<p>&lt;b&gt;&amp;</p>\n")
+
+
+@pytest.mark.parametrize("files, words", [
+    ({"a__en__txt": "no subject\n"}, "Subject"),
+    ({"a__en__txt": "Subject: \nx\n"}, "Subject"),
+    ({"a__en__txt": "Subject: s\n{{ nmae }}\n"}, "nmae"),
+    ({"a__en__txt": "Subject: s\n{% if %}\n"}, "a.en.txt"),
+    ({"a__en__txt": "Subject: s\n{{ name.__class__.__mro__ }}\n"}, "a.en.txt"),
+    ({"a__en__txt": "Subject: s\nx\n", "a__en__html": "<img src='http://x'>"}, "loads nothing|load nothing"),
+    ({"a__en__txt": "Subject: s\nx\n", "a__en__html": "<p style='background: url(x)'>"}, "load nothing"),
+    ({"a__en__txt": "Subject: s\nx\n", "a__en__html": "<script>1</script>"}, "load nothing"),
+    ({"b__en__txt": "Subject: s\nx\n"}, "no template a"),
+])
+def test_a_template_that_breaks_a_rule_is_named(tmp_path: Path, files: dict[str, str], words: str) -> None:
+    with pytest.raises(GatewayError, match=words) as caught:
+        writer(tmp_path, **files).write("a", "en", {"name": "secret-value"})
+    assert caught.value.reason is Reason.CONFIG_INVALID
+    assert "secret-value" not in caught.value.detail
+
+
+def test_a_value_cannot_write_a_header() -> None:
+    letter = Letter("Hi\r\nBcc: x@evil.example", "text\n", None, "en")
+    mail = message_from_bytes(compose(letter, HEADING), policy=policy.default)
+    assert mail["Bcc"] is None
+
+
+def test_the_whole_comes_back_part_by_part() -> None:
+    letter = Letter("Grüße", "Umlaute: äöü\n", "<p>äöü</p>\n", "de")
+    octets = compose(letter, HEADING, [Attachment("März.pdf", "application/pdf", b"%PDF-1.7\n\0\xff")])
+    assert octets.isascii()
+    mail = message_from_bytes(octets, policy=policy.default)
+    assert (mail["Subject"], str(mail["From"]), mail["Message-ID"]) == (
+        "Grüße", "Bänk <otp@bank.example>", "<1@bank.example>")
+    assert mail.get_body(("plain",)).get_content() == "Umlaute: äöü\r\n"
+    assert mail.get_body(("html",)).get_content() == "<p>äöü</p>\r\n"
+    (document,) = mail.iter_attachments()
+    assert (document.get_filename(), document.get_content()) == ("März.pdf", b"%PDF-1.7\n\0\xff")
+
+
+def test_with_a_seed_it_is_the_same_octets_again() -> None:
+    letter = Letter("s", "t\n", "<p>t</p>\n", "en")
+    made = {compose(letter, HEADING, [Attachment("a", "text/csv", b"1")], seed=seed) for seed in (b"1", b"1", b"2")}
+    assert len(made) == 2
