@@ -30,7 +30,7 @@ def demo(
     home: Annotated[Path, typer.Option("--home", metavar="DIR", help="where the bank lives")] = Path("sealgate-demo"),
     once: Annotated[bool, typer.Option("--once", help="end after the tour; exit 0 only if every claim held")] = False,
     port: Annotated[
-        int, typer.Option("--port", help="first of seven ports: outbound, sink, inbound, and what stands around")
+        int, typer.Option("--port", help="first of eight ports: outbound, sink, inbound, and what stands around")
     ] = 2525,
 ) -> None:
     """A demo bank and a guided tour: sealed mail out, checked by openssl, and opened mail in, made by it.

@@ -5,10 +5,14 @@ DIR/policies/                the policies of the distribution
 DIR/pki/root.pem             the root that everybody here believes; the authorities' keys
 DIR/keys/                    the bank's own keys and certificates
 DIR/customers/NAME.*         certificate, key, PKCS#12 (password `demo`)
+DIR/clients/NAME.token       with which the bank's systems ask over HTTP; the gateway itself keeps only NAME.sha256
+DIR/statements/              what statement runs read
 DIR/partners/NAME.*          the same of people whom only their company's directory knows
 DIR/outgoing/, incoming/     what left the gateway, what the bank received
 """
 
+import hashlib
+import secrets
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,6 +36,9 @@ DOMAIN: Final = "bank.example"
 PASSWORD: Final = "demo"  # noqa: S105 - printed by the demo, protects nothing
 CLIENTS: Final = {"online-banking": "127.0.0.1", "core-banking": "127.0.0.2", "staff": "127.0.0.3"}
 _TSA_POLICY: Final = "1.3.6.1.4.1.99999.1.1"  # an example arc; a bank takes one of its own
+_DIRECTORIES: Final = ("pki", "keys", "clients", "customers", "partners", "policies", "statements", "outgoing", "incoming",
+                       "scratch")
+_SECRETS: Final = ("codes", "statements", "pdf")
 _MARK: Final = ".sealgate-demo"
 
 
@@ -46,11 +53,12 @@ class Ports:
     directory: int = 2529
     http: int = 2530
     metrics: int = 2531
+    api: int = 0  # 0: the bank's own systems ask nothing over HTTP
 
     @classmethod
     def beginning(cls, first: int) -> "Ports":
-        """Seven neighbours."""
-        return cls(*range(first, first + 7))
+        """Eight neighbours."""
+        return cls(*range(first, first + 8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,10 @@ class Bank:
         """PEM of the certificate to which customers encrypt."""
         return self.home / "keys" / "support-decrypt.crt.pem"
 
+    def token(self, client: str) -> str:
+        """What a client of the bank asks the HTTP interface with; a real one would keep it as it keeps keys."""
+        return (self.home / "clients" / f"{client}.token").read_text("ascii").strip()
+
     @property
     def scratch(self) -> Path:
         """Where checks put their files."""
@@ -89,7 +101,7 @@ def open_bank(home: Path, ports: Ports) -> Bank:
     new = not (home / _MARK).exists()
     if new and home.exists() and any(home.iterdir()):
         raise GatewayError(Reason.USAGE, f"{home} is not empty and not a demo; name another directory with --home")
-    for directory in ("pki", "keys", "customers", "partners", "policies", "outgoing", "incoming", "scratch"):
+    for directory in _DIRECTORIES:
         (home / directory).mkdir(parents=True, exist_ok=True)
     now = SystemClock().now()
     authorities = (
@@ -124,6 +136,10 @@ def _make(bank: Bank, now: datetime) -> None:
     for name in ("tsa", "tsa-public"):
         _service(bank, name, "", Purpose.STAMP, now)
     write(home / "keys" / "card.key.pem", key_pem(ca.generate_key("p-256")), mode=0o600)
+    for name in _SECRETS:
+        write(home / "keys" / f"{name}.secret", secrets.token_hex(32).encode(), mode=0o600)
+    for client in ("online-banking", "core-banking"):
+        _token(bank, client)
     people = (*bank.people.values(), *bank.partners.values())
     for person, algorithm in zip(people, ("rsa-3072", "rsa-2048", "rsa-2048", "rsa-2048"), strict=True):
         _person(bank, person, algorithm, now)
@@ -149,6 +165,13 @@ def _service(bank: Bank, name: str, address: str, purpose: Purpose, now: datetim
     der = bank.authorities.service(name, address, purpose, key, now)
     write(bank.home / "keys" / f"{name}.crt.pem", pem(der))
     write(bank.home / "keys" / f"{name}.key.pem", key_pem(key), mode=0o600)
+
+
+def _token(bank: Bank, client: str) -> None:
+    """The client's token, and what the gateway keeps of it."""
+    token = secrets.token_urlsafe(32)
+    write(bank.home / "clients" / f"{client}.token", token.encode(), mode=0o600)
+    write(bank.home / "clients" / f"{client}.sha256", hashlib.sha256(token.encode()).hexdigest().encode(), mode=0o600)
 
 
 def _person(bank: Bank, person: Person, algorithm: str, now: datetime) -> None:
@@ -199,8 +222,10 @@ listeners:
   - {{name: outbound, role: outbound, host: 127.0.0.1, port: {ports.outbound}}}
   - {{name: inbound, role: inbound, host: 127.0.0.1, port: {ports.inbound}, trusted_peers: ["127.0.0.9/32"]}}
 clients:
-  - {{name: online-banking, networks: ["{CLIENTS["online-banking"]}/32"], from: ["otp@{DOMAIN}"]}}
-  - {{name: core-banking, networks: ["{CLIENTS["core-banking"]}/32"], from: ["statements@{DOMAIN}"]}}
+  - {{name: online-banking, networks: ["{CLIENTS["online-banking"]}/32"], from: ["otp@{DOMAIN}"],
+      token_file: clients/online-banking.sha256, scopes: [codes]}}
+  - {{name: core-banking, networks: ["{CLIENTS["core-banking"]}/32"], from: ["statements@{DOMAIN}"],
+      token_file: clients/core-banking.sha256, scopes: [statements]}}
   - {{name: staff, networks: ["{CLIENTS["staff"]}/32"], from: ["staff@{DOMAIN}"]}}
 next_hops:
   outbound: {{host: 127.0.0.1, port: {ports.sink}, tls: none}}
@@ -222,6 +247,9 @@ stampers:
       policy_oid: {_TSA_POLICY}, clock_check: none}}
 http: {{port: {ports.http}, tsa: public}}
 metrics: {{port: {ports.metrics}}}
+{f"api: {{port: {ports.api}}}" if ports.api else "# no `api` here: nobody asks over HTTP"}
+codes: {{from: "otp@{DOMAIN}", secret_file: keys/codes.secret}}
+statements: {{from: "statements@{DOMAIN}", secret_file: keys/statements.secret, client: core-banking}}
 processes: {{relay: 2}}
 sources:
   # The partner's directory, here on loopback; short times, so that the tour need not wait.

@@ -13,10 +13,10 @@ from tests.support.peers import need
 
 
 def free_port() -> int:
-    """The first of seven neighbouring ports that nobody uses."""
-    for first in range(23525, 32525, 7):
+    """The first of eight neighbouring ports that nobody uses."""
+    for first in range(23525, 32525, 8):
         try:
-            sockets = [socket.create_server(("127.0.0.1", port)) for port in range(first, first + 7)]
+            sockets = [socket.create_server(("127.0.0.1", port)) for port in range(first, first + 8)]
         except OSError:
             continue
         for one in sockets:

@@ -47,14 +47,18 @@ def template() -> Path:
     return home
 
 
-def new_bank(home: Path, *, hop: int | None = None, change: Callable[[str], str] = lambda text: text) -> Bank:
+def new_bank(home: Path, *, hop: int | None = None, change: Callable[[str], str] = lambda text: text,
+             api: bool = False) -> Bank:
     """A bank on free ports. `hop`: the port of the next hop; `change`: what becomes of the settings' text.
+
+    `api`: with the HTTP interface for the bank's own systems, on bank.ports.api.
 
     One relay worker: a second takes two seconds more to start, and most tests have no use for it.
     """
     shutil.copytree(template(), home)
-    outbound, inbound, unused, http, metrics = free_ports(5)
-    bank = open_bank(home, Ports(outbound, hop or unused, inbound, http=http, metrics=metrics))
+    outbound, inbound, unused, http, metrics, asked = free_ports(6)
+    bank = open_bank(home, Ports(outbound, hop or unused, inbound, http=http, metrics=metrics,
+                                 api=asked if api else 0))
     text = bank.config.read_text("utf-8").replace("processes: {relay: 2}", "processes: {relay: 1}")
     bank.config.write_text(change(text), "utf-8")
     return bank
