@@ -36,8 +36,9 @@ DOMAIN: Final = "bank.example"
 PASSWORD: Final = "demo"  # noqa: S105 - printed by the demo, protects nothing
 CLIENTS: Final = {"online-banking": "127.0.0.1", "core-banking": "127.0.0.2", "staff": "127.0.0.3"}
 _TSA_POLICY: Final = "1.3.6.1.4.1.99999.1.1"  # an example arc; a bank takes one of its own
-_DIRECTORIES: Final = ("pki", "keys", "clients", "customers", "partners", "policies", "statements", "outgoing", "incoming",
-                       "scratch")
+_DIRECTORIES: Final = (
+    "pki", "keys", "clients", "customers", "partners", "policies", "statements", "outgoing", "incoming", "scratch",
+)
 _SECRETS: Final = ("codes", "statements", "pdf")
 _MARK: Final = ".sealgate-demo"
 
