@@ -1,4 +1,4 @@
-"""Return addresses that tell which mail came back: variable envelope return paths with a MAC.
+"""Return addresses and Message-IDs that tell which mail came back or was answered: variable return paths with a MAC.
 
 `codes@bank.example` becomes `codes+ID.MAC@bank.example` (sub-addressing, RFC 5233). Whoever reads a return path
 knows its id anyway; the MAC keeps everybody from inventing a bounce of a mail that never was theirs. In lower case,
@@ -38,10 +38,33 @@ class Verp:
         if (mailbox.lower(), domain.lower()) != (self._local.lower(), self._domain.lower()):
             return None
         identifier, _, mac = detail.lower().rpartition(".")
-        if not _ID.fullmatch(identifier) or not hmac.compare_digest(self._mac(identifier).encode(), mac.encode()):
+        if not _ID.fullmatch(identifier) or not _same(self._mac(identifier), mac):
             return None
         return identifier
+
+    def message_id(self, identifier: str) -> str:
+        """The Message-ID of the mail with this id, without its brackets: an answer names it (RFC 5322 3.6.4).
+
+        With a MAC of its own, so that whoever was shown an answer cannot write a bounce.
+        """
+        if not _ID.fullmatch(identifier):
+            msg = f"no id of a mail: {identifier!r}"
+            raise ValueError(msg)
+        return f"{identifier}.{self._mac('message ' + identifier)}@{self._domain}"
+
+    def read_message_id(self, message_id: str) -> str | None:
+        """The id in a Message-ID, with or without its brackets; None if it is none of ours."""
+        local, _, domain = message_id.strip().removeprefix("<").removesuffix(">").rpartition("@")
+        identifier, _, mac = local.lower().rpartition(".")
+        if domain.lower() != self._domain.lower() or not _ID.fullmatch(identifier):
+            return None
+        return identifier if _same(self._mac("message " + identifier), mac) else None
 
     def _mac(self, identifier: str) -> str:
         digest = hmac.new(self._key, identifier.encode(), hashlib.sha256).digest()[:MAC_OCTETS]
         return base64.b32encode(digest).decode().lower()
+
+
+def _same(ours: str, theirs: str) -> bool:
+    """In constant time, whatever octets a stranger's address had (they may stand there as lone surrogates)."""
+    return hmac.compare_digest(ours.encode(), theirs.encode("utf-8", "backslashreplace"))

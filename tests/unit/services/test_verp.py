@@ -25,7 +25,8 @@ def test_an_id_with_another_ones_mac_is_nobodys(one: str, other: str) -> None:
 
 @pytest.mark.parametrize("address", [
     "", "codes@bank.example", "codes+@bank.example", "codes+7.@bank.example", "codes+7.aaaaaaaaaaaaaaaa@bank.example",
-    "other+7.aaaaaaaaaaaaaaaa@bank.example", "codes+ü.aaaaaaaaaaaaaaaa@bank.example", "codes+7.é@bank.example"])
+    "other+7.aaaaaaaaaaaaaaaa@bank.example", "codes+ü.aaaaaaaaaaaaaaaa@bank.example", "codes+7.é@bank.example",
+    "codes+7.\udcff@bank.example", "codes+7.\ud800@bank.example"])
 def test_what_nobody_wrote_is_nobodys(address: str) -> None:
     assert VERP.read(address) is None
 
@@ -40,3 +41,19 @@ def test_services_and_secrets_are_apart() -> None:
 def test_ids_that_would_not_come_back_are_refused(identifier: str) -> None:
     with pytest.raises(ValueError, match="no id"):
         VERP.address(identifier)
+
+
+@given(IDS)
+def test_an_answer_names_the_mail_but_cannot_bounce_it(identifier: str) -> None:
+    message_id = VERP.message_id(identifier)
+    assert VERP.read_message_id(f"<{message_id}>") == VERP.read_message_id(message_id.upper()) == identifier
+    assert len(message_id) <= 32 + 17 + len("@bank.example")
+    mac = message_id.partition("@")[0].rpartition(".")[2]
+    assert VERP.read(f"codes+{identifier}.{mac}@bank.example") is None
+    assert Verp("statements", "codes@bank.example", b"s" * 32).read_message_id(message_id) is None
+
+
+@pytest.mark.parametrize("message_id", ["", "<>", "7@bank.example", "7.@bank.example", "7.aaaaaaaaaaaaaaaa@bank.example",
+                                        "7.\udcff@bank.example", "a b.aaaaaaaaaaaaaaaa@bank.example"])
+def test_what_nobody_wrote_is_no_mail_of_ours(message_id: str) -> None:
+    assert VERP.read_message_id(message_id) is None
