@@ -4,6 +4,7 @@ Each service's store of what it sent is one of these; the service's inbound way 
 the Message-ID (services.verp), so that no stranger can name one.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -24,16 +25,36 @@ class BounceBook(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class IssuedTo:
+    """Whose code it was: the customer's number, and the client (a name of the settings) that asked for it."""
+
+    customer: str
+    client: str
+
+
 class CodeBook(BounceBook, Protocol):
     """What the reply of a customer asks of the codes."""
 
-    def customer_of(self, identifier: str) -> str | None:
-        """Whose code this was, as long as it is remembered; None: there is none."""
+    def issued(self, identifier: str) -> IssuedTo | None:
+        """As long as the code is remembered; None: there is none."""
         ...
 
-    def block(self, customer: str, at: datetime) -> bool:
-        """No more codes for this customer until somebody unblocks him, and those that live are dead; durable when it
+    def disown(self, identifier: str, at: datetime) -> bool:
+        """The customer says that this code was not his doing: no more codes for him until somebody unblocks him, and
 
-        returns. True: he was not blocked before.
+        those that live are dead; one commit, durable when it returns. It counts once for each code, so that a mail
+        that was kept and comes again undoes no unblocking. True: this call did it.
+        """
+        ...
+
+    def noted(self, identifier: str, what: str) -> bool:
+        """Whether `note` was called with these."""
+        ...
+
+    def note(self, identifier: str, what: str, at: datetime) -> None:
+        """Remembers with the code that something was told of it, in a word (`alarmed`, `doubted`), at most 32 ASCII
+
+        letters: what was done is not done again when the same mail comes again. Calling it twice changes nothing.
         """
         ...
