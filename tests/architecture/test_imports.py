@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "actions": f"{COMMON} smime cms ports",
     "inspection": f"{COMMON} smime cms pki mime der",
     "pipeline": f"{COMMON} policy actions smime pki cms mime ports",
-    "services": COMMON,
+    "services": f"{COMMON} ports",
     "frontends": f"{COMMON} mime cms ports settings",
     # Adapters hold what the core reads: pki decides what a list or an answer says, der what an octet string is.
     "adapters": f"{COMMON} ports cms settings pki der",

@@ -1,0 +1,1 @@
+"""One-time codes by sealed mail instead of SMS (docs/codes.md)."""
