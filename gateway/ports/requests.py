@@ -1,0 +1,35 @@
+"""Requests that must not be done twice: each has a key by which its repetition is known."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How a request was answered: the HTTP status, and the body, JSON."""
+
+    status: int
+    body: str
+
+
+class Requests(Protocol):
+    """`key` and `digest` are MACs: what they stand for cannot be found out from them.
+
+    GatewayError(STORE_UNAVAILABLE, retry=True) if the database does not answer.
+    """
+
+    def begin(self, key: str, digest: str) -> Answered | str:
+        """A claim on the request, to be given to `answer` or `withdraw`; or how the same request was answered before.
+
+        REQUEST_KEY_CONFLICT: the key was another request's. REQUEST_IN_PROGRESS (retry): somebody works on it now.
+        The claim of a process that has died holds nobody up.
+        """
+        ...
+
+    def answer(self, claim: str, answered: Answered) -> None:
+        """Every repetition gets this from now on."""
+        ...
+
+    def withdraw(self, claim: str) -> None:
+        """Nothing came of it, so a repetition is a first time."""
+        ...

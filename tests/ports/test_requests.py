@@ -1,0 +1,132 @@
+"""The contract of Requests, over either kind of database. Truth: draft-ietf-httpapi-idempotency-key-header-07, 2.6 and
+2.7 (the same request again, another with the same key, while the first is in work), and processes that really die.
+"""
+
+import multiprocessing
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from gateway.adapters.db import requests
+from gateway.adapters.db.requests import LEASE, DbRequests
+from gateway.adapters.db.schema import open_database
+from gateway.adapters.db.tables_api import request
+from gateway.clock import SystemClock
+from gateway.errors import GatewayError, Reason
+from gateway.ports.requests import Answered
+from tests.support.databases import read, written
+
+MADE = Answered(201, '{"id": "x"}')
+
+
+@pytest.fixture
+def book(database, clock) -> DbRequests:
+    return DbRequests(database, clock)
+
+
+def refused(book: DbRequests, key: str, digest: str, reason: Reason) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        book.begin(key, digest)
+    assert caught.value.reason is reason
+    return caught.value
+
+
+def test_a_repetition_gets_the_first_answer(book: DbRequests, clock) -> None:
+    claim = book.begin("k", "d")
+    assert isinstance(claim, str)
+    book.answer(claim, MADE)
+    clock.forward(days=2)
+    assert book.begin("k", "d") == MADE
+    assert book.begin("k", "d") == MADE
+
+
+def test_another_request_with_the_same_key_is_a_conflict(book: DbRequests) -> None:
+    claim = book.begin("k", "d")
+    assert not refused(book, "k", "other", Reason.REQUEST_KEY_CONFLICT).retry
+    book.answer(claim, MADE)
+    refused(book, "k", "other", Reason.REQUEST_KEY_CONFLICT)
+    assert isinstance(book.begin("other key", "other"), str)
+
+
+def test_while_one_works_the_other_is_told_so(book: DbRequests, clock) -> None:
+    book.begin("k", "d")
+    clock.forward(minutes=60)  # this process lives, so its claim does
+    assert refused(book, "k", "d", Reason.REQUEST_IN_PROGRESS).retry
+
+
+def test_what_was_withdrawn_is_a_first_time(book: DbRequests) -> None:
+    book.withdraw(book.begin("k", "d"))
+    assert isinstance(book.begin("k", "other"), str)
+
+
+def test_an_answer_is_never_withdrawn(book: DbRequests) -> None:
+    claim = book.begin("k", "d")
+    book.answer(claim, MADE)
+    book.withdraw(claim)
+    assert book.begin("k", "d") == MADE
+
+
+def _begin_and_die(where: str) -> None:
+    DbRequests(open_database(read(where)), SystemClock()).begin("k", "d")
+
+
+def test_a_process_that_died_holds_nobody_up(database, clock) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=_begin_and_die, args=(written(database.where),))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    book = DbRequests(database, SystemClock())
+    claim = book.begin("k", "d")
+    assert isinstance(claim, str)
+    book.answer(claim, MADE)
+    assert book.begin("k", "d") == MADE
+
+
+def test_of_who_cannot_be_asked_the_claim_ends_with_its_lease(book: DbRequests, clock, monkeypatch, database) -> None:
+    stale = book.begin("k", "d")
+    monkeypatch.setattr(type(database), "is_dead", lambda _self, _who: None)
+    clock.at += LEASE
+    refused(book, "k", "d", Reason.REQUEST_IN_PROGRESS)
+    clock.at += timedelta(microseconds=1)
+    claim = book.begin("k", "d")
+    book.answer(stale, Answered(201, "of the one that was given up"))
+    book.answer(claim, MADE)
+    assert book.begin("k", "d") == MADE
+
+
+def test_of_many_at_once_one_works(book: DbRequests) -> None:
+    told: list[str] = []
+    start = threading.Barrier(8)
+
+    def ask() -> None:
+        start.wait()
+        try:
+            book.begin("k", "d")
+            told.append("mine")
+        except GatewayError as trouble:
+            told.append(str(trouble.reason))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sorted(told) == ["mine", *["request.in_progress"] * 7]
+
+
+def test_what_is_old_is_forgotten(book: DbRequests, clock, database, monkeypatch) -> None:
+    monkeypatch.setattr(requests, "FORGET_MAX", 2)
+    for number in range(3):
+        book.answer(book.begin(f"k{number}", "d"), MADE)
+    clock.forward(days=3, seconds=1)
+    assert isinstance(book.begin("k0", "other"), str), "old enough to be another's"
+    book.begin("young", "d")
+    assert (book.forget(), book.forget()) == (2, 0)
+    with database.read() as connection:
+        assert sorted(connection.scalars(select(request.c.key))) == ["k0", "young"]
+
+
+def test_a_database_that_is_gone_says_so(dead_database, clock) -> None:
+    assert refused(DbRequests(dead_database, clock), "k", "d", Reason.STORE_UNAVAILABLE).retry
