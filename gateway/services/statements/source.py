@@ -1,0 +1,195 @@
+"""The source of a run: CSV or lines of JSON, read row by row from any place in the file.
+
+A place is the number of octets before a row, so that a process begins in the middle of a million rows without reading
+those before. A row that is wrong is a row, too: it is told by its number, and the next one is read.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from gateway.errors import GatewayError, Reason
+from gateway.services.statements.spec import Columns, Spec
+
+LINE_OCTETS_MAX: Final = 65_536
+ROW_OCTETS_MAX: Final = 1_048_576  # of one row, which may have several lines in CSV
+HOLDERS_MAX: Final = 20
+_TEXT_MAX: Final = 200  # characters of a number, an account or a version
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One statement. `customers`: the holder, then the joint holders; each gets a mail of his own.
+
+    `document`: a file name below the run's directory, '' where it is rendered; `language` '' = the run's;
+    `address` '' = that of the customer in the store. `values`: everything that stands in the row, for templates.
+    """
+
+    number: int
+    customers: tuple[str, ...]
+    account: str
+    version: str
+    document: str
+    language: str
+    address: str
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be sent, and why; `problem` names columns, never what stands in them."""
+
+    number: int
+    customer: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A row and where the next one begins, in octets."""
+
+    row: Row | BadRow
+    end: int
+
+
+def digest(path: Path) -> str:
+    """SHA-256 (hex) of a source. INPUT_UNREADABLE."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {error.strerror}") from None
+
+
+def rows(spec: Spec, path: Path, *, offset: int = 0, first: int = 1, count: int | None = None) -> Iterator[Placed]:
+    """Rows of the source at `path` (see Spec.source) from `offset` on, the first of which has the number `first`.
+
+    GatewayError INPUT_UNREADABLE, or CONFIG_INVALID where a column that the run names is not in the file.
+    """
+    try:
+        with path.open("rb") as file:
+            reader = _csv(spec, file, offset) if spec.source.kind == "csv" else _json_lines(file, offset)
+            for number, (values, end) in enumerate(reader, first):
+                if count is not None and number >= first + count:
+                    return
+                yield Placed(_row(spec.columns, number, values), end)
+    except OSError as error:
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {error.strerror}") from None
+
+
+class _Lines:
+    """Lines of a file as text, with the place behind the last that was taken."""
+
+    def __init__(self, file: BinaryIO, offset: int) -> None:
+        self._file = file
+        file.seek(offset)
+        self.at = offset
+        self.broken = False  # the line was no UTF-8, or endless
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(LINE_OCTETS_MAX + 1)
+        if not line:
+            raise StopIteration
+        self.at += len(line)
+        while len(line) > LINE_OCTETS_MAX and not line.endswith(b"\n"):  # an endless line is read over
+            self.broken = True
+            rest = self._file.readline(LINE_OCTETS_MAX + 1)
+            if not rest:
+                break
+            self.at += len(rest)
+            line = rest if rest.endswith(b"\n") else line
+        try:
+            return line.decode("utf-8-sig" if self.at == len(line) else "utf-8")
+        except UnicodeDecodeError:
+            self.broken = True
+            return line.decode("latin-1")
+
+
+_Values = Mapping[str, object] | str  # of a row, or what is wrong with it
+
+
+def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int]]:
+    delimiter = spec.source.delimiter
+    header = next(csv.reader(_Lines(file, 0), delimiter=delimiter, strict=True), None)
+    if not header:
+        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names no columns")
+    missing = [name for name in spec.columns.named() if name not in header]
+    if missing:
+        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: there is no column `{missing[0]}`; there are "
+                           f"{', '.join(header[:20])}")
+    if not offset:
+        start = _Lines(file, 0)
+        next(csv.reader(start, delimiter=delimiter, strict=True))
+        offset = start.at
+    lines = _Lines(file, offset)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        before, lines.broken = lines.at, False
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            yield f"no CSV: {error}", lines.at
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            continue
+        if cells is None:
+            return
+        if not cells:  # an empty line is no row
+            continue
+        if lines.broken or lines.at - before > ROW_OCTETS_MAX:
+            yield "not UTF-8, or too long", lines.at
+        elif len(cells) != len(header):
+            yield f"{len(cells)} columns in place of {len(header)}", lines.at
+        else:
+            yield dict(zip(header, cells, strict=True)), lines.at
+
+
+def _json_lines(file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int]]:
+    lines = _Lines(file, offset)
+    for line in lines:
+        broken, lines.broken = lines.broken, False
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line) if not broken else None
+        except (ValueError, RecursionError):
+            values = None
+        yield (values, lines.at) if isinstance(values, dict) else ("no JSON object", lines.at)
+
+
+def _row(columns: Columns, number: int, values: _Values) -> Row | BadRow:
+    if isinstance(values, str):
+        return BadRow(number, "", values)
+    customer, account = _text(values, columns.customer), _text(values, columns.account)
+    version = _text(values, columns.version) if columns.version else "1"
+    document = _text(values, columns.document) if columns.document else ""
+    language = _text(values, columns.language) if columns.language else ""
+    address = _text(values, columns.address) if columns.address else ""
+    further = _text(values, columns.holders) if columns.holders else ""
+    named = (customer, account, version, document, language, address, further)
+    if any(one is None for one in named):
+        return BadRow(number, customer or "", "a column is missing, or no text")
+    if not customer or not account or not version:
+        return BadRow(number, customer or "", "customer, account or version is empty")
+    if columns.document and not document:
+        return BadRow(number, customer, "no document is named")
+    if any(len(one) > _TEXT_MAX or not one.isprintable() for one in named if one is not None):
+        return BadRow(number, "", "a column is too long, or holds control characters")
+    customers = tuple(dict.fromkeys((customer, *(one.strip() for one in (further or "").split(";") if one.strip()))))
+    if len(customers) > HOLDERS_MAX:
+        return BadRow(number, customer, f"more than {HOLDERS_MAX} holders")
+    return Row(number, customers, account, version, document or "", language or "", address or "", values)
+
+
+def _text(values: Mapping[str, object], column: str) -> str | None:
+    """What stands in a column; a whole number as its digits. None: nothing, or something else."""
+    value = values.get(column, "")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.strip() if isinstance(value, str) else None

@@ -1,0 +1,149 @@
+"""RUN.yaml as values: what one run sends, to whom, with which document and which words.
+
+The settings (`statements`) say what holds for every run; a run may ask for less, never for more.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway import strictyaml
+from gateway.errors import GatewayError, Reason
+
+_NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
+_WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
+_LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sql(_Part):
+    """A query of the bank's own database; it is read once, at the start."""
+
+    url_file: Path = Field(description="first line is SQLAlchemy's URL; mode 0600")
+    query: str = Field(min_length=1, max_length=20_000, description="a SELECT")
+
+
+class Columns(_Part):
+    """Which column of the source is what. '' = there is none."""
+
+    customer: str = Field("customer", min_length=1, description="the customer's number")
+    account: str = Field("account", min_length=1, description="whose statement it is; never stored, never logged")
+    version: str = Field("", description="of the statement; without the column all are 1")
+    document: str = Field("", description="file name in `documents.directory`")
+    holders: str = Field("", description="further customers' numbers, `;` between them: each gets a mail of his own")
+    address: str = Field("", description="where it goes; '' = the addresses that the customer has in the store")
+    language: str = Field("", description="such as en")
+
+    def named(self) -> tuple[str, ...]:
+        """All columns that the source must have."""
+        return tuple(value for value in self.model_dump().values() if value)
+
+
+class SourceSpec(_Part):
+    """Exactly one of csv, json_lines and sql."""
+
+    csv: Path | None = None
+    json_lines: Path | None = None
+    sql: Sql | None = None
+    delimiter: Literal[",", ";", "\t", "|"] = Field(",", description="of a CSV file")
+
+    @property
+    def kind(self) -> Literal["csv", "json_lines", "sql"]:
+        """Which of them it is."""
+        return "csv" if self.csv is not None else "json_lines" if self.json_lines is not None else "sql"
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for a query."""
+        return self.csv or self.json_lines
+
+
+class DocumentsSpec(_Part):
+    """Exactly one of directory and template."""
+
+    directory: Path | None = Field(None, description="finished PDFs, named by the column `document`")
+    template: str = Field("", description="`statement`, `bill` or one of the bank's own: rendered for each row")
+    filename: str = Field("statement-{period}.pdf", pattern=r"^[^/\\\x00-\x1f\x7f]{1,100}\.pdf$",
+                          description="as the customer sees it; {period}, {version} and {row} are filled in")
+    accessible: bool = Field(True, description="what cannot be read aloud is refused (ISO 14289)")
+
+
+class Spec(_Part):
+    """One run."""
+
+    version: Literal[1]
+    name: str = Field(pattern=_NAME, description="as people see it")
+    period: str = Field(pattern=_WORD, description="part of the key: 2026-10 is sent once")
+    source: SourceSpec
+    columns: Columns = Columns()
+    documents: DocumentsSpec
+    language: str | None = Field(None, pattern=_LANGUAGE, description="None = that of the settings")
+    template: str = Field("statement", pattern=r"^[a-z][a-z0-9_]{0,39}$", description="of the mail's words")
+    values: dict[str, str] = Field(default_factory=dict, max_length=50,
+                                   description="further words for the templates of mail and document")
+    per_domain_per_minute_max: int = Field(0, ge=0, description="0 = that of the settings")
+    refused_percent_max: float | None = Field(None, ge=0, le=100, description="None = that of the settings")
+    give_up_after_s: int = Field(86_400, ge=0, le=604_800, description="how long temporary trouble is tried again")
+
+
+def read(text: str, name: str) -> Spec:
+    """A run's file. `name` stands in what is told of it. strictyaml.YamlProblems (CONFIG_INVALID) with all problems."""
+    document = strictyaml.load(text, name)
+    spec = strictyaml.validate(Spec, document)
+    if problems := [document.problem(at, what, remedy) for at, what, remedy in _findings(spec)]:
+        raise strictyaml.YamlProblems(problems)
+    return spec
+
+
+def of_mapping(given: Mapping[str, Any], name: str = "run") -> Spec:
+    """The same out of values, as they come over HTTP."""
+    document = strictyaml.Document(name, dict(given), {(): (1, 1)}, {})
+    spec = strictyaml.validate(Spec, document)
+    if problems := [document.problem(at, what, remedy) for at, what, remedy in _findings(spec)]:
+        raise strictyaml.YamlProblems(problems)
+    return spec
+
+
+def _findings(spec: Spec) -> list[tuple[strictyaml.Path, str, str]]:
+    found: list[tuple[strictyaml.Path, str, str]] = []
+    given = [one for one in (spec.source.csv, spec.source.json_lines, spec.source.sql) if one is not None]
+    if len(given) != 1:
+        found.append((("source",), f"`source` names {len(given)} sources", "exactly one of csv, json_lines and sql"))
+    if (spec.documents.directory is None) == (not spec.documents.template):
+        found.append((("documents",), "`documents` names no document, or two", "either directory or template"))
+    if spec.documents.directory is not None and not spec.columns.document:
+        found.append((("columns",), "no column says which document is whose", "columns: {document: NAME}"))
+    try:
+        spec.documents.filename.format(period="", version="", row="")
+    except (KeyError, IndexError, ValueError):
+        found.append((("documents", "filename"), "`filename` holds braces that mean nothing",
+                      "{period}, {version} and {row} are filled in"))
+    return found
+
+
+def placed(spec: Spec, base: Path, *, below: Path | None = None) -> Spec:
+    """All paths absolute, relative ones from `base`. `below`: none of them may lie elsewhere (runs over HTTP).
+
+    USAGE for one that does; the path is named as it was written.
+    """
+    def absolute(path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        full = (base / path).resolve()
+        if below is not None and not full.is_relative_to(below.resolve()):
+            raise GatewayError(Reason.USAGE, f"`{path}` does not lie in the directory of runs")
+        return full
+
+    source, documents = spec.source, spec.documents
+    if source.sql is not None and below is not None:
+        raise GatewayError(Reason.USAGE, "a query may stand only in a run's file on the gateway itself")
+    sql = source.sql and source.sql.model_copy(update={"url_file": absolute(source.sql.url_file)})
+    return spec.model_copy(update={
+        "source": source.model_copy(update={"csv": absolute(source.csv), "json_lines": absolute(source.json_lines),
+                                            "sql": sql}),
+        "documents": documents.model_copy(update={"directory": absolute(documents.directory)})})
