@@ -12,6 +12,7 @@ from gateway.cms.enveloped_reader import RecipientKey
 from gateway.model.address import address_matches, domain_of
 from gateway.model.lookup import CertificateAnswer, Want
 from gateway.pipeline.harvest import Learning
+from gateway.pipeline.service import MailService
 from gateway.pipeline.tenant import Proof
 from gateway.pipeline.trust_card import CardIssuer
 from gateway.pki.judge import Judge
@@ -70,6 +71,7 @@ class House:
     `trial`: in `mode: observe` the same house with nothing outside touched but what it records (see `observe`);
     None: live.
     `proofs`: client name to what its mail must bear besides, where others share its networks (see `tenant`).
+    `services`: by their names in the rules (`end: {hand_to: NAME}`), who acts on mail that nobody reads.
     """
 
     identity: Identity
@@ -96,4 +98,5 @@ class House:
     authorities: MetAuthorities | None = None
     learning: Learning | None = None
     proofs: Mapping[str, Proof] = field(default_factory=dict)
+    services: Mapping[str, MailService] = field(default_factory=dict)
     trial: Callable[["House", Evidence], "House"] | None = None

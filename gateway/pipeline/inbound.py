@@ -4,7 +4,8 @@
 2. Open and judge, with the keys of the envelope's recipients only: a captured mail re-sent to another mailbox
    is not decrypted for it.
 3. Facts with the verdicts; one decision per recipient; refusals as in `outbound`.
-4. Compose what the mail server gets: opened, as received, or an explanation; then the status headers.
+4. Compose what the mail server gets: opened, as received, or an explanation; then the status headers. Or a service
+   of the bank gets it (`hand_in`).
 5. The next hop under the journal, with RET=HDRS for opened mail; evidence; unknown authorities are noted,
    and what delivered mail teaches is learned.
 """
@@ -26,6 +27,7 @@ from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.verdict import Trust
 from gateway.pipeline.compose import compose
 from gateway.pipeline.facts import Message
+from gateway.pipeline.hand_in import hand_in
 from gateway.pipeline.house import House, Opener
 from gateway.pipeline.key import identified, message_key
 from gateway.pipeline.met import note_unknown
@@ -138,7 +140,17 @@ class Inbound:
         recipients = tuple(one.recipient for one in group)
         if decision.end.kind in ("hold", "quarantine"):
             return Group(recipients, decision.rule, self._holder(work, group[0]))
+        if decision.end.kind == "hand_to":
+            return Group(recipients, decision.rule, self._server(work, group[0]))
         return Group(recipients, decision.rule, self._sender(work, group[0]))
+
+    def _server(self, work: _Work, first: Planned) -> Send:
+        def serve(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
+            passage.before_dot(())
+            opened, _ = self._open(work, first.recipient)
+            return hand_in(self._house, work.mail, opened, recipients, first.decision.end.service or "")
+
+        return serve
 
     def _holder(self, work: _Work, first: Planned) -> Send:
         def hold(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:

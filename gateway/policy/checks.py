@@ -32,11 +32,15 @@ def every_rule(files: Iterable[PolicyFile], verbs: Mapping[str, VerbSpec]) -> li
     problems: list[Problem] = []
     for file in files:
         for rule in file.rules:
-            problems += _verbs(file, rule.steps, rule.end, rule.path)
+            problems += _verbs(file, rule.steps, rule.end, rule.path) + _handed(file, rule)
             problems += _client(file, rule) + _directions(file, rule, verbs)
         if file.otherwise.outcome is not None:
             steps, end = file.otherwise.outcome
             problems += _verbs(file, steps, end, file.otherwise.path)
+            if end.kind == "hand_to":
+                problems.append(file.document.problem(
+                    file.otherwise.path, "`otherwise` cannot hand to a service: it is for every mail",
+                    "write a rule with `direction: inbound` and `recipient`", key=True))
             if any(step.verb == "sign" for step in steps):
                 problems.append(file.document.problem(
                     (*file.otherwise.path, "then", "sign"), "`otherwise` cannot sign: it is for every client",
@@ -51,10 +55,23 @@ def _verbs(file: PolicyFile, steps: Sequence[Step], end: End, path: Path) -> lis
         if verb in names and beside not in names:
             problems.append(file.document.problem((*path, "then", verb), f"`{verb}` without `{beside}`: {why}",
                                                   f"add `{beside}`", key=True))
-    if steps and end.kind in ("reject", "defer"):
+    if steps and end.kind in ("reject", "defer", "hand_to"):
         problems.append(file.document.problem((*path, "then"), f"`then` is never carried out where `end` is {end.kind}",
                                               "remove one of them", key=True))
     return problems
+
+
+def _handed(file: PolicyFile, rule: Rule) -> list[Problem]:
+    """A service reads what the world sends to its own mailbox, and would swallow any other mail."""
+    if rule.end.kind != "hand_to":
+        return []
+    if rule.directions and not rule.directions <= frozenset({Direction.INBOUND}):
+        return [file.document.problem((*rule.path, "end"), "only inbound mail can be handed to a service",
+                                      "add `direction: inbound`", key=True)]
+    if any(isinstance(part, Leaf) and part.matcher.name == "recipient" and not part.negated for part in flat(rule.when)):
+        return []
+    return [file.document.problem((*rule.path, "end"), "`hand_to` needs `recipient` in `when`",
+                                  "name the service's mailbox: nobody else gets what a service takes", key=True)]
 
 
 def _client(file: PolicyFile, rule: Rule) -> list[Problem]:

@@ -80,4 +80,4 @@ def _verbs(verbs: Mapping[str, VerbSpec]) -> Iterable[str]:
     later = [f"`{verb}`" for verb in sorted(LATER_VERBS)]
     later += [f"`{verb}: {{{key}: {word}}}`" for (verb, key), words in LATER_VALUES.items() for word in sorted(words)]
     yield "Reserved for later versions, and refused by name until then: " + ", ".join(
-        [*later, "`end: {hand_to: SERVICE}`", "external time-stamping services", "approvers' signatures"]) + "."
+        [*later, "external time-stamping services", "approvers' signatures"]) + "."

@@ -19,7 +19,7 @@ Mode = Literal["enforce", "observe"]
 class Known:
     """Names of the settings that rules may use. None: not known here, any name passes.
 
-    `signing_keys`: key sets with purpose sign; `escrow`: escrow certificates; `services`: services that are built in.
+    `signing_keys`: key sets with purpose sign; `escrow`: escrow certificates; `services`: those that are configured.
     `unsupplied`: matcher to the reason why nothing configured supplies its fact.
     """
 
@@ -27,7 +27,7 @@ class Known:
     signing_keys: frozenset[str] | None = None
     stampers: frozenset[str] | None = None
     escrow: frozenset[str] | None = None
-    services: frozenset[str] = frozenset()
+    services: frozenset[str] | None = None
     unsupplied: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -87,13 +87,12 @@ class Then:
         return End(cast(EndKind, kind), text=detail)
 
     def _hand_to(self, service: Any, path: Path) -> End:
-        if not self.known.services:
-            self._tell(path, f"`hand_to` {LATER}")
-        elif not isinstance(service, str):
+        known = self.known.services
+        if not isinstance(service, str) or not service:
             self._tell(path, "`hand_to` names a service", "`end: {hand_to: SERVICE}`")
-        elif service not in self.known.services:
-            self._tell((*path, "hand_to"), f"no service `{service}`",
-                       nearest(service, self.known.services) or one_of(self.known.services))
+        elif known is not None and service not in known:
+            self._tell((*path, "hand_to"), f"no service `{service}` in the settings",
+                       nearest(service, known) or (one_of(known) if known else "a service has its section there"))
         else:
             return End("hand_to", service=service)
         return End("deliver")

@@ -118,7 +118,8 @@ def test_the_digest_changes_with_text_name_and_order_but_not_with_the_folder():
             "encrypted_pdf` comes with a later version",
         ),
         ("sign: {with: otp}", "sign: {with: otp}\n      sign_pdf: {}", "`sign_pdf` comes with a later version"),
-        ("    cases:", "    end: {hand_to: support}\n    cases:", "`hand_to` comes with a later version"),
+        ("    cases:", "    end: {hand_to: support}\n    cases:", "only inbound mail can be handed to a service"),
+        ("    cases:", "    end: {hand_to: [support]}\n    cases:", "`hand_to` names a service"),
         ("encrypt:", "stamp: {by: swisssign}\n      encrypt:", "no stamper `swisssign` in the settings"),
         ("encrypt:", "stamp: {by: [internal, intrnal]}\n      encrypt:", "no stamper `intrnal` in the settings"),
         ("encrypt:", "stamp: {by: []}\n      encrypt:", "`by` is empty"),
@@ -411,15 +412,34 @@ def test_no_file_at_all():
         load([], VERBS)
 
 
-def test_a_service_that_is_built_in_can_be_handed_to():
-    text = INBOUND.format(when="from: a@b.example", given=", from: a@b.example").replace(
+HANDED = {"when": "recipient: support@bank.example", "given": ", recipient: support@bank.example"}
+
+
+def test_a_service_that_is_set_up_can_be_handed_to():
+    text = INBOUND.format(**HANDED).replace(
         "hold", "{hand_to: support}", 1
     )
     text = text.replace("{end: hold}", "{end: hand_to}")
     rules = load([("p.yaml", text)], VERBS, Known(services=frozenset({"support"})))
     assert (rules.rules[0].end.kind, rules.rules[0].end.service) == ("hand_to", "support")
     told = problems(text, known=Known(services=frozenset({"suport"})))
-    assert "no service `support` (did you mean `suport`?)" in told[0]
+    assert "no service `support` in the settings (did you mean `suport`?)" in told[0]
+    assert "no service `support` in the settings" in problems(text, known=Known(services=frozenset()))[0]
+    assert load([("p.yaml", text)], VERBS, Known()).rules[0].end.service == "support"  # settings are not known here
+
+
+@pytest.mark.parametrize(("before", "after", "told"), [
+    ("recipient: support@bank.example", "from: a@b.example", "`hand_to` needs `recipient` in `when`"),
+    ("recipient: support@bank.example", "recipient: {not: support@bank.example}", "`hand_to` needs `recipient`"),
+    ("end: {hand_to: support}", "then: {label: {subject_tag: x}}\n    end: {hand_to: support}", "never carried out"),
+    ("direction: inbound, ", "", "only inbound mail can be handed to a service"),
+    ("otherwise: reject", "otherwise: {end: {hand_to: support}}", "`otherwise` cannot hand to a service"),
+])
+def test_a_service_gets_nothing_but_what_is_sent_to_its_mailbox(before: str, after: str, told: str):
+    text = INBOUND.format(**HANDED).replace("hold", "{hand_to: support}", 1).replace("{end: hold}", "{end: hand_to}")
+    assert before in text
+    found = problems(text.replace(before, after, 1))
+    assert any(told in problem for problem in found), found
 
 
 def test_a_sentence_of_the_author():
