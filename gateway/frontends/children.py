@@ -32,15 +32,16 @@ class Children:
 
     def __init__(self, commands: Mapping[str, Sequence[str]], *, ear: Ear | None = None,
                  stuck_after_s: float = 0.0, environment: Mapping[str, str] | None = None,
-                 end_s: Mapping[str, float] | None = None) -> None:
+                 own: Mapping[str, Mapping[str, str]] | None = None, end_s: Mapping[str, float] | None = None) -> None:
         """`commands`: name to program and arguments. `ear`: where they give signs of life; without one they give none.
 
-        `end_s`: who has longer than END_S to end, after SIGTERM.
+        `own`: more environment of single ones. `end_s`: who has longer than END_S to end, after SIGTERM.
         """
         self._commands = {name: tuple(command) for name, command in commands.items()}
         self._ear = ear
         self._stuck_after_s = stuck_after_s
         self._environment = dict(environment or {})
+        self._own = dict(own or {})
         self._end_s = dict(end_s or {})
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Process] = {}
@@ -89,7 +90,8 @@ class Children:
             began = loop.time()
             try:
                 process = await Process.start(name, self._commands[name], ear=self._ear,
-                                              stuck_after_s=self._stuck_after_s, environment=self._environment)
+                                              stuck_after_s=self._stuck_after_s,
+                                              environment={**self._environment, **self._own.get(name, {})})
             except OSError as error:
                 log.critical("child does not start", child=name, error=error.strerror)
             else:

@@ -22,7 +22,7 @@ from typing import Final
 import structlog
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends import handover
+from gateway.frontends import forgetful, handover
 from gateway.frontends.children import Children
 from gateway.frontends.crew import MARGIN_S, Crew
 from gateway.frontends.listening import bound, from_systemd, handed_on
@@ -37,6 +37,7 @@ log = structlog.get_logger("sealgate")
 
 WATCH_S: Final = 1.0
 LATE_S: Final = 1.0
+FORGETS: Final = {"api": forgetful.ENVIRONMENT}  # it makes codes and checks them
 
 
 class Supervisor:
@@ -84,7 +85,7 @@ class Supervisor:
         await self._crew.start()
         self._children = Children(
             self._commands(self._settings), ear=self._ear, stuck_after_s=self._settings.processes.stuck_after_s,
-            end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S})
+            own=FORGETS, end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S})
         self._children.start()
 
     async def _unless_ended(self, work: Awaitable[None]) -> bool:
