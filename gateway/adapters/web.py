@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +144,11 @@ class Web:
         raise GatewayError(Reason.FETCH_REFUSED, f"more than {REDIRECTS_MAX} redirects from {first.text}")
 
     def post(self, url: str, body: bytes, content_type: str, *, deadline_s: float, octets_max: int,
-             accept: str = "*/*") -> bytes:
-        """The answer's body; errors as `get`. Never redirected."""
+             accept: str = "*/*", fields: Mapping[str, str] | None = None) -> bytes:
+        """The answer's body; errors as `get`. Never redirected. `fields`: further header fields."""
         end = time.monotonic() + deadline_s
         target = read_url(url, self._schemes)
-        headers = {"Accept": accept, "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type, **(fields or {})}
         answer = self._exchange("POST", target, body, headers, end, octets_max)
         if isinstance(answer, bytes):
             return answer

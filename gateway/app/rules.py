@@ -18,8 +18,17 @@ def verbs_known(settings: Settings) -> Known:
         signing_keys=frozenset(key.name for key in settings.keys if key.purpose == "sign"),
         stampers=frozenset(stamper.name for stamper in settings.stampers),
         escrow=frozenset(escrow.name for escrow in settings.escrow),
+        ways=_ways(settings),
         unsupplied=_unsupplied(settings),
     )
+
+
+def _ways(settings: Settings) -> frozenset[str]:
+    """Of `without_certificate`. Whether mail can be held hangs on the archive certificate, as with `end: hold`."""
+    fallbacks = settings.fallbacks
+    set_up = {"invite": fallbacks.invite, "encrypted_pdf": fallbacks.encrypted_pdf}
+    return frozenset({"reject", "hold", "plain_knowingly"}
+                     | {way for way, section in set_up.items() if section is not None})
 
 
 def _unsupplied(settings: Settings) -> Mapping[str, str]:

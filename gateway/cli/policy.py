@@ -250,6 +250,8 @@ def _tell_decision(console: Console, decision: Decision | Needs) -> None:
     end = decision.end
     why = f" ({decision.reason})" if decision.reason else ""
     console.print(f"end: [bold]{end.kind}[/]{why}" + (f" {_escaped(end.text)}" if end.text else ""))
+    if decision.fallback:
+        console.print(f"nobody knows a certificate: {decision.fallback}")
     if decision.dropped:
         console.print(f"left out knowingly: {', '.join(decision.dropped)}")
     if decision.lowered_from:

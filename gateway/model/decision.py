@@ -1,12 +1,14 @@
 """What the rules decide for one recipient."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from gateway.errors import Reason
 from gateway.model.lookup import Want
 
 EndKind = Literal["deliver", "hold", "reject", "defer", "quarantine", "hand_to"]
+Way = Literal["hold", "invite", "encrypted_pdf", "plain_knowingly"]  # of `without_certificate`, but for `reject`
+ENCRYPTED_PDF: Final = "encrypted_pdf"  # the step that stands where `encrypt` stood
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Decision:
     `reason`: why it does not simply go on; None for a mail that does. `dropped`: verbs of the rule that were left out
     knowingly (`without_certificate: plain_knowingly`). `lowered_from`: the rule that would have protected more, had
     the mail's writer not asked for less; only with `may_lower`, and for the audit. `released_from`: the rule's own end,
-    where an operator let the mail go.
+    where an operator let the mail go. `fallback`: which way of `without_certificate` is taken, because nobody knows a
+    certificate; None: it was not needed.
     """
 
     rule: str
@@ -56,6 +59,7 @@ class Decision:
     dropped: tuple[str, ...] = ()
     lowered_from: str | None = None
     released_from: Literal["hold", "quarantine"] | None = None
+    fallback: Way | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,8 @@ def to_record(facts: Facts, to: RecipientFacts, decision: Decision | None = None
 
     `hidden`: header fields (lower case) whose text is as confidential as the body, and is not kept.
     Of `decision` is kept what a record has no field of its own for: what observed rules would have done, what was
-    left out knowingly, the rule that a mail's writer was allowed to lower, and the end that a release overcame.
+    left out knowingly, which way was taken for want of a certificate, the rule that a mail's writer was allowed to
+    lower, and the end that a release overcame.
     """
     headers, cut = _headers({name: texts for name, texts in facts.headers.items() if name not in hidden})
     cut = cut or not hidden.isdisjoint(facts.headers)
@@ -96,6 +97,8 @@ def _decided(decision: Decision) -> dict[str, Any]:
                             for one in decision.observed]
     if decision.dropped:
         kept["dropped"] = list(decision.dropped)
+    if decision.fallback is not None:
+        kept["fallback"] = decision.fallback
     if decision.lowered_from is not None:
         kept["lowered_from"] = decision.lowered_from
     if decision.released_from is not None:

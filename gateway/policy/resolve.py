@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pydantic import BaseModel, ConfigDict
+
 from gateway.errors import Reason
-from gateway.model.decision import Decision, End, Needs, Step
+from gateway.model.decision import ENCRYPTED_PDF, Decision, End, Needs, Step
 from gateway.model.facts import NotAsked, RecipientFacts
 from gateway.model.lookup import (
     Absent,
@@ -21,9 +23,20 @@ from gateway.model.lookup import (
     Unusable,
 )
 
+
+class NoParams(BaseModel):
+    """Of a step that has none."""
+
+    model_config = ConfigDict(frozen=True)
+
+
 _ANY_ROW: Final = CertificateRow("", b"", (), datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
 # Without an encryption these have nothing to add to.
 _WITH_ENCRYPT = frozenset({"encrypt", "escrow"})
+_NOTHING: Final = NoParams()
+# How well a mail is kept from others' eyes where nobody knows a certificate; 0 is a rule without `encrypt`.
+_WEAKER: Final = {"plain_knowingly": 1, "encrypted_pdf": 2}
+_SURELY: Final = 3  # encrypted to a certificate, or not sent
 
 
 def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs:
@@ -62,14 +75,19 @@ def enrolled_of(answer: CertificateAnswer) -> CertificateAnswer:
     return answer
 
 
-def _without(decision: Decision, way: str) -> Decision:
-    """Absent: every source answered, and none knows a certificate. Any way that is not built in refuses."""
-    if way == "plain_knowingly":
+def _without(decision: Decision, way: Any) -> Decision:
+    """Absent: every source answered, and none knows a certificate. Any way that is not built in refuses.
+
+    A rule that sends nothing needs no other way to send it.
+    """
+    if way in {"hold", "invite"}:
+        held = End("hold", text=decision.end.text)
+        return replace(decision, end=held, reason=Reason.CERTIFICATE_ABSENT, fallback=way)
+    if way in {"plain_knowingly", "encrypted_pdf"}:
         kept = tuple(step for step in decision.steps if step.verb not in _WITH_ENCRYPT)
         dropped = tuple(step.verb for step in decision.steps if step.verb in _WITH_ENCRYPT)
-        return replace(decision, steps=kept, dropped=dropped)
-    if way == "hold":
-        return replace(decision, end=End("hold", text=decision.end.text), reason=Reason.CERTIFICATE_ABSENT)
+        instead = (Step(ENCRYPTED_PDF, _NOTHING),) if way == "encrypted_pdf" else ()
+        return replace(decision, steps=kept + instead, dropped=dropped, fallback=way)
     return _ended(decision, "reject", Reason.CERTIFICATE_ABSENT)
 
 
@@ -94,18 +112,18 @@ def lowers(one: Decision, other: Decision) -> bool:
 def sealed(decision: Decision) -> bool:
     """Whether the mail leaves signed and encrypted or not at all, before certificates."""
     signed, _, _, encrypted, _ = _strength(decision.steps)
-    return signed == 1 and encrypted == 2
+    return signed == 1 and encrypted == _SURELY
 
 
 def _strength(steps: tuple[Step, ...]) -> tuple[int, ...]:
-    """Signed; stamped, surely; header fields protected; encrypted, surely; to bound certificates only."""
+    """Signed; stamped, surely; header fields protected; encrypted, or how else; to bound certificates only."""
     verbs = {step.verb for step in steps}
     stamp, encrypt = _params(steps, "stamp"), _params(steps, "encrypt")
     return (
         int("sign" in verbs),
         0 if stamp is None else 1 if stamp.if_unavailable == "send_unstamped" else 2,
         int("protect_headers" in verbs),
-        0 if encrypt is None else 1 if encrypt.without_certificate == "plain_knowingly" else 2,
+        0 if encrypt is None else _WEAKER.get(encrypt.without_certificate, _SURELY),
         int(encrypt is not None and encrypt.certificates == "enrolled"),
     )
 

@@ -6,7 +6,7 @@ from typing import Any, cast, get_args
 
 from gateway.model.decision import End, EndKind, Step
 from gateway.policy.rules import Known
-from gateway.policy.verbs import LATER, LATER_VALUES, LATER_VERBS, VerbSpec
+from gateway.policy.verbs import LATER, LATER_VALUES, LATER_VERBS, WAYS, VerbSpec
 from gateway.policy.when import one_of
 from gateway.strictyaml import Document, Path, Problem, check, nearest
 
@@ -44,6 +44,8 @@ class Then:
             elif name not in self.verbs:
                 near = nearest(name, self.verbs) or one_of(self.verbs)
                 remedy = f"`end: {name}` beside `then`" if name in ENDS else near
+                if name in WAYS:
+                    remedy = f"`encrypt: {{without_certificate: {name}}}`"
                 self._tell(here, f"unknown verb `{name}`", remedy, key=True)
             elif (step := self._step(self.verbs[name], params, here)) is not None:
                 steps.append(step)
@@ -59,6 +61,10 @@ class Then:
         self.problems += problems
         if model is None or later:
             return None
+        way = getattr(model, "without_certificate", None)
+        if way is not None and self.known.ways is not None and way not in self.known.ways:
+            self._tell((*path, "without_certificate"), f"`{way}` is not set up",
+                       f"give `fallbacks` of the settings a section `{way}`")
         for name, attribute, known_field, what in NAMES:
             known = getattr(self.known, known_field)
             given = getattr(model, attribute, None) if verb.name == name else None

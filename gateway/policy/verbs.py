@@ -41,10 +41,10 @@ class VerbSpec(Protocol):
 
 # Words of the language that are not built in yet. They are told by name instead of as a spelling mistake.
 LATER = "comes with a later version of Sealgate"
-LATER_VERBS = frozenset({"sign_pdf", "encrypted_pdf", "invite"})
-LATER_VALUES: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType({
-    ("encrypt", "without_certificate"): frozenset({"invite", "encrypted_pdf"}),
-})
+LATER_VERBS = frozenset({"sign_pdf"})
+LATER_VALUES: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType({})
+# Words that are no verbs by themselves: a mail is never sent so unless nobody knows a certificate.
+WAYS = frozenset({"invite", "encrypted_pdf", "plain_knowingly"})
 LATER_FILE_KEYS = frozenset({"approvers", "approved_by", "signatures"})
 
 

@@ -602,7 +602,7 @@ def test_reloading_what_is_broken_leaves_the_old_rules_in_force(tmp_path: Path) 
             "no YAML": (codes, good[codes] + "\n  - {"),
             "empty": (codes, ""),
             "encrypting without signing": (codes, good[codes].replace("      sign: {with: otp}\n", "")),
-            "a verb of a later version": (
+            "a way that is not set up": (
                 codes,
                 good[codes].replace("without_certificate: reject", "without_certificate: invite"),
             ),

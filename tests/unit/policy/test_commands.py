@@ -94,8 +94,9 @@ def test_verbs(run):
     told = {row["name"]: row for row in json.loads(run("verbs", "--json").stdout)}
     parameters = {one["name"]: one for one in told["encrypt"]["parameters"]}
     assert parameters["without_certificate"]["required"] is True
-    assert parameters["without_certificate"]["type"] == "reject | hold | plain_knowingly"
-    assert "without_certificate: reject | hold | plain_knowingly  required" in run("verbs").stdout
+    assert parameters["without_certificate"]["type"] == "reject | hold | invite | encrypted_pdf | plain_knowingly"
+    assert "without_certificate: reject | hold | invite | encrypted_pdf | plain_knowingly  required" in (
+        run("verbs").stdout)
 
 
 def test_explain_of_a_mail_that_leaves(run, tmp_path):

@@ -200,10 +200,12 @@ def seal(way: str, certificates: str = "any") -> RuleSet:
         ("reject", Found((ROW,), enrolled=True), "deliver", None, ["sign", "encrypt", "escrow"]),
         ("reject", Absent(), "reject", Reason.CERTIFICATE_ABSENT, []),
         ("hold", Absent(), "hold", Reason.CERTIFICATE_ABSENT, ["sign", "encrypt", "escrow"]),
+        ("invite", Absent(), "hold", Reason.CERTIFICATE_ABSENT, ["sign", "encrypt", "escrow"]),
+        ("encrypted_pdf", Absent(), "deliver", None, ["sign", "encrypted_pdf"]),
         ("plain_knowingly", Absent(), "deliver", None, ["sign"]),
         *[
             (way, answer, end, reason, [])
-            for way in ("reject", "hold", "plain_knowingly")
+            for way in ("reject", "hold", "invite", "encrypted_pdf", "plain_knowingly")
             for answer, end, reason in (
                 (Unavailable(), "defer", Reason.CERTIFICATE_UNAVAILABLE),
                 (Conflict(("1", "2")), "reject", Reason.CERTIFICATE_CONFLICT),
@@ -221,7 +223,9 @@ def test_only_absent_may_weaken_a_plan(way, certificate, end, reason, steps):
     decision = decided(seal(way), to=replace(ANNA, certificate=certificate))
     assert (decision.rule, decision.end.kind, decision.reason) == ("p:seal", end, reason)
     assert [step.verb for step in decision.steps] == steps
-    assert decision.dropped == (("encrypt", "escrow") if way == "plain_knowingly" and end == "deliver" else ())
+    without = way in ("plain_knowingly", "encrypted_pdf") and end == "deliver" and certificate == Absent()
+    assert decision.dropped == (("encrypt", "escrow") if without else ())
+    assert decision.fallback == (way if certificate == Absent() and way != "reject" else None)
 
 
 def test_an_encryption_asks_for_the_certificate():
@@ -282,6 +286,7 @@ FOUND = replace(ANNA, certificate=Found((ROW,), enrolled=True))
         "end: deliver",
         "then: {sign: {with: k}}",
         "then: {sign: {with: k}, encrypt: {without_certificate: plain_knowingly}}",
+        "then: {sign: {with: k}, encrypt: {without_certificate: encrypted_pdf}}",
     ],
 )
 def test_what_the_writer_wrote_may_only_raise(condition, facts, then):

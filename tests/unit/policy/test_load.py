@@ -14,6 +14,7 @@ KNOWN = Known(
     signing_keys=frozenset({"otp", "staff"}),
     stampers=frozenset({"internal"}),
     escrow=frozenset({"audit"}),
+    ways=frozenset({"reject", "hold"}),
 )
 
 GOOD = """\
@@ -106,17 +107,18 @@ def test_the_digest_changes_with_text_name_and_order_but_not_with_the_folder():
             "`certificate` cannot be `enroled` in a case (did you mean `enrolled`?)",
         ),
         ("end: deliver", "ends: deliver", "unknown key `ends` of expect (did you mean `end`?)"),
-        # what comes later, by name
+        # ways to send without a certificate: no verbs, and only those that are set up
         (
             "without_certificate: reject",
             "without_certificate: invite",
-            "`without_certificate: invite` comes with a later version",
+            "p1.yaml:7:38: `invite` is not set up (give `fallbacks` of the settings a section `invite`)",
         ),
         (
-            "without_certificate: reject",
-            "without_certificate: encrypted_pdf",
-            "encrypted_pdf` comes with a later version",
+            "encrypt: {without_certificate: reject}",
+            "encrypted_pdf: {}",
+            "unknown verb `encrypted_pdf` (`encrypt: {without_certificate: encrypted_pdf}`)",
         ),
+        # what comes later, by name
         ("sign: {with: otp}", "sign: {with: otp}\n      sign_pdf: {}", "`sign_pdf` comes with a later version"),
         ("    cases:", "    end: {hand_to: support}\n    cases:", "only inbound mail can be handed to a service"),
         ("    cases:", "    end: {hand_to: [support]}\n    cases:", "`hand_to` names a service"),
