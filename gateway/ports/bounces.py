@@ -27,14 +27,20 @@ class BounceBook(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class IssuedTo:
-    """Whose code it was: the customer's number, and the client (a name of the settings) that asked for it."""
+    """Whose code a mail carried. `client`: a name of the settings, who asked for it; `reference`: the client's own.
 
+    `at`: when it was issued; an answer that was signed before that is no answer to it.
+    """
+
+    code_id: str
     customer: str
     client: str
+    reference: str
+    at: datetime
 
 
 class CodeBook(BounceBook, Protocol):
-    """What the reply of a customer asks of the codes."""
+    """What the reply of a customer asks of the codes. `identifier`: of the mail, as in its return path and Message-ID."""
 
     def issued(self, identifier: str) -> IssuedTo | None:
         """As long as the code is remembered; None: there is none."""
