@@ -52,7 +52,7 @@ def test_another_request_with_the_same_key_is_a_conflict(book: DbRequests) -> No
 
 def test_while_one_works_the_other_is_told_so(book: DbRequests, clock) -> None:
     book.begin("k", "d")
-    clock.forward(minutes=60)  # this process lives, so its claim does
+    clock.forward(minutes=14)  # this process lives, so its claim does
     assert refused(book, "k", "d", Reason.REQUEST_IN_PROGRESS).retry
 
 
@@ -84,9 +84,10 @@ def test_a_process_that_died_holds_nobody_up(database, clock) -> None:
     assert book.begin("k", "d") == MADE
 
 
-def test_of_who_cannot_be_asked_the_claim_ends_with_its_lease(book: DbRequests, clock, monkeypatch, database) -> None:
+@pytest.mark.parametrize("dead", [None, False])
+def test_a_claim_ends_with_its_lease(book: DbRequests, clock, monkeypatch, database, dead) -> None:
     stale = book.begin("k", "d")
-    monkeypatch.setattr(type(database), "is_dead", lambda _self, _who: None)
+    monkeypatch.setattr(type(database), "is_dead", lambda _self, _who: dead)
     clock.at += LEASE
     refused(book, "k", "d", Reason.REQUEST_IN_PROGRESS)
     clock.at += timedelta(microseconds=1)

@@ -1,7 +1,8 @@
 """Requests that must not be done twice, in the database (see ports.requests for what it promises).
 
-A claim is the row itself, without an answer. It is free again when its process has died (`Database.is_dead`), or,
-where that cannot be known, when it is older than any work can last; as in the journal.
+A claim is the row itself, without an answer. It is free again when its process has died (`Database.is_dead`), or when
+it is older than any work can last: where nobody can tell whether that process lives, or the database went away just
+when it wanted to write down the answer.
 """
 
 import secrets
@@ -18,7 +19,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.requests import Answered
 
-LEASE: Final = timedelta(minutes=15)  # as the journal's: of who showed no life and no death
+LEASE: Final = timedelta(minutes=15)  # as the journal's; a request is cut off long before
 KEPT: Final = timedelta(days=3)  # who repeats a request does so within minutes
 FORGET_MAX: Final = 10_000  # rows at once, so that nobody waits long for it
 
@@ -67,8 +68,7 @@ class DbRequests:
         return self._database.write(work, alone=f"request {key}")
 
     def _is_free(self, who: owner.Owner, since: datetime, now: datetime) -> bool:
-        dead = self._database.is_dead(who)
-        return now - since > LEASE if dead is None else dead
+        return bool(self._database.is_dead(who)) or now - since > LEASE
 
     def answer(self, claim: str, answered: Answered) -> None:
         """See Requests."""

@@ -7,27 +7,27 @@
 5. headers that keep browsers from making anything of an answer
 6. an exception that nobody expected is told in the log by its place and answered with a fixed text
 7. one line in the log: never the query, never a header, never the body. Where monitors ask every few seconds
-   (`quiet`), a line of level debug for what was answered as it should be
+   (`quiet`), a line of level debug for what was answered as it should be. An application may leave a path without a
+   customer's number in state["path"], which then stands there
 """
 
 import ipaddress
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import Reason
 from gateway.frontends.http.problems import MEDIA_TYPE, Problem, ProblemError, of_reason
-from gateway.frontends.http.service import Current
 from gateway.frontends.limits import Rate
 from gateway.frontends.logs import surprise
 
 log = structlog.get_logger("sealgate.http")
 
-BODY_OCTETS_MAX: Final = 4_096  # a time-stamp request has some 60 to 120 octets; nothing else has a body
+BODY_OCTETS_MAX: Final = 4_096  # a time-stamp request has some 60 to 120 octets; nothing else there has a body
 PATH_LOGGED_MAX: Final = 400
 _HEADERS: Final = (
     (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"),
@@ -36,13 +36,32 @@ _HEADERS: Final = (
 _TLS_HEADERS: Final = (*_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 
 
+class Limited(Protocol):
+    """What the guard asks of a service."""
+
+    @property
+    def requests_per_minute_max(self) -> int:
+        """Of one client; 0: no limit."""
+        ...
+
+
+class Holder(Protocol):
+    """Where it finds the service of the moment."""
+
+    @property
+    def service(self) -> Limited:
+        """A reload replaces it."""
+        ...
+
+
 class Guard:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, current: Current, now: Callable[[], float] = time.monotonic, *,
-                 quiet: bool = False) -> None:
+    def __init__(self, app: ASGIApp, current: Holder, now: Callable[[], float] = time.monotonic, *,
+                 quiet: bool = False, octets_max: int = BODY_OCTETS_MAX) -> None:
         self._app = app
         self._quiet = quiet
+        self._octets_max = octets_max
         self._current = current
         self._now = now
         self._rate = Rate(current.service.requests_per_minute_max, now)
@@ -50,7 +69,9 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] == "http":
-            await _Request(self._app, scope, receive, send, self._now, quiet=self._quiet).run(self._permitted)
+            request = _Request(self._app, scope, receive, send, self._now, quiet=self._quiet,
+                               octets_max=self._octets_max)
+            await request.run(self._permitted)
 
     def _permitted(self, peer: str) -> bool:
         self._rate.per_minute = self._current.service.requests_per_minute_max
@@ -72,9 +93,10 @@ class _Request:
     """One request on its way."""
 
     def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, now: Callable[[], float], *,
-                 quiet: bool) -> None:
+                 quiet: bool, octets_max: int) -> None:
         self._app = app
         self._quiet = quiet
+        self._octets_max = octets_max
         self._receive = receive
         self._send = send
         self._now = now
@@ -98,7 +120,7 @@ class _Request:
                 await self._refuse(of_reason(Reason.CLIENT_RATE_EXCEEDED))
                 return
             # 3. the size, as announced
-            if self._announced() > BODY_OCTETS_MAX:
+            if self._announced() > self._octets_max:
                 await self._refuse(of_reason(Reason.INPUT_TOO_LARGE))
                 return
             await self._app(self._scope, self._counted, self._answered)
@@ -110,9 +132,10 @@ class _Request:
         finally:
             # 7. one line
             line = log.debug if self._quiet and self._status == 200 else log.info
+            state = self._scope["state"]
             line("request", incident=self.incident, peer=self._peer, method=self._method[:16],
-                 path=str(self._scope["path"])[:PATH_LOGGED_MAX], status=self._status or None,
-                 partner=self._scope["state"]["partner"], octets=self._sent,
+                 path=str(state.get("path") or self._scope["path"])[:PATH_LOGGED_MAX], status=self._status or None,
+                 partner=state["partner"], octets=self._sent,
                  ms=round((self._now() - self._began) * 1000, 1))
 
     def _announced(self) -> int:
@@ -123,7 +146,7 @@ class _Request:
         """3. The size, as it comes."""
         message = await self._receive()
         self._read += len(message.get("body", b""))
-        if self._read > BODY_OCTETS_MAX:
+        if self._read > self._octets_max:
             raise ProblemError(of_reason(Reason.INPUT_TOO_LARGE))
         return message
 

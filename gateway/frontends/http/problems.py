@@ -48,18 +48,19 @@ _TEXTS: Final[Mapping[int, str]] = MappingProxyType({
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One error as it is answered. `detail`: a sentence for whoever asked."""
+    """One error as it is answered. `detail`: a sentence for whoever asked. `more`: further members of the document."""
 
     status: int
     reason: Reason
     detail: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, object] = field(default_factory=dict)
 
     def octets(self, incident: str) -> bytes:
         """The problem document."""
         return json.dumps({
             "type": "about:blank", "title": TITLES[self.status], "status": self.status, "detail": self.detail,
-            "reason": str(self.reason), "incident": incident}).encode()
+            "reason": str(self.reason), "incident": incident, **self.more}).encode()
 
 
 class ProblemError(Exception):
