@@ -1,8 +1,12 @@
 """The store of codes: that there was one, for whom, and what became of it; never the code, nor what was paid."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal, Protocol
+
+from gateway.errors import Reason
 
 
 class CodeState(StrEnum):
@@ -38,3 +42,107 @@ class CodeRow:
     expires_at: datetime
     tries: int = 0
     sends: int = 0
+
+    def state_at(self, now: datetime) -> CodeState:
+        """As it is at this moment."""
+        return CodeState.EXPIRED if self.state is CodeState.LIVE and now >= self.expires_at else self.state
+
+
+@dataclass(frozen=True, slots=True)
+class SendLimits:
+    """How many mails with codes; 0 = no limit. They hold over all processes and nodes."""
+
+    per_customer_per_hour: int
+    per_client_per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One try, counted. `before`: the row with this try in it; `state` after it; `fault` None: it was right."""
+
+    before: CodeRow
+    state: CodeState
+    fault: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A customer who gets no codes. `by`: who blocked him."""
+
+    customer: str
+    at: datetime
+    by: Literal["bank", "customer"]
+
+
+# Whether a try is right: None, or what is wrong. Called inside a transaction, perhaps twice: touches nothing.
+Compare = Callable[[CodeRow], Reason | None]
+
+
+class CodeStore(Protocol):
+    """Every write is durable when the method returns, in one commit.
+
+    GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot tell.
+    """
+
+    def issue(self, row: CodeRow, limits: SendLimits) -> Reason | None:
+        """Notes a code that is about to be mailed, and replaces the live one of its client, customer and purpose.
+
+        Nothing is changed for CUSTOMER_BLOCKED and CODE_OFTEN. The row's `created_at` is now.
+        """
+        ...
+
+    def send_again(self, code_id: str, now: datetime, sends_max: int, limits: SendLimits) -> CodeRow | Reason:
+        """Notes one more mail; the row with it. CODE_OFTEN at a limit, CODE_UNKNOWN if the code lives no more."""
+        ...
+
+    def attempt(self, client: str, code_id: str, now: datetime, tries_max: int, compare: Compare) -> Tried | None:
+        """One try: while the code lives the try is counted, then compared, then the code is used or, at `tries_max`,
+
+        dead. However many come at once, no more than `tries_max` are compared, and one is right. If it lives no more
+        nothing is counted, `fault` is CODE_UNKNOWN, and `state` says why. None: this client has no such code.
+        """
+        ...
+
+    def end(self, code_id: str, state: CodeState) -> bool:
+        """Ends a live code. False: it lives no more."""
+        ...
+
+    def get(self, code_id: str) -> CodeRow | None:
+        """As it was written; see `state_at`."""
+        ...
+
+    def of_customer(self, customer: str, rows_max: int) -> tuple[CodeRow, ...]:
+        """The newest first."""
+        ...
+
+    def block(self, block: Block, noted: tuple[str, str] | None = None) -> tuple[bool, tuple[CodeRow, ...]]:
+        """Whether the customer was not blocked before, and the codes that lived and are blocked now.
+
+        `noted`: (code_id, what) that is noted with it; (False, ()) and nothing is changed if it was noted before.
+        """
+        ...
+
+    def unblock(self, customer: str) -> bool:
+        """False: he was not blocked."""
+        ...
+
+    def blocks(self, customer: str | None = None) -> tuple[Block, ...]:
+        """All, by customer number, or that of one."""
+        ...
+
+    def bounced(self, code_id: str, number: int, status: str, diagnostic: str, at: datetime, *,
+                permanent: bool) -> CodeRow | None:
+        """Notes that this mail came back. None: no such mail, or the same or something permanent was noted before."""
+        ...
+
+    def noted(self, code_id: str, what: str) -> bool:
+        """Whether that was noted with the code."""
+        ...
+
+    def note(self, code_id: str, what: str, at: datetime) -> None:
+        """Notes it, once. A code that is not remembered is passed over."""
+        ...
+
+    def forget(self, before: datetime) -> int:
+        """Drops codes that were made before; returns how many. Blocks stay."""
+        ...

@@ -1,0 +1,228 @@
+"""One-time codes in the database (ports.codes): what hangs on an order of events is one transaction."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
+
+from gateway.adapters.db.engine import Database
+from gateway.adapters.db.tables import micros, moment
+from gateway.adapters.db.tables_codes import blocked_customer, code, code_mail, code_note
+from gateway.errors import Reason
+from gateway.ports.codes import Block, CodeRow, CodeState, Compare, SendLimits, Tried
+
+_ALONE: Final = "codes"
+_LIVE: Final = CodeState.LIVE.value
+_c, _m, _n, _b = code.c, code_mail.c, code_note.c, blocked_customer.c
+
+_GET: Final = select(code).where(_c.code_id == bindparam("id"))
+_BLOCKED: Final = select(_b.customer).where(_b.customer == bindparam("customer"))
+_MAILS_OF_CUSTOMER: Final = select(func.count()).select_from(code_mail).where(
+    _m.customer == bindparam("customer"), _m.at > bindparam("since"))
+_MAILS_OF_CLIENT: Final = select(func.count()).select_from(code_mail).where(
+    _m.client == bindparam("client"), _m.at > bindparam("since"))
+_REPLACE: Final = (
+    update(code).where(_c.client == bindparam("of"), _c.customer == bindparam("whose"), _c.purpose == bindparam("what"),
+                       _c.state == _LIVE)
+    .values(state=CodeState.REPLACED.value))
+_INSERT: Final = insert(code)
+_INSERT_MAIL: Final = insert(code_mail)
+_CHANGE: Final = (
+    update(code).where(_c.code_id == bindparam("id"), _c.state == _LIVE)
+    .values(state=bindparam("then"), tries=bindparam("tried"), sends=bindparam("sent")))
+
+
+class DbCodes:
+    """See ports.codes.CodeStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def issue(self, row: CodeRow, limits: SendLimits) -> Reason | None:
+        """See CodeStore."""
+        values = _packed(replace(row, sends=1))
+
+        def work(connection: Connection) -> Reason | None:
+            if connection.scalar(_BLOCKED, {"customer": row.customer}) is not None:
+                return Reason.CUSTOMER_BLOCKED
+            if _often(connection, row, row.created_at, limits):
+                return Reason.CODE_OFTEN
+            connection.execute(_REPLACE, {"of": row.client, "whose": row.customer, "what": row.purpose})
+            connection.execute(_INSERT, values)
+            connection.execute(_INSERT_MAIL, _mail(row, 1, row.created_at))
+            return None
+
+        return self._database.write(work, alone=_ALONE)
+
+    def send_again(self, code_id: str, now: datetime, sends_max: int, limits: SendLimits) -> CodeRow | Reason:
+        """See CodeStore."""
+        def work(connection: Connection) -> CodeRow | Reason:
+            row = _one(connection, code_id)
+            if row is None or row.state_at(now) is not CodeState.LIVE:
+                return Reason.CODE_UNKNOWN
+            if row.sends >= sends_max or _often(connection, row, now, limits):
+                return Reason.CODE_OFTEN
+            row = replace(row, sends=row.sends + 1)
+            _change(connection, row)
+            connection.execute(_INSERT_MAIL, _mail(row, row.sends, now))
+            return row
+
+        return self._database.write(work, alone=_ALONE)
+
+    def attempt(self, client: str, code_id: str, now: datetime, tries_max: int, compare: Compare) -> Tried | None:
+        """See CodeStore. The count is written before anything is compared; nobody hears of it before the commit."""
+        def work(connection: Connection) -> Tried | None:
+            row = _one(connection, code_id)
+            if row is None or row.client != client:
+                return None
+            state = row.state_at(now)
+            if state is not CodeState.LIVE:
+                return Tried(row, state, Reason.CODE_UNKNOWN)
+            row = replace(row, tries=row.tries + 1)
+            last = row.tries >= tries_max
+            _change(connection, replace(row, state=CodeState.DEAD) if last else row)
+            fault = compare(row)
+            if fault is None:
+                connection.execute(update(code).where(_c.code_id == code_id).values(state=CodeState.USED.value))
+                return Tried(row, CodeState.USED, None)
+            return Tried(row, CodeState.DEAD if last else CodeState.LIVE, fault)
+
+        return self._database.write(work, alone=_ALONE)
+
+    def end(self, code_id: str, state: CodeState) -> bool:
+        """See CodeStore."""
+        statement = update(code).where(_c.code_id == code_id, _c.state == _LIVE).values(state=state.value)
+        return bool(self._database.write(lambda connection: connection.execute(statement).rowcount, alone=_ALONE))
+
+    def get(self, code_id: str) -> CodeRow | None:
+        """See CodeStore."""
+        with self._database.read() as connection:
+            return _one(connection, code_id)
+
+    def of_customer(self, customer: str, rows_max: int) -> tuple[CodeRow, ...]:
+        """See CodeStore."""
+        query = select(code).where(_c.customer == customer).order_by(_c.created_at.desc(), _c.code_id).limit(rows_max)
+        with self._database.read() as connection:
+            return tuple(map(_row, connection.execute(query)))
+
+    def block(self, block: Block, noted: tuple[str, str] | None = None) -> tuple[bool, tuple[CodeRow, ...]]:
+        """See CodeStore."""
+        live = (_c.customer == block.customer, _c.state == _LIVE)
+
+        def work(connection: Connection) -> tuple[bool, tuple[CodeRow, ...]]:
+            if noted is not None and (_one(connection, noted[0]) is None or not _note(connection, *noted, block.at)):
+                return False, ()
+            before = connection.scalar(_BLOCKED, {"customer": block.customer})
+            if before is None:
+                connection.execute(insert(blocked_customer).values(
+                    customer=block.customer, at=micros(block.at), by=block.by))
+            rows = tuple(map(_row, connection.execute(select(code).where(*live).order_by(_c.created_at))))
+            connection.execute(update(code).where(*live).values(state=CodeState.BLOCKED.value))
+            return before is None, tuple(row for row in rows if row.state_at(block.at) is CodeState.LIVE)
+
+        return self._database.write(work, alone=_ALONE)
+
+    def unblock(self, customer: str) -> bool:
+        """See CodeStore."""
+        statement = delete(blocked_customer).where(_b.customer == customer)
+        return bool(self._database.write(lambda connection: connection.execute(statement).rowcount, alone=_ALONE))
+
+    def blocks(self, customer: str | None = None) -> tuple[Block, ...]:
+        """See CodeStore."""
+        query = select(blocked_customer).order_by(_b.customer)
+        if customer is not None:
+            query = query.where(_b.customer == customer)
+        with self._database.read() as connection:
+            return tuple(Block(row.customer, moment(row.at), row.by) for row in connection.execute(query))
+
+    def bounced(self, code_id: str, number: int, status: str, diagnostic: str, at: datetime, *,
+                permanent: bool) -> CodeRow | None:
+        """See CodeStore."""
+        here = (_m.code_id == code_id, _m.number == number)
+
+        def work(connection: Connection) -> CodeRow | None:
+            before = connection.execute(select(_m.bounced_status).where(*here)).first()
+            if before is None:
+                return None
+            known = before.bounced_status
+            if known is not None and (known[:1] == "5" or not permanent):
+                return None
+            connection.execute(update(code_mail).where(*here).values(
+                bounced_at=micros(at), bounced_status=status, diagnostic=diagnostic))
+            return _one(connection, code_id)
+
+        return self._database.write(work, alone=_ALONE)
+
+    def noted(self, code_id: str, what: str) -> bool:
+        """See CodeStore."""
+        with self._database.read() as connection:
+            return _is_noted(connection, code_id, what)
+
+    def note(self, code_id: str, what: str, at: datetime) -> None:
+        """See CodeStore."""
+        def work(connection: Connection) -> None:
+            if _one(connection, code_id) is not None:
+                _note(connection, code_id, what, at)
+
+        self._database.write(work, alone=_ALONE)
+
+    def forget(self, before: datetime) -> int:
+        """See CodeStore."""
+        statement = delete(code).where(_c.created_at < micros(before))
+        return int(self._database.write(lambda connection: connection.execute(statement).rowcount))
+
+
+Found = Any  # a row of `code`: SQLAlchemy types rows by position, we read them by name
+
+
+def _one(connection: Connection, code_id: str) -> CodeRow | None:
+    found = connection.execute(_GET, {"id": code_id}).first()
+    return None if found is None else _row(found)
+
+
+def _row(found: Found) -> CodeRow:
+    return CodeRow(
+        code_id=found.code_id, client=found.client, customer=found.customer, purpose=found.purpose,
+        state=CodeState(found.state), digits=found.digits, nonce=bytes(found.nonce), digest=bytes(found.digest),
+        language=found.language, reference=found.reference, created_at=moment(found.created_at),
+        expires_at=moment(found.expires_at), tries=found.tries, sends=found.sends)
+
+
+def _packed(row: CodeRow) -> Mapping[str, Any]:
+    return {
+        "code_id": row.code_id, "client": row.client, "customer": row.customer, "purpose": row.purpose,
+        "state": row.state.value, "digits": row.digits, "nonce": row.nonce, "digest": row.digest,
+        "language": row.language, "reference": row.reference, "created_at": micros(row.created_at),
+        "expires_at": micros(row.expires_at), "tries": row.tries, "sends": row.sends}
+
+
+def _mail(row: CodeRow, number: int, at: datetime) -> Mapping[str, Any]:
+    return {"code_id": row.code_id, "number": number, "client": row.client, "customer": row.customer, "at": micros(at)}
+
+
+def _change(connection: Connection, row: CodeRow) -> None:
+    connection.execute(_CHANGE, {"id": row.code_id, "then": row.state.value, "tried": row.tries, "sent": row.sends})
+
+
+def _often(connection: Connection, row: CodeRow, now: datetime, limits: SendLimits) -> bool:
+    """Whether one more mail is too many."""
+    def mails(query: Select[Any], window: timedelta, **whose: str) -> int:
+        return int(connection.scalar(query, {**whose, "since": micros(now - window)}) or 0)
+
+    hourly, minutely = limits.per_customer_per_hour, limits.per_client_per_minute
+    return bool(hourly and mails(_MAILS_OF_CUSTOMER, timedelta(hours=1), customer=row.customer) >= hourly
+                or minutely and mails(_MAILS_OF_CLIENT, timedelta(minutes=1), client=row.client) >= minutely)
+
+
+def _is_noted(connection: Connection, code_id: str, what: str) -> bool:
+    return connection.scalar(select(_n.what).where(_n.code_id == code_id, _n.what == what)) is not None
+
+
+def _note(connection: Connection, code_id: str, what: str, at: datetime) -> bool:
+    """Whether it was not noted before."""
+    if _is_noted(connection, code_id, what):
+        return False
+    connection.execute(insert(code_note).values(code_id=code_id, what=what, at=micros(at)))
+    return True
