@@ -9,6 +9,7 @@ from typing import Literal
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail
 from gateway.model.record import EvidenceRecord
+from gateway.ports.fallbacks import Waits
 from gateway.ports.hold import HeldRow
 from gateway.ports.journal import JournalRow
 from gateway.ports.next_hop import HopReply
@@ -61,9 +62,10 @@ class CaughtHold:
         subject: str,
         rule: str,
         reason: str,
+        waits: Waits | None = None,
     ) -> str:
         """See ports.hold.Hold."""
-        del mail, kind, direction, subject, rule, reason
+        del mail, kind, direction, subject, rule, reason, waits
         self.caught.held.append(recipients)
         return "nothing: this was one mail by command"
 

@@ -54,6 +54,7 @@ class Origin:
     `incident`: the random id that log lines and replies carry. `peer`: IP address as text, '' if not by SMTP.
     `queue_id`: of the mail server in front, the same at each of its attempts (XFORWARD IDENT). `forwarded`: the address
     of that server's client as it tells it, '' if it does not; known is the client by it, believed is only the peer.
+    `held_as`: the id of a mail that comes out of the hold store; it is settled anew, whatever became of it before.
     """
 
     ours: bool
@@ -70,6 +71,7 @@ class Origin:
     deadline_at: datetime | None = None
     answers_each: bool = False
     forwarded: str = ""
+    held_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

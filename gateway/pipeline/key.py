@@ -25,11 +25,14 @@ def message_key(mail: Mail, headers: Headers, way: str) -> str:
     """SHA-256 (hex) over direction, client, reverse-path and the message without its trace fields.
 
     Groups and recipients are not part of it: they change when a certificate appears. A queue id is added where
-    the front end has one, never used alone: queue ids are reused. `headers`: of `mail.octets`.
+    the front end has one, never used alone: queue ids are reused. A mail out of the hold store is another one: the
+    journal knows the first as held. `headers`: of `mail.octets`.
     """
     digest = hashlib.sha256()
     for part in (way, mail.origin.client or "", mail.envelope.reverse_path, mail.origin.queue_id or ""):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    if mail.origin.held_as:
+        digest.update(b"held as " + mail.origin.held_as.encode() + b"\0")
     passing = _of_this_attempt(headers, mail.origin.attempt_id)
     digest.update(b"".join([field.raw for number, field in enumerate(headers.fields)
                             if number not in passing and not is_trace(field.lower)]))

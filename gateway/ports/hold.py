@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from gateway.model.mail import Mail
+from gateway.ports.fallbacks import Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,12 @@ class Hold(Protocol):
     """Durable when `put` returns."""
 
     def put(self, mail: Mail, recipients: tuple[str, ...], *, kind: Literal["hold", "quarantine"],
-            direction: Literal["outbound", "inbound"], subject: str, rule: str, reason: str) -> str:
-        """Stores the mail; returns the hold id. GatewayError(HOLD_FULL, retry=True) at its limit."""
+            direction: Literal["outbound", "inbound"], subject: str, rule: str, reason: str,
+            waits: Waits | None = None) -> str:
+        """Stores the mail; returns the hold id. GatewayError(HOLD_FULL, retry=True) at its limit.
+
+        `waits`: it is held for want of a certificate, see ports.fallbacks; known until it is settled.
+        """
         ...
 
     def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:
@@ -42,7 +47,7 @@ class Hold(Protocol):
         ...
 
     def get(self, hold_id: str) -> tuple[HeldRow, Mail]:
-        """With the body opened. GatewayError(USAGE) if there is no such id."""
+        """With the body opened; the mail says what it was held as. GatewayError(USAGE) if there is no such id."""
         ...
 
     def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:

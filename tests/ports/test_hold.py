@@ -67,7 +67,7 @@ def test_what_is_put_can_be_listed_and_had_back(hold) -> None:
     assert found == row
     assert mail.octets == MAIL.octets
     assert mail.envelope == replace(MAIL.envelope, recipients=MAIL.envelope.recipients[:1])
-    assert mail.origin == replace(MAIL.origin, deadline_at=None)
+    assert mail.origin == replace(MAIL.origin, deadline_at=None, held_as=hold_id)
 
 
 def test_the_body_never_touches_the_disk_in_clear(hold, database) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.tables import held, held_body, micros, moment
+from gateway.adapters.db.tables_fallbacks import held_wait
 from gateway.adapters.db.text import storable
 from gateway.adapters.keys_file import ARCHIVE_KEY, FileKeys, KeyFile, StoredKey
 from gateway.clock import Clock
@@ -23,7 +24,9 @@ from gateway.cms.envelope import parse_enveloped
 from gateway.cms.enveloped import encrypt
 from gateway.cms.enveloped_reader import decrypt
 from gateway.errors import GatewayError, Reason
+from gateway.model.address import fold
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
+from gateway.ports.fallbacks import Waits
 from gateway.ports.hold import HeldRow
 
 OCTETS_MAX: Final = 1_073_741_824  # see settings.HoldSettings
@@ -45,7 +48,8 @@ class DbHold:
         self._octets_max = octets_max
 
     def put(self, mail: Mail, recipients: tuple[str, ...], *, kind: Literal["hold", "quarantine"],
-            direction: Literal["outbound", "inbound"], subject: str, rule: str, reason: str) -> str:
+            direction: Literal["outbound", "inbound"], subject: str, rule: str, reason: str,
+            waits: Waits | None = None) -> str:
         """See Hold. CONFIG_INVALID (retry) without an archive certificate: nothing is held in clear."""
         sealed = encrypt(mail.octets, [self._archive], ContentCipher.AES256_GCM)
         hold_id = secrets.token_hex(6)
@@ -64,6 +68,9 @@ class DbHold:
                 return False
             connection.execute(insert(held).values(row))
             connection.execute(insert(held_body).values(hold_id=hold_id, sealed=sealed))
+            if waits is not None:
+                connection.execute(insert(held_wait).values(
+                    hold_id=hold_id, address=fold(waits.address), way=waits.way, want=waits.want, at=row["at"]))
             return True
 
         if not self._database.write(work, alone="held"):
@@ -94,7 +101,8 @@ class DbHold:
         if len(octets) != found.size:
             raise GatewayError(Reason.DECRYPTION_FAILED, f"{hold_id} has {len(octets)} octets, {found.size} were held")
         row = _row(found)
-        return row, Mail(octets, _envelope(found.envelope, row.recipients), _origin(found.origin))
+        origin = replace(_origin(found.origin), held_as=hold_id, answers_each=False)  # nobody waits for an answer
+        return row, Mail(octets, _envelope(found.envelope, row.recipients), origin)
 
     def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:
         """See Hold. GatewayError(USAGE) if it is settled already."""
@@ -104,6 +112,7 @@ class DbHold:
                 raise GatewayError(Reason.USAGE, f"{hold_id} is {found.state} already")
             connection.execute(update(held).where(_h.hold_id == hold_id).values(state=state, stored=0))
             connection.execute(delete(held_body).where(held_body.c.hold_id == hold_id))
+            connection.execute(delete(held_wait).where(held_wait.c.hold_id == hold_id))
 
         self._database.write(work, alone="held")
 

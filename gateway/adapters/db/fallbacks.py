@@ -1,0 +1,136 @@
+"""Who had no certificate, in the database. What waits is written by the hold store, in the mail's own transaction."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, or_, select, update
+
+from gateway.adapters.db.engine import Database
+from gateway.adapters.db.tables import certificate, certificate_address, held, micros, moment
+from gateway.adapters.db.tables_fallbacks import fallback, held_wait, invitation
+from gateway.model.address import fold
+from gateway.ports.fallbacks import Fallen, Figures, WaitingMail, Waits, Without
+
+BEGUN_FOR: Final = timedelta(minutes=15)  # after which an invitation that nobody finished may be begun anew
+
+_w, _f, _i, _h = held_wait.c, fallback.c, invitation.c, held.c
+_c, _a = certificate.c, certificate_address.c
+_LOOKED: Final = func.coalesce(_w.looked_at, 0)
+
+
+class DbFallbacks:
+    """See ports.fallbacks.FallbackBook."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def fell(self, fallen: Iterable[Fallen], at: datetime) -> None:
+        """See FallbackBook. Whoever falls back again has no certificate any more."""
+        rows = tuple(fallen)
+        now = micros(at)
+
+        def work(connection: Connection) -> None:
+            for one in rows:
+                key = and_(_f.address == fold(one.address), _f.rule == one.rule, _f.way == one.way)
+                again = connection.execute(update(fallback).where(key).values(
+                    count=_f.count + 1, last_at=now, want=one.want, found_at=None, looked_at=now))
+                if again.rowcount == 0:
+                    connection.execute(insert(fallback).values(
+                        address=fold(one.address), rule=one.rule, way=one.way, want=one.want, count=1, first_at=now,
+                        last_at=now, looked_at=now))
+
+        if rows:
+            self._database.write(work, alone="fallback")
+
+    def waiting(self, limit: int) -> tuple[WaitingMail, ...]:
+        """See FallbackBook."""
+        asked = (select(held_wait, _h.rule, _h.size, _h.origin).join(held, _h.hold_id == _w.hold_id)
+                 .order_by(_LOOKED, _w.at, _w.hold_id).limit(limit))
+        with self._database.read() as connection:
+            return tuple(map(_waiting, connection.execute(asked).all()))
+
+    def looked(self, hold_ids: Iterable[str], at: datetime) -> None:
+        """See FallbackBook."""
+        self._set(held_wait, _w.hold_id.in_(tuple(hold_ids)), looked_at=micros(at))
+
+    def told(self, hold_id: str, at: datetime) -> None:
+        """See FallbackBook."""
+        self._set(held_wait, _w.hold_id == hold_id, told_at=micros(at))
+
+    def due(self, *, look_before: datetime, tell_before: datetime | None, give_up_before: datetime,
+            invite_before: datetime | None) -> bool:
+        """See FallbackBook."""
+        knows = exists().where(_a.address == _w.address, _a.certificate_id == _c.id, _c.added_at > _LOOKED)
+        waits = [knows, _LOOKED < micros(look_before), _w.at < micros(give_up_before)]
+        if tell_before is not None:
+            waits.append(and_(_w.at < micros(tell_before), _w.told_at.is_(None)))
+        if invite_before is not None:
+            lately = func.coalesce(_i.sent_at, _i.begun_at) > micros(invite_before)
+            waits.append(and_(_w.way == "invite", ~exists().where(_i.address == _w.address, lately)))
+        with self._database.read() as connection:
+            return (connection.scalar(select(_w.hold_id).where(or_(*waits)).limit(1)) is not None
+                    or bool(_without(connection, look_before, 1)))
+
+    def without(self, looked_before: datetime, limit: int) -> tuple[Without, ...]:
+        """See FallbackBook."""
+        with self._database.read() as connection:
+            return tuple(Without(one.address, one.want) for one in _without(connection, looked_before, limit))
+
+    def seen(self, address: str, *, found: bool, at: datetime) -> None:
+        """See FallbackBook."""
+        values = {"looked_at": micros(at)} | ({"found_at": micros(at)} if found else {})
+        self._set(fallback, and_(_f.address == fold(address), _f.found_at.is_(None)), **values)
+
+    def may_invite(self, address: str, at: datetime, *, not_since: datetime) -> bool:
+        """See FallbackBook."""
+        now, address = micros(at), fold(address)
+
+        def work(connection: Connection) -> bool:
+            last = connection.execute(select(invitation).where(_i.address == address)).first()
+            if last is None:
+                connection.execute(insert(invitation).values(address=address, begun_at=now))
+                return True
+            begun = last.sent_at is None and last.begun_at > micros(at - BEGUN_FOR)
+            if begun or (last.sent_at is not None and last.sent_at > micros(not_since)):
+                return False
+            connection.execute(update(invitation).where(_i.address == address).values(begun_at=now, sent_at=None))
+            return True
+
+        return self._database.write(work, alone="invitation")
+
+    def invited(self, address: str, at: datetime) -> None:
+        """See FallbackBook."""
+        self._set(invitation, _i.address == fold(address), sent_at=micros(at))
+
+    def figures(self) -> tuple[Figures, ...]:
+        """See FallbackBook."""
+        invited = select(_i.address).where(_i.address == _f.address, _i.sent_at.is_not(None)).exists()
+        asked = select(
+            _f.rule, _f.way, func.count().label("people"), func.sum(_f.count).label("mails"),
+            func.count(_f.found_at).label("converted"), func.sum(case((invited, 1), else_=0)).label("invited"),
+            func.min(_f.first_at).label("first_at"), func.max(_f.last_at).label("last_at"),
+        ).group_by(_f.rule, _f.way).order_by(_f.rule, _f.way)
+        with self._database.read() as connection:
+            return tuple(
+                Figures(one.rule, one.way, one.people, int(one.mails), one.converted, int(one.invited),
+                        moment(one.first_at), moment(one.last_at)) for one in connection.execute(asked).all())
+
+    def _set(self, table: Any, which: ColumnElement[bool], **values: object) -> None:
+        statement = update(table).where(which).values(values)
+        self._database.write(lambda connection: connection.execute(statement) and None)
+
+
+def _without(connection: Connection, looked_before: datetime, limit: int) -> list[Any]:
+    """An address once for each kind of certificate that is wanted of it."""
+    knows = exists().where(_a.address == _f.address, _a.certificate_id == _c.id, _c.added_at > _f.looked_at)
+    asked = (select(_f.address, _f.want).where(_f.found_at.is_(None),
+                                               or_(_f.looked_at < micros(looked_before), knows))
+             .group_by(_f.address, _f.want).order_by(func.min(_f.looked_at), _f.address).limit(limit))
+    return list(connection.execute(asked).all())
+
+
+def _waiting(found: Any) -> WaitingMail:
+    return WaitingMail(
+        found.hold_id, Waits(found.address, found.way, found.want), moment(found.at), found.rule, found.size,
+        found.origin.get("incident", ""), None if found.told_at is None else moment(found.told_at))
