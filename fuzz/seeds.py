@@ -16,6 +16,7 @@ from gateway.authority.ocsp import build_answer
 from gateway.cms import timestamp
 from gateway.cms.algorithms import ContentCipher
 from tests.support import mails, pki, sealed
+from tests.unit.mime import test_dsn as reports
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -97,6 +98,7 @@ def corpora() -> dict[str, list[bytes]]:
         "pki_crl": lists, "pki_ocsp": answers, "mime_header": fields, "mime_entity": kinds,
         "mime_params": [b'multipart/mixed; boundary="a b"; charset=utf-8', b"text/plain; name*0*=utf-8''a%20; name*1=b",
                         b"a/b; x*=utf-8'de'%C3%A4" + rb'; y="\""; z', b"text / plain (comment) ; format = flowed"],
+        "mime_report": [reports.RFC_3464_D_1, reports.POSTFIX, reports.with_groups(3)],
         "mime_words": [b"=?utf-8?q?J=C3=A4ne?= =?iso-8859-1?b?5A==?=", b"[seal] Subject [signed]", b"=?utf-7?q?+AOQ-?=",
                        "Grüße, Welt ".encode() * 20, b"gateway.bank.example 1; dkim=pass"],
         "mime_addresses": [b'Jane <a@b.example>, "x, y" <"q r"@c.example>', b"g: a@b.example, c@d.example;",

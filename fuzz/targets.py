@@ -25,7 +25,7 @@ from gateway.frontends import forwarded, paths
 from gateway.frontends.data import Checks, whole_mail
 from gateway.frontends.milter.edits import edits
 from gateway.inspection.inspect import Options, inspect
-from gateway.mime import addresses, canonical, entity, header, params, smime_forms, trace, words
+from gateway.mime import addresses, canonical, dsn, entity, header, params, smime_forms, trace, words
 from gateway.model.wire import find_end, stuffed
 from gateway.pipeline import trust_card
 from gateway.pki import crl, ocsp
@@ -293,6 +293,15 @@ def mime_smime(octets: bytes) -> None:
     smime_forms.sniff_cms(octets)
 
 
+def mime_report(octets: bytes) -> None:
+    """A delivery report; what is told of it is fit for a log."""
+    found = dsn.read_report(entity.parse_entity(octets))
+    for one in found.recipients if found is not None else ():
+        told = one.recipient + one.status + one.diagnostic
+        if not told.isascii() or not told.isprintable():
+            raise AssertionError("a report's words would reach a log as they are")
+
+
 def mail_open(octets: bytes) -> None:
     """Opened and judged, as the gateway does it; what comes out can be parsed."""
     opened = open_mail(octets, [box()], judge(), AT, _LIMITS)
@@ -397,9 +406,9 @@ def csv_lines(octets: bytes) -> None:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {call.__name__: call for call in (
     der_walk, der_ber, cms_signed, cms_enveloped, cms_compressed, cms_certificate, cms_private_key, cms_timestamp,
-    pki_crl, pki_ocsp, mime_header, mime_entity, mime_params, mime_words, mime_addresses, mime_smime, mail_open,
-    mail_protect, mail_card, inspect_any, smtp_commands, smtp_data, milter_edits, answer_rows, answer_urls, yaml_any,
-    yaml_policy, yaml_settings, csv_lines)}
+    pki_crl, pki_ocsp, mime_header, mime_entity, mime_params, mime_words, mime_addresses, mime_smime, mime_report,
+    mail_open, mail_protect, mail_card, inspect_any, smtp_commands, smtp_data, milter_edits, answer_rows, answer_urls,
+    yaml_any, yaml_policy, yaml_settings, csv_lines)}
 
 
 def corpus(name: str) -> list[bytes]:

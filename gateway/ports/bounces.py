@@ -40,7 +40,7 @@ class IssuedTo:
 
 
 class CodeBook(BounceBook, Protocol):
-    """What the reply of a customer asks of the codes. `identifier`: of the mail, as in its return path and Message-ID."""
+    """What a customer's answer asks of the codes. `identifier`: of the mail, as in its return path and Message-ID."""
 
     def issued(self, identifier: str) -> IssuedTo | None:
         """As long as the code is remembered; None: there is none."""

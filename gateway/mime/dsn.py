@@ -1,0 +1,121 @@
+"""Delivery reports read: RFC 3464, inside RFC 6522, and RFC 6533's form for addresses in UTF-8.
+
+Anybody can write one, so what it says counts only beside a return address that nobody else knows (services.verp); here
+it is read strictly, within bounds, and only what is acted upon. What is no report is None; what says that it is one
+and breaks its grammar is an error, for a guess would be somebody's bounce.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, cast, get_args
+
+from gateway.errors import GatewayError, Reason
+from gateway.mime.entity import Entity, decode_span
+from gateway.mime.header import Headers, parse_headers
+
+Action = Literal["failed", "delayed", "delivered", "relayed", "expanded"]
+
+STATUS_OCTETS_MAX: Final = 1 << 16  # of the machine's part; a group has some 300
+RECIPIENTS_MAX: Final = 100  # of one report: Postfix's default limit of recipients of a transaction is 50
+FIELDS_MAX: Final = 40  # of one group; the RFC knows fourteen
+TEXT_CHARACTERS_MAX: Final = 300  # of what a server said
+
+_ACTIONS: Final = frozenset(get_args(Action))
+_TYPES: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
+# RFC 3463 2; a comment may follow (RFC 3464 2.3.4)
+_STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})[ \t]*(\(.*\))?")
+_ACTION = re.compile(r"([A-Za-z]+)[ \t]*(\(.*\))?")
+_TYPED = re.compile(r"[A-Za-z0-9-]{1,40}[ \t]*;[ \t]*(.*)")  # RFC 3464 2.1.2: a type, then a text
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What became of one recipient. `recipient`: as the reporting server knows it, after any forwarding.
+
+    `status`: RFC 3463; `diagnostic`: what the server behind it said, printable ASCII, '' where the report tells none.
+    """
+
+    recipient: str
+    action: Action
+    status: str
+    diagnostic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`envelope_id`: the ENVID of the mail (RFC 3461 4.4), '' if there was none. At least one recipient."""
+
+    recipients: tuple[Reported, ...]
+    envelope_id: str
+
+
+def read_report(entity: Entity) -> Report | None:
+    """The report that this mail is; None if it is none.
+
+    GatewayError MAIL_MALFORMED where it says that it is one and cannot be read, INPUT_LIMIT_EXCEEDED beyond the bounds.
+    """
+    kind = entity.content_type
+    if kind.full != "multipart/report" or kind.params.get("report-type", "").strip().lower() != "delivery-status":
+        return None
+    # RFC 6522 3: words for people, then the machine's part, then the mail or its header.
+    if not 2 <= len(entity.children) <= 3 or entity.children[1].type not in _TYPES:
+        raise GatewayError(Reason.MAIL_MALFORMED, "a delivery report without its second part")
+    part = entity.children[1]
+    if part.end - part.body_start > STATUS_OCTETS_MAX:
+        raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"a delivery report of more than {STATUS_OCTETS_MAX} octets")
+    whole, *groups = _groups(decode_span(part.octets, part.body_start, part.end, part.cte))
+    if not groups:
+        raise GatewayError(Reason.MAIL_MALFORMED, "a delivery report about nobody")
+    _one(whole, "reporting-mta")
+    envelope_id = whole.first("original-envelope-id")
+    return Report(tuple(_reported(group) for group in groups),
+                  "" if envelope_id is None else _plain(envelope_id.unfolded))
+
+
+def _groups(octets: bytes) -> list[Headers]:
+    """RFC 3464 2.1: fields about the message, then fields about each recipient, with empty lines between."""
+    groups: list[Headers] = []
+    position = 0
+    while position < len(octets):
+        group = parse_headers(octets, start=position, fields_max=FIELDS_MAX)
+        position = group.body_offset
+        if not group.fields:  # one more empty line: some write two, most write one at the end
+            continue
+        groups.append(group)
+        if len(groups) > RECIPIENTS_MAX + 1:
+            raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"a report about more than {RECIPIENTS_MAX} recipients")
+    if not groups:
+        raise GatewayError(Reason.MAIL_MALFORMED, "an empty delivery report")
+    return groups
+
+
+def _reported(group: Headers) -> Reported:
+    action, status = _ACTION.fullmatch(_one(group, "action")), _STATUS.fullmatch(_one(group, "status"))
+    word = action[1].lower() if action is not None else ""
+    if word not in _ACTIONS or status is None:
+        raise GatewayError(Reason.MAIL_MALFORMED, "a delivery report with no such action or status")
+    said = group.first("diagnostic-code")
+    typed = _TYPED.fullmatch(said.unfolded.strip()) if said is not None else None
+    return Reported(_typed(_one(group, "final-recipient")), cast(Action, word), status[1],
+                    _plain(typed[1]) if typed is not None else "")
+
+
+def _one(group: Headers, name: str) -> str:
+    """The value of a field that stands there exactly once."""
+    fields = group.all(name)
+    if len(fields) != 1:
+        raise GatewayError(Reason.MAIL_MALFORMED, f"a delivery report with {len(fields)} fields {name} in a group")
+    return fields[0].unfolded.strip()
+
+
+def _typed(value: str) -> str:
+    found = _TYPED.fullmatch(value)
+    if found is None:
+        raise GatewayError(Reason.MAIL_MALFORMED, "a delivery report with a field that lacks its type")
+    return _plain(found[1])
+
+
+def _plain(text: str) -> str:
+    """For logs and stores: printable ASCII, everything else a question mark."""
+    spaced = " ".join(text.split())[:TEXT_CHARACTERS_MAX]
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in spaced)
