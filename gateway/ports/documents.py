@@ -22,6 +22,13 @@ class Documents(Protocol):
         """The templates that there are, sorted."""
         ...
 
+    def digest(self, template: str) -> str:
+        """SHA-256 (hex) of a template and of all files beside it: another one may make other octets.
+
+        GatewayError(PDF_NOT_MADE): it is not there.
+        """
+        ...
+
     def make(self, template: str, language: str, values: Mapping[str, object], at: datetime) -> bytes:
         """The PDF. The same template, language, values and `at` (aware: the document's date) give the same octets.
 

@@ -27,6 +27,7 @@ class Statements(Section):
     per_domain_per_minute_max: int = Field(0, ge=0, description="mails to one destination domain; 0 = no limit")
     refused_percent_max: float = Field(2.0, ge=0, le=100, description="a run with more that cannot go does not start")
     document_octets_max: int = Field(20_971_520, ge=1024, description="of one PDF")
+    document_timeout_s: float = Field(20.0, gt=0, le=600, description="for making one PDF of a template")
     keep_days: int = Field(400, ge=1, description="how long it is remembered that a statement was sent")
 
 

@@ -31,15 +31,16 @@ MAY_IMPORT = {
     "smime": f"{COMMON} mime cms pki der ports",
     "authority": f"{COMMON} cms der ports",
     "letters": f"{COMMON} mime",
-    "pdf": COMMON,
+    "pdf": f"{COMMON} ports",
     "actions": f"{COMMON} smime cms ports",
     "inspection": f"{COMMON} smime cms pki mime der",
     "pipeline": f"{COMMON} policy actions smime pki cms mime ports",
-    "services": f"{COMMON} ports",
+    "services": f"{COMMON} strictyaml ports",
     "frontends": f"{COMMON} mime cms ports settings",
     # Adapters hold what the core reads: pki decides what a list or an answer says, der what an octet string is.
     "adapters": f"{COMMON} ports cms settings pki der",
-    "app": f"{COMMON} strictyaml settings policy cms ports pki smime authority actions pipeline frontends adapters",
+    "app": f"{COMMON} strictyaml settings policy cms ports pki smime authority actions pipeline frontends adapters "
+           "pdf",
     "serve": f"{COMMON} app frontends settings",
     "demo": f"{COMMON} app settings authority cms",
     "cli": f"{COMMON} strictyaml serve frontends app settings policy actions inspection pipeline pki cms ports demo",
@@ -62,9 +63,9 @@ ONLY = {
     "asyncio": {"frontends", "serve.py"},
     "typer": {"cli"},
     "rich": {"cli", "demo"},
-    "subprocess": {"demo", "adapters/source_ldap.py", "cli/postfix/reading.py"},
+    "subprocess": {"demo", "adapters/source_ldap.py", "cli/postfix/reading.py", "pdf/renderer.py"},
     # The core has no network of its own.
-    "socket": {"frontends", "adapters", "cli", "demo"},
+    "socket": {"frontends", "adapters", "cli", "demo", "pdf/renderer.py", "pdf/typst_child.py"},
     "ssl": {"frontends", "adapters"},
     "urllib": {"mime", "adapters", "demo"},  # urllib.parse: percent signs of RFC 2231 and RFC 3986
     "urllib3": {"adapters"},
@@ -82,6 +83,8 @@ ONLY = {
     "Milter": {"frontends/milter"},
     "milter": {"frontends/milter/worker.py"},
     "pickle": set(),
+    "typst": {"pdf/typst_child.py"},
+    "pikepdf": {"pdf"},
     "prometheus_client": {"frontends/metrics"},
 }
 

@@ -1,0 +1,72 @@
+"""See ports.documents.Documents: templates by name, set by typst in child processes; documents of others checked.
+
+A template is a file NAME.typ in the bank's own directory or, where it has none of that name, in the distribution's. It
+gets `sys.inputs.values` (JSON) and `sys.inputs.language` and cannot read beyond its own directory.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from gateway.errors import GatewayError, Reason
+from gateway.pdf import plain
+from gateway.pdf.check import check
+from gateway.pdf.renderer import Limits, Renderer
+from gateway.ports.documents import Depth
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+_SHARED: Final = frozenset({"parts"})  # files of ours that are no template by themselves
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class PdfDocuments:
+    """Threads may share one; a fork makes it start children of its own."""
+
+    def __init__(self, directory: Path | None = None, limits: Limits | None = None) -> None:
+        """`directory`: the bank's own templates, with a directory `fonts` if they need others than ours."""
+        self._directory = directory
+        self._limits = limits or Limits()
+        self._renderer = Renderer(self._limits, (directory / "fonts",) if directory else ())
+
+    def names(self) -> tuple[str, ...]:
+        """See Documents."""
+        found = {path.stem for root in self._roots() for path in root.glob("*.typ")}
+        return tuple(sorted(found - _SHARED))
+
+    def digest(self, template: str) -> str:
+        """See Documents."""
+        root = self._root(template)
+        state = hashlib.sha256()
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                name = path.relative_to(root).as_posix().encode()
+                state.update(b"%d %b %b" % (len(name), name, hashlib.sha256(path.read_bytes()).digest()))
+        return state.hexdigest()
+
+    def make(self, template: str, language: str, values: Mapping[str, object], at: datetime) -> bytes:
+        """See Documents."""
+        root = self._root(template)
+        text = plain.text_of(values, template)
+        return self._renderer.render(root, f"{template}.typ", {"values": text, "language": language}, at)
+
+    def check(self, document: Path | bytes, depth: Depth = "thorough", *, accessible: bool = True) -> Reason | None:
+        """See Documents."""
+        return check(document, self._limits.octets_max, thorough=depth == "thorough", accessible=accessible)
+
+    def close(self) -> None:
+        """See Documents."""
+        self._renderer.close()
+
+    def _roots(self) -> tuple[Path, ...]:
+        return (self._directory, TEMPLATES) if self._directory is not None else (TEMPLATES,)
+
+    def _root(self, template: str) -> Path:
+        if _NAME.fullmatch(template) and template not in _SHARED:
+            for root in self._roots():
+                if (root / f"{template}.typ").is_file():
+                    return root
+        raise GatewayError(Reason.PDF_NOT_MADE, f"no template has this name; there are {', '.join(self.names())}")
+
