@@ -55,6 +55,7 @@ class _Work:
     canonical: bytes | None = None
     signed_once: dict[Any, tuple[bytes, str | None]] | None = None  # where several groups may share it
     sent: dict[str, Sent] = field(default_factory=dict)
+    leaves: Callable[[], None] | None = None
 
 
 class Outbound:
@@ -63,16 +64,18 @@ class Outbound:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    def send(self, mail: Mail, *, released: bool = False) -> Outcome:
+    def send(self, mail: Mail, *, released: bool = False, leaves: Callable[[], None] | None = None) -> Outcome:
         """Settles every recipient or says why not. `released`: an operator let it go, so `hold` delivers.
 
+        `leaves` is called before each final dot, and before a mail goes into the hold store: what it raises keeps the
+        mail in the house. It is for services that write down what leaves; over the wire the journal is enough.
         Raises nothing for what may happen to a mail; a surprise comes out as it is and is the front end's 451.
         """
         if self._house.trial is not None and not released:
             return observed(self._house, mail, "outbound", lambda trial: Outbound(trial).send(mail))
         try:
             message = Message.of(mail, self._house)
-            work = _Work(mail, message, message_key(mail, message.headers, "outbound"))
+            work = _Work(mail, message, message_key(mail, message.headers, "outbound"), leaves=leaves)
             self._check_from(mail, message)
             return self._decided(work, released=released)
         except GatewayError as trouble:
@@ -147,7 +150,8 @@ class Outbound:
     ) -> Outcome:
         """5 to 7."""
         house, mail = self._house, work.mail
-        run = Run(house, mail, work.key, has_message_id=identified(mail, work.message.headers))
+        run = Run(house, mail, work.key, has_message_id=identified(mail, work.message.headers),
+                  leaves=work.leaves)
         if len(drafts) > 1:
             work.signed_once = {}
         outcomes = [*run.groups([self._group(work, group, draft) for group, draft in drafts]), *refused]
@@ -166,6 +170,8 @@ class Outbound:
     def _holder(self, work: _Work, group: tuple[Planned, ...]) -> Send:
         def hold(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
             del passage
+            if work.leaves is not None:
+                work.leaves()
             return held(self._house, work.mail, recipients, group[0])
 
         return hold

@@ -69,6 +69,7 @@ class Run:
     in_doubt: tuple[str, ...] = ()
     sent: set[str] = field(default_factory=set)  # to whom something left this house: see in_place
     unwritten: tuple[str, ...] = ()  # who has it, and the journal could not be told
+    leaves: Callable[[], None] | None = None  # of a service that writes down itself what leaves: see Outbound.send
 
     def groups(self, groups: Iterable[Group]) -> tuple[RecipientOutcome, ...]:
         """Sends every group that is not settled yet. Never raises for a group's trouble: it becomes its outcome."""
@@ -167,6 +168,8 @@ class Run:
         leaving = accepted or tuple(one for one in wanted if fold(one) in doubtful)  # in place it may be a second time
         if leaving and self.claimed:
             self.house.journal.sending(self.key, leaving)
+        if self.leaves is not None:
+            self.leaves()
         self.sent.update(accepted)
         self.house.reach("before-dot")
 

@@ -1,8 +1,8 @@
 """Runs of statements as the database keeps them: a run, its chunks, and an item for each mail.
 
 A source is cut into chunks of rows that follow each other, so that processes can share a run; an item is one mail: one
-row, one holder. No account number stands here: `key` is an HMAC over customer, account, period and version, and is of
-one item at most, whatever run it belongs to. That is what keeps a second run from sending again.
+row, one holder. No account number stands here: `series` is a MAC over customer, account and period. Series and version
+together are of one item at most, whatever run it belongs to: that is what keeps a second run from sending again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -101,12 +101,13 @@ class ItemRow:
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """One that is planned. `key` b'': a row that cannot go, with the `reason` why (a Reason's value)."""
+    """One that is planned. `series` b'': a row that cannot go, with the `reason` why (a Reason's value)."""
 
     row: int
     holder: int
     customer: str
-    key: bytes
+    series: bytes
+    version: str
     reason: str = ""
     detail: str = ""
 
@@ -212,12 +213,16 @@ class StatementStore(BounceBook, Protocol):
         """Its open items, in the order of rows."""
         ...
 
-    def note(self, settled: Sequence[Settlement], leaving: Sequence[int], at: datetime) -> frozenset[int]:
+    def note(self, chunk: Chunk, settled: Sequence[Settlement], leaving: Sequence[int], at: datetime) -> frozenset[int]:
         """In one commit: what became of items, and which leave now (SENDING). Of those, the ones that may leave:
 
-        not those of a run that is paused or cancelled, and none that is settled. One that is SENDING already is
-        counted as resent.
+        none of a run that is paused or cancelled, none of a chunk that another has taken over, none that is settled.
+        One that is SENDING already is counted as resent.
         """
+        ...
+
+    def sent_of(self, run: str, series: Sequence[bytes]) -> frozenset[bytes]:
+        """Which of these were sent or held by this run: what a run that replaces or recalls it speaks of."""
         ...
 
     def release(self, chunk: Chunk, at: datetime, *, due_at: datetime | None) -> None:

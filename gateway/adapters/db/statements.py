@@ -1,0 +1,412 @@
+"""Runs of statements in the database. See ports.statements for what stands where.
+
+A chunk is claimed by one process; it is free again when that process has died (`Database.is_dead`), or, where that
+cannot be known, when it has shown nothing for LEASE. Every item that leaves is checked against the claim in the same
+statement that writes it down, so that a process that was taken for dead sends nothing more.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Text,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from gateway.adapters.db import owner
+from gateway.adapters.db.engine import Database
+from gateway.adapters.db.tables import micros, moment
+from gateway.adapters.db.tables_statements import statement_chunk, statement_item, statement_run
+from gateway.adapters.db.text import indexed, storable
+from gateway.ports.statements import (
+    OPEN,
+    Chunk,
+    Counts,
+    Delivery,
+    ItemRow,
+    ItemState,
+    NewItem,
+    RunRow,
+    RunState,
+    Settlement,
+)
+
+LEASE: Final = timedelta(hours=1)  # of a chunk whose process can be asked by nobody
+PAGE: Final = 1_000
+FORGET_ITEMS: Final = 10_000  # at once, so that nobody waits long for it
+
+_r, _c, _i = statement_run.c, statement_chunk.c, statement_item.c
+_OPEN: Final = tuple(state.value for state in OPEN)
+_ENDED: Final = (RunState.DONE.value, RunState.CANCELLED.value, RunState.STOPPED.value)
+_HAVE_IT: Final = (ItemState.SENT.value, ItemState.HELD.value)
+
+_RUN_COLUMNS: Final = [column for column in statement_run.columns if column.name != "owner"]
+_ITEM_COLUMNS: Final = [column for column in statement_item.columns if column.name not in {"series", "version"}]
+_MAY_LEAVE: Final = exists(
+    select(_c.number).join(statement_run, _r.id == _c.run)
+    .where(_c.run == bindparam("of"), _c.number == bindparam("chunk"), _c.token == bindparam("own", type_=Text),
+           _r.state == RunState.RUNNING.value))
+_LEAVE: Final = (
+    update(statement_item).where(_i.id == bindparam("item"), _i.state.in_(_OPEN), _MAY_LEAVE)
+    .values(state=ItemState.SENDING.value, at=bindparam("now"), tries=_i.tries + 1,
+            resent=_i.resent + case((_i.state == ItemState.SENDING.value, 1), else_=0)))
+_SETTLE: Final = (
+    update(statement_item).where(_i.id == bindparam("item"), _i.state.in_(_OPEN))
+    .values(state=bindparam("to"), domain=bindparam("of_domain"), rule=bindparam("by_rule"), reason=bindparam("why"),
+            detail=bindparam("words"), reply=bindparam("answered"), queue_id=bindparam("queued"), at=bindparam("now"),
+            version=case((bindparam("free", type_=Boolean), null()), else_=_i.version)))
+_TODO: Final = (
+    select(*_ITEM_COLUMNS).where(_i.run == bindparam("of"), _i.row >= bindparam("first"), _i.row < bindparam("behind"),
+                                 _i.state.in_(_OPEN)).order_by(_i.row, _i.holder))
+
+
+class DbStatements:
+    """See ports.statements.StatementStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- runs
+
+    def add(self, run: RunRow) -> None:
+        """See StatementStore."""
+        values = {"id": run.id, "kind": run.kind, "client": run.client, "name": run.name, "period": run.period,
+                  "state": run.state.value, "spec": run.spec, "sha256": run.sha256, "about": run.about,
+                  "rows": run.rows, "created_at": micros(run.created_at), "started_at": _micros(run.started_at),
+                  "ended_at": _micros(run.ended_at), "reason": run.reason, "detail": run.detail}
+        self._database.write(lambda connection: connection.execute(insert(statement_run).values(values)) and None)
+
+    def run(self, run: str) -> RunRow | None:
+        """See StatementStore."""
+        with self._database.read() as connection:
+            found = connection.execute(select(*_RUN_COLUMNS).where(_r.id == run)).first()
+        return None if found is None else _run(found)
+
+    def runs(self, *, client: str | None = None, limit: int = 100) -> Sequence[RunRow]:
+        """See StatementStore."""
+        query = select(*_RUN_COLUMNS).order_by(_r.created_at.desc(), _r.id).limit(limit)
+        if client is not None:
+            query = query.where(_r.client == client)
+        with self._database.read() as connection:
+            return tuple(map(_run, connection.execute(query)))
+
+    def unfinished(self) -> Sequence[RunRow]:
+        """All that somebody has to work on, the oldest first. One that was cancelled still has open items."""
+        query = (select(*_RUN_COLUMNS).where(_r.ended_at.is_(None), _r.state != RunState.PAUSED.value)
+                 .order_by(_r.created_at, _r.id))
+        with self._database.read() as connection:
+            return tuple(map(_run, connection.execute(query)))
+
+    def change(self, run: str, states: Iterable[RunState], to: RunState, at: datetime, *, reason: str = "",
+               detail: str = "") -> bool:
+        """See StatementStore."""
+        values: dict[str, Any] = {"state": to.value, "reason": reason, "detail": storable(detail)}
+        if to is RunState.STOPPED:
+            values["ended_at"] = micros(at)
+        statement = (update(statement_run).where(_r.id == run, _r.state.in_([one.value for one in states]))
+                     .values(values))
+        return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def lead(self, run: str) -> bool:
+        """See StatementStore."""
+        self._database.attend()
+        mine = str(owner.here())
+
+        def work(connection: Connection) -> bool:
+            held = connection.execute(select(_r.owner).where(_r.id == run)).first()
+            if held is None:
+                return False
+            if held.owner == mine:
+                return True
+            if held.owner is not None and not self._database.is_dead(owner.Owner.parse(held.owner)):
+                return False
+            connection.execute(update(statement_run).where(_r.id == run).values(owner=mine))
+            return True
+
+        return self._database.write(work, alone="statement_run")
+
+    def leave(self, run: str) -> None:
+        """Gives the lead back."""
+        statement = update(statement_run).where(_r.id == run, _r.owner == str(owner.here())).values(owner=None)
+        self._database.write(lambda connection: connection.execute(statement) and None)
+
+    # --- planning
+
+    def planned_up_to(self, run: str) -> Chunk | None:
+        """See StatementStore."""
+        query = select(statement_chunk).where(_c.run == run).order_by(_c.number.desc()).limit(1)
+        with self._database.read() as connection:
+            found = connection.execute(query).first()
+        return None if found is None else _chunk(found)
+
+    def plan(self, chunk: Chunk, items: Sequence[NewItem], at: datetime) -> int:
+        """See StatementStore."""
+        now = micros(at)
+
+        def work(connection: Connection) -> int:
+            taken = set(_owned(connection, items))
+            rows: list[dict[str, Any]] = []
+            repeated, due = 0, False
+            for one in items:
+                state, reason = ItemState.PLANNED, one.reason
+                version: str | None = one.version
+                if not one.series:
+                    state, version = ItemState.REFUSED, None
+                elif (one.series, one.version) in taken:
+                    state, reason, version = ItemState.REPEATED, "statement.sent_before", None
+                    repeated += 1
+                else:
+                    taken.add((one.series, one.version))
+                    due = True
+                rows.append({"run": chunk.run, "row": one.row, "holder": one.holder, "customer": storable(one.customer),
+                             "series": one.series, "version": version, "state": state.value, "domain": "", "rule": "",
+                             "reason": reason, "detail": storable(one.detail), "reply": "", "queue_id": None,
+                             "resent": 0, "tries": 0, "at": now, "delivery": "", "answer": "", "delivery_at": None})
+            connection.execute(insert(statement_chunk).values(
+                run=chunk.run, number=chunk.number, start=chunk.offset, first_row=chunk.first_row, rows=chunk.rows,
+                due_at=now if due else None, at=now))
+            if rows:
+                connection.execute(insert(statement_item), rows)
+            return repeated
+
+        return self._database.write(work, alone="statement_item")
+
+    def begin(self, run: str, rows: int, at: datetime) -> None:
+        """See StatementStore."""
+        now = micros(at)
+
+        def work(connection: Connection) -> None:
+            connection.execute(update(statement_run).where(_r.id == run).values(rows=rows, started_at=now))
+            connection.execute(update(statement_run).where(_r.id == run, _r.state == RunState.PLANNING.value)
+                               .values(state=RunState.RUNNING.value))
+
+        self._database.write(work)
+
+    def sent_of(self, run: str, series: Sequence[bytes]) -> frozenset[bytes]:
+        """See StatementStore."""
+        query = select(_i.series).where(_i.run == run, _i.series.in_(list(series)), _i.state.in_(_HAVE_IT))
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(query))
+
+    # --- work
+
+    def claim(self, run: str, at: datetime) -> Chunk | None:
+        """See StatementStore."""
+        self._database.attend()
+        now, mine, token = micros(at), str(owner.here()), secrets.token_hex(8)
+        free = (select(statement_chunk).where(_c.run == run, _c.due_at <= now, _c.owner.is_(None))
+                .order_by(_c.number).limit(1))
+        taken = select(statement_chunk).where(_c.run == run, _c.due_at <= now, _c.owner.is_not(None), _c.owner != mine)
+
+        def work(connection: Connection) -> Any:
+            found = connection.execute(free).first() or next(
+                (one for one in connection.execute(taken).all() if self._is_free(one.owner, one.at, at)), None)
+            if found is not None:
+                connection.execute(update(statement_chunk).where(_c.run == run, _c.number == found.number)
+                                   .values(owner=mine, token=token, at=now))
+            return found
+
+        found = self._database.write(work, alone="statement_chunk")
+        return None if found is None else replace(_chunk(found), token=token)
+
+    def _is_free(self, who: str, since: int, now: datetime) -> bool:
+        dead = self._database.is_dead(owner.Owner.parse(who))
+        return now - moment(since) > LEASE if dead is None else dead
+
+    def todo(self, chunk: Chunk) -> Sequence[ItemRow]:
+        """See StatementStore."""
+        with self._database.read() as connection:
+            return tuple(map(_item, connection.execute(_TODO, {
+                "of": chunk.run, "first": chunk.first_row, "behind": chunk.first_row + chunk.rows})))
+
+    def note(self, chunk: Chunk, settled: Sequence[Settlement], leaving: Sequence[int], at: datetime) -> frozenset[int]:
+        """See StatementStore."""
+        now = micros(at)
+        ends = [_settling(one, now) for one in settled]
+        leaves = [{"item": item, "now": now, "of": chunk.run, "chunk": chunk.number, "own": chunk.token}
+                  for item in leaving]
+
+        def work(connection: Connection) -> frozenset[int]:
+            for end in ends:
+                connection.execute(_SETTLE, end)
+            return frozenset(item for item, one in zip(leaving, leaves, strict=True)
+                             if connection.execute(_LEAVE, one).rowcount == 1)
+
+        return self._database.write(work)
+
+    def release(self, chunk: Chunk, at: datetime, *, due_at: datetime | None) -> None:
+        """See StatementStore."""
+        statement = (update(statement_chunk)
+                     .where(_c.run == chunk.run, _c.number == chunk.number, _c.token == chunk.token)
+                     .values(owner=None, token=None, at=micros(at), due_at=_micros(due_at)))
+        self._database.write(lambda connection: connection.execute(statement) and None)
+
+    def next_due(self, run: str) -> datetime | None:
+        """See StatementStore."""
+        with self._database.read() as connection:
+            found = connection.scalar(select(func.min(_c.due_at)).where(_c.run == run))
+        return None if found is None else moment(found)
+
+    def finish(self, run: str, at: datetime) -> bool:
+        """See StatementStore. What may have left of a cancelled run stays its own: no other run sends it again."""
+        now = micros(at)
+
+        def work(connection: Connection) -> bool:
+            state = connection.scalar(select(_r.state).where(_r.id == run))
+            if state in _ENDED and state != RunState.CANCELLED.value:
+                return True
+            open_ = _i.run == run, _i.state.in_(_OPEN)
+            if state == RunState.CANCELLED.value:
+                connection.execute(update(statement_item).where(*open_, _i.state != ItemState.SENDING.value)
+                                   .values(state=ItemState.CANCELLED.value, version=None, at=now))
+                connection.execute(update(statement_item).where(*open_).values(
+                    state=ItemState.CANCELLED.value, detail="it may have left", at=now))
+            elif (connection.scalar(select(_c.number).where(_c.run == run, _c.due_at.is_not(None)).limit(1)) is not None
+                  or connection.scalar(select(_i.id).where(*open_).limit(1)) is not None):
+                return False
+            else:
+                connection.execute(update(statement_run).where(_r.id == run, _r.state == RunState.RUNNING.value)
+                                   .values(state=RunState.DONE.value))
+                if connection.scalar(select(_r.state).where(_r.id == run)) != RunState.DONE.value:
+                    return False
+            connection.execute(update(statement_chunk).where(_c.run == run).values(
+                owner=None, token=None, due_at=None, at=now))
+            connection.execute(update(statement_run).where(_r.id == run, _r.ended_at.is_(None))
+                               .values(ended_at=now, owner=None))
+            return True
+
+        return self._database.write(work)
+
+    # --- what is told
+
+    def counts(self, run: str) -> Counts:
+        """See StatementStore."""
+        query = select(_i.state, _i.delivery, func.count(), func.sum(_i.resent)).where(_i.run == run).group_by(
+            _i.state, _i.delivery)
+        states: dict[ItemState, int] = {}
+        resent = bounced = delivered = 0
+        with self._database.read() as connection:
+            for state, delivery, number, again in connection.execute(query):
+                states[ItemState(state)] = states.get(ItemState(state), 0) + number
+                resent += int(again or 0)
+                bounced += number if delivery == "bounced" else 0
+                delivered += number if delivery == "delivered" else 0
+        return Counts(states, resent, bounced, delivered)
+
+    def items(self, run: str) -> Iterator[ItemRow]:
+        """See StatementStore."""
+        row, holder = -1, -1
+        while True:
+            behind = or_(_i.row > row, (_i.row == row) & (_i.holder > holder))
+            query = (select(*_ITEM_COLUMNS).where(_i.run == run, _i.row >= row, behind).order_by(_i.row, _i.holder)
+                     .limit(PAGE))
+            with self._database.read() as connection:
+                page = [_item(one) for one in connection.execute(query)]
+            yield from page
+            if len(page) < PAGE:
+                return
+            row, holder = page[-1].row, page[-1].holder
+
+    def deliveries(self, told: Sequence[Delivery]) -> int:
+        """See StatementStore. A bounce is the last word."""
+        statement = (
+            update(statement_item)
+            .where(_i.queue_id == bindparam("queued"), _i.state == ItemState.SENT.value, _i.delivery != "bounced")
+            .values(delivery=bindparam("what"), answer=bindparam("words"), delivery_at=bindparam("told_at"),
+                    version=case((bindparam("what", type_=Text) == "bounced", null()), else_=_i.version)))
+        values = [{"queued": indexed(one.queue_id), "what": one.state, "words": storable(one.answer),
+                   "told_at": micros(one.at)} for one in told]
+
+        def work(connection: Connection) -> int:
+            known = 0
+            for one in values:
+                known += connection.execute(statement, one).rowcount
+            return known
+
+        return self._database.write(work) if values else 0
+
+    def bounced(self, identifier: str, status: str, diagnostic: str, permanent: bool, at: datetime) -> bool:  # noqa: FBT001
+        """See BounceBook. The id of an item, which a return path carries."""
+        if not identifier.isdecimal() or len(identifier) > 18:
+            return False
+        known = (_i.id == int(identifier), _i.state == ItemState.SENT.value, _i.delivery != "bounced")
+        words = storable(f"{status} {diagnostic}".strip())
+        values: dict[str, Any] = {"answer": words, "delivery_at": micros(at)}
+        if permanent:
+            statement = update(statement_item).where(*known).values(delivery="bounced", version=None, **values)
+        else:
+            statement = update(statement_item).where(*known, or_(_i.delivery != "deferred", _i.answer != words)).values(
+                delivery="deferred", **values)
+        return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def forget(self, before: datetime) -> int:
+        """See StatementStore."""
+        old = select(_r.id).where(_r.ended_at < micros(before)).order_by(_r.ended_at).limit(1)
+        forgotten = 0
+        while True:
+            with self._database.read() as connection:
+                run = connection.scalar(old)
+            if run is None:
+                return forgotten
+            some = select(_i.id).where(_i.run == run).limit(FORGET_ITEMS)
+            items = delete(statement_item).where(_i.id.in_(some))
+
+            def work(connection: Connection, items: Any = items, run: str = run) -> int:
+                if connection.execute(items).rowcount:
+                    return 0
+                connection.execute(delete(statement_chunk).where(_c.run == run))
+                return connection.execute(delete(statement_run).where(_r.id == run)).rowcount
+
+            forgotten += self._database.write(work)
+
+
+def _owned(connection: Connection, items: Sequence[NewItem]) -> Iterator[tuple[bytes, str]]:
+    """Which of these statements are an item's already."""
+    wanted = [one.series for one in items if one.series]
+    for start in range(0, len(wanted), 500):
+        query = select(_i.series, _i.version).where(_i.series.in_(wanted[start:start + 500]), _i.version.is_not(None))
+        yield from ((bytes(series), version) for series, version in connection.execute(query))
+
+
+def _settling(one: Settlement, now: int) -> dict[str, Any]:
+    return {"item": one.item, "to": one.state.value, "of_domain": storable(one.domain), "by_rule": storable(one.rule),
+            "why": one.reason, "words": storable(one.detail), "answered": storable(one.reply),
+            "queued": indexed(one.queue_id) or None, "now": now, "free": one.free}
+
+
+def _micros(at: datetime | None) -> int | None:
+    return None if at is None else micros(at)
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else moment(value)
+
+
+def _run(row: Any) -> RunRow:
+    return RunRow(row.id, row.kind, row.client, row.name, row.period, RunState(row.state), row.spec, row.sha256,
+                  row.about, row.rows, moment(row.created_at), _moment(row.started_at), _moment(row.ended_at),
+                  row.reason, row.detail)
+
+
+def _chunk(row: Any) -> Chunk:
+    return Chunk(row.run, row.number, row.start, row.first_row, row.rows, row.token or "")
+
+
+def _item(row: Any) -> ItemRow:
+    return ItemRow(row.id, row.run, row.row, row.holder, row.customer, ItemState(row.state), row.domain, row.rule,
+                   row.reason, row.detail, row.reply, row.queue_id or "", row.resent, row.tries, moment(row.at),
+                   row.delivery, row.answer, _moment(row.delivery_at))

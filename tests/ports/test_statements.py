@@ -1,0 +1,289 @@
+"""The contract of StatementStore, over both kinds of database. Its truth: ports/statements.py, sentence by sentence."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from gateway.adapters.db.owner import here
+from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.db.tables_statements import statement_chunk, statement_item
+from gateway.errors import GatewayError, Reason
+from gateway.ports.statements import Chunk, Delivery, ItemState, NewItem, RunRow, RunState, Settlement
+from tests.support.pki import NOW
+
+S = ItemState
+
+
+@pytest.fixture
+def store(database):
+    return DbStatements(database)
+
+
+def a_run(run: str = "run1", **changes) -> RunRow:
+    return replace(RunRow(run, "statement", "core-banking", "October", "2026-10", RunState.NEW, "{}", "", "", None, NOW,
+                          None, None, "", ""), **changes)
+
+
+def new(row: int, *, run_series: bytes | None = None, version: str = "1", holder: int = 0) -> NewItem:
+    return NewItem(row, holder, f"c{row}", run_series if run_series is not None else b"series %d" % row, version)
+
+
+def planned(store, run: str = "run1", rows: int = 3, **changes) -> Chunk:
+    """A running run of one chunk."""
+    store.add(a_run(run, **changes))
+    store.change(run, [RunState.NEW], RunState.PLANNING, NOW)
+    chunk = Chunk(run, 0, 10, 1, rows)
+    store.plan(chunk, [new(row) for row in range(1, rows + 1)], NOW)
+    store.begin(run, rows, NOW)
+    return chunk
+
+
+def states(store, run: str = "run1") -> list[ItemState]:
+    return [one.state for one in store.items(run)]
+
+
+def test_a_run_is_kept_as_it_was_given(store) -> None:
+    run = a_run(reason="run.changed", about="x", started_at=NOW)
+    store.add(run)
+    assert store.run("run1") == run
+    assert store.run("run2") is None
+
+
+def test_runs_come_newest_first_and_by_client(store) -> None:
+    for number in range(3):
+        store.add(a_run(f"r{number}", created_at=NOW + timedelta(seconds=number), client=f"c{number % 2}"))
+    assert [one.id for one in store.runs()] == ["r2", "r1", "r0"]
+    assert [one.id for one in store.runs(client="c0", limit=1)] == ["r2"]
+
+
+def test_a_run_moves_only_from_where_it_is(store) -> None:
+    store.add(a_run())
+    assert not store.change("run1", [RunState.RUNNING], RunState.PAUSED, NOW)
+    assert store.change("run1", [RunState.NEW], RunState.STOPPED, NOW, reason="run.threshold", detail="3 %")
+    run = store.run("run1")
+    assert (run.state, run.reason, run.detail, run.ended_at) == (RunState.STOPPED, "run.threshold", "3 %", NOW)
+
+
+def test_a_statement_is_of_one_item_whatever_its_run(store) -> None:
+    planned(store)
+    store.add(a_run("run2"))
+    items = [new(1), new(2, version="2"), new(9), new(10, run_series=b"series 9")]
+    repeated = store.plan(Chunk("run2", 0, 0, 1, 3), items, NOW)
+    assert repeated == 2
+    assert [(one.state, one.reason) for one in store.items("run2")] == [
+        (S.REPEATED, "statement.sent_before"), (S.PLANNED, ""), (S.PLANNED, ""), (S.REPEATED, "statement.sent_before")]
+
+
+def test_a_refused_or_bounced_statement_may_go_with_another_run(store) -> None:
+    planned(store)
+    claimed = store.claim("run1", NOW)
+    refused, bounced, sent = (one.id for one in store.todo(claimed))
+    store.note(claimed, [Settlement(refused, S.REFUSED, reason="pdf.missing", free=True), Settlement(bounced, S.SENT),
+                         Settlement(sent, S.SENT)], (), NOW)
+    assert store.bounced(str(bounced), "5.1.1", "no such user", True, NOW)
+    store.add(a_run("run2"))
+    store.plan(Chunk("run2", 0, 0, 1, 3), [new(1), new(2), new(3)], NOW)
+    assert states(store, "run2") == [S.PLANNED, S.PLANNED, S.REPEATED]
+
+
+def test_rows_that_cannot_go_are_refused_at_once(store) -> None:
+    store.add(a_run())
+    store.plan(Chunk("run1", 0, 0, 1, 1), [NewItem(1, 0, "", b"", "", "statement.row", "no CSV")], NOW)
+    [item] = store.items("run1")
+    assert (item.state, item.reason, item.detail) == (S.REFUSED, "statement.row", "no CSV")
+    assert store.next_due("run1") is None
+    assert store.claim("run1", NOW) is None
+
+
+def test_planning_goes_on_where_it_ended(store) -> None:
+    store.add(a_run())
+    assert store.planned_up_to("run1") is None
+    for number in range(2):
+        store.plan(Chunk("run1", number, number * 100, 1 + number * 5, 5), [new(1 + number * 5)], NOW)
+    assert store.planned_up_to("run1") == Chunk("run1", 1, 100, 6, 5)
+
+
+def test_planning_a_chunk_twice_is_not_possible(store) -> None:
+    planned(store)
+    with pytest.raises(GatewayError) as caught:
+        store.plan(Chunk("run1", 0, 10, 1, 3), [new(1)], NOW)
+    assert caught.value.reason is Reason.STORE_UNAVAILABLE
+    assert len(list(store.items("run1"))) == 3
+
+
+def test_a_paused_run_does_not_begin_when_it_is_planned(store) -> None:
+    store.add(a_run(state=RunState.PLANNING))
+    store.change("run1", [RunState.PLANNING], RunState.PAUSED, NOW)
+    store.begin("run1", 7, NOW)
+    run = store.run("run1")
+    assert (run.state, run.rows, run.started_at) == (RunState.PAUSED, 7, NOW)
+
+
+def test_a_chunk_is_claimed_once_and_given_back(store) -> None:
+    planned(store)
+    chunk = store.claim("run1", NOW)
+    assert (chunk.number, chunk.offset, chunk.rows) == (0, 10, 3)
+    assert chunk.token
+    assert store.claim("run1", NOW) is None
+    store.release(chunk, NOW, due_at=NOW + timedelta(minutes=1))
+    assert store.next_due("run1") == NOW + timedelta(minutes=1)
+    assert store.claim("run1", NOW) is None
+    assert store.claim("run1", NOW + timedelta(minutes=1)) is not None
+
+
+def test_the_chunk_of_a_dead_process_is_free(store, database) -> None:
+    planned(store)
+    lost = store.claim("run1", NOW)
+    dead = str(replace(here(), process=2**22 + 1))
+    database.write(lambda c: c.execute(statement_chunk.update().values(owner=dead)) and None)
+    again = store.claim("run1", NOW)
+    if again is None:  # PostgreSQL's processes are watched for a while before they count as dead
+        again = store.claim("run1", NOW + timedelta(hours=2))
+    assert again is not None
+    assert again.token != lost.token
+    [first, *_] = store.todo(again)
+    assert store.note(lost, (), [first.id], NOW) == frozenset()  # who was taken for dead sends nothing
+    assert store.note(again, (), [first.id], NOW) == {first.id}
+
+
+def test_what_leaves_is_written_down_and_a_second_time_is_counted(store) -> None:
+    planned(store)
+    chunk = store.claim("run1", NOW)
+    first, second, third = store.todo(chunk)
+    later = NOW + timedelta(seconds=5)
+    assert store.note(chunk, (), [first.id], later) == {first.id}
+    assert store.note(chunk, [Settlement(first.id, S.SENT, domain="a.example", rule="statement",
+                                         reply="250 ok", queue_id="4XyZ")], [second.id], later) == {second.id}
+    assert store.note(chunk, (), [second.id], later) == {second.id}
+    assert store.note(chunk, (), [first.id], later) == frozenset()  # it is settled
+    one, two, _ = store.items("run1")
+    assert (one.state, one.domain, one.rule, one.reply, one.queue_id, one.tries, one.at) == (
+        S.SENT, "a.example", "statement", "250 ok", "4XyZ", 1, later)
+    assert (two.state, two.resent, two.tries) == (S.SENDING, 1, 2)
+    assert [one.id for one in store.todo(chunk)] == [second.id, third.id]
+    counts = store.counts("run1")
+    assert (counts.states, counts.resent, counts.open, counts.all) == (
+        {S.SENT: 1, S.SENDING: 1, S.PLANNED: 1}, 1, 2, 3)
+
+
+@pytest.mark.parametrize("state", [RunState.PAUSED, RunState.CANCELLED])
+def test_nothing_leaves_of_a_run_that_is_stopped(store, state) -> None:
+    planned(store)
+    chunk = store.claim("run1", NOW)
+    [first, *_] = store.todo(chunk)
+    store.change("run1", [RunState.RUNNING], state, NOW)
+    assert store.note(chunk, (), [first.id], NOW) == frozenset()
+    assert states(store) == [S.PLANNED] * 3
+
+
+def test_a_run_is_done_when_nothing_is_open(store) -> None:
+    planned(store)
+    chunk = store.claim("run1", NOW)
+    assert not store.finish("run1", NOW)
+    store.note(chunk, [Settlement(one.id, S.SENT) for one in store.todo(chunk)], (), NOW)
+    assert not store.finish("run1", NOW)
+    store.release(chunk, NOW, due_at=None)
+    assert store.finish("run1", NOW)
+    run = store.run("run1")
+    assert (run.state, run.ended_at) == (RunState.DONE, NOW)
+    assert not store.unfinished()
+
+
+def test_what_a_cancelled_run_did_not_send_another_one_may(store) -> None:
+    planned(store)
+    chunk = store.claim("run1", NOW)
+    sending, *_ = store.todo(chunk)
+    store.note(chunk, (), [sending.id], NOW)
+    store.change("run1", [RunState.RUNNING], RunState.CANCELLED, NOW)
+    assert [one.id for one in store.unfinished()] == ["run1"]
+    assert store.finish("run1", NOW)
+    assert [(one.state, one.detail) for one in store.items("run1")] == [
+        (S.CANCELLED, "it may have left"), (S.CANCELLED, ""), (S.CANCELLED, "")]
+    store.add(a_run("run2"))
+    store.plan(Chunk("run2", 0, 0, 1, 3), [new(1), new(2), new(3)], NOW)
+    assert states(store, "run2") == [S.REPEATED, S.PLANNED, S.PLANNED]
+
+
+def test_items_are_read_by_pages_in_order(store, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.adapters.db.statements.PAGE", 2)
+    store.add(a_run())
+    store.plan(Chunk("run1", 0, 0, 1, 3), [new(2), new(1, holder=1), new(1, holder=0, version="2"), new(3)], NOW)
+    assert [(one.row, one.holder) for one in store.items("run1")] == [(1, 0), (1, 1), (2, 0), (3, 0)]
+
+
+def test_what_the_mail_server_tells_is_found_by_queue_id(store) -> None:
+    planned(store)
+    chunk = store.claim("run1", NOW)
+    one, two, _ = store.todo(chunk)
+    store.note(chunk, [Settlement(one.id, S.SENT, queue_id="A1"), Settlement(two.id, S.SENT, queue_id="A2")], (), NOW)
+    known = store.deliveries([Delivery("A1", "delivered", "250 ok", NOW), Delivery("A2", "bounced", "550 no", NOW),
+                              Delivery("ZZ", "delivered", "250 ok", NOW)])
+    assert known == 2
+    assert store.deliveries([Delivery("A2", "delivered", "250 ok", NOW)]) == 0  # a bounce is the last word
+    first, second, third = store.items("run1")
+    assert (first.delivery, first.answer, second.delivery, third.delivery) == ("delivered", "250 ok", "bounced", "")
+    assert (store.counts("run1").bounced, store.counts("run1").delivered) == (1, 1)
+
+
+@pytest.mark.parametrize("identifier", ["", "x", "-1", "99999999", "9" * 40])
+def test_a_bounce_of_no_mail_of_ours_changes_nothing(store, identifier) -> None:
+    planned(store)
+    assert not store.bounced(identifier, "5.1.1", "", True, NOW)
+
+
+def test_a_bounce_counts_once_and_a_permanent_one_is_the_last(store) -> None:
+    planned(store)
+    chunk = store.claim("run1", NOW)
+    [one, *_] = store.todo(chunk)
+    assert not store.bounced(str(one.id), "5.1.1", "", True, NOW)  # it has not been sent
+    store.note(chunk, [Settlement(one.id, S.SENT)], (), NOW)
+    assert store.bounced(str(one.id), "4.2.2", "full", False, NOW)
+    assert not store.bounced(str(one.id), "4.2.2", "full", False, NOW)
+    assert store.bounced(str(one.id), "5.2.2", "full", True, NOW)
+    assert not store.bounced(str(one.id), "5.2.2", "full", True, NOW)
+    assert not store.bounced(str(one.id), "4.2.2", "full", False, NOW)
+    item = next(store.items("run1"))
+    assert (item.delivery, item.answer) == ("bounced", "5.2.2 full")
+
+
+def test_one_process_leads_a_run(store, database) -> None:
+    store.add(a_run())
+    assert store.lead("run1")
+    assert store.lead("run1")
+    assert not store.lead("nothing")
+    other = str(replace(here(), process=1, start=""))
+    database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_run SET owner = '{other}'") and None)
+    assert not store.lead("run1")
+    store.leave("run1")  # not ours to give
+    assert not store.lead("run1")
+
+
+def test_old_runs_are_forgotten_with_their_items(store, database) -> None:
+    planned(store)
+    planned(store, "run2", rows=0)
+    store.finish("run2", NOW)
+    assert store.forget(NOW) == 0
+    store.change("run1", [RunState.RUNNING], RunState.STOPPED, NOW)
+    assert store.forget(NOW + timedelta(days=1)) == 2
+    with database.read() as connection:
+        assert not connection.execute(statement_item.select()).all()
+
+
+def test_nothing_of_a_series_tells_an_account(store) -> None:
+    planned(store)
+    assert store.sent_of("run1", [b"series 1"]) == frozenset()
+    chunk = store.claim("run1", NOW)
+    one, *_ = store.todo(chunk)
+    store.note(chunk, [Settlement(one.id, S.HELD)], (), NOW)
+    assert store.sent_of("run1", [b"series 1", b"series 2"]) == {b"series 1"}
+
+
+def test_a_dead_database_is_told_as_such(dead_database) -> None:
+    store = DbStatements(dead_database)
+    for call in (lambda: store.run("x"), lambda: store.add(a_run()), lambda: store.claim("x", NOW),
+                 lambda: store.counts("x"), lambda: store.bounced("1", "5.1.1", "", True, NOW),
+                 lambda: store.note(Chunk("x", 0, 0, 0, 0), (), [1], NOW)):
+        with pytest.raises(GatewayError) as caught:
+            call()
+        assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
