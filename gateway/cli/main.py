@@ -31,11 +31,13 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "customer": "customer",
         "hold": "hold",
         "revocation": "revocation",
+        "compliance": "compliance",
         "backup": "backup",
         "restore": "backup",
         "jobs": "jobs",
         "milter": "milter",
         "http": "http",
+        "api": "api",
         "worker": "worker",
     }
 )

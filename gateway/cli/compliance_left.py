@@ -1,0 +1,118 @@
+"""What the settings and the rules in force leave open of Regulation (EU) 2018/389, a function for each question.
+
+Each answers '' where nothing is left, else one sentence with the remedy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.model.decision import Decision
+from gateway.settings import Codes, Settings
+
+TRIES_MAX: Final = 5  # Art. 4 (3)(b)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The settings, and what the rules make of a code of each client that may order some.
+
+    `sealed`: for a customer with an enrolled certificate; `without`: for one without any.
+    """
+
+    settings: Settings
+    codes: Codes
+    sealed: Mapping[str, Decision]
+    without: Mapping[str, Decision]
+
+    def lacking(self, verb: str) -> list[str]:
+        """Clients whose codes leave without this verb."""
+        return [name for name, one in self.sealed.items() if self.params(one, verb) is None]
+
+    @staticmethod
+    def params(decision: Decision, verb: str) -> Any:
+        """Of this verb; None: it is not among the steps."""
+        return next((step.params for step in decision.steps if step.verb == verb), None)
+
+
+def nothing(_now: InForce) -> str:
+    """No setting changes it."""
+    return ""
+
+
+def guesses(now: InForce) -> str:
+    """Art. 4 (3)(b)."""
+    tries = now.codes.tries_max
+    return "" if tries <= TRIES_MAX else f"codes.tries_max is {tries}; the article allows {TRIES_MAX}"
+
+
+def by_possession(now: InForce) -> str:
+    """Art. 7: a key on one device."""
+    lax = [name for name, one in now.sealed.items()
+           if not getattr(now.params(one, "encrypt"), "device_bound", False)]
+    return "" if not lax else (f"the rules seal codes of {', '.join(lax)} to keys that may lie on any device: "
+                               "`encrypt: {device_bound: true}`")
+
+
+def enrolled_only(now: InForce) -> str:
+    """Art. 24: bound to a customer."""
+    lax = [name for name, one in now.sealed.items()
+           if getattr(now.params(one, "encrypt"), "certificates", "") != "enrolled"]
+    return "" if not lax else (f"codes of {', '.join(lax)} may be sealed to certificates bound to no customer: "
+                               "`encrypt: {certificates: enrolled}`")
+
+
+def in_clear(now: InForce) -> str:
+    """Art. 5 (2), 22, 25."""
+    told = ["mode: observe seals nothing"] if now.settings.mode == "observe" else []
+    told += [f"codes of {', '.join(lacking)} leave without `{verb}`"
+            for verb in ("sign", "encrypt", "protect_headers") if (lacking := now.lacking(verb))]
+    weaker = [name for name, one in now.without.items() if one.end.kind != "reject"]
+    if weaker:
+        told.append(f"codes of {', '.join(weaker)} are not refused where there is no certificate: "
+                    "`without_certificate: reject`")
+    return "; ".join(told)
+
+
+def read_by_others(now: InForce) -> str:
+    """Art. 35 (5): by nobody of the staff."""
+    holders = [name for name, one in now.sealed.items() if now.params(one, "escrow") is not None]
+    return "" if not holders else (f"who has the key of `escrow` reads codes of {', '.join(holders)}: take that verb "
+                                   "out of their rule")
+
+
+def channel(now: InForce) -> str:
+    """Art. 4 (3)(c), 35 (1)."""
+    api = now.settings.api
+    if api is None:
+        return "there is no section `api`: codes can only be ordered by the command"
+    if not now.sealed:
+        return "no client has the scope `codes`: nobody can order one"
+    return "" if api.certificate is not None or api.host.startswith(("127.", "::1", "localhost")) else (
+        "api listens beyond this machine without TLS")
+
+
+def clock(now: InForce) -> str:
+    """Art. 29 (2)(c): an official time."""
+    lax = [one.name for one in now.settings.stampers if one.kind == "internal" and one.clock_check == "none"]
+    unstamped = now.lacking("stamp")
+    told = [f"stamper {name} stamps whatever the clock says: `clock_check: kernel`" for name in lax]
+    if unstamped:
+        told.append(f"codes of {', '.join(unstamped)} leave without `stamp`")
+    return "; ".join(told)
+
+
+def misuse(now: InForce) -> str:
+    """Art. 27: what was lost or stolen is revoked, and somebody hears of it."""
+    told = []
+    if now.settings.trust.revocation.recipients == "none":
+        told.append("trust.revocation.recipients is none: codes go to revoked certificates")
+    if not now.codes.bounces:
+        told.append("without codes.bounces a customer's signed `not me` reaches nobody")
+    return "; ".join(told)
+
+
+def own_templates(now: InForce) -> str:
+    """Art. 5 (1)(a): somebody else's text may show less."""
+    return "" if now.codes.templates is None else (
+        f"the bank's own templates in {now.codes.templates}: see that each shows amount and payee")

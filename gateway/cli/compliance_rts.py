@@ -1,0 +1,161 @@
+"""What Regulation (EU) 2018/389 asks of a code sent by mail, and what of this gateway serves it.
+
+The regulation: http://data.europa.eu/eli/reg_del/2018/389/oj. What an article asks is told in words of our own; the
+article is the law, and whether a bank complies is the bank's and its auditor's to say. Articles that are not here do
+not concern codes by mail: transaction risk and exemptions (2, 10-21), the interfaces for third parties (30-34, 36).
+
+How a code by mail counts: as possession, only if what reads it is bound to one device (EBA-Op-2019-06, 26; EBA Q&A
+2018_4315); that of a batch if it holds for the total and the payees (EBA Q&A 2018_4435).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway.cli import compliance_left as left
+from gateway.cli.compliance_left import InForce
+
+Status = Literal["served", "open", "yours"]
+
+_INBOUND: Final = "tests/unit/pipeline/test_inbound.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """`serves`: what the gateway does; '' = nothing, it is the bank's. `yours`: what remains the bank's in any case.
+
+    `settings`: dotted names; `rules.VERB` stands for what the rules say. `tests`: FILE, or FILE::NAME. `left`: what
+    the settings leave open.
+    """
+
+    article: str
+    asks: str
+    serves: str = ""
+    settings: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    left: Callable[[InForce], str] = left.nothing
+    yours: str = ""
+
+    def status(self, now: InForce) -> Status:
+        """Open if the settings leave something to do; yours if nothing here serves it."""
+        if not self.serves:
+            return "yours"
+        return "open" if self.left(now) else "served"
+
+
+CLAUSES: Final[tuple[Clause, ...]] = (
+    Clause("3 (1)", "security measures are documented, and tested by those who know how",
+           "each line of this table names its tests; docs/threat-model.md names attacks and what stops them",
+           tests=("tests/unit/cli/test_compliance.py", "tests/unit/test_threat_model.py"),
+           yours="the audit"),
+    Clause("4 (1)", "a code comes of two or more independent elements, and is accepted once",
+           "who has the code has the customer's key; the first right try uses it up",
+           ("codes.life_s", "codes.life_s_max"),
+           yours="the second element, which the customer knows or is, and the decision that both were shown"),
+    Clause("4 (2)(a)", "nothing about the elements can be learnt from a code",
+           "a code comes of a secret of the gateway's and a random value, and of nothing that the customer knows or is",
+           ("codes.secret_file",)),
+    Clause("4 (2)(b)", "who knows codes cannot make another",
+           "HMAC-SHA-256 with a random value for each code",
+           ("codes.secret_file",)),
+    Clause("4 (2)(c)", "a code cannot be forged",
+           "6 to 10 digits, few tries, a short life; each try is counted before it is compared, in constant time",
+           ("codes.digits", "codes.tries_max", "codes.life_s_max"),
+           left=left.guesses),
+    Clause("4 (3)(a)", "after a failure nobody can tell which element was wrong",
+           yours="what the customer is shown: the reason that POST /codes/{id}/verify gives is for the caller"),
+    Clause("4 (3)(b)", "at most five failures in a row, then a block",
+           "a code is dead after so many wrong tries; a customer can be blocked for all codes",
+           ("codes.tries_max", "codes.per_customer_per_hour_max"),
+           left=left.guesses,
+           yours="counting over several codes and elements: PUT /customers/{number}/block"),
+    Clause("4 (3)(c)", "the sessions of authentication are protected against listening and changing",
+           "TLS to the bank's systems beyond one machine; the code travels sealed, whatever lies between",
+           ("api.host", "api.certificate", "api.client_ca", "next_hops.outbound.tls"),
+           ("tests/attacks/test_clear_mail_outbound.py",),
+           left.channel,
+           yours="the customer's session with the bank"),
+    Clause("4 (3)(d)", "five minutes without activity end the session",
+           yours="the session; a code's own life is codes.life_s"),
+    Clause("5 (1)(a)", "the payer is told the amount and the payee",
+           "the mail shows both, beside the code",
+           ("codes.templates",),
+           left=left.own_templates,
+           yours="that the page on which the code is entered shows them, too"),
+    Clause("5 (1)(b)", "the code is for that amount and that payee",
+           "it is computed over one spelling of them, the customer, the purpose and a random value",
+           ("codes.secret_file",)),
+    Clause("5 (1)(c)", "what is accepted is for the amount and the payee that were agreed to",
+           "they are presented again with the code, and it is computed anew"),
+    Clause("5 (1)(d)", "any change of amount or payee makes the code worthless",
+           "a changed transaction never matches, and costs a try"),
+    Clause("5 (2)", "amount, payee and what the payer is shown are confidential, authentic and whole in all phases",
+           "signed and encrypted to the customer, header fields too, or not sent; the database holds a keyed digest",
+           ("rules.sign", "rules.encrypt", "rules.without_certificate", "rules.protect_headers"),
+           ("tests/attacks/test_clear_mail_outbound.py", "tests/e2e/test_relay_and_postfix.py"),
+           left.in_clear),
+    Clause("5 (3)(b)", "the code of a batch is for the total and the payees",
+           "a batch is a transaction of its own: total, currency and every payee"),
+    Clause("6", "what the customer knows is known to nobody else", yours="knowledge; the gateway never sees it"),
+    Clause("7", "what the customer possesses cannot be used by others, nor copied",
+           "codes are sealed to keys that are recorded as bound to one device",
+           ("rules.encrypt",), left=left.by_possession,
+           yours="the enrolment that sees to it: a smart card, a token, a key that cannot leave its device"),
+    Clause("8", "what the customer is: reading devices take nobody else for him", yours="inherence"),
+    Clause("9", "one element that fell leaves the others standing, on one device, too",
+           "the key is no part of the session in which the code is entered",
+           left=left.by_possession,
+           yours="separated environments on the customer's device"),
+    Clause("22 (1)", "credentials and codes are confidential and whole in all phases",
+           "no code in log, database, trace, error, core file, or in memory once it was mailed",
+           ("log_level",),
+           ("tests/attacks/test_secrets_in_logs.py", "tests/attacks/test_secrets_seen.py",
+            "tests/unit/frontends/test_forgetful.py"),
+           left.in_clear),
+    Clause("22 (2)(a)", "what is entered is not shown in full", yours="the page on which the code is entered"),
+    Clause("22 (2)(b)", "credentials in data are not stored in clear",
+           "the database has a random value and a keyed digest; without the secret they make no code",
+           ("codes.secret_file", "codes.keep_days")),
+    Clause("22 (2)(c)", "keys are protected against disclosure",
+           "files that others can read are refused; PKCS#11; no core file, and nobody but root reads the memory",
+           ("codes.secret_file",),
+           ("tests/unit/adapters/test_keys_file.py", "tests/unit/frontends/test_forgetful.py",
+            "tests/peers/test_pkcs11.py")),
+    Clause("22 (4)", "processing and routing by strong and widely recognised standards",
+           "S/MIME 4.0 (RFC 8551), CMS, AES-256, SHA-256, HMAC (RFC 2104), RFC 3161",
+           ("rules.encrypt",),
+           ("tests/unit/cms/test_algorithms.py", "tests/unit/cms/test_strength.py")),
+    Clause("24", "only the customer is associated with the credential, in a secure way",
+           "codes go to certificates that the bank has bound to the customer's number",
+           ("rules.encrypt",),
+           ("tests/ports/test_certificates.py", "tests/attacks/test_harvest.py"), left.enrolled_only,
+           yours="enrolment"),
+    Clause("25", "credentials are delivered to the right customer, safely",
+           "to the enrolled addresses only, sealed; the caller is told at once if there is none",
+           ("rules.without_certificate",), (), left.in_clear,
+           yours="the delivery of keys and cards"),
+    Clause("26", "renewal is as safe as the first delivery",
+           "what ends soon is told every day; a certificate of its own never replaces an enrolled one",
+           ("reports.expiry_days", "reports.to"),
+           ("tests/unit/cli/test_check_trust.py", "tests/attacks/test_harvest.py")),
+    Clause("27", "what is lost, stolen or misused is revoked at once",
+           "revocation is asked; `sealgate cert distrust` and a block hold at once; a signed `not me` blocks",
+           ("trust.revocation.recipients", "codes.bounces", "codes.alarm_to"),
+           ("tests/e2e/test_revocation.py",
+            f"{_INBOUND}::test_what_the_bank_distrusts_is_believed_no_longer_by_a_running_gateway"),
+           left.misuse),
+    Clause("29", "every interaction can be traced, with a number and a time of an official source",
+           "`sealgate trace`; the mail has a time-stamp, and none is made while the clock is not synchronised",
+           ("rules.stamp", "stampers.clock_check", "codes.keep_days"),
+           ("tests/e2e/test_trace.py",
+            "tests/unit/authority/test_tsa.py::test_no_stamp_while_the_clock_is_not_synchronised"),
+           left.clock),
+    Clause("35 (1)", "data between parties is encrypted on the internet",
+           "nothing depends on the encryption of the hops: the mail itself is sealed",
+           ("api.certificate", "next_hops.outbound.tls"),
+           ("tests/unit/adapters/test_next_hop_smtp.py",), left.channel),
+    Clause("35 (5)", "no member of staff can read a code, at any time",
+           "no command, no answer and no record shows one; no rule adds a reader",
+           ("rules.escrow",),
+           ("tests/attacks/test_secrets_in_logs.py", "tests/attacks/test_secrets_seen.py"), left.read_by_others),
+)
