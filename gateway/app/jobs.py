@@ -10,8 +10,11 @@ from typing import Final
 
 import structlog
 
+from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.adapters.db.daily import DbDaily
+from gateway.adapters.db.requests import DbRequests
 from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.app.callbacks import LOOK_S, Caller, lines_of
 from gateway.app.ends import ends
 from gateway.app.fetch import fetching, web
 from gateway.app.store import Store, open_store
@@ -35,6 +38,7 @@ AT_WORK_S: Final = 3.0  # well within the 10 s for which it counts
 PLAN_S: Final = 3_600.0
 HELD_S: Final = 20.0  # between two processes that judge held mail again; each takes a second or two of a core
 REPORT_S: Final = 60.0
+FORGET_REQUESTS_S: Final = 600.0
 ISSUERS_MAX: Final = 1_000  # of the store, whose lists are fetched before a mail needs them
 FORGET: Final = timedelta(days=90)
 FORGET_UNPROVEN: Final = timedelta(days=1)
@@ -50,6 +54,7 @@ class JobsHouse:
         self._judged_with = (-1, 0)  # what was known when held mail was judged the last time
         self._issuers_learned = 0
         self._store = open_store(settings, self._clock)
+        self._callbacks = Caller(DbCallbacks(self._store.database), self._clock, lines_of(settings, self._clock))
         try:
             self._trust = load_trust(settings, self._store)
         except GatewayError:
@@ -68,6 +73,7 @@ class JobsHouse:
         before = self._web
         self._take(settings)
         self._trust = trust
+        self._callbacks.use(lines_of(settings, self._clock))
         before.close()
 
     @property
@@ -85,11 +91,20 @@ class JobsHouse:
     def rounds(self) -> tuple[Round, ...]:
         """All, each with its pace."""
         return (Round("at work", AT_WORK_S, self.at_work), Round("plan", PLAN_S, self.plan),
-                Round("held", HELD_S, self.held), Round("report", REPORT_S, self.report))
+                Round("held", HELD_S, self.held), Round("report", REPORT_S, self.report),
+                Round("callbacks", LOOK_S, self.callbacks), Round("requests", FORGET_REQUESTS_S, self.requests))
 
     def at_work(self) -> None:
         """Lets mails know that it is worth while to wait a moment."""
         self._store.fetch_tasks.attend(self._clock.now())
+
+    def callbacks(self) -> None:
+        """Tells clients what became of their codes."""
+        self._callbacks.round()
+
+    def requests(self) -> None:
+        """Drops what no client repeats any more."""
+        DbRequests(self._store.database, self._clock).forget()
 
     def plan(self) -> None:
         """Wants the lists of the issuers that are known, and drops what nobody asks for any more."""
@@ -154,6 +169,7 @@ class JobsHouse:
 
     def close(self) -> None:
         """At the end."""
+        self._callbacks.close()
         self._web.close()
         self._store.close()
 

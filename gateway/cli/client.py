@@ -1,4 +1,6 @@
-"""`sealgate client`: passwords of the bank's systems that log in (SMTP AUTH, only under TLS)."""
+"""`sealgate client`: passwords of the bank's systems that log in (SMTP AUTH, only under TLS), and tokens of those that
+ask over HTTP.
+"""
 
 import secrets
 from typing import Annotated
@@ -6,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway import app as composition
+from gateway.app import client_tokens
 from gateway.cli import context, listing, secret
 from gateway.cli.context import say, told
 from gateway.cli.listing import Json
@@ -39,6 +42,21 @@ def add(
     say(f"{name}: {'added' if new else 'password changed'}")
     if name not in {login for client in settings.clients for login in client.logins}:
         say(f"sealgate: no client of the settings has `{name}` among its `logins` yet: it can do nothing")
+
+
+@group.command()
+def token(name: Annotated[str, typer.Argument(metavar="CLIENT", help="as in `clients` of the settings")]) -> None:
+    """Make a client's token for `api` and print it, once: only its SHA-256 is kept, in `token_file`. The old one ends.
+
+    Example: sealgate client token online-banking
+    """
+    settings = context.settings()
+    with told():
+        made = client_tokens.token_for(settings, name)
+    print(made)
+    say(f"sealgate: client {name} has a new token; a running service takes it at its next reload (SIGHUP)")
+    if not next(one for one in settings.clients if one.name == name).scopes:
+        say(f"sealgate: client {name} has no `scopes` in the settings yet: it can do nothing")
 
 
 @group.command("list")

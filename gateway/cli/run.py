@@ -55,6 +55,8 @@ def beside(settings: Settings) -> Sequence[str]:
     commands = ["jobs"]
     if settings.http is not None or settings.metrics is not None:
         commands.append("http")
+    if settings.api is not None:
+        commands.append("api")
     if settings.milter is not None:
         commands.append("milter")
     return commands

@@ -1,6 +1,6 @@
 """What clients are told of later: events, filed with what they are about, and called out until somebody takes them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -44,8 +44,11 @@ class Callbacks(Protocol):
         """Durable when this returns. False: it was filed before."""
         ...
 
-    def due(self, now: datetime, limit: int) -> tuple[Call, ...]:
-        """What may be called out now, the oldest first: of one client and subject the first only."""
+    def due(self, now: datetime, limit: int, without: Collection[str] = ()) -> tuple[Call, ...]:
+        """What may be called out now, the oldest first: of one client and subject the first only.
+
+        `without`: clients that are not called now.
+        """
         ...
 
     def taken(self, call: Call) -> None:

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "inspection": f"{COMMON} smime cms pki mime der",
     "pipeline": f"{COMMON} policy actions smime pki cms mime ports",
     "services": f"{COMMON} strictyaml ports",
-    "frontends": f"{COMMON} mime cms ports settings",
+    "frontends": f"{COMMON} mime cms ports settings services",
     # Adapters hold what the core reads: pki decides what a list or an answer says, der what an octet string is.
     "adapters": f"{COMMON} ports cms settings pki der",
     "app": f"{COMMON} strictyaml settings policy cms ports pki smime authority actions pipeline frontends adapters "
@@ -72,9 +72,9 @@ ONLY = {
     "bonsai": {"adapters/ldap_child.py"},
     "dns": {"adapters/source_smimea.py"},
     "pkcs11": {"adapters/keys_pkcs11.py", "adapters/pkcs11_session.py", "adapters/pkcs11_objects.py"},
-    "fastapi": {"frontends/http"},
+    "fastapi": {"frontends/http", "frontends/api"},
     "uvicorn": {"frontends/http"},
-    "starlette": {"frontends/http"},
+    "starlette": {"frontends/http", "frontends/api"},
     "http": {"demo"},
     "requests": set(),
     "aiohttp": set(),

@@ -68,6 +68,14 @@ def test_a_subject_of_two_clients_is_two(book: DbCallbacks) -> None:
     assert len(book.due(NOW, 10)) == 2
 
 
+def test_clients_that_are_not_called_now_take_nobodys_place(book: DbCallbacks) -> None:
+    for number in range(5):
+        book.file(event(str(number)))
+    book.file(event("x", client="other"))
+    assert [call.client for call in book.due(NOW, 2, {"portal"})] == ["other"]
+    assert book.due(NOW, 2, ["portal", "other"]) == ()
+
+
 def test_no_more_at_once_than_was_asked_for(book: DbCallbacks) -> None:
     for number in range(5):
         book.file(event(str(number)))

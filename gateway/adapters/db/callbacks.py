@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ _FIRST: Final = ~exists().where(
     _before.c.client == _c.client, _before.c.subject == _c.subject, _before.c.id < _c.id)
 _DUE: Final = (
     select(_c.id, _c.event, _c.client, _c.subject, _c.kind, _c.body, _c.at, _c.tries)
-    .where(_c.due_at <= bindparam("now"), _FIRST).order_by(_c.id).limit(bindparam("count")))
+    .where(_c.due_at <= bindparam("now"), _c.client.not_in(bindparam("without", expanding=True)), _FIRST).order_by(_c.id).limit(bindparam("count")))
 _ANY_DUE: Final = select(_c.id).where(_c.due_at <= bindparam("now")).limit(1)
 
 
@@ -37,13 +38,13 @@ class DbCallbacks:
                "body": body(event), "at": at, "due_at": at, "tries": 0}
         return self._database.write(lambda connection: connection.scalar(self._file, row) is not None)
 
-    def due(self, now: datetime, limit: int) -> tuple[Call, ...]:
+    def due(self, now: datetime, limit: int, without: Collection[str] = ()) -> tuple[Call, ...]:
         """See Callbacks. 10 us where nothing is due: one step into an index."""
         at = micros(now)
         if not self._database.look_up(_ANY_DUE, now=at):
             return ()
         with self._database.read() as connection:
-            found = connection.execute(_DUE, {"now": at, "count": limit})
+            found = connection.execute(_DUE, {"now": at, "count": limit, "without": list(without)})
             return tuple(Call(*row[:6], moment(row.at), row.tries) for row in found)
 
     def taken(self, call: Call) -> None:

@@ -1,0 +1,131 @@
+"""The process that the bank's own systems ask: a whole gateway behind HTTP, for a code is sealed and sent while its
+caller waits. It holds the keys that a relay worker holds, and whoever may ask is a client of the settings.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from gateway.adapters.db.requests import DbRequests
+from gateway.adapters.mac_secret import mac_secret
+from gateway.adapters.partner_tokens import read_digest
+from gateway.app import Gateway
+from gateway.clock import Clock
+from gateway.errors import GatewayError, Reason
+from gateway.frontends import metrics
+from gateway.frontends.api.application import application
+from gateway.frontends.api.callers import Caller, Callers
+from gateway.frontends.api.service import Current, Service
+from gateway.frontends.children import end_with_parent
+from gateway.frontends.http.partners import KnownPartner
+from gateway.frontends.http.server import HttpServer
+from gateway.frontends.logs import configure, own_process
+from gateway.settings import Api, Client, Http, Settings
+
+log = structlog.get_logger("sealgate.api")
+
+DEADLINE_S: Final = 90.0  # of a request, longer than a next hop takes that answers at all; who waits may end sooner
+
+
+class ApiHouse:
+    """What stands behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        """GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE."""
+        section(settings)
+        self.gateway = Gateway(settings, clock=clock)
+        self._requests = DbRequests(self.gateway.store.database, self.gateway.clock)
+        try:
+            self.current = Current(self._service(settings))
+        except GatewayError:
+            self.gateway.close()
+            raise
+
+    def _service(self, settings: Settings) -> Service:
+        return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings),
+                       ready=self._ready, requests_per_minute_max=section(settings).requests_per_minute_max)
+
+    def _ready(self) -> None:
+        """The store is asked as a mail asks it."""
+        self.gateway.store.certificates.rows("nobody@invalid")
+
+    def reload(self, settings: Settings) -> None:
+        """Rules, keys, trust, clients and services anew; address and database stay. If it fails nothing changes."""
+        service = self._service(settings)
+        self.gateway.reload(settings)
+        self.current.service = service
+
+    def close(self) -> None:
+        """After the last request."""
+        self.gateway.close()
+
+
+def section(settings: Settings) -> Api:
+    """CONFIG_INVALID where there is none."""
+    if settings.api is None:
+        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `api`: there is nothing to serve")
+    return settings.api
+
+
+def callers_of(settings: Settings) -> Callers:
+    """The clients that may do something over HTTP. One whose token cannot be read has none; that stops nobody else."""
+    return Callers([Caller(KnownPartner(client.name, _digest(client), frozenset(client.tls_certificates)),
+                           frozenset(client.scopes))
+                    for client in settings.clients if client.scopes])
+
+
+def _digest(client: Client) -> bytes | None:
+    if client.token_file is None:
+        return None
+    try:
+        return read_digest(client.token_file)
+    except GatewayError as error:
+        log.critical("client without a token", client=client.name, detail=error.detail)
+        return None
+
+
+def mac_of(settings: Settings) -> Callable[[bytes], str]:
+    """See `frontends.api.service.Service`. KEY_UNAVAILABLE (retry), CONFIG_INVALID: of the secret's file."""
+    services = [one for one in (settings.codes, settings.statements) if one is not None]
+    secret = mac_secret(services[0].secret_file) if services else secrets.token_bytes(32)
+    key = hmac.digest(secret, b"sealgate: requests that are repeated", "sha256")
+    return lambda octets: hmac.new(key, octets, hashlib.sha256).hexdigest()
+
+
+def listener(api: Api) -> Http:
+    """Where it listens, as the HTTP front end knows it."""
+    return Http(host=api.host, port=api.port, certificate=api.certificate, key=api.key, client_ca=api.client_ca)
+
+
+def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
+    """Blocks until SIGTERM; requests under way are finished. `read` gives the settings anew at SIGHUP.
+
+    GatewayError if something cannot be had.
+    """
+    end_with_parent()
+    configure(settings.log_level)
+    own_process()
+    metrics.begin(settings)
+    api = section(settings)
+    house = ApiHouse(settings)
+
+    def reload() -> None:
+        try:
+            changed = read()
+            server.renew_tls(listener(section(changed)))
+            house.reload(changed)
+        except GatewayError as trouble:
+            log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+            return
+        log.info("reloaded")
+
+    try:
+        server = HttpServer(listener(api), application(house.current, api.body_octets_max), reload=reload, name="api",
+                            deadline_s=DEADLINE_S)
+        server.run_until_ended()
+    finally:
+        house.close()

@@ -1,0 +1,82 @@
+"""All endpoints as one ASGI application, with their description at /openapi.json."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from gateway import __version__
+from gateway.errors import GatewayError, Reason
+from gateway.frontends.api import codes, customers, health
+from gateway.frontends.api.bodies import malformed
+from gateway.frontends.api.callers import Door
+from gateway.frontends.api.description import described
+from gateway.frontends.api.service import Current
+from gateway.frontends.api.shapes import Again, CodeOrder, Verification
+from gateway.frontends.http.guard import Guard
+from gateway.frontends.http.problems import MEDIA_TYPE, Problem, ProblemError, of_error, of_reason, of_status
+
+
+class _Api(FastAPI):
+    """FastAPI whose description is ours."""
+
+    def openapi(self) -> dict[str, Any]:
+        """See FastAPI.openapi."""
+        if self.openapi_schema is None:
+            self.openapi_schema = described(super().openapi(), (CodeOrder, Verification, Again))
+        return self.openapi_schema
+
+
+def application(current: Current, octets_max: int) -> Guard:
+    """The whole of it. `octets_max`: of one body."""
+    api = _Api(title="Sealgate for the bank's systems", version=__version__,
+               summary="One-time codes by sealed mail, and runs of statements", docs_url=None, redoc_url=None,
+               redirect_slashes=False)
+    for part in (codes, customers, health):
+        api.include_router(part.router(current))
+    api.add_exception_handler(ProblemError, _problem)
+    api.add_exception_handler(GatewayError, _gateway_error)
+    api.add_exception_handler(HTTPException, _http_exception)
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(Exception, _surprise)
+    return Guard(Door(api, lambda: current.service.callers), current, octets_max=octets_max)
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    return Response(problem.octets(request.scope["state"]["incident"]), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 - the table above says so
+    return _answer(request, error.problem)
+
+
+def _gateway_error(request: Request, error: Exception) -> Response:
+    """What is wrong with the request is told in words: the services quote nothing of it."""
+    assert isinstance(error, GatewayError)  # noqa: S101
+    if error.reason is Reason.INPUT_MALFORMED and error.detail:
+        return _answer(request, malformed([("", f"{error.detail}.")]))
+    return _answer(request, of_error(error))
+
+
+def _http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own: no such place, no such method."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    headers: Mapping[str, str] = error.headers or {}
+    allowed = {name.strip() for name in headers.get("Allow", "").split(",") if name.strip()}
+    if "GET" in allowed:
+        allowed.add("HEAD")
+    return _answer(request, of_status(error.status_code, {"allow": ", ".join(sorted(allowed))} if allowed else None))
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    del error
+    return _answer(request, of_reason(Reason.INPUT_MALFORMED))
+
+
+def _surprise(request: Request, error: Exception) -> Response:
+    """Starlette raises it again behind this answer, and the guard tells it."""
+    del error
+    return _answer(request, of_reason(Reason.INTERNAL))

@@ -1,0 +1,85 @@
+"""The body of a request: octets -> a value that cannot be wrong, or a problem document that says where it is.
+
+RFC 8259, and strictly: a name twice in one object is refused (which of the two would count?), so are NaN, lone
+surrogates and NUL, which no database takes. What is wrong is told to whoever sent it, by JSON pointer (RFC 6901) and
+in words that quote none of it; it is told to nobody else.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, NoReturn, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from gateway.errors import Reason
+from gateway.frontends.http.problems import Problem, ProblemError, of_reason, of_status
+
+JSON: Final = "application/json"
+TOLD_MAX: Final = 20  # errors of one body
+
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Body(Generic[Model]):
+    """`canonical`: the same octets for whatever JSON says the same: names sorted, no blanks."""
+
+    value: Model
+    canonical: bytes
+
+
+def body_of(model: type[Model]) -> Callable[[Request], Awaitable[Body[Model]]]:
+    """A dependency of endpoints that reads a body of this model. ProblemError 415, 413, 400."""
+
+    async def read(request: Request) -> Body[Model]:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+            raise ProblemError(of_status(415))
+        return parse(await request.body(), model)
+
+    return read
+
+
+def parse(octets: bytes, model: type[Model]) -> Body[Model]:
+    """ProblemError 400, with `errors` where it is JSON at all."""
+    try:
+        value = json.loads(octets.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse)
+        canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8")
+    except (ValueError, RecursionError):
+        raise ProblemError(malformed([("", "This is no JSON, or has a name twice in one object.")])) from None
+    if _NUL.search(canonical):
+        raise ProblemError(malformed([("", "NUL is no character of a text.")]))
+    try:
+        return Body(model.model_validate_json(canonical, strict=True), canonical)
+    except ValidationError as error:
+        told = error.errors(include_url=False, include_context=False, include_input=False)
+        wrong = [(_pointer(one["loc"]), one["msg"] + ".") for one in told[:TOLD_MAX]]
+    raise ProblemError(malformed(wrong))
+
+
+def malformed(errors: list[tuple[str, str]]) -> Problem:
+    """400, with each error's place and words."""
+    problem = of_reason(Reason.INPUT_MALFORMED)
+    return Problem(problem.status, problem.reason, "The request is not as it should be: `errors` says where.", {}, {
+        "errors": [{"pointer": pointer, "detail": detail} for pointer, detail in errors]})
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name twice")
+    return made
+
+
+def _refuse(_: str) -> NoReturn:
+    raise ValueError("no number")
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """RFC 6901, as a fragment-free pointer; names that stand for a choice of models are none of the body's."""
+    steps = [str(step) for step in location if step not in ("payment", "batch")]
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)

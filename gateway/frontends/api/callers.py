@@ -1,0 +1,80 @@
+"""Which client asks, and what it may. As `frontends.http.partners`, but here nobody is a stranger.
+
+A client is known by its token (RFC 6750 2.1) or by its TLS client certificate, before a line of its request's body is
+read. What it may are the `scopes` of the settings.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import Request, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.errors import Reason
+from gateway.frontends.http.partners import KnownPartner, Partners
+from gateway.frontends.http.problems import MEDIA_TYPE, ProblemError, of_reason
+
+OPEN: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})  # for monitors and programs that have no token
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A client of the settings. `known`: how it shows who it is; `scopes`: codes, statements."""
+
+    known: KnownPartner
+    scopes: frozenset[str]
+
+
+class Callers:
+    """All of them."""
+
+    def __init__(self, callers: Sequence[Caller]) -> None:
+        self._partners = Partners([one.known for one in callers])
+        self._scopes = {one.known.name: one.scopes for one in callers}
+
+    def who(self, authorization: str | None, certificate: str | None) -> str:
+        """The client's name. ProblemError 401 for everybody else."""
+        name = self._partners.who(authorization, certificate)
+        if name is None:
+            raise ProblemError(of_reason(Reason.PARTNER_UNKNOWN))
+        return name
+
+    def may(self, client: str, scope: str) -> bool:
+        """Whether the settings say so."""
+        return scope in self._scopes.get(client, frozenset())
+
+
+class Door:
+    """An ASGI application around another one: nobody comes in whom nobody knows."""
+
+    def __init__(self, app: ASGIApp, callers: Callable[[], Callers]) -> None:
+        self._app = app
+        self._callers = callers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; the guard has made its state."""
+        if scope["path"] not in OPEN:
+            state, headers = scope["state"], dict(scope["headers"])
+            authorization = headers.get(b"authorization")
+            try:
+                state["partner"] = self._callers().who(
+                    None if authorization is None else authorization.decode("latin-1"), state.get("certificate"))
+            except ProblemError as error:
+                problem = error.problem
+                answer = Response(problem.octets(state["incident"]), problem.status, problem.headers, MEDIA_TYPE)
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def permitted(scope: str, callers: Callable[[], Callers]) -> Callable[[Request], Awaitable[str]]:
+    """A dependency of endpoints: the client that asks. ProblemError 403 if the scope is not its own."""
+
+    async def client(request: Request) -> str:
+        name: str = request.scope["state"]["partner"]
+        if not callers().may(name, scope):
+            raise ProblemError(of_reason(Reason.PARTNER_NOT_PERMITTED))
+        return name
+
+    return client

@@ -1,0 +1,42 @@
+"""`/customers/{number}/block`: no codes for a customer, whichever client asks, until the block is lifted."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
+
+from gateway.errors import Reason
+from gateway.frontends.api.callers import permitted
+from gateway.frontends.api.service import Current
+from gateway.frontends.api.shapes import CUSTOMER, Blocked
+from gateway.frontends.http.problems import ProblemError, of_reason
+from gateway.services.codes.codes import Codes
+
+Number = Annotated[str, Path(pattern=CUSTOMER, description="The customer's number")]
+
+
+def router(current: Current) -> APIRouter:
+    """The endpoints."""
+    routes = APIRouter(tags=["customers"])
+    client = Depends(permitted("codes", lambda: current.service.callers))
+
+    def codes(request: Request) -> Codes:
+        request.scope["state"]["path"] = "/customers/*/block"  # a log needs no customer's number
+        if current.service.codes is None:
+            raise ProblemError(of_reason(Reason.REQUEST_UNKNOWN))
+        return current.service.codes
+
+    desk = Depends(codes)
+
+    @routes.put("/customers/{number}/block", operation_id="block", summary="No codes for this customer",
+                dependencies=[client])
+    def block(number: Number, codes: Annotated[Codes, desk]) -> Blocked:
+        """Codes of his that live are dead at once."""
+        return Blocked(state="blocked", changed=codes.block(number))
+
+    @routes.delete("/customers/{number}/block", operation_id="unblock", summary="Codes for this customer again",
+                   dependencies=[client])
+    def unblock(number: Number, codes: Annotated[Codes, desk]) -> Blocked:
+        """Speak with the customer first: he may have blocked himself by answering `not me`."""
+        return Blocked(state="not_blocked", changed=codes.unblock(number))
+
+    return routes

@@ -1,0 +1,73 @@
+"""A request that is repeated is not done twice. draft-ietf-httpapi-idempotency-key-header-07.
+
+- the key is the client's own: two clients may have the same one
+- the same request again gets the first one's answer, told apart by `Idempotent-Replayed: true`
+- another request with the same key is 422, one while the first is in work 409, both by name
+- only what was done is remembered: whatever was refused left nothing behind, and may be tried again with its key
+- in the book of requests stand MACs of key and content, and the answer, which has no code in it
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from fastapi import Request, Response
+from pydantic import BaseModel
+
+from gateway.errors import GatewayError, Reason
+from gateway.frontends.api.bodies import JSON
+from gateway.frontends.api.service import Service
+from gateway.frontends.http.problems import ProblemError, of_reason
+from gateway.ports.requests import Answered
+
+log = structlog.get_logger("sealgate.api")
+
+HEADER: Final = "Idempotency-Key"
+REPLAYED: Final = "Idempotent-Replayed"
+KEY_CHARACTERS_MAX: Final = 255
+
+
+def key_of(request: Request, *, required: bool = True) -> str | None:
+    """The key, without the quotation marks that the draft has and nobody writes. ProblemError 400."""
+    given = request.headers.getlist(HEADER)
+    if not given and not required:
+        return None
+    key = given[0] if len(given) == 1 else ""
+    if len(key) > 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not key or len(key) > KEY_CHARACTERS_MAX or not all("!" <= one <= "~" for one in key):
+        raise ProblemError(of_reason(Reason.REQUEST_KEY_MISSING))
+    return key
+
+
+def once(service: Service, request: Request, client: str, canonical: bytes, work: Callable[[], BaseModel], *,
+         status: int, required: bool = True) -> Response:
+    """Does it, or answers as it was answered before. ProblemError 400, GatewayError 409, 422."""
+    key = key_of(request, required=required)
+    if key is None:
+        return _answer(Answered(status, work().model_dump_json()))
+    what = f"{request.method}\0{request.url.path}\0".encode() + canonical
+    claim = service.requests.begin(service.mac(f"key\0{client}\0{key}".encode()), service.mac(b"what\0" + what))
+    if isinstance(claim, Answered):
+        return _answer(claim, {REPLAYED: "true"})
+    try:
+        answered = Answered(status, work().model_dump_json())
+    except BaseException:
+        _written(request, lambda: service.requests.withdraw(claim))
+        raise
+    _written(request, lambda: service.requests.answer(claim, answered))
+    return _answer(answered)
+
+
+def _written(request: Request, write: Callable[[], None]) -> None:
+    """What was done was done, also where the book cannot be told: a repetition waits for the claim's end then."""
+    try:
+        write()
+    except GatewayError as trouble:
+        log.error(  # noqa: TRY400 - a traceback has values
+            "request not remembered", incident=request.scope["state"]["incident"], reason=str(trouble.reason),
+            detail=trouble.detail)
+
+
+def _answer(answered: Answered, headers: dict[str, str] | None = None) -> Response:
+    return Response(answered.body, answered.status, headers, JSON)

@@ -1,0 +1,31 @@
+"""What the endpoints need, in one frozen value; the composition root builds it, a reload replaces it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.frontends.api.callers import Callers
+from gateway.ports.requests import Requests
+from gateway.services.codes.codes import Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`codes`: None where the settings have no section `codes`; the endpoints are 404 then.
+
+    `mac` makes what the book of requests knows a request by: hex, keyed, for neither keys nor content of requests may
+    be found out from the database. `ready` raises GatewayError for the first thing that does not work now.
+    """
+
+    callers: Callers
+    requests: Requests
+    mac: Callable[[bytes], str]
+    ready: Callable[[], None]
+    codes: Codes | None = None
+    requests_per_minute_max: int = 6000
+
+
+class Current:
+    """Where the application finds the service of the moment."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service

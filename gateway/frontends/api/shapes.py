@@ -1,0 +1,176 @@
+"""The JSON of codes: requests with every limit, answers without a code. Strict: nothing is converted, nothing ignored.
+
+What JSON Schema cannot say is said by the service itself, with INPUT_MALFORMED: how many digits a currency has behind
+the point, and that names are printable.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from gateway.errors import Reason
+from gateway.ports.codes import CodeState
+from gateway.services.codes import transaction as linked
+from gateway.services.codes.order import Issued, Order, Shown, Verdict
+
+CODE_ID: Final = "^[0-9a-f]{24}$"
+CUSTOMER: Final = "^[!-~]{1,64}$"
+
+Amount = Annotated[str, Field(
+    pattern=r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,5})?$", examples=["1234.50"],
+    description="Decimal, with a point; at most the digits that ISO 4217 has for the currency, and more than nothing")]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"], description="ISO 4217")]
+Name = Annotated[str, Field(min_length=1, max_length=linked.NAME_CHARACTERS_MAX, examples=["Stadtwerke Musterstadt"],
+                            description="Printable; double blanks and those at the ends do not count")]
+Account = Annotated[str, Field(
+    min_length=1, max_length=linked.ACCOUNT_CHARACTERS_MAX, examples=["DE89 3704 0044 0532 0130 00"],
+    description="IBAN or what the bank has for it; blanks and case do not count")]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def __repr_args__(self) -> Any:
+        """Nothing of a request reaches a log by accident."""
+        return ()
+
+
+class Payee(_Shape):
+    """Who is paid."""
+
+    name: Name
+    account: Account
+
+
+class Payment(_Shape):
+    """One payment: EU 2018/389 Article 5 (1)(b)."""
+
+    amount: Amount
+    currency: Currency
+    payee: Name
+    account: Account
+
+    def transaction(self) -> linked.Transaction:
+        """INPUT_MALFORMED for what the schema cannot say."""
+        return linked.Payment(linked.Money.of(self.amount, self.currency), linked.Payee.of(self.payee, self.account))
+
+
+class Batch(_Shape):
+    """Several payments at once: EU 2018/389 Article 5 (3)(b)."""
+
+    total: Amount
+    currency: Currency
+    payees: tuple[Payee, ...] = Field(min_length=1, max_length=linked.PAYEES_MAX)
+
+    def transaction(self) -> linked.Transaction:
+        """INPUT_MALFORMED for what the schema cannot say."""
+        return linked.Batch.of(linked.Money.of(self.total, self.currency),
+                               [linked.Payee.of(one.name, one.account) for one in self.payees])
+
+
+def _which(value: Any) -> str:
+    return "batch" if isinstance(value, dict) and not {"total", "payees"}.isdisjoint(value) else "payment"
+
+
+Linked = Annotated[
+    Annotated[Payment, Tag("payment")] | Annotated[Batch, Tag("batch")], Discriminator(_which)]
+Paid = Annotated[Linked | None, Field(description="What the code is good for; without it, for no payment")]
+
+
+class CodeOrder(_Shape):
+    """A code, please."""
+
+    customer: str = Field(pattern=CUSTOMER, examples=["10001"], description="The customer's number")
+    purpose: str = Field(pattern="^[a-z0-9-]{1,32}$", examples=["payment"],
+                         description="Of one purpose and customer one code lives; a newer one takes its place")
+    transaction: Paid = None
+    digits: int | None = Field(None, ge=6, le=10, description="Unset: as the bank has it")
+    life_s: int | None = Field(None, ge=30, le=3600, examples=[300],
+                               description="Seconds; unset, or longer than the bank allows: as the bank has it")
+    language: str | None = Field(None, pattern="^[a-z]{2}$", examples=["de"], description="Unset: as the bank has it")
+    reference: str = Field("", pattern="^[ -~]{0,64}$", examples=["order-4711"],
+                           description="The caller's own; comes back in answers and callbacks. No account number")
+
+    def order(self) -> Order:
+        """INPUT_MALFORMED for what the schema cannot say."""
+        return Order(self.customer, self.purpose, transaction_of(self.transaction), self.digits, self.life_s,
+                     self.language, self.reference)
+
+
+class Verification(_Shape):
+    """One try."""
+
+    code: str = Field(pattern="^[0-9]{6,10}$", examples=["12345678"], description="As the customer entered it")
+    transaction: Paid = None
+
+
+class Again(_Shape):
+    """The same code again. What is paid is stored nowhere, so it is said again."""
+
+    transaction: Paid = None
+
+
+class CodeIssued(BaseModel):
+    """The next mail server has the mail. The code itself is in no answer."""
+
+    id: str = Field(pattern=CODE_ID)
+    state: CodeState
+    expires_at: datetime
+    digits: int
+    recipients: int = Field(description="Addresses that it went to")
+    resends_left: int
+
+    @classmethod
+    def of(cls, issued: Issued) -> "CodeIssued":
+        """From the service's answer."""
+        return cls(id=issued.id, state=issued.state, expires_at=issued.expires_at, digits=issued.digits,
+                   recipients=issued.recipients, resends_left=issued.resends_left)
+
+
+class CodeShown(BaseModel):
+    """A code as its issuer may see it at any time."""
+
+    id: str = Field(pattern=CODE_ID)
+    customer: str
+    purpose: str
+    state: CodeState
+    created_at: datetime
+    expires_at: datetime
+    digits: int
+    tries_left: int
+    resends_left: int
+    reference: str
+
+    @classmethod
+    def of(cls, shown: Shown) -> "CodeShown":
+        """From the service's answer."""
+        return cls(id=shown.id, customer=shown.customer, purpose=shown.purpose, state=shown.state,
+                   created_at=shown.created_at, expires_at=shown.expires_at, digits=shown.digits,
+                   tries_left=shown.tries_left, resends_left=shown.resends_left, reference=shown.reference)
+
+
+class Verified(BaseModel):
+    """Of one try. The question was answered, so both answers have status 200: look at `valid`, not at the status."""
+
+    valid: bool
+    reason: Reason | None = Field(description="null exactly if it is valid")
+    tries_left: int
+    state: CodeState
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "Verified":
+        """From the service's answer."""
+        return cls(valid=verdict.valid, reason=verdict.reason, tries_left=verdict.tries_left, state=verdict.state)
+
+
+class Blocked(BaseModel):
+    """Whether codes are made for a customer."""
+
+    state: Literal["blocked", "not_blocked"]
+    changed: bool = Field(description="false: it was so before")
+
+
+def transaction_of(shape: Payment | Batch | None) -> linked.Transaction | None:
+    """INPUT_MALFORMED for what the schema cannot say."""
+    return None if shape is None else shape.transaction()
