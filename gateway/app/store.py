@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gateway.adapters.db.authorities import DbAuthorities
 from gateway.adapters.db.certificates import DbCertificates
+from gateway.adapters.db.codes import DbCodes
 from gateway.adapters.db.customers import DbCustomers
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.evidence import DbEvidence
@@ -35,6 +36,7 @@ class Store:
     authorities: DbAuthorities
     revocations: DbRevocations
     fetch_tasks: DbFetchTasks
+    codes: DbCodes
 
     def close(self) -> None:
         """Ends the connections; what was committed is there."""
@@ -70,6 +72,7 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
         authorities=DbAuthorities(database),
         revocations=DbRevocations(database),
         fetch_tasks=DbFetchTasks(database),
+        codes=DbCodes(database),
     )
 
 

@@ -74,6 +74,14 @@ class Block:
     by: Literal["bank", "customer"]
 
 
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """`fresh`: the customer was not blocked before. `dead`: the codes that lived until now."""
+
+    fresh: bool
+    dead: tuple[CodeRow, ...]
+
+
 # Whether a try is right: None, or what is wrong. Called inside a transaction, perhaps twice: touches nothing.
 Compare = Callable[[CodeRow], Reason | None]
 
@@ -115,10 +123,11 @@ class CodeStore(Protocol):
         """The newest first."""
         ...
 
-    def block(self, block: Block, noted: tuple[str, str] | None = None) -> tuple[bool, tuple[CodeRow, ...]]:
-        """Whether the customer was not blocked before, and the codes that lived and are blocked now.
+    def block(self, block: Block, noted: tuple[str, str] | None = None) -> Blocked | None:
+        """Blocks the customer and his live codes.
 
-        `noted`: (code_id, what) that is noted with it; (False, ()) and nothing is changed if it was noted before.
+        `noted`: (code_id, what) that is noted with it. None, and nothing is changed: it was noted before, or there is
+        no such code.
         """
         ...
 

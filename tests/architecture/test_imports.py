@@ -35,12 +35,12 @@ MAY_IMPORT = {
     "actions": f"{COMMON} smime cms ports",
     "inspection": f"{COMMON} smime cms pki mime der",
     "pipeline": f"{COMMON} policy actions smime pki cms mime ports",
-    "services": f"{COMMON} strictyaml ports",
+    "services": f"{COMMON} strictyaml letters ports",
     "frontends": f"{COMMON} mime cms ports settings services",
     # Adapters hold what the core reads: pki decides what a list or an answer says, der what an octet string is.
     "adapters": f"{COMMON} ports cms settings pki der",
     "app": f"{COMMON} strictyaml settings policy cms ports pki smime authority actions pipeline frontends adapters "
-           "pdf",
+           "pdf letters services",
     "serve": f"{COMMON} app frontends settings",
     "demo": f"{COMMON} app settings authority cms",
     "cli": f"{COMMON} strictyaml serve frontends app settings policy actions inspection pipeline pki cms ports demo",

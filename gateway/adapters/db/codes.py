@@ -11,7 +11,7 @@ from gateway.adapters.db.engine import Database
 from gateway.adapters.db.tables import micros, moment
 from gateway.adapters.db.tables_codes import blocked_customer, code, code_mail, code_note
 from gateway.errors import Reason
-from gateway.ports.codes import Block, CodeRow, CodeState, Compare, SendLimits, Tried
+from gateway.ports.codes import Block, Blocked, CodeRow, CodeState, Compare, SendLimits, Tried
 
 _ALONE: Final = "codes"
 _LIVE: Final = CodeState.LIVE.value
@@ -107,20 +107,20 @@ class DbCodes:
         with self._database.read() as connection:
             return tuple(map(_row, connection.execute(query)))
 
-    def block(self, block: Block, noted: tuple[str, str] | None = None) -> tuple[bool, tuple[CodeRow, ...]]:
+    def block(self, block: Block, noted: tuple[str, str] | None = None) -> Blocked | None:
         """See CodeStore."""
         live = (_c.customer == block.customer, _c.state == _LIVE)
 
-        def work(connection: Connection) -> tuple[bool, tuple[CodeRow, ...]]:
+        def work(connection: Connection) -> Blocked | None:
             if noted is not None and (_one(connection, noted[0]) is None or not _note(connection, *noted, block.at)):
-                return False, ()
+                return None
             before = connection.scalar(_BLOCKED, {"customer": block.customer})
             if before is None:
                 connection.execute(insert(blocked_customer).values(
                     customer=block.customer, at=micros(block.at), by=block.by))
             rows = tuple(map(_row, connection.execute(select(code).where(*live).order_by(_c.created_at))))
             connection.execute(update(code).where(*live).values(state=CodeState.BLOCKED.value))
-            return before is None, tuple(row for row in rows if row.state_at(block.at) is CodeState.LIVE)
+            return Blocked(before is None, tuple(one for one in rows if one.state_at(block.at) is CodeState.LIVE))
 
         return self._database.write(work, alone=_ALONE)
 
@@ -212,8 +212,8 @@ def _often(connection: Connection, row: CodeRow, now: datetime, limits: SendLimi
         return int(connection.scalar(query, {**whose, "since": micros(now - window)}) or 0)
 
     hourly, minutely = limits.per_customer_per_hour, limits.per_client_per_minute
-    return bool(hourly and mails(_MAILS_OF_CUSTOMER, timedelta(hours=1), customer=row.customer) >= hourly
-                or minutely and mails(_MAILS_OF_CLIENT, timedelta(minutes=1), client=row.client) >= minutely)
+    return bool((hourly and mails(_MAILS_OF_CUSTOMER, timedelta(hours=1), customer=row.customer) >= hourly)
+                or (minutely and mails(_MAILS_OF_CLIENT, timedelta(minutes=1), client=row.client) >= minutely))
 
 
 def _is_noted(connection: Connection, code_id: str, what: str) -> bool:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from gateway.errors import Reason
 from gateway.ports.codes import CodeState
@@ -67,22 +66,3 @@ class Verdict:
     reason: Reason | None
     tries_left: int
     state: CodeState
-
-
-@dataclass(frozen=True, slots=True)
-class CodeEvent:
-    """What the issuer's callback hears. Events of one code are told in their order.
-
-    accepted: it was ordered, and will be sent. delivered: the next hop has the mail. failed: it did not get it, and the
-    code is cancelled, for `reason`. bounced: the mail came back from one of the addresses (`detail`: RFC 3463 status).
-    blocked: the customer said that it was not his doing, or the bank blocked him; his codes are dead.
-    """
-
-    kind: Literal["accepted", "delivered", "failed", "bounced", "blocked"]
-    client: str
-    code_id: str
-    customer: str
-    reference: str
-    at: datetime
-    reason: Reason | None = None
-    detail: str = ""

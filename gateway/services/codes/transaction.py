@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import Final
 
@@ -57,6 +58,11 @@ class Money:
             raise GatewayError(Reason.INPUT_MALFORMED,
                                f"amount: more than nothing, and at most {MINOR_DIGITS_MAX} digits")
         return cls(minor, currency, digits)
+
+    @property
+    def decimal(self) -> Decimal:
+        """In whole units."""
+        return Decimal(self.minor).scaleb(-self.digits)
 
     def __str__(self) -> str:
         """With all its digits, such as `1234.50`."""

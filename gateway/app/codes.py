@@ -1,0 +1,97 @@
+"""One-time codes put together: over a gateway where they are made, over the database where their bounces arrive."""
+
+from collections.abc import Callable, Sequence
+
+from gateway.adapters.mac_secret import mac_secret
+from gateway.app import Gateway
+from gateway.errors import GatewayError, Reason
+from gateway.letters.write import Writer
+from gateway.model.lookup import CertificateAnswer
+from gateway.model.mail import Mail
+from gateway.model.outcome import Outcome
+from gateway.pipeline.house import House
+from gateway.pipeline.outbound import Outbound
+from gateway.pipeline.sealed_only import sealed_only
+from gateway.ports.callbacks import Event
+from gateway.ports.codes import SendLimits
+from gateway.services.codes.codes import Codes, Surroundings, Terms
+from gateway.services.codes.derive import CodeKeys
+from gateway.services.codes.events import CodeEvent, Told
+from gateway.services.codes.message import Sender
+from gateway.services.verp import Verp
+from gateway.settings import Codes as CodesSettings
+from gateway.settings import Settings
+
+
+def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
+    """Codes that leave through this gateway, also after it was reloaded; their own settings are those of now.
+
+    GatewayError CONFIG_INVALID where the settings have no section `codes`; of the secret as adapters.mac_secret.
+    """
+    section = section_of(settings)
+    secret = mac_secret(section.secret_file)
+    terms = Terms(
+        digits=section.digits, life_s=section.life_s, life_s_max=section.life_s_max, tries_max=section.tries_max,
+        language=section.language,
+        limits=SendLimits(section.per_customer_per_hour_max, section.per_client_per_minute_max))
+    sender = Sender(section.from_, section.bounces, returns(section, secret),
+                    Writer(section.templates, section.language))
+    outward = _Outward(gateway)
+    return Codes(terms, CodeKeys.of(secret), sender, Surroundings(
+        gateway.store.codes, gateway.clock, gateway.store.customers.get, outward.select, outward.send, told))
+
+
+def section_of(settings: Settings) -> CodesSettings:
+    """CONFIG_INVALID where there is none."""
+    if settings.codes is None:
+        raise GatewayError(Reason.CONFIG_INVALID, "there is no section `codes` in the settings: see docs/codes.md")
+    return settings.codes
+
+
+def returns(section: CodesSettings, secret: bytes) -> Verp:
+    """Return addresses and Message-IDs of codes. Without a mailbox for bounces only the latter are written."""
+    return Verp("codes", section.bounces or section.from_, secret)
+
+
+def told_by(file: Callable[[Event], None]) -> Told:
+    """Events of codes as events of callbacks."""
+    def told(events: Sequence[CodeEvent]) -> None:
+        for one in events:
+            file(_event(one))
+
+    return told
+
+
+def to_nobody(events: Sequence[CodeEvent]) -> None:
+    """Where no client wants to be called."""
+    del events
+
+
+def _event(one: CodeEvent) -> Event:
+    data: dict[str, str | int | bool | None] = {"customer": one.customer, "reference": one.reference}
+    if one.mail:
+        data["mail"] = one.mail
+    if one.reason is not None:
+        data["reason"] = str(one.reason)
+    if one.detail:
+        data["status"] = one.detail
+    return Event(one.client, one.code_id, f"code.{one.kind}", one.at, f"{one.mail or ''} {one.detail}".strip(), data)
+
+
+class _Outward:
+    """The gateway's outbound way for sealed mail alone; a reload gives it another house."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._made: tuple[House, Outbound] | None = None
+
+    def select(self, address: str) -> CertificateAnswer:
+        """Of enrolled certificates."""
+        return self._gateway.renewed().select(address, "enrolled")
+
+    def send(self, mail: Mail) -> Outcome:
+        """See Outbound.send. POLICY_REJECTED in `mode: observe`."""
+        house, made = self._gateway.house, self._made
+        if made is None or made[0] is not house:
+            made = self._made = house, Outbound(sealed_only(house))
+        return made[1].send(mail)

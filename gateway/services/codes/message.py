@@ -1,0 +1,93 @@
+"""The mail with a code: what it says, and its header. It leaves by the one outbound way like any mail of a client."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from babel.core import Locale, UnknownLocaleError
+from babel.numbers import format_decimal
+
+from gateway.letters.compose import Heading, compose
+from gateway.letters.write import Writer
+from gateway.model.mail import Envelope, Mail, Origin, Recipient
+from gateway.ports.codes import CodeRow
+from gateway.services.codes.transaction import Batch, Money, Payee, Payment, Transaction
+from gateway.services.verp import Verp
+
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """In whose name. `bounces`: mailbox of bounces and answers, '' = none; `returns` names mails in either case."""
+
+    from_: str
+    bounces: str
+    returns: Verp
+    writer: Writer
+
+
+def mail_id(row: CodeRow) -> str:
+    """Which of a code's mails it is: in its return path and Message-ID. See `code_of`."""
+    return f"{row.code_id}-{row.sends}"
+
+
+def code_of(identifier: str) -> tuple[str, int]:
+    """The code's id and the mail's number, of what `mail_id` gives; ('', 0) for anything else."""
+    code_id, _, number = identifier.partition("-")
+    return (code_id, int(number)) if number.isascii() and number.isdigit() else ("", 0)
+
+
+def write(sender: Sender, row: CodeRow, code: str, transaction: Transaction | None, to: tuple[str, ...],
+          now: datetime) -> Mail:
+    """The mail to all of the customer's addresses. CONFIG_INVALID names a template that breaks a rule."""
+    identifier = mail_id(row)
+    letter = sender.writer.write(
+        "code", row.language, values(row, code, transaction, now, answers=bool(sender.bounces)))
+    octets = compose(letter, Heading(
+        sender.from_, to, f"<{sender.returns.message_id(identifier)}>", now, reply_to=sender.bounces,
+        more=(b"Auto-Submitted: auto-generated\r\n",)))  # RFC 3834 5: nobody's absence is told to it
+    path = sender.returns.address(identifier) if sender.bounces else sender.from_
+    origin = Origin(ours=True, client=row.client, received_at=now, incident=secrets.token_hex(8), listener="codes",
+                    answers_each=True)  # one address that cannot be had keeps no other from its mail
+    return Mail(octets, Envelope(path, tuple(map(Recipient, to))), origin)
+
+
+def values(row: CodeRow, code: str, transaction: Transaction | None, now: datetime, *, answers: bool
+           ) -> Mapping[str, object]:
+    """What the templates `code.*` may name. `answers`: whether an answer of the customer is read."""
+    left = max(0, int((row.expires_at - now).total_seconds()))
+    return {
+        "code": code, "purpose": row.purpose, "reference": row.reference, "again": row.sends > 1,
+        "answers": answers, "minutes": left // 60, "seconds": left, **_paid(transaction, row.language)}
+
+
+def _paid(transaction: Transaction | None, language: str) -> Mapping[str, object]:
+    match transaction:
+        case Payment(amount, payee):
+            return {"kind": "payment", "amount": _amount(amount, language), "payees": [_shown(payee)]}
+        case Batch(total, payees):
+            return {"kind": "batch", "amount": _amount(total, language), "payees": [_shown(one) for one in payees]}
+        case None:
+            return {"kind": "none", "amount": "", "payees": []}
+        case _:
+            assert_never(transaction)
+
+
+def _amount(money: Money, language: str) -> str:
+    """As the language writes it, with all digits and the code of the currency: `$` is many."""
+    try:
+        locale = Locale.parse(language, sep="-")
+    except (UnknownLocaleError, ValueError):
+        locale = Locale("en")
+    pattern = "#,##0" + (f".{'0' * money.digits}" if money.digits else "")
+    return f"{format_decimal(money.decimal, pattern, locale)}\N{NO-BREAK SPACE}{money.currency}"
+
+
+def _shown(payee: Payee) -> Mapping[str, str]:
+    account = payee.account
+    groups = [account[start:start + 4] for start in range(0, len(account), 4)]
+    return {"name": payee.name, "account": " ".join(groups) if _IBAN.fullmatch(account) else account}
