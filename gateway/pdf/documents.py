@@ -5,6 +5,7 @@ gets `sys.inputs.values` (JSON) and `sys.inputs.language` and cannot read beyond
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,6 +19,7 @@ from gateway.pdf.renderer import Limits, Renderer
 from gateway.ports.documents import Depth
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
+FAST: Final = ("fast-bill", "fast-statement")  # see `fast`, which is loaded when first asked for
 _SHARED: Final = frozenset({"parts"})  # files of ours that are no template by themselves
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -34,10 +36,13 @@ class PdfDocuments:
     def names(self) -> tuple[str, ...]:
         """See Documents."""
         found = {path.stem for root in self._roots() for path in root.glob("*.typ")}
-        return tuple(sorted(found - _SHARED))
+        return tuple(sorted(found - _SHARED | set(FAST)))
 
     def digest(self, template: str) -> str:
         """See Documents."""
+        if template in FAST:
+            return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+                                  ).hexdigest()
         root = self._root(template)
         state = hashlib.sha256()
         for path in sorted(root.rglob("*")):
@@ -48,6 +53,8 @@ class PdfDocuments:
 
     def make(self, template: str, language: str, values: Mapping[str, object], at: datetime) -> bytes:
         """See Documents."""
+        if template in FAST:
+            return self._fast(template, language, values, at)
         root = self._root(template)
         text = plain.text_of(values, template)
         return self._renderer.render(root, f"{template}.typ", {"values": text, "language": language}, at)
@@ -59,6 +66,15 @@ class PdfDocuments:
     def close(self) -> None:
         """See Documents."""
         self._renderer.close()
+
+    def _fast(self, template: str, language: str, values: Mapping[str, object], at: datetime) -> bytes:
+        from gateway.pdf import fast
+
+        octets = fast.make(template, language, json.loads(plain.text_of(values, template)), at)
+        if len(octets) > self._limits.octets_max:
+            raise GatewayError(Reason.PDF_TOO_LARGE, f"{template}: {len(octets)} octets, the limit is "
+                               f"{self._limits.octets_max}")
+        return octets
 
     def _roots(self) -> tuple[Path, ...]:
         return (self._directory, TEMPLATES) if self._directory is not None else (TEMPLATES,)

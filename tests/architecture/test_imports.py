@@ -31,11 +31,11 @@ MAY_IMPORT = {
     "smime": f"{COMMON} mime cms pki der ports",
     "authority": f"{COMMON} cms der ports",
     "letters": f"{COMMON} mime",
-    "pdf": f"{COMMON} ports",
+    "pdf": f"{COMMON} mime ports",
     "actions": f"{COMMON} smime cms ports",
     "inspection": f"{COMMON} smime cms pki mime der",
-    "pipeline": f"{COMMON} policy actions smime pki cms mime ports",
-    "services": f"{COMMON} strictyaml letters ports",
+    "pipeline": f"{COMMON} policy actions smime pki cms mime letters pdf ports",
+    "services": f"{COMMON} strictyaml letters pipeline smime mime ports",
     "frontends": f"{COMMON} mime cms ports settings services",
     # Adapters hold what the core reads: pki decides what a list or an answer says, der what an octet string is.
     "adapters": f"{COMMON} ports cms settings pki der",
@@ -63,7 +63,8 @@ ONLY = {
     "asyncio": {"frontends", "serve.py"},
     "typer": {"cli"},
     "rich": {"cli", "demo"},
-    "subprocess": {"demo", "adapters/source_ldap.py", "cli/postfix/reading.py", "pdf/renderer.py"},
+    "subprocess": {"demo", "adapters/source_ldap.py", "adapters/password_hook.py", "cli/postfix/reading.py",
+                   "pdf/renderer.py"},
     # The core has no network of its own.
     "socket": {"frontends", "adapters", "cli", "demo", "pdf/renderer.py", "pdf/typst_child.py"},
     "ssl": {"frontends", "adapters"},
@@ -85,6 +86,7 @@ ONLY = {
     "pickle": set(),
     "typst": {"pdf/typst_child.py"},
     "pikepdf": {"pdf"},
+    "reportlab": {"pdf"},
     "prometheus_client": {"frontends/metrics"},
 }
 
