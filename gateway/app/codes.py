@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app import Gateway
+from gateway.app.services import returns_of
+from gateway.app.store import Store
+from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.letters.write import Writer
 from gateway.model.lookup import CertificateAnswer
@@ -14,11 +17,11 @@ from gateway.pipeline.outbound import Outbound
 from gateway.pipeline.sealed_only import sealed_only
 from gateway.ports.callbacks import Event
 from gateway.ports.codes import SendLimits
-from gateway.services.codes.codes import Codes, Surroundings, Terms
+from gateway.services.codes.codes import Codes, Terms, Way
 from gateway.services.codes.derive import CodeKeys
+from gateway.services.codes.desk import Desk
 from gateway.services.codes.events import CodeEvent, Told
 from gateway.services.codes.message import Sender
-from gateway.services.verp import Verp
 from gateway.settings import Codes as CodesSettings
 from gateway.settings import Settings
 
@@ -29,16 +32,20 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
     GatewayError CONFIG_INVALID where the settings have no section `codes`; of the secret as adapters.mac_secret.
     """
     section = section_of(settings)
-    secret = mac_secret(section.secret_file)
     terms = Terms(
         digits=section.digits, life_s=section.life_s, life_s_max=section.life_s_max, tries_max=section.tries_max,
         language=section.language,
         limits=SendLimits(section.per_customer_per_hour_max, section.per_client_per_minute_max))
-    sender = Sender(section.from_, section.bounces, returns(section, secret),
-                    Writer(section.templates, section.language))
+    sender = Sender(section.from_, section.bounces, returns_of(section), Writer(section.templates, section.language))
     outward = _Outward(gateway)
-    return Codes(terms, CodeKeys.of(secret), sender, Surroundings(
-        gateway.store.codes, gateway.clock, gateway.store.customers.get, outward.select, outward.send, told))
+    keys = CodeKeys.of(mac_secret(section.secret_file))
+    return Codes(desk(settings, gateway.store, gateway.clock, told), terms, keys, sender,
+                 Way(outward.select, outward.send))
+
+
+def desk(settings: Settings, store: Store, clock: Clock, told: Told) -> Desk:
+    """What needs the database alone. CONFIG_INVALID where the settings have no section `codes`."""
+    return Desk(store.codes, clock, store.customers.get, told, section_of(settings).tries_max)
 
 
 def section_of(settings: Settings) -> CodesSettings:
@@ -48,16 +55,10 @@ def section_of(settings: Settings) -> CodesSettings:
     return settings.codes
 
 
-def returns(section: CodesSettings, secret: bytes) -> Verp:
-    """Return addresses and Message-IDs of codes. Without a mailbox for bounces only the latter are written."""
-    return Verp("codes", section.bounces or section.from_, secret)
-
-
-def told_by(file: Callable[[Event], None]) -> Told:
-    """Events of codes as events of callbacks."""
+def told_by(file: Callable[..., None]) -> Told:
+    """Events of codes as events of callbacks, which `file` makes durable together."""
     def told(events: Sequence[CodeEvent]) -> None:
-        for one in events:
-            file(_event(one))
+        file(*map(_event, events))
 
     return told
 

@@ -43,7 +43,8 @@ MAY_IMPORT = {
            "pdf letters services",
     "serve": f"{COMMON} app frontends settings",
     "demo": f"{COMMON} app settings authority cms",
-    "cli": f"{COMMON} strictyaml serve frontends app settings policy actions inspection pipeline pki cms ports demo",
+    "cli": f"{COMMON} strictyaml serve frontends app settings policy actions inspection pipeline pki cms ports demo "
+           "services",
     "__main__": "cli",
 }
 

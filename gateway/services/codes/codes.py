@@ -20,19 +20,18 @@ from typing import Final
 
 import structlog
 
-from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
-from gateway.model.lookup import CertificateAnswer, Conflict, Customer, Found, Unavailable, Unusable
+from gateway.model.lookup import CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.ports.codes import Block, CodeRow, CodeState, CodeStore, SendLimits
+from gateway.ports.codes import CodeRow, CodeState, SendLimits
 from gateway.services.codes.derive import DIGITS_MAX, DIGITS_MIN, NONCE_OCTETS, CodeKeys, Linked, derived, digest
-from gateway.services.codes.events import Told, event, tell
+from gateway.services.codes.desk import SENDS_MAX, Desk
+from gateway.services.codes.events import event, tell
 from gateway.services.codes.message import Sender, write
-from gateway.services.codes.order import Issued, Order, Shown, Verdict
+from gateway.services.codes.order import Issued, Order, Verdict
 from gateway.services.codes.transaction import Transaction
 
-SENDS_MAX: Final = 4  # mails with one code: whoever needs a fifth needs another way
 LIFE_S_MIN: Final = 30
 REFERENCE_CHARACTERS_MAX: Final = 64
 _PURPOSE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -64,35 +63,30 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the codes need of the house.
+class Way:
+    """Out of the house. `select`: the enrolled certificates of an address; `send`: the outbound way, for a mail that
 
-    `send`: the outbound way, for a mail that leaves signed and encrypted or not at all. `select`: the enrolled
-    certificates of an address.
+    leaves signed and encrypted or not at all.
     """
 
-    store: CodeStore
-    clock: Clock
-    customer: Callable[[str], Customer | None]
     select: Callable[[str], CertificateAnswer]
     send: Callable[[Mail], Outcome]
-    told: Told
 
 
 class Codes:
-    """Safe on many threads. Every method with a `client` sees that client's codes only: others are CODE_UNKNOWN.
+    """Safe on many threads; what needs neither secret nor key is its desk's. GatewayError from each method as there.
 
-    GatewayError from each: STORE_UNAVAILABLE (retry), and what its own line says. `retry` is 503 with Retry-After, but
-    for CODE_OFTEN, which is 429.
+    `retry` is 503 with Retry-After, but for CODE_OFTEN, which is 429.
     """
 
-    def __init__(self, terms: Terms, keys: CodeKeys, sender: Sender, around: Surroundings) -> None:
+    def __init__(self, desk: Desk, terms: Terms, keys: CodeKeys, sender: Sender, way: Way) -> None:
+        self.desk = desk
         self._terms = terms
         self._keys = keys
         self._sender = sender
-        self._around = around
-
-    # --- for the bank's systems
+        self._way = way
+        self.show, self.cancel = desk.show, desk.cancel
+        self.block, self.unblock = desk.block, desk.unblock
 
     def issue(self, client: str, order: Order) -> Issued:
         """Sends a new code; the one that lived for the same customer and purpose is replaced.
@@ -101,7 +95,7 @@ class Codes:
         CUSTOMER_UNKNOWN, CUSTOMER_BLOCKED, CUSTOMER_NO_ADDRESS, CODE_OFTEN (retry), CERTIFICATE_*, NEXT_HOP_*, POLICY_*
         """
         terms = self._terms
-        now = self._around.clock.now()
+        now = self.desk.clock.now()
         life = _checked(order, terms)
         to = self._addresses(order.customer)
         linked = Linked(secrets.token_hex(12), secrets.token_bytes(NONCE_OCTETS), order.customer, order.purpose,
@@ -111,7 +105,7 @@ class Codes:
             state=CodeState.LIVE, digits=linked.digits, nonce=linked.nonce, digest=digest(self._keys, linked),
             language=order.language or terms.language, reference=order.reference, created_at=now,
             expires_at=now + timedelta(seconds=life))
-        refused = self._around.store.issue(row, terms.limits)
+        refused = self.desk.store.issue(row, terms.limits)
         if refused is not None:
             raise GatewayError(refused, retry=refused is Reason.CODE_OFTEN)
         row = replace(row, sends=1)
@@ -122,9 +116,9 @@ class Codes:
             self._cancelled(row)
             log.warning("code not sent", code_id=row.code_id, client=client, purpose=row.purpose,
                         reason=trouble.reason, detail=trouble.detail)
-            tell(self._around.told, accepted, event("failed", row, self._around.clock.now(), trouble.reason))
+            tell(self.desk.told, accepted, event("failed", row, self.desk.clock.now(), trouble.reason))
             raise
-        tell(self._around.told, accepted, event("delivered", row, self._around.clock.now(), mail=row.sends))
+        tell(self.desk.told, accepted, event("delivered", row, self.desk.clock.now(), mail=row.sends))
         return self._issued(row, taken)
 
     def resend(self, client: str, code_id: str, transaction: Transaction | None) -> Issued:
@@ -133,18 +127,18 @@ class Codes:
         CODE_UNKNOWN, CODE_CHANGED if it is not the transaction of the order, CODE_OFTEN, else as the code's state;
         trouble with the mail as in `issue`, but the code lives on: the first mail may have been read.
         """
-        row = self._of(client, code_id)
+        row = self.desk.row(client, code_id)
         linked = _linked(row, transaction)
         if not hmac.compare_digest(digest(self._keys, linked), row.digest):
             raise GatewayError(Reason.CODE_CHANGED)
         self._must_live(row)
         to = self._addresses(row.customer)
-        again = self._around.store.send_again(code_id, self._around.clock.now(), SENDS_MAX, self._terms.limits)
+        again = self.desk.store.send_again(code_id, self.desk.clock.now(), SENDS_MAX, self._terms.limits)
         if isinstance(again, Reason):
-            self._must_live(self._of(client, code_id))
+            self._must_live(self.desk.row(client, code_id))
             raise GatewayError(again, retry=again is Reason.CODE_OFTEN and row.sends < SENDS_MAX)
         taken = self._mail(again, linked, to)
-        tell(self._around.told, event("delivered", again, self._around.clock.now(), mail=again.sends))
+        tell(self.desk.told, event("delivered", again, self.desk.clock.now(), mail=again.sends))
         return self._issued(again, taken)
 
     def verify(self, client: str, code_id: str, code: str, transaction: Transaction | None) -> Verdict:
@@ -161,7 +155,7 @@ class Codes:
             return None if same and right else Reason.CODE_WRONG if same else Reason.CODE_CHANGED
 
         most = self._terms.tries_max
-        tried = self._around.store.attempt(client, code_id, self._around.clock.now(), most, compare)
+        tried = self.desk.store.attempt(client, code_id, self.desk.clock.now(), most, compare)
         if tried is None:
             raise GatewayError(Reason.CODE_UNKNOWN)
         reason = None if tried.fault is None else _ENDED.get(tried.state, tried.fault)
@@ -169,55 +163,14 @@ class Codes:
         log.info("code tried", code_id=code_id, client=client, valid=reason is None, reason=reason, tries_left=left)
         return Verdict(reason is None, reason, left, tried.state)
 
-    def cancel(self, client: str, code_id: str) -> Shown:
-        """Ends a live code; of another the state stays. CODE_UNKNOWN."""
-        row = self._of(client, code_id)
-        if row.state_at(self._around.clock.now()) is CodeState.LIVE:
-            self._around.store.end(code_id, CodeState.CANCELLED)
-        return self.show(client, code_id)
-
-    def show(self, client: str, code_id: str) -> Shown:
-        """CODE_UNKNOWN."""
-        return self._shown(self._of(client, code_id))
-
-    # --- for people
-
-    def of_customer(self, customer: str, rows_max: int) -> tuple[tuple[str, Shown], ...]:
-        """What there was for a customer, the newest first, each with its client."""
-        return tuple((row.client, self._shown(row)) for row in self._around.store.of_customer(customer, rows_max))
-
-    def block(self, customer: str) -> bool:
-        """No code for this customer until `unblock`, and those that live are dead. True: he was not blocked before.
-
-        CUSTOMER_UNKNOWN.
-        """
-        if self._around.customer(customer) is None:
-            raise GatewayError(Reason.CUSTOMER_UNKNOWN)
-        block = Block(customer, self._around.clock.now(), "bank")
-        done = self._around.store.block(block)
-        if done is None:
-            return False
-        tell(self._around.told, *(event("blocked", row, block.at, Reason.CUSTOMER_BLOCKED) for row in done.dead))
-        return done.fresh
-
-    def unblock(self, customer: str) -> bool:
-        """True: he was blocked."""
-        return self._around.store.unblock(customer)
-
-    def blocks(self, customer: str | None = None) -> tuple[Block, ...]:
-        """Who is blocked, since when and by whom."""
-        return self._around.store.blocks(customer)
-
-    # --- the parts
-
     def _addresses(self, number: str) -> tuple[str, ...]:
         """1. All that have a certificate which is bound to this customer."""
-        customer = self._around.customer(number)
+        customer = self.desk.customer(number)
         if customer is None:
             raise GatewayError(Reason.CUSTOMER_UNKNOWN)
         if not customer.addresses:
             raise GatewayError(Reason.CUSTOMER_NO_ADDRESS)
-        answers = {address: self._around.select(address) for address in customer.addresses}
+        answers = {address: self._way.select(address) for address in customer.addresses}
         found = tuple(address for address, answer in answers.items() if _is_bound(answer, number))
         if not found:
             raise _without(tuple(answers.values()))
@@ -225,10 +178,10 @@ class Codes:
 
     def _mail(self, row: CodeRow, linked: Linked, to: tuple[str, ...]) -> int:
         """4. How many addresses have it, one or more; else the reason is raised."""
-        now = self._around.clock.now()
+        now = self.desk.clock.now()
         mail = write(self._sender, row, derived(self._keys, linked), linked.transaction, to, now)
         try:
-            outcome = self._around.send(mail)
+            outcome = self._way.send(mail)
         except Exception as surprise:  # noqa: BLE001 - its own words and its trace may hold what the mail holds
             raise GatewayError(Reason.INTERNAL, type(surprise).__name__, retry=True) from None
         taken = [one for one in outcome.recipients if one.settled in (Settled.TAKEN, Settled.DISCARDED)]
@@ -238,45 +191,31 @@ class Codes:
                  recipients=len(taken), refused=len(outcome.recipients) - len(taken), incident=outcome.incident)
         return len(taken)
 
-    def _of(self, client: str, code_id: str) -> CodeRow:
-        row = self._around.store.get(code_id)
-        if row is None or row.client != client:
-            raise GatewayError(Reason.CODE_UNKNOWN)
-        return row
-
     def _must_live(self, row: CodeRow) -> None:
-        state = row.state_at(self._around.clock.now())
+        state = row.state_at(self.desk.clock.now())
         if state is not CodeState.LIVE:
             raise GatewayError(_ENDED[state])
 
     def _cancelled(self, row: CodeRow) -> None:
         """Where the store cannot be told, the code dies of age; nobody has it."""
         try:
-            self._around.store.end(row.code_id, CodeState.CANCELLED)
+            self.desk.store.end(row.code_id, CodeState.CANCELLED)
         except GatewayError as trouble:
             log.critical("code not cancelled", code_id=row.code_id, detail=trouble.detail)
 
     def _issued(self, row: CodeRow, taken: int) -> Issued:
         return Issued(row.code_id, row.expires_at, row.digits, taken, CodeState.LIVE, SENDS_MAX - row.sends)
 
-    def _shown(self, row: CodeRow) -> Shown:
-        state = row.state_at(self._around.clock.now())
-        alive = state is CodeState.LIVE
-        return Shown(
-            row.code_id, row.customer, row.purpose, state, row.created_at, row.expires_at, row.digits,
-            tries_left=max(0, self._terms.tries_max - row.tries) if alive else 0,
-            resends_left=max(0, SENDS_MAX - row.sends) if alive else 0, reference=row.reference)
-
 
 def _checked(order: Order, terms: Terms) -> int:
     """2. How long the code lives, in seconds. INPUT_MALFORMED names the field, never what stands in it."""
-    life = terms.life_s if order.life_s is None else order.life_s
+    life = min(terms.life_s_max, terms.life_s if order.life_s is None else order.life_s)
     digits = terms.digits if order.digits is None else order.digits
     reference = order.reference
     for right, what in (
         (_PURPOSE.fullmatch(order.purpose), "purpose: 1 to 32 of a-z, 0-9 and `-`"),
         (DIGITS_MIN <= digits <= DIGITS_MAX, f"digits: {DIGITS_MIN} to {DIGITS_MAX}"),
-        (LIFE_S_MIN <= life <= terms.life_s_max, f"life_s: {LIFE_S_MIN} to {terms.life_s_max}"),
+        (life >= LIFE_S_MIN, f"life_s: {LIFE_S_MIN} or more"),
         (order.language is None or _LANGUAGE.fullmatch(order.language), "language: such as `en` or `de-AT`"),
         (len(reference) <= REFERENCE_CHARACTERS_MAX and reference.isascii() and (reference + "-").isprintable(),
          f"reference: at most {REFERENCE_CHARACTERS_MAX} printable ASCII characters"),

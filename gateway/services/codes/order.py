@@ -10,7 +10,7 @@ from gateway.services.codes.transaction import Transaction
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Order:
-    """A code, please. None: as the settings have it.
+    """A code, please. None: as the settings have it; a `life_s` beyond what they allow is cut to that.
 
     `purpose`: 1 to 32 of lower-case letters, digits and `-`, such as `login` or `payment`; of each client's codes one
     per customer and purpose lives. `reference`: the caller's own, at most 64 printable ASCII characters; it stands in

@@ -1,0 +1,228 @@
+"""`sealgate otp`: one-time codes by hand, as the bank's systems have them over HTTP.
+
+Neither a code nor what is paid is ever an argument: the list of processes is open to everybody. The transaction is
+JSON in a file or on standard input, in the form of `POST /codes`; the code is typed, or the first line of standard
+input.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from gateway import app as composition
+from gateway.app.codes import desk, load_codes
+from gateway.app.services import telling
+from gateway.cli import context, listing
+from gateway.cli.context import BAD, REFUSED, USAGE, exit_code, explained, fail, say, told
+from gateway.cli.listing import Json
+from gateway.cli.secret import asked
+from gateway.clock import SystemClock
+from gateway.errors import GatewayError
+from gateway.frontends.api.paid import read_transaction
+from gateway.frontends.logs import configure
+from gateway.model.sentences import SENTENCES
+from gateway.services.codes.codes import Codes
+from gateway.services.codes.desk import Desk
+from gateway.services.codes.order import Issued, Order
+from gateway.services.codes.transaction import Transaction
+
+TRANSACTION_OCTETS_MAX: Final = 1_048_576  # as api.body_octets_max
+
+group = typer.Typer(no_args_is_help=True, help="One-time codes: send, verify, resend, cancel, list, block, unblock.")
+
+Client = Annotated[str, typer.Option("--client", metavar="NAME", help="in whose name; one of `clients`")]
+CodeId = Annotated[str, typer.Argument(metavar="ID", help="as `otp send` prints it")]
+Number = Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's number")]
+Paid = Annotated[
+    Path | None,
+    typer.Option("--transaction", metavar="FILE", help="what the code is good for: JSON as in POST /codes; `-` = "
+                 "standard input"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="otp")
+
+
+@group.command()
+def send(
+    customer: Number,
+    client: Client,
+    purpose: Annotated[str, typer.Option("--purpose", metavar="WORD", help="login, payment, …")] = "login",
+    transaction: Paid = None,
+    digits: Annotated[int | None, typer.Option("--digits", help="6 to 10")] = None,
+    life: Annotated[int | None, typer.Option("--life", metavar="SECONDS", help="how long it is good")] = None,
+    language: Annotated[str | None, typer.Option("--language", metavar="en|de|…")] = None,
+    reference: Annotated[str, typer.Option("--reference", help="your own, at most 64 characters")] = "",
+    json: Json = False,
+) -> None:
+    """Send a new code to all enrolled addresses of a customer; the one before, of the same purpose, is replaced.
+
+    Exit 69 if it may not leave sealed, 75 if it cannot leave now; then there is no code.
+
+    Example: sealgate otp send 10001 --client online-banking --purpose payment --transaction payment.json
+    """
+    with _codes(client) as codes:
+        order = Order(customer, purpose, _read(transaction), digits, life, language, reference)
+        _issued(codes.issue(client, order), json=json)
+
+
+@group.command()
+def verify(code_id: CodeId, client: Client, transaction: Paid = None, json: Json = False) -> None:
+    """Try a code: typed, or the first line of standard input. Exit 1 if it is not valid.
+
+    A try counts, whoever makes it; a valid code is used by it.
+
+    Example: sealgate otp verify 5f0c2b7a90de4f1c2b7a90de --client online-banking --transaction payment.json
+    """
+    with _codes(client) as codes:
+        code = asked("code")
+        found = codes.verify(client, code_id, code, _read(transaction))
+    if json:
+        listing.json_object(asdict(found))
+    elif found.valid:
+        print("valid")
+    if found.reason is not None:
+        sentence = SENTENCES[found.reason]
+        say(f"sealgate: {found.reason}: {sentence.what} {sentence.remedy} ({found.tries_left} tries left)")
+        raise typer.Exit(BAD)
+
+
+@group.command()
+def resend(code_id: CodeId, client: Client, transaction: Paid = None, json: Json = False) -> None:
+    """Send the same code again while it is good; what it is good for is said again, for it is kept nowhere.
+
+    Example: sealgate otp resend 5f0c2b7a90de4f1c2b7a90de --client online-banking --transaction payment.json
+    """
+    with _codes(client) as codes:
+        _issued(codes.resend(client, code_id, _read(transaction)), json=json)
+
+
+@group.command()
+def cancel(code_id: CodeId, client: Client, json: Json = False) -> None:
+    """End a code; one that is not good any more stays what it was.
+
+    Example: sealgate otp cancel 5f0c2b7a90de4f1c2b7a90de --client online-banking
+    """
+    with _desk() as found:
+        shown = asdict(found.cancel(client, code_id))
+    listing.json_object(shown) if json else listing.sheet(shown)
+
+
+@group.command("list")
+def list_(
+    customer: Annotated[str | None, typer.Argument(metavar="[CUSTOMER]", help="none: who is blocked")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="how many codes, the newest first")] = 20,
+    json: Json = False,
+) -> None:
+    """What there was for a customer, never the codes themselves; without one: the customers who are blocked.
+
+    Example: sealgate otp list 10001
+    """
+    with _desk() as found:
+        blocks = found.blocks(customer)
+        rows = found.of_customer(customer, limit) if customer is not None else ()
+    if customer is None:
+        if json:
+            listing.json_array(map(asdict, blocks))
+        else:
+            listing.table(("customer", "blocked since", "by"), [(one.customer, one.at, one.by) for one in blocks])
+        return
+    for block in blocks:
+        say(f"sealgate: {block.customer} is blocked since {listing.shown(block.at)} by the {block.by}")
+    if json:
+        listing.json_array({"client": client, **asdict(one)} for client, one in rows)
+        return
+    listing.table(
+        ("id", "client", "purpose", "state", "since", "until", "tries left", "reference"),
+        [(one.id, client, one.purpose, one.state, one.created_at, one.expires_at, one.tries_left, one.reference)
+         for client, one in rows])
+
+
+@group.command()
+def block(customer: Number) -> None:
+    """No more codes for this customer, whichever client asks; those that are good are dead at once.
+
+    Example: sealgate otp block 10001
+    """
+    with _desk() as found:
+        fresh = found.block(customer)
+    say(f"{customer} is blocked" if fresh else f"{customer} was blocked already")
+
+
+@group.command()
+def unblock(customer: Number) -> None:
+    """Codes for this customer again. Speak with him first: he may have blocked himself. Exit 1 if he was not blocked.
+
+    Example: sealgate otp unblock 10001
+    """
+    with _desk() as found:
+        done = found.unblock(customer)
+    if not done:
+        fail(f"{customer} is not blocked", BAD)
+    say(f"{customer} is not blocked any more")
+
+
+@contextmanager
+def _codes(client: str) -> Iterator[Codes]:
+    """With keys and next hop. What the rules refuse ends with 69."""
+    settings = context.settings()
+    if client not in {one.name for one in settings.clients}:
+        fail(f"there is no client {client!r}", USAGE)
+    configure("error")
+    with told():
+        gateway = composition.Gateway(settings)
+        try:
+            yield load_codes(settings, gateway, telling(settings, gateway.store))
+        except GatewayError as trouble:
+            if trouble.retry or trouble.reason.family not in ("certificate", "policy"):
+                raise
+            say(f"sealgate: {explained(trouble)}")
+            raise typer.Exit(REFUSED) from None
+        finally:
+            gateway.close()
+
+
+@contextmanager
+def _desk() -> Iterator[Desk]:
+    """With the database alone."""
+    settings = context.settings()
+    configure("error")
+    with told():
+        store = composition.open_store(settings)
+        try:
+            yield desk(settings, store, SystemClock(), telling(settings, store))
+        finally:
+            store.close()
+
+
+def _read(path: Path | None) -> Transaction | None:
+    if path is None:
+        return None
+    if str(path) == "-":
+        octets = sys.stdin.buffer.read(TRANSACTION_OCTETS_MAX + 1)
+    else:
+        try:
+            with path.open("rb") as file:
+                octets = file.read(TRANSACTION_OCTETS_MAX + 1)
+        except OSError as error:
+            fail(f"{path}: {error.strerror}", USAGE)
+    if len(octets) > TRANSACTION_OCTETS_MAX:
+        fail(f"{path}: more than {TRANSACTION_OCTETS_MAX} octets", USAGE)
+    try:
+        return read_transaction(octets)
+    except GatewayError as trouble:
+        fail(f"{path}: {trouble.detail}", exit_code(trouble) if trouble.retry else USAGE)
+
+
+def _issued(issued: Issued, *, json: bool) -> None:
+    if json:
+        listing.json_object(asdict(issued))
+    else:
+        listing.sheet(asdict(issued))
