@@ -10,10 +10,13 @@ from typing import Final
 
 import structlog
 
+from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.adapters.db.requests import DbRequests
 from gateway.adapters.mac_secret import mac_secret
 from gateway.adapters.partner_tokens import read_digest
 from gateway.app import Gateway
+from gateway.app.callbacks import filing
+from gateway.app.codes import load_codes, told_by
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import metrics
@@ -39,6 +42,7 @@ class ApiHouse:
         section(settings)
         self.gateway = Gateway(settings, clock=clock)
         self._requests = DbRequests(self.gateway.store.database, self.gateway.clock)
+        self._callbacks = DbCallbacks(self.gateway.store.database)
         try:
             self.current = Current(self._service(settings))
         except GatewayError:
@@ -46,8 +50,11 @@ class ApiHouse:
             raise
 
     def _service(self, settings: Settings) -> Service:
-        return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings),
-                       ready=self._ready, requests_per_minute_max=section(settings).requests_per_minute_max)
+        codes = None
+        if settings.codes is not None:
+            codes = load_codes(settings, self.gateway, told_by(filing(settings, self._callbacks)))
+        return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings), ready=self._ready,
+                       codes=codes, requests_per_minute_max=section(settings).requests_per_minute_max)
 
     def _ready(self) -> None:
         """The store is asked as a mail asks it."""

@@ -5,10 +5,10 @@ up no other. What fails is tried again, ever more seldom, for a day; then it is 
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -29,13 +29,20 @@ BACKOFF_S: Final = (2, 5, 15, 60, 300, 900, 1800)
 Lines = Mapping[str, CallbackHttp | None]  # how each client is called; None: it cannot be called now
 
 
-def filing(settings: Settings, book: Callbacks) -> Callable[[Event], None]:
+class Filing(Protocol):
+    """Makes events durable, all or none."""
+
+    def __call__(self, *events: Event) -> None:
+        """GatewayError STORE_UNAVAILABLE (retry)."""
+        ...
+
+
+def filing(settings: Settings, book: Callbacks) -> Filing:
     """Files events of clients that want to be called, and drops all others."""
     wanted = frozenset(client.name for client in settings.clients if client.callback_url)
 
-    def file(event: Event) -> None:
-        if event.client in wanted:
-            book.file(event)
+    def file(*events: Event) -> None:
+        book.file(*(event for event in events if event.client in wanted))
 
     return file
 

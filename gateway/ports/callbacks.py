@@ -40,8 +40,8 @@ class Call:
 class Callbacks(Protocol):
     """GatewayError(STORE_UNAVAILABLE, retry=True) if the database does not answer."""
 
-    def file(self, event: Event) -> bool:
-        """Durable when this returns. False: it was filed before."""
+    def file(self, *events: Event) -> int:
+        """Durable when this returns, all or none. How many of them were not filed before."""
         ...
 
     def due(self, now: datetime, limit: int, without: Collection[str] = ()) -> tuple[Call, ...]:

@@ -20,7 +20,8 @@ _FIRST: Final = ~exists().where(
     _before.c.client == _c.client, _before.c.subject == _c.subject, _before.c.id < _c.id)
 _DUE: Final = (
     select(_c.id, _c.event, _c.client, _c.subject, _c.kind, _c.body, _c.at, _c.tries)
-    .where(_c.due_at <= bindparam("now"), _c.client.not_in(bindparam("without", expanding=True)), _FIRST).order_by(_c.id).limit(bindparam("count")))
+    .where(_c.due_at <= bindparam("now"), _c.client.not_in(bindparam("without", expanding=True)), _FIRST)
+    .order_by(_c.id).limit(bindparam("count")))
 _ANY_DUE: Final = select(_c.id).where(_c.due_at <= bindparam("now")).limit(1)
 
 
@@ -31,12 +32,16 @@ class DbCallbacks:
         self._database = database
         self._file = _insert_unless_there(database)
 
-    def file(self, event: Event) -> bool:
+    def file(self, *events: Event) -> int:
         """See Callbacks."""
-        at = micros(event.at)
-        row = {"event": event_id(event), "client": event.client, "subject": event.subject, "kind": event.kind,
-               "body": body(event), "at": at, "due_at": at, "tries": 0}
-        return self._database.write(lambda connection: connection.scalar(self._file, row) is not None)
+        rows = [{"event": event_id(event), "client": event.client, "subject": event.subject, "kind": event.kind,
+                 "body": body(event), "at": micros(event.at), "due_at": micros(event.at), "tries": 0}
+                for event in events]
+
+        def work(connection: Connection) -> int:
+            return sum(connection.scalar(self._file, row) is not None for row in rows)
+
+        return self._database.write(work) if rows else 0
 
     def due(self, now: datetime, limit: int, without: Collection[str] = ()) -> tuple[Call, ...]:
         """See Callbacks. 10 us where nothing is due: one step into an index."""

@@ -1,7 +1,8 @@
 """All endpoints as one ASGI application, with their description at /openapi.json."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,11 @@ from gateway.frontends.api.service import Current
 from gateway.frontends.api.shapes import Again, CodeOrder, Verification
 from gateway.frontends.http.guard import Guard
 from gateway.frontends.http.problems import MEDIA_TYPE, Problem, ProblemError, of_error, of_reason, of_status
+from gateway.model.sentences import SENTENCES
+
+# Of these families what has no status of its own is 409, where it is no matter of time: the request is good, and as
+# things stand it cannot be done.
+_AS_THINGS_STAND: Final = frozenset({"certificate", "path", "revocation", "policy", "next_hop", "recipient", "from"})
 
 
 class _Api(FastAPI):
@@ -58,7 +64,11 @@ def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101
     if error.reason is Reason.INPUT_MALFORMED and error.detail:
         return _answer(request, malformed([("", f"{error.detail}.")]))
-    return _answer(request, of_error(error))
+    problem = of_error(error)
+    if problem.reason is not error.reason and error.reason.family in _AS_THINGS_STAND:
+        problem = Problem(409, error.reason, "")
+    sentence = SENTENCES[problem.reason]
+    return _answer(request, replace(problem, detail=f"{sentence.what} {sentence.remedy}"))
 
 
 def _http_exception(request: Request, error: Exception) -> Response:

@@ -1,5 +1,7 @@
 """`/codes`: a code by sealed mail, and its life. No answer has the code in it: only the customer's mailbox does."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -20,12 +22,22 @@ from gateway.frontends.api.shapes import (
     Verified,
     transaction_of,
 )
+from gateway.frontends.forgetful import clear_stack
 from gateway.frontends.http.problems import ProblemError, of_reason
 from gateway.services.codes.codes import Codes
 
 Id = Annotated[str, Path(pattern=CODE_ID, description="As POST /codes answered it")]
 _PAID: Final = {"amount": "1234.50", "currency": "EUR", "payee": "Stadtwerke Musterstadt",
                 "account": "DE89 3704 0044 0532 0130 00"}
+
+
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """A thread that has done with a code leaves none of it on its stack."""
+    try:
+        yield
+    finally:
+        clear_stack()
 
 
 def router(current: Current) -> APIRouter:
@@ -51,8 +63,9 @@ def router(current: Current) -> APIRouter:
         cannot leave now the answer is 503 with Retry-After, and the code is cancelled.
         """
         desk = codes()
-        return once(current.service, request, client, body.canonical,
-                    lambda: CodeIssued.of(desk.issue(client, body.value.order())), status=201)
+        with forgetting():
+            return once(current.service, request, client, body.canonical,
+                        lambda: CodeIssued.of(desk.issue(client, body.value.order())), status=201)
 
     @routes.get("/codes/{code_id}", operation_id="show", summary="What became of a code")
     def show(code_id: Id, client: Annotated[str, client]) -> CodeShown:
@@ -67,8 +80,9 @@ def router(current: Current) -> APIRouter:
         The transaction is the one that is about to be carried out, as the bank has it now: if its amount or its payee
         is another than the customer was shown, no code is valid for it.
         """
-        transaction = transaction_of(body.value.transaction)
-        return Verified.of(codes().verify(client, code_id, body.value.code, transaction))
+        desk, asked = codes(), body.value
+        with forgetting():
+            return Verified.of(desk.verify(client, code_id, asked.code, transaction_of(asked.transaction)))
 
     @routes.post("/codes/{code_id}/resend", operation_id="resend", response_model=CodeIssued,
                  summary="Send the same code again",
@@ -76,9 +90,11 @@ def router(current: Current) -> APIRouter:
     def resend(code_id: Id, request: Request, client: Annotated[str, client],
                body: Annotated[Body[Again], Depends(body_of(Again))]) -> Response:
         """It lives no longer by that. Where the mail cannot leave now the code lives on."""
-        desk, transaction = codes(), transaction_of(body.value.transaction)
-        return once(current.service, request, client, body.canonical,
-                    lambda: CodeIssued.of(desk.resend(client, code_id, transaction)), status=200, required=False)
+        desk, asked = codes(), body.value
+        with forgetting():
+            return once(current.service, request, client, body.canonical,
+                        lambda: CodeIssued.of(desk.resend(client, code_id, transaction_of(asked.transaction))),
+                        status=200, required=False)
 
     @routes.post("/codes/{code_id}/cancel", operation_id="cancel", summary="End a code")
     def cancel(code_id: Id, client: Annotated[str, client]) -> CodeShown:

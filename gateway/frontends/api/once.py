@@ -33,7 +33,7 @@ def key_of(request: Request, *, required: bool = True) -> str | None:
     if not given and not required:
         return None
     key = given[0] if len(given) == 1 else ""
-    if len(key) > 2 and key[0] == key[-1] == '"':
+    if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not key or len(key) > KEY_CHARACTERS_MAX or not all("!" <= one <= "~" for one in key):
         raise ProblemError(of_reason(Reason.REQUEST_KEY_MISSING))

@@ -1,0 +1,141 @@
+"""`sealgate api` as a process, a bank's system that asks it, and a customer who reads the mail with openssl."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from gateway.demo import openssl
+from gateway.demo.bank import Bank
+from tests.support.process import new_bank
+from tests.support.smtp import Hop
+
+ROOT = Path(__file__).parents[2]
+START_S = 60.0
+PAYMENT = {"amount": "1234.50", "currency": "EUR", "payee": "Stadtwerke Musterstadt",
+           "account": "DE89 3704 0044 0532 0130 00"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of one request. Names of header fields in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class System:
+    """A system of the bank. `token`: '' = it shows none."""
+
+    base: str
+    token: str
+    pool: urllib3.PoolManager
+
+    def ask(self, method: str, path: str, body: object = None, key: str = "", **headers: str) -> Answer:
+        """One request. `body`: JSON, or octets as they are; `headers`: names with _ for -, values over all else."""
+        octets = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        fields = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        fields |= {"content-type": "application/json"} if octets is not None else {}
+        fields |= {"idempotency-key": key} if key else {}
+        fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+        got = self.pool.request(method, self.base + path, body=octets, headers=fields, retries=False, timeout=60)
+        return Answer(got.status, {name.lower(): value for name, value in got.headers.items()}, got.data)
+
+    def post(self, path: str, body: object = None, key: str = "", **headers: str) -> Answer:
+        """POST."""
+        return self.ask("POST", path, body, key, **headers)
+
+    def order(self, key: str, **changes: object) -> Answer:
+        """A code for Anna's payment; `changes` of the order, None: without it."""
+        whole = {"customer": "10001", "purpose": "payment", "transaction": PAYMENT} | changes
+        return self.post("/codes", {name: value for name, value in whole.items() if value is not None}, key)
+
+
+@dataclass(frozen=True)
+class Api:
+    """It running. `hop`: what got the mails."""
+
+    bank: Bank
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    hop: Hop
+    pool: urllib3.PoolManager
+
+    @property
+    def told(self) -> str:
+        """Everything it wrote so far."""
+        return self.log.read_text("utf-8", "replace")
+
+    @property
+    def base(self) -> str:
+        """Its URL."""
+        return f"http://127.0.0.1:{self.bank.ports.api}"
+
+    def system(self, client: str = "online-banking") -> System:
+        """A client of the settings; '' = one without a token."""
+        return System(self.base, self.bank.token(client) if client else "", self.pool)
+
+    def code(self, mail: int = -1, name: str = "anna") -> str:
+        """The code that a customer reads in a mail, by openssl."""
+        text = openssl.verify(openssl.decrypt(self.hop.mails[mail], self.bank.people[name]), self.bank.root)
+        return re.findall(rb"(?<![0-9A-Za-z=.])[0-9]{6,10}(?![0-9A-Za-z=.])", text)[0].decode()
+
+    def reload(self) -> None:
+        """SIGHUP, and waits until it says that it has reloaded, or not."""
+        before = self.told.count("reloaded")
+        self.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + START_S
+        while self.told.count("reloaded") == before:
+            assert time.monotonic() < end, self.told[-2000:]
+            time.sleep(0.02)
+
+
+@contextmanager
+def api(home: Path, change: Callable[[str], str] = lambda text: text, **replies: Any) -> Iterator[Api]:
+    """A bank in `home` and its API, until the `with` ends; it must end well. `replies`: of the next hop, see Hop."""
+    with Hop(**replies) as hop, urllib3.PoolManager(maxsize=16) as pool:
+        bank = new_bank(home, hop=hop.port, change=change, api=True)
+        log = home / "api.log"
+        with log.open("wb") as file:
+            started = subprocess.Popen([sys.executable, "-m", "gateway", "--config", str(bank.config), "api"],
+                                       cwd=ROOT, stdout=file, stderr=file, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        running = Api(bank, started, log, hop, pool)
+        try:
+            answers(running)
+            yield running
+            started.terminate()
+            assert started.wait(60) == 0, running.told[-2000:]
+        finally:
+            started.kill()
+            started.wait()
+
+
+def answers(running: Api) -> None:
+    """Waits until it does."""
+    end = time.monotonic() + START_S
+    while True:
+        try:
+            if running.system("").ask("GET", "/healthz").status == 200:
+                return
+        except urllib3.exceptions.HTTPError:
+            pass
+        assert running.process.poll() is None, running.told[-2000:]
+        assert time.monotonic() < end, running.told[-2000:]
+        time.sleep(0.05)
