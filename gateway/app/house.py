@@ -18,6 +18,7 @@ from gateway.app.store import Store
 from gateway.app.trust import Revocations, load_trust, revocations
 from gateway.clock import Clock
 from gateway.cms.content_keys import ContentKeys
+from gateway.pipeline.hand_in import Nobody
 from gateway.pipeline.harvest import Learning
 from gateway.pipeline.house import House, Identity, nowhere
 from gateway.pipeline.tenant import Proof
@@ -148,5 +149,5 @@ def alone(house: House, caught: Caught) -> House:
     hold = CaughtHold(caught)
     return replace(
         house, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence(),
-        authorities=None, learning=None, trial=None, reach=nowhere,
+        authorities=None, learning=None, trial=None, reach=nowhere, services=dict.fromkeys(house.services, Nobody()),
     )

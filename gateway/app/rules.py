@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from gateway.actions.table import VERBS
+from gateway.app.services import mailboxes
 from gateway.policy.load import load
 from gateway.policy.rules import Known
 from gateway.policy.ruleset import RuleSet
@@ -18,6 +19,7 @@ def verbs_known(settings: Settings) -> Known:
         signing_keys=frozenset(key.name for key in settings.keys if key.purpose == "sign"),
         stampers=frozenset(stamper.name for stamper in settings.stampers),
         escrow=frozenset(escrow.name for escrow in settings.escrow),
+        services=frozenset(mailboxes(settings)),
         ways=_ways(settings),
         unsupplied=_unsupplied(settings),
     )

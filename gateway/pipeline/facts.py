@@ -55,7 +55,7 @@ class Message:
             subject=subject,
             size=len(mail.octets),
             headers=headers.mapping(),
-            kind=_kind(headers, entity),
+            kind=kind_of(headers, entity),
             already=_already(entity),
             keywords=keywords(subject),
             spoofs_us=not mail.origin.ours and _claims_us(house.identity, headers, mail.envelope.reverse_path),
@@ -89,7 +89,7 @@ def shown_addresses(message: Message) -> frozenset[str]:
     )
 
 
-def _kind(headers: Headers, entity: Entity) -> Kind:
+def kind_of(headers: Headers, entity: Entity) -> Kind:
     """RFC 3464, 8098, 5545, 2919, 3834; the first that fits. A machine's answer must not look like a person's mail."""
     kind = entity.content_type
     if kind.type == "multipart" and kind.subtype == "report":

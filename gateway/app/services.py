@@ -1,0 +1,70 @@
+"""The services that mail is handed to (`end: {hand_to: NAME}`): each has its section of the settings, and a mailbox."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from gateway.adapters.db.callbacks import DbCallbacks
+from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.mac_secret import mac_secret
+from gateway.app.callbacks import filing
+from gateway.app.store import Store
+from gateway.letters.write import Writer
+from gateway.model.address import fold
+from gateway.model.mail import Mail
+from gateway.model.outcome import Outcome
+from gateway.pipeline.service import MailService
+from gateway.services.bounces import Bounces
+from gateway.services.codes.alarm import Alarm
+from gateway.services.codes.book import Book
+from gateway.services.codes.events import Told
+from gateway.services.codes.inbound import CodeMail
+from gateway.services.statements.inbound import StatementMail
+from gateway.services.verp import Verp
+from gateway.settings import Codes, Settings, Statements
+
+CODES: Final = "codes"
+STATEMENTS: Final = "statements"
+
+
+def mailboxes(settings: Settings) -> Mapping[str, str]:
+    """Service to the address of its mailbox; a service without one gets no mail, and no rule may name it."""
+    named = {CODES: settings.codes.bounces if settings.codes else "",
+             STATEMENTS: settings.statements.bounces if settings.statements else ""}
+    return {name: mailbox for name, mailbox in named.items() if mailbox}
+
+
+def returns_of(settings: Codes | Statements) -> Verp:
+    """Who makes and reads a service's return paths and Message-IDs. KEY_UNAVAILABLE (retry), CONFIG_INVALID."""
+    service = CODES if isinstance(settings, Codes) else STATEMENTS
+    return Verp(service, settings.bounces or settings.from_, mac_secret(settings.secret_file))
+
+
+def is_served(settings: Settings, address: str) -> bool:
+    """Whether an address is a service's mailbox or one of its return paths: no mail server behind us knows it."""
+    local, _, domain = address.rpartition("@")
+    mailbox = fold(f"{local.partition('+')[0]}@{domain}")
+    return any(fold(one) == mailbox for one in mailboxes(settings).values())
+
+
+def telling(settings: Settings, store: Store) -> Told:
+    """Files what became of codes for the clients that want to be called (docs/api.md)."""
+    from gateway.app.codes import told_by  # it stands on the gateway, which stands on this
+
+    return told_by(filing(settings, DbCallbacks(store.database)))
+
+
+def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], told: Told) -> dict[str, MailService]:
+    """Those that have a mailbox. `send`: the outbound way, for alarms; `told`: what clients hear of their codes.
+
+    GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID.
+    """
+    found: dict[str, MailService] = {}
+    codes, statements = settings.codes, settings.statements
+    if codes is not None and codes.bounces:
+        returns = returns_of(codes)
+        alarm_to = codes.alarm_to or settings.bank.postmaster or f"postmaster@{settings.bank.domains[0]}"
+        alarm = Alarm(codes.from_, alarm_to, Writer(codes.templates, codes.language), returns, send)
+        found[CODES] = CodeMail(Book(store.codes, told), returns, store.customers.by_certificate, alarm)
+    if statements is not None and statements.bounces:
+        found[STATEMENTS] = StatementMail(Bounces(DbStatements(store.database), returns_of(statements)))
+    return found

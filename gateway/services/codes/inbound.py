@@ -1,0 +1,133 @@
+"""What comes back of codes: bounces, and answers of customers who say that it was not their doing.
+
+Every answer of a person to a mail with a code is a "not me": the mail says so, and words would have to be understood
+in every language. It blocks only if
+
+1. it names the code's mail: by its Message-ID in In-Reply-To or References, or by the return path that it is sent to;
+2. it is signed, whole, and judged trusted: valid, and by the From (`pki.identity` mints the proof);
+3. the signer's certificate is bound to the customer whose code it was, and to nobody else;
+4. it was signed after the code was issued: an older mail of the customer, sent again with our id, is no answer.
+
+Then the customer is blocked first, which is one commit and counts once for each code; the bank's alarm follows, and is
+tried again with the mail until it has left. Any other answer blocks nothing and is refused, so that whoever wrote it
+knows; the bank hears of it once for each code, for it may be the customer in need.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from gateway.errors import Reason
+from gateway.mime.entity import parse_entity
+from gateway.model.lookup import Customer
+from gateway.model.mail import Mail, Recipient
+from gateway.model.verdict import Trust
+from gateway.pipeline.service import Received, Refused, Taken, TryLater
+from gateway.ports.bounces import BounceBook, CodeBook, IssuedTo
+from gateway.services.answers import answered, by_machine
+from gateway.services.bounces import Bounces
+from gateway.services.codes.alarm import Alarm, is_alarm
+from gateway.services.verp import Verp
+from gateway.smime.open import Opened
+
+CLOCKS_APART: Final = timedelta(minutes=5)  # a customer's clock may be behind ours
+ALARMED: Final = "alarmed"
+DOUBTED: Final = "doubted"
+
+log = structlog.get_logger("sealgate.codes")
+
+
+class CodeMail:
+    """See pipeline.service.MailService."""
+
+    def __init__(self, book: CodeBook, returns: Verp, by_certificate: Callable[[str], Customer | None], alarm: Alarm
+                 ) -> None:
+        """`by_certificate`: the customer to whom a certificate is bound, by its SHA-256 (ports.customers)."""
+        self._book = book
+        self._returns = returns
+        self._bounces = Bounces(_Returned(book), returns)
+        self._by_certificate = by_certificate
+        self._alarm = alarm
+
+    def receive(self, mail: Mail, opened: Opened, to: Recipient) -> Received:
+        """See MailService."""
+        taken = self._bounces.take(mail, opened, to)
+        if taken is not None:
+            return taken
+        entity = parse_entity(opened.octets)
+        if by_machine(entity) or by_machine(parse_entity(mail.octets)):
+            return Taken("a machine's answer")
+        identifier = answered(entity.headers, self._returns) or self._returns.read(to.address)
+        issued = self._book.issued(identifier) if identifier is not None else None
+        if identifier is None or issued is None:
+            return Refused(Reason.SERVICE_REFUSED, "it answers no code of ours")
+        doubt = self._doubt(opened, issued)
+        if doubt:
+            return self._doubted(mail, identifier, issued, doubt)
+        return self._disowned(mail, identifier, issued)
+
+    def _doubt(self, opened: Opened, issued: IssuedTo) -> str:
+        """Why the answer proves nothing; '' if it does (2 to 4)."""
+        if opened.signed is None or opened.verdicts.verdict is not Trust.TRUSTED:
+            return "not signed by its sender, or not to be believed"
+        for signer in opened.signed.signers:
+            customer = self._by_certificate(signer.certificate.sha256) if signer.matches_from else None
+            if customer is None or customer.number != issued.customer:
+                continue
+            at = _signing_time(opened, signer.certificate.der)
+            return "" if at is not None and at >= issued.at - CLOCKS_APART else "signed before there was this code"
+        return "signed, but not by this customer"
+
+    def _disowned(self, mail: Mail, identifier: str, issued: IssuedTo) -> Received:
+        now = mail.origin.received_at
+        fresh = self._book.disown(identifier, now)
+        if fresh:
+            log.warning("customer blocked", incident=mail.origin.incident, code_id=issued.code_id,
+                        client=issued.client, by="customer")
+        late = self._told(mail, identifier, issued, ALARMED)
+        if late is not None:
+            return late
+        return Taken(f"not the customer's doing, {'blocked' if fresh else 'known before'}: {issued.code_id}")
+
+    def _doubted(self, mail: Mail, identifier: str, issued: IssuedTo, why: str) -> Received:
+        log.warning("answer without proof", incident=mail.origin.incident, code_id=issued.code_id,
+                    client=issued.client, why=why)
+        late = self._told(mail, identifier, issued, DOUBTED)
+        return late or Refused(Reason.SERVICE_REFUSED, why)
+
+    def _told(self, mail: Mail, identifier: str, issued: IssuedTo, what: str) -> TryLater | None:
+        """The bank hears of it once. None: it has; else the mail is to come again."""
+        if self._book.noted(identifier, what):
+            return None
+        now = mail.origin.received_at
+        trouble = self._alarm.raised(issued, now, proven=what == ALARMED)
+        if trouble is not None and trouble.retry:
+            return TryLater(trouble.reason, trouble.detail)
+        if trouble is not None:  # it never will; the block stands, and the log is what is left
+            log.critical("alarm refused", incident=mail.origin.incident, code_id=issued.code_id,
+                         reason=str(trouble.reason), detail=trouble.detail)
+        self._book.note(identifier, what, now)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Returned:
+    """See ports.bounces.BounceBook. Alarms have return paths of this mailbox as well."""
+
+    book: BounceBook
+
+    def bounced(self, identifier: str, status: str, diagnostic: str, permanent: bool,  # noqa: FBT001 - as the port
+                at: datetime) -> bool:
+        """See BounceBook. An alarm that nobody got is worth waking somebody."""
+        if not is_alarm(identifier):
+            return self.book.bounced(identifier, status, diagnostic, permanent, at)
+        log.critical("alarm came back", id=identifier, status=status, detail=diagnostic)
+        return True
+
+
+def _signing_time(opened: Opened, certificate: bytes) -> datetime | None:
+    """When the signer says that he signed (RFC 5652 11.3): a signed attribute, so no other can have written it."""
+    return next((one.signing_time for one in opened.verdicts.signature.signers if one.certificate == certificate), None)

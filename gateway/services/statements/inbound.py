@@ -1,0 +1,19 @@
+"""What comes back of statements: bounces. A person's answer goes to the address in From or Reply-To, not here."""
+
+from gateway.errors import Reason
+from gateway.model.mail import Mail, Recipient
+from gateway.pipeline.service import Received, Refused
+from gateway.services.bounces import Bounces
+from gateway.smime.open import Opened
+
+
+class StatementMail:
+    """See pipeline.service.MailService."""
+
+    def __init__(self, bounces: Bounces) -> None:
+        self._bounces = bounces
+
+    def receive(self, mail: Mail, opened: Opened, to: Recipient) -> Received:
+        """See MailService."""
+        taken = self._bounces.take(mail, opened, to)
+        return taken or Refused(Reason.SERVICE_REFUSED, "nobody reads what is sent to return paths")
