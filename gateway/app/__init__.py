@@ -18,6 +18,7 @@ from gateway.adapters.handed_on import handed_on, taken_over
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.adapters.office import Office
 from gateway.adapters.stamper_http import HttpStamper
+from gateway.app import fallbacks
 from gateway.app.house import Loaded, alone, build, judging_by
 from gateway.app.metered import metered
 from gateway.app.rules import load_rules, policy_texts, verbs_known
@@ -32,6 +33,7 @@ from gateway.frontends import metrics
 from gateway.model.lookup import CertificateAnswer, LookedUp, Want
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
+from gateway.pipeline.fallback import Fallbacks
 from gateway.pipeline.house import House, nowhere
 from gateway.pipeline.in_place import InPlace, Take
 from gateway.pipeline.inbound import Inbound
@@ -92,6 +94,7 @@ class Gateway:
         self._seen = ContentKeys()
         self.store = open_store(settings, self.clock)
         self._hops: tuple[NextHop, ...] = ()
+        self._fallbacks: Fallbacks | None = None
         self._directories: tuple[Guarded | HttpStamper, ...] = ()
         self._looking, self._looked = Lock(), time.monotonic()
         self._take(Loaded.of(settings, self.store, self.clock, policies))
@@ -103,6 +106,7 @@ class Gateway:
             metrics.resting(kind, one.name, rests=one.resting)
 
     def _take(self, loaded: Loaded) -> None:
+        rested = self._fallbacks
         house = build(loaded, self.store, self.clock, self._seen, self._reach)
         told = telling(loaded.settings, self.store)
         house = replace(house, services=services(loaded.settings, self.store, self._send, told))
@@ -116,6 +120,8 @@ class Gateway:
         metrics.in_force(loaded.rules.digest, self.clock.now().timestamp())
         self.use(house if self._caught is None else alone(house, self._caught))
         _hang_up(*left)
+        fallbacks.close(rested)
+        self._fallbacks = house.fallbacks
 
     def _send(self, mail: Mail) -> Outcome:
         """For services: by whatever house is in force when they send."""
@@ -212,6 +218,7 @@ class Gateway:
     def close(self) -> None:
         """After the last mail: kept connections to mail servers, directories, stampers and the database end."""
         _hang_up(self._hops, self._directories)
+        fallbacks.close(self._fallbacks)
         self.store.close()
 
 

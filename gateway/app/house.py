@@ -9,6 +9,7 @@ from gateway.adapters.caught import Caught, CaughtHold, NoEvidence, NoJournal
 from gateway.adapters.guarded import Guarded
 from gateway.adapters.keys_file import read_secret
 from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.app.fallbacks import load_fallbacks, tried
 from gateway.app.fetch import wishes
 from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
 from gateway.app.rules import load_rules
@@ -102,6 +103,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         reach=reach,
         authorities=store.authorities,
         learning=_learning(loaded, store, clock),
+        fallbacks=load_fallbacks(settings, store, clock),
         trial=_trial if settings.mode == "observe" else None,
     )
 
@@ -149,5 +151,6 @@ def alone(house: House, caught: Caught) -> House:
     hold = CaughtHold(caught)
     return replace(
         house, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence(),
+        fallbacks=tried(house.fallbacks),
         authorities=None, learning=None, trial=None, reach=nowhere, services=dict.fromkeys(house.services, Nobody()),
     )

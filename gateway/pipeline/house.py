@@ -11,6 +11,7 @@ from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
 from gateway.model.address import address_matches, domain_of
 from gateway.model.lookup import CertificateAnswer, Want
+from gateway.pipeline.fallback import Fallbacks
 from gateway.pipeline.harvest import Learning
 from gateway.pipeline.service import MailService
 from gateway.pipeline.tenant import Proof
@@ -71,6 +72,7 @@ class House:
     `trial`: in `mode: observe` the same house with nothing outside touched but what it records (see `observe`);
     None: live.
     `proofs`: client name to what its mail must bear besides, where others share its networks (see `tenant`).
+    `fallbacks`: what there is for mail to people without a certificate; None: nothing but holding it.
     `services`: by their names in the rules (`end: {hand_to: NAME}`), who acts on mail that nobody reads.
     """
 
@@ -99,4 +101,5 @@ class House:
     learning: Learning | None = None
     proofs: Mapping[str, Proof] = field(default_factory=dict)
     services: Mapping[str, MailService] = field(default_factory=dict)
+    fallbacks: Fallbacks | None = None
     trial: Callable[["House", Evidence], "House"] | None = None

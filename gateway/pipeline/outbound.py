@@ -24,11 +24,13 @@ from gateway.mime.header import remove_fields
 from gateway.mime.trace import without_keywords
 from gateway.model.address import fold, permitted_from
 from gateway.model.changed import changed
+from gateway.model.decision import ENCRYPTED_PDF
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient, direction
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.bounce import without_returned_content
 from gateway.pipeline.facts import Message, shown_addresses, shown_in_from
+from gateway.pipeline.fallback import count, locked
 from gateway.pipeline.house import House
 from gateway.pipeline.key import identified, message_key
 from gateway.pipeline.observe import observed
@@ -36,6 +38,7 @@ from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
 from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, to_report, together
+from gateway.ports.fallbacks import Fallen
 from gateway.smime.draft import Draft
 from gateway.smime.seal import seal
 
@@ -140,7 +143,10 @@ class Outbound:
             client_is_ours=mail.origin.ours,
             chosen=tuple({row.sha256: row for one in group for row in one.rows}.values()),
         )
-        return carry_out(decision.steps, Draft(mail.octets, work.message.entity), rooms)
+        steps = decision.steps
+        if decision.fallback == "encrypted_pdf":
+            steps = tuple(step for step in steps if step.verb != ENCRYPTED_PDF)  # done at the moment of sending
+        return carry_out(steps, Draft(mail.octets, work.message.entity), rooms)
 
     def _send(
         self,
@@ -160,6 +166,8 @@ class Outbound:
             outcomes = report_refused(house, mail, outcomes)
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(house, mail, work.message, work.planned, outcome, work.sent, work.key)
+        if house.fallbacks is not None and any(one.decision.fallback for one in work.planned):
+            count(house.fallbacks, _fallen(work.planned, outcome), house.clock.now(), mail.origin.incident)
         return outcome
 
     def _group(self, work: _Work, group: tuple[Planned, ...], draft: Draft | None) -> Group:
@@ -182,7 +190,10 @@ class Outbound:
 
         def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
             stamped_by: list[str] = []
-            octets = self._sealed(work, draft, stamped_by.append)
+            if group[0].decision.fallback == "encrypted_pdf":
+                octets = self._as_pdf(work, draft, recipients[0], stamped_by.append)
+            else:
+                octets = self._sealed(work, draft, stamped_by.append)
             outcomes = deliver(house, hop, octets, work.mail, recipients, passage)
             sent = Sent(hashlib.sha256(octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to),
                         "".join(stamped_by))
@@ -190,6 +201,15 @@ class Outbound:
             return outcomes
 
         return send
+
+    def _as_pdf(self, work: _Work, draft: Draft, to: Recipient, told: Callable[[str], None]) -> bytes:
+        """Another mail in its place, signed like any. Its password is handed over by then: it may leave now."""
+        house = self._house
+        if house.fallbacks is None or draft.signer is None or draft.encrypt_to:
+            raise GatewayError(Reason.INTERNAL, "a mail as PDF was planned that cannot be one", retry=True)
+        at = house.clock.now()
+        octets = locked(house.fallbacks, house.customers, self._cleaned(work), work.key, to.address, at)
+        return seal(replace(draft, octets=seven_bit(octets, crlf=True), entity=None), at, None, told)
 
     def _cleaned(self, work: _Work) -> bytes:
         """Without the fields that tell recipients of each other, and without the words that were for us."""
@@ -215,6 +235,13 @@ class Outbound:
         if draft.octets is not work.canonical:
             draft = changed(draft, octets=work.canonical)
         return seal(draft, self._house.clock.now(), work.signed_once, told)
+
+
+def _fallen(planned: Sequence[Planned], outcome: Outcome) -> list[Fallen]:
+    """Who had no certificate, and whose mail is settled now."""
+    settled = {fold(one.address) for one in outcome.recipients if one.settled in (Settled.TAKEN, Settled.HELD)}
+    return [Fallen(one.recipient.address, one.decision.rule, one.decision.fallback, one.want) for one in planned
+            if one.decision.fallback is not None and fold(one.recipient.address) in settled]
 
 
 def _failed(planned: Planned, trouble: GatewayError) -> RecipientOutcome:

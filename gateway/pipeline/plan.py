@@ -8,8 +8,8 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.changed import changed
 from gateway.model.decision import Decision, Needs
-from gateway.model.facts import Facts, RecipientFacts
-from gateway.model.lookup import CertificateAnswer, CertificateRow, Found, Unavailable
+from gateway.model.facts import Facts, NotAsked, RecipientFacts
+from gateway.model.lookup import CertificateAnswer, CertificateRow, Found, Unavailable, Want
 from gateway.model.mail import Direction, Recipient
 from gateway.model.outcome import RecipientOutcome, Settled
 from gateway.pipeline.house import House
@@ -31,6 +31,11 @@ class Planned:
         """The certificates to encrypt to, where the decision encrypts."""
         found = used(self.decision, self.facts)
         return found.rows if isinstance(found, Found) else ()
+
+    @property
+    def want(self) -> Want:
+        """Which certificates would have served; of a decision that was to encrypt."""
+        return "enrolled" if isinstance(self.facts.certificate, NotAsked) else "any"
 
 
 def plan(
@@ -106,10 +111,17 @@ def in_groups(planned: Iterable[Planned], shown: frozenset[str]) -> list[tuple[P
         return [planned] if planned else []
     groups: dict[object, list[Planned]] = {}
     for one in planned:
-        alone = fold(one.recipient.address) if one.rows and fold(one.recipient.address) not in shown else ""
+        alone = fold(one.recipient.address) if _is_alone(one, shown) else ""
         how = _how(one) if one.rows else None
         groups.setdefault((one.decision.rule, one.decision.steps, one.decision.end, alone, how), []).append(one)
     return [tuple(group) for group in groups.values()]
+
+
+def _is_alone(one: Planned, shown: frozenset[str]) -> bool:
+    """Also who waits for a certificate of his own, or has a password of his own."""
+    if one.decision.fallback is not None:
+        return one.decision.fallback != "plain_knowingly"
+    return bool(one.rows) and fold(one.recipient.address) not in shown
 
 
 def _how(one: Planned) -> tuple[str, bool]:

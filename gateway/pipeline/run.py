@@ -27,6 +27,7 @@ from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.house import House
 from gateway.pipeline.plan import Planned
+from gateway.ports.fallbacks import Waits
 from gateway.ports.journal import JournalRow, JournalState
 from gateway.ports.next_hop import HopReply, NextHop
 
@@ -298,6 +299,9 @@ def held(
     inbound = planned.facts.direction is Direction.INBOUND
     kind: Literal["hold", "quarantine"] = "quarantine" if decision.end.kind == "quarantine" else "hold"
     reason = Reason.POLICY_QUARANTINED if kind == "quarantine" else Reason.POLICY_HELD
+    way = decision.fallback
+    if way is not None:
+        reason = Reason.FALLBACK_INVITED if way == "invite" else Reason.CERTIFICATE_ABSENT
     addresses = tuple(recipient.address for recipient in recipients)
     hold_id = house.hold.put(
         mail,
@@ -307,5 +311,6 @@ def held(
         subject=(parse_headers(mail.octets).text("subject") or "") if inbound else "",
         rule=decision.rule,
         reason=decision.end.text or str(reason),
+        waits=None if way is None else Waits(addresses[0], way, planned.want),
     )
     return tuple(RecipientOutcome(address, Settled.HELD, reason, reply=f"held as {hold_id}") for address in addresses)

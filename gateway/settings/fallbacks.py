@@ -6,13 +6,14 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section
+from gateway.settings.base import Finding, Section, patterns
 
 
 class Invite(Section):
     """A neutral mail beside the held one: it holds no link to log in."""
 
     from_: str = Field(alias="from", description="header From of invitations")
+    client: str = Field(description="the client in whose name they are sent: the rules decide on them as on any mail")
     way: str = Field(description="one sentence: how a customer comes to a certificate at this bank")
     every_days: int = Field(30, ge=1, description="one invitation in so many days for each address")
 
@@ -39,9 +40,19 @@ class Fallbacks(Section):
     encrypted_pdf: EncryptedPdf | None = None
 
 
-def check(fallbacks: Fallbacks) -> Iterator[Finding]:
+def check(fallbacks: Fallbacks, clients: frozenset[str]) -> Iterator[Finding]:
     """In what they contradict themselves."""
     at: strictyaml.Path = ("fallbacks",)
+    invite = fallbacks.invite
+    if invite is not None:
+        if invite.client not in clients:
+            yield (*at, "invite", "client"), f"there is no client `{invite.client}`", (
+                strictyaml.nearest(invite.client, clients) or "see `clients`")
+        for _ in patterns(at, [invite.from_]):
+            yield (*at, "invite", "from"), f"`{invite.from_}` is no mail address", "such as service@bank.example"
+    if 0 < fallbacks.hold_days <= fallbacks.notice_days:
+        yield (*at, "notice_days"), "the sender would hear that a mail waits when it is given up", (
+            "less than hold_days, or 0")
     pdf = fallbacks.encrypted_pdf
     if pdf is not None and bool(pdf.hook_url) is (pdf.hook_program is not None):
         yield (*at, "encrypted_pdf"), "passwords are handed over by one way", "name hook_url or hook_program"

@@ -41,7 +41,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
                                         for number, client in enumerate(settings.clients)])
     yield from codes.check(settings.codes)
     yield from statements.check(settings.statements, frozenset(clients))
-    yield from fallbacks.check(settings.fallbacks)
+    yield from fallbacks.check(settings.fallbacks, frozenset(clients))
     yield from repeated("policies", list(map(str, settings.policies)))
     yield from _hold(settings.hold)
     yield from _limits(settings.limits)

@@ -10,7 +10,7 @@ from gateway.adapters.db.hold import DbHold
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.ports.administration import NewCertificate
-from gateway.ports.fallbacks import Fallen, Figures, Waits, WaitingMail, Without
+from gateway.ports.fallbacks import Fallen, Figures, WaitingMail, Waits, Without
 from tests.support.pki import NOW, get_pki
 
 ARCHIVE = get_pki().recipient("rsa-2048", email="archive@bank.example")

@@ -62,7 +62,7 @@ class DbFallbacks:
             invite_before: datetime | None) -> bool:
         """See FallbackBook."""
         knows = exists().where(_a.address == _w.address, _a.certificate_id == _c.id, _c.added_at > _LOOKED)
-        waits = [knows, _LOOKED < micros(look_before), _w.at < micros(give_up_before)]
+        waits = [knows, micros(look_before) > _LOOKED, _w.at < micros(give_up_before)]
         if tell_before is not None:
             waits.append(and_(_w.at < micros(tell_before), _w.told_at.is_(None)))
         if invite_before is not None:

@@ -1,0 +1,78 @@
+"""What there is for mail to people without a certificate, as the settings have it (docs/fallbacks.md)."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from gateway.adapters.db.fallbacks import DbFallbacks
+from gateway.adapters.mac_secret import mac_secret
+from gateway.adapters.password_hook import HttpHook, ProgramHook
+from gateway.app.store import Store
+from gateway.clock import Clock
+from gateway.errors import GatewayError, Reason
+from gateway.letters.write import Writer
+from gateway.pdf.mail import MailPages
+from gateway.pdf.renderer import Limits, Renderer
+from gateway.pipeline.fallback import Fallbacks, LockedPdf
+from gateway.ports.fallbacks import Fallen
+from gateway.ports.passwords import Handover, Passwords
+from gateway.settings import EncryptedPdf, Settings
+
+PAGES_AT_ONCE: Final = 4
+
+
+def load_fallbacks(settings: Settings, store: Store, clock: Clock) -> Fallbacks:
+    """GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID: of the secrets' files. Starts nothing yet."""
+    given = settings.fallbacks
+    pdf = given.encrypted_pdf
+    return Fallbacks(DbFallbacks(store.database), Writer(given.templates, given.language), given.language,
+                     None if pdf is None else LockedPdf(mac_secret(pdf.secret_file), pdf.password_length,
+                                                        _hook(pdf, clock), MailPages(_renderer())))
+
+
+def _renderer() -> Renderer:
+    return Renderer(Limits(children_max=PAGES_AT_ONCE), system_fonts=True)
+
+
+def _hook(pdf: EncryptedPdf, clock: Clock) -> Passwords:
+    if pdf.hook_program is not None:
+        return ProgramHook(pdf.hook_program, pdf.timeout_s)
+    if pdf.hook_secret_file is None:  # settings.fallbacks.check has told it
+        raise GatewayError(Reason.CONFIG_INVALID, "fallbacks.encrypted_pdf: hook_url without hook_secret_file")
+    return HttpHook(pdf.hook_url, mac_secret(pdf.hook_secret_file), clock, pdf.timeout_s)
+
+
+class NoBook(DbFallbacks):
+    """A try counts nobody."""
+
+    def __init__(self) -> None:
+        """Without a database."""
+
+    def fell(self, fallen: Iterable[Fallen], at: datetime) -> None:
+        """Not kept."""
+
+
+class NoHandover:
+    """See ports.passwords.Passwords: of a try nobody hears."""
+
+    def hand_over(self, handover: Handover) -> None:
+        """Nobody gets it."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def tried(fallbacks: Fallbacks | None) -> Fallbacks | None:
+    """The same with nothing outside touched: pages are drawn and locked, no password leaves, nobody is counted."""
+    if fallbacks is None:
+        return None
+    pdf = None if fallbacks.pdf is None else replace(fallbacks.pdf, passwords=NoHandover())
+    return replace(fallbacks, book=NoBook(), pdf=pdf)
+
+
+def close(fallbacks: Fallbacks | None) -> None:
+    """What rests ends: connections to the hook, the processes that draw pages. What is in work ends after its mail."""
+    if fallbacks is not None and fallbacks.pdf is not None:
+        fallbacks.pdf.passwords.close()
+        fallbacks.pdf.pages.close()

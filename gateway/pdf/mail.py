@@ -1,0 +1,111 @@
+"""A mail drawn as pages that can be read aloud (PDF/UA-1, ISO 14289-1): its header, its text, the names of its files.
+
+Drawn with the fonts of the distribution (Latin, Greek, Cyrillic) and those of the machine. What no font has is shown as
+U+FFFD, and the text is attached as a file as well, so that nothing that was written is lost.
+"""
+
+import json
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from gateway.errors import GatewayError, Reason
+from gateway.pdf.content import Content, File
+from gateway.pdf.renderer import FONTS, Renderer
+
+_PAGE: Final = Path(__file__).parent / "mail_page"
+_FILE: Final = "mail.typ"
+_KIB: Final = 1024
+_NO_BREAK: Final = "\u00a0"
+_WORDS: Final = {
+    "en": {"from": "From", "to": "To", "cc": "Copy to", "date": "Date", "subject": "Subject", "none": "(no subject)",
+           "files": "Attached files", "note": "They are inside this document: see the list of attachments of your "
+           "PDF program.", "text": "message.txt"},
+    "de": {"from": "Von", "to": "An", "cc": "Kopie an", "date": "Datum", "subject": "Betreff", "none": "(kein Betreff)",
+           "files": "Angehängte Dateien", "note": "Sie liegen in diesem Dokument: siehe die Liste der Anhänge Ihres "
+           "PDF-Programms.", "text": "nachricht.txt"},
+}
+
+
+class MailPages:
+    """Threads may share one."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+
+    def draw(self, content: Content, language: str, at: datetime) -> tuple[bytes, tuple[File, ...]]:
+        """The PDF, not locked yet, and the files that belong into it. `at`: aware, the time of its making.
+
+        GatewayError PDF_NOT_MADE, PDF_TOO_LARGE.
+        """
+        words = _WORDS.get(language.partition("-")[0], _WORDS["en"])
+        language = language.partition("-")[0] if language.partition("-")[0] in _WORDS else "en"
+        if _drawable(content):
+            return self._render(content, words, language, at), content.files
+        try:
+            return self._render(content, words, language, at), content.files
+        except GatewayError as trouble:
+            if trouble.reason is not Reason.PDF_NOT_MADE:
+                raise
+        told = File(words["text"], "text/plain", content.text.encode())
+        shown = Content(_shown(content.subject), tuple((name, _shown(value)) for name, value in content.fields),
+                        _shown(content.text), (told, *content.files))
+        return self._render(shown, words, language, at), shown.files
+
+    def close(self) -> None:
+        """The processes that rest end."""
+        self._renderer.close()
+
+    def _render(self, content: Content, words: dict[str, str], language: str, at: datetime) -> bytes:
+        mail = {
+            "language": language,
+            "title": content.subject or words["none"],
+            "fields": [[words[name], value] for name, value in content.fields if name != "subject"],
+            "paragraphs": _paragraphs(content.text),
+            "files": [[_shown(one.name), _size(len(one.octets))] for one in content.files],
+            "files_title": words["files"],
+            "files_note": words["note"],
+        }
+        return self._renderer.render(_PAGE, _FILE, {"mail": json.dumps(mail)}, at)
+
+
+def _paragraphs(text: str) -> list[list[str]]:
+    """Lines between empty ones; what stands aligned by spaces stays so."""
+    paragraphs: list[list[str]] = [[]]
+    for line in text.split("\n"):
+        if line.strip():
+            paragraphs[-1].append(_aligned(line.rstrip()))
+        elif paragraphs[-1]:
+            paragraphs.append([])
+    return [one for one in paragraphs if one]
+
+
+def _aligned(line: str) -> str:
+    words = line.lstrip(" ")
+    indented = _NO_BREAK * (len(line) - len(words)) + words
+    return indented.replace("  ", _NO_BREAK * 2)
+
+
+def _size(octets: int) -> str:
+    return f"({octets} B)" if octets < _KIB else f"({-(-octets // _KIB)} KiB)"
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """What the fonts of the distribution can draw, upright and bold."""
+    from reportlab.pdfbase.ttfonts import TTFontFile  # takes long to import
+
+    found = [frozenset(TTFontFile(str(path)).charToGlyph) for path in sorted(FONTS.glob("*.ttf"))]
+    return frozenset.intersection(*found) | {0x0A}
+
+
+def _drawable(content: Content) -> bool:
+    texts = [content.text, content.subject, *(value for _, value in content.fields)]
+    return all(text.isascii() or _glyphs().issuperset(map(ord, set(text))) for text in texts)
+
+
+def _shown(text: str) -> str:
+    """With U+FFFD for what no font of ours has."""
+    glyphs = _glyphs()
+    return text if text.isascii() else "".join(one if ord(one) in glyphs else "\ufffd" for one in text)
