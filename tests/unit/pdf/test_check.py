@@ -1,0 +1,159 @@
+"""Documents of others: what is wrong with them is made wrong here by qpdf and pikepdf, one thing at a time."""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import pikepdf
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import Reason
+from gateway.pdf.check import TAIL_OCTETS, check
+from gateway.pdf.documents import PdfDocuments
+from tests.support.papers import BILL, STATEMENT
+from tests.support.peers import need, run
+
+AT = datetime(2026, 11, 30, 6, tzinfo=UTC)
+MAX = 1_000_000
+GOOD = PdfDocuments().make("fast-bill", "en", BILL, AT)
+
+
+@pytest.fixture(scope="module")
+def typeset() -> Iterator[bytes]:
+    documents = PdfDocuments()
+    yield documents.make("statement", "de", STATEMENT, AT)
+    documents.close()
+
+
+def changed(change: Callable[[pikepdf.Pdf], None], octets: bytes = GOOD, **how: object) -> bytes:
+    """The good one with one thing changed, written by pikepdf."""
+    with pikepdf.open(BytesIO(octets)) as pdf:
+        change(pdf)
+        pdf.save(out := BytesIO(), **how)
+    return out.getvalue()
+
+
+def test_good_ones_of_three_makers(typeset: bytes) -> None:
+    by_qpdf = changed(lambda pdf: None, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+    linear = changed(lambda pdf: None, linearize=True)
+    for octets in (GOOD, typeset, by_qpdf, linear):
+        assert check(octets, MAX) is None
+        assert check(octets, MAX, thorough=False) is None
+
+
+def test_something_after_the_end(tmp_path: Path) -> None:
+    """Archives and mainframes pad; readers look for the end in the last 1024 octets (ISO 32000-1 H.3 note 18)."""
+    assert check(GOOD + b"\r\n\x00\x00" + b" " * 400, MAX) is None
+
+
+@pytest.mark.parametrize("mode", [pikepdf.ObjectStreamMode.disable, pikepdf.ObjectStreamMode.generate])
+@pytest.mark.parametrize("password", ["secret", ""])
+@pytest.mark.parametrize("linearize", [False, True])
+def test_locked(mode: pikepdf.ObjectStreamMode, password: str, linearize: bool) -> None:
+    """An empty user password opens for everybody and still forbids: aids that read aloud may be kept out."""
+    octets = changed(lambda pdf: None, encryption=pikepdf.Encryption(owner="owner", user=password, R=6),
+                     object_stream_mode=mode, linearize=linearize)
+    assert check(octets, MAX) is Reason.PDF_LOCKED
+    assert check(octets, MAX, thorough=False) is Reason.PDF_LOCKED
+
+
+@pytest.mark.parametrize("name", ["/StructTreeRoot", "/Lang", "/MarkInfo", "/Metadata", "/ViewerPreferences"])
+def test_what_cannot_be_read_aloud(name: str) -> None:
+    def without(pdf: pikepdf.Pdf) -> None:
+        del pdf.Root[name]
+
+    octets = changed(without)
+    assert check(octets, MAX) is Reason.PDF_INACCESSIBLE
+    assert check(octets, MAX, accessible=False) is None
+    assert check(octets, MAX, thorough=False) is None
+
+
+def test_a_title_that_is_empty_or_not_shown() -> None:
+    def untitled(pdf: pikepdf.Pdf) -> None:
+        with pdf.open_metadata() as metadata:
+            metadata["dc:title"] = " "
+
+    def hidden(pdf: pikepdf.Pdf) -> None:
+        pdf.Root.ViewerPreferences.DisplayDocTitle = False
+
+    def unmarked(pdf: pikepdf.Pdf) -> None:
+        pdf.Root.MarkInfo.Marked = False
+
+    for change in (untitled, hidden, unmarked):
+        assert check(changed(change), MAX) is Reason.PDF_INACCESSIBLE
+
+
+@pytest.mark.parametrize("octets", [
+    b"", b"%PDF-1.7", b"<html>no</html>", GOOD[:-40], GOOD[:len(GOOD) // 2], GOOD[100:], b"\0" * len(GOOD),
+    GOOD.replace(b"startxref\n", b"startxref\n9"),
+])
+def test_what_is_no_whole_document(octets: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "one.pdf"
+    path.write_bytes(octets)
+    for thorough in (False, True):
+        assert check(octets, MAX, thorough=thorough) is Reason.PDF_UNREADABLE
+        assert check(path, MAX, thorough=thorough) is Reason.PDF_UNREADABLE
+
+
+def test_a_page_that_cannot_be_decompressed_is_seen_when_looked_at_thoroughly() -> None:
+    at = GOOD.index(b"stream\n", GOOD.index(b"/FlateDecode")) + 40
+    octets = GOOD[:at] + b"\0" * 20 + GOOD[at + 20:]
+    assert check(octets, MAX, thorough=False) is None
+    assert check(octets, MAX) is Reason.PDF_UNREADABLE
+
+
+def test_no_pages() -> None:
+    def empty(pdf: pikepdf.Pdf) -> None:
+        del pdf.pages[:]
+
+    assert check(changed(empty), MAX) is Reason.PDF_UNREADABLE
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    assert check(tmp_path / "nothing.pdf", MAX) is Reason.PDF_MISSING
+    (tmp_path / "file").write_bytes(b"x")
+    assert check(tmp_path / "file" / "below.pdf", MAX) is Reason.PDF_MISSING
+    assert check(tmp_path, MAX) is Reason.PDF_UNREADABLE
+    os.mkfifo(tmp_path / "pipe.pdf")
+    assert check(tmp_path / "pipe.pdf", MAX) is Reason.PDF_UNREADABLE
+
+
+@pytest.mark.parametrize("limit, found", [(len(GOOD), None), (len(GOOD) - 1, Reason.PDF_TOO_LARGE)])
+def test_the_limit(limit: int, found: Reason | None, tmp_path: Path) -> None:
+    (tmp_path / "one.pdf").write_bytes(GOOD)
+    for thorough in (False, True):
+        assert check(GOOD, limit, thorough=thorough) is found
+        assert check(tmp_path / "one.pdf", limit, thorough=thorough) is found
+
+
+def test_a_quick_look_reads_little_of_a_large_file(tmp_path: Path) -> None:
+    """A sparse file of 1 GiB whose two ends are a document's: quick finds its table gone, and reads 4 KiB."""
+    path = tmp_path / "large.pdf"
+    with path.open("wb") as file:
+        file.write(GOOD[:1024])
+        file.truncate(1 << 30)
+        file.seek(0, os.SEEK_END)
+        file.write(GOOD[-TAIL_OCTETS:])
+    assert check(path, 1 << 31, thorough=False) is Reason.PDF_UNREADABLE
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damage_ends_in_a_reason_and_never_in_an_exception(data: st.DataObject) -> None:
+    octets = bytearray(GOOD)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(octets) - 1))
+        piece = data.draw(st.binary(max_size=12))
+        octets[at:at + data.draw(st.integers(0, 12))] = piece
+    for thorough in (False, True):
+        assert check(bytes(octets), MAX, thorough=thorough) in {
+            None, Reason.PDF_UNREADABLE, Reason.PDF_LOCKED, Reason.PDF_INACCESSIBLE}
+
+
+def test_what_is_found_good_qpdf_finds_good(tmp_path: Path, typeset: bytes) -> None:
+    (tmp_path / "one.pdf").write_bytes(typeset)
+    run(need("qpdf", "qpdf"), "--check", tmp_path / "one.pdf")
