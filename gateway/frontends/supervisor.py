@@ -37,6 +37,7 @@ log = structlog.get_logger("sealgate")
 
 WATCH_S: Final = 1.0
 LATE_S: Final = 1.0
+API_END_S: Final = 20.0  # whoever waits for a code has 10 s to get it, and then the process hangs up and closes
 FORGETS: Final = {"api": forgetful.ENVIRONMENT}  # it makes codes and checks them
 
 
@@ -85,7 +86,7 @@ class Supervisor:
         await self._crew.start()
         self._children = Children(
             self._commands(self._settings), ear=self._ear, stuck_after_s=self._settings.processes.stuck_after_s,
-            own=FORGETS, end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S})
+            own=FORGETS, end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S, "api": API_END_S})
         self._children.start()
 
     async def _unless_ended(self, work: Awaitable[None]) -> bool:

@@ -1,0 +1,129 @@
+"""`sealgate run` with the interface of the bank's systems beside the relay: codes, and what their client hears later.
+
+Truth: a real supervisor with all its processes; the client's own web server; openssl for signature and mail.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.support.api_service import Api, System, answers
+from tests.support.callbacks import Heard, listening
+from tests.support.process import Relay, new_bank, relay
+from tests.support.smtp import Hop, until
+
+SECRET = "a secret of the client and the bank, 32 characters or more"
+
+
+@dataclass(frozen=True)
+class Site:
+    """All of it."""
+
+    api: Api
+    relay: Relay
+    heard: Heard
+
+    @property
+    def portal(self) -> System:
+        """The online banking."""
+        return self.api.system()
+
+    def told(self, subject: str) -> list[dict[str, object]]:
+        """What the client heard of a code."""
+        return [one for one in map(json.loads, self.heard.bodies) if one["subject"] == subject]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    root = tmp_path_factory.mktemp("api-run")
+    secret = root / "callback.secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    with listening() as heard, Hop() as hop, urllib3.PoolManager() as pool:
+        bank = new_bank(root / "bank", hop=hop.port, api=True, change=lambda text: text.replace(
+            "scopes: [codes]", f"scopes: [codes], callback_url: '{heard.url}', callback_secret_file: {secret}"))
+        with relay(bank) as running:
+            api = Api(bank, running.process, running.log, hop, pool)
+            answers(api)
+            yield Site(api, running, heard)
+
+
+def test_the_client_hears_that_a_code_has_left(site: Site) -> None:
+    made = site.portal.order("heard", reference="order-1").json
+    until(lambda: len(site.told(made["id"])) == 2)
+    assert [one["kind"] for one in site.told(made["id"])] == ["code.accepted", "code.delivered"]
+    assert {one["reference"] for one in site.told(made["id"])} == {"order-1"}
+    fields, body = site.heard.fields[-1], site.heard.bodies[-1]
+    seconds, mac = re.fullmatch(r"t=(\d+),v1=([0-9a-f]{64})", fields["sealgate-signature"]).groups()
+    done = subprocess.run(["openssl", "dgst", "-sha256", "-hmac", SECRET, "-r"], check=True, capture_output=True,
+                          input=seconds.encode() + b"." + body)
+    assert done.stdout.split()[0].decode() == mac
+    code = site.api.code().encode()
+    assert not any(code in one for one in site.heard.bodies)
+
+
+def test_it_hears_of_a_code_that_could_not_leave(site: Site) -> None:
+    site.api.hop.replies["dot"] = "451 4.3.0 full"
+    before = len(site.heard.bodies)
+    try:
+        assert site.portal.order("failed", purpose="failed").status == 503
+    finally:
+        site.api.hop.replies.clear()
+    until(lambda: len(site.heard.bodies) == before + 2)
+    told = [json.loads(body) for body in site.heard.bodies[before:]]
+    assert [one["kind"] for one in told] == ["code.accepted", "code.failed"]
+    assert told[1]["reason"] == "next_hop.later"
+
+
+def test_it_hears_of_a_block_of_its_customer(site: Site) -> None:
+    made = site.portal.order("blocked", purpose="blocked").json
+    site.portal.ask("PUT", "/customers/10001/block")
+    site.portal.ask("DELETE", "/customers/10001/block")
+    until(lambda: "code.blocked" in [one["kind"] for one in site.told(made["id"])])
+
+
+def test_what_was_not_taken_comes_again_with_its_id(site: Site) -> None:
+    site.heard.answers = [500]
+    before = len(site.heard.fields)
+    made = site.portal.order("again", purpose="again").json
+    until(lambda: len(site.told(made["id"])) == 3)
+    ids = [fields["sealgate-event"] for fields in site.heard.fields[before:]]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_kill_9_of_the_process_that_makes_codes_costs_nobody_a_key(site: Site) -> None:
+    """Its claims end with it: the same request succeeds as soon as the next process answers."""
+    line = re.findall(r'"child": "api", "pid": (\d+)', site.relay.told)[-1]
+    before = site.portal.order("before", purpose="killed")
+    subprocess.run(["kill", "-9", line], check=True)
+    until(lambda: site.relay.told.count('"child": "api"') >= 3)
+    answers(site.api)
+    again = site.portal.order("before", purpose="killed")
+    assert (again.body, again.headers["idempotent-replayed"]) == (before.body, "true")
+    assert site.portal.order("after", purpose="killed").status == 201
+
+
+def test_a_reload_begins_it_and_ends_it(site: Site) -> None:
+    config = Path(site.api.bank.config)
+    good = config.read_text()
+    config.write_text(re.sub(r"(?m)^api: .*$", "", good))
+    site.relay.reload('"event": "reloaded"')
+
+    def gone() -> bool:
+        try:
+            site.api.system("").ask("GET", "/healthz")
+        except urllib3.exceptions.HTTPError:
+            return True
+        return False
+
+    until(gone)
+    config.write_text(good)
+    site.relay.reload('"event": "reloaded"')
+    answers(site.api)
+    assert site.portal.order("reloaded", purpose="reloaded").status == 201
