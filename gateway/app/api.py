@@ -16,12 +16,14 @@ from gateway.adapters.mac_secret import mac_secret
 from gateway.adapters.partner_tokens import read_digest
 from gateway.app import Gateway
 from gateway.app.callbacks import filing
-from gateway.app.codes import load_codes, told_by
+from gateway.app.code_events import told_by
+from gateway.app.codes import load_codes
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import metrics
 from gateway.frontends.api.application import application
 from gateway.frontends.api.callers import Caller, Callers
+from gateway.frontends.api.forgetting import stay
 from gateway.frontends.api.service import Current, Service
 from gateway.frontends.children import end_with_parent
 from gateway.frontends.http.partners import KnownPartner
@@ -128,8 +130,10 @@ def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
         except GatewayError as trouble:
             log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
             return
+        stay()
         log.info("reloaded")
 
+    stay()
     try:
         server = HttpServer(listener(api), application(house.current, api.body_octets_max), reload=reload, name="api",
                             deadline_s=DEADLINE_S)

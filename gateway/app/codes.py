@@ -1,6 +1,5 @@
 """One-time codes put together: over a gateway where they are made, over the database where their bounces arrive."""
 
-from collections.abc import Callable, Sequence
 
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app import Gateway
@@ -15,12 +14,11 @@ from gateway.model.outcome import Outcome
 from gateway.pipeline.house import House
 from gateway.pipeline.outbound import Outbound
 from gateway.pipeline.sealed_only import sealed_only
-from gateway.ports.callbacks import Event
 from gateway.ports.codes import SendLimits
 from gateway.services.codes.codes import Codes, Terms, Way
 from gateway.services.codes.derive import CodeKeys
 from gateway.services.codes.desk import Desk
-from gateway.services.codes.events import CodeEvent, Told
+from gateway.services.codes.events import Told
 from gateway.services.codes.message import Sender
 from gateway.settings import Codes as CodesSettings
 from gateway.settings import Settings
@@ -53,30 +51,6 @@ def section_of(settings: Settings) -> CodesSettings:
     if settings.codes is None:
         raise GatewayError(Reason.CONFIG_INVALID, "there is no section `codes` in the settings: see docs/codes.md")
     return settings.codes
-
-
-def told_by(file: Callable[..., None]) -> Told:
-    """Events of codes as events of callbacks, which `file` makes durable together."""
-    def told(events: Sequence[CodeEvent]) -> None:
-        file(*map(_event, events))
-
-    return told
-
-
-def to_nobody(events: Sequence[CodeEvent]) -> None:
-    """Where no client wants to be called."""
-    del events
-
-
-def _event(one: CodeEvent) -> Event:
-    data: dict[str, str | int | bool | None] = {"customer": one.customer, "reference": one.reference}
-    if one.mail:
-        data["mail"] = one.mail
-    if one.reason is not None:
-        data["reason"] = str(one.reason)
-    if one.detail:
-        data["status"] = one.detail
-    return Event(one.client, one.code_id, f"code.{one.kind}", one.at, f"{one.mail or ''} {one.detail}".strip(), data)
 
 
 class _Outward:

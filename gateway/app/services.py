@@ -7,6 +7,7 @@ from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.adapters.db.statements import DbStatements
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app.callbacks import filing
+from gateway.app.code_events import told_by
 from gateway.app.store import Store
 from gateway.letters.write import Writer
 from gateway.model.address import fold
@@ -48,8 +49,6 @@ def is_served(settings: Settings, address: str) -> bool:
 
 def telling(settings: Settings, store: Store) -> Told:
     """Files what became of codes for the clients that want to be called (docs/api.md)."""
-    from gateway.app.codes import told_by  # it stands on the gateway, which stands on this
-
     return told_by(filing(settings, DbCallbacks(store.database)))
 
 
