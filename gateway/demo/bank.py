@@ -35,6 +35,8 @@ from gateway.settings import load
 DOMAIN: Final = "bank.example"
 PASSWORD: Final = "demo"  # noqa: S105 - printed by the demo, protects nothing
 CLIENTS: Final = {"online-banking": "127.0.0.1", "core-banking": "127.0.0.2", "staff": "127.0.0.3"}
+NUMBERS: Final = {"anna": "10001", "ben": "10002"}  # of customers
+NOBODYS_NUMBER, NOBODYS_ADDRESS = "10003", "clara@nowhere.example"  # a customer without a certificate
 _TSA_POLICY: Final = "1.3.6.1.4.1.99999.1.1"  # an example arc; a bank takes one of its own
 _DIRECTORIES: Final = (
     "pki", "keys", "clients", "customers", "partners", "policies", "statements", "outgoing", "incoming", "scratch",
@@ -196,15 +198,18 @@ def _enrol(bank: Bank) -> None:
     try:
         store.customers.put(
             [
-                Customer(f"1000{number}", person.name.capitalize(), (person.address,), "retail")
-                for number, person in enumerate(bank.people.values(), 1)
+                *(
+                    Customer(NUMBERS[person.name], person.name.capitalize(), (person.address,), "retail")
+                    for person in bank.people.values()
+                ),
+                Customer(NOBODYS_NUMBER, "Clara", (NOBODYS_ADDRESS,), "retail"),
             ]
         )
         app.enrol(
             store,
             [
-                (person.certificate.read_bytes(), f"1000{number}")
-                for number, person in enumerate(bank.people.values(), 1)
+                (person.certificate.read_bytes(), NUMBERS[person.name])
+                for person in bank.people.values()
             ],
         )
     finally:

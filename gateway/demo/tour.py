@@ -10,6 +10,7 @@ from collections.abc import Callable
 from rich.panel import Panel
 
 from gateway.demo.guide import Guide
+from gateway.demo.tour_codes import CodesTour
 from gateway.demo.tour_mail import MailTour
 from gateway.demo.tour_running import RunningTour
 from gateway.demo.tour_trust import TrustTour
@@ -28,7 +29,7 @@ def walk(guide: Guide) -> bool:
 
 
 def _stations(guide: Guide) -> tuple[tuple[str, Callable[[], None]], ...]:
-    mail, trust, running = MailTour(guide), TrustTour(guide), RunningTour(guide)
+    mail, trust, running, codes = MailTour(guide), TrustTour(guide), RunningTour(guide), CodesTour(guide)
     return (
         ("A one-time code leaves: signed, stamped, encrypted", mail.code),
         ("A statement with a PDF of 1 MB leaves the same way", mail.statement),
@@ -45,6 +46,8 @@ def _stations(guide: Guide) -> tuple[tuple[str, Callable[[], None]], ...]:
             trust.revoked,
         ),
         ("Whoever asks gets the bank's certificate and a time-stamp over HTTP", trust.service),
+        ("Online banking asks for a code: it is good for one amount and one payee", codes.payment),
+        ("A customer without a certificate gets no code, and online banking hears it at once", codes.nobody),
         ("A worker is killed: mail goes on, and another takes its place", running.killed),
         ("What happened is counted, and told by a mail's Message-ID", running.seen),
     )

@@ -4,9 +4,12 @@
 the directory can die while everything else goes on.
 """
 
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import Request, urlopen
 
@@ -68,6 +71,19 @@ def post(url: str, body: bytes | None, media_type: str) -> bytes:
     with urlopen(Request(url, body, headers), timeout=20) as answer:  # noqa: S310 - http:// and loopback, ours
         octets: bytes = answer.read()
     return octets
+
+
+def ask(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of an answer to POST, whatever it is. OSError if nobody answers."""
+    request = Request(url, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})  # noqa: S310
+    try:
+        with urlopen(request, timeout=20) as answer:  # noqa: S310 - http:// and loopback, ours
+            status, octets = answer.status, answer.read()
+    except HTTPError as refused:
+        status, octets = refused.code, refused.read()
+        refused.close()
+    told: dict[str, Any] = json.loads(octets or b"{}")
+    return status, told
 
 
 def _handler(find: Find) -> type[BaseHTTPRequestHandler]:
