@@ -1,9 +1,9 @@
 """Is a document fit to be sent: whole, not locked, not too large, and can it be read aloud.
 
-quick reads the two ends of the file: what a copy that broke off, a file of another kind or a password leaves there.
-thorough reads all of it (qpdf by pikepdf, whose repairs count as a fault: a reader may not repair alike) and looks for
-what ISO 14289-1 asks of the document as a whole: marked as tagged with a tree of tags (7.1), a language (7.2), a title
-that is shown (7.1). Whether each tag is the right one no program can tell.
+quick (10 us) reads the two ends of the file: what a copy that broke off, a file of another kind or a password leaves
+there. opened (0.3 to 1 ms) is by qpdf, whose repairs count as a fault, for a reader may not repair alike; and what
+ISO 14289-1 asks of the document as a whole is looked for: marked as tagged with a tree of tags (7.1), a language (7.2),
+a title that is shown (7.1). Whether each tag is the right one no program can tell. thorough (some ms) decompresses all.
 """
 
 import os
@@ -15,26 +15,31 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.errors import Reason
+from gateway.ports.documents import Depth
 
 HEAD_OCTETS: Final = 1024  # within which `%PDF-` may stand (Adobe's readers, ISO 32000-1 Annex H.3 note 13)
 TAIL_OCTETS: Final = 2048  # within which startxref and `%%EOF` stand (note 18: within 1024), and mostly the trailer
 TABLE_OCTETS: Final = 1024  # of what startxref leads to: a table, or a stream whose dictionary is the trailer
 PAGES_MAX: Final = 100_000
+METADATA_OCTETS_MAX: Final = 1_048_576
 
 _HEAD = re.compile(rb"%PDF-[12]\.\d")
 _TAIL = re.compile(rb"startxref\s+(\d{1,12})\s+%%EOF")
 _TABLE = re.compile(rb"\s{0,16}(?:xref\b|\d{1,10} \d{1,5} obj\b)")
 _ENCRYPT = re.compile(rb"/Encrypt\b")
+_TITLE = re.compile(rb"<dc:title>[^<]{0,99}<rdf:Alt>[^<]{0,99}<rdf:li[^>]{0,99}>\s{0,99}[^\s<]"
+                    rb"|dc:title=\"\s{0,99}[^\s\"]")
 _BROKEN = re.compile(r"(?i)error decoding|\berror:|unable to|invalid object|not found")
 
 _Reader = Callable[[int, int], bytes]  # how many octets, from where
 
 
-def check(document: Path | bytes, octets_max: int, *, thorough: bool = True, accessible: bool = True) -> Reason | None:
+def check(document: Path | bytes, octets_max: int, *, depth: Depth = "thorough", accessible: bool = True,
+          ) -> Reason | None:
     """The first thing that is wrong, or None. See ports.documents.Documents.check."""
     if isinstance(document, bytes):
         return _check(len(document), lambda count, at: document[at:at + count], octets_max,
-                      thorough=thorough, accessible=accessible)
+                      depth=depth, accessible=accessible)
     try:
         handle = os.open(document, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
@@ -46,18 +51,20 @@ def check(document: Path | bytes, octets_max: int, *, thorough: bool = True, acc
         if not stat.S_ISREG(status.st_mode):
             return Reason.PDF_UNREADABLE
         return _check(status.st_size, lambda count, at: os.pread(handle, count, at), octets_max,
-                      thorough=thorough, accessible=accessible)
+                      depth=depth, accessible=accessible)
     except OSError:
         return Reason.PDF_UNREADABLE
     finally:
         os.close(handle)
 
 
-def _check(size: int, read: _Reader, octets_max: int, *, thorough: bool, accessible: bool) -> Reason | None:
+def _check(size: int, read: _Reader, octets_max: int, *, depth: Depth, accessible: bool) -> Reason | None:
     if size > octets_max:
         return Reason.PDF_TOO_LARGE
     found = _quick(size, read)
-    return _thorough(read(size, 0), accessible=accessible) if found is None and thorough else found
+    if found is not None or depth == "quick":
+        return found
+    return _opened(read(size, 0), thorough=depth == "thorough", accessible=accessible)
 
 
 def _quick(size: int, read: _Reader) -> Reason | None:
@@ -72,14 +79,16 @@ def _quick(size: int, read: _Reader) -> Reason | None:
     return Reason.PDF_LOCKED if any(map(_ENCRYPT.search, (tail, table, head))) else None
 
 
-def _thorough(octets: bytes, *, accessible: bool) -> Reason | None:
+def _opened(octets: bytes, *, thorough: bool, accessible: bool) -> Reason | None:
     import pikepdf
 
     try:
         with pikepdf.open(BytesIO(octets), suppress_warnings=True, attempt_recovery=False) as pdf:
             if pdf.is_encrypted:
                 return Reason.PDF_LOCKED
-            if not 0 < len(pdf.pages) <= PAGES_MAX or any(map(_BROKEN.search, pdf.check_pdf_syntax())):
+            if not 0 < len(pdf.pages) <= PAGES_MAX:
+                return Reason.PDF_UNREADABLE
+            if thorough and any(map(_BROKEN.search, pdf.check_pdf_syntax())):
                 return Reason.PDF_UNREADABLE
             return None if not accessible or _read_aloud(pdf) else Reason.PDF_INACCESSIBLE
     except pikepdf.PasswordError:
@@ -97,12 +106,10 @@ def _read_aloud(pdf: Any) -> bool:
         tree is not None and tree.get("/K") is not None
         and marked is not None and marked.get("/Marked")
         and str(root.get("/Lang", "")).strip()
-        and preferences is not None and preferences.get("/DisplayDocTitle") and _title(pdf))
+        and preferences is not None and preferences.get("/DisplayDocTitle") and _has_title(pdf))
 
 
-def _title(pdf: Any) -> str:
+def _has_title(pdf: Any) -> bool:
     """dc:title of the metadata stream, which is what counts (ISO 14289-1 7.1)."""
-    if "/Metadata" not in pdf.Root:
-        return ""
-    with pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as metadata:
-        return str(metadata.get("dc:title", "")).strip()
+    metadata = pdf.Root.get("/Metadata")
+    return metadata is not None and _TITLE.search(metadata.read_bytes()[:METADATA_OCTETS_MAX]) is not None

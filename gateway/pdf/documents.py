@@ -61,7 +61,7 @@ class PdfDocuments:
 
     def check(self, document: Path | bytes, depth: Depth = "thorough", *, accessible: bool = True) -> Reason | None:
         """See Documents."""
-        return check(document, self._limits.octets_max, thorough=depth == "thorough", accessible=accessible)
+        return check(document, self._limits.octets_max, depth=depth, accessible=accessible)
 
     def close(self) -> None:
         """See Documents."""

@@ -10,9 +10,9 @@ from typing import Literal, Protocol
 
 from gateway.errors import Reason
 
-# quick: the file's two ends: is it a whole PDF, is it locked, is it too large. thorough: opened, every object that a
-# reader needs is there, and it can be read aloud (ISO 14289-1: tags, language, title).
-Depth = Literal["quick", "thorough"]
+# quick: the file's two ends: is it a whole PDF, is it locked, is it too large. opened: its pages are found, too, and it
+# can be read aloud (ISO 14289-1: tags, language, title). thorough: everything in it can be decompressed, too.
+Depth = Literal["quick", "opened", "thorough"]
 
 
 class Documents(Protocol):

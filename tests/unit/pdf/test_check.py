@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from gateway.errors import Reason
 from gateway.pdf.check import TAIL_OCTETS, check
 from gateway.pdf.documents import PdfDocuments
+from gateway.ports.documents import Depth
 from tests.support.papers import BILL, STATEMENT
 from tests.support.peers import need, run
 
 AT = datetime(2026, 11, 30, 6, tzinfo=UTC)
 MAX = 1_000_000
+DEPTHS: tuple[Depth, ...] = ("quick", "opened", "thorough")
 GOOD = PdfDocuments().make("fast-bill", "en", BILL, AT)
 
 
@@ -42,7 +44,7 @@ def test_good_ones_of_three_makers(typeset: bytes) -> None:
     linear = changed(lambda pdf: None, linearize=True)
     for octets in (GOOD, typeset, by_qpdf, linear):
         assert check(octets, MAX) is None
-        assert check(octets, MAX, thorough=False) is None
+        assert check(octets, MAX, depth="quick") is None
 
 
 def test_something_after_the_end(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_locked(mode: pikepdf.ObjectStreamMode, password: str, linearize: bool) 
     octets = changed(lambda pdf: None, encryption=pikepdf.Encryption(owner="owner", user=password, R=6),
                      object_stream_mode=mode, linearize=linearize)
     assert check(octets, MAX) is Reason.PDF_LOCKED
-    assert check(octets, MAX, thorough=False) is Reason.PDF_LOCKED
+    assert check(octets, MAX, depth="quick") is Reason.PDF_LOCKED
 
 
 @pytest.mark.parametrize("name", ["/StructTreeRoot", "/Lang", "/MarkInfo", "/Metadata", "/ViewerPreferences"])
@@ -68,8 +70,9 @@ def test_what_cannot_be_read_aloud(name: str) -> None:
 
     octets = changed(without)
     assert check(octets, MAX) is Reason.PDF_INACCESSIBLE
+    assert check(octets, MAX, depth="opened") is Reason.PDF_INACCESSIBLE
     assert check(octets, MAX, accessible=False) is None
-    assert check(octets, MAX, thorough=False) is None
+    assert check(octets, MAX, depth="quick") is None
 
 
 def test_a_title_that_is_empty_or_not_shown() -> None:
@@ -94,15 +97,15 @@ def test_a_title_that_is_empty_or_not_shown() -> None:
 def test_what_is_no_whole_document(octets: bytes, tmp_path: Path) -> None:
     path = tmp_path / "one.pdf"
     path.write_bytes(octets)
-    for thorough in (False, True):
-        assert check(octets, MAX, thorough=thorough) is Reason.PDF_UNREADABLE
-        assert check(path, MAX, thorough=thorough) is Reason.PDF_UNREADABLE
+    for depth in DEPTHS:
+        assert check(octets, MAX, depth=depth) is Reason.PDF_UNREADABLE
+        assert check(path, MAX, depth=depth) is Reason.PDF_UNREADABLE
 
 
 def test_a_page_that_cannot_be_decompressed_is_seen_when_looked_at_thoroughly() -> None:
     at = GOOD.index(b"stream\n", GOOD.index(b"/FlateDecode")) + 40
     octets = GOOD[:at] + b"\0" * 20 + GOOD[at + 20:]
-    assert check(octets, MAX, thorough=False) is None
+    assert check(octets, MAX, depth="opened") is None
     assert check(octets, MAX) is Reason.PDF_UNREADABLE
 
 
@@ -125,9 +128,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit, found", [(len(GOOD), None), (len(GOOD) - 1, Reason.PDF_TOO_LARGE)])
 def test_the_limit(limit: int, found: Reason | None, tmp_path: Path) -> None:
     (tmp_path / "one.pdf").write_bytes(GOOD)
-    for thorough in (False, True):
-        assert check(GOOD, limit, thorough=thorough) is found
-        assert check(tmp_path / "one.pdf", limit, thorough=thorough) is found
+    for depth in DEPTHS:
+        assert check(GOOD, limit, depth=depth) is found
+        assert check(tmp_path / "one.pdf", limit, depth=depth) is found
 
 
 def test_a_quick_look_reads_little_of_a_large_file(tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_a_quick_look_reads_little_of_a_large_file(tmp_path: Path) -> None:
         file.truncate(1 << 30)
         file.seek(0, os.SEEK_END)
         file.write(GOOD[-TAIL_OCTETS:])
-    assert check(path, 1 << 31, thorough=False) is Reason.PDF_UNREADABLE
+    assert check(path, 1 << 31, depth="quick") is Reason.PDF_UNREADABLE
 
 
 @settings(max_examples=150, deadline=None)
@@ -149,8 +152,8 @@ def test_damage_ends_in_a_reason_and_never_in_an_exception(data: st.DataObject) 
         at = data.draw(st.integers(0, len(octets) - 1))
         piece = data.draw(st.binary(max_size=12))
         octets[at:at + data.draw(st.integers(0, 12))] = piece
-    for thorough in (False, True):
-        assert check(bytes(octets), MAX, thorough=thorough) in {
+    for depth in DEPTHS:
+        assert check(bytes(octets), MAX, depth=depth) in {
             None, Reason.PDF_UNREADABLE, Reason.PDF_LOCKED, Reason.PDF_INACCESSIBLE}
 
 
