@@ -9,18 +9,21 @@ import pytest
 from gateway import settings
 from gateway.actions.table import VERBS
 from gateway.app import load_rules
+from gateway.errors import GatewayError
 from gateway.policy import cases
 from gateway.policy.load import Known, load
 from gateway.policy.reference import END, insert, markdown
 
 ROOT = Path(__file__).parents[2]
 POLICIES = ROOT / "policies"
-ORDER = ("codes.yaml", "statements.yaml", "staff.yaml", "inbound.yaml")
+BOUNCES = "bounces.yaml"  # joins the others once services have their mailboxes
+ORDER = ("codes.yaml", "statements.yaml", "staff.yaml", BOUNCES, "inbound.yaml")
 KNOWN = Known(
     clients=frozenset({"online-banking", "core-banking", "staff"}),
     signing_keys=frozenset({"otp", "statements", "staff"}),
     stampers=frozenset({"internal"}),
     escrow=frozenset(),
+    services=frozenset({"codes", "statements"}),
 )
 RULES = load([(f"policies/{name}", (POLICIES / name).read_text("utf-8")) for name in ORDER], VERBS, KNOWN)
 RAN = cases.run(RULES)
@@ -43,7 +46,26 @@ def test_the_documented_settings_carry_them(tmp_path):
     """conf/sealgate.yaml and policies/ are installed together: the names and facts of the rules are there."""
     shutil.copy(ROOT / "conf/sealgate.yaml", tmp_path)
     shutil.copytree(ROOT / "policies", tmp_path / "policies")
-    assert len(load_rules(settings.load(tmp_path / "sealgate.yaml")).rules) == len(RULES.rules)
+    loaded = load_rules(settings.load(tmp_path / "sealgate.yaml")).rules
+    assert [one.name for one in loaded] == [one.name for one in RULES.rules if not one.name.startswith("bounces:")]
+
+
+def test_with_their_mailboxes_the_services_have_their_rules(tmp_path):
+    """As docs/bounces.md has it: two mailboxes, and one file more in the list; without a mailbox it does not load."""
+    shutil.copytree(ROOT / "policies", tmp_path / "policies")
+    conf = (ROOT / "conf/sealgate.yaml").read_text("utf-8")
+    conf = conf.replace("policies/staff.yaml,", f"policies/staff.yaml, policies/{BOUNCES},")
+    sections = {
+        "codes": "codes: {from: otp@bank.example, secret_file: keys/codes.secret, bounces: codes@bank.example}\n",
+        "statements": "statements: {from: statements@bank.example, secret_file: keys/statements.secret, "
+                      "client: core-banking, bounces: bounces@bank.example}\n"}
+    whole = settings.read(conf + "".join(sections.values()), tmp_path / "sealgate.yaml")
+    assert [one.name for one in load_rules(whole).rules] == [one.name for one in RULES.rules]
+    for name, section in sections.items():
+        other = "".join(text for one, text in sections.items() if one != name)
+        without = section.partition(", bounces")[0] + "}\n"
+        with pytest.raises(GatewayError, match=f"no service `{name}` in the settings"):
+            load_rules(settings.read(conf + other + without, tmp_path / "s.yaml"))
 
 
 def test_the_configuration_of_the_deployment_page_carries_its_rules(tmp_path):
