@@ -19,6 +19,10 @@ class ManyRows(Protocol):
         """Those of these customers who get no codes: somebody ought to speak with them. At most AT_ONCE_MAX."""
         ...
 
+    def sent(self, series: Sequence[bytes]) -> frozenset[tuple[bytes, str]]:
+        """Series and version of all statements in these series that an item has."""
+        ...
+
     def certificates(self, addresses: Sequence[str]) -> Mapping[str, tuple[CertificateRow, ...]]:
         """All certificates that name an address, as CertificateSource.rows gives them; by address, folded.
 

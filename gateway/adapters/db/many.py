@@ -22,6 +22,7 @@ from gateway.adapters.db.tables import (
     revocation_answer,
 )
 from gateway.adapters.db.tables_codes import blocked_customer
+from gateway.adapters.db.tables_statements import statement_item
 from gateway.model.lookup import CertificateRow, Customer
 from gateway.ports.many import AT_ONCE_MAX
 from gateway.ports.revocation import StoredAnswer
@@ -46,6 +47,9 @@ _ADDRESSES: Final = (
     .order_by(customer_address.c.number, customer_address.c.address))
 _BLOCKED: Final = (
     select(blocked_customer.c.customer).where(blocked_customer.c.customer.in_(bindparam("asked", expanding=True))))
+_SENT: Final = (
+    select(statement_item.c.series, statement_item.c.version)
+    .where(statement_item.c.series.in_(bindparam("asked", expanding=True)), statement_item.c.version.is_not(None)))
 _SERIALS: Final = (
     select(revocation_answer.c.serial).where(revocation_answer.c.authority == bindparam("authority"))
     .limit(ANSWERS_MAX + 1))
@@ -82,6 +86,15 @@ class DbMany:
         """See ManyRows."""
         with self._database.read() as connection:
             return frozenset(connection.scalars(_BLOCKED, _bounded(numbers)))
+
+    def sent(self, series: Sequence[bytes]) -> frozenset[tuple[bytes, str]]:
+        """See ManyRows."""
+        found: set[tuple[bytes, str]] = set()
+        with self._database.read() as connection:
+            for start in range(0, len(series), AT_ONCE_MAX):
+                rows = connection.execute(_SENT, {"asked": series[start:start + AT_ONCE_MAX]})
+                found.update((bytes(one), version) for one, version in rows)
+        return frozenset(found)
 
 
 class ManyRevocations(DbRevocations):

@@ -1,0 +1,199 @@
+"""A finished pre-flight as JSON and as a page for people."""
+
+from collections import Counter
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from gateway.errors import Reason
+from gateway.model.sentences import SENTENCES
+from gateway.services.statements.charts import Part, columns, legend, number, percent, ring, stacked
+from gateway.services.statements.page import (
+    Drawn,
+    banner,
+    beside,
+    folded,
+    page,
+    section,
+    side_by_side,
+    table,
+    tiles,
+)
+from gateway.services.statements.tally import LEAVING, Channel, Preflight, Problem, Tally
+
+DOMAINS_SHOWN: Final = 15
+MONTHS_SHOWN: Final = 24
+PROBLEMS_SHOWN: Final = 50  # rows of one reason on the page; JSON has those of tally.TOLD_MAX
+
+# Channel to its class in the page's style sheet, and its name.
+CHANNELS: Final = MappingProxyType({
+    Channel.SEALED: ("sealed", "sealed"),
+    Channel.ENCRYPTED_PDF: ("pdf", "encrypted PDF"),
+    Channel.INVITED: ("invited", "held, customer invited"),
+    Channel.HELD: ("held", "held"),
+    Channel.PLAIN: ("plain", "plain, by the rule's will"),
+    Channel.DIRECTORY: ("directory", "a directory is asked"),
+    Channel.SENT_BEFORE: ("none", "sent before"),
+    Channel.LATER: ("later", "not now"),
+    Channel.REFUSED: ("refused", "cannot go"),
+})
+_WARNED: Final = MappingProxyType({
+    Reason.CERTIFICATE_EXPIRED: "The certificate ends before the run may have ended.",
+    Reason.CUSTOMER_BLOCKED: "The customer is blocked, and gets no codes.",
+})
+
+
+def as_json(done: Preflight) -> dict[str, Any]:
+    """Everything, as one object. Names are those of Channel and Reason."""
+    tally = done.tally
+    return {
+        "name": done.name, "period": done.period, "at": done.at, "until": done.until, "took_s": round(done.took_s, 2),
+        "may_start": done.may_start, "refused_percent": round(tally.refused_percent, 3),
+        "refused_percent_max": done.percent_max, "rows": tally.rows, "mails": tally.mails,
+        "channels": {channel.value: tally.channels[channel] for channel in Channel},
+        "reasons": [{"channel": channel.value, "reason": reason.value, "mails": count}
+                    for (channel, reason), count in tally.reasons.most_common()],
+        "rules": dict(tally.rules.most_common()),
+        "domains": [{"domain": domain, "mails": counts.total(),
+                     **{channel.value: counts[channel] for channel in Channel if counts[channel]}}
+                    for domain, counts in _largest(tally)],
+        "certificates": {"end_before_the_run": tally.ending, "end_in": dict(sorted(tally.ends.items()))},
+        "customers_blocked": tally.blocked,
+        "documents": {"looked_at": tally.documents, "thoroughly": tally.read_aloud,
+                      "not_accessible": tally.unreadable_aloud, "all_thoroughly": done.thorough},
+        "problems": [{"row": one.row, "customer": one.customer, "reason": one.reason.value, "what": one.what,
+                      "warning": one.warning} for one in tally.problems],
+    }
+
+
+def _largest(tally: Tally) -> list[tuple[str, Counter[Channel]]]:
+    return sorted(tally.domains.items(), key=lambda found: (-found[1].total(), found[0]))
+
+
+def html(done: Preflight) -> str:
+    """The page."""
+    tally = done.tally
+    body = [
+        _verdict(done),
+        tiles((
+            ("Mails", number(tally.mails), f"of {number(tally.rows)} rows"),
+            ("Leave sealed", percent(tally.channels[Channel.SEALED], tally.mails),
+             number(tally.channels[Channel.SEALED])),
+            ("Wait", number(tally.channels[Channel.HELD] + tally.channels[Channel.INVITED]), "for a certificate"),
+            ("Cannot go", number(tally.refused), percent(tally.refused, tally.mails)),
+        )),
+        _channels(tally),
+        side_by_side(_documents(done), _certificates(done)),
+        _domains(tally),
+        _problems(tally),
+    ]
+    foot = (f"Looked at on {done.at:%d %B %Y, %H:%M} UTC in {done.took_s:.1f} s. Nothing was sent or stored.",
+            "Each certificate's path to a root was judged by its kind, which leaves its issuer's signature to the run.")
+    return page(f"Pre-flight: {done.name}", f"Period {done.period}: how each mail would leave if it left now.", body,
+                foot)
+
+
+def _verdict(done: Preflight) -> str:
+    tally = done.tally
+    share = f"{tally.refused_percent:.2f} % of the mails cannot go; {done.percent_max:g} % are allowed."
+    if done.may_start:
+        return banner("The run may start.", share, good=True)
+    if not tally.mails:
+        return banner("The run does not start.", "There is nothing to send.", good=False)
+    return banner("The run does not start.", share, good=False)
+
+
+def _channels(tally: Tally) -> str:
+    parts = [Part(label, tally.channels[channel], kind) for channel, (kind, label) in CHANNELS.items()]
+    leaving = sum(tally.channels[channel] for channel in LEAVING)
+    note = f"{number(leaving)} of {number(tally.mails)} mails leave at once."
+    return section("How the mails leave", note, stacked(parts, "How the mails leave"), legend(parts))
+
+
+def _documents(done: Preflight) -> str:
+    tally = done.tally
+    if not tally.documents:
+        return section("Documents", "They are made from a template while the run goes.")
+    of_document = {Reason.PDF_MISSING: "are missing", Reason.PDF_UNREADABLE: "are no whole PDF",
+                   Reason.PDF_LOCKED: "want a password", Reason.PDF_TOO_LARGE: "are too large",
+                   Reason.PDF_INACCESSIBLE: "cannot be read aloud"}
+    wrong = [(words, sum(count for (_, found), count in tally.reasons.items() if found is reason))
+             for reason, words in of_document.items()]
+    bad = sum(count for _, count in wrong)
+    parts = [Part("are sound", max(tally.documents - bad, 0), "sealed"),
+             *(Part(words, count, "refused") for words, count in wrong)]
+    deep = "every one" if done.thorough else f"a sample of {number(tally.read_aloud)}"
+    note = f"{number(tally.documents)} were looked at; {deep} thoroughly, whether everybody can read it."
+    return section("Documents", note, beside(ring(parts, "Documents"), legend(parts)))
+
+
+def _certificates(done: Preflight) -> str:
+    tally, limit = done.tally, done.at + timedelta(days=31 * MONTHS_SHOWN)
+    soon = sorted((month, count) for month, count in tally.ends.items() if month <= f"{limit:%Y-%m}")
+    note = (f"{number(tally.ending)} end before the run may have ended ({done.until:%Y-%m-%d %H:%M} UTC). "
+            f"Those that end in the next {MONTHS_SHOWN} months:")
+    if not soon:
+        return section("Certificates that end", f"{note} none.")
+    this = f"{done.until:%Y-%m}"
+    filled = _every_month(min(f"{done.at:%Y-%m}", soon[0][0]), soon[-1][0])
+    counts = dict(soon)
+    values = [(month, counts.get(month, 0)) for month in filled]
+    listed = table("Certificates by the month in which they end", ("month", "certificates"),
+                   [(month, number(count)) for month, count in soon], numbers=frozenset({1}))
+    return section("Certificates that end", note,
+                   columns(values, "Certificates by the month in which they end", "held",
+                           frozenset({this}) if tally.ending else frozenset()),
+                   folded("As a table", f"{len(soon)} months", "Only months in which some end.", listed))
+
+
+def _every_month(first: str, last: str) -> list[str]:
+    year, month = map(int, first.split("-"))
+    found: list[str] = []
+    while (name := f"{year:04}-{month:02}") <= last and len(found) < 10 * MONTHS_SHOWN:
+        found.append(name)
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+    return found
+
+
+def _domains(tally: Tally) -> str:
+    largest = _largest(tally)
+    if not largest:
+        return section("Where they go", "No mail has an address.")
+    most = max(counts.total() for _, counts in largest)
+    rows = []
+    for domain, counts in largest[:DOMAINS_SHOWN]:
+        parts = [Part(label, counts[channel], kind) for channel, (kind, label) in CHANNELS.items()]
+        rows.append((domain, Drawn(stacked(parts, domain, of=most, small=True)), number(counts.total()),
+                     percent(counts[Channel.SEALED], counts.total()), number(counts[Channel.REFUSED])))
+    more = len(largest) - len(rows)
+    note = "The largest destination domains" + (f"; {number(more)} more are in the JSON." if more > 0 else ".")
+    return section("Where they go", note, table(
+        "Mails by destination domain", ("domain", "", "mails", "sealed", "cannot go"), rows,
+        numbers=frozenset({2, 3, 4}), optional=frozenset({4})))
+
+
+def _problems(tally: Tally) -> str:
+    counts: Counter[tuple[Reason, bool]] = Counter()
+    for (_, reason), count in tally.reasons.items():
+        counts[reason, False] += count
+    counts[Reason.CUSTOMER_BLOCKED, True] = tally.blocked
+    counts[Reason.CERTIFICATE_EXPIRED, True] = tally.ending
+    told: dict[tuple[Reason, bool], list[Problem]] = {}
+    for problem in tally.problems:
+        told.setdefault((problem.reason, problem.warning), []).append(problem)
+    ordered = sorted(counts.items(), key=lambda one: (one[0][1], -one[1]))
+    parts = [_problem(reason, count, told.get((reason, warning), []), warning=warning)
+             for (reason, warning), count in ordered if count]
+    if not parts:
+        return section("What to look after", "Nothing was found.")
+    return section("What to look after", "Each with the rows that it concerns and what helps.", *parts)
+
+
+def _problem(reason: Reason, count: int, found: list[Problem], *, warning: bool) -> str:
+    sentence = SENTENCES[reason]
+    rows = [(number(one.row), one.customer, one.what) for one in found[:PROBLEMS_SHOWN]]
+    shown = number(count) + (" (leaves all the same)" if warning else "") + (
+        f", the first {len(rows)} shown" if count > len(rows) else "")
+    what = _WARNED.get(reason, sentence.what) if warning else sentence.what
+    return folded(what, shown, f"{sentence.remedy} ({reason})", table(
+        f"Rows: {reason}", ("row", "customer", "what"), rows, numbers=frozenset({0})) if rows else "")

@@ -1,0 +1,188 @@
+"""What became of a run, counted mail by mail; and the same as CSV, a line for each.
+
+Delivered is what the recipient's own mail server has answered for, as Postfix's log tells it (`delivered`), never that
+our next hop took it: as long as nothing is known it stays `sent`.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from gateway.errors import Reason
+from gateway.ports.statements import ItemRow, ItemState, RunRow
+
+TOLD_MAX: Final = 500  # mails of one reason that are named; CSV has all
+DOMAINS_MAX: Final = 20_000  # counted one by one
+ANSWERS_MAX: Final = 1_000  # answers of servers, counted one by one
+ELSEWHERE: Final = "(others)"
+_ANSWER_CHARACTERS: Final = 160
+
+
+class Fate(StrEnum):
+    """What became of a mail so far, in the order in which reports show it."""
+
+    DELIVERED = "delivered"  # the recipient's server has it
+    SENT = "sent"  # the next hop has it, more is not known
+    DEFERRED = "deferred"  # the next hop tries again
+    HELD = "held"
+    OPEN = "open"  # still to be sent
+    REPEATED = "repeated"
+    CANCELLED = "cancelled"
+    BOUNCED = "bounced"
+    REFUSED = "refused"
+
+
+_OF_STATE: Final = {ItemState.PLANNED: Fate.OPEN, ItemState.SENDING: Fate.OPEN, ItemState.WAITING: Fate.OPEN,
+                    ItemState.HELD: Fate.HELD, ItemState.REFUSED: Fate.REFUSED, ItemState.REPEATED: Fate.REPEATED,
+                    ItemState.CANCELLED: Fate.CANCELLED}
+_OF_DELIVERY: Final = {"delivered": Fate.DELIVERED, "deferred": Fate.DEFERRED, "bounced": Fate.BOUNCED}
+TO_LOOK_AFTER: Final = frozenset({Fate.REFUSED, Fate.BOUNCED, Fate.DEFERRED, Fate.HELD, Fate.REPEATED})
+
+
+def fate(item: ItemRow) -> Fate:
+    """What became of it."""
+    return _OF_STATE.get(item.state) or _OF_DELIVERY.get(item.delivery, Fate.SENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A mail that somebody can look after. `reason`: a Reason's value, or '' where a server's answer says why."""
+
+    row: int
+    customer: str
+    fate: Fate
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Report:
+    """See the module. `minutes`: in which mails left, to how many; `resent`: mails that went a second time."""
+
+    run: RunRow
+    at: datetime
+    mails: int = 0
+    resent: int = 0
+    fates: Counter[Fate] = field(default_factory=Counter)
+    reasons: Counter[tuple[Fate, str]] = field(default_factory=Counter)
+    domains: dict[str, Counter[Fate]] = field(default_factory=dict)
+    rules: dict[str, Counter[Fate]] = field(default_factory=dict)
+    answers: Counter[tuple[Fate, str]] = field(default_factory=Counter)
+    minutes: Counter[datetime] = field(default_factory=Counter)
+    cases: list[Case] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """Mails that are settled."""
+        return self.mails - self.fates[Fate.OPEN]
+
+
+def made(run: RunRow, items: Iterable[ItemRow], at: datetime) -> Report:
+    """Counts them all; `at`: now."""
+    report = Report(run, at)
+    told: Counter[tuple[Fate, str]] = Counter()
+    for item in items:
+        found = fate(item)
+        report.mails += 1
+        report.resent += item.resent
+        report.fates[found] += 1
+        _count(report.domains, item.domain, found)
+        _count(report.rules, item.rule, found)
+        if item.state is ItemState.SENT:
+            report.minutes[item.at.replace(second=0, microsecond=0)] += 1
+        if found in (Fate.BOUNCED, Fate.DEFERRED, Fate.DELIVERED):
+            answer = _short(item.answer)
+            if len(report.answers) < ANSWERS_MAX or (found, answer) in report.answers:
+                report.answers[found, answer] += 1
+        if item.reason:
+            report.reasons[found, item.reason] += 1
+        if found in TO_LOOK_AFTER:
+            told[found, item.reason] += 1
+            if told[found, item.reason] <= TOLD_MAX:
+                report.cases.append(Case(item.row, item.customer, found, item.reason,
+                                         item.answer if found in (Fate.BOUNCED, Fate.DEFERRED) else item.detail))
+    return report
+
+
+def _count(table: dict[str, Counter[Fate]], name: str, found: Fate) -> None:
+    if not name:
+        return
+    if name not in table and len(table) >= DOMAINS_MAX:
+        name = ELSEWHERE
+    table.setdefault(name, Counter())[found] += 1
+
+
+def _short(answer: str) -> str:
+    """The code and the first words, without addresses: what follows names the mail, and is another one each time."""
+    kept: list[str] = []
+    for word in answer[:_ANSWER_CHARACTERS].split():
+        if "@" in word:
+            continue
+        if len(kept) >= 3 and (any(char.isdigit() for char in word) or len(word) > 24):
+            break
+        kept.append(word)
+    return " ".join(kept)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Everything but the mails that went well, as one object."""
+    run = report.run
+    return {
+        "run": run.id, "kind": run.kind, "about": run.about or None, "name": run.name, "period": run.period,
+        "state": run.state.value, "reason": run.reason or None, "at": report.at, "created_at": run.created_at,
+        "started_at": run.started_at, "ended_at": run.ended_at, "rows": run.rows, "mails": report.mails,
+        "resent": report.resent, "fates": {one.value: report.fates[one] for one in Fate},
+        "reasons": [{"fate": found.value, "reason": reason, "mails": count}
+                    for (found, reason), count in report.reasons.most_common()],
+        "domains": [{"domain": name, **_told(counts)} for name, counts in largest(report.domains)],
+        "rules": [{"rule": name, **_told(counts)} for name, counts in largest(report.rules)],
+        "answers": [{"fate": found.value, "answer": answer, "mails": count}
+                    for (found, answer), count in report.answers.most_common(100)],
+        "cases": [{"row": one.row, "customer": one.customer, "fate": one.fate.value, "reason": one.reason or None,
+                   "detail": one.detail} for one in report.cases],
+    }
+
+
+def _told(counts: Counter[Fate]) -> dict[str, int]:
+    return {"mails": counts.total(), **{one.value: counts[one] for one in Fate if counts[one]}}
+
+
+def largest(table: dict[str, Counter[Fate]]) -> list[tuple[str, Counter[Fate]]]:
+    """The largest first."""
+    return sorted(table.items(), key=lambda found: (-found[1].total(), found[0]))
+
+
+COLUMNS: Final = ("row", "holder", "customer", "fate", "reason", "remedy", "detail", "domain", "rule", "queue_id",
+                  "reply", "answer", "at", "delivery_at", "tries", "resent")
+
+
+def csv_lines(items: Iterable[ItemRow], remedy: dict[str, str]) -> Iterator[str]:
+    """One line for each mail behind one with the names of the columns (RFC 4180). `remedy`: by a Reason's value."""
+    yield _line(COLUMNS)
+    for item in items:
+        yield _line((
+            item.row, item.holder, item.customer, fate(item).value, item.reason, remedy.get(item.reason, ""),
+            item.detail, item.domain, item.rule, item.queue_id, item.reply, item.answer, item.at.isoformat(),
+            item.delivery_at.isoformat() if item.delivery_at else "", item.tries, item.resent))
+
+
+def _line(cells: Iterable[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow([_cell(cell) for cell in cells])
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A stranger's server writes its answer: none of it becomes a formula where the file is opened in a spreadsheet."""
+    text = "".join(char if char.isprintable() else " " for char in str(value))
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def is_reason(value: str) -> bool:
+    """Whether the text is one of the vocabulary; stored ones of an older version may not be."""
+    return value in Reason._value2member_map_

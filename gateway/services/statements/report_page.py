@@ -1,0 +1,199 @@
+"""The report of a run as a page for people."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+from gateway.errors import Reason
+from gateway.model.sentences import SENTENCES
+from gateway.ports.statements import RunState
+from gateway.services.statements.charts import COLUMNS_MAX, Part, columns, legend, number, percent, ring, stacked
+from gateway.services.statements.page import (
+    Drawn,
+    banner,
+    beside,
+    folded,
+    page,
+    section,
+    side_by_side,
+    table,
+    tiles,
+)
+from gateway.services.statements.report import Case, Fate, Report, is_reason, largest
+
+DOMAINS_SHOWN: Final = 15
+CASES_SHOWN: Final = 50
+ANSWERS_SHOWN: Final = 10
+
+# Fate to its class in the page's style sheet, and its name.
+FATES: Final = MappingProxyType({
+    Fate.DELIVERED: ("sealed", "delivered"),
+    Fate.SENT: ("pdf", "sent, no answer yet"),
+    Fate.DEFERRED: ("later", "deferred by the recipient's server"),
+    Fate.HELD: ("held", "held"),
+    Fate.OPEN: ("none", "still to be sent"),
+    Fate.REPEATED: ("directory", "sent before"),
+    Fate.CANCELLED: ("invited", "cancelled"),
+    Fate.BOUNCED: ("plain", "bounced"),
+    Fate.REFUSED: ("refused", "refused"),
+})
+_LEFT: Final = (Fate.DELIVERED, Fate.SENT, Fate.DEFERRED, Fate.BOUNCED)
+_KINDS: Final = {"statement": "Statements", "replace": "Replacements", "recall": "Recalls"}
+
+
+def html(report: Report) -> str:
+    """The page."""
+    run, fates = report.run, report.fates
+    left = sum(fates[one] for one in _LEFT)
+    body = [
+        _standing(report),
+        tiles((
+            ("Mails", number(report.mails), f"of {number(run.rows)} rows" if run.rows is not None else "so far"),
+            ("Delivered", percent(fates[Fate.DELIVERED], report.mails), number(fates[Fate.DELIVERED])),
+            ("Wait", number(fates[Fate.HELD] + fates[Fate.DEFERRED] + fates[Fate.OPEN]), _waiting(report)),
+            ("Came to nothing", number(fates[Fate.REFUSED] + fates[Fate.BOUNCED]),
+             percent(fates[Fate.REFUSED] + fates[Fate.BOUNCED], report.mails)),
+        )),
+        _fates(report, left),
+        side_by_side(_delivery(report, left), _pace(report)),
+        _domains(report),
+        _rules(report),
+        _answers(report),
+        _cases(report),
+    ]
+    foot = [f"As of {report.at:%d %B %Y, %H:%M} UTC. Run {run.id}, client {run.client}."]
+    if report.resent:
+        foot.append(f"{number(report.resent)} mails were sent a second time, with the same Message-ID: a process ended "
+                    "while the next hop had not yet answered.")
+    title = _KINDS.get(run.kind, run.kind)
+    about = f", about run {run.about}" if run.about else ""
+    return page(f"{title}: {run.name}", f"Period {run.period}{about}. What became of each mail.", body, foot)
+
+
+def _standing(report: Report) -> str:
+    run = report.run
+    match run.state:
+        case RunState.DONE:
+            lasted = f" in {_span(run.ended_at - run.started_at)}" if run.ended_at and run.started_at else ""
+            bad = report.fates[Fate.REFUSED] + report.fates[Fate.BOUNCED]
+            text = "Everything left." if not bad else f"{number(bad)} mails came to nothing; they are named below."
+            return banner(f"The run is done{lasted}.", text, good=True)
+        case RunState.CANCELLED:
+            return banner("The run was cancelled.", f"{number(report.fates[Fate.CANCELLED])} mails did not leave.",
+                          good=False)
+        case RunState.STOPPED:
+            why = f"{SENTENCES[Reason(run.reason)].what} " if is_reason(run.reason) else ""
+            return banner("The run stopped.", f"{why}{run.detail}", good=False)
+        case RunState.PAUSED:
+            return banner("The run is paused.", f"{number(report.fates[Fate.OPEN])} mails are still to be sent.",
+                          good=False)
+    return banner("The run goes on.", f"{number(report.done)} of {number(report.mails)} mails are settled.", good=True)
+
+
+def _span(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _waiting(report: Report) -> str:
+    return f"{number(report.fates[Fate.HELD])} of them held"
+
+
+def _parts(counts: Counter[Fate], only: Sequence[Fate] = tuple(Fate)) -> list[Part]:
+    return [Part(FATES[one][1], counts[one], FATES[one][0]) for one in only]
+
+
+def _fates(report: Report, left: int) -> str:
+    parts = _parts(report.fates)
+    return section("What became of them", f"{number(left)} of {number(report.mails)} mails left the gateway.",
+                   stacked(parts, "What became of them"), legend(parts))
+
+
+def _delivery(report: Report, left: int) -> str:
+    parts = _parts(report.fates, _LEFT)
+    known = left - report.fates[Fate.SENT]
+    note = f"Of {number(known)} of {number(left)} mails that left it is known what the recipient's server answered."
+    return section("Delivery", note, beside(ring(parts, "Delivery"), legend(parts)))
+
+
+def _pace(report: Report) -> str:
+    if not report.minutes:
+        return section("Pace", "Nothing has left yet.")
+    first, last = min(report.minutes), max(report.minutes)
+    step = max(-(-(int((last - first).total_seconds()) // 60 + 1) // COLUMNS_MAX), 1)
+    values: list[tuple[str, int]] = []
+    at = first
+    while at <= last:
+        span = [at + timedelta(minutes=one) for one in range(step)]
+        values.append((f"{at:%H:%M}", sum(report.minutes[minute] for minute in span)))
+        at += timedelta(minutes=step)
+    minutes = int((last - first).total_seconds()) // 60 + 1
+    each = "each minute" if step == 1 else f"every {step} minutes"
+    note = (f"{number(sum(report.minutes.values()))} mails in {number(minutes)} minute{'s' if minutes > 1 else ''}; "
+            f"mails that left {each}, in UTC.")
+    return section("Pace", note, columns(values, f"Mails that left {each}", "pdf"))
+
+
+def _domains(report: Report) -> str:
+    return _stretched("Where they went", "domain", "The largest destination domains", largest(report.domains))
+
+
+def _rules(report: Report) -> str:
+    if not report.rules:
+        return ""
+    return _stretched("Which rule decided", "rule", "Rules of the policies", largest(report.rules))
+
+
+def _stretched(head: str, what: str, note: str, found: list[tuple[str, Counter[Fate]]]) -> str:
+    if not found:
+        return section(head, "Nothing yet.")
+    most = max(counts.total() for _, counts in found)
+    rows = [(name, Drawn(stacked(_parts(counts), name, of=most, small=True)), number(counts.total()),
+             percent(counts[Fate.DELIVERED], counts.total()), number(counts[Fate.REFUSED] + counts[Fate.BOUNCED]))
+            for name, counts in found[:DOMAINS_SHOWN]]
+    more = len(found) - len(rows)
+    return section(head, note + (f"; {number(more)} more are in the JSON." if more > 0 else "."), table(
+        f"{note}, with what became of their mails", (what, "", "mails", "delivered", "to nothing"), rows,
+        numbers=frozenset({2, 3, 4}), optional=frozenset({4})))
+
+
+def _answers(report: Report) -> str:
+    found = [((kind, answer), count) for (kind, answer), count in report.answers.most_common()
+             if kind in (Fate.BOUNCED, Fate.DEFERRED) and answer]
+    if not found:
+        return ""
+    rows = [(answer, FATES[kind][1], number(count)) for (kind, answer), count in found[:ANSWERS_SHOWN]]
+    return section("What recipients' servers say", "The beginning of answers that were no yes.", table(
+        "Answers of recipients' servers", ("answer", "", "mails"), rows, numbers=frozenset({2}),
+        optional=frozenset({1})))
+
+
+def _cases(report: Report) -> str:
+    told: dict[tuple[Fate, str], list[Case]] = {}
+    for one in report.cases:
+        told.setdefault((one.fate, one.reason), []).append(one)
+    parts = [_case(kind, reason, found, report) for (kind, reason), found in sorted(
+        told.items(), key=lambda pair: (tuple(Fate).index(pair[0][0]) * -1, -len(pair[1])))]
+    if not parts:
+        return section("What to look after", "Nothing.")
+    return section("What to look after", "Each with the rows that it concerns and what helps.", *parts)
+
+
+def _case(kind: Fate, reason: str, found: list[Case], report: Report) -> str:
+    sentence = SENTENCES[Reason(reason)] if is_reason(reason) else None
+    count = report.reasons[kind, reason] if reason else report.fates[kind]
+    rows = [(number(one.row), one.customer, one.detail) for one in found[:CASES_SHOWN]]
+    shown = f"{FATES[kind][1]}, {number(count)}" + (f", the first {len(rows)} shown" if count > len(rows) else "")
+    what = sentence.what if sentence else "The recipient's server says why."
+    helps = f"{sentence.remedy} ({reason})" if sentence else "Its answer stands beside each row."
+    return folded(what, shown, helps, table(
+        f"Rows: {kind} {reason}", ("row", "customer", "what"), rows, numbers=frozenset({0})))
+
+
+def remedies() -> dict[str, str]:
+    """By a Reason's value, for the CSV."""
+    return {reason.value: SENTENCES[reason].remedy for reason in Reason}
