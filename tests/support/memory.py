@@ -11,6 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import re2
 
 _KERNEL = ("[vvar]", "[vvar_vclock]", "[vsyscall]")  # the kernel's own pages
 _PIECE = 8 << 20
@@ -25,17 +28,21 @@ def forms(secret: str) -> list[bytes]:
         whole = base64.b64encode(b"\0" * shift + raw).rstrip(b"=")
         # What stands beside it has a part in the first and in the last character.
         coded.append(whole[4 if shift else 0:-1])
-    return [raw, raw.hex().encode(), raw.hex().upper().encode(), secret.encode("utf-16-le"), secret.encode("utf-32-le"),
-            *coded]
+    latin = [secret.encode("latin-1")] if max(map(ord, secret)) < 256 else []  # how Python keeps such texts
+    return [raw, *latin, raw.hex().encode(), raw.hex().upper().encode(), secret.encode("utf-16-le"),
+            secret.encode("utf-32-le"), *coded]
 
 
 def pieces(pid: int) -> Iterator[tuple[str, bytes]]:
-    """The readable memory of a process: the mapping's name, and octets; pieces overlap by a kilobyte."""
+    """What a process can write to: the mapping's name, and octets; pieces overlap by a kilobyte.
+
+    All else is files as they lie on the disk.
+    """
     with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for line in maps:
             words = line.split(maxsplit=5)
             name = words[5].strip() if len(words) > 5 else ""
-            if "r" not in words[1] or name in _KERNEL:
+            if not words[1].startswith("rw") or name in _KERNEL:
                 continue
             start, end = (int(word, 16) for word in words[0].split("-"))
             for at in range(start, end, _PIECE):
@@ -48,15 +55,23 @@ def pieces(pid: int) -> Iterator[tuple[str, bytes]]:
 
 def found(pid: int, secrets: Iterable[str]) -> dict[str, list[str]]:
     """Secret to where it was seen: the mapping's name and what stands around it."""
-    wanted = {secret: forms(secret) for secret in secrets}
+    whose = {form: secret for secret in secrets for form in forms(secret)}
+    pattern = _any_of(tuple(whose))
     seen: dict[str, list[str]] = {}
     for name, octets in pieces(pid):
-        for secret, shapes in wanted.items():
-            for shape in shapes:
-                at = octets.find(shape)
-                if at >= 0:
-                    seen.setdefault(secret, []).append(f"{name}: {octets[max(0, at - 60):at + 60]!r}")
+        for match in pattern.finditer(octets):
+            at = match.start()
+            seen.setdefault(whose[match.group()], []).append(f"{name}: {octets[max(0, at - 60):at + 60]!r}")
     return seen
+
+
+@cache
+def _any_of(shapes: tuple[bytes, ...]) -> Any:
+    """All of them in one pass: gigabytes are looked through."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = 64 << 20
+    return re2.compile(b"|".join(map(re2.escape, shapes)), options)
 
 
 def processes(pid: int) -> list[int]:

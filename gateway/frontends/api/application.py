@@ -1,12 +1,12 @@
 """All endpoints as one ASGI application, with their description at /openapi.json."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from gateway import __version__
 from gateway.errors import GatewayError, Reason
@@ -14,6 +14,7 @@ from gateway.frontends.api import codes, customers, health
 from gateway.frontends.api.bodies import malformed
 from gateway.frontends.api.callers import Door
 from gateway.frontends.api.description import described
+from gateway.frontends.api.forgetting import Forgetting
 from gateway.frontends.api.service import Current
 from gateway.frontends.api.shapes import Again, CodeOrder, Verification
 from gateway.frontends.http.guard import Guard
@@ -23,6 +24,8 @@ from gateway.model.sentences import SENTENCES
 # Of these families what has no status of its own is 409, where it is no matter of time: the request is good, and as
 # things stand it cannot be done.
 _AS_THINGS_STAND: Final = frozenset({"certificate", "path", "revocation", "policy", "next_hop", "recipient", "from"})
+
+_METHODS: Final = ("GET", "POST", "PUT", "DELETE")  # that this interface knows at all
 
 
 class _Api(FastAPI):
@@ -47,7 +50,7 @@ def application(current: Current, octets_max: int) -> Guard:
     api.add_exception_handler(HTTPException, _http_exception)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(Exception, _surprise)
-    return Guard(Door(api, lambda: current.service.callers), current, octets_max=octets_max)
+    return Guard(Forgetting(Door(api, lambda: current.service.callers)), current, octets_max=octets_max)
 
 
 def _answer(request: Request, problem: Problem) -> Response:
@@ -74,11 +77,15 @@ def _gateway_error(request: Request, error: Exception) -> Response:
 def _http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own: no such place, no such method."""
     assert isinstance(error, HTTPException)  # noqa: S101
-    headers: Mapping[str, str] = error.headers or {}
-    allowed = {name.strip() for name in headers.get("Allow", "").split(",") if name.strip()}
-    if "GET" in allowed:
-        allowed.add("HEAD")
+    allowed = _methods(request) if error.status_code == 405 else set()
     return _answer(request, of_status(error.status_code, {"allow": ", ".join(sorted(allowed))} if allowed else None))
+
+
+def _methods(request: Request) -> set[str]:
+    """All that a place knows (RFC 9110 10.2.1): Starlette tells those of its first route only."""
+    allowed = {method for method in _METHODS for route in request.app.routes
+               if route.matches({**request.scope, "method": method})[0] is Match.FULL}
+    return allowed | ({"HEAD"} if "GET" in allowed else set())
 
 
 def _invalid(request: Request, error: Exception) -> Response:

@@ -1,7 +1,5 @@
 """`/codes`: a code by sealed mail, and its life. No answer has the code in it: only the customer's mailbox does."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -10,6 +8,7 @@ from gateway.errors import Reason
 from gateway.frontends.api.bodies import Body, body_of
 from gateway.frontends.api.callers import permitted
 from gateway.frontends.api.description import asks, key_parameter
+from gateway.frontends.api.forgetting import forgetting
 from gateway.frontends.api.once import once
 from gateway.frontends.api.service import Current
 from gateway.frontends.api.shapes import (
@@ -22,22 +21,12 @@ from gateway.frontends.api.shapes import (
     Verified,
     transaction_of,
 )
-from gateway.frontends.forgetful import clear_stack
 from gateway.frontends.http.problems import ProblemError, of_reason
 from gateway.services.codes.codes import Codes
 
 Id = Annotated[str, Path(pattern=CODE_ID, description="As POST /codes answered it")]
 _PAID: Final = {"amount": "1234.50", "currency": "EUR", "payee": "Stadtwerke Musterstadt",
                 "account": "DE89 3704 0044 0532 0130 00"}
-
-
-@contextmanager
-def forgetting() -> Iterator[None]:
-    """A thread that has done with a code leaves none of it on its stack."""
-    try:
-        yield
-    finally:
-        clear_stack()
 
 
 def router(current: Current) -> APIRouter:
@@ -55,6 +44,7 @@ def router(current: Current) -> APIRouter:
                  openapi_extra={**asks(CodeOrder, {
                      "customer": "10001", "purpose": "payment", "transaction": _PAID, "language": "de"}),
                      "parameters": [key_parameter(required=True)]})
+    @forgetting
     def issue(request: Request, client: Annotated[str, client],
               body: Annotated[Body[CodeOrder], Depends(body_of(CodeOrder))]) -> Response:
         """Returns once the next mail server has the sealed mail, to all enrolled addresses of the customer.
@@ -63,9 +53,8 @@ def router(current: Current) -> APIRouter:
         cannot leave now the answer is 503 with Retry-After, and the code is cancelled.
         """
         desk = codes()
-        with forgetting():
-            return once(current.service, request, client, body.canonical,
-                        lambda: CodeIssued.of(desk.issue(client, body.value.order())), status=201)
+        return once(current.service, request, client, body.canonical,
+                    lambda: CodeIssued.of(desk.issue(client, body.value.order())), status=201)
 
     @routes.get("/codes/{code_id}", operation_id="show", summary="What became of a code")
     def show(code_id: Id, client: Annotated[str, client]) -> CodeShown:
@@ -73,6 +62,7 @@ def router(current: Current) -> APIRouter:
 
     @routes.post("/codes/{code_id}/verify", operation_id="verify", summary="Try a code",
                  openapi_extra=asks(Verification, {"code": "12345678", "transaction": _PAID}))
+    @forgetting
     def verify(code_id: Id, client: Annotated[str, client],
                body: Annotated[Body[Verification], Depends(body_of(Verification))]) -> Verified:
         """One try of a few, counted before it is compared; a valid code is used by it. Never repeat it blindly.
@@ -81,20 +71,19 @@ def router(current: Current) -> APIRouter:
         is another than the customer was shown, no code is valid for it.
         """
         desk, asked = codes(), body.value
-        with forgetting():
-            return Verified.of(desk.verify(client, code_id, asked.code, transaction_of(asked.transaction)))
+        return Verified.of(desk.verify(client, code_id, asked.code, transaction_of(asked.transaction)))
 
     @routes.post("/codes/{code_id}/resend", operation_id="resend", response_model=CodeIssued,
                  summary="Send the same code again",
                  openapi_extra={**asks(Again, {"transaction": _PAID}), "parameters": [key_parameter(required=False)]})
+    @forgetting
     def resend(code_id: Id, request: Request, client: Annotated[str, client],
                body: Annotated[Body[Again], Depends(body_of(Again))]) -> Response:
         """It lives no longer by that. Where the mail cannot leave now the code lives on."""
         desk, asked = codes(), body.value
-        with forgetting():
-            return once(current.service, request, client, body.canonical,
-                        lambda: CodeIssued.of(desk.resend(client, code_id, transaction_of(asked.transaction))),
-                        status=200, required=False)
+        return once(current.service, request, client, body.canonical,
+                    lambda: CodeIssued.of(desk.resend(client, code_id, transaction_of(asked.transaction))),
+                    status=200, required=False)
 
     @routes.post("/codes/{code_id}/cancel", operation_id="cancel", summary="End a code")
     def cancel(code_id: Id, client: Annotated[str, client]) -> CodeShown:
