@@ -22,9 +22,13 @@ ENGLISH: Final = "en"
 SUBJECT_CHARACTERS_MAX: Final = 200
 _SUBJECT: Final = "Subject: "
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")
-# What makes a reader's program fetch something, and what looks like a way to log in.
-_REMOTE = re.compile(r"""(?i)\b(?:src|background|srcset|poster|data)\s*=|url\s*\(|<\s*(?:link|script|iframe|object|"""
-                     r"""embed|form|base|meta\s+http-equiv)\b|@import""")
+# What makes a reader's program fetch or run something. Only where it does: in tags and style sheets, not in a text such
+# as "URL (Pty) Ltd". Values are escaped, so no tag comes of them.
+_TAG: Final = r"""<(?:[^<>"']|"[^"]*"|'[^']*')*?"""
+_REMOTE = re.compile(rf"""(?i)<\s*(?:link|script|iframe|object|embed|form|base|meta\s+http-equiv)\b"""
+                     rf"""|{_TAG}\b(?:src|background|srcset|poster|data)\s*="""
+                     rf"""|{_TAG}\bstyle\s*=\s*(?:"[^"]*?url\s*\(|'[^']*?url\s*\(|[^\s<>"']*?url\()"""
+                     r"""|<\s*style\b[^<]*(?:url\s*\(|@import)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,8 @@ class Writer:
         name = f"{kind}.{chosen}.html"
         html = _rendered(self._html, name, values) if self._has(self._html, name) else None
         if html is not None and (found := _REMOTE.search(html)):
-            raise GatewayError(Reason.CONFIG_INVALID, f"template {name} holds `{found.group().strip()}`: mails of the "
-                               "bank load nothing and run nothing")
+            raise GatewayError(Reason.CONFIG_INVALID, f"template {name} holds `{found.group()[:40].strip()}`: mails of "
+                               "the bank load nothing and run nothing")
         return Letter(subject, text.lstrip("\n"), html, chosen)
 
     def _chosen(self, kind: str, language: str | None) -> str:
