@@ -18,6 +18,7 @@ from gateway.errors import Reason
 from gateway.frontends.http.problems import Problem, ProblemError, of_reason, of_status
 
 JSON: Final = "application/json"
+EXACT: Final = 2.0 ** 53  # floating point knows each integer below it
 TOLD_MAX: Final = 20  # errors of one body
 
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -47,7 +48,8 @@ def body_of(model: type[Model]) -> Callable[[Request], Awaitable[Body[Model]]]:
 def parse(octets: bytes, model: type[Model]) -> Body[Model]:
     """ProblemError 400, with `errors` where it is JSON at all."""
     try:
-        value = json.loads(octets.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse)
+        value = json.loads(octets.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse,
+                           parse_float=_number)
         canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8")
     except (ValueError, RecursionError):
         raise ProblemError(malformed([("", "This is no JSON, or has a name twice in one object.")])) from None
@@ -73,6 +75,12 @@ def _object(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     if len(made) != len(pairs):
         raise ValueError("a name twice")
     return made
+
+
+def _number(text: str) -> int | float:
+    """5.0 is an integer, as JSON Schema has it."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < EXACT else number
 
 
 def _refuse(_: str) -> NoReturn:

@@ -1,15 +1,16 @@
 """The JSON of codes: requests with every limit, answers without a code. Strict: nothing is converted, nothing ignored.
 
-What JSON Schema cannot say is said by the service itself, with INPUT_MALFORMED: how many digits a currency has behind
-the point, and that names are printable.
+What JSON Schema cannot say is said by the service itself, with INPUT_MALFORMED: that names are printable.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic.config import JsonDict
 
-from gateway.errors import Reason
+from gateway.errors import GatewayError, Reason
 from gateway.ports.codes import CodeState
 from gateway.services.codes import transaction as linked
 from gateway.services.codes.order import Issued, Order, Shown, Verdict
@@ -18,9 +19,10 @@ CODE_ID: Final = "^[0-9a-f]{24}$"
 CUSTOMER: Final = "^[!-~]{1,64}$"
 
 Amount = Annotated[str, Field(
-    pattern=r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,5})?$", examples=["1234.50"],
-    description="Decimal, with a point; at most the digits that ISO 4217 has for the currency, and more than nothing")]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"], description="ISO 4217")]
+    pattern=r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$", examples=["1234.50"],
+    description="Decimal, with a point; more than nothing, and at most the digits that ISO 4217 has for the currency")]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"], description="ISO 4217",
+                                json_schema_extra={"enum": list(linked.currencies())})]
 Name = Annotated[str, Field(min_length=1, max_length=linked.NAME_CHARACTERS_MAX, examples=["Stadtwerke Musterstadt"],
                             description="Printable; double blanks and those at the ends do not count")]
 Account = Annotated[str, Field(
@@ -28,8 +30,35 @@ Account = Annotated[str, Field(
     description="IBAN or what the bank has for it; blanks and case do not count")]
 
 
+def amounts(digits: int) -> str:
+    """The pattern of amounts of a currency with so many digits behind the point; of two: 0.01 to 9999999999999.99."""
+    whole = f"[1-9][0-9]{{0,{linked.MINOR_DIGITS_MAX - digits - 1}}}"
+    if not digits:
+        return f"^{whole}$"
+    less = "|".join(f"{'0' * noughts}[1-9][0-9]{{0,{digits - noughts - 1}}}" for noughts in range(digits))
+    return f"^({whole}(\\.[0-9]{{1,{digits}}})?|0\\.({less}))$"
+
+
+def _linked(amount: str) -> JsonDict:
+    """What an object has besides, as JSON Schema: the digits of `amount` hang on its currency."""
+    by_digits: dict[int, list[JsonValue]] = {}
+    for currency in linked.currencies():
+        by_digits.setdefault(linked.minor_digits(currency), []).append(currency)
+    return {"allOf": [{"if": {"properties": {"currency": {"enum": some}}},
+                       "then": {"properties": {amount: {"pattern": amounts(digits)}}}}
+                      for digits, some in sorted(by_digits.items())]}
+
+
+def _money(amount: str, currency: str) -> linked.Money:
+    """INPUT_MALFORMED as the schema says it."""
+    if currency in linked.currencies() and not re.fullmatch(amounts(linked.minor_digits(currency)), amount):
+        raise GatewayError(Reason.INPUT_MALFORMED, "amount: other digits than the currency has, or nothing")
+    return linked.Money.of(amount, currency)
+
+
 class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # pydantic keeps the strings of JSON for the next one that has the same: codes and accounts are not to be kept.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, cache_strings="none")
 
     def __repr_args__(self) -> Any:
         """Nothing of a request reaches a log by accident."""
@@ -46,6 +75,8 @@ class Payee(_Shape):
 class Payment(_Shape):
     """One payment: EU 2018/389 Article 5 (1)(b)."""
 
+    model_config = ConfigDict(json_schema_extra=_linked("amount"))
+
     amount: Amount
     currency: Currency
     payee: Name
@@ -53,11 +84,13 @@ class Payment(_Shape):
 
     def transaction(self) -> linked.Transaction:
         """INPUT_MALFORMED for what the schema cannot say."""
-        return linked.Payment(linked.Money.of(self.amount, self.currency), linked.Payee.of(self.payee, self.account))
+        return linked.Payment(_money(self.amount, self.currency), linked.Payee.of(self.payee, self.account))
 
 
 class Batch(_Shape):
     """Several payments at once: EU 2018/389 Article 5 (3)(b)."""
+
+    model_config = ConfigDict(json_schema_extra=_linked("total"))
 
     total: Amount
     currency: Currency
@@ -65,7 +98,7 @@ class Batch(_Shape):
 
     def transaction(self) -> linked.Transaction:
         """INPUT_MALFORMED for what the schema cannot say."""
-        return linked.Batch.of(linked.Money.of(self.total, self.currency),
+        return linked.Batch.of(_money(self.total, self.currency),
                                [linked.Payee.of(one.name, one.account) for one in self.payees])
 
 
@@ -82,13 +115,14 @@ class CodeOrder(_Shape):
     """A code, please."""
 
     customer: str = Field(pattern=CUSTOMER, examples=["10001"], description="The customer's number")
-    purpose: str = Field(pattern="^[a-z0-9-]{1,32}$", examples=["payment"],
+    purpose: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,31}$", examples=["payment"],
                          description="Of one purpose and customer one code lives; a newer one takes its place")
     transaction: Paid = None
     digits: int | None = Field(None, ge=6, le=10, description="Unset: as the bank has it")
     life_s: int | None = Field(None, ge=30, le=3600, examples=[300],
                                description="Seconds; unset, or longer than the bank allows: as the bank has it")
-    language: str | None = Field(None, pattern="^[a-z]{2}$", examples=["de"], description="Unset: as the bank has it")
+    language: str | None = Field(None, pattern="^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["de"],
+                                 description="Unset: as the bank has it")
     reference: str = Field("", pattern="^[ -~]{0,64}$", examples=["order-4711"],
                            description="The caller's own; comes back in answers and callbacks. No account number")
 
