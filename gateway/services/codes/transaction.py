@@ -120,6 +120,11 @@ def _currencies() -> frozenset[str]:
                      if until is None and (code[0] != "X" or code in _OF_SEVERAL_COUNTRIES))
 
 
+def currencies() -> tuple[str, ...]:
+    """All codes that `Money.of` takes, sorted."""
+    return tuple(sorted(_currencies()))
+
+
 def minor_digits(currency: str) -> int:
     """How many digits ISO 4217 has behind the point."""
     if currency in _NO_DIGITS:
