@@ -19,7 +19,8 @@ from gateway.frontends.forgetful import clear_stack
 AFTER_S: Final = 0.25
 LONG_S: Final = 0.005  # a search that takes longer looks through what stays: rules, templates, calendars of languages
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Forgetting:
