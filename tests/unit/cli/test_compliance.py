@@ -28,9 +28,6 @@ ROOT = Path(__file__).parents[3]
 CONCERN_US = {"3", "4", "5", "6", "7", "8", "9", "22", "24", "25", "26", "27", "29", "35"}
 PARAGRAPHS_OF_4_AND_5 = {"4 (1)", "4 (2)(a)", "4 (2)(b)", "4 (2)(c)", "4 (3)(a)", "4 (3)(b)", "4 (3)(c)", "4 (3)(d)",
                          "5 (1)(a)", "5 (1)(b)", "5 (1)(c)", "5 (1)(d)", "5 (2)", "5 (3)(b)"}
-# Until the rooms that serve them have their tests.
-AWAITED = {"4 (1)", "4 (2)(a)", "4 (2)(b)", "4 (2)(c)", "4 (3)(b)", "5 (1)(a)", "5 (1)(b)", "5 (1)(c)", "5 (1)(d)",
-           "5 (3)(b)", "7", "9", "22 (2)(b)", "25"}
 DEVICE_BOUND = "device_bound" in EncryptParams.model_fields
 ALWAYS = set() if DEVICE_BOUND else {"7", "9"}
 
@@ -57,7 +54,7 @@ def test_every_article_that_concerns_codes_has_its_line() -> None:
 
 @pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.article)
 def test_what_is_served_names_its_test(clause: Clause) -> None:
-    assert bool(clause.serves) is bool(clause.tests) or clause.article in AWAITED
+    assert bool(clause.serves) is bool(clause.tests)
     assert clause.serves or clause.yours
     assert clause.serves or not clause.settings
 
