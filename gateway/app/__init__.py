@@ -28,7 +28,7 @@ from gateway.app.store import Store, enrol, open_store
 from gateway.app.trust import load_trust
 from gateway.clock import Clock, SystemClock
 from gateway.cms.content_keys import ContentKeys
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Reason
 from gateway.frontends import metrics
 from gateway.model.lookup import CertificateAnswer, LookedUp, Want
 from gateway.model.mail import Mail
@@ -39,6 +39,7 @@ from gateway.pipeline.in_place import InPlace, Take
 from gateway.pipeline.inbound import Inbound
 from gateway.pipeline.outbound import Outbound
 from gateway.pipeline.tenant import proven
+from gateway.pipeline.waiting import WaitingRoom
 from gateway.policy.ruleset import RuleSet
 from gateway.ports.keys import Keys
 from gateway.ports.next_hop import HopReply, NextHop
@@ -174,11 +175,19 @@ class Gateway:
     def handle(self, mail: Mail, *, released: bool = False) -> Outcome:
         """Outbound for clients of ours, inbound for the world: nothing else decides it."""
         self._renew_trust()
-        if not released and self._caught is None:  # what was held has lost its proof; a command's mail has none
+        # What was held has lost its proof; a command's mail has none.
+        if not released and not mail.origin.held_as and self._caught is None:
             mail = proven(mail, self.house.proofs)
         if mail.origin.ours:
             return self.outbound.send(mail, released=released)
         return self.inbound.receive(mail, released=released)
+
+    def waiting_room(self, rehearse: Callable[[Mail], Outcome]) -> WaitingRoom:
+        """Mail that waits for certificates. `rehearse`: `handle` of a gateway of which nothing leaves."""
+        house = self.house
+        if house.fallbacks is None:
+            raise GatewayError(Reason.INTERNAL, "a house without fallbacks")
+        return WaitingRoom(house, house.fallbacks, fallbacks.terms(self._loaded.settings), self.handle, rehearse)
 
     def handle_in_place(self, mail: Mail, take: Take) -> Outcome:
         """The same for a front end that holds the mail until we answer and can change it: see pipeline.in_place."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.adapters.db.fallbacks import DbFallbacks
@@ -15,7 +15,8 @@ from gateway.letters.write import Writer
 from gateway.pdf.mail import MailPages
 from gateway.pdf.renderer import Limits, Renderer
 from gateway.pipeline.fallback import Fallbacks, LockedPdf
-from gateway.ports.fallbacks import Fallen
+from gateway.pipeline.waiting import Invitation, Terms
+from gateway.ports.fallbacks import Fallen, Figures
 from gateway.ports.passwords import Handover, Passwords
 from gateway.settings import EncryptedPdf, Settings
 
@@ -76,3 +77,23 @@ def close(fallbacks: Fallbacks | None) -> None:
     if fallbacks is not None and fallbacks.pdf is not None:
         fallbacks.pdf.passwords.close()
         fallbacks.pdf.pages.close()
+
+
+def terms(settings: Settings) -> Terms:
+    """How long mail waits, and who is invited."""
+    given = settings.fallbacks
+    invite = given.invite
+    return Terms(
+        timedelta(days=given.hold_days), timedelta(days=given.notice_days) if given.notice_days else None,
+        None if invite is None else Invitation(invite.from_, invite.client, invite.way,
+                                               timedelta(days=invite.every_days)))
+
+
+def worth_a_round(settings: Settings, store: Store, now: datetime) -> bool:
+    """Whether held mail may leave, be told of or be given up now. All of that needs the archive key."""
+    return settings.hold.archive_key is not None and terms(settings).due(DbFallbacks(store.database), now)
+
+
+def figures(store: Store) -> tuple[Figures, ...]:
+    """By rule and way."""
+    return DbFallbacks(store.database).figures()

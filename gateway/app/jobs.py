@@ -1,7 +1,7 @@
 """The jobs process put together: what it fetches, and its rounds.
 
-It holds no private key: it speaks with strangers' servers. Held mail is judged again by a process of its own that
-lives only as long (`sealgate hold again`).
+It holds no private key: it speaks with strangers' servers. Held mail is judged again by processes of their own that
+live only as long (`sealgate hold again`, `sealgate fallbacks again`).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from gateway.adapters.db.requests import DbRequests
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.app.callbacks import LOOK_S, Caller, lines_of
 from gateway.app.ends import ends
+from gateway.app.fallbacks import worth_a_round
 from gateway.app.fetch import fetching, web
 from gateway.app.store import Store, open_store
 from gateway.app.trust import load_trust
@@ -36,6 +37,7 @@ log = structlog.get_logger("sealgate.jobs")
 
 AT_WORK_S: Final = 3.0  # well within the 10 s for which it counts
 PLAN_S: Final = 3_600.0
+WAITING_S: Final = 20.0  # as HELD_S
 HELD_S: Final = 20.0  # between two processes that judge held mail again; each takes a second or two of a core
 REPORT_S: Final = 60.0
 FORGET_REQUESTS_S: Final = 600.0
@@ -91,7 +93,8 @@ class JobsHouse:
     def rounds(self) -> tuple[Round, ...]:
         """All, each with its pace."""
         return (Round("at work", AT_WORK_S, self.at_work), Round("plan", PLAN_S, self.plan),
-                Round("held", HELD_S, self.held), Round("report", REPORT_S, self.report),
+                Round("held", HELD_S, self.held), Round("waiting", WAITING_S, self.waiting),
+                Round("report", REPORT_S, self.report),
                 Round("callbacks", LOOK_S, self.callbacks), Round("requests", FORGET_REQUESTS_S, self.requests))
 
     def at_work(self) -> None:
@@ -130,6 +133,12 @@ class JobsHouse:
             return None
         self._judged_with = known
         return ("hold", "again")
+
+    def waiting(self) -> Sequence[str] | None:
+        """Whether mail that waits for a certificate may leave now, or its sender is to hear of it."""
+        if not worth_a_round(self._settings, self._store, self._clock.now()):
+            return None
+        return ("fallbacks", "again")
 
     def report(self) -> None:
         """Once a day, after the hour of the settings, by whichever process comes first."""

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "client": "client",
         "customer": "customer",
         "hold": "hold",
+        "fallbacks": "fallbacks",
         "otp": "otp",
         "revocation": "revocation",
         "compliance": "compliance",

@@ -7,7 +7,7 @@
    the journal like any other.
 4. Evidence: the decision, what would have become of the mail (`facts.would`), and what became of it.
 
-A mail that an operator releases was held while the gateway was live, and goes the live way.
+A mail out of the hold store was held while the gateway was live, and goes the live way.
 """
 
 import hashlib

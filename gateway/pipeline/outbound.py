@@ -74,7 +74,7 @@ class Outbound:
         mail in the house. It is for services that write down what leaves; over the wire the journal is enough.
         Raises nothing for what may happen to a mail; a surprise comes out as it is and is the front end's 451.
         """
-        if self._house.trial is not None and not released:
+        if self._house.trial is not None and not released and not mail.origin.held_as:
             return observed(self._house, mail, "outbound", lambda trial: Outbound(trial).send(mail))
         try:
             message = Message.of(mail, self._house)

@@ -89,11 +89,12 @@ class FallbackBook(Protocol):
         ...
 
     def due(self, *, look_before: datetime, tell_before: datetime | None, give_up_before: datetime,
-            invite_before: datetime | None) -> bool:
+            invite_before: datetime | None, ask_before: datetime) -> bool:
         """Whether anything may be to do: somebody has a certificate that was not looked at, or a time has come.
 
-        `look_before`: what was looked at earlier is looked at again; `tell_before`: senders of older mail hear of it,
-        None: nobody does; `invite_before`: who had no invitation since then gets one, None: nobody does.
+        `look_before`: what waits and was looked at earlier is looked at again; `tell_before`: senders of older mail
+        hear of it, None: nobody does; `invite_before`: who had no invitation since then gets one, None: nobody does;
+        `ask_before`: see `without`.
         """
         ...
 

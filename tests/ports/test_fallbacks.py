@@ -40,7 +40,8 @@ def put(hold, way="hold", address="Ben@nowhere.example"):
 
 def due(book, at, *, tell=True, invite=True):
     return book.due(look_before=at - timedelta(hours=1), tell_before=at - 3 * DAY if tell else None,
-                    give_up_before=at - 30 * DAY, invite_before=at - 30 * DAY if invite else None)
+                    give_up_before=at - 30 * DAY, invite_before=at - 30 * DAY if invite else None,
+                    ask_before=at - DAY)
 
 
 def test_what_waits_is_written_with_the_mail_and_gone_with_it(book, hold, clock) -> None:

@@ -59,7 +59,7 @@ class DbFallbacks:
         self._set(held_wait, _w.hold_id == hold_id, told_at=micros(at))
 
     def due(self, *, look_before: datetime, tell_before: datetime | None, give_up_before: datetime,
-            invite_before: datetime | None) -> bool:
+            invite_before: datetime | None, ask_before: datetime) -> bool:
         """See FallbackBook."""
         knows = exists().where(_a.address == _w.address, _a.certificate_id == _c.id, _c.added_at > _LOOKED)
         waits = [knows, micros(look_before) > _LOOKED, _w.at < micros(give_up_before)]
@@ -70,7 +70,7 @@ class DbFallbacks:
             waits.append(and_(_w.way == "invite", ~exists().where(_i.address == _w.address, lately)))
         with self._database.read() as connection:
             return (connection.scalar(select(_w.hold_id).where(or_(*waits)).limit(1)) is not None
-                    or bool(_without(connection, look_before, 1)))
+                    or bool(_without(connection, ask_before, 1)))
 
     def without(self, looked_before: datetime, limit: int) -> tuple[Without, ...]:
         """See FallbackBook."""

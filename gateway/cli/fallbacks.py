@@ -1,0 +1,87 @@
+"""`sealgate fallbacks`: who had no certificate, what became of his mail, and how many have a certificate since."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import structlog
+import typer
+
+from gateway import app as composition
+from gateway.app import jobs
+from gateway.app.fallbacks import figures
+from gateway.cli import context, listing
+from gateway.cli.context import told
+from gateway.cli.listing import Json
+from gateway.ports.fallbacks import Figures
+
+log = structlog.get_logger("sealgate.waiting")
+
+group = typer.Typer(help="Mail to people without a certificate: figures, and what waits.")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="fallbacks")
+
+
+@group.callback(invoke_without_command=True)
+def fallbacks(
+    asked: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="one JSON array on standard output")] = False,
+) -> None:
+    """Of each rule and way of `without_certificate`: people, their mails, and who has a certificate since.
+
+    Example: sealgate fallbacks
+    """
+    if asked.invoked_subcommand is not None:
+        return
+    settings = context.settings()
+    with told():
+        store = composition.open_store(settings)
+        try:
+            found = figures(store)
+        finally:
+            store.close()
+    if json:
+        listing.json_array({**asdict(row), "conversion": _share(row)} for row in found)
+        return
+    listing.table(
+        ("rule", "way", "people", "mails", "invited", "certificate since", "share", "first", "last"),
+        [(row.rule, row.way, row.people, row.mails, row.invited, row.converted, f"{_share(row):.1%}", row.first_at,
+          row.last_at) for row in found])
+
+
+def _share(row: Figures) -> float:
+    return round(row.converted / row.people, 4)
+
+
+@group.command()
+def again(json: Json = False) -> None:
+    """Look once more for the certificates that held mail waits for; what may leave does, sealed.
+
+    Also tells senders that their mail waits, gives up what has waited too long, and invites. Needs the archive key.
+    The jobs do this by themselves where the archive key is at hand.
+
+    Example: sealgate fallbacks again
+    """
+    settings = context.settings()
+    if context.is_child():
+        jobs.log_as_child(settings)
+    with told():
+        gateway = composition.Gateway(settings)
+        trial = composition.Gateway(settings, caught=composition.Caught())
+        try:
+            done = gateway.waiting_room(trial.handle).round()
+        finally:
+            trial.close()
+            gateway.close()
+    if context.is_child():
+        for row, outcome in done.left:
+            log.info("held mail decided", hold_id=row.hold_id, incident=outcome.incident, answer=outcome.answer)
+        return
+    counted = {"looked": done.looked, "left": len(done.left), "told": done.told, "given_up": done.given_up,
+               "invited": done.invited, "converted": done.converted}
+    if json:
+        listing.json_object(counted | {"left": [row.hold_id for row, _ in done.left]})
+    else:
+        listing.sheet(counted)
