@@ -182,6 +182,8 @@ class Codes:
         mail = write(self._sender, row, derived(self._keys, linked), linked.transaction, to, now)
         try:
             outcome = self._way.send(mail)
+        except GatewayError:
+            raise
         except Exception as surprise:  # noqa: BLE001 - its own words and its trace may hold what the mail holds
             raise GatewayError(Reason.INTERNAL, type(surprise).__name__, retry=True) from None
         taken = [one for one in outcome.recipients if one.settled in (Settled.TAKEN, Settled.DISCARDED)]
