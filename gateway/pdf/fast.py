@@ -101,7 +101,7 @@ class _Letter:
             for part in sheet.wrapped(line, 240, 10):
                 sheet.text(address, LEFT, y, part)
                 y += LEADING
-        other = self.facts(side, RIGHT - 236, top)
+        other = self.facts(side, RIGHT - 244, top)
         self.y = max(y, other) + 34
         heading = sheet.tag("H1", body)
         for part in sheet.wrapped(self._title, RIGHT - LEFT, 19, bold=True):
@@ -310,7 +310,7 @@ def _bill(values: _Values, language: str, at: datetime) -> bytes:
 
 def _account(text: str) -> str:
     letters = text.replace(" ", "")
-    return "\u00a0".join(letters[at:at + 4] for at in range(0, len(letters), 4))
+    return " ".join(letters[at:at + 4] for at in range(0, len(letters), 4))
 
 
 def _known(language: str) -> str:
