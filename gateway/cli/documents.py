@@ -1,0 +1,101 @@
+"""`sealgate documents`: templates tried out, and finished PDFs looked at, before a run does (docs/documents.md)."""
+
+import json as json_
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.app.documents import documents
+from gateway.cli import context, listing
+from gateway.cli.context import BAD, USAGE, fail, say, told
+from gateway.cli.listing import Json
+from gateway.clock import SystemClock
+from gateway.model.sentences import SENTENCES
+from gateway.ports.documents import Documents
+
+group = typer.Typer(no_args_is_help=True, help="Statements and bills as PDF: templates, and what others made.")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="documents")
+
+
+@contextmanager
+def _documents() -> Iterator[Documents]:
+    made = documents(context.settings())
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@group.command("list")
+def list_() -> None:
+    """List the templates: the bank's own, and those of the distribution.
+
+    Example: sealgate documents list
+    """
+    with _documents() as made:
+        for name in made.names():
+            print(name)
+
+
+@group.command()
+def make(
+    template: Annotated[str, typer.Argument(help="as `documents list` prints it")],
+    values: Annotated[Path, typer.Argument(metavar="VALUES.json", help="an object as a row would be; - = stdin")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="the PDF")],
+    language: Annotated[str, typer.Option(help="such as en")] = "en",
+) -> None:
+    """Make one document, as a run would make it of a row with these values.
+
+    Example: sealgate documents make statement values.json -o statement.pdf
+    """
+    given = _object(values)
+    with told(), _documents() as made:
+        octets = made.make(template, language, given, SystemClock().now())
+    try:
+        out.write_bytes(octets)
+    except OSError as error:
+        fail(f"{out}: {error.strerror}", USAGE)
+    say(f"{out}: {len(octets)} octets")
+
+
+@group.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES", help="PDFs")],
+    accessible: Annotated[bool, typer.Option(help="what cannot be read aloud is wrong, too")] = True,
+    json: Json = False,
+) -> None:
+    """Look at finished PDFs: whole, not locked, not too large, and can they be read aloud. Exit 1 if one is not.
+
+    Example: sealgate documents check october/*.pdf
+    """
+    with _documents() as made:
+        found = {str(path): made.check(path, accessible=accessible) for path in files}
+    if json:
+        listing.json_array({"file": name, "reason": reason} for name, reason in found.items())
+    else:
+        listing.table(("file", "result", "remedy"), [
+            (name, str(reason) if reason else "good", SENTENCES[reason].remedy if reason else "")
+            for name, reason in found.items()])
+    if any(found.values()):
+        raise typer.Exit(BAD)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+        given = json_.loads(text)
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", USAGE)
+    except ValueError:  # what it says may quote
+        fail(f"{path}: no JSON in UTF-8", USAGE)
+    if not isinstance(given, dict):
+        fail(f"{path}: no JSON object", USAGE)
+    return given
