@@ -14,7 +14,7 @@ from gateway.cli.context import REFUSED, TEMPORARY, USAGE, fail, say, told
 from gateway.cli.listing import Json
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
-from gateway.pipeline.again import judge_again, undecided
+from gateway.pipeline.again import in_hand, judge_again, undecided
 from gateway.ports.hold import HeldRow
 
 log = structlog.get_logger("sealgate.hold")
@@ -108,10 +108,11 @@ def release(hold_id: HoldId, json: Json = False) -> None:
     with told():
         gateway = composition.Gateway(settings)
         try:
-            row, mail = gateway.store.hold.get(hold_id)
-            outcome = gateway.handle(mail, released=True)
-            if outcome.answer in DONE:
-                gateway.store.hold.settle(hold_id, "released")
+            with in_hand(gateway.store.journal, hold_id):
+                row, mail = gateway.store.hold.get(hold_id)
+                outcome = gateway.handle(mail, released=True)
+                if outcome.answer in DONE:
+                    gateway.store.hold.settle(hold_id, "released")
         finally:
             gateway.close()
     _told_outcome(row, outcome, json=json)
@@ -139,7 +140,8 @@ def again(json: Json = False) -> None:
         try:
             hold = gateway.store.hold
             for row in tuple(undecided(hold, gateway.store.evidence)):
-                outcome = judge_again(row, hold, trial.handle, gateway.handle)
+                with in_hand(gateway.store.journal, row.hold_id):
+                    outcome = judge_again(row, hold, trial.handle, gateway.handle)
                 if outcome is not None:
                     done.append((row, outcome))
         finally:

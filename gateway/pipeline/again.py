@@ -7,6 +7,7 @@ again.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from gateway.errors import Reason
@@ -14,6 +15,7 @@ from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, Settled
 from gateway.ports.evidence import Evidence
 from gateway.ports.hold import HeldRow, Hold
+from gateway.ports.journal import Journal
 
 UNDECIDED: Final = frozenset({Reason.REVOCATION_UNAVAILABLE, Reason.PATH_ISSUER_MISSING})
 _DONE: Final = frozenset({Settled.TAKEN, Settled.SERVED, Settled.REPORTED, Settled.DISCARDED})
@@ -27,6 +29,17 @@ def undecided(hold: Hold, evidence: Evidence) -> Iterator[HeldRow]:
         if row.direction == "inbound" and row.incident and any(
                 _undecided(record.facts) for record in evidence.find(row.incident)):
             yield row
+
+
+@contextmanager
+def in_hand(journal: Journal, hold_id: str) -> Iterator[None]:
+    """Nobody else lets this mail go meanwhile. GatewayError JOURNAL_IN_PROGRESS (retry) if somebody is just at it."""
+    key = f"held as {hold_id}"
+    journal.claim(key, ())
+    try:
+        yield
+    finally:
+        journal.release(key, acknowledged=True)
 
 
 def judge_again(row: HeldRow, hold: Hold, rehearse: Handle, handle: Handle) -> Outcome | None:

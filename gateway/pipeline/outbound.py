@@ -238,10 +238,11 @@ class Outbound:
 
 
 def _fallen(planned: Sequence[Planned], outcome: Outcome) -> list[Fallen]:
-    """Who had no certificate, and whose mail is settled now."""
-    settled = {fold(one.address) for one in outcome.recipients if one.settled in (Settled.TAKEN, Settled.HELD)}
-    return [Fallen(one.recipient.address, one.decision.rule, one.decision.fallback, one.want) for one in planned
-            if one.decision.fallback is not None and fold(one.recipient.address) in settled]
+    """Who had no certificate, and whose mail has gone the other way now: it waits, or it was sent."""
+    settled = {fold(one.address): one.settled for one in outcome.recipients}
+    return [Fallen(one.recipient.address, one.decision.rule, way, one.want) for one in planned
+            if (way := one.decision.fallback) is not None and settled[fold(one.recipient.address)] is (
+                Settled.HELD if way in {"hold", "invite"} else Settled.TAKEN)]
 
 
 def _failed(planned: Planned, trouble: GatewayError) -> RecipientOutcome:

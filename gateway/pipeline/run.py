@@ -300,7 +300,8 @@ def held(
     kind: Literal["hold", "quarantine"] = "quarantine" if decision.end.kind == "quarantine" else "hold"
     reason = Reason.POLICY_QUARANTINED if kind == "quarantine" else Reason.POLICY_HELD
     way = decision.fallback
-    if way is not None:
+    waits = way in {"hold", "invite"}  # a rule that holds whatever has another way holds it for people
+    if waits:
         reason = Reason.FALLBACK_INVITED if way == "invite" else Reason.CERTIFICATE_ABSENT
     addresses = tuple(recipient.address for recipient in recipients)
     hold_id = house.hold.put(
@@ -311,6 +312,6 @@ def held(
         subject=(parse_headers(mail.octets).text("subject") or "") if inbound else "",
         rule=decision.rule,
         reason=decision.end.text or str(reason),
-        waits=None if way is None else Waits(addresses[0], way, planned.want),
+        waits=Waits(addresses[0], way, planned.want) if way is not None and waits else None,
     )
     return tuple(RecipientOutcome(address, Settled.HELD, reason, reply=f"held as {hold_id}") for address in addresses)

@@ -37,7 +37,7 @@ from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.record import EvidenceRecord
 from gateway.model.sentences import SENTENCES
-from gateway.pipeline.again import judge_again
+from gateway.pipeline.again import in_hand, judge_again
 from gateway.pipeline.fallback import Fallbacks
 from gateway.pipeline.house import House
 from gateway.pipeline.key import message_key
@@ -156,8 +156,9 @@ class WaitingRoom:
 
     def _left(self, waiting: WaitingMail, done: Round) -> bool:
         """1."""
-        row, _ = self.house.hold.get(waiting.hold_id)
-        outcome = judge_again(row, self.house.hold, self.rehearse, self.handle)
+        with in_hand(self.house.journal, waiting.hold_id):
+            row, _ = self.house.hold.get(waiting.hold_id)
+            outcome = judge_again(row, self.house.hold, self.rehearse, self.handle)
         if outcome is None:
             return False
         done.left.append((row, outcome))
@@ -176,12 +177,13 @@ class WaitingRoom:
 
     def _give_up(self, waiting: WaitingMail, answer: CertificateAnswer) -> None:
         """2. Stays as it is while the report cannot be handed over: nothing ends in silence."""
-        _, mail = self.house.hold.get(waiting.hold_id)
-        letter = self._letter("held_given_up", waiting, answer)
-        told = self._reported(mail, waiting, letter, "failed", "5.4.7")
-        if told is None:
-            raise GatewayError(Reason.NEXT_HOP_LATER, "the report of giving up is not taken", retry=True)
-        self.house.hold.settle(waiting.hold_id, "rejected")
+        with in_hand(self.house.journal, waiting.hold_id):
+            _, mail = self.house.hold.get(waiting.hold_id)
+            letter = self._letter("held_given_up", waiting, answer)
+            told = self._reported(mail, waiting, letter, "failed", "5.4.7")
+            if told is None:
+                raise GatewayError(Reason.NEXT_HOP_LATER, "the report of giving up is not taken", retry=True)
+            self.house.hold.settle(waiting.hold_id, "rejected")
         self._record(mail, waiting)
         log.warning("held mail given up", hold_id=waiting.hold_id, incident=waiting.incident, told=told)
 

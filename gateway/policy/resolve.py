@@ -31,6 +31,7 @@ class NoParams(BaseModel):
 
 
 _ANY_ROW: Final = CertificateRow("", b"", (), datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
+DEVICE_BOUND: Final = replace(_ANY_ROW, device_bound=True)  # stands for any such row
 # Without an encryption these have nothing to add to.
 _WITH_ENCRYPT = frozenset({"encrypt", "escrow"})
 _NOTHING: Final = NoParams()
@@ -44,7 +45,7 @@ def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs
     params = _params(decision.steps, "encrypt")
     if params is None:
         return decision
-    answer = to.enrolled if params.certificates == "enrolled" else to.certificate
+    answer = _answer(params, to)
     if isinstance(answer, NotAsked):
         return Needs("certificate", params.certificates)
     if isinstance(answer, Unavailable):
@@ -65,7 +66,19 @@ def used(decision: Decision, to: RecipientFacts) -> CertificateAnswer | NotAsked
     params = _params(decision.steps, "encrypt")
     if params is None:
         return NotAsked()
-    return to.enrolled if params.certificates == "enrolled" else to.certificate
+    return _answer(params, to)
+
+
+def _answer(params: Any, to: RecipientFacts) -> CertificateAnswer | NotAsked:
+    """What `encrypt` with these parameters may use. Keys that may lie on any device lose by name where it says so."""
+    answer = to.enrolled if params.certificates == "enrolled" else to.certificate
+    if not params.device_bound or not isinstance(answer, Found):
+        return answer
+    rows = tuple(row for row in answer.rows if row.device_bound)
+    others = answer.rows if rows else answer.rows or (_ANY_ROW,)
+    losers = answer.losers + tuple(
+        Loser(row, Reason.CERTIFICATE_NOT_DEVICE_BOUND) for row in others if not row.device_bound)
+    return replace(answer, rows=rows, losers=losers) if rows else Unusable(losers)
 
 
 def enrolled_of(answer: CertificateAnswer) -> CertificateAnswer:
@@ -82,7 +95,8 @@ def _without(decision: Decision, way: Any) -> Decision:
     """
     if way in {"hold", "invite"}:
         held = End("hold", text=decision.end.text)
-        return replace(decision, end=held, reason=Reason.CERTIFICATE_ABSENT, fallback=way)
+        waits = way if decision.end.kind == "deliver" else None  # else for whoever looks into what the rule holds
+        return replace(decision, end=held, reason=Reason.CERTIFICATE_ABSENT, fallback=waits)
     if way in {"plain_knowingly", "encrypted_pdf"}:
         kept = tuple(step for step in decision.steps if step.verb not in _WITH_ENCRYPT)
         dropped = tuple(step.verb for step in decision.steps if step.verb in _WITH_ENCRYPT)
@@ -111,12 +125,15 @@ def lowers(one: Decision, other: Decision) -> bool:
 
 def sealed(decision: Decision) -> bool:
     """Whether the mail leaves signed and encrypted or not at all, before certificates."""
-    signed, _, _, encrypted, _ = _strength(decision.steps)
+    signed, _, _, encrypted, *_ = _strength(decision.steps)
     return signed == 1 and encrypted == _SURELY
 
 
 def _strength(steps: tuple[Step, ...]) -> tuple[int, ...]:
-    """Signed; stamped, surely; header fields protected; encrypted, or how else; to bound certificates only."""
+    """Signed; stamped, surely; header fields protected; encrypted, or how else; to bound certificates only; to keys on
+
+    one device only.
+    """
     verbs = {step.verb for step in steps}
     stamp, encrypt = _params(steps, "stamp"), _params(steps, "encrypt")
     return (
@@ -125,6 +142,7 @@ def _strength(steps: tuple[Step, ...]) -> tuple[int, ...]:
         int("protect_headers" in verbs),
         0 if encrypt is None else _WEAKER.get(encrypt.without_certificate, _SURELY),
         int(encrypt is not None and encrypt.certificates == "enrolled"),
+        int(encrypt is not None and encrypt.device_bound),
     )
 
 

@@ -24,6 +24,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Absent, Conflict, Unavailable, Unusable
 from gateway.model.mail import Recipient
 from gateway.model.outcome import Outcome, Settled
+from gateway.pipeline.again import in_hand
 from gateway.pipeline.waiting import LOOK_AGAIN, Round
 from gateway.ports.administration import NewCertificate
 from gateway.settings import Invite, Settings, load
@@ -400,3 +401,49 @@ def test_a_mail_that_cannot_be_opened_stops_no_other(holding: Room, monkeypatch:
     monkeypatch.setattr(type(holding.bank.gateway.store.hold), "get", once)
     assert len(holding.after(minutes=1).left) == 1
     assert holding.held == (broken,)
+
+
+def test_two_who_look_at_once_let_it_go_once(holding: Room) -> None:
+    """An operator's `hold release` and the jobs: whoever comes second hears that somebody is at it."""
+    holding.send(BEN)
+    holding.enrol(BEN)
+    with in_hand(holding.bank.gateway.store.journal, holding.held[0]):
+        assert holding.after(minutes=1).left == []
+    assert len(holding.after(minutes=20).left) == 1
+
+
+@pytest.mark.parametrize("way", ["hold", "invite", "plain_knowingly"])
+def test_what_a_rule_holds_for_people_waits_for_people(home: Path, way: str) -> None:
+    """`end: hold` beside `encrypt`: no certificate lets it go by itself, no time gives it up."""
+    text = RULES.replace("WAY}}", f"{way}}}}}\n    end: hold").replace(
+        "expect: {then: [protect_headers, sign, encrypt]}", "expect: {end: hold}")
+    with room(home, way, INVITE) as holding:
+        changed = policy(home / "letters.yaml", text)(holding.settings)
+        holding.settings = changed
+        holding.bank.gateway.reload(changed)
+        assert holding.send(BEN).recipients[0].settled is Settled.HELD
+        holding.enrol(BEN)
+        done = holding.after(days=40)
+        assert (done.left, done.given_up, done.told, done.invited) == ([], 0, 0, 0)
+        assert len(holding.held) == 1
+
+
+def test_what_an_operator_releases_out_of_several_groups_leaves(home: Path) -> None:
+    """The journal knows the recipient as settled, for it was held; a release is not taken for a duplicate."""
+    text = RULES.replace("  - name: letters\n", "  - name: looked-at\n"
+                         "    when: {direction: outbound, client: online-banking, recipient: ben@nowhere.example}\n"
+                         "    then: {sign: {with: otp}}\n    end: hold\n"
+                         "    cases: [{given: {client: online-banking, from: otp@bank.example, "
+                         "recipient: ben@nowhere.example}, expect: {end: hold}}]\n  - name: letters\n")
+    with room(home) as holding:
+        changed = policy(home / "letters.yaml", text.replace("WAY", "hold"))(holding.settings)
+        holding.bank.gateway.reload(changed)
+        house = holding.bank.gateway.house
+        holding.bank.gateway.use(
+            replace(house, outbound_hop=holding.bank.outbound, inbound_hop=holding.bank.inbound))
+        holding.send(BEN, "anna@customer.example")
+        (held,) = holding.held
+        _, mail = holding.bank.gateway.store.hold.get(held)
+        outcome = holding.bank.gateway.handle(mail, released=True)
+        assert [one.settled for one in outcome.recipients] == [Settled.TAKEN]
+        assert b"planted" in holding.bank.outbound.octets_for(BEN)
