@@ -26,7 +26,7 @@ from gateway.model.verdict import (
 )
 from gateway.policy.levels import WORDS, stated
 from gateway.policy.matchers import AUTHENTICATION_METHODS, AUTHENTICATION_RESULTS, MATCHERS, WRITTEN
-from gateway.policy.resolve import enrolled_of
+from gateway.policy.resolve import DEVICE_BOUND, enrolled_of
 from gateway.policy.rules import Case, Expected, Known
 from gateway.policy.ruleset import RuleSet
 from gateway.policy.then import ENDS
@@ -35,8 +35,9 @@ from gateway.policy.when import one_of
 from gateway.strictyaml import Document, Path, Problem, nearest
 
 CERTIFICATES: Final[Mapping[str, CertificateAnswer]] = {
-    "enrolled": Found((), enrolled=True), "found": Found((), enrolled=False), "absent": Absent(),
-    "unusable": Unusable(()), "conflict": Conflict(()), "unavailable": Unavailable(),
+    "enrolled": Found((), enrolled=True), "device_bound": Found((DEVICE_BOUND,), enrolled=True),
+    "found": Found((), enrolled=False), "absent": Absent(), "unusable": Unusable(()), "conflict": Conflict(()),
+    "unavailable": Unavailable(),
 }
 # The store answers, and knows nothing that is bound; a directory does not answer.
 DIRECTORY_UNAVAILABLE: Final = "directory_unavailable"

@@ -90,7 +90,8 @@ def _looked_up(decision: Decision | Needs, to: RecipientFacts) -> CertificateLin
         answer = to.enrolled if isinstance(to.certificate, NotAsked) else to.certificate
     if isinstance(answer, NotAsked):
         return None
-    return replace(certificate_line(answer), want="enrolled" if answer is to.enrolled else "any")
+    any_ = answer is to.certificate or isinstance(to.enrolled, NotAsked)
+    return replace(certificate_line(answer), want="any" if any_ else "enrolled")
 
 
 def _place(program: Program) -> str:

@@ -32,7 +32,7 @@ from gateway.model.verdict import (
     Trust,
     Verdicts,
 )
-from gateway.policy.resolve import enrolled_of
+from gateway.policy.resolve import DEVICE_BOUND, enrolled_of
 
 FORMAT: Final = 2  # 1 knew one look-up only, and took it for the store's as well
 TEXT_CHARACTERS_MAX: Final = 998  # of subject, From and keywords each: a line of mail
@@ -146,7 +146,8 @@ def _headers(headers: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, list[str
 
 def _certificate(answer: CertificateAnswer) -> dict[str, Any]:
     if isinstance(answer, Found):
-        return {"state": "enrolled" if answer.enrolled else "found"}
+        bound = {"device_bound": True} if any(row.device_bound for row in answer.rows) else {}
+        return {"state": "enrolled" if answer.enrolled else "found", **bound}
     if isinstance(answer, Absent):
         return {"state": "absent"}
     if isinstance(answer, Unusable):
@@ -157,10 +158,10 @@ def _certificate(answer: CertificateAnswer) -> dict[str, Any]:
 
 
 def _certificate_back(record: Mapping[str, Any]) -> CertificateAnswer:
-    """The state; rows are not kept, rules do not ask for them."""
+    """The state; rows are not kept. Rules ask of them only whether a key is bound to one device."""
     state = record["state"]
     if state in ("enrolled", "found"):
-        return Found((), enrolled=state == "enrolled")
+        return Found((DEVICE_BOUND,) if record.get("device_bound") else (), enrolled=state == "enrolled")
     if state == "absent":
         return Absent()
     if state == "unusable":
