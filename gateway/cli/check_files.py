@@ -13,7 +13,8 @@ from gateway.settings import Settings
 from gateway.settings.base import Section
 
 # Made by the first use, or kept off line until it is needed.
-_MAY_BE_MISSING: Final = frozenset({"database", "archive_key", "archive_passphrase_file", "spool"})
+_MAY_BE_MISSING: Final = frozenset({"database", "archive_key", "archive_passphrase_file", "spool",
+                                         "reports"})
 
 
 def files(settings: Settings) -> Iterator[Finding]:

@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "key": "key",
         "client": "client",
         "customer": "customer",
+        "statements": "statements",
+        "documents": "documents",
         "hold": "hold",
         "fallbacks": "fallbacks",
         "otp": "otp",
@@ -41,6 +43,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "http": "http",
         "api": "api",
         "worker": "worker",
+        "runs": "runs",
     }
 )
 

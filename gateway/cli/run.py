@@ -59,4 +59,6 @@ def beside(settings: Settings) -> Sequence[str]:
         commands.append("api")
     if settings.milter is not None:
         commands.append("milter")
+    if settings.statements is not None and settings.mode == "live":
+        commands.append("runs")
     return commands

@@ -74,7 +74,7 @@ class ItemRow:
 
     `customer`: its number; `domain`: of the address, '' where there was none; `rule`: of the policy, that decided.
     `reason`: a Reason's value, '' for none; `detail`: in words, never with content. `at`: of the last change; of a
-    SENDING item when its mail was dated. `resent`: how often it was sent although it may have left before.
+    SENDING or WAITING item the date of its mail, so that it is the same mail when it goes again. `resent`: how often it was sent although it may have left before.
     `delivery`: '' as long as nothing is known of it, else delivered, deferred or bounced, with the recipient server's
     `answer`.
     """
@@ -126,7 +126,10 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of an item. `free`: its statement may be sent by another run."""
+    """What became of an item. `free`: its statement may be sent by another run. `at`: None = now; see ItemRow.at.
+
+    `queue_id` '': the one that the next hop's reply names.
+    """
 
     item: int
     state: ItemState
@@ -137,6 +140,7 @@ class Settlement:
     reply: str = ""
     queue_id: str = ""
     free: bool = False
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +165,16 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What the mail server behind us says of a mail. `state`: delivered, deferred or bounced."""
+    """What the mail server behind us says of a mail. `state`: delivered, deferred or bounced.
+
+    `handed_on_as`: it went to a filter of its own and came back under this queue id; nothing is known of it yet.
+    """
 
     queue_id: str
     state: str
     answer: str
     at: datetime
+    handed_on_as: str = ""
 
 
 class StatementStore(BounceBook, Protocol):
@@ -184,13 +192,24 @@ class StatementStore(BounceBook, Protocol):
         """The newest first."""
         ...
 
-    def change(self, run: str, states: Iterable[RunState], to: RunState, at: datetime, *, reason: str = "",
+    def unfinished(self) -> Sequence[RunRow]:
+        """All that somebody has to work on, the oldest first: neither paused nor ended."""
+        ...
+
+    def change(self, run: str, states: Iterable[RunState], to: RunState, *, reason: str = "",
                detail: str = "") -> bool:
-        """Moves a run from one of `states`; False if it is in none of them, and nothing is changed."""
+        """Moves a run from one of `states`; False if it is in none of them, and nothing is changed.
+
+        What is CANCELLED or STOPPED has ended when `finish` says so.
+        """
         ...
 
     def lead(self, run: str) -> bool:
         """Whether this process is the one that plans and ends the run: nobody else that lives is."""
+        ...
+
+    def leave(self, run: str) -> None:
+        """Gives the lead back."""
         ...
 
     def planned_up_to(self, run: str) -> Chunk | None:
@@ -199,6 +218,10 @@ class StatementStore(BounceBook, Protocol):
 
     def plan(self, chunk: Chunk, items: Sequence[NewItem], at: datetime) -> int:
         """A chunk with its items, all or nothing; how many of them are repeated."""
+        ...
+
+    def source(self, run: str, sha256: str) -> None:
+        """What its source is; before anything is planned."""
         ...
 
     def begin(self, run: str, rows: int, at: datetime) -> None:
@@ -234,7 +257,10 @@ class StatementStore(BounceBook, Protocol):
         ...
 
     def finish(self, run: str, at: datetime) -> bool:
-        """DONE, if no item is open; of a cancelled run the open ones are CANCELLED. Whether it has ended."""
+        """DONE, if no item is open; of a run that was cancelled or stopped the open ones are CANCELLED. Whether it has
+
+        ended.
+        """
         ...
 
     def counts(self, run: str) -> Counts:

@@ -32,7 +32,7 @@ def new(row: int, *, run_series: bytes | None = None, version: str = "1", holder
 def planned(store, run: str = "run1", rows: int = 3, **changes) -> Chunk:
     """A running run of one chunk."""
     store.add(a_run(run, **changes))
-    store.change(run, [RunState.NEW], RunState.PLANNING, NOW)
+    store.change(run, [RunState.NEW], RunState.PLANNING)
     chunk = Chunk(run, 0, 10, 1, rows)
     store.plan(chunk, [new(row) for row in range(1, rows + 1)], NOW)
     store.begin(run, rows, NOW)
@@ -59,8 +59,9 @@ def test_runs_come_newest_first_and_by_client(store) -> None:
 
 def test_a_run_moves_only_from_where_it_is(store) -> None:
     store.add(a_run())
-    assert not store.change("run1", [RunState.RUNNING], RunState.PAUSED, NOW)
-    assert store.change("run1", [RunState.NEW], RunState.STOPPED, NOW, reason="run.threshold", detail="3 %")
+    assert not store.change("run1", [RunState.RUNNING], RunState.PAUSED)
+    assert store.change("run1", [RunState.NEW], RunState.STOPPED, reason="run.threshold", detail="3 %")
+    assert store.finish("run1", NOW)
     run = store.run("run1")
     assert (run.state, run.reason, run.detail, run.ended_at) == (RunState.STOPPED, "run.threshold", "3 %", NOW)
 
@@ -114,7 +115,7 @@ def test_planning_a_chunk_twice_is_not_possible(store) -> None:
 
 def test_a_paused_run_does_not_begin_when_it_is_planned(store) -> None:
     store.add(a_run(state=RunState.PLANNING))
-    store.change("run1", [RunState.PLANNING], RunState.PAUSED, NOW)
+    store.change("run1", [RunState.PLANNING], RunState.PAUSED)
     store.begin("run1", 7, NOW)
     run = store.run("run1")
     assert (run.state, run.rows, run.started_at) == (RunState.PAUSED, 7, NOW)
@@ -172,7 +173,7 @@ def test_nothing_leaves_of_a_run_that_is_stopped(store, state) -> None:
     planned(store)
     chunk = store.claim("run1", NOW)
     [first, *_] = store.todo(chunk)
-    store.change("run1", [RunState.RUNNING], state, NOW)
+    store.change("run1", [RunState.RUNNING], state)
     assert store.note(chunk, (), [first.id], NOW) == frozenset()
     assert states(store) == [S.PLANNED] * 3
 
@@ -195,7 +196,7 @@ def test_what_a_cancelled_run_did_not_send_another_one_may(store) -> None:
     chunk = store.claim("run1", NOW)
     sending, *_ = store.todo(chunk)
     store.note(chunk, (), [sending.id], NOW)
-    store.change("run1", [RunState.RUNNING], RunState.CANCELLED, NOW)
+    store.change("run1", [RunState.RUNNING], RunState.CANCELLED)
     assert [one.id for one in store.unfinished()] == ["run1"]
     assert store.finish("run1", NOW)
     assert [(one.state, one.detail) for one in store.items("run1")] == [
@@ -264,7 +265,8 @@ def test_old_runs_are_forgotten_with_their_items(store, database) -> None:
     planned(store, "run2", rows=0)
     store.finish("run2", NOW)
     assert store.forget(NOW) == 0
-    store.change("run1", [RunState.RUNNING], RunState.STOPPED, NOW)
+    store.change("run1", [RunState.RUNNING], RunState.STOPPED)
+    store.finish("run1", NOW)
     assert store.forget(NOW + timedelta(days=1)) == 2
     with database.read() as connection:
         assert not connection.execute(statement_item.select()).all()

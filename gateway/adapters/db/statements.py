@@ -31,7 +31,7 @@ from gateway.adapters.db import owner
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.tables import micros, moment
 from gateway.adapters.db.tables_statements import statement_chunk, statement_item, statement_run
-from gateway.adapters.db.text import indexed, storable
+from gateway.adapters.db.text import indexed, queue_id, storable
 from gateway.ports.statements import (
     OPEN,
     Chunk,
@@ -73,6 +73,11 @@ _TODO: Final = (
     select(*_ITEM_COLUMNS).where(_i.run == bindparam("of"), _i.row >= bindparam("first"), _i.row < bindparam("behind"),
                                  _i.state.in_(_OPEN)).order_by(_i.row, _i.holder))
 
+_HANDED_ON: Final = (
+    update(statement_item)
+    .where(statement_item.c.queue_id == bindparam("queued"), statement_item.c.state == ItemState.SENT.value)
+    .values(queue_id=bindparam("next")))
+
 
 class DbStatements:
     """See ports.statements.StatementStore."""
@@ -105,18 +110,16 @@ class DbStatements:
             return tuple(map(_run, connection.execute(query)))
 
     def unfinished(self) -> Sequence[RunRow]:
-        """All that somebody has to work on, the oldest first. One that was cancelled still has open items."""
+        """See StatementStore. One that was cancelled still has open items."""
         query = (select(*_RUN_COLUMNS).where(_r.ended_at.is_(None), _r.state != RunState.PAUSED.value)
                  .order_by(_r.created_at, _r.id))
         with self._database.read() as connection:
             return tuple(map(_run, connection.execute(query)))
 
-    def change(self, run: str, states: Iterable[RunState], to: RunState, at: datetime, *, reason: str = "",
+    def change(self, run: str, states: Iterable[RunState], to: RunState, *, reason: str = "",
                detail: str = "") -> bool:
         """See StatementStore."""
         values: dict[str, Any] = {"state": to.value, "reason": reason, "detail": storable(detail)}
-        if to is RunState.STOPPED:
-            values["ended_at"] = micros(at)
         statement = (update(statement_run).where(_r.id == run, _r.state.in_([one.value for one in states]))
                      .values(values))
         return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
@@ -140,7 +143,7 @@ class DbStatements:
         return self._database.write(work, alone="statement_run")
 
     def leave(self, run: str) -> None:
-        """Gives the lead back."""
+        """See StatementStore."""
         statement = update(statement_run).where(_r.id == run, _r.owner == str(owner.here())).values(owner=None)
         self._database.write(lambda connection: connection.execute(statement) and None)
 
@@ -184,6 +187,11 @@ class DbStatements:
             return repeated
 
         return self._database.write(work, alone="statement_item")
+
+    def source(self, run: str, sha256: str) -> None:
+        """See StatementStore."""
+        statement = update(statement_run).where(_r.id == run).values(sha256=sha256)
+        self._database.write(lambda connection: connection.execute(statement) and None)
 
     def begin(self, run: str, rows: int, at: datetime) -> None:
         """See StatementStore."""
@@ -267,10 +275,10 @@ class DbStatements:
 
         def work(connection: Connection) -> bool:
             state = connection.scalar(select(_r.state).where(_r.id == run))
-            if state in _ENDED and state != RunState.CANCELLED.value:
+            if state == RunState.DONE.value:
                 return True
             open_ = _i.run == run, _i.state.in_(_OPEN)
-            if state == RunState.CANCELLED.value:
+            if state in _ENDED:
                 connection.execute(update(statement_item).where(*open_, _i.state != ItemState.SENDING.value)
                                    .values(state=ItemState.CANCELLED.value, version=None, at=now))
                 connection.execute(update(statement_item).where(*open_).values(
@@ -333,8 +341,12 @@ class DbStatements:
 
         def work(connection: Connection) -> int:
             known = 0
-            for one in values:
-                known += connection.execute(statement, one).rowcount
+            for one, delivery in zip(values, told, strict=True):
+                if delivery.handed_on_as:
+                    known += connection.execute(_HANDED_ON, {
+                        "queued": one["queued"], "next": indexed(delivery.handed_on_as)}).rowcount
+                else:
+                    known += connection.execute(statement, one).rowcount
             return known
 
         return self._database.write(work) if values else 0
@@ -385,7 +397,8 @@ def _owned(connection: Connection, items: Sequence[NewItem]) -> Iterator[tuple[b
 def _settling(one: Settlement, now: int) -> dict[str, Any]:
     return {"item": one.item, "to": one.state.value, "of_domain": storable(one.domain), "by_rule": storable(one.rule),
             "why": one.reason, "words": storable(one.detail), "answered": storable(one.reply),
-            "queued": indexed(one.queue_id) or None, "now": now, "free": one.free}
+            "queued": indexed(one.queue_id or queue_id(one.reply) or "") or None,
+            "now": now if one.at is None else micros(one.at), "free": one.free}
 
 
 def _micros(at: datetime | None) -> int | None:

@@ -3,22 +3,29 @@
 Nothing is sent here: `drive` does that, in the process of `sealgate statements send` or of the supervisor's child.
 """
 
+import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.statements import Counts, ItemRow, RunRow, RunState, StatementStore
 from gateway.services.statements import source
+from gateway.services.statements import spec as specs
+from gateway.services.statements.drive import checked
 from gateway.services.statements.spec import Spec
+
+ID_OCTETS: Final = 8
+_ID = re.compile(r"[0-9a-f]{16}")
+_OPEN: Final = (RunState.NEW, RunState.PLANNING, RunState.RUNNING, RunState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A run and how far it is. `rate`: mails a second since it began or went on; `rest_s`: None if nobody knows."""
+    """A run and how far it is. `rate`: mails a second since it began; `rest_s`: None if nobody knows."""
 
     run: RunRow
     counts: Counts
@@ -37,14 +44,56 @@ class Statements:
         self._reports = reports
 
     def create(self, client: str, given: str | Mapping[str, Any], *, base: Path | None = None,
-               run_id: str | None = None) -> RunRow:
+               run_id: str | None = None, name: str = "run") -> RunRow:
         """Takes a run; it begins as soon as somebody drives it. `given`: a run's file as text, or its values.
 
         `base`: the directory of its file, from which its paths are relative; None: over HTTP, all lies below
         `statements.sources`. `run_id`: 16 hex digits that the caller chose, so that the same call makes no second run
-        (derived from the idempotency key). CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE.
+        (derived from the idempotency key). `name`: of the file, in what is told of it.
+        CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE.
         """
-        raise NotImplementedError
+        spec = specs.read(given, name) if isinstance(given, str) else specs.of_mapping(given, name)
+        spec = specs.placed(spec, base or self._sources, below=self._sources if base is None else None)
+        return self._add(client, spec, run_id)
+
+    def replace(self, about: str, client: str, given: str, *, base: Path, name: str = "run") -> RunRow:
+        """Takes a run of new versions, for those who have what an ended run sent. RUN_UNKNOWN, RUN_STATE."""
+        before = self._ended(about)
+        spec = specs.placed(specs.read(given, name), base)
+        if spec.period != before.period:
+            raise GatewayError(Reason.USAGE, f"run {about} was of period {before.period}, this one is of {spec.period}")
+        if not spec.columns.version:
+            raise GatewayError(Reason.USAGE, f"{name}: what replaces statements needs a column for their version")
+        return self._add(client, spec, None, kind="replace", about=about)
+
+    def recall(self, about: str, client: str) -> RunRow:
+        """Takes a run of notices to all who have what an ended run sent. RUN_UNKNOWN, RUN_STATE."""
+        before = self._ended(about)
+        return self._add(client, self.spec(before), None, kind="recall", about=about, sha256=before.sha256)
+
+    def _ended(self, about: str) -> RunRow:
+        run = self._known(about)
+        if run.ended_at is None or run.kind == "recall":
+            raise GatewayError(Reason.RUN_STATE, f"run {about} is {run.state}"
+                               if run.kind != "recall" else f"run {about} is a recall")
+        return run
+
+    def _add(self, client: str, spec: Spec, run_id: str | None, *, kind: str = "statement", about: str = "",
+             sha256: str = "") -> RunRow:
+        if run_id is not None and not _ID.fullmatch(run_id):
+            raise GatewayError(Reason.USAGE, "the id of a run has 16 hex digits")
+        if run_id is not None and (known := self._store.run(run_id)) is not None:
+            return known
+        if spec.source.path is not None:
+            try:
+                with spec.source.path.open("rb"):
+                    pass
+            except OSError as error:
+                raise GatewayError(Reason.INPUT_UNREADABLE, f"{spec.source.path}: {error.strerror}") from None
+        run = RunRow(run_id or secrets.token_hex(ID_OCTETS), kind, client, spec.name, spec.period, RunState.NEW,
+                     spec.model_dump_json(), sha256, about, None, self._clock.now(), None, None, "", "")
+        self._store.add(run)
+        return run
 
     def list(self, *, client: str | None = None, limit: int = 100) -> Sequence[RunRow]:
         """The newest first; `client`: only its own."""
@@ -52,27 +101,71 @@ class Statements:
 
     def show(self, run: str, *, client: str | None = None) -> Shown:
         """RUN_UNKNOWN if there is none, or if it is not the client's."""
-        raise NotImplementedError
+        row = self._known(run, client)
+        counts = self._store.counts(run)
+        if row.started_at is None:
+            return Shown(row, counts, 0.0, None)
+        took_s = ((row.ended_at or self._clock.now()) - row.started_at).total_seconds()
+        left = sum(number for state, number in counts.states.items() if state in ("sent", "held"))
+        rate = left / took_s if took_s > 0 else 0.0
+        rest_s = counts.open / rate if rate and row.state is RunState.RUNNING else None
+        return Shown(row, counts, rate, rest_s)
 
     def pause(self, run: str, *, client: str | None = None) -> RunRow:
         """Mails in work are finished. RUN_STATE if it has ended; pausing a paused run changes nothing."""
-        raise NotImplementedError
+        return self._move(run, client, _OPEN, RunState.PAUSED)
 
     def resume(self, run: str, *, client: str | None = None) -> RunRow:
-        """Goes on. RUN_STATE if it has ended or was cancelled."""
-        raise NotImplementedError
+        """Goes on, where it was. RUN_STATE if it has ended; resuming a run that goes changes nothing."""
+        row = self._known(run, client)
+        if row.state is not RunState.PAUSED:
+            return self._in(row, _OPEN)
+        to = RunState.RUNNING if row.rows is not None else RunState.PLANNING if row.sha256 else RunState.NEW
+        return self._move(run, client, (RunState.PAUSED,), to)
 
     def cancel(self, run: str, *, client: str | None = None) -> RunRow:
-        """What has not left does not leave any more. RUN_STATE if it has ended."""
-        raise NotImplementedError
+        """What has not left does not leave any more. RUN_STATE if it has ended; cancelling twice changes nothing."""
+        row = self._move(run, client, (*_OPEN, RunState.CANCELLED), RunState.CANCELLED)
+        if self._store.lead(run):  # nobody works on it: it ends here
+            try:
+                self._store.finish(run, self._clock.now())
+            finally:
+                self._store.leave(run)
+        return replace(row, state=RunState.CANCELLED)
+
+    def _move(self, run: str, client: str | None, states: Sequence[RunState], to: RunState) -> RunRow:
+        row = self._known(run, client)
+        if row.ended_at is not None or not self._store.change(run, states, to):
+            return self._in(self._known(run, client), (to,) if row.ended_at is None else ())
+        return replace(row, state=to, reason="", detail="")
+
+    @staticmethod
+    def _in(row: RunRow, states: Sequence[RunState]) -> RunRow:
+        if row.state not in states:
+            raise GatewayError(Reason.RUN_STATE, f"run {row.id} is {row.state}")
+        return row
+
+    def _known(self, run: str, client: str | None = None) -> RunRow:
+        row = self._store.run(run) if _ID.fullmatch(run) else None
+        if row is None or (client is not None and row.client != client):
+            raise GatewayError(Reason.RUN_UNKNOWN, run if _ID.fullmatch(run) else "")
+        return row
 
     def spec(self, run: RunRow) -> Spec:
         """The run's file."""
         return Spec.model_validate_json(run.spec)
 
+    def source_of(self, run: RunRow, spec: Spec) -> Path:
+        """The file that rows are read from; of a query what `sql_rows` wrote."""
+        return spec.source.path or self._reports / f"{run.about if run.kind == 'recall' else run.id}.rows.jsonl"
+
     def rows(self, run: RunRow) -> Iterator[source.Row | source.BadRow]:
         """All rows of its source. RUN_CHANGED if that is not what it was; INPUT_UNREADABLE."""
-        raise NotImplementedError
+        spec = self.spec(run)
+        path = self.source_of(run, spec)
+        if run.sha256:
+            checked(path, run)
+        return (one.row for one in source.rows(spec, path))
 
     def items(self, run: str) -> Iterator[ItemRow]:
         """All mails of a run, in the order of rows and holders."""

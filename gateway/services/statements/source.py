@@ -193,3 +193,10 @@ def _text(values: Mapping[str, object], column: str) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value.strip() if isinstance(value, str) else None
+
+
+def is_address(address: str) -> bool:
+    """Whether mail can go there (RFC 5321 4.1.2, 4.5.3.1)."""
+    local, at, domain = address.rpartition("@")
+    return (bool(local and at and domain) and address.isprintable() and " " not in address and len(address) <= 254
+            and len(local.encode()) <= 64 and "." in domain and not domain.startswith(".") and ".." not in domain)

@@ -1,0 +1,159 @@
+"""Runs of statements put together: over the database where they are asked for, over a gateway where they are sent.
+
+Whoever leads a run opens no key: its processes do, each a gateway of its own with several threads.
+"""
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from gateway.adapters.db.many import DbMany
+from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.mac_secret import mac_secret
+from gateway.app import Gateway
+from gateway.app.documents import documents
+from gateway.app.services import returns_of
+from gateway.app.store import Store
+from gateway.clock import Clock, SystemClock
+from gateway.errors import GatewayError, Reason
+from gateway.letters.write import Writer
+from gateway.model.lookup import Customer
+from gateway.ports.many import AT_ONCE_MAX
+from gateway.ports.statements import RunRow, RunState
+from gateway.services.statements.drive import Crew, Leading, checked, drive
+from gateway.services.statements.mail import Sender
+from gateway.services.statements.runs import Statements
+from gateway.services.statements.series import Series
+from gateway.services.statements.spec import Spec
+from gateway.services.statements.throttle import Throttle
+from gateway.services.statements.work import PAUSE_S, Tools, carry_out
+from gateway.settings import Settings
+from gateway.settings import Statements as Section
+
+log = structlog.get_logger("sealgate.statements")
+
+IDLE_S = 0.5  # a worker with nothing to do looks again
+
+
+def section(settings: Settings) -> Section:
+    """CONFIG_INVALID where there is none."""
+    if settings.statements is None:
+        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `statements`: docs/statements.md")
+    return settings.statements
+
+
+def statements(settings: Settings, store: Store, clock: Clock | None = None) -> Statements:
+    """What may be asked of runs. CONFIG_INVALID where the settings have no section for them."""
+    named = section(settings)
+    return Statements(DbStatements(store.database), clock or SystemClock(), sources=named.sources,
+                      reports=named.reports)
+
+
+def processes(settings: Settings) -> int:
+    """How many work on a run here."""
+    return section(settings).processes or len(os.sched_getaffinity(0))
+
+
+def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow], Crew], *,
+         ending: Callable[[], bool], gate: Callable[[RunRow, Spec], None] | None = None) -> RunRow:
+    """See services.statements.drive. GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID besides."""
+    clock, named = SystemClock(), section(settings)
+    if settings.mode == "observe":
+        raise GatewayError(Reason.CONFIG_INVALID,
+                           "the gateway observes and sends nothing: a run waits until `mode` is live")
+    runs = statements(settings, store, clock)
+    return drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)), runs.source_of,
+                         gate, crew, ending, time.sleep), run_id)
+
+
+class Worker:
+    """One process that works on one run."""
+
+    def __init__(self, settings: Settings, *, share: int, reach: Callable[[str], None] | None = None) -> None:
+        """`share`: how many processes work on it. `reach`: see pipeline.house.House.
+
+        GatewayError of the first thing that cannot be had.
+        """
+        named = section(settings)
+        self._settings, self._named, self._share = settings, named, share
+        self._over = threading.Event()
+        sender = Sender(named.from_, named.bounces, returns_of(named), Writer(named.templates, named.language),
+                        named.language)
+        self.gateway = Gateway(settings, reach=reach)
+        self._many = DbMany(self.gateway.store.database)
+        self._store = DbStatements(self.gateway.store.database)
+        self._clock = self.gateway.clock
+        self._documents = documents(settings)
+        self._sender = sender
+
+    def end(self) -> None:
+        """Mails in work are finished. For a signal handler."""
+        self._over.set()
+
+    def work(self, run_id: str) -> None:
+        """Until nothing of the run is open, or it is stopped. RUN_UNKNOWN, RUN_CHANGED, STORE_UNAVAILABLE (retry)."""
+        run = self._store.run(run_id)
+        if run is None:
+            raise GatewayError(Reason.RUN_UNKNOWN, run_id)
+        spec = Spec.model_validate_json(run.spec)
+        runs = statements(self._settings, self.gateway.store, self._clock)
+        path = checked(runs.source_of(run, spec), run)
+        limit = spec.per_domain_per_minute_max or self._named.per_domain_per_minute_max
+        limit = min(limit, self._named.per_domain_per_minute_max or limit)
+        tools = Tools(self._store, self._clock, self.gateway.outbound.send, self._customers, self._documents,
+                      self._sender, Throttle(limit / self._share), self._over.is_set,
+                      self._wait)
+        threads = [threading.Thread(target=self._thread, args=(tools, run, spec, path), name=f"statements {number}")
+                   for number in range(self._named.threads)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _thread(self, tools: Tools, run: RunRow, spec: Spec, path: Path) -> None:
+        while not self._over.is_set():
+            try:
+                state = self._store.run(run.id)
+                if state is None or state.state is not RunState.RUNNING:
+                    return
+                chunk = self._store.claim(run.id, self._clock.now())
+                if chunk is None:
+                    if self._store.next_due(run.id) is None:
+                        return
+                    tools.wait(IDLE_S)
+                elif not carry_out(tools, run, spec, path, chunk):
+                    tools.wait(PAUSE_S)
+            except GatewayError as trouble:
+                log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
+                if not trouble.retry:
+                    self._over.set()
+                    return
+                tools.wait(PAUSE_S)
+            except Exception as surprise:  # the chunk is free again when this process has ended
+                log.exception("run worker surprised", run=run.id, error=type(surprise).__name__)
+                self._over.set()
+                return
+
+    def _wait(self, seconds: float) -> None:
+        self._over.wait(seconds)
+
+    def _customers(self, numbers: Sequence[str]) -> Mapping[str, Customer]:
+        found: dict[str, Customer] = {}
+        for start in range(0, len(numbers), AT_ONCE_MAX):
+            found.update(self._many.customers(numbers[start:start + AT_ONCE_MAX]))
+        return found
+
+    def close(self) -> None:
+        """After the last mail."""
+        self._documents.close()
+        self.gateway.close()
+
+
+def new_run_id() -> str:
+    """For callers that name a run themselves."""
+    return secrets.token_hex(8)

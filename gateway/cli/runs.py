@@ -1,0 +1,28 @@
+"""`sealgate runs`: the process beside the relay that works on runs of statements."""
+
+import typer
+
+from gateway.app import statements_crew
+from gateway.cli import context
+from gateway.cli.context import exit_code, explained, say
+from gateway.errors import GatewayError
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(hidden=True)(runs)
+
+
+def runs() -> None:
+    """Work on runs that were asked for over HTTP, or whose command has ended; until SIGTERM.
+
+    `sealgate run` starts this by itself.
+
+    Example: sealgate --config /etc/sealgate/sealgate.yaml runs
+    """
+    settings = context.settings()
+    try:
+        statements_crew.serve_runs(settings)
+    except GatewayError as trouble:
+        say(f"sealgate: {explained(trouble)}")
+        raise typer.Exit(exit_code(trouble)) from None

@@ -1,0 +1,139 @@
+"""A run from its file to its end: looked at, planned, worked on by processes, finished. One process leads each run.
+
+Whoever leads may die at any moment: another one leads then, and goes on where the store says that it was.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.errors import GatewayError, Reason
+from gateway.ports.statements import RunRow, RunState, StatementStore
+from gateway.services.statements import source
+from gateway.services.statements.plan import plan
+from gateway.services.statements.series import Series
+from gateway.services.statements.spec import Spec
+
+log = structlog.get_logger("sealgate.statements")
+
+LOOK_S: Final = 0.2
+_ENDED: Final = (RunState.CANCELLED, RunState.STOPPED, RunState.DONE)
+
+
+class Crew(Protocol):
+    """Processes that work on a run."""
+
+    def tend(self) -> None:
+        """Starts those that are missing. GatewayError: one after the other died at once."""
+        ...
+
+    def dismiss(self) -> None:
+        """Waits for their mails in work."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Leading:
+    """What the leader needs. `source_of`: the source's file, of a query what was read by it.
+
+    `gate` raises RUN_THRESHOLD if too many mails could not go; None: whoever starts the run has looked.
+    """
+
+    store: StatementStore
+    clock: Clock
+    series: Series
+    source_of: Callable[[RunRow, Spec], Path]
+    gate: Callable[[RunRow, Spec], None] | None
+    crew: Callable[[RunRow], Crew]
+    ending: Callable[[], bool]
+    wait: Callable[[float], None]
+
+
+def drive(leading: Leading, run_id: str) -> RunRow:
+    """Until the run has ended, is paused, or the process is to end; how it stands then.
+
+    RUN_STATE (retry) if another process leads it; RUN_UNKNOWN; STORE_UNAVAILABLE (retry).
+    """
+    store = leading.store
+    if store.run(run_id) is None:
+        raise GatewayError(Reason.RUN_UNKNOWN, run_id)
+    if not store.lead(run_id):
+        raise GatewayError(Reason.RUN_STATE, f"another process works on run {run_id}", retry=True)
+    try:
+        try:
+            _begin(leading, _known(store, run_id))
+        except GatewayError as trouble:
+            if trouble.retry:
+                raise
+            store.change(run_id, (RunState.NEW, RunState.PLANNING), RunState.STOPPED, reason=trouble.reason,
+                         detail=trouble.detail)
+            log.critical("run stopped", run=run_id, reason=str(trouble.reason))
+        _work(leading, run_id)
+        store.finish(run_id, leading.clock.now())
+    finally:
+        store.leave(run_id)
+    return _known(store, run_id)
+
+
+def _known(store: StatementStore, run_id: str) -> RunRow:
+    run = store.run(run_id)
+    if run is None:
+        raise GatewayError(Reason.RUN_UNKNOWN, run_id)
+    return run
+
+
+def _begin(leading: Leading, run: RunRow) -> None:
+    """NEW to RUNNING."""
+    store, spec = leading.store, Spec.model_validate_json(run.spec)
+    if run.state is RunState.NEW:
+        path = leading.source_of(run, spec)
+        digest = source.digest(path)
+        if run.sha256 and run.sha256 != digest:
+            raise GatewayError(Reason.RUN_CHANGED, str(path))
+        store.source(run.id, digest)
+        if leading.gate is not None:
+            leading.gate(run, spec)
+        store.change(run.id, (RunState.NEW,), RunState.PLANNING)
+        run = _known(store, run.id)
+    if run.state is RunState.PLANNING:
+        path = checked(leading.source_of(run, spec), run)
+
+        def go_on() -> bool:
+            return not leading.ending() and _known(store, run.id).state is RunState.PLANNING
+
+        plan(run, spec, path, store, leading.series, leading.clock, go_on)
+
+
+def checked(path: Path, run: RunRow) -> Path:
+    """The source, which is still what it was when the run began. RUN_CHANGED, INPUT_UNREADABLE."""
+    if source.digest(path) != run.sha256:
+        raise GatewayError(Reason.RUN_CHANGED, str(path))
+    return path
+
+
+def _work(leading: Leading, run_id: str) -> None:
+    """As long as the run is RUNNING and something is open. A source that has changed pauses it."""
+    store = leading.store
+    run = _known(store, run_id)
+    if run.state is not RunState.RUNNING:
+        return
+    try:
+        checked(leading.source_of(run, Spec.model_validate_json(run.spec)), run)
+    except GatewayError as trouble:
+        store.change(run_id, (RunState.RUNNING,), RunState.PAUSED, reason=trouble.reason, detail=trouble.detail)
+        log.critical("run paused", run=run_id, reason=str(trouble.reason))
+        return
+    crew = leading.crew(run)
+    log.info("run", run=run_id, rows=run.rows)
+    try:
+        while not leading.ending() and _known(store, run_id).state is RunState.RUNNING:
+            if store.next_due(run_id) is None:
+                return
+            crew.tend()
+            leading.wait(LOOK_S)
+    finally:
+        crew.dismiss()

@@ -1,0 +1,83 @@
+"""The mail of one statement: words, document, header and envelope; the same item gives the same octets."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.letters.compose import Attachment, Heading, compose
+from gateway.letters.write import Writer
+from gateway.model.lookup import Customer
+from gateway.model.mail import Envelope, Mail, Origin, Recipient
+from gateway.ports.statements import ItemRow, RunRow
+from gateway.services.statements.series import masked
+from gateway.services.statements.source import Row
+from gateway.services.statements.spec import Spec
+from gateway.services.verp import Verp
+
+_PDF = "application/pdf"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """In whose name. `bounces`: mailbox of bounces, '' = none; `returns` names mails in either case."""
+
+    from_: str
+    bounces: str
+    returns: Verp
+    writer: Writer
+    language: str
+
+
+def write(sender: Sender, run: RunRow, spec: Spec, row: Row, item: ItemRow, customer: Customer,
+          to: tuple[str, ...], document: bytes | None, dated: datetime, now: datetime) -> Mail:
+    """The mail. `dated`: its Date; `document` None: a notice has none. CONFIG_INVALID for a template with a fault."""
+    identifier = str(item.id)
+    letter = sender.writer.write(_kind(run, spec), _language(sender, spec, row), values(run, spec, row, customer))
+    attachments = () if document is None else (Attachment(filename(spec, row), _PDF, document),)
+    octets = compose(letter, Heading(
+        sender.from_, to, f"<{sender.returns.message_id(identifier)}>", dated, reply_to=sender.bounces,
+        more=(b"Auto-Submitted: auto-generated\r\n",)),  # RFC 3834 5
+        attachments, seed=sender.returns.message_id(identifier).encode("ascii"))
+    path = sender.returns.address(identifier) if sender.bounces else sender.from_
+    origin = Origin(ours=True, client=run.client, received_at=now, incident=secrets.token_hex(8), listener="statements")
+    return Mail(octets, Envelope(path, tuple(map(Recipient, to)), ret="HDRS"), origin)
+
+
+def values(run: RunRow, spec: Spec, row: Row, customer: Customer) -> Mapping[str, object]:
+    """What the templates of the mail may name; `row` holds all columns of the source."""
+    return {"name": customer.name, "account": masked(row.account), "period": spec.period, "run": run.name,
+            "version": row.version, "row": row.values, "values": spec.values}
+
+
+def document_values(spec: Spec, row: Row, customer: Customer) -> Mapping[str, object]:
+    """What the templates of the document may name: the columns of the row before the words of the run."""
+    return {"name": customer.name, "customer": customer.number, "account": row.account, "period": spec.period,
+            "version": row.version, **spec.values, **row.values}
+
+
+def language(sender: Sender, spec: Spec, row: Row) -> str:
+    """Of mail and document: the row's, else the run's, else that of the settings."""
+    return row.language or spec.language or sender.language
+
+
+_language = language
+
+
+def filename(spec: Spec, row: Row) -> str:
+    """As the customer sees it."""
+    return spec.documents.filename.format(period=spec.period, version=_plain(row.version), row=row.number)
+
+
+def _plain(text: str) -> str:
+    return "".join(char if char.isalnum() or char in "._-" else "-" for char in text)[:40]
+
+
+def _kind(run: RunRow, spec: Spec) -> str:
+    match run.kind:
+        case "replace":
+            return "statement_replaced"
+        case "recall":
+            return "statement_recalled"
+        case _:
+            return spec.template

@@ -1,0 +1,83 @@
+"""Rows become items, a chunk at a time, each one commit: after a crash planning goes on where it ended.
+
+Nothing leaves meanwhile. A statement that another item has is repeated and never goes; a row that is wrong is refused
+and told by its number.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from gateway.clock import Clock
+from gateway.errors import Reason
+from gateway.ports.statements import Chunk, NewItem, RunRow, StatementStore
+from gateway.services.statements import source
+from gateway.services.statements.series import Series
+from gateway.services.statements.source import BadRow, Row
+from gateway.services.statements.spec import Spec
+
+CHUNK_ROWS: Final = 100  # a process that dies gives as many back; a thread of a large run ends with no more
+
+
+def plan(run: RunRow, spec: Spec, path: Path, store: StatementStore, series: Series, clock: Clock,
+         go_on: Callable[[], bool]) -> bool:
+    """All rows of a run that is PLANNING. False: `go_on` said no, and the rest is planned another time.
+
+    GatewayError INPUT_UNREADABLE, CONFIG_INVALID, STORE_UNAVAILABLE (retry).
+    """
+    last = store.planned_up_to(run.id)
+    offset, first, number = (0, 1, 0) if last is None else (_behind(spec, path, last), last.first_row + last.rows,
+                                                            last.number + 1)
+    rows = source.rows(spec, path, offset=offset, first=first)
+    items = _recalls if run.kind == "recall" else _replaces if run.kind == "replace" else _statements
+    while page := list(islice(rows, CHUNK_ROWS)):
+        if not go_on():
+            return False
+        chunk = Chunk(run.id, number, offset, first, len(page))
+        store.plan(chunk, list(items(run, spec, [one.row for one in page], store, series)), clock.now())
+        offset, first, number = page[-1].end, first + len(page), number + 1
+    store.begin(run.id, first - 1, clock.now())
+    return True
+
+
+def _behind(spec: Spec, path: Path, chunk: Chunk) -> int:
+    """Where the chunk ends."""
+    last = deque(source.rows(spec, path, offset=chunk.offset, first=chunk.first_row, count=chunk.rows), maxlen=1)
+    return last[0].end if last else chunk.offset
+
+
+def _statements(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: StatementStore, series: Series
+                ) -> Iterator[NewItem]:
+    del run, store
+    for row in rows:
+        if isinstance(row, BadRow):
+            yield NewItem(row.number, 0, row.customer, b"", "", Reason.STATEMENT_ROW, row.problem)
+            continue
+        for holder, customer in enumerate(row.customers):
+            yield NewItem(row.number, holder, customer, series.of(customer, row.account, spec.period), row.version)
+
+
+def _replaces(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: StatementStore, series: Series
+              ) -> Iterator[NewItem]:
+    """Only for those who have what is replaced. Rows need a version of their own, else they are repeated."""
+    everything = list(_statements(run, spec, rows, store, series))
+    have = store.sent_of(run.about, [one.series for one in everything if one.series])
+    for one in everything:
+        if not one.series or one.series in have:
+            yield one
+        else:
+            yield NewItem(one.row, one.holder, one.customer, b"", "", Reason.STATEMENT_NOT_SENT)
+
+
+def _recalls(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: StatementStore, series: Series
+             ) -> Iterator[NewItem]:
+    """A notice to everybody who got something; nobody else hears of it, not even as refused."""
+    everything = list(_statements(run, spec, rows, store, series))
+    have = store.sent_of(run.about, [one.series for one in everything if one.series])
+    accounts = {row.number: row.account for row in rows if isinstance(row, Row)}
+    for one in everything:
+        if one.series and one.series in have:
+            notice = series.of(one.customer, accounts[one.row], spec.period, about=run.about)
+            yield NewItem(one.row, one.holder, one.customer, notice, one.version)

@@ -1,0 +1,275 @@
+"""One chunk of a run: the task that every worker carries out, whoever hands it to him.
+
+For each open item: the row out of the source, the customer, the document, the mail; then the one outbound way. That it
+leaves is written down before its final dot, together with what became of the one before: one commit a mail, shared by
+all threads (group commit). Whoever is killed leaves at most one mail a thread of which nobody knows whether it left;
+it goes again with the same Message-ID and octets, and is counted.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.errors import GatewayError, Reason
+from gateway.model.address import domain_of, fold
+from gateway.model.lookup import Customer
+from gateway.model.mail import Mail
+from gateway.model.outcome import Outcome, Settled
+from gateway.ports.documents import Documents
+from gateway.ports.statements import Chunk, ItemRow, ItemState, RunRow, Settlement, StatementStore
+from gateway.services.statements import mail as mails
+from gateway.services.statements import source
+from gateway.services.statements.mail import Sender
+from gateway.services.statements.source import BadRow, Row
+from gateway.services.statements.spec import Spec
+from gateway.services.statements.throttle import Throttle
+
+log = structlog.get_logger("sealgate.statements")
+
+AGAIN_S: Final = 30.0  # after the first temporary trouble of an item; doubled with each
+AGAIN_MAX_S: Final = 900.0
+PAUSE_S: Final = 5.0  # where the house itself has trouble, and no mail can leave
+SURPRISES_MAX: Final = 3  # of one item; then it is refused by name
+# Trouble of the house, not of a customer: nothing of the chunk would leave now.
+_HOUSE: Final = frozenset({
+    Reason.NEXT_HOP_UNAVAILABLE, Reason.NEXT_HOP_TLS, Reason.STORE_UNAVAILABLE, Reason.KEY_UNAVAILABLE,
+    Reason.STAMPER_UNAVAILABLE, Reason.STAMPER_CLOCK, Reason.HOLD_FULL, Reason.RUN_STATE,
+})
+
+
+class Send(Protocol):
+    """Outbound.send."""
+
+    def __call__(self, mail: Mail, *, leaves: Callable[[], None]) -> Outcome:
+        """See pipeline.outbound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a worker works with; threads share it. `wait` sleeps so many seconds, less if the worker is to end."""
+
+    store: StatementStore
+    clock: Clock
+    send: Send
+    customers: Callable[[Sequence[str]], Mapping[str, Customer]]
+    documents: Documents
+    sender: Sender
+    throttle: Throttle
+    ending: Callable[[], bool]
+    wait: Callable[[float], None]
+
+
+class _NotNowError(Exception):
+    """The house has trouble: the chunk is given back."""
+
+
+class _Refused(Exception):  # noqa: N818 - it is no fault of the program
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(str(reason))
+        self.reason, self.detail = reason, detail
+
+
+def carry_out(tools: Tools, run: RunRow, spec: Spec, path: Path, chunk: Chunk) -> bool:
+    """Sends what is open in a chunk and gives it back. False: the house has trouble, and the worker should rest.
+
+    GatewayError STORE_UNAVAILABLE (retry), INPUT_UNREADABLE.
+    """
+    work = _Work(tools, run, spec, chunk)
+    try:
+        again = work.all(path)
+    except _NotNowError:
+        work.flush()
+        tools.store.release(chunk, tools.clock.now(), due_at=tools.clock.now() + timedelta(seconds=PAUSE_S))
+        return False
+    work.flush()
+    tools.store.release(chunk, tools.clock.now(), due_at=again)
+    return True
+
+
+class _Work:
+    """One chunk in work, by one thread."""
+
+    def __init__(self, tools: Tools, run: RunRow, spec: Spec, chunk: Chunk) -> None:
+        self.tools, self.run, self.spec, self.chunk = tools, run, spec, chunk
+        self.settled: list[Settlement] = []  # not written yet
+
+    def flush(self) -> None:
+        if self.settled:
+            self.tools.store.note(self.chunk, self.settled, (), self.tools.clock.now())
+            self.settled = []
+
+    def all(self, path: Path) -> datetime | None:
+        """When the chunk is to be tried again; None: all is settled."""
+        tools = self.tools
+        items = deque(tools.store.todo(self.chunk))
+        rows = self._rows(path)
+        customers = tools.customers(list(dict.fromkeys(one.customer for one in items)))
+        again: list[datetime] = []
+        passed = 0  # over so many in a row, because their domain has had enough for the moment
+        while items:
+            item = items.popleft()
+            if tools.ending():
+                return tools.clock.now()
+            try:
+                row, customer = self._row(rows, item), self._customer(customers, item)
+                to = self._addresses(row, item, customer)
+                if (rest := tools.throttle.wait_s(domain_of(to[0]))) > 0:
+                    items.append(item)
+                    passed += 1
+                    if passed >= len(items):
+                        self.flush()
+                        tools.wait(min(rest, 1.0))
+                        passed = 0
+                    continue
+                passed = 0
+                settlement = self._one(item, row, customer, to)
+            except _Refused as refused:
+                settlement = Settlement(item.id, ItemState.REFUSED, reason=refused.reason, detail=refused.detail,
+                                        free=item.tries == 0)
+            if settlement is None:
+                again.append(self._next_time(item))
+                continue
+            self.settled.append(settlement)
+            if settlement.state is ItemState.WAITING:
+                again.append(self._next_time(item))
+        return min(again, default=None)
+
+    def _next_time(self, item: ItemRow) -> datetime:
+        wait_s = min(AGAIN_S * 2**min(item.tries, 10), AGAIN_MAX_S)
+        return self.tools.clock.now() + timedelta(seconds=wait_s)
+
+    def _rows(self, path: Path) -> dict[int, Row | BadRow]:
+        chunk = self.chunk
+        placed = source.rows(self.spec, path, offset=chunk.offset, first=chunk.first_row, count=chunk.rows)
+        return {one.row.number: one.row for one in placed}
+
+    @staticmethod
+    def _row(rows: Mapping[int, Row | BadRow], item: ItemRow) -> Row:
+        row = rows.get(item.row)
+        if not isinstance(row, Row) or item.holder >= len(row.customers) or row.customers[item.holder] != item.customer:
+            raise _Refused(Reason.STATEMENT_ROW, "the row is not what it was when the run was planned")
+        return row
+
+    @staticmethod
+    def _customer(customers: Mapping[str, Customer], item: ItemRow) -> Customer:
+        customer = customers.get(item.customer)
+        if customer is None:
+            raise _Refused(Reason.CUSTOMER_UNKNOWN)
+        return customer
+
+    @staticmethod
+    def _addresses(row: Row, item: ItemRow, customer: Customer) -> tuple[str, ...]:
+        """The row's own for the first holder; else all that the customer has: one mail to all of them."""
+        to = (fold(row.address),) if row.address and item.holder == 0 else customer.addresses
+        if not to:
+            raise _Refused(Reason.CUSTOMER_NO_ADDRESS)
+        for address in to:
+            if not source.is_address(address):
+                raise _Refused(Reason.RECIPIENT_ADDRESS_REFUSED)
+        return to
+
+    def _document(self, row: Row, customer: Customer, dated: datetime) -> bytes | None:
+        if self.run.kind == "recall":
+            return None
+        spec, documents = self.spec.documents, self.tools.documents
+        try:
+            if spec.directory is None:
+                return documents.make(spec.template, mails.language(self.tools.sender, self.spec, row),
+                                      mails.document_values(self.spec, row, customer), dated)
+            octets = _read(spec.directory, row.document)
+        except GatewayError as trouble:
+            if trouble.retry:
+                raise
+            raise _Refused(trouble.reason, trouble.detail) from None
+        wrong = documents.check(octets, "opened", accessible=spec.accessible)
+        if wrong is not None:
+            raise _Refused(wrong)
+        return octets
+
+    def _one(self, item: ItemRow, row: Row, customer: Customer, to: tuple[str, ...]) -> Settlement | None:
+        """What became of it. None: nobody knows whether it left, and it stays SENDING.
+
+        One customer's trouble, whatever it is, is his alone.
+        """
+        tools, now = self.tools, self.tools.clock.now()
+        dated = item.at if item.tries else now.replace(microsecond=0)
+        left = False
+
+        def leaves() -> None:
+            nonlocal left
+            if left:  # a mail of several groups has several dots
+                return
+            may = tools.store.note(self.chunk, self.settled, (item.id,), dated)
+            self.settled = []
+            if item.id not in may:
+                raise GatewayError(Reason.RUN_STATE, "the run was stopped", retry=True)
+            left = True
+
+        try:
+            document = self._document(row, customer, dated)
+            mail = mails.write(tools.sender, self.run, self.spec, row, item, customer, to, document, dated, now)
+            outcome = tools.send(mail, leaves=leaves)
+        except _Refused:
+            raise
+        except GatewayError as trouble:
+            outcome = Outcome("", Settled.LATER if trouble.retry else Settled.REFUSED, (), trouble.reason)
+            return self._settlement(item, to, outcome, dated, left=left, detail=trouble.detail)
+        except Exception as surprise:  # whatever it is, the next customer's mail goes
+            log.exception("statement surprised", run=self.run.id, row=item.row, error=type(surprise).__name__)
+            settled = Settled.LATER if item.tries < SURPRISES_MAX else Settled.REFUSED
+            return self._settlement(item, to, Outcome("", settled, (), Reason.INTERNAL), dated, left=left)
+        return self._settlement(item, to, outcome, dated, left=left)
+
+    def _settlement(self, item: ItemRow, to: tuple[str, ...], outcome: Outcome, dated: datetime, *, left: bool,
+                    detail: str = "") -> Settlement | None:
+        told = next((one for one in outcome.recipients if one.reason is outcome.reason and one.reply is not None),
+                    outcome.recipients[0] if outcome.recipients else None)
+        base = Settlement(item.id, ItemState.SENT, domain_of(to[0]), (told.rule or "") if told else "",
+                          str(outcome.reason or ""), detail or (told.detail if told else ""),
+                          (told.reply or "") if told else "", at=self.tools.clock.now())
+        match outcome.answer:
+            case Settled.LATER:
+                return self._later(base, outcome, dated, left=left)
+            case Settled.REFUSED:
+                return replace(base, state=ItemState.REFUSED, free=True)
+            case _:
+                held = all(one.settled is Settled.HELD for one in outcome.recipients)
+                if not held:
+                    return base
+                reason = next((one.reason for one in outcome.recipients if one.reason is not None), Reason.POLICY_HELD)
+                return replace(base, state=ItemState.HELD, reason=str(reason))
+
+    def _later(self, base: Settlement, outcome: Outcome, dated: datetime, *, left: bool) -> Settlement | None:
+        in_doubt = left and (not outcome.recipients or any(one.reply == "" for one in outcome.recipients))
+        if outcome.reason in _HOUSE and not in_doubt:
+            if left:
+                self.settled.append(replace(base, state=ItemState.WAITING, at=dated))
+            raise _NotNowError
+        if in_doubt and self._in_time():
+            return None
+        if not self._in_time():
+            return replace(base, state=ItemState.REFUSED, free=not in_doubt,
+                           detail="it may have left" if in_doubt else base.detail)
+        return replace(base, state=ItemState.WAITING, at=dated)
+
+    def _in_time(self) -> bool:
+        began = self.run.started_at or self.run.created_at
+        return self.tools.clock.now() - began < timedelta(seconds=self.spec.give_up_after_s)
+
+
+def _read(directory: Path, name: str) -> bytes:
+    """A document below the run's directory. PDF_MISSING, also for one that lies elsewhere."""
+    path = directory / name
+    try:
+        if not path.resolve().is_relative_to(directory):
+            raise GatewayError(Reason.PDF_MISSING)
+        return path.read_bytes()
+    except OSError:
+        raise GatewayError(Reason.PDF_MISSING) from None
