@@ -17,11 +17,13 @@ from gateway.smime.draft import Draft
 class EncryptParams(Params):
     """`certificates`: `enrolled` uses only those bound to the customer's number. `without_certificate` has no default.
 
+    `device_bound` uses only those whose keys the bank has recorded as unable to leave one device.
     `cipher: auto` takes AES-256-GCM where every certificate's holder is known to read it, else AES-256-CBC.
     """
 
     to: Literal["recipient"] = "recipient"
     certificates: Literal["enrolled", "any"] = "any"
+    device_bound: bool = False
     without_certificate: Literal["reject", "hold", "invite", "encrypted_pdf", "plain_knowingly"]
     cipher: Literal["auto", "cbc", "gcm"] = "auto"
 
