@@ -15,6 +15,7 @@ from gateway.adapters.db.daily import DbDaily
 from gateway.adapters.db.requests import DbRequests
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.app.callbacks import LOOK_S, Caller, lines_of
+from gateway.app.delivered import take_deliveries
 from gateway.app.ends import ends
 from gateway.app.fallbacks import worth_a_round
 from gateway.app.fetch import fetching, web
@@ -40,8 +41,10 @@ PLAN_S: Final = 3_600.0
 WAITING_S: Final = 20.0  # as HELD_S
 HELD_S: Final = 20.0  # between two processes that judge held mail again; each takes a second or two of a core
 REPORT_S: Final = 60.0
+DELIVERIES_S: Final = 30.0
 FORGET_REQUESTS_S: Final = 600.0
 ISSUERS_MAX: Final = 1_000  # of the store, whose lists are fetched before a mail needs them
+FORGET_CODES_S: Final = 3_600.0
 FORGET: Final = timedelta(days=90)
 FORGET_UNPROVEN: Final = timedelta(days=1)
 
@@ -95,7 +98,8 @@ class JobsHouse:
         return (Round("at work", AT_WORK_S, self.at_work), Round("plan", PLAN_S, self.plan),
                 Round("held", HELD_S, self.held), Round("waiting", WAITING_S, self.waiting),
                 Round("report", REPORT_S, self.report),
-                Round("callbacks", LOOK_S, self.callbacks), Round("requests", FORGET_REQUESTS_S, self.requests))
+                Round("deliveries", DELIVERIES_S, self.deliveries), Round("callbacks", LOOK_S, self.callbacks),
+                Round("requests", FORGET_REQUESTS_S, self.requests), Round("codes", FORGET_CODES_S, self.codes))
 
     def at_work(self) -> None:
         """Lets mails know that it is worth while to wait a moment."""
@@ -105,9 +109,19 @@ class JobsHouse:
         """Tells clients what became of their codes."""
         self._callbacks.round()
 
+    def deliveries(self) -> None:
+        """Takes over what the mail server behind us says of statements."""
+        take_deliveries(self._settings, self._store, self._clock)
+
     def requests(self) -> None:
         """Drops what no client repeats any more."""
         DbRequests(self._store.database, self._clock).forget()
+
+    def codes(self) -> None:
+        """Drops what need not be remembered of one-time codes."""
+        codes = self._settings.codes
+        if codes is not None:
+            self._store.codes.forget(self._clock.now() - timedelta(days=codes.keep_days))
 
     def plan(self) -> None:
         """Wants the lists of the issuers that are known, and drops what nobody asks for any more."""
