@@ -4,6 +4,7 @@ The same values, words and sums; a quarter of the work. What they look like cann
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
@@ -16,7 +17,7 @@ from gateway.pdf import tagged
 from gateway.pdf.tagged import HEIGHT, WIDTH, Sheet
 
 LEFT, RIGHT, TOP, BOTTOM = 62.36, WIDTH - 51.02, 56.69, HEIGHT - 70.0
-INK: Final = (0.078, 0.196, 0.310)
+INK: Final = "#14324f"
 FAINT: Final = (0.357, 0.420, 0.478)
 PALE: Final = (0.788, 0.827, 0.863)
 BLACK: Final = (0.0, 0.0, 0.0)
@@ -60,6 +61,13 @@ class _Values:
         except ValueError:
             raise self.wrong(name, "is no date such as 2026-11-30") from None
 
+    def colour(self, name: str, default: str) -> tagged.Colour:
+        text = self.text(name, default)
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+            raise self.wrong(name, "is no colour such as #14324f")
+        red, green, blue = bytes.fromhex(text[1:])
+        return round(red / 255, 3), round(green / 255, 3), round(blue / 255, 3)
+
     def several(self, name: str) -> "list[_Values]":
         value = self._values.get(name) or []
         try:
@@ -82,7 +90,7 @@ class _Letter:
 
     def __init__(self, values: _Values, language: str, at: datetime, title: str) -> None:
         self.values, self.language, self.words = values, language, _words()[language]
-        self.bank = values.text("bank")
+        self.bank, self.ink = values.text("bank"), values.colour("colour", INK)
         self.sheet = Sheet(title, self.bank, language, at)
         self.sheet.page()
         self.y = TOP
@@ -91,8 +99,8 @@ class _Letter:
     def head(self, subtitle: str, side: Sequence[tuple[str, str]]) -> None:
         """The bank, the address, facts beside it, the title."""
         sheet, body, values = self.sheet, self.sheet.body, self.values
-        sheet.text(sheet.tag("P", body), LEFT, self.y + 12, self.bank, 13, bold=True, colour=INK)
-        sheet.rule(LEFT, RIGHT, self.y + 20, 2, INK)
+        sheet.text(sheet.tag("P", body), LEFT, self.y + 12, self.bank, 13, bold=True, colour=self.ink)
+        sheet.rule(LEFT, RIGHT, self.y + 20, 2, self.ink)
         top = self.y + 54
         sender = ", ".join([self.bank, *values.parted("bank_address")])
         sheet.text(sheet.tag("P", body), LEFT, top, sheet.wrapped(sender, 240, 7.5)[0], 7.5, colour=FAINT)
@@ -105,7 +113,7 @@ class _Letter:
         self.y = max(y, other) + 34
         heading = sheet.tag("H1", body)
         for part in sheet.wrapped(self._title, RIGHT - LEFT, 19, bold=True):
-            sheet.text(heading, LEFT, self.y, part, 19, bold=True, colour=INK)
+            sheet.text(heading, LEFT, self.y, part, 19, bold=True, colour=self.ink)
             self.y += 24
         sheet.text(sheet.tag("P", body), LEFT, self.y - 6, subtitle, 11, colour=FAINT)
         self.y += 24
@@ -125,7 +133,7 @@ class _Letter:
     def heading(self, words: str) -> None:
         """Of the second level, with room for something below it."""
         self.room(50)
-        self.sheet.text(self.sheet.tag("H2", self.sheet.body), LEFT, self.y, words, 11.5, bold=True, colour=INK)
+        self.sheet.text(self.sheet.tag("H2", self.sheet.body), LEFT, self.y, words, 11.5, bold=True, colour=self.ink)
         self.y += 18
 
     def paragraph(self, words: str, size: float = 10) -> None:
@@ -159,7 +167,7 @@ class _Letter:
         for index, (name, value) in enumerate(pairs):
             last = index == len(pairs) - 1
             if last:
-                self.sheet.rule(x, RIGHT, self.y - 11.5, 1, INK)
+                self.sheet.rule(x, RIGHT, self.y - 11.5, 1, self.ink)
             tag = self.sheet.tag("P", self.sheet.body)
             self.sheet.text(tag, x + 4, self.y, name, bold=last)
             self.sheet.text(tag, RIGHT - 4, self.y, value, bold=last, right=True)
@@ -230,9 +238,9 @@ class _Table:
         row = sheet.tag("TR", table) if table is not None else None
         for name, left, width, right in zip(self._names, self._lefts, self._widths, self._rights, strict=True):
             tag = sheet.tag("TH", row, "/A<</O/Table/Scope/Column>>") if row is not None else None
-            sheet.text(tag, left + width - 4 if right else left + 4, letter.y, name, 9, bold=True, colour=INK,
+            sheet.text(tag, left + width - 4 if right else left + 4, letter.y, name, 9, bold=True, colour=letter.ink,
                        right=right)
-        sheet.rule(LEFT, RIGHT, letter.y + 5, 1, INK)
+        sheet.rule(LEFT, RIGHT, letter.y + 5, 1, letter.ink)
         letter.y += 19
 
 
@@ -280,12 +288,12 @@ def _bill(values: _Values, language: str, at: datetime) -> bytes:
         raise GatewayError(Reason.PDF_NOT_MADE, "lines and taxes are not the total")
     letter = _Letter(values, language, at, f"{words['bill']} {number}")
     letter.head(f"{words['on']} {letter.day(values.day('date'))}", [
-        (words["number"], number), (words["date"], letter.day(values.day("date"))),
+        (words["number"], number), (words["bill_date"], letter.day(values.day("date"))),
         (words["due"], letter.day(values.day("due")) if values.text("due", "") else ""),
         (words["customer_number"], values.text("customer", "")), (words["currency"], currency)])
     letter.heading(words["lines"])
     table = _Table(letter, (34, 0, 62, 80, 92), (False, False, True, True, True),
-                   (words["position"], words["text"], words["quantity"], words["price"],
+                   (words["position"], words["item"], words["quantity"], words["price"],
                     f"{words['amount']} {currency}"))
     for index, row in enumerate(rows, 1):
         amount = row.number("amount")

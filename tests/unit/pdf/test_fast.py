@@ -46,6 +46,7 @@ def test_both_ways_say_the_same(documents: PdfDocuments, name: str, values: dict
     ({"bookings": [1]}, "`bookings` is no list"),
     ({"bookings": [{"date": "2026-11-02", "text": "secret", "amount": "x"}]}, "bookings 1: `amount` is no decimal"),
     ({"bookings": [{"text": "secret", "amount": "950.47"}]}, "bookings 1: `date` is missing"),
+    ({"colour": "secret"}, "`colour` is no colour"),
     ({"name": "李"}, "a letter that no font has"),
 ])
 def test_what_is_wrong_is_named(documents: PdfDocuments, change: dict[str, object], told: str) -> None:
@@ -55,6 +56,16 @@ def test_what_is_wrong_is_named(documents: PdfDocuments, change: dict[str, objec
     assert told in caught.value.detail
     assert caught.value.detail.startswith("fast-statement: ")
     assert "secret" not in caught.value.detail
+
+
+@pytest.mark.parametrize("way", ["statement", "fast-statement"])
+def test_the_colour_of_the_bank(documents: PdfDocuments, way: str) -> None:
+    """0x80 of 0xff is 0.502; both makers say so in the page."""
+    octets = documents.make(way, "en", {**STATEMENT, "colour": "#800000"}, AT)
+    with pikepdf.open(BytesIO(octets)) as pdf:
+        drawn = [[float(one) for one in operands] for operands, operator in pikepdf.parse_content_stream(pdf.pages[0])
+                 if str(operator) in {"rg", "RG", "sc", "SC", "scn", "SCN"}]
+    assert [pytest.approx(0.502, abs=0.001), 0.0, 0.0] in drawn
 
 
 def test_a_row_higher_than_a_page(documents: PdfDocuments) -> None:
