@@ -59,6 +59,15 @@ def beside(settings: Settings) -> Sequence[str]:
         commands.append("api")
     if settings.milter is not None:
         commands.append("milter")
-    if settings.statements is not None and settings.mode == "live":
+    if works_on_runs(settings):
         commands.append("runs")
     return commands
+
+
+def works_on_runs(settings: Settings) -> bool:
+    """Whether there is a process for runs: where they come over HTTP, or where several nodes share them.
+
+    Elsewhere the command that begins a run works on it.
+    """
+    asked = settings.api is not None or settings.postgresql is not None
+    return settings.statements is not None and settings.mode == "live" and asked

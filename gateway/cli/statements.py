@@ -19,6 +19,7 @@ from gateway.app.statements_crew import ProcessCrew
 from gateway.cli import context, listing, statements_report
 from gateway.cli.context import BAD, REFUSED, TEMPORARY, USAGE, fail, say, told
 from gateway.cli.listing import Json
+from gateway.cli.run import works_on_runs
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.logs import configure
 from gateway.model.sentences import SENTENCES
@@ -66,6 +67,7 @@ def send(
     Example: sealgate statements send october.yaml
     """
     settings = context.settings()
+    _somebody_works(settings, background=background)
     with _runs(settings) as (runs, store):
         row = runs.create(section(settings).client, text_of(run), base=run.absolute().parent, name=str(run))
         say(f"run {row.id}: {row.name}")
@@ -125,6 +127,7 @@ def resume(
     Example: sealgate statements resume 3f0c9a1be2d47586
     """
     settings = context.settings()
+    _somebody_works(settings, background=background)
     with _runs(settings) as (runs, store):
         runs.resume(run)
         if background:
@@ -178,6 +181,11 @@ def recall(old: RunId, json: Json = False,
     with _runs(settings) as (runs, store):
         row = runs.recall(old, section(settings).client)
         _carry_out(settings, store, runs, row.id, json=json)
+
+
+def _somebody_works(settings: Settings, *, background: bool) -> None:
+    if background and not works_on_runs(settings):
+        fail("`sealgate run` works on runs where `api` or `postgresql` is set; leave --background out", USAGE)
 
 
 def _carry_out(settings: Settings, store: composition.Store, runs: Statements, run_id: str, *, json: bool) -> None:
