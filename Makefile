@@ -31,7 +31,7 @@ check: .venv/ok
 	.venv/bin/ruff check
 	.venv/bin/mypy
 
-# The table of the speed goals; `make bench BENCH_ARGS=--short` in three minutes, `--json` for programs.
+# The table of the speed goals; `make bench BENCH_ARGS=--short` in five minutes, `--json` for programs.
 BENCH_ARGS ?=
 bench: .venv/ok
 	@scripts/need $(APT_BENCH)

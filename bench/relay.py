@@ -83,12 +83,12 @@ class Source:
         self._process = subprocess.Popen([sys.executable, "-m", "bench.wire", "source"], stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, text=True)
 
-    def send(self, relay: Relay, file: Path, count: int) -> tuple[float, float]:
-        """Mails per CPU-second of the relay, and mails per second of wall clock."""
+    def send(self, relay: Relay, file: Path, count: int, peer: str = "127.0.0.1") -> tuple[float, float]:
+        """Mails per CPU-second of the relay, and mails per second of wall clock. `peer`: the address to come from."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         before = relay.cpu_s()
-        self._process.stdin.write(f"{relay.port} {file} {count} {CONNECTIONS}\n")
+        self._process.stdin.write(f"{relay.port} {file} {count} {CONNECTIONS} {peer}\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
@@ -192,7 +192,12 @@ def transaction(entity: bytes) -> bytes:
     message = (b"From: Online Banking <otp@bank.example>\r\nTo: Ben <ben@customer.example>\r\n"
                b"Subject: Your code\r\nDate: Tue, 24 Nov 2026 12:00:00 +0000\r\n"
                b"Message-ID: <" + MARK + b"@bank.example>\r\nMIME-Version: 1.0\r\n" + entity)
+    return smtp(message, "otp@bank.example", "ben@customer.example")
+
+
+def smtp(message: bytes, sender: str, to: str) -> bytes:
+    """A message as wire.py sends it."""
     if not message.endswith(b"\r\n"):
         message += b"\r\n"
     stuffed = message.replace(b"\r\n.", b"\r\n..")
-    return (b"MAIL FROM:<otp@bank.example>\r\nRCPT TO:<ben@customer.example>\r\nDATA\r\n\0" + stuffed + b".\r\n")
+    return f"MAIL FROM:<{sender}>\r\nRCPT TO:<{to}>\r\nDATA\r\n\0".encode() + stuffed + b".\r\n"

@@ -1,9 +1,9 @@
 """The two ends of the relay's bench, as thin as they can be: a sink that takes everything, and a source of mails.
 
 `python -m bench.wire sink PORT`: answers 250 to all.
-`python -m bench.wire source`: reads lines `PORT FILE COUNT CONNECTIONS` from standard input, sends COUNT copies of the
-SMTP transaction in FILE (every connection is kept) and answers with the wall seconds; each copy gets its own
-Message-ID.
+`python -m bench.wire source`: reads lines `PORT FILE COUNT CONNECTIONS PEER` from standard input, sends COUNT copies of
+the SMTP transaction in FILE from the address PEER (every connection is kept) and answers with the wall seconds; each
+copy gets its own Message-ID.
 """
 
 import asyncio
@@ -71,21 +71,21 @@ class Source:
     """Kept connections to one relay."""
 
     def __init__(self) -> None:
-        self._idle: dict[int, list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
+        self._idle: dict[tuple[int, str], list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
 
-    async def send(self, port: int, mail: bytes, count: int, connections: int) -> float:
+    async def send(self, port: int, mail: bytes, count: int, connections: int, peer: str) -> float:
         """Wall seconds until the last of `count` mails was taken."""
-        idle = self._idle.setdefault(port, [])
+        idle = self._idle.setdefault((port, peer), [])
         while len(idle) < connections:
-            idle.append(await self._open(port))
+            idle.append(await self._open(port, peer))
         remaining = itertools.repeat(None, count)
         started = time.perf_counter()
         await asyncio.gather(*(self._work(*pair, mail, remaining) for pair in idle[:connections]))
         return time.perf_counter() - started
 
     @staticmethod
-    async def _open(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async def _open(port: int, peer: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(peer, 0))
         await expect(reader, b"2")
         writer.write(b"EHLO source\r\n")
         await expect(reader, b"2")
@@ -108,8 +108,8 @@ async def run_source() -> None:
     source = Source()
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        port, file, count, connections = line.split()
-        seconds = await source.send(int(port), Path(file).read_bytes(), int(count), int(connections))
+        port, file, count, connections, peer = line.split()
+        seconds = await source.send(int(port), Path(file).read_bytes(), int(count), int(connections), peer)
         print(f"{seconds:.6f}", flush=True)
 
 
