@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -18,13 +19,14 @@ from gateway.app import Gateway
 from gateway.app.callbacks import filing
 from gateway.app.code_events import told_by
 from gateway.app.codes import load_codes
+from gateway.app.statements import statements
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import metrics
 from gateway.frontends.api.application import application
 from gateway.frontends.api.callers import Caller, Callers
 from gateway.frontends.api.forgetting import stay
-from gateway.frontends.api.service import Current, Service
+from gateway.frontends.api.service import Current, RunDesk, Service
 from gateway.frontends.children import end_with_parent
 from gateway.frontends.http.partners import KnownPartner
 from gateway.frontends.http.server import HttpServer
@@ -33,6 +35,7 @@ from gateway.settings import Api, Client, Http, Settings
 
 log = structlog.get_logger("sealgate.api")
 
+RUN_OCTETS_MAX: Final = 262_144  # of a run's file; some have thirty lines
 DEADLINE_S: Final = 90.0  # of a request, longer than a next hop takes that answers at all; who waits may end sooner
 
 
@@ -55,8 +58,12 @@ class ApiHouse:
         codes = None
         if settings.codes is not None:
             codes = load_codes(settings, self.gateway, told_by(filing(settings, self._callbacks)))
+        runs = None
+        if settings.statements is not None:
+            runs = RunDesk(statements(settings, self.gateway.store, self.gateway.clock),
+                           reader(settings.statements.sources), self.gateway.clock.now)
         return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings), ready=self._ready,
-                       codes=codes, requests_per_minute_max=section(settings).requests_per_minute_max)
+                       codes=codes, runs=runs, requests_per_minute_max=section(settings).requests_per_minute_max)
 
     def _ready(self) -> None:
         """The store is asked as a mail asks it."""
@@ -71,6 +78,25 @@ class ApiHouse:
     def close(self) -> None:
         """After the last request."""
         self.gateway.close()
+
+
+def reader(directory: Path) -> Callable[[str], str]:
+    """See `frontends.api.service.RunDesk`. Links that lead out of the directory lead nowhere."""
+    def text(name: str) -> str:
+        root = directory.resolve()
+        path = (root / name).resolve()
+        if not path.is_relative_to(root):
+            raise GatewayError(Reason.INPUT_UNREADABLE, f"{path} lies outside of {root}")
+        try:
+            with path.open("rb") as file:
+                octets = file.read(RUN_OCTETS_MAX + 1)
+            if len(octets) > RUN_OCTETS_MAX:
+                raise GatewayError(Reason.INPUT_TOO_LARGE, str(path))
+            return octets.decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {type(error).__name__}") from None
+
+    return text
 
 
 def section(settings: Settings) -> Api:

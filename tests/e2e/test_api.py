@@ -45,7 +45,7 @@ def tried(portal: System, code_id: str, code: str, transaction: object = PAYMENT
 
 
 def other(code: str) -> str:
-    return str(int(code[0] == "1")) + code[1:] if code[0] in "01" else "0" + code[1:]
+    return ("2" if code[0] == "1" else "1") + code[1:]
 
 
 def test_a_payment_from_the_order_to_the_consent(service: Api, portal: System) -> None:

@@ -24,6 +24,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
             "api: {", "api: {requests_per_minute_max: 0, ").replace(
             "secret_file: keys/codes.secret", "secret_file: keys/codes.secret, per_client_per_minute_max: 0,"
             " per_customer_per_hour_max: 0")) as running:
+        sources = running.bank.home / "statements" / "2026-10"
+        sources.mkdir(parents=True)
+        (sources / "customers.csv").write_text("customer,account,file\n")
         yield running
 
 

@@ -10,11 +10,12 @@ from starlette.routing import Match
 
 from gateway import __version__
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.api import codes, customers, health
+from gateway.frontends.api import codes, customers, health, runs
 from gateway.frontends.api.bodies import malformed
 from gateway.frontends.api.callers import Door
 from gateway.frontends.api.description import described
 from gateway.frontends.api.forgetting import Forgetting
+from gateway.frontends.api.run_shapes import RunOrder
 from gateway.frontends.api.service import Current
 from gateway.frontends.api.shapes import Again, CodeOrder, Verification
 from gateway.frontends.http.guard import Guard
@@ -34,7 +35,7 @@ class _Api(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """See FastAPI.openapi."""
         if self.openapi_schema is None:
-            self.openapi_schema = described(super().openapi(), (CodeOrder, Verification, Again))
+            self.openapi_schema = described(super().openapi(), (CodeOrder, Verification, Again, RunOrder))
         return self.openapi_schema
 
 
@@ -43,7 +44,7 @@ def application(current: Current, octets_max: int) -> Guard:
     api = _Api(title="Sealgate for the bank's systems", version=__version__,
                summary="One-time codes by sealed mail, and runs of statements", docs_url=None, redoc_url=None,
                redirect_slashes=False)
-    for part in (codes, customers, health):
+    for part in (codes, customers, runs, health):
         api.include_router(part.router(current))
     api.add_exception_handler(ProblemError, _problem)
     api.add_exception_handler(GatewayError, _gateway_error)

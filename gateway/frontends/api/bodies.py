@@ -15,7 +15,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import Reason
-from gateway.frontends.http.problems import Problem, ProblemError, of_reason, of_status
+from gateway.frontends.http.problems import Problem, ProblemError, of_status
 
 JSON: Final = "application/json"
 EXACT: Final = 2.0 ** 53  # floating point knows each integer below it
@@ -28,10 +28,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Body(Generic[Model]):
-    """`canonical`: the same octets for whatever JSON says the same: names sorted, no blanks."""
+    """`canonical`: the same octets for whatever JSON says the same: names sorted, no blanks. `parsed`: it as JSON."""
 
     value: Model
     canonical: bytes
+    parsed: Any
 
 
 def body_of(model: type[Model]) -> Callable[[Request], Awaitable[Body[Model]]]:
@@ -56,17 +57,16 @@ def parse(octets: bytes, model: type[Model]) -> Body[Model]:
     if _NUL.search(canonical):
         raise ProblemError(malformed([("", "NUL is no character of a text.")]))
     try:
-        return Body(model.model_validate_json(canonical, strict=True), canonical)
+        return Body(model.model_validate_json(canonical, strict=True), canonical, value)
     except ValidationError as error:
         told = error.errors(include_url=False, include_context=False, include_input=False)
         wrong = [(_pointer(one["loc"]), one["msg"] + ".") for one in told[:TOLD_MAX]]
     raise ProblemError(malformed(wrong))
 
 
-def malformed(errors: list[tuple[str, str]]) -> Problem:
-    """400, with each error's place and words."""
-    problem = of_reason(Reason.INPUT_MALFORMED)
-    return Problem(problem.status, problem.reason, "The request is not as it should be: `errors` says where.", {}, {
+def malformed(errors: list[tuple[str, str]], reason: Reason = Reason.INPUT_MALFORMED, status: int = 400) -> Problem:
+    """Each error's place and words. 422 where the request has the right form, and contradicts itself."""
+    return Problem(status, reason, "The request is not as it should be: `errors` says where.", {}, {
         "errors": [{"pointer": pointer, "detail": detail} for pointer, detail in errors]})
 
 
@@ -88,6 +88,6 @@ def _refuse(_: str) -> NoReturn:
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    """RFC 6901, as a fragment-free pointer; names that stand for a choice of models are none of the body's."""
-    steps = [str(step) for step in location if step not in ("payment", "batch")]
+    """RFC 6901. What stands for a choice of models, such as <payment>, is no step of the body's."""
+    steps = [step for step in map(str, location) if not (step.startswith("<") and step.endswith(">"))]
     return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)

@@ -2,15 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from gateway.frontends.api.callers import Callers
 from gateway.ports.requests import Requests
 from gateway.services.codes.codes import Codes
+from gateway.services.statements.runs import Statements
+
+
+@dataclass(frozen=True, slots=True)
+class RunDesk:
+    """`text`: of a run's file below the directory of runs, by its name; INPUT_UNREADABLE, INPUT_TOO_LARGE."""
+
+    statements: Statements
+    text: Callable[[str], str]
+    now: Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`codes`: None where the settings have no section `codes`; the endpoints are 404 then.
+    """`codes`, `runs`: None where the settings have no section `codes` or `statements`; their endpoints are 404 then.
 
     `mac` makes what the book of requests knows a request by: hex, keyed, for neither keys nor content of requests may
     be found out from the database. `ready` raises GatewayError for the first thing that does not work now.
@@ -21,6 +32,7 @@ class Service:
     mac: Callable[[bytes], str]
     ready: Callable[[], None]
     codes: Codes | None = None
+    runs: RunDesk | None = None
     requests_per_minute_max: int = 6000
 
 

@@ -103,11 +103,11 @@ class Batch(_Shape):
 
 
 def _which(value: Any) -> str:
-    return "batch" if isinstance(value, dict) and not {"total", "payees"}.isdisjoint(value) else "payment"
+    return "<batch>" if isinstance(value, dict) and not {"total", "payees"}.isdisjoint(value) else "<payment>"
 
 
 Linked = Annotated[
-    Annotated[Payment, Tag("payment")] | Annotated[Batch, Tag("batch")], Discriminator(_which)]
+    Annotated[Payment, Tag("<payment>")] | Annotated[Batch, Tag("<batch>")], Discriminator(_which)]
 Paid = Annotated[Linked | None, Field(description="What the code is good for; without it, for no payment")]
 
 

@@ -5,7 +5,7 @@ certificates lie in memory, the store is asked for partners only. A partner gets
 to (`pki.select`, enrolled). RFC 2585 (application/pkix-cert), RFC 8551 3.2.2 (certs-only), RFC 8555 9.1 (PEM chain).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -33,17 +33,17 @@ _REASONS: Final = {Absent: Reason.CERTIFICATE_ABSENT, Unusable: Reason.CERTIFICA
 _SCHEMA: Final = {"schema": {"type": "string"}}
 
 
-def negotiated(accept: str | None) -> str:
-    """The media type that an Accept field likes best (RFC 9110 12.5.1); PEM for whoever does not mind.
+def negotiated(accept: str | None, ranges: Mapping[str, str] = _RANGES) -> str:
+    """The media type that an Accept field likes best (RFC 9110 12.5.1); that of `*/*` for whoever does not mind.
 
-    ProblemError 406 where none fits.
+    `ranges`: what is to be had, by every media range that means it. ProblemError 406 where none fits.
     """
     liked: list[tuple[float, str]] = []
     for part in (accept or "*/*").split(",", ACCEPTED_MAX)[:ACCEPTED_MAX]:
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
         quality = next((_quality(one[2:]) for one in parameters if one.startswith("q=")), 1.0)
-        if name in _RANGES and quality > 0:
-            liked.append((quality, _RANGES[name]))
+        if name in ranges and quality > 0:
+            liked.append((quality, ranges[name]))
     if not liked:
         raise ProblemError(of_status(406))
     return max(liked, key=lambda one: one[0])[1]  # of equals the first

@@ -1,0 +1,117 @@
+"""`/statement-runs`: a run is taken here, and sent by the processes that `sealgate run` keeps for that. A client sees
+its own runs only.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
+
+from gateway.errors import GatewayError, Reason
+from gateway.frontends.api.bodies import JSON, Body, body_of, malformed
+from gateway.frontends.api.callers import permitted
+from gateway.frontends.api.description import asks, key_parameter
+from gateway.frontends.api.once import key_of, once
+from gateway.frontends.api.run_shapes import RUN_ID, RunFile, RunListed, RunOrder, Runs, RunShown
+from gateway.frontends.api.service import Current, RunDesk
+from gateway.frontends.http.certificates import negotiated
+from gateway.frontends.http.problems import Problem, ProblemError, of_reason
+from gateway.ports.statements import RunRow
+from gateway.services.statements.report import as_json, csv_lines, made
+from gateway.services.statements.report_page import html, remedies
+
+Id = Annotated[str, Path(pattern=RUN_ID, description="As POST /statement-runs answered it")]
+CSV: Final = "text/csv"
+HTML: Final = "text/html"
+_FORMS: Final = {JSON: JSON, CSV: CSV, HTML: HTML, "application/*": JSON, "text/*": HTML, "*/*": JSON}
+_EXAMPLE: Final = {
+    "version": 1, "name": "Statements of October 2026", "period": "2026-10",
+    "source": {"csv": "2026-10/customers.csv"}, "columns": {"document": "file"},
+    "documents": {"directory": "2026-10/pdf"}}
+# What is wrong with a run, in words for whoever asked for it; they quote the run and no file of the gateway.
+_OF_THE_RUN: Final = frozenset({Reason.CONFIG_INVALID, Reason.USAGE})
+_LINES_MAX: Final = 20
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A run that is wrong is the request that is wrong."""
+    try:
+        yield
+    except GatewayError as error:
+        if error.reason in _OF_THE_RUN:
+            lines = [("", line) for line in error.detail.splitlines()[:_LINES_MAX]]
+            raise ProblemError(malformed(lines, error.reason, 422)) from None
+        if error.reason is Reason.INPUT_UNREADABLE:
+            raise ProblemError(Problem(404, error.reason, "A file that the run names cannot be read.")) from None
+        raise
+
+
+def router(current: Current) -> APIRouter:
+    """The endpoints."""
+    routes = APIRouter(tags=["statement runs"])
+    client = Depends(permitted("statements", lambda: current.service.callers))
+
+    def desk() -> RunDesk:
+        if current.service.runs is None:
+            raise ProblemError(of_reason(Reason.REQUEST_UNKNOWN))
+        return current.service.runs
+
+    @routes.post("/statement-runs", operation_id="begin", status_code=201, response_model=RunListed,
+                 summary="Begin a run", openapi_extra={**asks(RunOrder, _EXAMPLE),
+                                                       "parameters": [key_parameter(required=True)]})
+    def begin(request: Request, client: Annotated[str, client],
+              body: Annotated[Body[RunOrder], Depends(body_of(RunOrder))]) -> Response:
+        """It is taken, and begins by itself once its pre-flight is good. One statement is sent once, whichever run."""
+        runs, asked = desk(), body.value.root
+        run_id = current.service.mac(f"run\0{client}\0{key_of(request)}".encode())[:16]
+
+        def work() -> RunListed:
+            with _told():
+                given: Any = runs.text(asked.file) if isinstance(asked, RunFile) else body.parsed
+                return RunListed.of(runs.statements.create(client, given, run_id=run_id))
+
+        return once(current.service, request, client, body.canonical, work, status=201)
+
+    @routes.get("/statement-runs", operation_id="runs", summary="The newest runs")
+    def listed(client: Annotated[str, client],
+               limit: Annotated[int, Query(ge=1, le=1000, description="How many at most")] = 100) -> Runs:
+        return Runs(runs=[RunListed.of(run) for run in desk().statements.list(client=client, limit=limit)])
+
+    @routes.get("/statement-runs/{run_id}", operation_id="run", summary="How far a run is")
+    def show(run_id: Id, client: Annotated[str, client]) -> RunShown:
+        return RunShown.whole(desk().statements.show(run_id, client=client))
+
+    @routes.get("/statement-runs/{run_id}/report", operation_id="report", response_class=Response,
+                summary="What became of it, mail by mail",
+                responses={200: {"description": "As the Accept field likes best", "content": {
+                    JSON: {"schema": {"type": "object"}}, CSV: {"schema": {"type": "string"}},
+                    HTML: {"schema": {"type": "string"}}}}})
+    def report(run_id: Id, request: Request, client: Annotated[str, client]) -> Response:
+        """JSON with the numbers, CSV with a line for each mail, or a page for people that loads nothing."""
+        form = negotiated(request.headers.get("accept"), _FORMS)
+        runs = desk()
+        run = runs.statements.show(run_id, client=client).run
+        vary = {"vary": "accept"}
+        if form == CSV:  # by lines, for a run may have millions
+            lines = csv_lines(runs.statements.items(run.id), remedies())
+            return StreamingResponse(lines, media_type=CSV, headers=vary)
+        found = made(run, runs.statements.items(run.id), runs.now())
+        if form == HTML:
+            return Response(html(found), media_type=HTML, headers=vary)
+        return Response(to_json(as_json(found)), media_type=JSON, headers=vary)
+
+    def moves(name: str, summary: str, of: Callable[[RunDesk], Callable[..., RunRow]]) -> None:
+        def move(run_id: Id, client: Annotated[str, client]) -> RunListed:
+            return RunListed.of(of(desk())(run_id, client=client))
+
+        routes.post(f"/statement-runs/{{run_id}}/{name}", operation_id=f"{name}_run", summary=summary,
+                    name=name)(move)
+
+    moves("pause", "Let it wait; mails in work are finished", lambda desk: desk.statements.pause)
+    moves("resume", "Let it go on where it was", lambda desk: desk.statements.resume)
+    moves("cancel", "End it; what has left has left", lambda desk: desk.statements.cancel)
+    return routes

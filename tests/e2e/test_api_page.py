@@ -1,0 +1,75 @@
+"""docs/api.md: its commands and its Python run as they stand there, at a real process. Truth: the page."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.callback_http import DEADLINE_S, signature
+from gateway.app.api import DEADLINE_S as REQUEST_S
+from gateway.app.callbacks import BACKOFF_S, CLIENTS_AT_ONCE_MAX
+from tests.support.api_service import ROOT, Api, api
+
+PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"(?s)```{language}\n(.*?)```", PAGE)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with api(tmp_path_factory.mktemp("page") / "bank") as running:
+        yield running
+
+
+def test_the_commands(service: Api, tmp_path: Path) -> None:
+    """Each block marked `sh`, in order, in one directory; the customer types what stands in the mail."""
+    assert len(blocks("sh")) >= 3
+    for block in blocks("sh"):
+        environment = {**os.environ, "BASE": service.base, "TOKEN": service.system().token,
+                       "CODE": service.code() if service.hop.mails else ""}
+        ran = subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, env=environment, check=False,
+                             capture_output=True, text=True, timeout=60)
+        assert ran.returncode == 0, f"{block}\n{ran.stdout}\n{ran.stderr}"
+
+
+def test_the_python(service: Api, tmp_path: Path) -> None:
+    example = blocks("python")[0]
+    environment = {**os.environ, "BASE": service.base, "TOKEN": service.system().token}
+    ran = subprocess.run([sys.executable, "-I", "-W", "error", "-c", example], cwd=tmp_path, env=environment,
+                         check=False, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_the_check_of_a_signature() -> None:
+    names: dict[str, object] = {}
+    exec(blocks("python")[1], names)
+    check = names["is_sealgates"]
+    assert callable(check)
+    secret, body = b"s" * 32, b'{"event": "x"}'
+    made = signature(secret, 1_000_000, body)
+    assert check(secret, made, body, now=1_000_299)
+    assert not check(secret, made, body, now=1_000_300)
+    assert not check(secret, made, body + b" ", now=1_000_000)
+    assert not check(b"t" * 32, made, body, now=1_000_000)
+    assert not check(secret, made.replace("t=1000000", "t=1000001"), body, now=1_000_001)
+
+
+def test_every_path_stands_there(service: Api) -> None:
+    table = PAGE.partition("| path | scope |")[2].partition("\n\n")[0]
+    for path in service.system("").ask("GET", "/openapi.json").json["paths"]:
+        last = re.sub(r"\{\w+_id\}", "{id}", path)
+        assert last in table or f"/{last.rpartition('/')[2]}`" in table, path
+
+
+def test_its_numbers() -> None:
+    assert f"{REQUEST_S:.0f} s; what is in work then" in PAGE
+    assert f"silence of {DEADLINE_S:.0f} seconds" in PAGE
+    assert f"{CLIENTS_AT_ONCE_MAX} clients at once" in PAGE
+    assert "after 2 s, 5 s, 15 s, a minute" in PAGE
+    assert BACKOFF_S[:4] == (2, 5, 15, 60)

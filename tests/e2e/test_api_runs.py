@@ -1,0 +1,146 @@
+"""Statement runs over HTTP, at a real `sealgate api`: taken once, seen by their own client only, moved, reported.
+
+Truth: RUN.yaml's own rules (docs/statements.md), RFC 9110 12.5.1 (Accept), RFC 4180 (CSV), and the files that lie in
+the directory of runs.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.api_service import Answer, Api, System, api
+
+RUN = {"version": 1, "name": "October", "period": "2026-10", "source": {"csv": "october.csv"},
+       "documents": {"template": "statement"}}
+YAML = """\
+version: 1
+name: November
+period: 2026-11
+source: {csv: october.csv}
+documents: {template: statement}
+"""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with api(tmp_path_factory.mktemp("api-runs") / "bank", lambda text: text.replace(
+            "scopes: [codes]", "scopes: [codes, statements]")) as running:
+        sources = running.bank.home / "statements"
+        sources.mkdir(exist_ok=True)
+        (sources / "october.csv").write_text("customer,account\n10001,DE89370400440532013000\n")
+        (sources / "november.yaml").write_text(YAML)
+        (running.bank.home / "outside.yaml").write_text(YAML)
+        (sources / "out.yaml").symlink_to(running.bank.home / "outside.yaml")
+        (sources / "large.yaml").write_text("#" * 262_145)
+        yield running
+
+
+@pytest.fixture
+def core(service: Api) -> System:
+    return service.system("core-banking")
+
+
+def refused(answer: Answer, status: int, reason: str) -> list[str]:
+    assert (answer.status, answer.json["reason"]) == (status, reason), answer.body
+    return [one["detail"] for one in answer.json.get("errors", ())]
+
+
+def begun(core: System, key: str) -> str:
+    answer = core.post("/statement-runs", RUN, key)
+    assert answer.status == 201, answer.body
+    return str(answer.json["id"])
+
+
+def test_a_run_is_taken_once(core: System) -> None:
+    first = core.post("/statement-runs", RUN, "october")
+    assert (first.status, first.json["state"], first.json["period"]) == (201, "new", "2026-10")
+    again = core.post("/statement-runs", RUN, "october")
+    assert (again.status, again.body, again.headers["idempotent-replayed"]) == (201, first.body, "true")
+    refused(core.post("/statement-runs", RUN | {"period": "2026-09"}, "october"), 422, "request.key_conflict")
+    assert [one["id"] for one in core.ask("GET", "/statement-runs").json["runs"]].count(first.json["id"]) == 1
+    refused(core.post("/statement-runs", RUN), 400, "request.key_missing")
+
+
+def test_a_run_by_the_name_of_its_file(core: System) -> None:
+    made = core.post("/statement-runs", {"file": "november.yaml"}, "november").json
+    assert (made["name"], made["period"]) == ("November", "2026-11")
+
+
+@pytest.mark.parametrize("name, status, reason", [
+    ("nothing.yaml", 404, "input.unreadable"), ("out.yaml", 404, "input.unreadable"),
+    ("large.yaml", 413, "input.too_large"), ("../outside.yaml", 400, "input.malformed"),
+    ("/etc/passwd", 400, "input.malformed"), ("a/../../outside.yaml", 400, "input.malformed"),
+    ("", 400, "input.malformed")])
+def test_no_file_elsewhere_can_be_had(service: Api, core: System, name: str, status: int, reason: str) -> None:
+    answer = core.post("/statement-runs", {"file": name}, "elsewhere")
+    refused(answer, status, reason)
+    assert str(service.bank.home).encode() not in answer.body
+
+
+@pytest.mark.parametrize("change, status, reason", [
+    ({"source": {"csv": "october.csv", "json_lines": "x"}}, 422, "config.invalid"),
+    ({"source": {}}, 422, "config.invalid"),
+    ({"source": {"csv": "../sealgate.yaml"}}, 422, "usage.invalid"),
+    ({"source": {"csv": "/etc/passwd"}}, 422, "usage.invalid"),
+    ({"documents": {"directory": "/etc"}, "columns": {"document": "file"}}, 422, "usage.invalid"),
+    ({"source": {"sql": {"url_file": "x", "query": "SELECT 1"}}}, 422, "usage.invalid"),
+    ({"source": {"csv": "nothing.csv"}}, 404, "input.unreadable"),
+    ({"version": 2}, 400, "input.malformed"), ({"version": "1"}, 400, "input.malformed"),
+    ({"perod": "2026-10"}, 400, "input.malformed"), ({"file": "november.yaml"}, 400, "input.malformed")])
+def test_what_is_no_run(service: Api, core: System, change: dict[str, object], status: int, reason: str) -> None:
+    answer = core.post("/statement-runs", RUN | change, "wrong")
+    told = refused(answer, status, reason)
+    assert told or status == 404
+    assert str(service.bank.home).encode() not in answer.body
+
+
+def test_it_waits_goes_on_and_ends(core: System) -> None:
+    path = f"/statement-runs/{begun(core, 'moved')}"
+    assert core.post(f"{path}/pause").json["state"] == "paused"
+    assert core.post(f"{path}/pause").json["state"] == "paused"
+    assert core.post(f"{path}/resume").json["state"] == "new"
+    assert core.post(f"{path}/cancel").json["state"] == "cancelled"
+    refused(core.post(f"{path}/resume"), 409, "run.state")
+    shown = core.ask("GET", path).json
+    assert (shown["state"], shown["mails"], shown["rest_s"]) == ("cancelled", 0, None)
+
+
+def test_a_client_sees_its_own_runs_only(service: Api, core: System) -> None:
+    run = begun(core, "mine")
+    other = service.system("online-banking")
+    for answer in (other.ask("GET", f"/statement-runs/{run}"), other.post(f"/statement-runs/{run}/cancel"),
+                   other.ask("GET", f"/statement-runs/{run}/report")):
+        refused(answer, 404, "run.unknown")
+    assert other.ask("GET", "/statement-runs").json == {"runs": []}
+    theirs = other.post("/statement-runs", RUN, "mine")
+    assert theirs.status == 201, "a key is a client's own"
+    assert theirs.json["id"] != run
+
+
+def test_the_report_in_three_forms(core: System) -> None:
+    path = f"/statement-runs/{begun(core, 'reported')}/report"
+    as_json = core.ask("GET", path)
+    assert as_json.headers["content-type"] == "application/json"
+    assert as_json.json["mails"] == 0
+    page = core.ask("GET", path, accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.body.startswith(b"<!")
+    table = core.ask("GET", path, accept="text/csv")
+    assert table.headers["content-type"].startswith("text/csv")
+    assert next(csv.reader(io.StringIO(table.body.decode())))[:3] == ["row", "holder", "customer"]
+    assert core.ask("GET", path, accept="application/pdf").status == 406
+
+
+def test_how_many_are_listed(core: System) -> None:
+    begun(core, "listed-1")
+    begun(core, "listed-2")
+    assert len(core.ask("GET", "/statement-runs?limit=2").json["runs"]) == 2
+    for wrong in ("0", "1001", "x"):
+        refused(core.ask("GET", f"/statement-runs?limit={wrong}"), 400, "input.malformed")
+
+
+def test_no_account_stands_in_the_log(service: Api) -> None:
+    assert "DE89370400440532013000" not in service.told
+    assert '"surprise"' not in service.told
