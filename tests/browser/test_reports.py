@@ -135,12 +135,14 @@ CONTRASTS = """() => {
     const ratio = (one, other) => { const [high, low] = [light(one), light(other)].sort((a, b) => b - a);
         return (high + 0.05) / (low + 0.05) };
     const behind = one => { for (; one; one = one.parentElement) { const colour = getComputedStyle(one).backgroundColor;
-        const parts = numbers(colour); if (parts.length < 4 || parts[3] > 0) return colour } return 'rgb(255,255,255)' };
+        const parts = numbers(colour); if (parts.length < 4 || parts[3] > 0) return colour }
+        return 'rgb(255,255,255)' };
     const words = [...document.querySelectorAll('main *')].filter(one => !one.closest('svg') && [...one.childNodes]
         .some(node => node.nodeType === 3 && node.textContent.trim())).map(one => [one.textContent.slice(0, 40),
         ratio(getComputedStyle(one).color, behind(one))]);
     const parts = [...document.querySelectorAll(
-        'section > svg.bar rect:not(.none), .columns rect, .ring circle:not(.none)')].map(one => [one.getAttribute('class'), ratio(one.tagName === 'rect' ? getComputedStyle(one).fill :
+        'section > svg.bar rect:not(.none), .columns rect, .ring circle:not(.none)')].map(
+        one => [one.getAttribute('class'), ratio(one.tagName === 'rect' ? getComputedStyle(one).fill :
         getComputedStyle(one).stroke, getComputedStyle(one.closest('section')).backgroundColor)]);
     return {words, parts} }"""
 

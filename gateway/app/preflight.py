@@ -1,0 +1,258 @@
+"""Pre-flights put together: the store by the thousand, trust and rules as for a mail, on as many processes as wanted.
+
+No key is loaded: nothing is signed. Each process opens the store for itself; this one reads the source.
+"""
+
+import multiprocessing
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from gateway.adapters.db.many import DbMany, ManyRevocations
+from gateway.adapters.mac_secret import mac_secret
+from gateway.app.rules import load_rules
+from gateway.app.store import Store, open_store
+from gateway.app.trust import load_trust, revocations
+from gateway.clock import Clock, FrozenClock
+from gateway.errors import GatewayError, Reason
+from gateway.model.address import domain_of
+from gateway.model.decision import Decision
+from gateway.model.facts import Facts, NotAsked, RecipientFacts
+from gateway.model.lookup import Absent, CertificateAnswer, CertificateRow, Conflict, Found, Unavailable
+from gateway.model.mail import direction
+from gateway.pdf.check import check as document_fault
+from gateway.pki.many import Many
+from gateway.policy.resolve import used
+from gateway.ports.statements import RunRow
+from gateway.services.statements import preflight
+from gateway.services.statements.preflight import CHUNK_ROWS, SAMPLE, Decided, Looking, Slim
+from gateway.services.statements.series import Series
+from gateway.services.statements.source import BadRow, Row
+from gateway.services.statements.spec import Spec
+from gateway.services.statements.tally import Preflight, Tally
+from gateway.settings import Settings
+from gateway.settings.sources import STORE
+
+MAIL_OCTETS: Final = 150_000  # what rules on size are told: a statement's usual size, in octets
+FEW: Final = 2 * CHUNK_ROWS  # rows for which no other process is started
+AHEAD: Final = 3  # chunks for each process that are read before they are needed
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be looked at. `documents`: their directory, None where they are rendered.
+
+    `rows`: how many there may be, for the sample; None if nobody has counted. `until`: when the run may have ended.
+    """
+
+    client: str
+    from_: str
+    documents: Path | None
+    accessible: bool
+    at: datetime
+    until: datetime
+    thorough: bool = False
+    rows: int | None = None
+
+    def deep(self, number: int) -> bool:
+        """Whether the document of this row is looked at thoroughly: all, or a sample from the whole source."""
+        return self.thorough or number % max((self.rows or SAMPLE) // SAMPLE, 1) == 0
+
+
+class Checker:
+    """One process's part: `check` gives a chunk's tally."""
+
+    def __init__(self, settings: Settings, plan: Plan, store: Store, clock: Clock) -> None:
+        """GatewayError of the first thing that does not load."""
+        self._plan = plan
+        self._domains = frozenset(domain.lower() for domain in settings.bank.domains)
+        self._rules = load_rules(settings)
+        self._rows = DbMany(store.database)
+        table = replace(store, revocations=ManyRevocations(store.database))
+        self._answer = Many(load_trust(settings, store), revocations(settings, table).recipients, clock.now())
+        order = settings.lookups.any or (STORE, *(source.name for source in settings.sources))
+        self._elsewhere = tuple(name for name in order if name != STORE)
+        self._store_first = order[0] == STORE
+        self._facts = Facts(plan.client, plan.from_, plan.from_, "", MAIL_OCTETS)
+        self._octets_max = settings.statements.document_octets_max if settings.statements is not None else 0
+        self._looking = Looking(self._rows.customers, self._rows.blocked, self._rows.sent, self._decide, self._document)
+
+    def check(self, rows: Sequence[Slim]) -> Tally:
+        """See services.statements.preflight.check."""
+        return preflight.check(rows, self._looking, self._plan.until, self._plan.deep)
+
+    def _document(self, name: str, deep: bool) -> Reason | None:  # noqa: FBT001 - a value of the port
+        if self._plan.documents is None:
+            return None
+        path = self._plan.documents / name
+        if name in (".", ".."):
+            return Reason.PDF_MISSING
+        if "/" in name and not path.resolve().is_relative_to(self._plan.documents):  # costs more than all the rest
+            return Reason.PDF_MISSING
+        return document_fault(path, self._octets_max, depth="thorough" if deep else "quick",
+                              accessible=self._plan.accessible)
+
+    def _decide(self, segments: Mapping[str, str | None]) -> Mapping[str, Decided]:
+        found = self._rows.certificates(tuple(segments))
+        return {address: self._decided(address, segment, found.get(address, ()))
+                for address, segment in segments.items()}
+
+    def _decided(self, address: str, segment: str | None, rows: tuple[CertificateRow, ...]) -> Decided:
+        """As pipeline.plan does it, where only a directory outside is not asked."""
+        way = direction(client_is_ours=True, recipient_is_ours=domain_of(address) in self._domains)
+        any_, enrolled = self._answers(address, rows)
+        to = RecipientFacts(address, way, any_, enrolled, segment)
+        decision, asks = self._rules.decide(self._facts, to), False
+        if not isinstance(decision, Decision):
+            asks = True
+            to = RecipientFacts(address, way, Absent(), enrolled, segment)
+            decision = self._rules.decide(self._facts, to)
+        assert isinstance(decision, Decision)  # noqa: S101 - every fact of an outbound mail is known
+        answer = used(decision, to)
+        return Decided(decision, None if isinstance(answer, NotAsked) else answer, asks)
+
+    def _answers(self, address: str, rows: tuple[CertificateRow, ...]) -> tuple[CertificateAnswer | NotAsked,
+                                                                                CertificateAnswer]:
+        """See pki.lookup: over all sources, and of the store for certificates bound to a customer."""
+        answer = self._answer(rows, address)
+        if any(row.customer is not None for row in rows):
+            return answer, answer
+        enrolled = self._answer(rows, address, "enrolled") if rows else answer
+        ends_it = not self._elsewhere or (self._store_first and isinstance(answer, Found | Conflict | Unavailable))
+        return answer if ends_it else NotAsked(), enrolled
+
+
+@contextmanager
+def checking(settings: Settings, plan: Plan) -> Iterator[Callable[[Iterable[Slim]], Iterator[Tally]]]:
+    """What makes tallies of rows, a chunk at a time and in no order; its processes end with it.
+
+    GatewayError STORE_UNAVAILABLE (retry), CONFIG_*; INTERNAL (retry) if a process died.
+    """
+    with _one(settings, plan) as checker:
+        pool: list[ProcessPoolExecutor] = []
+
+        def tallies(rows: Iterable[Slim]) -> Iterator[Tally]:
+            source = iter(rows)
+            few = list(islice(source, FEW + 1))
+            if len(few) <= FEW:
+                for chunk in _chunks(iter(few)):
+                    yield checker.check(chunk)
+                return
+            pool.append(_pool(settings, plan))
+            yield from _spread(pool[0], _chunks(_both(few, source)))
+
+        try:
+            yield tallies
+        finally:
+            for one in pool:
+                one.shutdown(cancel_futures=True)
+
+
+def _both(first: Iterable[Slim], rest: Iterable[Slim]) -> Iterator[Slim]:
+    yield from first
+    yield from rest
+
+
+def _chunks(rows: Iterator[Slim]) -> Iterator[list[Slim]]:
+    while chunk := list(islice(rows, CHUNK_ROWS)):
+        yield chunk
+
+
+def _spread(pool: ProcessPoolExecutor, chunks: Iterator[list[Slim]]) -> Iterator[Tally]:
+    """No more is read ahead than keeps the processes busy: memory stays flat."""
+    work: deque[Future[Tally]] = deque()
+    try:
+        for chunk in chunks:
+            work.append(pool.submit(_check, chunk))
+            if len(work) >= AHEAD * processes():
+                yield work.popleft().result()
+        while work:
+            yield work.popleft().result()
+    except BrokenProcessPool:
+        raise GatewayError(Reason.INTERNAL, "a process of the pre-flight has ended", retry=True) from None
+
+
+def processes() -> int:
+    """One for each core."""
+    return len(os.sched_getaffinity(0))
+
+
+def _pool(settings: Settings, plan: Plan) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(processes(), multiprocessing.get_context("spawn"), _start, (settings, plan))
+
+
+_checkers: list[Checker] = []  # of a child process, its only one
+
+
+def _start(settings: Settings, plan: Plan) -> None:
+    _checkers.append(Checker(settings, plan, open_store(settings), FrozenClock(plan.at)))
+
+
+def _check(rows: Sequence[Slim]) -> Tally:
+    return _checkers[0].check(rows)
+
+
+@contextmanager
+def _one(settings: Settings, plan: Plan) -> Iterator[Checker]:
+    """Of this process: the settings, trust and rules are known to load before any other is started."""
+    store = open_store(settings)
+    try:
+        yield Checker(settings, plan, store, FrozenClock(plan.at))
+    finally:
+        store.close()
+
+
+def look(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: datetime, *, thorough: bool = False,
+         count: int | None = None, follow: Callable[[int], None] | None = None) -> Preflight:
+    """The whole pre-flight of a run. `count`: rows, if known; `follow`: told of how many have been looked at.
+
+    GatewayError STORE_UNAVAILABLE (retry), CONFIG_*, INPUT_UNREADABLE.
+    """
+    own = settings.statements
+    if own is None:
+        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `statements`")
+    began = time.monotonic()
+    until = at + timedelta(seconds=spec.give_up_after_s)
+    plan = Plan(own.client, own.from_, spec.documents.directory, spec.documents.accessible, at, until, thorough, count)
+    percent_max = own.refused_percent_max if spec.refused_percent_max is None else min(
+        spec.refused_percent_max, own.refused_percent_max)
+    series, tally = Series(mac_secret(own.secret_file)), Tally()
+
+    def named(customer: str, account: str) -> bytes:
+        return series.of(customer, account, spec.period)
+
+    with checking(settings, plan) as tallies:
+        for one in tallies(preflight.once_each(preflight.slim(row, named) for row in rows)):
+            tally.add(one)
+            if follow is not None:
+                follow(tally.rows)
+    return Preflight(spec.name, spec.period, at, until, time.monotonic() - began, percent_max, tally, thorough)
+
+
+def gate(settings: Settings, clock: Clock, rows: Callable[[RunRow], Iterable[Row | BadRow]],
+         told: Callable[[RunRow, Preflight], None]) -> Callable[[RunRow, Spec], None]:
+    """What stands before a run (services.statements.drive): RUN_THRESHOLD if it may not start.
+
+    `told`: hears of each pre-flight, good or bad. Replacements and recalls speak to those who have a statement already:
+    they are not held up.
+    """
+    def passes(run: RunRow, spec: Spec) -> None:
+        if run.kind != "statement":
+            return
+        done = look(settings, spec, rows(run), clock.now())
+        told(run, done)
+        if not done.may_start:
+            tally = done.tally
+            raise GatewayError(Reason.RUN_THRESHOLD,
+                               f"{tally.refused} of {tally.mails} mails cannot go, {done.percent_max:g} % are allowed")
+
+    return passes

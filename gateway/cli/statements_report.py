@@ -1,0 +1,184 @@
+"""`sealgate statements check`, `report` and `delivered`: what a run would do, what it did, and what became of it."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gateway import app as composition
+from gateway.app import preflight, statements
+from gateway.app.delivered import take_deliveries
+from gateway.cli import context, listing
+from gateway.cli.context import BAD, fail, say, told
+from gateway.cli.listing import Json
+from gateway.clock import SystemClock
+from gateway.errors import GatewayError, Reason
+from gateway.model.sentences import SENTENCES
+from gateway.services.statements import preflight_page, report, report_page, source, spec
+from gateway.services.statements.charts import number, percent
+from gateway.services.statements.tally import Channel, Preflight
+from gateway.settings.read import text_of
+
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write a page with charts; `-`: to standard "
+                                                                          "output")]
+_OWN: Final = 0o600  # customers' numbers stand in it
+
+
+def register(group: typer.Typer) -> None:
+    """Adds the commands to `sealgate statements`."""
+    group.command()(check)
+    group.command("report")(report_)
+    group.command()(delivered)
+
+
+def check(
+    run: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="the run's file")],
+    html: Html = None,
+    json: Json = False,
+    thorough: Annotated[bool, typer.Option("--thorough", help="look at every document, not at a sample, whether "
+                                                              "everybody can read it; some milliseconds each")] = False,
+) -> None:
+    """How each mail of a run would leave if it left now; nothing is sent. Exit 1 if the run would not start.
+
+    Example: sealgate statements check october.yaml --html october.html
+    """
+    settings = context.settings()
+    with told():
+        wanted = spec.placed(spec.read(text_of(run), str(run)), run.absolute().parent)
+        path = wanted.source.path
+        if path is None:
+            fail("a query is looked at when its run starts: `sealgate statements send`", context.USAGE)
+        count = listing.count_lines(path)
+        with _bar("rows", count) as follow:
+            done = preflight.look(settings, wanted, (one.row for one in source.rows(wanted, path)),
+                                  SystemClock().now(), thorough=thorough, count=count, follow=follow)
+    if html is not None:
+        _write(html, preflight_page.html(done))
+    if json:
+        listing.json_object(preflight_page.as_json(done))
+    elif html is None or str(html) != "-":
+        _print(done)
+    if not done.may_start:
+        say(f"sealgate: {Reason.RUN_THRESHOLD}: {SENTENCES[Reason.RUN_THRESHOLD].what} "
+            f"{SENTENCES[Reason.RUN_THRESHOLD].remedy}")
+        raise typer.Exit(BAD)
+
+
+def _print(done: Preflight) -> None:
+    tally = done.tally
+    listing.table(("way", "mails", "share"), [
+        (preflight_page.CHANNELS[channel][1], number(tally.channels[channel]),
+         percent(tally.channels[channel], tally.mails)) for channel in Channel if tally.channels[channel]])
+    if tally.reasons:
+        listing.table(("mails", "reason", "what", "remedy"), [
+            (number(count), reason, SENTENCES[reason].what, SENTENCES[reason].remedy)
+            for (_, reason), count in tally.reasons.most_common()])
+    for count, text in ((tally.ending, f"certificates end before {done.until:%Y-%m-%d %H:%M}Z"),
+                        (tally.blocked, "mails go to customers who are blocked and get no codes"),
+                        (tally.unreadable_aloud, f"of {number(tally.read_aloud)} documents cannot be read aloud")):
+        if count:
+            say(f"sealgate: {number(count)} {text}")
+    say(f"{number(tally.rows)} rows, {number(tally.mails)} mails in {done.took_s:.1f} s; "
+        f"{tally.refused_percent:.2f} % cannot go, {done.percent_max:g} % are allowed")
+
+
+def report_(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the run's id; see `sealgate statements list`")],
+    html: Html = None,
+    csv: Annotated[bool, typer.Option("--csv", help="a line for each mail on standard output")] = False,
+    json: Json = False,
+) -> None:
+    """What became of each mail of a run: delivered, sent, waiting, held, bounced, refused, and why.
+
+    Example: sealgate statements report 5f0c7d9e1a2b3c4d --html october-report.html
+    """
+    settings = context.settings()
+    clock = SystemClock()
+    with told():
+        store = composition.open_store(settings)
+        try:
+            runs = statements.statements(settings, store, clock)
+            row = runs.show(run).run
+            if csv:
+                for line in report.csv_lines(runs.items(run), report_page.remedies()):
+                    sys.stdout.write(line)
+                return
+            made = report.made(row, runs.items(run), clock.now())
+        finally:
+            store.close()
+    if html is not None:
+        _write(html, report_page.html(made))
+    if json:
+        listing.json_object(report.as_json(made))
+    elif html is None:
+        listing.sheet({"run": row.id, "name": row.name, "period": row.period, "state": row.state.value,
+                       "mails": number(made.mails), "sent a second time": number(made.resent)})
+        listing.table(("fate", "mails", "share"), [
+            (report_page.FATES[one][1], number(made.fates[one]), percent(made.fates[one], made.mails))
+            for one in report.Fate if made.fates[one]])
+        listing.table(("mails", "reason", "what", "remedy"), [_reason(count, reason) for (_, reason), count
+                                                               in made.reasons.most_common()])
+
+
+def delivered(json: Json = False) -> None:
+    """Take over what Postfix has written of mails since the last time: which recipient's server answered what.
+
+    The jobs of `sealgate run` do so every half a minute; on several nodes let each call this by a timer.
+
+    Example: sealgate statements delivered
+    """
+    settings = context.settings()
+    with told():
+        store = composition.open_store(settings)
+        try:
+            taken = take_deliveries(settings, store, SystemClock())
+        finally:
+            store.close()
+    if taken is None:
+        fail("the settings name no log: `statements.postfix_log`", context.USAGE)
+    if json:
+        listing.json_object({"deliveries": taken.deliveries, "ours": taken.ours, "lost": taken.lost})
+        return
+    say(f"{number(taken.deliveries)} deliveries, {number(taken.ours)} of them of statements"
+        + (", and some of the log was gone" if taken.lost else ""))
+
+
+def _reason(count: int, reason: str) -> tuple[str, ...]:
+    if not report.is_reason(reason):
+        return number(count), reason, "", ""
+    sentence = SENTENCES[Reason(reason)]
+    return number(count), reason, sentence.what, sentence.remedy
+
+
+def _write(path: Path, text: str) -> None:
+    """A page for its reader alone, whole or not at all."""
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
+    new = path.with_name(f".{path.name}.new")
+    try:
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, _OWN)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(path)
+    except OSError as error:
+        raise GatewayError(Reason.USAGE, f"{path}: {error.strerror}") from None
+
+
+@contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done: None  # noqa: ARG005
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)

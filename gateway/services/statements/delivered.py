@@ -1,0 +1,36 @@
+"""What the mail server behind us tells of mails, taken over into the items; each line is taken once, or once more."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.ports.delivery_log import DeliveryLog
+from gateway.ports.statements import StatementStore
+
+log = structlog.get_logger("sealgate.statements")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """`deliveries`: lines about mails, of which `ours` were statements. `lost`: some of the log was gone."""
+
+    deliveries: int
+    ours: int
+    lost: bool
+
+
+def take(source: DeliveryLog, store: StatementStore) -> Taken:
+    """All that was written since the last time. The place is kept after the commit: a crash between reads them twice,
+
+    which changes nothing. GatewayError INPUT_UNREADABLE, STORE_UNAVAILABLE (retry).
+    """
+    deliveries = ours = 0
+    lost = False
+    for told in source.read():
+        if told.lost and not lost:
+            lost = True
+            log.warning("delivery log lost", offset=told.place.offset)
+        deliveries += len(told.deliveries)
+        ours += store.deliveries(told.deliveries)
+        source.keep(told.place)
+    return Taken(deliveries, ours, lost)
