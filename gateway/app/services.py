@@ -52,6 +52,12 @@ def telling(settings: Settings, store: Store) -> Told:
     return told_by(filing(settings, DbCallbacks(store.database)))
 
 
+def alarm_address(settings: Settings) -> str:
+    """Who hears of a customer's `not me`."""
+    named = settings.codes.alarm_to if settings.codes is not None else ""
+    return named or settings.bank.postmaster or f"postmaster@{settings.bank.domains[0]}"
+
+
 def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], told: Told) -> dict[str, MailService]:
     """Those that have a mailbox. `send`: the outbound way, for alarms; `told`: what clients hear of their codes.
 
@@ -61,8 +67,7 @@ def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], 
     codes, statements = settings.codes, settings.statements
     if codes is not None and codes.bounces:
         returns = returns_of(codes)
-        alarm_to = codes.alarm_to or settings.bank.postmaster or f"postmaster@{settings.bank.domains[0]}"
-        alarm = Alarm(codes.from_, alarm_to, Writer(codes.templates, codes.language), returns, send)
+        alarm = Alarm(codes.from_, alarm_address(settings), Writer(codes.templates, codes.language), returns, send)
         found[CODES] = CodeMail(Book(store.codes, told), returns, store.customers.by_certificate, alarm)
     if statements is not None and statements.bounces:
         found[STATEMENTS] = StatementMail(Bounces(DbStatements(store.database), returns_of(statements)))

@@ -1,8 +1,8 @@
 """`sealgate check`: everything that would stop or weaken the gateway, each finding with its remedy.
 
 What is looked at stands in `check_own` (keys and certificates), `check_trust` (roots, revocation, algorithms),
-`check_files` (whatever else is named) and `check_services` (stampers, directories, next hops); here are the order,
-policies and the two forms of output.
+`check_files` (whatever else is named), `check_services` (stampers, directories, next hops) and `check_returns`
+(what comes back of services); here are the order, policies and the two forms of output.
 """
 
 import json
@@ -16,7 +16,16 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway import app as composition
-from gateway.cli import check_clouds, check_files, check_own, check_postfix, check_services, check_trust, context
+from gateway.cli import (
+    check_clouds,
+    check_files,
+    check_own,
+    check_postfix,
+    check_returns,
+    check_services,
+    check_trust,
+    context,
+)
 from gateway.cli.check_finding import Finding, looked
 from gateway.cli.context import BAD, USAGE, explained, say
 from gateway.errors import GatewayError
@@ -78,6 +87,7 @@ def _everything(settings: Settings) -> Iterator[Finding]:
     if whole:
         yield from looked(check_own.expiry, settings)
         yield from looked(check_services.gateway, settings)
+        yield from looked(check_returns.returns, settings)
     yield from looked(check_clouds.clouds, settings)
     yield from looked(check_trust.algorithms, settings)
     yield from looked(check_services.sources, settings)

@@ -249,7 +249,8 @@ def _tell_decision(console: Console, decision: Decision | Needs) -> None:
         console.print(f"{number}. {step.verb}{shown}")
     end = decision.end
     why = f" ({decision.reason})" if decision.reason else ""
-    console.print(f"end: [bold]{end.kind}[/]{why}" + (f" {_escaped(end.text)}" if end.text else ""))
+    to = f" {_escaped(end.service)}" if end.service else ""
+    console.print(f"end: [bold]{end.kind}[/]{to}{why}" + (f" {_escaped(end.text)}" if end.text else ""))
     if decision.fallback:
         console.print(f"nobody knows a certificate: {decision.fallback}")
     if decision.dropped:

@@ -254,8 +254,10 @@ stampers:
 http: {{port: {ports.http}, tsa: public}}
 metrics: {{port: {ports.metrics}}}
 {f"api: {{port: {ports.api}}}" if ports.api else "# no `api` here: nobody asks over HTTP"}
-codes: {{from: "otp@{DOMAIN}", secret_file: keys/codes.secret}}
-statements: {{from: "statements@{DOMAIN}", secret_file: keys/statements.secret, client: core-banking}}
+codes: {{from: "otp@{DOMAIN}", secret_file: keys/codes.secret, bounces: "codes@{DOMAIN}",
+  alarm_to: "security@{DOMAIN}"}}
+statements: {{from: "statements@{DOMAIN}", secret_file: keys/statements.secret, client: core-banking,
+  bounces: "bounces@{DOMAIN}"}}
 processes: {{relay: 2}}
 sources:
   # The partner's directory, here on loopback; short times, so that the tour need not wait.
@@ -269,5 +271,6 @@ trust:
   intermediates: [pki/chain.pem]
 hold: {{archive_certificate: keys/archive.crt.pem, archive_key: keys/archive.key.pem}}
 trust_card: {{key: keys/card.key.pem}}
-policies: [policies/codes.yaml, policies/statements.yaml, policies/staff.yaml, policies/inbound.yaml]
+policies: [policies/codes.yaml, policies/statements.yaml, policies/staff.yaml, policies/bounces.yaml,
+  policies/inbound.yaml]
 """

@@ -71,8 +71,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's bank, with what it leaves open set as a bank would."""
     home = tmp_path_factory.mktemp("compliance") / "bank"
     shutil.copytree(template(), home)
-    change(home / "sealgate.yaml", lambda text: text.replace("clock_check: none", "clock_check: kernel").replace(
-        "codes: {", "codes: {bounces: codes@bank.example, ") + (
+    change(home / "sealgate.yaml", lambda text: text.replace("clock_check: none", "clock_check: kernel") + (
         "" if "\napi:" in text else "api: {port: 8027}\n"))
     if DEVICE_BOUND:
         change(home / "policies" / "codes.yaml", lambda text: text.replace(
@@ -118,6 +117,12 @@ def in_rules(old: str, new: str) -> Callable[[Path], None]:
     return changed
 
 
+def without_mailbox(home: Path) -> None:
+    """And without the rules that need one."""
+    change(home / "sealgate.yaml", lambda text: text.replace('bounces: "codes@bank.example",', "").replace(
+        "policies/bounces.yaml,", ""))
+
+
 CASE = """    cases:
       - given: {client: online-banking, from: otp@bank.example, recipient: anna@customer.example, certificate: enrolled}
         expect: {end: deliver}
@@ -136,7 +141,7 @@ OPENS = {
     "held": (in_rules("without_certificate: reject", "without_certificate: hold"), {"5 (2)", "22 (1)", "25"}),
     "no stamp": (in_rules("      stamp: {by: internal, if_unavailable: defer}\n", ""), {"29"}),
     "any clock": (in_settings("clock_check: kernel", "clock_check: none"), {"29"}),
-    "no mailbox": (in_settings("bounces: codes@bank.example, ", ""), {"27"}),
+    "no mailbox": (without_mailbox, {"27"}),
     "own templates": (in_settings("codes: {", "codes: {templates: letters, "), {"5 (1)(a)"}),
     "nobody may order": (in_settings("scopes: [codes]", "scopes: []"), {"4 (3)(c)", "35 (1)"}),
     "a reader more": (in_rules("      encrypt:", "      escrow: {certificate: archive}\n      encrypt:"), {"35 (5)"}),
