@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from gateway.errors import GatewayError
 from gateway.frontends import metrics
@@ -19,6 +20,8 @@ from gateway.pki.lookup import LookUp
 from gateway.ports.evidence import Evidence
 from gateway.ports.next_hop import HopReply, NextHop
 from gateway.ports.stampers import StamperTrust, TimeStamper
+
+_GONE: Final = frozenset({Settled.TAKEN, Settled.HELD})
 
 
 def metered(house: House) -> House:
@@ -126,9 +129,12 @@ class MeteredEvidence:
             metrics.decided(record.rule, record.end)
             if (would := record.facts.get("would")) is not None:  # mode: observe; nothing was done to it
                 metrics.observed(record.direction, would["settled"])
-            elif record.settled is Settled.TAKEN:
+                continue
+            if record.settled is Settled.TAKEN:
                 for verb in record.steps:
                     metrics.protected(record.direction, verb)
+            if record.settled in _GONE and (way := record.facts.get("fallback")) is not None:
+                metrics.fell_back(record.rule, way)
         if records and (verdicts := records[0].facts.get("verdicts")) is not None:
             metrics.judged("trust", verdicts["verdict"])
             metrics.judged("signature", verdicts["signature"][0])

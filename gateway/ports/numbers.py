@@ -21,7 +21,9 @@ class StoreNumbers:
 
     `lists_stale`: revocation lists whose nextUpdate is past; `list_oldest`: the thisUpdate furthest back.
     `claims`: mails of several groups in work. `resent`: sends repeated because it was not known how the first went.
-    `authorities_unknown`: roots and issuers that mail has shown and nobody has decided on.
+    `authorities_unknown`: roots and issuers that mail has shown and nobody has decided on. `waiting`: held mails that
+    leave by themselves when there is a certificate. `fallback_people`: who had none, by the way that was taken; and
+    `fallback_converted`: who of them has one since.
     """
 
     held: Mapping[str, Waiting] = field(default_factory=dict)
@@ -34,6 +36,9 @@ class StoreNumbers:
     claims: int = 0
     resent: int = 0
     authorities_unknown: int = 0
+    waiting: int = 0
+    fallback_people: Mapping[str, int] = field(default_factory=dict)
+    fallback_converted: Mapping[str, int] = field(default_factory=dict)
 
 
 class Numbers(Protocol):

@@ -13,6 +13,7 @@ from gateway.adapters.db import group
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.customers import DbCustomers
 from gateway.adapters.db.evidence import DbEvidence
+from gateway.adapters.db.fallbacks import DbFallbacks
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
 from gateway.adapters.db.numbers import DbNumbers
@@ -21,6 +22,7 @@ from gateway.adapters.db.trace import FOUND_MAX, DbTrace
 from gateway.errors import GatewayError
 from gateway.model.lookup import Customer
 from gateway.ports.administration import NewCertificate
+from gateway.ports.fallbacks import Fallen, Waits
 from gateway.ports.numbers import StoreNumbers, Waiting
 from tests.ports.test_evidence import RECORD
 from tests.ports.test_hold import ARCHIVE, MAIL, put
@@ -44,6 +46,21 @@ def test_held_mail_that_waits(database, clock, tmp_path) -> None:
     hold.settle(settled, "rejected")
     assert DbNumbers(database).read(clock.now()).held == {
         "hold": Waiting(0, 0, None), "quarantine": Waiting(2, 2 * len(MAIL.octets), NOW)}
+
+
+def test_who_had_no_certificate(database, clock, tmp_path) -> None:
+    certificate, key, _ = ARCHIVE.write(tmp_path)
+    key.chmod(0o600)
+    put(DbHold(database, clock, certificate, key), waits=Waits("ben@nowhere.example", "hold", "any"))
+    book = DbFallbacks(database)
+    book.fell([Fallen(f"{name}@nowhere.example", rule, "hold", "any")
+               for name in ("ben", "cara") for rule in ("a:a", "b:b")], NOW)
+    book.fell([Fallen("ben@nowhere.example", "c:c", "plain_knowingly", "any")], NOW)
+    book.seen("cara@nowhere.example", found=True, at=NOW)
+    found = DbNumbers(database).read(NOW)
+    assert found.waiting == 1
+    assert found.fallback_people == {"hold": 2, "plain_knowingly": 1}
+    assert found.fallback_converted == {"hold": 1, "plain_knowingly": 0}
 
 
 def test_what_is_fetched_and_the_lists_in_use(database) -> None:

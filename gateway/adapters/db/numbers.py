@@ -17,6 +17,7 @@ from gateway.adapters.db.tables import (
     moment,
     revocation_list,
 )
+from gateway.adapters.db.tables_fallbacks import fallback, held_wait
 from gateway.ports.numbers import StoreNumbers, Waiting
 
 KINDS: Final = ("hold", "quarantine")
@@ -39,7 +40,14 @@ class DbNumbers:
             (claims,) = _row(connection, func.count(), table=journal_claim)
             (resent,) = _row(connection, func.sum(journal.c.resent), table=journal)
             (unknown,) = _row(connection, _count(met_authority.c.ignored_at.is_(None)), table=met_authority)
+            (waiting,) = _row(connection, func.count(), table=held_wait)
+            people = connection.execute(select(
+                fallback.c.way, func.count(fallback.c.address.distinct()),
+                func.count(case((fallback.c.found_at.is_not(None), fallback.c.address)).distinct()),
+            ).group_by(fallback.c.way).order_by(fallback.c.way)).all()
             return StoreNumbers(
+                waiting=waiting, fallback_people={way: count for way, count, _ in people},
+                fallback_converted={way: count for way, _, count in people},
                 held={kind: _waiting(connection, kind) for kind in KINDS},
                 fetch_tasks=tasks[0], fetch_due=int(tasks[1] or 0), fetch_failing=int(tasks[2] or 0),
                 lists=lists[0], lists_stale=int(lists[1] or 0),

@@ -151,6 +151,12 @@ def protected(direction: str, verb: str) -> None:
         _meters.protections(direction, verb).inc()
 
 
+def fell_back(rule: str, way: str) -> None:
+    """For want of a certificate one recipient's mail waits, or went as `way` says."""
+    if _meters is not None:
+        _meters.fallbacks(rule, way).inc()
+
+
 def resting(kind: str, name: str, *, rests: bool) -> None:
     """Whether a directory or a time-stamping service is left alone, because it failed too often in a row."""
     if _meters is not None:

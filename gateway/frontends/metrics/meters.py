@@ -62,6 +62,8 @@ class Meters:
                                 "direction", "settled")
         self.protections = counter("protections", "Recipients who got their mail, by what was done to it",
                                    "direction", "verb")
+        self.fallbacks = counter("fallbacks", "Recipients whose mail went another way for want of a certificate",
+                                 "rule", "way")
         self.verdicts = counter("verdicts", "Inbound mails by what was found", "kind", "status")
         self.lookups = counter("lookups", "Certificate look-ups by source and answer", "source", "answer", "kept")
         self.lookup_seconds = histogram("lookup_seconds", "One source's answer to one look-up", SECONDS, "source")

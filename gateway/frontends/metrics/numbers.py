@@ -58,6 +58,12 @@ def _store(store: StoreNumbers, now: datetime) -> Iterator[Metric]:
     yield _many("held_bytes", "Octets of held mails that wait", "kind", {kind: one.octets for kind, one in held})
     yield _many("held_oldest_age_seconds", "How long the oldest held mail waits", "kind",
                 {kind: _age(one.oldest, now) for kind, one in held})
+    yield _one("held_for_certificates", "Held mails that leave by themselves when there is a certificate",
+               store.waiting)
+    yield _many("fallback_people", "People who had no certificate, by the way that their mail went", "way",
+                store.fallback_people)
+    yield _many("fallback_converted_people", "Those of them who have a certificate since", "way",
+                store.fallback_converted)
     yield _many("fetch_tasks", "What is fetched in the background", "state",
                 {"all": store.fetch_tasks, "due": store.fetch_due, "failing": store.fetch_failing})
     yield _many("revocation_lists", "Revocation lists in use", "state",
