@@ -4,12 +4,12 @@
 PY ?= $(shell for p in python3.13 python3 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 
-APT_RUN   = python3-venv openssl
+APT_RUN   = python3-venv openssl poppler-utils
 APT_LDAP  = gcc libc6-dev python3-dev libldap-dev libsasl2-dev
 APT_MILTER = gcc libc6-dev python3-dev libmilter-dev
 APT_TEST  = $(APT_RUN) $(APT_LDAP) $(APT_MILTER) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
 	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc curl postgresql rspamd opendkim opendkim-tools opendmarc \
-	prometheus systemd chromium poppler-utils qpdf
+	prometheus systemd chromium qpdf
 APT_BENCH = postfix gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
 
 # Workers of the test run; a file's tests stay together. PYTEST_ARGS: e.g. `make test PYTEST_ARGS='-k signed -x'`.
