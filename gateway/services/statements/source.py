@@ -15,9 +15,10 @@ from typing import BinaryIO, Final
 from gateway.errors import GatewayError, Reason
 from gateway.services.statements.spec import Columns, Spec
 
-LINE_OCTETS_MAX: Final = 65_536
+LINE_OCTETS_MAX: Final = 1_048_576  # some 8,000 bookings of a statement in JSON
 ROW_OCTETS_MAX: Final = 1_048_576  # of one row, which may have several lines in CSV
 HOLDERS_MAX: Final = 20
+csv.field_size_limit(ROW_OCTETS_MAX)  # its own would be 128 KiB
 _TEXT_MAX: Final = 200  # characters of a number, an account or a version
 
 
