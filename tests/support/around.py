@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,10 +80,11 @@ class Site:
 
 
 @contextmanager
-def bank_around(root: Path, form: str, change: Callable[[str, Doors], str], *, wait_for: str = "") -> Iterator[Site]:
+def bank_around(root: Path, form: str, change: Callable[[str, Doors], str], *, wait_for: str = "",
+                after: Sequence[str] = ()) -> Iterator[Site]:
     """Runs all of it. `form`: whose pieces. `change`: of the demo's settings; opened mail has its own door already.
 
-    `wait_for`: a further door of the gateway, by its name in `Doors`.
+    `wait_for`: a further door of the gateway, by its name in `Doors`. `after`: `postconf` commands of the site's own.
     """
     at = doors()
     http, metrics = free_ports(2)
@@ -96,7 +97,7 @@ def bank_around(root: Path, form: str, change: Callable[[str, Doors], str], *, w
     waited = (getattr(at, wait_for),) if wait_for else ()
     with Hop() as mailboxes, Hop() as internet:
         main_cf = MAIN_CF.format(mailboxes=mailboxes.port, internet=internet.port)
-        with (postfix_with_pieces(root / "postfix", at, main_cf, form) as postfix,
+        with (postfix_with_pieces(root / "postfix", at, main_cf, form, after=after) as postfix,
               relay(bank, wait_for=waited) as running):
             yield Site(running, postfix, mailboxes, internet)
 
