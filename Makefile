@@ -16,7 +16,7 @@ APT_BENCH = postfix gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench fuzz chaos soak install ldap milter lock clean
+.PHONY: run test check bench fuzz chaos soak runs install ldap milter lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -54,6 +54,12 @@ chaos: .venv/ok
 SOAK_MAILS ?= 100000
 soak: .venv/ok
 	.venv/bin/python -m tests.chaos.soak --mails $(SOAK_MAILS)
+
+# A statement run that is killed again and again, and then the books.
+RUN_MAILS ?= 20000
+RUN_KILLS ?= 5
+runs: .venv/ok
+	RUN_MAILS=$(RUN_MAILS) RUN_KILLS=$(RUN_KILLS) .venv/bin/pytest -q tests/chaos/test_runs_killed.py
 
 # The set-up alone.
 install: .venv/ok
