@@ -24,12 +24,16 @@ class Book:
 
     def bounced(self, identifier: str, status: str, diagnostic: str, permanent: bool,  # noqa: FBT001 - as the port
                 at: datetime) -> bool:
-        """See ports.bounces.BounceBook. The code lives on: it may have reached another address of the customer."""
+        """See ports.bounces.BounceBook. The code lives on: it may have reached another address of the customer.
+
+        That a mail is late is no news for the client: it may arrive yet, and what ends it has the same status.
+        """
         code_id, number = code_of(identifier)
         row = self._store.bounced(code_id, number, status, diagnostic, at, permanent=permanent)
         if row is None:
             return False
-        tell(self._told, event("bounced", row, at, detail=status, mail=number))
+        if permanent:
+            tell(self._told, event("bounced", row, at, detail=status, mail=number))
         return True
 
     def issued(self, identifier: str) -> IssuedTo | None:

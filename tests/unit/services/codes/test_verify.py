@@ -183,6 +183,14 @@ def test_a_bounce_is_told_once_and_the_code_lives_on(office: Office, issued: Iss
     assert tried(office, issued).valid
 
 
+def test_a_delay_is_no_bounce_and_hides_none(office: Office, issued: Issued) -> None:
+    """Postfix says 4.2.2 when a mail is late, and again when it gives up: only then it has come back."""
+    now = office.clock.now()
+    for permanent, told in ((False, []), (True, ["bounced"])):
+        assert office.book.bounced(f"{issued.id}-1", "4.2.2", "mailbox full", permanent, now)
+        assert office.kinds == ["accepted", "delivered", *told]
+
+
 @pytest.mark.parametrize("identifier", ["", "-", "x", "-1", "{0}", "{0}-", "{0}-9", "{0}-²", "{0}-1-1", "{0}--1"])
 def test_what_names_no_mail_of_ours_does_nothing(office: Office, issued: Issued, identifier) -> None:
     identifier = identifier.format(issued.id)
