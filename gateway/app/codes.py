@@ -19,7 +19,7 @@ from gateway.services.codes.codes import Codes, Terms, Way
 from gateway.services.codes.derive import CodeKeys
 from gateway.services.codes.desk import Desk
 from gateway.services.codes.events import Told
-from gateway.services.codes.message import Sender
+from gateway.services.codes.message import Sender, rehearse
 from gateway.settings import Codes as CodesSettings
 from gateway.settings import Settings
 
@@ -27,14 +27,17 @@ from gateway.settings import Settings
 def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
     """Codes that leave through this gateway, also after it was reloaded; their own settings are those of now.
 
-    GatewayError CONFIG_INVALID where the settings have no section `codes`; of the secret as adapters.mac_secret.
+    GatewayError CONFIG_INVALID where the settings have no section `codes`, and for a template that breaks a rule; of
+    the secret as adapters.mac_secret.
     """
     section = section_of(settings)
     terms = Terms(
         digits=section.digits, life_s=section.life_s, life_s_max=section.life_s_max, tries_max=section.tries_max,
         language=section.language,
         limits=SendLimits(section.per_customer_per_hour_max, section.per_client_per_minute_max))
-    sender = Sender(section.from_, section.bounces, returns_of(section), Writer(section.templates, section.language))
+    writer = Writer(section.templates, section.language)
+    rehearse(writer, languages(section))
+    sender = Sender(section.from_, section.bounces, returns_of(section), writer)
     outward = _Outward(gateway)
     keys = CodeKeys.of(mac_secret(section.secret_file))
     return Codes(desk(settings, gateway.store, gateway.clock, told), terms, keys, sender,
@@ -44,6 +47,12 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
 def desk(settings: Settings, store: Store, clock: Clock, told: Told) -> Desk:
     """What needs the database alone. CONFIG_INVALID where the settings have no section `codes`."""
     return Desk(store.codes, clock, store.customers.get, told, section_of(settings).tries_max)
+
+
+def languages(section: CodesSettings) -> tuple[str, ...]:
+    """Those that there are templates in, the bank's own and ours."""
+    own = section.templates.glob("code.*.txt") if section.templates is not None else ()
+    return tuple(dict.fromkeys((section.language, "en", "de", *(one.name.split(".")[1] for one in own))))
 
 
 def section_of(settings: Settings) -> CodesSettings:

@@ -2,22 +2,25 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, assert_never
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any, Final, assert_never
 
 from babel.core import Locale, UnknownLocaleError
 from babel.numbers import format_decimal
 
+from gateway.errors import GatewayError, Reason
 from gateway.letters.compose import Heading, compose
 from gateway.letters.write import Writer
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.codes import CodeRow
+from gateway.ports.codes import CodeRow, CodeState
 from gateway.services.codes.transaction import Batch, Money, Payee, Payment, Transaction
 from gateway.services.verp import Verp
 
 _BARELY_S: Final = 5  # whoever was promised five minutes reads of five, not of four
+_REHEARSED_LIFE: Final = timedelta(minutes=5)
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 
 
@@ -52,13 +55,46 @@ def write(sender: Sender, row: CodeRow, code: str, transaction: Transaction | No
         sender.from_, to, f"<{sender.returns.message_id(identifier)}>", now, reply_to=sender.bounces,
         more=(b"Auto-Submitted: auto-generated\r\n",)))  # RFC 3834 5: nobody's absence is told to it
     path = sender.returns.address(identifier) if sender.bounces else sender.from_
+    # Of several addresses none that cannot be had keeps the others from the mail.
     origin = Origin(ours=True, client=row.client, received_at=now, incident=secrets.token_hex(8), listener="codes",
-                    answers_each=True)  # one address that cannot be had keeps no other from its mail
-    return Mail(octets, Envelope(path, tuple(map(Recipient, to))), origin)
+                    answers_each=len(to) > 1)
+    envelope = Envelope(path, tuple(map(Recipient, to)), smtputf8=not all(one.isascii() for one in to))
+    return Mail(octets, envelope, origin)
+
+
+def rehearse(writer: Writer, languages: Iterable[str]) -> None:
+    """Writes each kind of mail once, of something made up. CONFIG_INVALID names a template that breaks a rule.
+
+    The customer is to be made aware of amount and payee (EU 2018/389 Art. 5 (1)(a)): a template that leaves out one
+    of them, or the code, is refused.
+    """
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    payees = [Payee.of("Musterhaus", "DE02120300000000202051"), Payee.of("Example", "ACCOUNT7")]
+    money = Money.of("1234.50", "EUR")
+    kinds: tuple[tuple[str, Transaction | None], ...] = (
+        ("login", None), ("another", None), ("payment", Payment(money, payees[0])),
+        ("payment", Batch.of(money, payees)))
+    for language, (purpose, transaction), bounces, sends in product(languages, kinds, (False, True), (1, 2)):
+        row = CodeRow("0" * 24, "", "", purpose, CodeState.LIVE, 8, b"", b"", language, "", at, at + _REHEARSED_LIFE,
+                      sends=sends)
+        given = values(row, "40302019", transaction, at, answers=bounces)
+        letter = writer.write("code", language, given)
+        for form in (letter.text, letter.html):
+            if form is not None:
+                _must_show(form, given, f"code.{letter.language}")
+
+
+def _must_show(form: str, given: Mapping[str, Any], template: str) -> None:
+    wanted = {"code": given["code"], "amount": given["amount"]}
+    wanted |= {f"{what} of {one['name']}": one[what] for one in given["payees"] for what in ("name", "account")}
+    for what, words in wanted.items():
+        if words not in form:
+            raise GatewayError(Reason.CONFIG_INVALID, f"template {template} does not show everything: {what} of a "
+                               f"{'payment' if given['payees'] else 'code'} is missing")
 
 
 def values(row: CodeRow, code: str, transaction: Transaction | None, now: datetime, *, answers: bool
-           ) -> Mapping[str, object]:
+           ) -> Mapping[str, Any]:
     """What the templates `code.*` may name. `answers`: whether an answer of the customer is read."""
     left = max(0, int((row.expires_at - now).total_seconds()))
     return {

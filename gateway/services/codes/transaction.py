@@ -33,7 +33,7 @@ _FOUR_DIGITS: Final = frozenset({"CLF", "UYW"})
 _OF_SEVERAL_COUNTRIES: Final = frozenset({"XAF", "XCD", "XCG", "XOF", "XPF"})  # all else with an X is gold or nothing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Money:
     """`minor` units (cents) of a currency that has `digits` of them behind the point."""
 
@@ -72,7 +72,7 @@ class Money:
         return f"{text[:-self.digits]}.{text[-self.digits:]}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Payee:
     """Make one with `Payee.of`. `account`: IBAN or what the bank has for it."""
 
@@ -86,7 +86,7 @@ class Payee:
                    _text("account", account, ACCOUNT_CHARACTERS_MAX).replace(" ", "").upper())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Payment:
     """One payment to one payee."""
 
@@ -94,7 +94,7 @@ class Payment:
     payee: Payee
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Batch:
     """Several payments that the customer consents to at once: what they come to, and to whom. Order does not count."""
 

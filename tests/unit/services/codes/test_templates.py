@@ -1,0 +1,54 @@
+"""Templates of codes are tried when they are loaded: what they leave out is told by name, before a customer needs it."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import GatewayError, Reason
+from gateway.letters.write import Writer
+from gateway.services.codes.message import rehearse
+
+GOOD = "Subject: Code\n{{ code }} {{ amount }}{% for one in payees %} {{ one.name }} {{ one.account }}{% endfor %}\n"
+
+
+def rehearsed(home: Path, text: str = GOOD, html: str | None = None, language: str = "fr") -> None:
+    (home / f"code.{language}.txt").write_text(text, "utf-8")
+    if html is not None:
+        (home / f"code.{language}.html").write_text(html, "utf-8")
+    rehearse(Writer(home, language), [language])
+
+
+def test_those_of_the_distribution_pass() -> None:
+    rehearse(Writer(), ["en", "de"])
+
+
+def test_one_of_the_bank_that_shows_everything_passes(tmp_path: Path) -> None:
+    rehearsed(tmp_path, html="<p>" + GOOD.partition("\n")[2] + "</p>")
+
+
+@pytest.mark.parametrize("text, words", [
+    (GOOD.replace("{{ code }}", ""), "code of a code is missing"),
+    (GOOD.replace("{{ amount }}", ""), "amount of a payment is missing"),
+    (GOOD.replace("{{ one.name }}", ""), "name of Musterhaus of a payment is missing"),
+    (GOOD.replace("{{ one.account }}", ""), "account of Musterhaus of a payment is missing"),
+    (GOOD.replace("{{ one.account }}", "{{ one.account[:4] }}"), "account of Musterhaus of a payment is missing"),
+    (GOOD.replace("{% for one in payees %}", "{% for one in payees[1:] %}"), "name of Musterhaus of a payment is missing"),
+    (GOOD + "{{ oops }}", "oops"),
+    (GOOD + "{% if again %}{{ oops }}{% endif %}", "oops"),
+    (GOOD + "{% if answers %}{{ oops }}{% endif %}", "oops"),
+    (GOOD.replace("Subject: Code\n", ""), "Subject"),
+])
+def test_one_that_leaves_something_out_is_refused_by_name(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(GatewayError, match=words) as caught:
+        rehearsed(tmp_path, text)
+    assert caught.value.reason is Reason.CONFIG_INVALID
+    assert "code.fr" in caught.value.detail
+
+
+@pytest.mark.parametrize("html, words", [
+    ("<p>{{ code }}</p>", "amount of a payment is missing"),
+    ("<img src='https://bank.example/x'>" + GOOD, "load nothing"),
+])
+def test_the_html_is_looked_at_as_well(tmp_path: Path, html: str, words: str) -> None:
+    with pytest.raises(GatewayError, match=words):
+        rehearsed(tmp_path, GOOD, html)
