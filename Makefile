@@ -16,7 +16,7 @@ APT_BENCH = postfix gcc libc6-dev libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench fuzz chaos soak runs install ldap milter lock clean
+.PHONY: run test check bench fuzz chaos soak runs preflight install ldap milter lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -60,6 +60,11 @@ RUN_MAILS ?= 20000
 RUN_KILLS ?= 5
 runs: .venv/ok
 	RUN_MAILS=$(RUN_MAILS) RUN_KILLS=$(RUN_KILLS) .venv/bin/pytest -q tests/chaos/test_runs_killed.py
+
+# A pre-flight of a million customers, and how long it took.
+PREFLIGHT_ROWS ?= 1000000
+preflight: .venv/ok
+	SEALGATE_PREFLIGHT_ROWS=$(PREFLIGHT_ROWS) .venv/bin/pytest -q -s tests/e2e/test_preflight.py -k every_mail
 
 # The set-up alone.
 install: .venv/ok

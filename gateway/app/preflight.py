@@ -3,8 +3,10 @@
 No key is loaded: nothing is signed. Each process opens the store for itself; this one reads the source.
 """
 
+import json
 import multiprocessing
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,9 +23,11 @@ from gateway.adapters.db.many import DbMany, ManyRevocations
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app.rules import load_rules
 from gateway.app.store import Store, open_store
+from gateway.app.trial import tried
 from gateway.app.trust import load_trust, revocations
 from gateway.clock import Clock, FrozenClock
 from gateway.errors import GatewayError, Reason
+from gateway.frontends.children import PARENT, end_with_parent
 from gateway.model.address import domain_of
 from gateway.model.decision import Decision
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
@@ -33,7 +37,7 @@ from gateway.pdf.check import check as document_fault
 from gateway.pki.many import Many
 from gateway.policy.resolve import used
 from gateway.ports.statements import RunRow
-from gateway.services.statements import preflight
+from gateway.services.statements import preflight, preflight_page
 from gateway.services.statements.preflight import CHUNK_ROWS, SAMPLE, Decided, Looking, Slim
 from gateway.services.statements.series import Series
 from gateway.services.statements.source import BadRow, Row
@@ -187,13 +191,19 @@ def processes() -> int:
 
 
 def _pool(settings: Settings, plan: Plan) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(processes(), multiprocessing.get_context("spawn"), _start, (settings, plan))
+    return ProcessPoolExecutor(processes(), multiprocessing.get_context("spawn"), _start,
+                               (settings, plan, os.getpid()))
 
 
 _checkers: list[Checker] = []  # of a child process, its only one
 
 
-def _start(settings: Settings, plan: Plan) -> None:
+def _start(settings: Settings, plan: Plan, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: whoever started us tells us
+    os.environ[PARENT] = str(parent)
+    end_with_parent()
+    if settings.statements is not None:
+        os.nice(settings.statements.nice)
     _checkers.append(Checker(settings, plan, open_store(settings), FrozenClock(plan.at)))
 
 
@@ -231,28 +241,55 @@ def look(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: datet
         return series.of(customer, account, spec.period)
 
     with checking(settings, plan) as tallies:
-        for one in tallies(preflight.once_each(preflight.slim(row, named) for row in rows)):
+        for one in tallies(preflight.once_each(preflight.slim(row, named)
+                                                for row in tried(settings, spec, rows, at))):
             tally.add(one)
             if follow is not None:
                 follow(tally.rows)
     return Preflight(spec.name, spec.period, at, until, time.monotonic() - began, percent_max, tally, thorough)
 
 
-def gate(settings: Settings, clock: Clock, rows: Callable[[RunRow], Iterable[Row | BadRow]],
-         told: Callable[[RunRow, Preflight], None]) -> Callable[[RunRow, Spec], None]:
+def gate(settings: Settings, clock: Clock, rows: Callable[[RunRow], Iterable[Row | BadRow]]
+         ) -> Callable[[RunRow, Spec], None]:
     """What stands before a run (services.statements.drive): RUN_THRESHOLD if it may not start.
 
-    `told`: hears of each pre-flight, good or bad. Replacements and recalls speak to those who have a statement already:
-    they are not held up.
+    Each pre-flight, good or bad, is kept in `statements.reports`. Replacements and recalls speak to those who have a
+    statement already: they are not held up.
     """
     def passes(run: RunRow, spec: Spec) -> None:
         if run.kind != "statement":
             return
         done = look(settings, spec, rows(run), clock.now())
-        told(run, done)
+        assert settings.statements is not None  # noqa: S101 - `look` has looked
+        keep(settings.statements.reports, run.id, done)
         if not done.may_start:
             tally = done.tally
             raise GatewayError(Reason.RUN_THRESHOLD,
                                f"{tally.refused} of {tally.mails} mails cannot go, {done.percent_max:g} % are allowed")
 
     return passes
+
+
+def keep(reports: Path, run_id: str, done: Preflight) -> None:
+    """As a page and as JSON, for whoever may read the directory. INPUT_UNREADABLE where it cannot be written."""
+    try:
+        reports.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_own(reports / f"{run_id}.preflight.html", preflight_page.html(done))
+        write_own(reports / f"{run_id}.preflight.json", json.dumps(
+            preflight_page.as_json(done), ensure_ascii=False, indent=1, default=_plain) + "\n")
+    except OSError as error:
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"{error.filename}: {error.strerror}") from None
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def write_own(path: Path, text: str) -> None:
+    """A file for its owner alone, whole or not at all. OSError."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    new.replace(path)

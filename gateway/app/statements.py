@@ -13,10 +13,13 @@ from pathlib import Path
 import structlog
 
 from gateway.adapters.db.many import DbMany
+from gateway.adapters.db.source_sql import fetch
 from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.keys_file import read_secret
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app import Gateway
 from gateway.app.documents import documents
+from gateway.app.preflight import gate as pre_flight
 from gateway.app.services import returns_of
 from gateway.app.store import Store
 from gateway.clock import Clock, SystemClock
@@ -51,7 +54,7 @@ def statements(settings: Settings, store: Store, clock: Clock | None = None) -> 
     """What may be asked of runs. CONFIG_INVALID where the settings have no section for them."""
     named = section(settings)
     return Statements(DbStatements(store.database), clock or SystemClock(), sources=named.sources,
-                      reports=named.reports)
+                      reports=named.reports, digest=lambda template: documents(settings).digest(template))
 
 
 def processes(settings: Settings) -> int:
@@ -61,14 +64,22 @@ def processes(settings: Settings) -> int:
 
 def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow], Crew], *,
          ending: Callable[[], bool], gate: Callable[[RunRow, Spec], None] | None = None) -> RunRow:
-    """See services.statements.drive. GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID besides."""
+    """See services.statements.drive. GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID besides.
+
+    `gate` None: the pre-flight, which is kept in `statements.reports`.
+    """
     clock, named = SystemClock(), section(settings)
     if settings.mode == "observe":
         raise GatewayError(Reason.CONFIG_INVALID,
                            "the gateway observes and sends nothing: a run waits until `mode` is live")
     runs = statements(settings, store, clock)
-    return drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)), runs.source_of,
-                         gate, crew, ending, time.sleep), run_id)
+
+    def source_of(run: RunRow, spec: Spec) -> Path:
+        runs.same_template(run, spec)
+        return runs.source_of(run, spec)
+
+    return drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)), source_of,
+                         gate or pre_flight(settings, clock, runs.rows), crew, ending, time.sleep), run_id)
 
 
 class Worker:
@@ -102,6 +113,7 @@ class Worker:
             raise GatewayError(Reason.RUN_UNKNOWN, run_id)
         spec = Spec.model_validate_json(run.spec)
         runs = statements(self._settings, self.gateway.store, self._clock)
+        runs.same_template(run, spec)
         path = checked(runs.source_of(run, spec), run)
         limit = spec.per_domain_per_minute_max or self._named.per_domain_per_minute_max
         limit = min(limit, self._named.per_domain_per_minute_max or limit)

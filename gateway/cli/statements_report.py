@@ -1,11 +1,10 @@
 """`sealgate statements check`, `report` and `delivered`: what a run would do, what it did, and what became of it."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,7 +17,7 @@ from gateway.cli import context, listing
 from gateway.cli.context import BAD, fail, say, told
 from gateway.cli.listing import Json
 from gateway.clock import SystemClock
-from gateway.errors import GatewayError, Reason
+from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
 from gateway.services.statements import preflight_page, report, report_page, source, spec
 from gateway.services.statements.charts import number, percent
@@ -27,7 +26,6 @@ from gateway.settings.read import text_of
 
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write a page with charts; `-`: to standard "
                                                                           "output")]
-_OWN: Final = 0o600  # customers' numbers stand in it
 
 
 def register(group: typer.Typer) -> None:
@@ -157,18 +155,14 @@ def _reason(count: int, reason: str) -> tuple[str, ...]:
 
 
 def _write(path: Path, text: str) -> None:
-    """A page for its reader alone, whole or not at all."""
+    """A page for its reader alone."""
     if str(path) == "-":
         sys.stdout.write(text)
         return
-    new = path.with_name(f".{path.name}.new")
     try:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, _OWN)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        new.replace(path)
+        preflight.write_own(path, text)
     except OSError as error:
-        raise GatewayError(Reason.USAGE, f"{path}: {error.strerror}") from None
+        fail(f"{path}: {error.strerror}", context.USAGE)
 
 
 @contextmanager

@@ -98,24 +98,11 @@ def test_every_mail_of_many_is_told_as_it_would_leave(big: Big, capsys) -> None:
     assert problems >= {(number + 1, reason.value) for number, (_, reason) in crowd.TROUBLE.items() if reason}
     assert page.stat().st_mode & 0o777 == 0o600
     assert "The run may start." in page.read_text("utf-8")
+    assert not re.search(r"DE0{6}", done.stdout + done.stderr + page.read_text("utf-8")), "an account"
     cpu_s = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
     with capsys.disabled():
         sys.stdout.write(f"\n{COUNT} rows looked at in {told['took_s']} s; {cpu_s:.1f} s of CPU, start included\n")
     assert cpu_s < 2 * SECONDS_MAX * max(COUNT, 100_000) / 1_000_000 + 20, "counted in CPU: others may be at work, too"
-
-
-def test_no_account_stands_in_what_is_told(big: Big) -> None:
-    done = sealgate(big, "check", big.run, "--json", "--html", "-")
-    assert done.returncode == 0
-    assert not re.search(r"DE0{6}", done.stdout + done.stderr)
-
-
-def test_a_run_with_too_much_that_cannot_go_would_not_start(big: Big) -> None:
-    strict = big.run.with_name("strict.yaml")
-    strict.write_text(big.run.read_text("utf-8") + "refused_percent_max: 0.1\n", "utf-8")
-    done = sealgate(big, "check", strict)
-    assert done.returncode == 1
-    assert "run.threshold" in done.stderr
 
 
 def test_the_quick_way_decides_as_the_way_of_a_mail(big: Big) -> None:
@@ -149,3 +136,20 @@ def test_a_process_that_dies_ends_the_pre_flight_by_name(big: Big, monkeypatch: 
     with preflight.checking(big.settings, plan_) as tallies, pytest.raises(GatewayError) as caught:
         list(tallies(rows))
     assert (caught.value.reason, caught.value.retry) == (Reason.INTERNAL, True)
+
+
+def test_a_run_with_too_much_that_cannot_go_does_not_start_and_its_pre_flight_is_kept(big: Big) -> None:
+    strict = big.run.with_name("strict.yaml")
+    strict.write_text(big.run.read_text("utf-8") + "refused_percent_max: 0.1\n", "utf-8")
+    done = sealgate(big, "send", strict, "--json")
+    assert "run.threshold" in done.stderr
+    assert done.returncode == 69, done.stderr
+    run = json.loads(done.stdout)
+    assert (run["state"], run["reason"]) == ("stopped", "run.threshold")
+    assert not any(run["items"].values())
+    assert big.settings.statements is not None
+    reports = big.settings.statements.reports
+    kept = json.loads((reports / f"{run['id']}.preflight.json").read_text("utf-8"))
+    assert (kept["may_start"], kept["mails"], kept["refused_percent_max"]) == (False, COUNT, 0.1)
+    for path in (reports / f"{run['id']}.preflight.json", reports / f"{run['id']}.preflight.html"):
+        assert path.stat().st_mode & 0o777 == 0o600
