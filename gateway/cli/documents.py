@@ -36,13 +36,12 @@ def _documents() -> Iterator[Documents]:
 
 @group.command("list")
 def list_() -> None:
-    """List the templates: the bank's own, and those of the distribution.
+    """List the templates, the bank's own and those of the distribution, with the digest that a run may name.
 
     Example: sealgate documents list
     """
     with _documents() as made:
-        for name in made.names():
-            print(name)
+        listing.table(("template", "digest"), [(name, made.digest(name)) for name in made.names()])
 
 
 @group.command()

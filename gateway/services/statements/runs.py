@@ -5,7 +5,7 @@ Nothing is sent here: `drive` does that, in the process of `sealgate statements 
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -36,12 +36,14 @@ class Shown:
 class Statements:
     """Threads may share it."""
 
-    def __init__(self, store: StatementStore, clock: Clock, *, sources: Path, reports: Path) -> None:
-        """`sources`, `reports`: directories of the settings."""
+    def __init__(self, store: StatementStore, clock: Clock, *, sources: Path, reports: Path,
+                 digest: Callable[[str], str]) -> None:
+        """`sources`, `reports`: directories of the settings; `digest`: see ports.documents.Documents."""
         self._store = store
         self._clock = clock
         self._sources = sources
         self._reports = reports
+        self._digest = digest
 
     def create(self, client: str, given: str | Mapping[str, Any], *, base: Path | None = None,
                run_id: str | None = None, name: str = "run") -> RunRow:
@@ -50,7 +52,8 @@ class Statements:
         `base`: the directory of its file, from which its paths are relative; None: over HTTP, all lies below
         `statements.sources`. `run_id`: 16 hex digits that the caller chose, so that the same call makes no second run
         (derived from the idempotency key). `name`: of the file, in what is told of it.
-        CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE.
+        CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE; PDF_NOT_MADE if there is no such template of
+        documents, RUN_CHANGED if it is another than the run names.
         """
         spec = specs.read(given, name) if isinstance(given, str) else specs.of_mapping(given, name)
         spec = specs.placed(spec, base or self._sources, below=self._sources if base is None else None)
@@ -69,7 +72,9 @@ class Statements:
     def recall(self, about: str, client: str) -> RunRow:
         """Takes a run of notices to all who have what an ended run sent. RUN_UNKNOWN, RUN_STATE."""
         before = self._ended(about)
-        return self._add(client, self.spec(before), None, kind="recall", about=about, sha256=before.sha256)
+        spec = self.spec(before)
+        sha256 = before.sha256 if spec.source.sql is None else ""  # the rows of a query are asked for anew
+        return self._add(client, spec, None, kind="recall", about=about, sha256=sha256)
 
     def _ended(self, about: str) -> RunRow:
         run = self._known(about)
@@ -90,6 +95,8 @@ class Statements:
                     pass
             except OSError as error:
                 raise GatewayError(Reason.INPUT_UNREADABLE, f"{spec.source.path}: {error.strerror}") from None
+        if kind != "recall":
+            spec = self._with_template(spec)
         run = RunRow(run_id or secrets.token_hex(ID_OCTETS), kind, client, spec.name, spec.period, RunState.NEW,
                      spec.model_dump_json(), sha256, about, None, self._clock.now(), None, None, "", "")
         self._store.add(run)
@@ -155,9 +162,22 @@ class Statements:
         """The run's file."""
         return Spec.model_validate_json(run.spec)
 
+    def same_template(self, run: RunRow, spec: Spec) -> None:
+        """A mail that goes again has to be the same: RUN_CHANGED if the template is not what it was."""
+        if run.kind != "recall":
+            self._with_template(spec)
+
+    def _with_template(self, spec: Spec) -> Spec:
+        if not spec.documents.template:
+            return spec
+        digest = self._digest(spec.documents.template)
+        if spec.documents.digest not in {"", digest}:
+            raise GatewayError(Reason.RUN_CHANGED, f"template `{spec.documents.template}` of documents")
+        return spec.model_copy(update={"documents": spec.documents.model_copy(update={"digest": digest})})
+
     def source_of(self, run: RunRow, spec: Spec) -> Path:
-        """The file that rows are read from; of a query what `sql_rows` wrote."""
-        return spec.source.path or self._reports / f"{run.about if run.kind == 'recall' else run.id}.rows.jsonl"
+        """The file that rows are read from; of a query what it gave when the run began."""
+        return spec.source.path or self._reports / f"{run.id}.rows.jsonl"
 
     def rows(self, run: RunRow) -> Iterator[source.Row | source.BadRow]:
         """All rows of its source. RUN_CHANGED if that is not what it was; INPUT_UNREADABLE."""

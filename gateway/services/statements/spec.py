@@ -68,6 +68,8 @@ class DocumentsSpec(_Part):
 
     directory: Path | None = Field(None, description="finished PDFs, named by the column `document`")
     template: str = Field("", description="`statement`, `bill` or one of the bank's own: rendered for each row")
+    digest: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 of the template and all beside it, as "
+                        "`sealgate documents list` prints it; '' = that of the template when the run is taken")
     filename: str = Field("statement-{period}.pdf", pattern=r"^[^/\\\x00-\x1f\x7f]{1,100}\.pdf$",
                           description="as the customer sees it; {period}, {version} and {row} are filled in")
     accessible: bool = Field(True, description="what cannot be read aloud is refused (ISO 14289)")

@@ -1,6 +1,7 @@
 """`sealgate documents`: a template tried out with values, finished PDFs looked at."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
 
 
 def test_templates_are_listed(ask: Ask) -> None:
-    assert ask("list").stdout.split() == ["bill", "fast-bill", "fast-statement", "statement"]
+    found = dict(line.split("\t") for line in ask("list").stdout.splitlines())
+    assert sorted(found) == ["bill", "fast-bill", "fast-statement", "statement"]
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in found.values())
 
 
 @pytest.mark.parametrize("template, values, words", [
