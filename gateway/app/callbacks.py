@@ -15,6 +15,7 @@ import structlog
 from gateway.adapters.callback_http import CallbackHttp
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
+from gateway.frontends import metrics
 from gateway.ports.callbacks import Call, Callbacks, Event
 from gateway.settings import Settings
 
@@ -95,8 +96,10 @@ class Caller:
         try:
             self._line(call.client).call(call)
         except GatewayError as trouble:
+            metrics.called(call.client, str(trouble.reason))
             self._failed(call, trouble)
             return not trouble.retry
+        metrics.called(call.client, "taken")
         self._book.taken(call)
         with self._lock:
             self._rests.pop(call.client, None)

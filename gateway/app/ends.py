@@ -87,6 +87,9 @@ def _others(settings: Settings) -> Iterator[Ending]:
     if settings.http is not None:
         for certificate in _first(settings.http.certificate):
             yield _ending("http", "TLS of the HTTP service", certificate)
+    if settings.api is not None:
+        for certificate in _first(settings.api.certificate):
+            yield _ending("api", "TLS of the bank's own systems", certificate)
 
 
 def _anchors(settings: Settings, store: Store | None) -> Iterator[Ending]:

@@ -21,7 +21,9 @@ def files(settings: Settings) -> Iterator[Finding]:
     """Whatever the settings name, and who may write it."""
     for about, name, path in _named(settings, ""):
         if name not in _MAY_BE_MISSING and not path.exists():
-            remedy = "make it with `sealgate http token`" if name == "token_file" else f"put it there, or mend `{name}`"
+            remedy = f"put it there, or mend `{name}`"
+            if name == "token_file":
+                remedy = "make it with `sealgate http token`, a client's with `sealgate client token`"
             yield Finding("error", about or name, f"{path}: No such file or directory; {remedy}")
     for path in (context.config_path(), *settings.policies):
         if path.exists() and path.stat().st_mode & 0o022:

@@ -7,6 +7,7 @@ draft-ietf-httpapi-idempotency-key-header-07.
     once          a request that is repeated is not done twice
     shapes        the JSON of requests and answers of codes, with their limits
     codes, customers, runs, health: the endpoints
+    counted       each request is a number
     description   them in OpenAPI 3.1
     application   them together, behind the guard of `frontends.http`
 """

@@ -13,6 +13,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.api import codes, customers, health, runs
 from gateway.frontends.api.bodies import malformed
 from gateway.frontends.api.callers import Door
+from gateway.frontends.api.counted import Counted
 from gateway.frontends.api.description import described
 from gateway.frontends.api.forgetting import Forgetting
 from gateway.frontends.api.run_shapes import RunOrder
@@ -51,7 +52,8 @@ def application(current: Current, octets_max: int) -> Guard:
     api.add_exception_handler(HTTPException, _http_exception)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(Exception, _surprise)
-    return Guard(Forgetting(Door(api, lambda: current.service.callers)), current, octets_max=octets_max)
+    door = Door(api, lambda: current.service.callers)
+    return Guard(Forgetting(Counted(door)), current, octets_max=octets_max)
 
 
 def _answer(request: Request, problem: Problem) -> Response:

@@ -185,6 +185,25 @@ def stamped(stamper: str, answer: str, seconds: float) -> None:
         _meters.stamp_seconds(stamper).observe(seconds)
 
 
+def asked(operation: str, status: int, seconds: float) -> None:
+    """A system of the bank has its answer; `operation`: as the interface's description calls it."""
+    if _meters is not None:
+        _meters.asked(operation, str(status)).inc()
+        _meters.asked_seconds(operation).observe(seconds)
+
+
+def code(client: str, what: str, reason: str) -> None:
+    """A one-time code was sent or not_sent, or a try was valid or invalid; `reason`: why not."""
+    if _meters is not None:
+        _meters.codes(client, what, reason).inc()
+
+
+def called(client: str, answer: str) -> None:
+    """A client was called; `answer`: taken, or the reason why not."""
+    if _meters is not None:
+        _meters.callbacks(client, answer).inc()
+
+
 def database_error(kind: str) -> None:
     """The database gave an error, of this class of its driver."""
     if _meters is not None:

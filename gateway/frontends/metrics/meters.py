@@ -72,6 +72,11 @@ class Meters:
         self.hop_replies = counter("next_hop_replies", "Its answers for recipients", "direction", "answer")
         self.stamps = counter("stamps", "Time-stamps asked for", "stamper", "answer")
         self.stamp_seconds = histogram("stamp_seconds", "One answer of a time-stamping service", SECONDS, "stamper")
+        self.asked = counter("api_requests", "Requests of the bank's systems", "operation", "status")
+        self.asked_seconds = histogram("api_request_seconds", "From a request's first octet to its answer", SECONDS,
+                                       "operation")
+        self.codes = counter("codes", "Mails with one-time codes, and tries", "client", "what", "reason")
+        self.callbacks = counter("callbacks", "Calls to clients", "client", "answer")
         self.database_errors = counter("database_errors", "Errors that the database gave", "kind")
         self.events = counter("log_events", "Lines of the log of level warning and worse", "level", "event")
         for level, event in ALARMS:
