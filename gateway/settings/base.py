@@ -10,6 +10,7 @@ from gateway.model.address import domain_of
 
 Finding = tuple[strictyaml.Path, str, str]  # where, what, remedy
 
+RETURNS_LOCAL_MAX = 14  # RFC 5321 4.5.3.1.1: 64, of which an id takes up to 32, its MAC 16, and what joins them 2
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
@@ -56,6 +57,16 @@ def patterns(at: strictyaml.Path, given: Sequence[str]) -> Iterator[Finding]:
         local = pattern.rpartition("@")[0]
         if pattern != "*" and (not domain_of(pattern) or ("*" in local and local != "*") or "*" in domain_of(pattern)):
             yield (*at, number), f"`{pattern}` is no address pattern", 'an address, "*@bank.example" or "*"'
+
+
+def mailbox(at: strictyaml.Path, address: str) -> Iterator[Finding]:
+    """A mailbox of whose return paths each mail has one: `codes+ID.MAC@…` must be a local part (services.verp)."""
+    local = address.rpartition("@")[0]
+    if "+" in local or "*" in local:
+        yield at, f"`{address}` cannot have return paths of its own, made with `+`", "such as codes@bank.example"
+    elif len(local) > RETURNS_LOCAL_MAX:
+        yield at, f"`{address}` is too long for return paths: a local part has at most 64 characters", (
+            f"at most {RETURNS_LOCAL_MAX} characters before the @")
 
 
 def fingerprints(at: strictyaml.Path, given: Sequence[str]) -> Iterator[Finding]:

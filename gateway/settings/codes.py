@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, patterns
+from gateway.settings.base import Finding, Section, mailbox, patterns
 
 
 class Codes(Section):
@@ -38,3 +38,4 @@ def check(codes: Codes | None) -> Iterator[Finding]:
         address = getattr(codes, name)
         for _ in patterns(at, [address]) if address else ():
             yield (*at, name.rstrip("_")), f"`{address}` is no mail address", "such as codes@bank.example"
+    yield from mailbox((*at, "bounces"), codes.bounces)

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from gateway import strictyaml
-from gateway.model.address import fold
+from gateway.model.address import fold, same_address
 from gateway.settings import api, codes, deployment, fallbacks, http, keys, sources, statements, trust
 from gateway.settings.base import Finding, fingerprints, names, networks, patterns, repeated
 from gateway.settings.sections import Bank, HoldSettings, Limits, Listener, Settings
@@ -41,6 +41,9 @@ def findings(settings: Settings) -> Iterator[Finding]:
                                         for number, client in enumerate(settings.clients)])
     yield from codes.check(settings.codes)
     yield from statements.check(settings.statements, frozenset(clients))
+    if settings.codes is not None and settings.statements is not None and same_address(
+            settings.codes.bounces, settings.statements.bounces):
+        yield ("statements", "bounces"), "this is the mailbox of `codes`", "a mailbox belongs to one service"
     yield from fallbacks.check(settings.fallbacks, frozenset(clients))
     yield from repeated("policies", list(map(str, settings.policies)))
     yield from _hold(settings.hold)

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, patterns
+from gateway.settings.base import Finding, Section, mailbox, patterns
 
 
 class Statements(Section):
@@ -43,3 +43,4 @@ def check(statements: Statements | None, clients: frozenset[str]) -> Iterator[Fi
         address = getattr(statements, name)
         for _ in patterns(at, [address]) if address else ():
             yield (*at, name.rstrip("_")), f"`{address}` is no mail address", "such as statements@bank.example"
+    yield from mailbox((*at, "bounces"), statements.bounces)

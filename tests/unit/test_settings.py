@@ -125,6 +125,8 @@ def test_a_misspelt_key_names_place_and_nearest() -> None:
 
 KEY = "keys:\n  - {name: otp, purpose: sign, key: k, certificate: c, from: [a@bank.example]%s}\n"
 CLIENT = "clients:\n  - {name: web, networks: [192.0.2.0/24]%s}\n"
+CODES = "codes: {from: otp@bank.example, secret_file: s, bounces: %s}\n"
+STATEMENTS = CLIENT % "" + ("statements: {from: s@bank.example, secret_file: s, client: web, bounces: %s}\n")
 SOURCE = "sources:\n  - {name: d, kind: %s}\n"
 
 CONTRADICTIONS = [
@@ -169,6 +171,11 @@ CONTRADICTIONS = [
     (SOURCE % "smimea, base: dc=example", "dc=", "of kind smimea|kind ldap"),
     ("trust: {marks: [{root: a.pem}, {root: a.pem}]}\n", "a.pem", "marked a second time|one mark for each root"),
     ("trust: {marks: [{root: a.pem, hardware_policies: [1.2.x]}]}\n", "1.2.x", "no object identifier|in quotes"),
+    (CODES % "codes+x@bank.example", "codes+x", "cannot have return paths of its own|such as codes@"),
+    (CODES % "'*@bank.example'", "'*@", "cannot have return paths of its own|such as codes@"),
+    (CODES % "codes-and-so-on@bank.example", "codes-and", "too long for return paths|at most 14 characters"),
+    (STATEMENTS % "statements+x@bank.example", "statements+x", "cannot have return paths|such as codes@"),
+    (CODES % "codes@bank.example" + STATEMENTS % "CODES@bank.example", "CODES@", "mailbox of `codes`|one service"),
 ]
 
 

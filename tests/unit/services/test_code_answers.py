@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.demo import openssl
 from gateway.demo.openssl import Person
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Mail
@@ -231,3 +232,25 @@ def test_while_observing_nothing_is_done(observing: House, reply: Reply, anna: P
     assert observing.inbound.octets_for(MAILBOX) == octets
     (record,) = observing.gateway.store.evidence.find(outcome.incident)
     assert record.facts["would"]["settled"] == "served"
+
+
+def with_key(bank: House) -> None:
+    """The bank's key for its support opens what is sent to the codes' mailbox as well."""
+    keys = tuple(key.model_copy(update={"recipients": (*key.recipients, MAILBOX)}) if key.name == "support" else key
+                 for key in bank.gateway._loaded.settings.keys)
+    bank.gateway.reload(bank.gateway._loaded.settings.model_copy(update={"keys": keys}))
+    bank.gateway.use(replace(bank.gateway.house, outbound_hop=bank.outbound, inbound_hop=bank.inbound))
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_an_encrypted_answer(bank: House, reply: Reply, anna: Person, *, key: bool) -> None:
+    """Signed inside, as mail programs do it. Without the key nobody knows what it is, and it proves nothing."""
+    if key:
+        with_key(bank)
+    signed = reply.signed(anna)[len(reply.header()):]
+    octets = openssl.encrypt(signed, bank.bank.support_certificate, (anna.address, MAILBOX, "Re: your code"))
+    octets = f"In-Reply-To: {reply.message_id}\r\n".encode() + octets
+    outcome = answered(bank, octets)
+    assert outcome.recipients[0].settled is (Settled.SERVED if key else Settled.REFUSED)
+    assert blocked(bank) == ([("10001", "customer")] if key else [])
+    assert len(alarms(bank)) == 1
