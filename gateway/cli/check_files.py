@@ -23,7 +23,7 @@ def files(settings: Settings) -> Iterator[Finding]:
         if name not in _MAY_BE_MISSING and not path.exists():
             remedy = f"put it there, or mend `{name}`"
             if name == "token_file":
-                remedy = "make it with `sealgate http token`, a client's with `sealgate client token`"
+                remedy = f"make it with `sealgate {'client' if about.startswith('client ') else 'http'} token`"
             yield Finding("error", about or name, f"{path}: No such file or directory; {remedy}")
     for path in (context.config_path(), *settings.policies):
         if path.exists() and path.stat().st_mode & 0o022:

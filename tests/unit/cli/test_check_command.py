@@ -129,8 +129,10 @@ def test_files_that_nothing_opens_before_it_needs_them(bank) -> None:
     partners = "partners: [{name: payments, token_file: pki/payments}]"
     tls = "certificate: keys/tsa.crt.pem, key: keys/tsa.key.pem, client_ca: pki/none.pem"
     changed(bank, ("http: {", f"http: {{{partners}, {tls}, "))
+    changed(bank, ("token_file: clients/online-banking.sha256", "token_file: clients/none.sha256"))
     done = check()
     assert [(one["about"], one["text"].rpartition("/")[2]) for one in done.errors] == [
+        ("client online-banking", "none.sha256: No such file or directory; make it with `sealgate client token`"),
         ("http", "none.pem: No such file or directory; put it there, or mend `client_ca`"),
         ("partner payments", "payments: No such file or directory; make it with `sealgate http token`")]
     assert any(one["text"].startswith("stamps, in ") for one in done.told)  # and the rest is looked at all the same
