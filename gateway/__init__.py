@@ -20,7 +20,11 @@ The house, from the ground up. A room imports only rooms that stand above it her
     policy/     rules -> decision: pure, no file is opened
     actions/    one file per verb of the policy language, and the table of them
     inspection/ what `sealgate inspect` tells of any file, from the gateway's own open_mail and judge
+    letters/    the bank's own mails: templates in, whole messages out
+    pdf/        documents: made, checked, locked
     pipeline/   a mail's way: facts, plan, outbound, inbound, run (journal, next hop, answer)
+    services/   what the bank does by mail, a room each: codes/, statements/; `bounces`, `answers`, `verp`: what
+                comes back
     adapters/   one file per outside thing; db/: tables, migrations, and a port's adapter per file
     frontends/  SMTP and LMTP: listeners, commands, who the client is, DATA, limits; `replies`: Reason -> what the wire
                 says; milter/, http/; `jobs`: what is fetched and done in the background; `supervisor`: the process
@@ -32,11 +36,13 @@ The house, from the ground up. A room imports only rooms that stand above it her
 A mail out: frontends.smtp -> app.Gateway.handle -> pipeline.outbound -> actions -> smime.seal -> cms -> next hop.
             Of a milter: frontends.milter -> app.Gateway.handle_in_place; its next hop is pipeline.in_place.
 A mail in:  frontends.smtp -> app.Gateway.handle -> pipeline.inbound -> smime.open -> pki.judge -> compose -> next hop.
+            What is for a program of the bank: pipeline.hand_in -> services.
 
 Standards, with what is partial:
 
     mail        RFC 5321, 2033 (LMTP), 5322, 6152 (8BITMIME), 6531 (SMTPUTF8), 2920 (PIPELINING), 2034, 1870 (SIZE),
-                3461 (DSN, passed on), 3464 (reports), 8601 and 7281 (Authentication-Results), 2045-2049, 2231, 6522
+                3461 (DSN, passed on), 3464 (reports, written and read), 3834 (machines' answers), 8601 and 7281
+                (Authentication-Results), 2045-2049, 2231, 6522
     S/MIME      RFC 8551, 8550; 9788 (header protection), 9787 (what readers are shown)
     CMS         RFC 5652 (no digested, authenticated or key-encryption-key content), 5083 and 5084 (GCM; no CCM), 5753,
                 8418 (X25519; no X448), 8419 (Ed25519; no Ed448), 4056 (PSS), 3560 (OAEP), 8933, 6211, 5035, 3274 (read)

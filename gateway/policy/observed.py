@@ -12,7 +12,7 @@ from gateway.model.record import EvidenceRecord
 class Seen:
     """So many recipients of one direction, and what they would have got.
 
-    `fate`: sealed, signed, unsealed, opened, delivered, refused, held, deferred.
+    `fate`: sealed, signed, unsealed, opened, delivered, served, refused, held, deferred.
     `why`: the dotted Reason, '' where nothing stood in the way; `rule`: that decided, '' if none was asked.
     """
 
@@ -39,7 +39,7 @@ def would_of(record: EvidenceRecord) -> dict[str, Any] | None:
 
 def _fate(record: EvidenceRecord, would: dict[str, Any]) -> str:
     settled = str(would["settled"])
-    if settled in ("refused", "held"):
+    if settled in ("refused", "held", "served"):
         return settled
     if settled == "later":
         return "deferred"

@@ -72,6 +72,7 @@ def test_replay_tells_it_as_a_table_and_as_json(observed_home: Path, monkeypatch
 
 @pytest.mark.parametrize(("would", "steps", "direction", "fate"), [
     ("taken", ("sign",), "outbound", "signed"), ("taken", (), "outbound", "unsealed"), ("held", (), "inbound", "held"),
+    ("served", (), "inbound", "served"),
     ("later", (), "outbound", "deferred"), ("taken", (), "internal", "delivered"),
 ])
 def test_fates(would: str, steps: tuple[str, ...], direction: str, fate: str) -> None:
