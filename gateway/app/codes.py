@@ -7,6 +7,7 @@ from gateway.app.services import returns_of
 from gateway.app.store import Store
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
+from gateway.frontends import metrics
 from gateway.letters.write import Writer
 from gateway.model.lookup import CertificateAnswer
 from gateway.model.mail import Mail
@@ -41,7 +42,7 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
     outward = _Outward(gateway)
     keys = CodeKeys.of(mac_secret(section.secret_file))
     return Codes(desk(settings, gateway.store, gateway.clock, told), terms, keys, sender,
-                 Way(outward.select, outward.send))
+                 Way(outward.select, outward.send), metrics.code)
 
 
 def desk(settings: Settings, store: Store, clock: Clock, told: Told) -> Desk:

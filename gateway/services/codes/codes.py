@@ -13,9 +13,11 @@ Neither the code nor what is paid is kept: both are made again of what the calle
 import hmac
 import re
 import secrets
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -73,14 +75,21 @@ class Way:
     send: Callable[[Mail], Outcome]
 
 
+def _uncounted(client: str, what: str, reason: str) -> None:
+    del client, what, reason
+
+
 class Codes:
     """Safe on many threads; what needs neither secret nor key is its desk's. GatewayError from each method as there.
 
     `retry` is 503 with Retry-After, but for CODE_OFTEN, which is 429.
     """
 
-    def __init__(self, desk: Desk, terms: Terms, keys: CodeKeys, sender: Sender, way: Way) -> None:
+    def __init__(self, desk: Desk, terms: Terms, keys: CodeKeys, sender: Sender, way: Way,
+                 counted: Callable[[str, str, str], None] = _uncounted) -> None:
+        """`counted`: client, what (sent, not_sent, refused, valid, invalid), and the reason why not."""
         self.desk = desk
+        self._counted = counted
         self._terms = terms
         self._keys = keys
         self._sender = sender
@@ -94,28 +103,16 @@ class Codes:
         Returns once the next hop has the mail. Else the code is cancelled and the reason raised: INPUT_MALFORMED,
         CUSTOMER_UNKNOWN, CUSTOMER_BLOCKED, CUSTOMER_NO_ADDRESS, CODE_OFTEN (retry), CERTIFICATE_*, NEXT_HOP_*, POLICY_*
         """
-        terms = self._terms
-        now = self.desk.clock.now()
-        life = _checked(order, terms)
-        to = self._addresses(order.customer)
-        linked = Linked(secrets.token_hex(12), secrets.token_bytes(NONCE_OCTETS), order.customer, order.purpose,
-                        order.digits or terms.digits, order.transaction)
-        row = CodeRow(
-            code_id=linked.code_id, client=client, customer=order.customer, purpose=order.purpose,
-            state=CodeState.LIVE, digits=linked.digits, nonce=linked.nonce, digest=digest(self._keys, linked),
-            language=order.language or terms.language, reference=order.reference, created_at=now,
-            expires_at=now + timedelta(seconds=life))
-        refused = self.desk.store.issue(row, terms.limits)
-        if refused is not None:
-            raise GatewayError(refused, retry=refused is Reason.CODE_OFTEN)
-        row = replace(row, sends=1)
-        accepted = event("accepted", row, now)
+        try:
+            row, linked, to = self._placed(client, order)
+        except GatewayError as trouble:
+            self._counted(client, "refused", str(trouble.reason))
+            raise
+        accepted = event("accepted", row, row.created_at)
         try:
             taken = self._mail(row, linked, to)
         except GatewayError as trouble:
             self._cancelled(row)
-            log.warning("code not sent", code_id=row.code_id, client=client, purpose=row.purpose,
-                        reason=trouble.reason, detail=trouble.detail)
             tell(self.desk.told, accepted, event("failed", row, self.desk.clock.now(), trouble.reason))
             raise
         tell(self.desk.told, accepted, event("delivered", row, self.desk.clock.now(), mail=row.sends))
@@ -160,8 +157,26 @@ class Codes:
             raise GatewayError(Reason.CODE_UNKNOWN)
         reason = None if tried.fault is None else _ENDED.get(tried.state, tried.fault)
         left = max(0, most - tried.before.tries) if tried.state is CodeState.LIVE else 0
+        self._counted(client, "valid" if reason is None else "invalid", str(reason or ""))
         log.info("code tried", code_id=code_id, client=client, valid=reason is None, reason=reason, tries_left=left)
         return Verdict(reason is None, reason, left, tried.state)
+
+    def _placed(self, client: str, order: Order) -> tuple[CodeRow, Linked, tuple[str, ...]]:
+        """1 to 3: the code is live, and its mail is to be written to these addresses."""
+        terms, now = self._terms, self.desk.clock.now()
+        life = _checked(order, terms)
+        to = self._addresses(order.customer)
+        linked = Linked(secrets.token_hex(12), secrets.token_bytes(NONCE_OCTETS), order.customer, order.purpose,
+                        order.digits or terms.digits, order.transaction)
+        row = CodeRow(
+            code_id=linked.code_id, client=client, customer=order.customer, purpose=order.purpose,
+            state=CodeState.LIVE, digits=linked.digits, nonce=linked.nonce, digest=digest(self._keys, linked),
+            language=order.language or terms.language, reference=order.reference, created_at=now,
+            expires_at=now + timedelta(seconds=life))
+        refused = self.desk.store.issue(row, terms.limits)
+        if refused is not None:
+            raise GatewayError(refused, retry=refused is Reason.CODE_OFTEN)
+        return replace(row, sends=1), linked, to
 
     def _addresses(self, number: str) -> tuple[str, ...]:
         """1. All that have a certificate which is bound to this customer."""
@@ -177,21 +192,28 @@ class Codes:
         return found
 
     def _mail(self, row: CodeRow, linked: Linked, to: tuple[str, ...]) -> int:
-        """4. How many addresses have it, one or more; else the reason is raised."""
-        now = self.desk.clock.now()
-        mail = write(self._sender, row, derived(self._keys, linked), linked.transaction, to, now)
+        """4. How many addresses have it, one or more; else the reason is raised, counted and in the log."""
         try:
-            outcome = self._way.send(mail)
+            outcome = self._sent(row, linked, to)
+            taken = _taken(outcome)
+        except GatewayError as trouble:
+            self._counted(row.client, "not_sent", str(trouble.reason))
+            log.warning("code not sent", code_id=row.code_id, client=row.client, purpose=row.purpose,
+                        reason=trouble.reason, detail=trouble.detail)
+            raise
+        self._counted(row.client, "sent", "")
+        log.info("code sent", code_id=row.code_id, client=row.client, purpose=row.purpose, mail=row.sends,
+                 recipients=taken, refused=len(outcome.recipients) - taken, incident=outcome.incident)
+        return taken
+
+    def _sent(self, row: CodeRow, linked: Linked, to: tuple[str, ...]) -> Outcome:
+        code = derived(self._keys, linked)
+        try:
+            return self._way.send(write(self._sender, row, code, linked.transaction, to, self.desk.clock.now()))
         except GatewayError:
             raise
         except Exception as surprise:  # noqa: BLE001 - its own words and its trace may hold what the mail holds
-            raise GatewayError(Reason.INTERNAL, type(surprise).__name__, retry=True) from None
-        taken = [one for one in outcome.recipients if one.settled in (Settled.TAKEN, Settled.DISCARDED)]
-        if not taken:
-            raise _not_taken(outcome)
-        log.info("code sent", code_id=row.code_id, client=row.client, purpose=row.purpose, mail=row.sends,
-                 recipients=len(taken), refused=len(outcome.recipients) - len(taken), incident=outcome.incident)
-        return len(taken)
+            raise GatewayError(Reason.INTERNAL, _where(surprise), retry=True) from None
 
     def _must_live(self, row: CodeRow) -> None:
         state = row.state_at(self.desk.clock.now())
@@ -231,6 +253,13 @@ def _linked(row: CodeRow, transaction: Transaction | None) -> Linked:
     return Linked(row.code_id, row.nonce, row.customer, row.purpose, row.digits, transaction)
 
 
+def _where(surprise: BaseException) -> str:
+    """Its type and where in the program it came up, without a word of its own."""
+    frames = traceback.extract_tb(surprise.__traceback__)[-2:]
+    places = ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    return f"{type(surprise).__name__} at {places}"
+
+
 def _is_bound(answer: CertificateAnswer, number: str) -> bool:
     """An address of one customer with the certificate of another would show him the code."""
     return isinstance(answer, Found) and answer.enrolled and all(row.customer == number for row in answer.rows)
@@ -248,14 +277,17 @@ def _without(answers: tuple[CertificateAnswer, ...]) -> GatewayError:
     return GatewayError(reasons.pop() if len(reasons) == 1 else Reason.CERTIFICATE_UNUSABLE)
 
 
-def _not_taken(outcome: Outcome) -> GatewayError:
-    """Of several reasons one that may pass, for then the same order may succeed."""
-    def first(settled: Settled) -> RecipientOutcome | None:
-        return next((one for one in outcome.recipients if one.settled is settled), None)
-
-    later, refused = first(Settled.LATER), first(Settled.REFUSED)
-    told = later or refused
-    detail = f"incident {outcome.incident}"
+def _taken(outcome: Outcome) -> int:
+    """By how many. By none: the reason is raised; of several one that may pass, for the same order may succeed then."""
+    taken = sum(one.settled in (Settled.TAKEN, Settled.DISCARDED) for one in outcome.recipients)
+    if taken:
+        return taken
+    later, refused = _first(outcome, Settled.LATER), _first(outcome, Settled.REFUSED)
+    told, detail = later or refused, f"incident {outcome.incident}"
     if told is None:
-        return GatewayError(Reason.POLICY_HELD, detail)
-    return GatewayError(told.reason or outcome.reason or Reason.NEXT_HOP_REFUSED, detail, retry=later is not None)
+        raise GatewayError(Reason.POLICY_HELD, detail)
+    raise GatewayError(told.reason or outcome.reason or Reason.NEXT_HOP_REFUSED, detail, retry=later is not None)
+
+
+def _first(outcome: Outcome, settled: Settled) -> RecipientOutcome | None:
+    return next((one for one in outcome.recipients if one.settled is settled), None)

@@ -219,3 +219,19 @@ def test_neither_code_nor_payment_is_kept_or_logged(office: Office) -> None:
     for secret in (code, payee.name, payee.account, payee.account[-12:], "7391.42", "739142"):
         assert secret.encode() not in stored
         assert secret.encode() not in told
+
+
+def test_what_became_of_mails_and_tries_is_counted(office: Office) -> None:
+    counted: list[tuple[str, str, str]] = []
+    office.codes._counted = lambda *what: counted.append(what)
+    issued = office.codes.issue(CLIENT, office.order())
+    code = office.code()
+    tried(office, issued, other(code))
+    tried(office, issued, code)
+    office.house.outbound.codes["anna@customer.example"] = 451
+    for customer in ("10001", "10003"):
+        with pytest.raises(GatewayError):
+            office.codes.issue(CLIENT, office.order(customer=customer))
+    assert counted == [
+        (CLIENT, "sent", ""), (CLIENT, "invalid", "code.wrong"), (CLIENT, "valid", ""),
+        (CLIENT, "not_sent", "next_hop.later"), (CLIENT, "refused", "certificate.absent")]
