@@ -19,6 +19,7 @@ _UNSEEN: Final = frozenset({"head", "noscript", "object", "script", "style", "te
 _VOID: Final = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"})
 _SPACES: Final = re.compile(r"[ \t\r\n\f]+")
 _HIDDEN: Final = re.compile(r"(?i)display\s*:\s*none|visibility\s*:\s*hidden")
+_CELL: Final = "\x1f"  # between two; spaces around it do not count
 _LINKS: Final = ("http://", "https://", "mailto:", "tel:")
 
 
@@ -35,9 +36,10 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self._lines: list[str] = []
         self._line: list[str] = []
-        self._unseen: list[str] = []  # open elements from the first that is not shown
-        self._pre = 0
-        self._cell = False
+        self._open: list[str] = []
+        self._places: dict[str, list[int]] = {}  # of each open element in `_open`: what is closed is found at once
+        self._hidden_from: int | None = None  # the outermost open element that is not shown
+        self._cell = self._said = False  # the next text begins a new cell; there is text in this line
         self._links: list[tuple[str, int]] = []
 
     def text(self) -> str:
@@ -50,13 +52,15 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        if self._unseen:
-            if tag not in _VOID:
-                self._unseen.append(tag)
-            return
-        if tag in _UNSEEN or "hidden" in given or _HIDDEN.search(given.get("style") or ""):
-            if tag not in _VOID:
-                self._unseen.append(tag)
+        if tag in _BLOCKS and self._open and self._open[-1] == "p":
+            self._close(len(self._open) - 1)
+        hidden = tag in _UNSEEN or "hidden" in given or bool(_HIDDEN.search(given.get("style") or ""))
+        if tag not in _VOID:
+            if hidden and self._hidden_from is None:
+                self._hidden_from = len(self._open)
+            self._places.setdefault(tag, []).append(len(self._open))
+            self._open.append(tag)
+        if hidden or self._hidden_from is not None:
             return
         if tag in _BLOCKS or tag == "br":
             self._end_line(blank=tag in _PARAGRAPHS)
@@ -64,31 +68,34 @@ class _Reader(HTMLParser):
             self._line.append("• ")
         elif tag == "hr":
             self._lines.append("---")
-        elif tag == "pre":
-            self._pre += 1
         elif tag in {"td", "th"}:
-            self._cell = self._cell or bool("".join(self._line).strip())
+            self._cell = self._said
         elif tag == "img" and (alt := (given.get("alt") or "").strip()):
             self._add(f"[{_SPACES.sub(' ', alt)}]")
         elif tag == "a":
-            self._links.append(((given.get("href") or "").strip(), len(self._line)))
+            self._links = [((given.get("href") or "").strip(), len(self._line))]  # there is no link inside a link
 
     def handle_endtag(self, tag: str) -> None:
-        if self._unseen:
-            if tag in self._unseen:
-                del self._unseen[len(self._unseen) - 1 - self._unseen[::-1].index(tag):]
-            return
-        if tag == "a" and self._links:
-            self._end_link(*self._links.pop())
-        elif tag == "pre":
-            self._pre = max(0, self._pre - 1)
-        if tag in _BLOCKS:
-            self._end_line(blank=tag in _PARAGRAPHS)
+        if not self._places.get(tag):
+            return  # closes nothing
+        if self._hidden_from is None:
+            if tag == "a" and self._links:
+                self._end_link(*self._links.pop())
+            if tag in _BLOCKS:
+                self._end_line(blank=tag in _PARAGRAPHS)
+        self._close(self._places[tag][-1])
+
+    def _close(self, place: int) -> None:
+        """This element and all that is open inside it."""
+        while len(self._open) > place:
+            self._places[self._open.pop()].pop()
+        if self._hidden_from is not None and self._hidden_from >= place:
+            self._hidden_from = None
 
     def handle_data(self, data: str) -> None:
-        if self._unseen:
+        if self._hidden_from is not None:
             return
-        if self._pre:
+        if self._places.get("pre"):
             first, *more = data.split("\n")
             self._add(first)
             for line in more:
@@ -99,9 +106,10 @@ class _Reader(HTMLParser):
 
     def _add(self, text: str) -> None:
         if self._cell and text.strip():
-            self._line.append("  |  ")
+            self._line.append(_CELL)
             self._cell = False
-        self._line.append(text)
+        self._said = self._said or bool(text.strip())
+        self._line.append(text.replace(_CELL, ""))
 
     def _end_link(self, href: str, since: int) -> None:
         shown = "".join(self._line[since:]).strip()
@@ -111,8 +119,11 @@ class _Reader(HTMLParser):
 
     def _end_line(self, *, blank: bool = False) -> None:
         line = "".join(self._line)
-        self._lines.append(line.rstrip() if self._pre else _SPACES.sub(" ", line.replace("  |  ", "\0")).strip(" ")
-                           .replace("\0", "  |  "))
-        self._line, self._cell, self._links = [], False, []
+        if self._places.get("pre"):
+            self._lines.append(line.rstrip())
+        else:
+            cells = [_SPACES.sub(" ", cell).strip(" ") for cell in line.split(_CELL)]
+            self._lines.append("  |  ".join(cells))
+        self._line, self._cell, self._said, self._links = [], False, False, []
         if blank:
             self._lines.append("")

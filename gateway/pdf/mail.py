@@ -5,6 +5,7 @@ U+FFFD, and the text is attached as a file as well, so that nothing that was wri
 """
 
 import json
+import re
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,10 @@ _PAGE: Final = Path(__file__).parent / "mail_page"
 _FILE: Final = "mail.typ"
 _KIB: Final = 1024
 _NO_BREAK: Final = "\u00a0"
+_MAY_BREAK: Final = "\u200b"
+_COLUMNS: Final = re.compile(r"\S {3,}\S")
+_LONG: Final = re.compile(r"\S{41,}")
+_PIECES: Final = re.compile(r".{1,20}", re.DOTALL)
 _WORDS: Final = {
     "en": {"from": "From", "to": "To", "cc": "Copy to", "date": "Date", "subject": "Subject", "none": "(no subject)",
            "files": "Attached files", "note": "They are inside this document: see the list of attachments of your "
@@ -70,21 +75,23 @@ class MailPages:
         return self._renderer.render(_PAGE, _FILE, {"mail": json.dumps(mail)}, at)
 
 
-def _paragraphs(text: str) -> list[list[str]]:
-    """Lines between empty ones; what stands aligned by spaces stays so."""
+def _paragraphs(text: str) -> list[dict[str, object]]:
+    """Lines between empty ones. Where spaces line something up, every letter is as wide as any other."""
     paragraphs: list[list[str]] = [[]]
     for line in text.split("\n"):
         if line.strip():
-            paragraphs[-1].append(_aligned(line.rstrip()))
+            paragraphs[-1].append(line.rstrip())
         elif paragraphs[-1]:
             paragraphs.append([])
-    return [one for one in paragraphs if one]
+    return [{"even": any(_COLUMNS.search(line) for line in lines), "lines": [_written(line) for line in lines]}
+            for lines in paragraphs if lines]
 
 
-def _aligned(line: str) -> str:
+def _written(line: str) -> str:
+    """Spaces stay as many as they are; a word that is wider than a page may be broken."""
     words = line.lstrip(" ")
-    indented = _NO_BREAK * (len(line) - len(words)) + words
-    return indented.replace("  ", _NO_BREAK * 2)
+    words = (_NO_BREAK * (len(line) - len(words)) + words).replace("  ", _NO_BREAK * 2)
+    return _LONG.sub(lambda found: _MAY_BREAK.join(_PIECES.findall(found[0])), words)
 
 
 def _size(octets: int) -> str:
