@@ -22,6 +22,7 @@ TAIL_OCTETS: Final = 2048  # within which startxref and `%%EOF` stand (note 18: 
 TABLE_OCTETS: Final = 1024  # of what startxref leads to: a table, or a stream whose dictionary is the trailer
 PAGES_MAX: Final = 100_000
 METADATA_OCTETS_MAX: Final = 1_048_576
+PACKED_OCTETS_MAX: Final = 32_768  # deflate makes a thousand octets of one at most: 32 MiB
 
 _HEAD = re.compile(rb"%PDF-[12]\.\d")
 _TAIL = re.compile(rb"startxref\s+(\d{1,12})\s+%%EOF")
@@ -112,4 +113,9 @@ def _read_aloud(pdf: Any) -> bool:
 def _has_title(pdf: Any) -> bool:
     """dc:title of the metadata stream, which is what counts (ISO 14289-1 7.1)."""
     metadata = pdf.Root.get("/Metadata")
-    return metadata is not None and _TITLE.search(metadata.read_bytes()[:METADATA_OCTETS_MAX]) is not None
+    if metadata is None:
+        return False
+    packed = metadata.read_raw_bytes()
+    if len(packed) > (PACKED_OCTETS_MAX if "/Filter" in metadata else METADATA_OCTETS_MAX):
+        return False
+    return _TITLE.search(metadata.read_bytes()) is not None

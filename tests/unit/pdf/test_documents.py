@@ -229,6 +229,13 @@ def test_the_size_has_a_limit() -> None:
             documents.close()
 
 
+def test_the_size_of_a_fast_one_has_a_limit() -> None:
+    documents = PdfDocuments(limits=Limits(octets_max=1_000))
+    with pytest.raises(GatewayError) as caught:
+        documents.make("fast-bill", "en", BILL, AT)
+    assert caught.value.reason is Reason.PDF_TOO_LARGE
+
+
 def test_every_word_of_every_language_is_there() -> None:
     words = json.loads((TEMPLATES / "words.json").read_text())
     assert set(words["en"]) == set(words["de"])

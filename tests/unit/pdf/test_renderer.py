@@ -4,6 +4,8 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import pytest
 from gateway.errors import GatewayError, Reason
 from gateway.pdf.renderer import Limits, Renderer
 from tests.support.papers import page_text
+from tests.support.process import ROOT
 
 AT = datetime(2026, 11, 30, 6, tzinfo=UTC)
 HEAD = '#set document(title: "T")\n#set text(lang: "en")\n'
@@ -139,6 +142,24 @@ def test_a_child_that_was_ended_from_outside_is_replaced(room: Callable[..., Roo
     os.kill(child, signal.SIGKILL)
     assert b"%PDF" in limited.set("= Two")
     assert children() - before != {child}
+
+
+def test_a_child_ends_with_its_parent_however_that_ends(room: Callable[..., Room]) -> None:
+    """kill -9 of a worker of a run leaves no process behind."""
+    program = ("import sys, time; from pathlib import Path; from datetime import *; from gateway.pdf.renderer import *;"
+               "r = Renderer(); r.render(Path(sys.argv[1]), 'one.typ', {}, datetime(2026, 1, 1, tzinfo=UTC));"
+               "print(r._idle[0]._process.pid, flush=True); time.sleep(60)")
+    (room().root / "one.typ").write_text(HEAD + "= x")
+    command = [sys.executable, "-c", program, str(room().root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as parent:
+        assert parent.stdout is not None
+        child = Path(f"/proc/{int(parent.stdout.readline())}")
+        assert child.exists()
+        parent.kill()
+    end = time.monotonic() + 20
+    while child.exists() and b"typst_child" in (child / "cmdline").read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_no_more_children_than_permitted_and_none_left(room: Callable[..., Room]) -> None:
