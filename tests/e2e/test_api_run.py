@@ -5,6 +5,7 @@ Truth: a real supervisor with all its processes; the client's own web server; op
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.support.api_service import Api, System, answers
+from gateway.demo import openssl
+from tests.support.api_service import ROOT, Api, System, answers
 from tests.support.callbacks import Heard, listening
 from tests.support.process import Relay, new_bank, relay
 from tests.support.smtp import Hop, until
@@ -95,6 +97,34 @@ def test_what_was_not_taken_comes_again_with_its_id(site: Site) -> None:
     until(lambda: len(site.told(made["id"])) == 3)
     ids = [fields["sealgate-event"] for fields in site.heard.fields[before:]]
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_run_goes_from_the_request_to_the_last_mail(site: Site) -> None:
+    """The example of the distribution. Nobody gives a command: the process for runs takes it up. A second run sends no
+    statement again.
+    """
+    core, hop, sources = site.api.system("core-banking"), site.api.hop, site.api.bank.home / "statements"
+    sources.mkdir(exist_ok=True)
+    for name in ("november.yaml", "november.csv"):
+        shutil.copy(ROOT / "examples" / "statements" / name, sources / name)
+    fresh = len(hop.mails)
+    found: list[dict[str, int]] = []
+    for key in ("first", "second"):
+        made = core.post("/statement-runs", {"file": "november.yaml"}, key)
+        assert made.status == 201, made.body
+        path = f"/statement-runs/{made.json['id']}"
+        until(lambda path=path: core.ask("GET", path).json["ended_at"] is not None, 90)
+        shown = core.ask("GET", path).json
+        assert shown["state"] == "done", shown
+        told = core.ask("GET", f"{path}/report").json
+        assert told["mails"] == shown["mails"]
+        found.append({fate: count for fate, count in told["fates"].items() if count})
+    assert found == [{"sent": 3, "held": 1}, {"repeated": 4}], "Clara has no certificate"
+    mails = hop.mails[fresh:]
+    assert len(mails) == 3, "a joint holder has a mail of his own"
+    mail = next(one for one in mails if b"anna@customer.example" in one)
+    assert b"application/pdf" in openssl.verify(openssl.decrypt(mail, site.api.bank.people["anna"]), site.api.bank.root)
+    assert "DE89370400440532013000" not in site.relay.told
 
 
 def test_kill_9_of_the_process_that_makes_codes_costs_nobody_a_key(site: Site) -> None:
