@@ -257,7 +257,7 @@ metrics: {{port: {ports.metrics}}}
 codes: {{from: "otp@{DOMAIN}", secret_file: keys/codes.secret, bounces: "codes@{DOMAIN}",
   alarm_to: "security@{DOMAIN}"}}
 statements: {{from: "statements@{DOMAIN}", secret_file: keys/statements.secret, client: core-banking,
-  bounces: "bounces@{DOMAIN}"}}
+  bounces: "bounces@{DOMAIN}", refused_percent_max: 30}}
 processes: {{relay: 2}}
 sources:
   # The partner's directory, here on loopback; short times, so that the tour need not wait.

@@ -13,6 +13,7 @@ from gateway.demo.guide import Guide
 from gateway.demo.tour_codes import CodesTour
 from gateway.demo.tour_mail import MailTour
 from gateway.demo.tour_running import RunningTour
+from gateway.demo.tour_statements import StatementsTour
 from gateway.demo.tour_trust import TrustTour
 from gateway.errors import GatewayError
 
@@ -29,7 +30,8 @@ def walk(guide: Guide) -> bool:
 
 
 def _stations(guide: Guide) -> tuple[tuple[str, Callable[[], None]], ...]:
-    mail, trust, running, codes = MailTour(guide), TrustTour(guide), RunningTour(guide), CodesTour(guide)
+    mail, trust, running = MailTour(guide), TrustTour(guide), RunningTour(guide)
+    codes, statements = CodesTour(guide), StatementsTour(guide)
     return (
         ("A one-time code leaves: signed, stamped, encrypted", mail.code),
         ("A statement with a PDF of 1 MB leaves the same way", mail.statement),
@@ -46,8 +48,10 @@ def _stations(guide: Guide) -> tuple[tuple[str, Callable[[], None]], ...]:
             trust.revoked,
         ),
         ("Whoever asks gets the bank's certificate and a time-stamp over HTTP", trust.service),
-        ("Online banking asks for a code: it is good for one amount and one payee", codes.payment),
-        ("A customer without a certificate gets no code, and online banking hears it at once", codes.nobody),
+        ("A code is ordered over HTTP: good for one amount and one payee", codes.payment),
+        ("Without a certificate there is no code, and the caller hears it", codes.nobody),
+        ("A run of statements: who cannot be served is named, nobody twice", statements.run),
+        ("A certificate appears: the statement that waited leaves by itself", statements.appears),
         ("A worker is killed: mail goes on, and another takes its place", running.killed),
         ("What happened is counted, and told by a mail's Message-ID", running.seen),
     )

@@ -14,15 +14,14 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from gateway.authority import ca
 from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
 from gateway.cms.signed import SignerProfile, prepare, sign
 from gateway.cms.timestamp import build_request, token_of
 from gateway.demo import openssl
 from gateway.demo.bank import DOMAIN
-from gateway.demo.files import key_pem, pem, write
 from gateway.demo.guide import Guide, date_value, plain_mail
+from gateway.demo.newcomer import Newcomer
 from gateway.demo.openssl import Person
 from gateway.demo.world import post
 from gateway.errors import GatewayError
@@ -67,7 +66,9 @@ class TrustTour:
     def revoked(self) -> None:
         """Carl loses his key; the mail that he signed and stamped before stays what it was."""
         guide = self.guide
-        carl, key = self._new_customer()
+        newcomer = Newcomer.register(guide, "carl")
+        newcomer.enrol(guide)
+        carl, key = newcomer.person, newcomer.key
         guide.send("core-banking", plain_mail("statements@" + DOMAIN, carl.address, "Your statement", _STATEMENT))
         guide.claim("Carl's statement left sealed", holds=True)
         now = SystemClock().now()
@@ -153,27 +154,6 @@ class TrustTour:
         guide.claim("it is the one to which customers encrypt", holds=same)
 
     # Carl
-
-    def _new_customer(self) -> tuple[Person, rsa.RSAPrivateKey]:
-        """A customer of today, enrolled by public commands."""
-        guide, number = self.guide, secrets.token_hex(4)
-        address, now = f"carl-{number}@customer.example", SystemClock().now()
-        key = ca.generate_signing_key("rsa-2048")
-        if not isinstance(key, rsa.RSAPrivateKey):
-            raise OSError("no RSA key was made")
-        carl = Person(
-            "carl",
-            address,
-            guide.bank.scratch / f"carl-{number}.crt.pem",
-            guide.bank.scratch / f"carl-{number}.key.pem",
-        )
-        write(carl.certificate, pem(guide.bank.authorities.person("Carl Customer", address, key, now)))
-        write(carl.key, key_pem(key), mode=0o600)
-        table = guide.bank.scratch / "carl.csv"
-        table.write_text(f"number,name,addresses,segment\n{number},Carl,{address},retail\n")
-        guide.configured("customer", "import", table, "--json")
-        guide.configured("cert", "import", carl.certificate, "--customer", number, "--json")
-        return carl, key
 
     def _question(self, carl: Person) -> bytes:
         return (

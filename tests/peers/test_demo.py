@@ -50,7 +50,7 @@ def test_it_leaves_what_it_promises(demo: tuple[Path, subprocess.CompletedProces
         "customers/anna.p12",
     ):
         assert (home / promised).is_file()
-    assert len(list((home / "outgoing").glob("*.eml"))) == 11
+    assert len(list((home / "outgoing").glob("*.eml"))) == 14
     assert len(list((home / "incoming").glob("*.eml"))) == 4
     for secret in [*(home / "keys").glob("*.key.pem"), *(home / "customers").glob("*.key.pem")]:
         assert secret.stat().st_mode & 0o077 == 0
