@@ -92,18 +92,18 @@ def test_a_title_that_is_empty_or_not_shown() -> None:
         assert check(changed(change), MAX) is Reason.PDF_INACCESSIBLE
 
 
-def test_metadata_that_unpack_to_a_gigabyte_are_not_unpacked() -> None:
+def test_metadata_that_unpack_a_thousandfold_are_not_unpacked() -> None:
     """Deflate shrinks the same letter a thousandfold."""
     def blown_up(pdf: pikepdf.Pdf) -> None:
         packed = zlib.compressobj(9)
-        octets = b"".join(packed.compress(b" " * (1 << 20)) for _ in range(1024)) + packed.flush()
+        octets = b"".join(packed.compress(b" " * (1 << 20)) for _ in range(96)) + packed.flush()
         pdf.Root.Metadata = pikepdf.Stream(pdf, octets, Type=pikepdf.Name.Metadata, Subtype=pikepdf.Name.XML,
                                            Filter=pikepdf.Name.FlateDecode)
 
     octets = changed(blown_up, compress_streams=False, stream_decode_level=pikepdf.StreamDecodeLevel.none)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert check(octets, 10 * MAX, depth="opened") is Reason.PDF_INACCESSIBLE
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # KiB
 
 
 def test_metadata_that_are_packed_are_read() -> None:
