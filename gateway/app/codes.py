@@ -32,15 +32,12 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
     the secret as adapters.mac_secret.
     """
     section = section_of(settings)
+    keys, sender = prepared(section)
     terms = Terms(
         digits=section.digits, life_s=section.life_s, life_s_max=section.life_s_max, tries_max=section.tries_max,
         language=section.language,
         limits=SendLimits(section.per_customer_per_hour_max, section.per_client_per_minute_max))
-    writer = Writer(section.templates, section.language)
-    rehearse(writer, languages(section))
-    sender = Sender(section.from_, section.bounces, returns_of(section), writer)
     outward = _Outward(gateway)
-    keys = CodeKeys.of(mac_secret(section.secret_file))
     return Codes(desk(settings, gateway.store, gateway.clock, told), terms, keys, sender,
                  Way(outward.select, outward.send), metrics.code)
 
@@ -48,6 +45,14 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
 def desk(settings: Settings, store: Store, clock: Clock, told: Told) -> Desk:
     """What needs the database alone. CONFIG_INVALID where the settings have no section `codes`."""
     return Desk(store.codes, clock, store.customers.get, told, section_of(settings).tries_max)
+
+
+def prepared(section: CodesSettings) -> tuple[CodeKeys, Sender]:
+    """What is read of files: the secret, and the templates, each of which is tried. As `load_codes`."""
+    writer = Writer(section.templates, section.language)
+    rehearse(writer, languages(section))
+    keys = CodeKeys.of(mac_secret(section.secret_file))
+    return keys, Sender(section.from_, section.bounces, returns_of(section), writer)
 
 
 def languages(section: CodesSettings) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """`sealgate check`: everything that would stop or weaken the gateway, each finding with its remedy.
 
 What is looked at stands in `check_own` (keys and certificates), `check_trust` (roots, revocation, algorithms),
-`check_files` (whatever else is named), `check_services` (stampers, directories, next hops) and `check_returns`
-(what comes back of services); here are the order, policies and the two forms of output.
+`check_files` (whatever else is named), `check_services` (stampers, directories, next hops), `check_codes` (whether
+codes could leave) and `check_returns` (what comes back of services); here are the order, policies and the two forms of
+output.
 """
 
 import json
@@ -18,6 +19,7 @@ from rich.text import Text
 from gateway import app as composition
 from gateway.cli import (
     check_clouds,
+    check_codes,
     check_files,
     check_own,
     check_postfix,
@@ -88,6 +90,7 @@ def _everything(settings: Settings) -> Iterator[Finding]:
         yield from looked(check_own.expiry, settings)
         yield from looked(check_services.gateway, settings)
         yield from looked(check_returns.returns, settings)
+        yield from looked(check_codes.codes, settings)
     yield from looked(check_clouds.clouds, settings)
     yield from looked(check_trust.algorithms, settings)
     yield from looked(check_services.sources, settings)

@@ -17,6 +17,7 @@ from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, Found
 from gateway.model.mail import Direction
+from gateway.policy.resolve import DEVICE_BOUND
 from gateway.policy.ruleset import RuleSet
 from gateway.settings import Settings
 
@@ -77,7 +78,7 @@ def in_force(settings: Settings, rules: RuleSet) -> InForce:
         return settled
 
     return InForce(settings, settings.codes,
-                   {client: asked(client, Found((), enrolled=True)) for client in clients},
+                   {client: asked(client, Found((DEVICE_BOUND,), enrolled=True)) for client in clients},
                    {client: asked(client, Absent()) for client in clients})
 
 
