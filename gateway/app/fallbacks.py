@@ -1,6 +1,6 @@
 """What there is for mail to people without a certificate, as the settings have it (docs/fallbacks.md)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,18 +9,24 @@ from gateway.adapters.db.fallbacks import DbFallbacks
 from gateway.adapters.mac_secret import mac_secret
 from gateway.adapters.password_hook import HttpHook, ProgramHook
 from gateway.app.store import Store
-from gateway.clock import Clock
+from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.letters.write import Writer
+from gateway.pdf.content import Content
+from gateway.pdf.lock import lock
 from gateway.pdf.mail import MailPages
 from gateway.pdf.renderer import Limits, Renderer
-from gateway.pipeline.fallback import Fallbacks, LockedPdf
+from gateway.pipeline.fallback import Fallbacks, LockedPdf, password
 from gateway.pipeline.waiting import Invitation, Terms
 from gateway.ports.fallbacks import Fallen, Figures
 from gateway.ports.passwords import Handover, Passwords
 from gateway.settings import EncryptedPdf, Settings
 
 PAGES_AT_ONCE: Final = 4
+# Each letter with the ways for which it is written.
+_LETTERS: Final = {
+    "held_notice": frozenset({"hold", "invite"}), "held_given_up": frozenset({"hold", "invite"}),
+    "invite": frozenset({"invite"}), "encrypted_pdf": frozenset({"encrypted_pdf"})}
 
 
 def load_fallbacks(settings: Settings, store: Store, clock: Clock) -> Fallbacks:
@@ -97,3 +103,31 @@ def worth_a_round(settings: Settings, store: Store, now: datetime) -> bool:
 def figures(store: Store) -> tuple[Figures, ...]:
     """By rule and way."""
     return DbFallbacks(store.database).figures()
+
+
+def probe_letters(settings: Settings, ways: frozenset[str]) -> Iterator[GatewayError]:
+    """What is wrong with the templates that these ways need."""
+    given, now = settings.fallbacks, SystemClock().now()
+    writer, somebody = Writer(given.templates, given.language), "somebody@example.com"
+    values = {"recipient": somebody, "since": now, "until": now + timedelta(days=given.hold_days),
+              "days": given.hold_days, "state": "absent", "why": "…", "invited": "invite" in ways, "sender": somebody,
+              "file": "message.pdf", "way": given.invite.way if given.invite else "…"}
+    for kind, wanted_by in _LETTERS.items():
+        if wanted_by & ways:
+            try:
+                writer.write(kind, given.language, values)
+            except GatewayError as trouble:
+                yield trouble
+
+
+def probe_page(settings: Settings) -> None:
+    """Draws and locks a page of no mail at all. GatewayError of what cannot be had: secrets, PDF_NOT_MADE."""
+    clock, pages = SystemClock(), MailPages(_renderer())
+    try:
+        if settings.fallbacks.encrypted_pdf is not None:
+            mac_secret(settings.fallbacks.encrypted_pdf.secret_file)
+            _hook(settings.fallbacks.encrypted_pdf, clock).close()
+        drawn, _ = pages.draw(Content("check", (), "check", ()), settings.fallbacks.language, clock.now())
+        lock(drawn, password(b"check", 16, "check", "check"))
+    finally:
+        pages.close()

@@ -1,0 +1,82 @@
+"""`sealgate check`: whether mail to people without a certificate would go the way that the rules choose for it."""
+
+import os
+import time
+from collections.abc import Iterator
+
+from gateway import app as composition
+from gateway.app.fallbacks import probe_letters, probe_page
+from gateway.cli.check_finding import Finding
+from gateway.cli.context import explained
+from gateway.errors import GatewayError
+from gateway.model.decision import Needs
+from gateway.model.facts import Facts, RecipientFacts
+from gateway.model.lookup import Absent
+from gateway.model.mail import Direction
+from gateway.policy.ruleset import RuleSet
+from gateway.settings import Settings
+
+PROBE = "sealgate-check@example.com"  # nobody's mailbox (RFC 2606)
+
+
+def fallbacks(settings: Settings) -> Iterator[Finding]:
+    """Nothing of it where no rule has a weaker way than `reject`."""
+    rules = composition.load_rules(settings)
+    ways = frozenset(
+        step.params.without_certificate for rule in rules.rules for step in rule.steps if step.verb == "encrypt")
+    if ways <= {"reject"}:
+        return
+    for trouble in probe_letters(settings, ways):
+        yield Finding("error", "fallbacks", explained(trouble))
+    if ways & {"hold", "invite"}:
+        yield from _waiting(settings)
+    if "invite" in ways:
+        yield _invitation(settings, rules)
+    if "encrypted_pdf" in ways:
+        yield from _pdf(settings)
+
+
+def _waiting(settings: Settings) -> Iterator[Finding]:
+    days = settings.fallbacks.hold_days
+    if settings.hold.archive_certificate is None:
+        yield Finding("error", "fallbacks", "rules hold mail for want of a certificate, and hold.archive_certificate "
+                      "is not set: such mail is deferred until its sender gives up")
+    elif settings.hold.archive_key is None:
+        yield Finding("warning", "fallbacks", "without hold.archive_key no mail leaves by itself when a certificate "
+                      "appears, and no sender hears of it: `sealgate fallbacks again` does it where the key is")
+    else:
+        yield Finding("ok", "fallbacks", f"mail waits for certificates for {days} days, and leaves by itself")
+
+
+def _invitation(settings: Settings, rules: RuleSet) -> Finding:
+    """What the rules make of one, to somebody without a certificate."""
+    invite = settings.fallbacks.invite
+    assert invite is not None  # noqa: S101 - or the rules would not have loaded
+    facts = Facts(client=invite.client, sender=invite.from_, from_=invite.from_, subject="invitation", size=1024)
+    to = RecipientFacts(PROBE, Direction.OUTBOUND, certificate=Absent(), enrolled=Absent(), segment=None)
+    decision = rules.decide(facts, to)
+    if isinstance(decision, Needs):
+        return Finding("warning", "fallbacks", f"whether invitations leave hangs on {decision.fact}")
+    if decision.end.kind != "deliver" or decision.fallback is not None:
+        return Finding("error", "fallbacks", f"invitations of {invite.client} cannot leave: rule {decision.rule} says "
+                       f"{decision.fallback or decision.end.kind}; write one that signs what comes from {invite.from_}")
+    if not any(step.verb == "sign" for step in decision.steps):
+        return Finding("warning", "fallbacks", f"invitations leave unsigned, by rule {decision.rule}: nobody can tell "
+                       "them from anybody's")
+    return Finding("ok", "fallbacks", f"invitations leave signed, by rule {decision.rule}")
+
+
+def _pdf(settings: Settings) -> Iterator[Finding]:
+    section = settings.fallbacks.encrypted_pdf
+    assert section is not None  # noqa: S101 - or the rules would not have loaded
+    if section.hook_program is not None and not os.access(section.hook_program, os.X_OK):
+        yield Finding("error", "fallbacks", f"{section.hook_program} cannot be run: no password would be handed over, "
+                      "and such mail is deferred")
+    began = time.monotonic()
+    try:
+        probe_page(settings)
+    except GatewayError as trouble:
+        yield Finding("error", "fallbacks", f"mail as PDF: {explained(trouble)}")
+    else:
+        yield Finding("ok", "fallbacks", f"a page is drawn and locked, in {(time.monotonic() - began) * 1000:.0f} ms; "
+                      "the hook for passwords is asked when a mail needs it")
