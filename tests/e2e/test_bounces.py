@@ -8,6 +8,8 @@ Starts: one Postfix with the lines of docs/bounces.md, one `sealgate run`, two s
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -171,6 +173,23 @@ def test_an_answer_without_proof_comes_back_to_its_writer(site: Site) -> None:
     (alarm,) = [one for one in site.mailboxes.mails if b"without proof" in one or b"=?utf-8" in one.lower()]
     assert b"security@bank.example" in alarm
     assert site.status(about) is None
+
+
+def test_statements_that_nobody_took(site: Site) -> None:
+    """Each mail of a run has a return path; the run's report names those that came back."""
+    site.internet.replies["RCPT"] = "550 5.1.1 nobody here"
+    run = "examples/statements/november.yaml"
+    command = [sys.executable, "-m", "gateway", "--config", str(site.relay.bank.config), "statements", "send", run]
+    sent = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert sent.returncode in {0, 1}, sent.stderr  # Clara has no certificate: hers is held
+
+    def came_back() -> list[tuple[str, str]]:
+        with closing(sqlite3.connect(site.relay.bank.home / "sealgate.db")) as database:
+            return database.execute("SELECT delivery, answer FROM statement_item WHERE state = 'sent'").fetchall()
+
+    until(lambda: {one for one, _ in came_back()} == {"bounced"}, 30)
+    assert len(came_back()) == 3
+    assert all(answer.startswith("5.1.1") and "nobody here" in answer for _, answer in came_back())
 
 
 @pytest.mark.parametrize("sender", ["", "mailer-daemon@evil.example"])

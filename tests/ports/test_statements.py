@@ -233,6 +233,19 @@ def test_a_bounce_of_no_mail_of_ours_changes_nothing(store, identifier) -> None:
     assert not store.bounced(identifier, "5.1.1", "", True, NOW)
 
 
+def test_a_bounce_that_is_faster_than_the_answer_counts(store) -> None:
+    """Postfix bounces within milliseconds what it can refuse itself; the answers of a chunk are written together."""
+    planned(store)
+    chunk = store.claim("run1", NOW)
+    [one, *_] = store.todo(chunk)
+    assert store.note(chunk, (), [one.id], NOW) == {one.id}
+    assert store.bounced(str(one.id), "5.1.1", "nobody", True, NOW)
+    store.note(chunk, [Settlement(one.id, S.SENT)], (), NOW)
+    item = next(store.items("run1"))
+    assert (item.state, item.delivery, item.answer) == (S.SENT, "bounced", "5.1.1 nobody")
+    assert store.counts("run1").bounced == 1
+
+
 def test_a_bounce_counts_once_and_a_permanent_one_is_the_last(store) -> None:
     planned(store)
     chunk = store.claim("run1", NOW)

@@ -47,6 +47,7 @@ from gateway.ports.statements import (
 
 LEASE: Final = timedelta(hours=1)  # of a chunk whose process can be asked by nobody
 PAGE: Final = 1_000
+QUEUED: Final = timedelta(days=15)  # how long a mail server may keep trying; later its queue id is another mail's
 FORGET_ITEMS: Final = 10_000  # at once, so that nobody waits long for it
 
 _r, _c, _i = statement_run.c, statement_chunk.c, statement_item.c
@@ -68,14 +69,15 @@ _SETTLE: Final = (
     update(statement_item).where(_i.id == bindparam("item"), _i.state.in_(_OPEN))
     .values(state=bindparam("to"), domain=bindparam("of_domain"), rule=bindparam("by_rule"), reason=bindparam("why"),
             detail=bindparam("words"), reply=bindparam("answered"), queue_id=bindparam("queued"), at=bindparam("now"),
-            version=case((bindparam("free", type_=Boolean), null()), else_=_i.version)))
+            channel=bindparam("by_channel"), version=case((bindparam("free", type_=Boolean), null()), else_=_i.version)))
 _TODO: Final = (
     select(*_ITEM_COLUMNS).where(_i.run == bindparam("of"), _i.row >= bindparam("first"), _i.row < bindparam("behind"),
                                  _i.state.in_(_OPEN)).order_by(_i.row, _i.holder))
 
 _HANDED_ON: Final = (
     update(statement_item)
-    .where(statement_item.c.queue_id == bindparam("queued"), statement_item.c.state == ItemState.SENT.value)
+    .where(statement_item.c.queue_id == bindparam("queued"), statement_item.c.state == ItemState.SENT.value,
+           statement_item.c.at >= bindparam("since"))
     .values(queue_id=bindparam("next")))
 
 
@@ -178,7 +180,8 @@ class DbStatements:
                 rows.append({"run": chunk.run, "row": one.row, "holder": one.holder, "customer": storable(one.customer),
                              "series": one.series, "version": version, "state": state.value, "domain": "", "rule": "",
                              "reason": reason, "detail": storable(one.detail), "reply": "", "queue_id": None,
-                             "resent": 0, "tries": 0, "at": now, "delivery": "", "answer": "", "delivery_at": None})
+                             "resent": 0, "tries": 0, "at": now, "delivery": "", "answer": "", "delivery_at": None,
+                             "channel": ""})
             connection.execute(insert(statement_chunk).values(
                 run=chunk.run, number=chunk.number, start=chunk.offset, first_row=chunk.first_row, rows=chunk.rows,
                 due_at=now if due else None, at=now))
@@ -333,18 +336,20 @@ class DbStatements:
         """See StatementStore. A bounce is the last word."""
         statement = (
             update(statement_item)
-            .where(_i.queue_id == bindparam("queued"), _i.state == ItemState.SENT.value, _i.delivery != "bounced")
+            .where(_i.queue_id == bindparam("queued"), _i.state == ItemState.SENT.value, _i.delivery != "bounced",
+                   _i.at >= bindparam("since"))
             .values(delivery=bindparam("what"), answer=bindparam("words"), delivery_at=bindparam("told_at"),
                     version=case((bindparam("what", type_=Text) == "bounced", null()), else_=_i.version)))
         values = [{"queued": indexed(one.queue_id), "what": one.state, "words": storable(one.answer),
-                   "told_at": micros(one.at)} for one in told]
+                   "told_at": micros(one.at), "since": micros(one.at - QUEUED)} for one in told]
 
         def work(connection: Connection) -> int:
             known = 0
             for one, delivery in zip(values, told, strict=True):
                 if delivery.handed_on_as:
                     known += connection.execute(_HANDED_ON, {
-                        "queued": one["queued"], "next": indexed(delivery.handed_on_as)}).rowcount
+                        "queued": one["queued"], "next": indexed(delivery.handed_on_as),
+                        "since": one["since"]}).rowcount
                 else:
                     known += connection.execute(statement, one).rowcount
             return known
@@ -352,10 +357,14 @@ class DbStatements:
         return self._database.write(work) if values else 0
 
     def bounced(self, identifier: str, status: str, diagnostic: str, permanent: bool, at: datetime) -> bool:  # noqa: FBT001
-        """See BounceBook. The id of an item, which a return path carries."""
+        """See BounceBook. The id of an item, which a return path carries.
+
+        A bounce may be here before the next hop's answer is written: a mail that is being sent can come back.
+        """
         if not identifier.isdecimal() or len(identifier) > 18:
             return False
-        known = (_i.id == int(identifier), _i.state == ItemState.SENT.value, _i.delivery != "bounced")
+        known = (_i.id == int(identifier), _i.state.in_((ItemState.SENDING.value, ItemState.SENT.value)),
+                 _i.delivery != "bounced")
         words = storable(f"{status} {diagnostic}".strip())
         values: dict[str, Any] = {"answer": words, "delivery_at": micros(at)}
         if permanent:
@@ -398,7 +407,7 @@ def _settling(one: Settlement, now: int) -> dict[str, Any]:
     return {"item": one.item, "to": one.state.value, "of_domain": storable(one.domain), "by_rule": storable(one.rule),
             "why": one.reason, "words": storable(one.detail), "answered": storable(one.reply),
             "queued": indexed(one.queue_id or queue_id(one.reply) or "") or None,
-            "now": now if one.at is None else micros(one.at), "free": one.free}
+            "now": now if one.at is None else micros(one.at), "free": one.free, "by_channel": one.channel}
 
 
 def _micros(at: datetime | None) -> int | None:
@@ -422,4 +431,4 @@ def _chunk(row: Any) -> Chunk:
 def _item(row: Any) -> ItemRow:
     return ItemRow(row.id, row.run, row.row, row.holder, row.customer, ItemState(row.state), row.domain, row.rule,
                    row.reason, row.detail, row.reply, row.queue_id or "", row.resent, row.tries, moment(row.at),
-                   row.delivery, row.answer, _moment(row.delivery_at))
+                   row.delivery, row.answer, _moment(row.delivery_at), row.channel)

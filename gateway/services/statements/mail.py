@@ -20,7 +20,10 @@ _PDF = "application/pdf"
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """In whose name. `bounces`: mailbox of bounces, '' = none; `returns` names mails in either case."""
+    """In whose name. `bounces`: mailbox of bounces, '' = none; `returns` names mails in either case.
+
+    Answers go to `from_`, where people are: nobody reads what comes to the mailbox of bounces.
+    """
 
     from_: str
     bounces: str
@@ -36,7 +39,7 @@ def write(sender: Sender, run: RunRow, spec: Spec, row: Row, item: ItemRow, cust
     letter = sender.writer.write(_kind(run, spec), _language(sender, spec, row), values(run, spec, row, customer))
     attachments = () if document is None else (Attachment(filename(spec, row), _PDF, document),)
     octets = compose(letter, Heading(
-        sender.from_, to, f"<{sender.returns.message_id(identifier)}>", dated, reply_to=sender.bounces,
+        sender.from_, to, f"<{sender.returns.message_id(identifier)}>", dated,
         more=(b"Auto-Submitted: auto-generated\r\n",)),  # RFC 3834 5
         attachments, seed=sender.returns.message_id(identifier).encode("ascii"))
     path = sender.returns.address(identifier) if sender.bounces else sender.from_
