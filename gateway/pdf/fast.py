@@ -112,6 +112,7 @@ class _Letter:
         other = self.facts(side, RIGHT - 244, top)
         self.y = max(y, other) + 34
         heading = sheet.tag("H1", body)
+        sheet.bookmark(self._title, self.y)
         for part in sheet.wrapped(self._title, RIGHT - LEFT, 19, bold=True):
             sheet.text(heading, LEFT, self.y, part, 19, bold=True, colour=self.ink)
             self.y += 24
@@ -133,6 +134,7 @@ class _Letter:
     def heading(self, words: str) -> None:
         """Of the second level, with room for something below it."""
         self.room(50)
+        self.sheet.bookmark(words, self.y)
         self.sheet.text(self.sheet.tag("H2", self.sheet.body), LEFT, self.y, words, 11.5, bold=True, colour=self.ink)
         self.y += 18
 

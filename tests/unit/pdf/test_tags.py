@@ -123,6 +123,15 @@ def test_tables_have_rows_of_the_same_width_and_heads_for_columns(pdf: pikepdf.P
         assert "/Column" in [str(one.get("/Scope")) for one in attributes]
 
 
+def test_bookmarks_lead_to_the_headings(pdf: pikepdf.Pdf) -> None:
+    """WCAG 2.4.5: more than one way to a place of a long document. As many as there are headings, in their order."""
+    headings = [str(element.S) for element, _ in elements(pdf.Root.StructTreeRoot) if element.S in {"/H1", "/H2"}]
+    with pdf.open_outline() as outline:
+        found = [one for root in outline.root for one in (root, *root.children)]
+    assert len(found) == len(headings)
+    assert found[0].title.startswith(("Kontoauszug", "Rechnung"))
+
+
 def test_tabs_go_by_structure_and_nothing_moves_or_runs(pdf: pikepdf.Pdf) -> None:
     """ISO 14289-1 7.18.3 for pages with annotations, of which there are none; ISO 19005-2 6.5, 6.6."""
     for page in pdf.pages:
