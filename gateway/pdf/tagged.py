@@ -200,8 +200,8 @@ class Sheet:
             after = f"/Next {marks[index + 1]} 0 R" if index + 1 < len(marks) else ""
             title = ("\ufeff" + words).encode("utf-16-be").hex()
             self._objects[marks[index] - 1] = (
-                f"<</Title<{title}>/Parent {root} 0 R{before}{after}/Dest[{pages[page]} 0 R/XYZ 0 {HEIGHT - y + 24:.2f} "
-                "0]>>").encode("ascii")
+                f"<</Title<{title}>/Parent {root} 0 R{before}{after}/Dest[{pages[page]} 0 R/XYZ 0 "
+                f"{HEIGHT - y + 24:.2f} 0]>>").encode("ascii")
         self._objects[root - 1] = (f"<</Type/Outlines/First {marks[0]} 0 R/Last {marks[-1]} 0 R/Count {len(marks)}>>"
                                    ).encode("ascii")
         return f"/Outlines {root} 0 R"
