@@ -66,7 +66,9 @@ class ApiHouse:
                        codes=codes, runs=runs, requests_per_minute_max=section(settings).requests_per_minute_max)
 
     def _ready(self) -> None:
-        """The store is asked as a mail asks it."""
+        """The store is asked as a mail asks it, and the keys how they are."""
+        if troubles := self.gateway.keys.health():
+            raise GatewayError(Reason.KEY_UNAVAILABLE, troubles[0], retry=True)
         self.gateway.store.certificates.rows("nobody@invalid")
 
     def reload(self, settings: Settings) -> None:

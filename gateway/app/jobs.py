@@ -115,7 +115,9 @@ class JobsHouse:
 
     def requests(self) -> None:
         """Drops what no client repeats any more."""
-        DbRequests(self._store.database, self._clock).forget()
+        book = DbRequests(self._store.database, self._clock)
+        while book.forget():
+            pass
 
     def codes(self) -> None:
         """Drops what need not be remembered of one-time codes."""

@@ -77,6 +77,7 @@ class Api:
     log: Path
     hop: Hop
     pool: urllib3.PoolManager
+    scheme: str = "http"
 
     @property
     def told(self) -> str:
@@ -86,7 +87,7 @@ class Api:
     @property
     def base(self) -> str:
         """Its URL."""
-        return f"http://127.0.0.1:{self.bank.ports.api}"
+        return f"{self.scheme}://127.0.0.1:{self.bank.ports.api}"
 
     def system(self, client: str = "online-banking") -> System:
         """A client of the settings; '' = one without a token."""
@@ -108,15 +109,15 @@ class Api:
 
 
 @contextmanager
-def api(home: Path, change: Callable[[str], str] = lambda text: text, **replies: Any) -> Iterator[Api]:
-    """A bank in `home` and its API, until the `with` ends; it must end well. `replies`: of the next hop, see Hop."""
-    with Hop(**replies) as hop, urllib3.PoolManager(maxsize=16) as pool:
+def api(home: Path, change: Callable[[str], str] = lambda text: text, *, tls: Path | None = None) -> Iterator[Api]:
+    """A bank in `home` and its API, until the `with` ends; it must end well. `tls`: PEM of its server's root."""
+    with Hop() as hop, urllib3.PoolManager(maxsize=64, **({"ca_certs": tls} if tls else {})) as pool:
         bank = new_bank(home, hop=hop.port, change=change, api=True)
         log = home / "api.log"
         with log.open("wb") as file:
             started = subprocess.Popen([sys.executable, "-m", "gateway", "--config", str(bank.config), "api"],
                                        cwd=ROOT, stdout=file, stderr=file, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-        running = Api(bank, started, log, hop, pool)
+        running = Api(bank, started, log, hop, pool, "https" if tls else "http")
         try:
             answers(running)
             yield running

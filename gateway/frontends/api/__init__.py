@@ -5,6 +5,7 @@ draft-ietf-httpapi-idempotency-key-header-07.
     callers       which client asks, and what it may
     bodies        octets -> a value that cannot be wrong, or a problem that says where it is
     once          a request that is repeated is not done twice
+    few           what takes long is done a few times at once
     shapes        the JSON of requests and answers of codes, with their limits
     codes, customers, runs, health: the endpoints
     counted       each request is a number

@@ -25,7 +25,8 @@ from gateway.model.sentences import SENTENCES
 
 # Of these families what has no status of its own is 409, where it is no matter of time: the request is good, and as
 # things stand it cannot be done.
-_AS_THINGS_STAND: Final = frozenset({"certificate", "path", "revocation", "policy", "next_hop", "recipient", "from"})
+_AS_THINGS_STAND: Final = frozenset(
+    {"certificate", "client", "from", "next_hop", "path", "policy", "recipient", "revocation"})
 
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE")  # that this interface knows at all
 

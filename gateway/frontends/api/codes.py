@@ -8,6 +8,7 @@ from gateway.errors import Reason
 from gateway.frontends.api.bodies import Body, body_of
 from gateway.frontends.api.callers import permitted
 from gateway.frontends.api.description import asks, key_parameter
+from gateway.frontends.api.few import Few
 from gateway.frontends.api.forgetting import forgetting
 from gateway.frontends.api.once import once
 from gateway.frontends.api.service import Current
@@ -24,6 +25,7 @@ from gateway.frontends.api.shapes import (
 from gateway.frontends.http.problems import ProblemError, of_reason
 from gateway.services.codes.codes import Codes
 
+SENDING_MAX: Final = 32  # of the framework's 40 threads: a next hop that hangs never holds up who tries a code
 Id = Annotated[str, Path(pattern=CODE_ID, description="As POST /codes answered it")]
 _PAID: Final = {"amount": "1234.50", "currency": "EUR", "payee": "Stadtwerke Musterstadt",
                 "account": "DE89 3704 0044 0532 0130 00"}
@@ -33,6 +35,7 @@ def router(current: Current) -> APIRouter:
     """The endpoints."""
     routes = APIRouter(tags=["codes"])
     client = Depends(permitted("codes", lambda: current.service.callers))
+    sending = Few(SENDING_MAX)
 
     def codes() -> Codes:
         if current.service.codes is None:
@@ -53,8 +56,9 @@ def router(current: Current) -> APIRouter:
         cannot leave now the answer is 503 with Retry-After, and the code is cancelled.
         """
         desk = codes()
-        return once(current.service, request, client, body.canonical,
-                    lambda: CodeIssued.of(desk.issue(client, body.value.order())), status=201)
+        with sending:
+            return once(current.service, request, client, body.canonical,
+                        lambda: CodeIssued.of(desk.issue(client, body.value.order())), status=201)
 
     @routes.get("/codes/{code_id}", operation_id="show", summary="What became of a code")
     def show(code_id: Id, client: Annotated[str, client]) -> CodeShown:
@@ -81,9 +85,10 @@ def router(current: Current) -> APIRouter:
                body: Annotated[Body[Again], Depends(body_of(Again))]) -> Response:
         """It lives no longer by that. Where the mail cannot leave now the code lives on."""
         desk, asked = codes(), body.value
-        return once(current.service, request, client, body.canonical,
-                    lambda: CodeIssued.of(desk.resend(client, code_id, transaction_of(asked.transaction))),
-                    status=200, required=False)
+        with sending:
+            return once(current.service, request, client, body.canonical,
+                        lambda: CodeIssued.of(desk.resend(client, code_id, transaction_of(asked.transaction))),
+                        status=200, required=False)
 
     @routes.post("/codes/{code_id}/cancel", operation_id="cancel", summary="End a code")
     def cancel(code_id: Id, client: Annotated[str, client]) -> CodeShown:

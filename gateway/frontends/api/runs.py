@@ -4,6 +4,7 @@ its own runs only.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -14,6 +15,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.bodies import JSON, Body, body_of, malformed
 from gateway.frontends.api.callers import permitted
 from gateway.frontends.api.description import asks, key_parameter
+from gateway.frontends.api.few import Few
 from gateway.frontends.api.once import key_of, once
 from gateway.frontends.api.run_shapes import RUN_ID, RunFile, RunListed, RunOrder, Runs, RunShown
 from gateway.frontends.api.service import Current, RunDesk
@@ -34,6 +36,8 @@ _EXAMPLE: Final = {
 # What is wrong with a run, in words for whoever asked for it; they quote the run and no file of the gateway.
 _OF_THE_RUN: Final = frozenset({Reason.CONFIG_INVALID, Reason.USAGE})
 _LINES_MAX: Final = 20
+LINES_AT_ONCE: Final = 500  # of CSV: each piece goes through a thread
+REPORTING_MAX: Final = 4  # each reads all mails of a run
 
 
 @contextmanager
@@ -50,10 +54,16 @@ def _told() -> Iterator[None]:
         raise
 
 
+def _pieces(lines: Iterator[str]) -> Iterator[str]:
+    while piece := "".join(islice(lines, LINES_AT_ONCE)):
+        yield piece
+
+
 def router(current: Current) -> APIRouter:
     """The endpoints."""
     routes = APIRouter(tags=["statement runs"])
     client = Depends(permitted("statements", lambda: current.service.callers))
+    reporting = Few(REPORTING_MAX)
 
     def desk() -> RunDesk:
         if current.service.runs is None:
@@ -98,8 +108,9 @@ def router(current: Current) -> APIRouter:
         vary = {"vary": "accept"}
         if form == CSV:  # by lines, for a run may have millions
             lines = csv_lines(runs.statements.items(run.id), remedies())
-            return StreamingResponse(lines, media_type=CSV, headers=vary)
-        found = made(run, runs.statements.items(run.id), runs.now())
+            return StreamingResponse(_pieces(lines), media_type=CSV, headers=vary)
+        with reporting:
+            found = made(run, runs.statements.items(run.id), runs.now())
         if form == HTML:
             return Response(html(found), media_type=HTML, headers=vary)
         return Response(to_json(as_json(found)), media_type=JSON, headers=vary)

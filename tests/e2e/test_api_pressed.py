@@ -1,0 +1,93 @@
+"""The interface of the bank's systems when it is pressed: TLS with client certificates, a next hop that hangs, a store
+that is gone, many at once. A real process each time.
+
+Truth: RFC 8446 (who shows which certificate), RFC 9110 (Retry-After), clocks.
+"""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import urllib3
+
+from gateway.frontends.api.codes import SENDING_MAX
+from tests.support.api_service import PAYMENT, System, api
+from tests.support.tls import make_tls
+
+
+def test_a_client_by_its_certificate(tmp_path: Path) -> None:
+    tls = make_tls(tmp_path)
+
+    def change(text: str) -> str:
+        text = text.replace("api: {", f"api: {{certificate: {tls.server}, key: {tls.server_key}, client_ca: {tls.ca}, ")
+        return text.replace("scopes: [codes]", f"scopes: [codes], tls_certificates: ['{tls.fingerprint}']")
+
+    with api(tmp_path / "bank", change, tls=tls.ca) as running:
+        with urllib3.PoolManager(ca_certs=tls.ca, cert_file=tls.client, key_file=tls.client_key) as pool:
+            assert System(running.base, "", pool).order("by-certificate").status == 201
+            wrong = System(running.base, "x" * 43, pool).order("wrong")
+            assert (wrong.status, wrong.json["reason"]) == (401, "partner.unknown"), "a wrong token is no right one"
+        with urllib3.PoolManager(ca_certs=tls.ca) as pool:
+            assert System(running.base, "", pool).order("without").status == 401
+            answer = System(running.base, running.bank.token("online-banking"), pool).order("by-token")
+            assert (answer.status, "strict-transport-security" in answer.headers) == (201, True)
+
+
+def test_a_next_hop_that_hangs_holds_up_nobody_who_tries_a_code(tmp_path: Path) -> None:
+    with api(tmp_path / "bank", lambda text: text.replace("api: {", "api: {requests_per_minute_max: 0, ").replace(
+            "codes.secret", "codes.secret, per_customer_per_hour_max: 0")) as running:
+        portal = running.system()
+        code_id = portal.order("before").json["id"]
+        go_on = threading.Event()
+        running.hop.replies["dot"] = lambda _: go_on.wait(30) and None
+        with ThreadPoolExecutor(SENDING_MAX + 8) as threads:
+            orders = [threads.submit(portal.order, f"k{number}", purpose=f"p{number}")
+                      for number in range(SENDING_MAX + 8)]
+            busy = []
+            end = time.monotonic() + 20
+            while not busy and time.monotonic() < end:
+                busy = [one for one in orders if one.done()]
+                time.sleep(0.02)
+            began = time.monotonic()
+            verdict = portal.post(f"/codes/{code_id}/verify", {"code": "000000", "transaction": PAYMENT})
+            assert (verdict.status, time.monotonic() - began < 5) == (200, True)
+            go_on.set()
+            told = [one.result() for one in orders]
+        refused = [one for one in told if one.status != 201]
+        assert refused
+        assert {(one.status, one.json["reason"]) for one in refused} == {(503, "client.busy")}
+        assert all("retry-after" in one.headers for one in refused)
+        running.hop.replies.clear()
+        again = next(number for number, one in enumerate(told) if one.status != 201)
+        assert portal.order(f"k{again}", purpose=f"p{again}").status == 201
+
+
+def test_without_its_store_it_says_so(tmp_path: Path) -> None:
+    with api(tmp_path / "bank") as running:
+        portal = running.system()
+        assert portal.order("before").status == 201
+        for path in running.bank.home.glob("sealgate.db*"):  # the very files that it has open
+            size = path.stat().st_size
+            with path.open("r+b") as file:
+                file.write(b"\xff" * size)
+        answer = portal.order("gone", purpose="gone")
+        assert (answer.status, answer.json["reason"]) == (503, "store.unavailable")
+        assert "retry-after" in answer.headers
+        assert portal.ask("GET", "/readyz").status == 503
+        assert portal.ask("GET", "/healthz").status == 200
+        assert str(running.bank.home).encode() not in answer.body
+
+
+def test_many_at_once_each_get_their_own(tmp_path: Path) -> None:
+    """No answer, and no code, is another's."""
+    with api(tmp_path / "bank", lambda text: text.replace(
+            "codes.secret", "codes.secret, per_customer_per_hour_max: 0")) as running:
+        portal = running.system()
+        with ThreadPoolExecutor(12) as threads:
+            told = list(threads.map(lambda number: portal.order(
+                f"many-{number}", purpose=f"p{number}", reference=f"r{number}"), range(24)))
+        assert [one.status for one in told] == [201] * len(told)
+        assert len({one.json["id"] for one in told}) == len(told)
+        for number, one in enumerate(told):
+            assert portal.ask("GET", f"/codes/{one.json['id']}").json["reference"] == f"r{number}"
