@@ -32,7 +32,7 @@ from gateway.services.statements.drive import Crew, Leading, checked, drive
 from gateway.services.statements.mail import Sender
 from gateway.services.statements.runs import Statements
 from gateway.services.statements.series import Series
-from gateway.services.statements.spec import Spec
+from gateway.services.statements.spec import Spec, Sql
 from gateway.services.statements.throttle import Throttle
 from gateway.services.statements.work import PAUSE_S, Tools, carry_out
 from gateway.settings import Settings
@@ -76,10 +76,21 @@ def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow],
 
     def source_of(run: RunRow, spec: Spec) -> Path:
         runs.same_template(run, spec)
-        return runs.source_of(run, spec)
+        path = runs.source_of(run, spec)
+        if spec.source.sql is not None and run.state is RunState.NEW:
+            _query(spec.source.sql, path, run)
+        return path
 
-    return drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)), source_of,
-                         gate or pre_flight(settings, clock, runs.rows), crew, ending, time.sleep), run_id)
+    run = drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)), source_of,
+                        gate or pre_flight(settings, clock, runs.rows), crew, ending, time.sleep), run_id)
+    if run.ended_at is not None and (spec := runs.spec(run)).source.sql is not None:
+        runs.source_of(run, spec).unlink(missing_ok=True)  # accounts stand in it
+    return run
+
+
+def _query(sql: Sql, path: Path, run: RunRow) -> None:
+    url = read_secret(sql.url_file).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    log.info("run queried", run=run.id, rows=fetch(url, sql.query, path))
 
 
 class Worker:
