@@ -1,6 +1,7 @@
 """Documents as the settings have them: the bank's templates, the limits."""
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from gateway.pdf.documents import PdfDocuments
 from gateway.pdf.renderer import Limits
@@ -8,6 +9,23 @@ from gateway.pdf.renderer import Limits
 if TYPE_CHECKING:
     from gateway.ports.documents import Documents
     from gateway.settings import Settings
+
+
+_SAMPLE: Final = {
+    "bank": "Bank", "name": "Name", "customer": "1", "account": "DE00", "currency": "EUR", "period": "1",
+    "opening": "1.00", "closing": "1.00",
+}
+
+
+def tried_out(settings: "Settings") -> tuple[str, ...]:
+    """Makes one statement of ours; then the names of the bank's own templates. PDF_NOT_MADE: none can be made here."""
+    ours, all_ = PdfDocuments(), documents(settings)
+    try:
+        ours.make("statement", "en", _SAMPLE, datetime(2026, 1, 1, tzinfo=UTC))
+        return tuple(sorted(set(all_.names()) - set(ours.names())))
+    finally:
+        ours.close()
+        all_.close()
 
 
 def documents(settings: "Settings") -> "Documents":

@@ -2,8 +2,8 @@
 
 What is looked at stands in `check_own` (keys and certificates), `check_trust` (roots, revocation, algorithms),
 `check_files` (whatever else is named), `check_services` (stampers, directories, next hops), `check_codes` (whether
-codes could leave), `check_fallbacks` (mail to people without a certificate) and `check_returns` (what comes back of
-services); here are the order, policies and the two forms of output.
+codes could leave), `check_statements` (whether runs could), `check_fallbacks` (mail to people without a certificate) and
+`check_returns` (what comes back of services); here are the order, policies and the two forms of output.
 """
 
 import json
@@ -26,6 +26,7 @@ from gateway.cli import (
     check_postfix,
     check_returns,
     check_services,
+    check_statements,
     check_trust,
     context,
 )
@@ -92,6 +93,7 @@ def _everything(settings: Settings) -> Iterator[Finding]:
         yield from looked(check_services.gateway, settings)
         yield from looked(check_returns.returns, settings)
         yield from looked(check_codes.codes, settings)
+        yield from looked(check_statements.statements, settings)
         yield from looked(check_fallbacks.fallbacks, settings)
     yield from looked(check_clouds.clouds, settings)
     yield from looked(check_trust.algorithms, settings)
