@@ -2,8 +2,8 @@
 
 What is looked at stands in `check_own` (keys and certificates), `check_trust` (roots, revocation, algorithms),
 `check_files` (whatever else is named), `check_services` (stampers, directories, next hops), `check_codes` (whether
-codes could leave), `check_statements` (whether runs could), `check_fallbacks` (mail to people without a certificate) and
-`check_returns` (what comes back of services); here are the order, policies and the two forms of output.
+codes could leave), `check_statements` (whether runs could), `check_fallbacks` (mail to people without a certificate)
+and `check_returns` (what comes back of services); here are the order, policies and the two forms of output.
 """
 
 import json
