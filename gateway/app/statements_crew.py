@@ -16,6 +16,7 @@ from gateway.app.statements import Worker, lead, processes, section
 from gateway.app.store import Store, open_store
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
+from gateway.frontends import forgetful
 from gateway.frontends.children import PARENT, end_with_parent
 from gateway.frontends.logs import configure, own_process
 from gateway.settings import Settings
@@ -99,6 +100,7 @@ def serve_runs(settings: Settings) -> None:
     end_with_parent()
     configure(settings.log_level)
     own_process()
+    forgetful.alone()
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
@@ -110,6 +112,7 @@ def serve_runs(settings: Settings) -> None:
             try:
                 for run in book.unfinished():
                     _lead(settings, store, run.id, over)
+                    forgetful.let_go()
                 if time.monotonic() - forgotten > FORGET_EVERY_S:
                     forgotten = time.monotonic()
                     book.forget(SystemClock().now() - timedelta(days=section(settings).keep_days))

@@ -15,6 +15,7 @@ this: there it does nothing.
 """
 
 import ctypes
+import gc
 import os
 import resource
 import sys
@@ -35,6 +36,18 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({"PYTHONMALLOC": "mallo
 def forgets() -> bool:
     """Whether this process was started so."""
     return all(os.environ.get(name) == value for name, value in ENVIRONMENT.items())
+
+
+def alone() -> None:
+    """Processes that this one starts do not forget: they end soon, and what ends is given back whole."""
+    for name in ENVIRONMENT:
+        os.environ.pop(name, None)
+
+
+def let_go() -> None:
+    """After the act, where nothing else goes on: circles of objects are found, and the stack is overwritten."""
+    gc.collect()
+    clear_stack()
 
 
 def start_anew(arguments: Sequence[str]) -> None:

@@ -38,7 +38,8 @@ log = structlog.get_logger("sealgate")
 WATCH_S: Final = 1.0
 LATE_S: Final = 1.0
 API_END_S: Final = 20.0  # whoever waits for a code has 10 s to get it, and then the process hangs up and closes
-FORGETS: Final = {"api": forgetful.ENVIRONMENT}  # it makes codes and checks them
+FORGETS: Final = {  # what makes codes and checks them, and what reads whose statements are to leave
+    "api": forgetful.ENVIRONMENT, "runs": forgetful.ENVIRONMENT}
 
 
 class Supervisor:
