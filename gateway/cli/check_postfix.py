@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.cli.check_finding import Finding
 from gateway.cli.context import explained
-from gateway.cli.postfix import around, copies, doors, passage, returns, whole
+from gateway.cli.postfix import around, copies, doors, passage, returns, services, whole
 from gateway.cli.postfix.configuration import Configuration
 from gateway.cli.postfix.form import NAMES, Site
 from gateway.cli.postfix.reading import read
@@ -21,6 +21,7 @@ CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     around.dead_milter, around.actions_elsewhere, around.unread_tables, around.fall_backs, around.routes,
     around.other_instances,
     passage.patience, passage.speed_adjust, passage.protocol,
+    services.bounces_of_its_own,
     whole.routed_addresses, whole.bounces, whole.line_ends, whole.compatibility,
 )
 

@@ -175,6 +175,15 @@ def test_an_answer_without_proof_comes_back_to_its_writer(site: Site) -> None:
     assert site.status(about) is None
 
 
+def test_check_finds_the_mailboxes_routed(site: Site) -> None:
+    etc = site.maillog.parent / "etc"
+    done = CliRunner().invoke(application(["check"]), ["--config", str(site.relay.bank.config), "check", "--postfix",
+                                                       "--postfix-dir", str(etc), "--json"])
+    places = {one["about"] for one in json.loads(done.stdout)}
+    assert places
+    assert places.isdisjoint({"main.cf transport_maps", "main.cf recipient_delimiter"})
+
+
 def test_statements_that_nobody_took(site: Site) -> None:
     """Each mail of a run has a return path; the run's report names those that came back."""
     site.internet.replies["RCPT"] = "550 5.1.1 nobody here"

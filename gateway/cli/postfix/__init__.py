@@ -3,5 +3,6 @@
 `configuration` is what postconf says, as a value; `reading` asks it; `form` tells how each door leads to the gateway.
 Each other file looks at one theme, and takes nothing but those values: `doors` (mail goes in without the gateway),
 `returns` (where mail comes back), `copies` (aliases and automatic Bcc), `around` (actions and fall-backs that lead
-past the gateway), `passage` (how mail is handed over), `whole` (what belongs to no door).
+past the gateway), `passage` (how mail is handed over), `services` (mailboxes that are programs), `whole` (what belongs
+to no door).
 """

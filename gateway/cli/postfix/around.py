@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from gateway.cli.check_finding import Finding
 from gateway.cli.postfix.configuration import Service, endpoint, words
 from gateway.cli.postfix.form import Site
-from gateway.cli.postfix.tables import TABLES, Action, actions
+from gateway.cli.postfix.services import to_service
+from gateway.cli.postfix.tables import TABLES, Action, actions, entries
 
 _CHECKS = ("header_checks", "mime_header_checks", "nested_header_checks", "body_checks", "milter_header_checks")
 _ACCESS = tuple(f"smtpd_{what}_restrictions" for what in (
@@ -98,10 +99,8 @@ def routes(site: Site) -> Iterator[Finding]:
     ports = {one.port for one in site.settings.listeners}
     named = [(parameter, site.postfix.value(parameter)) for parameter in (
         "relayhost", "default_transport", "relay_transport", "local_transport", "virtual_transport")]
-    named += [(parameter, line.split(maxsplit=1)[1])
-              for parameter in ("transport_maps", "sender_dependent_relayhost_maps")
-              for table in site.postfix.words(parameter) for line in (site.postfix.table(table) or "").splitlines()
-              if len(line.split()) > 1 and not line.lstrip().startswith("#")]
+    named += [(parameter, value) for parameter in ("transport_maps", "sender_dependent_relayhost_maps")
+              for key, value in entries(site.postfix, parameter) if not to_service(site, key, value)]
     told: set[str] = set()
     for parameter, value in named:
         if any(endpoint(one).port in ports for one in words(value.partition(" ")[0])) and parameter not in told:

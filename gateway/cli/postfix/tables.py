@@ -61,6 +61,15 @@ def aliases_outside(postfix: Configuration, domains: tuple[str, ...]) -> tuple[s
                  if address.rpartition("@")[2].lower() not in ours)
 
 
+def entries(postfix: Configuration, parameter: str) -> Iterator[tuple[str, str]]:
+    """Key and value of each line of the tables that a map names, as far as they can be read here."""
+    for table in postfix.words(parameter):
+        for line in (postfix.table(table) or "").splitlines():
+            parts = line.split(maxsplit=1)
+            if len(parts) > 1 and not line.lstrip().startswith("#"):
+                yield parts[0], parts[1].strip()
+
+
 def few(found: tuple[str, ...], most: int = 3) -> str:
     """The first of them, and how many more."""
     more = f" and {len(found) - most} more" if len(found) > most else ""

@@ -322,3 +322,35 @@ def test_systems_that_sent_by_the_door_for_strangers_are_thought_of() -> None:
     (told_ok,) = [one for one in findings(said, settings()) if one.about == "master.cf smtp/inet"]
     assert told_ok.level == "ok"
     assert "systems in mynetworks (127.0.0.0/8)" in told_ok.text
+
+
+WITH_MAILBOX = settings(codes={"from": "otp@bank.example", "secret_file": "s", "bounces": "codes@bank.example"})
+DELIMITER = "recipient_delimiter = +\n"
+ROUTED = DELIMITER + "transport_maps = inline:{ { Codes@bank.example = smtp:[127.0.0.1]:10027 } }\n"
+
+
+def test_a_services_mailbox_may_be_routed_to_the_gateway() -> None:
+    """docs/bounces.md: nobody reads it, and nothing of it comes back, so it makes no circle."""
+    assert told(main=ROUTED, of=WITH_MAILBOX) == []
+
+
+@pytest.mark.parametrize(("main", "about"), [
+    (DELIMITER, "main.cf transport_maps"),
+    (DELIMITER + "transport_maps = hash:/t\n", "main.cf transport_maps"),
+    (DELIMITER + ROUTED.splitlines()[1].replace("10027", "10028") + "\n", "main.cf transport_maps"),
+    (ROUTED.replace("= +", "= -"), "main.cf recipient_delimiter"),
+])
+def test_bounces_of_its_own_that_reach_no_service_are_told(main: str, about: str) -> None:
+    tables = {"hash:/t": "codes@elsewhere.example smtp:[127.0.0.1]:10028\n"}
+    assert [one.about for one in told(main=main, tables=tables, of=WITH_MAILBOX)] == [about]
+
+
+def test_only_the_mailbox_and_only_inwards() -> None:
+    """Any other address that is routed to the gateway comes back, and goes round."""
+    for line in ("support@bank.example = smtp:[127.0.0.1]:10027", "codes@bank.example = smtp:[127.0.0.1]:10025"):
+        main = f"{DELIMITER}transport_maps = inline:{{ {{ {line} }} }}\n"
+        assert "routes mail to the gateway" in " ".join(one.text for one in told(main=main, of=WITH_MAILBOX))
+
+
+def test_what_only_postfix_can_look_up_is_believed() -> None:
+    assert told(main=DELIMITER + "transport_maps = ldap:/etc/postfix/ldap.cf\n", of=WITH_MAILBOX) == []
