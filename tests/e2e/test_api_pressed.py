@@ -63,6 +63,24 @@ def test_a_next_hop_that_hangs_holds_up_nobody_who_tries_a_code(tmp_path: Path) 
         assert portal.order(f"k{again}", purpose=f"p{again}").status == 201
 
 
+def test_an_order_under_way_is_finished_before_the_process_ends(tmp_path: Path) -> None:
+    with api(tmp_path / "bank") as running:
+        portal, waiting = running.system(), threading.Event()
+        portal.order("warm", purpose="warm")
+
+        def slowly(_: bytes) -> None:
+            waiting.set()
+            time.sleep(2)
+
+        running.hop.replies["dot"] = slowly
+        with ThreadPoolExecutor(1) as threads:
+            order = threads.submit(portal.order, "last", purpose="last")
+            assert waiting.wait(20)
+            running.process.terminate()
+            assert order.result().status == 201
+        assert running.process.wait(20) == 0
+
+
 def test_without_its_store_it_says_so(tmp_path: Path) -> None:
     with api(tmp_path / "bank") as running:
         portal = running.system()

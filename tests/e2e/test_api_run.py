@@ -7,7 +7,9 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 import urllib3
 
 from gateway.demo import openssl
-from tests.support.api_service import ROOT, Api, System, answers
+from tests.support.api_service import PAYMENT, ROOT, Api, System, answers
 from tests.support.callbacks import Heard, listening
 from tests.support.process import Relay, new_bank, relay
 from tests.support.smtp import Hop, until
@@ -128,14 +130,33 @@ def test_a_run_goes_from_the_request_to_the_last_mail(site: Site) -> None:
 
 
 def test_kill_9_of_the_process_that_makes_codes_costs_nobody_a_key(site: Site) -> None:
-    """Its claims end with it: the same request succeeds as soon as the next process answers."""
+    """Its claims end with it: what was done is answered as before, what was at work is done anew."""
+    api = site.api
     line = re.findall(r'"child": "api", "pid": (\d+)', site.relay.told)[-1]
     before = site.portal.order("before", purpose="killed")
-    subprocess.run(["kill", "-9", line], check=True)
-    until(lambda: site.relay.told.count('"child": "api"') >= 3)
-    answers(site.api)
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def hangs(_: bytes) -> str:
+        at_work.set()
+        go_on.wait(60)
+        return ""
+
+    api.hop.replies["dot"] = hangs
+    with ThreadPoolExecutor(1) as threads:
+        cut_off = threads.submit(site.portal.order, "at-work", purpose="cut-off")
+        assert at_work.wait(30)
+        subprocess.run(["kill", "-9", line], check=True)
+        assert isinstance(cut_off.exception(30), urllib3.exceptions.HTTPError)
+    go_on.set()
+    api.hop.replies.clear()
+    until(lambda: len(re.findall(r'"child": "api", "pid"', site.relay.told)) >= 2)
+    answers(api)
     again = site.portal.order("before", purpose="killed")
     assert (again.body, again.headers["idempotent-replayed"]) == (before.body, "true")
+    anew = site.portal.order("at-work", purpose="cut-off")
+    assert (anew.status, "idempotent-replayed" in anew.headers) == (201, False)
+    verdict = site.portal.post(f"/codes/{anew.json['id']}/verify", {"code": api.code(), "transaction": PAYMENT})
+    assert verdict.json["valid"] is True
     assert site.portal.order("after", purpose="killed").status == 201
 
 

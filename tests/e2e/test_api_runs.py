@@ -1,4 +1,5 @@
-"""Statement runs over HTTP, at a real `sealgate api`: taken once, seen by their own client only, moved, reported.
+"""Statement runs over HTTP, at a real `sealgate api`: taken once, seen by their own client only, moved, reported. So
+are codes seen by their own client only.
 
 Truth: RUN.yaml's own rules (docs/statements.md), RFC 9110 12.5.1 (Accept), RFC 4180 (CSV), and the files that lie in
 the directory of runs.
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.api_service import Answer, Api, System, api
+from tests.support.api_service import PAYMENT, Answer, Api, System, api
 
 RUN = {"version": 1, "name": "October", "period": "2026-10", "source": {"csv": "october.csv"},
        "documents": {"template": "statement"}}
@@ -26,7 +27,8 @@ documents: {template: statement}
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with api(tmp_path_factory.mktemp("api-runs") / "bank", lambda text: text.replace(
-            "scopes: [codes]", "scopes: [codes, statements]")) as running:
+            "scopes: [codes]", "scopes: [codes, statements]").replace(
+            "scopes: [statements]", "scopes: [codes, statements]")) as running:
         sources = running.bank.home / "statements"
         sources.mkdir(exist_ok=True)
         (sources / "october.csv").write_text("customer,account\n10001,DE89370400440532013000\n")
@@ -117,6 +119,18 @@ def test_a_client_sees_its_own_runs_only(service: Api, core: System) -> None:
     theirs = other.post("/statement-runs", RUN, "mine")
     assert theirs.status == 201, "a key is a client's own"
     assert theirs.json["id"] != run
+
+
+def test_a_client_sees_its_own_codes_only_and_costs_others_no_try(service: Api, core: System) -> None:
+    portal = service.system("online-banking")
+    path = f"/codes/{portal.order('my-code').json['id']}"
+    code = service.code()
+    for answer in (core.ask("GET", path), core.post(f"{path}/verify", {"code": code, "transaction": PAYMENT}),
+                   core.post(f"{path}/verify", {"code": "000000"}), core.post(f"{path}/cancel"),
+                   core.post(f"{path}/resend", {"transaction": PAYMENT})):
+        refused(answer, 404, "code.unknown")
+    assert portal.ask("GET", path).json["tries_left"] == 5
+    assert portal.post(f"{path}/verify", {"code": code, "transaction": PAYMENT}).json["valid"] is True
 
 
 def test_the_report_in_three_forms(core: System) -> None:
