@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 
+# Of each process of a run, of which there is one for each core: setting is work for a core, and takes 70 MiB.
+CHILDREN_MAX: Final = 2
 _SAMPLE: Final = {
     "bank": "Bank", "name": "Name", "customer": "1", "account": "DE00", "currency": "EUR", "period": "1",
     "opening": "1.00", "closing": "1.00",
@@ -35,4 +37,4 @@ def documents(settings: "Settings") -> "Documents":
         return PdfDocuments()
     return PdfDocuments(statements.templates, Limits(
         deadline_s=statements.document_timeout_s, octets_max=statements.document_octets_max,
-        children_max=statements.threads))
+        children_max=min(statements.threads, CHILDREN_MAX)))
