@@ -1,5 +1,6 @@
 """What there is for mail to people without a certificate, as the settings have it (docs/fallbacks.md)."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -59,6 +60,9 @@ class NoBook(DbFallbacks):
     def fell(self, fallen: Iterable[Fallen], at: datetime) -> None:
         """Not kept."""
 
+    def flush(self) -> None:
+        """There is nothing."""
+
 
 class NoHandover:
     """See ports.passwords.Passwords: of a try nobody hears."""
@@ -80,6 +84,9 @@ def tried(fallbacks: Fallbacks | None) -> Fallbacks | None:
 
 def close(fallbacks: Fallbacks | None) -> None:
     """What rests ends: connections to the hook, the processes that draw pages. What is in work ends after its mail."""
+    if fallbacks is not None:
+        with contextlib.suppress(GatewayError):  # figures alone
+            fallbacks.book.flush()
     if fallbacks is not None and fallbacks.pdf is not None:
         fallbacks.pdf.passwords.close()
         fallbacks.pdf.pages.close()

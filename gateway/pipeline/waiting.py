@@ -50,6 +50,7 @@ log = structlog.get_logger("sealgate.waiting")
 LOOKED_AT_MAX: Final = 1_000  # mails, and as many people, in one round
 LOOK_AGAIN: Final = timedelta(minutes=10)  # at what waits, where no certificate came into the store
 ASK_AGAIN: Final = timedelta(days=1)  # after people who have had their mail in another way
+FORGET: Final = timedelta(days=400)  # a year and a month: figures of the year
 PATIENCE: Final = timedelta(days=1)  # with a directory that does not answer, at the end of the waiting
 
 Handle = Callable[[Mail], Outcome]
@@ -277,6 +278,7 @@ class WaitingRoom:
                 found = False
             self.fallbacks.book.seen(one.address, found=found, at=now)
             done.converted += found
+        self.fallbacks.book.forget(now - FORGET)
 
 
 def _reason(answer: CertificateAnswer) -> Reason:

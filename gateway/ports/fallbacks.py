@@ -73,7 +73,15 @@ class FallbackBook(Protocol):
     """GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot tell."""
 
     def fell(self, fallen: Iterable[Fallen], at: datetime) -> None:
-        """Counts them."""
+        """Counts them; those who get their mail in clear perhaps some seconds later, many together."""
+        ...
+
+    def flush(self) -> None:
+        """What was counted and not written yet is written."""
+        ...
+
+    def forget(self, before: datetime) -> None:
+        """Who has not been without a certificate since then, and who was not invited since then."""
         ...
 
     def waiting(self, limit: int) -> tuple[WaitingMail, ...]:

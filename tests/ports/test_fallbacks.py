@@ -158,6 +158,29 @@ def test_who_may_have_one_now(book, clock, database) -> None:
     assert book.without(NOW + 2 * DAY, 10) == (Without("ben@nowhere.example", "any"),)
 
 
+def test_mail_in_clear_is_counted_many_together(book, database) -> None:
+    """A commit for each would be a commit for most of a bank's mail. Nothing is counted twice or lost."""
+    plain = [Fallen("ben@nowhere.example", "s:s", "plain_knowingly", "any")]
+    for number in range(10):
+        book.fell(plain, NOW + timedelta(seconds=number))
+    assert [one.mails for one in book.figures()] == [1]
+    book.flush()
+    assert [(one.mails, one.first_at, one.last_at) for one in book.figures()] == [(10, NOW, NOW + timedelta(seconds=9))]
+    book.fell(plain, NOW)
+    book.fell([Fallen("ben@nowhere.example", "s:s", "hold", "any")], NOW)
+    assert [(one.way, one.mails) for one in book.figures()] == [("hold", 1), ("plain_knowingly", 11)]
+
+
+def test_what_is_long_ago_is_forgotten(book) -> None:
+    book.fell([Fallen("ben@nowhere.example", "s:s", "hold", "any")], NOW)
+    book.fell([Fallen("cara@nowhere.example", "s:s", "hold", "any")], NOW + DAY)
+    book.may_invite("ben@nowhere.example", NOW, not_since=NOW)
+    book.invited("ben@nowhere.example", NOW)
+    book.forget(NOW + DAY)
+    assert [one.people for one in book.figures()] == [1]
+    assert book.may_invite("ben@nowhere.example", NOW + DAY, not_since=NOW - DAY)
+
+
 def test_a_dead_database_is_told(dead_database) -> None:
     book = DbFallbacks(dead_database)
     for call in (lambda: book.waiting(1), lambda: due(book, NOW), lambda: book.may_invite("a@b", NOW, not_since=NOW),

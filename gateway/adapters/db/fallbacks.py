@@ -1,10 +1,13 @@
 """Who had no certificate, in the database. What waits is written by the hold store, in the mail's own transaction."""
 
+import threading
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, insert, or_, select, update
 
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.tables import certificate, certificate_address, held, micros, moment
@@ -12,6 +15,10 @@ from gateway.adapters.db.tables_fallbacks import fallback, held_wait, invitation
 from gateway.model.address import fold
 from gateway.ports.fallbacks import Fallen, Figures, WaitingMail, Waits, Without
 
+# Mail that goes in clear knowingly may be most of a bank's: it is counted together, not each with a commit of its own.
+OFTEN: Final = frozenset({"plain_knowingly"})
+GATHER_S: Final = 5.0
+GATHERED_MAX: Final = 500
 BEGUN_FOR: Final = timedelta(minutes=15)  # after which an invitation that nobody finished may be begun anew
 
 _w, _f, _i, _h = held_wait.c, fallback.c, invitation.c, held.c
@@ -19,29 +26,69 @@ _c, _a = certificate.c, certificate_address.c
 _LOOKED: Final = func.coalesce(_w.looked_at, 0)
 
 
+@dataclass(slots=True)
+class _Count:
+    """Of one person, rule and way. Times in microseconds."""
+
+    first: int
+    last: int = 0
+    count: int = 0
+    want: str = ""
+
+    def add(self, want: str, at: int) -> None:
+        """One mail more."""
+        self.count, self.last, self.want = self.count + 1, max(self.last, at), want
+
+
 class DbFallbacks:
     """See ports.fallbacks.FallbackBook."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lock = threading.Lock()
+        self._gathered: dict[tuple[str, str, str], _Count] = {}
+        self._written_at = -GATHER_S
 
     def fell(self, fallen: Iterable[Fallen], at: datetime) -> None:
         """See FallbackBook. Whoever falls back again has no certificate any more."""
-        rows = tuple(fallen)
-        now = micros(at)
+        rows, now = tuple(fallen), micros(at)
+        with self._lock:
+            for one in rows:
+                key = fold(one.address), one.rule, one.way
+                self._gathered.setdefault(key, _Count(now)).add(one.want, now)
+            soon = all(one.way in OFTEN for one in rows) and len(self._gathered) < GATHERED_MAX
+            if soon and time.monotonic() - self._written_at < GATHER_S:
+                return
+        self.flush()
+
+    def flush(self) -> None:
+        """See FallbackBook."""
+        with self._lock:
+            gathered, self._gathered = self._gathered, {}
+            self._written_at = time.monotonic()
 
         def work(connection: Connection) -> None:
-            for one in rows:
-                key = and_(_f.address == fold(one.address), _f.rule == one.rule, _f.way == one.way)
-                again = connection.execute(update(fallback).where(key).values(
-                    count=_f.count + 1, last_at=now, want=one.want, found_at=None, looked_at=now))
+            for (address, rule, way), one in gathered.items():
+                values = {"last_at": one.last, "want": one.want, "looked_at": one.last}
+                again = connection.execute(
+                    update(fallback).where(_f.address == address, _f.rule == rule, _f.way == way)
+                    .values(count=_f.count + one.count, found_at=None, **values))
                 if again.rowcount == 0:
                     connection.execute(insert(fallback).values(
-                        address=fold(one.address), rule=one.rule, way=one.way, want=one.want, count=1, first_at=now,
-                        last_at=now, looked_at=now))
+                        address=address, rule=rule, way=way, count=one.count, first_at=one.first, **values))
 
-        if rows:
+        if gathered:
             self._database.write(work, alone="fallback")
+
+    def forget(self, before: datetime) -> None:
+        """See FallbackBook."""
+        at = micros(before)
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(fallback).where(_f.last_at < at))
+            connection.execute(delete(invitation).where(func.coalesce(_i.sent_at, _i.begun_at) < at))
+
+        self._database.write(work, alone="fallback")
 
     def waiting(self, limit: int) -> tuple[WaitingMail, ...]:
         """See FallbackBook."""
