@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -93,6 +94,17 @@ def test_what_stands_in_a_statement(documents: PdfDocuments, way: str) -> None:
                   "Page 1 of 1"):
         assert words in english
     assert "Kontoauszug" not in english
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("name", [
+    "Ελένη Παπαδοπούλου", "Наталія Їжак", "Łukasz Żółć", "Đorđe Šćepanović", "İbrahim Çağlayan", "Nguyễn Thị Ánh",
+    "Þórdís Æsa", "Ștefan Țuțea", "Straße & Co. KG", "Ørsted ÅS", "O\u2019Brien \u2013 Smith", "100 € ½ №",
+])
+def test_names_of_customers(documents: PdfDocuments, way: str, name: str) -> None:
+    """The letters of the European Union's languages, and some more: seen, and copied as they were."""
+    text = page_text(documents.make(f"{way}statement", "en", {**STATEMENT, "name": name}, AT))
+    assert unicodedata.normalize("NFC", name) in unicodedata.normalize("NFC", text)
 
 
 @BOTH_WAYS
