@@ -4,6 +4,7 @@ Keys are derived from names (see `targets.derived`), so that the mails of the co
 """
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterable
 from datetime import timedelta
@@ -16,6 +17,7 @@ from gateway.authority.ocsp import build_answer
 from gateway.cms import timestamp
 from gateway.cms.algorithms import ContentCipher
 from tests.support import mails, pki, sealed
+from tests.support.api_service import PAYMENT
 from tests.unit.mime import test_dsn as reports
 
 HERE = Path(__file__).parent
@@ -119,6 +121,14 @@ def corpora() -> dict[str, list[bytes]]:
         "yaml_any": [*policies, *settings, b"a: &x 1\nb: *x\n", b"a: |\n  b\n  c\nd: [1, {e: f}]\n",
                      b"--- !!x\n? a\n: b\n"],
         "yaml_policy": policies, "yaml_settings": settings,
+        "json_orders": [json.dumps(one).encode() for one in (
+            {"customer": "10001", "purpose": "payment", "digits": 8, "life_s": 300.0, "language": "de-AT",
+             "reference": "order-4711", "transaction": PAYMENT},
+            {"customer": "1", "purpose": "batch", "transaction": {
+                "total": "80", "currency": "JPY", "payees": [{"name": "Jäne", "account": "x"}] * 2}},
+            {"code": "12345678", "transaction": PAYMENT}, {"transaction": None}, {"file": "a/b.yaml"},
+            {"version": 1, "name": "n", "period": "2026-10", "source": {"csv": "a.csv"}, "columns": {"document": "d"},
+             "documents": {"directory": "pdf"}, "values": {"a": "\0"}})],
         "csv_lines": [b"number,name,addresses\r\n1,Anna,a@b.example\r\n", 'number;name\n1;"Jäne; X"\n'.encode()],
     }
 

@@ -6,6 +6,7 @@ command that is refused (RefusedCommandError) is an answer.
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,11 @@ from gateway.cms.certificate import Certificate, load_certificates, parse_certif
 from gateway.der import ber, prescan, walk
 from gateway.errors import GatewayError
 from gateway.frontends import forwarded, paths
+from gateway.frontends.api import bodies
+from gateway.frontends.api.run_shapes import RunOrder
+from gateway.frontends.api.shapes import Again, CodeOrder, Verification, transaction_of
 from gateway.frontends.data import Checks, whole_mail
+from gateway.frontends.http.problems import ProblemError
 from gateway.frontends.milter.edits import edits
 from gateway.inspection.inspect import Options, inspect
 from gateway.mime import addresses, canonical, dsn, entity, header, params, smime_forms, trace, words
@@ -404,11 +409,22 @@ def csv_lines(octets: bytes) -> None:
         pass
 
 
+def json_orders(octets: bytes) -> None:
+    """What the bank's systems ask for over HTTP; a problem document is an answer."""
+    for model in (CodeOrder, Verification, Again, RunOrder):
+        with suppress(ProblemError, GatewayError):
+            value = bodies.parse(octets, model).value
+            if isinstance(value, CodeOrder):
+                value.order()
+            elif isinstance(value, Verification | Again):
+                transaction_of(value.transaction)
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {call.__name__: call for call in (
     der_walk, der_ber, cms_signed, cms_enveloped, cms_compressed, cms_certificate, cms_private_key, cms_timestamp,
     pki_crl, pki_ocsp, mime_header, mime_entity, mime_params, mime_words, mime_addresses, mime_smime, mime_report,
     mail_open, mail_protect, mail_card, inspect_any, smtp_commands, smtp_data, milter_edits, answer_rows, answer_urls,
-    yaml_any, yaml_policy, yaml_settings, csv_lines)}
+    yaml_any, yaml_policy, yaml_settings, csv_lines, json_orders)}
 
 
 def corpus(name: str) -> list[bytes]:
