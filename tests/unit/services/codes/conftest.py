@@ -1,15 +1,19 @@
 """Codes over the demo's bank: real rules, keys, certificates and database; the next hop says what a test wants."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
+from gateway.adapters.db.tables_codes import blocked_customer, code
 from gateway.app.codes import load_codes
 from gateway.clock import SystemClock
 from gateway.demo import openssl
+from gateway.model.lookup import Customer
 from gateway.services.codes.book import Book
 from gateway.services.codes.codes import Codes
 from gateway.services.codes.events import CodeEvent
@@ -68,16 +72,34 @@ class Office:
         return code_in(self.mails()[-1])
 
 
-@pytest.fixture
-def bank(home: Path) -> Iterator[House]:
-    """With a mailbox for what comes back; the rules are those of the distribution."""
+@pytest.fixture(scope="package")
+def one_bank(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """With a mailbox for what comes back; the rules are those of the distribution. Opening it is what takes time."""
     def change(settings: Settings) -> Settings:
         assert settings.codes is not None
         codes = settings.codes.model_copy(update={"bounces": "codes@bank.example"})
         return settings.model_copy(update={"codes": codes})
 
+    home = Path(shutil.copytree(template, tmp_path_factory.mktemp("codes") / "home"))
     with house(home, change) as built:
         yield built
+
+
+@pytest.fixture
+def bank(one_bank: House) -> House:
+    """As it was before any test: no codes, no blocks, its three customers and the mail server that takes everything."""
+    one_bank.outbound.codes.clear()
+    one_bank.outbound.taken.clear()
+    gateway = one_bank.gateway
+    for table in (code, blocked_customer):
+        gateway.store.database.write(lambda connection, table=table: connection.execute(delete(table)) and None)
+    gateway.store.customers.put([Customer("10004", "Dora"), Customer("10007", "Mallory")])
+    gateway.store.customers.put([Customer("10001", "Anna", ("anna@customer.example",), "retail")])
+    for entry in gateway.store.certificates.list(customer="10001"):
+        if entry.row.trust is not None:
+            gateway.store.certificates.set_trust(entry.row.sha256, None)
+            gateway._looked -= 2  # a mail looks once a second
+    return one_bank
 
 
 @pytest.fixture
