@@ -99,7 +99,8 @@ def _fate(alike: Sequence[EvidenceRecord], attempt: int, *, every: bool) -> Text
     certificates = dict.fromkeys(name for record in alike for name in record.certificates)
     if certificates:
         text.append(f"\nencrypted to {_names(list(certificates), every=every)}")
-    text.append(f"\nnext hop: {shown(one.next_hop_reply)}" if one.next_hop_reply else "")
+    answered = "handed to" if one.settled == "served" else "next hop:"
+    text.append(f"\n{answered} {shown(one.next_hop_reply)}" if one.next_hop_reply else "")
     if one.sealed_digest and one.settled == "taken":
         text.append(f"\nleft as SHA-256 {one.sealed_digest}", style="dim")
     for reason in one.reasons:

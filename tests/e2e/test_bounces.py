@@ -136,7 +136,7 @@ def test_a_mailbox_that_is_not_there(site: Site) -> None:
     assert site.bounced(about) == "5.1.1"
     told = site.run("trace", str(site.lines("bounced")[-1]["incident"]))
     assert "served" in told
-    assert f"codes: bounce 5.1.1 of {about.about}" in told
+    assert f"handed to codes: bounce 5.1.1 of {about.about}" in told
     assert "rule bounces:codes: nothing, then hand_to" in told
     assert site.mailboxes.mails == []  # and no person got it
 
