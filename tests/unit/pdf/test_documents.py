@@ -108,6 +108,15 @@ def test_names_of_customers(documents: PdfDocuments, way: str, name: str) -> Non
 
 
 @BOTH_WAYS
+def test_an_accent_beside_its_letter_is_one_upon_it(documents: PdfDocuments, way: str) -> None:
+    """As file names of some systems have it; a font places no accent by itself."""
+    apart = unicodedata.normalize("NFD", "Müller Łódź")
+    assert apart != "Müller Łódź"
+    octets = documents.make(f"{way}statement", "de", {**STATEMENT, "name": apart}, AT)
+    assert octets == documents.make(f"{way}statement", "de", {**STATEMENT, "name": "Müller Łódź"}, AT)
+
+
+@BOTH_WAYS
 def test_what_stands_in_a_bill(documents: PdfDocuments, way: str) -> None:
     text = page_text(documents.make(f"{way}bill", "de", BILL, AT))
     for words in ("Rechnung R-2026-77", "vom 26.11.2026", "10.12.2026", "14,70", "Umsatzsteuer 19 %", "17,85"):
