@@ -61,7 +61,7 @@ def token(name: Annotated[str, typer.Argument(metavar="CLIENT", help="as in `cli
 
 @group.command("list")
 def list_(json: Json = False) -> None:
-    """List clients of the settings with their logins, networks and From addresses, and whether a password is set.
+    """List clients of the settings: logins, networks, From addresses, scopes; whether password and token are set.
 
     Example: sealgate client list
     """
@@ -75,12 +75,15 @@ def list_(json: Json = False) -> None:
             "tls_certificates": list(one.tls_certificates),
             "from": list(one.from_addresses),
             "logins": {login: there[login] for login in one.logins},
+            "scopes": list(one.scopes),
+            "token": one.token_file is not None and one.token_file.exists(),
         }
         for one in settings.clients
     ]
     owned = {login for one in settings.clients for login in one.logins}
     rows += [
-        {"client": None, "networks": [], "tls_certificates": [], "from": [], "logins": {login: True}}
+        {"client": None, "networks": [], "tls_certificates": [], "from": [], "logins": {login: True}, "scopes": [],
+         "token": False}
         for login in there
         if login not in owned
     ]
@@ -88,7 +91,7 @@ def list_(json: Json = False) -> None:
         listing.json_array(rows)
         return
     listing.table(
-        ("client", "logins", "networks", "TLS certificates", "from"),
+        ("client", "logins", "networks", "TLS certificates", "from", "over HTTP"),
         [
             (
                 row["client"] or "(none)",
@@ -96,10 +99,17 @@ def list_(json: Json = False) -> None:
                 row["networks"],
                 row["tls_certificates"],
                 row["from"],
+                _asks(row["scopes"], token=bool(row["token"]), certificates=bool(row["tls_certificates"])),
             )
             for row in rows
         ],
     )
+
+
+def _asks(scopes: object, *, token: bool, certificates: bool) -> list[str]:
+    """What it may ask for over HTTP, and whether it could show who it is."""
+    names = list(scopes) if isinstance(scopes, list) else []
+    return [*names, "(no token)"] if names and not token and not certificates else names
 
 
 def _logins(there: dict[str, bool], logins: object) -> list[str]:

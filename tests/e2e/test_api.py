@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -219,6 +219,29 @@ def test_a_new_token_counts_from_the_reload_on(service: Api, portal: System) -> 
     (service.bank.home / "clients" / "online-banking.token").write_text(token)
     assert new.order("t2", purpose="token").status == 201
     refused(System(service.base, before, service.pool).order("t3"), 401, "partner.unknown")
+
+
+@pytest.mark.parametrize("name, told", [
+    ("online-bankin", "did you mean `online-banking`?"), ("zzz", "see `clients`"), ("staff", "no `token_file`")])
+def test_a_token_for_nobody(service: Api, name: str, told: str) -> None:
+    made = subprocess.run([sys.executable, "-m", "gateway", "--config", service.bank.config, "client", "token", name],
+                          cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (made.returncode, made.stdout) == (2, "")
+    assert told in made.stderr
+
+
+@pytest.mark.parametrize("change, told", [
+    (lambda text: re.sub(r"(?m)^api: .*$", "", text), "no section `api`"),
+    (lambda text: text.replace("api: {", "api: {host: 192.0.2.1, "), "without TLS"),
+    (lambda text: text.replace("keys/codes.secret", "keys/none.secret"), "none.secret")])
+def test_what_it_does_not_start_with(service: Api, change: Callable[[str], str], told: str) -> None:
+    broken = service.bank.home / "broken.yaml"
+    broken.write_text(change(service.bank.config.read_text()))
+    ended = subprocess.run([sys.executable, "-m", "gateway", "--config", broken, "api"], cwd=ROOT, capture_output=True,
+                           text=True, check=False, timeout=60)
+    assert ended.returncode == 2, ended.stderr
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_reload_that_does_not_load_changes_nothing(service: Api, portal: System) -> None:

@@ -257,7 +257,8 @@ def test_clients(desk) -> None:
 def test_a_login_that_no_client_has_is_told(desk) -> None:
     assert "it can do nothing" in run("client", "add", "stray", text="a password of my own\n").err
     assert run("client", "list", "--json").json()[-1] == {
-        "client": None, "networks": [], "tls_certificates": [], "from": [], "logins": {"stray": True}}
+        "client": None, "networks": [], "tls_certificates": [], "from": [], "logins": {"stray": True}, "scopes": [],
+        "token": False}
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "short\n"])
