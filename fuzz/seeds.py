@@ -22,6 +22,10 @@ from tests.unit.mime import test_dsn as reports
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+PAGE = (b"From: a@b.example\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; "
+        b"format=flowed; delsp=yes\r\n\r\na \r\n> b \r\n--b\r\nContent-Type: text/html; charset=utf-7\r\n\r\n"
+        b"<p style='display:none'>x<table><tr><td>1<td>2</table><pre>a\n b</pre><a href=http://x.example>y</a>"
+        b"<img alt='&lt;'><!-- c --><ul><li>z\r\n--b\r\nContent-Type: text/csv; name=../a.csv\r\n\r\n1;2\r\n--b--\r\n")
 FILE_MAX = 12_000
 TARGET_MAX = 60_000
 
@@ -98,6 +102,7 @@ def corpora() -> dict[str, list[bytes]]:
         "cms_certificate": [*certificates, signatures[0]], "cms_timestamp": stamps,
         "cms_private_key": [anna.chain_pem, b"-----BEGIN PRIVATE KEY-----\nAAAA\n"],
         "pki_crl": lists, "pki_ocsp": answers, "mime_header": fields, "mime_entity": kinds,
+        "pdf_content": [*kinds, PAGE],
         "mime_params": [b'multipart/mixed; boundary="a b"; charset=utf-8', b"text/plain; name*0*=utf-8''a%20; name*1=b",
                         b"a/b; x*=utf-8'de'%C3%A4" + rb'; y="\""; z', b"text / plain (comment) ; format = flowed"],
         "mime_report": [reports.RFC_3464_D_1, reports.POSTFIX, reports.with_groups(3)],

@@ -32,6 +32,7 @@ from gateway.frontends.milter.edits import edits
 from gateway.inspection.inspect import Options, inspect
 from gateway.mime import addresses, canonical, dsn, entity, header, params, smime_forms, trace, words
 from gateway.model.wire import find_end, stuffed
+from gateway.pdf.content import content_of
 from gateway.pipeline import trust_card
 from gateway.pki import crl, ocsp
 from gateway.pki.judge import Judge
@@ -316,6 +317,15 @@ def mail_open(octets: bytes) -> None:
         raise AssertionError("signed content without a valid signature")
 
 
+def pdf_content(octets: bytes) -> None:
+    """What would be drawn of a mail, and the files beside it."""
+    found = content_of(octets)
+    names = [one.name for one in found.files]
+    if len({name.casefold() for name in names}) < len(names) or any("/" in name or not name for name in names):
+        raise AssertionError(f"names of files: {names!r}")
+    found.text.encode()
+
+
 def mail_protect(octets: bytes) -> None:
     """What a client of ours sends, with its header protected."""
     protect(canonical.seven_bit(octets, crlf=True), encrypt=True)
@@ -424,7 +434,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {call.__name__: call for ca
     der_walk, der_ber, cms_signed, cms_enveloped, cms_compressed, cms_certificate, cms_private_key, cms_timestamp,
     pki_crl, pki_ocsp, mime_header, mime_entity, mime_params, mime_words, mime_addresses, mime_smime, mime_report,
     mail_open, mail_protect, mail_card, inspect_any, smtp_commands, smtp_data, milter_edits, answer_rows, answer_urls,
-    yaml_any, yaml_policy, yaml_settings, csv_lines, json_orders)}
+    pdf_content, yaml_any, yaml_policy, yaml_settings, csv_lines, json_orders)}
 
 
 def corpus(name: str) -> list[bytes]:

@@ -8,6 +8,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import pytest
 
 from gateway.demo import openssl
 from gateway.errors import Reason
+from gateway.frontends.milter.edits import edits
+from gateway.mime.header import parse_headers
+from gateway.model.mail import Envelope
 from gateway.model.outcome import Outcome, Settled
 from gateway.pipeline.fallback import LETTERS, password
 from gateway.settings import EncryptedPdf, Settings
@@ -59,10 +63,12 @@ class Hook(WebServer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.status = "200 OK"
+        self.refuse = ""
         self.answers["/password"] = self.keep
 
     def keep(self, request: Request, line: Line) -> None:
-        line.send(reply(request.body, self.status))
+        refused = bool(self.refuse) and self.refuse.encode() in request.body
+        line.send(reply(request.body, "500 Oops" if refused else self.status))
 
     @property
     def given(self) -> list[dict[str, Any]]:
@@ -225,3 +231,65 @@ def test_the_password_is_what_openssl_derives() -> None:
     told = openssl.run("dgst", "-sha256", "-mac", "HMAC", "-macopt", "key:" + "k" * 32, "-binary",
                        stdin=b"pdf password\0mail\0ben@nowhere.example\0" + b"0")
     assert password(b"k" * 32, 16, "mail", BEN) == "".join(LETTERS[octet >> 3] for octet in told[:16])
+
+
+def test_in_a_milter_the_mail_is_put_in_its_place_and_nothing_of_it_stays(bank: House, hook: Hook, tmp_path: Path,
+                                                                          ) -> None:
+    """Postfix is told to delete each field that is not there any more, and gets another body."""
+    taken: list[bytes] = []
+
+    def take(octets: bytes, envelope: Envelope) -> bool:
+        del envelope
+        taken.append(octets)
+        return True
+
+    outcome = bank.gateway.handle_in_place(bank.send(MAIL, BEN), take)
+    assert outcome.recipients[0].settled is Settled.TAKEN
+    (octets,) = taken
+    (given,) = hook.given
+    assert b"Ihr Saldo" in opened(pdf_of(octets), given["password"], tmp_path)[""]
+    assert b"4711" not in octets
+    fields = [(field.name, field.raw) for field in parse_headers(MAIL).fields]
+    wanted = edits(fields, memoryview(MAIL)[sum(len(raw) for _, raw in fields) + 2:], octets)
+    assert wanted is not None
+    assert {"X-Account", "Subject"} <= {name for name, _ in wanted.deleted}
+    assert wanted.body is not None
+    assert bank.outbound.taken == []
+
+
+def test_where_each_recipient_has_an_answer_each_has_his_own(bank: House, hook: Hook) -> None:
+    """LMTP: one password is not handed over, and the others' mail does not wait for it."""
+    mail = bank.send(MAIL, BEN, "anna@customer.example", "cara@nowhere.example")
+    mail = replace(mail, origin=replace(mail.origin, answers_each=True))
+    hook.refuse = "cara@nowhere.example"
+    settled = {one.address: one.settled for one in bank.gateway.handle(mail).recipients}
+    assert settled == {BEN: Settled.TAKEN, "anna@customer.example": Settled.TAKEN,
+                       "cara@nowhere.example": Settled.LATER}
+    hook.refuse = ""
+    again = {one.address: one.settled for one in bank.gateway.handle(mail).recipients}
+    assert again == {BEN: Settled.DISCARDED, "anna@customer.example": Settled.DISCARDED,
+                     "cara@nowhere.example": Settled.TAKEN}
+    assert len(bank.outbound.taken) == 3
+
+
+def test_what_is_only_tried_hands_nothing_over(home: Path, hook: Hook) -> None:
+    """`mode: observe` and `sealgate seal`: decided, drawn and locked, and nobody hears a password."""
+    section = pdf_section(home, hook_url=hook.url("/password"), hook_secret_file=home / "keys" / "hook.secret")
+    change = with_pdf(home, section)
+    with house(home, lambda settings: change(settings).model_copy(update={"mode": "observe"})) as bank:
+        outcome = send(bank, BEN)
+        assert outcome.answer is Settled.TAKEN
+        assert bank.outbound.octets_for(BEN) == MAIL, "it goes as it came"
+        (record,) = bank.gateway.store.evidence.find(outcome.incident)
+        assert record.steps == ("protect_headers", "sign", "encrypted_pdf")
+        assert record.facts["would"]["settled"] == "taken"
+        assert bank.gateway.house.fallbacks is not None
+        assert bank.gateway.house.fallbacks.book.figures() == ()
+    assert hook.requests == []
+
+
+def test_what_cannot_be_drawn_is_refused_and_nobody_hears_a_password(bank: House, hook: Hook) -> None:
+    inner = b"--b\r\nContent-Type: image/png\r\n\r\nx\r\n" * 201
+    outcome = send(bank, BEN, octets=MAIL.partition(b"--b\r\n")[0] + inner + b"--b--\r\n")
+    assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.PDF_TOO_LARGE)
+    assert (hook.requests, bank.outbound.taken) == ([], [])
