@@ -36,7 +36,7 @@ from gateway.services.codes.transaction import Transaction
 
 LIFE_S_MIN: Final = 30
 REFERENCE_CHARACTERS_MAX: Final = 64
-_PURPOSE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_PURPOSE = re.compile(r"[a-z0-9-]{1,32}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")
 
 # Why a code that lives no more cannot be used.
