@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.demo import openssl
 from gateway.demo.openssl import Person
 from gateway.errors import GatewayError, Reason
@@ -17,7 +18,7 @@ from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, Settled
 from gateway.ports.codes import CodeState
 from tests.support.bank import House
-from tests.support.returned import MAILBOX, NO_LIMITS, Reply, row
+from tests.support.returned import MAILBOX, NO_LIMITS, Reply, bounce, row
 
 CODE, OTHER = "ab" * 12, "cd" * 12
 SECURITY = "security@bank.example"
@@ -254,3 +255,25 @@ def test_an_encrypted_answer(bank: House, reply: Reply, anna: Person, *, key: bo
     assert outcome.recipients[0].settled is (Settled.SERVED if key else Settled.REFUSED)
     assert blocked(bank) == ([("10001", "customer")] if key else [])
     assert len(alarms(bank)) == 1
+
+
+def test_the_client_that_asked_is_told(bank: House, reply: Reply, anna: Person, tmp_path: Path) -> None:
+    """Filed with the block, for the jobs to call out (docs/api.md): by the process that took the mail in."""
+    settings = bank.gateway._loaded.settings
+    secret = tmp_path / "callback.secret"
+    clients = tuple(client.model_copy(update={
+        "callback_url": "https://portal.bank.example/codes", "callback_secret_file": secret})
+        if client.name == "online-banking" else client for client in settings.clients)
+    bank.gateway.reload(settings.model_copy(update={"clients": clients}))
+    bank.gateway.use(replace(bank.gateway.house, outbound_hop=bank.outbound, inbound_hop=bank.inbound))
+    bounced = bank.gateway.handle(bank.receive(bounce(), reply.return_path, sender=""))
+    assert bounced.recipients[0].settled is Settled.SERVED
+    answered(bank, reply.signed(anna))
+    answered(bank, reply.signed(anna))
+    book = DbCallbacks(bank.gateway.store.database)
+    told = []
+    while calls := book.due(bank.gateway.clock.now() + timedelta(minutes=1), 10):
+        told += [(one.client, one.subject, one.kind) for one in calls]
+        for one in calls:
+            book.taken(one)
+    assert told == [("online-banking", CODE, "code.bounced"), ("online-banking", CODE, "code.blocked")]
