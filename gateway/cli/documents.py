@@ -1,6 +1,7 @@
 """`sealgate documents`: templates tried out, and finished PDFs looked at, before a run does (docs/documents.md)."""
 
 import json as json_
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,8 @@ def make(
     with told(), _documents() as made:
         octets = made.make(template, language, given, SystemClock().now())
     try:
-        out.write_bytes(octets)
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # a customer's
+            file.write(octets)
     except OSError as error:
         fail(f"{out}: {error.strerror}", USAGE)
     say(f"{out}: {len(octets)} octets")

@@ -47,6 +47,7 @@ def test_one_is_made(ask: Ask, template: str, values: dict[str, object], words: 
     done = ask("make", template, "-", "-o", "one.pdf", "--language", "de", given=json.dumps(values))
     assert done.exit_code == 0, done.stderr
     assert words in page_text((tmp_path / "one.pdf").read_bytes())
+    assert (tmp_path / "one.pdf").stat().st_mode & 0o077 == 0, "it holds a customer's account"
     assert ask("check", "one.pdf").exit_code == 0
 
 
