@@ -105,7 +105,7 @@ class Outbound:
         mail = work.mail
         planned = tuple([self._plan(work.message.facts, recipient) for recipient in mail.envelope.recipients])
         if released:
-            planned = tuple(let_go(one) for one in planned)
+            planned = tuple(let_go(one, alone=len(planned) == 1) for one in planned)
         work.planned = planned
         refused = {fold(one.recipient.address): end for one in planned if (end := ended(one)) is not None}
         going = [one for one in planned if fold(one.recipient.address) not in refused]

@@ -88,14 +88,19 @@ def ended(planned: Planned) -> RecipientOutcome | None:
     )
 
 
-def let_go(planned: Planned) -> Planned:
+def let_go(planned: Planned, *, alone: bool = True) -> Planned:
     """After a release `hold` and `quarantine` deliver, with the rule's steps.
 
-    What is held because nobody has a certificate stays held: an operator's release never sends it in clear.
+    What is held because nobody has a certificate is never sent in clear by an operator's release. Mail for him `alone`
+    stays where it is, or its waiting would begin anew; of mail for several the others get it, and he waits on.
     """
     end = planned.decision.end
-    if end.kind not in ("hold", "quarantine") or planned.decision.reason is Reason.CERTIFICATE_ABSENT:
+    if end.kind not in ("hold", "quarantine"):
         return planned
+    if planned.decision.reason is Reason.CERTIFICATE_ABSENT and not alone:
+        return planned
+    if planned.decision.reason is Reason.CERTIFICATE_ABSENT:
+        return replace(planned, decision=replace(planned.decision, steps=(), end=replace(end, kind="defer")))
     delivered = replace(planned.decision, end=replace(end, kind="deliver"), released_from=end.kind)
     return replace(planned, decision=delivered)
 

@@ -242,8 +242,9 @@ def test_what_is_held_for_want_of_a_certificate_is_not_released_in_clear(home: P
         (held,) = bank.gateway.store.hold.list()
         _, mail = bank.gateway.store.hold.get(held.hold_id)
         outcome = bank.gateway.handle(mail, released=True)
-        assert outcome.recipients[0].settled is Settled.HELD
+        assert (outcome.answer, outcome.recipients[0].reason) == (Settled.LATER, Reason.CERTIFICATE_ABSENT)
         assert bank.outbound.taken == []
+        assert bank.gateway.store.hold.list() == (held,), "it is not held a second time"
 
 
 def test_the_body_of_held_mail_is_not_on_the_disk_in_clear(home: Path) -> None:

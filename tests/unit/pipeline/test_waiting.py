@@ -447,3 +447,20 @@ def test_what_an_operator_releases_out_of_several_groups_leaves(home: Path) -> N
         outcome = holding.bank.gateway.handle(mail, released=True)
         assert [one.settled for one in outcome.recipients] == [Settled.TAKEN]
         assert b"planted" in holding.bank.outbound.octets_for(BEN)
+
+
+def test_of_a_mail_for_several_that_is_released_the_others_get_it(home: Path) -> None:
+    """One without a certificate keeps nobody from it, and waits on."""
+    text = RULES.replace("WAY}}", "hold}}\n    end: hold").replace(
+        "expect: {then: [protect_headers, sign, encrypt]}", "expect: {end: hold}")
+    with room(home, "hold") as holding:
+        holding.bank.gateway.reload(policy(home / "letters.yaml", text)(holding.settings))
+        house = holding.bank.gateway.house
+        holding.bank.gateway.use(replace(house, outbound_hop=holding.bank.outbound))
+        to = ("anna@customer.example", BEN)
+        both = MAIL.replace(b"ben@nowhere.example, cara@nowhere.example", ", ".join(to).encode())
+        holding.send(*to, octets=both)
+        for hold_id in holding.held:
+            _, mail = holding.bank.gateway.store.hold.get(hold_id)
+            holding.bank.gateway.handle(mail, released=True)
+        assert [taken[0] for taken in holding.bank.outbound.taken] == [("anna@customer.example",)]
