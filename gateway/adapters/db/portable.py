@@ -68,8 +68,9 @@ def _row(table: Table, line: bytes) -> dict[str, Any]:
 
 
 def _go_on_counting(connection: Connection, table: Table) -> None:
-    """PostgreSQL counts row numbers apart from the rows."""
-    if connection.dialect.name == "postgresql" and table.primary_key.columns.keys() == ["id"]:
+    """PostgreSQL counts row numbers apart from the rows. An id that is a text is nobody's count."""
+    counted = table.autoincrement_column
+    if connection.dialect.name == "postgresql" and counted is not None and counted.name == "id":
         connection.execute(text(
             f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), "  # noqa: S608 - a name of our own
             f"(SELECT coalesce(max(id), 0) + 1 FROM {table.name}), false)"))
