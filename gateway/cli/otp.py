@@ -33,7 +33,8 @@ from gateway.services.codes.transaction import Transaction
 
 TRANSACTION_OCTETS_MAX: Final = 1_048_576  # as api.body_octets_max
 
-group = typer.Typer(no_args_is_help=True, help="One-time codes: send, verify, resend, cancel, list, block, unblock.")
+group = typer.Typer(
+    no_args_is_help=True, help="One-time codes: send, verify, resend, cancel, show, list, block, unblock.")
 
 Client = Annotated[str, typer.Option("--client", metavar="NAME", help="in whose name; one of `clients`")]
 CodeId = Annotated[str, typer.Argument(metavar="ID", help="as `otp send` prints it")]
@@ -113,6 +114,22 @@ def cancel(code_id: CodeId, client: Client, json: Json = False) -> None:
     with _desk() as found:
         shown = asdict(found.cancel(client, code_id))
     listing.json_object(shown) if json else listing.sheet(shown)
+
+
+@group.command()
+def show(code_id: CodeId, json: Json = False) -> None:
+    """One code, never its digits: what became of it, when it was mailed, and what came back.
+
+    Example: sealgate otp show 5f0c2b7a90de4f1c2b7a90de
+    """
+    with _desk() as found:
+        client, shown, mails = found.looked_at(code_id)
+    if json:
+        listing.json_object({"client": client, **asdict(shown), "mails": [asdict(one) for one in mails]})
+        return
+    listing.sheet({"client": client, **asdict(shown)})
+    listing.table(("mail", "sent", "came back", "status", "because"),
+                  [(one.number, one.at, one.bounced_at, one.bounced_status, one.diagnostic) for one in mails])
 
 
 @group.command("list")

@@ -49,6 +49,17 @@ class CodeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeMail:
+    """One mail with a code. `bounced_status`: RFC 3463, None: nothing came back; `diagnostic`: the server's words."""
+
+    number: int
+    at: datetime
+    bounced_at: datetime | None = None
+    bounced_status: str | None = None
+    diagnostic: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SendLimits:
     """How many mails with codes; 0 = no limit. They hold over all processes and nodes."""
 
@@ -117,6 +128,10 @@ class CodeStore(Protocol):
 
     def get(self, code_id: str) -> CodeRow | None:
         """As it was written; see `state_at`."""
+        ...
+
+    def mails(self, code_id: str) -> tuple[CodeMail, ...]:
+        """All with this code, in their order."""
         ...
 
     def of_customer(self, customer: str, rows_max: int) -> tuple[CodeRow, ...]:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from gateway.adapters.db.codes import DbCodes
 from gateway.adapters.db.tables_codes import code, code_mail, code_note
 from gateway.errors import GatewayError, Reason
-from gateway.ports.codes import Block, CodeRow, CodeState, SendLimits
+from gateway.ports.codes import Block, CodeMail, CodeRow, CodeState, SendLimits
 from tests.support.pki import NOW
 
 FREE = SendLimits(0, 0)
@@ -106,6 +106,8 @@ def test_mails_are_counted_up_to_the_most_that_one_code_may_have(store) -> None:
     store.issue(row(), FREE)
     assert [store.send_again(row().code_id, NOW, 3, FREE) for _ in range(3)] == [
         replace(row(), sends=2), replace(row(), sends=3), Reason.CODE_OFTEN]
+    assert store.mails(row().code_id) == tuple(CodeMail(number, NOW) for number in (1, 2, 3))
+    assert store.mails("0" * 24) == ()
 
 
 @pytest.mark.parametrize("ended", [CodeState.USED, CodeState.CANCELLED])
@@ -262,6 +264,7 @@ def test_a_bounce_is_new_once_and_what_is_permanent_is_the_last(store) -> None:
     assert [bounced("4.2.2"), bounced("4.2.2"), bounced("5.1.1"), bounced("5.1.1"), bounced("4.2.2")] == [
         True, False, True, False, False]
     assert bounced("5.1.1", number=2) is False, "no such mail"
+    assert store.mails(row().code_id) == (CodeMail(1, NOW, NOW, "5.1.1", "550 no such user"),)
     assert store.get(row().code_id).state is LIVE
 
 
@@ -302,6 +305,7 @@ def test_old_codes_are_forgotten_whole_and_blocks_are_not(store, database) -> No
     lambda store: store.attempt("online-banking", "0" * 24, NOW, 5, right),
     lambda store: store.end("0" * 24, CodeState.CANCELLED),
     lambda store: store.get("0" * 24),
+    lambda store: store.mails("0" * 24),
     lambda store: store.of_customer("10001", 1),
     lambda store: store.block(Block("10001", NOW, "bank")),
     lambda store: store.unblock("10001"),

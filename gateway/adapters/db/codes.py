@@ -11,7 +11,7 @@ from gateway.adapters.db.engine import Database
 from gateway.adapters.db.tables import micros, moment
 from gateway.adapters.db.tables_codes import blocked_customer, code, code_mail, code_note
 from gateway.errors import Reason
-from gateway.ports.codes import Block, Blocked, CodeRow, CodeState, Compare, SendLimits, Tried
+from gateway.ports.codes import Block, Blocked, CodeMail, CodeRow, CodeState, Compare, SendLimits, Tried
 
 _ALONE: Final = "codes"
 _LIVE: Final = CodeState.LIVE.value
@@ -100,6 +100,13 @@ class DbCodes:
         """See CodeStore."""
         with self._database.read() as connection:
             return _one(connection, code_id)
+
+    def mails(self, code_id: str) -> tuple[CodeMail, ...]:
+        """See CodeStore."""
+        with self._database.read() as connection:
+            found = connection.execute(select(code_mail).where(_m.code_id == code_id).order_by(_m.number)).all()
+        return tuple(CodeMail(row.number, moment(row.at), None if row.bounced_at is None else moment(row.bounced_at),
+                              row.bounced_status, row.diagnostic) for row in found)
 
     def of_customer(self, customer: str, rows_max: int) -> tuple[CodeRow, ...]:
         """See CodeStore."""

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
-from gateway.ports.codes import Block, CodeRow, CodeState, CodeStore
+from gateway.ports.codes import Block, CodeMail, CodeRow, CodeState, CodeStore
 from gateway.services.codes.events import Told, event, tell
 from gateway.services.codes.order import Shown
 
@@ -41,6 +41,13 @@ class Desk:
     def show(self, client: str, code_id: str) -> Shown:
         """CODE_UNKNOWN."""
         return self._shown(self.row(client, code_id))
+
+    def looked_at(self, code_id: str) -> tuple[str, Shown, tuple[CodeMail, ...]]:
+        """For people: whose client it was, the code, and its mails. CODE_UNKNOWN."""
+        row = self.store.get(code_id)
+        if row is None:
+            raise GatewayError(Reason.CODE_UNKNOWN)
+        return row.client, self._shown(row), self.store.mails(code_id)
 
     def of_customer(self, customer: str, rows_max: int) -> tuple[tuple[str, Shown], ...]:
         """What there was for a customer, the newest first, each with its client."""
