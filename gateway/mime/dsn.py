@@ -54,11 +54,14 @@ def read_report(entity: Entity) -> Report | None:
 
     GatewayError MAIL_MALFORMED where it says that it is one and cannot be read, INPUT_LIMIT_EXCEEDED beyond the bounds.
     """
-    kind = entity.content_type
-    if kind.full != "multipart/report" or kind.params.get("report-type", "").strip().lower() != "delivery-status":
+    if entity.type != "multipart/report":
         return None
     # RFC 6522 3: words for people, then the machine's part, then the mail or its header.
-    if not 2 <= len(entity.children) <= 3 or entity.children[1].type not in _TYPES:
+    there = 2 <= len(entity.children) <= 3 and entity.children[1].type in _TYPES
+    says = entity.content_type.params.get("report-type")
+    if (says is None and not there) or (says is not None and says.strip().lower() != "delivery-status"):
+        return None  # some old servers leave the parameter out, which the part itself makes good
+    if not there:
         raise GatewayError(Reason.MAIL_MALFORMED, "a delivery report without its second part")
     part = entity.children[1]
     if part.end - part.body_start > STATUS_OCTETS_MAX:
