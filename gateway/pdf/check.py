@@ -28,8 +28,8 @@ _HEAD = re.compile(rb"%PDF-[12]\.\d")
 _TAIL = re.compile(rb"startxref\s+(\d{1,12})\s+%%EOF")
 _TABLE = re.compile(rb"\s{0,16}(?:xref\b|\d{1,10} \d{1,5} obj\b)")
 _ENCRYPT = re.compile(rb"/Encrypt\b")
-_TITLE = re.compile(rb"<dc:title>[^<]{0,99}<rdf:Alt>[^<]{0,99}<rdf:li[^>]{0,99}>\s{0,99}[^\s<]"
-                    rb"|dc:title=\"\s{0,99}[^\s\"]")
+_TITLE = re.compile(rb"<dc:title\b[^>]{0,300}>\s{0,99}<rdf:Alt\b[^>]{0,300}>\s{0,99}<rdf:li\b[^>]{0,99}>\s{0,99}[^\s<]"
+                    rb"|\bdc:title\s?=\s?[\"']\s{0,99}[^\s\"']")
 _BROKEN = re.compile(r"(?i)error decoding|\berror:|unable to|invalid object|not found")
 
 _Reader = Callable[[int, int], bytes]  # how many octets, from where

@@ -77,6 +77,23 @@ def test_what_cannot_be_read_aloud(name: str) -> None:
     assert check(octets, MAX, depth="quick") is None
 
 
+@pytest.mark.parametrize("written, found", [
+    ('<dc:title xmlns:dc="http://purl.org/dc/elements/1.1/"><rdf:Alt><rdf:li xml:lang="x-default">T</rdf:li>', None),
+    ("<dc:title>\n  <rdf:Alt>\n    <rdf:li xml:lang='x-default'>\n T</rdf:li>\n  </rdf:Alt>\n</dc:title>", None),
+    ('<rdf:Description dc:title="T"/>', None),
+    ('<dc:title><rdf:Alt><rdf:li xml:lang="x-default"/></rdf:Alt></dc:title>', Reason.PDF_INACCESSIBLE),
+    ('<dc:title><rdf:Alt><rdf:li xml:lang="x-default"></rdf:li></rdf:Alt></dc:title>', Reason.PDF_INACCESSIBLE),
+    ('<rdf:Description dc:title=" "/>', Reason.PDF_INACCESSIBLE),
+])
+def test_titles_as_several_programs_write_them(written: str, found: Reason | None) -> None:
+    """XMP (ISO 16684-1 7.9, 8) leaves white space, quotes, and where name spaces stand."""
+    def titled(pdf: pikepdf.Pdf) -> None:
+        pdf.Root.Metadata = pikepdf.Stream(pdf, f"<x:xmpmeta><rdf:RDF>{written}</rdf:RDF></x:xmpmeta>".encode(),
+                                           Type=pikepdf.Name.Metadata, Subtype=pikepdf.Name.XML)
+
+    assert check(changed(titled), MAX) is found
+
+
 def test_a_title_that_is_empty_or_not_shown() -> None:
     def untitled(pdf: pikepdf.Pdf) -> None:
         with pdf.open_metadata() as metadata:
