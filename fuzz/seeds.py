@@ -16,7 +16,7 @@ from gateway.authority.crl import RevokedEntry, build_crl
 from gateway.authority.ocsp import build_answer
 from gateway.cms import timestamp
 from gateway.cms.algorithms import ContentCipher
-from tests.support import mails, pki, sealed
+from tests.support import mails, papers, pki, sealed
 from tests.support.api_service import PAYMENT
 from tests.unit.mime import test_dsn as reports
 
@@ -103,6 +103,8 @@ def corpora() -> dict[str, list[bytes]]:
         "cms_private_key": [anna.chain_pem, b"-----BEGIN PRIVATE KEY-----\nAAAA\n"],
         "pki_crl": lists, "pki_ocsp": answers, "mime_header": fields, "mime_entity": kinds,
         "pdf_content": [*kinds, PAGE],
+        "pdf_check": papers_of_others(), "pdf_values": [json.dumps(one).encode() for one in (
+            papers.STATEMENT, papers.BILL, {**papers.STATEMENT, "bookings": [], "colour": "#123456"})],
         "mime_params": [b'multipart/mixed; boundary="a b"; charset=utf-8', b"text/plain; name*0*=utf-8''a%20; name*1=b",
                         b"a/b; x*=utf-8'de'%C3%A4" + rb'; y="\""; z', b"text / plain (comment) ; format = flowed"],
         "mime_report": [reports.RFC_3464_D_1, reports.POSTFIX, reports.with_groups(3)],
@@ -143,6 +145,28 @@ def demo_settings() -> bytes:
     from gateway.demo import bank
 
     return bank._settings(bank.Ports()).encode()  # noqa: SLF001
+
+
+def papers_of_others() -> list[bytes]:
+    """As they are read aloud: plain, with their objects packed, in an order for the web, locked."""
+    from io import BytesIO
+
+    import pikepdf
+
+    found = []
+    for how in ({}, {"object_stream_mode": pikepdf.ObjectStreamMode.generate}, {"linearize": True},
+                {"encryption": pikepdf.Encryption(owner="a", user="b")}):
+        pdf = pikepdf.new()
+        pdf.add_blank_page()
+        pdf.Root.Lang = "en"
+        pdf.Root.MarkInfo = pikepdf.Dictionary(Marked=True)
+        pdf.Root.ViewerPreferences = pikepdf.Dictionary(DisplayDocTitle=True)
+        pdf.Root.StructTreeRoot = pdf.make_indirect(pikepdf.Dictionary(Type=pikepdf.Name.StructTreeRoot, K=[]))
+        with pdf.open_metadata() as metadata:
+            metadata["dc:title"] = "Title"
+        pdf.save(out := BytesIO(), **how)
+        found.append(out.getvalue())
+    return found
 
 
 def carded(octets: bytes) -> bytes:

@@ -5,12 +5,13 @@ command that is refused (RefusedCommandError) is an answer.
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -32,6 +33,8 @@ from gateway.frontends.milter.edits import edits
 from gateway.inspection.inspect import Options, inspect
 from gateway.mime import addresses, canonical, dsn, entity, header, params, smime_forms, trace, words
 from gateway.model.wire import find_end, stuffed
+from gateway.pdf import fast, plain
+from gateway.pdf.check import check as pdf_fault
 from gateway.pdf.content import content_of
 from gateway.pipeline import trust_card
 from gateway.pki import crl, ocsp
@@ -40,6 +43,7 @@ from gateway.pki.revocation import Revocation
 from gateway.pki.scope import name_hash
 from gateway.pki.trust import TrustSet, anchors_of
 from gateway.policy.load import load as load_policies
+from gateway.ports.documents import Depth
 from gateway.settings.read import read as read_settings
 from gateway.smime.open import OpenLimits, open_mail
 from gateway.smime.protect import protect
@@ -326,6 +330,28 @@ def pdf_content(octets: bytes) -> None:
     found.text.encode()
 
 
+def pdf_check(octets: bytes) -> None:
+    """A document that others made: what is found in it is a reason, and good ones have what is looked for."""
+    found = {depth: pdf_fault(octets, 1 << 24, depth=depth) for depth in get_args(Depth)}
+    if found["quick"] is not None and found["thorough"] is None:
+        raise AssertionError("what is wrong at a glance is right when looked at")
+
+
+def pdf_values(octets: bytes) -> None:
+    """Values of a document: drawn, and what is drawn is a document that can be read aloud."""
+    try:
+        values = json.loads(octets)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(values, dict):
+        said = json.loads(plain.text_of(values, "any"))
+        for template in fast.TEMPLATES:
+            with suppress(GatewayError):
+                made = fast.make(template, "de", said, AT)
+                if (wrong := pdf_fault(made, 1 << 24)) is not None:
+                    raise AssertionError(wrong)
+
+
 def mail_protect(octets: bytes) -> None:
     """What a client of ours sends, with its header protected."""
     protect(canonical.seven_bit(octets, crlf=True), encrypt=True)
@@ -434,7 +460,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {call.__name__: call for ca
     der_walk, der_ber, cms_signed, cms_enveloped, cms_compressed, cms_certificate, cms_private_key, cms_timestamp,
     pki_crl, pki_ocsp, mime_header, mime_entity, mime_params, mime_words, mime_addresses, mime_smime, mime_report,
     mail_open, mail_protect, mail_card, inspect_any, smtp_commands, smtp_data, milter_edits, answer_rows, answer_urls,
-    pdf_content, yaml_any, yaml_policy, yaml_settings, csv_lines, json_orders)}
+    pdf_content, pdf_check, pdf_values, yaml_any, yaml_policy, yaml_settings, csv_lines, json_orders)}
 
 
 def corpus(name: str) -> list[bytes]:
