@@ -23,6 +23,7 @@ class RecipientOutcome:
     """`reply`: the next hop's reply verbatim, where there is one. `detail` is private, as in GatewayError.
 
     `text`: the sentence of the rule's author (`End.text`), meant for permitted clients; None: the Reason's own.
+    `way`: sealed, encrypted_pdf or plain, as it was decided; '' where nobody counts it.
     """
 
     address: str
@@ -32,6 +33,7 @@ class RecipientOutcome:
     detail: str = ""
     reply: str | None = None
     text: str | None = None
+    way: str = ""
 
 
 @dataclass(frozen=True, slots=True)

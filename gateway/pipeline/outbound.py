@@ -34,7 +34,7 @@ from gateway.pipeline.fallback import count, locked
 from gateway.pipeline.house import House
 from gateway.pipeline.key import identified, message_key
 from gateway.pipeline.observe import observed
-from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan
+from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan, way_of
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
 from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, to_report, together
@@ -71,7 +71,8 @@ class Outbound:
         """Settles every recipient or says why not. `released`: an operator let it go, so `hold` delivers.
 
         `leaves` is called before each final dot, and before a mail goes into the hold store: what it raises keeps the
-        mail in the house. It is for services that write down what leaves; over the wire the journal is enough.
+        mail in the house. It is for services that write down what leaves; over the wire the journal is enough. With it
+        outcomes tell their `way`.
         Raises nothing for what may happen to a mail; a surprise comes out as it is and is the front end's 451.
         """
         if self._house.trial is not None and not released and not mail.origin.held_as:
@@ -164,6 +165,9 @@ class Outbound:
         settled, reason = answer(outcomes)
         if to_report(mail, settled, outcomes):
             outcomes = report_refused(house, mail, outcomes)
+        if work.leaves is not None:
+            ways = {fold(one.recipient.address): way_of(one.decision) for one in work.planned}
+            outcomes = [replace(one, way=ways.get(fold(one.address), "")) for one in outcomes]
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(house, mail, work.message, work.planned, outcome, work.sent, work.key)
         if house.fallbacks is not None and any(one.decision.fallback for one in work.planned):

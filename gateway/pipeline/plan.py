@@ -7,7 +7,7 @@ from gateway.actions.encrypt import choose_cipher, choose_oaep
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.changed import changed
-from gateway.model.decision import Decision, Needs
+from gateway.model.decision import ENCRYPTED_PDF, Decision, Needs
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
 from gateway.model.lookup import CertificateAnswer, CertificateRow, Found, Unavailable, Want
 from gateway.model.mail import Direction, Recipient
@@ -73,6 +73,15 @@ def _look_up(house: House, known: RecipientFacts, needs: Needs, signer_certifica
 
 def _with_certificate(known: RecipientFacts, needs: Needs, answer: CertificateAnswer) -> RecipientFacts:
     return changed(known, enrolled=answer) if needs.want == "enrolled" else changed(known, certificate=answer)
+
+
+def way_of(decision: Decision) -> str:
+    """How a mail leaves on which this was decided: sealed, encrypted_pdf or plain; '' for one that does not."""
+    if decision.end.kind != "deliver":
+        return ""
+    if decision.fallback == ENCRYPTED_PDF:
+        return ENCRYPTED_PDF
+    return "sealed" if any(step.verb == "encrypt" for step in decision.steps) else "plain"
 
 
 def ended(planned: Planned) -> RecipientOutcome | None:

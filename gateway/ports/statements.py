@@ -74,9 +74,10 @@ class ItemRow:
 
     `customer`: its number; `domain`: of the address, '' where there was none; `rule`: of the policy, that decided.
     `reason`: a Reason's value, '' for none; `detail`: in words, never with content. `at`: of the last change; of a
-    SENDING or WAITING item the date of its mail, so that it is the same mail when it goes again. `resent`: how often it was sent although it may have left before.
-    `delivery`: '' as long as nothing is known of it, else delivered, deferred or bounced, with the recipient server's
-    `answer`.
+    SENDING or WAITING item the date of its mail, so that it is the same mail when it goes again. `resent`: how often it
+    was sent although it may have left before. `delivery`: '' as long as nothing is known of it, else delivered,
+    deferred or bounced, with the recipient server's `answer`. `channel`: sealed, encrypted_pdf or plain, of one that
+    was sent.
     """
 
     id: int
@@ -97,6 +98,7 @@ class ItemRow:
     delivery: str
     answer: str
     delivery_at: datetime | None
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class Settlement:
     queue_id: str = ""
     free: bool = False
     at: datetime | None = None
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

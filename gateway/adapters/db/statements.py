@@ -69,7 +69,8 @@ _SETTLE: Final = (
     update(statement_item).where(_i.id == bindparam("item"), _i.state.in_(_OPEN))
     .values(state=bindparam("to"), domain=bindparam("of_domain"), rule=bindparam("by_rule"), reason=bindparam("why"),
             detail=bindparam("words"), reply=bindparam("answered"), queue_id=bindparam("queued"), at=bindparam("now"),
-            channel=bindparam("by_channel"), version=case((bindparam("free", type_=Boolean), null()), else_=_i.version)))
+            channel=bindparam("by_channel"),
+            version=case((bindparam("free", type_=Boolean), null()), else_=_i.version)))
 _TODO: Final = (
     select(*_ITEM_COLUMNS).where(_i.run == bindparam("of"), _i.row >= bindparam("first"), _i.row < bindparam("behind"),
                                  _i.state.in_(_OPEN)).order_by(_i.row, _i.holder))

@@ -63,6 +63,7 @@ statement_item = Table(
     Column("at", BigInteger, nullable=False),
     Column("delivery", Text, nullable=False),
     Column("answer", Text, nullable=False),
+    Column("channel", Text, nullable=False),
     Column("delivery_at", BigInteger),
     CheckConstraint("state IN ('planned', 'sending', 'waiting', 'sent', 'held', 'refused', 'repeated', 'cancelled')",
                     name="state"),

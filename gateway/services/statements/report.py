@@ -72,6 +72,7 @@ class Report:
     reasons: Counter[tuple[Fate, str]] = field(default_factory=Counter)
     domains: dict[str, Counter[Fate]] = field(default_factory=dict)
     rules: dict[str, Counter[Fate]] = field(default_factory=dict)
+    channels: dict[str, Counter[Fate]] = field(default_factory=dict)
     answers: Counter[tuple[Fate, str]] = field(default_factory=Counter)
     minutes: Counter[datetime] = field(default_factory=Counter)
     cases: list[Case] = field(default_factory=list)
@@ -93,6 +94,7 @@ def made(run: RunRow, items: Iterable[ItemRow], at: datetime) -> Report:
         report.fates[found] += 1
         _count(report.domains, item.domain, found)
         _count(report.rules, item.rule, found)
+        _count(report.channels, item.channel, found)
         if item.state is ItemState.SENT:
             report.minutes[item.at.replace(second=0, microsecond=0)] += 1
         if found in (Fate.BOUNCED, Fate.DEFERRED, Fate.DELIVERED):
@@ -141,6 +143,7 @@ def as_json(report: Report) -> dict[str, Any]:
                     for (found, reason), count in report.reasons.most_common()],
         "domains": [{"domain": name, **_told(counts)} for name, counts in largest(report.domains)],
         "rules": [{"rule": name, **_told(counts)} for name, counts in largest(report.rules)],
+        "channels": [{"channel": name, **_told(counts)} for name, counts in largest(report.channels)],
         "answers": [{"fate": found.value, "answer": answer, "mails": count}
                     for (found, answer), count in report.answers.most_common(100)],
         "cases": [{"row": one.row, "customer": one.customer, "fate": one.fate.value, "reason": one.reason or None,
@@ -157,8 +160,8 @@ def largest(table: dict[str, Counter[Fate]]) -> list[tuple[str, Counter[Fate]]]:
     return sorted(table.items(), key=lambda found: (-found[1].total(), found[0]))
 
 
-COLUMNS: Final = ("row", "holder", "customer", "fate", "reason", "remedy", "detail", "domain", "rule", "queue_id",
-                  "reply", "answer", "at", "delivery_at", "tries", "resent")
+COLUMNS: Final = ("row", "holder", "customer", "fate", "channel", "reason", "remedy", "detail", "domain", "rule",
+                  "queue_id", "reply", "answer", "at", "delivery_at", "tries", "resent")
 
 
 def csv_lines(items: Iterable[ItemRow], remedy: dict[str, str]) -> Iterator[str]:
@@ -166,9 +169,9 @@ def csv_lines(items: Iterable[ItemRow], remedy: dict[str, str]) -> Iterator[str]
     yield _line(COLUMNS)
     for item in items:
         yield _line((
-            item.row, item.holder, item.customer, fate(item).value, item.reason, remedy.get(item.reason, ""),
-            item.detail, item.domain, item.rule, item.queue_id, item.reply, item.answer, item.at.isoformat(),
-            item.delivery_at.isoformat() if item.delivery_at else "", item.tries, item.resent))
+            item.row, item.holder, item.customer, fate(item).value, item.channel, item.reason,
+            remedy.get(item.reason, ""), item.detail, item.domain, item.rule, item.queue_id, item.reply,
+            item.answer, item.at.isoformat(), item.delivery_at.isoformat() if item.delivery_at else "", item.tries, item.resent))
 
 
 def _line(cells: Iterable[object]) -> str:

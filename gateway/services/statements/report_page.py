@@ -21,6 +21,7 @@ from gateway.services.statements.page import (
     table,
     tiles,
 )
+from gateway.services.statements.preflight_page import CHANNELS
 from gateway.services.statements.report import Case, Fate, Report, is_reason, largest
 
 DOMAINS_SHOWN: Final = 15
@@ -59,7 +60,7 @@ def html(report: Report) -> str:
         _fates(report, left),
         side_by_side(_delivery(report, left), _pace(report)),
         _domains(report),
-        _rules(report),
+        side_by_side(_channels(report), _rules(report)),
         _answers(report),
         _cases(report),
     ]
@@ -142,9 +143,13 @@ def _domains(report: Report) -> str:
     return _stretched("Where they went", "domain", "The largest destination domains", largest(report.domains))
 
 
+def _channels(report: Report) -> str:
+    words = {channel.value: word for channel, (_, word) in CHANNELS.items()}
+    named = [(words.get(name, name), counts) for name, counts in largest(report.channels)]
+    return _stretched("How they left", "way", "Sealed, or another way that a rule allows", named)
+
+
 def _rules(report: Report) -> str:
-    if not report.rules:
-        return ""
     return _stretched("Which rule decided", "rule", "Rules of the policies", largest(report.rules))
 
 

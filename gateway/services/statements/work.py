@@ -233,7 +233,8 @@ class _Work:
                     outcome.recipients[0] if outcome.recipients else None)
         base = Settlement(item.id, ItemState.SENT, domain_of(to[0]), (told.rule or "") if told else "",
                           str(outcome.reason or ""), detail or (told.detail if told else ""),
-                          (told.reply or "") if told else "", at=self.tools.clock.now())
+                          (told.reply or "") if told else "", at=self.tools.clock.now(),
+                          channel=told.way if told else "")
         match outcome.answer:
             case Settled.LATER:
                 return self._later(base, outcome, dated, left=left)

@@ -28,10 +28,10 @@ RUN = RunRow("5f0c7d9e1a2b3c4d", "statement", "core-banking", "October", "2026-1
 
 def item(number=1, state=ItemState.SENT, **fields):
     given_ = {"delivery": "", "answer": "", "reason": "", "detail": "", "resent": 0, "domain": "customer.example",
-              "customer": "1001", "rule": "statements:statement", "at": NOW, **fields}
+              "customer": "1001", "rule": "statements:statement", "at": NOW, "channel": "sealed", **fields}
     return ItemRow(number, RUN.id, number, 0, given_["customer"], state, given_["domain"], given_["rule"],
                    given_["reason"], given_["detail"], "250 ok", "Q1", given_["resent"], 1, given_["at"],
-                   given_["delivery"], given_["answer"], NOW)
+                   given_["delivery"], given_["answer"], NOW, given_["channel"])
 
 
 class Read(HTMLParser):
@@ -169,6 +169,13 @@ def test_every_mail_is_counted_once_and_the_pages_can_be_made_of_whatever_there_
     assert sum(counts.total() for counts in made.domains.values()) == sum(bool(one.domain) for one in items)
     Read(report_page.html(made))
     json.dumps(report.as_json(made), default=str)
+
+
+def test_how_they_left_is_counted_by_what_became_of_them() -> None:
+    items = [item(1, delivery="delivered"), item(2, channel="encrypted_pdf"), item(3, ItemState.REFUSED, channel="")]
+    made = report.made(RUN, items, NOW)
+    assert made.channels == {"sealed": {Fate.DELIVERED: 1}, "encrypted_pdf": {Fate.SENT: 1}}
+    assert "encrypted PDF" in Read(report_page.html(made)).text
 
 
 def test_csv_names_every_mail_and_is_no_formula() -> None:

@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("delivery", sa.Text(), nullable=False),
         sa.Column("answer", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("delivery_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("state IN ('planned', 'sending', 'waiting', 'sent', 'held', 'refused', 'repeated', "
                            "'cancelled')", name=op.f("ck_statement_item_state")),
