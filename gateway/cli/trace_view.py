@@ -22,6 +22,8 @@ RECIPIENTS_SHOWN: Final = 5
 PLAIN_WIDTH: Final = 100_000  # where there is no terminal nothing is folded: what reads it goes by lines
 _GOOD: Final = frozenset({"taken", "served"})
 _BAD: Final = frozenset({"refused"})
+_WAYS: Final = {"hold": "it waits for one", "invite": "it waits for one, and the recipient is invited",
+                "encrypted_pdf": "it left in a locked PDF", "plain_knowingly": "it left readable, knowingly"}
 _QUIET: Final = ("event", "timestamp", "level", "incident", "to")
 
 Entry = tuple[datetime | None, Text]
@@ -94,6 +96,8 @@ def _fate(alike: Sequence[EvidenceRecord], attempt: int, *, every: bool) -> Text
         would = one.facts["would"]
         why = f" ({', '.join(would['reasons'])})" if would["reasons"] else ""
         text.append(f"\nobserving: it would have been {would['settled']}{why}")
+    if one.facts.get("fallback"):
+        text.append(f"\nnobody knew a certificate: {_WAYS.get(one.facts['fallback'], '')}")
     if one.facts.get("stamped_by"):
         text.append(f"\ntime-stamp by {shown(one.facts['stamped_by'])}")
     certificates = dict.fromkeys(name for record in alike for name in record.certificates)
@@ -119,7 +123,9 @@ def _held(rows: Iterable[HeldRow]) -> Iterator[Entry]:
         text = Text("held", style="bold yellow")
         text.append(f" as {row.hold_id} by {shown(row.rule)}: {row.state}")
         if row.state == "waiting":
-            text.append(f"\nsealgate hold show {row.hold_id}; then release or reject it")
+            waits = row.reason in (Reason.CERTIFICATE_ABSENT, Reason.FALLBACK_INVITED)
+            text.append("\nit leaves by itself when there is a certificate (docs/fallbacks.md)" if waits
+                        else f"\nsealgate hold show {row.hold_id}; then release or reject it")
         yield row.at, text
 
 

@@ -464,3 +464,24 @@ def test_of_a_mail_for_several_that_is_released_the_others_get_it(home: Path) ->
             _, mail = holding.bank.gateway.store.hold.get(hold_id)
             holding.bank.gateway.handle(mail, released=True)
         assert [taken[0] for taken in holding.bank.outbound.taken] == [("anna@customer.example",)]
+
+
+def test_a_database_that_fails_once_it_is_taken_makes_a_second_mail_and_loses_none(
+        holding: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one place where SMTP allows no better: the same Message-ID, and no third."""
+    holding.send(BEN)
+    holding.enrol(BEN)
+    kind = type(holding.bank.gateway.store.hold)
+    settle = kind.settle
+
+    def fails(self: object, hold_id: str, state: str) -> None:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, f"{hold_id} {state}", retry=True)
+
+    monkeypatch.setattr(kind, "settle", fails)
+    with pytest.raises(GatewayError):
+        holding.after(minutes=1)
+    assert len(holding.held) == 1
+    monkeypatch.setattr(kind, "settle", settle)
+    assert len(holding.after(minutes=20).left) == 1
+    assert holding.after(minutes=20).left == []
+    assert [mail_of(octets)["message-id"] for _, octets, _ in holding.bank.outbound.taken] == ["<1@bank.example>"] * 2
