@@ -182,6 +182,7 @@ class Hop:
                 sock, _ = self._server.accept()
             except OSError:
                 return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else pipelined replies wait 40 ms for an ACK
             self.connections += 1
             self._open.append(sock)
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
