@@ -56,7 +56,7 @@ class Writer:
 
         Never with the values: they may be secret.
         """
-        chosen = self._chosen(kind, language)
+        chosen = self.chosen(kind, language)
         rendered = _rendered(self._plain, f"{kind}.{chosen}.txt", values)
         first, _, text = rendered.partition("\n")
         subject = first.removeprefix(_SUBJECT).strip()
@@ -69,7 +69,8 @@ class Writer:
                                "the bank load nothing and run nothing")
         return Letter(subject, text.lstrip("\n"), html, chosen)
 
-    def _chosen(self, kind: str, language: str | None) -> str:
+    def chosen(self, kind: str, language: str | None) -> str:
+        """The language that a letter of this kind would have. GatewayError CONFIG_INVALID: there is no such letter."""
         asked = [language or "", (language or "").partition("-")[0], self._language, ENGLISH]
         for one in asked:
             if _LANGUAGE.fullmatch(one) and self._has(self._plain, f"{kind}.{one}.txt"):

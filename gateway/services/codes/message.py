@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any, Final, assert_never
@@ -49,6 +49,7 @@ def write(sender: Sender, row: CodeRow, code: str, transaction: Transaction | No
           now: datetime) -> Mail:
     """The mail to all of the customer's addresses. CONFIG_INVALID names a template that breaks a rule."""
     identifier = mail_id(row)
+    row = replace(row, language=_written(row.language, sender.writer.chosen("code", row.language)))
     letter = sender.writer.write(
         "code", row.language, values(row, code, transaction, now, answers=bool(sender.bounces)))
     octets = compose(letter, Heading(
@@ -60,6 +61,11 @@ def write(sender: Sender, row: CodeRow, code: str, transaction: Transaction | No
                     answers_each=len(to) > 1)
     envelope = Envelope(path, tuple(map(Recipient, to)), smtputf8=not all(one.isascii() for one in to))
     return Mail(octets, envelope, origin)
+
+
+def _written(asked: str, chosen: str) -> str:
+    """An English letter has English amounts, whatever was asked for; that to Austria has Austrian ones."""
+    return asked if asked.partition("-")[0] == chosen.partition("-")[0] else chosen
 
 
 def rehearse(writer: Writer, languages: Iterable[str]) -> None:
@@ -95,7 +101,10 @@ def _must_show(form: str, given: Mapping[str, Any], template: str) -> None:
 
 def values(row: CodeRow, code: str, transaction: Transaction | None, now: datetime, *, answers: bool
            ) -> Mapping[str, Any]:
-    """What the templates `code.*` may name. `answers`: whether an answer of the customer is read."""
+    """What the templates `code.*` may name. `row.language` is how amounts are written; `answers`: whether an answer of
+
+    the customer is read.
+    """
     left = max(0, int((row.expires_at - now).total_seconds()))
     return {
         "code": code, "purpose": row.purpose, "reference": row.reference, "again": row.sends > 1,

@@ -63,12 +63,17 @@ def test_nothing_but_the_envelope_shows_outside(office: Office) -> None:
     assert re.fullmatch(r"<[0-9a-f]{24}-1\.[a-z2-7]{16}@bank\.example>", outside["Message-ID"])
 
 
-@pytest.mark.parametrize("language, words", [
-    ("en", "Your code for this payment"), ("de-AT", "Ihr Code für diese Zahlung"),
-    ("fr", "Your code for this payment"), (None, "Your code for this payment")])
-def test_the_language_asked_for_else_the_banks(office: Office, language, words) -> None:
+@pytest.mark.parametrize("language, words, amount", [
+    ("en", "Your code for this payment", "1,234.50"), ("de", "Ihr Code für diese Zahlung", "1.234,50"),
+    ("de-CH", "Ihr Code für diese Zahlung", "1'234.50"),
+    ("fr", "Your code for this payment", "1,234.50"), ("zz", "Your code for this payment", "1,234.50"),
+    (None, "Your code for this payment", "1,234.50")])
+def test_the_language_asked_for_else_the_banks(office: Office, language, words, amount) -> None:
+    """Truth of amounts: CLDR."""
     office.codes.issue(CLIENT, office.order(language=language))
-    assert words in parts(office.mails()[0])["text/plain"]
+    text = parts(office.mails()[0])["text/plain"]
+    assert words in text
+    assert f"{amount}\N{NO-BREAK SPACE}EUR" in text
 
 
 def test_html_loads_nothing_and_reads_well_aloud(office: Office) -> None:
