@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 from gateway.errors import GatewayError, Reason
 from gateway.pdf.renderer import FONTS
 
+TEXT_CHARACTERS_MAX: Final = 10_000  # of one cell or paragraph: some pages
 WIDTH, HEIGHT = 595.276, 841.89  # A4, in points
 Colour = tuple[float, float, float]
 _PRODUCER: Final = "Sealgate"
@@ -101,7 +102,10 @@ class Sheet:
         return float(sum(widths.get(code, default) for code in map(ord, words))) * size / 1000
 
     def wrapped(self, words: str, room: float, size: float, *, bold: bool = False) -> list[str]:
-        """Lines that fit; a word that does not is cut."""
+        """Lines that fit; a word that does not is cut. GatewayError(PDF_NOT_MADE) beyond TEXT_CHARACTERS_MAX."""
+        if len(words) > TEXT_CHARACTERS_MAX:
+            raise GatewayError(Reason.PDF_NOT_MADE, f"a text of {len(words)} characters, "
+                               f"the limit is {TEXT_CHARACTERS_MAX}")
         lines: list[str] = []
         for paragraph in words.split("\n"):
             line = ""

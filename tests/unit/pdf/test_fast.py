@@ -75,6 +75,16 @@ def test_a_row_higher_than_a_page(documents: PdfDocuments) -> None:
         documents.make("fast-statement", "en", values, AT)
 
 
+@pytest.mark.parametrize("length, made", [(10_000, True), (10_001, False)])
+def test_the_longest_text(documents: PdfDocuments, length: int, made: bool) -> None:
+    values = {**STATEMENT, "notes": ("word " * 3_000)[:length - 1] + "w"}
+    if made:
+        assert documents.make("fast-statement", "en", values, AT)
+    else:
+        with pytest.raises(GatewayError, match="the limit is 10000"):
+            documents.make("fast-statement", "en", values, AT)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.decimals(-10**9, 10**9, places=2), max_size=40), st.decimals(-10**9, 10**9, places=2))
 def test_sums_are_exact(amounts: list[Decimal], opening: Decimal) -> None:
