@@ -91,6 +91,7 @@ def test_the_report_says_what_the_recipients_servers_have_said(tmp_path: Path, m
         report = json.loads(sealgate(bank.config, "report", run, "--json").stdout)
         assert {name: count for name, count in report["fates"].items() if count} == {
             "delivered": MAILS - 2, "bounced": 1, "deferred": 1}
+        assert [(one["channel"], one["mails"]) for one in report["channels"]] == [("sealed", MAILS)]
         assert len(list(mailboxes.glob("all/new/*"))) == MAILS - 2
         assert {(one["row"], one["fate"]) for one in report["cases"]} == {
             (GONE + 1, "bounced"), (LATER + 1, "deferred")}
