@@ -19,6 +19,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends import forgetful
 from gateway.frontends.children import PARENT, end_with_parent
 from gateway.frontends.logs import configure, own_process
+from gateway.ports.statements import RunState
 from gateway.settings import Settings
 
 log = structlog.get_logger("sealgate.statements")
@@ -132,5 +133,22 @@ def _lead(settings: Settings, store: Store, run_id: str, over: threading.Event) 
     except GatewayError as trouble:
         if trouble.reason is not Reason.RUN_STATE:
             log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
+        elif DbStatements(store.database).led_elsewhere(run_id):
+            help_with(settings, store, run_id, over)
         return
     log.info("run ended" if run.ended_at else "run rests", run=run_id, state=str(run.state))
+
+
+def help_with(settings: Settings, store: Store, run_id: str, over: threading.Event) -> None:
+    """Another node leads the run: this one's processes take chunks of it, too, as long as there are any."""
+    book = DbStatements(store.database)
+    crew = ProcessCrew(settings, run_id)
+    try:
+        while not over.is_set():
+            run = book.run(run_id)
+            if run is None or run.state is not RunState.RUNNING or book.next_due(run_id) is None:
+                return
+            crew.tend()
+            over.wait(LOOK_S)
+    finally:
+        crew.dismiss()

@@ -271,6 +271,11 @@ def test_one_process_leads_a_run(store, database) -> None:
     assert not store.lead("run1")
     store.leave("run1")  # not ours to give
     assert not store.lead("run1")
+    assert not store.led_elsewhere("run1")
+    there = str(replace(here(), machine="another", process=1))
+    database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_run SET owner = '{there}'") and None)
+    assert store.led_elsewhere("run1")
+    assert not store.led_elsewhere("nothing")
 
 
 def test_old_runs_are_forgotten_with_their_items(store, database) -> None:

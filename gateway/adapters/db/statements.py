@@ -70,6 +70,9 @@ _SETTLE: Final = (
     .values(state=bindparam("to"), domain=bindparam("of_domain"), rule=bindparam("by_rule"), reason=bindparam("why"),
             detail=bindparam("words"), reply=bindparam("answered"), queue_id=bindparam("queued"), at=bindparam("now"),
             channel=bindparam("by_channel"),
+            # What waits without having left was tried, too.
+            tries=_i.tries + case(
+                (bindparam("waits", type_=Boolean) & (_i.state != ItemState.SENDING.value), 1), else_=0),
             version=case((bindparam("free", type_=Boolean), null()), else_=_i.version)))
 _TODO: Final = (
     select(*_ITEM_COLUMNS).where(_i.run == bindparam("of"), _i.row >= bindparam("first"), _i.row < bindparam("behind"),
@@ -144,6 +147,12 @@ class DbStatements:
             return True
 
         return self._database.write(work, alone="statement_run")
+
+    def led_elsewhere(self, run: str) -> bool:
+        """Whether a process on another machine leads the run."""
+        with self._database.read() as connection:
+            leader = connection.scalar(select(_r.owner).where(_r.id == run))
+        return leader is not None and owner.Owner.parse(leader).machine != owner.here().machine
 
     def leave(self, run: str) -> None:
         """See StatementStore."""
@@ -408,7 +417,8 @@ def _settling(one: Settlement, now: int) -> dict[str, Any]:
     return {"item": one.item, "to": one.state.value, "of_domain": storable(one.domain), "by_rule": storable(one.rule),
             "why": one.reason, "words": storable(one.detail), "answered": storable(one.reply),
             "queued": indexed(one.queue_id or queue_id(one.reply) or "") or None,
-            "now": now if one.at is None else micros(one.at), "free": one.free, "by_channel": one.channel}
+            "now": now if one.at is None else micros(one.at), "free": one.free, "by_channel": one.channel,
+            "waits": one.state is ItemState.WAITING}
 
 
 def _micros(at: datetime | None) -> int | None:

@@ -132,7 +132,7 @@ class _Work:
                 settlement = self._one(item, row, customer, to)
             except _Refused as refused:
                 settlement = Settlement(item.id, ItemState.REFUSED, reason=refused.reason, detail=refused.detail,
-                                        free=item.tries == 0)
+                                        free=item.state is not ItemState.SENDING)
             if settlement is None:
                 again.append(self._next_time(item))
                 continue

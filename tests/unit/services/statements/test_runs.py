@@ -1,0 +1,376 @@
+"""Runs from their file to the last mail, over a whole gateway. Truth: what the next hop got, opened by openssl."""
+
+import base64
+import re
+import subprocess
+import threading
+from dataclasses import replace
+
+import pytest
+
+from gateway.errors import GatewayError, Reason
+from gateway.ports.statements import RunState
+from gateway.services.statements import work
+from tests.support.statements import RUN, account, address, number, plain_rows
+from tests.unit.services.statements.conftest import CLIENT, CROWD
+
+EVERYBODY = sorted(address(i) for i in range(CROWD))
+
+
+def opened(desk, mail: bytes, name: str) -> bytes:
+    """What a customer's own program reads: decrypted and verified by openssl."""
+    person = desk.bank.people[name]
+    clear = subprocess.run(["openssl", "cms", "-decrypt", "-inkey", person.key, "-recip", person.certificate],
+                           input=mail, capture_output=True, check=True).stdout
+    return subprocess.run(["openssl", "cms", "-verify", "-CAfile", desk.bank.root], input=clear, capture_output=True,
+                          check=True).stdout
+
+
+def test_everybody_gets_a_mail_and_the_run_is_done(desk) -> None:
+    run = desk.send(desk.files())
+    assert (run.state, run.rows, run.reason) == (RunState.DONE, CROWD, "")
+    assert desk.served == EVERYBODY
+    assert set(desk.states(run)) == {"sent"}
+    item = desk.items(run)[0]
+    assert (item.customer, item.domain, item.rule, item.tries, item.resent) == (number(0), "crowd.example",
+                                                                               "statements:statement", 1, 0)
+    shown = desk.runs.show(run.id)
+    assert (shown.counts.all, shown.counts.open, shown.rest_s) == (CROWD, 0, None)
+    assert shown.rate > 0
+
+
+def test_a_customer_reads_the_words_and_the_very_document(desk) -> None:
+    anna = {"customer": "10001", "account": "DE02120300000000202051", "file": "3.pdf"}
+    files = desk.files([anna])
+    desk.send(files)
+    mail = desk.hop.octets_for("anna@customer.example")
+    text = opened(desk, mail, "anna")
+    assert b"Good day Anna" in text
+    assert "\N{BULLET}\N{BULLET}2051".encode() not in mail  # sealed
+    assert b"2051" in text
+    assert b"DE0212" not in text
+    assert b"filename=statement-2026-10.pdf" in text or b'filename="statement-2026-10.pdf"' in text
+    body = re.search(rb"Content-Type: application/pdf.*?\r?\n\r?\n(.*?)\r?\n--", text, re.DOTALL)
+    assert base64.b64decode(body.group(1)) == (files.documents / "3.pdf").read_bytes()
+
+
+def test_the_envelope_asks_for_no_content_back(desk) -> None:
+    desk.send(desk.files(plain_rows(1)))
+    [(_, octets, envelope)] = desk.hop.taken
+    assert envelope.ret == "HDRS"
+    assert envelope.reverse_path.startswith("bounces+")
+    assert b"Auto-Submitted: auto-generated" in octets
+
+
+def test_no_account_stands_in_the_database(desk) -> None:
+    run = desk.send(desk.files())
+    desk.store.database.write(lambda c: None)
+    octets = b"".join(path.read_bytes() for path in desk.bank.home.glob("sealgate.db*"))
+    assert number(1).encode() in octets  # what is looked for that way is found
+    assert not any(account(i).encode() in octets for i in range(CROWD))
+    assert run.state is RunState.DONE
+
+
+def test_a_second_run_of_the_period_sends_nothing(desk) -> None:
+    desk.send(desk.files())
+    again = desk.send(desk.files(name="again"))
+    assert again.state is RunState.DONE
+    assert set(desk.states(again)) == {"repeated"}
+    assert desk.served == EVERYBODY
+
+
+@pytest.mark.parametrize("change, reason", [
+    ({"customer": "999"}, "customer.unknown"),
+    ({"file": "missing.pdf"}, "pdf.missing"),
+    ({"file": "../run.csv"}, "pdf.missing"),
+    ({"file": "broken.pdf"}, "pdf.unreadable"),
+    ({"account": ""}, "statement.row"),
+    ({"file": "x\ny.pdf"}, "statement.row"),
+])
+def test_one_bad_row_is_named_and_stops_nobody(desk, change, reason) -> None:
+    rows = plain_rows(CROWD)
+    rows[3] |= change
+    files = desk.files(rows)
+    (files.documents / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
+    run = desk.send(files)
+    assert run.state is RunState.DONE
+    [bad] = [one for one in desk.items(run) if one.state == "refused"]
+    assert (bad.row, bad.reason) == (4, reason)
+    assert desk.served == sorted(set(EVERYBODY) - {address(3)})
+
+
+def test_a_refused_customer_may_be_served_by_the_next_run(desk) -> None:
+    desk.hop.codes[address(2)] = 550
+    run = desk.send(desk.files())
+    [bad] = [one for one in desk.items(run) if one.state == "refused"]
+    assert (bad.reason, bad.reply) == ("next_hop.refused", "550 as the test says")
+    del desk.hop.codes[address(2)]
+    again = desk.send(desk.files(name="again"))
+    assert sorted(desk.states(again)) == ["repeated"] * (CROWD - 1) + ["sent"]
+    assert desk.served == EVERYBODY
+
+
+def test_a_surprise_at_one_customer_stops_nobody(desk, monkeypatch) -> None:
+    monkeypatch.setattr(work, "AGAIN_S", 0.0)
+    monkeypatch.setattr("gateway.app.statements.IDLE_S", 0.01)
+
+    def prepare(worker) -> None:
+        check, torn = worker._documents.check, (files.documents / "5.pdf").read_bytes()
+
+        def checked(octets, *args, **more):
+            if octets == torn:
+                raise ZeroDivisionError
+            return check(octets, *args, **more)
+
+        worker._documents.check = checked
+
+    files = desk.files()
+    desk.prepare = prepare
+    run = desk.send(files)
+    assert run.state is RunState.DONE
+    [bad] = [one for one in desk.items(run) if one.state == "refused"]
+    assert (bad.row, bad.reason, bad.tries) == (6, "internal.surprise", work.SURPRISES_MAX)
+    assert len(desk.served) == CROWD - 1
+
+
+def test_temporary_trouble_waits_and_is_tried_again(desk, monkeypatch) -> None:
+    monkeypatch.setattr(work, "AGAIN_S", 0.0)
+    monkeypatch.setattr("gateway.app.statements.IDLE_S", 0.01)
+    desk.hop.codes[address(4)] = 451
+    threading.Timer(3.0, desk.hop.codes.clear).start()
+    run = desk.send(desk.files())
+    assert run.state is RunState.DONE
+    item = desk.items(run)[4]
+    assert (item.state, item.resent) == ("sent", 0)
+    assert item.tries > 1
+    assert desk.served == EVERYBODY
+
+
+def test_where_temporary_trouble_does_not_end_it_is_refused_by_name(desk) -> None:
+    desk.hop.codes[address(4)] = 451
+    files = desk.files(text=RUN + "give_up_after_s: 0\n")
+    run = desk.send(files)
+    assert run.state is RunState.DONE
+    item = desk.items(run)[4]
+    assert (item.state, item.reason) == ("refused", "next_hop.later")
+
+
+def test_a_next_hop_that_is_away_costs_nobody_his_mail(desk, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.app.statements.PAUSE_S", 0.05)
+    monkeypatch.setattr("gateway.app.statements.IDLE_S", 0.01)
+    monkeypatch.setattr(work, "PAUSE_S", 0.05)
+    deliver, calls = desk.hop.deliver, []
+
+    def away(*args, **more):
+        calls.append(1)
+        if len(calls) < 6:
+            raise GatewayError(Reason.NEXT_HOP_UNAVAILABLE, "nobody there", retry=True)
+        return deliver(*args, **more)
+
+    desk.hop.deliver = away
+    run = desk.send(desk.files())
+    assert run.state is RunState.DONE
+    assert {(str(one.state), one.tries) for one in desk.items(run)} == {("sent", 1)}
+    assert desk.served == EVERYBODY
+
+
+def test_every_joint_holder_is_served(desk) -> None:
+    rows = [{"customer": number(0), "account": account(0), "file": "0.pdf", "with": f"{number(1)}; {number(2)}"}]
+    files = desk.files(rows, text=RUN.replace("document: file", "document: file, holders: with"))
+    run = desk.send(files)
+    assert [(one.row, one.holder, one.customer) for one in desk.items(run)] == [
+        (1, 0, number(0)), (1, 1, number(1)), (1, 2, number(2))]
+    assert desk.served == [address(0), address(1), address(2)]
+
+
+def test_a_paused_run_goes_on_where_it_was(desk, monkeypatch) -> None:
+    monkeypatch.setattr(work, "PAUSE_S", 0.0)
+    monkeypatch.setattr("gateway.app.statements.PAUSE_S", 0.0)
+    run = desk.take(desk.files())
+    deliver = desk.hop.deliver
+
+    def pausing(*args, **more):
+        if len(desk.hop.taken) == 3:
+            desk.runs.pause(run.id)
+        return deliver(*args, **more)
+
+    desk.hop.deliver = pausing
+    paused = desk.go(run)
+    assert paused.state is RunState.PAUSED
+    left = len(desk.served)
+    assert 3 <= left < CROWD
+    desk.hop.deliver = deliver
+    assert desk.go(run).state is RunState.PAUSED  # nobody resumed it
+    desk.runs.resume(run.id)
+    assert desk.go(run).state is RunState.DONE
+    assert desk.served == EVERYBODY
+    assert desk.runs.show(run.id).counts.resent == 0
+
+
+def test_a_cancelled_run_sends_no_more_and_leaves_the_rest_to_another(desk) -> None:
+    run = desk.take(desk.files())
+    deliver = desk.hop.deliver
+
+    def cancelling(*args, **more):
+        if len(desk.hop.taken) == 3:
+            desk.runs.cancel(run.id)
+        return deliver(*args, **more)
+
+    desk.hop.deliver = cancelling
+    ended = desk.go(run)
+    assert ended.state is RunState.CANCELLED
+    assert ended.ended_at is not None
+    left = len(desk.served)
+    assert 3 <= left < CROWD
+    desk.hop.deliver = deliver
+    again = desk.send(desk.files(name="again"))
+    assert again.state is RunState.DONE
+    assert desk.served == EVERYBODY
+
+
+def test_a_run_that_nobody_works_on_is_cancelled_at_once(desk) -> None:
+    run = desk.take(desk.files())
+    desk.runs.cancel(run.id)
+    assert desk.book.run(run.id).ended_at is not None
+    for change in (desk.runs.pause, desk.runs.resume, desk.runs.cancel):
+        with pytest.raises(GatewayError) as caught:
+            change(run.id)
+        assert caught.value.reason is Reason.RUN_STATE
+
+
+def test_a_source_that_changes_meanwhile_pauses_the_run(desk) -> None:
+    files = desk.files()
+    run = desk.take(files)
+    desk.rounds_max = 0
+    assert desk.go(run).state is RunState.RUNNING
+    kept = files.source.read_bytes()
+    files.source.write_bytes(kept.replace(account(1).encode(), account(2).encode()))
+    desk.rounds_max = 3
+    paused = desk.go(run)
+    assert (paused.state, paused.reason) == (RunState.PAUSED, "run.changed")
+    assert not desk.served
+    files.source.write_bytes(kept)
+    desk.runs.resume(run.id)
+    assert desk.go(run).state is RunState.DONE
+    assert desk.served == EVERYBODY
+
+
+def test_a_replacement_goes_to_those_who_have_the_first_one(desk) -> None:
+    first = desk.send(desk.files(plain_rows(4)))
+    rows = [{**row, "v": "2"} for row in plain_rows(6)]
+    files = desk.files(rows, text=RUN.replace("document: file", "document: file, version: v"), name="better")
+    run = desk.runs.replace(first.id, CLIENT, files.file.read_text(), base=files.file.parent)
+    assert desk.go(run).state is RunState.DONE
+    assert desk.states(run) == ["sent"] * 4 + ["refused"] * 2
+    assert {one.reason for one in desk.items(run)[4:]} == {"statement.not_sent"}
+    assert desk.served == sorted([address(i) for i in range(4)] * 2)
+
+
+def test_a_replacement_says_so_in_its_words(desk) -> None:
+    anna = {"customer": "10001", "account": "DE02120300000000202051", "file": "3.pdf"}
+    first = desk.send(desk.files([anna]))
+    files = desk.files([{**anna, "v": "2"}], text=RUN.replace("document: file", "document: file, version: v"), name="b")
+    desk.hop.taken.clear()
+    desk.go(desk.runs.replace(first.id, CLIENT, files.file.read_text(), base=files.file.parent))
+    assert b"It replaces the earlier one" in opened(desk, desk.hop.octets_for("anna@customer.example"), "anna")
+
+
+def test_a_recall_tells_those_who_have_something_once(desk) -> None:
+    desk.hop.codes[address(1)] = 550
+    first = desk.send(desk.files([*plain_rows(3), {"customer": "10001", "account": "DE0212", "file": "3.pdf"}]))
+    desk.hop.codes.clear()
+    desk.hop.taken.clear()
+    run = desk.runs.recall(first.id, CLIENT)
+    assert desk.go(run).state is RunState.DONE
+    assert desk.served == ["anna@customer.example", address(0), address(2)]
+    text = opened(desk, desk.hop.octets_for("anna@customer.example"), "anna")
+    assert b"disregard" in text
+    assert b"application/pdf" not in text
+    again = desk.runs.recall(first.id, CLIENT)
+    assert desk.go(again).state is RunState.DONE
+    assert set(desk.states(again)) == {"repeated"}
+
+
+def test_what_has_not_ended_is_not_recalled(desk) -> None:
+    run = desk.take(desk.files())
+    with pytest.raises(GatewayError) as caught:
+        desk.runs.recall(run.id, CLIENT)
+    assert caught.value.reason is Reason.RUN_STATE
+
+
+def test_the_same_item_is_the_same_mail_octet_by_octet(desk, monkeypatch) -> None:
+    """After a crash nobody knows whether it left: what goes again is what went."""
+    sent: list[bytes] = []
+
+    def prepare(worker) -> None:
+        send = worker.gateway.outbound.send
+
+        def crashing(mail, **more):
+            sent.append(mail.octets)
+            outcome = send(mail, **more)
+            if len(sent) == 1:
+                raise KeyboardInterrupt  # after the next hop's 250, before anything of it is written
+            return outcome
+
+        monkeypatch.setattr(worker.gateway.outbound, "send", crashing, raising=False)
+
+    one_thread = desk.settings.statements.model_copy(update={"threads": 1})
+    desk.settings = desk.settings.model_copy(update={"statements": one_thread})
+    desk.prepare = prepare
+    run = desk.take(desk.files(plain_rows(1)))
+    monkeypatch.setattr("threading.excepthook", lambda *_: None)
+    desk.rounds_max = 1
+    desk.go(run)
+    assert desk.states(run) == ["sending"]
+    desk.store.database.write(lambda c: c.exec_driver_sql("UPDATE statement_chunk SET owner = NULL") and None)
+    desk.prepare = lambda worker: _listen(worker.gateway.outbound, sent)
+    desk.rounds_max = 3
+    assert desk.go(run).state is RunState.DONE
+    assert len(sent) == 2
+    assert sent[0] == sent[1]
+    assert desk.runs.show(run.id).counts.resent == 1
+
+
+def _listen(outbound, sent) -> None:
+    send = outbound.send
+
+    def listen(mail, **more):
+        sent.append(mail.octets)
+        return send(mail, **more)
+
+    outbound.send = listen
+
+
+def test_runs_of_others_are_unknown(desk) -> None:
+    run = desk.take(desk.files())
+    assert desk.runs.show(run.id, client=CLIENT).run.id == run.id
+    for asked in (lambda: desk.runs.show(run.id, client="online-banking"), lambda: desk.runs.show("0" * 16),
+                  lambda: desk.runs.show("../../etc/passwd"), lambda: desk.runs.pause(run.id, client="x")):
+        with pytest.raises(GatewayError) as caught:
+            asked()
+        assert caught.value.reason is Reason.RUN_UNKNOWN
+
+
+def test_a_run_taken_twice_is_one(desk) -> None:
+    files = desk.files()
+    first = desk.runs.create(CLIENT, files.file.read_text(), base=files.file.parent, run_id="0123456789abcdef")
+    again = desk.runs.create(CLIENT, files.file.read_text(), base=files.file.parent, run_id="0123456789abcdef")
+    assert replace(again) == first
+    assert len(desk.runs.list()) == 1
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../sealgate.yaml", "x/../../sealgate.yaml"])
+def test_over_http_no_file_elsewhere_is_read(desk, path) -> None:
+    given = {"version": 1, "name": "x", "period": "1", "source": {"csv": path}, "columns": {"document": "file"},
+             "documents": {"directory": "documents"}}
+    with pytest.raises(GatewayError) as caught:
+        desk.runs.create(CLIENT, given)
+    assert caught.value.reason is Reason.USAGE
+
+
+def test_over_http_no_query_is_taken(desk) -> None:
+    given = {"version": 1, "name": "x", "period": "1", "source": {"sql": {"url_file": "u", "query": "SELECT 1"}},
+             "columns": {"document": "file"}, "documents": {"directory": "documents"}}
+    with pytest.raises(GatewayError) as caught:
+        desk.runs.create(CLIENT, given)
+    assert caught.value.reason is Reason.USAGE
