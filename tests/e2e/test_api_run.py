@@ -92,6 +92,18 @@ def test_it_hears_of_a_block_of_its_customer(site: Site) -> None:
     until(lambda: "code.blocked" in [one["kind"] for one in site.told(made["id"])])
 
 
+def test_it_is_counted(site: Site) -> None:
+    made = site.portal.order("counted", purpose="counted").json
+    until(lambda: len(site.told(made["id"])) == 2)
+    site.api.system("").order("nobody")
+    page = f"http://127.0.0.1:{site.api.bank.ports.metrics}/metrics"
+    for line in ('sealgate_api_requests_total{operation="issue",status="201"}',
+                 'sealgate_api_requests_total{operation="none",status="401"}',
+                 'sealgate_api_request_seconds_count{operation="issue"}',
+                 'sealgate_callbacks_total{answer="taken",client="online-banking"}'):
+        until(lambda line=line: line in site.api.pool.request("GET", page).data.decode())
+
+
 def test_what_was_not_taken_comes_again_with_its_id(site: Site) -> None:
     site.heard.answers = [500]
     before = len(site.heard.fields)
