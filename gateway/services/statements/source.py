@@ -90,6 +90,13 @@ class _Lines:
         file.seek(offset)
         self.at = offset
         self.broken = False  # the line was no UTF-8, or endless
+        self.first: int | None = None  # the end of the first line since somebody set it to None
+
+    def only_first(self) -> None:
+        """Gives all lines back but the first: a quote that nobody closed must not take the next customers with it."""
+        if self.first is not None and self.first != self.at:
+            self._file.seek(self.first)
+            self.at = self.first
 
     def __iter__(self) -> "_Lines":
         return self
@@ -106,6 +113,8 @@ class _Lines:
                 break
             self.at += len(rest)
             line = rest if rest.endswith(b"\n") else line
+        if self.first is None:
+            self.first = self.at
         try:
             return line.decode("utf-8-sig" if self.at == len(line) else "utf-8")
         except UnicodeDecodeError:
@@ -132,10 +141,11 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
     lines = _Lines(file, offset)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        before, lines.broken = lines.at, False
+        before, lines.broken, lines.first = lines.at, False, None
         try:
             cells = next(reader, None)
         except csv.Error as error:
+            lines.only_first()
             yield f"no CSV: {error}", lines.at
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
@@ -144,8 +154,10 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
         if not cells:  # an empty line is no row
             continue
         if lines.broken or lines.at - before > ROW_OCTETS_MAX:
+            lines.only_first()
             yield "not UTF-8, or too long", lines.at
         elif len(cells) != len(header):
+            lines.only_first()
             yield f"{len(cells)} columns in place of {len(header)}", lines.at
         else:
             yield dict(zip(header, cells, strict=True)), lines.at

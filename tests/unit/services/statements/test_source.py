@@ -1,0 +1,169 @@
+"""Sources: every row, from any place in the file, and a wrong one stops none. Truth: csv's and json's writers."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import GatewayError, Reason
+from gateway.services.statements import source
+from gateway.services.statements.source import BadRow, Row
+from gateway.services.statements.spec import Columns, Spec, of_mapping, read
+from gateway.strictyaml import YamlProblems
+
+
+def a_spec(path: Path, kind: str = "csv", **columns: str) -> Spec:
+    return of_mapping({"version": 1, "name": "x", "period": "2026-10", "source": {kind: str(path)},
+                       "columns": {"document": "file", **columns}, "documents": {"directory": "d"}})
+
+
+def written(path: Path, rows: list[dict[str, str]], columns: tuple[str, ...] = ("customer", "account", "file")) -> Path:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes(text.getvalue().encode())
+    return path
+
+
+def row(number: int, **more: str) -> dict[str, str]:
+    return {"customer": f"c{number}", "account": f"a{number}", "file": f"{number}.pdf", **more}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp", "Cn")),
+                        min_size=1, max_size=20), min_size=1, max_size=12), st.integers(0, 11))
+def test_reading_goes_on_from_any_row(accounts: list[str], at: int) -> None:
+    """Whatever stands in a column (quotes, commas, umlauts): behind each row the next one begins."""
+    with TemporaryDirectory() as home:
+        path = written(Path(home, "s.csv"), [row(i, account=text) for i, text in enumerate(accounts)])
+        spec = a_spec(path)
+        everything = list(source.rows(spec, path))
+        assert [one.row.account for one in everything if isinstance(one.row, Row)] == [
+            text.strip() for text in accounts if text.strip() and text.isprintable()]
+        at = min(at, len(everything) - 1)
+        rest = list(source.rows(spec, path, offset=everything[at].end, first=at + 2))
+        assert rest == everything[at + 1:]
+
+
+def test_a_column_of_several_lines_is_one_row(tmp_path) -> None:
+    columns = ("customer", "account", "file", "notes")
+    path = written(tmp_path / "s.csv", [row(1, notes='one\r\ntwo\n"three"'), row(2, notes="")], columns)
+    first, second = source.rows(a_spec(path), path)
+    assert first.row.values["notes"] == 'one\r\ntwo\n"three"'
+    assert path.read_bytes()[first.end:].startswith(b"c2,")
+    assert second.row.number == 2
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path) -> None:
+    path = written(tmp_path / "s.csv", [row(1)])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    [one] = source.rows(a_spec(path), path)
+    assert one.row.customers == ("c1",)
+
+
+@pytest.mark.parametrize("line, problem", [
+    (b"c9,a9", "2 columns in place of 3"), (b"c9,a9,9.pdf,more", "4 columns in place of 3"),
+    (b"c9,\xff\xfe,9.pdf", "not UTF-8, or too long"), (b"c9,,9.pdf", "customer, account or version is empty"),
+    (b"c9,a9,", "no document is named"), (b"c9,a\x079,9.pdf", "a column is too long, or holds control characters"),
+    (b'c9,"a9" x,9.pdf', "no CSV"), (b"c9," + b"a" * 300 + b",9.pdf", "too long"),
+])
+def test_a_row_that_is_wrong_is_told_and_the_next_is_read(tmp_path, line, problem) -> None:
+    path = written(tmp_path / "s.csv", [row(1), row(2)])
+    lines = path.read_bytes().split(b"\r\n")
+    path.write_bytes(b"\r\n".join([*lines[:2], line, *lines[2:]]))
+    one, bad, two = (placed.row for placed in source.rows(a_spec(path), path))
+    assert isinstance(bad, BadRow)
+    assert problem in bad.problem
+    assert "a9" not in bad.problem
+    assert (one.account, two.account, two.number) == ("a1", "a2", 3)
+
+
+def test_a_quote_that_nobody_closed_takes_no_other_customer_with_it(tmp_path) -> None:
+    path = written(tmp_path / "s.csv", [row(i) for i in range(3000)])
+    lines = path.read_bytes().split(b"\r\n")
+    lines[5] = b'c4,"a4,4.pdf'
+    path.write_bytes(b"\r\n".join(lines))
+    everything = list(source.rows(a_spec(path), path))
+    rows = [one.row for one in everything]
+    assert [one.number for one in rows if isinstance(one, BadRow)] == [5]
+    assert [one.account for one in rows if isinstance(one, Row)] == [f"a{i}" for i in range(3000) if i != 4]
+    again = list(source.rows(a_spec(path), path, offset=everything[2].end, first=4, count=4))
+    assert again == everything[3:7]
+
+
+def test_lines_of_json(tmp_path) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_text(json.dumps(row(1) | {"customer": 17, "bookings": [1]}) + "\n\n[1]\n{\n" + json.dumps(row(2)))
+    rows = [placed.row for placed in source.rows(a_spec(path, "json_lines"), path)]
+    assert [type(one) for one in rows] == [Row, BadRow, BadRow, Row]
+    assert (rows[0].customers, rows[0].values["bookings"]) == (("17",), [1])
+
+
+def test_joint_holders_are_each_named_once(tmp_path) -> None:
+    columns = ("customer", "account", "file", "with")
+    path = written(tmp_path / "s.csv", [row(1, **{"with": "c2;c1; c3 ;;"})], columns)
+    [one] = source.rows(a_spec(path, holders="with"), path)
+    assert one.row.customers == ("c1", "c2", "c3")
+    path = written(path, [row(1, **{"with": ";".join(f"x{i}" for i in range(20))})], columns)
+    [one] = source.rows(a_spec(path, holders="with"), path)
+    assert one.row.problem == "more than 20 holders"
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path) -> None:
+    path = written(tmp_path / "s.csv", [row(1)])
+    with pytest.raises(GatewayError, match="no column `iban`; there are customer, account, file") as caught:
+        list(source.rows(a_spec(path, account="iban"), path))
+    assert caught.value.reason is Reason.CONFIG_INVALID
+
+
+@pytest.mark.parametrize("content", [b"", b"\r\n"])
+def test_a_file_without_columns_is_told(tmp_path, content) -> None:
+    path = tmp_path / "s.csv"
+    path.write_bytes(content)
+    with pytest.raises(GatewayError, match="names no columns"):
+        list(source.rows(a_spec(path), path))
+
+
+def test_columns_name_what_the_source_must_have() -> None:
+    assert Columns(document="f", version="v").named() == ("customer", "account", "v", "f")
+
+
+GOOD = """\
+version: 1
+name: x
+period: "2026-10"
+source: {csv: a.csv}
+columns: {document: file}
+documents: {directory: d}
+"""
+
+
+@pytest.mark.parametrize("change, told", [
+    (("source: {csv: a.csv}", "source: {csv: a.csv, json_lines: b}"), "names 2 sources"),
+    (("source: {csv: a.csv}", "source: {}"), "names 0 sources"),
+    (("documents: {directory: d}", "documents: {directory: d, template: t}"), "no document, or two"),
+    (("documents: {directory: d}", "documents: {}"), "no document, or two"),
+    (("columns: {document: file}", "columns: {customer: c}"), "which document is whose"),
+    (("documents: {directory: d}", "documents: {directory: d, filename: '{name}.pdf'}"), "braces that mean nothing"),
+    (("documents: {directory: d}", "documents: {directory: d, filename: '../x.pdf'}"), "filename"),
+    (('period: "2026-10"', "period: a b"), "period"),
+    (("name: x", "nam: x"), "did you mean `name`?"),
+    (("version: 1", "version: 2"), "version"),
+])
+def test_what_is_wrong_in_a_runs_file_is_told_with_its_place(change, told) -> None:
+    text = GOOD.replace(*change)
+    assert text != GOOD
+    with pytest.raises(YamlProblems) as caught:
+        read(text, "run.yaml")
+    assert told in str(caught.value)
+    assert "run.yaml:" in str(caught.value)
+
+
+def test_a_good_file_is_read() -> None:
+    assert read(GOOD, "run.yaml").period == "2026-10"
