@@ -6,7 +6,7 @@ that cannot be drawn comes as a file.
 
 import mimetypes
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +19,7 @@ from gateway.pdf.plain import cleaned
 FILES_MAX: Final = 200
 NAME_CHARACTERS_MAX: Final = 120
 FIELD_CHARACTERS_MAX: Final = 2_000
-TEXT_OCTETS_MAX: Final = 1_048_576  # of what is drawn: some 400 pages; a longer text comes as a file
+TEXT_OCTETS_MAX: Final = 131_072  # of what is drawn: 50 pages, and a second or two; a longer text comes as a file
 SHOWN: Final = ("from", "to", "cc", "date", "subject")
 _LONGER: Final = 2  # HTML that says so many times as much as the text beside it is the mail
 _SEPARATORS: Final = re.compile(r"[/\\:]")
@@ -119,7 +119,7 @@ class _Parts:
             return
         if len(self.files) >= FILES_MAX:
             raise GatewayError(Reason.PDF_TOO_LARGE, f"more than {FILES_MAX} files are attached")
-        name = _free(_name(entity, len(self.files) + 1), self.files)
+        name = free_name(_name(entity, len(self.files) + 1), self.files)
         self.files[name] = File(name, entity.type, octets)
 
 
@@ -174,7 +174,7 @@ def _name(entity: Entity, number: int) -> str:
     return given
 
 
-def _free(name: str, taken: dict[str, File]) -> str:
+def free_name(name: str, taken: Iterable[str]) -> str:
     """The name, or one like it that no other file has; letter case is not told apart by many systems."""
     folded = {one.casefold() for one in taken}
     return next(one for one in _like(name) if one.casefold() not in folded)

@@ -1,23 +1,28 @@
 """A mail drawn as pages that can be read aloud (PDF/UA-1, ISO 14289-1): its header, its text, the names of its files.
 
 Drawn with the fonts of the distribution (Latin, Greek, Cyrillic) and those of the machine. What no font has is shown as
-U+FFFD, and the text is attached as a file as well, so that nothing that was written is lost.
+U+FFFD, and the text is attached as a file as well, so that nothing that was written is lost. What takes too long or too
+much to draw is a file alone.
 """
 
 import json
 import re
+from collections.abc import Container
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from gateway.errors import GatewayError, Reason
-from gateway.pdf.content import Content, File
+from gateway.pdf.content import Content, File, free_name
 from gateway.pdf.renderer import FONTS, Renderer
 
 _PAGE: Final = Path(__file__).parent / "mail_page"
 _FILE: Final = "mail.typ"
 _KIB: Final = 1024
+_LINES_MAX: Final = 250  # in one paragraph: setting one costs more than its lines
+_NARROW: Final = range(0x2600)  # what machines often have fonts for: no pictures, nothing of East Asia
 _NO_BREAK: Final = "\u00a0"
 _MAY_BREAK: Final = "\u200b"
 _COLUMNS: Final = re.compile(r"\S {3,}\S")
@@ -46,17 +51,20 @@ class MailPages:
         """
         words = _WORDS.get(language.partition("-")[0], _WORDS["en"])
         language = language.partition("-")[0] if language.partition("-")[0] in _WORDS else "en"
+        told = File(free_name(words["text"], [one.name for one in content.files]), "text/plain", content.text.encode())
+        files = (told, *content.files)
+        tries = [content, _with(content, _glyphs(), files), replace(_with(content, _glyphs(), files), text="")]
         if _drawable(content):
-            return self._render(content, words, language, at), content.files
-        try:
-            return self._render(content, words, language, at), content.files
-        except GatewayError as trouble:
-            if trouble.reason is not Reason.PDF_NOT_MADE:
-                raise
-        told = File(words["text"], "text/plain", content.text.encode())
-        shown = Content(_shown(content.subject), tuple((name, _shown(value)) for name, value in content.fields),
-                        _shown(content.text), (told, *content.files))
-        return self._render(shown, words, language, at), shown.files
+            del tries[1]
+        else:
+            tries.insert(1, _with(content, _NARROW, files))
+        for number, shown in enumerate(tries, 1):
+            try:
+                return self._render(shown, words, language, at), shown.files
+            except GatewayError as trouble:
+                if trouble.reason is not Reason.PDF_NOT_MADE or number == len(tries):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
         """The processes that rest end."""
@@ -68,7 +76,7 @@ class MailPages:
             "title": content.subject or words["none"],
             "fields": [[words[name], value] for name, value in content.fields if name != "subject"],
             "paragraphs": _paragraphs(content.text),
-            "files": [[_shown(one.name), _size(len(one.octets))] for one in content.files],
+            "files": [[_shown(one.name, _glyphs()), _size(len(one.octets))] for one in content.files],
             "files_title": words["files"],
             "files_note": words["note"],
         }
@@ -80,6 +88,8 @@ def _paragraphs(text: str) -> list[dict[str, object]]:
     paragraphs: list[list[str]] = [[]]
     for line in text.split("\n"):
         if line.strip():
+            if len(paragraphs[-1]) == _LINES_MAX:
+                paragraphs.append([])
             paragraphs[-1].append(line.rstrip())
         elif paragraphs[-1]:
             paragraphs.append([])
@@ -112,7 +122,11 @@ def _drawable(content: Content) -> bool:
     return all(text.isascii() or _glyphs().issuperset(map(ord, set(text))) for text in texts)
 
 
-def _shown(text: str) -> str:
-    """With U+FFFD for what no font of ours has."""
-    glyphs = _glyphs()
+def _with(content: Content, glyphs: Container[int], files: tuple[File, ...]) -> Content:
+    """With U+FFFD for all that is not among these, and with these files."""
+    return replace(content, files=files, subject=_shown(content.subject, glyphs), text=_shown(content.text, glyphs),
+                   fields=tuple((name, _shown(value, glyphs)) for name, value in content.fields))
+
+
+def _shown(text: str, glyphs: Container[int]) -> str:
     return text if text.isascii() else "".join(one if ord(one) in glyphs else "\ufffd" for one in text)

@@ -4,6 +4,7 @@ Judges: qpdf and poppler. Truth: RFC 2045, 2046, 2387, 3676 for what a mail says
 """
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.pdf.content import FILES_MAX, TEXT_OCTETS_MAX, Content, File, content_of
 from gateway.pdf.lock import lock
 from gateway.pdf.mail import MailPages
-from gateway.pdf.renderer import Renderer
+from gateway.pdf.renderer import Limits, Renderer
 from tests.support.locked import is_locked, opened, run
 from tests.support.pki import NOW
 
@@ -154,10 +155,46 @@ def test_what_no_font_has_comes_as_a_file_as_well(pages: MailPages, tmp_path: Pa
     assert text in shown or text in shown[::-1] or text[::-1] in shown
 
 
+@pytest.mark.parametrize("piece", ["a\n", "a\n\n", "a   b\n\n", "x", "words of a line. "])
+def test_the_longest_text_that_is_drawn_takes_no_time(pages: MailPages, piece: str) -> None:
+    text = (piece * TEXT_OCTETS_MAX)[:TEXT_OCTETS_MAX]
+    began = time.monotonic()
+    _, files = pages.draw(Content("t", (), text, ()), "en", NOW)
+    assert files == (), "it was drawn"
+    assert time.monotonic() - began < 60, "some seconds, on a machine that is busy more"
+
+
+def test_what_takes_too_long_is_a_file(tmp_path: Path) -> None:
+    hurried = MailPages(Renderer(Limits(deadline_s=1.5), system_fonts=True))
+    try:
+        hurried.draw(Content("warm", (), "", ()), "en", NOW)
+        drawn, files = hurried.draw(Content("t", (("from", "s@bank.example"),), "word\n\n" * 400_000, ()), "en", NOW)
+    finally:
+        hurried.close()
+    found = opened(lock(drawn, PASSWORD, files), PASSWORD, tmp_path)
+    assert found["message.txt"].count(b"word") == 400_000
+    assert "s@bank.example" in text_of(found)
+
+
 def test_a_word_wider_than_the_page_is_broken_and_not_cut(pages: MailPages, tmp_path: Path) -> None:
     address = "https://bank.example/" + "".join(f"{number:03}" for number in range(200))
     found = as_pdf(pages, mail("text/html", f"<p><a href='{address}'>x</a></p>"), tmp_path)
     assert address in re.sub(r"[\s\u200b]", "", text_of(found))
+
+
+def test_one_picture_does_not_cost_the_rest_its_letters(pages: MailPages, tmp_path: Path) -> None:
+    """A machine with fonts for Hebrew draws it, also where a picture stands beside it that no font has."""
+    alone = text_of(as_pdf(pages, mail("text/plain; charset=utf-8", "עברית"), tmp_path))
+    beside = text_of(as_pdf(pages, mail("text/plain; charset=utf-8", "עברית 🎉"), tmp_path))
+    assert ("\ufffd" * 5 in alone) == ("\ufffd" * 5 in beside)
+
+
+def test_the_text_beside_takes_no_files_place(pages: MailPages, tmp_path: Path) -> None:
+    octets = parts("mixed", PLAIN + "\U000f0000 private", "Content-Type: text/plain; name=Message.txt\n"
+                   "Content-Disposition: attachment\n\ntheirs")
+    found = as_pdf(pages, octets, tmp_path)
+    assert found["Message.txt"].strip() == b"theirs"
+    assert found["message-2.txt"].decode().startswith("\U000f0000")
 
 
 def test_controls_and_what_turns_writing_round_are_not_drawn(pages: MailPages, tmp_path: Path) -> None:
