@@ -6,6 +6,7 @@ No key is loaded: nothing is signed. Each process opens the store for itself; th
 import json
 import multiprocessing
 import os
+import secrets
 import signal
 import time
 from collections import deque
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.adapters.db.many import DbMany, ManyRevocations
+from gateway.adapters.db.source_sql import fetch
+from gateway.adapters.keys_file import read_secret
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app.rules import load_rules
 from gateway.app.store import Store, open_store
@@ -247,6 +250,26 @@ def look(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: datet
             if follow is not None:
                 follow(tally.rows)
     return Preflight(spec.name, spec.period, at, until, time.monotonic() - began, percent_max, tally, thorough)
+
+
+@contextmanager
+def rows_file(settings: Settings, spec: Spec) -> Iterator[Path]:
+    """The file of a run's rows; what a query gives is asked now, and is gone at the end: accounts stand in it.
+
+    CONFIG_INVALID, KEY_UNAVAILABLE (retry), INPUT_UNREADABLE.
+    """
+    if spec.source.path is not None:
+        yield spec.source.path
+        return
+    sql, own = spec.source.sql, settings.statements
+    if own is None or sql is None:
+        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `statements`")
+    path = own.reports / f"check-{secrets.token_hex(8)}.rows.jsonl"
+    try:
+        fetch(read_secret(sql.url_file).split(b"\n", 1)[0].decode("utf-8", "replace").strip(), sql.query, path)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def gate(settings: Settings, clock: Clock, rows: Callable[[RunRow], Iterable[Row | BadRow]]

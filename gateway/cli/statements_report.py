@@ -49,13 +49,11 @@ def check(
     settings = context.settings()
     with told():
         wanted = spec.placed(spec.read(text_of(run), str(run)), run.absolute().parent)
-        path = wanted.source.path
-        if path is None:
-            fail("a query is looked at when its run starts: `sealgate statements send`", context.USAGE)
-        count = listing.count_lines(path)
-        with _bar("rows", count) as follow:
-            done = preflight.look(settings, wanted, (one.row for one in source.rows(wanted, path)),
-                                  SystemClock().now(), thorough=thorough, count=count, follow=follow)
+        with preflight.rows_file(settings, wanted) as path:
+            count = listing.count_lines(path)
+            with _bar("rows", count) as follow:
+                done = preflight.look(settings, wanted, (one.row for one in source.rows(wanted, path)),
+                                      SystemClock().now(), thorough=thorough, count=count, follow=follow)
     if html is not None:
         _write(html, preflight_page.html(done))
     if json:

@@ -7,9 +7,11 @@ import json
 import os
 import re
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -103,6 +105,28 @@ def test_every_mail_of_many_is_told_as_it_would_leave(big: Big, capsys) -> None:
     with capsys.disabled():
         sys.stdout.write(f"\n{COUNT} rows looked at in {told['took_s']} s; {cpu_s:.1f} s of CPU, start included\n")
     assert cpu_s < 2 * SECONDS_MAX * max(COUNT, 100_000) / 1_000_000 + 20, "counted in CPU: others may be at work, too"
+
+
+def test_a_query_is_asked_and_what_it_gave_is_gone(big: Big) -> None:
+    home = big.run.parent
+    with closing(sqlite3.connect(home / "core.db")) as core:
+        core.execute("CREATE TABLE statement (customer TEXT, account TEXT, file TEXT)")
+        core.executemany("INSERT INTO statement VALUES (?, ?, ?)", [
+            (crowd.name(number), f"DE{number:020d}", "7.pdf") for number in range(300, 340)])
+        core.commit()
+    url = home / "core.url"
+    url.write_text(f"sqlite:///{home / 'core.db'}\n")
+    url.chmod(0o600)
+    run = big.run.with_name("query.yaml")
+    run.write_text("version: 1\nname: October\nperiod: 2026-10\nrefused_percent_max: 0\n"
+                   "source: {sql: {url_file: core.url, query: SELECT * FROM statement}}\n"
+                   "columns: {document: file}\ndocuments: {directory: documents, accessible: false}\n", "utf-8")
+    done = sealgate(big, "check", run, "--json")
+    assert done.returncode == 1, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["mails"], told["channels"]["sealed"], told["channels"]["refused"]) == (40, 39, 1)  # 333 is unknown
+    assert big.settings.statements is not None
+    assert not list(big.settings.statements.reports.glob("check-*"))
 
 
 def test_the_quick_way_decides_as_the_way_of_a_mail(big: Big) -> None:
