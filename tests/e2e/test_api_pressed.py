@@ -51,7 +51,7 @@ def test_a_next_hop_that_hangs_holds_up_nobody_who_tries_a_code(tmp_path: Path) 
                 time.sleep(0.02)
             began = time.monotonic()
             verdict = portal.post(f"/codes/{code_id}/verify", {"code": "000000", "transaction": PAYMENT})
-            assert (verdict.status, time.monotonic() - began < 5) == (200, True)
+            assert (verdict.status, time.monotonic() - began < 10) == (200, True)
             go_on.set()
             told = [one.result() for one in orders]
         refused = [one for one in told if one.status != 201]
