@@ -32,6 +32,7 @@ from gateway.services.statements.drive import Crew, Leading, checked, drive
 from gateway.services.statements.mail import Sender
 from gateway.services.statements.runs import Statements
 from gateway.services.statements.series import Series
+from gateway.services.statements.source import mark
 from gateway.services.statements.spec import Spec, Sql
 from gateway.services.statements.throttle import Throttle
 from gateway.services.statements.work import PAUSE_S, Tools, carry_out
@@ -125,11 +126,21 @@ class Worker:
         spec = Spec.model_validate_json(run.spec)
         runs = statements(self._settings, self.gateway.store, self._clock)
         runs.same_template(run, spec)
-        path = checked(runs.source_of(run, spec), run)
+        source_file = runs.source_of(run, spec)
+        known = mark(source_file)
+        path = checked(source_file, run)
+
+        def unchanged() -> None:
+            nonlocal known
+            now = mark(path)
+            if now != known:  # touched, or written anew: its content decides
+                checked(path, run)
+                known = now
+
         limit = spec.per_domain_per_minute_max or self._named.per_domain_per_minute_max
         limit = min(limit, self._named.per_domain_per_minute_max or limit)
         tools = Tools(self._store, self._clock, self.gateway.outbound.send, self._customers, self._documents,
-                      self._sender, Throttle(limit / self._share), self._over.is_set,
+                      self._sender, Throttle(limit / self._share), unchanged, self._over.is_set,
                       self._wait)
         threads = [threading.Thread(target=self._thread, args=(tools, run, spec, path), name=f"statements {number}")
                    for number in range(self._named.threads)]
@@ -154,6 +165,8 @@ class Worker:
             except GatewayError as trouble:
                 log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
                 if not trouble.retry:
+                    self._store.change(run.id, (RunState.RUNNING,), RunState.PAUSED, reason=trouble.reason,
+                                       detail=trouble.detail)
                     self._over.set()
                     return
                 tools.wait(PAUSE_S)

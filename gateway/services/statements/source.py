@@ -66,6 +66,15 @@ def digest(path: Path) -> str:
         raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {error.strerror}") from None
 
 
+def mark(path: Path) -> tuple[int, int, int]:
+    """What changes when somebody writes the file or puts another in its place. INPUT_UNREADABLE."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {error.strerror}") from None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def rows(spec: Spec, path: Path, *, offset: int = 0, first: int = 1, count: int | None = None) -> Iterator[Placed]:
     """Rows of the source at `path` (see Spec.source) from `offset` on, the first of which has the number `first`.
 

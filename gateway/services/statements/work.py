@@ -53,7 +53,11 @@ class Send(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a worker works with; threads share it. `wait` sleeps so many seconds, less if the worker is to end."""
+    """What a worker works with; threads share it.
+
+    `unchanged`: RUN_CHANGED if the source is not what it was. `wait` sleeps so many seconds, less if the worker is to
+    end.
+    """
 
     store: StatementStore
     clock: Clock
@@ -62,6 +66,7 @@ class Tools:
     documents: Documents
     sender: Sender
     throttle: Throttle
+    unchanged: Callable[[], None]
     ending: Callable[[], bool]
     wait: Callable[[float], None]
 
@@ -79,7 +84,7 @@ class _Refused(Exception):  # noqa: N818 - it is no fault of the program
 def carry_out(tools: Tools, run: RunRow, spec: Spec, path: Path, chunk: Chunk) -> bool:
     """Sends what is open in a chunk and gives it back. False: the house has trouble, and the worker should rest.
 
-    GatewayError STORE_UNAVAILABLE (retry), INPUT_UNREADABLE.
+    GatewayError STORE_UNAVAILABLE (retry), INPUT_UNREADABLE, RUN_CHANGED.
     """
     work = _Work(tools, run, spec, chunk)
     try:
@@ -110,6 +115,7 @@ class _Work:
         tools = self.tools
         items = deque(tools.store.todo(self.chunk))
         rows = self._rows(path)
+        tools.unchanged()  # after they were read: nothing of another file leaves
         customers = tools.customers(list(dict.fromkeys(one.customer for one in items)))
         again: list[datetime] = []
         passed = 0  # over so many in a row, because their domain has had enough for the moment

@@ -255,6 +255,38 @@ def test_a_source_that_changes_meanwhile_pauses_the_run(desk) -> None:
     assert desk.served == EVERYBODY
 
 
+def test_a_source_that_changes_while_it_is_sent_stops_before_a_wrong_row(desk, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.services.statements.plan.CHUNK_ROWS", 2)
+    files = desk.files()
+    run = desk.take(files)
+    deliver = desk.hop.deliver
+
+    def changing(*args, **more):
+        files.source.write_bytes(files.source.read_bytes().replace(b"7.pdf", b"1.pdf"))
+        return deliver(*args, **more)
+
+    desk.hop.deliver = changing
+    paused = desk.go(run)
+    assert (paused.state, paused.reason) == (RunState.PAUSED, "run.changed")
+    assert address(7) not in desk.served
+    assert len(desk.served) <= 4  # what both threads had read before
+
+
+def test_a_source_that_is_only_touched_is_the_same(desk, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.services.statements.plan.CHUNK_ROWS", 2)
+    files = desk.files()
+    run = desk.take(files)
+    deliver = desk.hop.deliver
+
+    def touching(*args, **more):
+        files.source.write_bytes(files.source.read_bytes())
+        return deliver(*args, **more)
+
+    desk.hop.deliver = touching
+    assert desk.go(run).state is RunState.DONE
+    assert desk.served == EVERYBODY
+
+
 def test_a_replacement_goes_to_those_who_have_the_first_one(desk) -> None:
     first = desk.send(desk.files(plain_rows(4)))
     rows = [{**row, "v": "2"} for row in plain_rows(6)]
