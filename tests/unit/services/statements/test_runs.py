@@ -2,6 +2,7 @@
 
 import base64
 import re
+import sqlite3
 import subprocess
 import threading
 from dataclasses import replace
@@ -371,6 +372,25 @@ def _listen(outbound, sent) -> None:
         return send(mail, **more)
 
     outbound.send = listen
+
+
+def test_customers_may_come_out_of_a_query_whose_rows_do_not_stay(desk) -> None:
+    home = desk.bank.home / "statements"
+    with sqlite3.connect(home / "core.db") as core:
+        core.execute("CREATE TABLE due (customer TEXT, account TEXT, file TEXT)")
+        core.executemany("INSERT INTO due VALUES (:customer, :account, :file)", plain_rows(4))
+    core.close()
+    url = home / "core.url"
+    url.write_text(f"sqlite:///{home / 'core.db'}\n")
+    url.chmod(0o600)
+    sql = "source: {{sql: {{url_file: core.url, query: SELECT * FROM due ORDER BY account}}}}"
+    run = desk.take(desk.files(text=RUN.replace("source: {{csv: {source}}}", sql)))
+    assert desk.go(run).state is RunState.DONE
+    assert desk.served == [address(i) for i in range(4)]
+    assert not list(desk.settings.statements.reports.glob("*.rows.jsonl*"))
+    desk.hop.taken.clear()
+    assert desk.go(desk.runs.recall(run.id, CLIENT)).state is RunState.DONE
+    assert desk.served == [address(i) for i in range(4)]
 
 
 def test_runs_of_others_are_unknown(desk) -> None:
