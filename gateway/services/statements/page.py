@@ -59,7 +59,8 @@ align-self:flex-start;margin-top:.4rem}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.95rem}
 caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 th,td{text-align:left;padding:.45rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
-th{color:var(--soft);font-weight:600;font-size:.85rem}tbody th{color:var(--ink);font-weight:500;font-size:.95rem}
+th{color:var(--soft);font-weight:600;font-size:.85rem}tbody th{color:var(--ink);font-weight:500;font-size:.95rem;
+min-width:8rem}.two .w{min-width:4rem;width:22%}
 tr:last-child>*{border-bottom:0}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .w{min-width:7rem;width:35%;vertical-align:middle}td,tbody th{overflow-wrap:anywhere}
 .word{display:inline-block;border-radius:1rem;padding:.05rem .6rem;font-size:.85rem;border:1px solid currentColor}
