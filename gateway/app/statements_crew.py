@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from typing import Final
@@ -93,24 +94,28 @@ def _work(settings: Settings, run_id: str, share: int, parent: int) -> None:
         raise SystemExit(1) from None
 
 
-def serve_runs(settings: Settings) -> None:
+def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
     """Blocks until SIGTERM: leads whatever run waits for somebody, one after the other, the oldest first.
 
-    Those of commands that have died are among them. GatewayError of the first thing that cannot be had.
+    Those of commands that have died are among them. `read` gives the settings anew at SIGHUP: the next run goes by
+    them, and the present one when it goes on after a pause. GatewayError of the first thing that cannot be had.
     """
     end_with_parent()
     configure(settings.log_level)
     own_process()
     forgetful.alone()
-    over = threading.Event()
+    over, again = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # every run reads the settings anew, through its processes
+    signal.signal(signal.SIGHUP, lambda *_: again.set())
     store = open_store(settings)
     try:
         book, forgotten = DbStatements(store.database), 0.0
         while not over.is_set():
             try:
+                if again.is_set():
+                    again.clear()
+                    settings = _anew(settings, read)
                 for run in book.unfinished():
                     _lead(settings, store, run.id, over)
                     forgetful.let_go()
@@ -122,6 +127,18 @@ def serve_runs(settings: Settings) -> None:
             over.wait(LOOK_S)
     finally:
         store.close()
+
+
+def _anew(settings: Settings, read: Callable[[], Settings]) -> Settings:
+    """What does not load leaves everything as it was."""
+    try:
+        changed = read()
+        section(changed)
+    except GatewayError as trouble:
+        log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+        return settings
+    log.info("reloaded")
+    return changed
 
 
 def _lead(settings: Settings, store: Store, run_id: str, over: threading.Event) -> None:

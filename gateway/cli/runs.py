@@ -6,6 +6,7 @@ from gateway.app import statements_crew
 from gateway.cli import context
 from gateway.cli.context import exit_code, explained, say
 from gateway.errors import GatewayError
+from gateway.settings import load
 
 
 def register(app: typer.Typer) -> None:
@@ -16,13 +17,13 @@ def register(app: typer.Typer) -> None:
 def runs() -> None:
     """Work on runs that were asked for over HTTP, or whose command has ended; until SIGTERM.
 
-    `sealgate run` starts this by itself.
+    SIGHUP reads the configuration anew. `sealgate run` starts this by itself.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml runs
     """
-    settings = context.settings()
+    settings, path = context.settings(), context.config_path()
     try:
-        statements_crew.serve_runs(settings)
+        statements_crew.serve_runs(settings, lambda: load(path))
     except GatewayError as trouble:
         say(f"sealgate: {explained(trouble)}")
         raise typer.Exit(exit_code(trouble)) from None
