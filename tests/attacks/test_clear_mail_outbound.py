@@ -6,6 +6,7 @@ must not take anything else for that. Truth: the octets that reached the next ho
 """
 
 import itertools
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -628,12 +629,8 @@ def test_reloading_what_is_broken_leaves_the_old_rules_in_force(tmp_path: Path) 
                 assert len(hop.mails) == number
                 assert opened_code(bank, hop.mails[-1])
             codes.write_text("version: 1\nrules: []\notherwise: {end: {reject: not today}}\n")
-            only = "policies: [policies/codes.yaml]"
-            settings.write_text(
-                "".join(
-                    only if line.startswith("policies:") else line for line in good[settings].splitlines(keepends=True)
-                )
-            )
+            only = "policies: [policies/codes.yaml]\n"
+            settings.write_text(re.sub(r"^policies: \[[^\]]*\]\n", only, good[settings], flags=re.MULTILINE))
             running.reload('"reloaded"')
             code, words = running.submit(CODE % b"anna@customer.example", ["anna@customer.example"])
             assert (code, "not today" in words) == (550, True), words
