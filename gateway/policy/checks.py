@@ -68,7 +68,8 @@ def _handed(file: PolicyFile, rule: Rule) -> list[Problem]:
     if rule.directions and not rule.directions <= frozenset({Direction.INBOUND}):
         return [file.document.problem((*rule.path, "end"), "only inbound mail can be handed to a service",
                                       "add `direction: inbound`", key=True)]
-    if any(isinstance(part, Leaf) and part.matcher.name == "recipient" and not part.negated for part in flat(rule.when)):
+    if any(isinstance(part, Leaf) and part.matcher.name == "recipient" and not part.negated
+           for part in flat(rule.when)):
         return []
     return [file.document.problem((*rule.path, "end"), "`hand_to` needs `recipient` in `when`",
                                   "name the service's mailbox: nobody else gets what a service takes", key=True)]

@@ -171,7 +171,8 @@ def csv_lines(items: Iterable[ItemRow], remedy: dict[str, str]) -> Iterator[str]
         yield _line((
             item.row, item.holder, item.customer, fate(item).value, item.channel, item.reason,
             remedy.get(item.reason, ""), item.detail, item.domain, item.rule, item.queue_id, item.reply,
-            item.answer, item.at.isoformat(), item.delivery_at.isoformat() if item.delivery_at else "", item.tries, item.resent))
+            item.answer, item.at.isoformat(), item.delivery_at.isoformat() if item.delivery_at else "", item.tries,
+            item.resent))
 
 
 def _line(cells: Iterable[object]) -> str:

@@ -73,7 +73,8 @@ def upgrade() -> None:
         sa.Column("delivery_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("state IN ('planned', 'sending', 'waiting', 'sent', 'held', 'refused', 'repeated', "
                            "'cancelled')", name=op.f("ck_statement_item_state")),
-        sa.CheckConstraint("delivery IN ('', 'delivered', 'deferred', 'bounced')", name=op.f("ck_statement_item_delivery")),
+        sa.CheckConstraint("delivery IN ('', 'delivered', 'deferred', 'bounced')",
+                           name=op.f("ck_statement_item_delivery")),
         sa.ForeignKeyConstraint(["run"], ["statement_run.id"], name="fk_statement_item_run", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_statement_item"),
     )
