@@ -5,7 +5,7 @@ row, one holder. No account number stands here: `series` is a MAC over customer,
 together are of one item at most, whatever run it belongs to: that is what keeps a second run from sending again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -231,8 +231,19 @@ class StatementStore(BounceBook, Protocol):
         """All is planned: the run is RUNNING, unless it was paused or cancelled meanwhile."""
         ...
 
-    def claim(self, run: str, at: datetime) -> Chunk | None:
-        """A chunk that nobody else works on and that is due. None: there is none now."""
+    def claim(self, run: str, at: datetime, *, number: int | None = None) -> Chunk | None:
+        """A chunk that nobody else works on and that is due; `number`: this one, if it is open, whenever it is due.
+
+        None: there is none now.
+        """
+        ...
+
+    def idle(self, run: str, at: datetime) -> Mapping[int, datetime]:
+        """The open chunks that nobody who lives works on, and when they are due."""
+        ...
+
+    def due_at(self, run: str, number: int) -> datetime | None:
+        """When a chunk is to be tried again; None: all in it is settled."""
         ...
 
     def todo(self, chunk: Chunk) -> Sequence[ItemRow]:

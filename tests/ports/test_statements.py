@@ -148,6 +148,26 @@ def test_the_chunk_of_a_dead_process_is_free(store, database) -> None:
     assert store.note(again, (), [first.id], NOW) == {first.id}
 
 
+def test_a_chunk_is_claimed_by_its_number_whenever_it_is_due(store, database) -> None:
+    planned(store)
+    later = NOW + timedelta(seconds=30)
+    assert store.claim("run1", NOW, number=1) is None
+    assert store.idle("run1", NOW) == {0: NOW}
+    chunk = store.claim("run1", NOW, number=0)
+    assert store.claim("run1", NOW, number=0) is None
+    assert store.idle("run1", NOW) == {}
+    store.release(chunk, NOW, due_at=later)
+    assert (store.claim("run1", NOW), store.idle("run1", NOW), store.due_at("run1", 0)) == (None, {0: later}, later)
+    chunk = store.claim("run1", NOW, number=0)
+    dead = str(replace(here(), process=4_194_305, start="1"))
+    database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_chunk SET owner = '{dead}'") and None)
+    assert store.idle("run1", NOW) == {0: later}
+    taken = store.claim("run1", NOW, number=0)
+    store.release(chunk, NOW, due_at=None)  # by one whose claim is another's now: nothing happens
+    store.release(taken, NOW, due_at=None)
+    assert (store.claim("run1", later, number=0), store.idle("run1", later), store.due_at("run1", 0)) == (None, {}, None)
+
+
 def test_what_leaves_is_written_down_and_a_second_time_is_counted(store) -> None:
     planned(store)
     chunk = store.claim("run1", NOW)
@@ -272,6 +292,9 @@ def test_one_process_leads_a_run(store, database) -> None:
     store.leave("run1")  # not ours to give
     assert not store.lead("run1")
     assert not store.led_elsewhere("run1")
+    beside = str(replace(here(), namespace="pid:[1]", process=1))
+    database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_run SET owner = '{beside}'") and None)
+    assert store.led_elsewhere("run1")
     there = str(replace(here(), machine="another", process=1))
     database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_run SET owner = '{there}'") and None)
     assert store.led_elsewhere("run1")

@@ -102,7 +102,7 @@ class PostgresDatabase(Database):
         begun = time.monotonic()
         try:
             made = _Bounded.connect(autocommit=autocommit,
-                                    **_parameters(self._settings, purpose, read_only=read_only))
+                                    **parameters(self._settings, purpose, read_only=read_only))
         except psycopg.OperationalError:
             self._lost(time.monotonic() - begun)
             raise
@@ -273,7 +273,7 @@ def told(settings: Postgresql) -> str:
     return f"PostgreSQL {settings.name} on {settings.host}:{settings.port}"
 
 
-def _parameters(settings: Postgresql, purpose: str, *, read_only: bool) -> dict[str, Any]:
+def parameters(settings: Postgresql, purpose: str, *, read_only: bool = False) -> dict[str, Any]:
     """Those of libpq. GatewayError KEY_UNAVAILABLE (retry) if the password's file is not there or open to others."""
     timeout_ms = round(settings.statement_timeout_s * 1000)
     said = {

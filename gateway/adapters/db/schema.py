@@ -90,6 +90,25 @@ def bring_up_to_date(database: Database) -> bool:
     return True
 
 
+def beside(database: Database, name: str, table: str, statements: str) -> None:
+    """Tables of a library, in a schema of their own on PostgreSQL; nothing happens where `table` is there.
+
+    Processes that start together take turns. GatewayError STORE_UNAVAILABLE (retry).
+    """
+    there = text("SELECT to_regclass(:table)").bindparams(table=f"{name}.{table}")
+    with database.read() as connection:
+        if connection.scalar(there) is not None:
+            return
+    try:
+        with database.migrating() as connection:
+            if connection.scalar(there) is None:
+                connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {name}")
+                connection.exec_driver_sql(f"SET LOCAL search_path TO {name}")
+                connection.execution_options(no_parameters=True).exec_driver_sql(statements)
+    except SQLAlchemyError as error:
+        raise store_error(error) from None
+
+
 def current(database: Database) -> str | None:
     """The version of the tables, None for an empty database."""
     with database.read() as connection:

@@ -6,7 +6,7 @@ statement that writes it down, so that a process that was taken for dead sends n
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -149,10 +149,13 @@ class DbStatements:
         return self._database.write(work, alone="statement_run")
 
     def led_elsewhere(self, run: str) -> bool:
-        """Whether a process on another machine leads the run."""
+        """Whether a process on another machine, or in another container, leads the run."""
         with self._database.read() as connection:
             leader = connection.scalar(select(_r.owner).where(_r.id == run))
-        return leader is not None and owner.Owner.parse(leader).machine != owner.here().machine
+        if leader is None:
+            return False
+        who, me = owner.Owner.parse(leader), owner.here()
+        return (who.machine, who.namespace) != (me.machine, me.namespace)
 
     def leave(self, run: str) -> None:
         """See StatementStore."""
@@ -225,13 +228,14 @@ class DbStatements:
 
     # --- work
 
-    def claim(self, run: str, at: datetime) -> Chunk | None:
+    def claim(self, run: str, at: datetime, *, number: int | None = None) -> Chunk | None:
         """See StatementStore."""
         self._database.attend()
         now, mine, token = micros(at), str(owner.here()), secrets.token_hex(8)
-        free = (select(statement_chunk).where(_c.run == run, _c.due_at <= now, _c.owner.is_(None))
-                .order_by(_c.number).limit(1))
-        taken = select(statement_chunk).where(_c.run == run, _c.due_at <= now, _c.owner.is_not(None), _c.owner != mine)
+        due = (_c.run == run, _c.due_at <= now) if number is None else (
+            _c.run == run, _c.number == number, _c.due_at.is_not(None))
+        free = select(statement_chunk).where(*due, _c.owner.is_(None)).order_by(_c.number).limit(1)
+        taken = select(statement_chunk).where(*due, _c.owner.is_not(None), _c.owner != mine)
 
         def work(connection: Connection) -> Any:
             found = connection.execute(free).first() or next(
@@ -243,6 +247,20 @@ class DbStatements:
 
         found = self._database.write(work, alone="statement_chunk")
         return None if found is None else replace(_chunk(found), token=token)
+
+    def idle(self, run: str, at: datetime) -> Mapping[int, datetime]:
+        """See StatementStore."""
+        self._database.attend()
+        query = select(_c.number, _c.due_at, _c.owner, _c.at).where(_c.run == run, _c.due_at.is_not(None))
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return {one.number: moment(one.due_at) for one in found
+                if one.owner is None or self._is_free(one.owner, one.at, at)}
+
+    def due_at(self, run: str, number: int) -> datetime | None:
+        """See StatementStore."""
+        with self._database.read() as connection:
+            return _moment(connection.scalar(select(_c.due_at).where(_c.run == run, _c.number == number)))
 
     def _is_free(self, who: str, since: int, now: datetime) -> bool:
         dead = self._database.is_dead(owner.Owner.parse(who))
