@@ -301,7 +301,7 @@ def test_a_commit_is_durable(counted: Counted) -> None:
     """One fsync for each commit is what SQLite promises only so: https://www.sqlite.org/pragma.html#pragma_synchronous."""
     database = counted.house.gateway.store.database
     with database.writers.connect() as connection:
-        of_both = [connection.connection.driver_connection, database._inserter]
+        of_both = [connection.connection.driver_connection, database._writer]
         for driver in of_both:
             assert driver.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert driver.execute("PRAGMA synchronous").fetchone() == (2,)

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert, Select
 
-from gateway.adapters.db.group import GroupCommit, Rows
+from gateway.adapters.db.group import Changes, GroupCommit, Rows
 from gateway.adapters.db.owner import Owner
 from gateway.settings.deployment import Postgresql
 
@@ -32,7 +32,7 @@ class Database(ABC):
         self.where = where
         self.name = name
         self._writers = writers
-        self.group = GroupCommit(writers, self.alone, self.insert_only)
+        self.group = GroupCommit(writers, self.alone, self.short_way)
 
     @property
     def writers(self) -> Engine:
@@ -47,13 +47,14 @@ class Database(ABC):
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
         """Holds until the transaction's end what the names stand for; sorted, so that nobody waits in a circle."""
 
-    def insert_only(self, rows: Mapping[Insert, Rows]) -> bool:
-        """Inserts these rows in a transaction of their own and makes them durable, where a driver has a shorter way.
+    def short_way(self, inserts: Mapping[Insert, Rows], changes: Sequence[Changes]) -> list[list[int]] | None:
+        """Does all this in a transaction of its own and makes it durable, where a driver has a shorter way.
 
-        False: it has none, and nothing was done. Used by one thread at a time.
+        How many rows each change of each sequence changed. None: it has no such way, and nothing was done. Used by one
+        thread at a time.
         """
-        del rows
-        return False
+        del inserts, changes
+        return None
 
     @abstractmethod
     @contextmanager

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, Insert
+from sqlalchemy import Connection, Engine, Insert, Update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gateway.errors import GatewayError, Reason
@@ -19,6 +19,8 @@ T = TypeVar("T")
 GROUP_MAX: Final = 256  # jobs in one transaction: bounds how long the first of them waits for the last
 
 Rows = Sequence[Mapping[str, Any]]
+Changes = Sequence[tuple[Update, Mapping[str, Any]]]
+ShortWay = Callable[[Mapping[Insert, Rows], Sequence[Changes]], list[list[int]] | None]
 
 
 class _Job(Generic[T]):
@@ -26,8 +28,8 @@ class _Job(Generic[T]):
 
     __slots__ = ("alone", "done", "error", "leads", "result", "rows", "wake", "work")
 
-    def __init__(self, work: Callable[[Connection], T] | Insert, rows: Rows = (), alone: str = "") -> None:
-        self.work = work
+    def __init__(self, work: Callable[[Connection], T] | Insert | Changes, rows: Rows = (), alone: str = "") -> None:
+        self.work = work  # a function, an INSERT of `rows`, or UPDATEs with their values
         self.rows = rows
         self.alone = alone
         self.leads = False  # woken to lead the next group
@@ -71,12 +73,11 @@ def _lost(error: Exception) -> bool:
 class GroupCommit:
     """The one way to write. `commits` counts transactions, so that a test can count fsyncs."""
 
-    def __init__(self, engine: Engine, alone: Callable[[Connection, Sequence[str]], None],
-                 insert_only: Callable[[Mapping[Insert, Rows]], bool]) -> None:
-        """`alone`, `insert_only`: see Database."""
+    def __init__(self, engine: Engine, alone: Callable[[Connection, Sequence[str]], None], short_way: ShortWay) -> None:
+        """`alone`, `short_way`: see Database."""
         self._engine = engine
         self._alone = alone
-        self._insert_only = insert_only
+        self._short_way = short_way
         self._lock = threading.Lock()  # over the two below
         self._waiting: deque[_Job[Any]] = deque()
         self._led = False  # whether somebody leads
@@ -94,6 +95,10 @@ class GroupCommit:
     def insert(self, statement: Insert, rows: Rows) -> None:
         """As `run`; rows for the same `statement` object of all callers in a group go in together."""
         self._settled(_Job[None](statement, rows))
+
+    def change(self, changes: Changes) -> list[int]:
+        """As `run`; how many rows each of these changed, in their order."""
+        return self._settled(_Job[list[int]](changes))
 
     def _settled(self, job: _Job[T]) -> T:
         with self._lock:
@@ -163,17 +168,26 @@ class GroupCommit:
     def _commit(self, group: list[_Job[Any]]) -> list[Any]:
         together: dict[Insert, list[Mapping[str, Any]]] = {}
         works: dict[int, Callable[[Connection], Any]] = {}
+        changes: dict[int, Changes] = {}
         for number, job in enumerate(group):
             if isinstance(job.work, Insert):
                 together.setdefault(job.work, []).extend(job.rows)
-            else:
+            elif callable(job.work):
                 works[number] = job.work
+            else:
+                changes[number] = job.work
         results: list[Any] = [None] * len(group)
-        if works or not self._insert_only(together):
+        changed = None if works else self._short_way(together, tuple(changes.values()))
+        if changed is not None:
+            for number, counts in zip(changes, changed, strict=True):
+                results[number] = counts
+        else:
             with self._engine.begin() as connection:
                 self._alone(connection, sorted({job.alone for job in group if job.alone}))
                 for number, work in works.items():
                     results[number] = work(connection)
+                for number, some in changes.items():
+                    results[number] = [connection.execute(statement, values).rowcount for statement, values in some]
                 for statement, rows in together.items():
                     connection.execute(statement, rows)
         self.commits += 1

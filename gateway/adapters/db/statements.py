@@ -61,12 +61,14 @@ _MAY_LEAVE: Final = exists(
     select(_c.number).join(statement_run, _r.id == _c.run)
     .where(_c.run == bindparam("of"), _c.number == bindparam("chunk"), _c.token == bindparam("own", type_=Text),
            _r.state == RunState.RUNNING.value))
+# Spelt out, because a list of its own length would be compiled anew for each mail.
+_IS_OPEN: Final = or_(*[_i.state == state for state in _OPEN])
 _LEAVE: Final = (
-    update(statement_item).where(_i.id == bindparam("item"), _i.state.in_(_OPEN), _MAY_LEAVE)
+    update(statement_item).where(_i.id == bindparam("item"), _IS_OPEN, _MAY_LEAVE)
     .values(state=ItemState.SENDING.value, at=bindparam("now"), tries=_i.tries + 1,
             resent=_i.resent + case((_i.state == ItemState.SENDING.value, 1), else_=0)))
 _SETTLE: Final = (
-    update(statement_item).where(_i.id == bindparam("item"), _i.state.in_(_OPEN))
+    update(statement_item).where(_i.id == bindparam("item"), _IS_OPEN)
     .values(state=bindparam("to"), domain=bindparam("of_domain"), rule=bindparam("by_rule"), reason=bindparam("why"),
             detail=bindparam("words"), reply=bindparam("answered"), queue_id=bindparam("queued"), at=bindparam("now"),
             channel=bindparam("by_channel"),
@@ -275,17 +277,11 @@ class DbStatements:
     def note(self, chunk: Chunk, settled: Sequence[Settlement], leaving: Sequence[int], at: datetime) -> frozenset[int]:
         """See StatementStore."""
         now = micros(at)
-        ends = [_settling(one, now) for one in settled]
-        leaves = [{"item": item, "now": now, "of": chunk.run, "chunk": chunk.number, "own": chunk.token}
+        ends = [(_SETTLE, _settling(one, now)) for one in settled]
+        leaves = [(_LEAVE, {"item": item, "now": now, "of": chunk.run, "chunk": chunk.number, "own": chunk.token})
                   for item in leaving]
-
-        def work(connection: Connection) -> frozenset[int]:
-            for end in ends:
-                connection.execute(_SETTLE, end)
-            return frozenset(item for item, one in zip(leaving, leaves, strict=True)
-                             if connection.execute(_LEAVE, one).rowcount == 1)
-
-        return self._database.write(work)
+        changed = self._database.group.change([*ends, *leaves])
+        return frozenset(item for item, count in zip(leaving, changed[len(ends):], strict=True) if count == 1)
 
     def release(self, chunk: Chunk, at: datetime, *, due_at: datetime | None) -> None:
         """See StatementStore."""

@@ -363,10 +363,10 @@ def test_bad_rows_leave_nothing_behind_and_hinder_nothing_after_them(database) -
 
 def test_rows_by_the_short_way_are_as_durable_as_all_others(sqlite) -> None:
     sqlite.group.insert(insert(customer), [{"number": "1", "name": ""}])
-    pragmas = {name: sqlite._inserter.execute(f"PRAGMA {name}").fetchone()[0]
+    pragmas = {name: sqlite._writer.execute(f"PRAGMA {name}").fetchone()[0]
                for name in ("synchronous", "journal_mode", "foreign_keys", "busy_timeout")}
     assert pragmas == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 5_000}
-    assert not sqlite._inserter.in_transaction
+    assert not sqlite._writer.in_transaction
 
 
 def test_integrity_is_the_databases_own(database) -> None:
