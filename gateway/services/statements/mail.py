@@ -12,7 +12,7 @@ from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.ports.statements import ItemRow, RunRow
 from gateway.services.statements.series import masked
 from gateway.services.statements.source import Row
-from gateway.services.statements.spec import Spec
+from gateway.services.statements.spec import Spec, filled_in
 from gateway.services.verp import Verp
 
 _PDF = "application/pdf"
@@ -69,7 +69,8 @@ _language = language
 
 def filename(spec: Spec, row: Row) -> str:
     """As the customer sees it."""
-    return spec.documents.filename.format(period=spec.period, version=_plain(row.version), row=row.number)
+    return filled_in(spec.documents.filename, {"period": spec.period, "version": _plain(row.version),
+                                               "row": str(row.number)})
 
 
 def _plain(text: str) -> str:

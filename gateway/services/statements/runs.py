@@ -138,6 +138,7 @@ class Statements:
                 self._store.finish(run, self._clock.now())
             finally:
                 self._store.leave(run)
+            self.forget_rows(row)
         return replace(row, state=RunState.CANCELLED)
 
     def _move(self, run: str, client: str | None, states: Sequence[RunState], to: RunState) -> RunRow:
@@ -178,6 +179,14 @@ class Statements:
     def source_of(self, run: RunRow, spec: Spec) -> Path:
         """The file that rows are read from; of a query what it gave when the run began."""
         return spec.source.path or self._reports / f"{run.id}.rows.jsonl"
+
+    def forget_rows(self, run: RunRow) -> None:
+        """Of a run that has ended: what its query gave, or a killed process had of it, for accounts stand in it."""
+        spec = self.spec(run)
+        if spec.source.sql is not None:
+            path = self.source_of(run, spec)
+            for one in (path, path.with_name(f"{path.name}.part")):
+                one.unlink(missing_ok=True)
 
     def rows(self, run: RunRow) -> Iterator[source.Row | source.BadRow]:
         """All rows of its source. RUN_CHANGED if that is not what it was; INPUT_UNREADABLE."""

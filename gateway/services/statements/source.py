@@ -139,7 +139,11 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
     header = next(csv.reader(_Lines(file, 0), delimiter=delimiter, strict=True), None)
     if not header:
         raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names no columns")
-    missing = [name for name in spec.columns.named() if name not in header]
+    named = spec.columns.named()
+    missing = [name for name in named if name not in header]
+    if len(missing) == len(set(named)):  # the file begins with a customer, of whom nothing is told
+        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names none of "
+                           f"{', '.join(f'`{name}`' for name in named)}")
     if missing:
         raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: there is no column `{missing[0]}`; there are "
                            f"{', '.join(header[:20])}")

@@ -3,6 +3,7 @@
 The settings (`statements`) say what holds for every run; a run may ask for less, never for more.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from gateway.errors import GatewayError, Reason
 _NAME = r"^[^\x00-\x1f\x7f]{1,100}$"
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
 _LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$"
+_FILLED = re.compile(r"\{(period|version|row)\}")
 
 
 class _Part(BaseModel):
@@ -120,12 +122,18 @@ def _findings(spec: Spec) -> list[tuple[strictyaml.Path, str, str]]:
         found.append((("documents",), "`documents` names no document, or two", "either directory or template"))
     if spec.documents.directory is not None and not spec.columns.document:
         found.append((("columns",), "no column says which document is whose", "columns: {document: NAME}"))
-    try:
-        spec.documents.filename.format(period="", version="", row="")
-    except (KeyError, IndexError, ValueError):
+    if not {"{", "}"}.isdisjoint(_FILLED.sub("", spec.documents.filename)):
         found.append((("documents", "filename"), "`filename` holds braces that mean nothing",
                       "{period}, {version} and {row} are filled in"))
     return found
+
+
+def filled_in(filename: str, words: Mapping[str, str]) -> str:
+    """With the run's own words for {period}, {version} and {row}. No `str.format`: that is a small language, in which a
+
+    file name may ask for a gigabyte of blanks.
+    """
+    return _FILLED.sub(lambda found: words[found[1]], filename)
 
 
 def placed(spec: Spec, base: Path, *, below: Path | None = None) -> Spec:
@@ -136,6 +144,8 @@ def placed(spec: Spec, base: Path, *, below: Path | None = None) -> Spec:
     def absolute(path: Path | None) -> Path | None:
         if path is None:
             return None
+        if "\0" in str(path):
+            raise GatewayError(Reason.USAGE, "NUL is no character of a path")
         full = (base / path).resolve()
         if below is not None and not full.is_relative_to(below.resolve()):
             raise GatewayError(Reason.USAGE, f"`{path}` does not lie in the directory of runs")

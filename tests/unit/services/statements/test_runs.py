@@ -393,6 +393,27 @@ def test_customers_may_come_out_of_a_query_whose_rows_do_not_stay(desk) -> None:
     assert desk.served == [address(i) for i in range(4)]
 
 
+def test_what_a_query_gave_goes_with_a_run_that_is_cancelled_while_it_rests(desk) -> None:
+    home = desk.bank.home / "statements"
+    with sqlite3.connect(home / "core.db") as core:
+        core.execute("CREATE TABLE due (customer TEXT, account TEXT, file TEXT)")
+        core.executemany("INSERT INTO due VALUES (:customer, :account, :file)", plain_rows(4))
+    core.close()
+    url = home / "core.url"
+    url.write_text(f"sqlite:///{home / 'core.db'}\n")
+    url.chmod(0o600)
+    sql = "source: {{sql: {{url_file: core.url, query: SELECT * FROM due ORDER BY account}}}}"
+    run = desk.take(desk.files(text=RUN.replace("source: {{csv: {source}}}", sql)))
+    desk.rounds_max = 0  # planned, and nobody works on it
+    assert desk.go(run).state is RunState.RUNNING
+    [rows] = desk.settings.statements.reports.glob("*.rows.jsonl*")
+    rows.with_name(f"{rows.name}.part").write_text("of a process that was killed")
+    desk.runs.pause(run.id)
+    assert rows.exists()
+    desk.runs.cancel(run.id)
+    assert not list(desk.settings.statements.reports.glob("*.rows.jsonl*"))
+
+
 def test_runs_of_others_are_unknown(desk) -> None:
     run = desk.take(desk.files())
     assert desk.runs.show(run.id, client=CLIENT).run.id == run.id

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,8 +15,11 @@ from hypothesis import strategies as st
 from gateway.errors import GatewayError, Reason
 from gateway.services.statements import source
 from gateway.services.statements.source import BadRow, Row
-from gateway.services.statements.spec import Columns, Spec, of_mapping, read
+from gateway.services.statements.spec import Columns, Spec, of_mapping, placed, read
 from gateway.strictyaml import YamlProblems
+
+MINIMAL = {"version": 1, "name": "x", "period": "2026-10", "source": {"csv": "s.csv"}, "columns": {"document": "file"},
+           "documents": {"directory": "d"}}
 
 
 def a_spec(path: Path, kind: str = "csv", **columns: str) -> Spec:
@@ -122,6 +127,15 @@ def test_a_column_that_is_not_there_is_named(tmp_path) -> None:
     assert caught.value.reason is Reason.CONFIG_INVALID
 
 
+def test_of_a_file_that_begins_with_a_customer_nothing_is_told(tmp_path) -> None:
+    """What is told of a run stands in the database, and no account may."""
+    path = tmp_path / "s.csv"
+    path.write_text("7000001,DE00500105175000000001,1.pdf\r\n")
+    with pytest.raises(GatewayError, match="the first line names none of `customer`, `account`, `file`") as caught:
+        list(source.rows(a_spec(path), path))
+    assert not {"7000001", "DE00500105175000000001"} & set(re.split(r"\W+", caught.value.detail))
+
+
 @pytest.mark.parametrize("content", [b"", b"\r\n"])
 def test_a_file_without_columns_is_told(tmp_path, content) -> None:
     path = tmp_path / "s.csv"
@@ -167,3 +181,27 @@ def test_what_is_wrong_in_a_runs_file_is_told_with_its_place(change, told) -> No
 
 def test_a_good_file_is_read() -> None:
     assert read(GOOD, "run.yaml").period == "2026-10"
+
+
+@pytest.mark.parametrize("filename", [
+    "{row:>900000000}.pdf",  # a gigabyte of blanks
+    "{row:>99999999999}.pdf", "{period.__class__}.pdf", "{period.nothing}.pdf", "{row!r}.pdf", "{0}.pdf", "{}.pdf",
+    "{{period}}.pdf", "{.pdf", "}.pdf", "{account}.pdf",
+])
+def test_a_file_name_is_filled_in_with_three_words_and_is_no_program(filename) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(GatewayError, match="braces that mean nothing"):
+            of_mapping({**MINIMAL, "documents": {"directory": "d", "filename": filename}})
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("place", ["source", "documents"])
+def test_a_path_that_no_file_has_is_told_as_one(tmp_path, place) -> None:
+    given = {**MINIMAL, "source": {"csv": "a\0b" if place == "source" else "s.csv"},
+             "documents": {"directory": "a\0b" if place == "documents" else "d"}}
+    with pytest.raises(GatewayError) as caught:
+        placed(of_mapping(given), tmp_path, below=tmp_path)
+    assert caught.value.reason is Reason.USAGE
