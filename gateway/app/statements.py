@@ -109,7 +109,7 @@ class Worker:
                         named.language)
         self.gateway = Gateway(settings, reach=reach)
         self._many = DbMany(self.gateway.store.database)
-        self._store = DbStatements(self.gateway.store.database)
+        self._store = DbStatements(self.gateway.store.database, self.gateway.store.evidence)
         self._clock = self.gateway.clock
         self._documents = documents(settings)
         self._sender = sender
@@ -150,6 +150,7 @@ class Worker:
             thread.join()
 
     def _thread(self, tools: Tools, run: RunRow, spec: Spec, path: Path) -> None:
+        self.gateway.store.evidence.keep_back()  # it shares a commit with what becomes of the mail
         while not self._over.is_set():
             try:
                 state = self._store.run(run.id)

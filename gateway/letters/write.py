@@ -91,7 +91,7 @@ class Writer:
 def _environment(places: list[str], *, escape: bool) -> ImmutableSandboxedEnvironment:
     return ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(places), undefined=StrictUndefined, autoescape=escape, keep_trailing_newline=True,
-        trim_blocks=True, lstrip_blocks=True)
+        trim_blocks=True, lstrip_blocks=True, auto_reload=False)  # read once: a reload makes another writer
 
 
 def _rendered(environment: ImmutableSandboxedEnvironment, name: str, values: Mapping[str, object]) -> str:

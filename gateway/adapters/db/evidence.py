@@ -23,11 +23,17 @@ FOUND_MAX: Final = 10_000
 
 _FIELDS: Final = tuple(field.name for field in fields(EvidenceRecord))
 _TUPLES: Final = ("steps", "reasons", "certificates")
-_INSERT: Final = insert(evidence)
+INSERT: Final = insert(evidence)
 _c = evidence.c
 
 
 log = structlog.get_logger("sealgate.evidence")
+
+
+class _Kept(threading.local):
+    """What one thread keeps back; None: it keeps nothing back."""
+
+    rows: list[dict[str, Any]] | None = None
 
 
 class DbEvidence:
@@ -38,6 +44,7 @@ class DbEvidence:
         self._spool = spool
         self._bringing = threading.Lock()
         self._watching = False
+        self._kept = _Kept()
 
     def add(self, records: tuple[EvidenceRecord, ...]) -> None:
         """See Evidence."""
@@ -47,8 +54,35 @@ class DbEvidence:
         if self._spool is not None and not self._watching:
             self._watching = True
             self._database.when_there(self._bring_in)
+        if self._kept.rows is not None:
+            self._kept.rows += rows
+            return
+        self._insert(rows)
+
+    def keep_back(self) -> None:
+        """From now on what this thread adds waits until it asks for it: it has a commit of its own soon."""
+        self._kept.rows = self._kept.rows or []
+
+    def kept_back(self) -> list[dict[str, Any]]:
+        """What waits, for `INSERT`; it waits no longer. Nothing, where the thread keeps nothing back."""
+        rows = self._kept.rows
+        if not rows:
+            return []
+        self._kept.rows = []
+        return rows
+
+    def give_back(self, rows: list[dict[str, Any]]) -> None:
+        """That commit has failed."""
+        self._kept.rows = [*rows, *(self._kept.rows or ())]
+
+    def let_go(self) -> None:
+        """Adds what this thread has kept back. STORE_UNAVAILABLE (retry)."""
+        if rows := self.kept_back():
+            self._insert(rows)
+
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
         try:
-            self._database.group.insert(_INSERT, rows)
+            self._database.group.insert(INSERT, rows)
         except GatewayError as trouble:
             if self._spool is None or not (trouble.retry or trouble.reason is Reason.STORE_UNAVAILABLE):
                 raise  # else there is no database just now, or no way in: its password's file is being changed
@@ -124,7 +158,7 @@ def _add_missing(connection: Connection, rows: Sequence[Row]) -> int:
         select(_c.at, _c.record).where(_c.incident.in_({row["incident"] for row in rows})))]
     missing = [row for row in rows if (row["at"], row["record"]) not in known]
     if missing:
-        connection.execute(_INSERT, missing)
+        connection.execute(INSERT, missing)
     return len(missing)
 
 

@@ -26,10 +26,12 @@ ShortWay = Callable[[Mapping[Insert, Rows], Sequence[Changes]], list[list[int]] 
 class _Job(Generic[T]):
     """One caller's work, or rows that it wants inserted, and what came of it."""
 
-    __slots__ = ("alone", "done", "error", "leads", "result", "rows", "wake", "work")
+    __slots__ = ("alone", "done", "error", "insert", "leads", "result", "rows", "wake", "work")
 
-    def __init__(self, work: Callable[[Connection], T] | Insert | Changes, rows: Rows = (), alone: str = "") -> None:
-        self.work = work  # a function, an INSERT of `rows`, or UPDATEs with their values
+    def __init__(self, work: Callable[[Connection], T] | Changes, *, insert: Insert | None = None, rows: Rows = (),
+                 alone: str = "") -> None:
+        self.work = work  # a function, or UPDATEs with their values
+        self.insert = insert  # of `rows`, besides
         self.rows = rows
         self.alone = alone
         self.leads = False  # woken to lead the next group
@@ -94,11 +96,11 @@ class GroupCommit:
 
     def insert(self, statement: Insert, rows: Rows) -> None:
         """As `run`; rows for the same `statement` object of all callers in a group go in together."""
-        self._settled(_Job[None](statement, rows))
+        self._settled(_Job[list[int]]((), insert=statement, rows=rows))
 
-    def change(self, changes: Changes) -> list[int]:
-        """As `run`; how many rows each of these changed, in their order."""
-        return self._settled(_Job[list[int]](changes))
+    def change(self, changes: Changes, insert: Insert | None = None, rows: Rows = ()) -> list[int]:
+        """As `run`; how many rows each of these changed, in their order. `rows`: as of `insert`, all or nothing."""
+        return self._settled(_Job[list[int]](changes, insert=insert, rows=rows))
 
     def _settled(self, job: _Job[T]) -> T:
         with self._lock:
@@ -170,9 +172,9 @@ class GroupCommit:
         works: dict[int, Callable[[Connection], Any]] = {}
         changes: dict[int, Changes] = {}
         for number, job in enumerate(group):
-            if isinstance(job.work, Insert):
-                together.setdefault(job.work, []).extend(job.rows)
-            elif callable(job.work):
+            if job.insert is not None and job.rows:
+                together.setdefault(job.insert, []).extend(job.rows)
+            if callable(job.work):
                 works[number] = job.work
             else:
                 changes[number] = job.work

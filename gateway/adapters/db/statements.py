@@ -29,6 +29,7 @@ from sqlalchemy import (
 
 from gateway.adapters.db import owner
 from gateway.adapters.db.engine import Database
+from gateway.adapters.db.evidence import INSERT, DbEvidence
 from gateway.adapters.db.tables import micros, moment
 from gateway.adapters.db.tables_statements import statement_chunk, statement_item, statement_run
 from gateway.adapters.db.text import indexed, queue_id, storable
@@ -90,8 +91,10 @@ _HANDED_ON: Final = (
 class DbStatements:
     """See ports.statements.StatementStore."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, evidence: DbEvidence | None = None) -> None:
+        """`evidence`: what the calling thread keeps back there goes into the commit of its next `note`."""
         self._database = database
+        self._evidence = evidence
 
     # --- runs
 
@@ -280,11 +283,19 @@ class DbStatements:
         ends = [(_SETTLE, _settling(one, now)) for one in settled]
         leaves = [(_LEAVE, {"item": item, "now": now, "of": chunk.run, "chunk": chunk.number, "own": chunk.token})
                   for item in leaving]
-        changed = self._database.group.change([*ends, *leaves])
+        kept = [] if self._evidence is None else self._evidence.kept_back()
+        try:
+            changed = self._database.group.change([*ends, *leaves], INSERT, kept)
+        except BaseException:
+            if self._evidence is not None and kept:
+                self._evidence.give_back(kept)
+            raise
         return frozenset(item for item, count in zip(leaving, changed[len(ends):], strict=True) if count == 1)
 
     def release(self, chunk: Chunk, at: datetime, *, due_at: datetime | None) -> None:
         """See StatementStore."""
+        if self._evidence is not None:
+            self._evidence.let_go()
         statement = (update(statement_chunk)
                      .where(_c.run == chunk.run, _c.number == chunk.number, _c.token == chunk.token)
                      .values(owner=None, token=None, at=micros(at), due_at=_micros(due_at)))
