@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gateway.model.decision import Decision
 from gateway.settings import Codes, Settings
+from gateway.settings.base import on_loopback
 
 TRIES_MAX: Final = 5  # Art. 4 (3)(b)
 
@@ -88,7 +89,7 @@ def channel(now: InForce) -> str:
         return "there is no section `api`: codes can only be ordered by the command"
     if not now.sealed:
         return "no client has the scope `codes`: nobody can order one"
-    return "" if api.certificate is not None or api.host.startswith(("127.", "::1", "localhost")) else (
+    return "" if api.certificate is not None or on_loopback(api.host) else (
         "api listens beyond this machine without TLS")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section
+from gateway.settings.base import Finding, Section, on_loopback, travels_safely
 
 
 class Api(Section):
@@ -27,7 +27,7 @@ def check(api: Api | None, callbacks: Sequence[tuple[int, str, Path | None]]) ->
         if bool(url) is not (secret is not None):
             yield ("clients", number), "`callback_url` and `callback_secret_file` belong together", (
                 "name both, or none")
-        if url and not url.startswith(("https://", "http://127.", "http://localhost", "http://[::1]")):
+        if url and not travels_safely(url):
             yield ("clients", number, "callback_url"), f"`{url}` would tell customers' numbers in clear", "https://…"
     if api is None:
         return
@@ -36,5 +36,5 @@ def check(api: Api | None, callbacks: Sequence[tuple[int, str, Path | None]]) ->
         yield at, "`certificate` and `key` belong together", "name both, or none"
     if api.client_ca is not None and api.certificate is None:
         yield (*at, "client_ca"), "client certificates without TLS", "name certificate and key"
-    if not api.host.startswith(("127.", "::1", "localhost")) and api.certificate is None:
+    if not on_loopback(api.host) and api.certificate is None:
         yield (*at, "host"), f"{api.host} without TLS: tokens would travel in clear", "name certificate and key"

@@ -1,6 +1,7 @@
 """What every file of the settings builds on: the section, a finding, and the checks that several of them share."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +12,7 @@ from gateway.model.address import domain_of
 Finding = tuple[strictyaml.Path, str, str]  # where, what, remedy
 
 RETURNS_LOCAL_MAX = 14  # RFC 5321 4.5.3.1.1: 64, of which an id takes up to 32, its MAC 16, and what joins them 2
+_HTTP = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?(?:[/?#].*)?")  # no user before the host
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
@@ -29,6 +31,20 @@ def names(kind: str, given: Sequence[str], *, taken: Iterable[str] = ()) -> Iter
             yield (kind, number, "name"), f"`{name}` is used a second time", "names are unique"
         elif name in taken:
             yield (kind, number, "name"), f"`{name}` is a name of the house's own", "choose another one"
+
+
+def on_loopback(host: str) -> bool:
+    """Whether what is sent there stays on this machine. A name that merely begins so (127.example) is somebody's."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def travels_safely(url: str) -> bool:
+    """https, or http that stays on this machine."""
+    plain = _HTTP.fullmatch(url)
+    return url.startswith("https://") or (plain is not None and on_loopback(plain[1].strip("[]")))
 
 
 def repeated(kind: str, texts: Sequence[str], *more: str | int) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, fingerprints, names
+from gateway.settings.base import Finding, Section, fingerprints, names, on_loopback
 from gateway.settings.keys import Stamper
 
 
@@ -43,7 +43,7 @@ def check(http: Http | None, stampers: Sequence[Stamper]) -> Iterator[Finding]:
         yield at, "`certificate` and `key` belong together", "name both, or none"
     if http.client_ca is not None and http.certificate is None:
         yield (*at, "client_ca"), "client certificates without TLS", "name certificate and key"
-    if not http.host.startswith(("127.", "::1", "localhost")) and http.certificate is None:
+    if not on_loopback(http.host) and http.certificate is None:
         yield (*at, "host"), f"{http.host} without TLS: tokens would travel in clear", "name certificate and key"
     yield from _partners(http.partners)
 

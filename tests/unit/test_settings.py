@@ -129,6 +129,9 @@ CODES = "codes: {from: otp@bank.example, secret_file: s, bounces: %s}\n"
 STATEMENTS = CLIENT % "" + ("statements: {from: s@bank.example, secret_file: s, client: web, bounces: %s}\n")
 SOURCE = "sources:\n  - {name: d, kind: %s}\n"
 
+CALLBACK = CLIENT % ", callback_secret_file: s, callback_url: '%s'"
+HOOK = "fallbacks: {encrypted_pdf: {secret_file: s, hook_secret_file: s, hook_url: '%s'}}\n"
+
 CONTRADICTIONS = [
     # what is appended to SMALL, the text whose place is told, words of the problem | of the remedy
     (KEY % ", clients: [wbe]" + CLIENT % "", "wbe", "there is no client `wbe`|did you mean `web`"),
@@ -175,6 +178,14 @@ CONTRADICTIONS = [
     (CODES % "'*@bank.example'", "'*@", "cannot have return paths of its own|such as codes@"),
     (CODES % "codes-and-so-on@bank.example", "codes-and", "too long for return paths|at most 14 characters"),
     (STATEMENTS % "statements+x@bank.example", "statements+x", "cannot have return paths|such as codes@"),
+    # Names that begin as those of loopback do are anybody's.
+    (CALLBACK % "http://localhost.example/x", "'http", "numbers in clear|https"),
+    (CALLBACK % "http://127.0.0.1.example/x", "'http", "numbers in clear|https"),
+    (CALLBACK % "http://127.0.0.1:80@host.example/x", "'http", "numbers in clear|https"),
+    (HOOK % "http://localhost.example/x", "'http", "travel in clear|https"),
+    (HOOK % "http://[::1].example/x", "'http", "travel in clear|https"),
+    ("api: {host: localhost.example}\n", "localhost.", "travel in clear|certificate"),
+    ("api: {host: 127.host.example}\n", "127.host", "travel in clear|certificate"),
     (CODES % "codes@bank.example" + STATEMENTS % "CODES@bank.example", "CODES@", "mailbox of `codes`|one service"),
 ]
 
