@@ -8,15 +8,19 @@ from typing import Final
 
 from gateway.adapters.db.text import queue_id, strip_brackets
 from gateway.adapters.db.trace import DbTrace
+from gateway.app.services import returns_of
 from gateway.app.store import Store
 from gateway.errors import GatewayError
 from gateway.model.record import EvidenceRecord
 from gateway.ports.hold import HeldRow
 from gateway.ports.journal import JournalRow
+from gateway.services.codes.message import mail_ids
+from gateway.settings import Settings
 
 DAYS: Final = 14  # for what can only be found by looking through the records
 _HELD_AS: Final = "held as "
 _IN_REPLY: Final = re.compile(r"\bIncident ([0-9a-f]{8,32})\b|^250\b.*\bOk: ([0-9a-f]{8,32})\b")
+_CODE: Final = re.compile(r"[0-9a-f]{24}")
 _HEX: Final = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -45,13 +49,25 @@ def plain_key(text: str) -> str:
     return strip_brackets(next(group for group in found.groups() if group) if found else text)
 
 
-def follow(store: Store, keys: Iterable[str], now: datetime) -> Track:
-    """By the first of the keys that is known: see `_found`. GatewayError STORE_UNAVAILABLE."""
+def follow(settings: Settings, store: Store, keys: Iterable[str], now: datetime) -> Track:
+    """By the first of the keys that is known: see `_found`. GatewayError STORE_UNAVAILABLE; of a code's id also as
+
+    services.returns_of.
+    """
     for key in keys:
-        records = _found(store, plain_key(key), now)
+        records = _of_code(settings, store, key) or _found(store, plain_key(key), now)
         if records:
             return _whole(store, records)
     return Track()
+
+
+def _of_code(settings: Settings, store: Store, key: str) -> tuple[EvidenceRecord, ...]:
+    """The mails of a code, by its id: their Message-IDs are made of it."""
+    row = store.codes.get(key) if settings.codes is not None and _CODE.fullmatch(key) else None
+    if row is None or settings.codes is None:
+        return ()
+    returns = returns_of(settings.codes)
+    return tuple(record for one in mail_ids(row) for record in store.evidence.find(returns.message_id(one)))
 
 
 def _found(store: Store, key: str, now: datetime) -> tuple[EvidenceRecord, ...]:

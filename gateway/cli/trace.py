@@ -42,7 +42,7 @@ def trace(
     """What happened to a mail: rule, steps, certificates, the next hop's reply, reasons with the remedy.
 
     ID is an incident (its beginning will do), a Message-ID, the queue id of the mail server behind or in front of us,
-    the id of a held mail, or the SHA-256 of what left.
+    the id of a held mail or of a one-time code, or the SHA-256 of what left.
 
     Example: journalctl -u sealgate -u 'postfix*' -o short-iso-precise | sealgate trace 6d923a86 --log -
     """
@@ -53,14 +53,14 @@ def trace(
     with told():
         store = composition.open_store(settings)
         try:
-            track = follow(store, [key] if mail is None else mail.keys, datetime.now(UTC))
+            track = follow(settings, store, [key] if mail is None else mail.keys, datetime.now(UTC))
         finally:
             store.close()
     words = track.words or frozenset({plain_key(key)} - {""})
     lines = list(_lines(log, words)) if log else []
     if not track.records and not lines:
         fail(f"nothing is known of {key or str(file)!r}: it is no incident, Message-ID, queue id or SHA-256 of a mail "
-             "that came this way", BAD)
+             "that came this way, and no id of a code", BAD)
     if as_json:
         _json(track, lines)
     else:

@@ -1,5 +1,6 @@
 """docs/codes.md: its commands run as they stand there, at a real next hop; its numbers are the program's."""
 
+import json
 import os
 import re
 import subprocess
@@ -102,6 +103,16 @@ def test_a_code_that_is_wrong_ends_with_1_and_says_how_often_one_may_still_try(p
     assert ran.returncode == 1
     assert "code.wrong" in ran.stderr
     assert "4 tries left" in ran.stderr
+
+
+def test_a_codes_id_leads_to_its_mails(place: Place, tmp_path: Path) -> None:
+    sent = run(place, tmp_path, "sealgate otp send 10002 --client online-banking --json | jq -r .id").stdout.strip()
+    run(place, tmp_path, f"sealgate otp resend {sent} --client online-banking")
+    ran = run(place, tmp_path, f"sealgate trace {sent} --json")
+    assert ran.returncode == 0, ran.stderr
+    records = [told for line in ran.stdout.splitlines() if (told := json.loads(line))["kind"] == "record"]
+    assert [(one["rule"], one["recipient"]) for one in records] == [("codes:otp", "ben@customer.example")] * 2
+    assert len({one["message_id"] for one in records}) == 2
 
 
 def test_its_numbers() -> None:

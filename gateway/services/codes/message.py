@@ -36,7 +36,12 @@ class Sender:
 
 def mail_id(row: CodeRow) -> str:
     """Which of a code's mails it is: in its return path and Message-ID. See `code_of`."""
-    return f"{row.code_id}-{row.sends}"
+    return mail_ids(row)[-1]
+
+
+def mail_ids(row: CodeRow) -> tuple[str, ...]:
+    """Of all mails of a code up to now, the newest last."""
+    return tuple(f"{row.code_id}-{number}" for number in range(1, row.sends + 1))
 
 
 def code_of(identifier: str) -> tuple[str, int]:
@@ -101,9 +106,9 @@ def _must_show(form: str, given: Mapping[str, Any], template: str) -> None:
 
 def values(row: CodeRow, code: str, transaction: Transaction | None, now: datetime, *, answers: bool
            ) -> Mapping[str, Any]:
-    """What the templates `code.*` may name. `row.language` is how amounts are written; `answers`: whether an answer of
+    """What the templates `code.*` may name.
 
-    the customer is read.
+    `row.language` is how amounts are written; `answers`: whether an answer of the customer is read.
     """
     left = max(0, int((row.expires_at - now).total_seconds()))
     return {
