@@ -36,12 +36,13 @@ def write(sender: Sender, run: RunRow, spec: Spec, row: Row, item: ItemRow, cust
           to: tuple[str, ...], document: bytes | None, dated: datetime, now: datetime) -> Mail:
     """The mail. `dated`: its Date; `document` None: a notice has none. CONFIG_INVALID for a template with a fault."""
     identifier = str(item.id)
+    message_id = sender.returns.message_id(f"{run.id}-{item.id}")  # items of a restored database are numbered again
     letter = sender.writer.write(_kind(run, spec), _language(sender, spec, row), values(run, spec, row, customer))
     attachments = () if document is None else (Attachment(filename(spec, row), _PDF, document),)
     octets = compose(letter, Heading(
-        sender.from_, to, f"<{sender.returns.message_id(identifier)}>", dated,
+        sender.from_, to, f"<{message_id}>", dated,
         more=(b"Auto-Submitted: auto-generated\r\n",)),  # RFC 3834 5
-        attachments, seed=sender.returns.message_id(identifier).encode("ascii"))
+        attachments, seed=message_id.encode("ascii"))
     path = sender.returns.address(identifier) if sender.bounces else sender.from_
     origin = Origin(ours=True, client=run.client, received_at=now, incident=secrets.token_hex(8), listener="statements")
     return Mail(octets, Envelope(path, tuple(map(Recipient, to)), ret="HDRS"), origin)
