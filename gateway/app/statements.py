@@ -7,7 +7,9 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -27,7 +29,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.letters.write import Writer
 from gateway.model.lookup import Customer
 from gateway.ports.many import AT_ONCE_MAX
-from gateway.ports.statements import RunRow, RunState
+from gateway.ports.statements import Chunk, RunRow, RunState
 from gateway.services.statements.drive import Crew, Leading, checked, drive
 from gateway.services.statements.mail import Sender
 from gateway.services.statements.runs import Statements
@@ -38,6 +40,7 @@ from gateway.services.statements.throttle import Throttle
 from gateway.services.statements.work import PAUSE_S, Tools, carry_out
 from gateway.settings import Settings
 from gateway.settings import Statements as Section
+from gateway.settings.deployment import Postgresql
 
 log = structlog.get_logger("sealgate.statements")
 
@@ -84,8 +87,8 @@ def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow],
 
     run = drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)), source_of,
                         gate or pre_flight(settings, clock, runs.rows), crew, ending, time.sleep), run_id)
-    if run.ended_at is not None and (spec := runs.spec(run)).source.sql is not None:
-        runs.source_of(run, spec).unlink(missing_ok=True)  # accounts stand in it
+    if run.ended_at is not None:
+        runs.forget_rows(run)
     return run
 
 
@@ -142,6 +145,9 @@ class Worker:
         tools = Tools(self._store, self._clock, self.gateway.outbound.send, self._customers, self._documents,
                       self._sender, Throttle(limit / self._share), unchanged, self._over.is_set,
                       self._wait)
+        if self._settings.postgresql is not None:
+            self._by_jobs(self._settings.postgresql, tools, run, spec, path)
+            return
         threads = [threading.Thread(target=self._thread, args=(tools, run, spec, path), name=f"statements {number}")
                    for number in range(self._named.threads)]
         for thread in threads:
@@ -150,31 +156,82 @@ class Worker:
             thread.join()
 
     def _thread(self, tools: Tools, run: RunRow, spec: Spec, path: Path) -> None:
-        self.gateway.store.evidence.keep_back()  # it shares a commit with what becomes of the mail
+        """Takes chunks as they stand in the database."""
         while not self._over.is_set():
-            try:
-                state = self._store.run(run.id)
-                if state is None or state.state is not RunState.RUNNING:
+            with self._troubles(tools, run):
+                if not self._goes_on(run):
                     return
                 chunk = self._store.claim(run.id, self._clock.now())
                 if chunk is None:
-                    if self._store.next_due(run.id) is None:
-                        return
                     tools.wait(IDLE_S)
-                elif not carry_out(tools, run, spec, path, chunk):
-                    tools.wait(PAUSE_S)
-            except GatewayError as trouble:
-                log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
-                if not trouble.retry:
-                    self._store.change(run.id, (RunState.RUNNING,), RunState.PAUSED, reason=trouble.reason,
-                                       detail=trouble.detail)
-                    self._over.set()
-                    return
-                tools.wait(PAUSE_S)
-            except Exception as surprise:  # the chunk is free again when this process has ended
-                log.exception("run worker surprised", run=run.id, error=type(surprise).__name__)
+                else:
+                    self._carry_out(tools, run, spec, path, chunk)
+
+    def _by_jobs(self, where: Postgresql, tools: Tools, run: RunRow, spec: Spec, path: Path) -> None:
+        """Takes the chunks that jobs name, so that nodes share the run."""
+        from gateway.adapters.run_jobs import serve  # of the extra `postgres`, as the driver
+
+        def job(number: int) -> datetime | None:
+            with self._troubles(tools, run):
+                chunk = self._store.claim(run.id, self._clock.now(), number=number) if self._goes_on(run) else None
+                if chunk is None:  # another job has it, or had it
+                    return None
+                self._carry_out(tools, run, spec, path, chunk)
+                if self._goes_on(run):
+                    return self._store.due_at(run.id, number)
                 self._over.set()
+            return None
+
+        while not self._over.is_set():
+            with self._troubles(tools, run):
+                serve(where, run.id, self._named.threads, job, self._over.is_set)
+                tools.wait(IDLE_S)  # it ended by itself: procrastinate says why
+
+    def _goes_on(self, run: RunRow) -> bool:
+        """Whether anything may leave, now or later."""
+        state = self._store.run(run.id)
+        return (state is not None and state.state is RunState.RUNNING
+                and self._store.next_due(run.id) is not None)
+
+    def _carry_out(self, tools: Tools, run: RunRow, spec: Spec, path: Path, chunk: Chunk) -> None:
+        self.gateway.store.evidence.keep_back()  # it shares a commit with what becomes of the mail
+        try:
+            well = carry_out(tools, run, spec, path, chunk)
+        except GatewayError as trouble:
+            self._give_back(run, chunk, trouble)
+            raise
+        if not well:
+            tools.wait(PAUSE_S)
+
+    def _give_back(self, run: RunRow, chunk: Chunk, trouble: GatewayError) -> None:
+        """A chunk in which something went wrong: nobody else takes it as long as this process lives and keeps it."""
+        while True:
+            try:
+                self._store.release(chunk, self._clock.now(), due_at=self._clock.now() + timedelta(seconds=PAUSE_S))
+            except GatewayError:
+                log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
+                if self._over.wait(PAUSE_S):
+                    return
+            else:
                 return
+
+    @contextmanager
+    def _troubles(self, tools: Tools, run: RunRow) -> Iterator[None]:
+        """Tells what goes wrong, and rests. What time does not heal pauses the run."""
+        try:
+            yield
+        except GatewayError as trouble:
+            log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
+            if trouble.retry:
+                tools.wait(PAUSE_S)
+                return
+            self._over.set()
+            with suppress(GatewayError):  # the next process finds it out, too
+                self._store.change(run.id, (RunState.RUNNING,), RunState.PAUSED, reason=trouble.reason,
+                                   detail=trouble.detail)
+        except Exception as surprise:  # the chunk is free again when this process has ended
+            log.exception("run worker surprised", run=run.id, error=type(surprise).__name__)
+            self._over.set()
 
     def _wait(self, seconds: float) -> None:
         self._over.wait(seconds)

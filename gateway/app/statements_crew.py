@@ -6,9 +6,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -21,7 +22,12 @@ from gateway.frontends import forgetful
 from gateway.frontends.children import PARENT, end_with_parent
 from gateway.frontends.logs import configure, own_process
 from gateway.ports.statements import RunState
+from gateway.services.statements.drive import Crew
 from gateway.settings import Settings
+from gateway.settings.deployment import Postgresql
+
+if TYPE_CHECKING:
+    from gateway.adapters.run_jobs import RunJobs
 
 log = structlog.get_logger("sealgate.statements")
 
@@ -29,6 +35,7 @@ DEATHS_MAX: Final = 5  # of processes that died within STEADY_S; then the run is
 STEADY_S: Final = 10.0
 END_S: Final = 60.0
 LOOK_S: Final = 1.0  # between two looks for new runs
+JOBS_LOOK_S: Final = 5.0  # between two looks whether each chunk has its job
 FORGET_EVERY_S: Final = 3_600.0
 _SPAWN: Final = multiprocessing.get_context("spawn")  # a fork would share the database's connection
 
@@ -69,6 +76,83 @@ class ProcessCrew:
                 member.kill()
                 member.join()
         self._members = []
+
+
+class JobsCrew:
+    """Processes that take jobs, which other nodes' take, too; and who sees to it that each open chunk has one.
+
+    Any number of nodes may look after a run. See services.statements.drive.Crew.
+    """
+
+    def __init__(self, where: Postgresql, store: Store, run_id: str, processes: Crew) -> None:
+        from gateway.adapters.run_jobs import RunJobs, prepare  # of the extra `postgres`, as the driver
+
+        prepare(store.database)
+        self._jobs = RunJobs(where)
+        self._book, self._run, self._processes = DbStatements(store.database), run_id, processes
+        self._looked = -JOBS_LOOK_S
+        self._lost: AbstractSet[int] = frozenset()
+
+    def tend(self) -> None:
+        """See Crew. STORE_UNAVAILABLE (retry)."""
+        if time.monotonic() - self._looked >= JOBS_LOOK_S:
+            self._look()
+            self._looked = time.monotonic()
+        self._processes.tend()
+
+    def _look(self) -> None:
+        """Defers a job for each chunk that has none. A job at work whose chunk nobody works on is one of a dead node.
+
+        Of that one can be sure only when it is seen twice: between the two a process may be about to claim the chunk.
+        """
+        idle = self._book.idle(self._run, SystemClock().now())  # before the jobs: one that ends meanwhile does no harm
+        waiting, working = self._jobs.of(self._run)
+        lost = (idle.keys() & working) - waiting
+        wanted = (idle.keys() - waiting - working) | (lost & self._lost)
+        self._lost = lost
+        self._jobs.defer(self._run, [(number, idle[number]) for number in sorted(wanted)])
+
+    def dismiss(self) -> None:
+        """See Crew. Of a run of which nothing may leave no job stays."""
+        self._processes.dismiss()
+        try:
+            if not _goes_on(self._book, self._run):
+                _clear(self._jobs, self._book, self._run)
+        except GatewayError as trouble:  # `tidy` does it later
+            log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
+        finally:
+            self._jobs.close()
+
+
+def crew(settings: Settings, store: Store, run_id: str) -> Crew:
+    """Who works on a run here. STORE_UNAVAILABLE (retry)."""
+    processes = ProcessCrew(settings, run_id)
+    return processes if settings.postgresql is None else JobsCrew(settings.postgresql, store, run_id, processes)
+
+
+def _goes_on(book: DbStatements, run_id: str) -> bool:
+    run = book.run(run_id)
+    return run is not None and run.state is RunState.RUNNING and book.next_due(run_id) is not None
+
+
+def _clear(jobs: "RunJobs", book: DbStatements, run_id: str) -> None:
+    """Those that are at work end themselves, as long as something is open: others' nodes may not have heard yet."""
+    run = book.run(run_id)
+    jobs.clear(run_id, working=run is None or run.ended_at is not None or book.next_due(run_id) is None)
+
+
+def _tidy(where: Postgresql, store: Store) -> None:
+    """No jobs of runs that nobody works on any more. STORE_UNAVAILABLE (retry)."""
+    from gateway.adapters.run_jobs import RunJobs, prepare
+
+    prepare(store.database)
+    jobs, book = RunJobs(where), DbStatements(store.database)
+    try:
+        for run_id in jobs.runs():
+            if not _goes_on(book, run_id):
+                _clear(jobs, book, run_id)
+    finally:
+        jobs.close()
 
 
 def _work(settings: Settings, run_id: str, share: int, parent: int) -> None:
@@ -122,6 +206,8 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
                 if time.monotonic() - forgotten > FORGET_EVERY_S:
                     forgotten = time.monotonic()
                     book.forget(SystemClock().now() - timedelta(days=section(settings).keep_days))
+                    if settings.postgresql is not None:
+                        _tidy(settings.postgresql, store)
             except GatewayError as trouble:
                 log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
             over.wait(LOOK_S)
@@ -146,7 +232,7 @@ def _lead(settings: Settings, store: Store, run_id: str, over: threading.Event) 
     if over.is_set():
         return
     try:
-        run = lead(settings, store, run_id, lambda run: ProcessCrew(settings, run.id), ending=over.is_set)
+        run = lead(settings, store, run_id, lambda run: crew(settings, store, run.id), ending=over.is_set)
     except GatewayError as trouble:
         if trouble.reason is not Reason.RUN_STATE:
             log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
@@ -159,13 +245,12 @@ def _lead(settings: Settings, store: Store, run_id: str, over: threading.Event) 
 def help_with(settings: Settings, store: Store, run_id: str, over: threading.Event) -> None:
     """Another node leads the run: this one's processes take chunks of it, too, as long as there are any."""
     book = DbStatements(store.database)
-    crew = ProcessCrew(settings, run_id)
+    if not _goes_on(book, run_id):
+        return
+    helpers = crew(settings, store, run_id)
     try:
-        while not over.is_set():
-            run = book.run(run_id)
-            if run is None or run.state is not RunState.RUNNING or book.next_due(run_id) is None:
-                return
-            crew.tend()
+        while not over.is_set() and _goes_on(book, run_id):
+            helpers.tend()
             over.wait(LOOK_S)
     finally:
-        crew.dismiss()
+        helpers.dismiss()

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from gateway import app as composition
 from gateway.app.statements import lead, section, statements
-from gateway.app.statements_crew import ProcessCrew
+from gateway.app.statements_crew import crew
 from gateway.cli import context, listing, statements_report
 from gateway.cli.context import BAD, REFUSED, TEMPORARY, USAGE, fail, say, told
 from gateway.cli.listing import Json
@@ -205,7 +205,7 @@ def _carry_out(settings: Settings, store: composition.Store, runs: Statements, r
             return ended
 
         try:
-            row = lead(settings, store, run_id, lambda run: ProcessCrew(settings, run.id), ending=ending)
+            row = lead(settings, store, run_id, lambda run: crew(settings, store, run.id), ending=ending)
         except GatewayError as trouble:
             if trouble.reason is not Reason.RUN_STATE or not trouble.retry:
                 raise

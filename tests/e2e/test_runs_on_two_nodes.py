@@ -1,0 +1,207 @@
+"""One run of statements on two nodes that share a PostgreSQL: jobs hand its chunks out, and one node is killed amid it.
+
+Starts: two `sealgate runs`, each in a process namespace of its own (as on two machines), a next hop for each, so
+that one sees who sent what; a PostgreSQL server of its own.
+Truth: what the next hops took, mail by mail, against what the database says; a mail that came twice must have been
+counted as resent, with the same Message-ID. The tables of jobs are looked at as procrastinate has them.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from gateway.adapters.db.statements import DbStatements
+from gateway.app.statements import statements
+from gateway.app.store import open_store
+from gateway.demo.bank import Bank
+from gateway.ports.statements import ItemState, RunState
+from gateway.settings import load
+from tests.support import postgres
+from tests.support.load import Hop
+from tests.support.nodes import moved, section, small
+from tests.support.peers import need
+from tests.support.process import ROOT, free_ports, new_bank
+from tests.support.smtp import until
+from tests.support.statements import RUN, address, crowd, document, number, plain_rows, run_files
+
+MAILS = 800  # eight chunks
+THREADS = 2
+
+
+class Taker(Hop):
+    """Takes all, slowly enough for two nodes; keeps of each mail whom it was for and its Message-ID.
+
+    `busy`: how many more it answers with 451.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.taken: list[tuple[str, str]] = []
+        self.busy = 0
+        super().__init__(("PIPELINING", "8BITMIME", "DSN"), port=port, dot=self._keep)
+
+    def _keep(self, content: bytes) -> str:
+        head = content[: content.index(b"\r\n\r\n")].decode("latin-1")
+        self.mails.clear()
+        self.lines.clear()
+        if self.busy:
+            self.busy -= 1
+            return "451 4.3.0 later"
+        found = [re.search(rf"(?im)^{name}:\s*(\S+)", head) for name in ("to", "message-id")]
+        time.sleep(0.01)
+        self.taken.append((found[0].group(1), found[1].group(1)))
+        return f"250 2.0.0 Ok: queued as Q{len(self.taken)}"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A server of its own with the demo bank's state and the crowd in the database `bank`."""
+    postgres.need_postgres()
+    with postgres.own(postgres.scratch("postgres-runs")) as server:
+        server.sql("CREATE DATABASE bank")
+        where = server.settings("bank")
+        home = tmp_path_factory.mktemp("moved")
+        moved(home / "bank", where)
+        crowd(new_bank(home / "filled", change=lambda text: text + section(where)), MAILS)
+        yield server
+
+
+@pytest.fixture
+def where(template):
+    name = f"runs{time.monotonic_ns()}"
+    template.sql(f"CREATE DATABASE {name} TEMPLATE bank")
+    return template.settings(name)
+
+
+@pytest.fixture
+def banks(where, tmp_path):
+    """Two nodes: the same keys, rules and database; documents and source lie where both see them."""
+    def change(text: str) -> str:
+        changed = re.sub(r"(?m)^(statements: \{)", rf"\1processes: 1, threads: {THREADS}, ", small(text))
+        assert changed != small(text)
+        return changed + section(where)
+
+    first, second = (new_bank(tmp_path / name, hop=port, change=change)
+                     for name, port in zip(("first", "second"), free_ports(2), strict=True))
+    for directory in ("keys", "pki", "customers", "partners"):
+        shutil.rmtree(second.home / directory)
+        shutil.copytree(first.home / directory, second.home / directory)
+    return first, second
+
+
+@contextmanager
+def working(bank: Bank) -> Iterator["subprocess.Popen[bytes]"]:
+    """`sealgate runs` as its supervisor starts it; ended by SIGTERM if it still lives."""
+    apart = ["--pid", "--fork", "--kill-child", "--mount-proc"]
+    apart = [] if os.geteuid() else [need("unshare", "util-linux"), *apart]
+    with (bank.home / "runs.log").open("ab") as log:
+        process = subprocess.Popen([*apart, sys.executable, "-m", "gateway", "--config", str(bank.config), "runs"],
+                                   cwd=ROOT, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        kill(process)
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """As if its power went: with everything it has started."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+
+
+class Desk:
+    """What is asked of runs, over the first node's settings."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank, settings = bank, load(bank.config)
+        self._opened = open_store(settings)
+        self.runs, self.book = statements(settings, self._opened), DbStatements(self._opened.database)
+
+    def take(self, rows: int, period: str = "2026-10") -> str:
+        files = run_files(self.bank.home / "statements", plain_rows(rows), text=RUN.replace("2026-10", period),
+                          name=f"run-{period}")
+        for i in range(10):
+            (files.documents / f"{i}.pdf").write_bytes(document())
+        return self.runs.create("core-banking", files.file.read_text(), base=files.file.parent).id
+
+    def ended(self, run: str, state: RunState = RunState.DONE) -> bool:
+        found = self.book.run(run)
+        return found.ended_at is not None and found.state is state
+
+    def close(self) -> None:
+        self._opened.close()
+
+
+@pytest.fixture
+def desk(banks):
+    opened = Desk(banks[0])
+    yield opened
+    opened.close()
+
+
+def jobs(server: postgres.Postgres, where) -> list[tuple[object, ...]]:
+    """All that is in the tables of jobs, whatever becomes of them."""
+    [[name]] = server.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'sealgate_jobs%'", where.name)
+    return server.sql(f"SELECT queue_name, args::text, status::text FROM {name}.procrastinate_jobs ORDER BY id",
+                      where.name)
+
+
+def test_nodes_share_a_run_and_one_is_killed_amid_it(template, where, banks, desk) -> None:
+    with Taker(banks[0].ports.sink) as one, Taker(banks[1].ports.sink) as two:
+        with working(banks[0]) as first, working(banks[1]):
+            run = desk.take(MAILS)
+            until(lambda: len(one.taken) > 20 and len(two.taken) > 20, 90)
+            seen = jobs(template, where)
+            kill(first)
+            before = len(one.taken)
+            until(lambda: desk.ended(run), 120)
+        assert len(one.taken) <= before + 1
+        assert len(one.taken) + len(two.taken) >= MAILS
+        taken = one.taken + two.taken
+    assert seen
+    assert all(queue == run and set(re.findall(r'"(\w+)":', text)) == {"run", "number"} for queue, text, _ in seen)
+    served = Counter(to for to, _ in taken)
+    assert set(served) == {address(i) for i in range(MAILS)}
+    assert len(set(taken)) == MAILS  # each customer has one Message-ID
+    counts = desk.book.counts(run)
+    assert counts.states == {ItemState.SENT: MAILS}
+    assert sum(served.values()) - MAILS <= counts.resent <= THREADS
+    assert {one.customer for one in desk.book.items(run)} == {number(i) for i in range(MAILS)}
+    assert jobs(template, where) == []
+
+
+def test_what_waits_has_a_job_for_later_and_a_pause_leaves_none(template, where, banks, desk) -> None:
+    """The next hop is busy for a while: the mails that were refused go again, and by then the run was paused once."""
+    with Taker(banks[0].ports.sink) as one, working(banks[0]) as process:
+        one.busy = 3
+        run = desk.take(150)
+        until(lambda: sum(desk.book.counts(run).states.get(state, 0) for state in (ItemState.SENT, ItemState.WAITING))
+              == 150, 90)
+        [[name]] = template.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'sealgate_jobs%'", where.name)
+        later = (f"SELECT count(*) FROM {name}.procrastinate_jobs WHERE status = 'todo' AND queue_name = '{run}' "
+                 "AND scheduled_at > now() + interval '5 seconds'")
+        until(lambda: template.sql(later, where.name) != [(0,)], 10)
+        desk.runs.pause(run)
+        until(lambda: jobs(template, where) == [], 30)
+        assert desk.book.counts(run).states[ItemState.WAITING] == 3
+        desk.runs.resume(run)
+        until(lambda: template.sql(later, where.name) != [(0,)], 30)  # out of what the chunks say
+        until(lambda: desk.ended(run), 90)
+        assert sorted(to for to, _ in one.taken) == sorted(address(i) for i in range(150))
+        assert jobs(template, where) == []
+        stopped = desk.take(150, "2026-11")
+        until(lambda: len(one.taken) > 170, 60)
+        desk.runs.cancel(stopped)
+        until(lambda: desk.ended(stopped, RunState.CANCELLED), 30)
+        until(lambda: jobs(template, where) == [], 30)
+        process.send_signal(signal.SIGTERM)
+    assert "surprised" not in (banks[0].home / "runs.log").read_text()
