@@ -1,5 +1,6 @@
-"""For `schemathesis run`: what JSON Schema cannot say of the bodies. Names and accounts are printable, and not empty
-without their blanks; the service refuses others with 400. Before it is sent each such character becomes an `x`.
+"""For `schemathesis run`: what JSON Schema cannot say of the bodies. Names and accounts are printable, can be seen,
+and are not empty without their blanks; the service refuses others with 400. Before it is sent each such character
+becomes an `x`.
 """
 
 import unicodedata
@@ -8,6 +9,7 @@ from typing import Any
 import schemathesis
 
 _NAMES = ("name", "payee", "account")
+_UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2800, 0x3164, 0xFFA0}
 
 
 def printable(value: Any, name: str = "") -> Any:
@@ -18,13 +20,18 @@ def printable(value: Any, name: str = "") -> Any:
         return [printable(one, name) for one in value]
     if not isinstance(value, str) or name not in _NAMES or not value:
         return value
-    text = "".join(one if one.isprintable() and unicodedata.normalize("NFC", one) == one else "x" for one in value)
-    return text if text.strip() else "x" * len(value)
+    text = "".join(one if one.isprintable() and ord(one) not in _UNSEEN and unicodedata.normalize("NFC", one) == one
+                   else "x" for one in value)
+    marks = "".join("m" if unicodedata.category(one)[0] == "M" else " " for one in text)
+    return text if text.strip() and "m" * 9 not in marks else "x" * len(value)
 
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Of each request."""
+    """Of each request. A `%` in a path is sent as it is, and means an octet to the server."""
     del context, kwargs
+    if isinstance(case.path_parameters, dict):
+        case.path_parameters = {name: one.replace("%", "x") if isinstance(one, str) else one
+                                for name, one in case.path_parameters.items()}
     if isinstance(case.body, dict) and isinstance(case.body.get("transaction"), dict):
         case.body = {**case.body, "transaction": printable(case.body["transaction"])}

@@ -24,6 +24,10 @@ MINOR_DIGITS_MAX: Final = 15  # as ISO 20022 amounts have 18 digits with 5 behin
 PAYEES_MAX: Final = 200  # all of them stand in the mail
 
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,5}))?")
+# Characters of no width or ink, which Unicode calls letters, marks and symbols all the same (DerivedCoreProperties,
+# Default_Ignorable_Code_Point; U+2800). Variation selectors are none of them: names in Japanese have them.
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0]")
+_MARKS_MAX: Final = 8  # on one letter; no script has so many, and a pile of them covers the lines around it
 # Minor units of ISO 4217, where they are not two digits. Babel knows which currencies there are, but its digits are
 # those that people write in prices: none for HUF, IDR or RSD, whose payments have two.
 _NO_DIGITS: Final = frozenset({"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI",
@@ -134,6 +138,15 @@ def minor_digits(currency: str) -> int:
 
 def _text(what: str, value: str, characters_max: int) -> str:
     plain = " ".join(unicodedata.normalize("NFC", value).split())
-    if not plain or len(plain) > characters_max or not plain.isprintable():
+    if (not plain or len(plain) > characters_max or not plain.isprintable() or _UNSEEN.search(plain)
+            or _marks(plain) > _MARKS_MAX):
         raise GatewayError(Reason.INPUT_MALFORMED, f"{what}: 1 to {characters_max} printable characters")
     return plain
+
+
+def _marks(text: str) -> int:
+    """The longest row of them."""
+    if text.isascii():
+        return 0
+    kinds = "".join("m" if unicodedata.category(one)[0] == "M" else " " for one in text)
+    return max(map(len, kinds.split(" ")))

@@ -74,10 +74,22 @@ def test_what_is_not_alike_stays_apart(one, other) -> None:
 
 @pytest.mark.parametrize("name, account", [
     ("", "DE02"), (" ", "DE02"), ("A", ""), ("A", " \t"), ("A" * 141, "DE02"), ("A", "1" * 65), ("A\x00B", "DE02"),
-    ("A\u202eB", "DE02"), ("A\u200bB", "DE02"), ("A", "DE\u202e02"), ("A\x1b[2J", "DE02"), ("\ud800", "DE02")])
+    ("A\u202eB", "DE02"), ("A\u200bB", "DE02"), ("A", "DE\u202e02"), ("A\x1b[2J", "DE02"), ("\ud800", "DE02"),
+    # Letters and marks by Unicode's tables, nothing to the eye: fillers, a joiner of graphemes, Braille without a dot.
+    ("\u3164", "DE02"), ("A\u3164B", "DE02"), ("\u115f\u1160", "DE02"), ("A\uffa0", "DE02"), ("A\u034fB", "DE02"),
+    ("\u2800", "DE02"), ("A", "DE\u034f02"), ("A\u180bB", "DE02"),
+    ("A" + "\u0336" * 9, "DE02")])  # marks piled up over the amount in the next line
 def test_what_would_not_show_as_it_is_is_refused(name, account) -> None:
     """Direction marks and invisible characters would show the customer another payee than the bank pays."""
     refused(lambda: Payee.of(name, account), name, account)
+
+
+@pytest.mark.parametrize("name", [
+    "Nguy\u1ec5n", "\u05e9\u05b8\u05c1\u05dc\u05d5\u05b9\u05dd", "\u0e19\u0e49\u0e33",
+    "\u0f66\u0f92\u0fb2\u0f74\u0f56", "\u8fbb\U000e0100",
+    "caf\u00e9 \u2764\ufe0f"])
+def test_names_of_all_scripts_pass(name) -> None:
+    assert Payee.of(name, "DE02").name == unicodedata.normalize("NFC", name)
 
 
 def test_the_longest_names_and_accounts_pass() -> None:
