@@ -89,12 +89,9 @@ def _everything(settings: Settings) -> Iterator[Finding]:
     whole = not told
     yield from _new(looked(check_files.files, settings), told)
     if whole:
-        yield from looked(check_own.expiry, settings)
-        yield from looked(check_services.gateway, settings)
-        yield from looked(check_returns.returns, settings)
-        yield from looked(check_codes.codes, settings)
-        yield from looked(check_statements.statements, settings)
-        yield from looked(check_fallbacks.fallbacks, settings)
+        for look in (check_own.expiry, check_returns.returns, check_codes.codes, check_statements.statements,
+                     check_fallbacks.fallbacks, check_services.gateway):
+            yield from _new(looked(look, settings), told)
     yield from looked(check_clouds.clouds, settings)
     yield from looked(check_trust.algorithms, settings)
     yield from looked(check_services.sources, settings)
@@ -107,8 +104,8 @@ def _new(findings: Iterable[Finding], told: list[str]) -> Iterator[Finding]:
     for finding in findings:
         if finding.level != "error":
             yield finding
-        elif not any(finding.text.startswith(text) for text in told):
-            told += finding.text.splitlines()
+        elif not any(text in finding.text for text in told):
+            told += [line.partition("; ")[0] for line in finding.text.splitlines()]  # behind it stands a remedy
             yield finding
 
 

@@ -3,6 +3,7 @@
 Some are opened only when a mail or a partner needs them: the roots of a directory, its password, a partner's token.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,21 +14,30 @@ from gateway.settings import Settings
 from gateway.settings.base import Section
 
 # Made by the first use, or kept off line until it is needed.
-_MAY_BE_MISSING: Final = frozenset({"database", "archive_key", "archive_passphrase_file", "spool",
-                                         "reports"})
+_MAY_BE_MISSING: Final = frozenset({"database", "archive_key", "archive_passphrase_file", "spool", "reports"})
 
 
 def files(settings: Settings) -> Iterator[Finding]:
     """Whatever the settings name, and who may write it."""
     for about, name, path in _named(settings, ""):
         if name not in _MAY_BE_MISSING and not path.exists():
-            remedy = f"put it there, or mend `{name}`"
-            if name == "token_file":
-                remedy = f"make it with `sealgate {'client' if about.startswith('client ') else 'http'} token`"
-            yield Finding("error", about or name, f"{path}: No such file or directory; {remedy}")
+            yield Finding("error", about or name, f"{path}: No such file or directory; {_remedy(about, name, path)}")
+        elif path.exists() and not os.access(path, os.R_OK):
+            yield Finding("error", about or name,
+                          f"{path}: Permission denied; let the gateway's user read it, or mend `{name}`")
     for path in (context.config_path(), *settings.policies):
         if path.exists() and path.stat().st_mode & 0o022:
             yield Finding("warning", "files", f"{path} may be changed by others: chmod go-w {path}")
+
+
+def _remedy(about: str, name: str, path: Path) -> str:
+    """What makes the file that is not there."""
+    if name == "token_file":
+        kind, _, whose = about.partition(" ")
+        return f"make it with `sealgate {'client' if kind == 'client' else 'http'} token {whose}`"
+    if name.endswith("secret_file"):
+        return f"make it with `(umask 077; openssl rand -hex 32 > {path})`, or mend `{name}`"
+    return f"put it there, or mend `{name}`"
 
 
 def _named(section: Section, about: str) -> Iterator[tuple[str, str, Path]]:

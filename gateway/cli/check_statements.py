@@ -35,7 +35,8 @@ def statements(settings: Settings) -> Iterator[Finding]:
     for client in dict.fromkeys((section.client, *over_http)):
         yield from _client(settings, section, rules, client)
     if over_http and not section.sources.is_dir():
-        yield Finding("error", "statements", f"runs over HTTP read below `sources`: {section.sources} is no directory")
+        what = "Not a directory" if section.sources.exists() else "No such file or directory"
+        yield Finding("error", "statements", f"{section.sources}: {what}; runs over HTTP read below `sources`")
 
 
 def _client(settings: Settings, section: Statements, rules: RuleSet, client: str) -> Iterator[Finding]:

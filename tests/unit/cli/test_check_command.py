@@ -4,6 +4,7 @@ Truth: the demo's bank, spoilt.
 """
 
 import json
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -132,7 +133,44 @@ def test_files_that_nothing_opens_before_it_needs_them(bank) -> None:
     changed(bank, ("token_file: clients/online-banking.sha256", "token_file: clients/none.sha256"))
     done = check()
     assert [(one["about"], one["text"].rpartition("/")[2]) for one in done.errors] == [
-        ("client online-banking", "none.sha256: No such file or directory; make it with `sealgate client token`"),
+        ("client online-banking",
+         "none.sha256: No such file or directory; make it with `sealgate client token online-banking`"),
         ("http", "none.pem: No such file or directory; put it there, or mend `client_ca`"),
-        ("partner payments", "payments: No such file or directory; make it with `sealgate http token`")]
+        ("partner payments",
+         "payments: No such file or directory; make it with `sealgate http token payments`")]
     assert any(one["text"].startswith("stamps, in ") for one in done.told)  # and the rest is looked at all the same
+
+
+def test_a_secret_that_is_not_there_is_told_once_with_the_command_that_makes_it(bank) -> None:
+    secrets = {name: bank.home / "keys" / f"{name}.secret" for name in ("codes", "statements")}
+    for path in secrets.values():
+        path.unlink()
+    assert [(one["about"], one["text"]) for one in check().errors] == [
+        (name, (f"{path}: No such file or directory; make it with `(umask 077; openssl rand -hex 32 > {path})`, "
+                "or mend `secret_file`")) for name, path in secrets.items()]
+
+
+def test_a_secret_that_others_may_read_is_told_once_and_whose_it_is(bank) -> None:
+    (bank.home / "keys" / "codes.secret").chmod(0o644)
+    (told,) = check().errors
+    assert told["about"] == "codes"
+    assert "chmod 600" in told["text"]
+
+
+def test_directories_of_runs_that_are_not_there_are_told_once(bank) -> None:
+    shutil.rmtree(bank.home / "statements")
+    (told,) = check().errors
+    assert (told["about"], "`sources`" in told["text"]) == ("statements", True)
+
+
+def test_a_log_that_may_not_be_read(bank, monkeypatch) -> None:
+    """Said of it by hand: these tests may run as root, who may read everything."""
+    log = bank.home / "mail.log"
+    log.touch()
+    changed(bank, ("statements: {", "statements: {postfix_log: mail.log, "))
+    assert check().errors == []
+    access = os.access
+    monkeypatch.setattr("os.access", lambda path, *how, **more: path != log and access(path, *how, **more))
+    (told,) = check().errors
+    assert told == {"level": "error", "about": "statements",
+                    "text": f"{log}: Permission denied; let the gateway's user read it, or mend `postfix_log`"}

@@ -88,4 +88,6 @@ def test_what_the_rules_make_of_them(settings: Settings, tmp_path: Path, kind: s
 
 
 def test_runs_over_http_need_their_directory(settings: Settings, tmp_path: Path) -> None:
-    assert "is no directory" in errors(changed(settings, sources=tmp_path / "nothing"))[0]
+    assert "No such file or directory; runs over HTTP" in errors(changed(settings, sources=tmp_path / "nothing"))[0]
+    (tmp_path / "file").touch()
+    assert "Not a directory; runs over HTTP" in errors(changed(settings, sources=tmp_path / "file"))[0]
