@@ -249,6 +249,9 @@ def look(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: datet
             tally.add(one)
             if follow is not None:
                 follow(tally.rows)
+    if not tally.rows:
+        raise GatewayError(Reason.CONFIG_INVALID,
+                           f"{spec.source.path or 'the query'}: no rows, so there is nothing to send")
     return Preflight(spec.name, spec.period, at, until, time.monotonic() - began, percent_max, tally, thorough)
 
 

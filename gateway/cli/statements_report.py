@@ -1,10 +1,11 @@
 """`sealgate statements check`, `report` and `delivered`: what a run would do, what it did, and what became of it."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -21,11 +22,12 @@ from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
 from gateway.services.statements import preflight_page, report, report_page, source, spec
 from gateway.services.statements.charts import number, percent
-from gateway.services.statements.tally import Channel, Preflight
+from gateway.services.statements.tally import Channel, Preflight, Tally
 from gateway.settings.read import text_of
 
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write a page with charts; `-`: to standard "
                                                                           "output")]
+ROWS_NAMED: Final = 5  # of each reason, on a terminal
 
 
 def register(group: typer.Typer) -> None:
@@ -75,6 +77,7 @@ def _print(done: Preflight) -> None:
         listing.table(("mails", "reason", "what", "remedy"), [
             (number(count), reason, SENTENCES[reason].what, SENTENCES[reason].remedy)
             for (_, reason), count in tally.reasons.most_common()])
+        _print_rows(tally)
     for count, text in ((tally.ending, f"certificates end before {done.until:%Y-%m-%d %H:%M}Z"),
                         (tally.blocked, "mails go to customers who are blocked and get no codes"),
                         (tally.unreadable_aloud, f"of {number(tally.read_aloud)} documents cannot be read aloud")):
@@ -82,6 +85,21 @@ def _print(done: Preflight) -> None:
             say(f"sealgate: {number(count)} {text}")
     say(f"{number(tally.rows)} rows, {number(tally.mails)} mails in {done.took_s:.1f} s; "
         f"{tally.refused_percent:.2f} % cannot go, {done.percent_max:g} % are allowed")
+
+
+def _print_rows(tally: Tally) -> None:
+    """The first rows of each reason."""
+    counts: Counter[Reason] = Counter()
+    for (channel, reason), count in tally.reasons.items():
+        if channel is Channel.REFUSED:
+            counts[reason] += count
+    for reason, count in counts.items():
+        found = [one for one in tally.problems if one.reason is reason and not one.warning][:ROWS_NAMED]
+        for one in found:
+            say(f"row {number(one.row)}{f', customer {one.customer}' if one.customer else ''}: {reason}"
+                f"{f', {one.what}' if one.what else ''}")
+        if count > len(found):
+            say(f"{number(count - len(found))} more of {reason}: --html and --json name them")
 
 
 def report_(

@@ -1,0 +1,54 @@
+"""`sealgate statements check` on a terminal: what is wrong with a run's rows is told there, each row by its number."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gateway.cli.main import application
+from gateway.demo.bank import Ports, open_bank
+
+app = application([])
+RUN = """
+version: 1
+name: Statements of October
+period: "2026-10"
+source: {json_lines: rows.jsonl}
+documents: {template: fast-statement}
+values: {bank: Muster Bank, currency: EUR}
+"""
+NOBODY = '{"customer": "99999", "account": "A1", "opening": "1.00", "closing": "1.00", "bookings": []}\n'
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    bank = open_bank(tmp_path / "home", Ports(sink=1))
+    monkeypatch.setenv("SEALGATE_CONFIG", str(bank.config))
+    (tmp_path / "october.yaml").write_text(RUN)
+    return tmp_path
+
+
+def check(home: Path, rows: str) -> Result:
+    (home / "rows.jsonl").write_text(rows)
+    return CliRunner().invoke(app, ["statements", "check", str(home / "october.yaml")])
+
+
+def test_rows_that_cannot_go_are_named(home: Path) -> None:
+    done = check(home, "[1]\n" + NOBODY)
+    assert done.exit_code == 1
+    assert "row 1: statement.row, no JSON object" in done.stderr
+    assert "row 2, customer 99999: customer.unknown\n" in done.stderr
+
+
+def test_of_many_the_first_are_named_and_where_the_others_are(home: Path) -> None:
+    done = check(home, "[1]\n" * 8)
+    assert "row 5: statement.row" in done.stderr
+    assert "row 6: statement.row" not in done.stderr
+    assert "3 more of statement.row: --html and --json name them" in done.stderr
+
+
+def test_a_source_without_a_row_is_told_as_such(home: Path) -> None:
+    done = check(home, "")
+    assert done.exit_code == 2
+    assert "rows.jsonl: no rows, so there is nothing to send" in done.stderr
+    assert "threshold" not in done.stderr
