@@ -41,6 +41,7 @@ _TSA_POLICY: Final = "1.3.6.1.4.1.99999.1.1"  # an example arc; a bank takes one
 _DIRECTORIES: Final = (
     "pki", "keys", "clients", "customers", "partners", "policies", "statements", "outgoing", "incoming", "scratch",
 )
+_POLICIES: Final = ("codes", "statements", "staff", "bounces", "inbound")
 _SECRETS: Final = ("codes", "statements", "pdf")
 _MARK: Final = ".sealgate-demo"
 
@@ -271,6 +272,5 @@ trust:
   intermediates: [pki/chain.pem]
 hold: {{archive_certificate: keys/archive.crt.pem, archive_key: keys/archive.key.pem}}
 trust_card: {{key: keys/card.key.pem}}
-policies: [policies/codes.yaml, policies/statements.yaml, policies/staff.yaml, policies/bounces.yaml,
-  policies/inbound.yaml]
+policies: [{", ".join(f"policies/{name}.yaml" for name in _POLICIES)}]
 """

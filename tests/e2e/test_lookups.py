@@ -17,7 +17,7 @@ from gateway.cms.certificate import load_certificates
 from gateway.demo import openssl
 from gateway.mime.entity import parse_entity
 from tests.support.pki import Person
-from tests.support.process import Relay, new_bank, relay
+from tests.support.process import Relay, new_bank, relay, without_services
 from tests.support.sealed import TEXT, multipart
 from tests.support.smtp import Hop
 from tests.support.teaching import GCM, capabilities, now, signature
@@ -72,6 +72,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
     with WebServer() as directory, Hop() as hop:
 
         def change(text: str) -> str:
+            text = without_services(text)
             begin, end = text.index("http: {"), text.index("fetch:")
             return text[:begin] + (
                 f'sources:\n  - {{name: partner, kind: http, domains: [partner.example], '

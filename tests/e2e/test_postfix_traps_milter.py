@@ -16,7 +16,7 @@ from gateway.demo.bank import Bank
 from gateway.settings import Settings, load
 from tests.support.milter import milter_process, need_pymilter, settings_for
 from tests.support.postfix import Doors, doors
-from tests.support.process import free_ports, new_bank
+from tests.support.process import free_ports, new_bank, without_services
 from tests.support.smtp import Hop
 from tests.support.traps import Site, Trap, findings, holds, with_trap
 
@@ -40,7 +40,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     need_pymilter()
     at = doors()
     (away,) = free_ports(1)
-    bank = new_bank(tmp_path_factory.mktemp("traps") / "bank", change=settings_for(at))
+    bank = new_bank(tmp_path_factory.mktemp("traps") / "bank",
+                    change=lambda text: settings_for(at)(without_services(text)))
     with Hop() as mailboxes, Hop() as internet, milter_process(bank):
         yield Bench(at, bank, (mailboxes, internet), load(bank.config), away)
 

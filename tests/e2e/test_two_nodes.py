@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.adapters.db.pulse import LEADERS
+from gateway.adapters.db.schema import HEAD
 from gateway.demo.bank import Bank
 from tests.support import postgres
 from tests.support.nodes import code, message_ids, moved, node, sealgate
@@ -238,13 +239,14 @@ def test_tables_are_brought_up_to_date_while_mail_flows(template, where, banks, 
     client = Client(banks[:1])
     with started(banks[0]) as first, client.flowing(2):
         client.more(2)
-        template.sql("DROP TABLE node", where.name)
-        template.sql("UPDATE alembic_version SET version_num = '0002'", where.name)
+        template.sql("DROP TABLE request", where.name)
+        template.sql("DROP TABLE callback", where.name)
+        template.sql("UPDATE alembic_version SET version_num = '0006'", where.name)
         client.more(2)
         with started(banks[1]):
             client.more(4, 60)
         assert first.process.poll() is None
-    assert template.sql("SELECT version_num FROM alembic_version", where.name) == [("0003",)]
+    assert template.sql("SELECT version_num FROM alembic_version", where.name) == [(HEAD,)]
     counted(sink, client, resent(template, where.name))
 
 

@@ -56,6 +56,7 @@ def test_who_had_no_certificate(database, clock, tmp_path) -> None:
     book.fell([Fallen(f"{name}@nowhere.example", rule, "hold", "any")
                for name in ("ben", "cara") for rule in ("a:a", "b:b")], NOW)
     book.fell([Fallen("ben@nowhere.example", "c:c", "plain_knowingly", "any")], NOW)
+    book.flush()
     book.seen("cara@nowhere.example", found=True, at=NOW)
     found = DbNumbers(database).read(NOW)
     assert found.waiting == 1

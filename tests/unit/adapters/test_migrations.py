@@ -111,7 +111,8 @@ def everything_is_there(database, worker) -> None:
 
 
 def test_from_the_version_before_to_this_one(database, worker) -> None:
-    for statement in ("DROP TABLE node", "UPDATE alembic_version SET version_num = '0002'"):
+    for statement in ("DROP TABLE request", "DROP TABLE callback",
+                      "UPDATE alembic_version SET version_num = '0006'"):
         database.write(lambda connection, statement=statement: connection.exec_driver_sql(statement) and None)
     at_work = worker()
     time.sleep(0.2)

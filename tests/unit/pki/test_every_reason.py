@@ -180,6 +180,7 @@ OTHERS = {
     Reason.CERTIFICATE_UNUSABLE: "the answer of a look-up in which every certificate lost",
     Reason.CERTIFICATE_CONFLICT: "the answer of a look-up with several owners",
     Reason.CERTIFICATE_UNAVAILABLE: "the answer of a source that did not answer",
+    Reason.CERTIFICATE_NOT_DEVICE_BOUND: "of a rule that asks for keys of one device: test_device_bound",
     Reason.REVOCATION_NOT_CHECKED: "told under `soft`; nothing loses for it",
     **dict.fromkeys((Reason.REVOCATION_MALFORMED, Reason.REVOCATION_ALTERED, Reason.REVOCATION_UNTRUSTED,
                      Reason.REVOCATION_STALE, Reason.REVOCATION_FUTURE, Reason.REVOCATION_WEAK_ALGORITHM,
