@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from traceback import extract_tb
 from typing import Final
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gateway.errors import GatewayError, Reason
@@ -52,7 +53,8 @@ class Writer:
         self._html = _environment(places, escape=True)
 
     def write(self, kind: str, language: str | None, values: Mapping[str, object]) -> Letter:
-        """The letter of a kind. GatewayError CONFIG_INVALID names the template: it is not there, or breaks a rule.
+        """The letter of a kind. GatewayError CONFIG_INVALID names the template's file and line: it is not there, or
+        breaks a rule.
 
         Never with the values: they may be secret.
         """
@@ -61,13 +63,19 @@ class Writer:
         first, _, text = rendered.partition("\n")
         subject = first.removeprefix(_SUBJECT).strip()
         if not first.startswith(_SUBJECT) or not subject or len(subject) > SUBJECT_CHARACTERS_MAX:
-            raise GatewayError(Reason.CONFIG_INVALID, f"template {kind}.{chosen}.txt does not begin with `Subject: …`")
+            raise GatewayError(Reason.CONFIG_INVALID,
+                               f"{self.file(kind, chosen, 'txt')}:1: the first line has to be `Subject: …`, and that "
+                               f"of {SUBJECT_CHARACTERS_MAX} characters at most")
         name = f"{kind}.{chosen}.html"
         html = _rendered(self._html, name, values) if self._has(self._html, name) else None
         if html is not None and (found := _REMOTE.search(html)):
-            raise GatewayError(Reason.CONFIG_INVALID, f"template {name} holds `{found.group()[:40].strip()}`: mails of "
-                               "the bank load nothing and run nothing")
+            raise GatewayError(Reason.CONFIG_INVALID, f"{self.file(kind, chosen, 'html')} holds "
+                               f"`{found.group()[:40].strip()}`: mails of the bank load nothing and run nothing")
         return Letter(subject, text.lstrip("\n"), html, chosen)
+
+    def file(self, kind: str, language: str, form: str) -> str:
+        """Where a template lies that has been read. `form`: txt, html."""
+        return _file(self._plain, f"{kind}.{language}.{form}")
 
     def chosen(self, kind: str, language: str | None) -> str:
         """The language that a letter of this kind would have. GatewayError CONFIG_INVALID: there is no such letter."""
@@ -84,7 +92,7 @@ class Writer:
         except TemplateNotFound:
             return False
         except TemplateError as error:
-            raise GatewayError(Reason.CONFIG_INVALID, f"template {name}: {error}") from None
+            raise GatewayError(Reason.CONFIG_INVALID, _told(environment, name, error)) from None
         return True
 
 
@@ -97,7 +105,26 @@ def _environment(places: list[str], *, escape: bool) -> ImmutableSandboxedEnviro
 def _rendered(environment: ImmutableSandboxedEnvironment, name: str, values: Mapping[str, object]) -> str:
     try:
         return environment.get_template(name).render(values)
-    except TemplateError as error:
-        raise GatewayError(Reason.CONFIG_INVALID, f"template {name}: {error}") from None
     except Exception as error:  # noqa: BLE001 - a template calls what it likes; what it says may hold values
-        raise GatewayError(Reason.CONFIG_INVALID, f"template {name}: {type(error).__name__}") from None
+        raise GatewayError(Reason.CONFIG_INVALID, _told(environment, name, error)) from None
+
+
+def _told(environment: ImmutableSandboxedEnvironment, name: str, error: Exception) -> str:
+    """File, line and what is wrong there; of what is no error of the template's language only the kind."""
+    file = _file(environment, name)
+    line: int | None
+    if isinstance(error, TemplateSyntaxError):
+        file, line = error.filename or file, error.lineno
+    else:
+        line = [None, *(frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file)][-1]
+    place = f"{file}:{line}" if line else file
+    return f"{place}: {error if isinstance(error, TemplateError) else type(error).__name__}"
+
+
+def _file(environment: ImmutableSandboxedEnvironment, name: str) -> str:
+    """Of a template that may have a mistake."""
+    loader = environment.loader
+    try:
+        return (loader.get_source(environment, name)[1] if loader is not None else None) or name
+    except TemplateError:
+        return name

@@ -74,7 +74,8 @@ def _written(asked: str, chosen: str) -> str:
 
 
 def rehearse(writer: Writer, languages: Iterable[str]) -> None:
-    """Writes each kind of mail once, of something made up. CONFIG_INVALID names a template that breaks a rule.
+    """Writes each kind of mail once, of something made up. CONFIG_INVALID names each template that breaks a rule, and
+    how.
 
     The customer is to be made aware of amount and payee (EU 2018/389 Art. 5 (1)(a)): a template that leaves out one
     of them, or the code, is refused.
@@ -85,23 +86,30 @@ def rehearse(writer: Writer, languages: Iterable[str]) -> None:
     kinds: tuple[tuple[str, Transaction | None], ...] = (
         ("login", None), ("another", None), ("payment", Payment(money, payees[0])),
         ("payment", Batch.of(money, payees)))
-    for language, (purpose, transaction), bounces, sends in product(languages, kinds, (False, True), (1, 2)):
-        row = CodeRow("0" * 24, "", "", purpose, CodeState.LIVE, 8, b"", b"", language, "", at, at + _REHEARSED_LIFE,
-                      sends=sends)
-        given = values(row, "40302019", transaction, at, answers=bounces)
-        letter = writer.write("code", language, given)
-        for form in (letter.text, letter.html):
-            if form is not None:
-                _must_show(form, given, f"code.{letter.language}")
+    wrong: dict[str, None] = {}  # in order, each once
+    for language in languages:
+        for (purpose, transaction), bounces, sends in product(kinds, (False, True), (1, 2)):
+            row = CodeRow("0" * 24, "", "", purpose, CodeState.LIVE, 8, b"", b"", language, "", at,
+                          at + _REHEARSED_LIFE, sends=sends)
+            try:
+                _must_show(writer, row, values(row, "40302019", transaction, at, answers=bounces))
+            except GatewayError as trouble:
+                wrong[trouble.detail] = None
+                break
+    if wrong:
+        raise GatewayError(Reason.CONFIG_INVALID, "\n".join(wrong))
 
 
-def _must_show(form: str, given: Mapping[str, Any], template: str) -> None:
+def _must_show(writer: Writer, row: CodeRow, given: Mapping[str, Any]) -> None:
+    letter = writer.write("code", row.language, given)
     wanted = {"code": given["code"], "amount": given["amount"]}
     wanted |= {f"{what} of {one['name']}": one[what] for one in given["payees"] for what in ("name", "account")}
-    for what, words in wanted.items():
-        if words not in form:
-            raise GatewayError(Reason.CONFIG_INVALID, f"template {template} does not show everything: {what} of a "
-                               f"{'payment' if given['payees'] else 'code'} is missing")
+    for name, form in (("txt", letter.text), ("html", letter.html)):
+        for what, words in wanted.items():
+            if form is not None and words not in form:
+                raise GatewayError(
+                    Reason.CONFIG_INVALID, f"{writer.file('code', letter.language, name)} does not show everything: "
+                    f"{what} of a {'payment' if given['payees'] else 'code'} is missing")
 
 
 def values(row: CodeRow, code: str, transaction: Transaction | None, now: datetime, *, answers: bool

@@ -74,3 +74,18 @@ def test_with_a_seed_it_is_the_same_octets_again() -> None:
     letter = Letter("s", "t\n", "<p>t</p>\n", "en")
     made = {compose(letter, HEADING, [Attachment("a", "text/csv", b"1")], seed=seed) for seed in (b"1", b"1", b"2")}
     assert len(made) == 2
+
+
+@pytest.mark.parametrize(("text", "place", "words"), [
+    ("Subject: x\n\nGood day\n{{ nothing }}\n", ":4: ", "'nothing' is undefined"),
+    ("Subject: x\n\n{% if %}\n", ":3: ", "Expected an expression"),
+    ("Subject: x\n{{ name.nothing }}\n", ":2: ", "no attribute 'nothing'"),
+    ("no subject\n", ":1: ", "Subject: …"),
+])
+def test_a_fault_is_told_with_file_and_line(tmp_path: Path, text: str, place: str, words: str) -> None:
+    (tmp_path / "own.en.txt").write_text(text, "utf-8")
+    with pytest.raises(GatewayError) as caught:
+        Writer(tmp_path).write("own", None, {"name": "Anna"})
+    assert caught.value.detail.startswith(f"{tmp_path}/own.en.txt{place}")
+    assert words in caught.value.detail
+    assert "Anna" not in caught.value.detail

@@ -52,3 +52,14 @@ def test_one_that_leaves_something_out_is_refused_by_name(tmp_path: Path, text: 
 def test_the_html_is_looked_at_as_well(tmp_path: Path, html: str, words: str) -> None:
     with pytest.raises(GatewayError, match=words):
         rehearsed(tmp_path, GOOD, html)
+
+
+def test_all_that_are_wrong_are_told_at_once_with_their_files(tmp_path: Path) -> None:
+    (tmp_path / "code.en.txt").write_text(GOOD.replace("{{ amount }}", ""))
+    (tmp_path / "code.fr.txt").write_text(GOOD)
+    (tmp_path / "code.fr.html").write_text("<p>{{ code }}\n{{ oops }}</p>")
+    with pytest.raises(GatewayError) as caught:
+        rehearse(Writer(tmp_path), ["en", "de", "fr"])
+    first, second = caught.value.detail.splitlines()
+    assert first.startswith(f"{tmp_path}/code.en.txt does not show everything: amount of a payment is missing")
+    assert second.startswith(f"{tmp_path}/code.fr.html:2: ")
