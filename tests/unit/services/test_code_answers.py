@@ -148,6 +148,16 @@ def test_an_altered_answer_blocks_nobody(bank: House, reply: Reply, anna: Person
     assert blocked(bank) == []
 
 
+def test_a_broken_signature_around_a_good_one_blocks_nobody(bank: House, reply: Reply, anna: Person) -> None:
+    """Hers is good and inside; what is around it says that somebody has had the mail in his hands."""
+    inner = openssl.sign(b"Content-Type: text/plain\r\n\r\nThat was not me.\r\n", anna)
+    outer = openssl.sign(b"Content-Type: text/plain\r\n\r\nSomething else.\r\n", bank.bank.people["ben"])
+    octets = reply.header() + outer.replace(b"Content-Type: text/plain\r\n\r\nSomething else.\r\n", inner)
+    assert octets.count(b"multipart/signed") == 2
+    assert refused(answered(bank, octets))
+    assert blocked(bank) == []
+
+
 def test_an_older_mail_of_the_customer_is_no_answer(bank: House, reply: Reply, anna: Person, tmp_path: Path) -> None:
     """Somebody has kept a signed mail of hers, and sends it again with the Message-ID of a new code."""
     body = b"Content-Type: text/plain\r\n\r\nHello.\r\n"
