@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
-from procrastinate.jobs import Job, Status
+from procrastinate.jobs import Job
 from procrastinate.schema import SchemaManager
 from procrastinate.sync_psycopg_connector import wrap_exceptions
 
@@ -70,11 +70,11 @@ class RunJobs:
 
     def of(self, run: str) -> tuple[frozenset[int], frozenset[int]]:
         """The chunks for which a job waits, and those for which one is at work, or was when its worker died."""
-        found: dict[str, set[int]] = {Status.TODO.value: set(), Status.DOING.value: set()}
+        found: dict[str, set[int]] = {"todo": set(), "doing": set()}  # procrastinate's words
         with self._opened():
             for row in self._connector.execute_query_all(_OF, run=run):
                 found.setdefault(row["status"], set()).add(int(row["number"]))
-        return frozenset(found[Status.TODO.value]), frozenset(found[Status.DOING.value])
+        return frozenset(found["todo"]), frozenset(found["doing"])
 
     def defer(self, run: str, due: Sequence[tuple[int, datetime | None]]) -> None:
         """A job for each of these chunks, at its time, None: now. Those that another node defers meanwhile stay."""
