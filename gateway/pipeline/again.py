@@ -45,20 +45,22 @@ def in_hand(journal: Journal, hold_id: str) -> Iterator[None]:
 def judge_again(row: HeldRow, hold: Hold, rehearse: Handle, handle: Handle) -> Outcome | None:
     """The outcome if the mail is decided now (it left the hold store), None if it stays.
 
-    `rehearse` is `handle` with nothing leaving the house. GatewayError(KEY_UNAVAILABLE) without the archive key.
+    What is held anew in earnest, although it was not in the try, is in the hold store by itself: the mail that it came
+    from is done, or both would leave one day. `rehearse` is `handle` with nothing leaving the house.
+    GatewayError(KEY_UNAVAILABLE) without the archive key.
     """
     _, mail = hold.get(row.hold_id)
-    if not _decided(rehearse(mail)):
+    if not _decided(rehearse(mail), _DONE):
         return None
     outcome = handle(mail)
-    if not _decided(outcome):
+    if not _decided(outcome, _DONE | {Settled.HELD}):
         return None
     hold.settle(row.hold_id, "released")
     return outcome
 
 
-def _decided(outcome: Outcome) -> bool:
-    return outcome.answer is Settled.TAKEN and all(one.settled in _DONE for one in outcome.recipients)
+def _decided(outcome: Outcome, ends: frozenset[Settled]) -> bool:
+    return outcome.answer is Settled.TAKEN and all(one.settled in ends for one in outcome.recipients)
 
 
 def _undecided(facts: dict[str, Any]) -> bool:

@@ -90,6 +90,9 @@ def outcome(answer: Settled, *settled: Settled) -> Outcome:
     (outcome(Settled.TAKEN, Settled.TAKEN, Settled.HELD), None, False),
     (outcome(Settled.REFUSED), None, False),  # no mail is lost by a job
     (outcome(Settled.LATER), None, False),
+    # A certificate has gone between try and earnest: what was held anew is one mail, not two.
+    (outcome(Settled.TAKEN), outcome(Settled.TAKEN, Settled.HELD), True),
+    (outcome(Settled.TAKEN, Settled.TAKEN, Settled.TAKEN), outcome(Settled.TAKEN, Settled.TAKEN, Settled.HELD), True),
     (outcome(Settled.TAKEN), outcome(Settled.LATER), False),
     (outcome(Settled.TAKEN), outcome(Settled.REFUSED), False)])
 def test_what_is_decided_leaves_and_all_else_stays(rehearsed: Outcome, real: Outcome | None, leaves: bool) -> None:
