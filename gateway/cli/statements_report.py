@@ -50,7 +50,8 @@ def check(
     """
     settings = context.settings()
     with told():
-        wanted = spec.placed(spec.read(text_of(run), str(run)), run.absolute().parent)
+        base = run.absolute().parent
+        wanted = spec.placed(spec.read(text_of(run), str(run), base), base)
         with preflight.rows_file(settings, wanted) as path:
             count = listing.count_lines(path)
             with _bar("rows", count) as follow:

@@ -55,14 +55,14 @@ class Statements:
         CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE; PDF_NOT_MADE if there is no such template of
         documents, RUN_CHANGED if it is another than the run names.
         """
-        spec = specs.read(given, name) if isinstance(given, str) else specs.of_mapping(given, name)
+        spec = specs.read(given, name, base) if isinstance(given, str) else specs.of_mapping(given, name)
         spec = specs.placed(spec, base or self._sources, below=self._sources if base is None else None)
         return self._add(client, spec, run_id)
 
     def replace(self, about: str, client: str, given: str, *, base: Path, name: str = "run") -> RunRow:
         """Takes a run of new versions, for those who have what an ended run sent. RUN_UNKNOWN, RUN_STATE."""
         before = self._ended(about)
-        spec = specs.placed(specs.read(given, name), base)
+        spec = specs.placed(specs.read(given, name, base), base)
         if spec.period != before.period:
             raise GatewayError(Reason.USAGE, f"run {about} was of period {before.period}, this one is of {spec.period}")
         if not spec.columns.version:

@@ -95,11 +95,16 @@ class Spec(_Part):
     give_up_after_s: int = Field(86_400, ge=0, le=604_800, description="how long temporary trouble is tried again")
 
 
-def read(text: str, name: str) -> Spec:
-    """A run's file. `name` stands in what is told of it. strictyaml.YamlProblems (CONFIG_INVALID) with all problems."""
+def read(text: str, name: str, base: Path | None = None) -> Spec:
+    """A run's file. `name` stands in what is told of it; `base`: its directory, from which its paths are relative.
+
+    strictyaml.YamlProblems (CONFIG_INVALID) with all problems. A file that is not there is one if `base` is given: who
+    asks over HTTP does not learn which files there are.
+    """
     document = strictyaml.load(text, name)
     spec = strictyaml.validate(Spec, document)
-    if problems := [document.problem(at, what, remedy) for at, what, remedy in _findings(spec)]:
+    found = [*_findings(spec), *(_gone(spec, base) if base is not None else ())]
+    if problems := [document.problem(at, what, remedy) for at, what, remedy in found]:
         raise strictyaml.YamlProblems(problems)
     return spec
 
@@ -134,6 +139,19 @@ def filled_in(filename: str, words: Mapping[str, str]) -> str:
     file name may ask for a gigabyte of blanks.
     """
     return _FILLED.sub(lambda found: words[found[1]], filename)
+
+
+def _gone(spec: Spec, base: Path) -> list[tuple[strictyaml.Path, str, str]]:
+    source, sql = spec.source, spec.source.sql
+    files: tuple[tuple[strictyaml.Path, Path | None], ...] = (
+        (("source", "csv"), source.csv), (("source", "json_lines"), source.json_lines),
+        (("source", "sql", "url_file"), sql.url_file if sql is not None else None))
+    found: list[tuple[strictyaml.Path, str]] = [
+        (at, f"there is no file `{base / path}`") for at, path in files if path and not (base / path).is_file()]
+    directory = spec.documents.directory
+    if directory is not None and not (base / directory).is_dir():
+        found.append((("documents", "directory"), f"there is no directory `{base / directory}`"))
+    return [(at, what, "relative paths begin at the directory of this file") for at, what in found]
 
 
 def placed(spec: Spec, base: Path, *, below: Path | None = None) -> Spec:

@@ -52,3 +52,25 @@ def test_a_source_without_a_row_is_told_as_such(home: Path) -> None:
     assert done.exit_code == 2
     assert "rows.jsonl: no rows, so there is nothing to send" in done.stderr
     assert "threshold" not in done.stderr
+
+
+def test_files_that_are_not_there_are_told_with_their_places_all_at_once(home: Path) -> None:
+    (home / "october.yaml").write_text("""version: 1
+name: Statements of October
+period: "2026-10"
+source: {csv: nothing.csv}
+columns: {document: file}
+documents: {directory: nowhere}
+language: english
+""")
+    for command in ("check", "send"):
+        done = CliRunner().invoke(app, ["statements", command, str(home / "october.yaml")])
+        assert done.exit_code == 2
+        assert "october.yaml:7:11: `language`" in done.stderr
+    text = (home / "october.yaml").read_text().replace("language: english\n", "")
+    (home / "october.yaml").write_text(text)
+    for command in ("check", "send"):
+        done = CliRunner().invoke(app, ["statements", command, str(home / "october.yaml")])
+        assert done.exit_code == 2
+        assert f"october.yaml:4:15: there is no file `{home}/nothing.csv`" in done.stderr
+        assert f"october.yaml:6:24: there is no directory `{home}/nowhere`" in done.stderr
