@@ -1,6 +1,6 @@
 """The JSON of codes: requests with every limit, answers without a code. Strict: nothing is converted, nothing ignored.
 
-What JSON Schema cannot say is said by the service itself, with INPUT_MALFORMED: that names are printable.
+What JSON Schema cannot say is said by the service itself, with INPUT_MALFORMED: that names can be printed and seen.
 """
 
 import re
@@ -24,7 +24,7 @@ Amount = Annotated[str, Field(
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"], description="ISO 4217",
                                 json_schema_extra={"enum": list(linked.currencies())})]
 Name = Annotated[str, Field(min_length=1, max_length=linked.NAME_CHARACTERS_MAX, examples=["Stadtwerke Musterstadt"],
-                            description="Printable; double blanks and those at the ends do not count")]
+                            description="Printable, and to be seen; double blanks and those at the ends do not count")]
 Account = Annotated[str, Field(
     min_length=1, max_length=linked.ACCOUNT_CHARACTERS_MAX, examples=["DE89 3704 0044 0532 0130 00"],
     description="IBAN or what the bank has for it; blanks and case do not count")]
