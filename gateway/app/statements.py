@@ -4,7 +4,6 @@ Whoever leads a run opens no key: its processes do, each a gateway of its own wi
 """
 
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -246,8 +245,3 @@ class Worker:
         """After the last mail."""
         self._documents.close()
         self.gateway.close()
-
-
-def new_run_id() -> str:
-    """For callers that name a run themselves."""
-    return secrets.token_hex(8)

@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +23,7 @@ from gateway.cli.run import works_on_runs
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.logs import configure
 from gateway.model.sentences import SENTENCES
-from gateway.ports.statements import ItemRow, ItemState, RunRow, RunState
+from gateway.ports.statements import ItemState, RunRow, RunState
 from gateway.services.statements.runs import Shown, Statements
 from gateway.settings import Settings
 from gateway.settings.read import text_of
@@ -293,9 +293,3 @@ def _plain(run: RunRow) -> dict[str, Any]:
     values = asdict(run)
     del values["spec"]
     return values
-
-
-def items_table(found: Sequence[ItemRow]) -> None:
-    """Items as a table."""
-    listing.table(("row", "customer", "state", "reason", "detail", "reply"),
-                  [(one.row, one.customer, one.state, one.reason, one.detail, one.reply) for one in found])
