@@ -6,6 +6,7 @@ Truth: what the next hops took, mail by mail, against what the database says; a 
 counted as resent, with the same Message-ID. The tables of jobs are looked at as procrastinate has them.
 """
 
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.run_jobs import schema
 from gateway.app.statements import statements
 from gateway.app.store import open_store
 from gateway.demo.bank import Bank
@@ -28,11 +30,11 @@ from gateway.ports.statements import ItemState, RunState
 from gateway.settings import load
 from tests.support import postgres
 from tests.support.load import Hop
-from tests.support.nodes import moved, section, small
+from tests.support.nodes import moved, sealgate, section, small
 from tests.support.peers import need
 from tests.support.process import ROOT, free_ports, new_bank
 from tests.support.smtp import until
-from tests.support.statements import RUN, address, crowd, document, number, plain_rows, run_files
+from tests.support.statements import RUN, RunFiles, address, crowd, document, number, plain_rows, run_files
 
 MAILS = 800  # eight chunks
 THREADS = 2
@@ -134,11 +136,15 @@ class Desk:
         self._opened = open_store(settings)
         self.runs, self.book = statements(settings, self._opened), DbStatements(self._opened.database)
 
-    def take(self, rows: int, period: str = "2026-10") -> str:
+    def files(self, rows: int, period: str = "2026-10") -> RunFiles:
         files = run_files(self.bank.home / "statements", plain_rows(rows), text=RUN.replace("2026-10", period),
                           name=f"run-{period}")
         for i in range(10):
             (files.documents / f"{i}.pdf").write_bytes(document())
+        return files
+
+    def take(self, rows: int, period: str = "2026-10") -> str:
+        files = self.files(rows, period)
         return self.runs.create("core-banking", files.file.read_text(), base=files.file.parent).id
 
     def ended(self, run: str, state: RunState = RunState.DONE) -> bool:
@@ -158,8 +164,7 @@ def desk(banks):
 
 def jobs(server: postgres.Postgres, where) -> list[tuple[object, ...]]:
     """All that is in the tables of jobs, whatever becomes of them."""
-    [[name]] = server.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'sealgate_jobs%'", where.name)
-    return server.sql(f"SELECT queue_name, args::text, status::text FROM {name}.procrastinate_jobs ORDER BY id",
+    return server.sql(f"SELECT queue_name, args::text, status::text FROM {schema()}.procrastinate_jobs ORDER BY id",
                       where.name)
 
 
@@ -195,8 +200,7 @@ def test_what_waits_has_a_job_for_later_and_a_pause_leaves_none(template, where,
         run = desk.take(150)
         until(lambda: sum(desk.book.counts(run).states.get(state, 0) for state in (ItemState.SENT, ItemState.WAITING))
               == 150, 90)
-        [[name]] = template.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'sealgate_jobs%'", where.name)
-        later = (f"SELECT count(*) FROM {name}.procrastinate_jobs WHERE status = 'todo' AND queue_name = '{run}' "
+        later = (f"SELECT count(*) FROM {schema()}.procrastinate_jobs WHERE status = 'todo' AND queue_name = '{run}' "
                  "AND scheduled_at > now() + interval '5 seconds'")
         until(lambda: template.sql(later, where.name) != [(0,)], 10)
         desk.runs.pause(run)
@@ -237,3 +241,16 @@ def test_the_database_goes_away_amid_a_run_and_a_node_is_ended(template, where, 
     assert len(taken) - MAILS <= counts.resent <= 2 * THREADS
     assert jobs(template, where) == []
     assert "surprised" not in (banks[1].home / "runs.log").read_text()
+
+
+def test_a_command_leads_a_run_while_a_node_helps(template, where, banks, desk) -> None:
+    """`statements send` needs no process `runs`; those of the other node take jobs of its run all the same."""
+    made = f"SELECT to_regclass('{schema()}.procrastinate_jobs') IS NOT NULL"
+    with Taker(banks[0].ports.sink) as one, Taker(banks[1].ports.sink) as two, working(banks[1]):
+        files = desk.files(MAILS)
+        until(lambda: template.sql(made, where.name) == [(True,)], 60)  # `runs` has started
+        sent = sealgate(banks[0], "statements", "send", files.file, "--json")
+    assert json.loads(sent)["items"]["sent"] == MAILS
+    assert sorted(to for to, _ in one.taken + two.taken) == sorted(address(i) for i in range(MAILS))
+    assert len(two.taken) > 0
+    assert jobs(template, where) == []
