@@ -189,7 +189,7 @@ class _Work:
             if spec.directory is None:
                 return documents.make(spec.template, mails.language(self.tools.sender, self.spec, row),
                                       mails.document_values(self.spec, row, customer), dated)
-            octets = _read(spec.directory, row.document)
+            octets = read_document(documents, spec.directory, row.document)
         except GatewayError as trouble:
             if trouble.retry:
                 raise
@@ -271,12 +271,17 @@ class _Work:
         return self.tools.clock.now() - began < timedelta(seconds=self.spec.give_up_after_s)
 
 
-def _read(directory: Path, name: str) -> bytes:
-    """A document below the run's directory. PDF_MISSING, also for one that lies elsewhere."""
+def read_document(documents: Documents, directory: Path, name: str) -> bytes:
+    """A document below the run's directory. PDF_MISSING, also for one that lies elsewhere; else as Documents.check.
+
+    Looked at before it is read: a file of any size must not fill the memory, a pipe must not hold a worker for ever.
+    """
     path = directory / name
     try:
         if not path.resolve().is_relative_to(directory):
             raise GatewayError(Reason.PDF_MISSING)
+        if (wrong := documents.check(path, "quick", accessible=False)) is not None:
+            raise GatewayError(wrong)
         return path.read_bytes()
     except OSError:
         raise GatewayError(Reason.PDF_MISSING) from None
