@@ -1,4 +1,5 @@
-"""A run whose documents are made: one is made before the run begins, so that a template with a fault refuses nobody.
+"""Templates of a run are tried before it begins: one with a fault refuses nobody. The words of the mail in each
+language of the first rows; where documents are made, one of these.
 
 A row may be wrong by itself, which is its customer's trouble alone; a template of which none of the first rows makes a
 document is the run's.
@@ -11,8 +12,9 @@ from typing import Final
 
 from gateway.app.documents import documents
 from gateway.errors import GatewayError, Reason
+from gateway.letters.write import Writer
 from gateway.model.lookup import Customer
-from gateway.services.statements.mail import document_values
+from gateway.services.statements.mail import document_values, values
 from gateway.services.statements.source import BadRow, Row
 from gateway.services.statements.spec import Spec
 from gateway.settings import Settings
@@ -21,14 +23,36 @@ ROWS_MAX: Final = 20
 
 
 def tried(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: datetime) -> Iterator[Row | BadRow]:
-    """The same rows. GatewayError PDF_NOT_MADE: none of the first makes a document (with retry: none can now)."""
-    if not spec.documents.template:
-        yield from rows
-        return
+    """The same rows. GatewayError PDF_NOT_MADE: none of the first makes a document (with retry: none can now);
+    CONFIG_INVALID: none makes a mail in its language.
+    """
     source = iter(rows)
     first = list(islice(source, ROWS_MAX))
-    _try(settings, spec, [row for row in first if isinstance(row, Row)], at)
+    good = [row for row in first if isinstance(row, Row)]
+    _try_words(settings, spec, good)
+    if spec.documents.template:
+        _try(settings, spec, good, at)
     yield from chain(first, source)
+
+
+def _try_words(settings: Settings, spec: Spec, rows: list[Row]) -> None:
+    own = settings.statements
+    if own is None:
+        return
+    writer = Writer(own.templates, own.language)
+    wrong: dict[str, str] = {}
+    good: set[str] = set()
+    for row in rows:
+        language = row.language or spec.language or own.language
+        try:
+            writer.write(spec.template, language,
+                         values(spec.name, spec, row, Customer(row.customers[0], "-", (), None)))
+        except GatewayError as trouble:
+            wrong.setdefault(language, trouble.detail)
+        else:
+            good.add(language)
+    if told := [detail for language, detail in wrong.items() if language not in good]:
+        raise GatewayError(Reason.CONFIG_INVALID, "\n".join(dict.fromkeys(told)))
 
 
 def _try(settings: Settings, spec: Spec, rows: list[Row], at: datetime) -> None:

@@ -37,7 +37,7 @@ def write(sender: Sender, run: RunRow, spec: Spec, row: Row, item: ItemRow, cust
     """The mail. `dated`: its Date; `document` None: a notice has none. CONFIG_INVALID for a template with a fault."""
     identifier = str(item.id)
     message_id = sender.returns.message_id(f"{run.id}-{item.id}")  # items of a restored database are numbered again
-    letter = sender.writer.write(_kind(run, spec), _language(sender, spec, row), values(run, spec, row, customer))
+    letter = sender.writer.write(_kind(run, spec), _language(sender, spec, row), values(run.name, spec, row, customer))
     attachments = () if document is None else (Attachment(filename(spec, row), _PDF, document),)
     octets = compose(letter, Heading(
         sender.from_, to, f"<{message_id}>", dated,
@@ -48,9 +48,9 @@ def write(sender: Sender, run: RunRow, spec: Spec, row: Row, item: ItemRow, cust
     return Mail(octets, Envelope(path, tuple(map(Recipient, to)), ret="HDRS"), origin)
 
 
-def values(run: RunRow, spec: Spec, row: Row, customer: Customer) -> Mapping[str, object]:
-    """What the templates of the mail may name; `row` holds all columns of the source."""
-    return {"name": customer.name, "account": masked(row.account), "period": spec.period, "run": run.name,
+def values(run: str, spec: Spec, row: Row, customer: Customer) -> Mapping[str, object]:
+    """What the templates of the mail may name; `row` holds all columns of the source. `run`: its name."""
+    return {"name": customer.name, "account": masked(row.account), "period": spec.period, "run": run,
             "version": row.version, "row": row.values, "values": spec.values}
 
 

@@ -1,6 +1,7 @@
 """Before a run: a template with a fault stops it, a row with a fault does not, and no row is lost by trying."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,3 +86,19 @@ def test_nothing_is_left_behind(settings: Settings) -> None:
     commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children.split()]
     assert not [one for one in commands if b"typst_child" in one]
     assert {path.name for path in Path("/proc/self/task").iterdir()} <= before
+
+
+@pytest.mark.parametrize("template", ["fast-statement", ""])
+def test_the_words_of_the_mail_are_tried_too_in_each_language_of_the_first_rows(
+    settings: Settings, tmp_path: Path, template: str,
+) -> None:
+    """A hole in them would pause the run at its first mail, at night."""
+    (tmp_path / "statement.de.txt").write_text("Subject: Auszug\n{{ row.nothing }}\n")
+    assert settings.statements is not None
+    own = settings.model_copy(update={"statements": settings.statements.model_copy(update={"templates": tmp_path})})
+    english, german = row(1), replace(row(2), language="de")
+    assert list(tried(own, spec(template), [english], AT)) == [english]
+    with pytest.raises(GatewayError) as caught:
+        list(tried(own, spec(template), [english, german], AT))
+    assert caught.value.reason is Reason.CONFIG_INVALID
+    assert f"{tmp_path}/statement.de.txt:2: " in caught.value.detail
