@@ -276,11 +276,13 @@ def test_a_source_that_changes_while_it_is_sent_stops_before_a_wrong_row(desk, m
 def test_a_source_that_is_only_touched_is_the_same(desk, monkeypatch) -> None:
     monkeypatch.setattr("gateway.services.statements.plan.CHUNK_ROWS", 2)
     files = desk.files()
-    run = desk.take(files)
+    run, touched = desk.take(files), threading.Lock()
     deliver = desk.hop.deliver
 
     def touching(*args, **more):
-        files.source.write_bytes(files.source.read_bytes())
+        with touched:  # two threads deliver, and a file that is half written is another one
+            files.source.with_suffix(".new").write_bytes(files.source.read_bytes())
+            files.source.with_suffix(".new").replace(files.source)
         return deliver(*args, **more)
 
     desk.hop.deliver = touching
