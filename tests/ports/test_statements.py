@@ -228,7 +228,7 @@ def test_what_a_cancelled_run_did_not_send_another_one_may(store) -> None:
 
 
 def test_items_are_read_by_pages_in_order(store, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.adapters.db.statements.PAGE", 2)
+    monkeypatch.setattr("gateway.adapters.db.statements_told.PAGE", 2)
     store.add(a_run())
     store.plan(Chunk("run1", 0, 0, 1, 3), [new(2), new(1, holder=1), new(1, holder=0, version="2"), new(3)], NOW)
     assert [(one.row, one.holder) for one in store.items("run1")] == [(1, 0), (1, 1), (2, 0), (3, 0)]

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Text,
     bindparam,
     case,
-    delete,
     exists,
     func,
     insert,
@@ -30,14 +29,13 @@ from sqlalchemy import (
 from gateway.adapters.db import owner
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.evidence import INSERT, DbEvidence
+from gateway.adapters.db.statements_told import ITEM_COLUMNS, DbStatementsTold, item_of
 from gateway.adapters.db.tables import micros, moment
 from gateway.adapters.db.tables_statements import statement_chunk, statement_item, statement_run
 from gateway.adapters.db.text import indexed, queue_id, storable
 from gateway.ports.statements import (
     OPEN,
     Chunk,
-    Counts,
-    Delivery,
     ItemRow,
     ItemState,
     NewItem,
@@ -47,9 +45,6 @@ from gateway.ports.statements import (
 )
 
 LEASE: Final = timedelta(hours=1)  # of a chunk whose process can be asked by nobody
-PAGE: Final = 1_000
-QUEUED: Final = timedelta(days=15)  # how long a mail server may keep trying; later its queue id is another mail's
-FORGET_ITEMS: Final = 10_000  # at once, so that nobody waits long for it
 
 _r, _c, _i = statement_run.c, statement_chunk.c, statement_item.c
 _OPEN: Final = tuple(state.value for state in OPEN)
@@ -57,7 +52,6 @@ _ENDED: Final = (RunState.DONE.value, RunState.CANCELLED.value, RunState.STOPPED
 _HAVE_IT: Final = (ItemState.SENT.value, ItemState.HELD.value)
 
 _RUN_COLUMNS: Final = [column for column in statement_run.columns if column.name != "owner"]
-_ITEM_COLUMNS: Final = [column for column in statement_item.columns if column.name not in {"series", "version"}]
 _MAY_LEAVE: Final = exists(
     select(_c.number).join(statement_run, _r.id == _c.run)
     .where(_c.run == bindparam("of"), _c.number == bindparam("chunk"), _c.token == bindparam("own", type_=Text),
@@ -78,22 +72,16 @@ _SETTLE: Final = (
                 (bindparam("waits", type_=Boolean) & (_i.state != ItemState.SENDING.value), 1), else_=0),
             version=case((bindparam("free", type_=Boolean), null()), else_=_i.version)))
 _TODO: Final = (
-    select(*_ITEM_COLUMNS).where(_i.run == bindparam("of"), _i.row >= bindparam("first"), _i.row < bindparam("behind"),
+    select(*ITEM_COLUMNS).where(_i.run == bindparam("of"), _i.row >= bindparam("first"), _i.row < bindparam("behind"),
                                  _i.state.in_(_OPEN)).order_by(_i.row, _i.holder))
 
-_HANDED_ON: Final = (
-    update(statement_item)
-    .where(statement_item.c.queue_id == bindparam("queued"), statement_item.c.state == ItemState.SENT.value,
-           statement_item.c.at >= bindparam("since"))
-    .values(queue_id=bindparam("next")))
 
-
-class DbStatements:
+class DbStatements(DbStatementsTold):
     """See ports.statements.StatementStore."""
 
     def __init__(self, database: Database, evidence: DbEvidence | None = None) -> None:
         """`evidence`: what the calling thread keeps back there goes into the commit of its next `note`."""
-        self._database = database
+        super().__init__(database)
         self._evidence = evidence
 
     # --- runs
@@ -274,7 +262,7 @@ class DbStatements:
     def todo(self, chunk: Chunk) -> Sequence[ItemRow]:
         """See StatementStore."""
         with self._database.read() as connection:
-            return tuple(map(_item, connection.execute(_TODO, {
+            return tuple(map(item_of, connection.execute(_TODO, {
                 "of": chunk.run, "first": chunk.first_row, "behind": chunk.first_row + chunk.rows})))
 
     def note(self, chunk: Chunk, settled: Sequence[Settlement], leaving: Sequence[int], at: datetime) -> frozenset[int]:
@@ -337,98 +325,6 @@ class DbStatements:
 
         return self._database.write(work)
 
-    # --- what is told
-
-    def counts(self, run: str) -> Counts:
-        """See StatementStore."""
-        query = select(_i.state, _i.delivery, func.count(), func.sum(_i.resent)).where(_i.run == run).group_by(
-            _i.state, _i.delivery)
-        states: dict[ItemState, int] = {}
-        resent = bounced = delivered = 0
-        with self._database.read() as connection:
-            for state, delivery, number, again in connection.execute(query):
-                states[ItemState(state)] = states.get(ItemState(state), 0) + number
-                resent += int(again or 0)
-                bounced += number if delivery == "bounced" else 0
-                delivered += number if delivery == "delivered" else 0
-        return Counts(states, resent, bounced, delivered)
-
-    def items(self, run: str) -> Iterator[ItemRow]:
-        """See StatementStore."""
-        row, holder = -1, -1
-        while True:
-            behind = or_(_i.row > row, (_i.row == row) & (_i.holder > holder))
-            query = (select(*_ITEM_COLUMNS).where(_i.run == run, _i.row >= row, behind).order_by(_i.row, _i.holder)
-                     .limit(PAGE))
-            with self._database.read() as connection:
-                page = [_item(one) for one in connection.execute(query)]
-            yield from page
-            if len(page) < PAGE:
-                return
-            row, holder = page[-1].row, page[-1].holder
-
-    def deliveries(self, told: Sequence[Delivery]) -> int:
-        """See StatementStore. A bounce is the last word."""
-        statement = (
-            update(statement_item)
-            .where(_i.queue_id == bindparam("queued"), _i.state == ItemState.SENT.value, _i.delivery != "bounced",
-                   _i.at >= bindparam("since"))
-            .values(delivery=bindparam("what"), answer=bindparam("words"), delivery_at=bindparam("told_at"),
-                    version=case((bindparam("what", type_=Text) == "bounced", null()), else_=_i.version)))
-        values = [{"queued": indexed(one.queue_id), "what": one.state, "words": storable(one.answer),
-                   "told_at": micros(one.at), "since": micros(one.at - QUEUED)} for one in told]
-
-        def work(connection: Connection) -> int:
-            known = 0
-            for one, delivery in zip(values, told, strict=True):
-                if delivery.handed_on_as:
-                    known += connection.execute(_HANDED_ON, {
-                        "queued": one["queued"], "next": indexed(delivery.handed_on_as),
-                        "since": one["since"]}).rowcount
-                else:
-                    known += connection.execute(statement, one).rowcount
-            return known
-
-        return self._database.write(work) if values else 0
-
-    def bounced(self, identifier: str, status: str, diagnostic: str, permanent: bool, at: datetime) -> bool:  # noqa: FBT001
-        """See BounceBook. The id of an item, which a return path carries.
-
-        A bounce may be here before the next hop's answer is written: a mail that is being sent can come back.
-        """
-        if not identifier.isdecimal() or len(identifier) > 18:
-            return False
-        known = (_i.id == int(identifier), _i.state.in_((ItemState.SENDING.value, ItemState.SENT.value)),
-                 _i.delivery != "bounced")
-        words = storable(f"{status} {diagnostic}".strip())
-        values: dict[str, Any] = {"answer": words, "delivery_at": micros(at)}
-        if permanent:
-            statement = update(statement_item).where(*known).values(delivery="bounced", version=None, **values)
-        else:
-            statement = update(statement_item).where(*known, or_(_i.delivery != "deferred", _i.answer != words)).values(
-                delivery="deferred", **values)
-        return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
-
-    def forget(self, before: datetime) -> int:
-        """See StatementStore."""
-        old = select(_r.id).where(_r.ended_at < micros(before)).order_by(_r.ended_at).limit(1)
-        forgotten = 0
-        while True:
-            with self._database.read() as connection:
-                run = connection.scalar(old)
-            if run is None:
-                return forgotten
-            some = select(_i.id).where(_i.run == run).limit(FORGET_ITEMS)
-            items = delete(statement_item).where(_i.id.in_(some))
-
-            def work(connection: Connection, items: Any = items, run: str = run) -> int:
-                if connection.execute(items).rowcount:
-                    return 0
-                connection.execute(delete(statement_chunk).where(_c.run == run))
-                return connection.execute(delete(statement_run).where(_r.id == run)).rowcount
-
-            forgotten += self._database.write(work)
-
 
 def _owned(connection: Connection, items: Sequence[NewItem]) -> Iterator[tuple[bytes, str]]:
     """Which of these statements are an item's already."""
@@ -462,9 +358,3 @@ def _run(row: Any) -> RunRow:
 
 def _chunk(row: Any) -> Chunk:
     return Chunk(row.run, row.number, row.start, row.first_row, row.rows, row.token or "")
-
-
-def _item(row: Any) -> ItemRow:
-    return ItemRow(row.id, row.run, row.row, row.holder, row.customer, ItemState(row.state), row.domain, row.rule,
-                   row.reason, row.detail, row.reply, row.queue_id or "", row.resent, row.tries, moment(row.at),
-                   row.delivery, row.answer, _moment(row.delivery_at), row.channel)
