@@ -82,7 +82,7 @@ def test_a_refused_or_bounced_statement_may_go_with_another_run(store) -> None:
     refused, bounced, sent = (one.id for one in store.todo(claimed))
     store.note(claimed, [Settlement(refused, S.REFUSED, reason="pdf.missing", free=True), Settlement(bounced, S.SENT),
                          Settlement(sent, S.SENT)], (), NOW)
-    assert store.bounced(str(bounced), "5.1.1", "no such user", True, NOW)
+    assert store.bounced(f"run1-{bounced}", "5.1.1", "no such user", True, NOW)
     store.add(a_run("run2"))
     store.plan(Chunk("run2", 0, 0, 1, 3), [new(1), new(2), new(3)], NOW)
     assert states(store, "run2") == [S.PLANNED, S.PLANNED, S.REPEATED]
@@ -248,7 +248,7 @@ def test_what_the_mail_server_tells_is_found_by_queue_id(store) -> None:
     assert (store.counts("run1").bounced, store.counts("run1").delivered) == (1, 1)
 
 
-@pytest.mark.parametrize("identifier", ["", "x", "-1", "99999999", "9" * 40])
+@pytest.mark.parametrize("identifier", ["", "x", "-1", "99999999", "run1-99999999", "run1-", "run1-x", "9" * 40])
 def test_a_bounce_of_no_mail_of_ours_changes_nothing(store, identifier) -> None:
     planned(store)
     assert not store.bounced(identifier, "5.1.1", "", True, NOW)
@@ -260,24 +260,34 @@ def test_a_bounce_that_is_faster_than_the_answer_counts(store) -> None:
     chunk = store.claim("run1", NOW)
     [one, *_] = store.todo(chunk)
     assert store.note(chunk, (), [one.id], NOW) == {one.id}
-    assert store.bounced(str(one.id), "5.1.1", "nobody", True, NOW)
+    assert store.bounced(f"run1-{one.id}", "5.1.1", "nobody", True, NOW)
     store.note(chunk, [Settlement(one.id, S.SENT)], (), NOW)
     item = next(store.items("run1"))
     assert (item.state, item.delivery, item.answer) == (S.SENT, "bounced", "5.1.1 nobody")
     assert store.counts("run1").bounced == 1
 
 
+def test_a_bounce_of_another_run_is_another_mails(store) -> None:
+    """A restored database numbers its items again: an old bounce has an old run's id."""
+    planned(store)
+    chunk = store.claim("run1", NOW)
+    [one, *_] = store.todo(chunk)
+    store.note(chunk, [Settlement(one.id, S.SENT)], (), NOW)
+    assert not store.bounced(f"run0-{one.id}", "5.1.1", "nobody", True, NOW)
+    assert not store.bounced(str(one.id), "5.1.1", "nobody", True, NOW)
+
+
 def test_a_bounce_counts_once_and_a_permanent_one_is_the_last(store) -> None:
     planned(store)
     chunk = store.claim("run1", NOW)
     [one, *_] = store.todo(chunk)
-    assert not store.bounced(str(one.id), "5.1.1", "", True, NOW)  # it has not been sent
+    assert not store.bounced(f"run1-{one.id}", "5.1.1", "", True, NOW)  # it has not been sent
     store.note(chunk, [Settlement(one.id, S.SENT)], (), NOW)
-    assert store.bounced(str(one.id), "4.2.2", "full", False, NOW)
-    assert not store.bounced(str(one.id), "4.2.2", "full", False, NOW)
-    assert store.bounced(str(one.id), "5.2.2", "full", True, NOW)
-    assert not store.bounced(str(one.id), "5.2.2", "full", True, NOW)
-    assert not store.bounced(str(one.id), "4.2.2", "full", False, NOW)
+    assert store.bounced(f"run1-{one.id}", "4.2.2", "full", False, NOW)
+    assert not store.bounced(f"run1-{one.id}", "4.2.2", "full", False, NOW)
+    assert store.bounced(f"run1-{one.id}", "5.2.2", "full", True, NOW)
+    assert not store.bounced(f"run1-{one.id}", "5.2.2", "full", True, NOW)
+    assert not store.bounced(f"run1-{one.id}", "4.2.2", "full", False, NOW)
     item = next(store.items("run1"))
     assert (item.delivery, item.answer) == ("bounced", "5.2.2 full")
 

@@ -88,13 +88,14 @@ class DbStatementsTold:
         return self._database.write(work) if values else 0
 
     def bounced(self, identifier: str, status: str, diagnostic: str, permanent: bool, at: datetime) -> bool:  # noqa: FBT001
-        """See BounceBook. The id of an item, which a return path carries.
+        """See BounceBook. The ids of run and item, `RUN-ITEM`, which a return path carries.
 
         A bounce may be here before the next hop's answer is written: a mail that is being sent can come back.
         """
-        if not identifier.isdecimal() or len(identifier) > 18:
+        run, _, item = identifier.rpartition("-")
+        if not item.isdecimal() or len(item) > 18:
             return False
-        known = (_i.id == int(identifier), _i.state.in_((ItemState.SENDING.value, ItemState.SENT.value)),
+        known = (_i.id == int(item), _i.run == run, _i.state.in_((ItemState.SENDING.value, ItemState.SENT.value)),
                  _i.delivery != "bounced")
         words = storable(f"{status} {diagnostic}".strip())
         values: dict[str, Any] = {"answer": words, "delivery_at": micros(at)}

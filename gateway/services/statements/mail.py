@@ -35,8 +35,8 @@ class Sender:
 def write(sender: Sender, run: RunRow, spec: Spec, row: Row, item: ItemRow, customer: Customer,
           to: tuple[str, ...], document: bytes | None, dated: datetime, now: datetime) -> Mail:
     """The mail. `dated`: its Date; `document` None: a notice has none. CONFIG_INVALID for a template with a fault."""
-    identifier = str(item.id)
-    message_id = sender.returns.message_id(f"{run.id}-{item.id}")  # items of a restored database are numbered again
+    identifier = f"{run.id}-{item.id}"  # items of a restored database are numbered again
+    message_id = sender.returns.message_id(identifier)
     letter = sender.writer.write(_kind(run, spec), _language(sender, spec, row), values(run.name, spec, row, customer))
     attachments = () if document is None else (Attachment(filename(spec, row), _PDF, document),)
     octets = compose(letter, Heading(

@@ -152,6 +152,14 @@ class _Work:
         return self.tools.clock.now() + timedelta(seconds=wait_s)
 
     def _rows(self, path: Path) -> dict[int, Row | BadRow]:
+        """Of the chunk. A file that is being written looks broken: then it is another one, or whole in a moment."""
+        try:
+            return self._read(path)
+        except GatewayError:
+            self.tools.unchanged()
+        return self._read(path)
+
+    def _read(self, path: Path) -> dict[int, Row | BadRow]:
         chunk = self.chunk
         placed = source.rows(self.spec, path, offset=chunk.offset, first=chunk.first_row, count=chunk.rows)
         return {one.row.number: one.row for one in placed}
