@@ -13,7 +13,7 @@ from rich.console import Console
 from gateway.cli.context import BAD, fail, told
 from gateway.clock import SystemClock
 from gateway.demo import openssl
-from gateway.demo.bank import CLIENTS, DOMAIN, PASSWORD, Bank, Ports, open_bank
+from gateway.demo.bank import CLIENTS, DOMAIN, NUMBERS, PASSWORD, Bank, Ports, open_bank
 from gateway.demo.guide import Guide
 from gateway.demo.process import Process, running
 from gateway.demo.sink import Sink
@@ -99,6 +99,10 @@ def _stay(bank: Bank, gateway: Process, console: Console) -> None:
         f"  swaks --server 127.0.0.1:{ports.inbound} --from {customer} --to support@{DOMAIN}",
         f"  {sealgate} inspect {home}/outgoing/001-{customer}.eml --trust {bank.root} --key {pkcs12}",
         f"  {sealgate} --config {bank.config} hold list",
+        f"  {sealgate} --config {bank.config} otp send {NUMBERS['anna']} --client online-banking --purpose login",
+        f"  {sealgate} --config {bank.config} statements check {home}/statements/november.yaml",
+        f"  curl -H 'Authorization: Bearer '$(cat {home}/clients/core-banking.token) "
+        f"http://127.0.0.1:{ports.api}/statement-runs",
         "",
         "The demo's time-stamps do not ask the kernel whether the clock is right (clock_check: none).",
         "Press Ctrl-C to end.",
