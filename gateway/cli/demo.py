@@ -91,6 +91,7 @@ def _stay(bank: Bank, gateway: Process, console: Console) -> None:
     out, core = f"swaks --server 127.0.0.1:{ports.outbound}", CLIENTS["core-banking"]
     pkcs12 = f"{home}/customers/anna.p12:{PASSWORD}"
     sealgate = "sealgate" if which("sealgate") else Path(sys.argv[0]).absolute()
+    token = f"cat {home}/clients/core-banking.token"
     lines = (
         "The bank stays up. From another terminal:",
         "",
@@ -101,8 +102,7 @@ def _stay(bank: Bank, gateway: Process, console: Console) -> None:
         f"  {sealgate} --config {bank.config} hold list",
         f"  {sealgate} --config {bank.config} otp send {NUMBERS['anna']} --client online-banking --purpose login",
         f"  {sealgate} --config {bank.config} statements check {home}/statements/november.yaml",
-        f"  curl -H 'Authorization: Bearer '$(cat {home}/clients/core-banking.token) "
-        f"http://127.0.0.1:{ports.api}/statement-runs",
+        f"  curl -H 'Authorization: Bearer '$({token}) http://127.0.0.1:{ports.api}/statement-runs",
         "",
         "The demo's time-stamps do not ask the kernel whether the clock is right (clock_check: none).",
         "Press Ctrl-C to end.",
