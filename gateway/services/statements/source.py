@@ -18,7 +18,6 @@ from gateway.services.statements.spec import Columns, Spec
 LINE_OCTETS_MAX: Final = 1_048_576  # some 8,000 bookings of a statement in JSON
 ROW_OCTETS_MAX: Final = 1_048_576  # of one row, which may have several lines in CSV
 HOLDERS_MAX: Final = 20
-csv.field_size_limit(ROW_OCTETS_MAX)  # its own would be 128 KiB
 _TEXT_MAX: Final = 200  # characters of a number, an account or a version
 
 
@@ -135,6 +134,7 @@ _Values = Mapping[str, object] | str  # of a row, or what is wrong with it
 
 
 def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int]]:
+    csv.field_size_limit(ROW_OCTETS_MAX)  # of the whole process: its own is 128 KiB, and others set another
     delimiter = spec.source.delimiter
     header = next(csv.reader(_Lines(file, 0), delimiter=delimiter, strict=True), None)
     if not header:

@@ -20,6 +20,7 @@ def spec(kind: str, path: Path) -> Spec:
 
 @pytest.mark.parametrize("kind", ["csv", "json_lines"])
 def test_five_thousand_bookings_and_the_row_after_them(kind: str, tmp_path: Path) -> None:
+    csv.field_size_limit(1_000)  # of the whole process: whoever reads other tables has set his own
     path = tmp_path / "rows"
     rows = [{"customer": "1", "account": "A", "bookings": json.dumps(BOOKINGS)},
             {"customer": "2", "account": "B", "bookings": "[]"}]
