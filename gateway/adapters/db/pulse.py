@@ -25,6 +25,7 @@ from gateway.errors import GatewayError
 
 BEAT_S: Final = 2.0
 DEAD_S: Final = 8.0  # three beats may be lost
+MISSED_MAX: Final = 10_000
 FORGET_S: Final = 86_400  # rows of processes that ended long ago, with what they left claimed
 
 log = structlog.get_logger("sealgate.database")
@@ -63,6 +64,7 @@ class Pulse:
         self._beats = False
         self._roles: dict[str, bool] = {}  # what we would lead, and whether we do
         self._seen: dict[str, tuple[int, float]] = {}  # name: its number, and since when it stands there
+        self._missed: dict[str, float] = {}  # asked for and not there: since when
         self._looked = float("-inf")
         self._away = False
 
@@ -90,12 +92,22 @@ class Pulse:
         return leads
 
     def is_dead(self, name: str) -> bool | None:
-        """Whether this process shows no life. None: nothing can be known, it never showed any or we did not look."""
+        """Whether this process shows no life. None: nothing can be known, or not yet.
+
+        Whoever claims has shown life before. One that is not there although we have looked for it so long has ended
+        and said so, and could not give back what it had: the database was away just then.
+        """
         with self._lock:
             found, now = self._seen.get(name), self._clock()
-            if found is None or now - self._looked > 2 * BEAT_S:
+            if now - self._looked > 2 * BEAT_S:
+                self._missed.clear()
                 return None
-            return now - found[1] >= DEAD_S
+            if found is not None:
+                self._missed.pop(name, None)
+                return now - found[1] >= DEAD_S
+            if len(self._missed) >= MISSED_MAX:
+                self._missed.clear()
+            return True if now - self._missed.setdefault(name, now) >= DEAD_S else None
 
     def close(self) -> None:
         """The row goes, so that nobody has to wait until it is old."""
