@@ -4,7 +4,12 @@ A Reason is data, never a sentence. Sentences and remedies for people stand in `
 SMTP codes in `frontends.replies`; tests hold that every Reason has both.
 """
 
+import traceback
 from enum import StrEnum
+from types import FrameType
+from typing import Final
+
+_FRAMES_MAX: Final = 12
 
 
 class Reason(StrEnum):
@@ -239,3 +244,10 @@ class GatewayError(Exception):
         self.reason = reason
         self.detail = detail
         self.retry = retry
+
+
+def where(error: BaseException) -> str:
+    """Type and places of an exception, innermost last, without its text: 'ValueError at run.py:120, seal.py:77'."""
+    frames: list[tuple[FrameType, int]] = list(traceback.walk_tb(error.__traceback__))[-_FRAMES_MAX:]
+    places = ", ".join(f"{frame.f_code.co_filename.rpartition('/')[2]}:{line}" for frame, line in frames)
+    return f"{type(error).__name__} at {places or 'no frame'}"

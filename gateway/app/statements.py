@@ -24,7 +24,7 @@ from gateway.app.preflight import gate as pre_flight
 from gateway.app.services import returns_of
 from gateway.app.store import Store
 from gateway.clock import Clock, SystemClock
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, where
 from gateway.letters.write import Writer
 from gateway.model.lookup import Customer
 from gateway.ports.many import AT_ONCE_MAX
@@ -228,8 +228,8 @@ class Worker:
             with suppress(GatewayError):  # the next process finds it out, too
                 self._store.change(run.id, (RunState.RUNNING,), RunState.PAUSED, reason=trouble.reason,
                                    detail=trouble.detail)
-        except Exception as surprise:  # the chunk is free again when this process has ended
-            log.exception("run worker surprised", run=run.id, error=type(surprise).__name__)
+        except Exception as surprise:  # noqa: BLE001 - the chunk is free again when this process has ended
+            log.error("run worker surprised", run=run.id, where=where(surprise))  # noqa: TRY400 - no text
             self._over.set()
 
     def _wait(self, seconds: float) -> None:

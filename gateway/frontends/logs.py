@@ -9,19 +9,17 @@ their text and the values on their stack may be content. So may what libraries s
 import logging
 import sys
 import threading
-import traceback
-from types import FrameType, TracebackType
 from typing import Any, Literal
 
 import structlog
 
+from gateway.errors import where
 from gateway.frontends import metrics
 from gateway.frontends.floods import Floods
 
 log = structlog.get_logger("sealgate.process")
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_FRAMES_MAX = 12
 
 
 class _Nothing(logging.Filter):
@@ -96,14 +94,3 @@ def own_process() -> None:
 def surprise(log: Any, error: BaseException, **fields: object) -> None:
     """The line for an exception that nobody expected."""
     log.error("surprise", where=where(error), **fields)
-
-
-def where(error: BaseException) -> str:
-    """Type and places of an exception, innermost last, without its text: 'ValueError at run.py:120, seal.py:77'."""
-    frames: list[tuple[FrameType, int]] = list(traceback.walk_tb(_traceback(error)))[-_FRAMES_MAX:]
-    places = ", ".join(f"{frame.f_code.co_filename.rpartition('/')[2]}:{line}" for frame, line in frames)
-    return f"{type(error).__name__} at {places or 'no frame'}"
-
-
-def _traceback(error: BaseException) -> TracebackType | None:
-    return error.__traceback__

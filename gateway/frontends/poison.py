@@ -22,8 +22,7 @@ from typing import Final
 
 import structlog
 
-from gateway.errors import GatewayError
-from gateway.frontends.logs import where
+from gateway.errors import GatewayError, where
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
 from gateway.settings import Settings

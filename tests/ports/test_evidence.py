@@ -113,3 +113,20 @@ def test_a_dead_database_is_unavailable(dead_database) -> None:
             call()
         assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
         assert "otp@bank.example" not in caught.value.detail
+
+
+def test_what_a_thread_keeps_back_is_not_lost_with_a_commit_that_fails(evidence, database, monkeypatch) -> None:
+    evidence.keep_back()
+    evidence.add((RECORD,))
+    assert list(evidence.since(NOW)) == []
+
+    def fails(*_) -> None:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, retry=True)
+
+    with monkeypatch.context() as away:
+        away.setattr(database.group, "insert", fails)
+        with pytest.raises(GatewayError):
+            evidence.let_go()
+    evidence.let_go()
+    evidence.let_go()
+    assert list(evidence.since(NOW)) == [RECORD]

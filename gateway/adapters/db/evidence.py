@@ -78,7 +78,11 @@ class DbEvidence:
     def let_go(self) -> None:
         """Adds what this thread has kept back. STORE_UNAVAILABLE (retry)."""
         if rows := self.kept_back():
-            self._insert(rows)
+            try:
+                self._insert(rows)
+            except GatewayError:
+                self.give_back(rows)
+                raise
 
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         try:

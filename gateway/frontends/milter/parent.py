@@ -21,8 +21,7 @@ from typing import Final
 
 import structlog
 
-from gateway.errors import GatewayError, Reason
-from gateway.frontends.logs import where
+from gateway.errors import GatewayError, Reason, where
 from gateway.frontends.milter.worker import BEAT_S, END, READY, RETIRE
 from gateway.frontends.notify import notify
 

@@ -13,16 +13,14 @@ Neither the code nor what is paid is kept: both are made again of what the calle
 import hmac
 import re
 import secrets
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import structlog
 
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, where
 from gateway.model.lookup import CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
@@ -213,7 +211,7 @@ class Codes:
         except GatewayError:
             raise
         except Exception as surprise:  # noqa: BLE001 - its own words and its trace may hold what the mail holds
-            raise GatewayError(Reason.INTERNAL, _where(surprise), retry=True) from None
+            raise GatewayError(Reason.INTERNAL, where(surprise), retry=True) from None
 
     def _must_live(self, row: CodeRow) -> None:
         state = row.state_at(self.desk.clock.now())
@@ -251,13 +249,6 @@ def _checked(order: Order, terms: Terms) -> int:
 
 def _linked(row: CodeRow, transaction: Transaction | None) -> Linked:
     return Linked(row.code_id, row.nonce, row.customer, row.purpose, row.digits, transaction)
-
-
-def _where(surprise: BaseException) -> str:
-    """Its type and where in the program it came up, without a word of its own."""
-    frames = traceback.extract_tb(surprise.__traceback__)[-2:]
-    places = ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-    return f"{type(surprise).__name__} at {places}"
 
 
 def _is_bound(answer: CertificateAnswer, number: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.clock import Clock
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, where
 from gateway.model.address import domain_of, fold
 from gateway.model.lookup import Customer
 from gateway.model.mail import Mail
@@ -235,8 +235,8 @@ class _Work:
         except GatewayError as trouble:
             outcome = Outcome("", Settled.LATER if trouble.retry else Settled.REFUSED, (), trouble.reason)
             return self._settlement(item, to, outcome, dated, left=left, detail=trouble.detail)
-        except Exception as surprise:  # whatever it is, the next customer's mail goes
-            log.exception("statement surprised", run=self.run.id, row=item.row, error=type(surprise).__name__)
+        except Exception as surprise:  # noqa: BLE001 - whatever it is, the next customer's mail goes
+            log.error("statement surprised", run=self.run.id, row=item.row, where=where(surprise))  # noqa: TRY400 - no text
             settled = Settled.LATER if item.tries < SURPRISES_MAX else Settled.REFUSED
             return self._settlement(item, to, Outcome("", settled, (), Reason.INTERNAL), dated, left=left)
         return self._settlement(item, to, outcome, dated, left=left)
