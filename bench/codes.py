@@ -21,7 +21,7 @@ from bench.statements import SIZES, Statements
 IDLE_MS, TIMES_IDLE = 50.0, 5.0
 PER_SECOND = 20
 NUMBER = {True: 200, False: 600}  # short, long; of 200 the third slowest, of 600 the seventh
-STATEMENTS = {True: 6_000, False: 20_000}  # so many that the run outlives the codes
+STATEMENTS = {True: 10_000, False: 30_000}  # so many that the run outlives the codes
 LIMITS = "per_customer_per_hour_max: 0, per_client_per_minute_max: 0, "
 
 

@@ -30,7 +30,7 @@ from gateway.demo.bank import Bank
 from gateway.letters.compose import Attachment, Heading, compose
 from gateway.letters.write import Writer
 
-SIZES = {"5K": (1 << 10, 1200), "100K": (70 << 10, 600), "1M": (760 << 10, 160)}  # octets of the PDF, statements
+SIZES = {"5K": (1 << 10, 1200), "100K": (70 << 10, 600), "1M": (760 << 10, 400)}  # octets of the PDF, statements
 GOALS = {"5K": None, "100K": 1.2, "1M": 1.2}  # statements have documents
 WORKERS = 2
 NICE = ("statements: {", "statements: {nice: 0, ")  # the relay beside it gives way to nobody, either

@@ -137,8 +137,11 @@ def _sent(tmp_path: Path, counts: Counts, number: int) -> Counts:
 
 
 def test_a_statement_costs_a_signature_a_stamp_and_a_commit(tmp_path: Path) -> None:
-    """That it leaves, with what became of the one before and its evidence. All else is a few for the whole run."""
+    """That it leaves, with what became of the one before and its evidence. All else is three for each chunk of a run.
+
+    A chunk is claimed and given back, and what became of its last mail is noted.
+    """
     few, more = (sent(tmp_path, number) for number in (10, 30))
     assert more.keys == {STATEMENTS_KEY: 30, TSA_KEY: 30}
-    assert more.commits - few.commits == 20
+    assert more.commits - few.commits == 20 + 2 * 3
     assert few.commits <= 10 + 10

@@ -18,7 +18,10 @@ from gateway.services.statements.series import Series
 from gateway.services.statements.source import BadRow, Row
 from gateway.services.statements.spec import Spec
 
-CHUNK_ROWS: Final = 100  # a process that dies gives as many back; a thread of a large run ends with no more
+CHUNK_ROWS_MAX: Final = 100  # a process that dies gives as many back; a thread of a large run ends with no more
+CHUNK_ROWS_MIN: Final = 10
+# One thread works on a chunk: small ones come first, so that a run of a hundred keeps all threads at work, too.
+CHUNK_PART: Final = 40  # of what is planned before it
 
 
 def plan(run: RunRow, spec: Spec, path: Path, store: StatementStore, series: Series, clock: Clock,
@@ -32,7 +35,7 @@ def plan(run: RunRow, spec: Spec, path: Path, store: StatementStore, series: Ser
                                                             last.number + 1)
     rows = source.rows(spec, path, offset=offset, first=first)
     items = _recalls if run.kind == "recall" else _replaces if run.kind == "replace" else _statements
-    while page := list(islice(rows, CHUNK_ROWS)):
+    while page := list(islice(rows, _chunk_rows(first))):
         if not go_on():
             return False
         chunk = Chunk(run.id, number, offset, first, len(page))
@@ -40,6 +43,11 @@ def plan(run: RunRow, spec: Spec, path: Path, store: StatementStore, series: Ser
         offset, first, number = page[-1].end, first + len(page), number + 1
     store.begin(run.id, first - 1, clock.now())
     return True
+
+
+def _chunk_rows(first: int) -> int:
+    """Of the chunk that begins with this row."""
+    return min(max(first // CHUNK_PART, CHUNK_ROWS_MIN), CHUNK_ROWS_MAX)
 
 
 def _behind(spec: Spec, path: Path, chunk: Chunk) -> int:

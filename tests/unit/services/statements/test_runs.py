@@ -257,7 +257,7 @@ def test_a_source_that_changes_meanwhile_pauses_the_run(desk) -> None:
 
 
 def test_a_source_that_changes_while_it_is_sent_stops_before_a_wrong_row(desk, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.services.statements.plan.CHUNK_ROWS", 2)
+    monkeypatch.setattr("gateway.services.statements.plan.CHUNK_ROWS_MIN", 2)
     files = desk.files()
     run = desk.take(files)
     deliver = desk.hop.deliver
@@ -274,7 +274,7 @@ def test_a_source_that_changes_while_it_is_sent_stops_before_a_wrong_row(desk, m
 
 
 def test_a_source_that_is_only_touched_is_the_same(desk, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.services.statements.plan.CHUNK_ROWS", 2)
+    monkeypatch.setattr("gateway.services.statements.plan.CHUNK_ROWS_MIN", 2)
     files = desk.files()
     run, touched = desk.take(files), threading.Lock()
     deliver = desk.hop.deliver
