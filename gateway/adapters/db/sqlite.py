@@ -7,6 +7,7 @@ A database of several nodes is PostgreSQL's: `postgresql.py`.
 """
 
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from gateway.adapters.db.group import Changes, Rows, store_error
 from gateway.adapters.db.owner import Owner, here
 
 BUSY_TIMEOUT_MS = 5_000  # how long a writer waits for another process's commit; one takes about a millisecond
+# SQLite's own way of waiting sleeps longer and longer, up to 100 ms: a code would stand behind ten mails of a run.
+BUSY_LOOK_S = 0.001
 READERS_KEPT_MAX = 16  # idle connections for look-ups; more are opened when needed, and closed afterwards
 READER_CACHE_KIB = 8_192  # per connection, so that memory stays flat however large the store grows
 
@@ -59,7 +62,7 @@ class SqliteDatabase(Database):
                 self._writer = sqlite3.connect(self.path, check_same_thread=False)
                 _connect_writer(self._writer, None)
             driver = self._writer
-            driver.execute("BEGIN IMMEDIATE")
+            _take_write_lock(driver)
             try:
                 counts = [[driver.execute(text, values).rowcount for text, values in some] for some in changed]
                 for text, rows in inserted:
@@ -220,10 +223,30 @@ def _connect_writer(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA busy_timeout=0")  # from now on _take_write_lock waits
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - it is open
+    try:
+        _take_write_lock(driver)
+    except sqlite3.Error as error:
+        raise DBAPIError(None, None, error) from error
+
+
+def _take_write_lock(driver: sqlite3.Connection) -> None:
+    """BEGIN IMMEDIATE as soon as no other process writes. sqlite3.OperationalError after BUSY_TIMEOUT_MS."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(BUSY_LOOK_S)
 
 
 def _connect_reader(connection: sqlite3.Connection, _record: object) -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import stat
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from gateway.adapters.db import group, schema
 from gateway.adapters.db.every_table import metadata
 from gateway.adapters.db.schema import connected, open_database
-from gateway.adapters.db.sqlite import SqliteDatabase
+from gateway.adapters.db.sqlite import BUSY_LOOK_S, SqliteDatabase
 from gateway.adapters.db.tables import customer, micros, moment
 from gateway.errors import GatewayError, Reason
 from tests.support import postgres
@@ -175,6 +176,29 @@ def test_a_locked_database_is_unavailable_after_its_time(tmp_path, monkeypatch) 
             opened.write(add("1"))
         assert caught.value.retry
     opened.write(add("1"))
+    assert numbers(opened) == ["1"]
+    opened.close()
+    other.close()
+
+
+@pytest.mark.parametrize("short", [True, False], ids=["driver", "sqlalchemy"])
+def test_whoever_waits_for_the_write_lock_looks_again_at_once(tmp_path, monkeypatch, *, short: bool) -> None:
+    opened, other = open_database(tmp_path / "s.db"), SqliteDatabase(tmp_path / "s.db")
+    slept: list[float] = []
+    with ExitStack() as holds:
+        holds.enter_context(other.writers.begin())
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            if len(slept) == 20:
+                holds.close()
+
+        monkeypatch.setattr("gateway.adapters.db.sqlite.time.sleep", sleep)
+        if short:
+            opened.group.insert(insert(customer), [{"number": "1", "name": ""}])
+        else:
+            opened.write(add("1"))
+    assert slept == [BUSY_LOOK_S] * 20  # SQLite's own sleeps grow up to 100 ms
     assert numbers(opened) == ["1"]
     opened.close()
     other.close()
@@ -365,7 +389,7 @@ def test_rows_by_the_short_way_are_as_durable_as_all_others(sqlite) -> None:
     sqlite.group.insert(insert(customer), [{"number": "1", "name": ""}])
     pragmas = {name: sqlite._writer.execute(f"PRAGMA {name}").fetchone()[0]
                for name in ("synchronous", "journal_mode", "foreign_keys", "busy_timeout")}
-    assert pragmas == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 5_000}
+    assert pragmas == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 0}
     assert not sqlite._writer.in_transaction
 
 
