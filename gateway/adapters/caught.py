@@ -78,6 +78,10 @@ class CaughtHold:
         """Never there."""
         raise GatewayError(Reason.USAGE, f"no held mail {hold_id}")
 
+    def row(self, hold_id: str) -> HeldRow:
+        """Never there."""
+        raise GatewayError(Reason.USAGE, f"no held mail {hold_id}")
+
     def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:
         """Never there."""
         del state

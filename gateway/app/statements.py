@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -27,6 +28,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason, where
 from gateway.letters.write import Writer
 from gateway.model.lookup import Customer
+from gateway.pipeline.again import take_back
 from gateway.ports.many import AT_ONCE_MAX
 from gateway.ports.statements import Chunk, RunRow, RunState
 from gateway.services.statements.drive import Crew, Leading, checked, drive
@@ -84,7 +86,8 @@ def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow],
             _query(spec.source.sql, path, run)
         return path
 
-    run = drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)), source_of,
+    run = drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)),
+                        partial(take_back, store.hold, store.journal), source_of,
                         gate or pre_flight(settings, clock, runs.rows), crew, ending, time.sleep), run_id)
     if run.ended_at is not None:
         runs.forget_rows(run)

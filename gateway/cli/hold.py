@@ -192,7 +192,8 @@ def reject(
     with told():
         store = composition.open_store(settings)
         try:
-            store.hold.settle(hold_id, "rejected")
+            with in_hand(store.journal, hold_id):
+                store.hold.settle(hold_id, "rejected")
         finally:
             store.close()
     say(f"{hold_id}: rejected")

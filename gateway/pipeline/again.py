@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import structlog
+
 from gateway.errors import Reason
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, Settled
 from gateway.ports.evidence import Evidence
 from gateway.ports.hold import HeldRow, Hold
 from gateway.ports.journal import Journal
+
+log = structlog.get_logger("sealgate.hold")
 
 UNDECIDED: Final = frozenset({Reason.REVOCATION_UNAVAILABLE, Reason.PATH_ISSUER_MISSING})
 _DONE: Final = frozenset({Settled.TAKEN, Settled.SERVED, Settled.REPORTED, Settled.DISCARDED})
@@ -40,6 +44,19 @@ def in_hand(journal: Journal, hold_id: str) -> Iterator[None]:
         yield
     finally:
         journal.release(key, acknowledged=True)
+
+
+def take_back(hold: Hold, journal: Journal, hold_id: str) -> bool:
+    """Whether this mail has not left, and will not: what waits is given up, and nobody is told.
+
+    GatewayError USAGE if nothing was held as that; JOURNAL_IN_PROGRESS (retry) if somebody is just at it.
+    """
+    with in_hand(journal, hold_id):
+        state = hold.row(hold_id).state
+        if state == "waiting":
+            hold.settle(hold_id, "rejected")
+            log.info("held mail taken back", hold_id=hold_id)
+    return state != "released"
 
 
 def judge_again(row: HeldRow, hold: Hold, rehearse: Handle, handle: Handle) -> Outcome | None:

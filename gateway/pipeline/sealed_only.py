@@ -64,6 +64,10 @@ class NothingHeld:
         """See Hold."""
         return self.hold.get(hold_id)
 
+    def row(self, hold_id: str) -> HeldRow:
+        """See Hold."""
+        return self.hold.row(hold_id)
+
     def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:
         """See Hold."""
         self.hold.settle(hold_id, state)

@@ -50,6 +50,10 @@ class Hold(Protocol):
         """With the body opened; the mail says what it was held as. GatewayError(USAGE) if there is no such id."""
         ...
 
+    def row(self, hold_id: str) -> HeldRow:
+        """One without its body. GatewayError(USAGE) if there is no such id."""
+        ...
+
     def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:
         """Marks it done and drops the body."""
         ...

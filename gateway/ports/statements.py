@@ -258,8 +258,12 @@ class StatementStore(BounceBook, Protocol):
         """
         ...
 
-    def sent_of(self, run: str, series: Sequence[bytes]) -> frozenset[bytes]:
-        """Which of these were sent or held by this run: what a run that replaces or recalls it speaks of."""
+    def sent_of(self, run: str, series: Sequence[bytes]) -> Sequence[tuple[bytes, ItemRow]]:
+        """What of these was sent or held by this run: what a run that replaces or recalls it speaks of."""
+        ...
+
+    def taken_back(self, item: int, at: datetime) -> None:
+        """What was HELD will not leave: it is CANCELLED, and its statement is no run's own any more."""
         ...
 
     def release(self, chunk: Chunk, at: datetime, *, due_at: datetime | None) -> None:

@@ -326,11 +326,25 @@ def test_old_runs_are_forgotten_with_their_items(store, database) -> None:
 
 def test_nothing_of_a_series_tells_an_account(store) -> None:
     planned(store)
-    assert store.sent_of("run1", [b"series 1"]) == frozenset()
+    assert not store.sent_of("run1", [b"series 1"])
     chunk = store.claim("run1", NOW)
     one, *_ = store.todo(chunk)
-    store.note(chunk, [Settlement(one.id, S.HELD)], (), NOW)
-    assert store.sent_of("run1", [b"series 1", b"series 2"]) == {b"series 1"}
+    store.note(chunk, [Settlement(one.id, S.HELD, reply="held as 0123456789ab")], (), NOW)
+    [(series, item)] = store.sent_of("run1", [b"series 1", b"series 2"])
+    assert (series, item.id, item.state, item.reply) == (b"series 1", one.id, S.HELD, "held as 0123456789ab")
+
+
+def test_what_is_taken_back_is_no_runs_own_any_more(store) -> None:
+    planned(store)
+    chunk = store.claim("run1", NOW)
+    one, two, *_ = store.todo(chunk)
+    store.note(chunk, [Settlement(one.id, S.HELD), Settlement(two.id, S.SENT)], (), NOW)
+    store.taken_back(one.id, NOW)
+    store.taken_back(two.id, NOW)  # it has left
+    assert states(store)[:2] == [S.CANCELLED, S.SENT]
+    assert not store.sent_of("run1", [b"series 1"])
+    store.add(a_run("run2"))
+    assert store.plan(Chunk("run2", 0, 0, 1, 2), [new(1), new(2)], NOW) == 1
 
 
 def test_a_dead_database_is_told_as_such(dead_database) -> None:

@@ -86,7 +86,7 @@ class DbHold:
         return tuple(map(_row, found))
 
     def row(self, hold_id: str) -> HeldRow:
-        """One without its body. GatewayError(USAGE) if there is no such id."""
+        """See Hold."""
         with self._database.read() as connection:
             return _row(_one(connection, hold_id))
 

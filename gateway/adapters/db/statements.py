@@ -213,11 +213,19 @@ class DbStatements(DbStatementsTold):
 
         self._database.write(work)
 
-    def sent_of(self, run: str, series: Sequence[bytes]) -> frozenset[bytes]:
+    def sent_of(self, run: str, series: Sequence[bytes]) -> Sequence[tuple[bytes, ItemRow]]:
         """See StatementStore."""
-        query = select(_i.series).where(_i.run == run, _i.series.in_(list(series)), _i.state.in_(_HAVE_IT))
+        query = (select(*ITEM_COLUMNS, _i.series)
+                 .where(_i.run == run, _i.series.in_(list(series)), _i.state.in_(_HAVE_IT)).order_by(_i.id))
         with self._database.read() as connection:
-            return frozenset(connection.scalars(query))
+            return [(bytes(one.series), item_of(one)) for one in connection.execute(query)]
+
+    def taken_back(self, item: int, at: datetime) -> None:
+        """See StatementStore."""
+        statement = (update(statement_item).where(_i.id == item, _i.state == ItemState.HELD.value)
+                     .values(state=ItemState.CANCELLED.value, version=None, detail="recalled before it left",
+                             at=micros(at)))
+        self._database.write(lambda connection: connection.execute(statement) and None)
 
     # --- work
 

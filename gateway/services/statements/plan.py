@@ -4,15 +4,17 @@ Nothing leaves meanwhile. A statement that another item has is repeated and neve
 and told by its number.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from gateway.clock import Clock
 from gateway.errors import Reason
-from gateway.ports.statements import Chunk, NewItem, RunRow, StatementStore
+from gateway.ports.statements import Chunk, ItemState, NewItem, RunRow, StatementStore
 from gateway.services.statements import source
 from gateway.services.statements.series import Series
 from gateway.services.statements.source import BadRow, Row
@@ -22,19 +24,23 @@ CHUNK_ROWS_MAX: Final = 100  # a process that dies gives as many back; a thread 
 CHUNK_ROWS_MIN: Final = 10
 # One thread works on a chunk: small ones come first, so that a run of a hundred keeps all threads at work, too.
 CHUNK_PART: Final = 40  # of what is planned before it
+_HELD_AS: Final = re.compile(r"\bheld as ([0-9a-f]{12})\b")  # as pipeline.run.held says it
+
+TakeBack = Callable[[str], bool]  # see Leading
 
 
 def plan(run: RunRow, spec: Spec, path: Path, store: StatementStore, series: Series, clock: Clock,
-         go_on: Callable[[], bool]) -> bool:
+         go_on: Callable[[], bool], take_back: TakeBack) -> bool:
     """All rows of a run that is PLANNING. False: `go_on` said no, and the rest is planned another time.
 
-    GatewayError INPUT_UNREADABLE, CONFIG_INVALID, STORE_UNAVAILABLE (retry).
+    GatewayError INPUT_UNREADABLE, CONFIG_INVALID, STORE_UNAVAILABLE (retry), JOURNAL_IN_PROGRESS (retry).
     """
     last = store.planned_up_to(run.id)
     offset, first, number = (0, 1, 0) if last is None else (_behind(spec, path, last), last.first_row + last.rows,
                                                             last.number + 1)
     rows = source.rows(spec, path, offset=offset, first=first)
-    items = _recalls if run.kind == "recall" else _replaces if run.kind == "replace" else _statements
+    recalls = partial(_recalls, take_back=take_back, clock=clock)
+    items = recalls if run.kind == "recall" else _replaces if run.kind == "replace" else _statements
     while page := list(islice(rows, _chunk_rows(first))):
         if not go_on():
             return False
@@ -71,7 +77,7 @@ def _replaces(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: Statemen
               ) -> Iterator[NewItem]:
     """Only for those who have what is replaced. Rows need a version of their own, else they are repeated."""
     everything = list(_statements(run, spec, rows, store, series))
-    have = store.sent_of(run.about, [one.series for one in everything if one.series])
+    have = {series for series, _ in store.sent_of(run.about, [one.series for one in everything if one.series])}
     for one in everything:
         if not one.series or one.series in have:
             yield one
@@ -79,11 +85,22 @@ def _replaces(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: Statemen
             yield NewItem(one.row, one.holder, one.customer, b"", "", Reason.STATEMENT_NOT_SENT)
 
 
-def _recalls(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: StatementStore, series: Series
-             ) -> Iterator[NewItem]:
-    """A notice to everybody who got something; nobody else hears of it, not even as refused."""
+def _recalls(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: StatementStore, series: Series, *,
+             take_back: TakeBack, clock: Clock) -> Iterator[NewItem]:
+    """A notice to everybody who got something; nobody else hears of it, not even as refused. What is held stays here.
+
+    Taken back before it is written down: after a crash between the two it is found as taken back.
+    """
     everything = list(_statements(run, spec, rows, store, series))
-    have = store.sent_of(run.about, [one.series for one in everything if one.series])
+    have: set[bytes] = set()
+    for statement, item in store.sent_of(run.about, [one.series for one in everything if one.series]):
+        # A mail to several addresses may have left to some of them.
+        held = _HELD_AS.findall(item.reply if item.state is ItemState.HELD else item.detail)
+        stayed = [take_back(hold_id) for hold_id in held]  # of all, before anything is said
+        if item.state is ItemState.HELD and held and all(stayed):
+            store.taken_back(item.id, clock.now())
+        else:
+            have.add(statement)
     accounts = {row.number: row.account for row in rows if isinstance(row, Row)}
     for one in everything:
         if one.series and one.series in have:

@@ -255,11 +255,12 @@ class _Work:
             case Settled.REFUSED:
                 return replace(base, state=ItemState.REFUSED, free=True)
             case _:
-                held = all(one.settled is Settled.HELD for one in outcome.recipients)
-                if not held:
-                    return base
-                reason = next((one.reason for one in outcome.recipients if one.reason is not None), Reason.POLICY_HELD)
-                return replace(base, state=ItemState.HELD, reason=str(reason))
+                held = [one for one in outcome.recipients if one.settled is Settled.HELD]
+                held_as = "; ".join(dict.fromkeys(one.reply or "" for one in held))  # a recall finds them by it
+                if len(held) < len(outcome.recipients):
+                    return replace(base, detail=held_as or base.detail)
+                reason = next((one.reason for one in held if one.reason is not None), Reason.POLICY_HELD)
+                return replace(base, state=ItemState.HELD, reason=str(reason), reply=held_as)
 
     def _later(self, base: Settlement, outcome: Outcome, dated: datetime, *, left: bool) -> Settlement | None:
         in_doubt = left and (not outcome.recipients or any(one.reply == "" for one in outcome.recipients))
