@@ -115,6 +115,10 @@ TABLE: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
     "SealgatePasswordsGuessed": (
         series("sealgate_refusals_total", "0+60x240", listener="submission", reason="client.auth_failed"),
         series("sealgate_refusals_total", "0+60x240", listener="submission", reason="recipient.not_ours"), 30),
+    "SealgateCustomerSaysNotMe": (*event("customer blocked", level="warning"), 105),
+    "SealgateAlarmMailLost": (*event("alarm came back"), 105),
+    "SealgateRunStands": (*event("run paused"), 105),
+    "SealgateCallbackGivenUp": (*event("callback given up", level="error"), 105),
 }
 
 
