@@ -167,21 +167,21 @@ def as_asn1(certificate: Certificate) -> x509.Certificate:
     return x509.Certificate.load(certificate.der, strict=True)
 
 
-@lru_cache(maxsize=4096)
 def subject_key(certificate: Certificate) -> object:
     """The subject, comparable as RFC 5280 7.1 wants: case, spaces and string type do not matter."""
-    return _name_key(certificate, "subject") or certificate.subject_der
+    return _name_key(certificate.subject_der)
+
+
+def issuer_key(certificate: Certificate) -> object:
+    """The issuer in the same form."""
+    return _name_key(certificate.issuer_der)
 
 
 @lru_cache(maxsize=4096)
-def issuer_key(certificate: Certificate) -> object:
-    """The issuer in the same form."""
-    return _name_key(certificate, "issuer") or certificate.issuer_der
-
-
-def _name_key(certificate: Certificate, which: str) -> object:
+def _name_key(name: bytes) -> object:
+    """By its octets: all that one authority has issued name it with the same ones, and reading a name costs 300 us."""
     try:
         with READING:
-            return getattr(as_asn1(certificate), which).hashable
+            return x509.Name.load(name, strict=True).hashable or name
     except (ValueError, TypeError, LookupError, AttributeError):
-        return None
+        return name

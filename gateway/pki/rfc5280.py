@@ -11,6 +11,7 @@ suspension would be an error of ours.
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ from pyhanko_certvalidator.policy_decl import (
     RevocationCheckingPolicy,
     RevocationCheckingRule,
 )
-from pyhanko_certvalidator.registry import CertificateRegistry
+from pyhanko_certvalidator.registry import CertificateRegistry, SimpleTrustManager
 from pyhanko_certvalidator.sig_validate import (
     DEFAULT_VALIDATION_CONTEXT,
     SignatureValidationContext,
@@ -105,10 +106,10 @@ class _Signatures(SignatureValidator):
 
 def _walk(path: Sequence[Certificate], at: datetime, inputs: PolicyInputs) -> frozenset[str] | Reason:
     chain = [as_asn1(certificate) for certificate in path]
-    anchor = CertTrustAnchor(chain[-1])
+    anchor, trusting = _anchored(path[-1])
     context = ValidationContext(
-        trust_roots=[anchor], moment=at, allow_fetching=False, revinfo_policy=_NO_REVOCATION,
-        algorithm_usage_policy=AcceptAllAlgorithms(), certificate_registry=CertificateRegistry.build(chain[:-1]),
+        trust_manager=trusting, moment=at, allow_fetching=False, revinfo_policy=_NO_REVOCATION,
+        algorithm_usage_policy=AcceptAllAlgorithms(), certificate_registry=CertificateRegistry(),
         signature_validator=_Signatures(path))
     parameters = PKIXValidationParams(
         user_initial_policy_set=frozenset({_LIBRARY_ANY} if inputs.acceptable is None else inputs.acceptable),
@@ -125,6 +126,13 @@ def _walk(path: Sequence[Certificate], at: datetime, inputs: PolicyInputs) -> fr
         return Reason.PATH_POLICY if _NO_POLICY_LEFT in str(error) else Reason.PATH_CONSTRAINT
     names = {str(policy.user_domain_policy_id) for policy in found.qualified_policies() or ()}
     return frozenset(ANY_POLICY if name == _LIBRARY_ANY else name for name in names)
+
+
+@lru_cache(maxsize=256)
+def _anchored(root: Certificate) -> tuple[CertTrustAnchor, SimpleTrustManager]:
+    """What the library wants to hear of an anchor. The way is given to it: it builds none, and needs no registry."""
+    anchor = CertTrustAnchor(as_asn1(root))
+    return anchor, SimpleTrustManager.build(trust_roots=[anchor])
 
 
 def _run(coroutine: Coroutine[Any, Any, asn1_x509.Certificate]) -> None:

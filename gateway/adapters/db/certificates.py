@@ -66,8 +66,8 @@ class DbCertificates:
 
     def by_subject(self, subject: bytes) -> tuple[bytes, ...]:
         """See IntermediateSource. Distrusted issuers lead nowhere."""
-        with self._database.read() as connection:
-            return tuple(connection.scalars(_BY_SUBJECT, {"subject": sha256(subject).hexdigest()}))
+        found = self._database.look_up(_BY_SUBJECT, subject=sha256(subject).hexdigest())
+        return tuple([der for der, in found])
 
     def awaits_issuer(self, certificate: Certificate) -> bool:
         """See IntermediateSource. The store waits for nothing."""
