@@ -39,6 +39,7 @@ from gateway.services.statements.source import mark
 from gateway.services.statements.spec import Spec, Sql
 from gateway.services.statements.throttle import Throttle
 from gateway.services.statements.work import PAUSE_S, Tools, carry_out
+from gateway.services.verp import Verp
 from gateway.settings import Settings
 from gateway.settings import Statements as Section
 from gateway.settings.deployment import Postgresql
@@ -87,11 +88,22 @@ def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow],
         return path
 
     run = drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)),
+                        lambda about: _waiting(store, returns_of(named), about),
                         partial(take_back, store.hold, store.journal), source_of,
                         gate or pre_flight(settings, clock, runs.rows), crew, ending, time.sleep), run_id)
     if run.ended_at is not None:
         runs.forget_rows(run)
     return run
+
+
+def _waiting(store: Store, returns: Verp, run_id: str) -> Mapping[int, list[str]]:
+    """What of a run waits in the hold store: its return path names the item, however often it was held."""
+    found: dict[int, list[str]] = {}
+    for row in store.hold.list():
+        run, _, item = (returns.read(row.sender) or "").rpartition("-")
+        if run == run_id and item.isdecimal():
+            found.setdefault(int(item), []).append(row.hold_id)
+    return found
 
 
 def _query(sql: Sql, path: Path, run: RunRow) -> None:

@@ -258,8 +258,11 @@ class StatementStore(BounceBook, Protocol):
         """
         ...
 
-    def sent_of(self, run: str, series: Sequence[bytes]) -> Sequence[tuple[bytes, ItemRow]]:
-        """What of these was sent or held by this run: what a run that replaces or recalls it speaks of."""
+    def sent_of(self, run: str, series: Sequence[bytes]) -> Sequence[tuple[bytes, str | None, ItemRow]]:
+        """What of these was sent or held by this run, or may have been: what a run that replaces or recalls it speaks
+
+        of. Series, version, item; the version of what has bounced is None, for another run may send it.
+        """
         ...
 
     def taken_back(self, item: int, at: datetime) -> None:

@@ -330,8 +330,21 @@ def test_nothing_of_a_series_tells_an_account(store) -> None:
     chunk = store.claim("run1", NOW)
     one, *_ = store.todo(chunk)
     store.note(chunk, [Settlement(one.id, S.HELD, reply="held as 0123456789ab")], (), NOW)
-    [(series, item)] = store.sent_of("run1", [b"series 1", b"series 2"])
-    assert (series, item.id, item.state, item.reply) == (b"series 1", one.id, S.HELD, "held as 0123456789ab")
+    [(series, version, item)] = store.sent_of("run1", [b"series 1", b"series 2"])
+    assert (series, version, item.id, item.state, item.reply) == (
+        b"series 1", "1", one.id, S.HELD, "held as 0123456789ab")
+
+
+def test_what_may_have_been_sent_is_spoken_of_too(store) -> None:
+    planned(store, rows=4)
+    chunk = store.claim("run1", NOW)
+    doubtful, refused, maybe, _ = store.todo(chunk)
+    store.note(chunk, [Settlement(refused.id, S.REFUSED, free=True), Settlement(maybe.id, S.REFUSED)], [doubtful.id],
+               NOW)
+    store.change("run1", [RunState.RUNNING], RunState.CANCELLED)
+    store.finish("run1", NOW)
+    found = store.sent_of("run1", [b"series %d" % row for row in range(1, 5)])
+    assert [item.id for _, _, item in found] == [doubtful.id, maybe.id]
 
 
 def test_what_is_taken_back_is_no_runs_own_any_more(store) -> None:

@@ -50,6 +50,7 @@ _r, _c, _i = statement_run.c, statement_chunk.c, statement_item.c
 _OPEN: Final = tuple(state.value for state in OPEN)
 _ENDED: Final = (RunState.DONE.value, RunState.CANCELLED.value, RunState.STOPPED.value)
 _HAVE_IT: Final = (ItemState.SENT.value, ItemState.HELD.value)
+_MAY_HAVE_IT: Final = (ItemState.CANCELLED.value, ItemState.REFUSED.value)
 
 _RUN_COLUMNS: Final = [column for column in statement_run.columns if column.name != "owner"]
 _MAY_LEAVE: Final = exists(
@@ -213,12 +214,14 @@ class DbStatements(DbStatementsTold):
 
         self._database.write(work)
 
-    def sent_of(self, run: str, series: Sequence[bytes]) -> Sequence[tuple[bytes, ItemRow]]:
-        """See StatementStore."""
-        query = (select(*ITEM_COLUMNS, _i.series)
-                 .where(_i.run == run, _i.series.in_(list(series)), _i.state.in_(_HAVE_IT)).order_by(_i.id))
+    def sent_of(self, run: str, series: Sequence[bytes]) -> Sequence[tuple[bytes, str | None, ItemRow]]:
+        """See StatementStore. What ended in doubt is its run's own still: it has its version."""
+        in_doubt = _i.state.in_(_MAY_HAVE_IT) & _i.version.is_not(None)
+        query = (select(*ITEM_COLUMNS, _i.series, _i.version)
+                 .where(_i.run == run, _i.series.in_(list(series)), or_(_i.state.in_(_HAVE_IT), in_doubt))
+                 .order_by(_i.id))
         with self._database.read() as connection:
-            return [(bytes(one.series), item_of(one)) for one in connection.execute(query)]
+            return [(bytes(one.series), one.version, item_of(one)) for one in connection.execute(query)]
 
     def taken_back(self, item: int, at: datetime) -> None:
         """See StatementStore."""

@@ -14,7 +14,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.statements import RunRow, RunState, StatementStore
 from gateway.services.statements import source
-from gateway.services.statements.plan import TakeBack, plan
+from gateway.services.statements.plan import TakeBack, Waiting, plan
 from gateway.services.statements.series import Series
 from gateway.services.statements.spec import Spec
 
@@ -40,13 +40,15 @@ class Crew(Protocol):
 class Leading:
     """What the leader needs. `source_of`: the source's file, of a query what was read by it.
 
-    `gate` raises RUN_THRESHOLD if too many mails could not go; None: whoever starts the run has looked. `take_back`:
-    whether what was held as that has not left, and will not (pipeline.again).
+    `gate` raises RUN_THRESHOLD if too many mails could not go; None: whoever starts the run has looked. `waiting`: what
+    of a run waits in the hold store. `take_back`: whether what was held as that has not left, and will not
+    (pipeline.again).
     """
 
     store: StatementStore
     clock: Clock
     series: Series
+    waiting: Waiting
     take_back: TakeBack
     source_of: Callable[[RunRow, Spec], Path]
     gate: Callable[[RunRow, Spec], None] | None
@@ -107,7 +109,8 @@ def _begin(leading: Leading, run: RunRow) -> None:
         def go_on() -> bool:
             return not leading.ending() and _known(store, run.id).state is RunState.PLANNING
 
-        plan(run, spec, path, store, leading.series, leading.clock, go_on, leading.take_back)
+        plan(run, spec, path, store, leading.series, leading.clock, go_on, leading.waiting,
+             leading.take_back)
 
 
 def checked(path: Path, run: RunRow) -> Path:

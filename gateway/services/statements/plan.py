@@ -6,7 +6,7 @@ and told by its number.
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,11 +26,13 @@ CHUNK_ROWS_MIN: Final = 10
 CHUNK_PART: Final = 40  # of what is planned before it
 _HELD_AS: Final = re.compile(r"\bheld as ([0-9a-f]{12})\b")  # as pipeline.run.held says it
 
-TakeBack = Callable[[str], bool]  # see Leading
+Waiting = Callable[[str], Mapping[int, Sequence[str]]]  # of a run; item to what it is held as. See Leading
+TakeBack = Callable[[str], bool]
+_Items = Callable[[RunRow, Spec, list[Row | BadRow], StatementStore, Series], Iterator[NewItem]]
 
 
 def plan(run: RunRow, spec: Spec, path: Path, store: StatementStore, series: Series, clock: Clock,
-         go_on: Callable[[], bool], take_back: TakeBack) -> bool:
+         go_on: Callable[[], bool], waiting: Waiting, take_back: TakeBack) -> bool:
     """All rows of a run that is PLANNING. False: `go_on` said no, and the rest is planned another time.
 
     GatewayError INPUT_UNREADABLE, CONFIG_INVALID, STORE_UNAVAILABLE (retry), JOURNAL_IN_PROGRESS (retry).
@@ -39,8 +41,9 @@ def plan(run: RunRow, spec: Spec, path: Path, store: StatementStore, series: Ser
     offset, first, number = (0, 1, 0) if last is None else (_behind(spec, path, last), last.first_row + last.rows,
                                                             last.number + 1)
     rows = source.rows(spec, path, offset=offset, first=first)
-    recalls = partial(_recalls, take_back=take_back, clock=clock)
-    items = recalls if run.kind == "recall" else _replaces if run.kind == "replace" else _statements
+    items: _Items = _replaces if run.kind == "replace" else _statements
+    if run.kind == "recall":
+        items = partial(_recalls, waiting=waiting(run.about), take_back=take_back, clock=clock)
     while page := list(islice(rows, _chunk_rows(first))):
         if not go_on():
             return False
@@ -77,7 +80,7 @@ def _replaces(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: Statemen
               ) -> Iterator[NewItem]:
     """Only for those who have what is replaced. Rows need a version of their own, else they are repeated."""
     everything = list(_statements(run, spec, rows, store, series))
-    have = {series for series, _ in store.sent_of(run.about, [one.series for one in everything if one.series])}
+    have = {series for series, _, _ in store.sent_of(run.about, [one.series for one in everything if one.series])}
     for one in everything:
         if not one.series or one.series in have:
             yield one
@@ -86,23 +89,26 @@ def _replaces(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: Statemen
 
 
 def _recalls(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: StatementStore, series: Series, *,
-             take_back: TakeBack, clock: Clock) -> Iterator[NewItem]:
-    """A notice to everybody who got something; nobody else hears of it, not even as refused. What is held stays here.
+             waiting: Mapping[int, Sequence[str]], take_back: TakeBack, clock: Clock) -> Iterator[NewItem]:
+    """A notice to everybody who got something, or may have; nobody else hears of it, not even as refused.
 
-    Taken back before it is written down: after a crash between the two it is found as taken back.
+    What is held stays here, also what an item does not know of: held at an earlier try, by a process that was killed,
+    or anew when it was released to others. Taken back before it is written down: after a crash between the two it is
+    found as taken back.
     """
     everything = list(_statements(run, spec, rows, store, series))
-    have: set[bytes] = set()
-    for statement, item in store.sent_of(run.about, [one.series for one in everything if one.series]):
+    have: set[tuple[bytes, str | None]] = set()
+    for statement, version, item in store.sent_of(run.about, [one.series for one in everything if one.series]):
         # A mail to several addresses may have left to some of them.
-        held = _HELD_AS.findall(item.reply if item.state is ItemState.HELD else item.detail)
+        known = _HELD_AS.findall(item.reply if item.state is ItemState.HELD else item.detail)
+        held = dict.fromkeys((*known, *waiting.get(item.id, ())))
         stayed = [take_back(hold_id) for hold_id in held]  # of all, before anything is said
-        if item.state is ItemState.HELD and held and all(stayed):
+        if item.state is ItemState.HELD and len(held) > item.resent and all(stayed):  # each try is one of them
             store.taken_back(item.id, clock.now())
         else:
-            have.add(statement)
+            have.add((statement, version))
     accounts = {row.number: row.account for row in rows if isinstance(row, Row)}
     for one in everything:
-        if one.series and one.series in have:
+        if one.series and not have.isdisjoint({(one.series, one.version), (one.series, None)}):
             notice = series.of(one.customer, accounts[one.row], spec.period, about=run.about)
             yield NewItem(one.row, one.holder, one.customer, notice, one.version)

@@ -20,7 +20,7 @@ from gateway.errors import GatewayError, Reason, where
 from gateway.model.address import domain_of, fold
 from gateway.model.lookup import Customer
 from gateway.model.mail import Mail
-from gateway.model.outcome import Outcome, Settled
+from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.ports.documents import Documents
 from gateway.ports.statements import Chunk, ItemRow, ItemState, RunRow, Settlement, StatementStore
 from gateway.services.statements import mail as mails
@@ -243,8 +243,9 @@ class _Work:
 
     def _settlement(self, item: ItemRow, to: tuple[str, ...], outcome: Outcome, dated: datetime, *, left: bool,
                     detail: str = "") -> Settlement | None:
-        told = next((one for one in outcome.recipients if one.reason is outcome.reason and one.reply is not None),
-                    outcome.recipients[0] if outcome.recipients else None)
+        by_weight = sorted(outcome.recipients, key=_is_held)
+        told = next((one for one in by_weight if one.reason is outcome.reason and one.reply is not None),
+                    by_weight[0] if by_weight else None)
         base = Settlement(item.id, ItemState.SENT, domain_of(to[0]), (told.rule or "") if told else "",
                           str(outcome.reason or ""), detail or (told.detail if told else ""),
                           (told.reply or "") if told else "", at=self.tools.clock.now(),
@@ -253,10 +254,12 @@ class _Work:
             case Settled.LATER:
                 return self._later(base, outcome, dated, left=left)
             case Settled.REFUSED:
+                if item.state is ItemState.SENDING:  # an earlier try whose answer nobody heard
+                    return replace(base, state=ItemState.REFUSED, detail="it may have left")
                 return replace(base, state=ItemState.REFUSED, free=True)
             case _:
-                held = [one for one in outcome.recipients if one.settled is Settled.HELD]
-                held_as = "; ".join(dict.fromkeys(one.reply or "" for one in held))  # a recall finds them by it
+                held = [one for one in outcome.recipients if _is_held(one)]
+                held_as = "; ".join(dict.fromkeys(one.reply or "" for one in held))
                 if len(held) < len(outcome.recipients):
                     return replace(base, detail=held_as or base.detail)
                 reason = next((one.reason for one in held if one.reason is not None), Reason.POLICY_HELD)
@@ -278,6 +281,12 @@ class _Work:
     def _in_time(self) -> bool:
         began = self.run.started_at or self.run.created_at
         return self.tools.clock.now() - began < timedelta(seconds=self.spec.give_up_after_s)
+
+
+def _is_held(one: RecipientOutcome) -> bool:
+    """Also of one who was held at an earlier try, which the journal knows by its reply."""
+    return one.settled is Settled.HELD or (
+        one.settled is Settled.DISCARDED and (one.reply or "").startswith("held as "))
 
 
 def read_document(documents: Documents, directory: Path, name: str) -> bytes:

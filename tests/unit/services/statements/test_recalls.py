@@ -1,12 +1,16 @@
 """What a recall does with statements that are still held. Truth: the hold store, the next hop, the run's own items."""
 
+import threading
+
 import pytest
 
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.pipeline.again import in_hand
+from gateway.ports.next_hop import HopReply
 from gateway.ports.statements import ItemState, RunRow, RunState
-from tests.support.statements import address, number, plain_rows
+from gateway.services.statements import work
+from tests.support.statements import RUN, address, number, plain_rows
 from tests.unit.services.statements.conftest import CLIENT
 
 LATE = Customer("79", "Late", ("late@crowd.example",), "retail")
@@ -79,3 +83,110 @@ def test_of_a_mail_that_left_in_part_the_rest_stays_and_all_are_told(desk) -> No
     desk.go(desk.runs.recall(first.id, CLIENT))
     assert desk.served == [address(1)]
     assert sorted(held(desk)) == [("late@crowd.example", "rejected"), ("late@crowd.example", "waiting")]  # its notice
+
+
+def test_who_may_have_it_is_told(desk, monkeypatch) -> None:
+    """Cancelled while nobody knew whether two mails had left."""
+    run = desk.take(desk.files(ROWS[:2]))
+
+    def lost(octets, envelope, before_dot, **_how):
+        to = tuple(one.address for one in envelope.recipients)
+        before_dot(to)
+        return tuple(HopReply(one, 0, "") for one in to)
+
+    with monkeypatch.context() as while_lost:
+        while_lost.setattr(desk.hop, "deliver", lost)
+        desk.prepare = lambda _worker: threading.Timer(1.0, desk.runs.cancel, [run.id]).start()
+        desk.go(run)
+    assert [one.detail for one in desk.items(run)] == ["it may have left"] * 2
+    desk.prepare = lambda _worker: None
+    desk.go(desk.runs.recall(run.id, CLIENT))
+    assert desk.served == [address(0), address(1)]
+
+
+def test_a_refusal_after_a_try_that_nobody_answered_may_have_left(desk, monkeypatch) -> None:
+    monkeypatch.setattr(work, "AGAIN_S", 0.0)
+    monkeypatch.setattr("gateway.app.statements.IDLE_S", 0.01)
+    tries = []
+
+    def deliver(octets, envelope, before_dot, **_how):
+        to = tuple(one.address for one in envelope.recipients)
+        tries.append(to)
+        if len(tries) > 1:
+            return tuple(HopReply(one, 550, "no") for one in to)
+        before_dot(to)
+        return tuple(HopReply(one, 0, "") for one in to)
+
+    with monkeypatch.context() as while_odd:
+        while_odd.setattr(desk.hop, "deliver", deliver)
+        run = desk.send(desk.files(ROWS[:1]))
+    assert [(one.state, one.detail) for one in desk.items(run)] == [(ItemState.REFUSED, "it may have left")]
+    assert desk.states(desk.send(desk.files(ROWS[:1], name="again"))) == ["repeated"]
+    desk.go(desk.runs.recall(run.id, CLIENT))
+    assert desk.served == [address(0)]
+
+
+@pytest.mark.parametrize("bounces", [True, False])
+def test_what_was_held_at_an_earlier_try_stays_too(desk, monkeypatch, *, bounces: bool) -> None:
+    monkeypatch.setattr(work, "AGAIN_S", 0.0)
+    if not bounces:  # return paths name no item
+        monkeypatch.setattr("gateway.app.statements._waiting", lambda *_given: {})
+    desk.store.customers.put([Customer(number(1), "Both", (address(1), "late@crowd.example"), "retail")])
+    desk.hop.codes[address(1)] = 451
+    run = desk.take(desk.files([ROWS[1]]))
+    monkeypatch.setattr("gateway.app.statements.IDLE_S", 0.01)
+    deliver = desk.hop.deliver
+
+    def once(*given, **named):
+        replies = deliver(*given, **named)
+        desk.hop.codes.clear()
+        return replies
+
+    monkeypatch.setattr(desk.hop, "deliver", once)
+    desk.go(run)
+    item = desk.items(run)[0]
+    assert (item.state, item.tries, item.detail[:8], item.reply[:4]) == (ItemState.SENT, 2, "held as ", "250 ")
+    desk.go(desk.runs.recall(run.id, CLIENT))
+    assert sorted(held(desk)) == [("late@crowd.example", "rejected"), ("late@crowd.example", "waiting")]  # its notice
+
+
+def test_what_a_killed_process_held_stays_too(desk, monkeypatch) -> None:
+    """It was held, and nobody wrote that down: the next process holds it once more."""
+    desk.store.customers.put([LATE])
+
+    def prepare(worker) -> None:
+        send = worker.gateway.outbound.send
+
+        def crashing(mail, **more):
+            send(mail, **more)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(worker.gateway.outbound, "send", crashing, raising=False)
+
+    run = desk.take(desk.files(ROWS[2:]))
+    monkeypatch.setattr("threading.excepthook", lambda *_: None)
+    desk.settings = _one_thread(desk.settings)
+    desk.prepare, desk.rounds_max = prepare, 1
+    desk.go(run)
+    desk.store.database.write(lambda c: c.exec_driver_sql("UPDATE statement_chunk SET owner = NULL") and None)
+    desk.prepare, desk.rounds_max = lambda _worker: None, 3
+    desk.go(run)
+    assert held(desk) == [("late@crowd.example", "waiting")] * 2
+    desk.go(desk.runs.recall(run.id, CLIENT))
+    assert held(desk) == [("late@crowd.example", "rejected")] * 2
+    assert not desk.served
+
+
+def _one_thread(settings):
+    return settings.model_copy(update={"statements": settings.statements.model_copy(update={"threads": 1})})
+
+
+def test_of_two_versions_only_the_one_that_left_is_told_of(desk) -> None:
+    rows = [{**ROWS[0], "edition": "1", "to": ""}, {**ROWS[0], "edition": "2", "to": "late@crowd.example"}]
+    text = RUN.replace("document: file", "document: file, version: edition, address: to")
+    first = desk.send(desk.files(rows, text=text))
+    assert desk.states(first) == ["sent", "held"]
+    desk.hop.taken.clear()
+    desk.go(desk.runs.recall(first.id, CLIENT))
+    assert desk.served == [address(0)]
+    assert held(desk) == [("late@crowd.example", "rejected")]
