@@ -7,7 +7,8 @@ those before. A row that is wrong is a row, too: it is told by its number, and t
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -143,10 +144,12 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
     missing = [name for name in named if name not in header]
     if len(missing) == len(set(named)):  # the file begins with a customer, of whom nothing is told
         raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names none of "
-                           f"{', '.join(f'`{name}`' for name in named)}")
+                           f"{', '.join(f'`{name}`' for name in named)}{_otherwise(header, named, delimiter)}")
     if missing:
         raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: there is no column `{missing[0]}`; there are "
                            f"{', '.join(header[:20])}")
+    if twice := [name for name, times in Counter(header).items() if name and times > 1]:
+        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names `{twice[0]}` twice")
     if not offset:
         start = _Lines(file, 0)
         next(csv.reader(start, delimiter=delimiter, strict=True))
@@ -176,6 +179,17 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
             yield dict(zip(header, cells, strict=True)), lines.at
 
 
+def _otherwise(header: Sequence[str], named: Sequence[str], delimiter: str) -> str:
+    """What helps where the columns are there and written otherwise; never with what the file says."""
+    for other in {",", ";", "\t", "|"} - {delimiter}:
+        if set(named) <= set(next(csv.reader([delimiter.join(header)], delimiter=other), ())):
+            apart, said = ("a tab", "\\t") if other == "\t" else (f"`{other}`", other)
+            return f'; the columns stand apart by {apart}: say `delimiter: "{said}"` in `source`'
+    if {name.casefold() for name in named} <= {name.casefold() for name in header}:
+        return "; capitals and small letters are told apart"
+    return ""
+
+
 def _json_lines(file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int]]:
     lines = _Lines(file, offset)
     for line in lines:
@@ -202,7 +216,8 @@ def _row(columns: Columns, number: int, values: _Values) -> Row | BadRow:
     if any(one is None for one in named):
         return BadRow(number, customer or "", "a column is missing, or no text")
     if not customer or not account or not version:
-        return BadRow(number, customer or "", "customer, account or version is empty")
+        empty = columns.customer if not customer else columns.account if not account else columns.version
+        return BadRow(number, customer or "", f"`{empty}` is empty")
     if columns.document and not document:
         return BadRow(number, customer, "no document is named")
     if any(len(one) > _TEXT_MAX or not one.isprintable() for one in named if one is not None):

@@ -74,7 +74,7 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path) -> None:
 
 @pytest.mark.parametrize("line, problem", [
     (b"c9,a9", "2 columns in place of 3"), (b"c9,a9,9.pdf,more", "4 columns in place of 3"),
-    (b"c9,\xff\xfe,9.pdf", "not UTF-8, or too long"), (b"c9,,9.pdf", "customer, account or version is empty"),
+    (b"c9,\xff\xfe,9.pdf", "not UTF-8, or too long"), (b"c9,,9.pdf", "`account` is empty"),
     (b"c9,a9,", "no document is named"), (b"c9,a\x079,9.pdf", "a column is too long, or holds control characters"),
     (b'c9,"a9" x,9.pdf', "no CSV"), (b"c9," + b"a" * 300 + b",9.pdf", "too long"),
 ])
@@ -134,6 +134,31 @@ def test_of_a_file_that_begins_with_a_customer_nothing_is_told(tmp_path) -> None
     with pytest.raises(GatewayError, match="the first line names none of `customer`, `account`, `file`") as caught:
         list(source.rows(a_spec(path), path))
     assert not {"7000001", "DE00500105175000000001"} & set(re.split(r"\W+", caught.value.detail))
+
+
+@pytest.mark.parametrize("first, remedy", [
+    ("customer;account;file", 'the columns stand apart by `;`: say `delimiter: ";"` in `source`'),
+    ("customer\taccount\tfile", 'the columns stand apart by a tab: say `delimiter: "\\t"` in `source`'),
+    ("\ufeffCustomer,ACCOUNT,File", "capitals and small letters are told apart"),
+])
+def test_what_helps_a_first_line_that_is_only_written_otherwise(tmp_path, first, remedy) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text(f"{first}\n", encoding="utf-8")
+    with pytest.raises(GatewayError, match="names none of `customer`, `account`, `file`") as caught:
+        list(source.rows(a_spec(path), path))
+    assert remedy in caught.value.detail
+
+
+def test_a_column_that_is_there_twice_is_nobodys(tmp_path) -> None:
+    """The second one would be read without a word, and with it another customer's document."""
+    path = tmp_path / "s.csv"
+    path.write_text("customer,account,file,file\nc1,a1,1.pdf,2.pdf\n")
+    with pytest.raises(GatewayError, match="the first line names `file` twice") as caught:
+        list(source.rows(a_spec(path), path))
+    assert caught.value.reason is Reason.CONFIG_INVALID
+    path.write_text("customer,account,file,,\nc1,a1,1.pdf,,\n")  # empty ones at the end, as spreadsheets write them
+    [one] = source.rows(a_spec(path), path)
+    assert isinstance(one.row, Row)
 
 
 @pytest.mark.parametrize("content", [b"", b"\r\n"])
