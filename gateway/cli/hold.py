@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -108,9 +109,9 @@ def release(hold_id: HoldId, json: Json = False) -> None:
     with told():
         gateway = composition.Gateway(settings)
         try:
-            with in_hand(gateway.store.journal, hold_id):
+            with in_hand(gateway.store.journal, hold_id) as hand:
                 row, mail = gateway.store.hold.get(hold_id)
-                outcome = gateway.handle(mail, released=True)
+                outcome = hand.let_go(partial(gateway.handle, released=True), mail)
                 if outcome.answer in DONE:
                     gateway.store.hold.settle(hold_id, "released")
         finally:
@@ -140,8 +141,8 @@ def again(json: Json = False) -> None:
         try:
             hold = gateway.store.hold
             for row in tuple(undecided(hold, gateway.store.evidence)):
-                with in_hand(gateway.store.journal, row.hold_id):
-                    outcome = judge_again(row, hold, trial.handle, gateway.handle)
+                with in_hand(gateway.store.journal, row.hold_id) as hand:
+                    outcome = judge_again(row, hold, trial.handle, partial(hand.let_go, gateway.handle))
                 if outcome is not None:
                     done.append((row, outcome))
         finally:

@@ -8,6 +8,7 @@ again.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -17,7 +18,7 @@ from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, Settled
 from gateway.ports.evidence import Evidence
 from gateway.ports.hold import HeldRow, Hold
-from gateway.ports.journal import Journal
+from gateway.ports.journal import Journal, JournalState
 
 log = structlog.get_logger("sealgate.hold")
 
@@ -35,28 +36,49 @@ def undecided(hold: Hold, evidence: Evidence) -> Iterator[HeldRow]:
             yield row
 
 
+@dataclass(slots=True)
+class Hand:
+    """Who has a held mail in hand. `in_doubt`: it may have left, to somebody at least, although it waits."""
+
+    journal: Journal
+    hold_id: str
+    in_doubt: bool
+
+    def let_go(self, handle: Handle, mail: Mail) -> Outcome:
+        """`handle(mail)`. That it may leave is written down before: whoever is killed in the midst leaves the doubt."""
+        self.journal.sending(_key(self.hold_id), (self.hold_id,))
+        known, self.in_doubt = self.in_doubt, True
+        outcome = handle(mail)
+        self.in_doubt = known or any(one.settled is Settled.TAKEN or one.reply == "" for one in outcome.recipients)
+        return outcome
+
+
+def _key(hold_id: str) -> str:
+    return f"held as {hold_id}"
+
+
 @contextmanager
-def in_hand(journal: Journal, hold_id: str) -> Iterator[None]:
+def in_hand(journal: Journal, hold_id: str) -> Iterator[Hand]:
     """Nobody else lets this mail go meanwhile. GatewayError JOURNAL_IN_PROGRESS (retry) if somebody is just at it."""
-    key = f"held as {hold_id}"
-    journal.claim(key, ())
+    rows = journal.claim(_key(hold_id), (hold_id,))
+    hand = Hand(journal, hold_id, any(row.state is JournalState.SENDING for row in rows))
     try:
-        yield
+        yield hand
     finally:
-        journal.release(key, acknowledged=True)
+        journal.release(_key(hold_id), acknowledged=True, unanswered=(hold_id,) if hand.in_doubt else ())
 
 
 def take_back(hold: Hold, journal: Journal, hold_id: str) -> bool:
-    """Whether this mail has not left, and will not: what waits is given up, and nobody is told.
+    """Whether this mail has not left, and will not: what waits is given up, and nobody is told. False also in doubt.
 
     GatewayError USAGE if nothing was held as that; JOURNAL_IN_PROGRESS (retry) if somebody is just at it.
     """
-    with in_hand(journal, hold_id):
+    with in_hand(journal, hold_id) as hand:
         state = hold.row(hold_id).state
         if state == "waiting":
             hold.settle(hold_id, "rejected")
             log.info("held mail taken back", hold_id=hold_id)
-    return state != "released"
+    return state != "released" and not hand.in_doubt
 
 
 def judge_again(row: HeldRow, hold: Hold, rehearse: Handle, handle: Handle) -> Outcome | None:

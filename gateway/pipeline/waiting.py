@@ -18,6 +18,7 @@ Message-ID; nothing is lost.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from secrets import token_hex
 from typing import Final
 
@@ -157,9 +158,9 @@ class WaitingRoom:
 
     def _left(self, waiting: WaitingMail, done: Round) -> bool:
         """1."""
-        with in_hand(self.house.journal, waiting.hold_id):
+        with in_hand(self.house.journal, waiting.hold_id) as hand:
             row, _ = self.house.hold.get(waiting.hold_id)
-            outcome = judge_again(row, self.house.hold, self.rehearse, self.handle)
+            outcome = judge_again(row, self.house.hold, self.rehearse, partial(hand.let_go, self.handle))
         if outcome is None:
             return False
         done.left.append((row, outcome))

@@ -1,12 +1,16 @@
 """What a recall does with statements that are still held. Truth: the hold store, the next hop, the run's own items."""
 
 import threading
+from contextlib import suppress
+from functools import partial
 
 import pytest
 
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
+from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.again import in_hand
+from gateway.ports.journal import JournalState
 from gateway.ports.next_hop import HopReply
 from gateway.ports.statements import ItemState, RunRow, RunState
 from gateway.services.statements import work
@@ -53,6 +57,38 @@ def test_who_has_got_it_meanwhile_is_told(desk, first) -> None:
     run = desk.go(desk.runs.recall(first.id, CLIENT))
     assert desk.states(run) == ["sent", "sent", "held"]  # he has no certificate yet
     assert desk.items(first)[2].state is ItemState.HELD
+
+
+def killed(desk, mail):
+    """After the next hop has taken it, before that is written down."""
+    assert [row.state for row in desk.store.journal.rows(f"held as {mail.origin.held_as}")] == [JournalState.SENDING]
+    raise KeyboardInterrupt
+
+
+def taken_in_part(_desk, mail):
+    return Outcome("", Settled.LATER, (RecipientOutcome("a@crowd.example", Settled.TAKEN, reply="250 ok"),
+                                       RecipientOutcome("b@crowd.example", Settled.LATER, reply="451 later")))
+
+
+def no_answer(_desk, mail):
+    return Outcome("", Settled.LATER, (RecipientOutcome("a@crowd.example", Settled.LATER, reply=""),))
+
+
+def not_taken(_desk, mail):
+    return Outcome("", Settled.LATER, (RecipientOutcome("a@crowd.example", Settled.LATER, reply="451 later"),))
+
+
+@pytest.mark.parametrize(("handle", "told"), [(killed, True), (taken_in_part, True), (no_answer, True),
+                                              (not_taken, False)])
+def test_who_may_have_got_it_when_it_was_let_go_is_told(desk, first, handle, told: bool) -> None:
+    [row] = desk.store.hold.list()
+    for again in (handle, not_taken):  # the doubt stays
+        with suppress(KeyboardInterrupt), in_hand(desk.store.journal, row.hold_id) as hand:
+            hand.let_go(partial(again, desk), desk.store.hold.get(row.hold_id)[1])
+    run = desk.go(desk.runs.recall(first.id, CLIENT))
+    assert desk.states(run) == ["sent", "sent", *["held"] * told]
+    assert desk.items(first)[2].state is (ItemState.HELD if told else ItemState.CANCELLED)
+    assert ("late@crowd.example", "rejected") in held(desk)
 
 
 def test_what_was_given_up_before_is_not_told_of(desk, first) -> None:
