@@ -11,10 +11,12 @@ from gateway.services.statements.charts import escaped
 STYLE: Final = """
 :root{color-scheme:light dark;--paper:#f5f6f8;--card:#fff;--ink:#16202c;--soft:#55636f;--line:#dde2e8;
 --sealed:#17705c;--pdf:#3b62b8;--invited:#7a52b3;--held:#a8701a;--plain:#b0562a;--directory:#5b7f95;--later:#8a8f2a;
---refused:#b3263a;--none:#c6ccd3;--good:#e3f3ec;--good-ink:#0d5040;--bad:#fbe6e8;--bad-ink:#8a1526}
+--refused:#b3263a;--none:#c6ccd3;--good:#e3f3ec;--good-ink:#0d5040;--bad:#fbe6e8;--bad-ink:#8a1526;
+--fair:#fcf1dc;--fair-ink:#6b4206}
 @media(prefers-color-scheme:dark){:root{--paper:#10151b;--card:#19212a;--ink:#e7ecf1;--soft:#a3b0bc;--line:#2c3742;
 --sealed:#3fbf9c;--pdf:#7da2f0;--invited:#b593ea;--held:#e0a94c;--plain:#ea9466;--directory:#8fb7cf;--later:#c9ce5c;
---refused:#f27d8c;--none:#46525e;--good:#143329;--good-ink:#8fe3c8;--bad:#3d1a20;--bad-ink:#ffb3bd}}
+--refused:#f27d8c;--none:#46525e;--good:#143329;--good-ink:#8fe3c8;--bad:#3d1a20;--bad-ink:#ffb3bd;
+--fair:#3a2c12;--fair-ink:#f3cf92}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif}
 main{max-width:70rem;margin:0 auto;padding:1.5rem 1rem 4rem}
@@ -22,6 +24,7 @@ header{margin:0 0 1.25rem}h1{font-size:1.75rem;line-height:1.2;margin:0 0 .25rem
 h2{font-size:1.15rem;margin:0 0 .25rem}header p,.note{color:var(--soft);margin:0}.note{margin:0 0 1rem;font-size:.95rem}
 .banner{border-radius:.75rem;padding:.9rem 1.1rem;margin:0 0 1.25rem;background:var(--good);color:var(--good-ink);
 border-left:.35rem solid currentColor}.banner.bad{background:var(--bad);color:var(--bad-ink)}
+.banner.fair{background:var(--fair);color:var(--fair-ink)}
 .banner b{display:block;font-size:1.1rem}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.75rem;margin:0 0 1.25rem;padding:0}
 .tiles div{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:.8rem 1rem}
@@ -91,9 +94,9 @@ def page(title: str, about: str, body: Iterable[str], foot: Iterable[str] = ()) 
         + f"\n<footer>{ends}</footer>\n</main>\n</body>\n</html>\n")
 
 
-def banner(head: str, text: str, *, good: bool) -> str:
-    """What it comes to, in one sentence."""
-    kind = "banner" if good else "banner bad"
+def banner(head: str, text: str, *, good: bool, fair: bool = False) -> str:
+    """What it comes to, in one sentence. `fair`: good, and somebody has to look after something all the same."""
+    kind = "banner bad" if not good else "banner fair" if fair else "banner"
     return f'<div class="{kind}" role="status"><b>{escaped(head)}</b>{escaped(text)}</div>'
 
 

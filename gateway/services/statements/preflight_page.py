@@ -97,7 +97,7 @@ def _verdict(done: Preflight) -> str:
     tally = done.tally
     share = f"{tally.refused_percent:.2f} % of the mails cannot go; {done.percent_max:g} % are allowed."
     if done.may_start:
-        return banner("The run may start.", share, good=True)
+        return banner("The run may start.", share, good=True, fair=tally.refused > 0)
     if not tally.mails:
         return banner("The run does not start.", "There is nothing to send.", good=False)
     return banner("The run does not start.", share, good=False)

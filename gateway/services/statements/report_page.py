@@ -78,9 +78,8 @@ def _standing(report: Report) -> str:
     match run.state:
         case RunState.DONE:
             lasted = f" in {_span(run.ended_at - run.started_at)}" if run.ended_at and run.started_at else ""
-            bad = report.fates[Fate.REFUSED] + report.fates[Fate.BOUNCED]
-            text = "Everything left." if not bad else f"{number(bad)} mails came to nothing; they are named below."
-            return banner(f"The run is done{lasted}.", text, good=True)
+            return banner(f"The run is done{lasted}.", _come_to(report), good=True,
+                          fair=report.fates[Fate.REFUSED] + report.fates[Fate.BOUNCED] > 0)
         case RunState.CANCELLED:
             return banner("The run was cancelled.", f"{number(report.fates[Fate.CANCELLED])} mails did not leave.",
                           good=False)
@@ -91,6 +90,13 @@ def _standing(report: Report) -> str:
             return banner("The run is paused.", f"{number(report.fates[Fate.OPEN])} mails are still to be sent.",
                           good=False)
     return banner("The run goes on.", f"{number(report.done)} of {number(report.mails)} mails are settled.", good=True)
+
+
+def _come_to(report: Report) -> str:
+    fates = report.fates
+    counts = (("Came to nothing", fates[Fate.REFUSED] + fates[Fate.BOUNCED]), ("Held", fates[Fate.HELD]),
+              ("Sent before", fates[Fate.REPEATED]), ("Cancelled", fates[Fate.CANCELLED]))
+    return " ".join(f"{name}: {number(count)}." for name, count in counts if count) or "Everything left."
 
 
 def _span(span: timedelta) -> str:

@@ -138,6 +138,30 @@ def test_the_page_says_whether_the_run_may_start() -> None:
     assert "nothing to send" in Read(preflight_page.html(preflight(mails=0))).text
 
 
+def banner_of(page: str) -> str:
+    return next(attributes["class"] for tag, attributes in Read(page).elements if attributes.get("role") == "status")
+
+
+def test_a_page_is_green_only_where_nothing_is_to_be_looked_after() -> None:
+    assert banner_of(preflight_page.html(preflight(refused=0))) == "banner"
+    assert banner_of(preflight_page.html(preflight())) == "banner fair"
+    assert banner_of(preflight_page.html(preflight(refused=9))) == "banner bad"
+    assert banner_of(report_page.html(run_report())) == "banner fair"
+    done = report.made(RUN, [item(1), item(2, delivery="delivered")], NOW)
+    assert banner_of(report_page.html(done)) == "banner"
+    assert "Everything left." in report_page.html(done)
+
+
+@pytest.mark.parametrize("state, words", [
+    (ItemState.HELD, "Held: 1."), (ItemState.REFUSED, "Came to nothing: 1."), (ItemState.REPEATED, "Sent before: 1."),
+    (ItemState.CANCELLED, "Cancelled: 1."),
+])
+def test_what_has_not_left_is_not_told_as_left(state: ItemState, words: str) -> None:
+    text = Read(report_page.html(report.made(RUN, [item(1), item(2, state)], NOW))).text
+    assert words in text
+    assert "Everything left." not in text
+
+
 def test_json_of_a_pre_flight_has_its_numbers() -> None:
     told = json.loads(json.dumps(preflight_page.as_json(preflight()), default=str))
     assert (told["mails"], told["channels"]["sealed"], told["channels"]["refused"]) == (9, 8, 1)
