@@ -8,6 +8,7 @@ document is the run's.
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import chain, islice
+from pathlib import Path
 from typing import Final
 
 from gateway.app.documents import documents
@@ -20,6 +21,7 @@ from gateway.services.statements.spec import Spec
 from gateway.settings import Settings
 
 ROWS_MAX: Final = 20
+RUN_KINDS: Final = frozenset({"statement", "bill", "statement_replaced", "statement_recalled"})
 
 
 def tried(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: datetime) -> Iterator[Row | BadRow]:
@@ -33,6 +35,24 @@ def tried(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: date
     if spec.documents.template:
         _try(settings, spec, good, at)
     yield from chain(first, source)
+
+
+def own_words(settings: Settings) -> Iterator[tuple[Path, frozenset[str] | GatewayError]]:
+    """The bank's own templates of a run's mails, each with the names that it asks for, or with its mistake.
+
+    Those of other mails may lie in the same directory, and pieces of templates.
+    """
+    own = settings.statements
+    if own is None or own.templates is None:
+        return
+    writer, of_others = Writer(own.templates, own.language), Writer().kinds() - RUN_KINDS
+    for file in sorted((*own.templates.glob("*.*.txt"), *own.templates.glob("*.*.html"))):
+        kind, language, form = file.name.split(".", 2)
+        if kind not in of_others and kind in writer.kinds() and form in ("txt", "html"):
+            try:
+                yield file, writer.names(kind, language, form)
+            except GatewayError as trouble:
+                yield file, trouble
 
 
 def _try_words(settings: Settings, spec: Spec, rows: list[Row]) -> None:

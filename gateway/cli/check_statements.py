@@ -5,15 +5,18 @@ from collections.abc import Iterator
 from gateway import app as composition
 from gateway.app.documents import tried_out
 from gateway.app.services import returns_of
+from gateway.app.trial import own_words
 from gateway.cli.check_finding import Finding
 from gateway.cli.compliance import PROBE
+from gateway.errors import GatewayError
 from gateway.model.address import permitted_from
 from gateway.model.decision import Decision
 from gateway.model.facts import Facts, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, Found
 from gateway.model.mail import Direction
-from gateway.policy.resolve import DEVICE_BOUND, sealed
+from gateway.policy.resolve import DEVICE_BOUND
 from gateway.policy.ruleset import RuleSet
+from gateway.services.statements import mail
 from gateway.settings import Settings, Statements
 
 _OCTETS = 150_000  # of a mail with a document
@@ -28,6 +31,7 @@ def statements(settings: Settings) -> Iterator[Finding]:
     own = tried_out(settings)
     yield Finding("ok", "statements", "secret is there, documents can be made; templates of the bank's own: "
                   f"{', '.join(own) or 'none'}")
+    yield from _words(settings)
     if settings.mode == "observe":
         yield Finding("warning", "statements", "OBSERVE: no runs are sent, for their mails would leave as they are")
     rules = composition.load_rules(settings)
@@ -51,15 +55,25 @@ def _client(settings: Settings, section: Statements, rules: RuleSet, client: str
         yield Finding("error", "statements", f"those of {client} cannot leave: {what}; policies/statements.yaml has "
                       "rules for them")
         return
-    if sealed(with_one):
+    if {"sign", "encrypt"} <= {step.verb for step in with_one.steps}:
         yield Finding("ok", "statements", f"those of {client} leave sealed, by rule {with_one.rule}")
     else:
         yield Finding("warning", "statements", f"those of {client} leave without signature or encryption, by rule "
                       f"{with_one.rule}")
     without = _decided(rules, section.from_, client, Absent())
     if without is not None:
-        yield Finding("ok", "statements", f"those of {client} to a customer without a certificate: "
-                      f"{without.fallback or without.end.kind}, by rule {without.rule}")
+        plain = without.fallback == "plain_knowingly"
+        yield Finding("warning" if plain else "ok", "statements", f"those of {client} to a customer without a "
+                      f"certificate: {without.fallback or without.end.kind}, by rule {without.rule}")
+
+
+def _words(settings: Settings) -> Iterator[Finding]:
+    for file, looked_at in own_words(settings):
+        if isinstance(looked_at, GatewayError):
+            yield Finding("error", "statements", looked_at.detail)
+        elif unknown := sorted(looked_at - mail.NAMES):
+            yield Finding("warning", "statements", f"{file}: a run's mail has no `{unknown[0]}`; it has "
+                          f"{', '.join(sorted(mail.NAMES))}")
 
 
 def _decided(rules: RuleSet, from_: str, client: str, answer: CertificateAnswer) -> Decision | None:

@@ -15,6 +15,7 @@ from traceback import extract_tb
 from typing import Final
 
 from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gateway.errors import GatewayError, Reason
@@ -84,6 +85,22 @@ class Writer:
             if _LANGUAGE.fullmatch(one) and self._has(self._plain, f"{kind}.{one}.txt"):
                 return one
         raise GatewayError(Reason.CONFIG_INVALID, f"there is no template {kind}.{self._language}.txt")
+
+    def kinds(self) -> frozenset[str]:
+        """Of all letters that there are, in whatever language."""
+        return frozenset(name.split(".")[0] for name in self._plain.list_templates(
+            filter_func=lambda name: "/" not in name and name.count(".") == 2 and name.endswith(".txt")))
+
+    def names(self, kind: str, language: str, form: str) -> frozenset[str]:
+        """What a template asks for by name, itself and not in what it includes. CONFIG_INVALID for a mistake in the
+
+        template's language. `form`: txt, html.
+        """
+        environment = self._html if form == "html" else self._plain
+        name = f"{kind}.{language}.{form}"
+        self._has(environment, name)
+        source, file, _ = environment.loader.get_source(environment, name) if environment.loader else ("", None, None)
+        return frozenset(find_undeclared_variables(environment.parse(source, name, file)) - set(environment.globals))
 
     @staticmethod
     def _has(environment: ImmutableSandboxedEnvironment, name: str) -> bool:

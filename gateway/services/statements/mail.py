@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from gateway.letters.compose import Attachment, Heading, compose
 from gateway.letters.write import Writer
@@ -15,6 +16,7 @@ from gateway.services.statements.source import Row
 from gateway.services.statements.spec import Spec, filled_in
 from gateway.services.verp import Verp
 
+NAMES: Final = frozenset({"name", "account", "period", "run", "version", "row", "values"})  # see `values`
 _PDF = "application/pdf"
 
 

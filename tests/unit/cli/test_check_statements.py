@@ -8,7 +8,7 @@ import pytest
 from gateway.cli.check_finding import Finding, looked
 from gateway.cli.check_statements import statements
 from gateway.pdf import renderer
-from gateway.settings import Settings, load
+from gateway.settings import EncryptedPdf, Settings, load
 from tests.support.bank import policy
 from tests.support.process import template
 
@@ -60,6 +60,29 @@ def test_the_banks_own_templates_are_named(settings: Settings, tmp_path: Path) -
     assert "own: interest" in found(changed(settings, templates=tmp_path))[0].text
 
 
+@pytest.mark.parametrize("name, text, level, words", [
+    ("statement.en.txt", "Subject: x\n\n{{ name }", "error", "statement.en.txt:3: unexpected '}'"),
+    ("statement.en.html", "<p>{% if name %}</p>", "error", "statement.en.html"),
+    ("statement.en.txt", "Subject: {{ perod }}\n", "warning", "no `perod`; it has account, name, period, row, run, "),
+    ("statement_recalled.de.html", "<p>{{ naem }}</p>", "warning", "recalled.de.html: a run's mail has no `naem`"),
+    ("interest.en.txt", "Subject: {{ yaer }}\n", "warning", "interest.en.txt: a run's mail has no `yaer`"),
+])
+def test_a_mistake_in_the_words_of_the_mails(settings: Settings, tmp_path: Path, name: str, text: str, level: str,
+                                             words: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert any(one.level == level and words in one.text for one in found(changed(settings, templates=tmp_path)))
+
+
+def test_good_words_and_those_of_others_are_left_alone(settings: Settings, tmp_path: Path) -> None:
+    """A directory may hold templates of codes, too, and pieces that other templates include."""
+    (tmp_path / "statement.en.txt").write_text(
+        "Subject: {{ period }}\n{% for one in range(2) %}{{ loop.index }} {{ row.IBAN | float }}{% endfor %}")
+    (tmp_path / "code.en.txt").write_text("Subject: x\n{{ code }}")
+    (tmp_path / "letterhead.en.html").write_text("{{ colour }}")
+    (tmp_path / "notes.txt").write_text("{{ code")
+    assert {one.level for one in found(changed(settings, templates=tmp_path))} == {"ok"}
+
+
 def test_where_nothing_can_be_made(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "typst_child.py"
     broken.write_text("raise SystemExit(1)")
@@ -85,6 +108,30 @@ def test_what_the_rules_make_of_them(settings: Settings, tmp_path: Path, kind: s
                                      words: str) -> None:
     ruled = policy(tmp_path / "own.yaml", RULE.replace("{THEN}", then).replace("{KIND}", kind))(settings)
     assert any(one.level == level and words in one.text for one in found(ruled))
+
+
+@pytest.mark.parametrize("way, level", [("encrypted_pdf", "ok"), ("plain_knowingly", "warning")])
+def test_who_has_a_certificate_gets_it_sealed_whatever_others_get(settings: Settings, tmp_path: Path, way: str,
+                                                                  level: str) -> None:
+    secret = tmp_path / "pdf.secret"
+    secret.write_text("0" * 64)
+    secret.chmod(0o600)
+    pdf = EncryptedPdf(secret_file=secret, hook_program=Path("/bin/true"))
+    settings = settings.model_copy(update={"fallbacks": settings.fallbacks.model_copy(update={"encrypted_pdf": pdf})})
+    ruled = policy(tmp_path / "own.yaml", f"""
+version: 1
+rules:
+  - name: statements
+    when: {{direction: outbound, client: core-banking}}
+    then: {{sign: {{with: statements}}, encrypt: {{without_certificate: {way}}}}}
+    cases:
+      - given: {{client: core-banking, from: statements@bank.example, certificate: found}}
+        expect: {{end: deliver}}
+otherwise: reject
+""")(settings)
+    told = found(ruled)
+    assert any(one.level == "ok" and "core-banking leave sealed, by rule own:" in one.text for one in told)
+    assert any(one.level == level and f"without a certificate: {way}" in one.text for one in told)
 
 
 def test_runs_over_http_need_their_directory(settings: Settings, tmp_path: Path) -> None:
