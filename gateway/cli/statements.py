@@ -61,7 +61,8 @@ def send(
 ) -> None:
     """Send a run: what it would do is checked first, then every mail leaves once, whatever happens meanwhile.
 
-    Whoever ends this command (Ctrl-C) pauses nothing: `sealgate run` goes on with it, or `statements resume`.
+    Ctrl-C ends this command and not the run: where `sealgate run` serves runs (`api`, `postgresql`) it goes on with
+    it, elsewhere `statements resume` does. `statements pause` stops it.
     Exit 1 if something was refused, 69 if too much would be, 75 if the run has not ended.
 
     Example: sealgate statements send october.yaml
@@ -212,7 +213,23 @@ def _carry_out(settings: Settings, store: composition.Store, runs: Statements, r
             row = _watch(runs, run_id, ending)  # `sealgate run` was quicker
     found = runs.show(run_id)
     _tell(found, json=json)
+    if then := what_next(settings, row, refused=found.counts.states.get(ItemState.REFUSED, 0)):
+        say(f"run {run_id}: {then}")
     raise typer.Exit(_exit_code(row, found))
+
+
+def what_next(settings: Settings, run: RunRow, *, refused: int) -> str:
+    """What happens without this command, or which one tells more; '' = nothing is left to be done."""
+    if run.ended_at is None:
+        here = f"`sealgate statements resume {run.id}` goes on with it"
+        if run.state is not RunState.PAUSED and works_on_runs(settings):
+            return (f"`sealgate run`, where it is up, goes on with it, and `sealgate statements pause {run.id}` stops it; "
+                    f"{here} here")
+        return here
+    if run.state is RunState.STOPPED:
+        page = section(settings).reports / f"{run.id}.preflight.html"
+        return f"each row by its number: {page}" if page.exists() else ""
+    return f"each row by its number: `sealgate statements report {run.id} --csv`" if refused else ""
 
 
 def _watch(runs: Statements, run_id: str, ending: Any) -> RunRow:
