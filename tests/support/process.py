@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +24,19 @@ from gateway.demo.bank import Bank, Ports, open_bank
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
 _PORTS = range(12_000, 32_000)  # below net.ipv4.ip_local_port_range
+_LANES = 8  # of pytest's workers
 _KEPT: list["TemporaryDirectory[str]"] = []
+
+
+def _lane() -> Iterator[int]:
+    """Ports of this test process, one after the other: a test next door must not take one before it is listened on."""
+    size = len(_PORTS) // _LANES
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _LANES
+    ports, start = _PORTS[worker * size:(worker + 1) * size], secrets.randbelow(size)
+    return cycle((*ports[start:], *ports[:start]))
+
+
+_next_ports = _lane()
 
 
 def free_ports(count: int) -> list[int]:
@@ -31,7 +44,7 @@ def free_ports(count: int) -> list[int]:
     sockets: list[socket.socket] = []
     while len(sockets) < count:
         with contextlib.suppress(OSError):
-            sockets.append(socket.create_server(("127.0.0.1", secrets.choice(_PORTS))))
+            sockets.append(socket.create_server(("127.0.0.1", next(_next_ports))))
     ports = [int(one.getsockname()[1]) for one in sockets]
     for one in sockets:
         one.close()
