@@ -223,8 +223,8 @@ def what_next(settings: Settings, run: RunRow, *, refused: int) -> str:
     if run.ended_at is None:
         here = f"`sealgate statements resume {run.id}` goes on with it"
         if run.state is not RunState.PAUSED and works_on_runs(settings):
-            return (f"`sealgate run`, where it is up, goes on with it, and `sealgate statements pause {run.id}` stops it; "
-                    f"{here} here")
+            return (f"`sealgate run`, where it is up, goes on with it, and `sealgate statements pause {run.id}` stops "
+                    f"it; {here} here")
         return here
     if run.state is RunState.STOPPED:
         page = section(settings).reports / f"{run.id}.preflight.html"
