@@ -19,6 +19,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 FRAME_OCTETS_MAX = 67_108_864  # 64 MiB
@@ -34,6 +35,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Whatever a message quotes stands behind one of these: `dictionary does not contain key "…"`, `panicked with: …`.
 _QUOTED = re.compile(r"[\"'`:(\[{<0-9]")
 _PREFIX = re.compile(r"^(?:error: )?(?:PDF/[^:]{1,40} error: )?")
+_ASSERTION = "assertion failed: "
 _NAME = re.compile(r"[\"`]([a-z][a-z0-9_-]{0,40})[\"`]")
 
 
@@ -80,19 +82,28 @@ def told(error: Exception, question: dict[str, Any]) -> str:
     message = _PREFIX.sub("", _COLOUR.sub("", str(getattr(error, "message", type(error).__name__))))
     if "could not be displayed" in message:
         return f"{where}: a letter that no font has; fonts may lie in the directory `fonts` beside the bank's templates"
+    if message.startswith(_ASSERTION) and _says(question, said := message.removeprefix(_ASSERTION)):
+        return f"{where}: {_ASSERTION}{said}"
     kind = _QUOTED.split(message, maxsplit=1)[0].strip()[:120]
     name = _NAME.search(message)
     return f"{where}: {kind} `{name[1]}`" if name and name[1] in _names_of(question) else f"{where}: {kind}"
 
 
+def _says(question: dict[str, Any], said: str) -> bool:
+    """Whether an assertion's words stand in the template from quote to quote: then nothing of a value is in them."""
+    return '"' not in said and any(f'message: "{said}")' in text for text in _own_files(question))
+
+
 def _names_of(question: dict[str, Any]) -> frozenset[str]:
     """The words of the template's own files."""
-    found: set[str] = set()
+    return frozenset(name for text in _own_files(question) for name in re.findall(r"[a-z][a-z0-9_-]*", text))
+
+
+def _own_files(question: dict[str, Any]) -> Iterator[str]:
     for entry in os.scandir(question["root"]):
         if entry.name.endswith(".typ"):
             with open(entry.path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-                found.update(re.findall(r"[a-z][a-z0-9_-]*", file.read()))
-    return frozenset(found)
+                yield file.read()
 
 
 def receive(channel: socket.socket) -> dict[str, Any] | None:

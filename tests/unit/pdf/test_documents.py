@@ -163,7 +163,25 @@ def test_sums_that_do_not_add_up_make_no_document(
     with pytest.raises(GatewayError) as caught:
         documents.make(name, "de", {**VALUES[name], **change}, AT)
     assert caught.value.reason is Reason.PDF_NOT_MADE
+    words = "the bookings do not lead from opening to closing" if name == "statement" else "are not the total"
     assert "assertion failed" in caught.value.detail
+    assert words in caught.value.detail
+
+
+def test_an_assertion_says_what_its_template_says_and_nothing_of_the_values(tmp_path: Path) -> None:
+    (tmp_path / "own.typ").write_text("""#let values = json(bytes(sys.inputs.values))
+#set document(title: "x", author: "x")
+#assert(values.name != "a", message: "a is not served")
+#assert(values.name != "b", message: "account " + values.account + " is not served")
+""")
+    made = PdfDocuments(tmp_path)
+    try:
+        with pytest.raises(GatewayError, match=r"own\.typ:3: assertion failed: a is not served$"):
+            made.make("own", "en", {"name": "a", "account": "DE02"}, AT)
+        with pytest.raises(GatewayError, match=r"own\.typ:4: assertion failed$"):
+            made.make("own", "en", {"name": "b", "account": "DE02"}, AT)
+    finally:
+        made.close()
 
 
 @BOTH_WAYS
