@@ -5,6 +5,7 @@ Whoever leads may die at any moment: another one leads then, and goes on where t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,6 +22,7 @@ from gateway.services.statements.spec import Spec
 log = structlog.get_logger("sealgate.statements")
 
 LOOK_S: Final = 0.2
+HAND_S: Final = 20.0  # how long a held mail may be in somebody's hand before a recall rests
 _ENDED: Final = (RunState.CANCELLED, RunState.STOPPED, RunState.DONE)
 
 
@@ -110,7 +112,19 @@ def _begin(leading: Leading, run: RunRow) -> None:
             return not leading.ending() and _known(store, run.id).state is RunState.PLANNING
 
         plan(run, spec, path, store, leading.series, leading.clock, go_on, leading.waiting,
-             leading.take_back)
+             lambda hold_id: _taken_back(leading, hold_id))
+
+
+def _taken_back(leading: Leading, hold_id: str) -> bool:
+    """Somebody lets held mail go, one after the other: whoever recalls a run meets him, and must not end by that."""
+    for _ in range(ceil(HAND_S / LOOK_S)):
+        try:
+            return leading.take_back(hold_id)
+        except GatewayError as busy:
+            if busy.reason is not Reason.JOURNAL_IN_PROGRESS or leading.ending():
+                raise
+        leading.wait(LOOK_S)
+    return leading.take_back(hold_id)
 
 
 def checked(path: Path, run: RunRow) -> Path:

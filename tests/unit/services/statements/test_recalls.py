@@ -1,7 +1,7 @@
 """What a recall does with statements that are still held. Truth: the hold store, the next hop, the run's own items."""
 
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 
 import pytest
@@ -99,7 +99,17 @@ def test_what_was_given_up_before_is_not_told_of(desk, first) -> None:
     assert desk.served == [address(0), address(1)]
 
 
-def test_what_somebody_lets_go_at_this_moment_is_waited_for(desk, first) -> None:
+def test_what_somebody_has_in_hand_for_a_moment_does_not_end_a_recall(desk, first) -> None:
+    [row] = desk.store.hold.list()
+    hand = ExitStack()
+    hand.enter_context(in_hand(desk.store.journal, row.hold_id))
+    threading.Timer(1.0, hand.close).start()
+    assert desk.go(desk.runs.recall(first.id, CLIENT)).state is RunState.DONE
+    assert held(desk) == [("late@crowd.example", "rejected")]
+
+
+def test_what_somebody_lets_go_at_this_moment_is_waited_for(desk, first, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.services.statements.drive.HAND_S", 0.4)
     [row] = desk.store.hold.list()
     run = desk.runs.recall(first.id, CLIENT)
     with in_hand(desk.store.journal, row.hold_id), pytest.raises(GatewayError) as caught:
@@ -215,6 +225,14 @@ def test_what_a_killed_process_held_stays_too(desk, monkeypatch) -> None:
 
 def _one_thread(settings):
     return settings.model_copy(update={"statements": settings.statements.model_copy(update={"threads": 1})})
+
+
+def test_who_may_have_got_it_at_a_try_before_it_was_held_is_told(desk, first) -> None:
+    resent = "UPDATE statement_item SET resent = 1 WHERE row = 3"
+    desk.store.database.write(lambda c: c.exec_driver_sql(resent) and None)
+    run = desk.go(desk.runs.recall(first.id, CLIENT))
+    assert desk.states(run) == ["sent", "sent", "held"]
+    assert sorted(held(desk)) == [("late@crowd.example", "rejected"), ("late@crowd.example", "waiting")]  # its notice
 
 
 def test_of_two_versions_only_the_one_that_left_is_told_of(desk) -> None:
