@@ -52,7 +52,7 @@ class Statements:
         `base`: the directory of its file, from which its paths are relative; None: over HTTP, all lies below
         `statements.sources`. `run_id`: 16 hex digits that the caller chose, so that the same call makes no second run
         (derived from the idempotency key). `name`: of the file, in what is told of it.
-        CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE; PDF_NOT_MADE if there is no such template of
+        REQUEST_KEY_CONFLICT if the id is another run's. CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE; PDF_NOT_MADE if there is no such template of
         documents, RUN_CHANGED if it is another than the run names.
         """
         spec = specs.read(given, name, base) if isinstance(given, str) else specs.of_mapping(given, name)
@@ -88,7 +88,7 @@ class Statements:
         if run_id is not None and not _ID.fullmatch(run_id):
             raise GatewayError(Reason.USAGE, "the id of a run has 16 hex digits")
         if run_id is not None and (known := self._store.run(run_id)) is not None:
-            return known
+            return self._same(known, spec)
         if spec.source.path is not None:
             try:
                 with spec.source.path.open("rb"):
@@ -101,6 +101,14 @@ class Statements:
                      spec.model_dump_json(), sha256, about, None, self._clock.now(), None, None, "", "")
         self._store.add(run)
         return run
+
+    def _same(self, known: RunRow, spec: Spec) -> RunRow:
+        """The book of requests forgets a key after some days, its run stays: no other is taken for it."""
+        before = self.spec(known)
+        documents = spec.documents.model_copy(update={"digest": before.documents.digest})
+        if spec.model_copy(update={"documents": documents}) != before:
+            raise GatewayError(Reason.REQUEST_KEY_CONFLICT)
+        return known
 
     def list(self, *, client: str | None = None, limit: int = 100) -> Sequence[RunRow]:
         """The newest first; `client`: only its own."""

@@ -434,6 +434,15 @@ def test_a_run_taken_twice_is_one(desk) -> None:
     assert len(desk.runs.list()) == 1
 
 
+def test_another_run_is_not_taken_for_one_whose_key_the_book_of_requests_has_forgotten(desk) -> None:
+    october, november = desk.files(), desk.files(name="november", text=RUN.replace("2026-10", "2026-11"))
+    desk.runs.create(CLIENT, october.file.read_text(), base=october.file.parent, run_id="0123456789abcdef")
+    with pytest.raises(GatewayError) as caught:
+        desk.runs.create(CLIENT, november.file.read_text(), base=november.file.parent, run_id="0123456789abcdef")
+    assert caught.value.reason is Reason.REQUEST_KEY_CONFLICT
+    assert len(desk.runs.list()) == 1
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../sealgate.yaml", "x/../../sealgate.yaml"])
 def test_over_http_no_file_elsewhere_is_read(desk, path) -> None:
     given = {"version": 1, "name": "x", "period": "1", "source": {"csv": path}, "columns": {"document": "file"},
