@@ -52,8 +52,8 @@ class Statements:
         `base`: the directory of its file, from which its paths are relative; None: over HTTP, all lies below
         `statements.sources`. `run_id`: 16 hex digits that the caller chose, so that the same call makes no second run
         (derived from the idempotency key). `name`: of the file, in what is told of it.
-        REQUEST_KEY_CONFLICT if the id is another run's. CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE; PDF_NOT_MADE if there is no such template of
-        documents, RUN_CHANGED if it is another than the run names.
+        REQUEST_KEY_CONFLICT if the id is another run's; CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE;
+        PDF_NOT_MADE if there is no such template of documents, RUN_CHANGED if it is another than the run names.
         """
         spec = specs.read(given, name, base) if isinstance(given, str) else specs.of_mapping(given, name)
         spec = specs.placed(spec, base or self._sources, below=self._sources if base is None else None)
