@@ -21,6 +21,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends import forgetful
 from gateway.frontends.children import PARENT, end_with_parent
 from gateway.frontends.logs import configure, own_process
+from gateway.frontends.notify import notify
 from gateway.ports.statements import RunState
 from gateway.services.statements.drive import Crew
 from gateway.settings import Settings
@@ -193,6 +194,7 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
         signal.signal(number, lambda *_: over.set())
     signal.signal(signal.SIGHUP, lambda *_: again.set())
     store = open_store(settings)
+    notify("READY=1", "WATCHDOG_USEC=0")  # a reload reaches us now; a run that is planned gives no sign for minutes
     try:
         book, forgotten = DbStatements(store.database), 0.0
         while not over.is_set():
@@ -223,7 +225,7 @@ def _anew(settings: Settings, read: Callable[[], Settings]) -> Settings:
     except GatewayError as trouble:
         log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
         return settings
-    log.info("reloaded")
+    log.info("runs reloaded")
     return changed
 
 

@@ -1,7 +1,8 @@
 """Signs of life by datagrams, as systemd has them (sd_notify(3)): what we say, and what our processes say to us.
 
-READY=1, STOPPING=1, WATCHDOG=1 and WATCHDOG=trigger mean what they mean to systemd. Our own processes also say, in
-fields of our own, why they could not start (X_TROUBLE) and which rules they work by (X_RULES), as JSON.
+READY=1, STOPPING=1, WATCHDOG=1, WATCHDOG=trigger and WATCHDOG_USEC=0 (who is not to be watched) mean what they mean to
+systemd. Our own processes also say, in fields of our own, why they could not start (X_TROUBLE) and which rules they
+work by (X_RULES), as JSON.
 """
 
 import asyncio

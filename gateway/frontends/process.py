@@ -67,6 +67,8 @@ class Process:
         return code
 
     def _hear(self, message: Message) -> None:
+        if message.get("WATCHDOG_USEC") == "0":
+            self._stuck_after_s = 0.0
         if message.get("WATCHDOG") == "trigger":
             self.heard_at = time.monotonic()
             self.wants_out.set()

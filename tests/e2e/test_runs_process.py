@@ -32,7 +32,7 @@ def test_it_reloads_and_ends(tmp_path) -> None:
         while not listens(running.pid):  # a signal before that would end it
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        for text, word in ((good, "reloaded"), (good.replace("version: 1", "version: 2"),
+        for text, word in ((good, "runs reloaded"), (good.replace("version: 1", "version: 2"),
                                                 "not reloaded")):
             bank.config.write_text(text)
             while not told(word):
@@ -47,3 +47,41 @@ def test_it_reloads_and_ends(tmp_path) -> None:
             running.kill()
             running.wait()
             pytest.fail("it did not end by itself")
+
+
+def test_a_reload_of_the_whole_reaches_it(tmp_path) -> None:
+    """`systemctl reload` speaks to the supervisor. Runs that go on by rules of yesterday would show nowhere."""
+    bank = new_bank(tmp_path / "bank", api=True)
+    with (tmp_path / "log").open("wb") as log:
+        running = subprocess.Popen([sys.executable, "-m", "gateway", "--config", str(bank.config), "run"], cwd=ROOT,
+                                   stderr=log, stdout=subprocess.DEVNULL)
+
+    def child() -> int:
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == running.pid and (entry / "cmdline").read_bytes().rstrip(b"\0").endswith(b"\0runs"):
+                    return int(entry.name)
+            except OSError:  # it has just ended
+                continue
+        return 0
+
+    def told() -> str:
+        return (tmp_path / "log").read_text()
+
+    try:
+        deadline = time.monotonic() + 90
+        while not (child() and listens(child())):
+            assert running.poll() is None, told()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        running.send_signal(signal.SIGHUP)
+        while '"event": "runs reloaded"' not in told():
+            assert time.monotonic() < deadline, told()
+            time.sleep(0.2)
+        running.terminate()
+        assert running.wait(30) == 0
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.wait()

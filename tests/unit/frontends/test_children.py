@@ -138,6 +138,31 @@ def test_who_is_still_loading_hears_of_a_reload_when_it_is_ready(tmp_path: Path)
     asyncio.run(live())
 
 
+def test_who_wants_no_watchdog_hears_of_a_reload_and_is_never_stuck(tmp_path: Path) -> None:
+    """A process that leads a run of a million mails has minutes in which it gives no sign of life."""
+    heard = tmp_path / "heard"
+    program = ("import os,signal,socket,sys,time\n"
+               "signal.signal(signal.SIGHUP, lambda *_: print('hup', file=open(sys.argv[1], 'a')))\n"
+               "with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:\n"
+               "    s.sendto(b'READY=1\\nWATCHDOG_USEC=0', os.environ['NOTIFY_SOCKET'])\n"
+               "while True: time.sleep(0.1)")
+
+    async def live() -> None:
+        ear = Ear()
+        ear.open()
+        kept = Children({"one": python(program, str(heard))}, ear=ear, stuck_after_s=0.2)
+        kept.start()
+        await until(lambda: any(one.ready.is_set() for one in kept.everyone))
+        await asyncio.sleep(0.5)
+        assert not any(one.stuck for one in kept.everyone)
+        kept.reload()
+        await until(lambda: lines(heard) == ["hup"])
+        await kept.stop()
+        ear.close()
+
+    asyncio.run(live())
+
+
 def test_what_a_child_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Systemd's notifications are the relay's, and Ctrl-C reaches the relay alone."""
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/nothing")
