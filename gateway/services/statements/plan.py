@@ -42,14 +42,20 @@ def plan(run: RunRow, spec: Spec, path: Path, store: StatementStore, series: Ser
                                                             last.number + 1)
     rows = source.rows(spec, path, offset=offset, first=first)
     items: _Items = _replaces if run.kind == "replace" else _statements
+    here: dict[int, Sequence[str]] = {}  # what of the recalled run is still to be taken back
     if run.kind == "recall":
-        items = partial(_recalls, waiting=waiting(run.about), take_back=take_back, clock=clock)
+        here.update(waiting(run.about))
+        items = partial(_recalls, waiting=here, take_back=take_back, clock=clock)
     while page := list(islice(rows, _chunk_rows(first))):
         if not go_on():
             return False
         chunk = Chunk(run.id, number, offset, first, len(page))
         store.plan(chunk, list(items(run, spec, [one.row for one in page], store, series)), clock.now())
         offset, first, number = page[-1].end, first + len(page), number + 1
+    for item, held in here.items():  # whom a query names no more
+        stayed = [take_back(hold_id) for hold_id in held]
+        if all(stayed):
+            store.taken_back(item, clock.now())
     store.begin(run.id, first - 1, clock.now())
     return True
 
@@ -89,7 +95,7 @@ def _replaces(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: Statemen
 
 
 def _recalls(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: StatementStore, series: Series, *,
-             waiting: Mapping[int, Sequence[str]], take_back: TakeBack, clock: Clock) -> Iterator[NewItem]:
+             waiting: dict[int, Sequence[str]], take_back: TakeBack, clock: Clock) -> Iterator[NewItem]:
     """A notice to everybody who got something, or may have; nobody else hears of it, not even as refused.
 
     What is held stays here, also what an item does not know of: held at an earlier try, by a process that was killed,
@@ -101,7 +107,7 @@ def _recalls(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: Statement
     for statement, version, item in store.sent_of(run.about, [one.series for one in everything if one.series]):
         # A mail to several addresses may have left to some of them.
         known = _HELD_AS.findall(item.reply if item.state is ItemState.HELD else item.detail)
-        held = dict.fromkeys((*known, *waiting.get(item.id, ())))
+        held = dict.fromkeys((*known, *waiting.pop(item.id, ())))
         stayed = [take_back(hold_id) for hold_id in held]  # of all, before anything is said
         if item.state is ItemState.HELD and len(held) > item.resent and all(stayed):  # each try is one of them
             store.taken_back(item.id, clock.now())

@@ -1,5 +1,6 @@
 """What a recall does with statements that are still held. Truth: the hold store, the next hop, the run's own items."""
 
+import sqlite3
 import threading
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -233,6 +234,25 @@ def test_who_may_have_got_it_at_a_try_before_it_was_held_is_told(desk, first) ->
     run = desk.go(desk.runs.recall(first.id, CLIENT))
     assert desk.states(run) == ["sent", "sent", "held"]
     assert sorted(held(desk)) == [("late@crowd.example", "rejected"), ("late@crowd.example", "waiting")]  # its notice
+
+
+def test_what_is_held_for_whom_a_query_names_no_more_stays_too(desk) -> None:
+    home = desk.bank.home / "statements"
+    desk.store.customers.put([LATE])
+    with sqlite3.connect(home / "core.db") as core:
+        core.execute("CREATE TABLE due (customer TEXT, account TEXT, file TEXT)")
+        core.executemany("INSERT INTO due VALUES (:customer, :account, :file)", ROWS)
+    url = home / "core.url"
+    url.write_text(f"sqlite:///{home / 'core.db'}\n")
+    url.chmod(0o600)
+    sql = "source: {{sql: {{url_file: core.url, query: SELECT * FROM due ORDER BY account}}}}"
+    first = desk.send(desk.files(ROWS, text=RUN.replace("source: {{csv: {source}}}", sql)))
+    core.execute("DELETE FROM due WHERE customer = '79'")
+    core.commit()
+    core.close()
+    desk.go(desk.runs.recall(first.id, CLIENT))
+    assert held(desk) == [("late@crowd.example", "rejected")]
+    assert [one.detail for one in desk.items(first) if one.customer == "79"] == ["recalled before it left"]
 
 
 def test_of_two_versions_only_the_one_that_left_is_told_of(desk) -> None:
