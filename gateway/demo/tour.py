@@ -43,10 +43,7 @@ def _stations(guide: Guide) -> tuple[tuple[str, Callable[[], None]], ...]:
         ("The same question, altered on its way, is not believed", mail.altered),
         ("The bank's own name from outside is not believed", mail.spoof),
         ("A question signed by somebody else is not believed", mail.somebody_else),
-        (
-            "A certificate is revoked: no mail to it any more; what was stamped before stays good",
-            trust.revoked,
-        ),
+        ("A certificate is revoked: no mail to it; what was stamped before stays good", trust.revoked),
         ("Whoever asks gets the bank's certificate and a time-stamp over HTTP", trust.service),
         ("A code is ordered over HTTP: good for one amount and one payee", codes.payment),
         ("Without a certificate there is no code, and the caller hears it", codes.nobody),
