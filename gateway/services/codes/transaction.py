@@ -3,7 +3,7 @@
 Dynamic linking (EU 2018/389): the code of a payment is specific to its amount and payee (Art. 5 (1)(b)), that of a
 batch to the total and to the payees (Art. 5 (3)(b)). An amount is an integer of minor units: `10`, `10.0` and `10.00`
 euros are one amount. Names and accounts are compared as people read them: Unicode NFC, blanks at the ends and double
-ones do not count, accounts without any blank and in capitals (IBANs are printed in groups of four).
+ones do not count, accounts without any blank and with a to z in capitals (IBANs are printed in groups of four).
 """
 
 import re
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 
 from babel.core import get_global
@@ -23,6 +24,8 @@ ACCOUNT_CHARACTERS_MAX: Final = 64  # an IBAN has 34 at most; accounts elsewhere
 MINOR_DIGITS_MAX: Final = 15  # as ISO 20022 amounts have 18 digits with 5 behind the point; an int of 64 bits holds it
 PAYEES_MAX: Final = 200  # all of them stand in the mail
 
+# No others: in Unicode the capitals of `straße` and `strasse` are one, and those are two people's aliases.
+_CAPITALS: Final = str.maketrans(ascii_lowercase, ascii_uppercase)
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,5}))?")
 # Characters of no width or ink, which Unicode calls letters, marks and symbols all the same (DerivedCoreProperties,
 # Default_Ignorable_Code_Point; U+2800). Variation selectors are none of them: names in Japanese have them.
@@ -87,7 +90,7 @@ class Payee:
     def of(cls, name: str, account: str) -> "Payee":
         """In the one spelling. INPUT_MALFORMED for what is empty, too long or not printable; never with what it is."""
         return cls(_text("payee", name, NAME_CHARACTERS_MAX),
-                   _text("account", account, ACCOUNT_CHARACTERS_MAX).replace(" ", "").upper())
+                   _text("account", account, ACCOUNT_CHARACTERS_MAX).replace(" ", "").translate(_CAPITALS))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -72,6 +72,12 @@ def test_what_is_not_alike_stays_apart(one, other) -> None:
     assert Payee.of(*one) != Payee.of(*other)
 
 
+@pytest.mark.parametrize("one, other", [("stra\u00dfe@pay", "strasse@pay"), ("\u017fepa@pay", "sepa@pay"),
+                                        ("\ufb01n@pay", "fin@pay"), ("p\u0131n@pay", "pin@pay")])
+def test_aliases_whose_capitals_are_one_are_two_accounts(one, other) -> None:
+    assert Payee.of("A", one) != Payee.of("A", other)
+
+
 @pytest.mark.parametrize("name, account", [
     ("", "DE02"), (" ", "DE02"), ("A", ""), ("A", " \t"), ("A" * 141, "DE02"), ("A", "1" * 65), ("A\x00B", "DE02"),
     ("A\u202eB", "DE02"), ("A\u200bB", "DE02"), ("A", "DE\u202e02"), ("A\x1b[2J", "DE02"), ("\ud800", "DE02"),
