@@ -47,6 +47,15 @@ def test_of_many_the_first_are_named_and_where_the_others_are(home: Path) -> Non
     assert "3 more of statement.row: --html and --json name them" in done.stderr
 
 
+def test_what_a_run_may_not_do_is_told_with_the_setting_that_says_so(home: Path) -> None:
+    """A run's file that asks for more than the settings allow gets no more, and its writer looks there first."""
+    (home / "october.yaml").write_text(RUN + "refused_percent_max: 100\n")
+    done = check(home, NOBODY)
+    assert done.exit_code == 1
+    assert "100.00 % cannot go, 30 % are allowed" in done.stderr
+    assert "raise refused_percent_max: the lower one of run and settings counts" in done.stderr
+
+
 def test_a_source_without_a_row_is_told_as_such(home: Path) -> None:
     done = check(home, "")
     assert done.exit_code == 2
