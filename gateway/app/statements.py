@@ -241,8 +241,9 @@ class Worker:
                 return
             self._over.set()
             with suppress(GatewayError):  # the next process finds it out, too
-                self._store.change(run.id, (RunState.RUNNING,), RunState.PAUSED, reason=trouble.reason,
-                                   detail=trouble.detail)
+                if self._store.change(run.id, (RunState.RUNNING,), RunState.PAUSED, reason=trouble.reason,
+                                      detail=trouble.detail):
+                    log.critical("run paused", run=run.id, reason=str(trouble.reason))
         except Exception as surprise:  # noqa: BLE001 - the chunk is free again when this process has ended
             log.error("run worker surprised", run=run.id, where=where(surprise))  # noqa: TRY400 - no text
             self._over.set()

@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+import structlog
 
 from gateway.errors import GatewayError, Reason
 from gateway.ports.statements import RunState
@@ -267,8 +268,10 @@ def test_a_source_that_changes_while_it_is_sent_stops_before_a_wrong_row(desk, m
         return deliver(*args, **more)
 
     desk.hop.deliver = changing
-    paused = desk.go(run)
+    with structlog.testing.capture_logs() as lines:
+        paused = desk.go(run)
     assert (paused.state, paused.reason) == (RunState.PAUSED, "run.changed")
+    assert [line["log_level"] for line in lines if line["event"] == "run paused"] == ["critical"]  # once, for an alarm
     assert address(7) not in desk.served
     assert len(desk.served) <= 4  # what both threads had read before
 
