@@ -45,7 +45,7 @@ from gateway.services.statements.preflight import CHUNK_ROWS, SAMPLE, Decided, L
 from gateway.services.statements.series import Series
 from gateway.services.statements.source import BadRow, Row
 from gateway.services.statements.spec import Spec
-from gateway.services.statements.tally import Preflight, Tally
+from gateway.services.statements.tally import THRESHOLD, Preflight, Tally
 from gateway.settings import Settings
 from gateway.settings.sources import STORE
 
@@ -291,7 +291,8 @@ def gate(settings: Settings, clock: Clock, rows: Callable[[RunRow], Iterable[Row
         if not done.may_start:
             tally = done.tally
             raise GatewayError(Reason.RUN_THRESHOLD,
-                               f"{tally.refused} of {tally.mails} mails cannot go, {done.percent_max:g} % are allowed")
+                               f"{tally.refused} of {tally.mails} mails cannot go, {done.percent_max:g} % are allowed "
+                               f"({THRESHOLD})")
 
     return passes
 

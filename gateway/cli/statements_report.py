@@ -22,7 +22,7 @@ from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
 from gateway.services.statements import preflight_page, report, report_page, source, spec
 from gateway.services.statements.charts import number, percent
-from gateway.services.statements.tally import Channel, Preflight, Tally
+from gateway.services.statements.tally import THRESHOLD, Channel, Preflight, Tally
 from gateway.settings.read import text_of
 
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write a page with charts; `-`: to standard "
@@ -85,7 +85,8 @@ def _print(done: Preflight) -> None:
         if count:
             say(f"sealgate: {number(count)} {text}")
     say(f"{number(tally.rows)} rows, {number(tally.mails)} mails in {done.took_s:.1f} s; "
-        f"{tally.refused_percent:.2f} % cannot go, {done.percent_max:g} % are allowed")
+        f"{tally.refused_percent:.2f} % cannot go, {done.percent_max:g} % are allowed"
+        f"{'' if done.may_start else f' ({THRESHOLD})'}")
 
 
 def _print_rows(tally: Tally) -> None:

@@ -196,7 +196,7 @@ _TABLE: dict[Reason, tuple[str, str]] = {
                      "Put the old ones back, or begin a run with another name."),
     _R.RUN_STATE: ("The run is in no state for this.", "See what state it is in."),
     _R.RUN_THRESHOLD: ("More of the run cannot go than is allowed.",
-                       "Mend what the pre-flight names, or raise refused_percent_max: the lower one of run and settings counts."),
+                       "Mend what the pre-flight names, or raise the threshold."),
     _R.STATEMENT_ROW: ("A row of the data cannot be used.", "Mend the row."),
     _R.STATEMENT_REPEATED: ("The same statement stands in the run a second time.", "Take one out."),
     _R.STATEMENT_SENT_BEFORE: ("The same statement was sent before.",

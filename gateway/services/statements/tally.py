@@ -16,6 +16,7 @@ from gateway.errors import Reason
 TOLD_MAX: Final = 500  # problems of one reason that are named; all are counted
 DOMAINS_MAX: Final = 20_000  # counted one by one; rarer ones beyond them together
 ELSEWHERE: Final = "(others)"
+THRESHOLD: Final = "`refused_percent_max`: the lower one of run and settings counts"
 
 
 class Channel(StrEnum):
