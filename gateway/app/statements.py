@@ -38,6 +38,7 @@ from gateway.services.statements.series import Series
 from gateway.services.statements.source import mark
 from gateway.services.statements.spec import Spec, Sql
 from gateway.services.statements.throttle import Throttle
+from gateway.services.statements.withdraw import Held
 from gateway.services.statements.work import PAUSE_S, Tools, carry_out
 from gateway.services.verp import Verp
 from gateway.settings import Settings
@@ -88,8 +89,8 @@ def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow],
         return path
 
     run = drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)),
-                        lambda about: _waiting(store, returns_of(named), about),
-                        partial(take_back, store.hold, store.journal), source_of,
+                        Held(lambda about: _waiting(store, returns_of(named), about),
+                             partial(take_back, store.hold, store.journal), ending, time.sleep), source_of,
                         gate or pre_flight(settings, clock, runs.rows), crew, ending, time.sleep), run_id)
     if run.ended_at is not None:
         runs.forget_rows(run)

@@ -258,15 +258,26 @@ class StatementStore(BounceBook, Protocol):
         """
         ...
 
-    def sent_of(self, run: str, series: Sequence[bytes]) -> Sequence[tuple[bytes, str | None, ItemRow]]:
+    def sent_of(self, run: str, series: Sequence[bytes]) -> Sequence[tuple[bytes, str | None]]:
         """What of these was sent or held by this run, or may have been: what a run that replaces or recalls it speaks
 
-        of. Series, version, item; the version of what has bounced is None, for another run may send it.
+        of. Series and version; the version of what has bounced is None, for another run may send it.
         """
         ...
 
-    def taken_back(self, item: int, at: datetime) -> None:
-        """What was HELD will not leave: it is CANCELLED, and its statement is no run's own any more."""
+    def replaced_of(self, run: str, series: Sequence[bytes]) -> frozenset[bytes]:
+        """Of which of these another version was sent or held by a run that replaces this one."""
+        ...
+
+    def held_of(self, run: str, *, also: Sequence[int], replaced_by: str | None) -> Sequence[ItemRow]:
+        """Its items that are held, wholly or in part, and those of these ids. `replaced_by`: only those of which
+
+        another version is PLANNED in that run.
+        """
+        ...
+
+    def taken_back(self, item: int, at: datetime, *, detail: str, free: bool) -> None:
+        """What was HELD will not leave: it is CANCELLED. `free`: its statement is no run's own any more."""
         ...
 
     def release(self, chunk: Chunk, at: datetime, *, due_at: datetime | None) -> None:

@@ -330,9 +330,7 @@ def test_nothing_of_a_series_tells_an_account(store) -> None:
     chunk = store.claim("run1", NOW)
     one, *_ = store.todo(chunk)
     store.note(chunk, [Settlement(one.id, S.HELD, reply="held as 0123456789ab")], (), NOW)
-    [(series, version, item)] = store.sent_of("run1", [b"series 1", b"series 2"])
-    assert (series, version, item.id, item.state, item.reply) == (
-        b"series 1", "1", one.id, S.HELD, "held as 0123456789ab")
+    assert store.sent_of("run1", [b"series 1", b"series 2"]) == [(b"series 1", "1")]
 
 
 def test_what_may_have_been_sent_is_spoken_of_too(store) -> None:
@@ -344,20 +342,46 @@ def test_what_may_have_been_sent_is_spoken_of_too(store) -> None:
     store.change("run1", [RunState.RUNNING], RunState.CANCELLED)
     store.finish("run1", NOW)
     found = store.sent_of("run1", [b"series %d" % row for row in range(1, 5)])
-    assert [item.id for _, _, item in found] == [doubtful.id, maybe.id]
+    assert found == [(b"series 1", "1"), (b"series 3", "1")]
 
 
-def test_what_is_taken_back_is_no_runs_own_any_more(store) -> None:
+@pytest.mark.parametrize("free", [True, False])
+def test_what_is_taken_back_is_its_runs_own_only_where_that_is_said(store, *, free: bool) -> None:
     planned(store)
     chunk = store.claim("run1", NOW)
     one, two, *_ = store.todo(chunk)
     store.note(chunk, [Settlement(one.id, S.HELD), Settlement(two.id, S.SENT)], (), NOW)
-    store.taken_back(one.id, NOW)
-    store.taken_back(two.id, NOW)  # it has left
+    for item in (one, two):  # the second has left
+        store.taken_back(item.id, NOW, detail="replaced", free=free)
     assert states(store)[:2] == [S.CANCELLED, S.SENT]
-    assert not store.sent_of("run1", [b"series 1"])
+    assert [one.detail for one in store.items("run1")][:2] == ["replaced", ""]
+    assert bool(store.sent_of("run1", [b"series 1"])) is not free
     store.add(a_run("run2"))
-    assert store.plan(Chunk("run2", 0, 0, 1, 2), [new(1), new(2)], NOW) == 1
+    assert store.plan(Chunk("run2", 0, 0, 1, 2), [new(1), new(2)], NOW) == (1 if free else 2)
+
+
+def test_what_of_a_run_is_held(store) -> None:
+    planned(store, rows=5)
+    chunk = store.claim("run1", NOW)
+    whole, part, sent, named, _ = store.todo(chunk)
+    store.note(chunk, [Settlement(whole.id, S.HELD), Settlement(part.id, S.SENT, detail="held as 0123456789ab"),
+                       Settlement(sent.id, S.SENT), Settlement(named.id, S.SENT)], (), NOW)
+    assert [one.id for one in store.held_of("run1", also=[], replaced_by=None)] == [whole.id, part.id]
+    everything = [*range(2_000), named.id, whole.id]
+    assert sent.id in everything
+    found = store.held_of("run1", also=everything, replaced_by=None)
+    assert sorted(one.id for one in found) == [whole.id, part.id, sent.id, named.id, named.id + 1]
+    assert not store.held_of("run2", also=everything, replaced_by=None)
+
+
+def test_what_of_a_run_is_held_and_replaced(store) -> None:
+    planned(store, rows=3)
+    chunk = store.claim("run1", NOW)
+    one, two, three = store.todo(chunk)
+    store.note(chunk, [Settlement(item.id, S.HELD) for item in (one, two, three)], (), NOW)
+    store.add(a_run("run2"))
+    store.plan(Chunk("run2", 0, 0, 1, 3), [new(1, version="2"), new(2), replace(new(3), series=b"")], NOW)
+    assert [item.id for item in store.held_of("run1", also=[two.id], replaced_by="run2")] == [one.id]
 
 
 def test_a_dead_database_is_told_as_such(dead_database) -> None:

@@ -214,20 +214,43 @@ class DbStatements(DbStatementsTold):
 
         self._database.write(work)
 
-    def sent_of(self, run: str, series: Sequence[bytes]) -> Sequence[tuple[bytes, str | None, ItemRow]]:
+    def sent_of(self, run: str, series: Sequence[bytes]) -> Sequence[tuple[bytes, str | None]]:
         """See StatementStore. What ended in doubt is its run's own still: it has its version."""
         in_doubt = _i.state.in_(_MAY_HAVE_IT) & _i.version.is_not(None)
-        query = (select(*ITEM_COLUMNS, _i.series, _i.version)
+        query = (select(_i.series, _i.version)
                  .where(_i.run == run, _i.series.in_(list(series)), or_(_i.state.in_(_HAVE_IT), in_doubt))
                  .order_by(_i.id))
         with self._database.read() as connection:
-            return [(bytes(one.series), one.version, item_of(one)) for one in connection.execute(query)]
+            return [(bytes(one.series), one.version) for one in connection.execute(query)]
 
-    def taken_back(self, item: int, at: datetime) -> None:
+    def replaced_of(self, run: str, series: Sequence[bytes]) -> frozenset[bytes]:
+        """See StatementStore."""
+        query = (select(_i.series).join(statement_run, _r.id == _i.run)
+                 .where(_r.about == run, _r.kind == "replace", _i.series.in_(list(series)), _i.state.in_(_HAVE_IT)))
+        with self._database.read() as connection:
+            return frozenset(bytes(one) for one in connection.scalars(query))
+
+    def held_of(self, run: str, *, also: Sequence[int], replaced_by: str | None) -> Sequence[ItemRow]:
+        """See StatementStore."""
+        mine = [_i.run == run]
+        if replaced_by is not None:
+            new = statement_item.alias()
+            mine.append(exists(select(new.c.id).where(
+                new.c.run == replaced_by, new.c.series == _i.series, new.c.state == ItemState.PLANNED.value)))
+        held = or_(_i.state == ItemState.HELD.value, _i.detail.startswith("held as "))
+        some = [also[start:start + 500] for start in range(0, len(also), 500)]
+        found: dict[int, ItemRow] = {}
+        with self._database.read() as connection:
+            for which in (held, *(_i.id.in_(ids) for ids in some)):
+                for row in connection.execute(select(*ITEM_COLUMNS).where(*mine, which).order_by(_i.id)):
+                    found[row.id] = item_of(row)
+        return list(found.values())
+
+    def taken_back(self, item: int, at: datetime, *, detail: str, free: bool) -> None:
         """See StatementStore."""
         statement = (update(statement_item).where(_i.id == item, _i.state == ItemState.HELD.value)
-                     .values(state=ItemState.CANCELLED.value, version=None, detail="recalled before it left",
-                             at=micros(at)))
+                     .values(state=ItemState.CANCELLED.value, version=null() if free else _i.version, reason="",
+                             detail=storable(detail), at=micros(at)))
         self._database.write(lambda connection: connection.execute(statement) and None)
 
     # --- work

@@ -5,7 +5,6 @@ Whoever leads may die at any moment: another one leads then, and goes on where t
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -15,14 +14,14 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.statements import RunRow, RunState, StatementStore
 from gateway.services.statements import source
-from gateway.services.statements.plan import TakeBack, Waiting, plan
+from gateway.services.statements.plan import plan
 from gateway.services.statements.series import Series
 from gateway.services.statements.spec import Spec
+from gateway.services.statements.withdraw import Held, withdraw
 
 log = structlog.get_logger("sealgate.statements")
 
 LOOK_S: Final = 0.2
-HAND_S: Final = 20.0  # how long a held mail may be in somebody's hand before a recall rests
 _ENDED: Final = (RunState.CANCELLED, RunState.STOPPED, RunState.DONE)
 
 
@@ -42,16 +41,13 @@ class Crew(Protocol):
 class Leading:
     """What the leader needs. `source_of`: the source's file, of a query what was read by it.
 
-    `gate` raises RUN_THRESHOLD if too many mails could not go; None: whoever starts the run has looked. `waiting`: what
-    of a run waits in the hold store. `take_back`: whether what was held as that has not left, and will not
-    (pipeline.again).
+    `gate` raises RUN_THRESHOLD if too many mails could not go; None: whoever starts the run has looked.
     """
 
     store: StatementStore
     clock: Clock
     series: Series
-    waiting: Waiting
-    take_back: TakeBack
+    held: Held
     source_of: Callable[[RunRow, Spec], Path]
     gate: Callable[[RunRow, Spec], None] | None
     crew: Callable[[RunRow], Crew]
@@ -95,6 +91,8 @@ def _known(store: StatementStore, run_id: str) -> RunRow:
 def _begin(leading: Leading, run: RunRow) -> None:
     """NEW to RUNNING."""
     store, spec = leading.store, Spec.model_validate_json(run.spec)
+    if run.kind == "recall" and run.state in {RunState.NEW, RunState.PLANNING}:  # whatever has become of its source
+        withdraw(run, store, leading.held, leading.clock)
     if run.state is RunState.NEW:
         path = leading.source_of(run, spec)
         digest = source.digest(path)
@@ -111,20 +109,11 @@ def _begin(leading: Leading, run: RunRow) -> None:
         def go_on() -> bool:
             return not leading.ending() and _known(store, run.id).state is RunState.PLANNING
 
-        plan(run, spec, path, store, leading.series, leading.clock, go_on, leading.waiting,
-             lambda hold_id: _taken_back(leading, hold_id))
-
-
-def _taken_back(leading: Leading, hold_id: str) -> bool:
-    """Somebody lets held mail go, one after the other: whoever recalls a run meets him, and must not end by that."""
-    for _ in range(ceil(HAND_S / LOOK_S)):
-        try:
-            return leading.take_back(hold_id)
-        except GatewayError as busy:
-            if busy.reason is not Reason.JOURNAL_IN_PROGRESS or leading.ending():
-                raise
-        leading.wait(LOOK_S)
-    return leading.take_back(hold_id)
+        rows = plan(run, spec, path, store, leading.series, leading.clock, go_on)
+        if rows is not None:
+            if run.kind == "replace":  # before the first of what replaces it may leave
+                withdraw(run, store, leading.held, leading.clock)
+            store.begin(run.id, rows, leading.clock.now())
 
 
 def checked(path: Path, run: RunRow) -> Path:

@@ -89,7 +89,8 @@ class Statements:
             raise GatewayError(Reason.USAGE, "the id of a run has 16 hex digits")
         if run_id is not None and (known := self._store.run(run_id)) is not None:
             return self._same(known, spec)
-        if spec.source.path is not None:
+        # What is held of a recalled run is taken back whatever has become of its source.
+        if spec.source.path is not None and kind != "recall":
             try:
                 with spec.source.path.open("rb"):
                     pass

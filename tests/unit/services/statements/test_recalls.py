@@ -1,4 +1,4 @@
-"""What a recall does with statements that are still held. Truth: the hold store, the next hop, the run's own items."""
+"""What a recall or a replacement does with what is still held. Truth: hold store, next hop, the run's own items."""
 
 import sqlite3
 import threading
@@ -110,7 +110,7 @@ def test_what_somebody_has_in_hand_for_a_moment_does_not_end_a_recall(desk, firs
 
 
 def test_what_somebody_lets_go_at_this_moment_is_waited_for(desk, first, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.services.statements.drive.HAND_S", 0.4)
+    monkeypatch.setattr("gateway.services.statements.withdraw.HAND_S", 0.4)
     [row] = desk.store.hold.list()
     run = desk.runs.recall(first.id, CLIENT)
     with in_hand(desk.store.journal, row.hold_id), pytest.raises(GatewayError) as caught:
@@ -264,3 +264,64 @@ def test_of_two_versions_only_the_one_that_left_is_told_of(desk) -> None:
     desk.go(desk.runs.recall(first.id, CLIENT))
     assert desk.served == [address(0)]
     assert held(desk) == [("late@crowd.example", "rejected")]
+
+
+def test_what_is_held_stays_whatever_has_become_of_the_source(desk, first) -> None:
+    (desk.bank.home / "statements" / "run.csv").unlink()
+    assert desk.go(desk.runs.recall(first.id, CLIENT)).state is RunState.STOPPED
+    assert held(desk) == [("late@crowd.example", "rejected")]
+    assert not desk.served  # whom to tell stands in the source alone
+
+
+def replacing(desk, first) -> RunRow:
+    rows = [{**row, "edition": "2"} for row in ROWS]
+    files = desk.files(rows, text=RUN.replace("document: file", "document: file, version: edition"), name="better")
+    return desk.runs.replace(first.id, CLIENT, files.file.read_text(), base=files.file.parent)
+
+
+def test_of_what_is_replaced_the_held_one_does_not_leave(desk, first) -> None:
+    [old] = desk.store.hold.list()
+    run = desk.go(replacing(desk, first))
+    assert desk.states(run) == ["sent", "sent", "held"]
+    [new] = desk.store.hold.list()
+    assert (new.hold_id != old.hold_id, desk.store.hold.row(old.hold_id).state) == (True, "rejected")
+    item = desk.items(first)[2]
+    assert (item.state, item.detail) == (ItemState.CANCELLED, "replaced before it left")
+    assert desk.states(desk.send(desk.files(ROWS, name="again"))) == ["repeated"] * 3
+
+
+def killed_at_once(*_given):
+    raise KeyboardInterrupt
+
+
+def test_nothing_that_replaces_leaves_before_what_is_held_stays(desk, first) -> None:
+    """A process that is killed between plan and hold store leaves a run that is still planned."""
+    run = replacing(desk, first)
+    [old] = desk.store.hold.list()
+    with pytest.MonkeyPatch.context() as crashing:
+        crashing.setattr("gateway.services.statements.drive.withdraw", killed_at_once)
+        with suppress(KeyboardInterrupt):
+            desk.go(run)
+    assert (desk.book.run(run.id).state, desk.served) == (RunState.PLANNING, [])
+    assert desk.go(run).state is RunState.DONE
+    assert desk.store.hold.row(old.hold_id).state == "rejected"
+
+
+def test_whom_the_replacement_does_not_name_keeps_what_is_held(desk, first) -> None:
+    rows = [{**row, "edition": "2"} for row in ROWS[:2]]
+    files = desk.files(rows, text=RUN.replace("document: file", "document: file, version: edition"), name="better")
+    desk.go(desk.runs.replace(first.id, CLIENT, files.file.read_text(), base=files.file.parent))
+    assert held(desk) == [("late@crowd.example", "waiting")]
+
+
+def test_whoever_has_the_replacement_is_not_told_to_throw_it_away(desk, first) -> None:
+    rows = [{**ROWS[0], "edition": "2"}]
+    files = desk.files(rows, text=RUN.replace("document: file", "document: file, version: edition"), name="better")
+    second = desk.go(desk.runs.replace(first.id, CLIENT, files.file.read_text(), base=files.file.parent))
+    assert desk.states(second) == ["sent"]
+    desk.hop.taken.clear()
+    desk.go(desk.runs.recall(first.id, CLIENT))
+    assert desk.served == [address(1)]
+    desk.hop.taken.clear()
+    desk.go(desk.runs.recall(second.id, CLIENT))
+    assert desk.served == [address(0)]

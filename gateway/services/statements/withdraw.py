@@ -1,0 +1,70 @@
+"""What an earlier run has in the hold store does not leave any more: after its recall, or after what replaces it.
+
+An item knows what it was held as at its last try. The return path of what is held names its item, so that what was
+held at an earlier try, or by a process that was killed, is found, too. What is taken back twice stays taken back:
+whoever is killed in the midst begins anew.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.errors import GatewayError, Reason
+from gateway.ports.statements import ItemState, RunRow, StatementStore
+
+log = structlog.get_logger("sealgate.statements")
+
+HAND_S: Final = 20.0  # how long a held mail may be in somebody's hand before whoever takes it back rests
+LOOK_S: Final = 0.2
+_HELD_AS: Final = re.compile(r"\bheld as ([0-9a-f]{12})\b")  # as pipeline.run.held says it
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """`waiting`: what of a run waits in the hold store, by the item that its return path names.
+
+    `take_back`: whether what was held as that has not left, and will not (pipeline.again).
+    """
+
+    waiting: Callable[[str], Mapping[int, Sequence[str]]]
+    take_back: Callable[[str], bool]
+    ending: Callable[[], bool]
+    wait: Callable[[float], None]
+
+
+def withdraw(run: RunRow, store: StatementStore, held: Held, clock: Clock) -> None:
+    """What of the run that this one is about is still held; of a replaced one only what is planned anew.
+
+    Nobody is told, and a recalled statement may be sent by another run; a replaced one stays its run's own.
+    GatewayError STORE_UNAVAILABLE (retry); JOURNAL_IN_PROGRESS (retry) if somebody has one in hand for long.
+    """
+    replaces, withdrawn = run.kind == "replace", 0
+    waiting = held.waiting(run.about)
+    for item in store.held_of(run.about, also=list(waiting), replaced_by=run.id if replaces else None):
+        # Of a mail to several addresses a part may be held: its detail says so.
+        known = _HELD_AS.findall(item.reply if item.state is ItemState.HELD else item.detail)
+        ids = dict.fromkeys((*known, *waiting.get(item.id, ())))
+        stayed = [_taken_back(held, hold_id) for hold_id in ids]
+        if item.state is ItemState.HELD and len(ids) > item.resent and all(stayed):  # each try is one of them
+            store.taken_back(item.id, clock.now(), detail=f"{'replaced' if replaces else 'recalled'} before it left",
+                             free=not replaces)
+            withdrawn += 1
+    if withdrawn:
+        log.info("held statements taken back", run=run.id, about=run.about, statements=withdrawn)
+
+
+def _taken_back(held: Held, hold_id: str) -> bool:
+    """Somebody lets held mail go, one after the other: whoever takes it back meets him, and must not end by that."""
+    for _ in range(ceil(HAND_S / LOOK_S)):
+        try:
+            return held.take_back(hold_id)
+        except GatewayError as busy:
+            if busy.reason is not Reason.JOURNAL_IN_PROGRESS or held.ending():
+                raise
+        held.wait(LOOK_S)
+    return held.take_back(hold_id)
