@@ -75,7 +75,7 @@ def test_the_commands(place: Place, tmp_path: Path) -> None:
     ("sealgate otp send 10001 --client nobody", 2, "no client"),
     ("sealgate otp send 10001 --client online-banking --digits 4", 1, "digits"),
     (f"echo '{THIRD_DIGIT}' | sealgate otp send 10001 --client online-banking --transaction -", 2, "amount: other"),
-    ("echo 'no json' | sealgate otp send 10001 --client online-banking --transaction -", 2, "json"),
+    ("echo 'no json' | sealgate otp send 10001 --client online-banking --transaction -", 2, "no JSON"),
     ("sealgate otp send 10001 --client online-banking --transaction /nowhere", 2, "No such file"),
     ("echo 12345678 | sealgate otp verify 000000000000000000000000 --client online-banking", 1, "code.unknown"),
     ("sealgate otp cancel 000000000000000000000000 --client online-banking", 1, "code.unknown"),

@@ -193,10 +193,14 @@ class Stream:
             smtp.connect("127.0.0.1", self._site.doors.submission)
             smtp.ehlo("app")
         to = ["anna@customer.example"] + (["ben@customer.example"] if several else [])
-        answers = [smtp.mail("otp@bank.example"), *(smtp.rcpt(one) for one in to)]
-        code, text = next((one for one in answers if one[0] != 250), (250, b""))
+        code, text = smtp.mail("otp@bank.example")
+        for one in to:
+            if code == 250:
+                code, text = smtp.rcpt(one)
         if code == 250:
             code, text = smtp.data(mail(name))
+        elif code == 421:
+            smtp.close()  # as the server does (RFC 5321 3.8)
         else:
             smtp.rset()
         if code == 250:
