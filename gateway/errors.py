@@ -158,6 +158,9 @@ class Reason(StrEnum):
     STAMPER_UNAVAILABLE = "stamper.unavailable"
     STAMPER_CLOCK = "stamper.clock"
     STORE_UNAVAILABLE = "store.unavailable"
+    STORE_MISSING = "store.missing"
+    STORE_VERSION = "store.version"
+    STORE_MISMATCH = "store.mismatch"
     JOURNAL_IN_PROGRESS = "journal.in_progress"
     HOLD_FULL = "hold.full"
 

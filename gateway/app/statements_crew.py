@@ -86,9 +86,9 @@ class JobsCrew:
     """
 
     def __init__(self, where: Postgresql, store: Store, run_id: str, processes: Crew) -> None:
-        from gateway.adapters.run_jobs import RunJobs, prepare  # of the extra `postgres`, as the driver
+        from gateway.adapters.run_jobs import RunJobs, require_tables  # of the extra `postgres`, as the driver
 
-        prepare(store.database)
+        require_tables(store.database)
         self._jobs = RunJobs(where)
         self._book, self._run, self._processes = DbStatements(store.database), run_id, processes
         self._looked = -JOBS_LOOK_S
@@ -144,9 +144,9 @@ def _clear(jobs: "RunJobs", book: DbStatements, run_id: str) -> None:
 
 def _tidy(where: Postgresql, store: Store) -> None:
     """No jobs of runs that nobody works on any more. STORE_UNAVAILABLE (retry)."""
-    from gateway.adapters.run_jobs import RunJobs, prepare
+    from gateway.adapters.run_jobs import RunJobs, require_tables
 
-    prepare(store.database)
+    require_tables(store.database)
     jobs, book = RunJobs(where), DbStatements(store.database)
     try:
         for run_id in jobs.runs():

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "run": "run",
         "demo": "demo",
+        "init": "database",
         "check": "check",
         "seal": "mails",
         "open": "mails",
@@ -36,6 +37,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "otp": "otp",
         "revocation": "revocation",
         "compliance": "compliance",
+        "database": "database",
         "backup": "backup",
         "restore": "backup",
         "jobs": "jobs",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway import app
+from gateway.app import database
 from gateway.authority import ca
 from gateway.authority.ca import Purpose
 from gateway.clock import SystemClock
@@ -195,6 +196,7 @@ def _person(bank: Bank, person: Person, algorithm: str, now: datetime) -> None:
 def _enrol(bank: Bank) -> None:
     """Customers and their certificates into the store, bound to their numbers."""
     settings = load(bank.config)
+    database.create(settings)
     store = app.open_store(settings)
     try:
         store.customers.put(

@@ -80,7 +80,7 @@ class Fetching:
         try:
             due_at = self._fetched(task)
         except GatewayError as trouble:
-            if trouble.reason is Reason.STORE_UNAVAILABLE:
+            if trouble.reason.family == "store":
                 raise
             self.tasks.failed(task.wanted.key, self._again(task), trouble.reason, trouble.detail)
             return trouble

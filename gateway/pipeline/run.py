@@ -193,7 +193,7 @@ class Run:
             try:
                 self.house.journal.taken(self.key, tuple(addresses), reply)
             except GatewayError as trouble:
-                if trouble.reason is not Reason.STORE_UNAVAILABLE:
+                if trouble.reason.family != "store":
                     raise
                 self.unwritten += tuple(addresses)
                 log.critical("journal not told", incident=self.mail.origin.incident, detail=trouble.detail)

@@ -122,7 +122,7 @@ class WaitingRoom:
                 if not self._one(waiting, answers[wanted], done):
                     still.append(waiting.hold_id)
             except GatewayError as trouble:
-                if trouble.reason in (Reason.STORE_UNAVAILABLE, Reason.KEY_UNAVAILABLE):
+                if trouble.reason.family == "store" or trouble.reason is Reason.KEY_UNAVAILABLE:
                     raise
                 still.append(waiting.hold_id)
                 log.warning("held mail not looked at", hold_id=waiting.hold_id, incident=waiting.incident,

@@ -160,6 +160,7 @@ class Settings(Section):
     reports: Reports = Reports()
     policies: tuple[Path, ...] = Field(min_length=1, description="in this order")
     database: Path = Path("sealgate.db")
+    database_id: Path = Field(Path("database.id"), description="which database is meant; written by `sealgate init`")
     postgresql: Postgresql | None = Field(None, description="in place of `database`, for several nodes")
     milter: Milter | None = None
     processes: Processes = Processes()

@@ -16,11 +16,12 @@ import pytest
 from sqlalchemy import select
 
 from gateway.adapters.db import portable
-from gateway.adapters.db.schema import connected, open_database
+from gateway.adapters.db.schema import connected
 from gateway.app.backup import backup, restore
 from gateway.errors import GatewayError, Reason
 from gateway.settings import load
 from tests.support import postgres
+from tests.support.databases import open_database
 from tests.support.nodes import code, message_ids, sealgate, section, small
 from tests.support.process import new_bank, relay
 from tests.support.smtp import Hop, until

@@ -14,11 +14,11 @@ import pytest
 from gateway.adapters.db.kept import KEPT_S
 from gateway.adapters.db.postgresql import OLDEST, SILENT_S
 from gateway.adapters.db.pulse import BEAT_S, DEAD_S
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.spool import OCTETS_MAX
 from gateway.adapters.run_jobs import prepare
 from gateway.settings import read
 from tests.support import postgres
+from tests.support.databases import open_database
 from tests.unit.test_settings import SMALL
 
 ROOT = Path(__file__).parents[2]

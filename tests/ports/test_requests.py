@@ -11,12 +11,11 @@ from sqlalchemy import select
 
 from gateway.adapters.db import requests
 from gateway.adapters.db.requests import LEASE, DbRequests
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.tables_api import request
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.requests import Answered
-from tests.support.databases import read, written
+from tests.support.databases import open_database, read, written
 
 MADE = Answered(201, '{"id": "x"}')
 

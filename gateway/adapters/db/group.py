@@ -75,11 +75,13 @@ def _lost(error: Exception) -> bool:
 class GroupCommit:
     """The one way to write. `commits` counts transactions, so that a test can count fsyncs."""
 
-    def __init__(self, engine: Engine, alone: Callable[[Connection, Sequence[str]], None], short_way: ShortWay) -> None:
-        """`alone`, `short_way`: see Database."""
+    def __init__(self, engine: Engine, alone: Callable[[Connection, Sequence[str]], None], short_way: ShortWay,
+                 committed: Callable[[], None]) -> None:
+        """`alone`, `short_way`, `committed`: see Database."""
         self._engine = engine
         self._alone = alone
         self._short_way = short_way
+        self._committed = committed
         self._lock = threading.Lock()  # over the two below
         self._waiting: deque[_Job[Any]] = deque()
         self._led = False  # whether somebody leads
@@ -192,5 +194,6 @@ class GroupCommit:
                     results[number] = [connection.execute(statement, values).rowcount for statement, values in some]
                 for statement, rows in together.items():
                     connection.execute(statement, rows)
+        self._committed()
         self.commits += 1
         return results

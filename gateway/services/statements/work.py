@@ -38,8 +38,9 @@ PAUSE_S: Final = 5.0  # where the house itself has trouble, and no mail can leav
 SURPRISES_MAX: Final = 3  # of one item; then it is refused by name
 # Trouble of the house, not of a customer: nothing of the chunk would leave now.
 _HOUSE: Final = frozenset({
-    Reason.NEXT_HOP_UNAVAILABLE, Reason.NEXT_HOP_TLS, Reason.STORE_UNAVAILABLE, Reason.KEY_UNAVAILABLE,
-    Reason.STAMPER_UNAVAILABLE, Reason.STAMPER_CLOCK, Reason.HOLD_FULL, Reason.RUN_STATE,
+    Reason.NEXT_HOP_UNAVAILABLE, Reason.NEXT_HOP_TLS, Reason.STORE_UNAVAILABLE, Reason.STORE_MISSING,
+    Reason.STORE_VERSION, Reason.STORE_MISMATCH, Reason.KEY_UNAVAILABLE, Reason.STAMPER_UNAVAILABLE,
+    Reason.STAMPER_CLOCK, Reason.HOLD_FULL, Reason.RUN_STATE,
 })
 
 

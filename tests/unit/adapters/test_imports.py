@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.customers import DbCustomers
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.import_certificates import BATCH, OCTETS_MAX, Item, import_certificates, judge, read_certificates
 from gateway.adapters.import_csv import certificate_items, import_customers
 from gateway.authority import ca
@@ -22,6 +21,7 @@ from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.ports.administration import Kept, Trouble
+from tests.support.databases import open_database
 from tests.support.pki import END, NOW, START, get_pki, key, pem
 
 PKI = get_pki()

@@ -17,13 +17,13 @@ import pytest
 from sqlalchemy import select
 
 from gateway.adapters.db.evidence import DbEvidence, _packed
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.spool import Spool
 from gateway.adapters.db.tables import evidence as table
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
 from tests.support import postgres
+from tests.support.databases import open_database
 from tests.support.pki import NOW
 
 RECORD = EvidenceRecord(
