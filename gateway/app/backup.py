@@ -15,6 +15,7 @@ from gateway.adapters.backup_file import Reader, Writer, reading, writing
 from gateway.adapters.db import portable, schema
 from gateway.adapters.db.spool import Spool
 from gateway.app import database as databases
+from gateway.app.store import evidence_spool
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings
@@ -42,8 +43,7 @@ class Told:
 
 def backup(settings: Settings, config: Path, target: Path, clock: Clock | None = None) -> Told:
     """Writes the file while mail goes on; all tables as they were at one moment. GatewayError USAGE, STORE_*."""
-    if settings.postgresql is not None:
-        Spool(settings.postgresql.spool).prepare()
+    Spool(evidence_spool(settings)).prepare()
     database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
     try:
         with writing(target) as writer, database.snapshot() as connection:
@@ -60,9 +60,8 @@ def backup(settings: Settings, config: Path, target: Path, clock: Clock | None =
 
 def _waiting(settings: Settings) -> tuple[str, ...]:
     """Evidence that the database has not taken yet."""
-    where = settings.postgresql
-    return () if where is None or not Spool(where.spool).waiting() else (
-        f"{where.spool} (evidence that waits for the database)",)
+    directory = evidence_spool(settings)
+    return (f"{directory} (evidence that waits for the database)",) if Spool(directory).waiting() else ()
 
 
 def _add_files(writer: Writer, settings: Settings, config: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

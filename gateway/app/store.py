@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.adapters.db import schema
 from gateway.adapters.db.authorities import DbAuthorities
@@ -20,6 +21,13 @@ from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import load_certificates
 from gateway.ports.administration import NewCertificate
 from gateway.settings import Settings
+
+
+def evidence_spool(settings: Settings) -> Path:
+    """The directory for evidence that the database has not taken yet; with SQLite beside its file."""
+    if settings.postgresql is not None:
+        return settings.postgresql.spool
+    return settings.database.with_name(f"{settings.database.name}-evidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +59,8 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
     """
     clock = clock or SystemClock()
     held = settings.hold
-    spool = None
-    if settings.postgresql is not None:
-        spool = Spool(settings.postgresql.spool)
-        spool.prepare()
+    spool = Spool(evidence_spool(settings))
+    spool.prepare()
     database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
     certificates = DbCertificates(database, clock)
     return Store(

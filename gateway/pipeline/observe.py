@@ -42,6 +42,9 @@ class _Records:
 
     kept: list[EvidenceRecord] = field(default_factory=list)
 
+    def ready(self) -> None:
+        """Always."""
+
     def add(self, records: tuple[EvidenceRecord, ...]) -> None:
         """See Evidence."""
         self.kept += records

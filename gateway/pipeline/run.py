@@ -163,6 +163,7 @@ class Run:
         deadline = self.mail.origin.deadline_at
         if deadline is not None and self.house.clock.now() >= deadline:
             raise GatewayError(Reason.MAIL_DEADLINE, "the work took longer than the client waits", retry=True)
+        self.house.evidence.ready()
         if accepted and not self.claimed and set(accepted) != set(wanted):
             self._claim(wanted)
         doubtful = set(map(fold, self.in_doubt))
