@@ -23,9 +23,8 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.schema import SchemaManager
 from procrastinate.sync_psycopg_connector import wrap_exceptions
-from sqlalchemy import Connection
 
-from gateway.adapters.db.engine import Database
+from gateway.adapters.db.engine import Connection, Database
 from gateway.adapters.db.postgresql import parameters
 from gateway.adapters.db.schema import has_library_tables, library_tables
 from gateway.errors import GatewayError, Reason

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection
-
 from gateway import __version__
 from gateway.adapters.backup_file import Reader, Writer, reading, writing
 from gateway.adapters.db import portable, schema
+from gateway.adapters.db.engine import Connection
 from gateway.adapters.db.spool import Spool
 from gateway.app import database as databases
 from gateway.app.store import evidence_spool

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from gateway.adapters.db import identity, schema
+from gateway.adapters.db.engine import Connection
 from gateway.adapters.db.schema import Fill
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings

@@ -19,6 +19,8 @@ from gateway.adapters.db.owner import Owner
 from gateway.errors import GatewayError, Reason
 from gateway.settings.deployment import Postgresql
 
+__all__ = ["Connection", "Database", "Level"]  # SQLAlchemy's connection, for those outside who write through it
+
 log = structlog.get_logger("sealgate.database")
 
 T = TypeVar("T")
