@@ -30,6 +30,7 @@ from gateway.frontends.api.service import Current, RunDesk, Service
 from gateway.frontends.children import end_with_parent
 from gateway.frontends.http.partners import KnownPartner
 from gateway.frontends.http.server import HttpServer
+from gateway.frontends.http.unavailable import when_usable
 from gateway.frontends.logs import configure, own_process
 from gateway.settings import Api, Client, Http, Settings
 
@@ -148,7 +149,7 @@ def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
     own_process()
     metrics.begin(settings)
     api = section(settings)
-    house = ApiHouse(settings)
+    house = when_usable(lambda: ApiHouse(settings), listener(api), "api")
 
     def reload() -> None:
         try:
