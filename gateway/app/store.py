@@ -19,6 +19,7 @@ from gateway.adapters.db.revocations import DbRevocations
 from gateway.adapters.db.spool import Spool
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import load_certificates
+from gateway.errors import GatewayError
 from gateway.ports.administration import NewCertificate
 from gateway.settings import Settings
 
@@ -59,9 +60,13 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
     """
     clock = clock or SystemClock()
     held = settings.hold
-    spool = Spool(evidence_spool(settings))
-    spool.prepare()
     database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
+    spool = Spool(evidence_spool(settings))
+    try:
+        spool.prepare()
+    except GatewayError:
+        database.close()
+        raise
     certificates = DbCertificates(database, clock)
     return Store(
         database=database,

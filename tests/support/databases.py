@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.db.engine import Database
-from gateway.adapters.db.schema import connected, create_database
+from gateway.adapters.db.schema import connected, create_database, current
 from gateway.settings.deployment import Postgresql
 from tests.support import postgres
 
@@ -18,7 +18,9 @@ def open_database(where: Path | Postgresql) -> Database:
     """
     if isinstance(where, Path) and not (where.exists() and where.stat().st_size):
         create_database(where, where.with_name(f"{where.name}.id")).close()
-    return connected(where)
+    opened = connected(where)
+    current(opened)
+    return opened
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -13,6 +13,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.app import open_store
+from gateway.app.database import adopt
 from gateway.app.ends import ends
 from gateway.cli import check_own, check_services, check_trust
 from gateway.clock import SystemClock
@@ -193,6 +194,7 @@ def test_postgresql_is_told_with_what_its_administrator_should_mend(settings):
     postgres.need_postgres()
     on_server = settings.model_copy(update={"postgresql": postgres.server().database().model_copy(
         update={"spool": settings.database.parent / "spool"})})
+    adopt(on_server)
     found = list(check_trust.database_and_trust(on_server))
     (told,) = said(found, "ok", "database")
     assert re.search(r"on 127.0.0.1:\d+: version \d+\.\d+.*, no TLS", told)
