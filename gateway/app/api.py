@@ -64,7 +64,8 @@ class ApiHouse:
             runs = RunDesk(statements(settings, self.gateway.store, self.gateway.clock),
                            reader(settings.statements.sources), self.gateway.clock.now)
         return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings), ready=self._ready,
-                       codes=codes, runs=runs, requests_per_minute_max=section(settings).requests_per_minute_max)
+                       codes=codes, runs=runs, requests_per_minute_max=section(settings).requests_per_minute_max,
+                       urgent=self.gateway.store.database.urgent)
 
     def _ready(self) -> None:
         """The store is asked as a mail asks it, and the keys how they are."""

@@ -31,6 +31,7 @@ from gateway.app.trust import load_trust, revocations
 from gateway.clock import Clock, FrozenClock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.children import PARENT, end_with_parent
+from gateway.frontends.priority import stand_back
 from gateway.model.address import domain_of
 from gateway.model.decision import Decision
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
@@ -206,7 +207,7 @@ def _start(settings: Settings, plan: Plan, parent: int) -> None:
     os.environ[PARENT] = str(parent)
     end_with_parent()
     if settings.statements is not None:
-        os.nice(settings.statements.nice)
+        stand_back(settings.statements.nice)
     _checkers.append(Checker(settings, plan, open_store(settings), FrozenClock(plan.at)))
 
 

@@ -22,6 +22,7 @@ from gateway.frontends import forgetful
 from gateway.frontends.children import PARENT, end_with_parent
 from gateway.frontends.logs import configure, own_process
 from gateway.frontends.notify import notify
+from gateway.frontends.priority import stand_back
 from gateway.ports.statements import RunState
 from gateway.services.statements.drive import Crew
 from gateway.settings import Settings
@@ -166,7 +167,7 @@ def _work(settings: Settings, run_id: str, share: int, parent: int) -> None:
     end_with_parent()
     configure(settings.log_level)
     own_process()
-    os.nice(section(settings).nice)
+    stand_back(section(settings).nice)
     try:
         worker = Worker(settings, share=share)
         over.append(worker)

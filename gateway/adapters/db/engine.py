@@ -6,7 +6,7 @@ transaction that reads and then writes is alone: in SQLite the write lock says i
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -47,6 +47,10 @@ class Database(ABC):
     def writers(self) -> Engine:
         """What `write` writes through."""
         return self._writers
+
+    def urgent(self) -> AbstractContextManager[None]:
+        """While it lasts, other processes' transactions wait for this process's, where they would be in its way."""
+        return nullcontext()
 
     def write(self, work: Callable[[Connection], T], *, alone: str = "") -> T:
         """See GroupCommit.run. `alone`: what the work reads before it writes, so that no other node does it too."""

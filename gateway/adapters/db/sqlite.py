@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from gateway.adapters.db.group import Changes, Rows, store_error
 from gateway.adapters.db.kept import AGAIN
 from gateway.adapters.db.owner import Owner, here
 from gateway.adapters.db.place import Place, Users
+from gateway.adapters.db.urgent import Urgent
 from gateway.errors import GatewayError
 
 BUSY_TIMEOUT_MS = 5_000  # how long a writer waits for another process's commit; one takes about a millisecond
@@ -48,6 +49,7 @@ class SqliteDatabase(Database):
                                       hide_parameters=True)
         self._place = Place(path)
         self._users = Users(path)
+        self._urgent = Urgent(path)
         self._idle: deque[Connection] = deque()
         self._compiled: dict[Select[Any], tuple[str, list[str], dict[str, Any], bool]] = {}
         self._writer: sqlite3.Connection | None = None
@@ -56,7 +58,7 @@ class SqliteDatabase(Database):
         self._updates: dict[Update, _Change] = {}
         event.listen(writers, "connect", _connect_writer)
         event.listen(writers, "checkout", self._fresh_writer)
-        event.listen(writers, "begin", _begin_immediate)
+        event.listen(writers, "begin", self._begin_immediate)
         event.listen(self._readers, "connect", _connect_reader)
 
     def _connect(self) -> sqlite3.Connection:
@@ -97,6 +99,19 @@ class SqliteDatabase(Database):
         if record.info.setdefault("place", self._place.number) != self._place.number:
             raise DisconnectionError
 
+    def urgent(self) -> AbstractContextManager[None]:
+        """See Database."""
+        return self._urgent.work()
+
+    def _begin_immediate(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None  # noqa: S101 - it is open
+        self._urgent.give_way()
+        try:
+            _take_write_lock(driver)
+        except sqlite3.Error as error:
+            raise DBAPIError(None, None, error) from error
+
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
         """See Database. BEGIN IMMEDIATE holds everything."""
 
@@ -112,6 +127,7 @@ class SqliteDatabase(Database):
                 self._writer = self._connect()
                 _connect_writer(self._writer, None)
             driver = self._writer
+            self._urgent.give_way()
             _take_write_lock(driver)
             try:
                 counts = [[driver.execute(text, values).rowcount for text, values in some] for some in changed]
@@ -236,6 +252,7 @@ class SqliteDatabase(Database):
         self._hang_up()
         self._readers.dispose()
         self._users.leave()
+        self._urgent.close()
         super().close()
 
 
@@ -289,15 +306,6 @@ def _connect_writer(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA busy_timeout=0")  # from now on _take_write_lock waits
-
-
-def _begin_immediate(connection: Connection) -> None:
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - it is open
-    try:
-        _take_write_lock(driver)
-    except sqlite3.Error as error:
-        raise DBAPIError(None, None, error) from error
 
 
 def _take_write_lock(driver: sqlite3.Connection) -> None:
