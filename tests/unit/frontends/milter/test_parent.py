@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("milter", reason="pymilter is an extra")
 
 PARENT = """
-import os, socket, sys
+import os, select, socket, sys
 from gateway.frontends.logs import configure
 from gateway.frontends.milter import parent
 configure("info")
@@ -30,7 +30,7 @@ def work(number, control):
         raise RuntimeError
     open(sys.argv[1], "w").close()
     control.send(parent.READY)
-    listening.setblocking(True)
+    select.select([listening], [], [])
     listening.accept()[0].close()
     os._exit(3)
 if sys.argv[2] == "no fork":
@@ -51,7 +51,10 @@ def test_while_no_worker_can_start_connections_are_closed_at_once(tmp_path: Path
     command = [sys.executable, "-c", PARENT, str(tmp_path / "started"), why]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
+        assert parent.stderr is not None
         port = int(parent.stdout.readline())
+        while "milter ready" not in parent.stderr.readline():
+            assert parent.poll() is None
         socket.create_connection(("127.0.0.1", port), timeout=30).close()  # ends the worker
         for _ in range(2):
             with socket.create_connection(("127.0.0.1", port), timeout=30) as postfix:
