@@ -28,6 +28,7 @@ from gateway.frontends.api.callers import Caller, Callers
 from gateway.frontends.api.forgetting import stay
 from gateway.frontends.api.service import Current, RunDesk, Service
 from gateway.frontends.children import end_with_parent
+from gateway.frontends.clients import Clients
 from gateway.frontends.http.partners import KnownPartner
 from gateway.frontends.http.server import HttpServer
 from gateway.frontends.http.unavailable import when_usable
@@ -36,6 +37,7 @@ from gateway.settings import Api, Client, Http, Settings
 
 log = structlog.get_logger("sealgate.api")
 
+STRANGERS_MAX: Final = 64  # connections of addresses that are in no client's network and have shown no token yet
 RUN_OCTETS_MAX: Final = 262_144  # of a run's file; some have thirty lines
 DEADLINE_S: Final = 90.0  # of a request, longer than a next hop takes that answers at all; who waits may end sooner
 
@@ -55,7 +57,12 @@ class ApiHouse:
             self.gateway.close()
             raise
 
+    def knows(self, peer: str) -> bool:
+        """Whether an IP address is in the network of a client that may ask something."""
+        return self._clients.by_peer(peer) is not None
+
     def _service(self, settings: Settings) -> Service:
+        self._clients = Clients(client for client in settings.clients if client.scopes)
         codes = None
         if settings.codes is not None:
             codes = load_codes(settings, self.gateway, told_by(filing(settings, self._callbacks)))
@@ -166,7 +173,7 @@ def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
     stay()
     try:
         server = HttpServer(listener(api), application(house.current, api.body_octets_max), reload=reload, name="api",
-                            deadline_s=DEADLINE_S)
+                            deadline_s=DEADLINE_S, strangers_max=STRANGERS_MAX, known=house.knows)
         server.run_until_ended()
     finally:
         house.close()

@@ -50,6 +50,7 @@ def serve_milter(first: InForce, load: Callable[[], InForce], hooks: Hooks) -> N
     own_process()
     end_with_parent()
     listening, waiting = listen(milter), [first]
+    listening.setblocking(False)  # several workers wait for one connection, and one gets it
 
     def work() -> tuple[int, Work]:
         """The set of one generation: whoever replaces a worker of it works by the same."""
@@ -59,7 +60,7 @@ def serve_milter(first: InForce, load: Callable[[], InForce], hooks: Hooks) -> N
         return workers(now.settings), lambda number, control: work_until_told(now, number, listening, control, hooks)
 
     grace_s = settings.limits.message_deadline_s
-    Parent(work, settings.processes.stuck_after_s, grace_s + END_S).run()
+    Parent(work, settings.processes.stuck_after_s, grace_s + END_S, listening).run()
 
 
 def milter_of(settings: Settings) -> Milter:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
@@ -63,7 +63,8 @@ def say(text: str) -> None:
     """One message to standard error; of the relay's child one line of its log."""
     if is_child():
         text = json.dumps({"text": text, "event": "said", "level": "error", "timestamp": f"{datetime.now(UTC):%FT%TZ}"})
-    print(text, file=sys.stderr)
+    with suppress(OSError):  # a full disk or a closed pipe must not change how the command ends
+        print(text, file=sys.stderr)
 
 
 def fail(text: str, code: int = BAD) -> NoReturn:

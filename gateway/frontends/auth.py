@@ -43,18 +43,15 @@ async def credentials(connection: Connection, mechanism: str, initial: str) -> C
 
 
 async def verified(connection: Connection, given: Credentials) -> bool:
-    """Whether they belong together; a wrong answer comes late. GatewayError if it cannot be found out now."""
+    """Whether they belong together. GatewayError if it cannot be found out now."""
     verify = connection.front.verify
     if verify is None:
         return False
     job = connection.front.shared.logins.submit(lambda: verify(given.login, given.password))
     try:
-        good = await asyncio.shield(job.done)
+        return await asyncio.shield(job.done)
     finally:
         job.withdraw()
-    if not good:
-        await asyncio.sleep(FAILURE_DELAY_S)
-    return good
 
 
 async def _ask(connection: Connection, challenge: bytes) -> bytes:

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from gateway.frontends.logs import surprise
 from gateway.frontends.notify import Ear
 from gateway.frontends.process import PARENT, Process
 
@@ -85,26 +86,33 @@ class Children:
                 process.kill()
 
     async def _keep(self, name: str) -> None:
+        """Starts the process again as often as need be. No exception ends it."""
         loop, deaths = asyncio.get_running_loop(), 0
         while True:
             began = loop.time()
             try:
-                process = await Process.start(name, self._commands[name], ear=self._ear,
-                                              stuck_after_s=self._stuck_after_s,
-                                              environment={**self._environment, **self._own.get(name, {})})
-            except OSError as error:
-                log.critical("child does not start", child=name, error=error.strerror)
-            else:
-                self._running[name] = process
-                log.info("child started", child=name, pid=process.pid)
-                try:
-                    code = await asyncio.shield(process.over)
-                finally:
-                    await process.end(self._end_s.get(name, END_S))
-                    self._running.pop(name, None)
-                log.error("child ended", child=name, code=code)
+                await self._live(name)
+            except Exception as error:  # noqa: BLE001 - a keeper that ends would leave us without this process for good
+                surprise(log, error, child=name)
             deaths = 0 if loop.time() - began > STEADY_S else deaths + 1
             await asyncio.sleep(BACKOFF_S[min(deaths, len(BACKOFF_S)) - 1] if deaths else BACKOFF_S[0])
+
+    async def _live(self, name: str) -> None:
+        """One life of the process."""
+        try:
+            process = await Process.start(name, self._commands[name], ear=self._ear, stuck_after_s=self._stuck_after_s,
+                                          environment={**self._environment, **self._own.get(name, {})})
+        except OSError as error:
+            log.critical("child does not start", child=name, error=error.strerror)
+            return
+        self._running[name] = process
+        log.info("child started", child=name, pid=process.pid)
+        try:
+            code = await asyncio.shield(process.over)
+        finally:
+            await process.end(self._end_s.get(name, END_S))
+            self._running.pop(name, None)
+        log.error("child ended", child=name, code=code)
 
 
 async def run_once(command: Sequence[str]) -> None:

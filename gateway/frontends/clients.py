@@ -69,6 +69,21 @@ class Clients:
                      if network.version == address.version and address in network), None)
 
 
+@lru_cache(_PEERS_REMEMBERED)
+def among(peer: str, networks: tuple[str, ...]) -> bool:
+    """Whether an address (text) is in one of these networks; an IPv4 one in an IPv6 one counts as what it is."""
+    if not networks:
+        return False
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in map(ipaddress.ip_network, networks)
+               if network.version == address.version)
+
+
 def speaking_freely(clients: Iterable[Client]) -> tuple[Client, ...]:
     """The same clients with any sender: in `mode: observe` what they may not use is recorded, and not refused."""
     return tuple(client.model_copy(update={"from_addresses": ("*",)}) for client in clients)

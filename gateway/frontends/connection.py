@@ -17,6 +17,7 @@ from aiosmtpd.smtp import SMTP
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import dialogue, metrics
 from gateway.frontends.front import Front
+from gateway.frontends.limits import Place
 from gateway.frontends.logs import surprise
 from gateway.frontends.paths import RefusedCommandError
 from gateway.frontends.replies import reply_for_reason
@@ -30,7 +31,8 @@ COMMAND_OCTETS_MAX = 512
 COMMAND_OCTETS_MAX_OF = {"MAIL": 512 + 26 + 17 + 10 + 9 + 107 + 507, "RCPT": 512 + 28 + 507, "AUTH": 12_288 + 2,
                          "XFORWARD": 8_192, "XCLIENT": 8_192}
 STREAM_OCTETS_MAX = 16_384
-HANDSHAKE_TIMEOUT_S = 30.0
+HANDSHAKE_TIMEOUT_S = 10.0
+STRANGER_S = 30.0  # to log in at an outbound listener, all replies and pauses included
 UNREAD_GRACE_S = 5.0
 REPLIES_MAX = 64  # that wait to leave together: a client that always has sent more would have them pile up for ever
 FAIR_COMMANDS = 32
@@ -58,7 +60,8 @@ class Connection(SMTP):
         self.ending = False
         self.errors = 0
         self.incident = ""
-        self._entered = False
+        self._place: Place | None = None
+        self._stranger: asyncio.TimerHandle | None = None
         self._over = over
         self._commands = 0
         self._replies: list[bytes] = []
@@ -69,34 +72,38 @@ class Connection(SMTP):
         """Counts the connection, or sends it away."""
         name = transport.get_extra_info("peername")
         self.peer = str(name[0]) if isinstance(name, tuple) else ""
-        self._entered = self.front.shared.connections.enter(self.peer)
-        if not self._entered:
+        self._place = self.front.shared.admission.enter(self.peer, known=self.front.knows(self.peer))
+        if self._place is None:
             log.warning("refused", reason=str(Reason.CLIENT_BUSY), peer=self.peer, listener=self.front.listener.name)
             metrics.refused(self.front.listener.name, Reason.CLIENT_BUSY)
             sender = cast(asyncio.Transport, transport)
             sender.write(dialogue.TOO_MANY_CONNECTIONS)
             sender.close()
             return
+        if self.front.outbound and not self._place.known:
+            self._stranger = self.loop.call_later(STRANGER_S, self._timeout_cb)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is gone."""
         self._over(self)
-        if not self._entered:
+        if self._place is None:
             return
-        self._entered = False
-        self.front.shared.connections.leave(self.peer)
+        self._place.leave()
+        self._place = None
+        if self._stranger is not None:
+            self._stranger.cancel()
         self._left()
         super().connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
         """Commands go to the stream reader."""
-        if self._entered:
+        if self._place is not None:
             super().data_received(data)
 
     def eof_received(self) -> bool:
         """The client sends no more. What it sent before is still worked on; then the connection ends."""
-        if not self._entered:
+        if self._place is None:
             return False
         self._left()
         self._reader.feed_eof()
@@ -195,6 +202,7 @@ class Connection(SMTP):
             self._reset_timeout()
             self.greet()
             while not self.ending and await self._one_command():
+                self._look_who()
                 await self._be_fair()
                 if self.errors > self.front.limits.errors_per_session_max:
                     self.say(dialogue.TOO_MANY_ERRORS)
@@ -210,6 +218,13 @@ class Connection(SMTP):
         finally:
             if self.transport is not None:
                 self.transport.close()
+
+    def _look_who(self) -> None:
+        """A stranger that has shown to be a client has a client's place and time."""
+        if self._stranger is not None and self._place is not None and self.permitted:
+            self._stranger.cancel()
+            self._stranger = None
+            self._place.identified()
 
     def greet(self) -> None:
         """RFC 5321 3.1."""

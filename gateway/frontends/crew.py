@@ -2,6 +2,8 @@
 
 One that dies is replaced at once; one that dies at its start ever more seldom. One that is silent too long is killed
 and replaced. One whose threads are stuck while its loop goes on says so, and is replaced before it has to end.
+
+While no worker serves for OUTAGE_S, the crew reports an outage, so that its owner can answer clients in their place.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ log = structlog.get_logger("sealgate.workers")
 
 START_S: Final = 120.0  # a token that is asked for its keys may take long
 KEPT_S: Final = 5.0  # what a worker may take to write down what it knows
+OUTAGE_S: Final = 3.0  # a replacement is usually ready by then; later clients should hear that they must come back
 MARGIN_S: Final = 10.0  # what a worker may take to end after its mails' grace, before it is killed
 
 Launch = Callable[[int, Mapping[str, str], Sequence[int]], Awaitable[Process]]
@@ -31,10 +34,12 @@ Launch = Callable[[int, Mapping[str, str], Sequence[int]], Awaitable[Process]]
 class Crew:
     """In the event loop's thread. `retire` ends it for good."""
 
-    def __init__(self, kind: str, size: int, launch: Launch, *, grace_s: float) -> None:
+    def __init__(self, kind: str, size: int, launch: Launch, *, grace_s: float,
+                 outage: Callable[[bool], None] = lambda _: None) -> None:
         """`launch`: starts the worker of a number from 0 with more environment and descriptors; OSError.
 
-        `grace_s`: what mails in work get at the end.
+        `grace_s`: what mails in work get at the end. `outage`: called with True when an outage begins and with False
+        when it ends; it must not raise.
         """
         self._kind = kind
         self._launch = launch
@@ -47,6 +52,8 @@ class Crew:
         self._kept: dict[int, int] = {}  # number to the memory that its worker writes into (`handover`)
         self._before: tuple[int, ...] = ()
         self.served_at = time.monotonic()  # when a worker that serves was last seen
+        self._outage = outage
+        self._in_outage = False
 
     async def start(self, before: Sequence[int] = ()) -> None:
         """Returns when all are ready. GatewayError of the first that is not; then none is left.
@@ -82,17 +89,20 @@ class Crew:
         except OSError as error:
             raise GatewayError(Reason.INTERNAL, f"no process: {error.strerror}", retry=True) from None
         try:
-            await asyncio.wait({worker.over, ready := asyncio.ensure_future(worker.ready.wait())}, timeout=START_S,
-                               return_when=asyncio.FIRST_COMPLETED)
-            ready.cancel()
-        except asyncio.CancelledError:
+            return await self._ready(worker, number)
+        except BaseException:
             await self._kill(worker)
             raise
+
+    async def _ready(self, worker: Process, number: int) -> Process:
+        """The worker once it is ready. GatewayError why it is not."""
+        await asyncio.wait({worker.over, ready := asyncio.ensure_future(worker.ready.wait())}, timeout=START_S,
+                           return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
         if worker.ready.is_set() and not worker.over.done():
             log.info("worker started", kind=self._kind, number=number, pid=worker.pid)
             return worker
         if not worker.over.done():
-            await self._kill(worker)
             raise GatewayError(Reason.INTERNAL, f"a worker was not ready after {START_S:.0f} s", retry=True)
         raise worker.trouble or GatewayError(
             Reason.INTERNAL, f"a worker ended at its start with code {worker.over.result()}", retry=True)
@@ -103,25 +113,35 @@ class Crew:
         await worker.end(0)
 
     async def _keep(self, number: int) -> None:
-        """Replaces the worker of this number as often as need be."""
+        """Replaces the worker of this number as often as need be. No exception ends it."""
         while True:
-            worker = self._workers[number]
+            try:
+                await self._keep_one(number)
+            except Exception as error:  # noqa: BLE001 - a keeper that ends would leave its place empty for good
+                surprise(log, error, kind=self._kind, number=number)
+                await asyncio.sleep(BACKOFF_S[0])
+
+    async def _keep_one(self, number: int) -> None:
+        """Waits until the worker of this number ends or asks to be replaced, and replaces it."""
+        worker = self._workers.get(number)
+        if worker is not None:
             wants_out = asyncio.ensure_future(worker.wants_out.wait())
             try:
                 await asyncio.wait({worker.over, wants_out}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 wants_out.cancel()
-            if worker.over.done():
-                log.critical("worker ended", kind=self._kind, number=number, pid=worker.pid, code=worker.over.result())
-                del self._workers[number]
-                self._workers[number] = await self._again(number)
-            else:
+            if not worker.over.done():
                 log.critical("worker has a mail that does not end", kind=self._kind, number=number, pid=worker.pid)
                 self._workers[number] = await self._again(number)
                 self._let_go(worker, REPLACED)
+                return
+            del self._workers[number]
+            log.critical("worker ended", kind=self._kind, number=number, pid=worker.pid, code=worker.over.result())
+        self._workers[number] = await self._again(number)
+        self._end_outage()
 
     async def _again(self, number: int) -> Process:
-        """A ready one, however long it takes."""
+        """Returns a ready worker, however long it takes."""
         tries = 0
         while True:
             try:
@@ -142,6 +162,15 @@ class Crew:
                 worker.kill()
         if any(not worker.over.done() for worker in self._workers.values()):
             self.served_at = time.monotonic()
+        elif self._keepers and not self._in_outage and time.monotonic() - self.served_at > OUTAGE_S:
+            self._in_outage = True
+            log.critical("no worker serves", kind=self._kind)
+            self._outage(True)
+
+    def _end_outage(self) -> None:
+        if self._in_outage:
+            self._in_outage = False
+            self._outage(False)
 
     def _let_go(self, worker: Process, number: int) -> None:
         leaving = asyncio.get_running_loop().create_task(worker.end(self._grace_s + MARGIN_S, number))
@@ -156,6 +185,8 @@ class Crew:
         `replaced`: others have taken their place already.
         """
         await _give_up(self._keepers)
+        self._keepers = []
+        self._end_outage()
         leaving, self._workers = tuple(self._workers.values()), {}
         for worker in leaving:
             self._let_go(worker, REPLACED if replaced else signal.SIGTERM)

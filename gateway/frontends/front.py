@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.clock import Clock
-from gateway.frontends.clients import Clients
-from gateway.frontends.limits import Connections, Octets, Rate
+from gateway.frontends.clients import Clients, among
+from gateway.frontends.limits import Admission, LoginPauses, Octets, Rate
 from gateway.frontends.workers import Workers
 from gateway.model.address import domain_of
 from gateway.model.mail import Mail
@@ -21,16 +21,17 @@ from gateway.settings import Bank, Limits, Listener
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """`connections` and `octets` are of all listeners of one role, the others of the whole process.
+    """`admission` and `octets` are of all listeners of one role, the others of the whole process.
 
     `logins` and `probes` have threads of their own: argon2 is slow by design, and a recipient must not wait behind
     the mails of others.
     """
 
-    connections: Connections
+    admission: Admission
     rate: Rate
     octets: Octets
     logins: Workers
+    login_pauses: LoginPauses
     probes: Workers
 
 
@@ -66,6 +67,13 @@ class Front:
     def logins_possible(self) -> bool:
         """Whether AUTH makes sense here; it is offered only under TLS."""
         return self.outbound and self.verify is not None and self.tls is not None and self.clients.has_logins
+
+    def knows(self, peer: str) -> bool:
+        """Whether a place is reserved for this peer: a client's network, or a mail server that the listener names."""
+        listener = self.listener
+        if among(peer, (*listener.xforward_peers, *listener.xclient_peers, *listener.trusted_peers)):
+            return True
+        return self.outbound and self.clients.by_peer(peer) is not None
 
     def owns(self, address: str) -> bool:
         """Whether the address is in one of the bank's mail domains."""

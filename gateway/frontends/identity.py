@@ -15,13 +15,12 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 
 import structlog
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import dialogue
+from gateway.frontends.clients import among
 from gateway.frontends.connection import Connection
 from gateway.frontends.forwarded import NOBODY, XCLIENT, XFORWARD, Forwarded, parse
 from gateway.frontends.front import Front
@@ -29,9 +28,6 @@ from gateway.frontends.paths import MailCommand, RefusedCommandError
 from gateway.settings import Client
 
 log = structlog.get_logger("sealgate.smtp")
-
-_REMEMBERED = 4096
-
 
 class Identified(Connection):
     """The part of a session that knows its client."""
@@ -162,17 +158,3 @@ class Identified(Connection):
             raise RefusedCommandError(dialogue.NESTED_MAIL)
         if self.front.listener.tls_required and not self.secure:
             raise GatewayError(Reason.CLIENT_TLS_REQUIRED, f"{what} before STARTTLS")
-
-
-@lru_cache(_REMEMBERED)
-def among(peer: str, networks: tuple[str, ...]) -> bool:
-    """Whether an address (text) is in one of these networks; an IPv4 one in an IPv6 one counts as what it is."""
-    if not networks:
-        return False
-    try:
-        address = ip_address(peer.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in network for network in map(ip_network, networks) if network.version == address.version)

@@ -1,12 +1,19 @@
-"""Limits that connections share: how many there are, how many mails a minute, how many octets in work."""
+"""Limits that connections share: connections, mails a minute, octets in work, tries of passwords."""
 
 import asyncio
+import ipaddress
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 RATE_KEYS_MAX = 10_000
 GROW_OCTETS = 262_144
+PAUSE_OF_SOURCE_S = 300.0
+PAUSE_OF_ACCOUNT_S = 60.0
+FORGOTTEN_S = 1800.0
+KNOWN_S = 86_400.0
+FAILURES_FREE = 3.0  # a person mistypes; with the last of them the pauses begin, at one second
+FAILURES_MAX = 32.0  # 2 to the power of it is beyond every pause
 
 
 @dataclass(slots=True)
@@ -41,6 +48,59 @@ class Connections:
             del self._peers[peer]
 
 
+class Place:
+    """One connection that was admitted. Give it back once, by `leave`."""
+
+    def __init__(self, everyone: Connections, strangers: Connections, peer: str, *, known: bool) -> None:
+        self._everyone = everyone
+        self._strangers = strangers
+        self._peer = peer
+        self.known = known
+
+    def identified(self) -> None:
+        """The peer has shown who it is: the connection no longer counts among those of strangers."""
+        if not self.known:
+            self.known = True
+            self._strangers.leave(client_key(self._peer))
+
+    def leave(self) -> None:
+        """The connection is gone."""
+        self.identified()
+        self._everyone.leave(self._peer)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Which connections are admitted: `everyone` counts all, `strangers` those of peers that are not known (yet).
+
+    The difference between the two `all_max` is reserved for peers that are known, by their network for example.
+    """
+
+    everyone: Connections
+    strangers: Connections
+
+    def enter(self, peer: str, *, known: bool) -> Place | None:
+        """A place, or None if there is none left for this peer."""
+        if not known and not self.strangers.enter(client_key(peer)):
+            return None
+        if not self.everyone.enter(peer):
+            if not known:
+                self.strangers.leave(client_key(peer))
+            return None
+        return Place(self.everyone, self.strangers, peer, known=known)
+
+
+def client_key(peer: str) -> str:
+    """Who counts as one client: an IPv4 address, or a network of 64 bits, which is what one customer has of IPv6."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+    return str(address)
+
+
 @dataclass(slots=True)
 class Rate:
     """A bucket per client that holds `per_minute` mails and refills evenly. 0: no limit."""
@@ -72,6 +132,66 @@ class Rate:
         if len(kept) >= RATE_KEYS_MAX:
             kept = dict(sorted(kept.items(), key=lambda item: item[1][1])[RATE_KEYS_MAX // 2:])
         self._buckets = kept
+
+
+class Marks:
+    """A number and its time for each key. The oldest are forgotten when there are too many."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, tuple[float, float]] = {}
+
+    def get(self, key: str) -> tuple[float, float]:
+        """Number and time; (0.0, 0.0) if there is none."""
+        return self._marks.get(key, (0.0, 0.0))
+
+    def put(self, key: str, number: float, when: float) -> None:
+        """Replaces the mark of this key."""
+        self._marks.pop(key, None)
+        if len(self._marks) >= RATE_KEYS_MAX:
+            del self._marks[next(iter(self._marks))]
+        self._marks[key] = (number, when)
+
+
+class LoginPauses:
+    """How long the next try of a password has to wait: a pause that doubles with each failure up to a limit.
+
+    Pauses are kept for each source (`client_key`) and for each account. A source in the networks of the account's own
+    client has none, nor has one that has logged in to this account within KNOWN_S: somebody else's guesses must not
+    keep them out. Failures are forgotten after FORGOTTEN_S without another one.
+    """
+
+    def __init__(self, marks: Marks, now: Callable[[], float]) -> None:
+        self._marks = marks
+        self._now = now
+
+    def wait_s(self, source: str, account: str) -> float:
+        """Seconds until a password may be tried again; 0.0: now."""
+        now = self._now()
+        known, when = self._marks.get(f"known {account} {source}")
+        if known and now - when < KNOWN_S:
+            return 0.0
+        pauses = ((f"source {source}", PAUSE_OF_SOURCE_S), (f"account {account}", PAUSE_OF_ACCOUNT_S))
+        return max(self._left(key, longest_s, now) for key, longest_s in pauses)
+
+    def _left(self, key: str, longest_s: float, now: float) -> float:
+        failures, when = self._failures(key, now)
+        if failures < FAILURES_FREE:
+            return 0.0
+        return max(0.0, when + min(longest_s, 2.0 ** (failures - FAILURES_FREE)) - now)
+
+    def _failures(self, key: str, now: float) -> tuple[float, float]:
+        failures, when = self._marks.get(key)
+        return (0.0, 0.0) if now - when > FORGOTTEN_S else (failures, when)
+
+    def failed(self, source: str, account: str) -> None:
+        """The password was wrong."""
+        now = self._now()
+        for key in (f"source {source}", f"account {account}"):
+            self._marks.put(key, min(self._failures(key, now)[0] + 1, FAILURES_MAX), now)
+
+    def succeeded(self, source: str, account: str) -> None:
+        """The password was right."""
+        self._marks.put(f"known {account} {source}", 1.0, self._now())
 
 
 class Octets:

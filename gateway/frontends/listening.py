@@ -9,13 +9,16 @@ each 51-54 %), 52-53 % of 400 by 20 clients (50-53 %), 55-80 % of 20 kept ones (
 (50-55 %). And what waits at the socket of a worker that has died waits for its successor, not for the next one free.
 """
 
+import asyncio
 import json
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from gateway.errors import GatewayError, Reason
+from gateway.frontends import dialogue
 from gateway.settings import Listener
 
 GIVEN: Final = "SEALGATE_SOCKETS"  # environment of a worker: JSON, listener's name to file descriptors
@@ -102,3 +105,36 @@ def inherited() -> dict[str, list[socket.socket]] | None:
         for one in several:
             one.set_inheritable(False)  # not for the worker's own children (LDAP)
     return sockets
+
+
+class Unavailable:
+    """Answers 421 on the listening sockets and closes, while no worker serves. In the event loop's thread.
+
+    Without it a client would connect to a socket on which nobody accepts, and wait for its own time-out.
+    """
+
+    def __init__(self, sockets: Sockets, in_clear: Collection[str]) -> None:
+        """`in_clear`: names of the listeners that greet in clear. The others are closed without a word."""
+        self._replies = {one: dialogue.UNAVAILABLE if name in in_clear else b""
+                         for name, several in sockets.items() for one in several}
+
+    def switch(self, on: bool) -> None:  # noqa: FBT001 - the only argument
+        """Begins or ends."""
+        loop = asyncio.get_running_loop()
+        for one, reply in self._replies.items():
+            if on:
+                loop.add_reader(one, self._accept, one, reply)
+            else:
+                loop.remove_reader(one)
+
+    @staticmethod
+    def _accept(listening: socket.socket, reply: bytes) -> None:
+        for _ in range(BACKLOG):
+            try:
+                client, _ = listening.accept()
+            except OSError:  # nobody waits any more, or the client has left already
+                return
+            with client, suppress(OSError):
+                client.setblocking(False)
+                client.send(reply)
+                client.shutdown(socket.SHUT_WR)

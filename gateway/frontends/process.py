@@ -12,9 +12,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+import structlog
+
 from gateway.errors import GatewayError
 from gateway.frontends.handover import WRITTEN
+from gateway.frontends.logs import surprise
 from gateway.frontends.notify import SOCKET, Ear, Message, trouble_of
+
+log = structlog.get_logger("sealgate.process")
 
 PARENT: Final = "SEALGATE_PARENT"  # environment of a child: the process id of who started it
 REPLACED: Final = signal.SIGUSR2  # to a worker: another process does your work now, end when your mails have
@@ -63,7 +68,10 @@ class Process:
     async def _wait(self) -> int:
         code = await self._process.wait()
         if self._ear is not None:
-            self._ear.forget(self.pid)
+            try:
+                self._ear.forget(self.pid)
+            except Exception as error:  # noqa: BLE001 - `over` has a result whatever the process said last
+                surprise(log, error, pid=self.pid)
         return code
 
     def _hear(self, message: Message) -> None:

@@ -28,24 +28,27 @@ from gateway.frontends import metrics
 from gateway.frontends.clients import Clients, speaking_freely
 from gateway.frontends.connection import HANDSHAKE_TIMEOUT_S, Connection
 from gateway.frontends.front import Front, Shared
-from gateway.frontends.limits import Connections, Octets, Rate
+from gateway.frontends.limits import Admission, Connections, LoginPauses, Marks, Octets, Rate
 from gateway.frontends.listening import BACKLOG, Sockets, bound, unavailable
 from gateway.frontends.lmtp import Lmtp
 from gateway.frontends.logs import silence_aiosmtpd
 from gateway.frontends.process import REPLACED
 from gateway.frontends.smtp import Relay
-from gateway.frontends.together import ConnectionsTogether, RateTogether, Together
+from gateway.frontends.together import ConnectionsTogether, MarksTogether, RateTogether, Together
 from gateway.frontends.workers import Workers
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
 from gateway.ports.next_hop import HopReply
-from gateway.settings import Limits, Listener, Settings
+from gateway.settings import Listener, Settings
 
 log = structlog.get_logger("sealgate.smtp")
 
 LOGIN_THREADS = 2  # argon2 takes a core and some 64 MiB for each
 LOGINS_WAITING_MAX = 32
 PROBE_THREADS = 4
+STRANGERS_OUTBOUND = 0.2  # of `connections_max`
+ONE_STRANGER_OUTBOUND = 0.1  # of the strangers' share
+STRANGERS_INBOUND = 0.8
 STOP_GRACE_S = 30.0
 PATIENCE_S = 5.0
 
@@ -73,10 +76,11 @@ class SmtpFrontend:
         per_minute = limits.messages_per_minute_per_client_max
         rate = Rate(per_minute, time.monotonic) if together is None else RateTogether(
             per_minute, time.monotonic, together)
+        pauses = LoginPauses(Marks() if together is None else MarksTogether(together), time.monotonic)
         self._logins = Workers("login", LOGIN_THREADS, LOGINS_WAITING_MAX)
         self._probes = Workers("probe", PROBE_THREADS, limits.connections_max)
-        shared = {role: Shared(_connections(limits, role, together), rate,
-                               Octets(limits.octets_in_flight_max), self._logins, self._probes)
+        shared = {role: Shared(_admission(settings, role, together), rate,
+                               Octets(limits.octets_in_flight_max), self._logins, pauses, self._probes)
                   for role in roles}
         # A next hop of one direction that is slow must not stop the other direction.
         self._workers = {role: Workers(role, limits.workers_max, limits.connections_max) for role in roles}
@@ -97,8 +101,8 @@ class SmtpFrontend:
         metrics.ready("relay", takes_mail=bool(self._servers))
         for role, shared in self._shared.items():
             workers = self._workers[role]
-            metrics.load(role, connections=shared.connections.now, waiting=workers.waiting, working=workers.working,
-                         octets=shared.octets.used)
+            metrics.load(role, connections=shared.admission.everyone.now, waiting=workers.waiting,
+                         working=workers.working, octets=shared.octets.used)
 
     @property
     def addresses(self) -> Mapping[str, tuple[str, int]]:
@@ -231,10 +235,26 @@ class SmtpFrontend:
                 thread.join()
 
 
-def _connections(limits: Limits, role: str, together: Together | None) -> Connections:
-    if together is None:
-        return Connections(limits.connections_max, limits.connections_per_peer_max)
-    return ConnectionsTogether(limits.connections_max, limits.connections_per_peer_max, together, role)
+def _admission(settings: Settings, role: str, together: Together | None) -> Admission:
+    """Of one role. On outbound listeners strangers get a small share: they may still log in, and must do so soon.
+
+    On inbound ones nearly everybody is a stranger. A share is reserved only for mail servers that a listener names.
+    """
+    most, of_peer = settings.limits.connections_max, settings.limits.connections_per_peer_max
+    strangers, of_stranger = most, of_peer
+    if role == "outbound":
+        strangers = max(1, int(most * STRANGERS_OUTBOUND))
+        of_stranger = max(1, min(of_peer, int(strangers * ONE_STRANGER_OUTBOUND)))
+    elif any(one.xforward_peers or one.xclient_peers or one.trusted_peers
+             for one in settings.listeners if one.role == role):
+        strangers = max(1, int(most * STRANGERS_INBOUND))
+
+    def connections(all_max: int, peer_max: int, counted: str) -> Connections:
+        if together is None:
+            return Connections(all_max, peer_max)
+        return ConnectionsTogether(all_max, peer_max, together, counted)
+
+    return Admission(connections(most, of_peer, role), connections(strangers, of_stranger, f"{role} strangers"))
 
 
 def tls_context(listener: Listener) -> ssl.SSLContext | None:

@@ -21,13 +21,13 @@ import structlog
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import auth, dialogue
-from gateway.frontends.clients import may_use
+from gateway.frontends.clients import among, may_use
 from gateway.frontends.connection import Connection
 from gateway.frontends.data import Checks, Collector, Trace
 from gateway.frontends.delivery import Delivery, Received
 from gateway.frontends.front import Front
 from gateway.frontends.identity import Identified
-from gateway.frontends.limits import GROW_OCTETS, Reservation
+from gateway.frontends.limits import GROW_OCTETS, Reservation, client_key
 from gateway.frontends.paths import MailCommand, parse_mail, parse_rcpt
 from gateway.model.address import fold
 from gateway.model.mail import Direction, Envelope, Origin, Recipient, direction
@@ -146,6 +146,13 @@ class Relay(Identified):
             await self._log_in(given)
 
     async def _log_in(self, given: auth.Credentials) -> None:
+        client, pauses = self.front.clients.by_login(given.login), self.front.shared.login_pauses
+        source, at_home = client_key(self.apparent), client is not None and among(self.apparent, client.networks)
+        wait_s = 0.0 if at_home else pauses.wait_s(source, given.login)
+        if wait_s:  # the reply is the one for a check that is not possible now: a guess is not worth a word
+            self.refusal(GatewayError(Reason.CLIENT_RATE_EXCEEDED, f"login tries: none for {wait_s:.0f} s", retry=True))
+            self.say(dialogue.AUTH_LATER)
+            return
         try:
             good = await auth.verified(self, given)
         except GatewayError as trouble:
@@ -154,11 +161,14 @@ class Relay(Identified):
             log.warning("login_not_checked", reason=str(trouble.reason), detail=trouble.detail, peer=self.peer)
             self.say(dialogue.AUTH_LATER)
             return
-        client = self.front.clients.by_login(given.login)
         if good and client is not None:
+            pauses.succeeded(source, given.login)
             self.login, self.login_client = given.login, client
             self.say(dialogue.AUTH_OK)
             return
+        if not at_home:
+            pauses.failed(source, given.login)
+        await asyncio.sleep(auth.FAILURE_DELAY_S)
         self.auth_failures += 1
         self.ending = self.auth_failures >= AUTH_FAILURES_MAX
         raise GatewayError(Reason.CLIENT_AUTH_FAILED, "wrong password" if client else "no client has this login")

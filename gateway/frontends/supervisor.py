@@ -25,7 +25,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends import forgetful, handover
 from gateway.frontends.children import Children
 from gateway.frontends.crew import MARGIN_S, Crew
-from gateway.frontends.listening import bound, from_systemd, handed_on
+from gateway.frontends.listening import Unavailable, bound, from_systemd, handed_on
 from gateway.frontends.logs import surprise
 from gateway.frontends.notify import Ear, notify, reloading, watchdog_s
 from gateway.frontends.process import Process
@@ -149,7 +149,8 @@ class Supervisor:
                 worker.over.add_done_callback(lambda _: leaves())
                 return worker
 
-        return Crew("relay", size, launch, grace_s=settings.limits.message_deadline_s)
+        unavailable = Unavailable(sockets, {one.name for one in settings.listeners if one.tls != "implicit"})
+        return Crew("relay", size, launch, grace_s=settings.limits.message_deadline_s, outage=unavailable.switch)
 
     @contextmanager
     def _memories(self, packed: bytes) -> Iterator[tuple[dict[str, str], list[int], Callable[[], None]]]:
@@ -230,15 +231,22 @@ class Supervisor:
         looked = time.monotonic()
         while True:
             looked, before = time.monotonic(), looked
-            if looked - before > pause + LATE_S:  # it was we who stood still: what they said meanwhile may be lost
-                log.warning("supervisor stood still", seconds=round(looked - before - pause, 1))
-                for process in (*self._crew.everyone, *self._children.everyone):
-                    process.forgive()
-            self._crew.watch()
-            self._children.watch()
-            if asked_s and self._well():
-                notify("WATCHDOG=1")
+            try:
+                self._look(looked - before - pause)
+                if asked_s and self._well():
+                    notify("WATCHDOG=1")
+            except Exception as error:  # noqa: BLE001 - the next look may succeed; without any, systemd would end us
+                surprise(log, error)
             await asyncio.sleep(pause)
+
+    def _look(self, late_s: float) -> None:
+        """Replaces processes that are stuck. `late_s`: how much later than planned it is called."""
+        if late_s > LATE_S:  # it was we who stood still: what they said meanwhile may be lost
+            log.warning("supervisor stood still", seconds=round(late_s, 1))
+            for process in (*self._crew.everyone, *self._children.everyone):
+                process.forgive()
+        self._crew.watch()
+        self._children.watch()
 
     def _well(self) -> bool:
         """Whether systemd may leave us alone: we could replace whoever was stuck, and somebody takes mail."""
@@ -248,10 +256,10 @@ class Supervisor:
     async def _stop(self) -> None:
         async def crew_ends() -> None:
             await self._crew.retire()
+            _close(self._sockets, keep={})  # a client that connects now must not wait for the last mail's end
             await self._crew.ended()
 
         await asyncio.gather(crew_ends(), self._children.stop(), *self._leaving)
-        _close(self._sockets, keep={})
         self._ear.close()
 
 

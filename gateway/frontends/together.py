@@ -1,4 +1,4 @@
-"""Limits that hold for all relay workers of one machine together: connections, connections of one peer, mails a minute.
+"""Limits that hold for all relay workers of one machine: connections, those of one peer, mails a minute, login tries.
 
 Every worker writes how much it has into a slot of its own in one piece of shared memory, and reads those of all
 others. Nobody locks: two workers that look at the same moment may both take the last place, so that a limit can be
@@ -16,18 +16,20 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Final
 
-from gateway.frontends.limits import Connections, Rate
+from gateway.frontends.limits import Connections, Marks, Rate
 
 MEMORY: Final = "SEALGATE_TOGETHER"  # environment of a worker: descriptor and slot, such as 7/0
 SLOTS: Final = 128  # 64 workers, and as many old ones that finish their mails
 PLACES: Final = 1 << 16
-ROLES: Final = ("outbound", "inbound")
+ROLES: Final = ("outbound", "inbound", "outbound strangers", "inbound strangers")  # what counts connections apart
 
 _ALL, _PEER, _BUCKET = struct.Struct("=I"), struct.Struct("=H"), struct.Struct("=dd")
 _HEADER: Final = mmap.PAGESIZE  # the hash's key, and how many slots are in use from the first on
 _KEY_OCTETS: Final = 16
 _ROLE_OCTETS: Final = mmap.PAGESIZE + PLACES * _PEER.size
-_SLOT_OCTETS: Final = len(ROLES) * _ROLE_OCTETS + PLACES * _BUCKET.size
+_TABLE_OCTETS: Final = PLACES * _BUCKET.size
+_RATES, _MARKS = 0, 1  # tables of pairs behind the roles
+_SLOT_OCTETS: Final = len(ROLES) * _ROLE_OCTETS + 2 * _TABLE_OCTETS
 
 
 class Together:
@@ -106,16 +108,20 @@ class Together:
         peer = at + mmap.PAGESIZE + place * _PEER.size
         _PEER.pack_into(self._memory, peer, max(0, min(0xFFFF, _PEER.unpack_from(self._memory, peer)[0] + step)))
 
-    def bucket(self, place: int) -> tuple[float, float]:
-        """How full a client's bucket was when somebody took of it last, and when; (0.0, 0.0) if nobody did."""
-        at = len(ROLES) * _ROLE_OCTETS + place * _BUCKET.size
+    @staticmethod
+    def _pair(table: int, place: int) -> int:
+        return len(ROLES) * _ROLE_OCTETS + table * _TABLE_OCTETS + place * _BUCKET.size
+
+    def latest(self, table: int, place: int) -> tuple[float, float]:
+        """The number that any worker wrote last, and when; (0.0, 0.0) if none did."""
+        at = self._pair(table, place)
         slots = (*self._others(), self._own)
         when, less = max((when, -left) for left, when in (_BUCKET.unpack_from(self._memory, one + at) for one in slots))
         return -less, when
 
-    def tell_bucket(self, place: int, left: float, when: float) -> None:
-        """This worker has taken of it."""
-        _BUCKET.pack_into(self._memory, self._own + len(ROLES) * _ROLE_OCTETS + place * _BUCKET.size, left, when)
+    def write(self, table: int, place: int, number: float, when: float) -> None:
+        """Writes a number and its time for all workers to see."""
+        _BUCKET.pack_into(self._memory, self._own + self._pair(table, place), number, when)
 
 
 class ConnectionsTogether(Connections):
@@ -160,10 +166,26 @@ class RateTogether(Rate):
         if not self.per_minute:
             return True
         place = self._together.place(key)
-        left, when = self._together.bucket(place)
+        left, when = self._together.latest(_RATES, place)
         if when:
             self._buckets[key] = (left, when)
         if not super().allow(key):
             return False
-        self._together.tell_bucket(place, *self._buckets[key])
+        self._together.write(_RATES, place, *self._buckets[key])
         return True
+
+
+class MarksTogether(Marks):
+    """What any worker wrote last. Keys whose hashes are equal share a mark."""
+
+    def __init__(self, together: Together) -> None:
+        super().__init__()
+        self._together = together
+
+    def get(self, key: str) -> tuple[float, float]:
+        """See Marks."""
+        return self._together.latest(_MARKS, self._together.place(key))
+
+    def put(self, key: str, number: float, when: float) -> None:
+        """See Marks."""
+        self._together.write(_MARKS, self._together.place(key), number, when)

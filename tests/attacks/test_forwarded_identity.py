@@ -14,9 +14,9 @@ import pytest
 import structlog
 
 from gateway.frontends import logs
+from gateway.frontends.clients import among
 from gateway.frontends.connection import COMMAND_OCTETS_MAX_OF
 from gateway.frontends.forwarded import VALUE_CHARS_MAX, XFORWARD, parse
-from gateway.frontends.identity import among
 from gateway.settings import Settings
 from tests.support.bank import House, house
 from tests.support.smtp import Taker, Talk, relay, settings

@@ -69,6 +69,7 @@ class Door:
                 answer = Response(problem.octets(state["incident"]), problem.status, problem.headers, MEDIA_TYPE)
                 await answer(scope, receive, send)
                 return
+            state["identified"]()
         await self._app(scope, receive, send)
 
 

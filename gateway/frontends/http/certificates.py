@@ -78,6 +78,8 @@ def router(current: Current) -> APIRouter:
         service, headers, state = current.service, request.headers, request.scope["state"]
         form = negotiated(headers.get("accept"))
         partner = state["partner"] = service.partners.who(headers.get("authorization"), state.get("certificate"))
+        if partner is not None:
+            state["identified"]()
         ders = [one.der for one in service.own(address)]
         if not ders and partner is not None:
             ders = _of_customer(service, partner, address, state["incident"])

@@ -9,9 +9,10 @@
 7. one line in the log: never the query, never a header, never the body. Where monitors ask every few seconds
    (`quiet`), a line of level debug for what was answered as it should be. An application may leave a path without a
    customer's number in state["path"], which then stands there
+
+An application calls state["identified"] once it knows by a token or certificate who asks (`connection.Doorway`).
 """
 
-import ipaddress
 import secrets
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import Reason
 from gateway.frontends.http.problems import MEDIA_TYPE, Problem, ProblemError, of_reason
-from gateway.frontends.limits import Rate
+from gateway.frontends.limits import Rate, client_key
 from gateway.frontends.logs import surprise
 
 log = structlog.get_logger("sealgate.http")
@@ -78,17 +79,6 @@ class Guard:
         return self._rate.allow(client_key(peer))
 
 
-def client_key(peer: str) -> str:
-    """Who counts as one client: an IPv4 address, or a network of 64 bits, which is what one customer has of IPv6."""
-    try:
-        address = ipaddress.ip_address(peer.partition("%")[0])
-    except ValueError:
-        return peer
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(address.ipv4_mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))
-    return str(address)
-
-
 class _Request:
     """One request on its way."""
 
@@ -107,7 +97,7 @@ class _Request:
         state = scope.get("state") or {}
         self._scope: Scope = {
             **scope, "method": "GET" if self._method == "HEAD" else self._method,
-            "state": {**state, "incident": self.incident, "partner": None}}
+            "state": {"identified": lambda: None, **state, "incident": self.incident, "partner": None}}
         self._peer = str((scope.get("client") or ("",))[0])
         self._read = 0
         self._sent = 0

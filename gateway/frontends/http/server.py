@@ -21,10 +21,10 @@ from uvicorn.server import Server
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.http.application import application
-from gateway.frontends.http.connection import REQUEST_DEADLINE_S, Connection, settings_of
+from gateway.frontends.http.connection import REQUEST_DEADLINE_S, Connection, Doorway, settings_of
 from gateway.frontends.http.guard import Guard
 from gateway.frontends.http.service import Current
-from gateway.frontends.limits import Connections
+from gateway.frontends.limits import Admission, Connections
 from gateway.frontends.notify import live, notify
 from gateway.settings import Http
 
@@ -32,6 +32,7 @@ log = structlog.get_logger("sealgate.http")
 
 CONNECTIONS_MAX: Final = 256
 CONNECTIONS_PER_PEER_MAX: Final = 64
+STRANGERS_MAX: Final = 192  # connections of peers that have shown no token or certificate within the last hour
 BACKLOG: Final = 128
 HANDSHAKE_TIMEOUT_S: Final = 10.0
 SHUTDOWN_TIMEOUT_S: Final = 5.0
@@ -43,11 +44,13 @@ class HttpServer(Server):
     """One listener. `current` holds the service; replacing it there is a reload."""
 
     def __init__(self, http: Http, current: Current | Guard, *, reload: Callable[[], None] | None = None,
-                 name: str = "http", deadline_s: float = REQUEST_DEADLINE_S) -> None:
+                 name: str = "http", deadline_s: float = REQUEST_DEADLINE_S, strangers_max: int = STRANGERS_MAX,
+                 known: Callable[[str], bool] = lambda _: False) -> None:
         """Loads the TLS certificate: GatewayError CONFIG_UNREADABLE. `reload` is called at SIGHUP.
 
         `current`: the service of the moment, or another application (`observed`) as a whole. `name`: its section of
-        the settings.
+        the settings. `strangers_max`: of CONNECTIONS_MAX, how many peers may have that are not known: neither by
+        `known`, which is asked for an IP address, nor by a token or certificate within the last hour.
         """
         app = current if isinstance(current, Guard) else application(current)
         for logger in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # what it says may quote what strangers sent
@@ -59,7 +62,9 @@ class HttpServer(Server):
         self._name = name
         self._reload = reload
         self._deadline_s = deadline_s
-        self._connections = Connections(CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX)
+        self._doorway = Doorway(
+            Admission(Connections(CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX),
+                      Connections(strangers_max, min(CONNECTIONS_PER_PEER_MAX, max(1, strangers_max // 4)))), known)
         self.address: tuple[str, int] = (http.host, http.port)
         self._living: asyncio.Task[None] | None = None
 
@@ -71,7 +76,7 @@ class HttpServer(Server):
             "ssl": self.tls, "ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S, "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S}
         try:
             server = await loop.create_server(
-                lambda: Connection(self.config, self.server_state, self._connections, self._deadline_s),
+                lambda: Connection(self.config, self.server_state, self._doorway, self._deadline_s),
                 self._http.host, self._http.port, backlog=BACKLOG, **(tls if self.tls else {}))
         except OSError as error:
             raise GatewayError(Reason.CONFIG_INVALID,

@@ -216,6 +216,12 @@ def told(level: str, event: str) -> None:
         _meters.events(level, event).inc()
 
 
+def line_dropped() -> None:
+    """A line of the log could not be written."""
+    if _meters is not None:
+        _meters.dropped_lines.inc()
+
+
 def in_force(digest: str, at: float) -> None:
     """Policies were loaded. `digest` names them all; `at`: seconds since 1970."""
     if _meters is not None:

@@ -84,6 +84,8 @@ class Meters:
         self.events = counter("log_events", "Lines of the log of level warning and worse", "level", "event")
         for level, event in ALARMS:
             self.events(level, event)
+        self.dropped_lines = Counter("sealgate_log_lines_dropped_total", "Lines of the log that could not be written",
+                                     registry=registry)
         self.connections = live("connections", "SMTP connections open", "role")
         self.waiting = live("mails_waiting", "Mails that wait for a thread", "role")
         self.working = live("mails_in_work", "Mails in work", "role")

@@ -5,7 +5,9 @@
 2. SIGHUP: workers with the new settings are started; when all are ready the old ones retire: they take no new
    connection and end with their last one. If one does not become ready, the new ones end and the old ones stay.
 3. A worker that dies, or gives no sign of life for too long, is replaced, ever more seldom if it dies at once.
-4. SIGTERM: every worker ends after its mails in work. If this process is killed they see it, and do the same.
+4. While no worker serves for OUTAGE_S, this process accepts connections and closes them: Postfix then answers 451
+   (`default_action`) at once, where it would else wait for its own time-out.
+5. SIGTERM: every worker ends after its mails in work. If this process is killed they see it, and do the same.
 """
 
 import os
@@ -31,6 +33,7 @@ Line = socket.socket  # between parent and worker
 Work = Callable[[int, Line], None]  # in a worker, by its number from 0: until an order comes through this socket
 START_S: Final = 60.0  # to load everything
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+OUTAGE_S: Final = 3.0
 STEADY_S: Final = 10.0  # a worker that has served so long has not died at once
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -56,16 +59,20 @@ class Parent:
     `work` makes the work of one generation of workers and says how many there are to be; it raises GatewayError if its
     settings do not load.
     `stuck_s`, `grace_s`: how long a worker may be silent, and how long it may take to end after its mails.
+    `listening`: the socket on which the workers accept, not blocking.
     """
 
     work: Callable[[], tuple[int, Work]]
     stuck_s: float
     grace_s: float
+    listening: socket.socket
     _children: dict[int, _Child] = field(default_factory=dict)
     _generation: int = 0
     _works: dict[int, tuple[int, Work]] = field(default_factory=dict)
     _deaths: int = 0
     _start_at: float = 0.0  # no worker that has died is replaced before
+    _served_at: float = field(default_factory=time.monotonic)  # when a ready worker was last there
+    _in_outage: bool = False
     _reload: bool = False
     _end: bool = False
     _told: bool = False  # that we are ready: no sign of life before
@@ -137,8 +144,8 @@ class Parent:
 
     def _raise_generation(self, woken: socket.socket) -> bool:
         """Whether all workers of the present generation are ready; False as soon as one has died."""
-        for number in range(self._count):
-            self._start(number)
+        if not all(self._start(number) for number in range(self._count)):
+            return False
         end = time.monotonic() + START_S
         while not self._end and time.monotonic() < end:
             mine = self._of(self._generation)
@@ -152,9 +159,16 @@ class Parent:
     def _of(self, generation: int) -> list[_Child]:
         return [child for child in self._children.values() if child.generation == generation and not child.retiring]
 
-    def _start(self, number: int) -> None:
+    def _start(self, number: int) -> bool:
+        """Whether the system gives us a process; the other workers must not end because it does not."""
         ours, theirs = socket.socketpair()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            log.critical("worker does not start", reason=str(Reason.INTERNAL), detail=str(error.strerror))
+            ours.close()
+            theirs.close()
+            return False
         if pid == 0:
             self._become(number, ours, theirs)
         theirs.close()
@@ -162,6 +176,7 @@ class Parent:
         now = time.monotonic()
         self._children[pid] = _Child(pid, number, ours, self._generation, now, now)
         log.info("worker started", pid=pid)
+        return True
 
     def _become(self, number: int, ours: socket.socket, theirs: socket.socket) -> None:
         """In the new process: only its own end of the line, no handlers of ours, and no way back into our loop."""
@@ -186,7 +201,10 @@ class Parent:
 
     def _step(self, woken: socket.socket, *, replace: bool = True) -> None:
         lines = {child.control: child for child in self._children.values()}
-        readable, _, _ = select.select((woken, *lines), (), (), BEAT_S)
+        waiting = (self.listening,) if self._in_outage else ()
+        readable, _, _ = select.select((woken, *lines, *waiting), (), (), BEAT_S)
+        if self.listening in readable:
+            self._turn_away()
         if woken in readable:
             with suppress(BlockingIOError):
                 while woken.recv(4096):
@@ -202,6 +220,7 @@ class Parent:
                 _kill(child.pid)
         if replace:
             self._replace(now)
+            self._look_for_outage(now)
         self._alive(now)
 
     def _hear(self, child: _Child, now: float) -> None:
@@ -235,7 +254,22 @@ class Parent:
         if now >= self._start_at:
             there = {child.number for child in self._of(self._generation)}
             for number in set(range(self._count)) - there:
-                self._start(number)
+                if not self._start(number):
+                    self._start_at = now + BACKOFF_S[-1]
+                    return
+
+    def _look_for_outage(self, now: float) -> None:
+        if any(child.ready for child in self._children.values()):
+            self._served_at, self._in_outage = now, False
+        elif not self._in_outage and now - self._served_at > OUTAGE_S:
+            self._in_outage = True
+            log.critical("no worker serves", kind="milter")
+
+    def _turn_away(self) -> None:
+        """4. Of the module."""
+        with suppress(OSError):  # nobody waits any more
+            while True:
+                self.listening.accept()[0].close()
 
     def _alive(self, now: float) -> None:
         """Our sign of life is that of our workers, the old ones during a reload: none of them, and we say nothing."""

@@ -5,6 +5,7 @@ The workers are small real processes that speak sd_notify's protocol. Truth: the
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import crew as crew_module
 from gateway.frontends.crew import Crew
+from gateway.frontends.listening import Unavailable
 from gateway.frontends.notify import Ear
 from gateway.frontends.process import Process
 
@@ -241,3 +243,76 @@ async def test_whose_signs_may_have_been_lost_gets_its_time_anew(ear: Ear, tmp_p
     assert not worker.stuck
     assert alive(worker.pid)
     await over(crew)
+
+
+async def test_a_fault_in_the_keeper_does_not_leave_a_place_empty(ear: Ear, tmp_path: Path,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk made the log raise, and every worker that died afterwards was missing for good."""
+    class Log:
+        def critical(self, *_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        def info(self, *_: object, **__: object) -> None:
+            pass
+
+    launch = Launcher(ear, tmp_path, lambda *_: GOOD)
+    crew = Crew("relay", 2, launch, grace_s=10)
+    await crew.start()
+    monkeypatch.setattr(crew_module, "log", Log())
+    monkeypatch.setattr(crew_module, "surprise", lambda *_, **__: None)
+    victim = crew.pids[0]
+    os.kill(victim, 9)
+    await until(lambda: len(crew.pids) == 2 and victim not in crew.pids and len(launch.living) >= 2)
+    monkeypatch.undo()
+    await over(crew)
+    assert launch.living == []
+
+
+async def test_while_no_worker_can_start_clients_are_answered_421(ear: Ear, tmp_path: Path,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 5321 3.8 and 4.3.2: 421 in place of the greeting. On a port with TLS from the start: an end, no silence."""
+    monkeypatch.setattr(crew_module, "OUTAGE_S", 0.0)
+    listening = {name: [socket.create_server(("127.0.0.1", 0))] for name in ("clear", "tls")}
+    for (one,) in listening.values():
+        one.setblocking(False)
+    healed = BEGIN + ENDS + "if count > 1 and not os.path.exists(home + '/healed'): os._exit(3)\n" + GOOD[len(BEGIN):]
+    launch = Launcher(ear, tmp_path, lambda *_: healed)
+    crew = Crew("relay", 2, launch, grace_s=10, outage=Unavailable(listening, {"clear"}).switch)
+    await crew.start()
+    for pid in crew.pids:
+        os.kill(pid, 9)
+    await until(lambda: crew.pids == () and len(launch.started) > 3)
+    crew.watch()
+    said = {}
+    for name, (one,) in listening.items():
+        reader, writer = await asyncio.open_connection(*one.getsockname())
+        async with asyncio.timeout(30):
+            said[name] = await reader.read()
+        writer.close()
+    assert said == {"clear": b"421 4.3.2 Service not available; come back later\r\n", "tls": b""}
+    (tmp_path / "healed").touch()
+    await until(lambda: len(crew.pids) == 2)
+    _, writer = await asyncio.open_connection(*listening["clear"][0].getsockname())  # waits for the worker now
+    await asyncio.sleep(0)
+    accepted, address = listening["clear"][0].accept()
+    accepted.close()
+    assert address == writer.get_extra_info("sockname")
+    writer.close()
+    await over(crew)
+    for (one,) in listening.values():
+        one.close()
+
+
+async def test_what_a_process_said_last_cannot_hide_its_end(ear: Ear, tmp_path: Path) -> None:
+    """X_TROUBLE that cannot be read: the worker counts as ended all the same, and is replaced."""
+    talks = BEGIN + ENDS + "say('READY=1')\nimport time\nsay('X_TROUBLE=no JSON')\nos._exit(4)"
+    launch = Launcher(ear, tmp_path, lambda _, count: talks if count == 0 else GOOD)
+    crew = Crew("relay", 1, launch, grace_s=10)
+    try:
+        await crew.start()
+    except GatewayError:
+        pass
+    else:
+        await until(lambda: len(launch.started) == 2 and len(crew.pids) == 1)
+        await over(crew)
+    assert launch.living == []

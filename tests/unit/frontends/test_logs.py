@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
+
+from gateway.frontends.logs import configure, log
 
 SECRET = "TAN-5512-Zebra"
 
@@ -70,3 +73,62 @@ def test_a_child_of_the_relay_tells_its_end_in_the_relays_log(tmp_path: Path) ->
     assert (told["event"], told["level"]) == ("said", "error")
     assert told["text"] == by_hand.stderr.rstrip("\n")
     assert child.stdout == ""
+
+
+UNWRITABLE = """
+import sys
+from gateway.frontends import logs
+log = logs.log
+class Stream:
+    def __init__(self): self.full, self.lines = True, []
+    def write(self, text):
+        if self.full: raise OSError(28, "No space left on device")
+        self.lines.append(text)
+    def flush(self): pass
+"""
+
+
+def test_a_line_that_cannot_be_written_is_dropped_and_the_number_is_reported_later() -> None:
+    """Attack of a trial: a full disk ended every worker for good. Truth: POSIX ENOSPC, as of /dev/full."""
+    out = subprocess.run([sys.executable, "-c", BEGIN + UNWRITABLE + """
+kept, sys.stderr = sys.stderr, Stream()
+log.info("a"); log.critical("b"); logs.surprise(log, ValueError("x"))
+sys.stderr.full = False
+log.info("c"); log.info("d")
+print("".join(sys.stderr.lines))
+"""], capture_output=True, text=True, check=True).stdout
+    told = [json.loads(line) for line in out.splitlines() if line]
+    assert [one["event"] for one in told] == ["c", "log lines dropped", "d"]
+    assert told[1]["lines"] == 3
+
+
+@pytest.mark.parametrize("stream", ["/dev/full", "closed pipe", "closed"])
+def test_no_way_of_losing_standard_error_raises(stream: str) -> None:
+    code = BEGIN + """
+from gateway.frontends.logs import log, surprise
+import sys
+if sys.argv[1] == "closed": sys.stderr = None
+for number in range(2000):
+    log.critical("worker ended", pid=number)
+surprise(log, ValueError())
+print("went on", flush=True)
+"""
+    reading, writing = os.pipe()
+    with Path("/dev/full" if stream == "/dev/full" else os.devnull).open("wb") as file:
+        os.close(reading)
+        done = subprocess.run([sys.executable, "-c", code, stream], stdout=subprocess.PIPE, check=False,
+                              stderr=writing if stream == "closed pipe" else file)
+        os.close(writing)
+    assert done.stdout == b"went on\n"
+
+
+def test_a_value_that_cannot_be_rendered_does_not_raise() -> None:
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("x")
+
+    configure("info")
+    try:
+        log.info("a", value=Broken())
+    finally:
+        structlog.reset_defaults()

@@ -425,3 +425,54 @@ def test_silence_ends_the_session() -> None:
             except OSError:
                 pass
             assert time.monotonic() - began < 2
+
+
+# Strangers at the listener of the bank's clients
+
+
+OF_NOBODY = [{"name": "app", "networks": ["127.0.0.1/32"], "from": ["*@bank.test"]}]
+
+
+def test_strangers_get_a_small_share_and_a_clients_network_has_its_places() -> None:
+    """Attack of a trial: ten addresses that were nobody's client filled the listener of the bank's own systems."""
+    with (relay(Taker(), settings(limits={"connections_max": 50, "connections_per_peer_max": 40},
+                                  clients=OF_NOBODY)) as at, ExitStack() as open_):
+        told = []
+        for number in range(30):
+            talk = open_.enter_context(Talk(at["out"], peer=f"127.0.0.{2 + number % 10}"))
+            told.append(talk.reply()[:3])
+        assert told == ["220"] * 10 + ["421"] * 20
+        for _ in range(40):
+            open_.enter_context(Talk(at["out"])).greet()
+
+
+def test_one_stranger_has_a_tenth_of_the_strangers_share() -> None:
+    with (relay(Taker(), settings(limits={"connections_max": 100}, clients=OF_NOBODY)) as at, ExitStack() as open_):
+        told = [open_.enter_context(Talk(at["out"], peer="127.0.0.2")).reply()[:3] for _ in range(3)]
+        assert told == ["220", "220", "421"]
+        assert open_.enter_context(Talk(at["out"], peer="127.0.0.3")).reply()[:3] == "220"
+
+
+def test_a_stranger_that_does_not_log_in_is_sent_away_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it says meanwhile; `command_timeout_s` counts for clients."""
+    monkeypatch.setattr("gateway.frontends.connection.STRANGER_S", 0.5)
+    with (relay(Taker(), settings(clients=OF_NOBODY)) as at, Talk(at["out"], peer="127.0.0.2") as talk,
+          Talk(at["out"]) as client, Talk(at["in"], peer="127.0.0.2") as inbound):
+        client.greet()
+        inbound.greet()
+        talk.reply()
+        said = ""
+        while not said:
+            said = talk.say(b"NOOP").replace("250 2.0.0 Ok", "").strip("|")
+        assert said == "421 4.4.2 Time is up"
+        assert talk.ended()
+        assert client.say(b"NOOP") == inbound.say(b"NOOP") == "250 2.0.0 Ok"
+
+
+def test_places_are_reserved_for_the_mail_servers_that_an_inbound_listener_names() -> None:
+    listeners = [{"name": "out", "role": "outbound", "port": 0},
+                 {"name": "in", "role": "inbound", "port": 0, "trusted_peers": ["127.0.0.9/32"]}]
+    with (relay(Taker(), settings(limits={"connections_max": 10}, listeners=listeners)) as at, ExitStack() as open_):
+        told = [open_.enter_context(Talk(at["in"])).reply()[:3] for _ in range(10)]
+        assert told == ["220"] * 8 + ["421"] * 2
+        open_.enter_context(Talk(at["in"], peer="127.0.0.9")).greet()

@@ -243,6 +243,32 @@ def test_three_wrong_passwords_end_the_session(tls: TlsFiles, monkeypatch: pytes
         assert time.monotonic() - began > 0.4
 
 
+def test_guesses_are_paused_and_the_clients_own_network_is_not(tls: TlsFiles) -> None:
+    """Attack of a trial: 60 guesses a minute from one address. While paused even the right password is not checked."""
+    checked: list[str] = []
+
+    def verify(login: str, password: str) -> bool:
+        checked.append(password)
+        return right(login, password)
+
+    clients = [{"name": "person", "logins": ["anna"], "networks": ["127.0.0.3/32"], "from": ["anna@bank.test"]}]
+    with relay(Taker(), settings(listeners=[listener(tls)], clients=clients), verify=verify) as at:
+        def tries(peer: str, *passwords: str) -> list[str]:
+            told = []
+            for password in passwords:
+                with Talk(at["out"], peer=peer) as talk:
+                    talk.greet()
+                    talk.start_tls(tls.trusting())
+                    talk.say(b"EHLO c.test")
+                    told.append(talk.say(plain("anna", password))[:9])
+            return told
+
+        assert tries("127.0.0.2", "a", "b", "c", "d", "right ö") == ["535 5.7.8"] * 3 + ["454 4.7.0"] * 2
+        assert tries("127.0.0.4", "right ö") == ["454 4.7.0"], "the account has its pause, wherever a try comes from"
+        assert tries("127.0.0.3", *"efgh", "right ö") == ["535 5.7.8"] * 4 + ["235 2.7.0"]
+    assert checked == [*"abc", *"efgh", "right ö"]
+
+
 def test_a_right_password_without_a_client_is_wrong(tls: TlsFiles) -> None:
     with (
         relay(Taker(), settings(listeners=[listener(tls)], clients=PERSON), verify=lambda *_: True) as at,

@@ -18,9 +18,10 @@ from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import SystemClock
 from gateway.cms import timestamp
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.http.guard import BODY_OCTETS_MAX, client_key
+from gateway.frontends.http.guard import BODY_OCTETS_MAX
 from gateway.frontends.http.problems import STATUSES, TITLES, of_reason
 from gateway.frontends.http.service import Service
+from gateway.frontends.limits import client_key
 from tests.support.http_service import Answer, Asker, serving
 from tests.support.pki import KeyRing, get_pki
 

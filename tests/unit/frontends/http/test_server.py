@@ -4,6 +4,7 @@ Truth: what a client sees of its connection. Times are upper bounds with much ro
 """
 
 import contextlib
+import json
 import socket
 import ssl
 import threading
@@ -14,9 +15,10 @@ import pytest
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.http import server as module
-from gateway.frontends.http.connection import HEAD_OCTETS_MAX
+from gateway.frontends.http.connection import HEAD_OCTETS_MAX, Doorway
 from gateway.frontends.http.server import HttpServer, tls_context
 from gateway.frontends.http.service import Current, Service
+from gateway.frontends.limits import Admission, Connections
 from gateway.settings import Http
 from tests.support.http_service import asking, serving
 from tests.support.tls import make_tls
@@ -130,7 +132,11 @@ def test_one_peer_has_only_so_many_connections(monkeypatch: pytest.MonkeyPatch) 
             one.sendall(GET)
             assert whole(one).startswith(b"HTTP/1.1 200")
         with connect(asker.port) as fourth:
-            assert rest(fourth) == b""
+            fourth.sendall(GET)
+            answer = rest(fourth)
+            assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert b"\r\nretry-after: 5\r\n" in answer
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == "client.busy"
         kept[0].close()
         end = time.monotonic() + 10
         while True:
@@ -139,6 +145,56 @@ def test_one_peer_has_only_so_many_connections(monkeypatch: pytest.MonkeyPatch) 
                 if again.recv(65536).startswith(b"HTTP/1.1 200"):
                     break
             assert time.monotonic() < end
+
+
+def test_strangers_have_a_share_and_who_is_known_the_rest() -> None:
+    """Attack of a trial: four addresses without a token, with 64 silent connections each, stopped the whole API."""
+    alive = Admission(Connections(8, 8), Connections(4, 2))
+    doorway = Doorway(alive, lambda peer: peer == "10.0.0.1")
+    places = [doorway.enter(peer) for peer in ("a", "a", "a", "b", "b", "c")]
+    assert [place is not None for place in places] == [True, True, False, True, True, False]
+    assert doorway.enter("10.0.0.1") is not None
+    doorway.identified("c")  # it has shown a right token on another connection
+    assert doorway.enter("c") is not None
+    first = places[0]
+    assert first is not None
+    first.identified()
+    first.identified()
+    assert doorway.enter("d") is not None
+    for place in places[1:]:
+        if place is not None:
+            place.leave()
+    first.leave()
+    assert (alive.strangers.now, alive.everyone.now) == (1, 3)
+
+
+def test_an_address_that_showed_a_token_is_known_for_an_hour() -> None:
+    at = [0.0]
+    doorway = Doorway(Admission(Connections(8, 8), Connections(1, 1)), now=lambda: at[0])
+    doorway.identified("a")
+    assert doorway.enter("stranger") is not None
+    at[0] = 3599.0
+    assert doorway.enter("a") is not None
+    at[0] = 3601.0
+    assert doorway.enter("a") is None
+
+
+@pytest.mark.parametrize("beginning", [b"", GET[:20], POST, POST + b"0"],
+                         ids=["nothing", "half a head", "no body", "half a body"])
+def test_a_request_arrives_in_seconds_whatever_its_answer_may_take(monkeypatch: pytest.MonkeyPatch,
+                                                                   beginning: bytes) -> None:
+    """256 silent connections held the API for the 90 s that a code may take. An answer still has its whole time."""
+    monkeypatch.setattr("gateway.frontends.http.connection.HEAD_S", 0.3)
+    monkeypatch.setattr("gateway.frontends.http.connection.BODY_S", 0.3)
+
+    def slow(_: bytes) -> bytes:
+        time.sleep(1)
+        return b"late"
+
+    with serving(Service(respond=slow), deadline_s=300) as (asker, _), connect(asker.port) as sock:
+        sock.sendall(beginning)
+        assert rest(sock) == b""
+        assert asker.stamp(b"x").status == 200
 
 
 @pytest.mark.parametrize("octets", [
