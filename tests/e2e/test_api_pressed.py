@@ -85,7 +85,8 @@ def test_without_its_store_it_says_so(tmp_path: Path) -> None:
     with api(tmp_path / "bank") as running:
         portal = running.system()
         assert portal.order("before").status == 201
-        for path in running.bank.home.glob("sealgate.db*"):  # the very files that it has open
+        database = running.bank.home / "sealgate.db"
+        for path in (database, *running.bank.home.glob("sealgate.db-???")):  # the very files that it has open
             size = path.stat().st_size
             with path.open("r+b") as file:
                 file.write(b"\xff" * size)
