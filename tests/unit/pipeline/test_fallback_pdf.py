@@ -200,7 +200,8 @@ def test_the_password_is_nowhere(bank: House, hook: Hook, capfd: pytest.CaptureF
     hook.status = "500 Oops"
     send(bank, BEN, octets=MAIL.replace(b"<1@", b"<2@"))
     told = capfd.readouterr()
-    database = b"".join(path.read_bytes() for path in bank.bank.home.rglob("*") if path.is_file() and "sealgate.db" in str(path))
+    files = [path for path in bank.bank.home.rglob("*") if path.is_file() and "sealgate.db" in str(path)]
+    database = b"".join(path.read_bytes() for path in files)
     assert len(hook.given) == 2
     for one in hook.given:
         assert one["password"] not in told.out + told.err
