@@ -177,7 +177,7 @@ class LoginPauses:
         failures, when = self._failures(key, now)
         if failures < FAILURES_FREE:
             return 0.0
-        return max(0.0, when + min(longest_s, 2.0 ** (failures - FAILURES_FREE)) - now)
+        return max(0.0, when + min(longest_s, float(2.0 ** (failures - FAILURES_FREE))) - now)
 
     def _failures(self, key: str, now: float) -> tuple[float, float]:
         failures, when = self._marks.get(key)

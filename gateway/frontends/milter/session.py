@@ -150,6 +150,14 @@ class Session(Milter.Base):  # type: ignore[misc]
 
     # The message
 
+    def data(self) -> int:
+        """DATA. There is nothing to decide; but Postfix waits for this answer, and with it the receipt of all before.
+
+        Without this callback the first packet of the header follows those of the envelope without any answer between
+        them: Nagle's algorithm at Postfix holds it back until the delayed acknowledgement, 41 ms later.
+        """
+        return int(Milter.CONTINUE)
+
     @_unanswered
     def header(self, name: str, value: bytes) -> None:
         """One field."""

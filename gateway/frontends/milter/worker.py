@@ -163,7 +163,7 @@ def register(factory: Callable[[], Session]) -> None:
     milter.set_abort_callback(lambda ctx: ctx.getpriv().abort())
     milter.set_close_callback(Milter.close_callback)
     milter.set_exception_policy(Milter.TEMPFAIL)
-    milter.register(NAME, negotiate=Milter.negotiate_callback)
+    milter.register(NAME, data=lambda ctx: ctx.getpriv().data(), negotiate=Milter.negotiate_callback)
 
 
 def _serve(died: threading.Event) -> None:

@@ -247,6 +247,22 @@ def test_a_mail_without_a_body() -> None:
     assert way.mails[0].octets.endswith(b"Subject: s\r\n\r\n")
 
 
+def test_data_has_an_answer() -> None:
+    """Postfix then reads once between envelope and header. Without that its second small write waited 41 ms (Nagle's
+
+    algorithm and the delayed acknowledgement, RFC 1122 4.2.3.4): 15 mails a second on one session, with it 66.
+    """
+    with mta(shared(Way())) as postfix:
+        postfix.begin()
+        assert not postfix.protocol_flags & (constants.SMFIP_NODATA | constants.SMFIP_NR_DATA)
+        assert postfix.mail()[0] == CONTINUE
+        assert postfix.rcpt()[0] == CONTINUE
+        assert postfix.send_get(constants.SMFIC_DATA)[0] == CONTINUE
+        postfix.fields(*FIELDS)
+        assert postfix.chunk("x\r\n")[0] == CONTINUE
+        assert postfix.end()[-1][0] == CONTINUE
+
+
 # Answers
 
 
