@@ -84,9 +84,10 @@ def _candidates(issuer: Certificate, name: bytes, certificates: Sequence[Certifi
 def _speaker_fault(speaker: Certificate, issuer: Certificate, certificates: Sequence[Certificate], trust: TrustSet,
                    at: datetime, data: RevocationData | None) -> str:
     """Why `speaker` may not speak for `issuer`, '' if it may: valid, unrevoked, and below the same anchor."""
+    beside = (issuer, *certificates)  # the issuer itself may have certified the key that signs its lists
     for purpose in _PURPOSES:
-        own = path.validate(issuer, at, purpose, trust, certificates, authority=True)
-        theirs = path.validate(speaker, at, purpose, trust, certificates, authority=True)
+        own = path.validate(issuer, at, purpose, trust, beside, authority=True)
+        theirs = path.validate(speaker, at, purpose, trust, beside, authority=True)
         if own.anchor is None or theirs.anchor is None or own.anchor.certificate != theirs.anchor.certificate:
             continue
         if data is not None and len(theirs.path) > 1:
