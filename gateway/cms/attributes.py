@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from gateway.cms import algorithms
+from gateway.cms import algorithms, names
 from gateway.cms.algorithms import AlgorithmIdentifier, ContentCipher
 from gateway.cms.certificate import Certificate
 from gateway.der import build, walk
@@ -152,8 +152,8 @@ class CertificateHash(NamedTuple):
         """Whether this names `certificate`, whose digest under `digest_name` is `digest`."""
         if digest != self.digest:
             return False
-        return self.serial is None or (self.serial == certificate.serial
-                                       and self.issuer in (None, certificate.issuer_der))
+        return self.serial is None or (self.serial == certificate.serial and (
+            self.issuer is None or names.same(self.issuer, certificate.issuer_der)))
 
 
 def parse(octets: bytes, parent: Tlv) -> tuple[tuple[Attribute, ...], bool]:

@@ -73,8 +73,13 @@ class Certificate:
 
     @property
     def self_issued(self) -> bool:
-        """Subject and issuer are the same Name, octet by octet."""
-        return self.subject_der == self.issuer_der
+        """Subject and issuer are the same name (RFC 5280 3.2, 7.1)."""
+        return names.same(self.subject_der, self.issuer_der)
+
+    @property
+    def issued_to(self) -> tuple[object, object]:
+        """Issuer and subject, comparable as RFC 5280 7.1 says: equal for the certificates of one owner."""
+        return names.comparable(self.issuer_der), names.comparable(self.subject_der)
 
 
 def parse_certificate(der: bytes) -> Certificate:

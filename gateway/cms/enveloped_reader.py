@@ -23,7 +23,6 @@ What a sender can try, and what is done about it:
 
 import os
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Protocol
 
@@ -36,7 +35,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from gateway.cms import algorithms, key_agreement
+from gateway.cms import algorithms, key_agreement, names
 from gateway.cms.algorithms import AlgorithmIdentifier
 from gateway.cms.certificate import Certificate
 from gateway.cms.content_keys import ContentKeys
@@ -92,19 +91,21 @@ def decrypt(enveloped: Enveloped, keys: Sequence[RecipientKey], seen: ContentKey
 def _fitting(recipients: Sequence[RecipientInfo],
              keys: Sequence[RecipientKey]) -> list[tuple[RecipientInfo, RecipientKey]]:
     """Who is meant, in the order of the message; linear in recipients and in keys."""
-    known: dict[tuple[str, RecipientId], list[RecipientKey]] = {}
+    known: dict[tuple[str, int | bytes], list[RecipientKey]] = {}
     for key in keys:
-        for name in _names(key.certificate):
-            known.setdefault(name, []).append(key)
-    return [(info, key) for info in recipients if info.who is not None for key in known.get((info.kind, info.who), ())]
-
-
-@lru_cache(maxsize=256)
-def _names(certificate: Certificate) -> tuple[tuple[str, RecipientId], ...]:
-    """How RecipientInfos name this certificate: their kind with issuer and serial, or the key identifier."""
-    kind = "key_transport" if certificate.key_algorithm.startswith("rsa-") else "key_agreement"
-    by_serial = (kind, RecipientId(certificate.issuer_der, certificate.serial))
-    return (by_serial,) if certificate.ski is None else (by_serial, (kind, RecipientId(ski=certificate.ski)))
+        kind = "key_transport" if key.certificate.key_algorithm.startswith("rsa-") else "key_agreement"
+        known.setdefault((kind, key.certificate.serial), []).append(key)
+        if key.certificate.ski is not None:
+            known.setdefault((kind, key.certificate.ski), []).append(key)
+    found: list[tuple[RecipientInfo, RecipientKey]] = []
+    for info in recipients:
+        if info.who is None:
+            continue
+        ski, serial, issuer = info.who.ski, info.who.serial, info.who.issuer_der
+        named: int | bytes | None = ski if ski is not None else serial
+        found += [(info, key) for key in (known.get((info.kind, named), ()) if named is not None else ())
+                  if ski is not None or names.same(issuer, key.certificate.issuer_der)]
+    return found
 
 
 def _try(enveloped: Enveloped, info: RecipientInfo, key: RecipientKey, seen: ContentKeys | None) -> bytes | None:

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from gateway.cms import algorithms, attributes, content_info
+from gateway.cms import algorithms, attributes, content_info, names
 from gateway.cms.algorithms import AlgorithmIdentifier, SignatureAlgorithm
 from gateway.cms.attributes import Attribute, CertificateHash, fields, only_child
 from gateway.cms.certificate import Certificate, parse_certificate
@@ -104,7 +104,7 @@ class SignerInfo(NamedTuple):
         """Whether this SignerInfo's sid is of `certificate`."""
         if self.ski is not None:
             return certificate.ski == self.ski
-        return certificate.serial == self.serial and certificate.issuer_der == self.issuer
+        return certificate.serial == self.serial and names.same(certificate.issuer_der, self.issuer)
 
 
 class SignedData(NamedTuple):

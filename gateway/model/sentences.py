@@ -35,6 +35,8 @@ _TABLE: dict[Reason, tuple[str, str]] = {
     _R.MAIL_TOO_LARGE: ("The mail is larger than the limit.", "Send smaller attachments."),
     _R.MAIL_LOOP: ("The mail went in circles.", "Have the forwarding of these addresses checked."),
     _R.MAIL_MALFORMED: ("The mail breaks the rules of the mail format.", "Have it made again by a correct program."),
+    _R.MAIL_FIELD_REPEATED: ("The mail has two header fields of a name that may occur once.",
+                             "Send it with one Date, To, Cc, Subject, Sender and Reply-To each."),
     _R.MAIL_DEADLINE: ("The mail could not be finished in time.", "Send it again later."),
     _R.CLIENT_UNKNOWN: ("This client may not send here.", "Ask the bank's postmaster to register the client."),
     _R.CLIENT_FROM_NOT_ALLOWED: ("This client may not use this sender address.",

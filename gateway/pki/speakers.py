@@ -10,6 +10,7 @@ from typing import Final
 
 from cryptography import x509
 
+from gateway.cms import names
 from gateway.cms.algorithms import AlgorithmIdentifier
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
@@ -46,7 +47,7 @@ def find_speaker(algorithm: AlgorithmIdentifier, signature: bytes, signed: bytes
         tried += 1
         if not signed_by_key(algorithm, signature, signed, candidate):
             continue
-        if candidate.spki == issuer.spki and candidate.subject_der == issuer.subject_der:
+        if candidate.spki == issuer.spki and names.same(candidate.subject_der, issuer.subject_der):
             return candidate
         refused = _speaker_fault(candidate, issuer, certificates, trust, at, data)
         if not refused:
@@ -104,7 +105,7 @@ def responder_fault(responder: Certificate, issuer: Certificate, trust: TrustSet
 
     The issuer itself; one of the bank's own configured responders; or one that this very issuer has delegated.
     """
-    if responder.spki == issuer.spki and responder.subject_der == issuer.subject_der:
+    if responder.spki == issuer.spki and names.same(responder.subject_der, issuer.subject_der):
         return ""
     weak = path.strength_reason(responder, at)
     if not responder.not_before <= at <= responder.not_after:

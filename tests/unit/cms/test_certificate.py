@@ -247,3 +247,31 @@ def test_any_octets_have_a_text(octets: bytes) -> None:
 def test_validity_beyond_2049() -> None:
     person = PKI.signer("p-256", not_after=datetime(2050, 1, 1, tzinfo=UTC))
     assert person.certificate.not_after == datetime(2050, 1, 1, tzinfo=UTC)
+
+
+def name_of(*parts, string=build.utf8):
+    """A DER Name of (OID, text) pairs, one relative name each."""
+    return build.sequence(*(build.tlv(0x31, build.sequence(build.oid(oid), string(text))) for oid, text in parts))
+
+
+def printable(text):
+    return build.tlv(0x13, text.encode("ascii"))
+
+
+CN, O = "2.5.4.3", "2.5.4.10"  # noqa: E741 - the attribute's own name
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [
+    (name_of((O, "Bank"), (CN, "Mail CA")), name_of((O, "BANK"), (CN, " mail   ca "), string=printable), True),
+    (name_of((CN, "M\u00dcLLER")), name_of((CN, "m\u00fcller")), True),
+    (name_of((CN, "M\u00fcller")), name_of((CN, "Mu\u0308ller")), True),
+    (name_of((CN, "Bank")), name_of((CN, "Ban\u00adk")), True),
+    (name_of((O, "Bank"), (CN, "CA")), name_of((CN, "CA"), (O, "Bank")), False),
+    (name_of((CN, "Bank CA")), name_of((CN, "BankCA")), False),
+    (name_of((CN, "CA")), name_of((O, "CA")), False),
+    (name_of((CN, "CA")), b"\x30\x01", False),
+    (b"\x30\x01", b"\x30\x01", True)])
+def test_names_are_compared_as_rfc_5280_says(one, other, same):
+    """RFC 5280 7.1 by RFC 4518: case, string type and insignificant spaces do not count, the order of parts does."""
+    assert names.same(one, other) is same
+    assert names.same(other, one) is same

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -588,3 +589,15 @@ def test_openssl_agrees_that_an_altered_content_is_refused():
     """The oracle of the tests looks at the content at all."""
     with pytest.raises(PeerRefused):
         OpenSsl().verify(made(), CONTENT + b"!", get_pki())
+
+
+def test_issuer_in_another_spelling_names_the_same_signer():
+    """RFC 5280 7.1: case and string type of a name do not count."""
+    person = signer()
+    name = x509.Name([x509.NameAttribute(one.oid, one.value.swapcase()) for one in person.certificate.x509.issuer
+                      if one.oid != x509.NameOID.COUNTRY_NAME])
+    name = x509.Name([*(one for one in person.certificate.x509.issuer if one.oid == x509.NameOID.COUNTRY_NAME), *name])
+    sid = build.sequence(name.public_bytes(), build.integer(person.certificate.serial))
+    assert judged(made(sid=sid)) is None
+    (info,) = parse_signed(made(sid=sid)).signer_infos
+    assert find_certificate(info, [get_pki().signer("p-384").certificate]) is None
