@@ -87,7 +87,7 @@ class TokenKeys:
                 raise GatewayError(Reason.DECRYPTION_FAILED)
             if scheme is UnwrapScheme.RSA_PKCS1:
                 return bytes(held.private.decrypt(wrapped, mechanism=Mechanism.RSA_PKCS, pin=pin))
-            return _oaep(held, scheme.value.rpartition("-")[2], wrapped, pin)
+            return _oaep(held, scheme, wrapped, pin)
 
         try:
             return self._work(key, task)
@@ -189,19 +189,20 @@ def _ecdsa_value(signature: bytes) -> bytes:
     return encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
 
 
-def _oaep(held: Held, digest: str, wrapped: bytes, pin: str | None) -> bytes:
-    """By the token; where it does not know the hash (SoftHSM), its RSA operation and the padding here.
+def _oaep(held: Held, scheme: UnwrapScheme, wrapped: bytes, pin: str | None) -> bytes:
+    """By the token; where it does not know the hashes (SoftHSM), its RSA operation and the padding here.
 
     It stays OAEP either way: a sender cannot make this read PKCS#1 v1.5.
     """
-    if digest not in held.raw_oaep:
+    if scheme not in held.raw_oaep:
         try:
             return bytes(held.private.decrypt(wrapped, mechanism=Mechanism.RSA_PKCS_OAEP, pin=pin,
-                                              mechanism_param=(*_HASH[digest], None)))
+                                              mechanism_param=(_HASH[scheme.digest][0], _HASH[scheme.mask_digest][1],
+                                                               None)))
         except _UNKNOWN:
-            held.raw_oaep |= {digest}
+            held.raw_oaep |= {scheme}
     plain = bytes(held.private.decrypt(wrapped, mechanism=Mechanism.RSA_X_509, pin=pin))
-    return oaep.unpad(plain.rjust(held.octets, b"\0"), digest)
+    return oaep.unpad(plain.rjust(held.octets, b"\0"), scheme.digest, scheme.mask_digest)
 
 
 def _derive(held: Held, point: bytes) -> bytes:

@@ -146,28 +146,7 @@ def _transport(algorithm: AlgorithmIdentifier) -> UnwrapScheme | None:
     """PKCS#1 v1.5 for rsaEncryption, OAEP only with complete and known parameters (RFC 4055 4.1), else None."""
     if algorithm.oid == algorithms.RSA:
         return UnwrapScheme.RSA_PKCS1 if algorithms.no_parameters(algorithm) else None
-    if algorithm.oid != algorithms.RSA_OAEP or algorithm.parameters is None:
-        return None
-    octets = algorithm.parameters
-    digest = mask = "sha1"
-    seen = -1
-    for part in walk.children(octets, walk.single(octets, walk.SEQUENCE), limit=3):
-        number, inner = part.tag - 0xA0, walk.read(octets, part.body, part.end)
-        if not seen < number <= 2 or inner.end != part.end:
-            return None
-        seen = number
-        if number == 0:
-            digest = algorithms.digest_name(algorithms.read_identifier(octets, inner))
-        elif number == 1:
-            mask = algorithms.read_mask(octets, inner)
-        elif not _empty_label(algorithms.read_identifier(octets, inner)):
-            return None
-    return algorithms.OAEP_SCHEMES.get(digest) if mask == digest else None
-
-
-def _empty_label(source: AlgorithmIdentifier) -> bool:
-    """Whether a PSourceAlgorithm is pSpecified with the empty label, the only one in use."""
-    return source.oid == algorithms.P_SPECIFIED and source.parameters == b"\x04\x00"
+    return algorithms.read_oaep(algorithm.parameters) if algorithm.oid == algorithms.RSA_OAEP else None
 
 
 def _agreement(info: RecipientInfo, algorithm: AlgorithmIdentifier, key: RecipientKey) -> Callable[[], bytes] | None:
