@@ -190,10 +190,39 @@ def test_attributes_that_are_not_as_the_rfc_wants_them(given):
     assert judged(made(given=given)) is Reason.SIGNATURE_ATTRIBUTES
 
 
-def test_attributes_out_of_order_are_not_der():
-    given = sorted([*least(), forge.signing_time()], reverse=True)
+UNSORTED = sorted([*least(), forge.signing_time()], reverse=True)
+
+
+def signed_over(octets: bytes, given: list[bytes] = UNSORTED) -> bytes:
+    """A message that sends `given` in this order, signed over `octets`."""
+    return made(given=given, in_order=False, signature=signer().sign(S.ECDSA_SHA256, octets))
+
+
+def test_attributes_in_another_order_than_der():
+    """RFC 5652 5.4 signs the DER encoding; Outlook for Mac signs what it sends, which openssl verifies."""
+    as_sent = made(given=UNSORTED, in_order=False)
+    assert judged(as_sent) is None
+    assert OpenSsl().verify(as_sent, CONTENT, get_pki()) == CONTENT
+    assert judged(signed_over(build.set_of(*UNSORTED))) is None
+
+
+@pytest.mark.parametrize("octets", [
+    build.tlv(0xA0, *UNSORTED), b"".join(UNSORTED), build.tlv(0x31, *UNSORTED[1:], UNSORTED[0]), CONTENT],
+    ids=["tag as sent", "no tag", "a third order", "the content"])
+def test_signature_over_anything_else_is_altered(octets):
+    assert judged(signed_over(octets)) is Reason.SIGNATURE_ALTERED
+
+
+def test_repeated_attributes_are_refused_in_any_order():
+    given = [*UNSORTED, UNSORTED[0]]
     assert judged(made(given=given, in_order=False)) is Reason.SIGNATURE_ATTRIBUTES
-    assert judged(made(given=given)) is None
+
+
+def test_values_of_one_attribute_in_another_order_than_der():
+    two = [build.integer(2), build.integer(1)]
+    sent = build.sequence(build.oid("1.3.6.1.4.1.99999.7"), build.tlv(0x31, *two))
+    encoded = build.sequence(build.oid("1.3.6.1.4.1.99999.7"), build.set_of(*two))
+    assert judged(signed_over(build.set_of(*least(), encoded), [*least(), sent])) is None
 
 
 def test_unknown_attributes_do_no_harm():
