@@ -156,6 +156,18 @@ def form_fault(signed: SignedData, *, detached: bool) -> Reason | None:
     return None
 
 
+def is_content_of(signed: SignedData, digest_of: Callable[[str], bytes]) -> bool:
+    """Whether a SignerInfo's messageDigest is that of the content whose digests `digest_of` gives; no key is needed."""
+    for info in signed.signer_infos:
+        try:
+            said = attributes.single(info.attributes, attributes.MESSAGE_DIGEST)
+        except GatewayError:
+            continue
+        if info.digest_name in _READABLE_DIGESTS and said == build.octet_string(digest_of(info.digest_name)):
+            return True
+    return False
+
+
 def find_certificate(info: SignerInfo, candidates: Iterable[Certificate]) -> Certificate | None:
     """The candidate that the SignerInfo names; among several the one that signingCertificate(V2) means."""
     named = [candidate for candidate in candidates if info.names(candidate)]

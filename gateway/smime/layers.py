@@ -16,7 +16,7 @@ from gateway.cms import algorithms
 from gateway.cms.compressed import decompress
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import Enveloped, RecipientKey, decrypt, parse_enveloped
-from gateway.cms.signed_reader import SignedData, form_fault, parse_signed
+from gateway.cms.signed_reader import SignedData, form_fault, is_content_of, parse_signed
 from gateway.der import walk
 from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import DEFAULT_LIMITS, Entity, parse_entity
@@ -131,7 +131,7 @@ def peel_detached(root: Entity, der: bytes, content: bytes | None, limits: OpenL
         found.signed[0] = replace(found.signed[0], fault=Reason.SIGNATURE_CONTENT_MISSING)
         found.complete = False
         return found
-    found.payload = parse_entity(content, limits.mime)
+    found.payload = parse_entity(found.signed[0].content.octets, limits.mime)
     found.layers.append(Layer("plain"))
     return found
 
@@ -143,7 +143,7 @@ def _signed_in_two(found: Peeled, form: Detached | NotSmime) -> bytes | None:
         found.signed.append(Signatures(len(found.layers) - 1, None, Content(b""), Reason.SIGNATURE_MALFORMED))
         return None
     _add_signed(found, form.signature, Content(form.content), detached=True)
-    return form.content
+    return found.signed[-1].content.octets
 
 
 def _broken_signed(entity: Entity) -> bool:
@@ -184,7 +184,7 @@ def _cms(found: Peeled, form: Cms, keys: Sequence[RecipientKey], limits: OpenLim
 
 def _add_signed(found: Peeled, der: bytes, content: Content | None, *, detached: bool,
                 covers: Literal["whole", "part"] = "whole") -> bytes | None:
-    """Remembers a SignedData; gives its own content, None where it has none."""
+    """Records a SignedData; returns its own content, None where it has none."""
     data: SignedData | None = None
     fault: Reason | None = None
     try:
@@ -192,12 +192,26 @@ def _add_signed(found: Peeled, der: bytes, content: Content | None, *, detached:
         fault = form_fault(data, detached=detached)
     except GatewayError as error:
         fault = error.reason
+    if data is not None and content is not None and fault is None:
+        content = _as_signed(data, content)
     own = data.content if data is not None else None
     infos = data.signer_infos if data is not None else ()
     names = tuple(dict.fromkeys(info.signature_algorithm.name for info in infos))
     found.layers.append(Layer("signed", names))
     found.signed.append(Signatures(len(found.layers) - 1, data, content or Content(own or b""), fault, covers))
     return own
+
+
+def _as_signed(data: SignedData, content: Content) -> Content:
+    """The content with the line ends that were signed: as received, or CRLF where only that form has the digest.
+
+    Some programs encrypt the LF form of what they signed with CRLF (RFC 8551 3.1.1); OpenSSL and Thunderbird verify
+    it. Over SMTP no mail has lone LFs outside an encryption.
+    """
+    if is_content_of(data, content.digest):
+        return content
+    canonical = Content(content.octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    return canonical if is_content_of(data, canonical.digest) else content
 
 
 def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey],

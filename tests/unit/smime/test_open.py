@@ -411,3 +411,51 @@ def test_weak_content_ciphers_of_openssl_are_one_failure_too(tmp_path):
     result = opened(mail, keys=[CertificateKey(box("rsa-2048"))])
     assert (result.verdicts.decryption.status, result.verdicts.decryption.reason) == (
         "failed", Reason.DECRYPTION_FAILED)
+
+
+# --- line ends --------------------------------------------------------------------------------------------------------
+
+
+def lf(octets):
+    return octets.replace(b"\r\n", b"\n")
+
+
+@pytest.mark.parametrize("line_end", [lf, lambda octets: octets.replace(b"EUR.\r\n", b"EUR.\n"), bytes])
+@pytest.mark.parametrize("cipher", [ContentCipher.AES256_CBC, GCM])
+def test_line_ends_inside_an_encryption_that_are_not_those_that_were_signed(line_end, cipher):
+    """RFC 8551 3.1.1: what is signed has CRLF. The proof value and the reader get the octets that verified."""
+    entity = line_end(signed(TEXT, anna()))
+    found = opened(message(enveloped(entity, box(), cipher=cipher)))
+    assert (found.verdicts.verdict, found.verdicts.why) == (Trust.TRUSTED, ())
+    assert found.signed.octets == found.payload == TEXT
+    assert found.octets.endswith(TEXT.partition(b"\r\n\r\n")[2])
+
+
+def test_content_that_was_signed_with_lf_is_kept_as_it_is():
+    content = lf(TEXT)
+    found = opened(message(enveloped(multipart(content, signature(content, anna())), box())))
+    assert found.verdicts.verdict is Trust.TRUSTED
+    assert found.signed.octets == content
+
+
+@pytest.mark.parametrize("changed", [
+    lf(TEXT).replace(b"100", b"900"), TEXT.replace(b"\r\n", b"\r"), TEXT.replace(b"\r\n", b"\r\r\n"), lf(TEXT) + b"\n"])
+def test_other_changes_stay_altered(changed):
+    entity = multipart(changed, signature(TEXT, anna()))
+    assert told(message(enveloped(entity, box())))[1][0] is Reason.SIGNATURE_ALTERED
+
+
+def test_openssl_signs_and_encrypts_its_lf_output(tmp_path):
+    """`openssl cms -sign` writes LF on this system, and `-encrypt -binary` encrypts that as it is."""
+    crt, secret, chain = anna().write(tmp_path)
+    recipient = box().write(tmp_path)[0]
+    text = tmp_path / "text"
+    text.write_bytes(lf(TEXT))
+    entity = subprocess.run(["openssl", "cms", "-sign", "-in", text, "-signer", crt, "-inkey", secret,
+                             "-certfile", chain], check=True, capture_output=True).stdout
+    assert b"\r\n" not in entity.partition(b"pkcs7-signature")[0]
+    sealed = subprocess.run(["openssl", "cms", "-encrypt", "-binary", "-aes256", "-outform", "DER",
+                             "-recip", recipient], input=entity, check=True, capture_output=True).stdout
+    found = opened(message(cms(sealed, "enveloped-data")))
+    assert (found.verdicts.verdict, found.verdicts.why) == (Trust.TRUSTED, ())
+    assert b"\n" not in found.signed.octets.replace(b"\r\n", b"")
