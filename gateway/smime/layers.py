@@ -131,7 +131,7 @@ def peel_detached(root: Entity, der: bytes, content: bytes | None, limits: OpenL
         found.signed[0] = replace(found.signed[0], fault=Reason.SIGNATURE_CONTENT_MISSING)
         found.complete = False
         return found
-    found.payload = parse_entity(found.signed[0].content.octets, limits.mime)
+    found.payload = parse_entity(content, limits.mime)
     found.layers.append(Layer("plain"))
     return found
 
@@ -192,7 +192,7 @@ def _add_signed(found: Peeled, der: bytes, content: Content | None, *, detached:
         fault = form_fault(data, detached=detached)
     except GatewayError as error:
         fault = error.reason
-    if data is not None and content is not None and fault is None:
+    if found.encrypted_at and data is not None and content is not None and fault is None:
         content = _as_signed(data, content)
     own = data.content if data is not None else None
     infos = data.signer_infos if data is not None else ()
@@ -206,7 +206,7 @@ def _as_signed(data: SignedData, content: Content) -> Content:
     """The content with the line ends that were signed: as received, or CRLF where only that form has the digest.
 
     Some programs encrypt the LF form of what they signed with CRLF (RFC 8551 3.1.1); OpenSSL and Thunderbird verify
-    it. Over SMTP no mail has lone LFs outside an encryption.
+    it. Outside an encryption no mail has lone LFs (SMTP), and no octet is repaired.
     """
     if is_content_of(data, content.digest):
         return content
