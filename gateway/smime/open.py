@@ -6,8 +6,8 @@ The steps, in this order; their numbers stand in the code:
     step 6, before anything else is asked about the signer.
  2. Structure. The message as received is cut into header and parts on spans; its octets are never written anew.
  3. Layers. While the root is a CMS object it is taken off, eight at most: verified over the octets as received
-    (inside an encryption, else over their CRLF form: docs/architecture.md), decrypted with the recipients' own keys and only as a whole, decompressed
-    within bounds.
+    (inside an encryption, else over their CRLF form: docs/architecture.md), decrypted with the recipients' own keys
+    and only as a whole, decompressed within bounds.
  4. Protected header fields (RFC 9788) are read; of them only those for readers will be shown.
  5. From. Exactly one mailbox, the protected and the outer one equal; other fields for readers occur once.
  6. Signers. Every signature of every layer is judged: time, arithmetic, path, revocation (`pki.judge`).
