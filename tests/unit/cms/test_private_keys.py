@@ -177,7 +177,8 @@ def test_endless_key_derivation_is_refused_before_it_begins(monkeypatch) -> None
 
     error = refused(Reason.INPUT_LIMIT_EXCEEDED, lambda: read_pkcs12(outer(KDF_ROUNDS_MAX + 1), b"demo"))
     assert str(KDF_ROUNDS_MAX + 1) in error.detail
-    monkeypatch.setattr(private_keys, "load_key_and_certificates", lambda *_: (_ for _ in ()).throw(ValueError("asked")))
+    monkeypatch.setattr(private_keys, "load_key_and_certificates",
+                        lambda *_: (_ for _ in ()).throw(ValueError("asked")))
     at_limit = outer(KDF_ROUNDS_MAX)
     assert refused(Reason.INPUT_UNREADABLE, lambda: read_pkcs12(at_limit, b"demo")).detail == "PKCS#12: asked"
 
