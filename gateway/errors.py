@@ -146,6 +146,7 @@ class Reason(StrEnum):
 
     # Opening
     DECRYPTION_FAILED = "decryption.failed"
+    DECRYPTION_WEAK_ALGORITHM = "decryption.weak_algorithm"
     DECRYPTION_NO_KEY = "decryption.no_key"
     DECRYPTION_PART_ONLY = "decryption.part_only"
     DECRYPTION_NOT_AUTHENTICATED = "decryption.not_authenticated"

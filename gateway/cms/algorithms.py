@@ -150,6 +150,27 @@ class ContentCipher(StrEnum):
         return _CIPHER_OIDS[self]
 
 
+class WeakCipher(StrEnum):
+    """Ciphers that the gateway opens only where `opening.weak` names them. It never writes them (RFC 8551 2.7)."""
+
+    TRIPLE_DES = "3des-cbc"
+
+    @property
+    def aead(self) -> bool:
+        """Whether the content is authenticated: never."""
+        return False
+
+    @property
+    def key_octets(self) -> int:
+        """Three DES keys."""
+        return 24
+
+    @property
+    def block_octets(self) -> int:
+        """Size of a block and of the IV."""
+        return 8
+
+
 class KeyTransport(StrEnum):
     """How we encrypt a content key to an RSA key. NSS and gpgsm read nothing newer than PKCS#1 v1.5 everywhere."""
 
@@ -166,6 +187,7 @@ _CIPHER_OIDS: Final[Mapping[ContentCipher, str]] = MappingProxyType({
     ContentCipher.AES256_GCM: "2.16.840.1.101.3.4.1.46",
 })
 CIPHERS: Final[Mapping[str, ContentCipher]] = MappingProxyType({oid: cipher for cipher, oid in _CIPHER_OIDS.items()})
+WEAK_CIPHERS: Final[Mapping[str, WeakCipher]] = MappingProxyType({"1.2.840.113549.3.7": WeakCipher.TRIPLE_DES})
 _WEAK_CIPHERS: Final[Mapping[str, str]] = MappingProxyType({
     "1.2.840.113549.3.2": "rc2-cbc",
     "1.2.840.113549.3.4": "rc4",

@@ -1,8 +1,8 @@
 """EnvelopedData or AuthEnvelopedData -> content (RFC 5652 6, RFC 5083, RFC 5084), for mail that anyone can send.
 
 Read: RSA PKCS#1 v1.5 and OAEP, ECDH on P-256, P-384, P-521 and X25519; AES-CBC and AES-GCM; definite and indefinite
-lengths, one octet string or segments. Skipped: recipients by KEK, password, KEM or anything later. Ignored:
-originator certificates, unprotected attributes.
+lengths, one octet string or segments; 3DES in CBC where the caller allows it, never by default. Skipped: recipients by
+KEK, password, KEM or anything later. Ignored: originator certificates, unprotected attributes.
 
 What a sender can try, and what is done about it:
 
@@ -22,11 +22,12 @@ What a sender can try, and what is done about it:
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -36,7 +37,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from gateway.cms import algorithms, key_agreement, names
-from gateway.cms.algorithms import AlgorithmIdentifier
+from gateway.cms.algorithms import AlgorithmIdentifier, ContentCipher, WeakCipher
 from gateway.cms.certificate import Certificate
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.envelope import BLOCK, Enveloped, RecipientId, RecipientInfo, parse_enveloped
@@ -71,18 +72,23 @@ class RecipientKey(Protocol):
         ...
 
 
-def decrypt(enveloped: Enveloped, keys: Sequence[RecipientKey], seen: ContentKeys | None = None) -> bytes:
+def decrypt(enveloped: Enveloped, keys: Sequence[RecipientKey], seen: ContentKeys | None = None,
+            weak: Collection[WeakCipher] = ()) -> bytes:
     """The content, by the first of `keys` that a RecipientInfo means and that opens it.
 
-    `seen` remembers which cipher a content key has served; give the same one for all messages.
+    `seen` remembers which cipher a content key has served; give the same one for all messages. `weak`: the weak
+    ciphers that may be opened; others are refused before any key is used.
     GatewayError: DECRYPTION_NO_KEY if none of `keys` is meant, DECRYPTION_FAILED for whatever fails after that, and
     what the key itself says of being unreachable. At most UNWRAPS_MAX private-key operations are made.
     """
     fitting = _fitting(enveloped.recipients, keys)
     if not fitting:
         raise GatewayError(Reason.DECRYPTION_NO_KEY)
+    cipher = enveloped.cipher
+    if cipher is None or (isinstance(cipher, WeakCipher) and cipher not in weak):
+        raise GatewayError(Reason.DECRYPTION_FAILED)
     for info, key in fitting[:UNWRAPS_MAX]:
-        content = _try(enveloped, info, key, seen)
+        content = _try(enveloped, cipher, info, key, seen)
         if content is not None:
             return content
     raise GatewayError(Reason.DECRYPTION_FAILED)
@@ -108,11 +114,11 @@ def _fitting(recipients: Sequence[RecipientInfo],
     return found
 
 
-def _try(enveloped: Enveloped, info: RecipientInfo, key: RecipientKey, seen: ContentKeys | None) -> bytes | None:
+def _try(enveloped: Enveloped, cipher: ContentCipher | WeakCipher, info: RecipientInfo, key: RecipientKey,
+         seen: ContentKeys | None) -> bytes | None:
     """The content, or None for every failure. The private key is used and the content decrypted whatever comes out."""
-    cipher = enveloped.cipher
     unwrap = _unwrapper(info, key)
-    if cipher is None or unwrap is None:
+    if unwrap is None:
         return None
     content_key = blake2b(info.wrapped, digest_size=cipher.key_octets, key=_SECRET).digest()
     try:
@@ -229,14 +235,16 @@ def _gcm(enveloped: Enveloped, content_key: bytes) -> bytes | None:
 
 def _cbc(enveloped: Enveloped, content_key: bytes) -> bytes | None:
     """Decrypted and unpadded; every octet of the padding is looked at (RFC 5652 6.3)."""
-    if not enveloped.size or enveloped.size % BLOCK:
+    cipher = (TripleDES if isinstance(enveloped.cipher, WeakCipher) else AES)(content_key)
+    block = cipher.block_size // 8
+    if not enveloped.size or enveloped.size % block:
         return None
-    decryptor = Cipher(AES(content_key), CBC(enveloped.vector)).decryptor()
+    decryptor = Cipher(cipher, CBC(enveloped.vector)).decryptor()
     padded = _run(decryptor, enveloped)
     decryptor.finalize()
-    unpadder = PKCS7(BLOCK * 8).unpadder()
+    unpadder = PKCS7(cipher.block_size).unpadder()
     try:
-        last = unpadder.update(padded[-BLOCK:]) + unpadder.finalize()
+        last = unpadder.update(padded[-block:]) + unpadder.finalize()
     except ValueError:
         return None
-    return padded[:len(padded) - BLOCK + len(last)]
+    return padded[:len(padded) - block + len(last)]

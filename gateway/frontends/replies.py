@@ -174,6 +174,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.TIMESTAMP_REFUSED: _wire("7.7"),
     _R.TIMESTAMP_SUBJECT_MISSING: _wire("7.7"),
     _R.DECRYPTION_FAILED: _wire("7.5"),
+    _R.DECRYPTION_WEAK_ALGORITHM: _wire("7.5"),
     _R.DECRYPTION_NO_KEY: _wire("7.5"),
     _R.DECRYPTION_PART_ONLY: _wire("7.5"),
     _R.DECRYPTION_NOT_AUTHENTICATED: _wire("7.7"),

@@ -151,6 +151,8 @@ _TABLE: dict[Reason, tuple[str, str]] = {
     _R.TIMESTAMP_WEAK_ALGORITHM: ("The time-stamp uses a broken algorithm.", "Have it stamped with SHA-256 or better."),
     _R.TIMESTAMP_REFUSED: ("The time-stamping service refused.", "Ask the operator of the service."),
     _R.TIMESTAMP_SUBJECT_MISSING: ("What the time-stamp belongs to is not at hand.", "Provide the stamped data."),
+    _R.DECRYPTION_WEAK_ALGORITHM: ("The mail is encrypted with an algorithm that is too weak.",
+                                   "Set the sending program to encrypt with AES."),
     _R.DECRYPTION_FAILED: ("It cannot be decrypted.", "Have it encrypted again to the current certificate."),
     _R.DECRYPTION_NO_KEY: ("It is not encrypted to any key at hand.", "Have it encrypted to the current certificate."),
     _R.DECRYPTION_PART_ONLY: ("Only a part of the mail is encrypted.", "Encrypt the whole mail."),

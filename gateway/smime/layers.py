@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from gateway.cms import algorithms
+from gateway.cms.algorithms import WeakCipher
 from gateway.cms.compressed import decompress
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import Enveloped, RecipientKey, decrypt, parse_enveloped
@@ -33,10 +34,14 @@ PARTS_MAX: Final = 4  # signatures inside multiparts that are looked at
 
 @dataclass(frozen=True, slots=True)
 class OpenLimits:
-    """Bounds of one opening. `octets_max` is of what comes out of a compressed layer."""
+    """Bounds of one opening. `octets_max` is of what comes out of a compressed layer.
+
+    `weak`: weak ciphers that are opened all the same; such a mail is never trusted and proves nothing.
+    """
 
     octets_max: int = 52_428_800
     mime: MimeLimits = DEFAULT_LIMITS
+    weak: frozenset[WeakCipher] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,7 @@ def _cms(found: Peeled, form: Cms, keys: Sequence[RecipientKey], limits: OpenLim
     if kind == algorithms.SIGNED_DATA:
         return _add_signed(found, form.der, None, detached=False)
     if kind in {algorithms.ENVELOPED_DATA, algorithms.AUTH_ENVELOPED_DATA}:
-        return _decrypted(found, form.der, kind, keys, seen)
+        return _decrypted(found, form.der, kind, keys, limits, seen)
     if kind == algorithms.COMPRESSED_DATA:
         found.layers.append(Layer("compressed", ("zlib",)))
         try:
@@ -214,7 +219,7 @@ def _as_signed(data: SignedData, content: Content) -> Content:
     return canonical if is_content_of(data, canonical.digest) else content
 
 
-def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey],
+def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey], limits: OpenLimits,
                seen: ContentKeys | None) -> bytes | None:
     """One encrypted layer. Whatever goes wrong is told as one and the same failure, but for 'no key of ours'."""
     name: Literal["enveloped", "auth_enveloped"] = (
@@ -228,7 +233,7 @@ def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey
         return None
     found.layers.append(_layer(enveloped))
     try:
-        content = decrypt(enveloped, keys, seen)
+        content = decrypt(enveloped, keys, seen, limits.weak)
     except GatewayError as error:
         if error.retry:
             raise
@@ -237,7 +242,8 @@ def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey
         else:
             found.decryption = DecryptionVerdict("failed", Reason.DECRYPTION_FAILED, "whole")
         return None
-    found.decryption = DecryptionVerdict("decrypted", None, "whole")
+    weak = isinstance(enveloped.cipher, WeakCipher) or found.decryption.reason is Reason.DECRYPTION_WEAK_ALGORITHM
+    found.decryption = DecryptionVerdict("decrypted", Reason.DECRYPTION_WEAK_ALGORITHM if weak else None, "whole")
     found.aead = enveloped.authenticated
     return content
 

@@ -147,7 +147,9 @@ def _identity(peeled: Peeled, main: JudgedLayer | None, signature: SignatureVerd
         return None
     if signature.status is not Status.VALID or signature.covers != "whole" or signature.order == "outside_encryption":
         return None
-    if decryption.integrity == "none" or main.signatures.content.octets != peeled.payload.octets:
+    if decryption.reason is not None or decryption.integrity == "none":  # a weak cipher; CBC that nobody signed
+        return None
+    if main.signatures.content.octets != peeled.payload.octets:
         return None
     return mint(main.signers, from_.address, at)
 

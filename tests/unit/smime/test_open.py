@@ -1,19 +1,22 @@
 """Mails opened and judged as a whole. Truth: mails put together layer by layer, and mails made by openssl."""
 
 import subprocess
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from gateway.cms.algorithms import ContentCipher
+from gateway.cms.algorithms import ContentCipher, WeakCipher
 from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import Limits
-from gateway.model.verdict import Status, Trust
+from gateway.model.verdict import DecryptionVerdict, Status, Trust
 from gateway.pki.judge import Judge
 from gateway.pki.trust import TrustSet
 from gateway.smime.layers import LAYERS_MAX, OpenLimits
 from gateway.smime.open import open_cms, open_mail
 from tests.support import forge
+from tests.support.envelopes import SpyKey
 from tests.support.pki import ALGORITHMS_ENCRYPT, NOW, CertificateKey, get_pki
 from tests.support.sealed import (
     ANNA,
@@ -459,3 +462,47 @@ def test_openssl_signs_and_encrypts_its_lf_output(tmp_path):
     found = opened(message(cms(sealed, "enveloped-data")))
     assert (found.verdicts.verdict, found.verdicts.why) == (Trust.TRUSTED, ())
     assert b"\n" not in found.signed.octets.replace(b"\r\n", b"")
+
+
+# --- weak ciphers -----------------------------------------------------------------------------------------------------
+
+
+RSA_BOX = box("rsa-2048")
+
+
+def triple_des(content):
+    """By openssl, for the bank's mailbox."""
+    with tempfile.TemporaryDirectory() as home:
+        recipient = RSA_BOX.write(Path(home))[0]
+        return cms(subprocess.run(["openssl", "cms", "-encrypt", "-binary", "-des3", "-outform", "DER", recipient],
+                                  input=content, check=True, capture_output=True).stdout, "enveloped-data")
+
+
+WEAK = OpenLimits(weak=frozenset({WeakCipher.TRIPLE_DES}))
+
+
+@pytest.mark.parametrize("around", [lambda entity: entity, lambda entity: enveloped(entity, RSA_BOX, cipher=GCM)])
+def test_weak_cipher_is_opened_where_the_settings_say_so_and_never_trusted(around):
+    """RFC 8551 2.7. A good signature inside does not help, nor does a good cipher outside."""
+    mail = message(around(triple_des(signed(TEXT, anna()))))
+    found = opened(mail, keys=[CertificateKey(RSA_BOX)], limits=WEAK)
+    assert found.payload == TEXT
+    assert (found.verdicts.verdict, found.verdicts.why) == (Trust.UNKNOWN, (Reason.DECRYPTION_WEAK_ALGORITHM,))
+    assert found.signed is None
+    assert found.verdicts.weak_ciphers == ("3des-cbc",)
+
+
+def test_good_cipher_inside_a_weak_one_does_not_hide_it():
+    found = opened(message(triple_des(enveloped(signed(TEXT, anna()), RSA_BOX, cipher=GCM))),
+                   keys=[CertificateKey(RSA_BOX)], limits=WEAK)
+    assert (found.verdicts.verdict, found.verdicts.why) == (Trust.UNKNOWN, (Reason.DECRYPTION_WEAK_ALGORITHM,))
+    assert found.signed is None
+
+
+def test_weak_cipher_is_refused_before_a_key_is_used():
+    """No oracle: the answer is the one of all failures, and what is named can be read by everyone."""
+    key = SpyKey(RSA_BOX)
+    found = opened(message(triple_des(TEXT)), keys=[key])
+    assert found.verdicts.decryption == DecryptionVerdict("failed", Reason.DECRYPTION_FAILED, "whole")
+    assert found.verdicts.weak_ciphers == ("3des-cbc",)
+    assert key.asked == []
