@@ -32,6 +32,7 @@ class Reason(StrEnum):
     MAIL_TOO_LARGE = "mail.too_large"
     MAIL_LOOP = "mail.loop"
     MAIL_MALFORMED = "mail.malformed"
+    MAIL_FIELD_REPEATED = "mail.field_repeated"
     MAIL_DEADLINE = "mail.deadline"
 
     # Who hands it in
@@ -145,6 +146,7 @@ class Reason(StrEnum):
 
     # Opening
     DECRYPTION_FAILED = "decryption.failed"
+    DECRYPTION_WEAK_ALGORITHM = "decryption.weak_algorithm"
     DECRYPTION_NO_KEY = "decryption.no_key"
     DECRYPTION_PART_ONLY = "decryption.part_only"
     DECRYPTION_NOT_AUTHENTICATED = "decryption.not_authenticated"

@@ -18,6 +18,7 @@ from gateway.app.stampers import stamper
 from gateway.app.store import Store
 from gateway.app.trust import Revocations, load_trust, revocations
 from gateway.clock import Clock
+from gateway.cms.algorithms import WeakCipher
 from gateway.cms.content_keys import ContentKeys
 from gateway.pipeline.hand_in import Nobody
 from gateway.pipeline.harvest import Learning
@@ -32,6 +33,7 @@ from gateway.ports.evidence import Evidence
 from gateway.ports.keys import Keys
 from gateway.settings import Settings, Texts
 from gateway.settings.deployment import MILTER
+from gateway.smime.layers import OpenLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         partial=settings.partial,
         peer_is_trusted=_trusted_peers(settings),
         reach=reach,
+        opening=OpenLimits(weak=frozenset(WeakCipher(f"{name}-cbc") for name in settings.opening.weak)),
         authorities=store.authorities,
         learning=_learning(loaded, store, clock),
         fallbacks=load_fallbacks(settings, store, clock),

@@ -32,7 +32,10 @@ Covers = Literal["whole", "part"]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer from the outside in. `recipients`: one text per RecipientInfo ('issuer serial' or 'ski hex')."""
+    """One layer from the outside in. `recipients`: one text per RecipientInfo ('issuer serial' or 'ski hex').
+
+    `algorithms` of an encrypted layer: its cipher first.
+    """
 
     type: LayerType
     algorithms: tuple[str, ...] = ()
@@ -86,7 +89,10 @@ class SignatureVerdict:
 
 @dataclass(frozen=True, slots=True)
 class DecryptionVerdict:
-    """How opening went. `integrity`: what authenticates the plaintext."""
+    """How opening went. `integrity`: what authenticates the plaintext.
+
+    `reason` of a decrypted mail: DECRYPTION_WEAK_ALGORITHM, else None.
+    """
 
     status: Literal["decrypted", "not_encrypted", "no_key", "failed"]
     reason: Reason | None = None
@@ -116,3 +122,10 @@ class Verdicts:
     headers: HeadersShown
     verdict: Trust
     why: tuple[Reason, ...] = ()
+
+    @property
+    def weak_ciphers(self) -> tuple[str, ...]:
+        """Names of the content ciphers that are not AES: weak or unknown ones, visible before any key is used."""
+        encrypted = (layer for layer in self.layers if layer.type in {"enveloped", "auth_enveloped"})
+        return tuple(dict.fromkeys(layer.algorithms[0] for layer in encrypted
+                                   if layer.algorithms and not layer.algorithms[0].startswith("aes")))

@@ -185,7 +185,11 @@ def openers_for(house: House, recipient: Recipient) -> tuple[Opener, ...]:
 def opened_with(house: House, mail: Mail, openers: tuple[Opener, ...]) -> Opened:
     """Step 2 with these keys."""
     keys = tuple(opener.key for opener in openers)
-    return open_mail(mail.octets, keys, house.judge, mail.origin.received_at, seen=house.seen)
+    opened = open_mail(mail.octets, keys, house.judge, mail.origin.received_at, house.opening, seen=house.seen)
+    if ciphers := opened.verdicts.weak_ciphers:
+        log.info("weak encryption", incident=mail.origin.incident, ciphers=list(ciphers),
+                 opened=opened.verdicts.decryption.status == "decrypted")
+    return opened
 
 
 def answerable(facts: Facts) -> bool:

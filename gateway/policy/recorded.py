@@ -184,6 +184,7 @@ def _verdicts(verdicts: Verdicts) -> dict[str, Any]:
         "signers": [{"status": str(one.status), "reason": _text(one.reason), "level": list(one.level),
                      "matches_from": one.matches_from, "timestamp": str(one.timestamp.status)}
                     for one in signature.signers[:SIGNERS_MAX]],
+        **({"weak_ciphers": list(verdicts.weak_ciphers)} if verdicts.weak_ciphers else {}),
     }
 
 

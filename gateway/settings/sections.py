@@ -134,6 +134,13 @@ class Limits(Section):
     errors_per_session_max: int = Field(20, ge=1)
 
 
+class Opening(Section):
+    """How inbound mail is opened."""
+
+    weak: tuple[Literal["3des"], ...] = Field(
+        (), description="weak ciphers whose mail is opened, never trusted and never acted upon")
+
+
 class Settings(Section):
     """The whole file."""
 
@@ -166,6 +173,7 @@ class Settings(Section):
     processes: Processes = Processes()
     metrics: Metrics | None = None
     hold: HoldSettings = HoldSettings()
+    opening: Opening = Opening()
     trust_card: TrustCard | None = None
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     limits: Limits = Limits()

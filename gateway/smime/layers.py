@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from gateway.cms import algorithms
+from gateway.cms.algorithms import WeakCipher
 from gateway.cms.compressed import decompress
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import Enveloped, RecipientKey, decrypt, parse_enveloped
-from gateway.cms.signed_reader import SignedData, form_fault, parse_signed
+from gateway.cms.signed_reader import SignedData, form_fault, is_content_of, parse_signed
 from gateway.der import walk
 from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import DEFAULT_LIMITS, Entity, parse_entity
@@ -33,10 +34,14 @@ PARTS_MAX: Final = 4  # signatures inside multiparts that are looked at
 
 @dataclass(frozen=True, slots=True)
 class OpenLimits:
-    """Bounds of one opening. `octets_max` is of what comes out of a compressed layer."""
+    """Bounds of one opening. `octets_max` is of what comes out of a compressed layer.
+
+    `weak`: weak ciphers that are opened all the same; such a mail is never trusted and proves nothing.
+    """
 
     octets_max: int = 52_428_800
     mime: MimeLimits = DEFAULT_LIMITS
+    weak: frozenset[WeakCipher] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ def _signed_in_two(found: Peeled, form: Detached | NotSmime) -> bytes | None:
         found.signed.append(Signatures(len(found.layers) - 1, None, Content(b""), Reason.SIGNATURE_MALFORMED))
         return None
     _add_signed(found, form.signature, Content(form.content), detached=True)
-    return form.content
+    return found.signed[-1].content.octets
 
 
 def _broken_signed(entity: Entity) -> bool:
@@ -163,7 +168,7 @@ def _cms(found: Peeled, form: Cms, keys: Sequence[RecipientKey], limits: OpenLim
     if kind == algorithms.SIGNED_DATA:
         return _add_signed(found, form.der, None, detached=False)
     if kind in {algorithms.ENVELOPED_DATA, algorithms.AUTH_ENVELOPED_DATA}:
-        return _decrypted(found, form.der, kind, keys, seen)
+        return _decrypted(found, form.der, kind, keys, limits, seen)
     if kind == algorithms.COMPRESSED_DATA:
         found.layers.append(Layer("compressed", ("zlib",)))
         try:
@@ -184,7 +189,7 @@ def _cms(found: Peeled, form: Cms, keys: Sequence[RecipientKey], limits: OpenLim
 
 def _add_signed(found: Peeled, der: bytes, content: Content | None, *, detached: bool,
                 covers: Literal["whole", "part"] = "whole") -> bytes | None:
-    """Remembers a SignedData; gives its own content, None where it has none."""
+    """Records a SignedData; returns its own content, None where it has none."""
     data: SignedData | None = None
     fault: Reason | None = None
     try:
@@ -192,6 +197,8 @@ def _add_signed(found: Peeled, der: bytes, content: Content | None, *, detached:
         fault = form_fault(data, detached=detached)
     except GatewayError as error:
         fault = error.reason
+    if found.encrypted_at and data is not None and content is not None and fault is None:
+        content = _as_signed(data, content)
     own = data.content if data is not None else None
     infos = data.signer_infos if data is not None else ()
     names = tuple(dict.fromkeys(info.signature_algorithm.name for info in infos))
@@ -200,7 +207,19 @@ def _add_signed(found: Peeled, der: bytes, content: Content | None, *, detached:
     return own
 
 
-def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey],
+def _as_signed(data: SignedData, content: Content) -> Content:
+    """The content with the line ends that were signed: as received, or CRLF where only that form has the digest.
+
+    Some programs encrypt the LF form of what they signed with CRLF (RFC 8551 3.1.1); OpenSSL and Thunderbird verify
+    it. Outside an encryption no mail has lone LFs (SMTP), and no octet is repaired.
+    """
+    if is_content_of(data, content.digest):
+        return content
+    canonical = Content(content.octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    return canonical if is_content_of(data, canonical.digest) else content
+
+
+def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey], limits: OpenLimits,
                seen: ContentKeys | None) -> bytes | None:
     """One encrypted layer. Whatever goes wrong is told as one and the same failure, but for 'no key of ours'."""
     name: Literal["enveloped", "auth_enveloped"] = (
@@ -214,7 +233,7 @@ def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey
         return None
     found.layers.append(_layer(enveloped))
     try:
-        content = decrypt(enveloped, keys, seen)
+        content = decrypt(enveloped, keys, seen, limits.weak)
     except GatewayError as error:
         if error.retry:
             raise
@@ -223,7 +242,8 @@ def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey
         else:
             found.decryption = DecryptionVerdict("failed", Reason.DECRYPTION_FAILED, "whole")
         return None
-    found.decryption = DecryptionVerdict("decrypted", None, "whole")
+    weak = isinstance(enveloped.cipher, WeakCipher) or found.decryption.reason is Reason.DECRYPTION_WEAK_ALGORITHM
+    found.decryption = DecryptionVerdict("decrypted", Reason.DECRYPTION_WEAK_ALGORITHM if weak else None, "whole")
     found.aead = enveloped.authenticated
     return content
 

@@ -5,10 +5,11 @@ The steps, in this order; their numbers stand in the code:
  1. Time. The judgement is made for the time of reception, which is handed in; each signer's own time is found in
     step 6, before anything else is asked about the signer.
  2. Structure. The message as received is cut into header and parts on spans; its octets are never written anew.
- 3. Layers. While the root is a CMS object it is taken off, eight at most: verified over the octets as received,
-    decrypted with the recipients' own keys and only as a whole, decompressed within bounds.
+ 3. Layers. While the root is a CMS object it is taken off, eight at most: verified over the octets as received
+    (inside an encryption, else over their CRLF form: docs/architecture.md), decrypted with the recipients' own keys
+    and only as a whole, decompressed within bounds.
  4. Protected header fields (RFC 9788) are read; of them only those for readers will be shown.
- 5. From. Exactly one mailbox, the protected and the outer one equal.
+ 5. From. Exactly one mailbox, the protected and the outer one equal; other fields for readers occur once.
  6. Signers. Every signature of every layer is judged: time, arithmetic, path, revocation (`pki.judge`).
  7. The verdict table (`smime.verdict`).
  8. Identity. The proof value is minted from the innermost signature, if it lies directly around the payload, is
@@ -33,7 +34,7 @@ from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerd
 from gateway.pki.identity import SignedContent, mint
 from gateway.pki.judge import Judge
 from gateway.smime.layers import OpenLimits, Peeled, Signatures, peel, peel_detached
-from gateway.smime.sender import from_facts
+from gateway.smime.sender import from_facts, repeated_field
 from gateway.smime.splice import opened_message
 from gateway.smime.unprotect import ProtectedHeaders, unprotect
 from gateway.smime.verdict import (
@@ -108,7 +109,8 @@ def _finish(octets: bytes, root: Entity, peeled: Peeled, judge: Judge, at: datet
     signature = signature_verdict(peeled, layers, from_)
     decryption = decryption_verdict(peeled, layers)
     main = speaking(layers)
-    trust, why = decide(signature, decryption, from_, main, peeled.fault)
+    repeated = repeated_field(root.headers, protected.replaces if protected is not None else ())
+    trust, why = decide(signature, decryption, from_, main, peeled.fault or repeated)
     verdicts = Verdicts(tuple(peeled.layers), decryption, signature, _shown(root.headers, protected), trust, why)
     # 8. Identity.
     signed = _identity(peeled, main, signature, decryption, from_, at)
@@ -145,7 +147,9 @@ def _identity(peeled: Peeled, main: JudgedLayer | None, signature: SignatureVerd
         return None
     if signature.status is not Status.VALID or signature.covers != "whole" or signature.order == "outside_encryption":
         return None
-    if decryption.integrity == "none" or main.signatures.content.octets != peeled.payload.octets:
+    if decryption.reason is not None or decryption.integrity == "none":  # a weak cipher; CBC that nobody signed
+        return None
+    if main.signatures.content.octets != peeled.payload.octets:
         return None
     return mint(main.signers, from_.address, at)
 

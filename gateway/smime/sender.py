@@ -1,15 +1,30 @@
-"""Whom a mail claims to be from (RFC 5322 3.6.2, RFC 6532): exactly one mailbox, or nobody.
+"""Whom a mail claims to be from (RFC 5322 3.6.2, RFC 6532): exactly one mailbox, or nobody; fields that occur twice.
 
 Sender, Reply-To and the return path never count. An address list that two readers could read differently is no
 From at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Final
 
 from gateway.errors import GatewayError, Reason
-from gateway.mime.header import Field, mailboxes
+from gateway.mime.header import Field, Headers, mailboxes
 from gateway.model.address import same_address
 from gateway.smime.verdict import FromFacts
+
+_ONCE: Final = ("date", "sender", "reply-to", "to", "cc", "subject")  # RFC 5322 3.6, those that readers are shown
+
+
+def repeated_field(outer: Headers, replaced: Collection[str]) -> Reason | None:
+    """MAIL_FIELD_REPEATED where an outer field that readers are shown occurs twice; From is for `from_facts`.
+
+    Two readers could show two different values of it. `replaced`: lower-case names of outer fields that give way to
+    protected ones.
+    """
+    for name in _ONCE:
+        if name not in replaced and len(outer.all(name)) > 1:
+            return Reason.MAIL_FIELD_REPEATED
+    return None
 
 
 def from_facts(outer: Sequence[Field], protected: Sequence[Field]) -> FromFacts:

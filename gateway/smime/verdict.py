@@ -16,6 +16,8 @@ The word for the whole mail:
 | valid                 | any    | of no signer; or differs when outer | any                    | not_trusted |
 | valid                 | whole  | of a signer, or none is claimed     | none, or all around it | trusted     |
 | anything else         |        |                                     |                        | unknown     |
+
+A field for readers that occurs twice outside, unprotected, makes `trusted` unknown too.
 """
 
 from collections.abc import Sequence
@@ -137,7 +139,8 @@ def decide(signature: SignatureVerdict, decryption: DecryptionVerdict, from_: Fr
            fault: Reason | None = None) -> tuple[Trust, tuple[Reason, ...]]:
     """The table above, and everything that stands against `trusted`, each reason once, the gravest kind first.
 
-    `main`: the layer that speaks; `fault`: why the layers could not be taken off to their end.
+    `main`: the layer that speaks; `fault`: why the layers could not be taken off to their end, or why two readers
+    could show this mail in two ways.
     """
     matches = main is not None and any(signer.speaks_for(from_.address) for signer in main.signers)
     stranger = signature.status is Status.VALID and from_.address is not None and not matches

@@ -89,6 +89,14 @@ def test_pkcs12_with_rc2_as_openssl_and_windows_wrote_it(tmp_path) -> None:
     assert read_certificates(made.stdout, b"demo") == (ANNA.certificate,)
 
 
+def test_one_bad_certificate_of_a_file_loses_no_other(store) -> None:
+    """A bundle of a whole bank: the others are kept, and the bad one is named with its place."""
+    kept, trouble = run(store, Item("all.pem", ANNA.pem + pem(BEN.der[:-1])))
+    assert isinstance(kept, Kept)
+    assert (trouble.where, trouble.reason) == ("all.pem", Reason.CERTIFICATE_MALFORMED)
+    assert trouble.detail.startswith("certificate 2 of 2: ")
+
+
 @pytest.mark.parametrize(("octets", "passphrase", "reason"), [
     (b"", None, Reason.CERTIFICATE_MALFORMED), (b"hello", None, Reason.CERTIFICATE_MALFORMED),
     (ANNA.der[:-1], None, Reason.CERTIFICATE_MALFORMED), (ANNA.key_pem, None, Reason.CERTIFICATE_MALFORMED),

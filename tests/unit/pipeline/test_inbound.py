@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway.app import TRUST_LOOK_S
+from gateway.cli.trace_view import _fate
 from gateway.cms.certificate import parse_certificate
 from gateway.demo import openssl
 from gateway.errors import Reason
@@ -21,6 +23,7 @@ from gateway.pipeline.trust_card import read as read_card
 from gateway.pki.path import validate
 from gateway.policy.replay import replay
 from gateway.ports.administration import NewCertificate
+from gateway.settings import Settings
 from tests.support.bank import House, house
 from tests.support.bank import policy as one_policy
 
@@ -223,6 +226,36 @@ def test_what_cannot_be_opened_arrives_inside_an_explanation(home: Path) -> None
         assert "key" in explanation.get_content()
         assert attached.get_content_type() == "message/rfc822"
         assert attached.get_content()["Subject"] == "A question"
+
+
+def in_3des(bank: House) -> bytes:
+    """Signed by Anna and encrypted by openssl as Outlook 2007 did."""
+    header = ("-from", "anna@customer.example", "-to", "support@bank.example", "-subject", "x", "-crlfeol")
+    octets = openssl.run("cms", "-encrypt", "-des3", *header, bank.bank.support_certificate,
+                         stdin=openssl.sign(QUESTION, bank.bank.people["anna"]))
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize("weak", [(), ("3des",)])
+def test_weak_cipher_is_named_inside_and_never_trusted(home: Path, weak: tuple[str, ...]) -> None:
+    """RFC 8551 2.7: 3DES is history. The log and the evidence name it, the mail itself gets the one answer for all."""
+    def change(settings: Settings) -> Settings:
+        opening = settings.opening.model_copy(update={"weak": weak})
+        return one_policy(home / "p.yaml", EXPLAINED)(settings).model_copy(update={"opening": opening})
+
+    with house(home, change) as bank, structlog.testing.capture_logs() as lines:
+        octets = arrived(bank, in_3des(bank))
+        mail = message_from_bytes(octets, policy=policy.default)
+        (said,) = [line for line in lines if line["event"] == "weak encryption"]
+        assert (said["ciphers"], said["opened"]) == (["3des-cbc"], bool(weak))
+        (record,) = bank.gateway.store.evidence.since(datetime.now(UTC) - timedelta(hours=1))
+        assert record.facts["verdicts"]["weak_ciphers"] == ["3des-cbc"]
+        reason = "decryption.weak_algorithm" if weak else "decryption.failed"
+        assert mail["Sealgate-Verdict"].startswith("unknown")
+        assert reason in mail["Sealgate-Verdict"]
+        assert "encrypted with 3des-cbc" in _fate([record], 0, every=False).plain  # what `sealgate trace` shows
+        assert (b"Please raise my limit." in octets) is bool(weak)
+        assert b"3des" not in octets.lower()
 
 
 def test_unauthenticated_plaintext_loses_its_active_content(home: Path) -> None:

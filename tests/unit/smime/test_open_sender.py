@@ -4,7 +4,11 @@ import pytest
 
 from gateway.errors import Reason
 from gateway.mime.header import parse_headers
+from gateway.model.verdict import Trust
+from gateway.smime.open import open_mail
 from gateway.smime.sender import from_facts
+from tests.support.pki import NOW
+from tests.support.sealed import TEXT, anna, judge, message, signed
 
 
 def fields(*values):
@@ -36,3 +40,20 @@ def test_exactly_one_mailbox(values, address, reason):
 def test_the_protected_and_the_outer_one(outer, inner, address, reason, differs):
     found = from_facts(fields(*outer), fields(*inner))
     assert (found.address, found.reason, found.differs) == (address, reason, differs)
+
+
+@pytest.mark.parametrize("name", ["Subject", "To", "Date", "Cc", "reply-to", "Sender"])
+def test_field_for_readers_that_occurs_twice_is_not_trusted(name):
+    """RFC 5322 3.6: at most one of each. One mail program shows the first one, another one the last."""
+    twice = [f"{name}: {value}".encode() for value in ("one@bank.example", "two@bank.example")]
+    opened = open_mail(message(signed(TEXT, anna()), extra=twice), (), judge(), NOW)
+    assert (opened.verdicts.verdict, opened.verdicts.why) == (Trust.UNKNOWN, (Reason.MAIL_FIELD_REPEATED,))
+
+
+def test_protected_field_replaces_repeated_ones():
+    """RFC 9788 4: readers are shown the protected fields only."""
+    inner = (b'Content-Type: text/plain; hp="clear"\r\nFrom: anna@customer.example\r\nSubject: Order\r\n'
+             b"To: bank@bank.example\r\n\r\nPay.\r\n")
+    opened = open_mail(message(signed(inner, anna()), extra=[b"Subject: Other"]), (), judge(), NOW)
+    assert opened.verdicts.verdict is Trust.TRUSTED
+    assert opened.octets.count(b"Subject:") == 1
