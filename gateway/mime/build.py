@@ -10,10 +10,10 @@ from datetime import datetime
 from email.utils import format_datetime
 from typing import Literal
 
-from gateway.mime.canonical import quoted_printable
 from gateway.mime.header import parse_headers
 from gateway.mime.params import format_field
-from gateway.mime.smime_forms import base64_lines, new_boundary
+from gateway.mime.smime_forms import new_boundary
+from gateway.mime.transfer import base64_lines, quoted_printable
 from gateway.mime.words import encode_unstructured
 
 Encoding = Literal["7bit", "quoted-printable", "base64"]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast, get_args
 
 from gateway.errors import GatewayError, Reason
-from gateway.mime.entity import Entity, decode_span
+from gateway.mime.entity import Entity
 from gateway.mime.header import Headers, parse_headers
+from gateway.mime.transfer import decode_span
 
 Action = Literal["failed", "delayed", "delivered", "relayed", "expanded"]
 

@@ -9,6 +9,8 @@ import modules by a stranger's word, remember every miss for ever, and knows qua
 import binascii
 from encodings.aliases import aliases
 
+from gateway.mime.transfer import decode_base64, decode_quoted_printable
+
 _NOT_CHARSETS = frozenset({
     "base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec",
     "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem",
@@ -100,15 +102,7 @@ def _word_header(text: str, start: int) -> tuple[str, str, int] | None:
 
 def _word_octets(content: str, encoding: str) -> bytes:
     octets = content.encode("latin-1", "replace")
-    if encoding == "q":
-        return binascii.a2b_qp(octets, header=True)
-    octets = octets.rstrip(b"=")
-    if len(octets) % 4 == 1:  # a letter too many carries no whole octet
-        octets = octets[:-1]
-    try:
-        return binascii.a2b_base64(octets + b"=" * (-len(octets) % 4))
-    except binascii.Error:  # foreign characters inside disturbed the count
-        return b"\xef\xbf\xbd"
+    return decode_quoted_printable(octets.replace(b"_", b" ")) if encoding == "q" else decode_base64(octets)
 
 
 _Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")  # RFC 2047 5 (3)

@@ -8,11 +8,12 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.mime.canonical import lines_fit, quoted_printable
+from gateway.errors import GatewayError, Reason
+from gateway.mime.canonical import lines_fit
 from gateway.mime.entity import Entity, decode
 from gateway.mime.header import Field
 from gateway.mime.params import ContentType, format_field
-from gateway.mime.smime_forms import base64_lines
+from gateway.mime.transfer import base64_lines, decode_span, is_exact, quoted_printable
 from gateway.mime.words import clean, codec_of
 
 MARK = "hp-legacy-display"
@@ -80,6 +81,8 @@ def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, s
     codec = codec_of(charset)
     if codec is None or codec.startswith(_NOT_ASCII_LIKE) or part.cte not in ("7bit", "quoted-printable", "base64"):
         return None
+    if not is_exact(part.octets, part.body_start, part.end, part.cte):
+        return None  # readers decode a damaged encoding in several ways, and it stays as it is
     lines = [f"{name}: {' '.join(clean(text).split())}" for name, text in shown]
     params = {name: value for name, value in part.content_type.params.items() if name != MARK}
     if part.headers.first("content-type") is None:
@@ -112,6 +115,8 @@ def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, s
         body = content
     if encoding != "base64" and part.body.endswith(b"\r\n") and not body.endswith(b"\r\n"):
         body += b"=\r\n" if encoding == "quoted-printable" else b"\r\n"
+    if decode_span(body, 0, len(body), encoding) != content:
+        raise GatewayError(Reason.INTERNAL, "the legacy display changed the content of a part", retry=True)
     return body, encoding, ContentType(part.content_type.type, part.content_type.subtype, params)
 
 
@@ -179,11 +184,15 @@ def remove(root: Entity, protected: Sequence[Field]) -> list[Splice]:
     for part in main_body_parts(root):
         if part.content_type.params.get(MARK) != "1":
             continue
+        if not is_exact(part.octets, part.body_start, part.end, part.cte):
+            continue
         content = decode(part)
         rest = _without_html(content, known) if part.type == "text/html" else _without_text(part, content, known)
         if rest is None:
             continue
-        splices.append((part.body_start, part.end, _encoded_again(part, rest)))
+        body = _encoded_again(part, rest)
+        if decode_span(body, 0, len(body), part.cte) == rest:
+            splices.append((part.body_start, part.end, body))
     return splices
 
 
