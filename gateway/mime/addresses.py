@@ -31,7 +31,20 @@ def mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
     return _kept(value) if len(value) <= KEPT_MAX else _read(value)
 
 
-def _read(value: bytes | str) -> tuple[Mailbox, ...]:
+def readable_mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
+    """Those mailboxes of one address field's value that can be read. For fields from which nothing is routed.
+
+    Raises INPUT_LIMIT_EXCEEDED beyond 10,000.
+    """
+    try:
+        return _read(value, lenient=True)
+    except GatewayError as error:
+        if error.reason is not Reason.MAIL_MALFORMED:
+            raise
+        return ()  # not even its words can be told apart
+
+
+def _read(value: bytes | str, *, lenient: bool = False) -> tuple[Mailbox, ...]:
     text = decode_octets(unfold(value)) if isinstance(value, bytes) else value.replace("\r\n", "").strip()
     found: list[Mailbox] = []
     member: list[_Token] = []
@@ -41,19 +54,24 @@ def _read(value: bytes | str) -> tuple[Mailbox, ...]:
         if kind in ("<", ">"):
             in_angle = kind == "<"
         if kind == ":" and not in_angle:
-            if in_group or not any(t[0] in ("atom", "quoted") for t in member) or any(t[0] == "@" for t in member):
+            if not lenient and (in_group or not any(t[0] in ("atom", "quoted") for t in member)
+                                or any(t[0] == "@" for t in member)):
                 raise _malformed("a colon that opens no group")
             in_group, member = True, []
         elif kind == "," or (kind == ";" and in_group):
             if any(t[0] not in ("space", "comment") for t in member):
-                found.append(_mailbox(member))
+                try:
+                    found.append(_mailbox(member))
+                except GatewayError:
+                    if not lenient:
+                        raise
                 if len(found) > MAILBOXES_MAX:
                     raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {MAILBOXES_MAX} mailboxes")
             member = []
             in_group = in_group and kind == ","
         else:
             member.append(token)
-    if in_group:
+    if in_group and not lenient:
         raise _malformed("a group that does not end")
     return tuple(found)
 
