@@ -8,20 +8,17 @@ from unicodedata import normalize
 
 from authres import AuthenticationResultsHeader, AuthResError
 
-from gateway.cms.algorithms import AUTH_ENVELOPED_DATA, ENVELOPED_DATA, SIGNED_DATA
-from gateway.cms.enveloped_reader import parse_enveloped
 from gateway.errors import GatewayError
 from gateway.mime.addresses import mailboxes, readable_mailboxes
-from gateway.mime.entity import Entity, decode, parse_entity
+from gateway.mime.entity import Entity, parse_entity
 from gateway.mime.header import Field, Headers, parse_headers
-from gateway.mime.smime_forms import Cms, detect
 from gateway.mime.trace import keywords, message_id
 from gateway.model.address import fold
-from gateway.model.facts import Already, Facts, Kind, NoFrom
+from gateway.model.facts import Facts, Kind, NoFrom
 from gateway.model.mail import Mail
 from gateway.model.verdict import Verdicts
 from gateway.pipeline.house import House, Identity
-from gateway.smime.layers import content_type
+from gateway.smime.already import already
 
 _AUTHENTICATION_RESULTS_OCTETS_MAX: Final = 4096
 _AUTHENTICATION_METHODS: Final = ("dmarc", "dkim", "spf", "arc")
@@ -58,7 +55,7 @@ class Message:
             size=len(mail.octets),
             headers=headers.mapping(),
             kind=kind_of(headers, entity),
-            already=_already(entity),
+            already=already(entity),
             keywords=keywords(subject),
             spoofs_us=not mail.origin.ours and _claims_us(house.identity, headers, mail.envelope.reverse_path),
             verdicts=verdicts,
@@ -115,35 +112,6 @@ def kind_of(headers: Headers, entity: Entity) -> Kind:
     if headers.all("resent-from") or (kind.type, kind.subtype) == ("message", "rfc822"):
         return "forward"
     return "normal"
-
-
-def _already(entity: Entity) -> frozenset[Already]:
-    """Whether the root is a signature or an encryption, S/MIME or OpenPGP (RFC 3156).
-
-    By what it is, not by its label: rules let such mail leave as it is, and a clear text with that label must not.
-    """
-    if entity.type == "multipart/signed" and len(entity.children) == 2:
-        return frozenset({"signed"})
-    if entity.type == "multipart/encrypted":
-        return frozenset({"encrypted"}) if _is_openpgp(entity) else frozenset()
-    form = detect(entity)
-    if not isinstance(form, Cms):
-        return frozenset()
-    try:
-        kind = content_type(form.der)
-        if kind in (ENVELOPED_DATA, AUTH_ENVELOPED_DATA):
-            parse_enveloped(form.der)
-            return frozenset({"encrypted"})
-    except GatewayError:
-        return frozenset()
-    return frozenset({"signed"}) if kind == SIGNED_DATA else frozenset()
-
-
-def _is_openpgp(entity: Entity) -> bool:
-    """RFC 3156 4: a control part, then the armoured message."""
-    if len(entity.children) != 2 or entity.children[0].type != "application/pgp-encrypted":
-        return False
-    return decode(entity.children[1]).lstrip().startswith(b"-----BEGIN PGP MESSAGE-----")
 
 
 def addresses_in(name: str) -> list[str]:

@@ -9,14 +9,10 @@ from gateway.model.outcome import Settled
 from gateway.pipeline.facts import Message, shown_addresses
 from tests.support import mails
 from tests.support.bank import House
+from tests.unit.smime.test_already import PGP
 
 US = "director@bank.example"
 TEXT = b"Content-Type: text/plain\r\n\r\nThe limit is 4711.\r\n"
-PGP = (
-    b'MIME-Version: 1.0\r\nContent-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=p\r\n\r\n'
-    b"--p\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n"
-    b"--p\r\nContent-Type: application/octet-stream\r\n\r\n"
-)
 
 
 def already(bank: House, octets: bytes) -> frozenset[str]:
@@ -58,8 +54,7 @@ def test_what_is_encrypted_is_however_it_is_labelled(bank: House, label: bytes) 
 
 
 def test_openpgp(bank: House) -> None:
-    armour = b"-----BEGIN PGP MESSAGE-----\r\n\r\nhQ==\r\n-----END PGP MESSAGE-----\r\n"
-    assert already(bank, PGP + armour + b"--p--\r\n") == {"encrypted"}
+    assert already(bank, PGP + mails.PGP_MESSAGE + b"--p--\r\n") == {"encrypted"}
 
 
 def test_signed(bank: House) -> None:
