@@ -25,7 +25,7 @@ class Facts:
     `from_` is the one mailbox address of header From. Where there is not exactly one, it is None, and `no_from` says
     why: 'none' for no From or an empty one, 'ambiguous' for several addresses or a text that is no address.
     `headers`: lower-case field name to its decoded values, in order. `size` in octets.
-    `keywords`: bracketed words found at the start or end of the subject, folded, without brackets.
+    `keywords`: bracketed words at the start or end of any Subject, folded, without brackets and unseen letters.
     `verdicts` is None for mail that was not opened (outbound).
     `authentication`: method to result out of trusted Authentication-Results, e.g. {'dmarc': 'pass'}.
     """

@@ -56,7 +56,7 @@ class Message:
             headers=headers.mapping(),
             kind=kind_of(headers, entity),
             already=already(entity),
-            keywords=keywords(subject),
+            keywords=keywords(headers.texts("subject")),
             spoofs_us=not mail.origin.ours and _claims_us(house.identity, headers, mail.envelope.reverse_path),
             verdicts=verdicts,
             authentication=_authentication(mail, house),

@@ -359,6 +359,23 @@ def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
     assert b"[seal]" not in content
 
 
+def test_a_keyword_counts_as_the_writer_sees_it(bank: House) -> None:
+    """[seal] insists on encryption; without it this mail would leave signed only, for there is no certificate."""
+    letter = "From: staff@bank.example\r\n%s\r\nMessage-ID: <3@b>\r\n\r\nHi\r\n"
+    for subjects in (
+        "Subject: [seal] Hello",
+        "Subject: [se\u200bal] Hello",
+        "Subject: AW: [seal] Hello",
+        "Subject: Fwd: Re: [Seal] Hello",
+        "Subject: Hello\r\nSubject: [seal] Hello",
+        "Subject: =?utf-8?q?=5Bse=E2=80=8Bal=5D?= Hello",
+    ):
+        mail = bank.send((letter % subjects).encode(), "ben@nowhere.example", client="staff", sender="staff@bank.example")
+        outcome = bank.gateway.handle(mail)
+        assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.CERTIFICATE_ABSENT), subjects
+    assert bank.outbound.taken == []
+
+
 RETURNED = b"Subject: My question\r\n\r\nMy secret is 4711\r\n"
 REPORT = b'multipart/report; report-type=delivery-status; boundary="b"'
 ENCODED = b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(RETURNED).replace(b"\n", b"\r\n")
