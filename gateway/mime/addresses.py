@@ -7,6 +7,7 @@ One pass over the text; comments nest at most 20 deep.
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import groupby
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.words import LINE_SOFT_MAX, clean, decode_octets, decode_words, encode_words, unfold
@@ -241,7 +242,7 @@ def encode_address_value(text: str) -> str:
         if in_address or all(part.isascii() for _, part in run):
             out.extend(_requote(part) if part_kind == "quoted" else part for part_kind, part in run)
         else:
-            name = " ".join("".join(part for _, part in run).split())
+            name = " ".join(decode_words("".join(part for _, part in run)).split())
             out.append(f" {' '.join(encode_words(name, 40))}" + (" " if kind in {"<", "comment"} else ""))
         run = []
         if kind == "comment":
@@ -251,9 +252,36 @@ def encode_address_value(text: str) -> str:
     return "".join(out).strip()
 
 
+def foldable_list(text: str) -> str:
+    """An address list with a space behind each comma and semicolon between its members, so that it can be folded."""
+    out: list[str] = []
+    quoted = escaped = False
+    depth = 0
+    for place, letter in enumerate(text):
+        out.append(letter)
+        if escaped:
+            escaped = False
+        elif letter == "\\":
+            escaped = True
+        elif letter == '"' and not depth:
+            quoted = not quoted
+        elif letter in "()" and not quoted:
+            depth = max(0, depth + (1 if letter == "(" else -1))
+        elif letter in ",;" and not quoted and not depth and text[place + 1:place + 2] not in ("", " ", "\t"):
+            out.append(" ")
+    return text.replace(",", ", ") if quoted or depth else "".join(out)
+
+
+def encode_unclear_value(text: str) -> str:
+    """An address field that is no list: words that are not ASCII in encoded words, all others as they are."""
+    groups = groupby(text.split(" "), key=str.isascii)
+    return " ".join(" ".join(words) if plain else " ".join(encode_words(decode_words(" ".join(words)), 40))
+                    for plain, words in groups)
+
+
 def _comment_text(content: str) -> str:
     if not content.isascii():
-        return " ".join(encode_words(content))
+        return " ".join(encode_words(decode_words(content)))
     return content.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
 
 

@@ -123,7 +123,7 @@ def report(explanation: str, reporting_mta: str, statuses: Sequence[Status], ori
 
 def headers_only(octets: bytes) -> bytes:
     """The header section of a message for a report: 7-bit, CRLF, no line over 998."""
-    headers = parse_headers(octets, strict=False)
+    headers = parse_headers(octets)
     section = octets[headers.start:headers.end].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     lines = section.translate(bytes(o if 0 < o < 128 else 63 for o in range(256))).split(b"\n")
     return b"\r\n".join(line[:998] for line in lines)

@@ -81,7 +81,7 @@ def _groups(octets: bytes) -> list[Headers]:
     groups: list[Headers] = []
     position = 0
     while position < len(octets):
-        group = parse_headers(octets, start=position, fields_max=FIELDS_MAX)
+        group = parse_headers(octets, start=position, strict=True, fields_max=FIELDS_MAX)
         position = group.body_offset
         if not group.fields:  # one more empty line: some write two, most write one at the end
             continue

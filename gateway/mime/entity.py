@@ -155,7 +155,7 @@ class _Walk:
             if len(self.stack) > self.limits.depth_max:
                 raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"parts nested deeper than {self.limits.depth_max}")
             headers = parse_headers(
-                self.octets, start=start, end=self.end, strict=False,
+                self.octets, start=start, end=self.end,
                 stop_line=self._is_delimiter if self.listening else None,
                 octets_max=self.limits.header_octets_max,
                 fields_max=min(self.limits.fields_max, self.limits.all_fields_max - self.fields))
@@ -295,8 +295,15 @@ def encoding_of(headers: Headers) -> str:
     return _kept_encoding(field.value) if len(field.value) <= KEPT_OCTETS_MAX else _encoding(field.value)
 
 
+# Names that no standard has and mails do: all mean octets as they are, and a charset's name is a frequent mistake.
+_MEANT = {"7-bit": "7bit", "7bits": "7bit", "7 bit": "7bit", "plain": "7bit", "text": "7bit", "text/plain": "7bit",
+          "none": "7bit", "ascii": "7bit", "us-ascii": "7bit", "8-bit": "8bit", "8bits": "8bit", "8 bit": "8bit",
+          "utf-8": "8bit", "utf8": "8bit", "iso-8859-1": "8bit", "windows-1252": "8bit"}
+
+
 def _encoding(value: bytes) -> str:
-    return parse_parameters(value)[0].lower() or "7bit"
+    name = parse_parameters(value)[0].lower() or "7bit"
+    return _MEANT.get(name, name)
 
 
 _kept_encoding = lru_cache(maxsize=64)(_encoding)  # there are five of them

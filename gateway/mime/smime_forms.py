@@ -129,7 +129,7 @@ def _labels(octets: bytes, limits: Limits) -> tuple[ContentType, str, int]:
     """
     plain = _PLAIN_HEADER.match(octets, 0, PLAIN_HEADER_OCTETS_MAX)
     if plain is None or plain.end() > min(limits.header_octets_max, limits.fields_max * FIELD_OCTETS_MIN):
-        headers = parse_headers(octets, strict=False, octets_max=limits.header_octets_max,
+        headers = parse_headers(octets, octets_max=limits.header_octets_max,
                                 fields_max=limits.fields_max, only=_LABELS)
         return content_type_of(headers), encoding_of(headers), headers.body_offset
     end = plain.end()
@@ -144,7 +144,7 @@ def _labels(octets: bytes, limits: Limits) -> tuple[ContentType, str, int]:
 
 
 def _read_labels(header: bytes) -> tuple[ContentType, str, int]:
-    headers = parse_headers(header, strict=False, only=_LABELS)
+    headers = parse_headers(header, only=_LABELS)
     return content_type_of(headers), encoding_of(headers), headers.body_offset
 
 

@@ -128,7 +128,7 @@ def strip_subject_tags(octets: bytes, tags: Sequence[str]) -> bytes:
         return octets
     pieces: list[bytes] = []
     position = 0
-    for field in parse_headers(octets, strict=False).all("subject"):
+    for field in parse_headers(octets).all("subject"):
         text = field.text
         stripped = strip_tags(text, tags)
         if stripped != text:
@@ -194,7 +194,7 @@ def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
     """
     pieces: list[bytes] = []
     position = 0
-    for field in parse_headers(octets, strict=False).fields:
+    for field in parse_headers(octets).fields:
         if field.lower not in ("subject", "thread-topic"):
             continue
         subject = field.text

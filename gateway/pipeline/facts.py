@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from unicodedata import normalize
 
+import structlog
 from authres import AuthenticationResultsHeader, AuthResError
 
 from gateway.errors import GatewayError
@@ -23,6 +24,8 @@ from gateway.smime.already import already
 _AUTHENTICATION_RESULTS_OCTETS_MAX: Final = 4096
 _AUTHENTICATION_METHODS: Final = ("dmarc", "dkim", "spf", "arc")
 _BETWEEN_WORDS: Final = re.compile(r"[\s<>()\[\]:;,\"\\@]+")
+
+log = structlog.get_logger("sealgate.mail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ class Message:
         octets = mail.octets if octets is None else octets
         entity = parse_entity(octets)
         headers = entity.headers
+        if headers.broken:
+            line = octets.count(b"\n", 0, headers.end) + 1
+            log.warning("header ends early", incident=mail.origin.incident, line=line)
         from_, no_from = single_from(headers)
         subject = headers.text("subject") or ""
         facts = Facts(

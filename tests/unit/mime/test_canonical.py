@@ -93,7 +93,7 @@ def test_only_what_needs_it_is_re_encoded():
     [
         (mails.HEADER + b"X: a\rb\r\n\r\n\xe4\r\n", Reason.MAIL_BARE_NEWLINE),
         (mails.HEADER + b"X: a\0b\r\n\r\ntext\r\n", Reason.MAIL_NUL),
-        (mails.HEADER + b"In-Reply-To: <" + b"x" * 1500 + b"@y>\r\n\r\ntext\r\n", Reason.MAIL_LINE_TOO_LONG),
+        (mails.HEADER + b"In-Reply-To: <" + b"x" * 1500 + b"@y>\r\n\r\ntext\r\n", Reason.MAIL_FIELD_TOO_LONG),
     ],
 )
 def test_refused_by_name(octets, reason):

@@ -64,7 +64,7 @@ REFUSALS = {
     Reason.MAIL_MALFORMED,
     Reason.MAIL_BARE_NEWLINE,
     Reason.MAIL_NUL,
-    Reason.MAIL_LINE_TOO_LONG,
+    Reason.MAIL_FIELD_TOO_LONG,
 }
 
 
