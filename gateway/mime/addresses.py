@@ -226,10 +226,11 @@ def _quote_local(local: str) -> str:
     return _requote(local)
 
 
-def encode_address_value(text: str) -> str:
+def encode_address_value(text: str, longest: int | None = None) -> str:
     """An address list with its UTF-8 names (RFC 6532) in encoded words: groups, comments and order stay.
 
-    Addresses that are UTF-8 themselves have no ASCII form and stay. Raises MAIL_MALFORMED.
+    Names with a word of more than `longest` characters, too: encoded words can be folded. Addresses that are UTF-8
+    themselves have no ASCII form and stay. Raises MAIL_MALFORMED.
     """
     out: list[str] = []
     run: list[_Token] = []
@@ -239,7 +240,7 @@ def encode_address_value(text: str) -> str:
             run.append((kind, content))
             continue
         in_address = kind == "@" or (bool(out) and out[-1] == "@")
-        if in_address or all(part.isascii() for _, part in run):
+        if in_address or all(part.isascii() and (longest is None or len(part) <= longest) for _, part in run):
             out.extend(_requote(part) if part_kind == "quoted" else part for part_kind, part in run)
         else:
             name = " ".join(decode_words("".join(part for _, part in run)).split())

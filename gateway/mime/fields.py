@@ -74,11 +74,20 @@ def _folded(field: Field, value: str) -> bytes:
     text = fold(f"{field.name}: {value}")
     if text is None and field.lower in ADDRESS_FIELDS:
         text = fold(f"{field.name}: {foldable_list(value)}")
+    if text is None and field.lower in ADDRESS_FIELDS:
+        text = fold(f"{field.name}: {_with_short_names(foldable_list(value))}")
     if text is None and field.lower in _IDS:
         text = fold(f"{field.name}: {value.replace('><', '> <')}")
     if text is None:
         raise GatewayError(Reason.MAIL_FIELD_TOO_LONG, f"the field {field.name} cannot be folded")
     return text.encode("utf-8") + b"\r\n"
+
+
+def _with_short_names(value: str) -> str:
+    try:
+        return encode_address_value(value, LINE_MAX // 2)
+    except GatewayError:
+        return value
 
 
 def _parameters(field: Field) -> bytes:
