@@ -29,6 +29,7 @@ class Reason(StrEnum):
     MAIL_BARE_NEWLINE = "mail.bare_newline"
     MAIL_NUL = "mail.nul"
     MAIL_LINE_TOO_LONG = "mail.line_too_long"
+    MAIL_FIELD_TOO_LONG = "mail.field_too_long"
     MAIL_TOO_LARGE = "mail.too_large"
     MAIL_LOOP = "mail.loop"
     MAIL_MALFORMED = "mail.malformed"

@@ -80,6 +80,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.MAIL_BARE_NEWLINE: _wire("5.2"),
     _R.MAIL_NUL: _wire("6.0"),
     _R.MAIL_LINE_TOO_LONG: _wire("6.0"),
+    _R.MAIL_FIELD_TOO_LONG: _wire("6.0"),
     _R.MAIL_TOO_LARGE: _wire("3.4", 552, 452),
     _R.MAIL_LOOP: _wire("4.6", 554),
     _R.MAIL_MALFORMED: _wire("6.0", 554),

@@ -57,7 +57,7 @@ def _looks_like_mail(head: bytes) -> bool:
     if head.startswith(b"From "):  # the first line of an mbox
         head = head[head.find(b"\n") + 1:]
     try:
-        fields = parse_headers(head, strict=False).fields
+        fields = parse_headers(head).fields
     except GatewayError:
         return False
     return any(field.lower in _MAIL_FIELDS for field in fields)

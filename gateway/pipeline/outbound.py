@@ -92,7 +92,8 @@ class Outbound:
         if "*" in patterns:
             return
         if facts.from_ is None:
-            raise GatewayError(Reason.FROM_AMBIGUOUS, "header From must name exactly one mailbox")
+            reason = Reason.FROM_MISSING if facts.no_from == "none" else Reason.FROM_AMBIGUOUS
+            raise GatewayError(reason, "header From must name exactly one mailbox")
         if not permitted_from(patterns, facts.from_):
             raise GatewayError(
                 Reason.CLIENT_FROM_NOT_ALLOWED, f"client {mail.origin.client!r} may not use From {facts.from_}"

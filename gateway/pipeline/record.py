@@ -89,7 +89,7 @@ def _came(mail: Mail, message: Message) -> dict[str, str]:
     came = {"came_as": mail.origin.attempt_id or mail.origin.queue_id or came_as(mail.octets, mail.origin.incident)}
     verdicts = message.facts.verdicts
     if verdicts is not None and verdicts.decryption.status == "decrypted":
-        outside = message_id(parse_headers(mail.octets, strict=False))
+        outside = message_id(parse_headers(mail.octets))
         came["outside"] = outside if outside != message.message_id else ""
     return {name: value for name, value in came.items() if value}
 

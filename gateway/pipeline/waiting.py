@@ -230,7 +230,7 @@ class WaitingRoom:
         return all(reply.taken for reply in replies)
 
     def _record(self, mail: Mail, waiting: WaitingMail) -> None:
-        headers = parse_headers(mail.octets, strict=False)
+        headers = parse_headers(mail.octets)
         note(self.house, mail, [EvidenceRecord(
             at=self.house.clock.now(), incident=waiting.incident, message_key=message_key(mail, headers, "outbound"),
             message_id=message_id(headers), direction="outbound", client=mail.origin.client,

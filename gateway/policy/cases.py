@@ -7,11 +7,11 @@ for a certificate which the case does not mention is a fault of the case: no def
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gateway.errors import Reason
 from gateway.model.decision import ENCRYPTED_PDF, Decision, Needs
-from gateway.model.facts import Facts, RecipientFacts
+from gateway.model.facts import Facts, NoFrom, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Direction
 from gateway.model.verdict import (
@@ -25,7 +25,7 @@ from gateway.model.verdict import (
     Verdicts,
 )
 from gateway.policy.levels import WORDS, stated
-from gateway.policy.matchers import AUTHENTICATION_METHODS, AUTHENTICATION_RESULTS, MATCHERS, WRITTEN
+from gateway.policy.matchers import AUTHENTICATION_METHODS, AUTHENTICATION_RESULTS, MATCHERS, NO_FROM, WRITTEN
 from gateway.policy.resolve import DEVICE_BOUND, enrolled_of
 from gateway.policy.rules import Case, Expected, Known
 from gateway.policy.ruleset import RuleSet
@@ -103,7 +103,9 @@ class CaseReader:
             if key not in WRITTEN:
                 self._tell((*path, key), f"unknown fact `{key}`", nearest(key, WRITTEN) or one_of(WRITTEN), key=True)
         direction = self._direction(given, path)
-        from_ = self._text(given, "from", "", path) or None
+        written = self._text(given, "from", "", path)
+        no_from = cast("NoFrom", written) if written in NO_FROM else None
+        from_ = None if no_from else written or None
         client = self._text(given, "client", "", path) or None
         if client is not None and self.known.clients is not None and client not in self.known.clients:
             self._tell((*path, "client"), f"no client `{client}` in the settings",
@@ -119,6 +121,7 @@ class CaseReader:
             keywords=frozenset(map(fold, self._many(given, "keyword", path))),
             spoofs_us=self._flag(given, path), verdicts=self._verdicts(given, path) if inbound else None,
             authentication=self._authentication(given.get("authentication", {}), (*path, "authentication")),
+            no_from=no_from,
         )
         return facts, self._to(given, direction, path)
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from gateway.errors import Reason
-from gateway.model.facts import Already, Facts, Kind, NotAsked, RecipientFacts
+from gateway.model.facts import Already, Facts, Kind, NoFrom, NotAsked, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Direction
 from gateway.model.verdict import Status, Trust, Verdicts
@@ -24,6 +24,7 @@ INBOUND = frozenset({Direction.INBOUND})
 ALL = OURS | INBOUND
 
 CERTIFICATE_STATES = ("enrolled", "found", "absent", "unusable", "conflict")
+NO_FROM: tuple[str, ...] = get_args(NoFrom)
 AUTHENTICATION_METHODS = ("dmarc", "dkim", "spf", "arc")
 AUTHENTICATION_RESULTS = ("none", "pass", "fail", "policy", "neutral", "softfail", "temperror", "permerror")
 # Fields that have a matcher of their own, or are traces that no rule is offered (RFC 5321 4.4, RFC 6376, RFC 8617).
@@ -131,14 +132,15 @@ _TABLE = (
             lambda facts, _: facts.client, OURS, cost=0),
     Matcher("sender", "address", "the envelope's reverse-path; `<>` is the null path",
             lambda facts, _: facts.sender or "<>"),
-    Matcher("from", "address", "the one address of header From; nothing where it is absent or ambiguous",
-            lambda facts, _: facts.from_),
+    Matcher("from", "address", "the one address of header From; `none` where there is none, `ambiguous` where there "
+            "are several or a text that is no address", lambda facts, _: facts.from_),
     Matcher("recipient", "address", "this recipient's address", lambda _, to: to.address),
     Matcher("header", "header", "any value of a header field; `*` asks only whether there is one",
             lambda _, __: (), single=False, by_word=True, cost=3),
     Matcher("subject", "text", "the decoded subject", lambda facts, _: facts.subject, by_word=True, cost=3),
     Matcher("size", "size", "octets of the message as received", lambda facts, _: facts.size),
-    Matcher("keyword", "words", "a bracketed word at the start or end of the subject; taken out before signing",
+    Matcher("keyword", "words", "a bracketed word at the start (also behind `Re:`) or end of a subject, as a reader "
+            "sees it; taken out before signing",
             lambda facts, _: facts.keywords, OURS, single=False, by_word=True, cost=2),
     Matcher("kind", "words", "what the mail is (RFC 3464, 8098, 5545, 3834, 2919)",
             lambda facts, _: facts.kind, words=get_args(Kind)),

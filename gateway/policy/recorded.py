@@ -71,6 +71,8 @@ def to_record(facts: Facts, to: RecipientFacts, decision: Decision | None = None
         "keywords": keywords, "spoofs_us": facts.spoofs_us, "authentication": dict(facts.authentication),
         "recipient": to.address, "direction": str(to.direction),
     }
+    if facts.no_from is not None:
+        record["no_from"] = facts.no_from
     if facts.verdicts is not None:
         record["verdicts"] = _verdicts(facts.verdicts)
         cut = cut or len(facts.verdicts.signature.signers) > SIGNERS_MAX
@@ -116,7 +118,7 @@ def from_record(record: Mapping[str, Any]) -> Recorded:
         size=record["size"], headers={name: tuple(values) for name, values in record["headers"].items()},
         kind=record["kind"], already=frozenset(record["already"]), keywords=frozenset(record["keywords"]),
         spoofs_us=record["spoofs_us"], authentication=dict(record["authentication"]),
-        verdicts=_verdicts_back(verdicts) if verdicts is not None else None,
+        verdicts=_verdicts_back(verdicts) if verdicts is not None else None, no_from=record.get("no_from"),
     )
     certificate: CertificateAnswer | NotAsked = NotAsked()
     enrolled: CertificateAnswer | NotAsked = NotAsked()

@@ -14,6 +14,7 @@ from gateway.policy.matchers import (
     COMBINATIONS,
     HEADERS_NOT_OFFERED,
     MATCHERS,
+    NO_FROM,
     WRITTEN,
     Matcher,
 )
@@ -198,7 +199,8 @@ class When:
             return "literals", self._word(matcher, item, path)
         elif "*" in item:
             return "globs", (fold(item),)
-        elif matcher.shape == "address" and not _is_address(item, null=matcher.name == "sender"):
+        elif (matcher.shape == "address" and not (matcher.name == "from" and item in NO_FROM)
+              and not _is_address(item, null=matcher.name == "sender")):
             remedy = "the address alone, without name or brackets"
             self._tell(path, f"`{item}` is no address", remedy if "@" in item else f'an address, or a glob: "*@{item}"')
         else:

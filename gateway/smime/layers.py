@@ -88,6 +88,7 @@ def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, seen: C
         inner = _signed_in_two(found, form) if not isinstance(form, Cms) else _cms(found, form, keys, limits, seen)
         if inner is None:
             return _incomplete(found, unread, limits)
+        inner = _with_line_ends(inner)
         try:
             glanced = glance(inner, limits.mime)
             if glanced is None:
@@ -98,6 +99,14 @@ def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, seen: C
     found.layers.append(Layer("plain"))
     _parts(found)
     return found
+
+
+def _with_line_ends(content: bytes) -> bytes:
+    """Content for readers. Where CR alone ends all lines, no header could be told from the body, which would be empty.
+
+    The signature is verified over the octets as they came.
+    """
+    return content if b"\n" in content or b"\r" not in content else content.replace(b"\r", b"\r\n")
 
 
 def _incomplete(found: Peeled, unread: bytes | None, limits: OpenLimits, fault: Reason | None = None) -> Peeled:

@@ -455,6 +455,11 @@ LIES = {
     "signed, called enveloped": OPAQUE.replace(b"smime-type=signed-data", b"smime-type=enveloped-data"),
     "PGP without PGP": HEAD + b'multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b\r\n\r\n'
     b"--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b\r\n\r\nYour code is 481516\r\n--b--\r\n",
+    "PGP armour without PGP": HEAD + b'multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b\r\n\r\n'
+    b"--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n"
+    b"\r\nYour code is 481516\r\n--b--\r\n",
+    "clear text behind PGP": mails.pgp_encrypted().replace(b"jane@", b"staff@").replace(
+        b"--pgp--", b"Your code is 481516\r\n--pgp--"),
     "PGP of one part": HEAD + b"multipart/encrypted; boundary=b\r\n\r\n--b\r\n\r\nYour code is 481516\r\n--b--\r\n",
     "signed by nobody": HEAD + b'multipart/signed; protocol="application/pkcs7-signature"; boundary=b\r\n\r\n'
     b"--b\r\n\r\nYour code is 481516\r\n--b--\r\n",

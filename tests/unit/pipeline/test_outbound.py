@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import structlog
 
 from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
@@ -357,6 +358,40 @@ def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
     content = opened(bank, bank.outbound.octets_for("anna@customer.example"), "anna")
     assert b"Subject: Hello\r\n" in content
     assert b"[seal]" not in content
+
+
+def test_a_keyword_counts_as_the_writer_sees_it(bank: House) -> None:
+    """[seal] insists on encryption; without it this mail would leave signed only, for there is no certificate."""
+    letter = "From: staff@bank.example\r\n%s\r\nMessage-ID: <3@b>\r\n\r\nHi\r\n"
+    for subjects in (
+        "Subject: [seal] Hello",
+        "Subject: [se\u200bal] Hello",
+        "Subject: AW: [seal] Hello",
+        "Subject: Fwd: Re: [Seal] Hello",
+        "Subject: Hello\r\nSubject: [seal] Hello",
+        "Subject: =?utf-8?q?=5Bse=E2=80=8Bal=5D?= Hello",
+    ):
+        octets = (letter % subjects).encode()
+        mail = bank.send(octets, "ben@nowhere.example", client="staff", sender="staff@bank.example")
+        outcome = bank.gateway.handle(mail)
+        assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.CERTIFICATE_ABSENT), subjects
+    assert bank.outbound.taken == []
+
+
+def test_a_line_that_is_no_field_ends_the_header_as_in_postfix(bank: House) -> None:
+    """What stands behind it is text, and leaves sealed with the rest; the log names the line."""
+    octets = CODE.replace(b"Subject: ", b"HELO mx\r\nSubject: ")
+    mail = bank.send(octets, "anna@customer.example")
+    with structlog.testing.capture_logs() as lines:
+        assert bank.gateway.handle(mail).answer is Settled.TAKEN
+    (line,) = [line for line in lines if line["event"] == "header ends early"]
+    assert (line["line"], line["incident"]) == (3, mail.origin.incident)
+    left = bank.outbound.octets_for("anna@customer.example")
+    assert b"Your code" not in left
+    content = opened(bank, left, "anna")
+    assert content.partition(b"\r\n\r\n")[2] == octets.partition(b"anna@customer.example\r\n")[2]
+    headless = bank.gateway.handle(bank.send(b"\xef\xbb\xbf" + CODE, "anna@customer.example"))
+    assert (headless.answer, headless.reason) == (Settled.REFUSED, Reason.FROM_MISSING)
 
 
 RETURNED = b"Subject: My question\r\n\r\nMy secret is 4711\r\n"

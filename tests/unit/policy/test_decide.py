@@ -468,3 +468,19 @@ def test_matchers_of_verdicts(when, given, truth):
     facts = replace(FACTS, client=None, verdicts=given, authentication={"dkim": "pass"})
     condition = read_when(f"direction: inbound, {when}")
     assert compiled(condition)(facts, replace(ANNA, direction=Direction.INBOUND)) == truth
+
+
+@pytest.mark.parametrize(
+    ("no_from", "by"),
+    [(None, "others"), ("none", "without"), ("ambiguous", "unclear")],
+)
+def test_rules_decide_on_a_from_that_is_no_address(no_from, by):
+    """A glob over all addresses does not mean mail without one."""
+    decided = rules(
+        'every | direction: outbound, client: staff, from: "*" | end: deliver | client: staff, from: a@b.example',
+        "without | direction: outbound, client: staff, from: none | end: deliver | client: staff, from: none",
+        "unclear | direction: outbound, client: staff, from: {not: none}, kind: normal | end: deliver"
+        " | client: staff, from: ambiguous",
+        "others | direction: outbound, client: staff | end: deliver | client: staff, kind: dsn",
+    ).decide(replace(FACTS, from_=None, no_from=no_from, kind="normal" if no_from else "dsn"), ANNA)
+    assert decided.rule.rpartition(":")[2] == by
