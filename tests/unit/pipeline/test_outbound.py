@@ -359,6 +359,20 @@ def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
     assert b"[seal]" not in content
 
 
+@pytest.mark.parametrize("entity", [
+    b"\r\nThe limit is 4711.\r\n",
+    b"Auto-Submitted: auto-replied\r\n\r\nThe limit is 4711.\r\n",
+    b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\n4711\r\n--b--\r\n"])
+def test_a_null_sender_with_a_keyword_is_rejected_by_name(bank: House, entity: bytes) -> None:
+    """Attack: MAIL FROM:<> took the mail past the rule `seal`, in clear and with the keyword removed."""
+    octets = b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: [seal] x\r\n" + entity
+    outcome = bank.gateway.handle(bank.send(octets, "anna@customer.example", client="staff", sender=""))
+    assert [(one.settled, one.reason, one.rule) for one in outcome.recipients] == [
+        (Settled.REFUSED, Reason.POLICY_REJECTED, "staff:seal-without-sender")]
+    assert "null sender" in (outcome.recipients[0].text or "")
+    assert bank.outbound.taken == []
+
+
 RETURNED = b"Subject: My question\r\n\r\nMy secret is 4711\r\n"
 REPORT = b'multipart/report; report-type=delivery-status; boundary="b"'
 ENCODED = b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(RETURNED).replace(b"\n", b"\r\n")
