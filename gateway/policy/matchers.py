@@ -127,7 +127,8 @@ def reasons_of(verdicts: Verdicts) -> tuple[str, ...]:
 _TABLE = (
     Matcher("direction", "words", "whose client, whose recipient: decided per recipient",
             lambda _, to: to.direction, words=("outbound", "inbound", "internal"), cost=0),
-    Matcher("client", "words", "a client named in sealgate.yaml: network, TLS certificate or login",
+    Matcher("client", "words",
+            "a client named in sealgate.yaml: network, TLS certificate or login; `sealgate`: the gateway's own mail",
             lambda facts, _: facts.client, OURS, cost=0),
     Matcher("sender", "address", "the envelope's reverse-path; `<>` is the null path",
             lambda facts, _: facts.sender or "<>"),

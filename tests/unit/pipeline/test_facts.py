@@ -112,7 +112,8 @@ def test_reports(bank: House) -> None:
 
 
 @pytest.mark.parametrize("parts", [
-    (), (WORDS,), (WORDS, WORDS), (STATUS, STATUS), (MAIL, STATUS), (WORDS, STATUS, WORDS), (WORDS, STATUS, MAIL, WORDS),
+    (), (WORDS,), (WORDS, WORDS), (STATUS, STATUS), (MAIL, STATUS), (WORDS, STATUS, WORDS),
+    (WORDS, STATUS, MAIL, WORDS),
     (b"Content-Type: application/pdf\r\n\r\n%PDF\r\n", STATUS),
     (b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: image/png\r\n\r\nx\r\n--m--\r\n", STATUS)])
 def test_a_label_alone_makes_no_report(bank: House, parts: tuple[bytes, ...]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
+from gateway.model.mail import GATEWAY_CLIENT
 from gateway.model.outcome import Settled
 from tests.support.bank import House, house, policy
 
@@ -371,6 +372,18 @@ def test_a_null_sender_with_a_keyword_is_rejected_by_name(bank: House, entity: b
         (Settled.REFUSED, Reason.POLICY_REJECTED, "staff:seal-without-sender")]
     assert "null sender" in (outcome.recipients[0].text or "")
     assert bank.outbound.taken == []
+
+
+def test_a_client_cannot_use_the_rule_for_alarms(bank: House) -> None:
+    """Attack: online banking, broken into, writes from otp@ to security@, whose mail may leave unencrypted."""
+    octets = b"From: otp@bank.example\r\nTo: security@bank.example\r\nSubject: x\r\n\r\nThe limit is 4711.\r\n"
+    (one,) = bank.gateway.handle(bank.send(octets, "security@bank.example")).recipients
+    assert (one.settled, one.rule) == (Settled.REFUSED, "codes:otp-elsewhere")
+    assert bank.inbound.taken == []
+    own = bank.send(octets, "security@bank.example", client=GATEWAY_CLIENT)
+    assert bank.gateway.handle(own).answer is Settled.TAKEN
+    elsewhere = bank.send(octets.replace(b"otp@", b"statements@"), "security@bank.example", client=GATEWAY_CLIENT)
+    assert bank.gateway.handle(elsewhere).reason is Reason.CLIENT_FROM_NOT_ALLOWED
 
 
 RETURNED = b"Subject: My question\r\n\r\nMy secret is 4711\r\n"
