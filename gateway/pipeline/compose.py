@@ -16,7 +16,6 @@ from gateway.model.sentences import SENTENCES
 from gateway.model.verdict import Verdicts
 from gateway.pipeline.house import House
 from gateway.pipeline.status import status_fields
-from gateway.pipeline.strip import without_forgeries
 from gateway.smime.draft import Draft
 from gateway.smime.open import Opened
 from gateway.smime.seal import labelled
@@ -36,7 +35,7 @@ def compose(house: House, mail: Mail, opened: Opened, draft: Draft, recipients: 
     verdicts = opened.verdicts
     octets = mail.octets
     if draft.opened:
-        octets = _opened(house, mail, opened)
+        octets = _opened(mail, opened)
         if draft.keep_original and octets is not mail.octets:
             octets = _with_original(octets, mail.octets)
     octets = with_short_lines(labelled(octets, draft.subject_tag, draft.headers))
@@ -47,7 +46,7 @@ def compose(house: House, mail: Mail, opened: Opened, draft: Draft, recipients: 
     return prepend_fields(octets, *fields)
 
 
-def _opened(house: House, mail: Mail, opened: Opened) -> bytes:
+def _opened(mail: Mail, opened: Opened) -> bytes:
     """The opened form; a mail that could not be opened arrives as an attachment to a plain explanation."""
     decryption = opened.verdicts.decryption
     if decryption.status in ("no_key", "failed"):
@@ -55,8 +54,7 @@ def _opened(house: House, mail: Mail, opened: Opened) -> bytes:
         return _around(
             mail.octets, text(f"{sentence.what}\n\n{sentence.remedy}\n"), "The message could not be decrypted"
         )
-    octets = without_forgeries(opened.octets, house, mail.origin)
-    return neutralised(octets) if _unauthenticated(opened.verdicts) else octets
+    return neutralised(opened.octets) if _unauthenticated(opened.verdicts) else opened.octets
 
 
 def _around(original: bytes, explanation: bytes, subject: str) -> bytes:

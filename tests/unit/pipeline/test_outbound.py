@@ -386,6 +386,25 @@ def test_a_client_cannot_use_the_rule_for_alarms(bank: House) -> None:
     assert bank.gateway.handle(elsewhere).reason is Reason.CLIENT_FROM_NOT_ALLOWED
 
 
+def test_what_only_the_gateway_may_say_leaves_no_client(bank: House) -> None:
+    """RFC 8601 5; attack: a colleague, or a program of the bank, marks its mail as a verified customer's."""
+    forged = (b"Sealgate-Verdict: trusted\r\nAuthentication-Results: gateway.bank.example; smime=pass\r\n"
+              b"Authentication-Results: other.bank.example; spf=pass\r\nX-Bank-Class: customer\r\n"
+              b"From: staff@bank.example\r\nSubject: Re: [customer] hello\r\n\r\nhi\r\n")
+    for to, hop in (("carla@bank.example", bank.inbound), ("eve@nowhere.example", bank.outbound)):
+        sent = bank.send(forged, to, client="staff", sender="staff@bank.example")
+        assert bank.gateway.handle(sent).answer is Settled.TAKEN
+        left = hop.octets_for(to)
+        assert b"Subject: Re: hello\r\n" in left
+        assert b"other.bank.example; spf=pass" in left
+        for gone in (b"Sealgate-", b"gateway.bank.example; smime", b"X-Bank-Class"):
+            assert gone not in left
+    unchanged = b"From: staff@bank.example\r\nSubject: hello\r\n\r\nhi\r\n"
+    bank.inbound.taken.clear()
+    bank.gateway.handle(bank.send(unchanged, "carla@bank.example", client="staff", sender="staff@bank.example"))
+    assert bank.inbound.octets_for("carla@bank.example") == unchanged
+
+
 RETURNED = b"Subject: My question\r\n\r\nMy secret is 4711\r\n"
 REPORT = b'multipart/report; report-type=delivery-status; boundary="b"'
 ENCODED = b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(RETURNED).replace(b"\n", b"\r\n")
