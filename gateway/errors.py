@@ -55,6 +55,7 @@ class Reason(StrEnum):
     FROM_MISMATCH = "from.mismatch"
     FROM_OUTER_DIFFERS = "from.outer_differs"
     FROM_NOT_IN_CERTIFICATE = "from.not_in_certificate"
+    FROM_NAME_MISLEADING = "from.name_misleading"
 
     # What the rules say
     POLICY_REJECTED = "policy.rejected"

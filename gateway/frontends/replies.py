@@ -100,6 +100,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.FROM_MISMATCH: _wire("7.1"),
     _R.FROM_OUTER_DIFFERS: _wire("7.1"),
     _R.FROM_NOT_IN_CERTIFICATE: _wire("7.1"),
+    _R.FROM_NAME_MISLEADING: _wire("7.1"),
     _R.POLICY_REJECTED: _wire("7.1"),
     _R.POLICY_DEFERRED: _wire("7.1", _ALWAYS_LATER),
     _R.POLICY_HELD: _wire("7.1"),

@@ -55,6 +55,8 @@ _TABLE: dict[Reason, tuple[str, str]] = {
     _R.FROM_OUTER_DIFFERS: ("The From outside is not the protected From inside.", "Use the same From in both places."),
     _R.FROM_NOT_IN_CERTIFICATE: ("The From address is not in the signing certificate.",
                                  "Use an address of the certificate or have another certificate issued."),
+    _R.FROM_NAME_MISLEADING: ("The display name in From shows another address than the sender's.",
+                              "Use a display name without an address."),
     _R.POLICY_REJECTED: ("The bank's rules do not let this mail pass.", "Ask the bank's postmaster."),
     _R.POLICY_DEFERRED: ("The bank's rules let this mail wait.", "Send it again later."),
     _R.POLICY_HELD: ("The mail is held until somebody releases it.", "Nothing needs to be done by the sender."),

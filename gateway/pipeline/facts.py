@@ -10,7 +10,7 @@ from authres import AuthenticationResultsHeader, AuthResError
 from gateway.cms.algorithms import AUTH_ENVELOPED_DATA, ENVELOPED_DATA, SIGNED_DATA
 from gateway.cms.enveloped_reader import parse_enveloped
 from gateway.errors import GatewayError
-from gateway.mime.addresses import mailboxes
+from gateway.mime.addresses import addresses_in, mailboxes
 from gateway.mime.entity import Entity, decode, parse_entity
 from gateway.mime.header import Headers, parse_headers
 from gateway.mime.smime_forms import Cms, detect
@@ -159,11 +159,6 @@ def _is_openpgp(entity: Entity) -> bool:
     if len(entity.children) != 2 or entity.children[0].type != "application/pgp-encrypted":
         return False
     return decode(entity.children[1]).lstrip().startswith(b"-----BEGIN PGP MESSAGE-----")
-
-
-def addresses_in(name: str) -> list[str]:
-    """What looks like an address in a display name: many mail programs show the name and nothing else."""
-    return [word.strip("\"'()<>[],;:") for word in name.split() if "@" in word]
 
 
 def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:

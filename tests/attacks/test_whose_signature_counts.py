@@ -51,6 +51,19 @@ def test_eve_signs_beside_anna_and_claims_to_be_her_boss():
     assert (verdict, why) == (Trust.NOT_TRUSTED, (Reason.FROM_MISMATCH,))
 
 
+def test_eve_signs_as_herself_and_is_shown_as_anna():
+    """Many mail programs show the display name alone; with both addresses in the certificate it is no lie."""
+    def verdict(name, *people):
+        octets = mail(*(info(one) for one in people), from_="FROM", people=people)
+        return told(octets.replace(b"From: Anna <FROM>", f"From: {name} <{EVE}>".encode()))[:2]
+
+    misleading = (Trust.NOT_TRUSTED, (Reason.FROM_NAME_MISLEADING,))
+    assert verdict(f'"{ANNA}"', eve()) == misleading
+    assert verdict("=?utf-8?q?anna=40customer=2Eexample?=", eve()) == misleading
+    assert verdict("Anna", eve()) == (Trust.TRUSTED, ())
+    assert verdict(f'"{ANNA}"', eve(), anna()) == (Trust.TRUSTED, ()), "Anna has signed as well"
+
+
 def test_an_added_false_signer_makes_it_false():
     """A nuisance that anyone on the way can cause, and the safe side: OR would let Eve hide behind Anna."""
     verdict, why, opened = told(mail(info(anna()), info(eve(), b"other")))

@@ -207,8 +207,11 @@ def test_the_banks_own_address_from_outside_is_quarantined(bank: House) -> None:
     assert outcome.recipients[0].rule == "inbound:forged-as-us"
 
 
-def test_the_banks_address_as_a_strangers_name_is_quarantined(bank: House) -> None:
-    spoof = HEADER.replace(b"anna@customer.example", b'"Director <director@bank.example>" <eve@evil.example>', 1)
+@pytest.mark.parametrize("name", [
+    b'"Director <director@bank.example>"', b'"Director @ bank.example"',
+    b"=?utf-8?q?director=40bank=2Eexample?=", b'"=?utf-8?q?director=40bank=2Eexample?="'])
+def test_the_banks_address_as_a_strangers_name_is_quarantined(bank: House, name: bytes) -> None:
+    spoof = HEADER.replace(b"anna@customer.example", name + b" <eve@evil.example>", 1)
     outcome = bank.gateway.handle(bank.receive(spoof + b"\r\npay now\r\n", "support@bank.example"))
     assert outcome.recipients[0].rule == "inbound:forged-as-us"
 
