@@ -112,9 +112,12 @@ class Inbound:
     ) -> Outcome:
         """4 and 5."""
         house, mail = self._house, work.mail
-        by_opened: dict[int, list[Planned]] = {}
+        by_opened: dict[tuple[int, str], list[Planned]] = {}
         for one in going:
-            by_opened.setdefault(id(self._open(work, one.recipient)[0]), []).append(one)
+            opened = self._open(work, one.recipient)[0]
+            coverage = opened.verdicts.coverage
+            named = coverage.addressed_to(one.recipient.address) if coverage is not None else ""
+            by_opened.setdefault((id(opened), named), []).append(one)
         groups = [group for same in by_opened.values() for group in in_groups(same, frozenset())]
         run = Run(house, mail, work.key, has_message_id=identified(mail, parse_headers(mail.octets)))
         outcomes = [*run.groups(self._group(work, group) for group in groups), *refused]

@@ -10,7 +10,7 @@ The steps, in this order; their numbers stand in the code:
  4. Protected header fields (RFC 9788) are read; of them only those for readers will be shown.
  5. From. Exactly one mailbox, the protected and the outer one equal.
  6. Signers. Every signature of every layer is judged: time, arithmetic, path, revocation (`pki.judge`).
- 7. The verdict table (`smime.verdict`).
+ 7. The verdict table (`smime.verdict`), and what the signature covers beside the content (`smime.coverage`).
  8. Identity. The proof value is minted from the innermost signature, if it lies directly around the payload, is
     valid in every signer, and nothing stands against the whole (`pki.identity`).
  9. The opened message is put together, for readers and next hops.
@@ -32,6 +32,7 @@ from gateway.mime.header import Field, Headers
 from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Verdicts
 from gateway.pki.identity import SignedContent, mint
 from gateway.pki.judge import Judge
+from gateway.smime.coverage import coverage_of
 from gateway.smime.layers import OpenLimits, Peeled, Signatures, peel, peel_detached
 from gateway.smime.sender import from_facts
 from gateway.smime.splice import opened_message
@@ -109,7 +110,9 @@ def _finish(octets: bytes, root: Entity, peeled: Peeled, judge: Judge, at: datet
     decryption = decryption_verdict(peeled, layers)
     main = speaking(layers)
     trust, why = decide(signature, decryption, from_, main, peeled.fault)
-    verdicts = Verdicts(tuple(peeled.layers), decryption, signature, _shown(root.headers, protected), trust, why)
+    coverage = coverage_of(root.headers, protected, signature, from_.address, at) if mail else None
+    verdicts = Verdicts(tuple(peeled.layers), decryption, signature, _shown(root.headers, protected), trust, why,
+                        coverage)
     # 8. Identity.
     signed = _identity(peeled, main, signature, decryption, from_, at)
     # 9. The opened message. Where the layers could not be taken off to their end, the mail stays as it came.
