@@ -32,6 +32,7 @@ class Reason(StrEnum):
     MAIL_TOO_LARGE = "mail.too_large"
     MAIL_LOOP = "mail.loop"
     MAIL_MALFORMED = "mail.malformed"
+    MAIL_AMBIGUOUS = "mail.ambiguous"
     MAIL_DEADLINE = "mail.deadline"
 
     # Who hands it in

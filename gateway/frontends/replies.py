@@ -83,6 +83,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.MAIL_TOO_LARGE: _wire("3.4", 552, 452),
     _R.MAIL_LOOP: _wire("4.6", 554),
     _R.MAIL_MALFORMED: _wire("6.0", 554),
+    _R.MAIL_AMBIGUOUS: _wire("6.0", 554),
     _R.MAIL_DEADLINE: _wire("4.7", _ALWAYS_LATER),
     _R.CLIENT_UNKNOWN: _wire("7.1", 554),
     _R.CLIENT_FROM_NOT_ALLOWED: _wire("7.1"),

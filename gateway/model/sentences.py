@@ -35,6 +35,8 @@ _TABLE: dict[Reason, tuple[str, str]] = {
     _R.MAIL_TOO_LARGE: ("The mail is larger than the limit.", "Send smaller attachments."),
     _R.MAIL_LOOP: ("The mail went in circles.", "Have the forwarding of these addresses checked."),
     _R.MAIL_MALFORMED: ("The mail breaks the rules of the mail format.", "Have it made again by a correct program."),
+    _R.MAIL_AMBIGUOUS: ("The header says more than once of which type the content is, so programs read it differently.",
+                        "Send the mail again with one Content-Type and one Content-Transfer-Encoding."),
     _R.MAIL_DEADLINE: ("The mail could not be finished in time.", "Send it again later."),
     _R.CLIENT_UNKNOWN: ("This client may not send here.", "Ask the bank's postmaster to register the client."),
     _R.CLIENT_FROM_NOT_ALLOWED: ("This client may not use this sender address.",

@@ -5,6 +5,7 @@ The steps, in this order; their numbers stand in the code:
  1. Time. The judgement is made for the time of reception, which is handed in; each signer's own time is found in
     step 6, before anything else is asked about the signer.
  2. Structure. The message as received is cut into header and parts on spans; its octets are never written anew.
+    S/MIME whose type, encoding or boundary is there twice is not opened: programs read it differently.
  3. Layers. While the root is a CMS object it is taken off, eight at most: verified over the octets as received,
     decrypted with the recipients' own keys and only as a whole, decompressed within bounds.
  4. Protected header fields (RFC 9788) are read; of them only those for readers will be shown.
@@ -19,6 +20,7 @@ Failures to decrypt are one Reason, whatever failed. Nothing that a mail holds m
 the outermost structure; a key that cannot be reached does, and may be tried again.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,6 +31,8 @@ from gateway.cms.enveloped_reader import RecipientKey
 from gateway.errors import Reason
 from gateway.mime.entity import Entity, parse_entity
 from gateway.mime.header import Field, Headers
+from gateway.mime.params import pieces_of
+from gateway.mime.smime_forms import NotSmime, detect
 from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Verdicts
 from gateway.pki.identity import SignedContent, mint
 from gateway.pki.judge import Judge
@@ -48,6 +52,7 @@ from gateway.smime.verdict import (
 
 DEFAULT_OPEN_LIMITS: Final = OpenLimits()
 SIGNERS_MAX: Final = 8  # SignerInfos in one layer; each costs signature checks and a path, honest mails have one or two
+_SMIME: Final = re.compile(r"pkcs-?7|p7[mscz]\b|multipart/signed", re.IGNORECASE)  # in a Content-Type
 _AS_ENTITY: Final = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: binary\r\n\r\n"
 
 
@@ -81,8 +86,30 @@ def open_mail(octets: bytes, keys: Sequence[RecipientKey], judge: Judge, at: dat
     # 1. `at` is the time of reception. 2. Structure.
     root = parse_entity(octets, limits.mime)
     # 3. Layers.
-    peeled = peel(root, keys, limits, seen)
+    if _is_ambiguous(root):
+        peeled = Peeled(root, complete=False, fault=Reason.MAIL_AMBIGUOUS)
+    else:
+        peeled = peel(root, keys, limits, seen)
     return _finish(octets, root, peeled, judge, at, mail=True)
+
+
+def _is_ambiguous(root: Entity) -> bool:
+    """Whether programs differ in how they read an S/MIME mail: its type, encoding or boundary is there twice.
+
+    The gateway must not vouch for one reading while the reader's program, or the attached original, shows another.
+    """
+    types = root.headers.all("content-type")
+    if (len(types) < 2 and len(root.headers.all("content-transfer-encoding")) < 2
+            and not any(_has_two_boundaries(field) for field in types)):
+        return False
+    return any(_SMIME.search(field.text) for field in types) or not isinstance(detect(root), NotSmime)
+
+
+def _has_two_boundaries(content_type: Field) -> bool:
+    """Also one as it is and one in the form of RFC 2231, whose pieces are numbered."""
+    names = [piece.partition("=")[0].strip().lower() for piece in pieces_of(content_type.unfolded)[1:]]
+    found = [name for name in names if name.partition("*")[0] == "boundary"]
+    return len(set(found)) < len(found) or ("boundary" in found and len(found) > 1)
 
 
 def open_cms(der: bytes, keys: Sequence[RecipientKey], judge: Judge, at: datetime,
