@@ -28,9 +28,9 @@ from typing import Final
 
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
-from gateway.errors import Reason
+from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import Entity, parse_entity
-from gateway.mime.header import Field, Headers
+from gateway.mime.header import Field, Headers, parse_headers
 from gateway.mime.params import pieces_of
 from gateway.mime.smime_forms import NotSmime, detect
 from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Verdicts
@@ -53,6 +53,7 @@ from gateway.smime.verdict import (
 DEFAULT_OPEN_LIMITS: Final = OpenLimits()
 SIGNERS_MAX: Final = 8  # SignerInfos in one layer; each costs signature checks and a path, honest mails have one or two
 _SMIME: Final = re.compile(r"pkcs-?7|p7[mscz]\b|multipart/signed", re.IGNORECASE)  # in a Content-Type
+_MARKED: Final = re.compile(rb"\b(?:hp|protected-headers)\s*=", re.IGNORECASE)  # RFC 9788 2.1
 _AS_ENTITY: Final = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: binary\r\n\r\n"
 
 
@@ -128,6 +129,9 @@ def _finish(octets: bytes, root: Entity, peeled: Peeled, judge: Judge, at: datet
     opened = peeled.complete and peeled.payload is not root
     # 4. Protected header fields.
     protected = unprotect(peeled.payload, root.headers, encrypted=bool(peeled.encrypted_at)) if opened else None
+    around = None  # the layer that they are directly in, where it is not the innermost one
+    if opened and protected is None:
+        protected, around = _between(peeled, root.headers)
     # 5. From.
     from_ = _from(root.headers, protected, mail=mail)
     # 6. Signers.
@@ -137,14 +141,41 @@ def _finish(octets: bytes, root: Entity, peeled: Peeled, judge: Judge, at: datet
     decryption = decryption_verdict(peeled, layers)
     main = speaking(layers)
     trust, why = decide(signature, decryption, from_, main, peeled.fault)
-    coverage = coverage_of(root.headers, protected, signature, from_.address, at) if mail else None
-    verdicts = Verdicts(tuple(peeled.layers), decryption, signature, _shown(root.headers, protected), trust, why,
-                        coverage)
     # 8. Identity.
     signed = _identity(peeled, main, signature, decryption, from_, at)
     # 9. The opened message. Where the layers could not be taken off to their end, the mail stays as it came.
     message = _message(root.headers, peeled.payload, protected) if opened else octets
+    if around is None or _vouches(layers, around, from_):
+        coverage = coverage_of(root.headers, protected, signature, from_.address, at) if mail else None
+    else:  # the speaking signature is inside of these fields: they are shown, and anybody may have written them
+        coverage = coverage_of(parse_headers(message), None, signature, from_.address, at)
+    verdicts = Verdicts(tuple(peeled.layers), decryption, signature, _shown(root.headers, protected), trust, why,
+                        coverage)
     return Opened(octets, message, verdicts, signed, peeled.payload.raw)
+
+
+def _between(peeled: Peeled, outer: Headers) -> tuple[ProtectedHeaders | None, int | None]:
+    """Protected fields of a layer between, and its index: a gateway seals what a person has signed already.
+
+    The innermost ones count.
+    """
+    for one in reversed(peeled.between):
+        if not _MARKED.search(one.header):
+            continue
+        try:
+            entity = parse_entity(one.header)
+        except GatewayError:
+            continue
+        found = unprotect(entity, outer, encrypted=any(depth <= one.depth for depth in peeled.encrypted_at))
+        if found is not None:
+            return replace(found, payload=peeled.payload), one.depth
+    return None, None
+
+
+def _vouches(layers: Sequence[JudgedLayer], depth: int, from_: FromFacts) -> bool:
+    """Whether the layer with this index is a valid signature of the From, so that it covers what is directly in it."""
+    return any(layer.signatures.depth == depth and layer.status is Status.VALID
+               and any(signer.speaks_for(from_.address) for signer in layer.signers) for layer in layers)
 
 
 def _from(outer: Headers, protected: ProtectedHeaders | None, *, mail: bool) -> FromFacts:
