@@ -86,6 +86,7 @@ class Reason(StrEnum):
     CERTIFICATE_MALFORMED = "certificate.malformed"
     CERTIFICATE_DISPLACED = "certificate.displaced"
     CERTIFICATE_NOT_DEVICE_BOUND = "certificate.not_device_bound"
+    ESCROW_UNUSABLE = "escrow.unusable"  # of the bank's own, never of a recipient
 
     # The way from a certificate to a root (RFC 5280 6)
     PATH_TRUST_ANCHOR_MISSING = "path.trust_anchor_missing"

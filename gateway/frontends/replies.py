@@ -113,6 +113,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.CERTIFICATE_UNUSABLE: _wire("7.5"),
     _R.CERTIFICATE_CONFLICT: _wire("7.5"),
     _R.CERTIFICATE_UNAVAILABLE: _wire("7.5", _ALWAYS_LATER),
+    _R.ESCROW_UNUSABLE: _wire("7.5", _ALWAYS_LATER),
     _R.CERTIFICATE_EXPIRED: _wire("7.5"),
     _R.CERTIFICATE_NOT_YET_VALID: _wire("7.5"),
     _R.CERTIFICATE_REVOKED: _wire("7.5"),

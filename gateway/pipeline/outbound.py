@@ -201,7 +201,7 @@ class Outbound:
                 octets = self._sealed(work, draft, stamped_by.append)
             outcomes = deliver(house, hop, octets, work.mail, recipients, passage)
             sent = Sent(hashlib.sha256(octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to),
-                        "".join(stamped_by))
+                        "".join(stamped_by), dict(draft.escrow))
             work.sent.update({fold(recipient.address): sent for recipient in recipients})
             return outcomes
 

@@ -15,6 +15,8 @@ from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import GATEWAY_CLIENT
 from gateway.model.outcome import Settled
+from gateway.settings import Settings
+from gateway.settings.sections import Escrow
 from tests.support.bank import House, house, policy
 
 CODE = (
@@ -295,6 +297,37 @@ def test_a_journal_that_cannot_be_told_makes_no_second_mail_of_a_taken_one(
     assert bank.gateway.handle(bank.send(CODE, *both)).answer is Settled.TAKEN
     assert len(bank.outbound.taken) == 3
     assert sum(row.resent for row in bank.gateway.store.journal.rows(failed[0])) == 1
+
+
+ESCROWED = """
+version: 1
+rules:
+  - name: seal
+    when: {direction: outbound, client: online-banking}
+    then: {sign: {with: otp}, encrypt: {without_certificate: reject}, escrow: {certificate: audit}}
+    cases: [{given: {client: online-banking, certificate: enrolled}, expect: {end: deliver}}]
+otherwise: reject
+"""
+
+
+@pytest.mark.parametrize(("file", "settled"), [("archive", Settled.TAKEN), ("staff", Settled.LATER)])
+def test_evidence_names_the_escrow(home: Path, file: str, settled: Settled) -> None:
+    path = home / f"keys/{file}.crt.pem"
+
+    def change(settings: Settings) -> Settings:
+        return policy(home / "escrow.yaml", ESCROWED)(settings).model_copy(
+            update={"escrow": (Escrow(name="audit", certificate=path),)})
+
+    with house(home, change) as bank:
+        (one,) = bank.gateway.handle(bank.send(CODE, "anna@customer.example")).recipients
+        (record,) = bank.gateway.store.evidence.find("<1@bank.example>")
+        assert one.settled is settled
+        if settled is Settled.TAKEN:
+            assert list(record.facts["escrow"]) == ["audit"]
+            assert set(record.facts["escrow"].values()) < set(record.certificates)
+        else:
+            assert (one.reason, bank.outbound.taken) == (Reason.ESCROW_UNUSABLE, [])
+            assert "'audit'" in one.detail
 
 
 def test_evidence_that_cannot_be_kept_makes_no_second_mail_of_a_taken_one(
