@@ -34,6 +34,7 @@ class Reason(StrEnum):
     MAIL_LOOP = "mail.loop"
     MAIL_MALFORMED = "mail.malformed"
     MAIL_FIELD_REPEATED = "mail.field_repeated"
+    MAIL_AMBIGUOUS = "mail.ambiguous"
     MAIL_DEADLINE = "mail.deadline"
 
     # Who hands it in
@@ -57,6 +58,7 @@ class Reason(StrEnum):
     FROM_MISMATCH = "from.mismatch"
     FROM_OUTER_DIFFERS = "from.outer_differs"
     FROM_NOT_IN_CERTIFICATE = "from.not_in_certificate"
+    FROM_NAME_MISLEADING = "from.name_misleading"
 
     # What the rules say
     POLICY_REJECTED = "policy.rejected"
@@ -86,6 +88,7 @@ class Reason(StrEnum):
     CERTIFICATE_MALFORMED = "certificate.malformed"
     CERTIFICATE_DISPLACED = "certificate.displaced"
     CERTIFICATE_NOT_DEVICE_BOUND = "certificate.not_device_bound"
+    ESCROW_UNUSABLE = "escrow.unusable"  # of the bank's own, never of a recipient
 
     # The way from a certificate to a root (RFC 5280 6)
     PATH_TRUST_ANCHOR_MISSING = "path.trust_anchor_missing"

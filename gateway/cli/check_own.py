@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from gateway import app as composition
+from gateway.actions.escrow import unusable
 from gateway.app.ends import Ending, ends
 from gateway.cli.check_finding import Finding
 from gateway.clock import SystemClock
 from gateway.cms import strength
 from gateway.cms.certificate import Certificate, load_certificates
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings
 
 _WHAT_THEY_ARE: Final = {"key that signs": "key set", "key that opens mail": "key set", "key that stamps": "stamper",
@@ -36,6 +37,16 @@ def certificates(settings: Settings) -> Iterator[Finding]:
             yield Finding("error", name, f"{path}: {trouble.detail}; see `sealgate inspect {path}`")
         else:
             yield from of_algorithms(name, path, certificate, now)
+            if name.startswith(("escrow ", "archive")):
+                yield from _of_use(name, path, certificate, now)
+
+
+def _of_use(name: str, path: Path, certificate: Certificate, now: datetime) -> Iterator[Finding]:
+    """Whether mail can be encrypted to it. That it has expired is said by `expiry`."""
+    reason = unusable(certificate, now)
+    if reason is not None and reason is not Reason.CERTIFICATE_EXPIRED:
+        yield Finding("error", name, f"{path}: nothing can be encrypted to it ({reason}), so the mail that needs it is "
+                      f"deferred; name a certificate for encryption, see `sealgate inspect {path}`")
 
 
 def own_certificates(settings: Settings) -> Iterator[tuple[str, Path]]:

@@ -241,7 +241,7 @@ next_hops:
   inbound: {{host: 127.0.0.1, port: {ports.sink}, tls: none}}
 keys:
   - {{name: otp, purpose: sign, key: keys/otp.key.pem, certificate: keys/otp.crt.pem, chain: pki/chain.pem,
-      from: ["otp@{DOMAIN}"], clients: [online-banking]}}
+      from: ["otp@{DOMAIN}"], clients: [online-banking, sealgate]}}
   - {{name: statements, purpose: sign, key: keys/statements.key.pem, certificate: keys/statements.crt.pem,
       chain: pki/chain.pem, from: ["statements@{DOMAIN}"], clients: [core-banking]}}
   - {{name: staff, purpose: sign, key: keys/staff.key.pem, certificate: keys/staff.crt.pem, chain: pki/chain.pem,

@@ -5,9 +5,11 @@ the address itself, addresses without '@', controls and white space inside an ad
 One pass over the text; comments nest at most 20 deep.
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import groupby
+from unicodedata import normalize
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.words import LINE_SOFT_MAX, clean, decode_octets, decode_words, encode_words, unfold
@@ -18,6 +20,9 @@ KEPT_MAX = 256  # octets of a value whose reading is kept
 COMMENT_DEPTH_MAX = 20
 _SPECIALS = frozenset('()<>[]:;@\\,"')
 _ATEXT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~")
+# An address as people read one: its domain has a dot, so `Anna@Work` is none. Bounded, so linear in the text.
+_SHOWN = re.compile(
+    r"""([^\s@<>()\[\],;:"'\\]{0,64})@ {0,8}([^\s@<>()\[\],;:"'\\.]{1,63}(?:\.[^\s@<>()\[\],;:"'\\.]{1,63}){1,8})""")
 
 # A token: (kind, text). Kinds: 'atom' (a run of letters and dots), 'quoted' (its content), 'literal' ([..] whole),
 # 'comment' (its content), 'space', or the special character itself.
@@ -339,3 +344,20 @@ def _separated(formatted: list[str]) -> list[list[str]]:
         else:
             cut.append([before, f"<{address}"])
     return cut
+
+
+def addresses_in(text: str) -> list[str]:
+    """What a reader takes for an address in a display name or a whole field.
+
+    Of `Eve Smith @ b.example` it is the domain alone: '@b.example'.
+    """
+    return [f"{local}@{domain}" for local, domain in _SHOWN.findall(as_seen(text))]
+
+
+def as_seen(text: str) -> str:
+    """The text as a reader sees it: compatible letters are the same (UTS 46), invisible ones are not there.
+
+    Encoded words are decoded once more, because many programs decode them inside quotes as well.
+    """
+    same = normalize("NFKC", decode_words(text)).replace("\u3002", ".")
+    return "".join(letter for letter in same if letter.isprintable())

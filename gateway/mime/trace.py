@@ -47,13 +47,16 @@ def _id_in(head: str) -> str:
     return plain.strip().lower().rstrip(".")
 
 
-def forged_status(own_ids: Iterable[str]) -> Callable[[Field], bool]:
-    """Whether a field claims what only the gateway may say: for `remove_fields`, on every mail from outside."""
+def forged_status(own_ids: Iterable[str], names: frozenset[str] = frozenset()) -> Callable[[Field], bool]:
+    """Whether a field claims what only the gateway may say: for `remove_fields`.
+
+    `names`: further fields that only the gateway writes, in lower case.
+    """
     ours = frozenset(one.lower().rstrip(".") for one in own_ids)
 
     def is_forged(field: Field) -> bool:
         lower = field.lower
-        if lower.startswith(("sealgate-", "x-sealgate-")):
+        if lower.startswith(("sealgate-", "x-sealgate-")) or lower in names:
             return True
         return lower in ("authentication-results", "arc-authentication-results") and _claims(field, ours)
 

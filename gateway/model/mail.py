@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
+
+GATEWAY_CLIENT: Final = "sealgate"  # client of mail that the gateway itself writes; no settings can name it so
 
 
 class Direction(StrEnum):

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from gateway.errors import Reason
+from gateway.model.address import fold
 
 
 class Status(StrEnum):
@@ -113,8 +114,31 @@ class HeadersShown:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a valid signature over the whole says of the mail around its content.
+
+    `headers`: whether it covers the Subject, Date, To, Cc and Reply-To that readers see. `to`: folded addresses of
+    protected To and Cc, None where they are not protected. `age_s`: seconds from signing to reception, `date_gap_s`:
+    seconds between signing and the Date shown; None where a time is missing or cannot be read. `stray_reply_to`: an
+    unprotected Reply-To that is not the From.
+    """
+
+    headers: Literal["protected", "partly", "unprotected"] = "unprotected"
+    to: frozenset[str] | None = None
+    age_s: int | None = None
+    date_gap_s: int | None = None
+    stray_reply_to: bool = False
+
+    def addressed_to(self, address: str) -> Literal["recipient", "others", "unprotected"]:
+        """Whether the author named this recipient."""
+        if self.to is None:
+            return "unprotected"
+        return "recipient" if fold(address) in self.to else "others"
+
+
+@dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Everything that is told about one mail."""
+    """Everything that is told about one mail. `coverage`: None without a valid signature over the whole."""
 
     layers: tuple[Layer, ...]
     decryption: DecryptionVerdict
@@ -122,6 +146,7 @@ class Verdicts:
     headers: HeadersShown
     verdict: Trust
     why: tuple[Reason, ...] = ()
+    coverage: Coverage | None = None
 
     @property
     def weak_ciphers(self) -> tuple[str, ...]:

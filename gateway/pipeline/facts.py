@@ -10,7 +10,7 @@ import structlog
 from authres import AuthenticationResultsHeader, AuthResError
 
 from gateway.errors import GatewayError
-from gateway.mime.addresses import mailboxes, readable_mailboxes
+from gateway.mime.addresses import addresses_in, mailboxes, readable_mailboxes
 from gateway.mime.entity import Entity, parse_entity
 from gateway.mime.header import Field, Headers, parse_headers
 from gateway.mime.trace import keywords, message_id
@@ -24,6 +24,13 @@ from gateway.smime.already import already
 _AUTHENTICATION_RESULTS_OCTETS_MAX: Final = 4096
 _AUTHENTICATION_METHODS: Final = ("dmarc", "dkim", "spf", "arc")
 _BETWEEN_WORDS: Final = re.compile(r"[\s<>()\[\]:;,\"\\@]+")
+# RFC 6522: report-type to the kind, and to the type of the report's second part.
+_REPORTS: Final[Mapping[str, tuple[Kind, frozenset[str]]]] = {
+    "delivery-status": ("dsn", frozenset({"message/delivery-status", "message/global-delivery-status"})),
+    "disposition-notification": (
+        "mdn", frozenset({"message/disposition-notification", "message/global-disposition-notification"})),
+}
+_RETURNED: Final = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
 
 log = structlog.get_logger("sealgate.mail")
 
@@ -103,12 +110,9 @@ def shown_addresses(message: Message) -> frozenset[str]:
 def kind_of(headers: Headers, entity: Entity) -> Kind:
     """RFC 3464, 8098, 5545, 2919, 3834; the first that fits. A machine's answer must not look like a person's mail."""
     kind = entity.content_type
-    if kind.type == "multipart" and kind.subtype == "report":
-        report = fold(kind.params.get("report-type", ""))
-        if report == "delivery-status":
-            return "dsn"
-        if report == "disposition-notification":
-            return "mdn"
+    report = _report_kind(entity)
+    if report is not None:
+        return report
     if any(part.content_type.type == "text" and part.content_type.subtype == "calendar" for part in entity.walk()):
         return "calendar"
     if fold((headers.text("auto-submitted") or "no").split(";")[0].strip()) != "no":
@@ -120,9 +124,23 @@ def kind_of(headers: Headers, entity: Entity) -> Kind:
     return "normal"
 
 
-def addresses_in(name: str) -> list[str]:
-    """What looks like an address in a display name: many mail programs show the name and nothing else."""
-    return [word.strip("\"'()<>[],;:") for word in name.split() if "@" in word]
+def _report_kind(entity: Entity) -> Kind | None:
+    """A delivery or disposition report by its parts, as RFC 6522 3 orders them; `auto_reply` for the label alone.
+
+    Rules let reports leave in clear, so nothing but the text for people, the status and the returned mail may be in it.
+    """
+    declared = _REPORTS.get(fold(entity.content_type.params.get("report-type", "").strip()))
+    if entity.type != "multipart/report" or declared is None:
+        return None
+    kind, status_types = declared
+    parts = entity.children
+    is_report = (
+        2 <= len(parts) <= 3
+        and all(leaf.is_multipart or leaf.type.startswith("text/") for leaf in parts[0].walk())
+        and parts[1].type in status_types
+        and all(part.type in _RETURNED for part in parts[2:])
+    )
+    return kind if is_report else "auto_reply"
 
 
 def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:

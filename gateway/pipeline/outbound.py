@@ -38,6 +38,7 @@ from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan, way_o
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
 from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, to_report, together
+from gateway.pipeline.strip import has_forgeries, without_forgeries
 from gateway.ports.fallbacks import Fallen
 from gateway.smime.draft import Draft
 from gateway.smime.seal import seal
@@ -201,7 +202,7 @@ class Outbound:
                 octets = self._sealed(work, draft, stamped_by.append)
             outcomes = deliver(house, hop, octets, work.mail, recipients, passage)
             sent = Sent(hashlib.sha256(octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to),
-                        "".join(stamped_by))
+                        "".join(stamped_by), dict(draft.escrow))
             work.sent.update({fold(recipient.address): sent for recipient in recipients})
             return outcomes
 
@@ -217,8 +218,10 @@ class Outbound:
         return seal(replace(draft, octets=seven_bit(octets, crlf=True), entity=None), at, None, told)
 
     def _cleaned(self, work: _Work) -> bytes:
-        """Without the fields that tell recipients of each other, and without the words that were for us."""
+        """Without hidden recipients, keywords, and what only the gateway may say: colleagues believe it, too."""
         octets, known = work.mail.octets, self._house.rules().keywords
+        if has_forgeries(work.message.headers, self._house, work.mail.origin):
+            octets = without_forgeries(octets, self._house, work.mail.origin)
         if any(work.message.headers.all(name) for name in HIDDEN_FIELDS):
             octets = remove_fields(octets, HIDDEN_FIELDS)
         return without_keywords(octets, known) if work.message.facts.keywords & known else octets

@@ -15,6 +15,7 @@ from gateway.model.facts import Facts, NoFrom, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Direction
 from gateway.model.verdict import (
+    Coverage,
     DecryptionVerdict,
     HeadersShown,
     SignatureVerdict,
@@ -30,7 +31,7 @@ from gateway.policy.resolve import DEVICE_BOUND, enrolled_of
 from gateway.policy.rules import Case, Expected, Known
 from gateway.policy.ruleset import RuleSet
 from gateway.policy.then import ENDS
-from gateway.policy.values import BadValueError, fold, octets
+from gateway.policy.values import BadValueError, fold, octets, seconds
 from gateway.policy.when import one_of
 from gateway.strictyaml import Document, Path, Problem, nearest
 
@@ -197,9 +198,28 @@ class CaseReader:
         signer = SignerVerdict(0, status, None, level=level, matches_from=matches,
                                timestamp=TimestampVerdict(Status(words["timestamp"])))
         why = tuple(map(Reason, self._many(given, "reason", path)))
+        coverage = self._coverage(given, path) if status is Status.VALID else None
         signers = () if status is Status.NOT_SIGNED else (signer,)
         return Verdicts((), DecryptionVerdict(words["decryption"]),  # type: ignore[arg-type]
-                        SignatureVerdict(status, signers=signers), HeadersShown(), verdict, why)
+                        SignatureVerdict(status, signers=signers), HeadersShown(), verdict, why, coverage)
+
+    def _coverage(self, given: Mapping[str, Any], path: Path) -> Coverage:
+        """Of a mail that was signed when it was sent, just now, and whose header fields are not protected."""
+        headers = self._word(given.get("header_protection", "unprotected"), MATCHERS["header_protection"].words,
+                             (*path, "header_protection"))
+        named = self._word(given.get("addressed_to", "unprotected"), MATCHERS["addressed_to"].words,
+                           (*path, "addressed_to"))
+        recipient = fold(self._text(given, "recipient", _RECIPIENT[Direction.INBOUND], path))
+        to = {"recipient": frozenset({recipient}), "others": frozenset[str]()}.get(named)
+        age_s, date_gap_s = (self._seconds(given, name, path) for name in ("signature_age", "signature_date_gap"))
+        return Coverage(headers, to, age_s, date_gap_s)  # type: ignore[arg-type]
+
+    def _seconds(self, given: Mapping[str, Any], key: str, path: Path) -> int:
+        try:
+            return seconds(given.get(key, "0 s"))
+        except BadValueError as error:
+            self._tell((*path, key), str(error), error.remedy)
+            return 0
 
     def _signer(self, value: Any, path: Path) -> tuple[tuple[str, ...], bool]:
         if not isinstance(value, dict):

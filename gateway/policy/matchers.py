@@ -6,6 +6,7 @@ mail may have several, or a truth of `policy.truth` where it cannot tell.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -13,10 +14,10 @@ from gateway.errors import Reason
 from gateway.model.facts import Already, Facts, Kind, NoFrom, NotAsked, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Direction
-from gateway.model.verdict import Status, Trust, Verdicts
+from gateway.model.verdict import Coverage, Status, Trust, Verdicts
 from gateway.policy.truth import NEEDS_CERTIFICATE, NEEDS_ENROLLED, NEEDS_SEGMENT, NEEDS_SIGNER, UNKNOWN, FactName
 
-Shape = Literal["words", "address", "text", "flag", "size", "header", "signer", "level",
+Shape = Literal["words", "address", "text", "flag", "size", "duration", "header", "signer", "level",
                 "authentication"]
 
 OURS = frozenset({Direction.OUTBOUND, Direction.INTERNAL})
@@ -125,10 +126,28 @@ def reasons_of(verdicts: Verdicts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(reason) for reason in told if reason is not None))
 
 
+def _addressed_to(facts: Facts, to: RecipientFacts) -> str | int:
+    if facts.verdicts is None:
+        return UNKNOWN
+    coverage = facts.verdicts.coverage
+    return "unprotected" if coverage is None else coverage.addressed_to(to.address)
+
+
+def _seconds(read: Callable[[Coverage], int | None]) -> Getter:
+    """Of a valid signature alone. Where a time is missing no limit is kept: it may be of any age."""
+    def seconds(verdicts: Verdicts) -> float | None:
+        if verdicts.coverage is None:
+            return None
+        found = read(verdicts.coverage)
+        return inf if found is None else float(abs(found))
+    return _of_verdicts(seconds)
+
+
 _TABLE = (
     Matcher("direction", "words", "whose client, whose recipient: decided per recipient",
             lambda _, to: to.direction, words=("outbound", "inbound", "internal"), cost=0),
-    Matcher("client", "words", "a client named in sealgate.yaml: network, TLS certificate or login",
+    Matcher("client", "words",
+            "a client named in sealgate.yaml: network, TLS certificate or login; `sealgate`: the gateway's own mail",
             lambda facts, _: facts.client, OURS, cost=0),
     Matcher("sender", "address", "the envelope's reverse-path; `<>` is the null path",
             lambda facts, _: facts.sender or "<>"),
@@ -169,6 +188,15 @@ _TABLE = (
             _of_verdicts(valid_signers), INBOUND, single=False, cost=2),
     Matcher("signer.customer", "words", "whether the verified signer is a customer",
             _signer_customer, INBOUND, words=("known", "unknown"), fact="signer_customer", cost=7),
+    Matcher("header_protection", "words", "whether a valid signature covers the Subject, Date, To, Cc, Reply-To shown",
+            _of_verdicts(lambda verdicts: verdicts.coverage.headers if verdicts.coverage else "unprotected"), INBOUND,
+            words=("protected", "partly", "unprotected"), cost=2),
+    Matcher("addressed_to", "words", "whom To and Cc name, where a valid signature covers them",
+            _addressed_to, INBOUND, words=("recipient", "others", "unprotected"), cost=2),
+    Matcher("signature_age", "duration", "time between signing and reception; over any limit where it is not known",
+            _seconds(lambda coverage: coverage.age_s), INBOUND, cost=2),
+    Matcher("signature_date_gap", "duration", "time between signing and Date; over any limit where it is not known",
+            _seconds(lambda coverage: coverage.date_gap_s), INBOUND, cost=2),
     Matcher("authentication", "authentication", "results of filters in front, of trusted ids only (RFC 8601)",
             lambda _, __: (), INBOUND, words=AUTHENTICATION_RESULTS, cost=2),
 )

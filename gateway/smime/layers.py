@@ -58,11 +58,20 @@ class Signatures:
     covers: Literal["whole", "part"] = "whole"
 
 
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The header section, with its empty line, of what was inside the layer with the index `depth`."""
+
+    depth: int
+    header: bytes = field(repr=False)
+
+
 @dataclass(slots=True)
 class Peeled:
     """What was found. `payload` is the innermost entity that could be reached; `complete`: it is no CMS layer."""
 
     payload: Entity
+    between: list["Between"] = field(default_factory=list)  # header sections inside layers, from the outside in
     layers: list[Layer] = field(default_factory=list)
     signed: list[Signatures] = field(default_factory=list)
     encrypted_at: list[int] = field(default_factory=list)
@@ -89,6 +98,8 @@ def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, seen: C
         if inner is None:
             return _incomplete(found, unread, limits)
         inner = _with_line_ends(inner)
+        end = inner.find(b"\r\n\r\n", 0, limits.mime.header_octets_max)
+        found.between.append(Between(len(found.layers) - 1, inner[:end + 4] if end >= 0 else b""))
         try:
             glanced = glance(inner, limits.mime)
             if glanced is None:

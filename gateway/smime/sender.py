@@ -5,11 +5,13 @@ From at all.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gateway.errors import GatewayError, Reason
+from gateway.mime.addresses import addresses_in, as_seen
 from gateway.mime.header import Field, Headers, mailboxes
-from gateway.model.address import same_address
+from gateway.model.address import domain_of, same_address
 from gateway.smime.verdict import FromFacts
 
 _ONCE: Final = ("date", "sender", "reply-to", "to", "cc", "subject")  # RFC 5322 3.6, those that readers are shown
@@ -36,8 +38,8 @@ def from_facts(outer: Sequence[Field], protected: Sequence[Field]) -> FromFacts:
     if inside.address is None:
         return inside
     if outside.address is None:
-        return FromFacts(inside.address, outside.reason, differs=True)
-    return FromFacts(inside.address, differs=not same_address(inside.address, outside.address))
+        return replace(inside, reason=outside.reason, differs=True)
+    return replace(inside, differs=not same_address(inside.address, outside.address))
 
 
 def _one_mailbox(fields: Sequence[Field]) -> FromFacts:
@@ -51,4 +53,13 @@ def _one_mailbox(fields: Sequence[Field]) -> FromFacts:
         return FromFacts(None, Reason.FROM_AMBIGUOUS)
     if len(found) != 1:
         return FromFacts(None, Reason.FROM_AMBIGUOUS if found else Reason.FROM_MISSING)
-    return FromFacts(found[0].address)
+    address = found[0].address
+    return FromFacts(address, in_name=tuple(one for one in addresses_in(fields[0].text) if _is_other(one, address)))
+
+
+def _is_other(shown: str, address: str) -> bool:
+    """Whether a reader takes it for another address. `Eve @ b.example` is a name at the address's own domain."""
+    own = as_seen(address)
+    if same_address(shown, own):
+        return False
+    return domain_of(shown) != domain_of(own) or not shown.startswith("@")

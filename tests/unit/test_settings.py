@@ -251,6 +251,12 @@ def test_logins_that_others_ask_for_need_no_passwords_here(text: str) -> None:
     settings.read(text + CLIENT % ", logins: [anna]", Path("s.yaml"))
 
 
+def test_no_client_is_the_gateway_itself() -> None:
+    """Attack by a mistake: a client that has the name under which alarms leave unencrypted."""
+    with pytest.raises(strictyaml.YamlProblems, match="`sealgate` is a name of the house's own"):
+        settings.read(SMALL + (CLIENT % "").replace("name: web", "name: sealgate"), Path("s.yaml"))
+
+
 def test_all_contradictions_are_told_at_once() -> None:
     more = KEY % ", clients: [a, b]" + "hold: {archive_key: k}\n"
     with pytest.raises(strictyaml.YamlProblems) as caught:

@@ -20,7 +20,7 @@ from gateway.clock import SystemClock
 from gateway.demo.bank import Ports, open_bank
 from gateway.pki.trust import TrustSet, anchors_of
 from gateway.settings import Mark, RevocationModes, Source, Token, load
-from gateway.settings.sections import NextHopSettings
+from gateway.settings.sections import Escrow, NextHopSettings
 from tests.support import postgres
 from tests.support.pki import NOW, get_pki
 
@@ -72,6 +72,19 @@ def test_keys_that_few_programs_read_are_warned_of(tmp_path, person, words):
     found = list(check_own.of_algorithms("key set x", tmp_path, person.certificate, NOW))
     assert [one.level for one in found] == (["warning"] if words else [])
     assert all(words in one.text and "P-256" in one.text for one in found)
+
+
+@pytest.mark.parametrize("about", ["escrow audit", "archive"])
+def test_an_escrow_or_archive_that_nothing_can_be_encrypted_to_is_an_error(settings, about):
+    staff = next(key.certificate for key in settings.keys if key.name == "staff")
+    good = settings.hold.archive_certificate
+    for path, problems in ((good, 0), (staff, 1)):
+        changed = settings.model_copy(update={"escrow": (Escrow(name="audit", certificate=path),)}) \
+            if about.startswith("escrow") else settings.model_copy(
+                update={"hold": settings.hold.model_copy(update={"archive_certificate": path})})
+        told = said(check_own.certificates(changed), "error", about)
+        assert len(told) == problems
+        assert all("certificate.wrong_usage" in text for text in told)
 
 
 def test_what_ends_soon_is_told_before_and_what_has_ended_is_an_error(settings, monkeypatch):

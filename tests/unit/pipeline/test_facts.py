@@ -137,3 +137,35 @@ def test_what_cannot_be_read_in_to_and_cc_counts_as_not_shown(bank: House, field
         mail = bank.send(octets, "anna@customer.example")
         assert shown_addresses(Message.of(mail, bank.gateway.house)) == shown
         assert bank.gateway.handle(mail).answer is Settled.TAKEN
+
+
+def kind(bank: House, *parts: bytes, report: bytes = b"delivery-status") -> str:
+    body = b"".join(b"--r\r\n" + part for part in parts) + b"--r--\r\n"
+    octets = (b"From: staff@bank.example\r\nContent-Type: multipart/report; boundary=r; report-type=" + report
+              + b"\r\n\r\n" + body)
+    return Message.of(bank.send(octets, "anna@customer.example"), bank.gateway.house).facts.kind
+
+
+WORDS = b"Content-Type: text/plain\r\n\r\nIt did not arrive.\r\n"
+STATUS = b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nAction: failed\r\n"
+MAIL = b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nThe limit is 4711.\r\n"
+
+
+def test_reports(bank: House) -> None:
+    """RFC 6522 3: text for people, the status, at most one part of the mail that came back."""
+    html = b"Content-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\n\r\nx\r\n--a--\r\n"
+    assert kind(bank, WORDS, STATUS) == "dsn"
+    assert kind(bank, html, STATUS, MAIL) == "dsn"
+    assert kind(bank, WORDS, STATUS, b"Content-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n") == "dsn"
+    receipt = STATUS.replace(b"delivery-status", b"disposition-notification")
+    assert kind(bank, WORDS, receipt, report=b"disposition-notification") == "mdn"
+
+
+@pytest.mark.parametrize("parts", [
+    (), (WORDS,), (WORDS, WORDS), (STATUS, STATUS), (MAIL, STATUS), (WORDS, STATUS, WORDS),
+    (WORDS, STATUS, MAIL, WORDS),
+    (b"Content-Type: application/pdf\r\n\r\n%PDF\r\n", STATUS),
+    (b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: image/png\r\n\r\nx\r\n--m--\r\n", STATUS)])
+def test_a_label_alone_makes_no_report(bank: House, parts: tuple[bytes, ...]) -> None:
+    """Attack: rules let reports leave in clear. Such mail is still one of a machine (RFC 3834), and gets no answer."""
+    assert kind(bank, *parts) == "auto_reply"

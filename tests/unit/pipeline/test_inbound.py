@@ -107,6 +107,36 @@ def test_status_fields_and_tags_from_outside_are_taken_off(bank: House) -> None:
     assert "[customer]" not in mail["Subject"]
 
 
+def test_header_fields_of_labels_are_taken_off(home: Path) -> None:
+    """Attack: a stranger writes the field by which the bank's own rule marks customers, outside or protected inside."""
+    rules = """
+version: 1
+rules:
+  - name: all
+    when: {direction: inbound, header: {Importance: high}}
+    end: {reject: "a forged label decided"}
+    cases: [{given: {direction: inbound, header: {Importance: high}}, expect: {end: reject}}]
+  - name: labels
+    when: {direction: inbound, decryption: failed}
+    then: {form: as_received, label: {header: {Importance: high, X-Bank-Class: customer}}}
+    cases: [{given: {direction: inbound, decryption: failed}, expect: {end: deliver}}]
+  - name: opened
+    when: {direction: inbound}
+    then: {form: opened}
+    cases: [{given: {direction: inbound}, expect: {end: deliver}}]
+otherwise: reject
+"""
+    with house(home, one_policy(home / "labels.yaml", rules)) as bank:
+        octets = arrived(bank, b"X-Bank-Class: customer\r\nimportance: high\r\n" + HEADER + b"\r\nhi\r\n")
+        assert b"X-Bank-Class" not in octets
+        assert b"importance" not in octets.lower()
+        inside = b"Importance: high\r\n" + HEADER + QUESTION.replace(b"text/plain", b'text/plain; hp="clear"')
+        bank.inbound.taken.clear()
+        octets = arrived(bank, HEADER + openssl.sign(inside, bank.bank.people["anna"]))
+        assert b"limit" in octets
+        assert b"importance" not in octets.lower()
+
+
 def test_results_of_a_filter_in_front_stay_only_where_it_is_the_peer(bank: House) -> None:
     octets = b"Authentication-Results: filter.bank.example; dmarc=pass\r\n" + HEADER + b"\r\nhi\r\n"
     assert b"filter.bank.example" not in arrived(bank, octets)
@@ -180,8 +210,11 @@ def test_the_banks_own_address_from_outside_is_quarantined(bank: House) -> None:
     assert outcome.recipients[0].rule == "inbound:forged-as-us"
 
 
-def test_the_banks_address_as_a_strangers_name_is_quarantined(bank: House) -> None:
-    spoof = HEADER.replace(b"anna@customer.example", b'"Director <director@bank.example>" <eve@evil.example>', 1)
+@pytest.mark.parametrize("name", [
+    b'"Director <director@bank.example>"', b'"Director @ bank.example"',
+    b"=?utf-8?q?director=40bank=2Eexample?=", b'"=?utf-8?q?director=40bank=2Eexample?="'])
+def test_the_banks_address_as_a_strangers_name_is_quarantined(bank: House, name: bytes) -> None:
+    spoof = HEADER.replace(b"anna@customer.example", name + b" <eve@evil.example>", 1)
     outcome = bank.gateway.handle(bank.receive(spoof + b"\r\npay now\r\n", "support@bank.example"))
     assert outcome.recipients[0].rule == "inbound:forged-as-us"
 

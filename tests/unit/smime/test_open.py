@@ -15,6 +15,7 @@ from gateway.pki.judge import Judge
 from gateway.pki.trust import TrustSet
 from gateway.smime.layers import LAYERS_MAX, OpenLimits
 from gateway.smime.open import open_cms, open_mail
+from gateway.smime.protect import protect
 from tests.support import forge
 from tests.support.envelopes import SpyKey
 from tests.support.pki import ALGORITHMS_ENCRYPT, NOW, CertificateKey, get_pki
@@ -506,3 +507,48 @@ def test_weak_cipher_is_refused_before_a_key_is_used():
     assert found.verdicts.decryption == DecryptionVerdict("failed", Reason.DECRYPTION_FAILED, "whole")
     assert found.verdicts.weak_ciphers == ("3des-cbc",)
     assert key.asked == []
+
+
+def resealed(person, *, inner=None, encrypt=True, more=b""):
+    """A mail that a person has signed, sealed once more by a gateway with its header fields protected (RFC 9788)."""
+    mail = message(inner or signed(TEXT, anna()), subject="Contract", extra=(more,) if more else ())
+    parts = protect(mail, encrypt=encrypt, legacy_display=True)
+    entity = signed(parts.payload, person) if person else parts.payload
+    return parts.outer + b"MIME-Version: 1.0\r\n" + (enveloped(entity, box()) if encrypt else entity)
+
+
+@pytest.mark.parametrize("inner", [None, lambda: signed(TEXT, anna(), opaque=True)])
+def test_fields_protected_by_a_layer_between_are_shown(inner):
+    """Truth: RFC 9788 4: the reader sees the fields inside, whatever layers are inside of them."""
+    octets = resealed(anna(), inner=inner and inner())
+    assert b"Contract" not in octets
+    opened = open_mail(octets, [CertificateKey(box())], judge(), NOW)
+    assert (opened.verdicts.verdict, opened.verdicts.headers.subject) == (Trust.TRUSTED, "Contract")
+    assert b"\r\nSubject: Contract\r\n" in opened.octets
+    assert b"[...]" not in opened.octets
+    assert b"Please transfer 100 EUR." in opened.octets
+    assert opened.verdicts.coverage.headers == "protected", "the same From has signed them as well"
+
+
+def test_protected_fields_further_in_go_before_those_between():
+    own = protect(message(TEXT, subject="My own"), encrypt=False).payload
+    opened = open_mail(resealed(anna(), inner=signed(own, anna())), [CertificateKey(box())], judge(), NOW)
+    assert opened.verdicts.headers.subject == "My own"
+
+
+@pytest.mark.parametrize("person", [None, "eve@customer.example"])
+def test_fields_between_that_the_from_did_not_sign_are_shown_as_unprotected(person):
+    """Attack: Anna's signed mail in an envelope of Eve's, with fields of Eve's choice inside it."""
+    octets = resealed(person and anna(email=person), more=b"Reply-To: eve@customer.example")
+    opened = open_mail(octets, [CertificateKey(box())], judge(), NOW)
+    assert opened.verdicts.headers.subject == "Contract"
+    assert (opened.verdicts.coverage.headers, opened.verdicts.coverage.stray_reply_to) == ("unprotected", True)
+    forged = octets.replace(b"From: Anna <anna@", b"From: Eve <eve@", 1)
+    other = open_mail(forged, [CertificateKey(box())], judge(), NOW)
+    assert other.verdicts.verdict is Trust.NOT_TRUSTED
+
+
+def test_fields_between_are_bounded():
+    inner = b"X-A: b\r\n" * 3_000 + b'hp=: "hp=cipher"\r\n' + signed(TEXT, anna())
+    octets = message(enveloped(signed(inner, anna()), box()))
+    assert open_mail(octets, [CertificateKey(box())], judge(), NOW).verdicts.headers.subject == "Order"

@@ -30,6 +30,33 @@ def test_exactly_one_mailbox(values, address, reason):
     assert (found.address, found.reason, found.differs) == (address, reason, False)
 
 
+MISLEADING = [
+    '"anna@customer.example" <eve@b.example>', "=?utf-8?q?anna=40customer=2Eexample?= <eve@b.example>",
+    '"=?utf-8?q?anna=40customer=2Eexample?=" <eve@b.example>',
+    "=?utf-8?b?YW5uYUBjdXN0b21lci5leGFtcGxl?= <eve@b.example>",
+    '"Anna (anna@customer.example)" <eve@b.example>', '"eve@b.example, anna@customer.example" <eve@b.example>',
+    "eve@b.example (anna@customer.example)", "Eve (anna@customer.example) <eve@b.example>",
+    '"anna @ customer.example" <eve@b.example>', '"anna\uff20customer.example" <eve@b.example>',
+    '"an\u200bna@customer.example" <eve@b.example>', '"anna@customer\uff0eexample" <eve@b.example>']
+
+
+@pytest.mark.parametrize("value", MISLEADING)
+def test_another_address_in_the_display_name(value):
+    """Attack: many mail programs show the name and nothing else (RFC 5322 3.4 sets no limit to it)."""
+    for found in (from_facts(fields(value), ()), from_facts(fields("eve@b.example"), fields(value))):
+        assert found.address == "eve@b.example"
+        assert found.in_name in (("anna@customer.example",), ("@customer.example",))
+
+
+@pytest.mark.parametrize("value", [
+    "Eve <eve@b.example>", "eve@b.example", '"Eve@Work" <eve@b.example>', '"EVE@b.example" <eve@b.example>',
+    '"\'eve@b.example\'" <eve@b.example>', "eve@b.example (eve@b.example)", '"Eve @ Bank" <eve@b.example>',
+    '"Eve Smith @ b.example" <eve@b.example>', '"Eve @b.example" <eve@b.example>',
+    '"a b"@b.example', "a@[192.0.2.1]", "\uff41@b.example"])
+def test_no_other_address_in_the_display_name(value):
+    assert from_facts(fields(value), ()).in_name == ()
+
+
 @pytest.mark.parametrize(("outer", "inner", "address", "reason", "differs"), [
     (["a@b.example"], ["A@B.example"], "A@B.example", None, False),
     (["a@b.example"], ["c@d.example"], "c@d.example", None, True),
