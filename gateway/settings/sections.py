@@ -162,6 +162,8 @@ class Settings(Section):
     database: Path = Path("sealgate.db")
     postgresql: Postgresql | None = Field(None, description="in place of `database`, for several nodes")
     milter: Milter | None = None
+    postfix_examined: tuple[str, ...] = Field(
+        (), description="sockets of other milters, paths of programs: `check --postfix` does not report them again")
     processes: Processes = Processes()
     metrics: Metrics | None = None
     hold: HoldSettings = HoldSettings()

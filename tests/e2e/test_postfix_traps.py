@@ -272,7 +272,91 @@ def forgery_is_quarantined(site: Site) -> None:
     assert site.mailboxes.mails == []
 
 
+# What local(8) does after the mail has come back opened. The user daemon is on every Debian.
+LOCAL = "local_transport = local\nforward_path =\n"
+TO_A_USER = LOCAL + "alias_maps = inline:{{ support=daemon }}\n"
+NO_LOCAL = "postconf -e local_transport=smtp:[127.0.0.1]:{mailboxes} alias_maps="
+# A program of the site that sends what it gets to the world by SMTP of its own.
+PROGRAM = """cat > {here}/send <<'END'
+#!/usr/bin/python3
+import smtplib, sys
+smtplib.SMTP('127.0.0.1', {internet}).sendmail('x@bank.example', 'helper@elsewhere.example', sys.stdin.buffer.read())
+END
+chmod 755 {here}/send"""
+# A server outside, by a name that no resolver knows here: what smtp(8) cannot find goes to the internet's end.
+OUTSIDE = ("postconf -M 'out/unix=out unix - - n - - smtp'",
+           "postconf -P 'out/unix/smtp_fallback_relay=[127.0.0.1]:{internet}'")
+
+LOCAL_TRAPS = [
+    Trap(
+        "an included list of an alias leads outside",
+        ("main.cf alias_maps", "/list)"),
+        leaves_in_clear(asks), arrives_opened,
+        main=LOCAL + "alias_maps = inline:{{ support=:include:{here}/list }}\n",
+        commands=("printf '# readers\\nhelper@elsewhere.example\\n' > {here}/list",),
+        remedy=(NO_LOCAL,),
+    ),
+    Trap(
+        "an alias is a program",
+        ("main.cf alias_maps", "can send it to anybody"),
+        leaves_in_clear(asks), arrives_opened,
+        main=LOCAL + "alias_maps = inline:{{ support=|{here}/send }}\n",
+        commands=(PROGRAM,), remedy=(NO_LOCAL,),
+    ),
+    Trap(
+        "a user's .forward leads outside",
+        ("main.cf forward_path", "sends opened mail to any address or program"),
+        leaves_in_clear(asks), arrives_opened,
+        main=TO_A_USER + "forward_path = {here}/forward.$user\n",
+        commands=("echo helper@elsewhere.example > {here}/forward.daemon", "chown daemon {here}/forward.daemon"),
+        remedy=("postconf -e forward_path=", NO_LOCAL),
+    ),
+    Trap(
+        "a program delivers to mailboxes",
+        ("main.cf mailbox_command", "can send it to anybody"),
+        leaves_in_clear(asks), arrives_opened,
+        main=TO_A_USER + "mailbox_command = {here}/send\n", commands=(PROGRAM,),
+        remedy=("postconf -e mailbox_command=", NO_LOCAL),
+    ),
+    Trap(
+        "a program delivers to one mailbox",
+        ("main.cf mailbox_command_maps", "can send it to anybody"),
+        leaves_in_clear(asks), arrives_opened,
+        main=TO_A_USER + "mailbox_command_maps = inline:{{ daemon={here}/send }}\n", commands=(PROGRAM,),
+        remedy=("postconf -e mailbox_command_maps=", NO_LOCAL),
+    ),
+    Trap(
+        "mail for unknown users goes outside",
+        ("main.cf luser_relay", "to helper@elsewhere.example"),
+        leaves_in_clear(asks), arrives_opened,
+        main=LOCAL + "luser_relay = helper@elsewhere.example\n",
+        remedy=("postconf -e luser_relay=", NO_LOCAL),
+    ),
+    *(Trap(
+        f"{parameter} is a server outside",
+        (f"main.cf {parameter}", "hands opened mail to [mail.elsewhere.example]"),
+        leaves_in_clear(asks), arrives_opened,
+        main=f"{LOCAL}{parameter} = {value}\n", commands=OUTSIDE,
+        remedy=(f"postconf -e {parameter}=", NO_LOCAL),
+    ) for parameter, value in (
+        ("mailbox_transport", "out:[mail.elsewhere.example]"),
+        ("mailbox_transport_maps", "inline:{{{{ support=out:[mail.elsewhere.example] }}}}"),
+        ("fallback_transport", "out:[mail.elsewhere.example]"),
+        ("fallback_transport_maps", "inline:{{{{ support=out:[mail.elsewhere.example] }}}}"),
+        ("local_transport", "out:[mail.elsewhere.example]"),
+    )),
+    Trap(
+        "relayhost takes mail of the bank's domains",
+        ("main.cf relay_transport", "hands opened mail to [mail.elsewhere.example]"),
+        leaves_in_clear(asks), arrives_opened,
+        main="mydestination =\nrelay_domains = bank.example\nrelay_transport = out\n"
+             "relayhost = [mail.elsewhere.example]\n",
+        commands=OUTSIDE, remedy=("postconf -e relay_transport=smtp:[127.0.0.1]:{mailboxes}",),
+    ),
+]
+
 TRAPS = [
+    *LOCAL_TRAPS,
     Trap(
         "strangers are taken for our own",
         ("content_filter", "signed as ours"),

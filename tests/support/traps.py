@@ -75,7 +75,8 @@ class Trap:
     """What a site may have, what it does to mail, and what `check` says of it.
 
     `main`: lines of main.cf; `commands`: `postconf` lines; `remedy`: the same, run after them. All with {names} of
-    Doors, and {mailboxes}, {internet}, {dead} (a port where nobody listens). `told`: of the finding, what stands in
+    Doors, and {mailboxes}, {internet}, {dead} (a port where nobody listens), {here} (the instance's directory).
+    A command may be any line of sh. `told`: of the finding, what stands in
     `about` and in `text`. `shows`: the mail's way with the trap; `then`: with the remedy.
     """
 
@@ -96,7 +97,7 @@ def with_trap(
 ) -> Iterator[Site]:
     """The running instance."""
     mailboxes, internet = ends
-    named = {"mailboxes": mailboxes.port, "internet": internet.port, "dead": dead,
+    named = {"mailboxes": mailboxes.port, "internet": internet.port, "dead": dead, "here": root,
              **{name: getattr(at, name) for name in Doors.__slots__}}
     lines = (NO_DOOR_FORGOTTEN[trap.form], *trap.commands, *(trap.remedy if remedied else ()))
     commands = [one.format(**named) for one in lines]

@@ -27,6 +27,9 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_u
 mynetworks = 127.0.0.0/8
 mydestination = bank.example
 local_transport = local:mx
+allow_mail_to_commands = alias, forward
+virtual_transport = virtual
+relay_transport = relay
 milter_default_action = tempfail
 milter_content_timeout = 600s
 smtp_data_done_timeout = 600s
@@ -41,6 +44,11 @@ sealgate   unix  -       -       n       -       20      smtp
 127.0.0.1:10026 inet n   -       n       -       -       smtpd
 127.0.0.1:10028 inet n   -       n       -       -       smtpd
 back       unix  n       -       n       -       0       cleanup
+local      unix  -       n       n       -       -       local
+virtual    unix  -       n       n       -       -       virtual
+relay      unix  -       -       y       -       -       smtp
+out        unix  -       -       y       -       -       smtp
+mda        unix  -       n       n       -       -       pipe flags=DRhu user=vmail argv=/usr/bin/mda -d ${user}
 """
 FILTER = """\
 smtp/inet/smtpd_proxy_filter = 127.0.0.1:10027
@@ -163,7 +171,70 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("always_bcc outside", {"main": "always_bcc = a@else.example\n"}, "error", "always_bcc", "opened mail comes back"),
     ("unreadable map", {"main": "virtual_alias_maps = ldap:/etc/x\n"}, "error", "virtual_alias_maps",
      "ldap:/etc/x (cannot be read here)"),
-    ("forward files", {"main": "forward_path = $home/.forward\n"}, "warning", "forward_path", "opened mail"),
+    ("forward files", {"main": "forward_path = $home/.forward\n"}, "error", "forward_path", "opened mail"),
+    ("forward files of a local(8) by another name", {
+        "master": "mail unix - n n - - local\n",
+        "main": "local_transport = mail\nforward_path = $home/.forward\n"}, "error", "forward_path", "opened mail"),
+    ("forward files behind a mapping", {
+        "main": "mydestination = localhost\nforward_path = $home/.forward\nvirtual_alias_maps = inline:{ a=b }\n"},
+     "error", "forward_path", "opened mail"),
+    ("domains in a table", {"main": "mydestination = hash:/d\nforward_path = $home/.forward\n"}, "error",
+     "forward_path", "opened mail"),
+    ("an override of local(8)", {"overrides": "local/unix/forward_path = $home/.forward"}, "error",
+     "master.cf local/unix/forward_path", "opened mail"),
+    ("an included list in an included list", {
+        "main": "alias_maps = hash:/a\n", "tables": {
+            "hash:/a": '"a:b": x@bank.example,\n\t":include:/l"\n', ":include:/l": "y, :include:/m\n",
+            ":include:/m": "# one a line\ny@else.example\n"}}, "error", "alias_maps", "y@else.example (:include:/m)"),
+    ("an included list that others may not read", {
+        "main": "alias_maps = hash:/a\n", "tables": {"hash:/a": "a: :include:/l\n", ":include:/l": None}}, "error",
+     "alias_maps", ":include:/l (hash:/a) cannot be read here"),
+    ("aliases that others may not read", {"main": "alias_maps = ldap:/a\n"}, "error", "alias_maps",
+     "the table (ldap:/a) cannot be read here"),
+    ("an alias that is a program", {
+        "main": "alias_maps = hash:/a\n", "tables": {"hash:/a": 'a: "|/usr/bin/rt --queue x"\n'}}, "error",
+     "alias_maps", "the program /usr/bin/rt --queue x (hash:/a)"),
+    ("an alias that is a file", {
+        "main": "alias_maps = hash:/a\n", "tables": {"hash:/a": "a: /var/log/mail, /dev/null\n"}}, "warning",
+     "alias_maps", "/var/log/mail (hash:/a): restrict"),
+    ("a program in an included list", {
+        "main": "alias_maps = hash:/a\nallow_mail_to_commands = alias, include\n",
+        "tables": {"hash:/a": "a: :include:/l\n", ":include:/l": "|/x\n"}}, "error", "alias_maps", "the program /x"),
+    ("luser_relay", {"main": "luser_relay = $user@else.example\n"}, "error", "luser_relay", "$user@else.example"),
+    ("luser_relay to a program", {"main": 'luser_relay = "|/bin/x y"\n'}, "error", "luser_relay", "program /bin/x y"),
+    ("mailbox_command", {"main": 'mailbox_command = procmail -a "$EXTENSION"\n'}, "error", "mailbox_command",
+     "`procmail`"),
+    ("mailbox_command of one user", {"main": "mailbox_command_maps = hash:/c\n", "tables": {"hash:/c": "u /x y\n"}},
+     "error", "mailbox_command_maps", "/x y (for u)"),
+    ("commands that others may not read", {"main": "mailbox_command_maps = hash:/c\n"}, "error",
+     "mailbox_command_maps", "hash:/c cannot be read here"),
+    ("mailbox_transport", {"main": "mailbox_transport = lmtp:inet:mail.else.example\n", "master":
+                           "lmtp unix - - y - - lmtp\n"}, "error", "mailbox_transport", "inet:mail.else.example"),
+    ("mailbox_transport to a program", {"main": "mailbox_transport = mda\n"}, "error", "mailbox_transport",
+     "mda/unix: /usr/bin/mda"),
+    ("fallback_transport of one user", {
+        "main": "fallback_transport_maps = hash:/f\n", "tables": {"hash:/f": "u out:[203.0.113.1]\n"}}, "error",
+     "fallback_transport_maps", "[203.0.113.1]"),
+    ("local_transport", {"main": "local_transport = out:[10.0.0.1], [mail.else.example]:2525\n"}, "error",
+     "local_transport", "to [mail.else.example]:2525 by out/unix"),
+    ("virtual_transport", {"main": "virtual_transport = out:else.example:24\n"}, "error", "virtual_transport",
+     "else.example:24"),
+    ("relayhost of our domain", {
+        "main": "relay_domains = bank.example\nrelayhost = [mx.else.example]\n"}, "error", "relay_transport",
+     "[mx.else.example]"),
+    ("a route of an address", {"main": "transport_maps = hash:/t\n", "tables": {
+        "hash:/t": "a@bank.example out:[mx.else.example]\n"}}, "error", "transport_maps", "[mx.else.example]"),
+    ("a route of everything", {"main": "transport_maps = hash:/t\n", "tables": {
+        "hash:/t": "* out:[mx.else.example]\n"}}, "error", "transport_maps", "[mx.else.example]"),
+    ("a filter's other destination", {
+        "overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10025,[mx.else.example]:25"}, "error",
+     S + "content_filter", "to [mx.else.example]:25 instead"),
+    ("a filter's other destination for strangers", {
+        "overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10025,[10.0.0.2]:10027"}, "error",
+     S + "content_filter", "no outbound listener"),
+    ("a fall-back relay beside a node", {
+        "overrides": "sealgate/unix/smtp_fallback_relay = [10.0.0.2]:10025, [10.0.0.3]:25"}, "error",
+     "smtp_fallback_relay", "goes to that relay instead"),
     ("double", {"main": "always_bcc = a@bank.example\n", "overrides": f"{S}receive_override_options ="}, "error",
      "submission/inet", "come twice"),
     ("mapped nowhere", {"main": "always_bcc = a@bank.example\n",
@@ -248,6 +319,21 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str) -> Non
         {"name": "out", "role": "outbound", "port": 10025, "host": "192.0.2.1"},
         {"name": "two", "role": "outbound", "port": 10025}, {"name": "in", "role": "inbound", "port": 10027}])},
     {"main": "virtual_alias_maps = inline:{ postmaster@bank.example=root@bank.example }\n"},
+    {"overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10025,[10.0.0.2]:10025"},
+    {"overrides": f"{S}content_filter = sealgate:[10.0.0.2]:10025, [127.0.0.1]:10025"},
+    {"overrides": "sealgate/unix/smtp_fallback_relay = [10.0.0.2]:10025"},
+    {"main": "forward_path = $home/.forward\nmydestination = localhost\n"},
+    {"main": "alias_maps = hash:/a, nis:x\n", "tables": {
+        "hash:/a": "root: ops@bank.example, local, :include:/l\n", ":include:/l": "a@bank.example\n|/no/command\n"}},
+    {"main": "alias_maps = hash:/a\nallow_mail_to_commands =\n", "tables": {"hash:/a": "a: |/bin/x\n"}},
+    {"main": "mailbox_command = /bin/mda -d x\nmailbox_transport = mda\nalias_maps = inline:{ a=|/bin/mda }\n",
+     "of": settings(postfix_examined=["/bin/mda", "/usr/bin/mda"])},
+    {"main": "mailbox_transport = lmtp:unix:private/dovecot\nfallback_transport = out:[mail.bank.example]\n"
+             "virtual_transport = out:[fd00::1]:24\nlocal_transport = nowhere:x.example\n"},
+    {"main": "relay_transport = relay:[bank-example.cloud.example]\n",
+     "overrides": "relay/unix/smtp_tls_security_level = secure"},
+    {"main": "transport_maps = hash:/t\n", "tables": {
+        "hash:/t": "* out:[mx.else.example]\nbank.example local:\nelse.example out:[x.else.example]\n"}},
     {"main": "virtual_alias_maps = hash:/v\n",
      "tables": {"hash:/v": "a@bank.example b@bank.example,\n c@bank.example\n"}},
     {"main": "header_checks = regexp:/h\n", "tables": {"regexp:/h": "/^FILTER-ME: BCC/ WARN me\n"},

@@ -1,0 +1,50 @@
+"""Another milter of the same Postfix, by pymilter: it does one thing to every mail, and declares only that.
+
+Run as a program: PORT ACTION [ADDRESS], with ACTION quarantine, addrcpt, delrcpt or none.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway.cli.postfix.reading import milter_actions
+from tests.support.process import ROOT
+from tests.support.smtp import until
+
+
+@contextmanager
+def other_milter(port: int, action: str, address: str = "") -> Iterator[None]:
+    """Until it answers."""
+    process = subprocess.Popen([sys.executable, "-m", "tests.support.other_milter", str(port), action, address],
+                               cwd=ROOT)
+    try:
+        until(lambda: milter_actions(f"inet:127.0.0.1:{port}", "/") is not None, 30)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _run(port: str, action: str, address: str) -> None:
+    import Milter
+
+    class Other(Milter.Base):  # type: ignore[misc] # pymilter has no types
+        def eom(self) -> int:
+            if action == "quarantine":
+                self.quarantine("looks odd")
+            elif action == "addrcpt":
+                self.addrcpt(f"<{address}>")
+            elif action == "delrcpt":
+                self.delrcpt(f"<{address}>")
+            return int(Milter.CONTINUE)
+
+    Milter.factory = Other
+    Milter.set_flags({"quarantine": Milter.QUARANTINE, "addrcpt": Milter.ADDRCPT, "delrcpt": Milter.DELRCPT,
+                      "none": Milter.ADDHDRS}[action])
+    Milter.runmilter(Path(__file__).stem, f"inet:{port}@127.0.0.1", 60)
+
+
+if __name__ == "__main__":
+    _run(*sys.argv[1:4])
