@@ -14,12 +14,14 @@ import pytest
 
 from gateway.demo.bank import Bank, Ports, open_bank
 from gateway.settings import Settings, load
+from tests.support.milter import need_pymilter
+from tests.support.other_milter import other_milter
 from tests.support.peer_openssl import OpenSsl
 from tests.support.peers import need, run
 from tests.support.postfix import Doors, doors
 from tests.support.process import free_ports, relay, without_services
 from tests.support.smtp import Hop, Talk, until
-from tests.support.traps import Site, Trap, holds
+from tests.support.traps import Site, Trap, findings, holds, with_trap
 
 CODE = b"Your code is 471108."
 QUESTION = b"What is my balance?"
@@ -483,3 +485,36 @@ TRAPS = [
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
 def test_a_trap_is_shown_named_and_taken_away(bench: Bench, tmp_path: Path, trap: Trap) -> None:
     holds(trap, tmp_path, bench.at, bench.bank, bench.ends, bench.settings, bench.dead)
+
+
+def is_released_sealed(site: Site) -> None:
+    submits(site)
+    site.waits(b"!")  # postqueue's mark of the hold queue
+    site.postsuper("-H", "ALL")
+    site.postfix.flush()
+    (mail,) = site.came(site.internet)
+    assert CODE not in mail
+
+
+def added_recipient_is_decided(site: Site) -> None:
+    """helper@elsewhere.example has no certificate: its copy comes back to the sender, without its body."""
+    reply = site.submit(site.postfix.doors.submission, code_for("support@bank.example"), "support@bank.example")
+    assert reply.startswith("250"), reply
+    until(lambda: b"Mail queue is empty" in site.postfix.queue(), 20)
+    assert any(b"helper@elsewhere.example" in mail for mail in site.mailboxes.mails)
+    assert site.internet.mails == []
+
+
+@pytest.mark.parametrize(("action", "shows"), [
+    ("quarantine", is_released_sealed), ("addrcpt", added_recipient_is_decided)])
+def test_behind_the_queue_the_gateway_sees_what_other_milters_did(
+    bench: Bench, tmp_path: Path, action: str, shows: Callable[[Site], None],
+) -> None:
+    """No trap: what docs/milter.md recommends where another milter holds mail or adds recipients."""
+    need_pymilter()
+    trap = Trap(action, ("", ""), shows, shows, commands=(
+        "postconf -P '127.0.0.1:{submission}/inet/smtpd_milters=inet:127.0.0.1:{systems}'",))
+    with (other_milter(bench.at.systems, action, "helper@elsewhere.example"),
+          with_trap(tmp_path / "beside", bench.at, bench.bank, bench.ends, trap, dead=0, remedied=False) as site):
+        assert findings(site, bench.settings) == []
+        shows(site)

@@ -30,7 +30,15 @@ def other_milter(port: int, action: str, address: str = "") -> Iterator[None]:
 def _run(port: str, action: str, address: str) -> None:
     import Milter
 
+    declared = {"quarantine": Milter.QUARANTINE, "addrcpt": Milter.ADDRCPT, "delrcpt": Milter.DELRCPT,
+                "none": Milter.ADDHDRS}[action]
+
     class Other(Milter.Base):  # type: ignore[misc] # pymilter has no types
+        def negotiate(self, opts: list[int]) -> int:
+            reply = int(super().negotiate(opts))  # pymilter itself declares whatever Postfix offers
+            opts[0] = declared
+            return reply
+
         def eom(self) -> int:
             if action == "quarantine":
                 self.quarantine("looks odd")
@@ -41,8 +49,7 @@ def _run(port: str, action: str, address: str) -> None:
             return int(Milter.CONTINUE)
 
     Milter.factory = Other
-    Milter.set_flags({"quarantine": Milter.QUARANTINE, "addrcpt": Milter.ADDRCPT, "delrcpt": Milter.DELRCPT,
-                      "none": Milter.ADDHDRS}[action])
+    Milter.set_flags(declared)
     Milter.runmilter(Path(__file__).stem, f"inet:{port}@127.0.0.1", 60)
 
 
