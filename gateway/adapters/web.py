@@ -314,10 +314,8 @@ def _is_empty(response: BaseHTTPResponse) -> bool:
 def _read(response: BaseHTTPResponse, target: Target, octets_max: int | None) -> bytes | str:
     """The body of a good answer, the Location of a redirect; GatewayError for the rest."""
     status = response.status
-    if status in _OK and octets_max is None:
-        return b""
     if status in _OK:
-        return _body(response, target, octets_max)
+        return b"" if octets_max is None else _body(response, target, octets_max)
     said = f"{target.text} answers {status}"
     if status in _REDIRECTS and (location := response.headers.get("Location")):
         _forget(response)

@@ -14,6 +14,7 @@ from gateway.adapters.db import portable, schema
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.spool import Spool
+from gateway.adapters.mac_secret import mac_secret
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings
@@ -44,7 +45,7 @@ def backup(settings: Settings, config: Path, target: Path, clock: Clock | None =
         Spool(settings.postgresql.spool).prepare()
     database = open_database(settings.postgresql or settings.database)
     try:
-        with writing(target) as writer, database.snapshot() as connection:
+        with writing(target, _secret(settings)) as writer, database.snapshot() as connection:
             rows = {name: writer.add(_TABLES + name, portable.lines(connection, name)) for name in portable.TABLES}
             files, missing = _add_files(writer, settings, config)
             missing += _waiting(settings)
@@ -54,6 +55,11 @@ def backup(settings: Settings, config: Path, target: Path, clock: Clock | None =
     finally:
         database.close()
     return told
+
+
+def _secret(settings: Settings) -> bytes | None:
+    """What authenticates backups; None if the settings name no file. KEY_UNAVAILABLE (retry), CONFIG_INVALID."""
+    return mac_secret(settings.backup.secret_file) if settings.backup.secret_file is not None else None
 
 
 def _waiting(settings: Settings) -> tuple[str, ...]:
@@ -104,13 +110,13 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def restore(settings: Settings, source: Path, into: Path | None = None) -> Told:
+def restore(settings: Settings, source: Path, into: Path | None = None, *, unverified: bool = False) -> Told:
     """Fills the database of the settings, which must be empty, in one transaction; nothing before all was checked.
 
     `into`: a new directory for settings, policies and trust as they were, for the administrator to compare.
-    GatewayError USAGE, STORE_UNAVAILABLE.
+    `unverified`: takes a backup whose writer nobody can verify. GatewayError USAGE, STORE_UNAVAILABLE, KEY_UNAVAILABLE.
     """
-    with reading(source) as reader:
+    with reading(source, None if unverified else _secret(settings), unverified=unverified) as reader:
         told = _told(reader)
         if reader.manifest["schema"] not in schema.known():
             raise GatewayError(Reason.USAGE, f"{source} was made by Sealgate {told.version}, which has newer tables "

@@ -13,7 +13,7 @@ from pydantic import Field
 from gateway.settings.api import Api
 from gateway.settings.base import Section
 from gateway.settings.codes import Codes
-from gateway.settings.deployment import Metrics, Milter, Postgresql, Processes
+from gateway.settings.deployment import Backup, Metrics, Milter, Postgresql, Processes
 from gateway.settings.fallbacks import Fallbacks
 from gateway.settings.http import Http
 from gateway.settings.keys import KeySet, Stamper, Token
@@ -167,6 +167,7 @@ class Settings(Section):
     processes: Processes = Processes()
     metrics: Metrics | None = None
     hold: HoldSettings = HoldSettings()
+    backup: Backup = Backup()
     trust_card: TrustCard | None = None
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     limits: Limits = Limits()
