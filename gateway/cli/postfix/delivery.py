@@ -41,7 +41,8 @@ def aliases_of_local(site: Site) -> Iterator[Finding]:
                       "in clear, past every filter. Take those addresses out, or let them be mailboxes of the bank")
     if unread:
         yield Finding("error", "main.cf alias_maps", f"{few(tuple(unread))} cannot be read here: an address outside in "
-                      "it gets opened mail in clear. Run this check as a user who may read it, or move it to a file")
+                      "it gets opened mail in clear. Run this check as a user who may read it, create it "
+                      "(`newaliases`), or take it out of alias_maps")
     for name, command in programs.items():
         yield from _program(site, "main.cf alias_maps", name, command)
     if files:
