@@ -22,7 +22,7 @@ CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     milters.beside_the_gateway, milters.behind_the_gateway,
     around.dead_milter, around.actions_elsewhere, around.unread_tables, around.fall_backs,
     around.other_destinations, around.routes, around.other_instances,
-    passage.patience, passage.speed_adjust, passage.protocol,
+    passage.patience, passage.milter_socket, passage.speed_adjust, passage.protocol,
     services.bounces_of_its_own,
     whole.routed_addresses, whole.bounces, whole.line_ends, whole.compatibility,
 )

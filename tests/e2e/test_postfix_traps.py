@@ -301,9 +301,9 @@ LOCAL_TRAPS = [
     Trap(
         "an alias is a program",
         ("main.cf alias_maps", "can send it to anybody"),
-        leaves_in_clear(asks), arrives_opened,
+        leaves_in_clear(asks),
         main=LOCAL + "alias_maps = inline:{{ support=|{here}/send }}\n",
-        commands=(PROGRAM,), remedy=(NO_LOCAL,),
+        commands=(PROGRAM,),
     ),
     Trap(
         "a user's .forward leads outside",
@@ -316,30 +316,26 @@ LOCAL_TRAPS = [
     Trap(
         "a program delivers to mailboxes",
         ("main.cf mailbox_command", "can send it to anybody"),
-        leaves_in_clear(asks), arrives_opened,
+        leaves_in_clear(asks),
         main=TO_A_USER + "mailbox_command = {here}/send\n", commands=(PROGRAM,),
-        remedy=("postconf -e mailbox_command=", NO_LOCAL),
     ),
     Trap(
         "a program delivers to one mailbox",
         ("main.cf mailbox_command_maps", "can send it to anybody"),
-        leaves_in_clear(asks), arrives_opened,
+        leaves_in_clear(asks),
         main=TO_A_USER + "mailbox_command_maps = inline:{{ daemon={here}/send }}\n", commands=(PROGRAM,),
-        remedy=("postconf -e mailbox_command_maps=", NO_LOCAL),
     ),
     Trap(
         "mail for unknown users goes outside",
         ("main.cf luser_relay", "to helper@elsewhere.example"),
-        leaves_in_clear(asks), arrives_opened,
+        leaves_in_clear(asks),
         main=LOCAL + "luser_relay = helper@elsewhere.example\n",
-        remedy=("postconf -e luser_relay=", NO_LOCAL),
     ),
     *(Trap(
         f"{parameter} is a server outside",
         (f"main.cf {parameter}", "hands opened mail to [mail.elsewhere.example]"),
-        leaves_in_clear(asks), arrives_opened,
+        leaves_in_clear(asks),
         main=f"{LOCAL}{parameter} = {value}\n", commands=OUTSIDE,
-        remedy=(f"postconf -e {parameter}=", NO_LOCAL),
     ) for parameter, value in (
         ("mailbox_transport", "out:[mail.elsewhere.example]"),
         ("mailbox_transport_maps", "inline:{{{{ support=out:[mail.elsewhere.example] }}}}"),

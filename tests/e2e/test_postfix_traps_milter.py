@@ -271,15 +271,14 @@ BESIDE = [
     Trap(
         "another milter is away and its mail is held before us",
         ("main.cf milter_default_action", "is away, Postfix puts mail on HOLD"),
-        is_held_and_released_in_clear, leaves_sealed, form="milter",
+        is_held_and_released_in_clear, form="milter",
         commands=(*milters("inet:127.0.0.1:{dead}", OURS), "postconf -e milter_default_action=quarantine"),
-        remedy=milters(OURS),
     ),
     Trap(
         "another milter adds a recipient before us",
         ("main.cf smtpd_milters", "(before the gateway) add recipients"),
-        goes_outside_as_well, stays_inside, form="milter",
-        commands=milters(ADDS, OURS), remedy=milters(OURS),
+        goes_outside_as_well, form="milter",
+        commands=milters(ADDS, OURS),
     ),
     Trap(
         "another milter adds a recipient after us",
@@ -290,10 +289,9 @@ BESIDE = [
     Trap(
         "another milter of one door adds a recipient",
         ("/inet/smtpd_milters", "(after the gateway) add recipients"),
-        goes_outside_as_well, stays_inside, form="milter",
+        goes_outside_as_well, form="milter",
         commands=("postconf -P '127.0.0.1:{submission}/inet/smtpd_milters=" + SOCKET + "," + ADDS + "'",
                   "postconf -e milter_content_timeout=600s"),
-        remedy=("postconf -P '127.0.0.1:{submission}/inet/smtpd_milters=" + SOCKET + "'",),
     ),
     Trap(
         "a milter behind us adds a recipient to opened mail",
@@ -305,8 +303,8 @@ BESIDE = [
     Trap(
         "another milter removes a recipient",
         ("main.cf smtpd_milters", "remove recipients, who still get the copies"),
-        writes_to_two, writes_to_two, form="milter",
-        commands=milters(REMOVES, OURS), remedy=milters(OURS),
+        writes_to_two, form="milter",
+        commands=milters(REMOVES, OURS),
     ),
 ]
 

@@ -1,6 +1,7 @@
 """Another milter of the same Postfix, by pymilter: it does one thing to every mail, and declares only that.
 
-Run as a program: PORT ACTION [ADDRESS], with ACTION quarantine, addrcpt, delrcpt or none.
+Run as a program: SOCKET ACTION [ADDRESS], with a socket as smtpd_milters has it, and
+ACTION quarantine, addrcpt, delrcpt or none.
 """
 
 import subprocess
@@ -15,19 +16,19 @@ from tests.support.smtp import until
 
 
 @contextmanager
-def other_milter(port: int, action: str, address: str = "") -> Iterator[None]:
-    """Until it answers."""
-    process = subprocess.Popen([sys.executable, "-m", "tests.support.other_milter", str(port), action, address],
-                               cwd=ROOT)
+def other_milter(at: int | str, action: str, address: str = "") -> Iterator[None]:
+    """Until it answers. `at`: a port, or a socket as smtpd_milters has it."""
+    socket = f"inet:127.0.0.1:{at}" if isinstance(at, int) else at
+    process = subprocess.Popen([sys.executable, "-m", "tests.support.other_milter", socket, action, address], cwd=ROOT)
     try:
-        until(lambda: milter_actions(f"inet:127.0.0.1:{port}", "/") is not None, 30)
+        until(lambda: milter_actions(socket, "/") is not None, 30)
         yield
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _run(port: str, action: str, address: str) -> None:
+def _run(socket: str, action: str, address: str) -> None:
     import Milter
 
     declared = {"quarantine": Milter.QUARANTINE, "addrcpt": Milter.ADDRCPT, "delrcpt": Milter.DELRCPT,
@@ -50,7 +51,9 @@ def _run(port: str, action: str, address: str) -> None:
 
     Milter.factory = Other
     Milter.set_flags(declared)
-    Milter.runmilter(Path(__file__).stem, f"inet:{port}@127.0.0.1", 60)
+    if socket.startswith("inet:"):
+        socket = f"inet:{socket.rpartition(':')[2]}@127.0.0.1"
+    Milter.runmilter(Path(__file__).stem, socket, 60)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ class Service:
     kind: str
     command: str
     arguments: tuple[str, ...] = ()
+    is_chrooted: bool = False
 
     @property
     def program(self) -> str:
@@ -133,7 +134,8 @@ class Configuration:
     def included_lists(self) -> frozenset[str]:
         """Each `:include:PATH` in a table that was read; aliases(5) allows them in included files, too."""
         texts = [text or "" for text in self.tables.values()]
-        texts += [self.value(one) for one in ("alias_maps", "luser_relay")]
+        texts += [value for own in (self.main, *self.overrides.values()) for name, value in own.items()
+                  if name in ("alias_maps", "luser_relay")]
         return frozenset(INCLUDE + path for text in texts for path in _INCLUDED.findall(text))
 
     def table(self, name: str) -> str | None:
@@ -232,4 +234,4 @@ def _services(text: str) -> Iterator[Service]:
     for line in text.splitlines():
         fields = line.split()
         if len(fields) >= len(("name", "type", "private", "unpriv", "chroot", "wakeup", "maxproc", "command")):
-            yield Service(fields[0], fields[1], fields[7], tuple(fields[8:]))
+            yield Service(fields[0], fields[1], fields[7], tuple(fields[8:]), fields[4] == "y")

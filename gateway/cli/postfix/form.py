@@ -119,6 +119,15 @@ class Site:
         ours = endpoint(milter.socket)
         return endpoint(address).reaches(ours.host, ours.port)
 
+    def socket_of_milter(self, text: str, reader: Service) -> str:
+        """The absolute path at which this service looks for a `unix:` socket; '' for another kind (postconf(5))."""
+        address = (words(text) or ("",))[0]
+        path = address.removeprefix("unix:").removeprefix("local:")
+        if not address or path == address:
+            return ""
+        inside = reader.is_chrooted or not path.startswith("/")
+        return f"{self.postfix.value('queue_directory')}/{path.lstrip('/')}" if inside else path
+
     def daemon_name(self, door: Service) -> str:
         """What the milter hears in {daemon_name}."""
         return self.postfix.value("milter_macro_daemon_name", self.milters(door)[1])

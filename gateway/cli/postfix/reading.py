@@ -39,7 +39,7 @@ def milter_actions(address: str, queue_directory: str) -> int | None:
             channel.sendall(offer)
             with channel.makefile("rb") as answers:
                 length, command, _, actions = struct.unpack("!IcII", answers.read(13))
-            channel.sendall(struct.pack("!Ic", 1, b"Q"))
+            channel.sendall(struct.pack("!Ic", 1, b"Q"))  # SMFIC_QUIT
     except (OSError, struct.error):
         return None
     return int(actions) if command == b"O" and length == struct.calcsize("!cIII") else None
@@ -51,7 +51,11 @@ def _connected(address: str, queue_directory: str) -> socket.socket:
         chrooted = Path(queue_directory) / path.lstrip("/")
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         channel.settimeout(_MILTER_S)
-        channel.connect(str(chrooted if chrooted.exists() else path))
+        try:
+            channel.connect(str(chrooted if chrooted.exists() else path))
+        except OSError:
+            channel.close()
+            raise
         return channel
     at = endpoint(address)
     return socket.create_connection((at.host, at.port), _MILTER_S)

@@ -60,11 +60,13 @@ def outside(postfix: Configuration, parameter: str, domains: tuple[str, ...]) ->
 def aliases(postfix: Configuration) -> Iterator[tuple[str, Kind, str]]:
     """Table or included file, kind and text of each destination in alias_maps, once. `unread`: a list with no text.
 
+    The parameter counts as main.cf has it and as each local(8) of master.cf overrides it.
     The default table of NIS does not count: Postfix cannot read it without NIS either.
     """
-    waiting = [(table, _right_sides(table, text)) for table in postfix.words("alias_maps")
-               if (text := postfix.table(table)) is not None]
-    yield from ((table, "unread", "the table") for table in postfix.words("alias_maps")
+    agents = (one for one in postfix.services if one.command == "local")
+    tables = dict.fromkeys(table for reader in (None, *agents) for table in postfix.words("alias_maps", reader))
+    waiting = [(table, _right_sides(table, text)) for table in tables if (text := postfix.table(table)) is not None]
+    yield from ((table, "unread", "the table") for table in tables
                 if postfix.table(table) is None and not table.startswith("nis:"))
     seen: set[tuple[str, Kind, str]] = set()
     while waiting:

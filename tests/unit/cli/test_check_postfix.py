@@ -4,6 +4,7 @@ What each trap does to mail is shown with a real Postfix in tests/e2e/test_postf
 where it must, and is silent beside it.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -94,9 +95,10 @@ def settings(**changes: Any) -> Settings:
 
 
 def told(main: str = "", overrides: str = "", *, form: str = FILTER, master: str = "",
-         tables: dict[str, str | None] | None = None, of: Settings | None = None) -> list[Finding]:
+         tables: dict[str, str | None] | None = None, of: Settings | None = None,
+         asked: dict[str, int] | None = None) -> list[Finding]:
     said = Configuration.parsed(MAIN + main, MASTER + master, form + "\n" + overrides, tables)
-    return [one for one in findings(said, of or settings()) if one.level != "ok"]
+    return [one for one in findings(said, of or settings(), asked) if one.level != "ok"]
 
 
 @pytest.mark.parametrize("form", [FILTER, MILTER])
@@ -105,6 +107,7 @@ def test_good_forms_are_clean(form: str) -> None:
 
 
 S, P, B, BACK_IN = "submission/inet/", "smtp/inet/", "127.0.0.1:10026/inet/", "127.0.0.1:10028/inet/"
+BESIDE = S + "milter_macro_daemon_name = ours\n" + S + "smtpd_milters = %s inet:127.0.0.1:10029 %s"
 WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("qmqpd", {"master": "628 inet n - y - - qmqpd\n"}, "error", "master.cf 628/inet", "mail by QMQP leaves"),
     ("a door that was added", {"master": "2525 inet n - y - - smtpd\n"}, "error", "2525/inet", "leaves without"),
@@ -189,6 +192,9 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("an included list that others may not read", {
         "main": "alias_maps = hash:/a\n", "tables": {"hash:/a": "a: :include:/l\n", ":include:/l": None}}, "error",
      "alias_maps", ":include:/l (hash:/a) cannot be read here"),
+    ("aliases of one local(8)", {
+        "overrides": "local/unix/alias_maps = hash:/a", "tables": {"hash:/a": "a: x@else.example\n"}}, "error",
+     "alias_maps", "x@else.example (hash:/a)"),
     ("aliases that others may not read", {"main": "alias_maps = ldap:/a\n"}, "error", "alias_maps",
      "the table (ldap:/a) cannot be read here"),
     ("an alias that is a program", {
@@ -288,6 +294,29 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
      "error", "virtual_alias_maps", "after-queue"),
     ("milter and copies", {"form": MILTER, "main": "sender_bcc_maps = static:x@else.example\n"}, "error",
      "sender_bcc_maps", "after-queue"),
+    ("another milter that does not answer", {"form": MILTER, "overrides": BESIDE % ("", ",inet:[::1]:1")}, "error",
+     S + "smtpd_milters", "inet:[::1]:1 does not answer this check, so it may (after the gateway) add recipients"),
+    ("another milter before sendmail's", {
+        "form": MILTER, "asked": {"unix:/o": 0x20}, "overrides": "cleanup/unix/non_smtpd_milters = unix:/o, "
+        "inet:127.0.0.1:10029"}, "error", "master.cf cleanup/unix/non_smtpd_milters", "(before the gateway) put mail"),
+    ("another milter with parameters of its recipients", {
+        "form": MILTER, "overrides": BESIDE % ("inet:o:1,", ""), "asked": {"inet:o:1": 0x80}}, "error",
+     S + "smtpd_milters", "(before the gateway) add recipients"),
+    ("another milter that removes", {
+        "form": MILTER, "overrides": BESIDE % ("inet:o:1,", ""), "asked": {"inet:o:1": 0x08}}, "error",
+     S + "smtpd_milters", "remove recipients"),
+    ("another milter that changes bodies behind us", {
+        "form": MILTER, "overrides": BESIDE % ("", ",inet:o:1"), "asked": {"inet:o:1": 0x02}}, "warning",
+     S + "smtpd_milters", "the signature breaks"),
+    ("another milter whose own word is quarantine", {
+        "form": MILTER, "overrides": BESIDE % ("{ inet:o:1, default_action=quarantine },", ""),
+        "asked": {"inet:o:1": 0}}, "error", S + "smtpd_milters", "while inet:o:1 is away, Postfix puts mail on HOLD"),
+    ("a milter at the door back that does not answer", {
+        "overrides": f"{BACK_IN}smtpd_milters = inet:o:1"}, "error", BACK_IN + "smtpd_milters",
+     "so it may add recipients to opened mail"),
+    ("a milter at the door back that changes bodies", {
+        "overrides": f"{B}smtpd_milters = inet:o:1", "asked": {"inet:o:1": 0x02}}, "warning", B + "smtpd_milters",
+     "the signature breaks"),
     ("milter and REDIRECT", {"form": MILTER, "main": "header_checks = pcre:{{/^x/ REDIRECT a@else.example}}\n"},
      "error", "header_checks", "has not seen"),
 ]
@@ -299,14 +328,22 @@ def test_each_is_told_by_name(given: dict[str, Any], level: str, about: str, tex
     assert [one for one in found if one.level == level and about in one.about and text in one.text], found
 
 
-@pytest.mark.parametrize("named", [
-    "unix:/sealgate/milter.sock", "unix:sealgate/milter.sock", "unix:/var/spool/postfix/sealgate/milter.sock",
+@pytest.mark.parametrize(("named", "chroot", "wrong"), [
+    ("unix:sealgate/milter.sock", "y", ""), ("unix:sealgate/milter.sock", "n", ""),
+    ("unix:/sealgate/milter.sock", "y", ""), ("unix:/sealgate/milter.sock", "n", "the gateway's socket at /sealgate"),
+    ("unix:/var/spool/postfix/sealgate/milter.sock", "n", ""),
+    ("unix:/var/spool/postfix/sealgate/milter.sock", "y", "socket at /var/spool/postfix/var/spool/postfix/sealgate"),
 ])
-def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str) -> None:
+def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot: str, wrong: str) -> None:
+    """What Postfix makes of the path is shown by tests/peers/test_postfix_milter_socket.py."""
     milter = {"outbound_daemons": ["ours"], "inbound_daemons": ["strangers"],
               "socket": "unix:/var/spool/postfix/sealgate/milter.sock"}
     form = MILTER.replace("inet:127.0.0.1:10029", named)
-    assert told("queue_directory = /var/spool/postfix\n", form=form, of=settings(milter=milter)) == []
+    master = re.sub(r"(?m)^((?:smtp|submission|cleanup) .*? )y ", rf"\1{chroot} ", MASTER)
+    said = Configuration.parsed(MAIN + "queue_directory = /var/spool/postfix\n", master, form)
+    found = [one.text for one in findings(said, settings(milter=milter)) if one.level != "ok"]
+    assert all(wrong in text for text in found)
+    assert bool(found) == bool(wrong)
 
 
 @pytest.mark.parametrize("given", [
@@ -319,6 +356,13 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str) -> Non
         {"name": "out", "role": "outbound", "port": 10025, "host": "192.0.2.1"},
         {"name": "two", "role": "outbound", "port": 10025}, {"name": "in", "role": "inbound", "port": 10027}])},
     {"main": "virtual_alias_maps = inline:{ postmaster@bank.example=root@bank.example }\n"},
+    {"form": MILTER, "overrides": BESIDE % ("inet:o:1,", ""), "asked": {"inet:o:1": 0x13}},
+    {"form": MILTER, "overrides": BESIDE % ("", ",inet:o:1"), "asked": {"inet:o:1": 0x31}},
+    {"form": MILTER, "overrides": BESIDE % ("{ inet:o:1, default_action=accept },", ""), "of": settings(
+        postfix_examined=["inet:o:1"])},
+    {"overrides": f"{S}smtpd_milters = inet:o:1, unix:/p"},
+    {"overrides": f"{B}smtpd_milters = inet:o:1\n{BACK_IN}smtpd_milters = inet:o:1", "asked": {"inet:o:1": 0x11}},
+    {"overrides": f"{BACK_IN}smtpd_milters = inet:o:1", "of": settings(postfix_examined=["inet:o:1"])},
     {"overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10025,[10.0.0.2]:10025"},
     {"overrides": f"{S}content_filter = sealgate:[10.0.0.2]:10025, [127.0.0.1]:10025"},
     {"overrides": "sealgate/unix/smtp_fallback_relay = [10.0.0.2]:10025"},
