@@ -13,6 +13,7 @@ from gateway.adapters.backup_file import Reader, Writer, reading, writing
 from gateway.adapters.db import portable, schema
 from gateway.adapters.db.engine import Connection
 from gateway.adapters.db.spool import Spool
+from gateway.adapters.mac_secret import mac_secret
 from gateway.app import database as databases
 from gateway.app.store import evidence_spool
 from gateway.clock import Clock, SystemClock
@@ -45,7 +46,7 @@ def backup(settings: Settings, config: Path, target: Path, clock: Clock | None =
     Spool(evidence_spool(settings)).prepare()
     database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
     try:
-        with writing(target) as writer, database.snapshot() as connection:
+        with writing(target, _secret(settings)) as writer, database.snapshot() as connection:
             rows = {name: writer.add(_TABLES + name, portable.lines(connection, name)) for name in portable.TABLES}
             files, missing = _add_files(writer, settings, config)
             missing += _waiting(settings)
@@ -55,6 +56,11 @@ def backup(settings: Settings, config: Path, target: Path, clock: Clock | None =
     finally:
         database.close()
     return told
+
+
+def _secret(settings: Settings) -> bytes | None:
+    """What authenticates backups; None if the settings name no file. KEY_UNAVAILABLE (retry), CONFIG_INVALID."""
+    return mac_secret(settings.backup.secret_file) if settings.backup.secret_file is not None else None
 
 
 def _waiting(settings: Settings) -> tuple[str, ...]:
@@ -104,15 +110,15 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def restore(settings: Settings, source: Path, into: Path | None = None) -> Told:
+def restore(settings: Settings, source: Path, into: Path | None = None, *, unverified: bool = False) -> Told:
     """Creates the database of the settings with the rows of a backup, and records its new id beside the settings.
 
     Tables, rows and id come in one transaction, and only while no process of Sealgate uses the database: no process
     ever sees a register that is empty or half filled. Nothing is written before the whole backup was checked.
     `into`: a new directory for settings, policies and trust as they were, for the administrator to compare.
-    GatewayError USAGE, STORE_UNAVAILABLE.
+    `unverified`: takes a backup whose writer nobody can verify. GatewayError USAGE, STORE_UNAVAILABLE, KEY_UNAVAILABLE.
     """
-    with reading(source) as reader:
+    with reading(source, None if unverified else _secret(settings), unverified=unverified) as reader:
         told = _told(reader)
         if reader.manifest["schema"] not in schema.known():
             raise GatewayError(Reason.USAGE, f"{source} was made by Sealgate {told.version}, which has newer tables "

@@ -70,7 +70,7 @@ ONLY = {
     # The core has no network of its own.
     "socket": {"frontends", "adapters", "cli", "demo", "pdf/renderer.py", "pdf/typst_child.py"},
     "ssl": {"frontends", "adapters"},
-    "urllib": {"mime", "adapters", "demo"},  # urllib.parse: percent signs of RFC 2231 and RFC 3986
+    "urllib": {"mime", "settings", "adapters", "demo"},  # urllib.parse: RFC 2231 and RFC 3986
     "urllib3": {"adapters"},
     "bonsai": {"adapters/ldap_child.py"},
     "dns": {"adapters/source_smimea.py"},

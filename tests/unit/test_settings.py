@@ -8,8 +8,10 @@ import pytest
 from pydantic import BaseModel
 
 from gateway import settings, strictyaml
+from gateway.adapters.web_address import read_url
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Section, Settings
+from gateway.settings.base import web_url
 
 CONF = Path(__file__).parents[2] / "conf" / "sealgate.yaml"
 
@@ -169,6 +171,14 @@ CONTRADICTIONS = [
     (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, filter: '((mail={address})'", "'((", "no filter|such as"),
     (SOURCE % "ldap, url: 'ldaps://d.example'", "{name", "`base` is missing|dc=partner"),
     (SOURCE % "http, url: 'http://10.1.2.3/{address}'", "'http://", "in clear|https"),
+    *((text, "'https://", "contains a user name or password|remove everything up to the @") for text in (
+        CALLBACK % "https://portal:pw@client.example/", HOOK % "https://portal@client.example/",
+        SOURCE % "http, url: 'https://me:pw@keys.example/{address}'",
+        "stampers:\n  - {name: tsa, kind: http, url: 'https://me:pw@tsa.example/'}\n")),
+    (SOURCE % "ldap, url: 'ldaps://me:pw@d.example', base: o=d", "'ldaps", "contains a user name|remove everything"),
+    (CALLBACK % "https:///codes", "'https://", "names no host|such as"),
+    (CALLBACK % "https://client.example:99999/", "'https://", "is not a URL|such as"),
+    (CALLBACK % "https://client.example/a b", "'https://", "characters|%XX"),
     (SOURCE % "smimea, resolver: 192.0.2.53", "192.0.2.53", "not on loopback|127.0.0.1"),
     (SOURCE % "smimea, resolver: dns.example", "dns.example", "not on loopback|127.0.0.1"),
     (SOURCE % "smimea, base: dc=example", "dc=", "of kind smimea|kind ldap"),
@@ -181,9 +191,9 @@ CONTRADICTIONS = [
     # Names that begin as those of loopback do are anybody's.
     (CALLBACK % "http://localhost.example/x", "'http", "numbers in clear|https"),
     (CALLBACK % "http://127.0.0.1.example/x", "'http", "numbers in clear|https"),
-    (CALLBACK % "http://127.0.0.1:80@host.example/x", "'http", "numbers in clear|https"),
+    (CALLBACK % "http://127.0.0.1:80@host.example/x", "'http", "contains a user name|remove"),
     (HOOK % "http://localhost.example/x", "'http", "travel in clear|https"),
-    (HOOK % "http://[::1].example/x", "'http", "travel in clear|https"),
+    (HOOK % "http://[::1].example/x", "'http", "is not a URL|such as"),
     ("api: {host: localhost.example}\n", "localhost.", "travel in clear|certificate"),
     ("api: {host: 127.host.example}\n", "127.host", "travel in clear|certificate"),
     (CODES % "codes@bank.example" + STATEMENTS % "CODES@bank.example", "CODES@", "mailbox of `codes`|one service"),
@@ -296,3 +306,20 @@ def test_a_credential_of_systemd_stands_for_the_file(tmp_path: Path, monkeypatch
     for other in ("keys/other.pem", tmp_path / "elsewhere/keys/card.pem"):
         assert settings.read(text % other, home).trust_card.key == home.parent / other
     assert settings.read(SMALL, home).policies == (home.parent / "staff.yaml",)
+
+
+@pytest.mark.parametrize("url", [
+    "https://user@h.example/", "https://user:pw@h.example/", "https://:pw@h.example", "https://h.example/a b",
+    "https://h.exämple/", "https:///x", "https://", "https://[::1", "https://h:99999/", "https://h:0/", "https://h:x/",
+    "https://h/" + "x" * 2048, "https://h/<>", "https://h.example", "https://h.example:8443/a?b=%20c#d",
+    "https://[2001:db8::1]:8443/", "https://h/@", "https://h/?user@x"])
+def test_a_url_that_the_settings_take_can_be_requested(url: str) -> None:
+    """Truth: what the one reader of URLs for requests says (adapters.web_address)."""
+    refused = list(web_url(("x",), url))
+    try:
+        read_url(url, frozenset({"https"}))
+    except GatewayError:
+        assert refused
+        assert "pw" not in " ".join(refused[0][1:])
+    else:
+        assert not refused
