@@ -48,6 +48,7 @@ class Reason(StrEnum):
     RECIPIENT_ADDRESS_REFUSED = "recipient.address_refused"
     RECIPIENT_UNKNOWN = "recipient.unknown"
     RECIPIENT_TOO_MANY = "recipient.too_many"
+    RECIPIENT_OTHER_CUSTOMER = "recipient.other_customer"
 
     # Whom it claims to be from (RFC 5322 3.6.2; ARCHITECTURE: From)
     FROM_MISSING = "from.missing"

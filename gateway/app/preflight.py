@@ -91,7 +91,8 @@ class Checker:
         self._store_first = order[0] == STORE
         self._facts = Facts(plan.client, plan.from_, plan.from_, "", MAIL_OCTETS)
         self._octets_max = settings.statements.document_octets_max if settings.statements is not None else 0
-        self._looking = Looking(self._rows.customers, self._rows.blocked, self._rows.sent, self._decide, self._document)
+        self._looking = Looking(self._rows.customers, self._rows.blocked, self._rows.owners, self._rows.sent,
+                                self._decide, self._document)
 
     def check(self, rows: Sequence[Slim]) -> Tally:
         """See services.statements.preflight.check."""

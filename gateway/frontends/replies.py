@@ -95,6 +95,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.RECIPIENT_ADDRESS_REFUSED: _wire("1.3"),
     _R.RECIPIENT_UNKNOWN: _wire("1.1"),
     _R.RECIPIENT_TOO_MANY: _wire("5.3", 452, 452),
+    _R.RECIPIENT_OTHER_CUSTOMER: _wire("7.1"),
     _R.FROM_MISSING: _wire("6.0"),
     _R.FROM_AMBIGUOUS: _wire("6.0"),
     _R.FROM_MISMATCH: _wire("7.1"),

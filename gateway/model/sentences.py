@@ -49,6 +49,8 @@ _TABLE: dict[Reason, tuple[str, str]] = {
     _R.RECIPIENT_ADDRESS_REFUSED: ("This form of address is not taken.", "Write the plain address of the recipient."),
     _R.RECIPIENT_UNKNOWN: ("There is no such recipient.", "Check the address."),
     _R.RECIPIENT_TOO_MANY: ("Too many recipients in one mail.", "Send the rest in another mail."),
+    _R.RECIPIENT_OTHER_CUSTOMER: ("The address or its certificate belongs to another customer.",
+                                  "Correct the address in the source, or enter it for the right customer."),
     _R.FROM_MISSING: ("The mail has no From.", "Add exactly one From address."),
     _R.FROM_AMBIGUOUS: ("The mail has more than one From address.", "Use exactly one From address."),
     _R.FROM_MISMATCH: ("The signer is not the From address.", "Sign with the certificate of the From address."),

@@ -4,9 +4,10 @@ The rules are asked as they are for a mail, with the same facts, by the same cod
 by the thousand (ports.many), so that a million takes less than a minute. What is looked at, in the order of the code:
 
 1. the row itself: is it one, does its statement stand in the source before, was it sent by another run
-2. the customer: is there one, has it an address, is that one; are its codes blocked, which stops no statement
+2. the customer: is there one, has it an address, is that one, is an address of the row another customer's; are its
+   codes blocked, which stops no statement
 3. the document: is it there, whole, not locked, not too large; of a sample: can everybody read it
-4. the certificate, and what the rules make of the answer
+4. the certificate, and what the rules make of the answer; is it bound to another customer (pipeline.plan)
 5. does the certificate end before the run may have ended
 """
 
@@ -87,6 +88,7 @@ class Looking:
 
     customers: Callable[[Sequence[str]], Mapping[str, Customer]]
     blocked: Callable[[Sequence[str]], frozenset[str]]
+    owners: Callable[[Sequence[str]], Mapping[str, str]]  # of addresses (folded) the customer's number, where known
     sent: Callable[[Sequence[bytes]], frozenset[tuple[bytes, str]]]  # series and version, of another run's statements
     decide: Callable[[Mapping[str, str | None]], Mapping[str, Decided]]  # of address (folded) to segment
     document: Callable[[str, bool], Reason | None]  # file name, thoroughly
@@ -112,7 +114,7 @@ def check(rows: Sequence[Slim], looking: Looking, until: datetime, thorough: Cal
         if wrong is not None:
             _refuse(tally, row, number, wrong, row.document, domain_of(addresses[0]))
         else:
-            _mail(tally, row, number, [(address, decided[address]) for address in addresses], until)
+            _mail(tally, row, number, [(address, _for_others(row, decided[address])) for address in addresses], until)
     tally.problems = told(tally.problems)
     return tally
 
@@ -126,6 +128,10 @@ def _addressed(rows: Sequence[Slim], looking: Looking, tally: Tally) -> list[_Ma
         page = numbers[start:start + CHUNK_ROWS]
         customers.update(looking.customers(page))
         blocked.update(looking.blocked(page))
+    owners: dict[str, str] = {}
+    given = list(dict.fromkeys(fold(row.address) for row in rows if row.address))
+    for start in range(0, len(given), CHUNK_ROWS):
+        owners.update(looking.owners(given[start:start + CHUNK_ROWS]))
     sent = looking.sent([series for row in rows for series in row.series])
     mails: list[_Mail] = []
     for row in rows:
@@ -145,6 +151,9 @@ def _addressed(rows: Sequence[Slim], looking: Looking, tally: Tally) -> list[_Ma
                 _refuse(tally, row, number, Reason.CUSTOMER_NO_ADDRESS)
             elif wrong := next((address for address in addresses if not is_address(address)), ""):
                 _refuse(tally, row, number, Reason.RECIPIENT_ADDRESS_REFUSED, wrong)
+            elif wrong := next((address for address in addresses
+                                if owners.get(address, number) not in row.customers), ""):
+                _refuse(tally, row, number, Reason.RECIPIENT_OTHER_CUSTOMER, wrong)
             else:
                 mails.append((row, number, addresses, customer.segment))
                 if number in blocked:
@@ -161,6 +170,15 @@ def _document(row: Slim, looking: Looking, tally: Tally, *, deep: bool) -> Reaso
         tally.read_aloud += 1
         tally.unreadable_aloud += wrong is Reason.PDF_INACCESSIBLE
     return wrong
+
+
+def _for_others(row: Slim, one: Decided) -> Decided:
+    """As pipeline.plan does it: a certificate that is bound to another customer refuses the mail."""
+    if not isinstance(one.answer, Found) or all(
+            found.customer is None or found.customer in row.customers for found in one.answer.rows):
+        return one
+    end = replace(one.decision.end, kind="reject")
+    return Decided(replace(one.decision, steps=(), end=end, reason=Reason.RECIPIENT_OTHER_CUSTOMER))
 
 
 def _mail(tally: Tally, row: Slim, number: str, decided: Sequence[tuple[str, Decided]], until: datetime) -> None:

@@ -21,8 +21,8 @@ from tests.support.pki import NOW, START
 UNTIL = NOW + timedelta(days=1)
 
 
-def found(not_after):
-    return Found((CertificateRow("0" * 64, b"", (), START, not_after, customer="1"),), enrolled=True)
+def found(not_after, customer=None):
+    return Found((CertificateRow("0" * 64, b"", (), START, not_after, customer=customer),), enrolled=True)
 
 
 def decided(end="deliver", *, verbs=("sign", "encrypt"), reason=None, answer=None, fallback=None, asks=False):
@@ -48,6 +48,7 @@ CUSTOMERS = {str(number): Customer(str(number), "", (address,)) for number, addr
     "22": Customer("22", "Two", ("anna@customer.example", "ben@customer.example")),
     "23": Customer("23", "Two, one waits", ("anna@customer.example", "cem@customer.example")),
 }
+OWNERS = {address: number for number, one in CUSTOMERS.items() for address in one.addresses[:1] if len(number) == 1}
 DOCUMENTS = {"missing.pdf": Reason.PDF_MISSING, "locked.pdf": Reason.PDF_LOCKED}
 
 
@@ -57,7 +58,9 @@ def document(name, deep):
 
 def looking(blocked=frozenset(), sent=frozenset()):
     return Looking(lambda numbers: {one: CUSTOMERS[one] for one in numbers if one in CUSTOMERS},
-                   lambda numbers: blocked & set(numbers), lambda series: frozenset(s for s in sent if s[0] in series),
+                   lambda numbers: blocked & set(numbers),
+                   lambda addresses: {one: OWNERS[one] for one in addresses if one in OWNERS},
+                   lambda series: frozenset(s for s in sent if s[0] in series),
                    lambda segments: {address: WAYS[address] for address in segments}, document)
 
 
@@ -87,8 +90,25 @@ def test_what_cannot_go_is_told_by_row_customer_and_reason(number: str, reason: 
 
 
 def test_an_address_of_the_row_counts_before_the_customers_own_and_for_the_first_holder_only() -> None:
-    tally = tally_of(Slim(1, ("2", "1"), address="ANNA@customer.example"))
+    tally = tally_of(Slim(1, ("2", "1"), address="ANNA@customer.example"))  # the address is the second holder's
     assert tally.channels == {Channel.SEALED: 2}
+
+
+@pytest.mark.parametrize("address", ["anna@customer.example", "fritz@customer.example", "hugo@customer.example"])
+def test_an_address_of_another_customer_is_refused_and_the_row_is_named(address: str) -> None:
+    """Whether it is enrolled, served in clear, or asked of a directory."""
+    tally = tally_of(Slim(7, ("3",), address=address))
+    assert tally.reasons == {(Channel.REFUSED, Reason.RECIPIENT_OTHER_CUSTOMER): 1}
+    assert tally.problems == [Problem(7, "3", Reason.RECIPIENT_OTHER_CUSTOMER, address)]
+
+
+def test_a_certificate_that_is_bound_to_another_customer_refuses_the_row() -> None:
+    """Of an address that the store knows for nobody, and of a customer's own address."""
+    WAYS["shared@customer.example"] = decided(answer=found(NOW + timedelta(days=400), "1"))
+    CUSTOMERS["24"] = Customer("24", "Shared", ("shared@customer.example",))
+    for row in (Slim(1, ("2",), address="shared@customer.example"), Slim(1, ("24",))):
+        assert tally_of(row).reasons == {(Channel.REFUSED, Reason.RECIPIENT_OTHER_CUSTOMER): 1}
+    assert tally_of(Slim(1, ("24", "1"))).channels == {Channel.SEALED: 2}, "1 is a holder, too"
 
 
 def test_each_holder_has_a_mail() -> None:
