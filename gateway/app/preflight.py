@@ -276,8 +276,8 @@ def rows_file(settings: Settings, spec: Spec) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def gate(settings: Settings, clock: Clock, rows: Callable[[RunRow], Iterable[Row | BadRow]]
-         ) -> Callable[[RunRow, Spec], None]:
+def gate(settings: Settings, clock: Clock, rows: Callable[[RunRow], Iterable[Row | BadRow]],
+         alive: Callable[[], None] = lambda: None) -> Callable[[RunRow, Spec], None]:
     """What stands before a run (services.statements.drive): RUN_THRESHOLD if it may not start.
 
     Each pre-flight, good or bad, is kept in `statements.reports`. Replacements and recalls speak to those who have a
@@ -286,7 +286,7 @@ def gate(settings: Settings, clock: Clock, rows: Callable[[RunRow], Iterable[Row
     def passes(run: RunRow, spec: Spec) -> None:
         if run.kind != "statement":
             return
-        done = look(settings, spec, rows(run), clock.now())
+        done = look(settings, spec, rows(run), clock.now(), follow=lambda _: alive())
         assert settings.statements is not None  # noqa: S101 - `look` has looked
         keep(settings.statements.reports, run.id, done)
         if not done.may_start:

@@ -49,7 +49,7 @@ def _told() -> Iterator[None]:
         if error.reason in _OF_THE_RUN:
             lines = [("", line) for line in error.detail.splitlines()[:_LINES_MAX]]
             raise ProblemError(malformed(lines, error.reason, 422)) from None
-        if error.reason is Reason.INPUT_UNREADABLE:
+        if error.reason is Reason.INPUT_UNREADABLE and not error.retry:
             raise ProblemError(Problem(404, error.reason, "A file that the run names cannot be read.")) from None
         raise
 
