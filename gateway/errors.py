@@ -198,6 +198,7 @@ class Reason(StrEnum):
     RUN_THRESHOLD = "run.threshold"
     STATEMENT_ROW = "statement.row"
     STATEMENT_REPEATED = "statement.repeated"
+    STATEMENT_AMBIGUOUS = "statement.ambiguous"
     STATEMENT_SENT_BEFORE = "statement.sent_before"
     STATEMENT_NOT_SENT = "statement.not_sent"
     STATEMENT_BOUNCED = "statement.bounced"

@@ -62,7 +62,8 @@ class ApiHouse:
         runs = None
         if settings.statements is not None:
             runs = RunDesk(statements(settings, self.gateway.store, self.gateway.clock),
-                           reader(settings.statements.sources), self.gateway.clock.now)
+                           reader(settings.statements.sources), self.gateway.clock.now,
+                           settings.statements.postfix_log is not None)
         return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings), ready=self._ready,
                        codes=codes, runs=runs, requests_per_minute_max=section(settings).requests_per_minute_max)
 

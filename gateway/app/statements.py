@@ -102,8 +102,8 @@ def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow],
 
     run = drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)),
                         Held(lambda about: _waiting(store, returns_of(named), about), taken_back, goes_on, time.sleep),
-                        runs.opened, source_of, gate or pre_flight(settings, clock, runs.rows, alive), crew, goes_on,
-                        time.sleep, alive), run_id)
+                        runs.opened, source_of, gate or pre_flight(settings, clock, runs.source_of, alive), crew,
+                        goes_on, time.sleep, alive), run_id)
     if run.ended_at is not None:
         runs.forget_rows(run)
     return run

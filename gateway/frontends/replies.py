@@ -215,6 +215,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.RUN_THRESHOLD: _wire("7.1"),
     _R.STATEMENT_ROW: _wire("5.4"),
     _R.STATEMENT_REPEATED: _wire("5.4"),
+    _R.STATEMENT_AMBIGUOUS: _wire("5.4"),
     _R.STATEMENT_SENT_BEFORE: _wire("5.4"),
     _R.STATEMENT_NOT_SENT: _wire("5.4"),
     _R.STATEMENT_BOUNCED: _wire("4.7"),

@@ -204,7 +204,7 @@ class _Work:
             raise _Refused(trouble.reason, trouble.detail) from None
         wrong = documents.check(octets, "opened", accessible=spec.accessible)
         if wrong is not None:
-            raise _Refused(wrong)
+            raise _Refused(wrong, lacks(documents, octets) if wrong is Reason.PDF_INACCESSIBLE else "")
         return octets
 
     def _one(self, item: ItemRow, row: Row, customer: Customer, to: tuple[str, ...]) -> Settlement | None:
@@ -287,6 +287,12 @@ def _is_held(one: RecipientOutcome) -> bool:
     """Also of one who was held at an earlier try, which the journal knows by its reply."""
     return one.settled is Settled.HELD or (
         one.settled is Settled.DISCARDED and (one.reply or "").startswith("held as "))
+
+
+def lacks(documents: Documents, octets: bytes) -> str:
+    """Of a document that is not accessible, as a detail."""
+    missing = documents.lacking(octets)
+    return f"it lacks {missing}" if missing else ""
 
 
 def read_document(documents: Documents, directory: Path, name: str) -> bytes:

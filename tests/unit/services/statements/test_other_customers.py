@@ -100,6 +100,6 @@ def test_the_preflight_names_the_row(desk) -> None:
                                             "to": "somebody@elsewhere.example", "with": ""}], text=COLUMNS)
     run = desk.take(files)
     spec = desk.runs.spec(run)
-    done = look(desk.settings, spec, desk.runs.rows(run), desk.store.hold._clock.now())
+    done = look(desk.settings, spec, desk.runs.source_of(run, spec), desk.store.hold._clock.now())
     assert [(one.row, one.customer, one.what) for one in done.tally.problems if one.reason is OTHER] == [
         (1, number(0), address(5))]
