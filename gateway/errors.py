@@ -51,6 +51,7 @@ class Reason(StrEnum):
     RECIPIENT_ADDRESS_REFUSED = "recipient.address_refused"
     RECIPIENT_UNKNOWN = "recipient.unknown"
     RECIPIENT_TOO_MANY = "recipient.too_many"
+    RECIPIENT_OTHER_CUSTOMER = "recipient.other_customer"
 
     # Whom it claims to be from (RFC 5322 3.6.2; ARCHITECTURE: From)
     FROM_MISSING = "from.missing"
@@ -206,6 +207,7 @@ class Reason(StrEnum):
     RUN_THRESHOLD = "run.threshold"
     STATEMENT_ROW = "statement.row"
     STATEMENT_REPEATED = "statement.repeated"
+    STATEMENT_AMBIGUOUS = "statement.ambiguous"
     STATEMENT_SENT_BEFORE = "statement.sent_before"
     STATEMENT_NOT_SENT = "statement.not_sent"
     STATEMENT_BOUNCED = "statement.bounced"

@@ -25,7 +25,6 @@ from gateway.mime.trace import without_keywords
 from gateway.model.address import fold, permitted_from
 from gateway.model.changed import changed
 from gateway.model.decision import ENCRYPTED_PDF
-from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient, direction
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.bounce import without_returned_content
@@ -106,7 +105,7 @@ class Outbound:
     def _decided(self, work: _Work, *, released: bool) -> Outcome:
         """2 and 3."""
         mail = work.mail
-        planned = tuple([self._plan(work.message.facts, recipient) for recipient in mail.envelope.recipients])
+        planned = tuple([self._plan(work, recipient) for recipient in mail.envelope.recipients])
         if released:
             planned = tuple(let_go(one, alone=len(planned) == 1) for one in planned)
         work.planned = planned
@@ -125,9 +124,10 @@ class Outbound:
             return outcome
         return self._send(work, drafts, tuple(refused.values()))
 
-    def _plan(self, facts: Facts, recipient: Recipient) -> Planned:
+    def _plan(self, work: _Work, recipient: Recipient) -> Planned:
         ours = self._house.identity.owns(recipient.address)
-        return plan(self._house, facts, recipient, direction(client_is_ours=True, recipient_is_ours=ours))
+        return plan(self._house, work.message.facts, recipient,
+                    direction(client_is_ours=True, recipient_is_ours=ours), customers=work.mail.origin.customers)
 
     def _draft(self, work: _Work, group: tuple[Planned, ...]) -> Draft | None:
         """4. None for a group that is held: its octets are stored as received."""

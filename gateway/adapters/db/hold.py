@@ -179,8 +179,11 @@ def _origin_packed(origin: Origin) -> dict[str, Any]:
     """The client's patience ended long ago when a mail is released, so its deadline is not kept."""
     packed = asdict(origin)
     del packed["deadline_at"]
+    if not origin.customers:  # so that a release before this field still reads the other rows
+        del packed["customers"]
     return packed | {"received_at": origin.received_at.isoformat()}
 
 
 def _origin(packed: dict[str, Any]) -> Origin:
-    return Origin(**{**packed, "received_at": datetime.fromisoformat(packed["received_at"])})
+    return Origin(**{**packed, "received_at": datetime.fromisoformat(packed["received_at"]),
+                     "customers": tuple(packed.get("customers", ()))})

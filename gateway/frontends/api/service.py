@@ -13,11 +13,15 @@ from gateway.services.statements.runs import Statements
 
 @dataclass(frozen=True, slots=True)
 class RunDesk:
-    """`text`: of a run's file below the directory of runs, by its name; INPUT_UNREADABLE, INPUT_TOO_LARGE."""
+    """`text`: of a run's file below the directory of runs, by its name; INPUT_UNREADABLE, INPUT_TOO_LARGE.
+
+    `log_read`: whether the settings name a log of deliveries.
+    """
 
     statements: Statements
     text: Callable[[str], str]
     now: Callable[[], datetime]
+    log_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ class _Work:
             raise _Refused(trouble.reason, trouble.detail) from None
         wrong = documents.check(octets, "opened", accessible=spec.accessible)
         if wrong is not None:
-            raise _Refused(wrong)
+            raise _Refused(wrong, lacks(documents, octets) if wrong is Reason.PDF_INACCESSIBLE else "")
         return octets
 
     def _one(self, item: ItemRow, row: Row, customer: Customer, to: tuple[str, ...]) -> Settlement | None:
@@ -290,6 +290,12 @@ def _is_held(one: RecipientOutcome) -> bool:
         one.settled is Settled.DISCARDED and (one.reply or "").startswith("held as "))
 
 
+def lacks(documents: Documents, octets: bytes) -> str:
+    """Of a document that is not accessible, as a detail."""
+    missing = documents.lacking(octets)
+    return f"it lacks {missing}" if missing else ""
+
+
 def read_document(documents: Documents, directory: Path, name: str) -> bytes:
     """A document below the run's directory. PDF_MISSING, also for one that lies elsewhere; else as Documents.check.
 
@@ -301,6 +307,16 @@ def read_document(documents: Documents, directory: Path, name: str) -> bytes:
             raise GatewayError(Reason.PDF_MISSING)
         if (wrong := documents.check(path, "quick", accessible=False)) is not None:
             raise GatewayError(wrong)
-        return path.read_bytes()
+        octets = _regular(path)
     except OSError:
+        raise GatewayError(Reason.PDF_MISSING) from None
+    return octets
+
+
+def _regular(path: Path) -> bytes:
+    """A pipe that takes the file's place after the look is not waited for."""
+    try:
+        with source.open_regular(path) as file:
+            return file.read()
+    except GatewayError:
         raise GatewayError(Reason.PDF_MISSING) from None
