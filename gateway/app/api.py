@@ -50,7 +50,7 @@ class ApiHouse:
         """GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE."""
         section(settings)
         self.gateway = Gateway(settings, clock=clock)
-        self._requests = DbRequests(self.gateway.store.database, self.gateway.clock)
+        self._requests = DbRequests(self.gateway.store.database, self.gateway.clock, self.gateway.store.evidence)
         self._callbacks = DbCallbacks(self.gateway.store.database)
         try:
             self.current = Current(self._service(settings))

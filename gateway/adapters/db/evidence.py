@@ -93,6 +93,12 @@ class DbEvidence:
                 self.give_back(rows)
                 raise
 
+    def keep_no_more(self) -> None:
+        """Ends `keep_back` for this thread, and adds what it has kept back. STORE_UNAVAILABLE (retry)."""
+        rows, self._kept.rows = self._kept.rows, None
+        if rows:
+            self._insert(rows)
+
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         try:
             self._database.group.insert(INSERT, rows)
