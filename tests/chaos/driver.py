@@ -248,7 +248,7 @@ class Chaos:
             with closing(sqlite3.connect(settings.database)) as connection:
                 books.resent = connection.execute(count).fetchone()[0]
         for bank in self.banks:
-            files += list(bank.home.glob("*.db*"))
+            files += [path for path in bank.home.rglob("*") if path.is_file() and ".db" in str(path)]
         books.clear += [str(path) for path in files if b"SECRET-" in path.read_bytes()]
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.db.requests import DbRequests
 from gateway.adapters.db.statements import DbStatements
 from gateway.app import open_store
 from gateway.app.codes import load_codes
 from gateway.app.statements import Worker, lead, statements
+from gateway.ports.requests import Answered
 from gateway.services.codes.codes import Codes
 from gateway.services.codes.order import Order
 from gateway.services.codes.transaction import Money, Payee, Payment
@@ -58,6 +60,19 @@ def test_a_code_costs_a_signature_a_stamp_and_two_commits(desk: Desk, number: in
     assert desk.counts.keys == {OTP_KEY: 1, TSA_KEY: 1}
     assert (desk.counts.commits, desk.counts.loads, desk.counts.paths) == (2, 0, 0)
     assert desk.counts.selects <= 8
+
+
+def test_a_code_with_an_idempotency_key_costs_no_commit_more(desk: Desk) -> None:
+    """The claim on the key shares the code's commit, the evidence that of the answer (four before)."""
+    gateway = desk.counted.house.gateway
+    book = DbRequests(gateway.store.database, gateway.clock, gateway.store.evidence)
+    desk.counts.none()
+    claim = book.begin("key", "digest")
+    assert isinstance(claim, str)
+    desk.codes.issue(CLIENT, Order("10001", "keyed", PAID))
+    book.answer(claim, Answered(201, "{}"))
+    assert desk.counts.commits == 2
+    assert book.begin("key", "digest") == Answered(201, "{}")
 
 
 def test_a_try_costs_one_commit_and_no_key(desk: Desk) -> None:

@@ -1,0 +1,6 @@
+"""For all tests: hypothesis waits for a busy machine instead of failing."""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
