@@ -40,14 +40,12 @@ def mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
 def readable_mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
     """Those mailboxes of one address field's value that can be read. For fields from which nothing is routed.
 
-    Raises INPUT_LIMIT_EXCEEDED beyond 10,000.
+    None where not even its words can be told apart, or where there are more than 10,000.
     """
     try:
         return _read(value, lenient=True)
-    except GatewayError as error:
-        if error.reason is not Reason.MAIL_MALFORMED:
-            raise
-        return ()  # not even its words can be told apart
+    except GatewayError:
+        return ()
 
 
 def _read(value: bytes | str, *, lenient: bool = False) -> tuple[Mailbox, ...]:

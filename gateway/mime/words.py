@@ -23,6 +23,8 @@ _CHARSETS = {
 } | {name: name for name in ("utf_8", "utf_8_sig", "iso8859_1", "cp874", "cp856", "koi8_u", "mac_roman", "cp1252")}
 _CHARSETS |= {"unknown_8bit": "latin_1", "ascii_8bit": "latin_1", "x_unknown": "latin_1"}
 
+# Programs write letters of the larger set under the name of the smaller one, and readers know it (WHATWG Encoding 4.2).
+_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932"}
 # Codecs in which ASCII octets may mean other letters.
 NOT_ASCII_LIKE = ("utf_16", "utf_32", "utf_7", "hz", "cp037", "cp500", "cp1140", "cp1026", "cp424", "cp875", "cp273")
 
@@ -112,7 +114,7 @@ def _word_header(text: str, start: int) -> tuple[str, str, int] | None:
         return None
     codec = codec_of(text[start + 2:charset_end])
     encoding = text[charset_end + 1].lower()
-    return (codec, encoding, charset_end + 3) if codec is not None and encoding in "bq" else None
+    return (_LARGER.get(codec, codec), encoding, charset_end + 3) if codec is not None and encoding in "bq" else None
 
 
 def _word_octets(content: str, encoding: str) -> bytes:

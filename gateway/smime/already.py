@@ -18,7 +18,7 @@ from gateway.model.facts import Already
 from gateway.smime.layers import content_type
 
 # What mail programs write before the parts of an encrypted mail, for readers without MIME; else nothing may be there.
-_NOTICE: Final = re.compile(rb"\s*(?:This is an OpenPGP/MIME encrypted message \(RFC \d{4}(?: and \d{4})?\)\.?)?\s*")
+_NOTICE: Final = re.compile(rb"(?:This is an OpenPGP/MIME encrypted message \(RFC \d{4}(?: and \d{4})?\)\.?)?")
 _PEM: Final = re.compile(rb"\s*-----BEGIN (?:PKCS7|CMS)-----\r?\n([A-Za-z0-9+/=\s]+)-----END (?:PKCS7|CMS)-----\s*")
 _DIGESTS: Final = frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"})
 
@@ -54,7 +54,7 @@ def _is_openpgp_encrypted(entity: Entity) -> bool:
     control, message = entity.children
     beside = (entity.octets[slice(*entity.preamble)], entity.octets[slice(*entity.epilogue)])
     return (control.type == "application/pgp-encrypted" and decode(control).strip() == b"Version: 1"
-            and all(_NOTICE.fullmatch(text) for text in beside)
+            and all(_NOTICE.fullmatch(text.strip()) for text in beside)
             and is_exact(message.octets, message.body_start, message.end, message.cte)
             and openpgp.is_encrypted(decode(message)))
 

@@ -46,7 +46,7 @@ def is_structural(lower: str) -> bool:
 
 
 def split(message: bytes, *, encrypt: bool = False) -> Protected:
-    """A message cut into its entity and its other fields, no field protected. Raises MAIL_MALFORMED."""
+    """A message cut into its entity and its other fields, no field protected."""
     headers = parse_headers(message)
     structural = [_whole(f) for f in headers.fields if is_structural(f.lower) and f.lower != "mime-version"]
     outer = [_whole(f) for f in headers.fields
@@ -67,9 +67,9 @@ def protect(
     `parsed`: spares parsing (at 5 KiB half of the work) where it is of this very `message`, else it is passed over.
 
     `outer_subject`: the text outside when encrypting, None leaves the real one there; nothing is hidden when only
-    signing. `legacy_display`: repeat a hidden subject in the text. Raises MAIL_MALFORMED, INPUT_LIMIT_EXCEEDED.
+    signing. `legacy_display`: repeat a hidden subject in the text. Raises INPUT_LIMIT_EXCEEDED.
     """
-    root = parsed if parsed is not None and _is_root(parsed, message) and not parsed.headers.broken else None
+    root = parsed if parsed is not None and _is_root(parsed, message) else None
     headers = root.headers if root is not None else parse_headers(message)
     subject_outside = outer_subject if encrypt else None
     fields: list[bytes] = []

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.demo.bank import Ports, open_bank
 from gateway.errors import GatewayError, Reason
+from gateway.frontends.replies import reply_for
 from gateway.mime.canonical import seven_bit
 from gateway.mime.header import parse_headers
 from gateway.model.outcome import Settled
@@ -18,7 +19,7 @@ from gateway.smime.open import open_mail
 from tests.properties.test_seal_open import How, open_it, seal_it
 from tests.support import odd_mails, sealed
 from tests.support.bank import house
-from tests.support.odd_mails import Odd, header
+from tests.support.odd_mails import TEXT, Odd, header
 from tests.support.odd_reader import everything_seen
 from tests.support.pki import NOW
 
@@ -103,6 +104,15 @@ REFUSED = {
 }
 
 
+# A client speaks only for its own addresses, so the gateway must know which one it is.
+FROM_REFUSED = (
+    (header(from_=b"") + TEXT, Reason.FROM_MISSING),
+    (header(from_=b"me") + TEXT, Reason.FROM_AMBIGUOUS),
+    (header(from_=b"otp@bank.example, otp@bank.example") + TEXT, Reason.FROM_AMBIGUOUS),
+    (b"\xef\xbb\xbf" + header() + TEXT, Reason.FROM_MISSING),
+)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused_has_a_reason_that_the_sender_can_act_on(name: str) -> None:
     octets, reason = REFUSED[name]
@@ -123,4 +133,17 @@ def test_the_outbound_way_takes_every_odd_mail(tmp_path: Path) -> None:
             outcome = bank.gateway.handle(bank.send(octets, "anna@customer.example"))
             if outcome.answer is not Settled.TAKEN:
                 refused[name] = str(outcome.reason)
-    assert refused == {}
+            else:
+                assert bank.outbound.octets_for("anna@customer.example")
+                bank.outbound.taken.clear()
+        assert refused == {}
+        for octets, reason in (*REFUSED.values(), *FROM_REFUSED):
+            if reason is Reason.MAIL_BARE_NEWLINE:  # SMTP has refused it before
+                continue
+            mail = bank.send(octets.replace(odd_mails.AUTHOR.encode(), b"otp@bank.example"), "anna@customer.example")
+            outcome = bank.gateway.handle(mail)
+            assert (outcome.answer, outcome.reason) == (Settled.REFUSED, reason)
+            said = "".join(reply_for(outcome, permitted=True).texts)
+            assert SENTENCES[reason].what in said
+            assert SENTENCES[reason].remedy in said
+        assert bank.outbound.taken == []

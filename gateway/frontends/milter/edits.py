@@ -39,7 +39,7 @@ def edits(held: Sequence[tuple[str, bytes]], body: memoryview | bytes, wanted: b
     None where the protocol cannot say it: a field that comes must be UTF-8, for the library knows nothing else.
     """
     try:
-        headers = parse_headers(wanted)
+        headers = parse_headers(wanted, strict=True)
     except GatewayError:
         return None
     places: dict[bytes, deque[int]] = {}

@@ -31,6 +31,10 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters
         ("=?utf-8?q??= x", " x"),
         ("=?utf-8?b?SGVsbG8=IHdvcmxk?=", "Hello world"),  # two encoded pieces joined
         ("=?utf-8?q?a==b?=", "a==b"),
+        # Letters of the larger sets, as mail programs write them.
+        ("=?gb2312?b?5me7+Q==?=", "\u9394\u57fa"),
+        ("=?shift_jis?b?h0A=?=", "\u2460"),
+        ("=?euc-kr?b?jGM=?=", "\ub620"),
     ],
 )
 def test_examples(encoded, text):

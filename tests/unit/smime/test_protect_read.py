@@ -67,7 +67,7 @@ from there.
 
 
 def opened(payload: bytes, outer: bytes, **more):
-    return unprotect(parse_entity(payload), parse_headers(outer, strict=False), **more)
+    return unprotect(parse_entity(payload), parse_headers(outer), **more)
 
 
 def promoted(result):
@@ -160,6 +160,17 @@ def test_a_bcc_inside_stays_inside():
     result = lies("Bcc: eve@evil.example\nResent-Bcc: eve@evil.example\n")
     assert "Bcc" not in promoted(result)
     assert result.ignored == ("Bcc", "Resent-Bcc")
+
+
+def test_several_to_and_cc_inside_are_all_shown():
+    """RFC 5322 3.6 allows one of each; programs write several, and all of them are signed."""
+    inner = b"From: a@b.example\r\nTo: t1@x.example\r\nTo: t2@x.example\r\nCc: c1@x.example\r\nCc: c2@x.example\r\n"
+    made = protect(inner + b"Subject: S\r\nMIME-Version: 1.0\r\n\r\ntext\r\n", encrypt=True)
+    result = opened(made.payload, made.outer)
+    shown = [(field.lower, field.text) for field in result.promoted if field.lower in ("to", "cc")]
+    assert shown == [("to", "t1@x.example"), ("to", "t2@x.example"), ("cc", "c1@x.example"), ("cc", "c2@x.example")]
+    assert result.unexpected == ()
+    assert result.repeated == ()
 
 
 def test_a_second_from_inside_is_told_and_not_promoted():
