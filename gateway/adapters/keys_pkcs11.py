@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -55,10 +56,12 @@ class TokenKey:
 class TokenKeys:
     """See ports.keys.Keys. Made anew at each reload; the logins stay with the process."""
 
-    def __init__(self, keys: Iterable[TokenKey], purposes: Purposes | None = None) -> None:
+    def __init__(self, keys: Iterable[TokenKey], purposes: Purposes | None = None,
+                 refused_pins: Path | None = None) -> None:
+        """`refused_pins`: the directory of the module of that name."""
         self._keys = {key.key_id: key for key in keys}
         self._purposes = purposes or Purposes()
-        self._logins = Logins()
+        self._logins = Logins(refused_pins)
         self._infos: dict[str, KeyInfo] = {}
         self._lock = threading.Lock()
 
@@ -221,15 +224,16 @@ def _derive(held: Held, point: bytes) -> bytes:
     raise GatewayError(Reason.DECRYPTION_FAILED, "the token does not agree on keys (CKM_ECDH1_DERIVE)")
 
 
-def list_token(token: Token) -> tuple[Listed, ...]:
+def list_token(token: Token, refused_pins: Path | None = None) -> tuple[Listed, ...]:
     """Every private key of a token, for people. KEY_UNAVAILABLE."""
     try:
-        return work(token, Logins(), listed)
+        return work(token, Logins(refused_pins), listed)
     except refused.PKCS11Error as error:
         raise unavailable(f"token {token.name}: {told(error)}") from None
 
 
-def make_key(token: Token, label: str, algorithm: str, whom: Asked, *, decrypts: bool) -> bytes:
+def make_key(token: Token, label: str, algorithm: str, whom: Asked, *, decrypts: bool,
+             refused_pins: Path | None = None) -> bytes:
     """Makes a key on a token and the request for its certificate, in PEM. If the request fails, so does the key.
 
     USAGE (the label is in use), KEY_UNAVAILABLE.
@@ -240,6 +244,6 @@ def make_key(token: Token, label: str, algorithm: str, whom: Asked, *, decrypts:
                 held, scheme, hashlib.new(scheme.digest, octets).digest(), None))
 
     try:
-        return work(token, Logins(), task)
+        return work(token, Logins(refused_pins), task)
     except refused.PKCS11Error as error:
         raise unavailable(f"token {token.name} does not make an {algorithm} key: {told(error)}") from None
