@@ -18,6 +18,12 @@ _WHAT_THEY_ARE: Final = {"key that signs": "key set", "key that opens mail": "ke
                          "certificate told to recipients": "key set", "escrow": "escrow"}
 
 
+# Who does not read what; held by tests/peers/test_signed.py (CANNOT_READ) and tests/peers/test_enveloped.py.
+_FEW_READ: Final = {
+    "ed25519": "Thunderbird (NSS) and gpgsm call what it signs forged",
+    "x25519": "OpenSSL, Bouncy Castle, Thunderbird (NSS) and gpgsm do not decrypt what is encrypted to it"}
+
+
 def certificates(settings: Settings) -> Iterator[Finding]:
     """Every file of ours that should hold a certificate: that it does, and whether its algorithms have a future."""
     now = SystemClock().now()
@@ -49,7 +55,10 @@ def own_certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def of_algorithms(name: str, path: Path, certificate: Certificate, now: datetime) -> Iterator[Finding]:
-    """What partners refuse already, and what they will; by the gateway's own table."""
+    """What partners refuse already, what they will by the gateway's own table, and what few programs read."""
+    if (few := _FEW_READ.get(certificate.key_algorithm)) is not None:
+        yield Finding("warning", name, f"{path}: its key is {certificate.key_algorithm}: {few}; use an RSA-3072 or "
+                      "P-256 key unless all partners are known to read it")
     asked: tuple[tuple[strength.Kind, str, str], ...] = (
         ("key", certificate.key_algorithm, "its key"),
         ("certificate", certificate.signature_algorithm, "its issuer's signature"))

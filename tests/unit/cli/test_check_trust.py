@@ -61,6 +61,18 @@ def test_a_key_on_the_never_list_is_an_error(tmp_path):
     assert "SHA-256" in found[1].text
 
 
+@pytest.mark.parametrize(("person", "words"), [
+    (get_pki().signer("ed25519"), "gpgsm call what it signs forged"),
+    (get_pki().recipient("x25519"), "do not decrypt what is encrypted to it"),
+    (get_pki().signer("p-256"), ""), (get_pki().recipient("rsa-3072"), "")],
+    ids=lambda value: getattr(value, "name", ""))
+def test_keys_that_few_programs_read_are_warned_of(tmp_path, person, words):
+    """tests/peers/test_signed.py and test_enveloped.py hold which program reads what."""
+    found = list(check_own.of_algorithms("key set x", tmp_path, person.certificate, NOW))
+    assert [one.level for one in found] == (["warning"] if words else [])
+    assert all(words in one.text and "P-256" in one.text for one in found)
+
+
 def test_what_ends_soon_is_told_before_and_what_has_ended_is_an_error(settings, monkeypatch):
     assert said(check_own.expiry(settings), "error") == []
     end = max(one.not_after for one in ends_of(settings))
