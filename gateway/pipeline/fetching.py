@@ -151,8 +151,14 @@ class Fetching:
 
 
 def issuers_in(octets: bytes, child: Certificate) -> list[Certificate]:
-    """Issuers of `child`, by their signature, in DER, PEM or a certs-only bundle. CERTIFICATE_MALFORMED."""
-    return [one for one in each_certificate(octets)[:ISSUERS_MAX]
+    """Issuers of `child`, by their signature, in DER, PEM or a certs-only bundle.
+
+    CERTIFICATE_MALFORMED where none of the certificates can be read; a bad one among others is passed over.
+    """
+    found = each_certificate(octets)[:ISSUERS_MAX]
+    if isinstance(found[0], GatewayError) and not any(isinstance(one, Certificate) for one in found):
+        raise found[0]
+    return [one for one in found
             if isinstance(one, Certificate) and one.is_ca and one != child
             and key_ids_fit(child, one) and signed_by(child, one)]
 

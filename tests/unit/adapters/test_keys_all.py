@@ -28,6 +28,7 @@ def written(home: Path, name: str, person: Person) -> dict[str, Path]:
 def settings_of(*keys: KeySet, stampers: tuple[Stamper, ...] = (), tokens: tuple[Token, ...] = ()) -> Settings:
     """No more of the settings than keys are."""
     return Settings.model_construct(keys=keys, stampers=stampers, tokens=tokens, trust_card=None,
+                                    database=Path("/nonexistent/sealgate.db"), postgresql=None,
                                     hold=Settings.model_fields["hold"].get_default(call_default_factory=True))
 
 

@@ -159,11 +159,11 @@ def bundle(*ders: bytes) -> bytes:
     return pkcs7.serialize_certificates([x509.load_der_x509_certificate(der) for der in ders], Encoding.DER)
 
 
-@pytest.mark.parametrize("form", ["der", "pem", "p7c", "p7c of many"])
+@pytest.mark.parametrize("form", ["der", "pem", "p7c", "p7c of many", "pem with a bad one"])
 def test_an_issuer_in_every_form_that_servers_have(room: Room, form: str) -> None:
     mail, other = room.authority.mail.der, anna(room, chain=False).der
-    octets = {"der": mail, "pem": pem(mail), "p7c": bundle(mail), "p7c of many": bundle(other, room.authority.root.der,
-                                                                                        mail)}[form]
+    octets = {"der": mail, "pem": pem(mail), "p7c": bundle(mail), "pem with a bad one": pem(other[:-1]) + pem(mail),
+              "p7c of many": bundle(other, room.authority.root.der, mail)}[form]
     room.authority.server.answers["/mail.cer"] = reply(octets)
     task = room.carried_out(wanted_issuers(anna(room).certificate, SCHEMES))
     assert (task.reason, task.due_at) == (None, moment(NEVER))
