@@ -5,10 +5,12 @@ That is: Sealgate-* fields, Authentication-Results under the gateway's id, subje
 Mail of the bank's own clients loses them when it leaves: rules still see them, as they can only raise protection.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
-from gateway.mime.header import Headers, remove_fields
+from gateway.mime.header import Field, Headers, remove_fields
 from gateway.mime.trace import forged_status, strip_subject_tags, strip_tags
+from gateway.model.address import fold
 from gateway.model.mail import Origin
 from gateway.pipeline.house import House
 from gateway.policy.ruleset import RuleSet
@@ -19,17 +21,23 @@ def without_forgeries(octets: bytes, house: House, origin: Origin) -> bytes:
 
     Results under the id of a filter in front of the gateway stay if that filter is the peer, or the client is ours.
     """
-    tags, fields = _labels(house.rules())
-    return strip_subject_tags(remove_fields(octets, forged_status(_ids(house, origin), fields)), tags)
+    rules = house.rules()
+    return strip_subject_tags(remove_fields(octets, _forged(rules, _ids(house, origin))), _labels(rules)[0])
 
 
 def has_forgeries(headers: Headers, house: House, origin: Origin) -> bool:
     """Whether `without_forgeries` would change the message with these headers: spares parsing it again."""
-    tags, fields = _labels(house.rules())
-    is_forged = forged_status(_ids(house, origin), fields)
-    if any(is_forged(field) for field in headers.fields):
-        return True
-    return any(strip_tags(field.text, tags) != field.text for field in headers.all("subject"))
+    rules = house.rules()
+    is_forged, (tags, _) = _forged(rules, _ids(house, origin)), _labels(rules)
+    for field in headers.fields:
+        if is_forged(field):
+            return True
+        # Few subjects have a bracket, with which most tags begin: looking for the tags themselves costs more.
+        if field.lower == "subject" and tags:
+            text = field.text
+            if any(fold(tag[:1]) in fold(text) for tag in tags) and strip_tags(text, tags) != text:
+                return True
+    return False
 
 
 def _ids(house: House, origin: Origin) -> tuple[str, ...]:
@@ -37,6 +45,11 @@ def _ids(house: House, origin: Origin) -> tuple[str, ...]:
     identity = house.identity
     believed = origin.ours or house.peer_is_trusted(origin.listener, origin.peer)
     return (identity.authserv_id, *(() if believed else identity.trusted_authserv_ids))
+
+
+@lru_cache(maxsize=8)
+def _forged(rules: RuleSet, ids: tuple[str, ...]) -> Callable[[Field], bool]:
+    return forged_status(ids, _labels(rules)[1])
 
 
 @lru_cache(maxsize=4)

@@ -7,6 +7,7 @@ it is a signature, and never decrypted: its neighbours could carry the plaintext
 RFC 8551 3 (forms and their nesting), RFC 5652, RFC 5083, RFC 3274. Nothing is judged here.
 """
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ from gateway.pki.content import Content
 LAYERS_MAX: Final = 8  # RFC 8551 3.7 knows three (signed, encrypted, signed); lists and gateways add some
 RECIPIENTS_TOLD: Final = 200  # of one layer, in reports
 _TRANSPORTS: Final = {algorithms.RSA: "rsa", algorithms.RSA_OAEP: "rsa-oaep"}
+_EMPTY_LINE: Final = re.compile(rb"\n\r?\n")  # what was encrypted may have any line ends
 PARTS_MAX: Final = 4  # signatures inside multiparts that are looked at
 
 
@@ -98,8 +100,8 @@ def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, seen: C
         if inner is None:
             return _incomplete(found, unread, limits)
         inner = _with_line_ends(inner)
-        end = inner.find(b"\r\n\r\n", 0, limits.mime.header_octets_max)
-        found.between.append(Between(len(found.layers) - 1, inner[:end + 4] if end >= 0 else b""))
+        end = _EMPTY_LINE.search(inner, 0, limits.mime.header_octets_max)
+        found.between.append(Between(len(found.layers) - 1, inner[:end.end()] if end else b""))
         try:
             glanced = glance(inner, limits.mime)
             if glanced is None:

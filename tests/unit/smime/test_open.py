@@ -530,6 +530,14 @@ def test_fields_protected_by_a_layer_between_are_shown(inner):
     assert opened.verdicts.coverage.headers == "protected", "the same From has signed them as well"
 
 
+def test_fields_between_with_lf_line_ends():
+    parts = protect(message(signed(TEXT, anna()), subject="Contract"), encrypt=True)
+    header, _, body = parts.payload.partition(b"\r\n\r\n")
+    inside = header.replace(b"\r\n", b"\n") + b"\n\n" + body
+    octets = parts.outer + b"MIME-Version: 1.0\r\n" + enveloped(inside, box())
+    assert open_mail(octets, [CertificateKey(box())], judge(), NOW).verdicts.headers.subject == "Contract"
+
+
 def test_protected_fields_further_in_go_before_those_between():
     own = protect(message(TEXT, subject="My own"), encrypt=False).payload
     opened = open_mail(resealed(anna(), inner=signed(own, anna())), [CertificateKey(box())], judge(), NOW)
