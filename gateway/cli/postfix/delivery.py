@@ -139,19 +139,25 @@ def _handed_over(site: Site, place: str, value: str) -> Iterator[Finding]:
         outside = tuple(one for one in words(rest) if not _is_internal(site, one))
         if outside and security not in _TLS_REQUIRED and not policies:
             yield Finding("error", place, f"hands opened mail to {few(outside)} by {transport.key}, which does not "
-                          "require TLS: it leaves the bank in clear. Name a host of the bank, or "
+                          "require TLS: it leaves the bank in clear. If the host is the bank's, list its name in "
+                          "`postfix_examined` of sealgate.yaml; otherwise "
                           f"`postconf -P '{transport.key}/{transport.command}_tls_security_level=secure'`")
 
 
 def _is_internal(site: Site, next_hop: str) -> bool:
-    """A socket in a directory, an address that no internet router passes on, or a name in the bank's domains."""
+    """A socket in a directory, an address that no internet router passes on, a name of the bank or of no public domain
+
+    (without a dot; RFC 6762 `local`, ICANN's `internal`), or a host that the operator has examined.
+    """
     if next_hop.startswith("unix:"):
         return True
     host = _host(next_hop).lower()
     try:
         address = ip_address(host)
     except ValueError:
-        ours = [*site.settings.bank.domains, site.postfix.value("myhostname"), "localhost"]
+        ours = [*site.settings.bank.domains, site.postfix.value("myhostname"), "localhost", "local", "internal"]
+        if "." not in host or host in site.settings.postfix_examined:
+            return True
         return any(host == one.lower() or host.endswith(f".{one.lower()}") for one in ours if one)
     return any(address in network for network in _INTERNAL)
 

@@ -374,6 +374,9 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
      "of": settings(postfix_examined=["/bin/mda", "/usr/bin/mda"])},
     {"main": "mailbox_transport = lmtp:unix:private/dovecot\nfallback_transport = out:[mail.bank.example]\n"
              "virtual_transport = out:[fd00::1]:24\nlocal_transport = nowhere:x.example\n"},
+    {"main": "virtual_transport = out:dovecot:24\nlocal_transport = out:[mbx.else.example]\n"
+             "relay_transport = out:[10.1.2.3],[mbx.internal]:24\n", "of": settings(
+                 postfix_examined=["mbx.else.example"])},
     {"main": "relay_transport = relay:[bank-example.cloud.example]\n",
      "overrides": "relay/unix/smtp_tls_security_level = secure"},
     {"main": "transport_maps = hash:/t\n", "tables": {
