@@ -19,6 +19,11 @@ _MAPPED: Final = ("virtual_alias_maps", "recipient_canonical_maps", "canonical_m
 _TLS_REQUIRED: Final = frozenset({"encrypt", "dane-only", "fingerprint", "verify", "secure"})
 _INTERNAL: Final = tuple(map(ip_network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128",
                                           "fc00::/7", "fe80::/10")))
+_NOTICES: Final = {
+    "bounce_notice_recipient": frozenset({"bounce"}), "2bounce_notice_recipient": frozenset({"2bounce"}),
+    "delay_notice_recipient": frozenset({"delay"}),
+    "error_notice_recipient": frozenset({"resource", "software", "protocol", "policy", "data"}),
+}
 _EXAMINE: Final = "After you have verified that it does not, list it in `postfix_examined` of sealgate.yaml"
 
 
@@ -88,6 +93,15 @@ def unknown_users(site: Site) -> Iterator[Finding]:
                               "every filter: `postconf -e luser_relay=`")
             elif kind == "program":
                 yield from _program(site, place, text, text)
+
+
+def notices(site: Site) -> Iterator[Finding]:
+    """Notices to the postmaster hold header fields of opened mail (postconf(5) notify_classes)."""
+    for parameter, classes in _NOTICES.items():
+        to = site.postfix.value(parameter)
+        if classes & set(site.postfix.words("notify_classes")) and "@" in to and not _inside(site, to):
+            yield Finding("error", f"main.cf {parameter}", f"sends header fields of opened mail to {to}, in clear, "
+                          f"past every filter: `postconf -e {parameter}=postmaster`")
 
 
 def servers(site: Site) -> Iterator[Finding]:
