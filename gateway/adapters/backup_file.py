@@ -136,7 +136,7 @@ def _verify(path: Path, tar: tarfile.TarFile, secret: bytes | None) -> None:
     """Before anything of the manifest is parsed. USAGE if the MAC is missing, wrong, or cannot be verified here."""
     parts = {name: tar.extractfile(name) for name in tar.getnames() if name in (MANIFEST, MAC)}
     if MAC not in parts:
-        raise GatewayError(Reason.USAGE, f"{path} has no {MAC}: nobody can tell whether it was changed. If you trust "
+        raise GatewayError(Reason.USAGE, f"{path} has no {MAC}, so a change to it cannot be detected. If you trust "
                            "the place where it was kept, add --unverified")
     if secret is None:
         raise GatewayError(Reason.USAGE, f"{path} is authenticated, and the settings have no `backup.secret_file` to "

@@ -116,7 +116,7 @@ def restore(settings: Settings, source: Path, into: Path | None = None, *, unver
     Tables, rows and id come in one transaction, and only while no process of Sealgate uses the database: no process
     ever sees a register that is empty or half filled. Nothing is written before the whole backup was checked.
     `into`: a new directory for settings, policies and trust as they were, for the administrator to compare.
-    `unverified`: takes a backup whose writer nobody can verify. GatewayError USAGE, STORE_UNAVAILABLE, KEY_UNAVAILABLE.
+    `unverified`: skips the check of who wrote the backup. GatewayError USAGE, STORE_UNAVAILABLE, KEY_UNAVAILABLE.
     """
     with reading(source, None if unverified else _secret(settings), unverified=unverified) as reader:
         told = _told(reader)

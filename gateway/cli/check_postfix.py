@@ -19,6 +19,7 @@ CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     returns.rewriting,
     copies.unseen_by_milter, copies.opened_leaving, copies.once,
     delivery.aliases_of_local, delivery.forwards, delivery.programs, delivery.servers, delivery.unknown_users,
+    delivery.notices,
     milters.beside_the_gateway, milters.behind_the_gateway,
     around.dead_milter, around.actions_elsewhere, around.unread_tables, around.fall_backs,
     around.other_destinations, around.routes, around.other_instances,

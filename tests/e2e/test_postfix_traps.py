@@ -353,6 +353,25 @@ LOCAL_TRAPS = [
     ),
 ]
 
+
+def notifies_outside(site: Site) -> None:
+    """The mailbox refuses; the postmaster elsewhere gets the header that the gateway wrote for readers."""
+    site.mailboxes.replies["dot"] = "550 5.2.2 full"
+    try:
+        asks(site)
+        notice = next(mail for mail in site.came(site.internet, 2) if b"\nSubject: Postmaster Copy" in mail)
+    finally:
+        site.mailboxes.replies.clear()
+    assert b"Sealgate-Verdict:" in notice
+
+
+LOCAL_TRAPS.append(Trap(
+    "the postmaster is outside",
+    ("main.cf bounce_notice_recipient", "to helper@elsewhere.example"),
+    notifies_outside,
+    main="notify_classes = bounce\nbounce_notice_recipient = helper@elsewhere.example\n",
+))
+
 TRAPS = [
     *LOCAL_TRAPS,
     Trap(

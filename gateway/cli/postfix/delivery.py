@@ -19,6 +19,11 @@ _MAPPED: Final = ("virtual_alias_maps", "recipient_canonical_maps", "canonical_m
 _TLS_REQUIRED: Final = frozenset({"encrypt", "dane-only", "fingerprint", "verify", "secure"})
 _INTERNAL: Final = tuple(map(ip_network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128",
                                           "fc00::/7", "fe80::/10")))
+_NOTICES: Final = {
+    "bounce_notice_recipient": frozenset({"bounce"}), "2bounce_notice_recipient": frozenset({"2bounce"}),
+    "delay_notice_recipient": frozenset({"delay"}),
+    "error_notice_recipient": frozenset({"resource", "software", "protocol", "policy", "data"}),
+}
 _EXAMINE: Final = "After you have verified that it does not, list it in `postfix_examined` of sealgate.yaml"
 
 
@@ -90,6 +95,15 @@ def unknown_users(site: Site) -> Iterator[Finding]:
                 yield from _program(site, place, text, text)
 
 
+def notices(site: Site) -> Iterator[Finding]:
+    """Notices to the postmaster hold header fields of opened mail (postconf(5) notify_classes)."""
+    for parameter, classes in _NOTICES.items():
+        to = site.postfix.value(parameter)
+        if classes & set(site.postfix.words("notify_classes")) and "@" in to and not _inside(site, to):
+            yield Finding("error", f"main.cf {parameter}", f"sends header fields of opened mail to {to}, in clear, "
+                          f"past every filter: `postconf -e {parameter}=postmaster`")
+
+
 def servers(site: Site) -> Iterator[Finding]:
     """Transports that deliver mail of the bank's domains: inside the bank, or by mandatory TLS."""
     for agent in _local_agents(site):
@@ -139,19 +153,25 @@ def _handed_over(site: Site, place: str, value: str) -> Iterator[Finding]:
         outside = tuple(one for one in words(rest) if not _is_internal(site, one))
         if outside and security not in _TLS_REQUIRED and not policies:
             yield Finding("error", place, f"hands opened mail to {few(outside)} by {transport.key}, which does not "
-                          "require TLS: it leaves the bank in clear. Name a host of the bank, or "
+                          "require TLS: it leaves the bank in clear. If the host is the bank's, list its name in "
+                          "`postfix_examined` of sealgate.yaml; otherwise "
                           f"`postconf -P '{transport.key}/{transport.command}_tls_security_level=secure'`")
 
 
 def _is_internal(site: Site, next_hop: str) -> bool:
-    """A socket in a directory, an address that no internet router passes on, or a name in the bank's domains."""
+    """A socket in a directory, an address that no internet router passes on, a name of the bank or of no public domain
+
+    (without a dot; RFC 6762 `local`, ICANN's `internal`), or a host that the operator has examined.
+    """
     if next_hop.startswith("unix:"):
         return True
     host = _host(next_hop).lower()
     try:
         address = ip_address(host)
     except ValueError:
-        ours = [*site.settings.bank.domains, site.postfix.value("myhostname"), "localhost"]
+        ours = [*site.settings.bank.domains, site.postfix.value("myhostname"), "localhost", "local", "internal"]
+        if "." not in host or host in site.settings.postfix_examined:
+            return True
         return any(host == one.lower() or host.endswith(f".{one.lower()}") for one in ours if one)
     return any(address in network for network in _INTERNAL)
 

@@ -1,7 +1,7 @@
 """Checks the other milters of this Postfix: what they do to mail that the gateway's milter does not learn of.
 
-Postfix asks its milters one after the other and tells none of them what another did to the envelope. A milter declares
-at the start of each connection which changes it may ask for (SMFIC_OPTNEG); `reading.milter_actions` asks for that.
+Postfix asks its milters one after the other, and none of them learns what another did to the envelope. A milter
+declares at the start of each connection which changes it may ask for (SMFIC_OPTNEG); `reading.milter_actions` asks.
 """
 
 from collections.abc import Iterator
@@ -96,7 +96,7 @@ def _of_one(site: Site, milter: str, place: str, *, before: bool) -> Iterator[Fi
     if known & ADD_RECIPIENT:
         harm.append("add recipients that the gateway does not see: they get internal mail in clear")
     if known & DELETE_RECIPIENT:
-        harm.append("remove recipients, who still get the copies that the gateway sends by itself")
+        harm.append("remove recipients, who still get the copies that the gateway sends through its next hops")
     order = "before" if before else "after"
     if harm:
         yield Finding("error", place, f"{_knowledge(socket, actions)} ({order} the gateway) {'; '.join(harm)}. "

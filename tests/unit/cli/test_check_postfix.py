@@ -208,6 +208,9 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
         "tables": {"hash:/a": "a: :include:/l\n", ":include:/l": "|/x\n"}}, "error", "alias_maps", "the program /x"),
     ("luser_relay", {"main": "luser_relay = $user@else.example\n"}, "error", "luser_relay", "$user@else.example"),
     ("luser_relay to a program", {"main": 'luser_relay = "|/bin/x y"\n'}, "error", "luser_relay", "program /bin/x y"),
+    ("bounces to a postmaster outside", {
+        "main": "notify_classes = resource, bounce\nbounce_notice_recipient = a@else.example\n"}, "error",
+     "bounce_notice_recipient", "header fields of opened mail to a@else.example"),
     ("mailbox_command", {"main": 'mailbox_command = procmail -a "$EXTENSION"\n'}, "error", "mailbox_command",
      "`procmail`"),
     ("mailbox_command of one user", {"main": "mailbox_command_maps = hash:/c\n", "tables": {"hash:/c": "u /x y\n"}},
@@ -356,6 +359,8 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
         {"name": "out", "role": "outbound", "port": 10025, "host": "192.0.2.1"},
         {"name": "two", "role": "outbound", "port": 10025}, {"name": "in", "role": "inbound", "port": 10027}])},
     {"main": "virtual_alias_maps = inline:{ postmaster@bank.example=root@bank.example }\n"},
+    {"main": "notify_classes = resource, bounce\nbounce_notice_recipient = a@bank.example\n"
+             "delay_notice_recipient = a@else.example\nerror_notice_recipient = postmaster\n"},
     {"form": MILTER, "overrides": BESIDE % ("inet:o:1,", ""), "asked": {"inet:o:1": 0x13}},
     {"form": MILTER, "overrides": BESIDE % ("", ",inet:o:1"), "asked": {"inet:o:1": 0x31}},
     {"form": MILTER, "overrides": BESIDE % ("{ inet:o:1, default_action=accept },", ""), "of": settings(
@@ -374,6 +379,9 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
      "of": settings(postfix_examined=["/bin/mda", "/usr/bin/mda"])},
     {"main": "mailbox_transport = lmtp:unix:private/dovecot\nfallback_transport = out:[mail.bank.example]\n"
              "virtual_transport = out:[fd00::1]:24\nlocal_transport = nowhere:x.example\n"},
+    {"main": "virtual_transport = out:dovecot:24\nlocal_transport = out:[mbx.else.example]\n"
+             "relay_transport = out:[10.1.2.3],[mbx.internal]:24\n", "of": settings(
+                 postfix_examined=["mbx.else.example"])},
     {"main": "relay_transport = relay:[bank-example.cloud.example]\n",
      "overrides": "relay/unix/smtp_tls_security_level = secure"},
     {"main": "transport_maps = hash:/t\n", "tables": {
