@@ -100,7 +100,7 @@ _TABLE: dict[Reason, tuple[str, str]] = {
     _R.CERTIFICATE_MALFORMED: ("The certificate breaks the rules of its format.", "Have it issued again."),
     _R.CERTIFICATE_DISPLACED: ("Another certificate takes precedence.", "Remove the other one to use this one."),
     _R.ESCROW_UNUSABLE: ("The bank's own escrow certificate cannot be used, so the mail waits.",
-                         "Ask the bank's postmaster to renew the escrow certificate; `sealgate check` names it."),
+                         "Ask the bank's postmaster to renew the escrow certificate."),
     _R.PATH_TRUST_ANCHOR_MISSING: ("No roots to be trusted were given.", "Give the roots that shall be trusted."),
     _R.PATH_ISSUER_MISSING: ("A certificate on the way to the root is missing.",
                              "Provide the intermediate certificates."),
