@@ -18,6 +18,7 @@ from gateway.frontends.forgetful import no_core
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "run": "run",
+        "reload": "run",
         "demo": "demo",
         "check": "check",
         "seal": "mails",
@@ -47,7 +48,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_NO_SECRETS = ("run", "demo")  # they touch neither keys nor mail themselves; whoever looks after them may look in
+# They touch neither keys nor mail themselves; whoever looks after them may look in.
+_NO_SECRETS = ("run", "reload", "demo")
 
 
 def _version(value: bool) -> None:
