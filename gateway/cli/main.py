@@ -110,7 +110,12 @@ def _command(arguments: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """The entry point of the distribution."""
-    if _command(sys.argv[1:]) not in _NO_SECRETS:
+    """The entry point of the distribution. Logs of every command go to standard error."""
+    command = _command(sys.argv[1:])
+    if command not in _NO_SECRETS:
         no_core()
+    if command in COMMANDS:
+        from gateway.frontends.logs import configure  # a tenth of a second that help and completion do not need
+
+        configure("warning")  # processes of the service set their own level
     application(sys.argv[1:])()
