@@ -40,6 +40,7 @@ log = structlog.get_logger("sealgate")
 
 WATCH_S: Final = 1.0
 LATE_S: Final = 1.0
+TAKEN_S: Final = 10.0  # how long the workers of a supervisor that was killed may still hold a port
 CHILDREN_S: Final = 90.0  # for the processes beside the workers to reload: the milter starts new workers, too
 API_END_S: Final = 20.0  # whoever waits for a code has 10 s to get it, and then the process hangs up and closes
 FORGETS: Final = {  # what makes codes and checks them, and what reads whose statements are to leave
@@ -79,7 +80,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         self._ear.open()
         try:
-            self._sockets = self._open(self._settings, from_systemd(self._settings.listeners))
+            self._sockets = self._open(self._settings, from_systemd(self._settings.listeners),
+                                       time.monotonic() + TAKEN_S)
             self._crew = self._new_crew(self._first, self._sockets)
             if await self._unless_ended(self._begin()):
                 await self._control.open(self._asked_to_reload)
@@ -137,14 +139,17 @@ class Supervisor:
 
     # Sets
 
-    def _open(self, settings: Settings, before: Mapping[str, Sequence[socket.socket]]
+    def _open(self, settings: Settings, before: Mapping[str, Sequence[socket.socket]], until: float = 0.0
               ) -> dict[str, Sequence[socket.socket]]:
-        """The sockets of these listeners: those that are open already, and new ones. CONFIG_INVALID."""
+        """The sockets of these listeners: those that are open already, and new ones. CONFIG_INVALID.
+
+        `until`: see `listening.bound`.
+        """
         sockets: dict[str, Sequence[socket.socket]] = {}
         for listener in settings.listeners:
             given = before.get(listener.name)
             try:
-                sockets[listener.name] = given or bound(listener)
+                sockets[listener.name] = given or bound(listener, until)
             except GatewayError:
                 _close(sockets, keep=before)
                 raise
