@@ -290,3 +290,19 @@ def test_a_credential_of_systemd_stands_for_the_file(tmp_path: Path, monkeypatch
     for other in ("keys/other.pem", tmp_path / "elsewhere/keys/card.pem"):
         assert settings.read(text % other, home).trust_card.key == home.parent / other
     assert settings.read(SMALL, home).policies == (home.parent / "staff.yaml",)
+
+
+@pytest.mark.parametrize("name", ["before-queue", "relay"])
+def test_the_listeners_beside_the_postfix_pieces_load(name: str) -> None:
+    """In place of those of conf/sealgate.yaml; every port is one that the pieces name."""
+    pieces = CONF.parent / "postfix"
+    printed = (pieces / f"{name}.sealgate.yaml").read_text()
+    sections = set(re.findall(r"(?m)^(\w+):", printed))
+    text = CONF.read_text()
+    for section in sections:
+        text, times = re.subn(rf"(?m)^{section}:\n(?:[ #].*\n|\n)*", "", text)
+        assert times == 1
+    loaded = parse(text + printed)
+    ports = {one.port for one in loaded.listeners}
+    around = "".join((pieces / f"{name}.{kind}.cf").read_text() for kind in ("main", "master"))
+    assert ports == {int(one) for one in re.findall(r"\b100(?:23|25|27)\b", around)}
