@@ -108,6 +108,8 @@ def _rows(report: Report, made: Material, progress: Progress, *, short: bool) ->
             for one in three:
                 one.deliver(file, SESSIONS)
             costs = [[1 / one.deliver(file, few)[1] for one in three] for _ in range(2 if short else 3)]
+            if "status=bounced" in (home / "postfix" / "maillog").read_text():
+                raise RuntimeError("a content filter failed, and its mails bounced")
             ours, theirs = (1 / max(statistics.median(cost[which] - cost[0] for cost in costs), 1 / _TICKS_S / few)
                             for which in (1, 2))
             report.rows.append(Row("2", f"relay as Postfix's filter, {size}", "openssl cms script", ours, theirs,
