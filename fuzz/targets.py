@@ -283,7 +283,7 @@ def mime_words(octets: bytes) -> None:
     words.encode_words(words.clean(text))
     words.encode_unstructured("Subject", words.clean(text))
     words.unfold(octets)
-    trace.keywords(text)
+    trace.keywords([text])
     trace.strip_tags(text, ("[signed]",))
     trace.authserv_id(octets)
 

@@ -14,7 +14,8 @@ The house, from the ground up. A room imports only rooms that stand above it her
     ports/      what the core asks of the outside, one small protocol per file
     cms/        CMS in, CMS out: no mail, no files, no network, no clock
     pki/        who may be believed: paths, selection, judgement, and the only mint of VerifiedSigner
-    smime/      seal (draft -> sealed mail), open (mail -> opened and judged), protect (header fields)
+    smime/      seal (draft -> sealed mail), open (mail -> opened and judged), protect (header fields), already
+                (whether a mail is signed or encrypted before it comes here)
     authority/  what the bank issues itself: certificates (ca) and time-stamps (tsa)
     settings    sealgate.yaml as frozen values
     policy/     rules -> decision: pure, no file is opened

@@ -29,9 +29,12 @@ class Reason(StrEnum):
     MAIL_BARE_NEWLINE = "mail.bare_newline"
     MAIL_NUL = "mail.nul"
     MAIL_LINE_TOO_LONG = "mail.line_too_long"
+    MAIL_FIELD_TOO_LONG = "mail.field_too_long"
     MAIL_TOO_LARGE = "mail.too_large"
     MAIL_LOOP = "mail.loop"
     MAIL_MALFORMED = "mail.malformed"
+    MAIL_FIELD_REPEATED = "mail.field_repeated"
+    MAIL_AMBIGUOUS = "mail.ambiguous"
     MAIL_DEADLINE = "mail.deadline"
 
     # Who hands it in
@@ -48,6 +51,7 @@ class Reason(StrEnum):
     RECIPIENT_ADDRESS_REFUSED = "recipient.address_refused"
     RECIPIENT_UNKNOWN = "recipient.unknown"
     RECIPIENT_TOO_MANY = "recipient.too_many"
+    RECIPIENT_OTHER_CUSTOMER = "recipient.other_customer"
 
     # Whom it claims to be from (RFC 5322 3.6.2; ARCHITECTURE: From)
     FROM_MISSING = "from.missing"
@@ -55,6 +59,7 @@ class Reason(StrEnum):
     FROM_MISMATCH = "from.mismatch"
     FROM_OUTER_DIFFERS = "from.outer_differs"
     FROM_NOT_IN_CERTIFICATE = "from.not_in_certificate"
+    FROM_NAME_MISLEADING = "from.name_misleading"
 
     # What the rules say
     POLICY_REJECTED = "policy.rejected"
@@ -84,6 +89,7 @@ class Reason(StrEnum):
     CERTIFICATE_MALFORMED = "certificate.malformed"
     CERTIFICATE_DISPLACED = "certificate.displaced"
     CERTIFICATE_NOT_DEVICE_BOUND = "certificate.not_device_bound"
+    ESCROW_UNUSABLE = "escrow.unusable"  # of the bank's own, never of a recipient
 
     # The way from a certificate to a root (RFC 5280 6)
     PATH_TRUST_ANCHOR_MISSING = "path.trust_anchor_missing"
@@ -145,6 +151,7 @@ class Reason(StrEnum):
 
     # Opening
     DECRYPTION_FAILED = "decryption.failed"
+    DECRYPTION_WEAK_ALGORITHM = "decryption.weak_algorithm"
     DECRYPTION_NO_KEY = "decryption.no_key"
     DECRYPTION_PART_ONLY = "decryption.part_only"
     DECRYPTION_NOT_AUTHENTICATED = "decryption.not_authenticated"
@@ -158,6 +165,9 @@ class Reason(StrEnum):
     STAMPER_UNAVAILABLE = "stamper.unavailable"
     STAMPER_CLOCK = "stamper.clock"
     STORE_UNAVAILABLE = "store.unavailable"
+    STORE_MISSING = "store.missing"
+    STORE_VERSION = "store.version"
+    STORE_MISMATCH = "store.mismatch"
     JOURNAL_IN_PROGRESS = "journal.in_progress"
     HOLD_FULL = "hold.full"
 
@@ -197,6 +207,7 @@ class Reason(StrEnum):
     RUN_THRESHOLD = "run.threshold"
     STATEMENT_ROW = "statement.row"
     STATEMENT_REPEATED = "statement.repeated"
+    STATEMENT_AMBIGUOUS = "statement.ambiguous"
     STATEMENT_SENT_BEFORE = "statement.sent_before"
     STATEMENT_NOT_SENT = "statement.not_sent"
     STATEMENT_BOUNCED = "statement.bounced"

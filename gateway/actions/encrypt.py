@@ -18,7 +18,8 @@ class EncryptParams(Params):
     """`certificates`: `enrolled` uses only those bound to the customer's number. `without_certificate` has no default.
 
     `device_bound` uses only those whose keys the bank has recorded as unable to leave one device.
-    `cipher: auto` takes AES-256-GCM where every certificate's holder is known to read it, else AES-256-CBC.
+    `cipher: auto` takes AES-256-GCM where every certificate's holder is known to read it and to prefer
+    it to AES-256-CBC, else AES-256-CBC.
     """
 
     to: Literal["recipient"] = "recipient"

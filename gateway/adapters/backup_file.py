@@ -1,10 +1,12 @@
 """A backup as a file: a tar of named members, with a list of them and their SHA-256 in `manifest.json`.
 
-Any tar program reads it. The hashes find what a disk or a transfer spoiled before anything is written; they are no
-signature: who may change the file may change them, so keep it as carefully as the database.
+Any tar program reads it. The hashes find what a disk or a transfer spoiled. `manifest.json.hmac` finds what a person
+changed: HMAC-SHA-256 (RFC 2104) of the manifest's octets in hexadecimal, by a secret that is in no backup and no
+database. Both are checked before anything is written, and each member again while it is read.
 """
 
 import hashlib
+import hmac
 import io
 import json
 import os
@@ -18,6 +20,7 @@ from typing import IO, Any, Final
 from gateway.errors import GatewayError, Reason
 
 MANIFEST: Final = "manifest.json"
+MAC: Final = MANIFEST + ".hmac"
 FORMAT: Final = 1
 _READ: Final = 1 << 20
 
@@ -25,9 +28,10 @@ _READ: Final = 1 << 20
 class Writer:
     """Made by `writing`."""
 
-    def __init__(self, tar: tarfile.TarFile, directory: Path) -> None:
+    def __init__(self, tar: tarfile.TarFile, directory: Path, secret: bytes | None) -> None:
         self._tar = tar
         self._directory = directory
+        self._secret = secret
         self.members: dict[str, dict[str, Any]] = {}
 
     def add(self, name: str, parts: Iterable[bytes]) -> int:
@@ -48,6 +52,9 @@ class Writer:
         """The list of all that was added, and what else there is to know."""
         octets = json.dumps({"format": FORMAT, **manifest, "members": self.members}, indent=1).encode()
         self._put(MANIFEST, len(octets), io.BytesIO(octets))
+        if self._secret is not None:
+            mac = _mac(self._secret, octets)
+            self._put(MAC, len(mac), io.BytesIO(mac))
 
     def _put(self, name: str, octets: int, file: IO[bytes]) -> None:
         info = tarfile.TarInfo(name)
@@ -56,8 +63,11 @@ class Writer:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Writer]:
-    """A new file, mode 0600, there when it is whole. USAGE if it is there already or cannot be written."""
+def writing(path: Path, secret: bytes | None = None) -> Iterator[Writer]:
+    """A new file, mode 0600, there when it is whole. USAGE if it is there already or cannot be written.
+
+    `secret`: authenticates it; None writes no `manifest.json.hmac`.
+    """
     part: Path | None = None
     try:
         if path.exists():
@@ -67,7 +77,7 @@ def writing(path: Path) -> Iterator[Writer]:
         part = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                yield Writer(tar, path.parent)
+                yield Writer(tar, path.parent, secret)
             file.flush()
             os.fsync(file.fileno())
         os.link(part, path)  # never over another one
@@ -87,21 +97,30 @@ class Reader:
         self.manifest = manifest
 
     def lines(self, name: str) -> Iterator[bytes]:
-        """One member by its lines."""
-        file = self._tar.extractfile(name)
-        return iter(()) if file is None else iter(file)
+        """One member by its lines. USAGE after the last one if the file has changed since it was checked."""
+        digest = hashlib.sha256()
+        for line in self._tar.extractfile(name) or ():
+            digest.update(line)
+            yield line
+        if digest.hexdigest() != self.manifest["members"][name]["sha256"]:
+            raise GatewayError(Reason.USAGE, f"{name} was changed while the backup was read")
 
     def octets(self, name: str) -> bytes:
-        """One member whole."""
-        file = self._tar.extractfile(name)
-        return b"" if file is None else file.read()
+        """One member whole. USAGE as `lines`."""
+        return b"".join(self.lines(name))
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Reader]:
-    """After every member was read once and found as the manifest says. USAGE if anything is not."""
+def reading(path: Path, secret: bytes | None = None, *, unverified: bool = False) -> Iterator[Reader]:
+    """After every member was read once and found as the manifest says. USAGE if anything is not.
+
+    `secret` verifies who wrote the manifest; `unverified` leaves that out.
+    """
     try:
         with tarfile.open(path, mode="r:") as tar:
+            _checked_form(path, tar)
+            if not unverified:
+                _verify(path, tar, secret)
             yield Reader(tar, _checked(path, tar))
     except tarfile.TarError as error:
         raise GatewayError(Reason.USAGE, f"{path} is no backup: {error}") from None
@@ -109,12 +128,37 @@ def reading(path: Path) -> Iterator[Reader]:
         raise GatewayError(Reason.USAGE, f"{path}: {error.strerror}") from None
 
 
-def _checked(path: Path, tar: tarfile.TarFile) -> dict[str, Any]:
+def _mac(secret: bytes, manifest: bytes) -> bytes:
+    return hmac.new(secret, manifest, hashlib.sha256).hexdigest().encode()
+
+
+def _verify(path: Path, tar: tarfile.TarFile, secret: bytes | None) -> None:
+    """Before anything of the manifest is parsed. USAGE if the MAC is missing, wrong, or cannot be verified here."""
+    parts = {name: tar.extractfile(name) for name in tar.getnames() if name in (MANIFEST, MAC)}
+    if MAC not in parts:
+        raise GatewayError(Reason.USAGE, f"{path} has no {MAC}: nobody can tell whether it was changed. If you trust "
+                           "the place where it was kept, add --unverified")
+    if secret is None:
+        raise GatewayError(Reason.USAGE, f"{path} is authenticated, and the settings have no `backup.secret_file` to "
+                           "verify it with. Name the file of the machine that wrote it; if it is lost and you trust "
+                           "the place where the backup was kept, add --unverified")
+    manifest, mac = (file.read() for name in (MANIFEST, MAC) if (file := parts[name]) is not None)
+    if not hmac.compare_digest(_mac(secret, manifest), mac):
+        raise GatewayError(Reason.USAGE, f"{path} was changed, or was written with another `backup.secret_file`: do "
+                           "not restore it. Take an older backup, and find out who could write to its place")
+
+
+def _checked_form(path: Path, tar: tarfile.TarFile) -> None:
+    """Each name once, files only, a manifest among them."""
     found = {member.name: member for member in tar.getmembers()}
     if MANIFEST not in found or len(found) != len(tar.getmembers()):
         raise GatewayError(Reason.USAGE, f"{path} is no backup: it has no {MANIFEST}, or a name twice")
     if odd := sorted(name for name, member in found.items() if not member.isreg()):
         raise GatewayError(Reason.USAGE, f"{path} is no backup: {odd[0]} is no file")  # but a link, a device, …
+
+
+def _checked(path: Path, tar: tarfile.TarFile) -> dict[str, Any]:
+    found = {member.name: member for member in tar.getmembers()}
     try:
         manifest = json.loads(tar.extractfile(MANIFEST).read())  # type: ignore[union-attr]
         if manifest["format"] != FORMAT:
@@ -122,8 +166,8 @@ def _checked(path: Path, tar: tarfile.TarFile) -> dict[str, Any]:
         listed = {name: (member["octets"], member["sha256"]) for name, member in manifest["members"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise GatewayError(Reason.USAGE, f"{path} is no backup: its {MANIFEST} cannot be read") from None
-    if listed.keys() != found.keys() - {MANIFEST}:
-        wrong = ", ".join(sorted(listed.keys() ^ (found.keys() - {MANIFEST})))
+    if listed.keys() != found.keys() - {MANIFEST, MAC}:
+        wrong = ", ".join(sorted(listed.keys() ^ (found.keys() - {MANIFEST, MAC})))
         raise GatewayError(Reason.USAGE, f"{path} is not whole: {wrong}")
     for name, said in listed.items():
         if (found[name].size, _digest(tar, name)) != said:

@@ -16,7 +16,6 @@ from gateway.clock import Clock
 from gateway.ports.callbacks import Call
 
 DEADLINE_S: Final = 5.0
-ANSWER_OCTETS_MAX: Final = 65_536
 SIGNATURE: Final = "Sealgate-Signature"
 EVENT: Final = "Sealgate-Event"  # the event's id, the same at each try: whoever has it already just answers 200
 
@@ -34,9 +33,8 @@ class CallbackHttp:
     def call(self, call: Call) -> None:
         """Returns once the client has answered 2xx. FETCH_* if not; `detail` names host and status, and no content."""
         body = call.body.encode()
-        self._web.post(self._url, body, "application/json", deadline_s=DEADLINE_S, octets_max=ANSWER_OCTETS_MAX,
-                       fields={SIGNATURE: signature(self._secret, int(self._clock.now().timestamp()), body),
-                               EVENT: call.event})
+        fields = {SIGNATURE: signature(self._secret, int(self._clock.now().timestamp()), body), EVENT: call.event}
+        self._web.notify(self._url, body, "application/json", deadline_s=DEADLINE_S, fields=fields)
 
     def close(self) -> None:
         """Idle connections end."""

@@ -116,6 +116,9 @@ class NoJournal:
 class NoEvidence:
     """See ports.evidence.Evidence: a try is no evidence."""
 
+    def ready(self) -> None:
+        """Always."""
+
     def add(self, records: tuple[EvidenceRecord, ...]) -> None:
         """Not kept."""
 

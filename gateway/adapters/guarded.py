@@ -4,7 +4,8 @@ waits for it longer than its deadline.
 In the order of the code, for one question about one address:
 
 1. It is asked only for the domains that it serves, and never for the bank's own.
-2. A kept answer serves for its life: found certificates `positive_s`, absence `negative_s`.
+2. A kept answer serves for its life: found certificates `positive_s`, absence `negative_s`, both no longer than the
+   source says (`TimedSource`). So processes that ask one DNS resolver give up a changed answer at the same time.
 3. After `failures_max` failures in a row it is left alone for `pause_s`; then one question tries it again. What a
    source that works cannot answer (`Unanswered`) is no failure.
 4. Mails about the same address share one question.
@@ -17,6 +18,7 @@ In the order of the code, for one question about one address:
 Whatever a source raises is GatewayError(CERTIFICATE_UNAVAILABLE, retry=True) here.
 """
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -31,12 +33,13 @@ from gateway.adapters.source_rows import Unanswered
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import domain_of, fold
 from gateway.model.lookup import CertificateRow
-from gateway.ports.certificates import CertificateSource, Reply
+from gateway.ports.certificates import CertificateSource, Reply, TimedSource
 from gateway.settings import Source
 
 log = structlog.get_logger("sealgate.directory")
 
 Rows = tuple[CertificateRow, ...]
+Answer = tuple[str, float, float, Rows]  # address, time of the answer (monotonic), life in seconds, certificates
 
 ENTRIES_MAX: Final = 8_192  # addresses; with what they keep bounded by the next line
 OCTETS_MAX: Final = 33_554_432  # 32 MiB of certificates in all
@@ -51,6 +54,7 @@ _FULL: Final = "as many questions as may be asked at once are with it"
 class _Entry:
     rows: Rows
     at: float
+    life_s: float
 
     @property
     def octets(self) -> int:
@@ -140,18 +144,18 @@ class Guarded:
         """How it asks, and about whom never."""
         return self._settings, self._never
 
-    def answers(self) -> list[tuple[str, float, Rows]]:
-        """What it keeps, the longest unused first: address, when it was told (monotonic), certificates."""
+    def answers(self) -> list[Answer]:
+        """What it keeps, the longest unused first: address, time of the answer (monotonic), life in seconds, rows."""
         with self._lock:
-            return [(key, entry.at, entry.rows) for key, entry in self._kept.items()]
+            return [(key, entry.at, entry.life_s, entry.rows) for key, entry in self._kept.items()]
 
-    def remember(self, answers: Iterable[tuple[str, float, Rows]]) -> None:
+    def remember(self, answers: Iterable[Answer]) -> None:
         """Keeps answers of another process; what it knows newer itself stays."""
         with self._lock:
-            for key, at, rows in answers:
+            for key, at, life_s, rows in answers:
                 own = self._kept.get(key)
                 if at <= self._now() and (own is None or own.at < at):
-                    self._keep(key, rows, at)
+                    self._keep(key, _Entry(rows, at, life_s))
 
     @property
     def resting(self) -> bool:
@@ -170,8 +174,7 @@ class Guarded:
         entry = self._kept.get(key)
         if entry is None:
             return None
-        life = self._settings.positive_s if entry.rows else self._settings.negative_s
-        if self._now() - entry.at >= life:
+        if self._now() - entry.at >= entry.life_s:
             return None
         self._kept.move_to_end(key)
         return entry.rows
@@ -182,8 +185,7 @@ class Guarded:
             entry = self._kept.get(key)
             if entry is None or not entry.rows:
                 return None
-            life = self._settings.positive_s + self._settings.stale_s
-            return entry.rows if self._now() - entry.at < life else None
+            return entry.rows if self._now() - entry.at < entry.life_s + self._settings.stale_s else None
 
     def _join(self, key: str) -> tuple[_Question, bool]:
         """3 and 4: the question about this address, and whether this caller is the one to ask it. Under the lock."""
@@ -240,10 +242,11 @@ class Guarded:
     def _call(self, key: str, address: str, question: _Question) -> None:
         """On the thread of the question."""
         rows: Rows = ()
+        life_s = 0.0
         trouble: GatewayError | None = None
         works = True
         try:
-            rows = _bounded(self._source.rows(address))
+            rows, life_s = self._source_says(address)
         except GatewayError as error:
             trouble = self._unavailable(error.detail.removeprefix(f"{self.name}: ") or str(error.reason))
             works = isinstance(error, Unanswered)
@@ -254,13 +257,21 @@ class Guarded:
         with self._lock:
             self._asked.pop(key, None)
             if trouble is None:
-                self._keep(key, rows)
+                self._keep(key, _Entry(rows, self._now(), life_s))
             self._count(question, failed=not works)
         self._room.release()
         if trouble is None:
             question.answer.set_result(rows)
         else:
             question.answer.set_exception(trouble)
+
+    def _source_says(self, address: str) -> tuple[Rows, float]:
+        """What it answers, and for how many seconds that is kept."""
+        if isinstance(self._source, TimedSource):
+            rows, life_s = self._source.timed_rows(address)
+        else:
+            rows, life_s = self._source.rows(address), math.inf
+        return _bounded(rows), min(life_s, self._settings.positive_s if rows else self._settings.negative_s)
 
     def _count(self, question: _Question, *, failed: bool) -> None:
         """3. Under the lock. A late success is no success: the mail did not have it in time."""
@@ -276,10 +287,10 @@ class Guarded:
             self._rests_until = self._now() + self._settings.pause_s
             log.error("directory left alone", source=self.name, failures=self._failures, for_s=self._settings.pause_s)
 
-    def _keep(self, key: str, rows: Rows, at: float | None = None) -> None:
+    def _keep(self, key: str, entry: _Entry) -> None:
         """Under the lock. The longest unused makes room."""
         before = self._kept.pop(key, None)
-        entry = self._kept[key] = _Entry(rows, self._now() if at is None else at)
+        self._kept[key] = entry
         self._octets += entry.octets - (before.octets if before else 0)
         while len(self._kept) > ENTRIES_MAX or self._octets > OCTETS_MAX:
             _, dropped = self._kept.popitem(last=False)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from gateway.adapters.guarded import Guarded, Rows
+from gateway.adapters.guarded import Answer, Guarded
 from gateway.adapters.source_rows import rows_of
 from gateway.errors import GatewayError
 
@@ -19,7 +19,8 @@ from gateway.errors import GatewayError
 def handed_on(directories: Iterable[Guarded]) -> bytes:
     """All that they keep."""
     return json.dumps({one.name: {"asked": _asked(one), "answers": [
-        [key, at, [base64.b64encode(row.der).decode() for row in rows]] for key, at, rows in one.answers()]}
+        [key, at, life_s, [base64.b64encode(row.der).decode() for row in rows]]
+        for key, at, life_s, rows in one.answers()]}
         for one in directories}).encode()
 
 
@@ -34,10 +35,10 @@ def taken_over(octets: bytes, directories: Iterable[Guarded]) -> None:
             one.remember(_answers(before["answers"], one.name))
 
 
-def _answers(told: Iterable[Any], source: str) -> Iterator[tuple[str, float, Rows]]:
-    for key, at, values in told:
+def _answers(told: Iterable[Any], source: str) -> Iterator[Answer]:
+    for key, at, life_s, values in told:
         try:
-            yield key, at, rows_of(map(base64.b64decode, values), source)
+            yield key, at, life_s, rows_of(map(base64.b64decode, values), source)
         except GatewayError:
             continue  # it will be asked again
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from gateway.adapters.hop_session import HopSession
+from gateway.adapters.hop_session import LEAST_S, HopSession, at_most
 from gateway.errors import GatewayError, Reason
 
 
@@ -24,7 +24,7 @@ class HopPool:
 
     def take(self) -> tuple[HopSession, bool]:
         """A session and whether it is a kept one. Every session taken must be given back or dropped."""
-        if not self._free.acquire(timeout=self._wait_s):
+        if not self._free.acquire(timeout=max(at_most(self._wait_s), LEAST_S)):
             raise GatewayError(Reason.NEXT_HOP_UNAVAILABLE, "all connections to the next hop are in use", retry=True)
         try:
             while (session := self._pop()) is not None:

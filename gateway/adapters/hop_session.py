@@ -9,6 +9,9 @@ import smtplib
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +23,31 @@ REPLY_LINES_MAX = 128  # an EHLO reply of a rich server has some 20
 REPLY_TEXT_MAX = 500
 SEND_PIECE_OCTETS = 262_144
 _JUST_BEGUN_S = 0.1
+LEAST_S = 0.001  # a time-out of 0 would mean not to wait, and one below is an error
 _READY = 220
 _CODE_DIGITS = 3
+
+
+_until: ContextVar[float | None] = ContextVar("until", default=None)  # time.monotonic
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Everything that the calling thread does with next hops meanwhile ends after so many seconds, all together.
+
+    A hop that answers nothing, or each command slowly, is then a lost connection: for callers whose own caller waits.
+    """
+    token = _until.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _until.reset(token)
+
+
+def at_most(seconds: float) -> float:
+    """So many seconds, or what is left of `within`; 0 or less: nothing is left."""
+    until = _until.get()
+    return seconds if until is None else min(seconds, until - time.monotonic())
 
 
 class SessionLostError(Exception):
@@ -54,7 +80,7 @@ class HopSession(smtplib.SMTP):
 
     def getreply(self) -> tuple[int, bytes]:
         """Like smtplib's, but bounded in lines, octets and total time. SessionLostError instead of its exceptions."""
-        deadline = time.monotonic() + self.reply_timeout_s
+        deadline = time.monotonic() + at_most(self.reply_timeout_s)
         lines: list[bytes] = []
         while True:
             line = self._line(deadline)
@@ -104,7 +130,9 @@ class HopSession(smtplib.SMTP):
         view = memoryview(octets)
         try:
             for start in range(0, len(view), SEND_PIECE_OCTETS):
-                self._wait(self.reply_timeout_s)
+                if (left := at_most(self.reply_timeout_s)) <= 0:
+                    raise SessionLostError("no reply in time")
+                self._wait(left)
                 self.sock.sendall(view[start:start + SEND_PIECE_OCTETS])
         except TimeoutError:
             raise SessionLostError("the other side does not read") from None
@@ -160,7 +188,7 @@ class HopSession(smtplib.SMTP):
             raise SessionLostError("octets in clear after the reply to STARTTLS")
         if self.sock is None:
             raise SessionLostError("not connected", dead=True)
-        self._wait(self.timeout)
+        self._wait(max(at_most(self.timeout), LEAST_S))
         self.sock = context.wrap_socket(self.sock, server_hostname=name)
         self.encrypted = True
         self.greet()
@@ -241,7 +269,8 @@ def open_session(settings: NextHopSettings, tls: HopTls, hostname: str) -> HopSe
 
 
 def _connected(settings: NextHopSettings, hostname: str) -> HopSession:
-    session = HopSession(hostname, settings.connect_timeout_s, settings.reply_timeout_s)
+    connect_timeout_s = max(at_most(settings.connect_timeout_s), LEAST_S)
+    session = HopSession(hostname, connect_timeout_s, settings.reply_timeout_s)
     try:
         session.begin(settings.host, settings.port)
     except (SessionLostError, OSError) as error:

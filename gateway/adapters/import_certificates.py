@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from gateway.cms.algorithms import allowed
-from gateway.cms.certificate import Certificate, load_certificates
+from gateway.cms.certificate import Certificate, each_certificate
 from gateway.cms.private_keys import is_pkcs12, read_pkcs12
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import KeyOrigin
@@ -36,20 +36,24 @@ class Item:
     profile: Literal["cbc", "gcm"] | None = None
 
 
-def read_certificates(octets: bytes, passphrase: bytes | None = None) -> tuple[Certificate, ...]:
-    """All certificates of a file, whatever its format; a private key beside them is not looked at further.
+def read_certificates(octets: bytes, passphrase: bytes | None = None) -> tuple[Certificate | GatewayError, ...]:
+    """All certificates of a file in any format, each once, with the error in the place of one that cannot be read.
 
-    CERTIFICATE_MALFORMED, INPUT_UNREADABLE, INPUT_PASSWORD_WRONG or INPUT_TOO_LARGE.
+    A private key beside them is ignored. CERTIFICATE_MALFORMED, INPUT_UNREADABLE, INPUT_PASSWORD_WRONG or
+    INPUT_TOO_LARGE.
     """
     if len(octets) > OCTETS_MAX:
         raise GatewayError(Reason.INPUT_TOO_LARGE, f"{len(octets)} octets")
     if not is_pkcs12(octets):
-        return load_certificates(octets)
+        found = each_certificate(octets)
+        if len(found) == 1 and isinstance(found[0], GatewayError):
+            raise found[0]
+        return tuple(dict.fromkeys(found))
     held = read_pkcs12(octets, passphrase)
-    found = (*((held.certificate,) if held.certificate else ()), *held.others)
-    if not found:
+    own: tuple[Certificate, ...] = (*((held.certificate,) if held.certificate else ()), *held.others)
+    if not own:
         raise GatewayError(Reason.INPUT_UNREADABLE, "a PKCS#12 without a certificate")
-    return found
+    return own
 
 
 def judge(certificate: Certificate, at: datetime) -> tuple[Reason | None, tuple[Reason, ...]]:
@@ -90,6 +94,10 @@ def import_certificates(store: CertificateStore, items: Iterable[Item], at: date
             yield Trouble(item.where, error.reason, error.detail)
             continue
         for certificate in certificates:
+            if isinstance(certificate, GatewayError):
+                yield from _flush(store, batch, at)
+                yield Trouble(item.where, certificate.reason, certificate.detail)
+                continue
             refusal, _ = judge(certificate, at)
             if refusal is not None:
                 yield from _flush(store, batch, at)

@@ -17,6 +17,7 @@ from gateway.adapters.key_request import asked_again
 from gateway.adapters.key_tools import Bundle
 from gateway.adapters.keys_all import with_tokens
 from gateway.adapters.keys_file import read_passphrase
+from gateway.adapters.refused_pins import directory_of
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Generation, KeySet, Settings
@@ -56,7 +57,8 @@ def roll_over(settings: Settings, name: str, today: date, algorithm: str | None 
     if newest.token:
         token = next(one for one in settings.tokens if one.name == newest.token)
         made_on_token(request, lambda: with_tokens().make_key(
-            token, stem, algorithm, whom, decrypts=key_set.purpose == "decrypt"))
+            token, stem, algorithm, whom, decrypts=key_set.purpose == "decrypt",
+            refused_pins=directory_of(settings)))
         place, lines = f"{token.name}:{stem}", [("token", token.name), ("object", stem)]
     else:
         key = key_tools.generate(algorithm)

@@ -63,9 +63,7 @@ def read_bundle(octets: bytes, passphrase: bytes | None, certificates: bytes | N
     """
     if is_pkcs12(octets):
         held = read_pkcs12(octets, passphrase)
-        if held.key is None:
-            raise GatewayError(Reason.INPUT_UNREADABLE, "a PKCS#12 without a private key")
-        key, known = held.key, (*((held.certificate,) if held.certificate else ()), *held.others)
+        key, known = held.only_key(), (*((held.certificate,) if held.certificate else ()), *held.others)
     else:
         key, known = read_private_key(octets, passphrase), ()
         if b"-----BEGIN CERTIFICATE-----" in octets:

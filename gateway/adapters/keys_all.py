@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 
 from gateway.adapters.keys_file import FileKeys, Purposes, generation_key, key_files, stamper_key
+from gateway.adapters.refused_pins import directory_of
 from gateway.errors import GatewayError, Reason
 from gateway.model.scheme import SignScheme, UnwrapScheme
 from gateway.ports.keys import KeyInfo, KeyPurpose, Keys
@@ -59,7 +60,7 @@ def all_keys(settings: Settings) -> Keys:
     pkcs11 = with_tokens()
     tokens = {token.name: token for token in settings.tokens}
     held: Keys = pkcs11.TokenKeys([pkcs11.TokenKey(key_id, _token(tokens, place.token), place.object, purpose)
-                             for key_id, place, purpose in on_tokens], purposes)
+                             for key_id, place, purpose in on_tokens], purposes, directory_of(settings))
     return AllKeys([(in_files, [file.key_id for file in files]), (held, [key_id for key_id, _, _ in on_tokens])])
 
 

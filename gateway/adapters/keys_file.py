@@ -165,8 +165,7 @@ class FileKeys:
             raise GatewayError(Reason.DECRYPTION_FAILED)
         form: padding.AsymmetricPadding = padding.PKCS1v15()
         if scheme is not UnwrapScheme.RSA_PKCS1:
-            digest = _HASHES[scheme.value.rpartition("-")[2]]()
-            form = padding.OAEP(padding.MGF1(digest), digest, None)
+            form = padding.OAEP(padding.MGF1(_HASHES[scheme.mask_digest]()), _HASHES[scheme.digest](), None)
         try:
             return key.decrypt(wrapped, form)
         except (ValueError, UnsupportedAlgorithm):

@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -55,10 +56,12 @@ class TokenKey:
 class TokenKeys:
     """See ports.keys.Keys. Made anew at each reload; the logins stay with the process."""
 
-    def __init__(self, keys: Iterable[TokenKey], purposes: Purposes | None = None) -> None:
+    def __init__(self, keys: Iterable[TokenKey], purposes: Purposes | None = None,
+                 refused_pins: Path | None = None) -> None:
+        """`refused_pins`: the directory of the module of that name."""
         self._keys = {key.key_id: key for key in keys}
         self._purposes = purposes or Purposes()
-        self._logins = Logins()
+        self._logins = Logins(refused_pins)
         self._infos: dict[str, KeyInfo] = {}
         self._lock = threading.Lock()
 
@@ -87,7 +90,7 @@ class TokenKeys:
                 raise GatewayError(Reason.DECRYPTION_FAILED)
             if scheme is UnwrapScheme.RSA_PKCS1:
                 return bytes(held.private.decrypt(wrapped, mechanism=Mechanism.RSA_PKCS, pin=pin))
-            return _oaep(held, scheme.value.rpartition("-")[2], wrapped, pin)
+            return _oaep(held, scheme, wrapped, pin)
 
         try:
             return self._work(key, task)
@@ -189,19 +192,20 @@ def _ecdsa_value(signature: bytes) -> bytes:
     return encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
 
 
-def _oaep(held: Held, digest: str, wrapped: bytes, pin: str | None) -> bytes:
-    """By the token; where it does not know the hash (SoftHSM), its RSA operation and the padding here.
+def _oaep(held: Held, scheme: UnwrapScheme, wrapped: bytes, pin: str | None) -> bytes:
+    """By the token; where it does not know the hashes (SoftHSM), its RSA operation and the padding here.
 
     It stays OAEP either way: a sender cannot make this read PKCS#1 v1.5.
     """
-    if digest not in held.raw_oaep:
+    if scheme not in held.raw_oaep:
         try:
             return bytes(held.private.decrypt(wrapped, mechanism=Mechanism.RSA_PKCS_OAEP, pin=pin,
-                                              mechanism_param=(*_HASH[digest], None)))
+                                              mechanism_param=(_HASH[scheme.digest][0], _HASH[scheme.mask_digest][1],
+                                                               None)))
         except _UNKNOWN:
-            held.raw_oaep |= {digest}
+            held.raw_oaep |= {scheme}
     plain = bytes(held.private.decrypt(wrapped, mechanism=Mechanism.RSA_X_509, pin=pin))
-    return oaep.unpad(plain.rjust(held.octets, b"\0"), digest)
+    return oaep.unpad(plain.rjust(held.octets, b"\0"), scheme.digest, scheme.mask_digest)
 
 
 def _derive(held: Held, point: bytes) -> bytes:
@@ -220,15 +224,16 @@ def _derive(held: Held, point: bytes) -> bytes:
     raise GatewayError(Reason.DECRYPTION_FAILED, "the token does not agree on keys (CKM_ECDH1_DERIVE)")
 
 
-def list_token(token: Token) -> tuple[Listed, ...]:
+def list_token(token: Token, refused_pins: Path | None = None) -> tuple[Listed, ...]:
     """Every private key of a token, for people. KEY_UNAVAILABLE."""
     try:
-        return work(token, Logins(), listed)
+        return work(token, Logins(refused_pins), listed)
     except refused.PKCS11Error as error:
         raise unavailable(f"token {token.name}: {told(error)}") from None
 
 
-def make_key(token: Token, label: str, algorithm: str, whom: Asked, *, decrypts: bool) -> bytes:
+def make_key(token: Token, label: str, algorithm: str, whom: Asked, *, decrypts: bool,
+             refused_pins: Path | None = None) -> bytes:
     """Makes a key on a token and the request for its certificate, in PEM. If the request fails, so does the key.
 
     USAGE (the label is in use), KEY_UNAVAILABLE.
@@ -239,6 +244,6 @@ def make_key(token: Token, label: str, algorithm: str, whom: Asked, *, decrypts:
                 held, scheme, hashlib.new(scheme.digest, octets).digest(), None))
 
     try:
-        return work(token, Logins(), task)
+        return work(token, Logins(refused_pins), task)
     except refused.PKCS11Error as error:
         raise unavailable(f"token {token.name} does not make an {algorithm} key: {told(error)}") from None

@@ -14,18 +14,18 @@ from gateway.errors import GatewayError, Reason
 _EMPTY_LABEL: Final = {name: hashlib.new(name).digest() for name in ("sha1", "sha256", "sha384", "sha512")}
 
 
-def unpad(encoded: bytes, digest: str) -> bytes:
-    """The message in `encoded` (as long as the modulus), for the empty label and MGF1 with the same digest.
+def unpad(encoded: bytes, digest: str, mask_digest: str) -> bytes:
+    """The message in `encoded` (as long as the modulus), for the empty label.
 
-    `digest`: name in hashlib. DECRYPTION_FAILED for every fault alike.
+    `digest`, `mask_digest` (of MGF1): names in hashlib. DECRYPTION_FAILED for every fault alike.
     """
     empty = _EMPTY_LABEL[digest]
     size = len(empty)
     if len(encoded) < 2 * size + 2:  # known from the key alone
         raise GatewayError(Reason.DECRYPTION_FAILED)
     masked_seed, masked_data = encoded[1:1 + size], encoded[1 + size:]
-    seed = _xor(masked_seed, _mask(masked_data, size, digest))
-    data = _xor(masked_data, _mask(seed, len(masked_data), digest))
+    seed = _xor(masked_seed, _mask(masked_data, size, mask_digest))
+    data = _xor(masked_data, _mask(seed, len(masked_data), mask_digest))
     good = int(encoded[0] == 0) & int(hmac.compare_digest(data[:size], empty))
     found, start = 0, 0
     for place in range(size, len(data)):  # 3.g: zeros, then 0x01; all of it is read

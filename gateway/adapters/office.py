@@ -15,6 +15,7 @@ from gateway.adapters.key_rollover import Rolled
 from gateway.adapters.key_tools import Bundle, Purpose, Written
 from gateway.adapters.keys_all import with_tokens
 from gateway.adapters.keys_file import read_passphrase
+from gateway.adapters.refused_pins import directory_of
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer, KeyOrigin
@@ -87,7 +88,7 @@ class Office:
     def token_objects(self, name: str) -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
         """Label, id, kind and abilities of every private key on a token. USAGE, KEY_UNAVAILABLE."""
         return tuple((one.label, one.id, one.algorithm, tuple(sorted(one.may)))
-                     for one in with_tokens().list_token(self._token(name)))
+                     for one in with_tokens().list_token(self._token(name), directory_of(self._settings)))
 
     def import_key(self, path: Path, name: str, directory: Path, *, passphrase: bytes | None = None,
                    certificates: Path | None = None,
@@ -117,7 +118,7 @@ class Office:
         key_tools.check_new(algorithm, key_tools.TOKEN_ALGORITHMS)
         place, whom = self._token(token), asked(label, emails, subject, use)
         return key_rollover.made_on_token(request, lambda: with_tokens().make_key(
-            place, label, algorithm, whom, decrypts=use == "decrypt"))
+            place, label, algorithm, whom, decrypts=use == "decrypt", refused_pins=directory_of(self._settings)))
 
     def roll_over(self, name: str, algorithm: str | None = None) -> Rolled:
         """The next key of a key set, beside the one there is."""

@@ -26,7 +26,6 @@ from gateway.errors import GatewayError, Reason
 from gateway.ports.passwords import Handover
 
 IN_FLIGHT_MAX: Final = 8
-ANSWER_OCTETS_MAX: Final = 65_536
 _PASSED_ON: Final = ("PATH", "LANG")  # of the environment
 
 
@@ -46,8 +45,7 @@ class HttpHook:
                   "Idempotency-Key": handover.key}
         with self._turns.turn():
             try:
-                self._web.post(self._url, body, "application/json", deadline_s=self._timeout_s,
-                               octets_max=ANSWER_OCTETS_MAX, fields=fields)
+                self._web.notify(self._url, body, "application/json", deadline_s=self._timeout_s, fields=fields)
             except GatewayError as error:
                 raise _not(error.detail) from None
 

@@ -9,8 +9,8 @@ What the libraries do to those who know them less well, and what is done about i
   the call at work, so that no child inherits a lock that nobody will open.
 - A token that was pulled, restarted or made anew: its session is dropped and opened again, once; if the module does
   not even find the token, it is initialised anew, at most every RENEW_S (its other tokens have to log in again then).
-- Wrong PINs lock tokens: a login that failed is not tried again before the next reload, nor is one ventured where the
-  token says that the next wrong PIN is its last.
+- Wrong PINs lock tokens: a PIN that a token refused is not tried again by any process of the machine
+  (`refused_pins`), nor is one ventured where the token says that the next wrong PIN is its last.
 
 PKCS #11 2.40 (OASIS), 5.4 (general purpose functions), 5.6 (sessions), 6.6.
 """
@@ -28,6 +28,7 @@ from typing import Any, Final, TypeVar
 import pkcs11
 from pkcs11 import exceptions as refused
 
+from gateway.adapters import refused_pins
 from gateway.adapters.keys_file import read_passphrase
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Token
@@ -108,9 +109,13 @@ os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_ch
 
 
 class Logins:
-    """The logins of one configuration: remembers which failed, so that none is tried twice with the same PIN."""
+    """The logins of one configuration: remembers which failed, so that none is tried twice with the same PIN.
 
-    def __init__(self) -> None:
+    `directory`: where the whole machine remembers it, None: this object alone.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = directory
         self._failed: dict[tuple[Path, str], tuple[bytes, str]] = {}  # digest of the PIN, what the token said
 
     def pin(self, token: Token) -> str:
@@ -129,6 +134,9 @@ class Logins:
     def failed(self, token: Token, pin: str, said: str) -> None:
         """From now on `pin` raises for this PIN."""
         self._failed[token.module, token.label] = hashlib.sha256(pin.encode()).digest(), said
+
+
+_WRONG: Final = (refused.PinIncorrect, refused.PinInvalid, refused.PinLenRange)
 
 
 def work(token: Token, logins: Logins, task: Callable[[OpenToken], T]) -> T:
@@ -226,22 +234,30 @@ def _opened(token: Token, logins: Logins) -> OpenToken:
 
 def _login(token: Token, logins: Logins) -> Any:
     pin = logins.pin(token)
-    found = find_token(token)
-    remedy = f"see {token.pin_file}, then reload"
-    if found.flags & pkcs11.TokenFlag.USER_PIN_LOCKED:
-        raise unavailable(f"token {token.name}: its user PIN is locked: the security officer sets a new one")
-    if found.flags & pkcs11.TokenFlag.USER_PIN_FINAL_TRY:
-        raise unavailable(f"token {token.name}: one more wrong PIN would lock it, so none is tried: log in once by "
-                          f"hand (pkcs11-tool --token-label {token.label} --login -O), {remedy}")
-    try:
-        return found.open(user_pin=pin)
-    except refused.UserAlreadyLoggedIn:  # a session that broke has left its login behind
-        return found.open()
-    except (refused.PinIncorrect, refused.PinInvalid, refused.PinLenRange, refused.PinLocked,
-            refused.PinExpired) as error:
-        said = f"token {token.name} refuses the PIN ({type(error).__name__}); it is not tried again: {remedy}"
-        logins.failed(token, pin, said)
-        raise unavailable(said) from None
+    with refused_pins.trial(logins.directory, token, pin.encode()) as trial:
+        if trial.said is not None:
+            logins.failed(token, pin, trial.said)
+            raise unavailable(trial.said)
+        found = find_token(token)
+        remedy = f"see {token.pin_file}, then reload"
+        if found.flags & pkcs11.TokenFlag.USER_PIN_LOCKED:
+            raise unavailable(f"token {token.name}: its user PIN is locked: the security officer sets a new one")
+        if found.flags & pkcs11.TokenFlag.USER_PIN_FINAL_TRY:
+            raise unavailable(f"token {token.name}: one more wrong PIN would lock it, so none is tried: log in once by "
+                              f"hand (pkcs11-tool --token-label {token.label} --login -O), {remedy}")
+        try:
+            session = found.open(user_pin=pin)
+        except refused.UserAlreadyLoggedIn:  # a session that broke has left its login behind
+            return found.open()
+        except (*_WRONG, refused.PinLocked, refused.PinExpired) as error:
+            said = f"token {token.name} refuses the PIN ({type(error).__name__}); it is not tried again: {remedy}"
+            if isinstance(error, _WRONG) and trial.path is not None:
+                said += f". If the token's own PIN was changed and the file is right, remove {trial.path}"
+                trial.refused(pin.encode(), said)
+            logins.failed(token, pin, said)
+            raise unavailable(said) from None
+        trial.accepted()
+        return session
 
 
 def _sound(token: Token, error: Exception) -> bool:

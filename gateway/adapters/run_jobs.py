@@ -24,13 +24,14 @@ from procrastinate.jobs import Job
 from procrastinate.schema import SchemaManager
 from procrastinate.sync_psycopg_connector import wrap_exceptions
 
-from gateway.adapters.db.engine import Database
+from gateway.adapters.db.engine import Connection, Database
 from gateway.adapters.db.postgresql import parameters
-from gateway.adapters.db.schema import beside
+from gateway.adapters.db.schema import has_library_tables, library_tables
 from gateway.errors import GatewayError, Reason
 from gateway.settings.deployment import Postgresql
 
 TASK: Final = "statements.chunk"
+_TABLE: Final = "procrastinate_jobs"
 AT_ONCE: Final = 1_000  # jobs deferred in one statement
 BEAT_S: Final = 5.0
 STALLED_S: Final = 30.0  # a worker of whom nothing was heard for so long is forgotten
@@ -47,9 +48,17 @@ def schema() -> str:
     return "sealgate_jobs_" + hashlib.sha256(SchemaManager.get_schema().encode()).hexdigest()[:8]
 
 
-def prepare(database: Database) -> None:
-    """Makes the tables where they are not there yet. GatewayError STORE_UNAVAILABLE (retry)."""
-    beside(database, schema(), "procrastinate_jobs", SchemaManager.get_schema())
+def make_tables(connection: Connection) -> None:
+    """Makes the tables, unless they are there: in the transaction that creates or upgrades the database."""
+    library_tables(connection, schema(), _TABLE, SchemaManager.get_schema())
+
+
+def require_tables(database: Database) -> None:
+    """GatewayError STORE_VERSION (retry) if the tables are missing, STORE_UNAVAILABLE (retry)."""
+    with database.read() as connection:
+        if not has_library_tables(connection, schema(), _TABLE):
+            raise GatewayError(Reason.STORE_VERSION, f"{database.name} has no tables of this version for jobs: run "
+                               "`sealgate database upgrade`", retry=True)
 
 
 class RunJobs:

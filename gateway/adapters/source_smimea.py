@@ -42,6 +42,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 import dns.rdtypes.tlsabase
+import dns.ttl
 
 from gateway.adapters.source_rows import Unanswered, rows_of, unavailable
 from gateway.errors import GatewayError, Reason
@@ -73,23 +74,29 @@ class SmimeaSource:
 
     def rows(self, address: str) -> tuple[CertificateRow, ...]:
         """See CertificateSource; within `deadline_s`."""
+        return self.timed_rows(address)[0]
+
+    def timed_rows(self, address: str) -> tuple[tuple[CertificateRow, ...], float]:
+        """See TimedSource: the least TTL of the answers that were needed, of an absence by RFC 2308 5."""
         ends_at = time.monotonic() + self._settings.deadline_s * _SHARE
+        ttl_s = float(dns.ttl.MAX_TTL)
         for name in owner_names(address):
             answer = self._ask(name, dns.rdatatype.SMIMEA, ends_at)
             if not answer.flags & dns.flags.AD:
-                return self._unsigned(domain_of(address), ends_at)
+                return (), min(ttl_s, self._unsigned(domain_of(address), ends_at))
             found = _records(answer)
             if found is None:
                 raise Unanswered(self.name, f"an answer for {name} that goes round in circles")
+            ttl_s = min(ttl_s, _ttl_s(answer))
             if found:
-                return rows_of((r.cert for r in found if _whole(r)), self.name)
-        return ()
+                return rows_of((r.cert for r in found if _whole(r)), self.name), ttl_s
+        return (), ttl_s
 
     def close(self) -> None:
         """Nothing is kept."""
 
-    def _unsigned(self, domain: str, ends_at: float) -> tuple[CertificateRow, ...]:
-        """(), if the resolver proves that it would have known better; see the module."""
+    def _unsigned(self, domain: str, ends_at: float) -> float:
+        """The TTL in seconds of the resolver's proof that it would have known better; see the module."""
         labels = (dns_name(domain) or "").split(".")
         for first in range(len(labels)):
             answer = self._ask(".".join(labels[first:]) + ".", dns.rdatatype.DS, ends_at)
@@ -97,7 +104,7 @@ class SmimeaSource:
                 continue
             if first == 0 and any(rrset.rdtype == dns.rdatatype.DS for rrset in answer.answer):
                 raise Unanswered(self.name, f"{domain} is signed, and the resolver passes on what is not")
-            return ()
+            return _ttl_s(answer)
         raise unavailable(self.name, f"the resolver vouches for nothing on the way to {domain}: does it validate?")
 
     def _ask(self, name: str, kind: dns.rdatatype.RdataType, ends_at: float) -> dns.message.QueryMessage:
@@ -156,6 +163,13 @@ def _records(answer: dns.message.QueryMessage) -> list[dns.rdtypes.tlsabase.TLSA
     except (dns.exception.DNSException, ValueError):
         return None
     return [record for record in found or () if isinstance(record, dns.rdtypes.tlsabase.TLSABase)]
+
+
+def _ttl_s(answer: dns.message.QueryMessage) -> float:
+    """The least TTL in the chain to the answer. Of an absence that of its SOA (RFC 2308 5); without one it is 0."""
+    chain = answer.resolve_chaining()
+    proven = chain.answer is not None or any(rrset.rdtype == dns.rdatatype.SOA for rrset in answer.authority)
+    return float(chain.minimum_ttl) if proven else 0.0
 
 
 def _whole(record: dns.rdtypes.tlsabase.TLSABase) -> bool:

@@ -32,6 +32,7 @@ CONNECT_S = 5.0  # for one address, where a name has several
 _PIECE_OCTETS = 65_536
 _LEAST_S = 0.001
 _RAW_TROUBLE = (OSError, HTTPError, HTTPException, ValueError)
+_NO_CONTENT = 204
 _OK, _REDIRECTS, _GONE, _LATER = range(200, 300), {301, 302, 303, 307, 308}, {404, 410}, {408, 425, 429}
 _SERVER_ERROR = 500
 
@@ -154,6 +155,15 @@ class Web:
             return answer
         raise GatewayError(Reason.FETCH_REFUSED, f"{target.text} redirects what is posted to it")
 
+    def notify(self, url: str, body: bytes, content_type: str, *, deadline_s: float, fields: Mapping[str, str],
+               ) -> None:
+        """Returns once the server has answered 2xx, whatever follows the header; other errors as `post`."""
+        end = time.monotonic() + deadline_s
+        target = read_url(url, self._schemes)
+        headers = {"Accept": "*/*", "Content-Type": content_type, **fields}
+        if isinstance(self._exchange("POST", target, body, headers, end, None), str):
+            raise GatewayError(Reason.FETCH_REFUSED, f"{target.text} redirects what is posted to it")
+
     def close(self) -> None:
         """Closes what is idle; connections in use are closed by who uses them."""
         with self._lock:
@@ -172,8 +182,8 @@ class Web:
         return after
 
     def _exchange(self, method: str, target: Target, body: bytes | None, headers: dict[str, str], end: float,
-                  octets_max: int) -> bytes | str:
-        """The body, or the Location of a redirect."""
+                  octets_max: int | None) -> bytes | str:
+        """The body, or the Location of a redirect. `octets_max` None: the body does not matter, and is empty."""
         if not self._free.acquire(timeout=max(0.0, end - time.monotonic())):
             raise GatewayError(Reason.FETCH_UNAVAILABLE, f"too many requests to {target.host} at once", retry=True)
         try:
@@ -188,7 +198,7 @@ class Web:
             self._free.release()
 
     def _on_connection(self, method: str, target: Target, body: bytes | None, headers: dict[str, str], end: float,
-                       octets_max: int) -> bytes | str:
+                       octets_max: int | None) -> bytes | str:
         fields = {**self._headers, **headers, "Host": target.host_field}
         kept = self._kept(target.origin, end)
         connection = kept or self._connect(target, end)
@@ -204,6 +214,8 @@ class Web:
                 response = _ask(connection, method, target.path, body, fields)
             try:
                 answer = _read(response, target, octets_max)
+                if octets_max is None and not _is_empty(response):
+                    connection.close()  # the server may go on writing as long as it likes
             finally:
                 response.close()
         except BaseException:
@@ -294,11 +306,16 @@ def _ask(connection: Connection, method: str, path: str, body: bytes | None, fie
     return connection.getresponse()
 
 
-def _read(response: BaseHTTPResponse, target: Target, octets_max: int) -> bytes | str:
+def _is_empty(response: BaseHTTPResponse) -> bool:
+    """Whether the answer has no body, so that its connection serves again (RFC 9112 6.3)."""
+    return response.status == _NO_CONTENT or response.headers.get("Content-Length") == "0"
+
+
+def _read(response: BaseHTTPResponse, target: Target, octets_max: int | None) -> bytes | str:
     """The body of a good answer, the Location of a redirect; GatewayError for the rest."""
     status = response.status
     if status in _OK:
-        return _body(response, target, octets_max)
+        return b"" if octets_max is None else _body(response, target, octets_max)
     said = f"{target.text} answers {status}"
     if status in _REDIRECTS and (location := response.headers.get("Location")):
         _forget(response)

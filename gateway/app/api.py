@@ -13,6 +13,7 @@ import structlog
 
 from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.adapters.db.requests import DbRequests
+from gateway.adapters.file_reader import read_below
 from gateway.adapters.mac_secret import mac_secret
 from gateway.adapters.partner_tokens import read_digest
 from gateway.app import Gateway
@@ -31,6 +32,7 @@ from gateway.frontends.children import end_with_parent
 from gateway.frontends.clients import Clients
 from gateway.frontends.http.partners import KnownPartner
 from gateway.frontends.http.server import HttpServer
+from gateway.frontends.http.unavailable import when_usable
 from gateway.frontends.logs import configure, own_process
 from gateway.frontends.notify import reloaded
 from gateway.settings import Api, Client, Http, Settings
@@ -49,7 +51,7 @@ class ApiHouse:
         """GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE."""
         section(settings)
         self.gateway = Gateway(settings, clock=clock)
-        self._requests = DbRequests(self.gateway.store.database, self.gateway.clock)
+        self._requests = DbRequests(self.gateway.store.database, self.gateway.clock, self.gateway.store.evidence)
         self._callbacks = DbCallbacks(self.gateway.store.database)
         try:
             self.current = Current(self._service(settings))
@@ -69,9 +71,11 @@ class ApiHouse:
         runs = None
         if settings.statements is not None:
             runs = RunDesk(statements(settings, self.gateway.store, self.gateway.clock),
-                           reader(settings.statements.sources), self.gateway.clock.now)
+                           reader(settings.statements.sources), self.gateway.clock.now,
+                           settings.statements.postfix_log is not None)
         return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings), ready=self._ready,
-                       codes=codes, runs=runs, requests_per_minute_max=section(settings).requests_per_minute_max)
+                       codes=codes, runs=runs, requests_per_minute_max=section(settings).requests_per_minute_max,
+                       urgent=self.gateway.store.database.urgent)
 
     def _ready(self) -> None:
         """The store is asked as a mail asks it, and the keys how they are."""
@@ -93,18 +97,10 @@ class ApiHouse:
 def reader(directory: Path) -> Callable[[str], str]:
     """See `frontends.api.service.RunDesk`. Links that lead out of the directory lead nowhere."""
     def text(name: str) -> str:
-        root = directory.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root):
-            raise GatewayError(Reason.INPUT_UNREADABLE, f"{path} lies outside of {root}")
         try:
-            with path.open("rb") as file:
-                octets = file.read(RUN_OCTETS_MAX + 1)
-            if len(octets) > RUN_OCTETS_MAX:
-                raise GatewayError(Reason.INPUT_TOO_LARGE, str(path))
-            return octets.decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {type(error).__name__}") from None
+            return read_below(directory, name, RUN_OCTETS_MAX).decode("utf-8")
+        except UnicodeDecodeError:
+            raise GatewayError(Reason.INPUT_UNREADABLE, f"{directory}/{name}: is not UTF-8") from None
 
     return text
 
@@ -156,7 +152,7 @@ def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
     own_process()
     metrics.begin(settings)
     api = section(settings)
-    house = ApiHouse(settings)
+    house = when_usable(lambda: ApiHouse(settings), listener(api), "api")
 
     def reload() -> None:
         try:

@@ -11,9 +11,11 @@ from typing import Any, Final
 from gateway import __version__
 from gateway.adapters.backup_file import Reader, Writer, reading, writing
 from gateway.adapters.db import portable, schema
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.schema import open_database
+from gateway.adapters.db.engine import Connection
 from gateway.adapters.db.spool import Spool
+from gateway.adapters.mac_secret import mac_secret
+from gateway.app import database as databases
+from gateway.app.store import evidence_spool
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings
@@ -23,7 +25,8 @@ from gateway.settings.base import Section
 SECRET: Final = frozenset({"key", "client_key", "archive_key", "passphrase_file", "archive_passphrase_file",
                            "password_file", "pin_file", "header_file", "secret_file", "hook_secret_file",
                            "callback_secret_file"})
-_NO_STATE: Final = frozenset({"database", "spool", "module", "sources", "reports", "postfix_log", "hook_program"})
+_NO_STATE: Final = frozenset({"database", "database_id", "spool", "module", "sources", "reports", "postfix_log",
+                              "hook_program"})
 _TABLES, _FILES = "tables/", "files/"
 
 
@@ -40,11 +43,10 @@ class Told:
 
 def backup(settings: Settings, config: Path, target: Path, clock: Clock | None = None) -> Told:
     """Writes the file while mail goes on; all tables as they were at one moment. GatewayError USAGE, STORE_*."""
-    if settings.postgresql is not None:
-        Spool(settings.postgresql.spool).prepare()
-    database = open_database(settings.postgresql or settings.database)
+    Spool(evidence_spool(settings)).prepare()
+    database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
     try:
-        with writing(target) as writer, database.snapshot() as connection:
+        with writing(target, _secret(settings)) as writer, database.snapshot() as connection:
             rows = {name: writer.add(_TABLES + name, portable.lines(connection, name)) for name in portable.TABLES}
             files, missing = _add_files(writer, settings, config)
             missing += _waiting(settings)
@@ -56,11 +58,15 @@ def backup(settings: Settings, config: Path, target: Path, clock: Clock | None =
     return told
 
 
+def _secret(settings: Settings) -> bytes | None:
+    """What authenticates backups; None if the settings name no file. KEY_UNAVAILABLE (retry), CONFIG_INVALID."""
+    return mac_secret(settings.backup.secret_file) if settings.backup.secret_file is not None else None
+
+
 def _waiting(settings: Settings) -> tuple[str, ...]:
     """Evidence that the database has not taken yet."""
-    where = settings.postgresql
-    return () if where is None or not Spool(where.spool).waiting() else (
-        f"{where.spool} (evidence that waits for the database)",)
+    directory = evidence_spool(settings)
+    return (f"{directory} (evidence that waits for the database)",) if Spool(directory).waiting() else ()
 
 
 def _add_files(writer: Writer, settings: Settings, config: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -104,13 +110,15 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def restore(settings: Settings, source: Path, into: Path | None = None) -> Told:
-    """Fills the database of the settings, which must be empty, in one transaction; nothing before all was checked.
+def restore(settings: Settings, source: Path, into: Path | None = None, *, unverified: bool = False) -> Told:
+    """Creates the database of the settings with the rows of a backup, and records its new id beside the settings.
 
+    Tables, rows and id come in one transaction, and only while no process of Sealgate uses the database: no process
+    ever sees a register that is empty or half filled. Nothing is written before the whole backup was checked.
     `into`: a new directory for settings, policies and trust as they were, for the administrator to compare.
-    GatewayError USAGE, STORE_UNAVAILABLE.
+    `unverified`: takes a backup whose writer nobody can verify. GatewayError USAGE, STORE_UNAVAILABLE, KEY_UNAVAILABLE.
     """
-    with reading(source) as reader:
+    with reading(source, None if unverified else _secret(settings), unverified=unverified) as reader:
         told = _told(reader)
         if reader.manifest["schema"] not in schema.known():
             raise GatewayError(Reason.USAGE, f"{source} was made by Sealgate {told.version}, which has newer tables "
@@ -118,11 +126,7 @@ def restore(settings: Settings, source: Path, into: Path | None = None) -> Told:
         if into is not None and into.exists():
             raise GatewayError(Reason.USAGE, f"{into} is there already: name a new directory")
         aside = _aside(reader)
-        database = open_database(settings.postgresql or settings.database)
-        try:
-            _fill(database, reader, told)
-        finally:
-            database.close()
+        databases.create(settings, lambda connection: _fill(connection, reader, told), replace=True)
         if into is not None:
             _lay_aside(reader, aside, into)
     return told
@@ -142,15 +146,10 @@ def _told(reader: Reader) -> Told:
     return told
 
 
-def _fill(database: Database, reader: Reader, told: Told) -> None:
-    with database.migrating() as connection:
-        occupied = portable.occupied(connection)
-        if occupied is not None:
-            raise GatewayError(Reason.USAGE, f"{database.name} is not empty ({occupied}): a backup is restored into an "
-                               "empty database only")
-        for name in portable.TABLES:  # in the order in which rows refer to each other
-            if name in told.rows and portable.take(connection, name, reader.lines(_TABLES + name)) != told.rows[name]:
-                raise GatewayError(Reason.USAGE, f"{name} has other rows than the manifest says")
+def _fill(connection: Connection, reader: Reader, told: Told) -> None:
+    for name in portable.TABLES:  # in the order in which rows refer to each other
+        if name in told.rows and portable.take(connection, name, reader.lines(_TABLES + name)) != told.rows[name]:
+            raise GatewayError(Reason.USAGE, f"{name} has other rows than the manifest says")
 
 
 def _aside(reader: Reader) -> dict[str, Path]:

@@ -1,6 +1,9 @@
 """One-time codes put together: over a gateway where they are made, over the database where their bounces arrive."""
 
+from dataclasses import replace
+from datetime import timedelta
 
+from gateway.adapters.hop_session import within
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app import Gateway
 from gateway.app.services import returns_of
@@ -37,7 +40,7 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
         digits=section.digits, life_s=section.life_s, life_s_max=section.life_s_max, tries_max=section.tries_max,
         language=section.language,
         limits=SendLimits(section.per_customer_per_hour_max, section.per_client_per_minute_max))
-    outward = _Outward(gateway)
+    outward = _Outward(gateway, section.send_timeout_s)
     return Codes(desk(settings, gateway.store, gateway.clock, told), terms, keys, sender,
                  Way(outward.select, outward.send), metrics.code)
 
@@ -69,10 +72,13 @@ def section_of(settings: Settings) -> CodesSettings:
 
 
 class _Outward:
-    """The gateway's outbound way for sealed mail alone; a reload gives it another house."""
+    """The gateway's outbound way for sealed mail alone; a reload gives it another house.
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    The caller waits, so a next hop that hangs is given up after `timeout_s`, whatever the relay's time-outs are.
+    """
+
+    def __init__(self, gateway: Gateway, timeout_s: float) -> None:
+        self._gateway, self._timeout_s = gateway, timeout_s
         self._made: tuple[House, Outbound] | None = None
 
     def select(self, address: str) -> CertificateAnswer:
@@ -84,4 +90,6 @@ class _Outward:
         house, made = self._gateway.house, self._made
         if made is None or made[0] is not house:
             made = self._made = house, Outbound(sealed_only(house))
-        return made[1].send(mail)
+        deadline_at = self._gateway.clock.now() + timedelta(seconds=self._timeout_s)
+        with within(self._timeout_s):
+            return made[1].send(replace(mail, origin=replace(mail.origin, deadline_at=deadline_at)))

@@ -13,12 +13,15 @@ from gateway.app.fallbacks import load_fallbacks, tried
 from gateway.app.fetch import wishes
 from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
 from gateway.app.rules import load_rules
+from gateway.app.services import gateway_from
 from gateway.app.sources import load_sources, look_up
 from gateway.app.stampers import stamper
 from gateway.app.store import Store
 from gateway.app.trust import Revocations, load_trust, revocations
 from gateway.clock import Clock
+from gateway.cms.algorithms import WeakCipher
 from gateway.cms.content_keys import ContentKeys
+from gateway.model.mail import GATEWAY_CLIENT
 from gateway.pipeline.hand_in import Nobody
 from gateway.pipeline.harvest import Learning
 from gateway.pipeline.house import House, Identity, nowhere
@@ -32,6 +35,7 @@ from gateway.ports.evidence import Evidence
 from gateway.ports.keys import Keys
 from gateway.settings import Settings, Texts
 from gateway.settings.deployment import MILTER
+from gateway.smime.layers import OpenLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         stampers={one.name: stamper(one, keys, clock, loaded.trust, loaded.revocations.stampers)
                   for one in settings.stampers},
         escrow={escrow.name: one_certificate(escrow.certificate) for escrow in settings.escrow},
-        client_from={client.name: client.from_addresses for client in settings.clients},
+        client_from={client.name: client.from_addresses for client in settings.clients}
+        | {GATEWAY_CLIENT: gateway_from(settings)},
         proofs={client.name: Proof.of(client.header, read_secret(client.header_file))
                 for client in settings.clients if client.header_file is not None},
         customers=store.customers,
@@ -101,6 +106,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         partial=settings.partial,
         peer_is_trusted=_trusted_peers(settings),
         reach=reach,
+        opening=OpenLimits(weak=frozenset(WeakCipher(f"{name}-cbc") for name in settings.opening.weak)),
         authorities=store.authorities,
         learning=_learning(loaded, store, clock),
         fallbacks=load_fallbacks(settings, store, clock),

@@ -25,6 +25,7 @@ from gateway.frontends.http.observed import application
 from gateway.frontends.http.partners import KnownPartner, Partners
 from gateway.frontends.http.server import HttpServer
 from gateway.frontends.http.service import Current, Service
+from gateway.frontends.http.unavailable import when_usable
 from gateway.frontends.logs import configure, own_process
 from gateway.frontends.notify import reloaded
 from gateway.model.address import fold
@@ -210,7 +211,7 @@ def _reread(read: Callable[[], Settings], *reloads: Callable[[Settings], None]) 
 def _serve_partners(settings: Settings, read: Callable[[], Settings], besides: Callable[[Settings], None]) -> None:
     """The section `http`; `besides` is reloaded with it."""
     http = section(settings)
-    house = HttpHouse(settings)
+    house = when_usable(lambda: HttpHouse(settings), http, "http")
 
     def reload() -> None:
         _reread(read, lambda changed: server.renew_tls(section(changed)), house.reload, besides)

@@ -123,6 +123,10 @@ class MeteredEvidence:
 
     evidence: Evidence
 
+    def ready(self) -> None:
+        """See Evidence."""
+        self.evidence.ready()
+
     def add(self, records: tuple[EvidenceRecord, ...]) -> None:
         """See Evidence."""
         for record in records:

@@ -31,21 +31,24 @@ from gateway.app.trust import load_trust, revocations
 from gateway.clock import Clock, FrozenClock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.children import PARENT, end_with_parent
+from gateway.frontends.priority import stand_back
 from gateway.model.address import domain_of
 from gateway.model.decision import Decision
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, CertificateRow, Conflict, Found, Unavailable
 from gateway.model.mail import direction
 from gateway.pdf.check import check as document_fault
+from gateway.pdf.check import lacking
 from gateway.pki.many import Many
 from gateway.policy.resolve import used
 from gateway.ports.statements import RunRow
 from gateway.services.statements import preflight, preflight_page
 from gateway.services.statements.preflight import CHUNK_ROWS, SAMPLE, Decided, Looking, Slim
 from gateway.services.statements.series import Series
-from gateway.services.statements.source import BadRow, Row
+from gateway.services.statements.source import count_lines, open_regular
+from gateway.services.statements.source import rows as source_rows
 from gateway.services.statements.spec import Spec
-from gateway.services.statements.tally import THRESHOLD, Preflight, Tally
+from gateway.services.statements.tally import Preflight, Tally
 from gateway.settings import Settings
 from gateway.settings.sources import STORE
 
@@ -71,8 +74,11 @@ class Plan:
     rows: int | None = None
 
     def deep(self, number: int) -> bool:
-        """Whether the document of this row is looked at thoroughly: all, or a sample from the whole source."""
-        return self.thorough or number % max((self.rows or SAMPLE) // SAMPLE, 1) == 0
+        """Whether the document of this row is looked at thoroughly: all, or a sample from the whole source.
+
+        Rows of the sample lie apart by no fixed step, for sources repeat themselves (Fibonacci hashing).
+        """
+        return self.thorough or (number * 0x9E3779B1 & 0xFFFFFFFF) * max((self.rows or SAMPLE) // SAMPLE, 1) >> 32 == 0
 
 
 class Checker:
@@ -91,11 +97,20 @@ class Checker:
         self._store_first = order[0] == STORE
         self._facts = Facts(plan.client, plan.from_, plan.from_, "", MAIL_OCTETS)
         self._octets_max = settings.statements.document_octets_max if settings.statements is not None else 0
-        self._looking = Looking(self._rows.customers, self._rows.blocked, self._rows.sent, self._decide, self._document)
+        self._looking = Looking(self._rows.customers, self._rows.blocked, self._rows.owners, self._rows.sent,
+                                self._decide, self._document, self._lacking)
 
     def check(self, rows: Sequence[Slim]) -> Tally:
         """See services.statements.preflight.check."""
         return preflight.check(rows, self._looking, self._plan.until, self._plan.deep)
+
+    def _lacking(self, name: str) -> str:
+        assert self._plan.documents is not None  # noqa: S101 - it was looked at
+        try:
+            with open_regular(self._plan.documents / name) as file:
+                return ", ".join(lacking(file.read()))
+        except (GatewayError, OSError):  # it has changed just now
+            return ""
 
     def _document(self, name: str, deep: bool) -> Reason | None:  # noqa: FBT001 - a value of the port
         if self._plan.documents is None:
@@ -206,7 +221,7 @@ def _start(settings: Settings, plan: Plan, parent: int) -> None:
     os.environ[PARENT] = str(parent)
     end_with_parent()
     if settings.statements is not None:
-        os.nice(settings.statements.nice)
+        stand_back(settings.statements.nice)
     _checkers.append(Checker(settings, plan, open_store(settings), FrozenClock(plan.at)))
 
 
@@ -224,9 +239,11 @@ def _one(settings: Settings, plan: Plan) -> Iterator[Checker]:
         store.close()
 
 
-def look(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: datetime, *, thorough: bool = False,
-         count: int | None = None, follow: Callable[[int], None] | None = None) -> Preflight:
-    """The whole pre-flight of a run. `count`: rows, if known; `follow`: told of how many have been looked at.
+def look(settings: Settings, spec: Spec, path: Path, at: datetime, *, thorough: bool = False,
+         follow: Callable[[int], None] | None = None) -> Preflight:
+    """The whole pre-flight of a run: `statements check` and `send` both ask this, with the same sample of documents.
+
+    `path`: the file of its rows; `follow`: told of how many have been looked at.
 
     GatewayError STORE_UNAVAILABLE (retry), CONFIG_*, INPUT_UNREADABLE.
     """
@@ -235,7 +252,9 @@ def look(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: datet
         raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `statements`")
     began = time.monotonic()
     until = at + timedelta(seconds=spec.give_up_after_s)
-    plan = Plan(own.client, own.from_, spec.documents.directory, spec.documents.accessible, at, until, thorough, count)
+    plan = Plan(own.client, own.from_, spec.documents.directory, spec.documents.accessible, at, until, thorough,
+                count_lines(path))
+    rows = (one.row for one in source_rows(spec, path))
     percent_max = own.refused_percent_max if spec.refused_percent_max is None else min(
         spec.refused_percent_max, own.refused_percent_max)
     series, tally = Series(mac_secret(own.secret_file)), Tally()
@@ -275,26 +294,39 @@ def rows_file(settings: Settings, spec: Spec) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def gate(settings: Settings, clock: Clock, rows: Callable[[RunRow], Iterable[Row | BadRow]]
-         ) -> Callable[[RunRow, Spec], None]:
+def gate(settings: Settings, clock: Clock, path_of: Callable[[RunRow, Spec], Path],
+         alive: Callable[[], None] = lambda: None) -> Callable[[RunRow, Spec], None]:
     """What stands before a run (services.statements.drive): RUN_THRESHOLD if it may not start.
 
     Each pre-flight, good or bad, is kept in `statements.reports`. Replacements and recalls speak to those who have a
-    statement already: they are not held up.
+    statement already: no threshold holds them up, but two documents for one statement stop a replacement.
     """
     def passes(run: RunRow, spec: Spec) -> None:
+        path = path_of(run, spec)
+        if run.kind == "replace":
+            _unambiguous(settings, spec, path)
         if run.kind != "statement":
             return
-        done = look(settings, spec, rows(run), clock.now())
+        done = look(settings, spec, path, clock.now(), follow=lambda _: alive())
         assert settings.statements is not None  # noqa: S101 - `look` has looked
         keep(settings.statements.reports, run.id, done)
         if not done.may_start:
-            tally = done.tally
-            raise GatewayError(Reason.RUN_THRESHOLD,
-                               f"{tally.refused} of {tally.mails} mails cannot go, {done.percent_max:g} % are allowed "
-                               f"({THRESHOLD})")
+            raise GatewayError(done.reason or Reason.RUN_THRESHOLD, done.why_not)
 
     return passes
+
+
+def _unambiguous(settings: Settings, spec: Spec, path: Path) -> None:
+    """STATEMENT_AMBIGUOUS with the row that names another document than a row before."""
+    assert settings.statements is not None  # noqa: S101 - a run was taken
+    series = Series(mac_secret(settings.statements.secret_file))
+
+    def named(customer: str, account: str) -> bytes:
+        return series.of(customer, account, spec.period)
+
+    for row in preflight.once_each(preflight.slim(one.row, named) for one in source_rows(spec, path)):
+        if row.differs:
+            raise GatewayError(Reason.STATEMENT_AMBIGUOUS, f"row {row.number}, customer {row.repeated[0]}")
 
 
 def keep(reports: Path, run_id: str, done: Preflight) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from gateway.actions.table import VERBS
 from gateway.app.services import mailboxes
+from gateway.model.mail import GATEWAY_CLIENT
 from gateway.policy.load import load
 from gateway.policy.rules import Known
 from gateway.policy.ruleset import RuleSet
@@ -15,7 +16,7 @@ __all__ = ["load_rules", "policy_texts", "verbs_known"]
 def verbs_known(settings: Settings) -> Known:
     """The names that policies of these settings may use."""
     return Known(
-        clients=frozenset(client.name for client in settings.clients),
+        clients=frozenset((GATEWAY_CLIENT, *(client.name for client in settings.clients))),
         signing_keys=frozenset(key.name for key in settings.keys if key.purpose == "sign"),
         stampers=frozenset(stamper.name for stamper in settings.stampers),
         escrow=frozenset(escrow.name for escrow in settings.escrow),

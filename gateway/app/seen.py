@@ -10,7 +10,7 @@ from gateway.adapters.db.numbers import DbNumbers
 from gateway.adapters.db.spool import Spool
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.app.ends import ends
-from gateway.app.store import Store, open_store
+from gateway.app.store import Store, evidence_spool, open_store
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import metrics
@@ -121,7 +121,7 @@ def _milter(address: str) -> Check:
 
 def _spooled(settings: Settings) -> int:
     try:
-        return 0 if settings.postgresql is None else Spool(settings.postgresql.spool).waiting()
+        return Spool(evidence_spool(settings)).waiting()
     except GatewayError:
         return 0
 

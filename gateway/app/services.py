@@ -11,7 +11,7 @@ from gateway.app.code_events import told_by
 from gateway.app.store import Store
 from gateway.letters.write import Writer
 from gateway.model.address import fold
-from gateway.model.mail import Mail
+from gateway.model.mail import GATEWAY_CLIENT, Mail
 from gateway.model.outcome import Outcome
 from gateway.pipeline.service import MailService
 from gateway.services.bounces import Bounces
@@ -56,6 +56,13 @@ def alarm_address(settings: Settings) -> str:
     """Who hears of a customer's `not me`."""
     named = settings.codes.alarm_to if settings.codes is not None else ""
     return named or settings.bank.postmaster or f"postmaster@{settings.bank.domains[0]}"
+
+
+def gateway_from(settings: Settings) -> tuple[str, ...]:
+    """The From addresses of mail that the gateway itself writes to people: alarms, and invitations where so set."""
+    codes, invite = settings.codes, settings.fallbacks.invite
+    alarms = (codes.from_,) if codes is not None else ()
+    return (*alarms, invite.from_) if invite is not None and invite.client == GATEWAY_CLIENT else alarms
 
 
 def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], told: Told) -> dict[str, MailService]:

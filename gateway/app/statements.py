@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -31,7 +30,7 @@ from gateway.model.lookup import Customer
 from gateway.pipeline.again import take_back
 from gateway.ports.many import AT_ONCE_MAX
 from gateway.ports.statements import Chunk, RunRow, RunState
-from gateway.services.statements.drive import Crew, Leading, checked, drive
+from gateway.services.statements.drive import Crew, Leading, checked, drive, stop
 from gateway.services.statements.mail import Sender
 from gateway.services.statements.runs import Statements
 from gateway.services.statements.series import Series
@@ -48,6 +47,8 @@ from gateway.settings.deployment import Postgresql
 log = structlog.get_logger("sealgate.statements")
 
 IDLE_S = 0.5  # a worker with nothing to do looks again
+ALIVE_S = 10.0  # between two signs of life during a query
+QUERY_S_MAX = 3_600.0  # of the query that gives the rows of a run
 
 
 def section(settings: Settings) -> Section:
@@ -70,10 +71,12 @@ def processes(settings: Settings) -> int:
 
 
 def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow], Crew], *,
-         ending: Callable[[], bool], gate: Callable[[RunRow, Spec], None] | None = None) -> RunRow:
+         ending: Callable[[], bool], gate: Callable[[RunRow, Spec], None] | None = None,
+         alive: Callable[[], None] = lambda: None) -> RunRow:
     """See services.statements.drive. GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID besides.
 
-    `gate` None: the pre-flight, which is kept in `statements.reports`.
+    `gate` None: the pre-flight, which is kept in `statements.reports`. `alive` is called at least once a minute as
+    long as no file and no database holds the leader up.
     """
     clock, named = SystemClock(), section(settings)
     if settings.mode == "observe":
@@ -85,13 +88,22 @@ def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow],
         runs.same_template(run, spec)
         path = runs.source_of(run, spec)
         if spec.source.sql is not None and run.state is RunState.NEW:
-            _query(spec.source.sql, path, run)
+            with _patient(alive):
+                _query(spec.source.sql, path, run)
         return path
 
+    def goes_on() -> bool:
+        alive()
+        return ending()
+
+    def taken_back(hold_id: str) -> bool:
+        alive()
+        return take_back(store.hold, store.journal, hold_id)
+
     run = drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)),
-                        Held(lambda about: _waiting(store, returns_of(named), about),
-                             partial(take_back, store.hold, store.journal), ending, time.sleep), source_of,
-                        gate or pre_flight(settings, clock, runs.rows), crew, ending, time.sleep), run_id)
+                        Held(lambda about: _waiting(store, returns_of(named), about), taken_back, goes_on, time.sleep),
+                        runs.opened, source_of, gate or pre_flight(settings, clock, runs.source_of, alive), crew,
+                        goes_on, time.sleep, alive), run_id)
     if run.ended_at is not None:
         runs.forget_rows(run)
     return run
@@ -105,6 +117,22 @@ def _waiting(store: Store, returns: Verp, run_id: str) -> Mapping[int, list[str]
         if run == run_id and item.isdecimal():
             found.setdefault(int(item), []).append(row.hold_id)
     return found
+
+
+@contextmanager
+def _patient(alive: Callable[[], None]) -> Iterator[None]:
+    """Calls `alive` while the bank's database answers a query, for QUERY_S_MAX at most."""
+    done, until = threading.Event(), time.monotonic() + QUERY_S_MAX
+
+    def call() -> None:
+        while not done.wait(ALIVE_S) and time.monotonic() < until:
+            alive()
+
+    threading.Thread(target=call, name="query", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def _query(sql: Sql, path: Path, run: RunRow) -> None:
@@ -141,8 +169,8 @@ class Worker:
         run = self._store.run(run_id)
         if run is None:
             raise GatewayError(Reason.RUN_UNKNOWN, run_id)
-        spec = Spec.model_validate_json(run.spec)
         runs = statements(self._settings, self.gateway.store, self._clock)
+        spec = runs.opened(run)
         runs.same_template(run, spec)
         source_file = runs.source_of(run, spec)
         known = mark(source_file)
@@ -240,14 +268,16 @@ class Worker:
             if trouble.retry:
                 tools.wait(PAUSE_S)
                 return
-            self._over.set()
-            with suppress(GatewayError):  # the next process finds it out, too
-                if self._store.change(run.id, (RunState.RUNNING,), RunState.PAUSED, reason=trouble.reason,
-                                      detail=trouble.detail):
-                    log.critical("run paused", run=run.id, reason=str(trouble.reason))
+            self._stop(run, trouble.reason, trouble.detail)
         except Exception as surprise:  # noqa: BLE001 - the chunk is free again when this process has ended
             log.error("run worker surprised", run=run.id, where=where(surprise))  # noqa: TRY400 - no text
-            self._over.set()
+            self._stop(run, Reason.INTERNAL, where(surprise))
+
+    def _stop(self, run: RunRow, reason: Reason, detail: str) -> None:
+        """Ends the work of this process, and pauses the run: another process would meet the same."""
+        self._over.set()
+        with suppress(GatewayError):  # the next process finds it out, too
+            stop(self._store, run.id, reason, detail)
 
     def _wait(self, seconds: float) -> None:
         self._over.wait(seconds)

@@ -5,11 +5,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -17,13 +17,14 @@ from gateway.adapters.db.statements import DbStatements
 from gateway.app.statements import Worker, lead, processes, section
 from gateway.app.store import Store, open_store
 from gateway.clock import SystemClock
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, where
 from gateway.frontends import forgetful
 from gateway.frontends.children import PARENT, end_with_parent
 from gateway.frontends.logs import configure, own_process
 from gateway.frontends.notify import notify, reloaded
-from gateway.ports.statements import RunState
-from gateway.services.statements.drive import Crew
+from gateway.frontends.priority import stand_back
+from gateway.ports.statements import RunRow, RunState
+from gateway.services.statements.drive import Crew, stop
 from gateway.settings import Settings
 from gateway.settings.deployment import Postgresql
 
@@ -36,6 +37,11 @@ DEATHS_MAX: Final = 5  # of processes that died within STEADY_S; then the run is
 STEADY_S: Final = 10.0
 END_S: Final = 60.0
 LOOK_S: Final = 1.0  # between two looks for new runs
+STALL_S: Final = 120.0  # without a sign of life, after which the process that leads a run is killed
+LEADER_LOOK_S: Final = 0.5
+HELD_UP: Final = 75  # exit code of a leader that could not go on now (EX_TEMPFAIL of sysexits.h)
+KILLED_S: Final = 5.0  # how long a killed process is waited for: a dead file system may keep it
+REST_S: Final = (1.0, 5.0, 15.0, 60.0)  # between two attempts to lead a run that cannot go on now
 JOBS_LOOK_S: Final = 5.0  # between two looks whether each chunk has its job
 FORGET_EVERY_S: Final = 3_600.0
 _SPAWN: Final = multiprocessing.get_context("spawn")  # a fork would share the database's connection
@@ -75,7 +81,7 @@ class ProcessCrew:
             if member.is_alive():
                 log.critical("run worker stuck", run=self._run, pid=member.pid)
                 member.kill()
-                member.join()
+                member.join(KILLED_S)
         self._members = []
 
 
@@ -86,9 +92,9 @@ class JobsCrew:
     """
 
     def __init__(self, where: Postgresql, store: Store, run_id: str, processes: Crew) -> None:
-        from gateway.adapters.run_jobs import RunJobs, prepare  # of the extra `postgres`, as the driver
+        from gateway.adapters.run_jobs import RunJobs, require_tables  # of the extra `postgres`, as the driver
 
-        prepare(store.database)
+        require_tables(store.database)
         self._jobs = RunJobs(where)
         self._book, self._run, self._processes = DbStatements(store.database), run_id, processes
         self._looked = -JOBS_LOOK_S
@@ -144,9 +150,9 @@ def _clear(jobs: "RunJobs", book: DbStatements, run_id: str) -> None:
 
 def _tidy(where: Postgresql, store: Store) -> None:
     """No jobs of runs that nobody works on any more. STORE_UNAVAILABLE (retry)."""
-    from gateway.adapters.run_jobs import RunJobs, prepare
+    from gateway.adapters.run_jobs import RunJobs, require_tables
 
-    prepare(store.database)
+    require_tables(store.database)
     jobs, book = RunJobs(where), DbStatements(store.database)
     try:
         for run_id in jobs.runs():
@@ -166,7 +172,7 @@ def _work(settings: Settings, run_id: str, share: int, parent: int) -> None:
     end_with_parent()
     configure(settings.log_level)
     own_process()
-    os.nice(section(settings).nice)
+    stand_back(section(settings).nice)
     try:
         worker = Worker(settings, share=share)
         over.append(worker)
@@ -180,7 +186,7 @@ def _work(settings: Settings, run_id: str, share: int, parent: int) -> None:
 
 
 def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
-    """Blocks until SIGTERM: leads whatever run waits for somebody, one after the other, the oldest first.
+    """Blocks until SIGTERM: has each run that waits led by a process of its own, one after the other, the oldest first.
 
     Those of commands that have died are among them. `read` gives the settings anew at SIGHUP: the next run goes by
     them, and the present one when it goes on after a pause. GatewayError of the first thing that cannot be had.
@@ -201,14 +207,16 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
     store = open_store(settings)
     notify("READY=1", "WATCHDOG_USEC=0")  # a reload reaches us now; a run that is planned gives no sign for minutes
     try:
-        book, forgotten = DbStatements(store.database), 0.0
+        book, leaders, forgotten = DbStatements(store.database), _Leaders(store, over), 0.0
         while not over.is_set():
             try:
                 if again.is_set():
                     again.clear()
                     settings = _anew(settings, read)
-                for run in book.unfinished():
-                    _lead(settings, store, run.id, over)
+                unfinished = book.unfinished()
+                leaders.forget(unfinished)
+                for run in unfinished:
+                    leaders.lead(settings, run.id)
                     forgetful.let_go()
                 if time.monotonic() - forgotten > FORGET_EVERY_S:
                     forgotten = time.monotonic()
@@ -217,6 +225,8 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
                         _tidy(settings.postgresql, store)
             except GatewayError as trouble:
                 log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
+            except Exception as surprise:  # noqa: BLE001 - whatever it is, it must not end the process of all runs
+                log.error("run worker surprised", run="", where=where(surprise))  # noqa: TRY400 - no text
             over.wait(LOOK_S)
     finally:
         store.close()
@@ -234,19 +244,89 @@ def _anew(settings: Settings, read: Callable[[], Settings]) -> Settings:
     return changed
 
 
-def _lead(settings: Settings, store: Store, run_id: str, over: threading.Event) -> None:
-    """One run, which another process may lead already, or one on another node."""
-    if over.is_set():
-        return
+def _lead_run(settings: Settings, run_id: str, parent: int, beat: Any) -> None:
+    """A process that leads one run. `beat`: where it writes its signs of life (time.monotonic)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    os.environ[PARENT] = str(parent)
+    end_with_parent()
+    configure(settings.log_level)
+    own_process()
+
+    def alive() -> None:
+        beat.value = time.monotonic()
+
     try:
-        run = lead(settings, store, run_id, lambda run: crew(settings, store, run.id), ending=over.is_set)
+        store = open_store(settings)
+        try:
+            run = lead(settings, store, run_id, lambda run: crew(settings, store, run.id), ending=over.is_set,
+                       alive=alive)
+        finally:
+            store.close()
     except GatewayError as trouble:
-        if trouble.reason is not Reason.RUN_STATE:
+        if trouble.reason is not Reason.RUN_STATE:  # another process was quicker
             log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
-        elif DbStatements(store.database).led_elsewhere(run_id):
-            help_with(settings, store, run_id, over)
-        return
-    log.info("run ended" if run.ended_at else "run rests", run=run_id, state=str(run.state))
+        raise SystemExit(HELD_UP) from None
+    log.info("run ended" if run.ended_at else "run rests", run=run.id, state=str(run.state))
+
+
+class _Leaders:
+    """Has each run led by a process of its own, one after the other.
+
+    What the run names may hold that process up for ever: a named pipe, a file system that does not answer. It is killed
+    then, and the run is stopped by its name. Other runs go on.
+    """
+
+    def __init__(self, store: Store, over: threading.Event) -> None:
+        self._book, self._store, self._over = DbStatements(store.database), store, over
+        self._rests: dict[str, tuple[float, int]] = {}  # run: not before, attempts in a row
+
+    def lead(self, settings: Settings, run_id: str) -> None:
+        """One run, unless another process leads it, or it has to rest. STORE_UNAVAILABLE (retry)."""
+        not_before, attempts = self._rests.get(run_id, (0.0, 0))
+        if self._over.is_set() or time.monotonic() < not_before:
+            return
+        where_led = self._book.led(run_id)
+        if where_led == "elsewhere":
+            help_with(settings, self._store, run_id, self._over)
+        if where_led:
+            return
+        if self._led(settings, run_id) == 0:
+            self._rests.pop(run_id, None)
+            return
+        rest_s = REST_S[min(attempts, len(REST_S) - 1)]
+        self._rests[run_id] = time.monotonic() + rest_s, attempts + 1
+
+    def forget(self, runs: Sequence[RunRow]) -> None:
+        """Only these are unfinished."""
+        known = {run.id for run in runs}
+        self._rests = {run: rest for run, rest in self._rests.items() if run in known}
+
+    def _led(self, settings: Settings, run_id: str) -> int | None:
+        """The exit code of the process that led it."""
+        beat = _SPAWN.Value("d", time.monotonic(), lock=False)
+        leader = _SPAWN.Process(target=_lead_run, args=(settings, run_id, os.getpid(), beat), name=f"leads {run_id}")
+        leader.start()
+        told = False
+        while leader.is_alive():
+            leader.join(LEADER_LOOK_S)
+            if self._over.is_set() and not told and leader.pid is not None:
+                os.kill(leader.pid, signal.SIGTERM)
+                told = True
+            if time.monotonic() - beat.value > STALL_S:
+                log.critical("run worker stuck", run=run_id, pid=leader.pid)
+                leader.kill()
+                leader.join(KILLED_S)
+                self._stop(run_id, Reason.INPUT_UNREADABLE, f"nothing that the run names answered for {STALL_S:.0f} s")
+                return None
+        if leader.exitcode not in {0, HELD_UP} and not told:
+            self._stop(run_id, Reason.INTERNAL, f"the process that led it ended with code {leader.exitcode}")
+        return leader.exitcode
+
+    def _stop(self, run_id: str, reason: Reason, detail: str) -> None:
+        stop(self._book, run_id, reason, detail)
 
 
 def help_with(settings: Settings, store: Store, run_id: str, over: threading.Event) -> None:

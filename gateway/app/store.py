@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from gateway.adapters.db import schema
 from gateway.adapters.db.authorities import DbAuthorities
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.codes import DbCodes
@@ -14,12 +16,19 @@ from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
 from gateway.adapters.db.learned import DbLearned
 from gateway.adapters.db.revocations import DbRevocations
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.spool import Spool
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import load_certificates
+from gateway.errors import GatewayError
 from gateway.ports.administration import NewCertificate
 from gateway.settings import Settings
+
+
+def evidence_spool(settings: Settings) -> Path:
+    """The directory for evidence that the database has not taken yet; with SQLite beside its file."""
+    if settings.postgresql is not None:
+        return settings.postgresql.spool
+    return settings.database.with_name(f"{settings.database.name}-evidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +54,19 @@ class Store:
 
 
 def open_store(settings: Settings, clock: Clock | None = None) -> Store:
-    """The database of the settings, brought to the present schema. GatewayError STORE_UNAVAILABLE (retry)."""
+    """The database of the settings. Creates nothing: see `app.database`.
+
+    GatewayError STORE_MISSING, STORE_VERSION, STORE_MISMATCH, STORE_UNAVAILABLE (each with retry).
+    """
     clock = clock or SystemClock()
     held = settings.hold
-    spool = None
-    if settings.postgresql is not None:
-        spool = Spool(settings.postgresql.spool)
+    database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
+    spool = Spool(evidence_spool(settings))
+    try:
         spool.prepare()
-    database = open_database(settings.postgresql or settings.database)
+    except GatewayError:
+        database.close()
+        raise
     certificates = DbCertificates(database, clock)
     return Store(
         database=database,

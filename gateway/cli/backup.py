@@ -7,7 +7,7 @@ import typer
 
 from gateway.app import backup as composition
 from gateway.cli import context
-from gateway.cli.context import told
+from gateway.cli.context import say, told
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +27,9 @@ def backup(
     with told():
         found = composition.backup(settings, context.config_path(), target)
     print(f"{target}: {sum(found.rows.values())} rows of {len(found.rows)} tables, {len(found.files)} files")
+    if settings.backup.secret_file is None:
+        say(f"sealgate: {target} is not authenticated, so a restore cannot detect changes. Set `backup.secret_file` "
+            "(docs/nodes.md)")
     _tell_missing(found)
 
 
@@ -34,6 +37,8 @@ def restore(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="what `sealgate backup` wrote")],
     into: Annotated[Path | None, typer.Option(
         metavar="DIRECTORY", help="a new one, for settings, policies and trust as they were")] = None,
+    unverified: Annotated[bool, typer.Option(
+        "--unverified", help="take a backup that is not authenticated, or whose secret is lost")] = False,
 ) -> None:
     """Fill the empty database of the settings from a backup. Everything is checked before anything is written.
 
@@ -41,7 +46,7 @@ def restore(
     """
     settings = context.settings()
     with told():
-        found = composition.restore(settings, source, into)
+        found = composition.restore(settings, source, into, unverified=unverified)
     print(f"restored the state of {found.made_at}: {sum(found.rows.values())} rows of {len(found.rows)} tables")
     if into is not None:
         print(f"{len(found.files)} files are in {into}: compare them, nothing was put in force")

@@ -6,16 +6,23 @@ from pathlib import Path
 from typing import Final
 
 from gateway import app as composition
+from gateway.actions.escrow import unusable
 from gateway.app.ends import Ending, ends
 from gateway.cli.check_finding import Finding
 from gateway.clock import SystemClock
 from gateway.cms import strength
 from gateway.cms.certificate import Certificate, load_certificates
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings
 
 _WHAT_THEY_ARE: Final = {"key that signs": "key set", "key that opens mail": "key set", "key that stamps": "stamper",
                          "certificate told to recipients": "key set", "escrow": "escrow"}
+
+
+# Who does not read what; held by tests/peers/test_signed.py (CANNOT_READ) and tests/peers/test_enveloped.py.
+_FEW_READ: Final = {
+    "ed25519": "Thunderbird (NSS) and gpgsm call what it signs forged",
+    "x25519": "OpenSSL, Bouncy Castle, Thunderbird (NSS) and gpgsm do not decrypt what is encrypted to it"}
 
 
 def certificates(settings: Settings) -> Iterator[Finding]:
@@ -30,6 +37,16 @@ def certificates(settings: Settings) -> Iterator[Finding]:
             yield Finding("error", name, f"{path}: {trouble.detail}; see `sealgate inspect {path}`")
         else:
             yield from of_algorithms(name, path, certificate, now)
+            if name.startswith(("escrow ", "archive")):
+                yield from _of_use(name, path, certificate, now)
+
+
+def _of_use(name: str, path: Path, certificate: Certificate, now: datetime) -> Iterator[Finding]:
+    """Whether mail can be encrypted to it. That it has expired is said by `expiry`."""
+    reason = unusable(certificate, now)
+    if reason is not None and reason is not Reason.CERTIFICATE_EXPIRED:
+        yield Finding("error", name, f"{path}: nothing can be encrypted to it ({reason}), so the mail that needs it is "
+                      f"deferred; name a certificate for encryption, see `sealgate inspect {path}`")
 
 
 def own_certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
@@ -49,7 +66,10 @@ def own_certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def of_algorithms(name: str, path: Path, certificate: Certificate, now: datetime) -> Iterator[Finding]:
-    """What partners refuse already, and what they will; by the gateway's own table."""
+    """What partners refuse already, what they will by the gateway's own table, and what few programs read."""
+    if (few := _FEW_READ.get(certificate.key_algorithm)) is not None:
+        yield Finding("warning", name, f"{path}: its key is {certificate.key_algorithm}: {few}; use an RSA-3072 or "
+                      "P-256 key unless all partners are known to read it")
     asked: tuple[tuple[strength.Kind, str, str], ...] = (
         ("key", certificate.key_algorithm, "its key"),
         ("certificate", certificate.signature_algorithm, "its issuer's signature"))

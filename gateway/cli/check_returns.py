@@ -9,10 +9,12 @@ from gateway.cli.check_finding import Finding
 from gateway.model.address import domain_of, permitted_from
 from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, RecipientFacts
-from gateway.model.mail import direction
+from gateway.model.lookup import Found
+from gateway.model.mail import GATEWAY_CLIENT, direction
 from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Trust, Verdicts
+from gateway.policy.resolve import DEVICE_BOUND
 from gateway.policy.ruleset import RuleSet
-from gateway.settings import Settings
+from gateway.settings import KeySet, Settings
 
 _SOMEBODY: Final = "mailer-daemon@elsewhere.example"
 _PLAIN: Final = Verdicts((), DecryptionVerdict("not_encrypted"), SignatureVerdict(Status.NOT_SIGNED), HeadersShown(),
@@ -53,18 +55,28 @@ def _mailbox(settings: Settings, rules: RuleSet, name: str, mailbox: str) -> Ite
 
 
 def _alarm(settings: Settings, rules: RuleSet, from_: str, to: str) -> Iterator[Finding]:
-    """Of each client that may have codes sent: an alarm is sent in its name."""
-    to_us = _is_ours(settings, to)
-    for client in settings.clients:
-        if not permitted_from(client.from_addresses, from_):
-            continue
-        facts = Facts(client.name, from_, from_, "alarm", 4096)
-        found = rules.decide(facts, RecipientFacts(to, direction(client_is_ours=True, recipient_is_ours=to_us)))
-        if isinstance(found, Needs) or found.end.kind == "deliver":
-            yield Finding("ok", "codes.alarm_to", f"an alarm in the name of {client.name} may leave for {to}")
-        else:
-            yield Finding("error", "codes.alarm_to", f"an alarm in the name of {client.name} for {to} would not leave "
-                          f"(rule {found.rule}: {found.end.kind}); it needs one, as `otp-alarm` of policies/codes.yaml")
+    """Whether an alarm, which the gateway sends as its own client, may leave and be signed."""
+    about = "codes.alarm_to"
+    facts = Facts(GATEWAY_CLIENT, from_, from_, "alarm", 4096)
+    to_us = direction(client_is_ours=True, recipient_is_ours=_is_ours(settings, to))
+    best = Found((DEVICE_BOUND,), enrolled=True)  # whether there is a certificate is not the question here
+    found = rules.decide(facts, RecipientFacts(to, to_us, certificate=best, enrolled=best, segment=None))
+    if isinstance(found, Needs):
+        return
+    if found.end.kind != "deliver":
+        yield Finding("error", about, f"an alarm for {to} would not leave (rule {found.rule}: {found.end.kind}); "
+                      f"write a rule with `client: {GATEWAY_CLIENT}`, as `otp-alarm` of policies/codes.yaml")
+        return
+    keys = [name for step in found.steps if step.verb == "sign" for name in step.params.with_]
+    if keys and not any(_may_sign(key, from_) for key in settings.keys if key.name in keys):
+        yield Finding("error", about, f"no key set of rule {found.rule} may sign an alarm: add `{GATEWAY_CLIENT}` to "
+                      f"`clients` of {' or '.join(keys)}, and {from_} to its `from`")
+    else:
+        yield Finding("ok", about, f"an alarm may leave for {to}")
+
+
+def _may_sign(key: KeySet, from_: str) -> bool:
+    return GATEWAY_CLIENT in key.clients and permitted_from(key.from_addresses, from_)
 
 
 def _is_ours(settings: Settings, address: str) -> bool:

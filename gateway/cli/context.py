@@ -33,6 +33,10 @@ _HERE: Final = {
     Reason.KEY_UNAVAILABLE: "What the settings name must be there, and be the gateway's alone.",
     Reason.STAMPER_CLOCK: "Let chrony or systemd-timesyncd set the clock; `timedatectl` tells when it is right.",
     Reason.STORE_UNAVAILABLE: "Is it up, has its disk room, do place, user, password and TLS in the settings hold?",
+    Reason.STORE_MISSING: "If its disk is not mounted, mount it. Otherwise restore a backup with `sealgate restore "
+                          "FILE`, or create an empty database with `sealgate init --database`.",
+    Reason.STORE_VERSION: "docs/database.md describes the upgrade.",
+    Reason.STORE_MISMATCH: "`sealgate database status` shows both ids.",
     Reason.HOLD_FULL: "`sealgate hold list`, then release or reject; or raise `hold.octets_max`.",
     Reason.NEXT_HOP_UNAVAILABLE: "`sealgate check` asks it; its own log says more.",
     Reason.NEXT_HOP_LATER: "Its own log says why.",

@@ -15,6 +15,7 @@ from gateway.cli import context, listing
 from gateway.cli.context import BAD, USAGE, fail, say, told
 from gateway.cli.listing import Json
 from gateway.clock import SystemClock
+from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
 from gateway.ports.documents import Documents
 
@@ -79,12 +80,15 @@ def check(
     """
     with _documents() as made:
         found = {str(path): made.check(path, accessible=accessible) for path in files}
+        lacking = {str(path): made.lacking(path.read_bytes()) for path in files
+                   if found[str(path)] is Reason.PDF_INACCESSIBLE}
     if json:
-        listing.json_array({"file": name, "reason": reason} for name, reason in found.items())
+        listing.json_array({"file": name, "reason": reason, "lacking": lacking.get(name, "")}
+                           for name, reason in found.items())
     else:
-        listing.table(("file", "result", "remedy"), [
-            (name, str(reason) if reason else "good", SENTENCES[reason].remedy if reason else "")
-            for name, reason in found.items()])
+        listing.table(("file", "result", "lacking", "remedy"), [
+            (name, str(reason) if reason else "good", lacking.get(name, ""),
+             SENTENCES[reason].remedy if reason else "") for name, reason in found.items()])
     if any(found.values()):
         raise typer.Exit(BAD)
 

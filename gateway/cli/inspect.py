@@ -12,7 +12,7 @@ import typer
 
 from gateway.cli.context import BAD, USAGE, fail, say
 from gateway.clock import SystemClock
-from gateway.cms.certificate import Certificate, load_certificates
+from gateway.cms.certificate import Certificate, each_certificate, load_certificates
 from gateway.errors import GatewayError, Reason
 from gateway.inspection.inspect import OCTETS_MAX, Options, inspect
 from gateway.inspection.keys import KeyFile, desk_keys
@@ -129,9 +129,14 @@ def _certificates(paths: Sequence[Path]) -> Iterator[Certificate]:
             for inside in sorted(path.iterdir())[:_FILES_MAX]:
                 if inside.is_file():
                     try:
-                        yield from load_certificates(_read(str(inside), _FILE_OCTETS_MAX))
-                    except GatewayError:
+                        found = each_certificate(_read(str(inside), _FILE_OCTETS_MAX))
+                    except GatewayError:  # a file of something else
                         continue
+                    for one in found:
+                        if isinstance(one, Certificate):
+                            yield one
+                        else:
+                            say(f"sealgate: {inside}: {one.detail}")
             continue
         octets = _read(str(path), _FILE_OCTETS_MAX)
         try:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import suppress
 
 import typer
 
@@ -10,6 +9,7 @@ from gateway.app import jobs as composition
 from gateway.cli import context
 from gateway.cli.context import exit_code, explained, say
 from gateway.errors import GatewayError
+from gateway.frontends.priority import stand_back
 from gateway.settings import load
 
 NICE = 10  # a list of half a million entries takes seconds of a core, which mail needs more
@@ -27,8 +27,7 @@ def jobs() -> None:
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml jobs
     """
-    with suppress(OSError):
-        os.nice(NICE)
+    stand_back(NICE)
     settings, path = context.settings(), context.config_path()
     command = (sys.executable, "-m", "gateway", "--config", str(path.absolute()))
     try:

@@ -21,7 +21,7 @@ from gateway.cli.policy_replay import replay
 from gateway.errors import GatewayError
 from gateway.model.decision import Decision, Needs
 from gateway.model.lookup import CertificateAnswer, LookedUp, Want
-from gateway.model.mail import Envelope, Mail, Origin, Recipient
+from gateway.model.mail import GATEWAY_CLIENT, Envelope, Mail, Origin, Recipient
 from gateway.pipeline.foresee import foresee
 from gateway.policy import cases, reference
 from gateway.policy.explain import CertificateLine, Explanation, SourceLine, explain, source_lines
@@ -134,7 +134,7 @@ def explain_(
     Example: sealgate policy explain mail.eml --client staff --from carla@bank.example --to anna@customer.example
     """
     settings = context.settings()
-    if client is not None and client not in {one.name for one in settings.clients}:
+    if client is not None and client not in {GATEWAY_CLIENT, *(one.name for one in settings.clients)}:
         fail(f"no client {client!r} in {context.config_path()}", USAGE)
     octets = _read_mail(mail)
     with told():

@@ -47,28 +47,30 @@ def replay(
         rules = load(texts, VERBS, composition.verbs_known(settings))
     except GatewayError as error:
         fail(f"the rules do not load\n{error.detail}", USAGE)
-    at = _since(since)
+    at, under = _since(since), str(against) if against is not None else "now"
     with told():
         store = composition.open_store(settings)
         try:
-            counts = Counter(_shown(decided_again(store.evidence.since(at), rules), as_json=as_json))
+            counts = Counter(_shown(decided_again(store.evidence.since(at), rules), under, as_json=as_json))
             noted = seen(store.evidence.since(at))
         finally:
             store.close()
     if noted:
         _tell(noted, as_json=as_json)
     summary = ", ".join(f"{counts[word]} {word}" for word in ("same", "differs", "undecided", "unreadable"))
-    say(f"sealgate: {sum(counts.values())} records under {rules.digest[:16]}: {summary}")
+    which = f"of {against}" if against is not None else "in force now"
+    say(f"sealgate: {sum(counts.values())} records under the rules {which} ({rules.digest[:16]}): {summary}")
     if counts["differs"]:
         raise typer.Exit(BAD)
 
 
 def _tell(noted: tuple[Seen, ...], *, as_json: bool) -> None:
-    """What would have happened, in numbers."""
+    """What would have happened, in numbers; always under the rules that were in force when the mail passed."""
     if as_json:
-        print(json.dumps({"observed": [asdict(one) for one in noted]}, ensure_ascii=False))
+        print(json.dumps({"observed": [asdict(one) for one in noted], "rules": "recorded"}, ensure_ascii=False))
         return
-    table = Table("direction", "would have been", "recipients", "rule", "why", box=None, pad_edge=False)
+    table = Table("direction", "would have been", "recipients", "rule then", "why", box=None, pad_edge=False,
+                  title="Observed mail, under the rules that were in force when it passed", title_justify="left")
     for one in noted:
         colour = _COLOURS.get(one.fate, "white")
         why = " ".join(SENTENCES[Reason(word)].what for word in one.why.split())
@@ -77,8 +79,8 @@ def _tell(noted: tuple[Seen, ...], *, as_json: bool) -> None:
     Console(soft_wrap=True, highlight=False).print(table)
 
 
-def _shown(results: Iterator[Replayed], *, as_json: bool) -> Iterator[str]:
-    """Prints each result that is not the same; gives its outcome for counting."""
+def _shown(results: Iterator[Replayed], under: str, *, as_json: bool) -> Iterator[str]:
+    """Prints each result that is not the same; gives its outcome for counting. `under`: name of the other rules."""
     for one in results:
         yield one.outcome
         if one.outcome == "same":
@@ -91,7 +93,8 @@ def _shown(results: Iterator[Replayed], *, as_json: bool) -> Iterator[str]:
             after = f"{one.after.rule} [{', '.join(one.after.steps)}] {one.after.end}"
         cut = "  (not all facts were kept)" if one.cut else ""
         before = f"{one.before.rule} [{', '.join(one.before.steps)}] {one.before.end}"
-        print(f"{one.at:%Y-%m-%d %H:%M:%S}Z {one.incident} {one.recipient}: {before} -> {after}{cut}")
+        print(f"{one.at:%Y-%m-%d %H:%M:%S}Z {one.incident} {one.recipient}: recorded {before} -> {under} "
+              f"{after}{cut}")
 
 
 def _against(policies: tuple[Path, ...], directory: Path) -> Files:

@@ -297,7 +297,7 @@ def _tell(found: Shown, *, json: bool) -> None:
         return
     listing.sheet({"run": run.id, "name": run.name, "period": run.period, "state": run.state,
                    **{name: number for name, number in numbers.items() if number},
-                   **({"sent a second time": counts.resent} if counts.resent else {}),
+                   **({"further copies sent": counts.resent} if counts.resent else {}),
                    **({"bounced": counts.bounced} if counts.bounced else {}),
                    **({"reason": run.reason, "detail": run.detail} if run.reason else {}),
                    "mails a second": round(found.rate, 1)})

@@ -22,7 +22,7 @@ from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
 from gateway.services.statements import preflight_page, report, report_page, source, spec
 from gateway.services.statements.charts import number, percent
-from gateway.services.statements.tally import THRESHOLD, Channel, Preflight, Tally
+from gateway.services.statements.tally import Channel, Preflight, Tally
 from gateway.settings.read import text_of
 
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write a page with charts; `-`: to standard "
@@ -52,20 +52,16 @@ def check(
     with told():
         base = run.absolute().parent
         wanted = spec.placed(spec.read(text_of(run), str(run), base), base)
-        with preflight.rows_file(settings, wanted) as path:
-            count = listing.count_lines(path)
-            with _bar("rows", count) as follow:
-                done = preflight.look(settings, wanted, (one.row for one in source.rows(wanted, path)),
-                                      SystemClock().now(), thorough=thorough, count=count, follow=follow)
+        with preflight.rows_file(settings, wanted) as path, _bar("rows", source.count_lines(path)) as follow:
+            done = preflight.look(settings, wanted, path, SystemClock().now(), thorough=thorough, follow=follow)
     if html is not None:
         _write(html, preflight_page.html(done))
     if json:
         listing.json_object(preflight_page.as_json(done))
     elif html is None or str(html) != "-":
         _print(done)
-    if not done.may_start:
-        say(f"sealgate: {Reason.RUN_THRESHOLD}: {SENTENCES[Reason.RUN_THRESHOLD].what} "
-            f"{SENTENCES[Reason.RUN_THRESHOLD].remedy}")
+    if done.reason is not None:
+        say(f"sealgate: {done.reason}: {SENTENCES[done.reason].what} {SENTENCES[done.reason].remedy}")
         raise typer.Exit(BAD)
 
 
@@ -81,12 +77,14 @@ def _print(done: Preflight) -> None:
         _print_rows(tally)
     for count, text in ((tally.ending, f"certificates end before {done.until:%Y-%m-%d %H:%M}Z"),
                         (tally.blocked, "mails go to customers who are blocked and get no codes"),
-                        (tally.unreadable_aloud, f"of {number(tally.read_aloud)} documents cannot be read aloud")):
+                        (tally.inaccessible, f"of {number(tally.sampled)} documents of the sample are not accessible")):
         if count:
             say(f"sealgate: {number(count)} {text}")
     say(f"{number(tally.rows)} rows, {number(tally.mails)} mails in {done.took_s:.1f} s; "
-        f"{tally.refused_percent:.2f} % cannot go, {done.percent_max:g} % are allowed"
-        f"{'' if done.may_start else f' ({THRESHOLD})'}")
+        f"{tally.refused_percent:.2f} % cannot go, {tally.expected_percent:.2f} % are expected over all documents, "
+        f"{done.percent_max:g} % are allowed")
+    if not done.may_start:
+        say(f"the run would not start: {done.why_not}")
 
 
 def _print_rows(tally: Tally) -> None:
@@ -125,7 +123,8 @@ def report_(
                 for line in report.csv_lines(runs.items(run), report_page.remedies()):
                     sys.stdout.write(line)
                 return
-            made = report.made(row, runs.items(run), clock.now())
+            made = report.made(row, runs.items(run), clock.now(),
+                               log_read=statements.section(settings).postfix_log is not None)
         finally:
             store.close()
     if html is not None:
@@ -134,7 +133,10 @@ def report_(
         listing.json_object(report.as_json(made))
     elif html is None:
         listing.sheet({"run": row.id, "name": row.name, "period": row.period, "state": row.state.value,
-                       "mails": number(made.mails), "sent a second time": number(made.resent)})
+                       "mails": number(made.mails), "sent more than once": number(made.resent),
+                       "further copies": number(made.copies),
+                       **({} if made.delivery_known else {
+                           "delivered": "unknown: `statements.postfix_log` is not set"})})
         listing.table(("fate", "mails", "share"), [
             (report_page.FATES[one][1], number(made.fates[one]), percent(made.fates[one], made.mails))
             for one in report.Fate if made.fates[one]])

@@ -96,6 +96,8 @@ def _fate(alike: Sequence[EvidenceRecord], attempt: int, *, every: bool) -> Text
         would = one.facts["would"]
         why = f" ({', '.join(would['reasons'])})" if would["reasons"] else ""
         text.append(f"\nobserving: it would have been {would['settled']}{why}")
+    if weak := (one.facts.get("verdicts") or {}).get("weak_ciphers"):
+        text.append(f"\nencrypted with {shown(', '.join(weak))}, a weak or unknown algorithm (see `opening.weak`)")
     if one.facts.get("fallback"):
         text.append(f"\nnobody knew a certificate: {_WAYS.get(one.facts['fallback'], '')}")
     if one.facts.get("stamped_by"):
@@ -103,6 +105,8 @@ def _fate(alike: Sequence[EvidenceRecord], attempt: int, *, every: bool) -> Text
     certificates = dict.fromkeys(name for record in alike for name in record.certificates)
     if certificates:
         text.append(f"\nencrypted to {_names(list(certificates), every=every)}")
+    for name, fingerprint in one.facts.get("escrow", {}).items():
+        text.append(f"\nescrow {shown(name)}: {shown(fingerprint)}")
     answered = "handed to" if one.settled == "served" else "next hop:"
     text.append(f"\n{answered} {shown(one.next_hop_reply)}" if one.next_hop_reply else "")
     if one.sealed_digest and one.settled == "taken":

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from gateway.cms import strength
 from gateway.der import build, walk
 from gateway.der.walk import DerMalformed, Tlv
-from gateway.model.scheme import SignScheme, UnwrapScheme
+from gateway.model.scheme import SignScheme, UnwrapScheme, oaep_scheme
 
 # How long each is believed
 TABLE_VERSION: Final = strength.TABLE_VERSION
@@ -150,6 +150,27 @@ class ContentCipher(StrEnum):
         return _CIPHER_OIDS[self]
 
 
+class WeakCipher(StrEnum):
+    """Ciphers that the gateway opens only where `opening.weak` names them. It never writes them (RFC 8551 2.7)."""
+
+    TRIPLE_DES = "3des-cbc"
+
+    @property
+    def aead(self) -> bool:
+        """Whether the content is authenticated: never."""
+        return False
+
+    @property
+    def key_octets(self) -> int:
+        """Three DES keys."""
+        return 24
+
+    @property
+    def block_octets(self) -> int:
+        """Size of a block and of the IV."""
+        return 8
+
+
 class KeyTransport(StrEnum):
     """How we encrypt a content key to an RSA key. NSS and gpgsm read nothing newer than PKCS#1 v1.5 everywhere."""
 
@@ -166,18 +187,12 @@ _CIPHER_OIDS: Final[Mapping[ContentCipher, str]] = MappingProxyType({
     ContentCipher.AES256_GCM: "2.16.840.1.101.3.4.1.46",
 })
 CIPHERS: Final[Mapping[str, ContentCipher]] = MappingProxyType({oid: cipher for cipher, oid in _CIPHER_OIDS.items()})
+WEAK_CIPHERS: Final[Mapping[str, WeakCipher]] = MappingProxyType({"1.2.840.113549.3.7": WeakCipher.TRIPLE_DES})
 _WEAK_CIPHERS: Final[Mapping[str, str]] = MappingProxyType({
     "1.2.840.113549.3.2": "rc2-cbc",
     "1.2.840.113549.3.4": "rc4",
     "1.2.840.113549.3.7": "3des-cbc",
     "1.3.14.3.2.7": "des-cbc",
-})
-
-OAEP_SCHEMES: Final[Mapping[str, UnwrapScheme]] = MappingProxyType({
-    "sha1": UnwrapScheme.RSA_OAEP_SHA1,
-    "sha256": UnwrapScheme.RSA_OAEP_SHA256,
-    "sha384": UnwrapScheme.RSA_OAEP_SHA384,
-    "sha512": UnwrapScheme.RSA_OAEP_SHA512,
 })
 
 # --- AlgorithmIdentifier ---------------------------------------------------------------------------------------------
@@ -328,6 +343,31 @@ def read_pss(parameters: bytes | None) -> tuple[str, int]:
     if mask != digest or trailer != 1 or not 0 <= salt <= 1024:
         raise DerMalformed("PSS parameters that nobody uses")
     return digest, salt
+
+
+def read_oaep(parameters: bytes | None) -> UnwrapScheme | None:
+    """What RSAES-OAEP-params ask for (RFC 4055 4.1); None for anything that is not exactly understood.
+
+    Absent fields have their defaults (SHA-1), absent parameters are not understood. DerMalformed.
+    """
+    if parameters is None:
+        return None
+    digest = mask = "sha1"
+    seen = -1
+    for field in walk.children(parameters, walk.single(parameters, walk.SEQUENCE), limit=3):
+        number, inner = field.tag - 0xA0, walk.read(parameters, field.body, field.end)
+        if not seen < number <= 2 or inner.end != field.end:
+            return None
+        seen = number
+        if number == 0:
+            digest = digest_name(read_identifier(parameters, inner))
+        elif number == 1:
+            mask = read_mask(parameters, inner)
+        else:
+            label = read_identifier(parameters, inner)
+            if label.oid != P_SPECIFIED or label.parameters != b"\x04\x00":  # the empty label: no other is in use
+                return None
+    return oaep_scheme(digest, mask)
 
 
 def read_mask(octets: bytes, tlv: Tlv) -> str:

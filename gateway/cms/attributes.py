@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from gateway.cms import algorithms
+from gateway.cms import algorithms, names
 from gateway.cms.algorithms import AlgorithmIdentifier, ContentCipher
 from gateway.cms.certificate import Certificate
 from gateway.der import build, walk
@@ -152,18 +152,20 @@ class CertificateHash(NamedTuple):
         """Whether this names `certificate`, whose digest under `digest_name` is `digest`."""
         if digest != self.digest:
             return False
-        return self.serial is None or (self.serial == certificate.serial
-                                       and self.issuer in (None, certificate.issuer_der))
+        return self.serial is None or (self.serial == certificate.serial and (
+            self.issuer is None or names.same(self.issuer, certificate.issuer_der)))
 
 
-def parse(octets: bytes, parent: Tlv) -> tuple[tuple[Attribute, ...], bool]:
-    """The Attributes inside a SET OF (whatever its tag), and whether they stand in the order of DER (X.690 11.6).
-
-    DerMalformed, INPUT_LIMIT_EXCEEDED.
-    """
+def parse(octets: bytes, parent: Tlv) -> tuple[Attribute, ...]:
+    """The Attributes inside a SET OF (any tag), as sent: in any order. DerMalformed, INPUT_LIMIT_EXCEEDED."""
     elements = [octets[start:end] for _, start, _, end in walk.children(octets, parent, ATTRIBUTES_MAX)]
     found = [_kept(element) if len(element) <= KEPT_OCTETS_MAX else _attribute(element) for element in elements]
-    return tuple(found), elements == sorted(elements)
+    return tuple(found)
+
+
+def der(found: Iterable[Attribute]) -> bytes:
+    """The DER encoding of the SET OF these attributes: types and values in the order of X.690 11.6."""
+    return build.set_of(*(attribute(one.oid, *one.values) for one in found))
 
 
 def _attribute(octets: bytes) -> Attribute:

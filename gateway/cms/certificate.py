@@ -5,10 +5,14 @@ whether a certificate is good for anything is for `pki` to say.
 """
 
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
+from itertools import islice
 from typing import Final, TypeVar
 
 import pybase64
@@ -73,8 +77,13 @@ class Certificate:
 
     @property
     def self_issued(self) -> bool:
-        """Subject and issuer are the same Name, octet by octet."""
-        return self.subject_der == self.issuer_der
+        """Subject and issuer are the same name (RFC 5280 3.2, 7.1)."""
+        return names.same(self.subject_der, self.issuer_der)
+
+    @property
+    def issued_to(self) -> tuple[object, object]:
+        """Issuer and subject, comparable as RFC 5280 7.1 says: equal for the certificates of one owner."""
+        return names.comparable(self.issuer_der), names.comparable(self.subject_der)
 
 
 def parse_certificate(der: bytes) -> Certificate:
@@ -107,11 +116,13 @@ def _parse(der: bytes) -> Certificate:
     if walk.whole(der, inner_algorithm) != walk.whole(der, outer_algorithm):
         raise DerMalformed("a certificate that names two signature algorithms (RFC 5280 4.1.1.2)")
     number = walk.decode_integer(der, serial)
-    if number <= 0:
+    # Old roots have serial number 0, and nothing names a root by its number (8 of Mozilla's in 2025).
+    if number < 0 or (number == 0 and not names.same(walk.whole(der, issuer), walk.whole(der, subject))):
         raise DerMalformed("a serial number that is not positive (RFC 5280 4.1.2.2)")
     not_before, not_after = (walk.decode_time(der, part) for part in _exactly(der, validity, 2))
-    loaded = x509.load_der_x509_certificate(der)
-    extensions = loaded.extensions
+    with nullcontext() if number else warnings.catch_warnings(action="ignore"):  # the library warns of 0
+        loaded = x509.load_der_x509_certificate(der)
+        extensions = loaded.extensions
     constraints = _extension(extensions, x509.BasicConstraints)
     eku = _extension(extensions, x509.ExtendedKeyUsage)
     ski = _extension(extensions, x509.SubjectKeyIdentifier)
@@ -217,27 +228,68 @@ def _rsa_bits(key: bytes) -> int:
     return modulus.bit_length()
 
 
-_PEM: Final = re.compile(rb"-----BEGIN (X509 CERTIFICATE|CERTIFICATE|PKCS7|CMS)-----([^-]*)-----END ")
+_PEM: Final = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE|PKCS7|CMS|SIGNED MESSAGE)-----")
+_PEM_BUNDLES: Final = frozenset({b"PKCS7", b"CMS", b"SIGNED MESSAGE"})  # the last one is gpgsm's
 
 
 def load_certificates(octets: bytes) -> tuple[Certificate, ...]:
     """All certificates of a file: PEM (one or many, other blocks between them ignored), DER, or P7B in DER, BER or PEM.
 
-    In the order of the file, each once. CERTIFICATE_MALFORMED if one cannot be read or there is none at all.
+    In the order of the file, each once. CERTIFICATE_MALFORMED if one cannot be read, with its place in the file, or if
+    there is none at all.
     """
-    ders: list[bytes] = []
-    if b"-----BEGIN " in octets:
-        for label, body in _PEM.findall(octets):
-            try:
-                der = pybase64.b64decode(b"".join(body.split()), validate=True)
-            except ValueError as error:
-                raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"PEM: {error}") from None
-            ders.extend(bundled(der) if label in {b"PKCS7", b"CMS"} else (der,))
-    else:
-        ders.extend(bundled(octets))
+    found: dict[Certificate, None] = {}
+    for one in each_certificate(octets):
+        if isinstance(one, GatewayError):
+            raise one
+        found[one] = None
+    return tuple(found)
+
+
+def each_certificate(octets: bytes) -> tuple[Certificate | GatewayError, ...]:
+    """The same, with the error in the place of a certificate that cannot be read: the others are not lost.
+
+    CERTIFICATE_MALFORMED if the file holds none at all, or too many.
+    """
+    blocks = _pem_blocks(octets) if b"-----BEGIN " in octets else bundled(octets)
+    ders = list(islice(blocks, CERTIFICATES_MAX + 1))
     if not ders or len(ders) > CERTIFICATES_MAX:
         raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"{len(ders)} certificates in the file")
-    return tuple(dict.fromkeys(map(parse_certificate, ders)))
+    return tuple(_readable(der, place, len(ders)) for place, der in enumerate(ders, 1))
+
+
+def _pem_blocks(octets: bytes) -> Iterator[bytes | GatewayError]:
+    """The DER of every certificate in PEM; of a block that is none, why."""
+    end = 0
+    while (begin := _PEM.search(octets, end)) is not None:
+        label = begin[1]
+        close = octets.find(b"-----", begin.end())
+        if close < 0 or not octets.startswith(b"-----END " + label + b"-----", close):
+            yield GatewayError(Reason.CERTIFICATE_MALFORMED, f"a PEM block {label.decode()} without its END line")
+            end = begin.end()
+            continue
+        end = close
+        if label.startswith(b"TRUSTED"):
+            yield GatewayError(Reason.CERTIFICATE_MALFORMED, "OpenSSL's TRUSTED CERTIFICATE, which carries more than a "
+                               "certificate: convert it with openssl x509")
+            continue
+        try:
+            der = pybase64.b64decode(b"".join(octets[begin.end():close].split()), validate=True)
+            yield from bundled(der) if label in _PEM_BUNDLES else (der,)
+        except ValueError as error:
+            yield GatewayError(Reason.CERTIFICATE_MALFORMED, f"PEM: {error}")
+        except GatewayError as error:
+            yield error
+
+
+def _readable(der: bytes | GatewayError, place: int, count: int) -> Certificate | GatewayError:
+    try:
+        if isinstance(der, GatewayError):
+            raise der
+        return parse_certificate(der)
+    except GatewayError as error:
+        where = f"certificate {place} of {count}: " if count > 1 else ""
+        return GatewayError(Reason.CERTIFICATE_MALFORMED, where + error.detail)
 
 
 def bundled(octets: bytes) -> tuple[bytes, ...]:

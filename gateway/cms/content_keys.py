@@ -11,7 +11,7 @@ from hashlib import blake2b
 from threading import Lock
 from typing import Final
 
-from gateway.cms.algorithms import ContentCipher
+from gateway.cms.algorithms import ContentCipher, WeakCipher
 
 KEYS_MAX: Final = 20_000  # 4 MB; on the busiest gateway some hours of mail
 
@@ -22,10 +22,10 @@ class ContentKeys:
     def __init__(self, limit: int = KEYS_MAX) -> None:
         self._limit = limit
         self._secret = os.urandom(32)
-        self._ciphers: OrderedDict[bytes, ContentCipher] = OrderedDict()
+        self._ciphers: OrderedDict[bytes, ContentCipher | WeakCipher] = OrderedDict()
         self._lock = Lock()
 
-    def first_use(self, content_key: bytes, cipher: ContentCipher, *, opened: bool) -> bool:
+    def first_use(self, content_key: bytes, cipher: ContentCipher | WeakCipher, *, opened: bool) -> bool:
         """Whether this key has served no other cipher before. If the content could be `opened`, it is remembered."""
         mark = blake2b(content_key, digest_size=16, key=self._secret).digest()
         with self._lock:

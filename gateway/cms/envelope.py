@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from gateway.cms import algorithms, content_info, names
-from gateway.cms.algorithms import AlgorithmIdentifier, ContentCipher
+from gateway.cms.algorithms import AlgorithmIdentifier, ContentCipher, WeakCipher
 from gateway.der import ber, build, walk
 from gateway.der.walk import DerMalformed, Tlv
 from gateway.errors import GatewayError, Reason
@@ -63,13 +63,13 @@ class RecipientInfo(NamedTuple):
 class Enveloped(NamedTuple):
     """What an envelope says before anything is decrypted.
 
-    `cipher` is None for one that we do not open; `cipher_name` names it all the same. `segments` are the spans of the
+    `cipher` is None for one that we never open; `cipher_name` names it all the same. `segments` are the spans of the
     encrypted content in `octets`. `vector`: IV or nonce. `mac`: the GCM tag.
     `authenticated_attributes`: DER SET OF, or b"".
     """
 
     kind: Literal["enveloped", "auth_enveloped"]
-    cipher: ContentCipher | None
+    cipher: ContentCipher | WeakCipher | None
     cipher_name: str
     recipients: tuple[RecipientInfo, ...]
     content_type: str
@@ -189,13 +189,18 @@ def _usual_cipher(der: bytes, *, auth: bool, mac: bytes) -> tuple[str, ContentCi
     return (cipher, cipher, der[-tail:-3]) if len(mac) == BLOCK and der.endswith(b"\x02\x01\x10") else None
 
 
-def _cipher(der: bytes, *, auth: bool, mac: bytes) -> tuple[str, ContentCipher | None, bytes]:
+def _cipher(der: bytes, *, auth: bool, mac: bytes) -> tuple[str, ContentCipher | WeakCipher | None, bytes]:
     """The cipher's name; the cipher if it is one of ours in its own kind of envelope with exact parameters; its IV."""
     algorithm = algorithms.fresh_identifier(der, walk.single(der))
     return algorithms.cipher_name(algorithm.oid), *_exact_cipher(algorithm, auth=auth, mac=mac)
 
 
-def _exact_cipher(algorithm: AlgorithmIdentifier, *, auth: bool, mac: bytes) -> tuple[ContentCipher | None, bytes]:
+def _exact_cipher(algorithm: AlgorithmIdentifier, *, auth: bool,
+                  mac: bytes) -> tuple[ContentCipher | WeakCipher | None, bytes]:
+    weak = algorithms.WEAK_CIPHERS.get(algorithm.oid)
+    if weak is not None and not auth and algorithm.parameters is not None:
+        vector = walk.content(algorithm.parameters, walk.single(algorithm.parameters, walk.OCTET_STRING))
+        return (weak, vector) if len(vector) == weak.block_octets else (None, b"")
     cipher = algorithms.CIPHERS.get(algorithm.oid)
     if cipher is None or cipher.aead != auth or algorithm.parameters is None:
         return None, b""

@@ -1,8 +1,8 @@
 """EnvelopedData or AuthEnvelopedData -> content (RFC 5652 6, RFC 5083, RFC 5084), for mail that anyone can send.
 
 Read: RSA PKCS#1 v1.5 and OAEP, ECDH on P-256, P-384, P-521 and X25519; AES-CBC and AES-GCM; definite and indefinite
-lengths, one octet string or segments. Skipped: recipients by KEK, password, KEM or anything later. Ignored:
-originator certificates, unprotected attributes.
+lengths, one octet string or segments; 3DES in CBC where the caller allows it, never by default. Skipped: recipients by
+KEK, password, KEM or anything later. Ignored: originator certificates, unprotected attributes.
 
 What a sender can try, and what is done about it:
 
@@ -22,12 +22,12 @@ What a sender can try, and what is done about it:
 """
 
 import os
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -36,8 +36,8 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from gateway.cms import algorithms, key_agreement
-from gateway.cms.algorithms import AlgorithmIdentifier
+from gateway.cms import algorithms, key_agreement, names
+from gateway.cms.algorithms import AlgorithmIdentifier, ContentCipher, WeakCipher
 from gateway.cms.certificate import Certificate
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.envelope import BLOCK, Enveloped, RecipientId, RecipientInfo, parse_enveloped
@@ -72,18 +72,23 @@ class RecipientKey(Protocol):
         ...
 
 
-def decrypt(enveloped: Enveloped, keys: Sequence[RecipientKey], seen: ContentKeys | None = None) -> bytes:
+def decrypt(enveloped: Enveloped, keys: Sequence[RecipientKey], seen: ContentKeys | None = None,
+            weak: Collection[WeakCipher] = ()) -> bytes:
     """The content, by the first of `keys` that a RecipientInfo means and that opens it.
 
-    `seen` remembers which cipher a content key has served; give the same one for all messages.
+    `seen` remembers which cipher a content key has served; give the same one for all messages. `weak`: the weak
+    ciphers that may be opened; others are refused before any key is used.
     GatewayError: DECRYPTION_NO_KEY if none of `keys` is meant, DECRYPTION_FAILED for whatever fails after that, and
     what the key itself says of being unreachable. At most UNWRAPS_MAX private-key operations are made.
     """
     fitting = _fitting(enveloped.recipients, keys)
     if not fitting:
         raise GatewayError(Reason.DECRYPTION_NO_KEY)
+    cipher = enveloped.cipher
+    if cipher is None or (isinstance(cipher, WeakCipher) and cipher not in weak):
+        raise GatewayError(Reason.DECRYPTION_FAILED)
     for info, key in fitting[:UNWRAPS_MAX]:
-        content = _try(enveloped, info, key, seen)
+        content = _try(enveloped, cipher, info, key, seen)
         if content is not None:
             return content
     raise GatewayError(Reason.DECRYPTION_FAILED)
@@ -92,26 +97,28 @@ def decrypt(enveloped: Enveloped, keys: Sequence[RecipientKey], seen: ContentKey
 def _fitting(recipients: Sequence[RecipientInfo],
              keys: Sequence[RecipientKey]) -> list[tuple[RecipientInfo, RecipientKey]]:
     """Who is meant, in the order of the message; linear in recipients and in keys."""
-    known: dict[tuple[str, RecipientId], list[RecipientKey]] = {}
+    known: dict[tuple[str, int | bytes], list[RecipientKey]] = {}
     for key in keys:
-        for name in _names(key.certificate):
-            known.setdefault(name, []).append(key)
-    return [(info, key) for info in recipients if info.who is not None for key in known.get((info.kind, info.who), ())]
+        kind = "key_transport" if key.certificate.key_algorithm.startswith("rsa-") else "key_agreement"
+        known.setdefault((kind, key.certificate.serial), []).append(key)
+        if key.certificate.ski is not None:
+            known.setdefault((kind, key.certificate.ski), []).append(key)
+    found: list[tuple[RecipientInfo, RecipientKey]] = []
+    for info in recipients:
+        if info.who is None:
+            continue
+        ski, serial, issuer = info.who.ski, info.who.serial, info.who.issuer_der
+        named: int | bytes | None = ski if ski is not None else serial
+        found += [(info, key) for key in (known.get((info.kind, named), ()) if named is not None else ())
+                  if ski is not None or names.same(issuer, key.certificate.issuer_der)]
+    return found
 
 
-@lru_cache(maxsize=256)
-def _names(certificate: Certificate) -> tuple[tuple[str, RecipientId], ...]:
-    """How RecipientInfos name this certificate: their kind with issuer and serial, or the key identifier."""
-    kind = "key_transport" if certificate.key_algorithm.startswith("rsa-") else "key_agreement"
-    by_serial = (kind, RecipientId(certificate.issuer_der, certificate.serial))
-    return (by_serial,) if certificate.ski is None else (by_serial, (kind, RecipientId(ski=certificate.ski)))
-
-
-def _try(enveloped: Enveloped, info: RecipientInfo, key: RecipientKey, seen: ContentKeys | None) -> bytes | None:
+def _try(enveloped: Enveloped, cipher: ContentCipher | WeakCipher, info: RecipientInfo, key: RecipientKey,
+         seen: ContentKeys | None) -> bytes | None:
     """The content, or None for every failure. The private key is used and the content decrypted whatever comes out."""
-    cipher = enveloped.cipher
     unwrap = _unwrapper(info, key)
-    if cipher is None or unwrap is None:
+    if unwrap is None:
         return None
     content_key = blake2b(info.wrapped, digest_size=cipher.key_octets, key=_SECRET).digest()
     try:
@@ -145,28 +152,7 @@ def _transport(algorithm: AlgorithmIdentifier) -> UnwrapScheme | None:
     """PKCS#1 v1.5 for rsaEncryption, OAEP only with complete and known parameters (RFC 4055 4.1), else None."""
     if algorithm.oid == algorithms.RSA:
         return UnwrapScheme.RSA_PKCS1 if algorithms.no_parameters(algorithm) else None
-    if algorithm.oid != algorithms.RSA_OAEP or algorithm.parameters is None:
-        return None
-    octets = algorithm.parameters
-    digest = mask = "sha1"
-    seen = -1
-    for part in walk.children(octets, walk.single(octets, walk.SEQUENCE), limit=3):
-        number, inner = part.tag - 0xA0, walk.read(octets, part.body, part.end)
-        if not seen < number <= 2 or inner.end != part.end:
-            return None
-        seen = number
-        if number == 0:
-            digest = algorithms.digest_name(algorithms.read_identifier(octets, inner))
-        elif number == 1:
-            mask = algorithms.read_mask(octets, inner)
-        elif not _empty_label(algorithms.read_identifier(octets, inner)):
-            return None
-    return algorithms.OAEP_SCHEMES.get(digest) if mask == digest else None
-
-
-def _empty_label(source: AlgorithmIdentifier) -> bool:
-    """Whether a PSourceAlgorithm is pSpecified with the empty label, the only one in use."""
-    return source.oid == algorithms.P_SPECIFIED and source.parameters == b"\x04\x00"
+    return algorithms.read_oaep(algorithm.parameters) if algorithm.oid == algorithms.RSA_OAEP else None
 
 
 def _agreement(info: RecipientInfo, algorithm: AlgorithmIdentifier, key: RecipientKey) -> Callable[[], bytes] | None:
@@ -249,14 +235,16 @@ def _gcm(enveloped: Enveloped, content_key: bytes) -> bytes | None:
 
 def _cbc(enveloped: Enveloped, content_key: bytes) -> bytes | None:
     """Decrypted and unpadded; every octet of the padding is looked at (RFC 5652 6.3)."""
-    if not enveloped.size or enveloped.size % BLOCK:
+    cipher = (TripleDES if isinstance(enveloped.cipher, WeakCipher) else AES)(content_key)
+    block = cipher.block_size // 8
+    if not enveloped.size or enveloped.size % block:
         return None
-    decryptor = Cipher(AES(content_key), CBC(enveloped.vector)).decryptor()
+    decryptor = Cipher(cipher, CBC(enveloped.vector)).decryptor()
     padded = _run(decryptor, enveloped)
     decryptor.finalize()
-    unpadder = PKCS7(BLOCK * 8).unpadder()
+    unpadder = PKCS7(cipher.block_size).unpadder()
     try:
-        last = unpadder.update(padded[-BLOCK:]) + unpadder.finalize()
+        last = unpadder.update(padded[-block:]) + unpadder.finalize()
     except ValueError:
         return None
-    return padded[:len(padded) - BLOCK + len(last)]
+    return padded[:len(padded) - block + len(last)]

@@ -1,9 +1,11 @@
-"""Distinguished names (X.501, RFC 5280 4.1.2.4) as text for people (RFC 4514) and by attribute.
+"""Distinguished names (X.501, RFC 5280 4.1.2.4): text for people (RFC 4514), attributes, and comparison.
 
-Text is for reports and logs. What is compared are always the DER octets.
+Text is for reports and logs. Names are compared as RFC 5280 7.1 says, by `same` and `comparable`.
 """
 
+import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -13,6 +15,7 @@ from gateway.errors import GatewayError
 ATTRIBUTES_MAX: Final = 200
 VALUE_CHARACTERS_MAX: Final = 256  # of one attribute in a text; RFC 5280 A.1 allows 64 in most, 255 in addresses
 TEXT_CHARACTERS_MAX: Final = 2048
+COMPARED_OCTETS_MAX: Final = 4096  # of one Name; longer ones are compared octet by octet, and fill no cache
 EMAIL_ADDRESS: Final = "1.2.840.113549.1.9.1"
 
 _SHORT: Final[Mapping[str, str]] = MappingProxyType({  # RFC 4514 3
@@ -53,6 +56,36 @@ def _attribute(name: bytes, pair: walk.Tlv) -> Attribute:
         except UnicodeDecodeError:
             text = None
     return Attribute(walk.decode_oid(name, oid), text, walk.whole(name, value))
+
+
+def same(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two DER Names are the same name (RFC 5280 7.1). Equal octets need no reading."""
+    return one == other or (one is not None and other is not None and comparable(one) == comparable(other))
+
+
+def comparable(name: bytes) -> object:
+    """A key that is equal for DER Names that RFC 5280 7.1 calls the same; the octets where they cannot be read.
+
+    Case, string type and insignificant spaces do not count (RFC 4518). Attributes that are no text must be identical.
+    """
+    return _comparable(name) if len(name) <= COMPARED_OCTETS_MAX else name
+
+
+@lru_cache(maxsize=4096)
+def _comparable(name: bytes) -> object:
+    try:
+        return tuple(tuple(sorted((one.oid, one.der.hex() if one.text is None else f"={_prepared(one.text)}")
+                                  for one in part)) for part in attributes(name))
+    except GatewayError:
+        return name
+
+
+def _prepared(text: str) -> str:
+    """RFC 4518 2.2 (map), 2.3 (normalise) and 2.6.1 (insignificant spaces)."""
+    if not text.isascii():
+        text = "".join(char for char in text if unicodedata.category(char) != "Cf")
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(text.casefold().split())
 
 
 def values(name: bytes, oid: str) -> tuple[str, ...]:

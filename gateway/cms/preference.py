@@ -7,7 +7,7 @@ Writing it is `cms.attributes`.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gateway.cms import attributes
+from gateway.cms import attributes, names
 from gateway.cms.attributes import ENCRYPTION_KEY_PREFERENCE, MS_ENCRYPTION_KEY_PREFERENCE, Attribute
 from gateway.cms.certificate import Certificate
 from gateway.der import walk
@@ -33,7 +33,7 @@ def preferred(found: Sequence[Attribute], enclosed: Iterable[Certificate]) -> Ce
         return None
     issuer, serial, ski = named
     fitting = [one for one in dict.fromkeys(enclosed)
-               if (one.ski == ski if ski is not None else (one.issuer_der, one.serial) == (issuer, serial))]
+               if (one.ski == ski if ski is not None else one.serial == serial and names.same(one.issuer_der, issuer))]
     return fitting[0] if len(fitting) == 1 else None
 
 

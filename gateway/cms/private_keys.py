@@ -12,7 +12,7 @@ from asn1crypto import algos, core, pkcs12
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key
-from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.der import prescan, walk
@@ -20,6 +20,7 @@ from gateway.errors import GatewayError, Reason
 
 KEY_OCTETS_MAX: Final = 1_048_576  # a PKCS#12 with a long chain has a hundredth of it
 _PBMAC1: Final = "1.2.840.113549.1.5.14"  # RFC 9579
+KEYS_MAX: Final = 16  # in one PKCS#12; Outlook exports two, one to sign and one to decrypt
 KDF_ROUNDS_MAX: Final = 10_000_000  # OpenSSL writes 2,048, Windows 10,000, OWASP asks for 600,000: more is an attack
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
@@ -27,11 +28,20 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 @dataclass(frozen=True, slots=True)
 class Pkcs12:
-    """What a PKCS#12 held: its key with the certificate that fits, and all further certificates."""
+    """What a PKCS#12 held: its keys, the certificate that fits the first one, and all further certificates."""
 
-    key: PrivateKey | None
+    keys: tuple[PrivateKey, ...]
     certificate: Certificate | None
     others: tuple[Certificate, ...]
+
+    def only_key(self) -> PrivateKey:
+        """INPUT_UNREADABLE where there is none, or more than one: none is dropped silently."""
+        if not self.keys:
+            raise GatewayError(Reason.INPUT_UNREADABLE, "a PKCS#12 without a private key")
+        if len(self.keys) > 1:
+            raise GatewayError(Reason.INPUT_UNREADABLE, f"a PKCS#12 with {len(self.keys)} private keys, one is "
+                               "expected: export each key into a file of its own")
+        return self.keys[0]
 
 
 def is_pkcs12(octets: bytes) -> bool:
@@ -54,33 +64,35 @@ def read_private_key(octets: bytes, passphrase: bytes | None = None) -> PrivateK
     if len(octets) > KEY_OCTETS_MAX:
         raise GatewayError(Reason.INPUT_TOO_LARGE, f"a key file of {len(octets)} octets")
     if is_pkcs12(octets):
-        key = read_pkcs12(octets, passphrase).key
-        if key is None:
-            raise GatewayError(Reason.INPUT_UNREADABLE, "a PKCS#12 without a private key")
-        return key
+        return read_pkcs12(octets, passphrase).only_key()
     if b"-----BEGIN " in octets:
         return _checked(_load_pem(_key_block(octets), passphrase))
     return _checked(_load_der(octets, passphrase))
 
 
 def read_pkcs12(octets: bytes, passphrase: bytes | None) -> Pkcs12:
-    """Key and certificates of a PKCS#12. Reasons as `read_private_key`; weak certificates are for others to refuse."""
+    """Keys and certificates of a PKCS#12. Reasons as `read_private_key`; weak certificates are for others to refuse.
+
+    Of several keys all are found that have a bag of their own outside of encrypted content, as all programs write them.
+    """
     if len(octets) > KEY_OCTETS_MAX:
         raise GatewayError(Reason.INPUT_TOO_LARGE, f"a PKCS#12 of {len(octets)} octets")
-    _bound_rounds(octets)
+    bags = _key_bags(_bounded(octets))
     try:
-        found = load_pkcs12(octets, passphrase)
+        key, certificate, others = load_key_and_certificates(octets, passphrase)
     except ValueError as error:
         if "password" in str(error).lower():
             raise GatewayError(Reason.INPUT_PASSWORD_WRONG, "PKCS#12: wrong password") from None
         raise GatewayError(Reason.INPUT_UNREADABLE, f"PKCS#12: {error}") from None
     except (UnsupportedAlgorithm, TypeError) as error:
         raise GatewayError(Reason.INPUT_UNREADABLE, f"PKCS#12: {error}") from None
-    certificates = [parse_certificate(entry.certificate.public_bytes(Encoding.DER))
-                    for entry in (*((found.cert,) if found.cert else ()), *found.additional_certs)]
-    own = certificates[0] if found.cert else None
-    return Pkcs12(None if found.key is None else _checked(found.key), own,
-                  tuple(c for c in certificates if c is not own))
+    certificates = [parse_certificate(one.public_bytes(Encoding.DER))
+                    for one in (*((certificate,) if certificate else ()), *others)]
+    own = certificates[0] if certificate else None
+    keys: tuple[object, ...] = () if key is None else (key,)
+    if len(bags) > 1:
+        keys = tuple(_load_der(bag, passphrase) for bag in bags)
+    return Pkcs12(tuple(map(_checked, keys)), own, tuple(c for c in certificates if c is not own))
 
 
 def _key_block(octets: bytes) -> bytes:
@@ -122,9 +134,10 @@ def _loaded(load: Callable[[bytes, bytes | None], object], octets: bytes, passph
     try:
         return load(octets, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        if encrypted:
+        if encrypted and "password" in str(error).lower():
             raise GatewayError(Reason.INPUT_PASSWORD_WRONG, "this passphrase does not open the key") from None
-        raise GatewayError(Reason.INPUT_UNREADABLE, f"not a private key: {str(error)[:200]}") from None
+        raise GatewayError(Reason.INPUT_UNREADABLE,
+                           f"not a private key that can be read: {str(error)[:200]}") from None
 
 
 def _checked(key: object) -> PrivateKey:
@@ -142,15 +155,16 @@ def _checked(key: object) -> PrivateKey:
     raise GatewayError(Reason.CERTIFICATE_ALGORITHM_UNKNOWN, f"a key of the kind {type(key).__name__}")
 
 
-def _bound_rounds(octets: bytes) -> None:
-    """Refuses a PKCS#12 whose outer layers ask for hours of key derivation before anything can be known of it.
+def _bounded(octets: bytes) -> pkcs12.Pfx:
+    """The outer layers. Refuses a PKCS#12 that asks for hours of key derivation before anything can be known of it.
 
     What cannot be read here is refused too: the loader reads more (octets behind the end, for one), and would run
     rounds that nobody has counted.
     """
     try:
         prescan.check(octets)
-        rounds = tuple(_outer_rounds(pkcs12.Pfx.load(octets, strict=True)))
+        pfx = pkcs12.Pfx.load(octets, strict=True)
+        rounds = tuple(_outer_rounds(pfx))
     except GatewayError as error:
         if error.reason is Reason.INPUT_LIMIT_EXCEEDED:
             raise
@@ -160,6 +174,19 @@ def _bound_rounds(octets: bytes) -> None:
     if max(rounds, default=0) > KDF_ROUNDS_MAX or sum(rounds) > 4 * KDF_ROUNDS_MAX:  # MAC, key, certificates, spare
         raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED,
                            f"PKCS#12: {' + '.join(map(str, rounds[:8]))} rounds of key derivation")
+    return pfx
+
+
+def _key_bags(pfx: pkcs12.Pfx) -> tuple[bytes, ...]:
+    """DER of every PrivateKeyInfo and EncryptedPrivateKeyInfo in plain content (RFC 7292 4.2.1, 4.2.2)."""
+    found: list[bytes] = []
+    for info in pfx.authenticated_safe:
+        if info["content_type"].native == "data":
+            found += [bag["bag_value"].untag().dump() for bag in pkcs12.SafeContents.load(info["content"].native)
+                      if bag["bag_id"].native in {"key_bag", "pkcs8_shrouded_key_bag"}]
+    if len(found) > KEYS_MAX:
+        raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"PKCS#12: {len(found)} private keys")
+    return tuple(found)
 
 
 def _outer_rounds(pfx: pkcs12.Pfx) -> Iterator[int]:

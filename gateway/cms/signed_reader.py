@@ -6,13 +6,14 @@ names. Whether anybody believes that certificate is for `pki`. The rules, in the
  1. Algorithms: the content digest and the signature algorithm are known, of our table, and not weak; the digest of
     the signature is that of the content (RFC 8933, RFC 4056 3), SHA-512 for Ed25519 (RFC 8419 3.1).
  2. Signed attributes are there. Without them a victim's signed attributes could be passed off as signed content.
- 3. They are DER: sorted, each type once (RFC 5652 5.3).
+ 3. Each type occurs once (RFC 5652 5.3).
  4. Exactly one contentType, equal to what is asked for; exactly one messageDigest (RFC 5652 11.1, 11.2).
  5. signingCertificateV2 and signingCertificate name this certificate where they are present (RFC 5035 5.4).
  6. CMSAlgorithmProtection repeats both algorithms where it is present (RFC 6211 2).
  7. The certificate's key is of the right kind and not too small; one bound to PSS signs by PSS alone (RFC 4055 1.2).
  8. The content has the digest that messageDigest says.
- 9. The signature over the attributes verifies.
+ 9. The signature verifies over the attributes as sent, with the tag of a SET OF, or over their DER encoding
+    (RFC 5652 5.4). Both are the same for all but a few programs, such as Outlook for Mac.
 
 RFC 5754, RFC 4056, RFC 8419, RFC 6211, RFC 5035, RFC 5816, RFC 8933. BER is read through `der.ber`.
 """
@@ -29,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from gateway.cms import algorithms, attributes, content_info
+from gateway.cms import algorithms, attributes, content_info, names
 from gateway.cms.algorithms import AlgorithmIdentifier, SignatureAlgorithm
 from gateway.cms.attributes import Attribute, CertificateHash, fields, only_child
 from gateway.cms.certificate import Certificate, parse_certificate
@@ -57,8 +58,8 @@ class SignerInfo(NamedTuple):
     """One SignerInfo. The signer is named by `issuer` (DER Name) and `serial`, or by `ski`; the others are None.
 
     `digest_name`, `signature_algorithm.name`: of `cms.algorithms`, dotted OIDs where unknown; the two identifiers are
-    what stood there. `signed_attrs`: the DER SET OF that is signed, None where there is none. `unsigned`: as found,
-    unchecked. `timestamps`: the DER TimeStampTokens.
+    what stood there. `signed_attrs`: the attributes as sent, with the tag of a SET OF, None where there is none.
+    `unsigned`: as found, unchecked. `timestamps`: the DER TimeStampTokens.
     """
 
     issuer: bytes | None
@@ -70,7 +71,6 @@ class SignerInfo(NamedTuple):
     signature_algorithm: SignatureAlgorithm
     signed_attrs: bytes | None
     attributes: tuple[Attribute, ...]
-    sorted_attributes: bool
     signature: bytes
     unsigned: tuple[Attribute, ...]
     timestamps: tuple[bytes, ...]
@@ -104,7 +104,7 @@ class SignerInfo(NamedTuple):
         """Whether this SignerInfo's sid is of `certificate`."""
         if self.ski is not None:
             return certificate.ski == self.ski
-        return certificate.serial == self.serial and certificate.issuer_der == self.issuer
+        return certificate.serial == self.serial and names.same(certificate.issuer_der, self.issuer)
 
 
 class SignedData(NamedTuple):
@@ -156,6 +156,18 @@ def form_fault(signed: SignedData, *, detached: bool) -> Reason | None:
     return None
 
 
+def is_content_of(signed: SignedData, digest_of: Callable[[str], bytes]) -> bool:
+    """Whether a SignerInfo's messageDigest is that of the content whose digests `digest_of` gives; no key is needed."""
+    for info in signed.signer_infos:
+        try:
+            said = attributes.single(info.attributes, attributes.MESSAGE_DIGEST)
+        except GatewayError:
+            continue
+        if info.digest_name in _READABLE_DIGESTS and said == build.octet_string(digest_of(info.digest_name)):
+            return True
+    return False
+
+
 def find_certificate(info: SignerInfo, candidates: Iterable[Certificate]) -> Certificate | None:
     """The candidate that the SignerInfo names; among several the one that signingCertificate(V2) means."""
     named = [candidate for candidate in candidates if info.names(candidate)]
@@ -200,7 +212,12 @@ def verify(info: SignerInfo, certificate: Certificate, digest_of: Callable[[str]
         return Reason.SIGNATURE_ALGORITHM_UNKNOWN
     if digest_of(info.digest_name) != message_digest:  # 8
         return Reason.SIGNATURE_ALTERED
-    return arithmetic_fault(key, info.signature_algorithm, info.signature, info.signed_attrs)  # 9
+    fault = arithmetic_fault(key, info.signature_algorithm, info.signature, info.signed_attrs)  # 9
+    if fault is Reason.SIGNATURE_ALTERED:
+        encoded = attributes.der(info.attributes)
+        if encoded != info.signed_attrs:
+            return arithmetic_fault(key, info.signature_algorithm, info.signature, encoded)
+    return fault
 
 
 @lru_cache(maxsize=4096)
@@ -230,7 +247,7 @@ def _algorithm_fault(info: SignerInfo, at: datetime) -> Reason | None:
 def _message_digest(info: SignerInfo, content_type: str) -> bytes | None:
     """The value of messageDigest if the attributes are as they must be, None if not. DerMalformed likewise."""
     said = dict(info.attributes)
-    if not info.sorted_attributes or len(said) != len(info.attributes):
+    if len(said) != len(info.attributes):
         return None
     digests = said.get(attributes.MESSAGE_DIGEST, ())
     if len(digests) != 1 or said.get(attributes.CONTENT_TYPE) != (build.oid(content_type),):
@@ -378,10 +395,9 @@ def _signer_info(octets: bytes, tlv: Tlv) -> SignerInfo:
     rest = parts[3:]
     signed_attrs: bytes | None = None
     found: tuple[Attribute, ...] = ()
-    in_order = True
     if rest[0].tag == 0xA0:
         signed = rest.pop(0)
-        found, in_order = attributes.parse(octets, signed)
+        found = attributes.parse(octets, signed)
         signed_attrs = b"\x31" + octets[signed.start + 1:signed.end]  # what is signed is the SET OF (RFC 5652 5.4)
     if len(rest) not in (2, 3):
         raise DerMalformed("a SignerInfo without its signature")
@@ -390,10 +406,10 @@ def _signer_info(octets: bytes, tlv: Tlv) -> SignerInfo:
         _kept_signature_algorithm if len(named) <= algorithms.IDENTIFIER_OCTETS_KEPT
         else _signature_algorithm)(named, digest_name)
     signature = walk.content(octets, walk.expect(rest[1], walk.OCTET_STRING))
-    unsigned = attributes.parse(octets, walk.expect(rest[2], 0xA1))[0] if len(rest) == 3 else ()
+    unsigned = attributes.parse(octets, walk.expect(rest[2], 0xA1)) if len(rest) == 3 else ()
     return SignerInfo(
         issuer, serial, ski, digest_algorithm, digest_name, signature_identifier, signature_algorithm, signed_attrs,
-        found, in_order, signature, unsigned,
+        found, signature, unsigned,
         attributes.every(unsigned, attributes.SIGNATURE_TIME_STAMP) if unsigned else ())
 
 

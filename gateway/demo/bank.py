@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway import app
+from gateway.app import database
 from gateway.authority import ca
 from gateway.authority.ca import Purpose
 from gateway.clock import SystemClock
@@ -195,6 +196,7 @@ def _person(bank: Bank, person: Person, algorithm: str, now: datetime) -> None:
 def _enrol(bank: Bank) -> None:
     """Customers and their certificates into the store, bound to their numbers."""
     settings = load(bank.config)
+    database.create(settings)
     store = app.open_store(settings)
     try:
         store.customers.put(
@@ -239,7 +241,7 @@ next_hops:
   inbound: {{host: 127.0.0.1, port: {ports.sink}, tls: none}}
 keys:
   - {{name: otp, purpose: sign, key: keys/otp.key.pem, certificate: keys/otp.crt.pem, chain: pki/chain.pem,
-      from: ["otp@{DOMAIN}"], clients: [online-banking]}}
+      from: ["otp@{DOMAIN}"], clients: [online-banking, sealgate]}}
   - {{name: statements, purpose: sign, key: keys/statements.key.pem, certificate: keys/statements.crt.pem,
       chain: pki/chain.pem, from: ["statements@{DOMAIN}"], clients: [core-banking]}}
   - {{name: staff, purpose: sign, key: keys/staff.key.pem, certificate: keys/staff.crt.pem, chain: pki/chain.pem,

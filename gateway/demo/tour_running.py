@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class RunningTour:
             code = plain_mail("otp@" + DOMAIN, anna.address, "Your code", f"The code is 4711{number}.\n")
             left.append(guide.sent_at_last("online-banking", code))
         guide.claim(f"kill -9 {workers[0]}, and {_MAILS} codes leave all the same", holds=len(left) == _MAILS)
-        guide.claim("none of them in clear", holds=not any(b"4711" in mail for mail in left))
+        guide.claim("none of them in clear", holds=not any(b"The code is" in mail for mail in left))
         guide.claim("another worker has taken its place", holds=self._replaced(workers))
 
     def seen(self) -> None:
@@ -47,9 +48,10 @@ class RunningTour:
             "sealgate trace tells rule, steps and the next hop's reply", holds="otp" in json.dumps(told) and bool(told)
         )
         numbers = post(f"http://127.0.0.1:{guide.bank.ports.metrics}/metrics", None, "").decode()
+        counts = re.split(r"[^0-9]+", numbers)  # of a fraction, its digits: no six of them by chance
         counted = [line for line in numbers.splitlines() if line.startswith("sealgate_mails_total{")]
         guide.claim(f"/metrics counts mails by direction and answer: {len(counted)} lines", holds=bool(counted))
-        guide.claim("and names nobody", holds=anna.address not in numbers and "481516" not in numbers)
+        guide.claim("and names nobody", holds=anna.address not in numbers and "481516" not in counts)
         ready = post(f"http://127.0.0.1:{guide.bank.ports.metrics}/readyz", None, "")
         guide.claim("/readyz says that mail is taken", holds=bool(ready))
 

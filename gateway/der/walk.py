@@ -188,10 +188,13 @@ def _oid_text(body: bytes) -> str:
     return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
 
 
-def decode_integer(octets: bytes, tlv: Tlv) -> int:
-    """The value of an INTEGER (or ENUMERATED), which must be minimal. DerMalformed, INPUT_LIMIT_EXCEEDED."""
-    if tlv.tag not in (INTEGER, ENUMERATED):
-        expect(tlv, INTEGER)
+def decode_integer(octets: bytes, tlv: Tlv, tag: int = INTEGER) -> int:
+    """The value of an INTEGER, or of an ENUMERATED if `tag` says so; it must be minimal.
+
+    DerMalformed, INPUT_LIMIT_EXCEEDED.
+    """
+    if tlv.tag != tag:
+        expect(tlv, tag)
     body = octets[tlv.body:tlv.end]
     if len(body) > INTEGER_OCTETS_MAX:
         raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"an integer of {len(body)} octets")

@@ -52,6 +52,7 @@ class Crew:
         self._kept: dict[int, int] = {}  # number to the memory that its worker writes into (`handover`)
         self._before: tuple[int, ...] = ()
         self.served_at = time.monotonic()  # when a worker that serves was last seen
+        self.trouble: GatewayError | None = None  # why the last worker that did not start did not
         self._outage = outage
         self._in_outage = False
 
@@ -76,6 +77,15 @@ class Crew:
             await self.ended()
             raise
         self._before = ()
+        self._keep_all()
+
+    def start_later(self) -> None:
+        """As `start` where no worker can serve yet: each is tried again with growing pauses, in an outage from now."""
+        self._kept = {number: one for number in range(self._size) if (one := handover.memory()) is not None}
+        self._keep_all()
+        self._begin_outage()
+
+    def _keep_all(self) -> None:
         loop = asyncio.get_running_loop()
         self._keepers = [loop.create_task(self._keep(number), name=f"{self._kind} {number}")
                          for number in range(self._size)]
@@ -147,6 +157,7 @@ class Crew:
             try:
                 return await self._fresh(number)
             except GatewayError as trouble:
+                self.trouble = trouble
                 log.critical("worker does not start", kind=self._kind, number=number, reason=str(trouble.reason),
                              detail=trouble.detail)
             except Exception as error:  # noqa: BLE001 - a place is never given up
@@ -163,9 +174,17 @@ class Crew:
         if any(not worker.over.done() for worker in self._workers.values()):
             self.served_at = time.monotonic()
         elif self._keepers and not self._in_outage and time.monotonic() - self.served_at > OUTAGE_S:
-            self._in_outage = True
-            log.critical("no worker serves", kind=self._kind)
-            self._outage(True)
+            self._begin_outage()
+
+    def _begin_outage(self) -> None:
+        self._in_outage = True
+        log.critical("no worker serves", kind=self._kind)
+        self._outage(True)
+
+    @property
+    def waits_for_database(self) -> bool:
+        """Whether no worker serves because the database cannot be used: a new start of everything would not help."""
+        return self._in_outage and self.trouble is not None and self.trouble.reason.family == "store"
 
     def _end_outage(self) -> None:
         if self._in_outage:

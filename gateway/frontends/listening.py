@@ -139,6 +139,8 @@ class Unavailable:
         loop = asyncio.get_running_loop()
         for one, reply in self._replies.items():
             if on:
+                one.setblocking(False)  # no worker has done so before the first one is ready
+                one.listen(BACKLOG)
                 loop.add_reader(one, self._accept, one, reply)
             else:
                 loop.remove_reader(one)

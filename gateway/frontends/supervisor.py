@@ -93,7 +93,16 @@ class Supervisor:
             await self._stop()
 
     async def _begin(self) -> None:
-        await self._crew.start()
+        """Starts everything. Without a usable database clients are answered 421 until there is one."""
+        try:
+            await self._crew.start()
+        except GatewayError as trouble:
+            if trouble.reason.family != "store" or not trouble.retry:
+                raise
+            log.critical("database.unusable", reason=str(trouble.reason), detail=trouble.detail)
+            notify(f"STATUS=no mail is taken: {trouble.reason}")
+            self._crew = self._new_crew(self._first, self._sockets)
+            self._crew.start_later()
         self._children = Children(
             self._commands(self._settings), ear=self._ear, stuck_after_s=self._settings.processes.stuck_after_s,
             own=FORGETS, end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S, "api": API_END_S})
@@ -283,7 +292,12 @@ class Supervisor:
         self._children.watch()
 
     def _well(self) -> bool:
-        """Whether systemd may leave us alone: we could replace whoever was stuck, and somebody takes mail."""
+        """Whether systemd may leave us alone: we could replace whoever was stuck, and somebody takes mail.
+
+        While the database cannot be used a new start helps nothing, and clients are answered.
+        """
+        if self._crew.waits_for_database:
+            return True
         limit = self._settings.processes.stuck_after_s
         return time.monotonic() - self._crew.served_at <= limit
 

@@ -42,7 +42,7 @@ def inspect_pkcs12(octets: bytes, passwords: Iterable[bytes], judge: Judge, at: 
     certificates = (*own, *store.others)
     if not certificates:
         return Report("pkcs12", bears_no_trust=True)
-    return _report("pkcs12", certificates, judge, at, has_key=store.key is not None and bool(own))
+    return _report("pkcs12", certificates, judge, at, has_key=bool(store.keys and own))
 
 
 def _opened(octets: bytes, passwords: Sequence[bytes | None]) -> Pkcs12:

@@ -63,7 +63,7 @@ def inspect(octets: bytes, options: Options) -> Report:
 def _outer_headers(octets: bytes) -> HeadersShown:
     """What can still be shown of a mail whose parts are beyond the bounds."""
     try:
-        headers = parse_headers(octets, strict=False)
+        headers = parse_headers(octets)
     except GatewayError:
         return HeadersShown()
     return HeadersShown(headers.text("subject"), headers.text("from"), headers.text("to"), headers.text("date"))

@@ -43,8 +43,7 @@ class DeskKey:
             raise GatewayError(Reason.DECRYPTION_FAILED)
         form: padding.AsymmetricPadding = padding.PKCS1v15()
         if scheme is not UnwrapScheme.RSA_PKCS1:
-            digest = _HASHES[scheme.value.rpartition("-")[2]]()
-            form = padding.OAEP(padding.MGF1(digest), digest, None)
+            form = padding.OAEP(padding.MGF1(_HASHES[scheme.mask_digest]()), _HASHES[scheme.digest](), None)
         try:
             return self._key.decrypt(wrapped, form)
         except (ValueError, UnsupportedAlgorithm):
@@ -72,12 +71,11 @@ def desk_keys(files: Sequence[KeyFile], chain: Iterable[Certificate] = ()) -> tu
     certificates: dict[Certificate, None] = dict.fromkeys(chain)
     for file in files:
         try:
-            found, beside = _read(file)
+            private, beside = _read(file)
         except GatewayError as error:
             raise GatewayError(error.reason, f"{file.name}: {error.detail}") from None
         certificates.update(dict.fromkeys(beside))
-        if found is not None:
-            keys.append((file.name, found))
+        keys += [(file.name, key) for key in private]
     pairs: list[DeskKey] = []
     for name, key in keys:
         spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -89,17 +87,17 @@ def desk_keys(files: Sequence[KeyFile], chain: Iterable[Certificate] = ()) -> tu
     return tuple(pairs)
 
 
-def _read(file: KeyFile) -> tuple[PrivateKey | None, tuple[Certificate, ...]]:
+def _read(file: KeyFile) -> tuple[tuple[PrivateKey, ...], tuple[Certificate, ...]]:
     if is_pkcs12(file.octets):
         store = read_pkcs12(file.octets, file.password)
         own = (store.certificate,) if store.certificate is not None else ()
-        return store.key, (*own, *store.others)
+        return store.keys, (*own, *store.others)
     if b"-----BEGIN " not in file.octets:
         try:
-            return None, load_certificates(file.octets)
+            return (), load_certificates(file.octets)
         except GatewayError:
-            return read_private_key(file.octets, file.password), ()
+            return (read_private_key(file.octets, file.password),), ()
     has_key = b"PRIVATE KEY-----" in file.octets
     has_certificate = b"CERTIFICATE-----" in file.octets
-    return (read_private_key(file.octets, file.password) if has_key or not has_certificate else None,
+    return ((read_private_key(file.octets, file.password),) if has_key or not has_certificate else (),
             load_certificates(file.octets) if has_certificate else ())

@@ -27,7 +27,8 @@ _CMS_TYPES: Final = frozenset({
     algorithms.COMPRESSED_DATA})
 _PEM_LABELS: Final[dict[bytes, Kind]] = {
     b"CERTIFICATE": "certificate", b"X509 CERTIFICATE": "certificate", b"TRUSTED CERTIFICATE": "certificate",
-    b"CMS": "cms", b"PKCS7": "cms", b"X509 CRL": "crl"}
+    b"CMS": "cms", b"PKCS7": "cms", b"SIGNED MESSAGE": "cms", b"ENCRYPTED MESSAGE": "cms",  # the last two: gpgsm's
+    b"X509 CRL": "crl"}
 _VERSION: Final = 0xA0  # [0] EXPLICIT
 _HEAD: Final = 65_536  # octets in which a kind must show itself
 
@@ -56,7 +57,7 @@ def _looks_like_mail(head: bytes) -> bool:
     if head.startswith(b"From "):  # the first line of an mbox
         head = head[head.find(b"\n") + 1:]
     try:
-        fields = parse_headers(head, strict=False).fields
+        fields = parse_headers(head).fields
     except GatewayError:
         return False
     return any(field.lower in _MAIL_FIELDS for field in fields)

@@ -5,8 +5,11 @@ the address itself, addresses without '@', controls and white space inside an ad
 One pass over the text; comments nest at most 20 deep.
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import groupby
+from unicodedata import normalize
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.words import LINE_SOFT_MAX, clean, decode_octets, decode_words, encode_words, unfold
@@ -17,6 +20,9 @@ KEPT_MAX = 256  # octets of a value whose reading is kept
 COMMENT_DEPTH_MAX = 20
 _SPECIALS = frozenset('()<>[]:;@\\,"')
 _ATEXT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~")
+# An address as people read one: its domain has a dot, so `Anna@Work` is none. Bounded, so linear in the text.
+_SHOWN = re.compile(
+    r"""([^\s@<>()\[\],;:"'\\]{0,64})@ {0,8}([^\s@<>()\[\],;:"'\\.]{1,63}(?:\.[^\s@<>()\[\],;:"'\\.]{1,63}){1,8})""")
 
 # A token: (kind, text). Kinds: 'atom' (a run of letters and dots), 'quoted' (its content), 'literal' ([..] whole),
 # 'comment' (its content), 'space', or the special character itself.
@@ -31,7 +37,20 @@ def mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
     return _kept(value) if len(value) <= KEPT_MAX else _read(value)
 
 
-def _read(value: bytes | str) -> tuple[Mailbox, ...]:
+def readable_mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
+    """Those mailboxes of one address field's value that can be read. For fields from which nothing is routed.
+
+    Raises INPUT_LIMIT_EXCEEDED beyond 10,000.
+    """
+    try:
+        return _read(value, lenient=True)
+    except GatewayError as error:
+        if error.reason is not Reason.MAIL_MALFORMED:
+            raise
+        return ()  # not even its words can be told apart
+
+
+def _read(value: bytes | str, *, lenient: bool = False) -> tuple[Mailbox, ...]:
     text = decode_octets(unfold(value)) if isinstance(value, bytes) else value.replace("\r\n", "").strip()
     found: list[Mailbox] = []
     member: list[_Token] = []
@@ -41,19 +60,24 @@ def _read(value: bytes | str) -> tuple[Mailbox, ...]:
         if kind in ("<", ">"):
             in_angle = kind == "<"
         if kind == ":" and not in_angle:
-            if in_group or not any(t[0] in ("atom", "quoted") for t in member) or any(t[0] == "@" for t in member):
+            if not lenient and (in_group or not any(t[0] in ("atom", "quoted") for t in member)
+                                or any(t[0] == "@" for t in member)):
                 raise _malformed("a colon that opens no group")
             in_group, member = True, []
         elif kind == "," or (kind == ";" and in_group):
             if any(t[0] not in ("space", "comment") for t in member):
-                found.append(_mailbox(member))
+                try:
+                    found.append(_mailbox(member))
+                except GatewayError:
+                    if not lenient:
+                        raise
                 if len(found) > MAILBOXES_MAX:
                     raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {MAILBOXES_MAX} mailboxes")
             member = []
             in_group = in_group and kind == ","
         else:
             member.append(token)
-    if in_group:
+    if in_group and not lenient:
         raise _malformed("a group that does not end")
     return tuple(found)
 
@@ -207,10 +231,11 @@ def _quote_local(local: str) -> str:
     return _requote(local)
 
 
-def encode_address_value(text: str) -> str:
+def encode_address_value(text: str, longest: int | None = None) -> str:
     """An address list with its UTF-8 names (RFC 6532) in encoded words: groups, comments and order stay.
 
-    Addresses that are UTF-8 themselves have no ASCII form and stay. Raises MAIL_MALFORMED.
+    Names with a word of more than `longest` characters, too: encoded words can be folded. Addresses that are UTF-8
+    themselves have no ASCII form and stay. Raises MAIL_MALFORMED.
     """
     out: list[str] = []
     run: list[_Token] = []
@@ -220,10 +245,10 @@ def encode_address_value(text: str) -> str:
             run.append((kind, content))
             continue
         in_address = kind == "@" or (bool(out) and out[-1] == "@")
-        if in_address or all(part.isascii() for _, part in run):
+        if in_address or all(part.isascii() and (longest is None or len(part) <= longest) for _, part in run):
             out.extend(_requote(part) if part_kind == "quoted" else part for part_kind, part in run)
         else:
-            name = " ".join("".join(part for _, part in run).split())
+            name = " ".join(decode_words("".join(part for _, part in run)).split())
             out.append(f" {' '.join(encode_words(name, 40))}" + (" " if kind in {"<", "comment"} else ""))
         run = []
         if kind == "comment":
@@ -233,9 +258,36 @@ def encode_address_value(text: str) -> str:
     return "".join(out).strip()
 
 
+def foldable_list(text: str) -> str:
+    """An address list with a space behind each comma and semicolon between its members, so that it can be folded."""
+    out: list[str] = []
+    quoted = escaped = False
+    depth = 0
+    for place, letter in enumerate(text):
+        out.append(letter)
+        if escaped:
+            escaped = False
+        elif letter == "\\":
+            escaped = True
+        elif letter == '"' and not depth:
+            quoted = not quoted
+        elif letter in "()" and not quoted:
+            depth = max(0, depth + (1 if letter == "(" else -1))
+        elif letter in ",;" and not quoted and not depth and text[place + 1:place + 2] not in ("", " ", "\t"):
+            out.append(" ")
+    return text.replace(",", ", ") if quoted or depth else "".join(out)
+
+
+def encode_unclear_value(text: str) -> str:
+    """An address field that is no list: words that are not ASCII in encoded words, all others as they are."""
+    groups = groupby(text.split(" "), key=str.isascii)
+    return " ".join(" ".join(words) if plain else " ".join(encode_words(decode_words(" ".join(words)), 40))
+                    for plain, words in groups)
+
+
 def _comment_text(content: str) -> str:
     if not content.isascii():
-        return " ".join(encode_words(content))
+        return " ".join(encode_words(decode_words(content)))
     return content.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
 
 
@@ -292,3 +344,20 @@ def _separated(formatted: list[str]) -> list[list[str]]:
         else:
             cut.append([before, f"<{address}"])
     return cut
+
+
+def addresses_in(text: str) -> list[str]:
+    """What a reader takes for an address in a display name or a whole field.
+
+    Of `Eve Smith @ b.example` it is the domain alone: '@b.example'.
+    """
+    return [f"{local}@{domain}" for local, domain in _SHOWN.findall(as_seen(text))]
+
+
+def as_seen(text: str) -> str:
+    """The text as a reader sees it: compatible letters are the same (UTS 46), invisible ones are not there.
+
+    Encoded words are decoded once more, because many programs decode them inside quotes as well.
+    """
+    same = normalize("NFKC", decode_words(text)).replace("\u3002", ".")
+    return "".join(letter for letter in same if letter.isprintable())

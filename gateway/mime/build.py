@@ -10,10 +10,10 @@ from datetime import datetime
 from email.utils import format_datetime
 from typing import Literal
 
-from gateway.mime.canonical import quoted_printable
 from gateway.mime.header import parse_headers
 from gateway.mime.params import format_field
-from gateway.mime.smime_forms import base64_lines, new_boundary
+from gateway.mime.smime_forms import new_boundary
+from gateway.mime.transfer import base64_lines, quoted_printable
 from gateway.mime.words import encode_unstructured
 
 Encoding = Literal["7bit", "quoted-printable", "base64"]
@@ -123,7 +123,7 @@ def report(explanation: str, reporting_mta: str, statuses: Sequence[Status], ori
 
 def headers_only(octets: bytes) -> bytes:
     """The header section of a message for a report: 7-bit, CRLF, no line over 998."""
-    headers = parse_headers(octets, strict=False)
+    headers = parse_headers(octets)
     section = octets[headers.start:headers.end].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     lines = section.translate(bytes(o if 0 < o < 128 else 63 for o in range(256))).split(b"\n")
     return b"\r\n".join(line[:998] for line in lines)

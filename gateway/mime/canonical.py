@@ -3,17 +3,16 @@
 So that no hop has a reason to re-encode anything. Nearly all mail has this form already and passes the check
 unchanged; else only the parts that need it are re-encoded, and every decoded part, name and header survives.
 Subtrees that are signed or encrypted already (multipart/signed, multipart/encrypted) are never touched: their own
-signatures would break. Where such a subtree is not 7-bit, the result is not either (`is_seven_bit` tells), and the
-caller signs it opaque.
+signatures would break. A part that cannot be re-encoded without loss (an unknown transfer encoding, a multipart
+without parts) is not touched either. Where such a part is not 7-bit, the result is not either (`is_seven_bit`
+reports it), and the caller signs it opaque.
 """
-
-import binascii
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import DEFAULT_LIMITS, Entity, Limits, decode, parse_entity
 from gateway.mime.fields import seven_bit_field
 from gateway.mime.header import Headers
-from gateway.mime.smime_forms import base64_lines
+from gateway.mime.transfer import base64_lines, quoted_printable, rewrapped_base64
 from gateway.mime.words import LINE_MAX
 from gateway.model.wire import ends_in_pairs, regular_lines
 
@@ -70,9 +69,9 @@ def seven_bit(octets: bytes, limits: Limits = DEFAULT_LIMITS, *, crlf: bool = Fa
     `crlf`: the caller knows that all line ends are CRLF (the relay has looked), so they are not looked at again.
 
     A label `8bit` or `binary` on 7-bit content becomes `7bit`: it would invite a hop to re-encode.
-    Raises MAIL_MALFORMED where a part cannot be made 7-bit without changing what a reader gets (an unknown
-    transfer encoding, a multipart without parts), MAIL_NUL and MAIL_BARE_NEWLINE for such octets in a header,
-    MAIL_LINE_TOO_LONG for a field that cannot be folded, INPUT_LIMIT_EXCEEDED beyond `limits`.
+    A part that cannot be made 7-bit without changing what a reader gets stays as it is.
+    Raises MAIL_NUL and MAIL_BARE_NEWLINE for such octets in a header, MAIL_LINE_TOO_LONG for a field that cannot be
+    folded, INPUT_LIMIT_EXCEEDED beyond `limits`, INTERNAL (retry) if the decoded content of a part changed.
     """
     ended = octets.endswith(b"\r\n") and b"\0" not in octets
     if ended and passes_hops(octets) and (crlf or newlines_are_crlf(octets)) and not _has_wide_label(octets):
@@ -80,7 +79,21 @@ def seven_bit(octets: bytes, limits: Limits = DEFAULT_LIMITS, *, crlf: bool = Fa
     root = parse_entity(octets, limits)
     out: list[bytes] = []
     _write(root, out, _clean(root))
-    return b"".join(out)
+    written = b"".join(out)
+    _check_contents(root, parse_entity(written, limits))
+    return written
+
+
+def _check_contents(before: Entity, after: Entity) -> None:
+    """Checked in pairs: the same parts, and each rewritten one decodes to the same octets."""
+    ones, others = list(before.walk()), list(after.walk())
+    if [one.type for one in ones] != [other.type for other in others]:
+        raise GatewayError(Reason.INTERNAL, "re-encoding changed the structure of the mail", retry=True)
+    for one, other in zip(ones, others, strict=True):
+        if one.children or one.is_multipart or (one.cte == other.cte and one.body == other.body):
+            continue
+        if decode(one) != decode(other):
+            raise GatewayError(Reason.INTERNAL, f"re-encoding changed the content of a {one.type}", retry=True)
 
 
 def with_short_lines(octets: bytes) -> bytes:
@@ -213,15 +226,22 @@ def _text(octets: bytes) -> bytes:
 
 
 def _leaf(entity: Entity, total: int, *, is_message: bool) -> list[bytes]:
-    """One part re-encoded: base64 or quoted-printable, whichever fits; its decoded octets stay the same."""
+    """One part re-encoded: base64 or quoted-printable, whichever fits; its decoded octets stay the same.
+
+    As it is where that is not possible.
+    """
     body = entity.body
     at_end = entity.end == total
     if _plain(body) and (body.endswith(b"\r\n") or not at_end or not body):
         return [_header(entity.headers, "7bit" if entity.cte in _WIDE else None), body]  # only the header needed it
-    if entity.is_multipart or (entity.content_type.type == "message" and entity.type not in _FREE_MESSAGES):
-        raise GatewayError(Reason.MAIL_MALFORMED, f"a {entity.type} that cannot be re-encoded")
-    if entity.cte not in _ENCODINGS:
-        raise GatewayError(Reason.MAIL_MALFORMED, f"unknown transfer encoding {entity.cte[:40]!r} with 8-bit content")
+    if (entity.is_multipart or entity.cte not in _ENCODINGS
+            or (entity.content_type.type == "message" and entity.type not in _FREE_MESSAGES)):
+        return [_header(entity.headers, None), body]
+    if entity.cte == "base64":
+        encoded = rewrapped_base64(body)
+        if encoded is None:
+            return [_header(entity.headers, None), body]
+        return [_header(entity.headers, "base64"), encoded if at_end else encoded.removesuffix(b"\r\n")]
     content = decode(entity)
     use_quoted = (entity.content_type.type in {"text", "message"} and newlines_are_crlf(content)
                   and _mostly_ascii(content))
@@ -248,20 +268,6 @@ def _mostly_ascii(content: bytes) -> bool:
 
 
 _HIGH = bytes(range(128, 256)) + b"=\0"
-
-
-def quoted_printable(content: bytes) -> bytes:
-    """Text with CRLF line ends in quoted-printable (RFC 2045 6.7); decoding gives the very same octets.
-
-    No line begins with '--': what was hidden in the old encoding, or comes to a line's start by a soft break, must
-    not become a delimiter. Such a line may have two characters more than 76.
-    """
-    encoded = binascii.b2a_qp(content, quotetabs=False, istext=True)
-    if b"\r\n" not in content:
-        encoded = encoded.replace(b"\n", b"\r\n")
-    if encoded.startswith(b"--"):
-        encoded = b"=2D" + encoded[1:]
-    return encoded.replace(b"\r\n--", b"\r\n=2D-")
 
 
 def _header(headers: Headers, encoding: str | None, *, is_message: bool = False) -> bytes:

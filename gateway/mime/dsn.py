@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast, get_args
 
 from gateway.errors import GatewayError, Reason
-from gateway.mime.entity import Entity, decode_span
+from gateway.mime.entity import Entity
 from gateway.mime.header import Headers, parse_headers
+from gateway.mime.transfer import decode_span
 
 Action = Literal["failed", "delayed", "delivered", "relayed", "expanded"]
 
@@ -80,7 +81,7 @@ def _groups(octets: bytes) -> list[Headers]:
     groups: list[Headers] = []
     position = 0
     while position < len(octets):
-        group = parse_headers(octets, start=position, fields_max=FIELDS_MAX)
+        group = parse_headers(octets, start=position, strict=True, fields_max=FIELDS_MAX)
         position = group.body_offset
         if not group.fields:  # one more empty line: some write two, most write one at the end
             continue

@@ -6,13 +6,10 @@ owns it; an outer delimiter ends every part inside. The walk keeps a stack inste
 octet once, whatever the depth: its cost is linear in the octets and in the lines that begin with '--'.
 """
 
-import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
-
-import pybase64
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import FIELDS_MAX, HEADER_OCTETS_MAX, Headers, parse_headers
@@ -24,6 +21,7 @@ from gateway.mime.params import (
     parse_content_type,
     parse_parameters,
 )
+from gateway.mime.transfer import decode_span
 
 Span = tuple[int, int]
 BOUNDARY_MAX = 250  # RFC 2046 5.1.1 says 70; longer ones are seen
@@ -157,7 +155,7 @@ class _Walk:
             if len(self.stack) > self.limits.depth_max:
                 raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"parts nested deeper than {self.limits.depth_max}")
             headers = parse_headers(
-                self.octets, start=start, end=self.end, strict=False,
+                self.octets, start=start, end=self.end,
                 stop_line=self._is_delimiter if self.listening else None,
                 octets_max=self.limits.header_octets_max,
                 fields_max=min(self.limits.fields_max, self.limits.all_fields_max - self.fields))
@@ -297,8 +295,15 @@ def encoding_of(headers: Headers) -> str:
     return _kept_encoding(field.value) if len(field.value) <= KEPT_OCTETS_MAX else _encoding(field.value)
 
 
+# Names that no standard has and mails do: all mean octets as they are, and a charset's name is a frequent mistake.
+_MEANT = {"7-bit": "7bit", "7bits": "7bit", "7 bit": "7bit", "plain": "7bit", "text": "7bit", "text/plain": "7bit",
+          "none": "7bit", "ascii": "7bit", "us-ascii": "7bit", "8-bit": "8bit", "8bits": "8bit", "8 bit": "8bit",
+          "utf-8": "8bit", "utf8": "8bit", "iso-8859-1": "8bit", "windows-1252": "8bit"}
+
+
 def _encoding(value: bytes) -> str:
-    return parse_parameters(value)[0].lower() or "7bit"
+    name = parse_parameters(value)[0].lower() or "7bit"
+    return _MEANT.get(name, name)
 
 
 _kept_encoding = lru_cache(maxsize=64)(_encoding)  # there are five of them
@@ -316,35 +321,5 @@ def parse_entity(
 
 
 def decode(entity: Entity) -> bytes:
-    """The body with its transfer encoding undone (RFC 2045 6): what a reader gets. Unknown encodings: as it stands.
-
-    Forgiving as RFC 2045 6.8 asks: octets outside the base64 alphabet are skipped, a cut end is dropped.
-    """
+    """The body with its transfer encoding undone (RFC 2045 6): what a reader gets. Unknown encodings: as it stands."""
     return decode_span(entity.octets, entity.body_start, entity.end, entity.cte)
-
-
-def decode_span(octets: bytes, start: int, end: int, encoding: str) -> bytes:
-    """The same for a body that is not an entity's: octets[start:end]."""
-    if encoding == "base64":
-        return decode_base64(octets, start, end)
-    if encoding == "quoted-printable":
-        return binascii.a2b_qp(octets[start:end])
-    return octets[start:end]
-
-
-_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_NOT_BASE64 = bytes(octet for octet in range(256) if octet not in _BASE64)
-
-
-def decode_base64(octets: bytes, start: int = 0, end: int | None = None) -> bytes:
-    """Base64 as mails carry it: line ends and foreign octets skipped, padding ends it, a broken end is dropped."""
-    end = len(octets) if end is None else end
-    padding = octets.find(b"=", start, end)
-    if padding < 0 or not octets[padding:end].strip(b"= \t\r\n"):
-        try:
-            return pybase64.b64decode(memoryview(octets)[start:end])
-        except binascii.Error:
-            pass
-    letters = octets[start:end if padding < 0 else padding].translate(None, _NOT_BASE64)
-    letters = letters[:len(letters) - 1] if len(letters) % 4 == 1 else letters
-    return pybase64.b64decode(letters + b"=" * (-len(letters) % 4))

@@ -5,7 +5,7 @@ Free text goes into encoded words, names of address fields too, parameters into 
 """
 
 from gateway.errors import GatewayError, Reason
-from gateway.mime.addresses import encode_address_value
+from gateway.mime.addresses import encode_address_value, encode_unclear_value, foldable_list
 from gateway.mime.header import Field
 from gateway.mime.params import format_field, parse_parameters
 from gateway.mime.words import LINE_MAX, encode_unstructured, fold, unfold
@@ -21,9 +21,11 @@ _TOKENS = frozenset({"message-id", "in-reply-to", "references", "date", "receive
                      "content-transfer-encoding", "content-id", "dkim-signature", "arc-seal",
                      "arc-message-signature", "authentication-results", "arc-authentication-results"})
 
+_IDS = frozenset({"in-reply-to", "references"})
+
 
 def seven_bit_field(field: Field) -> bytes:
-    """The whole field with CRLF. Raises MAIL_BARE_NEWLINE, MAIL_NUL, MAIL_LINE_TOO_LONG."""
+    """The whole field with CRLF. Raises MAIL_BARE_NEWLINE, MAIL_NUL, MAIL_FIELD_TOO_LONG."""
     raw = field.raw
     if b"\0" in raw:
         raise GatewayError(Reason.MAIL_NUL, f"NUL in the field {field.name}")
@@ -41,13 +43,14 @@ def _fits(raw: bytes) -> bool:
 
 def _shorter(field: Field) -> bytes:
     """An ASCII field with a line that is too long: folded at its spaces, else in another form."""
-    folded = fold(f"{field.name}: {unfold(field.value).decode('ascii')}", LINE_MAX - 1)
+    value = unfold(field.value).decode("ascii")
+    folded = fold(f"{field.name}: {value}", LINE_MAX - 1)
     if folded is not None and all(len(line) <= LINE_MAX for line in folded.split("\r\n")):
         return folded.encode("ascii") + b"\r\n"
     if field.lower in PARAMETER_FIELDS:
         return _parameters(field)
     if field.lower in _TOKENS or field.lower in ADDRESS_FIELDS:
-        raise GatewayError(Reason.MAIL_LINE_TOO_LONG, f"the field {field.name} cannot be folded")
+        return _folded(field, value)
     return encode_unstructured(field.name, field.text)
 
 
@@ -57,23 +60,38 @@ def _ascii(field: Field) -> bytes:
         return _parameters(field)
     if field.lower in ADDRESS_FIELDS:
         try:
-            return _folded(field, encode_address_value(field.unfolded))
+            value = encode_address_value(field.unfolded)
         except GatewayError:
-            return encode_unstructured(field.name, field.text)
+            value = encode_unclear_value(field.unfolded)
+        return _folded(field, value)
     if field.lower in _TOKENS:
         return _folded(field, field.unfolded)
     return encode_unstructured(field.name, field.text)
 
 
 def _folded(field: Field, value: str) -> bytes:
+    """With line ends at its spaces, else also behind commas and between ids. Raises MAIL_FIELD_TOO_LONG."""
     text = fold(f"{field.name}: {value}")
+    if text is None and field.lower in ADDRESS_FIELDS:
+        text = fold(f"{field.name}: {foldable_list(value)}")
+    if text is None and field.lower in ADDRESS_FIELDS:
+        text = fold(f"{field.name}: {_with_short_names(foldable_list(value))}")
+    if text is None and field.lower in _IDS:
+        text = fold(f"{field.name}: {value.replace('><', '> <')}")
     if text is None:
-        raise GatewayError(Reason.MAIL_LINE_TOO_LONG, f"the field {field.name} cannot be folded")
+        raise GatewayError(Reason.MAIL_FIELD_TOO_LONG, f"the field {field.name} cannot be folded")
     return text.encode("utf-8") + b"\r\n"
 
 
+def _with_short_names(value: str) -> str:
+    try:
+        return encode_address_value(value, LINE_MAX // 2)
+    except GatewayError:
+        return value
+
+
 def _parameters(field: Field) -> bytes:
-    main, params = parse_parameters(field.value)
+    main, params = parse_parameters(field.value, field.codec)
     if not main.isascii() or len(main) > MAIN_VALUE_MAX:  # nobody knows it: written as what it counts as
         main = "text/plain" if field.lower == "content-type" else "attachment"  # RFC 2045 5.2, RFC 2183 2.8
     return format_field(field.name, main, {name: value for name, value in params.items() if name.isascii()})

@@ -6,6 +6,7 @@ Names are matched with white space before the colon stripped (RFC 5322 4.5.8): `
 nothing hides from the rules behind a space.
 """
 
+import re
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.addresses import format_mailboxes, mailboxes
-from gateway.mime.words import decode_octets, decode_words, encode_unstructured, unfold
+from gateway.mime.words import NOT_ASCII_LIKE, codec_of, decode_octets, decode_words, encode_unstructured, unfold
 
 __all__ = [
     "Field", "Headers", "append_fields", "decode_words", "encode_unstructured", "format_mailboxes", "mailboxes",
@@ -23,7 +24,9 @@ __all__ = [
 HEADER_OCTETS_MAX = 1 << 20  # Postfix's header_size_limit is a tenth of it
 FIELDS_MAX = 5_000
 NAME_OCTETS_MAX = 200
+CHARSET_OCTETS_MAX = 65_536  # of the body, in which the first text part says its charset
 
+_CHARSET = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}\"?([0-9A-Za-z_.:-]{1,40})", re.IGNORECASE)
 _LINE_ENDS = frozenset(b"\r\n")
 _BLANKS = frozenset(b" \t")
 _HYPHEN = ord("-")
@@ -33,7 +36,8 @@ _NAME_OCTETS = bytes(range(33, 58)) + bytes(range(59, 127))  # RFC 5322 2.2: pri
 class Field(NamedTuple):
     """One field. `raw` is the whole field with its line end; `value` the raw value, still folded, without it.
 
-    `start` and `end` are offsets of `raw` in the buffer that was parsed. A tuple, because every mail makes dozens:
+    `start` and `end` are offsets of `raw` in the buffer that was parsed. `codec`: of 8-bit octets that are no UTF-8.
+    A tuple, because every mail makes dozens:
     a third of what a frozen dataclass costs.
     """
 
@@ -43,16 +47,17 @@ class Field(NamedTuple):
     value: bytes
     start: int
     end: int
+    codec: str = "latin_1"
 
     @property
     def text(self) -> str:
         """The value unfolded, with encoded words decoded."""
-        return decode_words(decode_octets(unfold(self.value)))
+        return decode_words(decode_octets(unfold(self.value), self.codec))
 
     @property
     def unfolded(self) -> str:
         """The value on one line, encoded words left alone."""
-        return decode_octets(unfold(self.value))
+        return decode_octets(unfold(self.value), self.codec)
 
 
 _new = tuple.__new__  # Field(…) costs twice as much
@@ -106,7 +111,7 @@ def parse_headers(  # each is one bound of the walk
     *,
     start: int = 0,
     end: int | None = None,
-    strict: bool = True,
+    strict: bool = False,
     stop_line: Callable[[bytes], bool] | None = None,
     octets_max: int = HEADER_OCTETS_MAX,
     fields_max: int = FIELDS_MAX,
@@ -114,7 +119,7 @@ def parse_headers(  # each is one bound of the walk
 ) -> Headers:
     """The header section that begins at `start`.
 
-    Raises MAIL_MALFORMED for a line that is no field when `strict`, else ends the section there (`broken`);
+    A line that is no field ends the section (`broken`), as in Postfix; MAIL_MALFORMED when `strict`. Raises
     INPUT_LIMIT_EXCEEDED beyond `octets_max` or `fields_max`. `stop_line` gets every line that starts with '--':
     where it answers yes (a boundary), the section ends before that line. `only`: lower-case names of the fields that
     are wanted; the others are read over for half the price.
@@ -149,12 +154,25 @@ def parse_headers(  # each is one bound of the walk
             raw = octets[position:line_end]
             value = raw[colon + 1 - position:-2] if raw.endswith(b"\r\n") \
                 else raw[colon + 1 - position:].removesuffix(b"\n").removesuffix(b"\r")
-            fields.append(_new(Field, (*names, raw, value, position, line_end)))
+            fields.append(_new(Field, (*names, raw, value, position, line_end, "latin_1")))
         count += 1
         if count > fields_max:
             raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {fields_max} header fields")
         position = line_end
+    if not all(map(_is_ascii, fields)) and (codec := _charset_near(octets, start, body_offset, stop)) is not None:
+        fields = [field if field.raw.isascii() else field._replace(codec=codec) for field in fields]
     return Headers(tuple(fields), start, min(position, stop), body_offset, broken)
+
+
+def _is_ascii(field: Field) -> bool:
+    return field.raw.isascii()
+
+
+def _charset_near(octets: bytes, start: int, body_offset: int, stop: int) -> str | None:
+    """The codec of the first charset that the header or the parts behind it name; None where that says nothing."""
+    found = _CHARSET.search(octets, start, min(stop, body_offset + CHARSET_OCTETS_MAX))
+    codec = None if found is None else codec_of(found[1].decode("ascii", "replace"))
+    return None if codec is None or codec.startswith(NOT_ASCII_LIKE) else codec
 
 
 def _last_line_end(limit: int, stop: int, octets_max: int) -> int:
@@ -190,7 +208,7 @@ def matcher(names: Iterable[str]) -> Callable[[str], bool]:
 
 def remove_fields(octets: bytes, which: Iterable[str] | Callable[[Field], bool]) -> bytes:
     """`octets` without the fields named in `which` ('Sealgate-*' is a prefix) or chosen by it as a predicate."""
-    headers = parse_headers(octets, strict=False)
+    headers = parse_headers(octets)
     if callable(which):
         chosen = which
     else:
@@ -216,7 +234,7 @@ def prepend_fields(octets: bytes, *raw_fields: bytes) -> bytes:
 
 def append_fields(octets: bytes, *raw_fields: bytes) -> bytes:
     """`octets` with whole fields (each ending in CRLF) put behind the last."""
-    headers = parse_headers(octets, strict=False)
+    headers = parse_headers(octets)
     return _insert(octets, headers, b"".join(raw_fields))
 
 
@@ -234,7 +252,7 @@ def replace_field(octets: bytes, name: str, raw: bytes) -> bytes:
 
     Put behind the last field where there was none.
     """
-    headers = parse_headers(octets, strict=False)
+    headers = parse_headers(octets)
     present = headers.all(name)
     if not present:
         return _insert(octets, headers, raw)

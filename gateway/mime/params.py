@@ -69,9 +69,9 @@ def _is_token(text: str) -> bool:
     return bool(text) and text.isascii() and text.isprintable() and _TSPECIALS.isdisjoint(text)
 
 
-def parse_parameters(value: bytes) -> tuple[str, dict[str, str]]:
-    """(main value, parameters) of a structured field's raw value."""
-    text = decode_octets(unfold(value[:VALUE_OCTETS_MAX]))
+def parse_parameters(value: bytes, codec: str = "latin_1") -> tuple[str, dict[str, str]]:
+    """(main value, parameters) of a structured field's raw value. `codec`: see `words.decode_octets`."""
+    text = decode_octets(unfold(value[:VALUE_OCTETS_MAX]), codec)
     pieces = pieces_of(text)
     main = pieces[0].strip() if pieces else ""
     plain: dict[str, str] = {}
@@ -186,7 +186,9 @@ def format_parameter(name: str, value: str) -> list[str]:
     """`name=value` ready to be joined by ';': one piece, or several for what needs RFC 2231 continuations."""
     if not value.isprintable():
         value = "".join(c for c in value if c >= " " and c != "\x7f")
-    if value.isascii() and "=?" not in value and (len(name) + len(value) < 70 or name in _NEVER_CUT):  # a line of 78
+    # A backslash before the closing quote misleads some readers (CPython's email package).
+    plain = value.isascii() and "=?" not in value and not value.endswith("\\")
+    if plain and (len(name) + len(value) < 70 or name in _NEVER_CUT):  # a line of 78
         if value and name not in _QUOTED and _TSPECIALS.isdisjoint(value):
             return [f"{name}={value}"]
         return [name + '="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"']

@@ -6,17 +6,11 @@ application/pkcs7-mime, x-pkcs7-mime, octet-stream with a .p7m name, or wrong al
 a CMS ContentInfo. Mime labels decide nothing about what a CMS object is: the object itself does.
 """
 
-import binascii
 import re
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
-from itertools import chain
-from struct import Struct
 from typing import NamedTuple
-
-import pybase64
 
 from gateway.mime.entity import (
     DEFAULT_LIMITS,
@@ -24,13 +18,12 @@ from gateway.mime.entity import (
     Limits,
     boundary_of,
     content_type_of,
-    decode_base64,
-    decode_span,
     encoding_of,
     parse_entity,
 )
 from gateway.mime.header import parse_headers
 from gateway.mime.params import ContentType, format_field
+from gateway.mime.transfer import base64_lines, decode_base64, decode_quoted_printable, decode_span
 
 _SIGNATURE_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _CMS_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"}) | _SIGNATURE_TYPES
@@ -136,7 +129,7 @@ def _labels(octets: bytes, limits: Limits) -> tuple[ContentType, str, int]:
     """
     plain = _PLAIN_HEADER.match(octets, 0, PLAIN_HEADER_OCTETS_MAX)
     if plain is None or plain.end() > min(limits.header_octets_max, limits.fields_max * FIELD_OCTETS_MIN):
-        headers = parse_headers(octets, strict=False, octets_max=limits.header_octets_max,
+        headers = parse_headers(octets, octets_max=limits.header_octets_max,
                                 fields_max=limits.fields_max, only=_LABELS)
         return content_type_of(headers), encoding_of(headers), headers.body_offset
     end = plain.end()
@@ -151,7 +144,7 @@ def _labels(octets: bytes, limits: Limits) -> tuple[ContentType, str, int]:
 
 
 def _read_labels(header: bytes) -> tuple[ContentType, str, int]:
-    headers = parse_headers(header, strict=False, only=_LABELS)
+    headers = parse_headers(header, only=_LABELS)
     return content_type_of(headers), encoding_of(headers), headers.body_offset
 
 
@@ -210,7 +203,7 @@ def _looks_like_cms(entity: Entity) -> bool:
     if entity.cte == "base64":
         return sniff_cms(decode_base64(head))
     if entity.cte == "quoted-printable":
-        return sniff_cms(binascii.a2b_qp(head))
+        return sniff_cms(decode_quoted_printable(head))
     return sniff_cms(head)
 
 
@@ -248,33 +241,6 @@ _SIGNATURE_HEADER = (
     b"Content-Transfer-Encoding: base64\r\n"
     b'Content-Disposition: attachment; filename="smime.p7s"\r\n\r\n')
 _PREAMBLE = b"This is an S/MIME signed message\r\n"
-_COLUMNS = 76
-_LINES = Struct(f"{_COLUMNS}s" * 32)
-_PIECE_OCTETS = 57 * 1024  # whole lines; what a piece is made of stays in the processor's cache
-
-
-def base64_lines(octets: bytes, before: bytes = b"") -> bytes:
-    """Base64 in lines of 76 columns (RFC 2045 6.8), each ended by CRLF; `before` stands before the first.
-
-    Large octets are written piece by piece: of 50 MB nothing is there twice but the result.
-    """
-    if len(octets) <= _PIECE_OCTETS:
-        return before + _base64_lines(octets)
-    size = len(octets)
-    # Room for all of it from the start: a buffer that grows leaves holes of its former sizes.
-    written, view = BytesIO(bytes(len(before) + (size + 2) // 3 * 4 + (size + 56) // 57 * 2)), memoryview(octets)
-    written.write(before)
-    for start in range(0, size, _PIECE_OCTETS):
-        written.write(_base64_lines(view[start:start + _PIECE_OCTETS]))
-    return written.getvalue()  # no copy: the buffer itself
-
-
-def _base64_lines(octets: bytes | memoryview) -> bytes:
-    """All at once, and cut into lines 32 at a time: half of what `encodebytes` costs, which encodes line by line."""
-    text = pybase64.b64encode(octets)
-    regular = len(text) - len(text) % _LINES.size
-    return b"\r\n".join((*chain.from_iterable(_LINES.iter_unpack(memoryview(text)[:regular])),
-                         *[text[at:at + _COLUMNS] for at in range(regular, len(text), _COLUMNS)], b""))
 
 
 def new_boundary() -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from unicodedata import category
 
-from gateway.mime.header import Field, Headers, parse_headers, remove_fields, replace_field
+from gateway.mime.header import Field, Headers, parse_headers, remove_fields
 from gateway.mime.params import pieces_of
 from gateway.mime.words import LINE_MAX, clean, decode_octets, encode_unstructured, unfold
 from gateway.model.address import fold as fold_case
@@ -22,6 +22,7 @@ _TRACE_OCTETS_MAX = 8_192
 _RECEIVED = re.compile(rb"^received:(?:[^\r]|\r\n[ \t])*", re.IGNORECASE | re.MULTILINE)
 _RECEIVED_ID = re.compile(rb"\sid[ \t\r\n]+<?([0-9A-Za-z.-]{5,64})>?(?=[\s;])", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(.)")
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # Hangul fillers and empty braille: printable and unseen
 _INSTANCE = re.compile(r"i[ \t]*=[ \t]*[0-9]+")  # of an ARC set (RFC 8617 4.2.1)
 
 
@@ -46,13 +47,16 @@ def _id_in(head: str) -> str:
     return plain.strip().lower().rstrip(".")
 
 
-def forged_status(own_ids: Iterable[str]) -> Callable[[Field], bool]:
-    """Whether a field claims what only the gateway may say: for `remove_fields`, on every mail from outside."""
+def forged_status(own_ids: Iterable[str], names: frozenset[str] = frozenset()) -> Callable[[Field], bool]:
+    """Whether a field claims what only the gateway may say: for `remove_fields`.
+
+    `names`: further fields that only the gateway writes, in lower case.
+    """
     ours = frozenset(one.lower().rstrip(".") for one in own_ids)
 
     def is_forged(field: Field) -> bool:
         lower = field.lower
-        if lower.startswith(("sealgate-", "x-sealgate-")):
+        if lower.startswith(("sealgate-", "x-sealgate-")) or lower in names:
             return True
         return lower in ("authentication-results", "arc-authentication-results") and _claims(field, ours)
 
@@ -109,9 +113,13 @@ def strip_tags(subject: str, tags: Sequence[str]) -> str:
 
 def _seen(text: str) -> tuple[list[int], list[str]]:
     """Places and letters of `text` without spaces, controls, formats and marks that only change the letter before."""
-    seen = [(place, letter) for place, letter in enumerate(text)
-            if letter > " " and (letter < "\x7f" or (letter.isprintable() and category(letter) != "Mn"))]
+    seen = [(place, letter) for place, letter in enumerate(text) if _is_seen(letter)]
     return [place for place, _ in seen], [letter for _, letter in seen]
+
+
+def _is_seen(letter: str) -> bool:
+    return letter > " " and (
+        letter < "\x7f" or (letter.isprintable() and letter not in _BLANK_LETTERS and category(letter) != "Mn"))
 
 
 def strip_subject_tags(octets: bytes, tags: Sequence[str]) -> bytes:
@@ -123,7 +131,7 @@ def strip_subject_tags(octets: bytes, tags: Sequence[str]) -> bytes:
         return octets
     pieces: list[bytes] = []
     position = 0
-    for field in parse_headers(octets, strict=False).all("subject"):
+    for field in parse_headers(octets).all("subject"):
         text = field.text
         stripped = strip_tags(text, tags)
         if stripped != text:
@@ -133,50 +141,74 @@ def strip_subject_tags(octets: bytes, tags: Sequence[str]) -> bytes:
 
 
 KEYWORDS_MAX = 8  # looked at on either side of a subject: what a person writes, not what a stranger could
+# What mail programs put before the subject of an answer or a forwarded mail, in many languages; Outlook counts: Re[2].
+_ANSWERS = re.compile(
+    r"(?:(?:re|r|aw|antw|odp|sv|vs|ref|rif|ris|res|ynt|atb|\u03b1\u03c0|\u03c3\u03c7\u03b5\u03c4|\u56de\u590d|\u56de\u8986|\u7b54\u590d"
+    r"|fwd?|wg|tr|i|rv|enc|vl|vb|fs|doorst|pd|pf|ilt|yml|\u8f6c\u53d1|\u8f49\u5bc4)"
+    r"(?:\[\d{1,4}\]|\(\d{1,4}\)|\^\d{1,4})?[:\uff1a])*+")
 
 
 def keyword_spans(subject: str) -> tuple[tuple[str, int, int], ...]:
     """Bracketed words at the start and end of a subject: (word in lower case without brackets, start, end).
 
-    In the middle they are just text. At most KEYWORDS_MAX on either side; linear in the subject.
+    Letters that a reader does not see, and spaces, make no other word of it; a word with spaces is given with them
+    too. `Re:` and the like may stand before. In the middle they are just text. At most KEYWORDS_MAX on either side;
+    linear in the subject.
     """
-    found: list[tuple[str, int, int]] = []
+    if "[" not in subject:
+        return ()
+    places, letters = _seen(subject)
+    text = fold_case("".join(letters))
+    spans: list[tuple[int, int]] = []
     position = 0
     for _ in range(KEYWORDS_MAX):
-        start = position
-        while subject[start:start + 1].isspace():
-            start += 1
-        closing = subject.find("]", start)
-        if not subject.startswith("[", start) or closing < 0:
+        answers = _ANSWERS.match(text, position)
+        start = position if answers is None else answers.end()
+        closing = text.find("]", start)
+        if not text.startswith("[", start) or closing < 0:
             break
-        found.append((subject[start + 1:closing].strip().lower(), start, closing + 1))
         position = closing + 1
-    end = len(subject)
+        spans.append((start, position))
+    end = len(text)
     for _ in range(KEYWORDS_MAX):
-        while end > position and subject[end - 1].isspace():
-            end -= 1
-        opening = subject.rfind("[", position, end)
-        if opening < 0 or subject[end - 1] != "]":
+        opening = text.rfind("[", position, end)
+        if opening < 0 or text[end - 1] != "]":
             break
-        found.append((subject[opening + 1:end - 1].strip().lower(), opening, end))
+        spans.append((opening, end))
         end = opening
-    return tuple(one for one in found if one[0])
+    found: list[tuple[str, int, int]] = []
+    for start, stop in spans:
+        first, last = places[start], places[stop - 1]
+        spaced = "".join(letter for letter in subject[first + 1:last] if letter.isspace() or _is_seen(letter))
+        words = dict.fromkeys((text[start + 1:stop - 1], fold_case(" ".join(spaced.split()))))
+        found += [(word, first, last + 1) for word in words if word]
+    return tuple(found)
 
 
-def keywords(subject: str) -> frozenset[str]:
-    """The words of `keyword_spans`: '[encrypt] Hello [secret]' gives both."""
-    return frozenset(word for word, _, _ in keyword_spans(subject))
+def keywords(subjects: Iterable[str]) -> frozenset[str]:
+    """The words of `keyword_spans` of all the subjects: '[encrypt] Hello [secret]' gives both."""
+    return frozenset(word for subject in subjects for word, _, _ in keyword_spans(subject))
 
 
 def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
-    """A message without those keywords of its Subject that are in `known`; the very same octets if there are none."""
-    subject = parse_headers(octets).text("subject") or ""
-    cuts = [(start, end) for word, start, end in keyword_spans(subject) if word in known]
-    if not cuts:
-        return octets
-    for start, end in sorted(cuts, reverse=True):
-        subject = subject[:start] + subject[end:]
-    return replace_field(octets, "Subject", encode_unstructured("Subject", " ".join(subject.split())))
+    """A message without those keywords of its Subjects that are in `known`; the very same octets if there are none.
+
+    Thread-Topic is Exchange's copy of the Subject.
+    """
+    pieces: list[bytes] = []
+    position = 0
+    for field in parse_headers(octets).fields:
+        if field.lower not in ("subject", "thread-topic"):
+            continue
+        subject = field.text
+        cuts = {(start, end) for word, start, end in keyword_spans(subject) if word in known}
+        if not cuts:
+            continue
+        for start, end in sorted(cuts, reverse=True):
+            subject = subject[:start] + subject[end:]
+        pieces += [octets[position:field.start], encode_unstructured(field.name, " ".join(subject.split()))]
+        position = field.end
+    return b"".join((*pieces, octets[position:])) if pieces else octets
 
 
 def message_id(headers: Headers) -> str:

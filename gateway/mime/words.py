@@ -9,6 +9,8 @@ import modules by a stranger's word, remember every miss for ever, and knows qua
 import binascii
 from encodings.aliases import aliases
 
+from gateway.mime.transfer import decode_base64, decode_quoted_printable
+
 _NOT_CHARSETS = frozenset({
     "base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec",
     "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem",
@@ -21,7 +23,12 @@ _CHARSETS = {
 } | {name: name for name in ("utf_8", "utf_8_sig", "iso8859_1", "cp874", "cp856", "koi8_u", "mac_roman", "cp1252")}
 _CHARSETS |= {"unknown_8bit": "latin_1", "ascii_8bit": "latin_1", "x_unknown": "latin_1"}
 
+# Codecs in which ASCII octets may mean other letters.
+NOT_ASCII_LIKE = ("utf_16", "utf_32", "utf_7", "hz", "cp037", "cp500", "cp1140", "cp1026", "cp424", "cp875", "cp273")
+
 CHARSET_NAME_MAX = 40  # IANA's names are at most 40 characters long (RFC 2978 2.3)
+_REPLACED = "\ufffd"
+_UTF8_LEADS = (0xC2, 0xF4)  # RFC 3629 4: the first octet of a letter of several
 WORD_MAX = 75  # RFC 2047 2
 LINE_SOFT_MAX = 78  # RFC 5322 2.1.1
 LINE_MAX = 998  # RFC 5322 2.1.1
@@ -35,10 +42,20 @@ def codec_of(charset: str) -> str | None:
     return _CHARSETS.get(name.replace("-", "_").replace(".", "_").replace(" ", "_").replace(":", "_"))
 
 
-def decode_octets(octets: bytes) -> str:
-    """Undeclared octets of a header as text: UTF-8 (RFC 6532) if they are, else ISO 8859-1, which loses nothing."""
+def decode_octets(octets: bytes, codec: str = "latin_1") -> str:
+    """Undeclared octets of a header as text: UTF-8 (RFC 6532) if they are, also with one letter cut off.
+
+    Else `codec`, the charset of the body; else ISO 8859-1, which loses nothing.
+    """
     try:
         return octets.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if _UTF8_LEADS[0] <= octets[error.start] <= _UTF8_LEADS[1]:
+            text = octets.decode("utf-8", "replace")
+            if text.count(_REPLACED) == 1 and not text.replace(_REPLACED, "").isascii():
+                return text
+    try:
+        return octets.decode(codec)
     except UnicodeDecodeError:
         return octets.decode("latin-1")
 
@@ -100,15 +117,7 @@ def _word_header(text: str, start: int) -> tuple[str, str, int] | None:
 
 def _word_octets(content: str, encoding: str) -> bytes:
     octets = content.encode("latin-1", "replace")
-    if encoding == "q":
-        return binascii.a2b_qp(octets, header=True)
-    octets = octets.rstrip(b"=")
-    if len(octets) % 4 == 1:  # a letter too many carries no whole octet
-        octets = octets[:-1]
-    try:
-        return binascii.a2b_base64(octets + b"=" * (-len(octets) % 4))
-    except binascii.Error:  # foreign characters inside disturbed the count
-        return b"\xef\xbf\xbd"
+    return decode_quoted_printable(octets.replace(b"_", b" ")) if encoding == "q" else decode_base64(octets)
 
 
 _Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")  # RFC 2047 5 (3)

@@ -10,6 +10,7 @@ from gateway.model.verdict import Verdicts
 
 Kind = Literal["normal", "calendar", "dsn", "mdn", "auto_reply", "list", "forward"]
 Already = Literal["signed", "encrypted"]
+NoFrom = Literal["none", "ambiguous"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,10 @@ class NotAsked:
 class Facts:
     """Of the message: the same for all of its recipients.
 
-    `from_` is the one mailbox address of header From, None where it is absent or ambiguous.
+    `from_` is the one mailbox address of header From. Where there is not exactly one, it is None, and `no_from` says
+    why: 'none' for no From or an empty one, 'ambiguous' for several addresses or a text that is no address.
     `headers`: lower-case field name to its decoded values, in order. `size` in octets.
-    `keywords`: bracketed words found at the start or end of the subject, folded, without brackets.
+    `keywords`: bracketed words at the start or end of any Subject, folded, without brackets and unseen letters.
     `verdicts` is None for mail that was not opened (outbound).
     `authentication`: method to result out of trusted Authentication-Results, e.g. {'dmarc': 'pass'}.
     """
@@ -40,6 +42,7 @@ class Facts:
     spoofs_us: bool = False
     verdicts: Verdicts | None = None
     authentication: Mapping[str, str] = field(default_factory=dict)
+    no_from: NoFrom | None = None
 
 
 @dataclass(frozen=True, slots=True)

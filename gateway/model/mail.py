@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
+
+GATEWAY_CLIENT: Final = "sealgate"  # client of mail that the gateway itself writes; no settings can name it so
 
 
 class Direction(StrEnum):
@@ -55,6 +57,8 @@ class Origin:
     `queue_id`: of the mail server in front, the same at each of its attempts (XFORWARD IDENT). `forwarded`: the address
     of that server's client as it tells it, '' if it does not; known is the client by it, believed is only the peer.
     `held_as`: the id of a mail that comes out of the hold store; it is settled anew, whatever became of it before.
+    `customers`: the numbers of those for whom a service of the bank wrote the mail; nothing of it leaves to an address
+    or a certificate of another customer. (): the gateway does not know for whom it is.
     """
 
     ours: bool
@@ -72,6 +76,7 @@ class Origin:
     answers_each: bool = False
     forwarded: str = ""
     held_as: str = ""
+    customers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,43 @@ class SignScheme(StrEnum):
 
 
 class UnwrapScheme(StrEnum):
-    """How `decrypt` unwraps a content-encryption key."""
+    """How `decrypt` unwraps a content-encryption key. OAEP names its digest, and that of MGF1 where it is another one.
+
+    Java's OAEPWithSHA-256AndMGF1Padding, for one, uses SHA-256 with MGF1 over SHA-1.
+    """
 
     RSA_PKCS1 = "rsa-pkcs1"
     RSA_OAEP_SHA1 = "rsa-oaep-sha1"
     RSA_OAEP_SHA256 = "rsa-oaep-sha256"
     RSA_OAEP_SHA384 = "rsa-oaep-sha384"
     RSA_OAEP_SHA512 = "rsa-oaep-sha512"
+    RSA_OAEP_SHA1_MGF1_SHA256 = "rsa-oaep-sha1-mgf1-sha256"
+    RSA_OAEP_SHA1_MGF1_SHA384 = "rsa-oaep-sha1-mgf1-sha384"
+    RSA_OAEP_SHA1_MGF1_SHA512 = "rsa-oaep-sha1-mgf1-sha512"
+    RSA_OAEP_SHA256_MGF1_SHA1 = "rsa-oaep-sha256-mgf1-sha1"
+    RSA_OAEP_SHA256_MGF1_SHA384 = "rsa-oaep-sha256-mgf1-sha384"
+    RSA_OAEP_SHA256_MGF1_SHA512 = "rsa-oaep-sha256-mgf1-sha512"
+    RSA_OAEP_SHA384_MGF1_SHA1 = "rsa-oaep-sha384-mgf1-sha1"
+    RSA_OAEP_SHA384_MGF1_SHA256 = "rsa-oaep-sha384-mgf1-sha256"
+    RSA_OAEP_SHA384_MGF1_SHA512 = "rsa-oaep-sha384-mgf1-sha512"
+    RSA_OAEP_SHA512_MGF1_SHA1 = "rsa-oaep-sha512-mgf1-sha1"
+    RSA_OAEP_SHA512_MGF1_SHA256 = "rsa-oaep-sha512-mgf1-sha256"
+    RSA_OAEP_SHA512_MGF1_SHA384 = "rsa-oaep-sha512-mgf1-sha384"
+
+    @property
+    def digest(self) -> str:
+        """The name in hashlib of OAEP's digest; '' for PKCS#1 v1.5."""
+        return "" if self is UnwrapScheme.RSA_PKCS1 else self.value.split("-")[2]
+
+    @property
+    def mask_digest(self) -> str:
+        """The name in hashlib of MGF1's digest; '' for PKCS#1 v1.5."""
+        return "" if self is UnwrapScheme.RSA_PKCS1 else self.value.rpartition("-")[2]
+
+
+def oaep_scheme(digest: str, mask_digest: str) -> UnwrapScheme | None:
+    """OAEP with these digests (names in hashlib), None where the gateway does not know the combination."""
+    try:
+        return UnwrapScheme(f"rsa-oaep-{digest}" + ("" if mask_digest == digest else f"-mgf1-{mask_digest}"))
+    except ValueError:
+        return None

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from gateway.errors import Reason
+from gateway.model.address import fold
 
 
 class Status(StrEnum):
@@ -32,7 +33,10 @@ Covers = Literal["whole", "part"]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer from the outside in. `recipients`: one text per RecipientInfo ('issuer serial' or 'ski hex')."""
+    """One layer from the outside in. `recipients`: one text per RecipientInfo ('issuer serial' or 'ski hex').
+
+    `algorithms` of an encrypted layer: its cipher first.
+    """
 
     type: LayerType
     algorithms: tuple[str, ...] = ()
@@ -86,7 +90,10 @@ class SignatureVerdict:
 
 @dataclass(frozen=True, slots=True)
 class DecryptionVerdict:
-    """How opening went. `integrity`: what authenticates the plaintext."""
+    """How opening went. `integrity`: what authenticates the plaintext.
+
+    `reason` of a decrypted mail: DECRYPTION_WEAK_ALGORITHM, else None.
+    """
 
     status: Literal["decrypted", "not_encrypted", "no_key", "failed"]
     reason: Reason | None = None
@@ -107,8 +114,31 @@ class HeadersShown:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a valid signature over the whole says of the mail around its content.
+
+    `headers`: whether it covers the Subject, Date, To, Cc and Reply-To that readers see. `to`: folded addresses of
+    protected To and Cc, None where they are not protected. `age_s`: seconds from signing to reception, `date_gap_s`:
+    seconds between signing and the Date shown; None where a time is missing or cannot be read. `stray_reply_to`: an
+    unprotected Reply-To that is not the From.
+    """
+
+    headers: Literal["protected", "partly", "unprotected"] = "unprotected"
+    to: frozenset[str] | None = None
+    age_s: int | None = None
+    date_gap_s: int | None = None
+    stray_reply_to: bool = False
+
+    def addressed_to(self, address: str) -> Literal["recipient", "others", "unprotected"]:
+        """Whether the author named this recipient."""
+        if self.to is None:
+            return "unprotected"
+        return "recipient" if fold(address) in self.to else "others"
+
+
+@dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Everything that is told about one mail."""
+    """Everything that is told about one mail. `coverage`: None without a valid signature over the whole."""
 
     layers: tuple[Layer, ...]
     decryption: DecryptionVerdict
@@ -116,3 +146,11 @@ class Verdicts:
     headers: HeadersShown
     verdict: Trust
     why: tuple[Reason, ...] = ()
+    coverage: Coverage | None = None
+
+    @property
+    def weak_ciphers(self) -> tuple[str, ...]:
+        """Names of the content ciphers that are not AES: weak or unknown ones, visible before any key is used."""
+        encrypted = (layer for layer in self.layers if layer.type in {"enveloped", "auth_enveloped"})
+        return tuple(dict.fromkeys(layer.algorithms[0] for layer in encrypted
+                                   if layer.algorithms and not layer.algorithms[0].startswith("aes")))

@@ -91,23 +91,38 @@ def _opened(octets: bytes, *, thorough: bool, accessible: bool) -> Reason | None
                 return Reason.PDF_UNREADABLE
             if thorough and any(map(_BROKEN.search, pdf.check_pdf_syntax())):
                 return Reason.PDF_UNREADABLE
-            return None if not accessible or _read_aloud(pdf) else Reason.PDF_INACCESSIBLE
+            return None if not accessible or not _lacking(pdf) else Reason.PDF_INACCESSIBLE
     except pikepdf.PasswordError:
         return Reason.PDF_LOCKED
     except (pikepdf.PdfError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError):
         return Reason.PDF_UNREADABLE
 
 
-def _read_aloud(pdf: Any) -> bool:
+def lacking(octets: bytes) -> tuple[str, ...]:
+    """What ISO 14289-1 asks of the document as a whole and is missing in it; () also for what is no whole PDF."""
+    import pikepdf
+
+    try:
+        with pikepdf.open(BytesIO(octets), suppress_warnings=True, attempt_recovery=False) as pdf:
+            return _lacking(pdf)
+    except (pikepdf.PdfError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError):
+        return ()
+
+
+def _lacking(pdf: Any) -> tuple[str, ...]:
     root = pdf.Root
     tree = root.get("/StructTreeRoot")
     marked = root.get("/MarkInfo")
     preferences = root.get("/ViewerPreferences")
-    return bool(
-        tree is not None and tree.get("/K") is not None
-        and marked is not None and marked.get("/Marked")
-        and str(root.get("/Lang", "")).strip()
-        and preferences is not None and preferences.get("/DisplayDocTitle") and _has_title(pdf))
+    there = (
+        ("tags (StructTreeRoot)", tree is not None and tree.get("/K") is not None),
+        ("the mark of a tagged document (MarkInfo.Marked)", marked is not None and marked.get("/Marked")),
+        ("a language (Lang)", str(root.get("/Lang", "")).strip()),
+        ("a title that is displayed (ViewerPreferences.DisplayDocTitle)",
+         preferences is not None and preferences.get("/DisplayDocTitle")),
+        ("a title in the metadata (dc:title)", _has_title(pdf)),
+    )
+    return tuple(name for name, is_there in there if not is_there)
 
 
 def _has_title(pdf: Any) -> bool:

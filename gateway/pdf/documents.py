@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway.errors import GatewayError, Reason
 from gateway.pdf import plain
-from gateway.pdf.check import check
+from gateway.pdf.check import check, lacking
 from gateway.pdf.renderer import Limits, Renderer
 from gateway.ports.documents import Depth
 
@@ -62,6 +62,10 @@ class PdfDocuments:
     def check(self, document: Path | bytes, depth: Depth = "thorough", *, accessible: bool = True) -> Reason | None:
         """See Documents."""
         return check(document, self._limits.octets_max, depth=depth, accessible=accessible)
+
+    def lacking(self, octets: bytes) -> str:
+        """See Documents."""
+        return ", ".join(lacking(octets))
 
     def close(self) -> None:
         """See Documents."""

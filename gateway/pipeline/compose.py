@@ -8,15 +8,14 @@ from gateway.errors import Reason
 from gateway.mime.build import multipart, text, wrap_rfc822
 from gateway.mime.canonical import with_short_lines
 from gateway.mime.entity import Entity, parse_entity
-from gateway.mime.header import Field, parse_headers, prepend_fields
+from gateway.mime.header import Field, parse_headers, prepend_fields, remove_fields
 from gateway.mime.params import parse_parameters
 from gateway.mime.words import encode_unstructured
 from gateway.model.mail import Mail, Recipient
 from gateway.model.sentences import SENTENCES
 from gateway.model.verdict import Verdicts
 from gateway.pipeline.house import House
-from gateway.pipeline.status import status_fields
-from gateway.pipeline.strip import without_forgeries
+from gateway.pipeline.status import has_stray_reply_to, status_fields
 from gateway.smime.draft import Draft
 from gateway.smime.open import Opened
 from gateway.smime.seal import labelled
@@ -24,6 +23,7 @@ from gateway.smime.seal import labelled
 _KEPT: Final = frozenset(
     {"received", "return-path", "from", "to", "cc", "date", "message-id", "reply-to", "references", "in-reply-to"}
 )
+_ANSWER_FIELDS: Final = ("reply-to", "mail-reply-to", "mail-followup-to", "followup-to")
 _TYPE: Final = re.compile(r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+[ \t]*/[ \t]*[!#$%&'*+.^_`{|}~0-9A-Za-z-]+")
 _ACTIVE: Final = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"})
 
@@ -36,18 +36,20 @@ def compose(house: House, mail: Mail, opened: Opened, draft: Draft, recipients: 
     verdicts = opened.verdicts
     octets = mail.octets
     if draft.opened:
-        octets = _opened(house, mail, opened)
+        octets = _opened(mail, opened)
         if draft.keep_original and octets is not mail.octets:
             octets = _with_original(octets, mail.octets)
+    if has_stray_reply_to(verdicts):
+        octets = remove_fields(octets, _ANSWER_FIELDS)
     octets = with_short_lines(labelled(octets, draft.subject_tag, draft.headers))
-    fields = status_fields(house.identity.authserv_id, verdicts)
+    addresses = tuple(recipient.address for recipient in recipients)
+    fields = status_fields(house.identity.authserv_id, verdicts, addresses)
     if house.card is not None:
-        addresses = tuple(recipient.address for recipient in recipients)
         fields = (house.card.field(octets, verdicts, addresses, house.clock.now()), *fields)
     return prepend_fields(octets, *fields)
 
 
-def _opened(house: House, mail: Mail, opened: Opened) -> bytes:
+def _opened(mail: Mail, opened: Opened) -> bytes:
     """The opened form; a mail that could not be opened arrives as an attachment to a plain explanation."""
     decryption = opened.verdicts.decryption
     if decryption.status in ("no_key", "failed"):
@@ -55,8 +57,7 @@ def _opened(house: House, mail: Mail, opened: Opened) -> bytes:
         return _around(
             mail.octets, text(f"{sentence.what}\n\n{sentence.remedy}\n"), "The message could not be decrypted"
         )
-    octets = without_forgeries(opened.octets, house, mail.origin)
-    return neutralised(octets) if _unauthenticated(opened.verdicts) else octets
+    return neutralised(opened.octets) if _unauthenticated(opened.verdicts) else opened.octets
 
 
 def _around(original: bytes, explanation: bytes, subject: str) -> bytes:

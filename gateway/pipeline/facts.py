@@ -1,29 +1,38 @@
 """Facts of a message: what the rules may ask about it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from unicodedata import normalize
 
+import structlog
 from authres import AuthenticationResultsHeader, AuthResError
 
-from gateway.cms.algorithms import AUTH_ENVELOPED_DATA, ENVELOPED_DATA, SIGNED_DATA
-from gateway.cms.enveloped_reader import parse_enveloped
 from gateway.errors import GatewayError
-from gateway.mime.addresses import mailboxes
-from gateway.mime.entity import Entity, decode, parse_entity
-from gateway.mime.header import Headers, parse_headers
-from gateway.mime.smime_forms import Cms, detect
+from gateway.mime.addresses import addresses_in, mailboxes, readable_mailboxes
+from gateway.mime.entity import Entity, parse_entity
+from gateway.mime.header import Field, Headers, parse_headers
 from gateway.mime.trace import keywords, message_id
 from gateway.model.address import fold
-from gateway.model.facts import Already, Facts, Kind
+from gateway.model.facts import Facts, Kind, NoFrom
 from gateway.model.mail import Mail
 from gateway.model.verdict import Verdicts
 from gateway.pipeline.house import House, Identity
-from gateway.smime.layers import content_type
+from gateway.smime.already import already
 
 _AUTHENTICATION_RESULTS_OCTETS_MAX: Final = 4096
 _AUTHENTICATION_METHODS: Final = ("dmarc", "dkim", "spf", "arc")
+_BETWEEN_WORDS: Final = re.compile(r"[\s<>()\[\]:;,\"\\@]+")
+# RFC 6522: report-type to the kind, and to the type of the report's second part.
+_REPORTS: Final[Mapping[str, tuple[Kind, frozenset[str]]]] = {
+    "delivery-status": ("dsn", frozenset({"message/delivery-status", "message/global-delivery-status"})),
+    "disposition-notification": (
+        "mdn", frozenset({"message/disposition-notification", "message/global-disposition-notification"})),
+}
+_RETURNED: Final = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
+
+log = structlog.get_logger("sealgate.mail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +50,15 @@ class Message:
     ) -> "Message":
         """Reads a mail; `octets` and `verdicts` are of the opened one, where there is one.
 
-        GatewayError MAIL_MALFORMED or INPUT_LIMIT_EXCEEDED if there is no telling what it is.
+        GatewayError INPUT_LIMIT_EXCEEDED if its structure is beyond the limits.
         """
         octets = mail.octets if octets is None else octets
         entity = parse_entity(octets)
         headers = entity.headers
-        from_ = single_from(headers)
+        if headers.broken:
+            line = octets.count(b"\n", 0, headers.end) + 1
+            log.warning("header ends early", incident=mail.origin.incident, line=line)
+        from_, no_from = single_from(headers)
         subject = headers.text("subject") or ""
         facts = Facts(
             client=mail.origin.client,
@@ -56,22 +68,28 @@ class Message:
             size=len(mail.octets),
             headers=headers.mapping(),
             kind=kind_of(headers, entity),
-            already=_already(entity),
-            keywords=keywords(subject),
+            already=already(entity),
+            keywords=keywords(headers.texts("subject")),
             spoofs_us=not mail.origin.ours and _claims_us(house.identity, headers, mail.envelope.reverse_path),
             verdicts=verdicts,
             authentication=_authentication(mail, house),
+            no_from=no_from,
         )
         return cls(headers, entity, facts, message_id(headers))
 
 
-def single_from(headers: Headers) -> str | None:
-    """The address of the one From mailbox; None if there are none or several, of fields or of mailboxes."""
+def single_from(headers: Headers) -> tuple[str | None, NoFrom | None]:
+    """The address of the one From mailbox, or why there is none. Several fields or mailboxes are ambiguous."""
     fields = headers.all("from")
-    if len(fields) != 1:
-        return None
-    boxes = mailboxes(fields[0].value)
-    return boxes[0].address if len(boxes) == 1 else None
+    if not any(field.unfolded for field in fields):
+        return None, "none"
+    if len(fields) > 1:
+        return None, "ambiguous"
+    try:
+        boxes = mailboxes(fields[0].value)
+    except GatewayError:
+        return None, "ambiguous"
+    return (boxes[0].address, None) if len(boxes) == 1 else (None, "ambiguous")
 
 
 def shown_in_from(message: Message) -> list[str]:
@@ -80,24 +98,21 @@ def shown_in_from(message: Message) -> list[str]:
 
 
 def shown_addresses(message: Message) -> frozenset[str]:
-    """Folded addresses of To and Cc: whoever stands there is no secret to the other readers."""
+    """Folded addresses of To and Cc, which are no secret to the other readers. What cannot be read is not shown."""
     return frozenset(
         fold(box.address)
         for name in ("to", "cc")
         for field in message.headers.all(name)
-        for box in mailboxes(field.value)
+        for box in readable_mailboxes(field.value)
     )
 
 
 def kind_of(headers: Headers, entity: Entity) -> Kind:
     """RFC 3464, 8098, 5545, 2919, 3834; the first that fits. A machine's answer must not look like a person's mail."""
     kind = entity.content_type
-    if kind.type == "multipart" and kind.subtype == "report":
-        report = fold(kind.params.get("report-type", ""))
-        if report == "delivery-status":
-            return "dsn"
-        if report == "disposition-notification":
-            return "mdn"
+    report = _report_kind(entity)
+    if report is not None:
+        return report
     if any(part.content_type.type == "text" and part.content_type.subtype == "calendar" for part in entity.walk()):
         return "calendar"
     if fold((headers.text("auto-submitted") or "no").split(";")[0].strip()) != "no":
@@ -109,51 +124,43 @@ def kind_of(headers: Headers, entity: Entity) -> Kind:
     return "normal"
 
 
-def _already(entity: Entity) -> frozenset[Already]:
-    """Whether the root is a signature or an encryption, S/MIME or OpenPGP (RFC 3156).
+def _report_kind(entity: Entity) -> Kind | None:
+    """A delivery or disposition report by its parts, as RFC 6522 3 orders them; `auto_reply` for the label alone.
 
-    By what it is, not by its label: rules let such mail leave as it is, and a clear text with that label must not.
+    Rules let reports leave in clear, so nothing but the text for people, the status and the returned mail may be in it.
     """
-    if entity.type == "multipart/signed" and len(entity.children) == 2:
-        return frozenset({"signed"})
-    if entity.type == "multipart/encrypted":
-        return frozenset({"encrypted"}) if _is_openpgp(entity) else frozenset()
-    form = detect(entity)
-    if not isinstance(form, Cms):
-        return frozenset()
-    try:
-        kind = content_type(form.der)
-        if kind in (ENVELOPED_DATA, AUTH_ENVELOPED_DATA):
-            parse_enveloped(form.der)
-            return frozenset({"encrypted"})
-    except GatewayError:
-        return frozenset()
-    return frozenset({"signed"}) if kind == SIGNED_DATA else frozenset()
-
-
-def _is_openpgp(entity: Entity) -> bool:
-    """RFC 3156 4: a control part, then the armoured message."""
-    if len(entity.children) != 2 or entity.children[0].type != "application/pgp-encrypted":
-        return False
-    return decode(entity.children[1]).lstrip().startswith(b"-----BEGIN PGP MESSAGE-----")
-
-
-def addresses_in(name: str) -> list[str]:
-    """What looks like an address in a display name: many mail programs show the name and nothing else."""
-    return [word.strip("\"'()<>[],;:") for word in name.split() if "@" in word]
+    declared = _REPORTS.get(fold(entity.content_type.params.get("report-type", "").strip()))
+    if entity.type != "multipart/report" or declared is None:
+        return None
+    kind, status_types = declared
+    parts = entity.children
+    is_report = (
+        2 <= len(parts) <= 3
+        and all(leaf.is_multipart or leaf.type.startswith("text/") for leaf in parts[0].walk())
+        and parts[1].type in status_types
+        and all(part.type in _RETURNED for part in parts[2:])
+    )
+    return kind if is_report else "auto_reply"
 
 
 def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:
     """A foreign client that uses the bank's domain in a From mailbox or its name, in Sender or as its reverse-path."""
     claimed = [reverse_path]
-    for box in (box for field in headers.all("from") for box in mailboxes(field.value)):
-        claimed += [box.address, *addresses_in(box.name)]
-    for field in headers.all("sender"):
+    for field in (*headers.all("from"), *headers.all("sender")):
         try:
-            claimed += [box.address for box in mailboxes(field.value)]
-        except GatewayError:  # nobody's identity hangs on it, so it stops no mail
-            claimed += field.text.replace("<", " ").replace(">", " ").split()
+            boxes = mailboxes(field.value)
+        except GatewayError:  # readers show something all the same
+            claimed += _domains_in(field)
+            continue
+        for box in boxes:
+            claimed += [box.address, *(addresses_in(box.name) if field.lower == "from" else ())]
     return any(identity.owns(_resolved(address)) for address in claimed)
+
+
+def _domains_in(field: Field) -> list[str]:
+    """Each word of a field that is no address list, as if it were the domain of an address."""
+    words = (word.strip(".'") for text in (field.text, field.unfolded) for word in _BETWEEN_WORDS.split(text))
+    return [f"@{word}" for word in words if word]
 
 
 def _resolved(address: str) -> str:

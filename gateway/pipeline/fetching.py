@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from gateway.clock import Clock
-from gateway.cms.certificate import Certificate, load_certificates, parse_certificate
+from gateway.cms.certificate import Certificate, each_certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.pki.issuers import Pool, key_ids_fit, search, signed_by
 from gateway.pki.learn import learn_answer, learn_list
@@ -80,7 +80,7 @@ class Fetching:
         try:
             due_at = self._fetched(task)
         except GatewayError as trouble:
-            if trouble.reason is Reason.STORE_UNAVAILABLE:
+            if trouble.reason.family == "store":
                 raise
             self.tasks.failed(task.wanted.key, self._again(task), trouble.reason, trouble.detail)
             return trouble
@@ -152,8 +152,9 @@ class Fetching:
 
 def issuers_in(octets: bytes, child: Certificate) -> list[Certificate]:
     """Issuers of `child`, by their signature, in DER, PEM or a certs-only bundle. CERTIFICATE_MALFORMED."""
-    return [one for one in load_certificates(octets)[:ISSUERS_MAX]
-            if one.is_ca and one != child and key_ids_fit(child, one) and signed_by(child, one)]
+    return [one for one in each_certificate(octets)[:ISSUERS_MAX]
+            if isinstance(one, Certificate) and one.is_ca and one != child
+            and key_ids_fit(child, one) and signed_by(child, one)]
 
 
 def leads_up(certificate: Certificate, issuers: list[Certificate], trust: TrustSet) -> bool:

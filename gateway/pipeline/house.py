@@ -25,6 +25,8 @@ from gateway.ports.hold import Hold
 from gateway.ports.journal import Journal
 from gateway.ports.next_hop import NextHop
 from gateway.ports.stampers import TimeStamper
+from gateway.smime.layers import OpenLimits
+from gateway.smime.open import DEFAULT_OPEN_LIMITS
 
 
 def nowhere(point: str) -> None:
@@ -73,6 +75,7 @@ class House:
     None: live.
     `proofs`: client name to what its mail must bear besides, where others share its networks (see `tenant`).
     `fallbacks`: what there is for mail to people without a certificate; None: nothing but holding it.
+    `opening`: bounds of opening a mail, and the weak ciphers that are opened.
     `services`: by their names in the rules (`end: {hand_to: NAME}`), who acts on mail that nobody reads.
     """
 
@@ -102,4 +105,5 @@ class House:
     proofs: Mapping[str, Proof] = field(default_factory=dict)
     services: Mapping[str, MailService] = field(default_factory=dict)
     fallbacks: Fallbacks | None = None
+    opening: OpenLimits = DEFAULT_OPEN_LIMITS
     trial: Callable[["House", Evidence], "House"] | None = None

@@ -1,8 +1,8 @@
 """The inbound way: mail from the world is opened, judged, labelled, and goes on as the rules say.
 
-1. What only the gateway may say is stripped: status headers, its own results, the bank's subject tags.
+1. Remove what only the gateway may say: status headers, its own results, tags and header fields of the rules' labels.
 2. Open and judge, with the keys of the envelope's recipients only: a captured mail re-sent to another mailbox
-   is not decrypted for it.
+   is not decrypted for it. Then step 1 again, on what was inside.
 3. Facts with the verdicts; one decision per recipient; refusals as in `outbound`.
 4. Compose what the mail server gets: opened, as received, or an explanation; then the status headers. Or a service
    of the bank gets it (`hand_in`).
@@ -112,9 +112,12 @@ class Inbound:
     ) -> Outcome:
         """4 and 5."""
         house, mail = self._house, work.mail
-        by_opened: dict[int, list[Planned]] = {}
+        by_opened: dict[tuple[int, str], list[Planned]] = {}
         for one in going:
-            by_opened.setdefault(id(self._open(work, one.recipient)[0]), []).append(one)
+            opened = self._open(work, one.recipient)[0]
+            coverage = opened.verdicts.coverage
+            named = coverage.addressed_to(one.recipient.address) if coverage is not None else ""
+            by_opened.setdefault((id(opened), named), []).append(one)
         groups = [group for same in by_opened.values() for group in in_groups(same, frozenset())]
         run = Run(house, mail, work.key, has_message_id=identified(mail, parse_headers(mail.octets)))
         outcomes = [*run.groups(self._group(work, group) for group in groups), *refused]
@@ -185,7 +188,13 @@ def openers_for(house: House, recipient: Recipient) -> tuple[Opener, ...]:
 def opened_with(house: House, mail: Mail, openers: tuple[Opener, ...]) -> Opened:
     """Step 2 with these keys."""
     keys = tuple(opener.key for opener in openers)
-    return open_mail(mail.octets, keys, house.judge, mail.origin.received_at, seen=house.seen)
+    opened = open_mail(mail.octets, keys, house.judge, mail.origin.received_at, house.opening, seen=house.seen)
+    if ciphers := opened.verdicts.weak_ciphers:
+        log.info("weak encryption", incident=mail.origin.incident, ciphers=list(ciphers),
+                 opened=opened.verdicts.decryption.status == "decrypted")
+    if not opened.changed:
+        return opened
+    return replace(opened, octets=without_forgeries(opened.octets, house, mail.origin))
 
 
 def answerable(facts: Facts) -> bool:

@@ -42,6 +42,9 @@ class _Records:
 
     kept: list[EvidenceRecord] = field(default_factory=list)
 
+    def ready(self) -> None:
+        """Always."""
+
     def add(self, records: tuple[EvidenceRecord, ...]) -> None:
         """See Evidence."""
         self.kept += records
@@ -99,7 +102,8 @@ def _may_use_sender(house: House, mail: Mail) -> None:
 
 def _passed(house: House, mail: Mail, way: Way, would: dict[str, EvidenceRecord]) -> tuple[Outcome, str]:
     """3. One group for each mail server behind us; the next hop's answers are ours. And the digest of what left."""
-    house = replace(house, partial="deliver_rest")  # whoever is refused behind us keeps nobody else from the mail
+    # A recipient that the next hop refuses keeps no other from the mail; nor does evidence that cannot be kept.
+    house = replace(house, partial="deliver_rest", evidence=_Records())
     key, known_id = _key(mail, way)
     by_hop: dict[bool, list[Recipient]] = {}
     for recipient in mail.envelope.recipients:

@@ -25,7 +25,6 @@ from gateway.mime.trace import without_keywords
 from gateway.model.address import fold, permitted_from
 from gateway.model.changed import changed
 from gateway.model.decision import ENCRYPTED_PDF
-from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient, direction
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.bounce import without_returned_content
@@ -38,6 +37,7 @@ from gateway.pipeline.plan import Planned, ended, in_groups, let_go, plan, way_o
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
 from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, to_report, together
+from gateway.pipeline.strip import has_forgeries, without_forgeries
 from gateway.ports.fallbacks import Fallen
 from gateway.smime.draft import Draft
 from gateway.smime.seal import seal
@@ -92,7 +92,8 @@ class Outbound:
         if "*" in patterns:
             return
         if facts.from_ is None:
-            raise GatewayError(Reason.FROM_AMBIGUOUS, "header From must name exactly one mailbox")
+            reason = Reason.FROM_MISSING if facts.no_from == "none" else Reason.FROM_AMBIGUOUS
+            raise GatewayError(reason, "header From must name exactly one mailbox")
         if not permitted_from(patterns, facts.from_):
             raise GatewayError(
                 Reason.CLIENT_FROM_NOT_ALLOWED, f"client {mail.origin.client!r} may not use From {facts.from_}"
@@ -104,7 +105,7 @@ class Outbound:
     def _decided(self, work: _Work, *, released: bool) -> Outcome:
         """2 and 3."""
         mail = work.mail
-        planned = tuple([self._plan(work.message.facts, recipient) for recipient in mail.envelope.recipients])
+        planned = tuple([self._plan(work, recipient) for recipient in mail.envelope.recipients])
         if released:
             planned = tuple(let_go(one, alone=len(planned) == 1) for one in planned)
         work.planned = planned
@@ -123,9 +124,10 @@ class Outbound:
             return outcome
         return self._send(work, drafts, tuple(refused.values()))
 
-    def _plan(self, facts: Facts, recipient: Recipient) -> Planned:
+    def _plan(self, work: _Work, recipient: Recipient) -> Planned:
         ours = self._house.identity.owns(recipient.address)
-        return plan(self._house, facts, recipient, direction(client_is_ours=True, recipient_is_ours=ours))
+        return plan(self._house, work.message.facts, recipient,
+                    direction(client_is_ours=True, recipient_is_ours=ours), customers=work.mail.origin.customers)
 
     def _draft(self, work: _Work, group: tuple[Planned, ...]) -> Draft | None:
         """4. None for a group that is held: its octets are stored as received."""
@@ -200,7 +202,7 @@ class Outbound:
                 octets = self._sealed(work, draft, stamped_by.append)
             outcomes = deliver(house, hop, octets, work.mail, recipients, passage)
             sent = Sent(hashlib.sha256(octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to),
-                        "".join(stamped_by))
+                        "".join(stamped_by), dict(draft.escrow))
             work.sent.update({fold(recipient.address): sent for recipient in recipients})
             return outcomes
 
@@ -216,8 +218,10 @@ class Outbound:
         return seal(replace(draft, octets=seven_bit(octets, crlf=True), entity=None), at, None, told)
 
     def _cleaned(self, work: _Work) -> bytes:
-        """Without the fields that tell recipients of each other, and without the words that were for us."""
+        """Without hidden recipients, keywords, and what only the gateway may say: colleagues believe it, too."""
         octets, known = work.mail.octets, self._house.rules().keywords
+        if has_forgeries(work.message.headers, self._house, work.mail.origin):
+            octets = without_forgeries(octets, self._house, work.mail.origin)
         if any(work.message.headers.all(name) for name in HIDDEN_FIELDS):
             octets = remove_fields(octets, HIDDEN_FIELDS)
         return without_keywords(octets, known) if work.message.facts.keywords & known else octets

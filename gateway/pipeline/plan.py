@@ -39,17 +39,42 @@ class Planned:
 
 
 def plan(
-    house: House, facts: Facts, recipient: Recipient, direction: Direction, signer_certificate: str | None = None
+    house: House, facts: Facts, recipient: Recipient, direction: Direction, signer_certificate: str | None = None, *,
+    customers: tuple[str, ...] = (),
 ) -> Planned:
-    """Asks the rules until they can decide. `signer_certificate`: SHA-256 of the verified signer's (inbound)."""
+    """Asks the rules until they can decide. `signer_certificate`: SHA-256 of the verified signer's (inbound).
+
+    `customers`: see Origin. GatewayError STORE_UNAVAILABLE (retry).
+    """
     known = RecipientFacts(recipient.address, direction)
     rules = house.rules()
     for _ in range(_LOOK_UPS_MAX + 1):
         decided = rules.decide(facts, known)
         if isinstance(decided, Decision):
-            return Planned(recipient, known, decided)
+            planned = Planned(recipient, known, decided)
+            return _for_others(house, planned, customers) if customers else planned
         known = _look_up(house, known, decided, signer_certificate)
     raise GatewayError(Reason.INTERNAL, "the rules ask for a fact twice", retry=True)
+
+
+def _for_others(house: House, planned: Planned, customers: tuple[str, ...]) -> Planned:
+    """Rejects what would reach another customer, by his certificate or by his address.
+
+    It also counts for mail that is held, locked or sent in clear: the other customer would be invited, or get the
+    password.
+    """
+    decision = planned.decision
+    if decision.end.kind in ("reject", "defer"):
+        return planned
+    owners = {row.customer for row in planned.rows}
+    if not owners or None in owners:  # no certificate, or one that was merely found: the address decides
+        owner = house.customers.by_address(planned.recipient.address)
+        owners = set() if owner is None else {owner.number}
+    if owners <= set(customers):
+        return planned
+    return replace(planned, decision=replace(
+        decision, steps=(), end=replace(decision.end, kind="reject"), reason=Reason.RECIPIENT_OTHER_CUSTOMER,
+        fallback=None))
 
 
 def _look_up(house: House, known: RecipientFacts, needs: Needs, signer_certificate: str | None) -> RecipientFacts:

@@ -1,7 +1,7 @@
 """What is kept of each recipient: facts and decisions, never content."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import structlog
@@ -30,12 +30,14 @@ _CONFIDENTIAL: Final = frozenset({"subject", "thread-topic", "keywords", "commen
 class Sent:
     """What left for a recipient: SHA-256 of the octets, fingerprints of the certificates they are encrypted to.
 
-    `stamped_by`: the stamper whose time-stamp is in it, '' if none is.
+    `stamped_by`: the stamper whose time-stamp is in it, '' if none is. `escrow`: name to fingerprint of those of the
+    certificates that are the bank's escrow.
     """
 
     digest: str
     certificates: tuple[str, ...] = ()
     stamped_by: str = ""
+    escrow: Mapping[str, str] = field(default_factory=dict)
 
 
 def keep(
@@ -75,6 +77,7 @@ def keep(
                 sealed_digest=left.digest if left else "",
                 facts=_facts(house, message.facts, one, result.settled)
                 | ({"stamped_by": left.stamped_by} if left and left.stamped_by else {})
+                | ({"escrow": dict(left.escrow)} if left and left.escrow else {})
                 | came,
             )
         )
@@ -89,7 +92,7 @@ def _came(mail: Mail, message: Message) -> dict[str, str]:
     came = {"came_as": mail.origin.attempt_id or mail.origin.queue_id or came_as(mail.octets, mail.origin.incident)}
     verdicts = message.facts.verdicts
     if verdicts is not None and verdicts.decryption.status == "decrypted":
-        outside = message_id(parse_headers(mail.octets, strict=False))
+        outside = message_id(parse_headers(mail.octets))
         came["outside"] = outside if outside != message.message_id else ""
     return {name: value for name, value in came.items() if value}
 

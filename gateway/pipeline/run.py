@@ -163,6 +163,7 @@ class Run:
         deadline = self.mail.origin.deadline_at
         if deadline is not None and self.house.clock.now() >= deadline:
             raise GatewayError(Reason.MAIL_DEADLINE, "the work took longer than the client waits", retry=True)
+        self.house.evidence.ready()
         if accepted and not self.claimed and set(accepted) != set(wanted):
             self._claim(wanted)
         doubtful = set(map(fold, self.in_doubt))
@@ -193,7 +194,7 @@ class Run:
             try:
                 self.house.journal.taken(self.key, tuple(addresses), reply)
             except GatewayError as trouble:
-                if trouble.reason is not Reason.STORE_UNAVAILABLE:
+                if trouble.reason.family != "store":
                     raise
                 self.unwritten += tuple(addresses)
                 log.critical("journal not told", incident=self.mail.origin.incident, detail=trouble.detail)

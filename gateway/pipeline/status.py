@@ -3,6 +3,7 @@
 Authentication-Results with `smime=` (RFC 8601, RFC 7281) for programs, Sealgate-* in words for people.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gateway.errors import Reason
@@ -55,8 +56,8 @@ def smime_result(verdicts: Verdicts) -> str:
     return "policy"
 
 
-def status_fields(authserv_id: str, verdicts: Verdicts) -> tuple[bytes, ...]:
-    """Whole header fields, to be put on top of the message."""
+def status_fields(authserv_id: str, verdicts: Verdicts, recipients: Sequence[str] = ()) -> tuple[bytes, ...]:
+    """Whole header fields, to be put on top of the message for these envelope recipients."""
     signature, decryption = verdicts.signature, verdicts.decryption
     encryption = decryption.status + (f"; {decryption.reason}" if decryption.reason else "")
     if decryption.integrity:
@@ -64,7 +65,7 @@ def status_fields(authserv_id: str, verdicts: Verdicts) -> tuple[bytes, ...]:
     fields = [
         encode_unstructured("Authentication-Results", _results(authserv_id, verdicts)),
         encode_unstructured("Sealgate-Verdict", _words(str(verdicts.verdict), *map(str, verdicts.why))),
-        encode_unstructured("Sealgate-Signature", _signature(signature)),
+        encode_unstructured("Sealgate-Signature", _signature(verdicts, recipients)),
         encode_unstructured("Sealgate-Encryption", encryption),
     ]
     signer = believed(signature)
@@ -101,11 +102,31 @@ def _quoted(text: str) -> str:
     return safe if safe == text else f'"{safe}"'
 
 
-def _signature(signature: SignatureVerdict) -> str:
-    """With what is told beside the verdict: that under `soft` nobody could look whether a signer was revoked."""
+def _signature(verdicts: Verdicts, recipients: Sequence[str]) -> str:
+    """With notes, such as that under `soft` a revocation could not be checked, and what the signature covers."""
+    signature = verdicts.signature
     notes = dict.fromkeys(note for signer in signature.signers for note in signer.notes)
     told = f"note={','.join(notes)}" if notes else ""
-    return _words(str(signature.status), str(signature.reason or ""), told)
+    return _words(str(signature.status), str(signature.reason or ""), told, *_coverage(verdicts, recipients))
+
+
+def _coverage(verdicts: Verdicts, recipients: Sequence[str]) -> Iterator[str]:
+    """Header fields, seconds from signing to reception and between signing and Date, and whom the author wrote to."""
+    coverage = verdicts.coverage
+    if coverage is None:
+        return
+    yield f"headers={coverage.headers}"
+    yield "age=unknown" if coverage.age_s is None else f"age={coverage.age_s}s"
+    yield "date_gap=unknown" if coverage.date_gap_s is None else f"date_gap={coverage.date_gap_s}s"
+    if any(coverage.addressed_to(recipient) == "others" for recipient in recipients):
+        yield "not_addressed_to_us"
+    if has_stray_reply_to(verdicts):
+        yield "reply_to=removed"
+
+
+def has_stray_reply_to(verdicts: Verdicts) -> bool:
+    """Whether a trusted mail has a Reply-To that its signer did not write: answers would go to somebody else."""
+    return verdicts.verdict is Trust.TRUSTED and verdicts.coverage is not None and verdicts.coverage.stray_reply_to
 
 
 def _identity(signer: SignerVerdict) -> str:

@@ -1,27 +1,48 @@
-"""What only the gateway may say is taken off what comes from outside: before opening, and again after it."""
+"""Removes what only the gateway may say from every mail that passes it (RFC 8601 5).
+
+That is: Sealgate-* fields, Authentication-Results under the gateway's id, subject tags and header fields that a rule's
+`label` writes. Mail from outside loses them before it is opened and again afterwards: protected fields come out of it.
+Mail of the bank's own clients loses them when it leaves: rules still see them, as they can only raise protection.
+"""
 
 from functools import lru_cache
 
-from gateway.mime.trace import strip_forged, strip_subject_tags
+from gateway.mime.header import Headers, remove_fields
+from gateway.mime.trace import forged_status, strip_subject_tags, strip_tags
 from gateway.model.mail import Origin
 from gateway.pipeline.house import House
 from gateway.policy.ruleset import RuleSet
 
 
 def without_forgeries(octets: bytes, house: House, origin: Origin) -> bytes:
-    """The message without Sealgate-* fields, results under our id (RFC 8601 5), and the bank's subject tags.
+    """The message without those fields and tags; the same object where there are none.
 
-    Results under the id of a filter in front of us stay only where that filter is the peer.
+    Results under the id of a filter in front of the gateway stay if that filter is the peer, or the client is ours.
     """
+    tags, fields = _labels(house.rules())
+    return strip_subject_tags(remove_fields(octets, forged_status(_ids(house, origin), fields)), tags)
+
+
+def has_forgeries(headers: Headers, house: House, origin: Origin) -> bool:
+    """Whether `without_forgeries` would change the message with these headers: spares parsing it again."""
+    tags, fields = _labels(house.rules())
+    is_forged = forged_status(_ids(house, origin), fields)
+    if any(is_forged(field) for field in headers.fields):
+        return True
+    return any(strip_tags(field.text, tags) != field.text for field in headers.all("subject"))
+
+
+def _ids(house: House, origin: Origin) -> tuple[str, ...]:
+    """The ids whose results are forged on a mail of this origin."""
     identity = house.identity
-    filters = () if house.peer_is_trusted(origin.listener, origin.peer) else identity.trusted_authserv_ids
-    return strip_subject_tags(strip_forged(octets, (identity.authserv_id, *filters)), _tags(house.rules()))
+    believed = origin.ours or house.peer_is_trusted(origin.listener, origin.peer)
+    return (identity.authserv_id, *(() if believed else identity.trusted_authserv_ids))
 
 
 @lru_cache(maxsize=4)
-def _tags(rules: RuleSet) -> tuple[str, ...]:
-    """Every tag that a rule in force puts before subjects, longest first."""
-    tags = {
-        step.params.subject_tag for program in rules.programs for step in program.decision.steps if step.verb == "label"
-    }
-    return tuple(sorted((tag for tag in tags if tag), key=len, reverse=True))
+def _labels(rules: RuleSet) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Every subject tag (longest first) and header field (lower-case name) that a `label` in these rules writes."""
+    labels = [step.params for program in rules.programs for step in program.decision.steps if step.verb == "label"]
+    tags = {params.subject_tag for params in labels if params.subject_tag}
+    return (tuple(sorted(tags, key=len, reverse=True)),
+            frozenset(name.lower() for params in labels for name, _ in params.header))

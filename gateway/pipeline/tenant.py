@@ -49,7 +49,7 @@ def proven(mail: Mail, proofs: Mapping[str, Proof]) -> Mail:
     if not proofs:
         return mail
     names = frozenset(proof.name for proof in proofs.values())
-    found = parse_headers(mail.octets, strict=False, only=names).fields
+    found = parse_headers(mail.octets, only=names).fields
     needed = proofs.get(mail.origin.client or "")
     if needed is not None and not needed.is_borne([unfold(one.value) for one in found if one.lower == needed.name]):
         raise GatewayError(Reason.CLIENT_UNKNOWN, f"{needed.name} of {mail.origin.client} is not there or is wrong")

@@ -29,8 +29,11 @@ from gateway.pipeline.status import EMAILS_MAX, NAME_CHARACTERS_MAX, believed
 
 FIELD: Final = "Sealgate-Trust-Card"
 TYPE: Final = "sealgate-card+jwt"
-# The last two say what the body is: another boundary would show other parts under the same octets.
-BOUND_FIELDS: Final = ("from", "to", "subject", "date", "message-id", "content-type", "content-transfer-encoding")
+# Who wrote, who gets the answer, whose case it is, and what the body is: another boundary would show other parts under
+# the same octets. A field that is not there is bound as well: adding it makes another message.
+BOUND_FIELDS: Final = (
+    "from", "sender", "reply-to", "mail-reply-to", "mail-followup-to", "to", "cc", "subject", "date", "message-id",
+    "in-reply-to", "references", "content-type", "content-transfer-encoding")
 _COLUMNS: Final = 76
 _CARD_OCTETS_MAX: Final = 65_536
 _HALF: Final = 32  # octets of r and of s for P-256 (RFC 7518 3.4)
@@ -153,6 +156,9 @@ def _told(verdicts: Verdicts) -> dict[str, object]:
         "signature": str(verdicts.signature.status),
         "decryption": verdicts.decryption.status,
     }
+    if verdicts.coverage is not None:
+        told["covers"] = {"headers": verdicts.coverage.headers, "age_s": verdicts.coverage.age_s,
+                          "date_gap_s": verdicts.coverage.date_gap_s}
     if signer is not None:
         told["signer"] = {
             "status": str(signer.status),

@@ -122,7 +122,7 @@ class WaitingRoom:
                 if not self._one(waiting, answers[wanted], done):
                     still.append(waiting.hold_id)
             except GatewayError as trouble:
-                if trouble.reason in (Reason.STORE_UNAVAILABLE, Reason.KEY_UNAVAILABLE):
+                if trouble.reason.family == "store" or trouble.reason is Reason.KEY_UNAVAILABLE:
                     raise
                 still.append(waiting.hold_id)
                 log.warning("held mail not looked at", hold_id=waiting.hold_id, incident=waiting.incident,
@@ -230,7 +230,7 @@ class WaitingRoom:
         return all(reply.taken for reply in replies)
 
     def _record(self, mail: Mail, waiting: WaitingMail) -> None:
-        headers = parse_headers(mail.octets, strict=False)
+        headers = parse_headers(mail.octets)
         note(self.house, mail, [EvidenceRecord(
             at=self.house.clock.now(), incident=waiting.incident, message_key=message_key(mail, headers, "outbound"),
             message_id=message_id(headers), direction="outbound", client=mail.origin.client,

@@ -338,7 +338,7 @@ def _entry_extensions(octets: bytes) -> tuple[int, datetime | None, str | None]:
             raise DerMalformed(f"entry extension {oid} stands twice")
         seen.add(oid)
         if oid == _REASON:
-            reason = walk.decode_integer(value, walk.single(value, walk.ENUMERATED))
+            reason = walk.decode_integer(value, walk.single(value), walk.ENUMERATED)
             if reason not in _ENTRY_REASONS:
                 raise DerMalformed("a reason that none is")
         elif oid == _INVALIDITY_DATE:

@@ -60,8 +60,7 @@ class Told:
             return False
         if row.customer is not None:
             return any(one.sha256 == self.signer.sha256 and one.customer == row.customer for one in rows)
-        return (self.encrypt_to.issuer_der, self.encrypt_to.subject_der) == (
-            self.signer.issuer_der, self.signer.subject_der)
+        return self.encrypt_to.issued_to == self.signer.issued_to
 
 
 def heard(signed: SignedContent, from_: str) -> Told | None:

@@ -15,6 +15,7 @@ from asn1crypto.keys import PublicKeyInfo
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from pyhanko_certvalidator.sig_validate import DEFAULT_SIGNATURE_VALIDATOR
 
+from gateway.cms import names
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.der import walk
 from gateway.errors import GatewayError
@@ -169,19 +170,9 @@ def as_asn1(certificate: Certificate) -> x509.Certificate:
 
 def subject_key(certificate: Certificate) -> object:
     """The subject, comparable as RFC 5280 7.1 wants: case, spaces and string type do not matter."""
-    return _name_key(certificate.subject_der)
+    return names.comparable(certificate.subject_der)
 
 
 def issuer_key(certificate: Certificate) -> object:
     """The issuer in the same form."""
-    return _name_key(certificate.issuer_der)
-
-
-@lru_cache(maxsize=4096)
-def _name_key(name: bytes) -> object:
-    """By its octets: all that one authority has issued name it with the same ones, and reading a name costs 300 us."""
-    try:
-        with READING:
-            return x509.Name.load(name, strict=True).hashable or name
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return name
+    return names.comparable(certificate.issuer_der)

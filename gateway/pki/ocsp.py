@@ -230,7 +230,7 @@ def parse_response(der: bytes) -> OcspResponse:
 
 def _response(der: bytes) -> OcspResponse:
     parts = walk.children(der, walk.single(der, walk.SEQUENCE), limit=2)
-    status = walk.decode_integer(der, walk.expect(parts[0], walk.ENUMERATED)) if parts else 0
+    status = walk.decode_integer(der, parts[0], walk.ENUMERATED) if parts else 0
     if status:
         said = _REFUSALS.get(status, f"status {status}")
         raise GatewayError(Reason.REVOCATION_REFUSED, f"the responder says {said}", retry=status in {2, 3})
@@ -359,7 +359,7 @@ def _status(octets: bytes, tlv: Tlv) -> tuple[AnswerStatus, datetime | None, str
     revoked_at = walk.decode_time(octets, walk.expect(fields[0], walk.GENERALIZED_TIME))
     reason = None
     if len(fields) == 2:
-        number = walk.decode_integer(octets, _inner(octets, walk.expect(fields[1], 0xA0), walk.ENUMERATED))
+        number = walk.decode_integer(octets, _inner(octets, walk.expect(fields[1], 0xA0)), walk.ENUMERATED)
         reason = REASON_NAMES.get(number)
         if reason is None:
             raise DerMalformed("a reason that none is")

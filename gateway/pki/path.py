@@ -232,8 +232,11 @@ def _way(asked: _Question, path: tuple[Certificate, ...]) -> frozenset[str] | Re
             return Reason.PATH_CONSTRAINT
     try:
         for position, certificate in enumerate(path[:-1]):
+            final = position == 0 and not asked.authority
+            if certificate.self_issued and not final:  # RFC 5280 6.1.3 (b): the same authority under another key
+                continue
             if not addresses_permitted(certificate, path[position + 1:]):
                 return Reason.PATH_CONSTRAINT
     except ValueError:  # an extension that cannot be read
         return Reason.PATH_CONSTRAINT
-    return walk(path, asked.at, asked.policies)
+    return walk(path, asked.at, asked.policies, authority=asked.authority)

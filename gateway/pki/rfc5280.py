@@ -42,7 +42,7 @@ from pyhanko_certvalidator.sig_validate import (
     SignatureValidationContext,
     SignatureValidator,
 )
-from pyhanko_certvalidator.validate import async_validate_path
+from pyhanko_certvalidator.validate import SUPPORTED_EXTENSIONS, async_validate_path
 
 from gateway.cms.certificate import Certificate
 from gateway.errors import GatewayError, Reason
@@ -74,15 +74,24 @@ class PolicyInputs:
 ANY: Final = PolicyInputs()
 
 
-def walk(path: Sequence[Certificate], at: datetime, inputs: PolicyInputs = ANY) -> frozenset[str] | Reason:
+def walk(path: Sequence[Certificate], at: datetime, inputs: PolicyInputs = ANY, *,
+         authority: bool = False) -> frozenset[str] | Reason:
     """The policies that survive all along `path` (certificate first, anchor last), or why the path does not hold.
 
     The policies are dotted OIDs in the domain of the anchor, `ANY_POLICY` among them where the certificate itself
-    claims any. PATH_POLICY: none is left though one is required; PATH_CONSTRAINT for everything else but expiry.
+    claims any. `authority`: the first certificate is an issuer, so it is not the final one of RFC 5280 6.1: name
+    constraints and inhibitAnyPolicy do not apply to it where it is self-issued.
+    PATH_POLICY: none is left though one is required; PATH_CONSTRAINT for everything else but expiry.
     """
     try:
         with READING:
-            return _walk(path, at, inputs)
+            while authority and len(path) > 1 and path[0].self_issued:
+                if as_asn1(path[0]).critical_extensions - SUPPORTED_EXTENSIONS:
+                    return Reason.PATH_CONSTRAINT
+                # The library treats its first certificate as the final one. This one is the same authority as the
+                # next, under another key: `pki.path` has checked its validity, strength and signature.
+                path = path[1:]
+            return _walk(path, at, inputs) if len(path) > 1 else path[0].policies
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError,
             NotImplementedError):
         # The library answers certificates that it cannot process in all of these ways.

@@ -53,7 +53,7 @@ class _Candidate:
         """What tells owners apart."""
         if self.row.customer is not None:
             return ("customer", self.row.customer)
-        return ("name", self.certificate.issuer_der, self.certificate.subject_der)
+        return ("name", *self.certificate.issued_to)
 
     @property
     def owner_text(self) -> str:

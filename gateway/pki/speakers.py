@@ -10,6 +10,7 @@ from typing import Final
 
 from cryptography import x509
 
+from gateway.cms import names
 from gateway.cms.algorithms import AlgorithmIdentifier
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
@@ -46,7 +47,7 @@ def find_speaker(algorithm: AlgorithmIdentifier, signature: bytes, signed: bytes
         tried += 1
         if not signed_by_key(algorithm, signature, signed, candidate):
             continue
-        if candidate.spki == issuer.spki and candidate.subject_der == issuer.subject_der:
+        if candidate.spki == issuer.spki and names.same(candidate.subject_der, issuer.subject_der):
             return candidate
         refused = _speaker_fault(candidate, issuer, certificates, trust, at, data)
         if not refused:
@@ -84,9 +85,10 @@ def _candidates(issuer: Certificate, name: bytes, certificates: Sequence[Certifi
 def _speaker_fault(speaker: Certificate, issuer: Certificate, certificates: Sequence[Certificate], trust: TrustSet,
                    at: datetime, data: RevocationData | None) -> str:
     """Why `speaker` may not speak for `issuer`, '' if it may: valid, unrevoked, and below the same anchor."""
+    beside = (issuer, *certificates)  # the issuer itself may have certified the key that signs its lists
     for purpose in _PURPOSES:
-        own = path.validate(issuer, at, purpose, trust, certificates, authority=True)
-        theirs = path.validate(speaker, at, purpose, trust, certificates, authority=True)
+        own = path.validate(issuer, at, purpose, trust, beside, authority=True)
+        theirs = path.validate(speaker, at, purpose, trust, beside, authority=True)
         if own.anchor is None or theirs.anchor is None or own.anchor.certificate != theirs.anchor.certificate:
             continue
         if data is not None and len(theirs.path) > 1:
@@ -103,7 +105,7 @@ def responder_fault(responder: Certificate, issuer: Certificate, trust: TrustSet
 
     The issuer itself; one of the bank's own configured responders; or one that this very issuer has delegated.
     """
-    if responder.spki == issuer.spki and responder.subject_der == issuer.subject_der:
+    if responder.spki == issuer.spki and names.same(responder.subject_der, issuer.subject_der):
         return ""
     weak = path.strength_reason(responder, at)
     if not responder.not_before <= at <= responder.not_after:

@@ -7,14 +7,15 @@ for a certificate which the case does not mention is a fault of the case: no def
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gateway.errors import Reason
 from gateway.model.decision import ENCRYPTED_PDF, Decision, Needs
-from gateway.model.facts import Facts, RecipientFacts
+from gateway.model.facts import Facts, NoFrom, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Direction
 from gateway.model.verdict import (
+    Coverage,
     DecryptionVerdict,
     HeadersShown,
     SignatureVerdict,
@@ -25,12 +26,12 @@ from gateway.model.verdict import (
     Verdicts,
 )
 from gateway.policy.levels import WORDS, stated
-from gateway.policy.matchers import AUTHENTICATION_METHODS, AUTHENTICATION_RESULTS, MATCHERS, WRITTEN
+from gateway.policy.matchers import AUTHENTICATION_METHODS, AUTHENTICATION_RESULTS, MATCHERS, NO_FROM, WRITTEN
 from gateway.policy.resolve import DEVICE_BOUND, enrolled_of
 from gateway.policy.rules import Case, Expected, Known
 from gateway.policy.ruleset import RuleSet
 from gateway.policy.then import ENDS
-from gateway.policy.values import BadValueError, fold, octets
+from gateway.policy.values import BadValueError, fold, octets, seconds
 from gateway.policy.when import one_of
 from gateway.strictyaml import Document, Path, Problem, nearest
 
@@ -103,7 +104,9 @@ class CaseReader:
             if key not in WRITTEN:
                 self._tell((*path, key), f"unknown fact `{key}`", nearest(key, WRITTEN) or one_of(WRITTEN), key=True)
         direction = self._direction(given, path)
-        from_ = self._text(given, "from", "", path) or None
+        written = self._text(given, "from", "", path)
+        no_from = cast("NoFrom", written) if written in NO_FROM else None
+        from_ = None if no_from else written or None
         client = self._text(given, "client", "", path) or None
         if client is not None and self.known.clients is not None and client not in self.known.clients:
             self._tell((*path, "client"), f"no client `{client}` in the settings",
@@ -119,6 +122,7 @@ class CaseReader:
             keywords=frozenset(map(fold, self._many(given, "keyword", path))),
             spoofs_us=self._flag(given, path), verdicts=self._verdicts(given, path) if inbound else None,
             authentication=self._authentication(given.get("authentication", {}), (*path, "authentication")),
+            no_from=no_from,
         )
         return facts, self._to(given, direction, path)
 
@@ -194,9 +198,28 @@ class CaseReader:
         signer = SignerVerdict(0, status, None, level=level, matches_from=matches,
                                timestamp=TimestampVerdict(Status(words["timestamp"])))
         why = tuple(map(Reason, self._many(given, "reason", path)))
+        coverage = self._coverage(given, path) if status is Status.VALID else None
         signers = () if status is Status.NOT_SIGNED else (signer,)
         return Verdicts((), DecryptionVerdict(words["decryption"]),  # type: ignore[arg-type]
-                        SignatureVerdict(status, signers=signers), HeadersShown(), verdict, why)
+                        SignatureVerdict(status, signers=signers), HeadersShown(), verdict, why, coverage)
+
+    def _coverage(self, given: Mapping[str, Any], path: Path) -> Coverage:
+        """Of a mail that was signed when it was sent, just now, and whose header fields are not protected."""
+        headers = self._word(given.get("header_protection", "unprotected"), MATCHERS["header_protection"].words,
+                             (*path, "header_protection"))
+        named = self._word(given.get("addressed_to", "unprotected"), MATCHERS["addressed_to"].words,
+                           (*path, "addressed_to"))
+        recipient = fold(self._text(given, "recipient", _RECIPIENT[Direction.INBOUND], path))
+        to = {"recipient": frozenset({recipient}), "others": frozenset[str]()}.get(named)
+        age_s, date_gap_s = (self._seconds(given, name, path) for name in ("signature_age", "signature_date_gap"))
+        return Coverage(headers, to, age_s, date_gap_s)  # type: ignore[arg-type]
+
+    def _seconds(self, given: Mapping[str, Any], key: str, path: Path) -> int:
+        try:
+            return seconds(given.get(key, "0 s"))
+        except BadValueError as error:
+            self._tell((*path, key), str(error), error.remedy)
+            return 0
 
     def _signer(self, value: Any, path: Path) -> tuple[tuple[str, ...], bool]:
         if not isinstance(value, dict):

@@ -9,7 +9,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from gateway.model.decision import Decision, End, Needs, Step
+from gateway.model.decision import ENCRYPTED_PDF, Decision, End, Needs, Step
 from gateway.model.mail import Direction
 from gateway.policy import cases
 from gateway.policy.conditions import Leaf, flat, implies, leaves
@@ -55,6 +55,12 @@ def _verbs(file: PolicyFile, steps: Sequence[Step], end: End, path: Path) -> lis
         if verb in names and beside not in names:
             problems.append(file.document.problem((*path, "then", verb), f"`{verb}` without `{beside}`: {why}",
                                                   f"add `{beside}`", key=True))
+    locked = any(step.verb == "encrypt" and step.params.without_certificate == ENCRYPTED_PDF for step in steps)
+    if locked and "escrow" in names:
+        problems.append(file.document.problem(
+            (*path, "then", "escrow"),
+            "`escrow` with `without_certificate: encrypted_pdf`: its holder cannot open PDFs",
+            "two rules: one for mail with a certificate, one for `certificate: absent` without `escrow`", key=True))
     if steps and end.kind in ("reject", "defer", "hand_to"):
         problems.append(file.document.problem((*path, "then"), f"`then` is never carried out where `end` is {end.kind}",
                                               "remove one of them", key=True))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.model.facts import Facts, RecipientFacts
-from gateway.policy.matchers import Getter, Matcher, enrolled
+from gateway.policy.matchers import NO_FROM, Getter, Matcher, enrolled
 from gateway.policy.truth import FALSE, TRUE, UNKNOWN, Test, both, either, negation
 from gateway.policy.values import Texts, Values, fold
 
@@ -100,7 +100,16 @@ def getter(leaf: Leaf) -> Getter:
         return lambda facts, _: facts.authentication.get(key, "none")
     if leaf.matcher.fact == "certificate" and leaf.values == _ENROLLED:
         return enrolled
+    if words := _no_from(leaf):  # a glob such as `*` never means such a word
+        return lambda facts, _: facts.from_ or (facts.no_from if facts.no_from in words else None)
     return leaf.matcher.get
+
+
+def _no_from(leaf: Leaf) -> frozenset[str]:
+    """Which of the words for a From that is no address the leaf asks for."""
+    if leaf.matcher.name != "from" or not isinstance(leaf.values, Texts):
+        return frozenset()
+    return leaf.values.literals.intersection(NO_FROM)
 
 
 def _leaf_test(leaf: Leaf) -> Test:
@@ -182,10 +191,10 @@ def _leaf_implies(narrow: Leaf, wide: Leaf) -> bool:
     mine: Any = narrow.values
     theirs: Any = wide.values
     if narrow.negated:
-        return wide.negated and bool(mine.covers(theirs))
+        return wide.negated and bool(mine.covers(theirs)) and _no_from(wide) <= _no_from(narrow)
     if wide.negated:
         return narrow.matcher.single and bool(theirs.excludes(mine))
-    return bool(theirs.covers(mine))
+    return bool(theirs.covers(mine)) and _no_from(narrow) <= _no_from(wide)
 
 
 def met(leaf: Leaf, facts: Facts, to: RecipientFacts) -> str:

@@ -6,17 +6,18 @@ mail may have several, or a truth of `policy.truth` where it cannot tell.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from gateway.errors import Reason
-from gateway.model.facts import Already, Facts, Kind, NotAsked, RecipientFacts
+from gateway.model.facts import Already, Facts, Kind, NoFrom, NotAsked, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Direction
-from gateway.model.verdict import Status, Trust, Verdicts
+from gateway.model.verdict import Coverage, Status, Trust, Verdicts
 from gateway.policy.truth import NEEDS_CERTIFICATE, NEEDS_ENROLLED, NEEDS_SEGMENT, NEEDS_SIGNER, UNKNOWN, FactName
 
-Shape = Literal["words", "address", "text", "flag", "size", "header", "signer", "level",
+Shape = Literal["words", "address", "text", "flag", "size", "duration", "header", "signer", "level",
                 "authentication"]
 
 OURS = frozenset({Direction.OUTBOUND, Direction.INTERNAL})
@@ -24,6 +25,7 @@ INBOUND = frozenset({Direction.INBOUND})
 ALL = OURS | INBOUND
 
 CERTIFICATE_STATES = ("enrolled", "found", "absent", "unusable", "conflict")
+NO_FROM: tuple[str, ...] = get_args(NoFrom)
 AUTHENTICATION_METHODS = ("dmarc", "dkim", "spf", "arc")
 AUTHENTICATION_RESULTS = ("none", "pass", "fail", "policy", "neutral", "softfail", "temperror", "permerror")
 # Fields that have a matcher of their own, or are traces that no rule is offered (RFC 5321 4.4, RFC 6376, RFC 8617).
@@ -124,21 +126,40 @@ def reasons_of(verdicts: Verdicts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(reason) for reason in told if reason is not None))
 
 
+def _addressed_to(facts: Facts, to: RecipientFacts) -> str | int:
+    if facts.verdicts is None:
+        return UNKNOWN
+    coverage = facts.verdicts.coverage
+    return "unprotected" if coverage is None else coverage.addressed_to(to.address)
+
+
+def _seconds(read: Callable[[Coverage], int | None]) -> Getter:
+    """Of a valid signature alone. Where a time is missing no limit is kept: it may be of any age."""
+    def seconds(verdicts: Verdicts) -> float | None:
+        if verdicts.coverage is None:
+            return None
+        found = read(verdicts.coverage)
+        return inf if found is None else float(abs(found))
+    return _of_verdicts(seconds)
+
+
 _TABLE = (
     Matcher("direction", "words", "whose client, whose recipient: decided per recipient",
             lambda _, to: to.direction, words=("outbound", "inbound", "internal"), cost=0),
-    Matcher("client", "words", "a client named in sealgate.yaml: network, TLS certificate or login",
+    Matcher("client", "words",
+            "a client named in sealgate.yaml: network, TLS certificate or login; `sealgate`: the gateway's own mail",
             lambda facts, _: facts.client, OURS, cost=0),
     Matcher("sender", "address", "the envelope's reverse-path; `<>` is the null path",
             lambda facts, _: facts.sender or "<>"),
-    Matcher("from", "address", "the one address of header From; nothing where it is absent or ambiguous",
-            lambda facts, _: facts.from_),
+    Matcher("from", "address", "the one address of header From; `none` where there is none, `ambiguous` where there "
+            "are several or a text that is no address", lambda facts, _: facts.from_),
     Matcher("recipient", "address", "this recipient's address", lambda _, to: to.address),
     Matcher("header", "header", "any value of a header field; `*` asks only whether there is one",
             lambda _, __: (), single=False, by_word=True, cost=3),
     Matcher("subject", "text", "the decoded subject", lambda facts, _: facts.subject, by_word=True, cost=3),
     Matcher("size", "size", "octets of the message as received", lambda facts, _: facts.size),
-    Matcher("keyword", "words", "a bracketed word at the start or end of the subject; taken out before signing",
+    Matcher("keyword", "words", "a bracketed word at the start (also behind `Re:`) or end of a subject, as a reader "
+            "sees it; taken out before signing",
             lambda facts, _: facts.keywords, OURS, single=False, by_word=True, cost=2),
     Matcher("kind", "words", "what the mail is (RFC 3464, 8098, 5545, 3834, 2919)",
             lambda facts, _: facts.kind, words=get_args(Kind)),
@@ -167,6 +188,15 @@ _TABLE = (
             _of_verdicts(valid_signers), INBOUND, single=False, cost=2),
     Matcher("signer.customer", "words", "whether the verified signer is a customer",
             _signer_customer, INBOUND, words=("known", "unknown"), fact="signer_customer", cost=7),
+    Matcher("header_protection", "words", "whether a valid signature covers the Subject, Date, To, Cc, Reply-To shown",
+            _of_verdicts(lambda verdicts: verdicts.coverage.headers if verdicts.coverage else "unprotected"), INBOUND,
+            words=("protected", "partly", "unprotected"), cost=2),
+    Matcher("addressed_to", "words", "whom To and Cc name, where a valid signature covers them",
+            _addressed_to, INBOUND, words=("recipient", "others", "unprotected"), cost=2),
+    Matcher("signature_age", "duration", "time between signing and reception; over any limit where it is not known",
+            _seconds(lambda coverage: coverage.age_s), INBOUND, cost=2),
+    Matcher("signature_date_gap", "duration", "time between signing and Date; over any limit where it is not known",
+            _seconds(lambda coverage: coverage.date_gap_s), INBOUND, cost=2),
     Matcher("authentication", "authentication", "results of filters in front, of trusted ids only (RFC 8601)",
             lambda _, __: (), INBOUND, words=AUTHENTICATION_RESULTS, cost=2),
 )

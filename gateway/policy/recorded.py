@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.errors import Reason
+from gateway.model.address import fold
 from gateway.model.decision import Decision
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
 from gateway.model.lookup import (
@@ -23,6 +24,7 @@ from gateway.model.lookup import (
 )
 from gateway.model.mail import Direction
 from gateway.model.verdict import (
+    Coverage,
     DecryptionVerdict,
     HeadersShown,
     SignatureVerdict,
@@ -71,8 +73,10 @@ def to_record(facts: Facts, to: RecipientFacts, decision: Decision | None = None
         "keywords": keywords, "spoofs_us": facts.spoofs_us, "authentication": dict(facts.authentication),
         "recipient": to.address, "direction": str(to.direction),
     }
+    if facts.no_from is not None:
+        record["no_from"] = facts.no_from
     if facts.verdicts is not None:
-        record["verdicts"] = _verdicts(facts.verdicts)
+        record["verdicts"] = _verdicts(facts.verdicts, to.address)
         cut = cut or len(facts.verdicts.signature.signers) > SIGNERS_MAX
     if not isinstance(to.certificate, NotAsked):
         record["certificate"] = _certificate(to.certificate)
@@ -116,7 +120,8 @@ def from_record(record: Mapping[str, Any]) -> Recorded:
         size=record["size"], headers={name: tuple(values) for name, values in record["headers"].items()},
         kind=record["kind"], already=frozenset(record["already"]), keywords=frozenset(record["keywords"]),
         spoofs_us=record["spoofs_us"], authentication=dict(record["authentication"]),
-        verdicts=_verdicts_back(verdicts) if verdicts is not None else None,
+        verdicts=_verdicts_back(verdicts, record["recipient"]) if verdicts is not None else None,
+        no_from=record.get("no_from"),
     )
     certificate: CertificateAnswer | NotAsked = NotAsked()
     enrolled: CertificateAnswer | NotAsked = NotAsked()
@@ -175,19 +180,30 @@ def _looked_up(record: Mapping[str, Any] | None) -> str | None | Unavailable | N
     return Unavailable() if record["state"] == "unavailable" else record["value"]
 
 
-def _verdicts(verdicts: Verdicts) -> dict[str, Any]:
-    signature = verdicts.signature
+def _verdicts(verdicts: Verdicts, recipient: str) -> dict[str, Any]:
+    signature, coverage = verdicts.signature, verdicts.coverage
+    covers = {} if coverage is None else {"coverage": {
+        "headers": coverage.headers, "addressed_to": coverage.addressed_to(recipient), "age_s": coverage.age_s,
+        "date_gap_s": coverage.date_gap_s, "stray_reply_to": coverage.stray_reply_to}}
     return {
+        **covers,
         "verdict": str(verdicts.verdict), "why": [str(reason) for reason in verdicts.why],
         "decryption": [verdicts.decryption.status, _text(verdicts.decryption.reason)],
         "signature": [str(signature.status), _text(signature.reason)],
         "signers": [{"status": str(one.status), "reason": _text(one.reason), "level": list(one.level),
                      "matches_from": one.matches_from, "timestamp": str(one.timestamp.status)}
                     for one in signature.signers[:SIGNERS_MAX]],
+        **({"weak_ciphers": list(verdicts.weak_ciphers)} if verdicts.weak_ciphers else {}),
     }
 
 
-def _verdicts_back(record: Mapping[str, Any]) -> Verdicts:
+def _coverage_back(record: Mapping[str, Any], recipient: str) -> Coverage:
+    """The recipients that the author named are not kept: only whether this one was among them."""
+    to = {"recipient": frozenset({fold(recipient)}), "others": frozenset[str]()}.get(record["addressed_to"])
+    return Coverage(record["headers"], to, record["age_s"], record["date_gap_s"], record["stray_reply_to"])
+
+
+def _verdicts_back(record: Mapping[str, Any], recipient: str) -> Verdicts:
     signers = tuple(
         SignerVerdict(0, Status(one["status"]), _reason(one["reason"]), level=tuple(map(_level, one["level"])),
                       matches_from=one["matches_from"], timestamp=TimestampVerdict(Status(one["timestamp"])))
@@ -195,7 +211,8 @@ def _verdicts_back(record: Mapping[str, Any]) -> Verdicts:
     return Verdicts(
         (), DecryptionVerdict(record["decryption"][0], _reason(record["decryption"][1])),
         SignatureVerdict(Status(record["signature"][0]), _reason(record["signature"][1]), signers=signers),
-        HeadersShown(), Trust(record["verdict"]), tuple(Reason(reason) for reason in record["why"]))
+        HeadersShown(), Trust(record["verdict"]), tuple(Reason(reason) for reason in record["why"]),
+        _coverage_back(record["coverage"], recipient) if "coverage" in record else None)
 
 
 def _level(word: str) -> str:

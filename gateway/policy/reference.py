@@ -53,7 +53,8 @@ def _value(matcher: Matcher) -> str:
     if matcher.words:
         return _OR.join(f"`{word}`" for word in matcher.words)
     return {"words": "a name", "address": "an address, a glob, a pattern", "text": "a text, a glob, a pattern",
-            "header": "name: a text, a glob, a pattern", "size": "`over`, `under`: `10 MiB`"}[matcher.shape]
+            "header": "name: a text, a glob, a pattern", "size": "`over`, `under`: `10 MiB`",
+            "duration": "`over`, `under`: `24 h`"}[matcher.shape]
 
 
 def _directions(directions: frozenset[str]) -> str:

@@ -15,6 +15,7 @@ from gateway.model.address import fold as _fold
 
 PATTERN_LENGTH_MAX = 1000
 _UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_TIME_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _DECIMAL_UNITS = {"KB": "KiB", "MB": "MiB", "GB": "GiB", "K": "KiB", "M": "MiB", "G": "GiB"}
 
 
@@ -119,13 +120,13 @@ def _fullmatch(pattern: Any, text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SizeRange:
-    """Octets: more than `over`, less than `under`; None is no limit."""
+    """Octets, or seconds: more than `over`, less than `under`; None is no limit."""
 
     over: int | None = None
     under: int | None = None
 
-    def test(self, size: int) -> bool:
-        """Whether `size` octets are inside."""
+    def test(self, size: float) -> bool:
+        """Whether so many octets, or seconds, are inside."""
         return (self.over is None or size > self.over) and (self.under is None or size < self.under)
 
     def covers(self, other: "SizeRange") -> bool:
@@ -188,3 +189,11 @@ def octets(value: object) -> int:
     meant = _DECIMAL_UNITS.get(unit.strip().upper())
     remedy = "write for example `10 MiB`; units are B, KiB, MiB, GiB"
     raise BadValueError(f"`{value}` is no size", f"write `{number} {meant}`" if meant and number.isdigit() else remedy)
+
+
+def seconds(value: object) -> int:
+    """'24 h' or '5 d' as seconds. BadValueError with the way to write it."""
+    number, _, unit = str(value).strip().partition(" ")
+    if number.isascii() and number.isdigit() and len(number) <= 9 and unit.strip() in _TIME_UNITS:
+        return int(number) * _TIME_UNITS[unit.strip()]
+    raise BadValueError(f"`{value}` is no time", "write for example `24 h`; units are s, min, h, d")

@@ -14,11 +14,12 @@ from gateway.policy.matchers import (
     COMBINATIONS,
     HEADERS_NOT_OFFERED,
     MATCHERS,
+    NO_FROM,
     WRITTEN,
     Matcher,
 )
 from gateway.policy.rules import Known
-from gateway.policy.values import BadValueError, SignerWanted, SizeRange, Texts, compile_pattern, fold, octets
+from gateway.policy.values import BadValueError, SignerWanted, SizeRange, Texts, compile_pattern, fold, octets, seconds
 from gateway.strictyaml import Document, Path, Problem, nearest
 
 _VALUES_MAX = 10_000
@@ -140,28 +141,30 @@ class When:
             if leaf is not None and leaf.negated:
                 self._tell((*path, "not"), "`not` inside `not`", "write the value itself")
             return replace(leaf, negated=True) if leaf is not None else None
-        if matcher.shape == "size":
-            size = self._size(value, path)
+        if matcher.shape in ("size", "duration"):
+            size = self._size(matcher, value, path)
             return Leaf(matcher, size) if size is not None else None
         texts = self._texts(matcher, value, path)
         return Leaf(matcher, texts) if texts is not None else None
 
-    def _size(self, value: Any, path: Path) -> SizeRange | None:
+    def _size(self, matcher: Matcher, value: Any, path: Path) -> SizeRange | None:
+        name = matcher.name
+        read, more, less = (octets, "10 MiB", "1 MiB") if matcher.shape == "size" else (seconds, "5 d", "24 h")
         if not isinstance(value, dict) or not value:
-            self._tell(path, "`size` takes a comparison", "`size: {over: 10 MiB}`, `{under: 1 MiB}` or both")
+            self._tell(path, f"`{name}` takes a comparison", f"`{name}: {{over: {more}}}`, `{{under: {less}}}` or both")
             return None
         limits: dict[str, int] = {}
         for key, inner in value.items():
             if key not in ("over", "under"):
-                self._tell((*path, key), f"unknown key `{key}` of size", nearest(key, ("over", "under")) or
+                self._tell((*path, key), f"unknown key `{key}` of {name}", nearest(key, ("over", "under")) or
                            one_of(("over", "under")), key=True)
                 continue
             try:
-                limits[key] = octets(inner)
+                limits[key] = read(inner)
             except BadValueError as error:
                 self._tell((*path, key), str(error), error.remedy)
         if limits.get("under", 1 << 62) <= limits.get("over", -1) + 1:
-            self._tell(path, "no size is over and under these at once")
+            self._tell(path, f"no {name} is over and under these at once")
             return None
         return SizeRange(**limits) if limits else None
 
@@ -198,7 +201,8 @@ class When:
             return "literals", self._word(matcher, item, path)
         elif "*" in item:
             return "globs", (fold(item),)
-        elif matcher.shape == "address" and not _is_address(item, null=matcher.name == "sender"):
+        elif (matcher.shape == "address" and not (matcher.name == "from" and item in NO_FROM)
+              and not _is_address(item, null=matcher.name == "sender")):
             remedy = "the address alone, without name or brackets"
             self._tell(path, f"`{item}` is no address", remedy if "@" in item else f'an address, or a glob: "*@{item}"')
         else:

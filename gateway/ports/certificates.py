@@ -18,6 +18,15 @@ class CertificateSource(Protocol):
         ...
 
 
+@runtime_checkable
+class TimedSource(CertificateSource, Protocol):
+    """A source whose answers say how long they may be kept, such as DNS by its TTL."""
+
+    def timed_rows(self, address: str) -> tuple[tuple[CertificateRow, ...], float]:
+        """As `rows`, and how many seconds from now the answer may be kept."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a directory says, and where the answer comes from."""

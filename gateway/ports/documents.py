@@ -45,6 +45,10 @@ class Documents(Protocol):
         """
         ...
 
+    def lacking(self, octets: bytes) -> str:
+        """What a PDF_INACCESSIBLE document lacks, in words; '' where that cannot be read."""
+        ...
+
     def close(self) -> None:
         """Ends the child processes; another call starts them again."""
         ...

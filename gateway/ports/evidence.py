@@ -10,6 +10,13 @@ from gateway.model.record import EvidenceRecord
 class Evidence(Protocol):
     """Durable when `add` returns; several records cost one commit."""
 
+    def ready(self) -> None:
+        """Called before a mail leaves: its record can be kept, even if the database fails from now on.
+
+        GatewayError STORE_UNAVAILABLE (retry) if it cannot: the mail must not leave.
+        """
+        ...
+
     def add(self, records: tuple[EvidenceRecord, ...]) -> None:
         """Keeps them."""
         ...

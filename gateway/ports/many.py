@@ -15,6 +15,13 @@ class ManyRows(Protocol):
         """Those that there are, by number. At most AT_ONCE_MAX numbers."""
         ...
 
+    def owners(self, addresses: Sequence[str]) -> Mapping[str, str]:
+        """By address the number of the customer to whom it belongs. At most AT_ONCE_MAX addresses, folded.
+
+        An address that no customer has is not in the answer.
+        """
+        ...
+
     def blocked(self, numbers: Sequence[str]) -> frozenset[str]:
         """Those of these customers who get no codes: somebody ought to speak with them. At most AT_ONCE_MAX."""
         ...

@@ -148,7 +148,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many items there are in each state; `resent` and `bounced` stand beside the states."""
+    """How many items there are in each state; `resent`: further copies that went; `bounced`: see ItemRow."""
 
     states: dict[ItemState, int] = field(default_factory=dict)
     resent: int = 0

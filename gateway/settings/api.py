@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, on_loopback, travels_safely
+from gateway.settings.base import Finding, Section, on_loopback, travels_safely, web_url
 
 
 class Api(Section):
@@ -27,7 +27,9 @@ def check(api: Api | None, callbacks: Sequence[tuple[int, str, Path | None]]) ->
         if bool(url) is not (secret is not None):
             yield ("clients", number), "`callback_url` and `callback_secret_file` belong together", (
                 "name both, or none")
-        if url and not travels_safely(url):
+        unusable = tuple(web_url(("clients", number, "callback_url"), url)) if url else ()
+        yield from unusable
+        if url and not unusable and not travels_safely(url):
             yield ("clients", number, "callback_url"), f"`{url}` would tell customers' numbers in clear", "https://…"
     if api is None:
         return

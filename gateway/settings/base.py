@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +14,8 @@ Finding = tuple[strictyaml.Path, str, str]  # where, what, remedy
 
 RETURNS_LOCAL_MAX = 14  # RFC 5321 4.5.3.1.1: 64, of which an id takes up to 32, its MAC 16, and what joins them 2
 _HTTP = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?(?:[/?#].*)?")  # no user before the host
+_URL_LENGTH_MAX = 2048
+_NOT_IN_URLS = frozenset(' "<>\\^`{|}')
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
@@ -45,6 +48,29 @@ def travels_safely(url: str) -> bool:
     """https, or http that stays on this machine."""
     plain = _HTTP.fullmatch(url)
     return url.startswith("https://") or (plain is not None and on_loopback(plain[1].strip("[]")))
+
+
+def web_url(at: strictyaml.Path, url: str) -> Iterator[Finding]:
+    """A URL that no request of the gateway could use: adapters.web_address refuses the same, but only when asked.
+
+    A user name or password in it is not repeated in the finding.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        yield at, f"`{url}` is not a URL", "such as https://host.example/path"
+        return
+    if "@" in parts.netloc:
+        yield at, "the URL contains a user name or password, and the gateway sends neither", (
+            "remove everything up to the @; time-stamping services and HTTP sources have `username` and "
+            "`password_file`")
+    elif not url.isascii() or not url.isprintable() or _NOT_IN_URLS & set(url):
+        yield at, f"`{url}` contains characters that a URL cannot contain", "encode them as %XX (RFC 3986 2.1)"
+    elif not host or port == 0:
+        yield at, f"`{url}` names no host to connect to", "such as https://host.example/path"
+    elif len(url) > _URL_LENGTH_MAX:
+        yield at, f"the URL is longer than {_URL_LENGTH_MAX} characters", "use a shorter one"
 
 
 def repeated(kind: str, texts: Sequence[str], *more: str | int) -> Iterator[Finding]:

@@ -20,6 +20,8 @@ class Codes(Section):
     tries_max: int = Field(5, ge=1, le=10, description="wrong ones; then it is dead")
     per_customer_per_hour_max: int = Field(20, ge=0, description="0 = no limit")
     per_client_per_minute_max: int = Field(600, ge=0, description="0 = no limit")
+    send_timeout_s: float = Field(10.0, ge=1, le=60, description="how long the next hop may take to accept a code's "
+                                  "mail; then the code is cancelled and the answer is 503")
     language: str = Field("en", description="where the caller names none")
     templates: Path | None = Field(None, description="directory of own templates; None = those of the distribution")
     bounces: str = Field("", description="mailbox for bounces and replies, such as codes@bank.example; '' = none")

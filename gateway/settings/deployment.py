@@ -48,6 +48,12 @@ class Processes(Section):
     stuck_after_s: float = Field(60.0, gt=0, description="a process that gives no sign of life for so long is ended")
 
 
+class Backup(Section):
+    """What `sealgate backup` authenticates its files with."""
+
+    secret_file: Path | None = Field(None, description="32 random characters or more; mode 0600; None = not at all")
+
+
 class Postgresql(Section):
     """The database of several nodes."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, patterns, travels_safely
+from gateway.settings.base import Finding, Section, patterns, travels_safely, web_url
 
 
 class Invite(Section):
@@ -58,5 +58,8 @@ def check(fallbacks: Fallbacks, clients: frozenset[str]) -> Iterator[Finding]:
         yield (*at, "encrypted_pdf"), "passwords are handed over by one way", "name hook_url or hook_program"
     if pdf is not None and pdf.hook_url and pdf.hook_secret_file is None:
         yield (*at, "encrypted_pdf", "hook_url"), "calls are not signed", "name hook_secret_file"
-    if pdf is not None and pdf.hook_url and not travels_safely(pdf.hook_url):
-        yield (*at, "encrypted_pdf", "hook_url"), "passwords would travel in clear", "https://…"
+    where = (*at, "encrypted_pdf", "hook_url")
+    unusable = tuple(web_url(where, pdf.hook_url)) if pdf is not None and pdf.hook_url else ()
+    yield from unusable
+    if pdf is not None and pdf.hook_url and not unusable and not travels_safely(pdf.hook_url):
+        yield where, "passwords would travel in clear", "https://…"

@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway import strictyaml
 from gateway.model.address import fold, same_address
+from gateway.model.mail import GATEWAY_CLIENT
 from gateway.settings import api, codes, deployment, fallbacks, http, keys, sources, statements, trust
 from gateway.settings.base import Finding, fingerprints, names, networks, patterns, repeated
 from gateway.settings.sections import Bank, HoldSettings, Limits, Listener, Settings
@@ -23,7 +24,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """Everything in which the settings contradict themselves. Opens no file: that is for `sealgate check`."""
     for kind, named in (("listeners", settings.listeners), ("clients", settings.clients), ("keys", settings.keys),
                         ("stampers", settings.stampers), ("tokens", settings.tokens), ("escrow", settings.escrow)):
-        taken = (deployment.MILTER,) if kind == "listeners" else ()
+        taken = {"listeners": (deployment.MILTER,), "clients": (GATEWAY_CLIENT,)}.get(kind, ())
         yield from names(kind, [section.name for section in named], taken=taken)
     yield from _bank(settings.bank)
     for number, listener in enumerate(settings.listeners):
@@ -31,7 +32,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _ports(settings)
     yield from _clients(settings)
     clients = [client.name for client in settings.clients]
-    yield from keys.check(settings.tokens, settings.keys, settings.stampers, clients)
+    senders = [*clients, GATEWAY_CLIENT]
+    yield from keys.check(settings.tokens, settings.keys, settings.stampers, senders)
     yield from names("sources", [source.name for source in settings.sources], taken=(sources.STORE,))
     yield from sources.check(settings.sources, settings.lookups)
     yield from trust.check(settings.trust, settings.fetch, settings.reports)
@@ -44,7 +46,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     if settings.codes is not None and settings.statements is not None and same_address(
             settings.codes.bounces, settings.statements.bounces):
         yield ("statements", "bounces"), "this is the mailbox of `codes`", "a mailbox belongs to one service"
-    yield from fallbacks.check(settings.fallbacks, frozenset(clients))
+    yield from fallbacks.check(settings.fallbacks, frozenset(senders))
     yield from repeated("policies", list(map(str, settings.policies)))
     yield from _hold(settings.hold)
     yield from _limits(settings.limits)

@@ -13,7 +13,7 @@ from pydantic import Field
 from gateway.settings.api import Api
 from gateway.settings.base import Section
 from gateway.settings.codes import Codes
-from gateway.settings.deployment import Metrics, Milter, Postgresql, Processes
+from gateway.settings.deployment import Backup, Metrics, Milter, Postgresql, Processes
 from gateway.settings.fallbacks import Fallbacks
 from gateway.settings.http import Http
 from gateway.settings.keys import KeySet, Stamper, Token
@@ -134,6 +134,13 @@ class Limits(Section):
     errors_per_session_max: int = Field(20, ge=1)
 
 
+class Opening(Section):
+    """How inbound mail is opened."""
+
+    weak: tuple[Literal["3des"], ...] = Field(
+        (), description="weak ciphers whose mail is opened, never trusted and never acted upon")
+
+
 class Settings(Section):
     """The whole file."""
 
@@ -160,11 +167,16 @@ class Settings(Section):
     reports: Reports = Reports()
     policies: tuple[Path, ...] = Field(min_length=1, description="in this order")
     database: Path = Path("sealgate.db")
+    database_id: Path = Field(Path("database.id"), description="which database is meant; written by `sealgate init`")
     postgresql: Postgresql | None = Field(None, description="in place of `database`, for several nodes")
     milter: Milter | None = None
+    postfix_examined: tuple[str, ...] = Field(
+        (), description="sockets of other milters, paths of programs: `check --postfix` does not report them again")
     processes: Processes = Processes()
     metrics: Metrics | None = None
     hold: HoldSettings = HoldSettings()
+    opening: Opening = Opening()
+    backup: Backup = Backup()
     trust_card: TrustCard | None = None
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     limits: Limits = Limits()

@@ -1,6 +1,7 @@
 """Where certificates of recipients are looked up besides the store: LDAP directories, DNS (SMIMEA), HTTP services."""
 
 import ipaddress
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, networks
+from gateway.settings.base import Finding, Section, networks, web_url
 
 STORE = "store"  # the name of the store among the sources
 
@@ -61,6 +62,9 @@ def check(sources: Sequence[Source], lookups: Lookups) -> Iterator[Finding]:
 _ONLY = {"starttls": "ldap", "base": "ldap", "bind_dn": "ldap", "username": "http", "networks": "http"}
 
 
+_PLACES = re.compile(r"\{[a-z]+\}")  # {address} and so on in a template
+
+
 def _source(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
     for name, kind in _ONLY.items():
         if getattr(source, name) and source.kind != kind:
@@ -73,6 +77,8 @@ def _source(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
 def _ldap(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
     if not source.url.startswith(("ldap://", "ldaps://")):
         yield (*at, "url"), f"`{source.url}` is no LDAP URL", "such as ldaps://directory.partner.example"
+    for one in source.url.split():  # libldap takes several
+        yield from web_url((*at, "url"), one)
     if source.starttls and source.url.startswith("ldaps://"):
         yield (*at, "starttls"), "`starttls` with ldaps://", "ldaps:// is TLS already"
     if source.url.startswith("ldap://") and not source.starttls and not _on_loopback(_host(source.url)):
@@ -93,6 +99,8 @@ def _ldap(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
 def _http(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
     if not source.url.startswith(("https://", "http://")):
         yield (*at, "url"), f"`{source.url}` is no HTTP URL", "such as https://keys.example/?mail={address}"
+    else:
+        yield from web_url((*at, "url"), _PLACES.sub("x", source.url))
     if source.url.startswith("http://") and not _on_loopback(_host(source.url)):
         yield (*at, "url"), f"`{source.url}` in clear: whoever is on the way can deny that there are any", "https://"
     if not any(word in source.url for word in ("{address}", "{local}")):

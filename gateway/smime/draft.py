@@ -49,6 +49,7 @@ class Stamping:
 class Draft:
     """`octets`: the whole message, CRLF. The other fields say what becomes of it; unset means: not done.
 
+    `escrow`: name in the settings and SHA-256 (hex) of each escrow certificate among `encrypt_to`.
     `entity`: octets that somebody has parsed already; it counts where they are these very `octets`.
     `opened`, `keep_original` and `harvest` are for inbound mail, the rest for outbound.
     """
@@ -61,6 +62,7 @@ class Draft:
     signer: Signer | None = None
     stamping: Stamping | None = None
     encrypt_to: tuple[Certificate, ...] = ()
+    escrow: tuple[tuple[str, str], ...] = ()
     cipher: Literal["cbc", "gcm"] = "cbc"
     oaep: bool = False
     opened: bool = False

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from gateway.cms import algorithms
+from gateway.cms.algorithms import WeakCipher
 from gateway.cms.compressed import decompress
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import Enveloped, RecipientKey, decrypt, parse_enveloped
-from gateway.cms.signed_reader import SignedData, form_fault, parse_signed
+from gateway.cms.signed_reader import SignedData, form_fault, is_content_of, parse_signed
 from gateway.der import walk
 from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import DEFAULT_LIMITS, Entity, parse_entity
@@ -33,10 +34,14 @@ PARTS_MAX: Final = 4  # signatures inside multiparts that are looked at
 
 @dataclass(frozen=True, slots=True)
 class OpenLimits:
-    """Bounds of one opening. `octets_max` is of what comes out of a compressed layer."""
+    """Bounds of one opening. `octets_max` is of what comes out of a compressed layer.
+
+    `weak`: weak ciphers that are opened all the same; such a mail is never trusted and proves nothing.
+    """
 
     octets_max: int = 52_428_800
     mime: MimeLimits = DEFAULT_LIMITS
+    weak: frozenset[WeakCipher] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,20 @@ class Signatures:
     covers: Literal["whole", "part"] = "whole"
 
 
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The header section, with its empty line, of what was inside the layer with the index `depth`."""
+
+    depth: int
+    header: bytes = field(repr=False)
+
+
 @dataclass(slots=True)
 class Peeled:
     """What was found. `payload` is the innermost entity that could be reached; `complete`: it is no CMS layer."""
 
     payload: Entity
+    between: list["Between"] = field(default_factory=list)  # header sections inside layers, from the outside in
     layers: list[Layer] = field(default_factory=list)
     signed: list[Signatures] = field(default_factory=list)
     encrypted_at: list[int] = field(default_factory=list)
@@ -83,6 +97,9 @@ def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, seen: C
         inner = _signed_in_two(found, form) if not isinstance(form, Cms) else _cms(found, form, keys, limits, seen)
         if inner is None:
             return _incomplete(found, unread, limits)
+        inner = _with_line_ends(inner)
+        end = inner.find(b"\r\n\r\n", 0, limits.mime.header_octets_max)
+        found.between.append(Between(len(found.layers) - 1, inner[:end + 4] if end >= 0 else b""))
         try:
             glanced = glance(inner, limits.mime)
             if glanced is None:
@@ -93,6 +110,14 @@ def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, seen: C
     found.layers.append(Layer("plain"))
     _parts(found)
     return found
+
+
+def _with_line_ends(content: bytes) -> bytes:
+    """Content for readers. Where CR alone ends all lines, no header could be told from the body, which would be empty.
+
+    The signature is verified over the octets as they came.
+    """
+    return content if b"\n" in content or b"\r" not in content else content.replace(b"\r", b"\r\n")
 
 
 def _incomplete(found: Peeled, unread: bytes | None, limits: OpenLimits, fault: Reason | None = None) -> Peeled:
@@ -143,7 +168,7 @@ def _signed_in_two(found: Peeled, form: Detached | NotSmime) -> bytes | None:
         found.signed.append(Signatures(len(found.layers) - 1, None, Content(b""), Reason.SIGNATURE_MALFORMED))
         return None
     _add_signed(found, form.signature, Content(form.content), detached=True)
-    return form.content
+    return found.signed[-1].content.octets
 
 
 def _broken_signed(entity: Entity) -> bool:
@@ -163,7 +188,7 @@ def _cms(found: Peeled, form: Cms, keys: Sequence[RecipientKey], limits: OpenLim
     if kind == algorithms.SIGNED_DATA:
         return _add_signed(found, form.der, None, detached=False)
     if kind in {algorithms.ENVELOPED_DATA, algorithms.AUTH_ENVELOPED_DATA}:
-        return _decrypted(found, form.der, kind, keys, seen)
+        return _decrypted(found, form.der, kind, keys, limits, seen)
     if kind == algorithms.COMPRESSED_DATA:
         found.layers.append(Layer("compressed", ("zlib",)))
         try:
@@ -184,7 +209,7 @@ def _cms(found: Peeled, form: Cms, keys: Sequence[RecipientKey], limits: OpenLim
 
 def _add_signed(found: Peeled, der: bytes, content: Content | None, *, detached: bool,
                 covers: Literal["whole", "part"] = "whole") -> bytes | None:
-    """Remembers a SignedData; gives its own content, None where it has none."""
+    """Records a SignedData; returns its own content, None where it has none."""
     data: SignedData | None = None
     fault: Reason | None = None
     try:
@@ -192,6 +217,8 @@ def _add_signed(found: Peeled, der: bytes, content: Content | None, *, detached:
         fault = form_fault(data, detached=detached)
     except GatewayError as error:
         fault = error.reason
+    if found.encrypted_at and data is not None and content is not None and fault is None:
+        content = _as_signed(data, content)
     own = data.content if data is not None else None
     infos = data.signer_infos if data is not None else ()
     names = tuple(dict.fromkeys(info.signature_algorithm.name for info in infos))
@@ -200,7 +227,19 @@ def _add_signed(found: Peeled, der: bytes, content: Content | None, *, detached:
     return own
 
 
-def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey],
+def _as_signed(data: SignedData, content: Content) -> Content:
+    """The content with the line ends that were signed: as received, or CRLF where only that form has the digest.
+
+    Some programs encrypt the LF form of what they signed with CRLF (RFC 8551 3.1.1); OpenSSL and Thunderbird verify
+    it. Outside an encryption no mail has lone LFs (SMTP), and no octet is repaired.
+    """
+    if is_content_of(data, content.digest):
+        return content
+    canonical = Content(content.octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    return canonical if is_content_of(data, canonical.digest) else content
+
+
+def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey], limits: OpenLimits,
                seen: ContentKeys | None) -> bytes | None:
     """One encrypted layer. Whatever goes wrong is told as one and the same failure, but for 'no key of ours'."""
     name: Literal["enveloped", "auth_enveloped"] = (
@@ -214,7 +253,7 @@ def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey
         return None
     found.layers.append(_layer(enveloped))
     try:
-        content = decrypt(enveloped, keys, seen)
+        content = decrypt(enveloped, keys, seen, limits.weak)
     except GatewayError as error:
         if error.retry:
             raise
@@ -223,7 +262,8 @@ def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey
         else:
             found.decryption = DecryptionVerdict("failed", Reason.DECRYPTION_FAILED, "whole")
         return None
-    found.decryption = DecryptionVerdict("decrypted", None, "whole")
+    weak = isinstance(enveloped.cipher, WeakCipher) or found.decryption.reason is Reason.DECRYPTION_WEAK_ALGORITHM
+    found.decryption = DecryptionVerdict("decrypted", Reason.DECRYPTION_WEAK_ALGORITHM if weak else None, "whole")
     found.aead = enveloped.authenticated
     return content
 

@@ -8,18 +8,17 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.mime.canonical import lines_fit, quoted_printable
+from gateway.errors import GatewayError, Reason
+from gateway.mime.canonical import lines_fit
 from gateway.mime.entity import Entity, decode
 from gateway.mime.header import Field
 from gateway.mime.params import ContentType, format_field
-from gateway.mime.smime_forms import base64_lines
-from gateway.mime.words import clean, codec_of
+from gateway.mime.transfer import base64_lines, decode_span, is_exact, quoted_printable
+from gateway.mime.words import NOT_ASCII_LIKE, clean, codec_of
 
 MARK = "hp-legacy-display"
 _CLASS = "header-protection-legacy-display"
 _DISPLAY_OCTETS_MAX = 100_000
-_NOT_ASCII_LIKE = (
-    "utf_16", "utf_32", "utf_7", "hz", "cp037", "cp500", "cp1140", "cp1026", "cp424", "cp875", "cp273")
 
 Splice = tuple[int, int, bytes]  # octets[start:end] become these
 
@@ -69,7 +68,7 @@ def add(root: Entity, shown: Sequence[tuple[str, str]]) -> Display:
         splices.append((part.body_start, part.end, body))
         if part is root:
             root_type = content_type
-            root_encoding = None if encoding == part.cte else _encoding_field(encoding)
+            root_encoding = None if _is_labelled(part, encoding) else _encoding_field(encoding)
         else:
             splices.extend(_header_splices(part, content_type, encoding))
     return Display(tuple(splices), root_type, root_encoding)
@@ -78,8 +77,10 @@ def add(root: Entity, shown: Sequence[tuple[str, str]]) -> Display:
 def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, str, ContentType] | None:
     charset = part.content_type.params.get("charset", "us-ascii")
     codec = codec_of(charset)
-    if codec is None or codec.startswith(_NOT_ASCII_LIKE) or part.cte not in ("7bit", "quoted-printable", "base64"):
+    if codec is None or codec.startswith(NOT_ASCII_LIKE) or part.cte not in ("7bit", "quoted-printable", "base64"):
         return None
+    if not is_exact(part.octets, part.body_start, part.end, part.cte):
+        return None  # readers decode a damaged encoding in several ways, and it stays as it is
     lines = [f"{name}: {' '.join(clean(text).split())}" for name, text in shown]
     params = {name: value for name, value in part.content_type.params.items() if name != MARK}
     if part.headers.first("content-type") is None:
@@ -89,15 +90,14 @@ def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, s
     else:
         block = "\r\n".join(lines) + "\r\n\r\n"
         content = decode(part)
-        if codec == "ascii" and not block.isascii():
-            if not content.isascii():
-                return None  # in what charset, nobody said: naming one would change what a reader makes of it
-            codec = "utf_8"
-            params["charset"] = "utf-8"
         try:
-            content = block.encode(codec) + content
+            head = block.encode(codec)
         except UnicodeEncodeError:
-            content = block.encode(codec, "replace") + content
+            if not _is_ascii_text(content, codec):
+                return None  # naming another charset would change what a reader makes of the text
+            head = block.encode("utf_8")
+            params["charset"] = "utf-8"
+        content = head + content
     params[MARK] = "1"
     encoding = part.cte
     if encoding == "7bit" and not (content.isascii() and lines_fit(content)):
@@ -112,7 +112,17 @@ def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, s
         body = content
     if encoding != "base64" and part.body.endswith(b"\r\n") and not body.endswith(b"\r\n"):
         body += b"=\r\n" if encoding == "quoted-printable" else b"\r\n"
+    if decode_span(body, 0, len(body), encoding) != content:
+        raise GatewayError(Reason.INTERNAL, "the legacy display changed the content of a part", retry=True)
     return body, encoding, ContentType(part.content_type.type, part.content_type.subtype, params)
+
+
+def _is_ascii_text(content: bytes, codec: str) -> bool:
+    """Whether the text is the same in ASCII and in UTF-8: ISO 2022 has ASCII octets, too, and means other letters."""
+    try:
+        return content.isascii() and content.decode(codec) == content.decode("ascii")
+    except UnicodeDecodeError:
+        return False
 
 
 def _into_html(content: bytes, lines: Sequence[str]) -> bytes:
@@ -137,19 +147,27 @@ def _after_body_tag(content: bytes) -> int:
 
 def _header_splices(part: Entity, content_type: ContentType, encoding: str) -> list[Splice]:
     new = {"content-type": format_field("Content-Type", content_type.full, content_type.params)}
-    if encoding != part.cte:
+    if not _is_labelled(part, encoding):
         new["content-transfer-encoding"] = _encoding_field(encoding)
     splices: list[Splice] = []
     added = b""
     for lower, raw in new.items():
-        field = part.headers.first(lower)
-        if field is None:
+        present = part.headers.all(lower)
+        if not present:
             added += raw
-        else:
-            splices.append((field.start, field.end, raw))
+        for number, field in enumerate(present):  # of several, some readers take the last
+            splices.append((field.start, field.end, b"" if number else raw))
     if added:
         splices.append((part.start, part.start, added))
     return splices
+
+
+def _is_labelled(part: Entity, encoding: str) -> bool:
+    """Whether the part says this encoding in a form that every reader understands (`quoted-printable;` is none)."""
+    fields = part.headers.all("content-transfer-encoding")
+    if not fields:
+        return encoding == "7bit"
+    return len(fields) == 1 and fields[0].unfolded.lower() == encoding
 
 
 def _encoding_field(encoding: str) -> bytes:
@@ -179,11 +197,15 @@ def remove(root: Entity, protected: Sequence[Field]) -> list[Splice]:
     for part in main_body_parts(root):
         if part.content_type.params.get(MARK) != "1":
             continue
+        if not is_exact(part.octets, part.body_start, part.end, part.cte):
+            continue
         content = decode(part)
         rest = _without_html(content, known) if part.type == "text/html" else _without_text(part, content, known)
         if rest is None:
             continue
-        splices.append((part.body_start, part.end, _encoded_again(part, rest)))
+        body = _encoded_again(part, rest)
+        if decode_span(body, 0, len(body), part.cte) == rest:
+            splices.append((part.body_start, part.end, body))
     return splices
 
 

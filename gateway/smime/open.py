@@ -5,12 +5,14 @@ The steps, in this order; their numbers stand in the code:
  1. Time. The judgement is made for the time of reception, which is handed in; each signer's own time is found in
     step 6, before anything else is asked about the signer.
  2. Structure. The message as received is cut into header and parts on spans; its octets are never written anew.
- 3. Layers. While the root is a CMS object it is taken off, eight at most: verified over the octets as received,
-    decrypted with the recipients' own keys and only as a whole, decompressed within bounds.
+    S/MIME whose type, encoding or boundary is there twice is not opened: programs read it differently.
+ 3. Layers. While the root is a CMS object it is taken off, eight at most: verified over the octets as received
+    (inside an encryption, else over their CRLF form: docs/architecture.md), decrypted with the recipients' own keys
+    and only as a whole, decompressed within bounds.
  4. Protected header fields (RFC 9788) are read; of them only those for readers will be shown.
- 5. From. Exactly one mailbox, the protected and the outer one equal.
+ 5. From. Exactly one mailbox, the protected and the outer one equal; other fields for readers occur once.
  6. Signers. Every signature of every layer is judged: time, arithmetic, path, revocation (`pki.judge`).
- 7. The verdict table (`smime.verdict`).
+ 7. The verdict table (`smime.verdict`), and what the signature covers beside the content (`smime.coverage`).
  8. Identity. The proof value is minted from the innermost signature, if it lies directly around the payload, is
     valid in every signer, and nothing stands against the whole (`pki.identity`).
  9. The opened message is put together, for readers and next hops.
@@ -19,6 +21,7 @@ Failures to decrypt are one Reason, whatever failed. Nothing that a mail holds m
 the outermost structure; a key that cannot be reached does, and may be tried again.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,14 +29,17 @@ from typing import Final
 
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
-from gateway.errors import Reason
+from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import Entity, parse_entity
-from gateway.mime.header import Field, Headers
+from gateway.mime.header import Field, Headers, parse_headers
+from gateway.mime.params import pieces_of
+from gateway.mime.smime_forms import NotSmime, detect
 from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Verdicts
 from gateway.pki.identity import SignedContent, mint
 from gateway.pki.judge import Judge
+from gateway.smime.coverage import coverage_of
 from gateway.smime.layers import OpenLimits, Peeled, Signatures, peel, peel_detached
-from gateway.smime.sender import from_facts
+from gateway.smime.sender import from_facts, repeated_field
 from gateway.smime.splice import opened_message
 from gateway.smime.unprotect import ProtectedHeaders, unprotect
 from gateway.smime.verdict import (
@@ -47,6 +53,8 @@ from gateway.smime.verdict import (
 
 DEFAULT_OPEN_LIMITS: Final = OpenLimits()
 SIGNERS_MAX: Final = 8  # SignerInfos in one layer; each costs signature checks and a path, honest mails have one or two
+_SMIME: Final = re.compile(r"pkcs-?7|p7[mscz]\b|multipart/signed", re.IGNORECASE)  # in a Content-Type
+_MARKED: Final = re.compile(rb"\b(?:hp|protected-headers)\s*=", re.IGNORECASE)  # RFC 9788 2.1
 _AS_ENTITY: Final = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: binary\r\n\r\n"
 
 
@@ -80,8 +88,30 @@ def open_mail(octets: bytes, keys: Sequence[RecipientKey], judge: Judge, at: dat
     # 1. `at` is the time of reception. 2. Structure.
     root = parse_entity(octets, limits.mime)
     # 3. Layers.
-    peeled = peel(root, keys, limits, seen)
+    if _is_ambiguous(root):
+        peeled = Peeled(root, complete=False, fault=Reason.MAIL_AMBIGUOUS)
+    else:
+        peeled = peel(root, keys, limits, seen)
     return _finish(octets, root, peeled, judge, at, mail=True)
+
+
+def _is_ambiguous(root: Entity) -> bool:
+    """Whether programs differ in how they read an S/MIME mail: its type, encoding or boundary is there twice.
+
+    The gateway must not vouch for one reading while the reader's program, or the attached original, shows another.
+    """
+    types = root.headers.all("content-type")
+    if (len(types) < 2 and len(root.headers.all("content-transfer-encoding")) < 2
+            and not any(_has_two_boundaries(field) for field in types)):
+        return False
+    return any(_SMIME.search(field.text) for field in types) or not isinstance(detect(root), NotSmime)
+
+
+def _has_two_boundaries(content_type: Field) -> bool:
+    """Also one as it is and one in the form of RFC 2231, whose pieces are numbered."""
+    names = [piece.partition("=")[0].strip().lower() for piece in pieces_of(content_type.unfolded)[1:]]
+    found = [name for name in names if name.partition("*")[0] == "boundary"]
+    return len(set(found)) < len(found) or ("boundary" in found and len(found) > 1)
 
 
 def open_cms(der: bytes, keys: Sequence[RecipientKey], judge: Judge, at: datetime,
@@ -100,6 +130,9 @@ def _finish(octets: bytes, root: Entity, peeled: Peeled, judge: Judge, at: datet
     opened = peeled.complete and peeled.payload is not root
     # 4. Protected header fields.
     protected = unprotect(peeled.payload, root.headers, encrypted=bool(peeled.encrypted_at)) if opened else None
+    around = None  # the layer that they are directly in, where it is not the innermost one
+    if opened and protected is None:
+        protected, around = _between(peeled, root.headers)
     # 5. From.
     from_ = _from(root.headers, protected, mail=mail)
     # 6. Signers.
@@ -108,13 +141,43 @@ def _finish(octets: bytes, root: Entity, peeled: Peeled, judge: Judge, at: datet
     signature = signature_verdict(peeled, layers, from_)
     decryption = decryption_verdict(peeled, layers)
     main = speaking(layers)
-    trust, why = decide(signature, decryption, from_, main, peeled.fault)
-    verdicts = Verdicts(tuple(peeled.layers), decryption, signature, _shown(root.headers, protected), trust, why)
+    repeated = repeated_field(root.headers, protected.replaces if protected is not None else ())
+    trust, why = decide(signature, decryption, from_, main, peeled.fault or repeated)
     # 8. Identity.
     signed = _identity(peeled, main, signature, decryption, from_, at)
     # 9. The opened message. Where the layers could not be taken off to their end, the mail stays as it came.
     message = _message(root.headers, peeled.payload, protected) if opened else octets
+    if around is None or _vouches(layers, around, from_):
+        coverage = coverage_of(root.headers, protected, signature, from_.address, at) if mail else None
+    else:  # the speaking signature is inside of these fields: they are shown, and anybody may have written them
+        coverage = coverage_of(parse_headers(message), None, signature, from_.address, at)
+    verdicts = Verdicts(tuple(peeled.layers), decryption, signature, _shown(root.headers, protected), trust, why,
+                        coverage)
     return Opened(octets, message, verdicts, signed, peeled.payload.raw)
+
+
+def _between(peeled: Peeled, outer: Headers) -> tuple[ProtectedHeaders | None, int | None]:
+    """Protected fields of a layer between, and its index: a gateway seals what a person has signed already.
+
+    The innermost ones count.
+    """
+    for one in reversed(peeled.between):
+        if not _MARKED.search(one.header):
+            continue
+        try:
+            entity = parse_entity(one.header)
+        except GatewayError:
+            continue
+        found = unprotect(entity, outer, encrypted=any(depth <= one.depth for depth in peeled.encrypted_at))
+        if found is not None:
+            return replace(found, payload=peeled.payload), one.depth
+    return None, None
+
+
+def _vouches(layers: Sequence[JudgedLayer], depth: int, from_: FromFacts) -> bool:
+    """Whether the layer with this index is a valid signature of the From, so that it covers what is directly in it."""
+    return any(layer.signatures.depth == depth and layer.status is Status.VALID
+               and any(signer.speaks_for(from_.address) for signer in layer.signers) for layer in layers)
 
 
 def _from(outer: Headers, protected: ProtectedHeaders | None, *, mail: bool) -> FromFacts:
@@ -145,7 +208,9 @@ def _identity(peeled: Peeled, main: JudgedLayer | None, signature: SignatureVerd
         return None
     if signature.status is not Status.VALID or signature.covers != "whole" or signature.order == "outside_encryption":
         return None
-    if decryption.integrity == "none" or main.signatures.content.octets != peeled.payload.octets:
+    if decryption.reason is not None or decryption.integrity == "none":  # a weak cipher; CBC that nobody signed
+        return None
+    if main.signatures.content.octets != peeled.payload.octets:
         return None
     return mint(main.signers, from_.address, at)
 

@@ -1,15 +1,32 @@
-"""Whom a mail claims to be from (RFC 5322 3.6.2, RFC 6532): exactly one mailbox, or nobody.
+"""Whom a mail claims to be from (RFC 5322 3.6.2, RFC 6532): exactly one mailbox, or nobody; fields that occur twice.
 
 Sender, Reply-To and the return path never count. An address list that two readers could read differently is no
 From at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
 
 from gateway.errors import GatewayError, Reason
-from gateway.mime.header import Field, mailboxes
-from gateway.model.address import same_address
+from gateway.mime.addresses import addresses_in, as_seen
+from gateway.mime.header import Field, Headers, mailboxes
+from gateway.model.address import domain_of, same_address
 from gateway.smime.verdict import FromFacts
+
+_ONCE: Final = ("date", "sender", "reply-to", "to", "cc", "subject")  # RFC 5322 3.6, those that readers are shown
+
+
+def repeated_field(outer: Headers, replaced: Collection[str]) -> Reason | None:
+    """MAIL_FIELD_REPEATED where an outer field that readers are shown occurs twice; From is for `from_facts`.
+
+    Two readers could show two different values of it. `replaced`: lower-case names of outer fields that give way to
+    protected ones.
+    """
+    for name in _ONCE:
+        if name not in replaced and len(outer.all(name)) > 1:
+            return Reason.MAIL_FIELD_REPEATED
+    return None
 
 
 def from_facts(outer: Sequence[Field], protected: Sequence[Field]) -> FromFacts:
@@ -21,8 +38,8 @@ def from_facts(outer: Sequence[Field], protected: Sequence[Field]) -> FromFacts:
     if inside.address is None:
         return inside
     if outside.address is None:
-        return FromFacts(inside.address, outside.reason, differs=True)
-    return FromFacts(inside.address, differs=not same_address(inside.address, outside.address))
+        return replace(inside, reason=outside.reason, differs=True)
+    return replace(inside, differs=not same_address(inside.address, outside.address))
 
 
 def _one_mailbox(fields: Sequence[Field]) -> FromFacts:
@@ -36,4 +53,13 @@ def _one_mailbox(fields: Sequence[Field]) -> FromFacts:
         return FromFacts(None, Reason.FROM_AMBIGUOUS)
     if len(found) != 1:
         return FromFacts(None, Reason.FROM_AMBIGUOUS if found else Reason.FROM_MISSING)
-    return FromFacts(found[0].address)
+    address = found[0].address
+    return FromFacts(address, in_name=tuple(one for one in addresses_in(fields[0].text) if _is_other(one, address)))
+
+
+def _is_other(shown: str, address: str) -> bool:
+    """Whether a reader takes it for another address. `Eve @ b.example` is a name at the address's own domain."""
+    own = as_seen(address)
+    if same_address(shown, own):
+        return False
+    return domain_of(shown) != domain_of(own) or not shown.startswith("@")

@@ -46,10 +46,15 @@ def _carriable(header: bytes, body: bytes) -> bytes:
     if newlines_are_crlf(body) and b"\0" not in body and lines_fit(body):
         return header + body
     try:
-        return seven_bit(header + body)
-    except GatewayError:
-        # No form that could be re-encoded part by part: made readable line by line instead.
-        return header + _crlf(body.replace(b"\0", b""))
+        made = seven_bit(header + body)
+    except GatewayError as error:
+        if error.retry:
+            raise
+    else:
+        if newlines_are_crlf(made) and b"\0" not in made and lines_fit(made):
+            return made
+    # No form that could be re-encoded part by part: made readable line by line instead.
+    return header + _crlf(body.replace(b"\0", b""))
 
 
 def _crlf(octets: bytes) -> bytes:

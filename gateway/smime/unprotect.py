@@ -36,6 +36,8 @@ _NOT_FROM_OUTSIDE = frozenset({
 # An author may hide these (RFC 9788 3.2); who wrote and who gets the answer is never explained away.
 _HIDEABLE = frozenset({"subject", "keywords", "comments", "date", "to", "cc", "message-id", "in-reply-to",
                        "references", "user-agent", "x-mailer", "organization", "thread-topic"})
+# May stand more often: RFC 5322 3.6.5; a second To or Cc is against 3.6.3, and all its readers are the author's word.
+_SEVERAL = frozenset({"keywords", "comments", "to", "cc"})
 _MARKS = ("hp", "protected-headers", display.MARK)
 HP_OUTER_MAX = 1_000
 _WIDE = Limits(100_000, 1_000_000, 1 << 30, 1 << 30, 1 << 30)  # it has been parsed under the caller's limits before
@@ -149,12 +151,12 @@ def _authors(headers: Headers) -> frozenset[str] | None:
 
 
 def _choose(inner: Sequence[Field], told: _Told) -> list[Field]:
-    """The fields to be promoted, in their order, each name once; `Keywords` and `Comments` may stand more often."""
+    """The fields to be promoted, in their order, each name once, but for those in `_SEVERAL`."""
     chosen: list[Field] = []
     for field in inner:
         if field.lower not in _READER:
             told.ignored.setdefault(field.lower, field.name)
-        elif field.lower in told.promoted and field.lower not in ("keywords", "comments"):
+        elif field.lower in told.promoted and field.lower not in _SEVERAL:
             told.repeated.setdefault(field.lower, field.name)
         else:
             told.promoted.setdefault(field.lower, field.name)

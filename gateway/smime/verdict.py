@@ -14,8 +14,12 @@ The word for the whole mail:
 | --------------------- | ------ | ----------------------------------- | ---------------------- | ----------- |
 | invalid, in any layer | any    | any                                 | any                    | not_trusted |
 | valid                 | any    | of no signer; or differs when outer | any                    | not_trusted |
+| valid                 | any    | its display name shows an address   | any                    | not_trusted |
+|                       |        | that is of no signer                |                        |             |
 | valid                 | whole  | of a signer, or none is claimed     | none, or all around it | trusted     |
 | anything else         |        |                                     |                        | unknown     |
+
+A field for readers that occurs twice outside, unprotected, makes `trusted` unknown too.
 """
 
 from collections.abc import Sequence
@@ -59,13 +63,15 @@ class FromFacts:
     """Whom the mail claims to be from. `address` None with the `reason` where there is not exactly one mailbox.
 
     `differs`: the protected From is another than the one outside. `claimed` is False for a CMS object by itself,
-    which has no header and says nothing of a sender.
+    which has no header and says nothing of a sender. `in_name`: other addresses that the display name shows; many mail
+    programs show the name alone.
     """
 
     address: str | None
     reason: Reason | None = None
     differs: bool = False
     claimed: bool = True
+    in_name: tuple[str, ...] = ()
 
 
 def all_of(statuses: Sequence[Status]) -> Status:
@@ -137,10 +143,13 @@ def decide(signature: SignatureVerdict, decryption: DecryptionVerdict, from_: Fr
            fault: Reason | None = None) -> tuple[Trust, tuple[Reason, ...]]:
     """The table above, and everything that stands against `trusted`, each reason once, the gravest kind first.
 
-    `main`: the layer that speaks; `fault`: why the layers could not be taken off to their end.
+    `main`: the layer that speaks; `fault`: why the layers could not be taken off to their end, or why two readers
+    could show this mail in two ways.
     """
     matches = main is not None and any(signer.speaks_for(from_.address) for signer in main.signers)
     stranger = signature.status is Status.VALID and from_.address is not None and not matches
+    misleads = not all(main is not None and any(signer.speaks_for(shown) for signer in main.signers)
+                       for shown in from_.in_name)
     against = [
         signature.reason,
         Reason.SIGNATURE_PART_ONLY if signature.covers == "part" else None,
@@ -150,12 +159,13 @@ def decide(signature: SignatureVerdict, decryption: DecryptionVerdict, from_: Fr
         from_.reason,
         Reason.FROM_OUTER_DIFFERS if from_.differs else None,
         Reason.FROM_MISMATCH if stranger else None,
+        Reason.FROM_NAME_MISLEADING if misleads else None,
         fault,
     ]
     why = tuple(dict.fromkeys(reason for reason in against if reason is not None))
     if signature.status is Status.INVALID:
         return Trust.NOT_TRUSTED, why
-    if signature.status is Status.VALID and (from_.differs or stranger):
+    if signature.status is Status.VALID and (from_.differs or stranger or misleads):
         return Trust.NOT_TRUSTED, why
     if signature.status is Status.VALID and (matches or not from_.claimed) and not why:
         return Trust.TRUSTED, ()

@@ -65,12 +65,12 @@ ONLY = {
     "asyncio": {"frontends", "serve.py", "adapters/run_jobs.py"},  # procrastinate's worker is a coroutine
     "typer": {"cli"},
     "rich": {"cli", "demo"},
-    "subprocess": {"demo", "adapters/source_ldap.py", "adapters/password_hook.py", "cli/postfix/reading.py",
-                   "pdf/renderer.py"},
+    "subprocess": {"demo", "adapters/source_ldap.py", "adapters/password_hook.py", "adapters/file_reader.py",
+                   "cli/postfix/reading.py", "pdf/renderer.py"},
     # The core has no network of its own.
     "socket": {"frontends", "adapters", "cli", "demo", "pdf/renderer.py", "pdf/typst_child.py"},
     "ssl": {"frontends", "adapters"},
-    "urllib": {"mime", "adapters", "demo"},  # urllib.parse: percent signs of RFC 2231 and RFC 3986
+    "urllib": {"mime", "settings", "adapters", "demo"},  # urllib.parse: RFC 2231 and RFC 3986
     "urllib3": {"adapters"},
     "bonsai": {"adapters/ldap_child.py"},
     "dns": {"adapters/source_smimea.py"},

@@ -150,7 +150,7 @@ def test_the_store_is_down(own_bank: House, octets: bytes, client: str, sender: 
             connection.commit()
     else:
         bank.gateway.store.close()
-        for rest in bank.bank.home.glob("sealgate.db*"):
+        for rest in (path, *bank.bank.home.glob("sealgate.db-???")):
             rest.unlink()
         if damage == "file garbled":
             path.write_bytes(b"no database at all" * 1000)
@@ -455,6 +455,11 @@ LIES = {
     "signed, called enveloped": OPAQUE.replace(b"smime-type=signed-data", b"smime-type=enveloped-data"),
     "PGP without PGP": HEAD + b'multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b\r\n\r\n'
     b"--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b\r\n\r\nYour code is 481516\r\n--b--\r\n",
+    "PGP armour without PGP": HEAD + b'multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b\r\n\r\n'
+    b"--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n"
+    b"\r\nYour code is 481516\r\n--b--\r\n",
+    "clear text behind PGP": mails.pgp_encrypted().replace(b"jane@", b"staff@").replace(
+        b"--pgp--", b"Your code is 481516\r\n--pgp--"),
     "PGP of one part": HEAD + b"multipart/encrypted; boundary=b\r\n\r\n--b\r\n\r\nYour code is 481516\r\n--b--\r\n",
     "signed by nobody": HEAD + b'multipart/signed; protocol="application/pkcs7-signature"; boundary=b\r\n\r\n'
     b"--b\r\n\r\nYour code is 481516\r\n--b--\r\n",
@@ -526,7 +531,7 @@ def test_no_archive_certificate(tmp_path: Path, gone: str) -> None:
         assert settled is AGAIN
         assert bank.outbound.taken == []
         assert bank.gateway.store.hold.list() == ()
-    assert not any(SECRET in path.read_bytes() for path in (tmp_path / "bank").glob("sealgate.db*"))
+    assert not any(SECRET in path.read_bytes() for path in (tmp_path / "bank").rglob("*") if path.is_file())
 
 
 def test_no_archive_key(tmp_path: Path) -> None:

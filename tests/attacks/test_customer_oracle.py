@@ -118,7 +118,7 @@ def test_a_stranger_is_answered_alike_without_any_store(tmp_path: Path) -> None:
         database = bank.home / "sealgate.db"
         assert asker.ask(f"/certificates/{CUSTOMER}", authorization=f"Bearer {token}").status == 200
         database.write_bytes(b"no database at all" * 1000)
-        for path in bank.home.glob("sealgate.db-*"):
+        for path in bank.home.glob("sealgate.db-???"):
             path.unlink()
         answers = [asker.ask(f"/certificates/{address}") for address in (CUSTOMER, UNKNOWN)]
         assert seen(answers[0]) == seen(answers[1])

@@ -58,17 +58,26 @@ def test_the_way_back_is_closed_by_the_attributes_themselves():
     """A content that happens to be attributes, signed without attributes by a careless program, read as attributes.
 
     It would have to hold a messageDigest of the attacker's content, which the attacker can only get signed by a victim
-    that signs foreign content without attributes: the gateway never does. What is left is refused where it is not DER.
+    that signs foreign content without attributes: the gateway never does. Their order is no defence, for an attacker
+    can sort. What defends is that the SET OF must hold a contentType, whose identifier is no 7-bit text, while every
+    mail program signs a MIME entity (RFC 8551 3.1), the gateway a 7-bit one.
     """
     person = get_pki().signer("p-256")
     chosen = b"pay 1,000,000"
-    wanted = [forge.content_type(), forge.message_digest(chosen)]
-    unsorted = b"".join(sorted(wanted, reverse=True))
-    info = forge.signer_info(person, S.ECDSA_SHA256, chosen, given=sorted(wanted, reverse=True), in_order=False)
-    assert unsorted in info
-    (read,) = parse_signed(forge.signed_data([info], content=chosen, certificates=[person.der])).signer_infos
+    assert max(forge.content_type()) > 0x7F
+    without_type = forge.signer_info(person, S.ECDSA_SHA256, chosen, given=[forge.message_digest(chosen)])
+    (read,) = parse_signed(forge.signed_data([without_type], content=chosen, certificates=[person.der])).signer_infos
     assert verify(read, person.certificate, lambda name: hashlib.new(name, chosen).digest(),
                   at=NOW) is Reason.SIGNATURE_ATTRIBUTES
+    # A signature over a MIME entity never counts as one over attributes, however those are ordered.
+    entity = b"Content-Type: text/plain\r\n\r\nhonest\r\n"
+    for in_order in (True, False):
+        wanted = sorted([forge.content_type(), forge.message_digest(chosen)], reverse=True)
+        info = forge.signer_info(person, S.ECDSA_SHA256, chosen, given=wanted, in_order=in_order,
+                                 signature=person.sign(S.ECDSA_SHA256, entity))
+        (read,) = parse_signed(forge.signed_data([info], content=chosen, certificates=[person.der])).signer_infos
+        assert verify(read, person.certificate, lambda name: hashlib.new(name, chosen).digest(),
+                      at=NOW) is Reason.SIGNATURE_ALTERED
 
 
 def test_what_we_write_always_has_signed_attributes():

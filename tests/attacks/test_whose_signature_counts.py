@@ -51,6 +51,19 @@ def test_eve_signs_beside_anna_and_claims_to_be_her_boss():
     assert (verdict, why) == (Trust.NOT_TRUSTED, (Reason.FROM_MISMATCH,))
 
 
+def test_eve_signs_as_herself_and_is_shown_as_anna():
+    """Many mail programs show the display name alone; with both addresses in the certificate it is no lie."""
+    def verdict(name, *people):
+        octets = mail(*(info(one) for one in people), from_="FROM", people=people)
+        return told(octets.replace(b"From: Anna <FROM>", f"From: {name} <{EVE}>".encode()))[:2]
+
+    misleading = (Trust.NOT_TRUSTED, (Reason.FROM_NAME_MISLEADING,))
+    assert verdict(f'"{ANNA}"', eve()) == misleading
+    assert verdict("=?utf-8?q?anna=40customer=2Eexample?=", eve()) == misleading
+    assert verdict("Anna", eve()) == (Trust.TRUSTED, ())
+    assert verdict(f'"{ANNA}"', eve(), anna()) == (Trust.TRUSTED, ()), "Anna has signed as well"
+
+
 def test_an_added_false_signer_makes_it_false():
     """A nuisance that anyone on the way can cause, and the safe side: OR would let Eve hide behind Anna."""
     verdict, why, opened = told(mail(info(anna()), info(eve(), b"other")))
@@ -176,3 +189,36 @@ def test_an_opaque_layer_without_signers_around_annas_mail():
     verdict, _, opened = told(octets)
     assert verdict is Trust.TRUSTED
     assert [s.certificate for s in opened.signed.signers] == [anna().certificate]
+
+
+# --- read in two ways -----------------------------------------------------------------------------------------------
+
+HTML = b"Content-Type: text/html\r\n"
+
+
+def twice(octets, at, more):
+    """The message with one more field before the one that begins with `at`."""
+    return octets.replace(b"\r\n" + at, b"\r\n" + more + at, 1)
+
+
+@pytest.mark.parametrize("octets", [
+    twice(message(signed(TEXT, anna())), b"Content-Type:", HTML),
+    twice(message(signed(TEXT, anna(), opaque=True)), b"Content-Type:", HTML),
+    twice(message(enveloped(signed(TEXT, anna()), box())), b"Content-Type:", HTML),
+    message(signed(TEXT, anna())).replace(b"MIME-Version: 1.0\r\n", b"").replace(
+        b"Content-Type: multipart", HTML + b"MIME-Version: 1.0\r\nContent-Type: multipart", 1),
+    twice(message(signed(TEXT, anna(), opaque=True)), b"Content-Type:", b"Content-Transfer-Encoding: 7bit\r\n"),
+    message(signed(TEXT, anna())).replace(b"multipart/signed;", b"multipart/signed; boundary=other;", 1),
+    message(signed(TEXT, anna())).replace(b"multipart/signed;", b"multipart/signed; boundary*=us-ascii''other;", 1)])
+def test_a_root_with_two_types_is_not_opened(octets):
+    """Attack: one program takes the first Content-Type, another the last; keep_original attaches both readings."""
+    opened = open_mail(octets, [CertificateKey(box())], judge(), NOW)
+    assert (opened.verdicts.verdict, opened.changed, opened.signed) == (Trust.UNKNOWN, False, None)
+    assert Reason.MAIL_AMBIGUOUS in opened.verdicts.why
+
+
+def test_two_types_of_a_mail_that_is_no_smime_are_its_readers_affair():
+    plain = open_mail(message(HTML + TEXT), [], judge(), NOW)
+    assert Reason.MAIL_AMBIGUOUS not in plain.verdicts.why
+    folded = message(signed(TEXT, anna())).replace(b"multipart/signed;", b"multipart/signed; x-boundary=x;", 1)
+    assert told(folded)[0] is Trust.TRUSTED

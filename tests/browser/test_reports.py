@@ -35,7 +35,7 @@ def preflight() -> str:
         tally.ends[f"{2026 + number % 3}-{number % 12 + 1:02}"] += 1
         if channel is Channel.REFUSED:
             tally.problems.append(Problem(number, f"{number:08}", Reason.PDF_MISSING, f"{number:08}.pdf"))
-    tally.ending, tally.blocked, tally.documents, tally.read_aloud = 3, 1, 2_000, 200
+    tally.ending, tally.blocked, tally.documents, tally.sampled = 3, 1, 2_000, 200
     return preflight_page.html(Preflight("Statements <October> & more", "2026-10", NOW, NOW + timedelta(days=1), 3.2,
                                          2.0, tally))
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.statements import DbStatements
 from gateway.ports.statements import ItemState
+from tests.support.databases import open_database
 from tests.support.load import Hop
 from tests.support.process import free_ports, new_bank
 from tests.support.statements import address, crowd, document, number, plain_rows, run_files

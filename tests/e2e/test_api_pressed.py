@@ -11,7 +11,10 @@ from pathlib import Path
 
 import urllib3
 
+from gateway.app import open_store
 from gateway.frontends.api.codes import SENDING_MAX
+from gateway.ports.codes import CodeState
+from gateway.settings import load
 from tests.support.api_service import PAYMENT, System, api
 from tests.support.tls import make_tls
 
@@ -36,7 +39,7 @@ def test_a_client_by_its_certificate(tmp_path: Path) -> None:
 
 def test_a_next_hop_that_hangs_holds_up_nobody_who_tries_a_code(tmp_path: Path) -> None:
     with api(tmp_path / "bank", lambda text: text.replace("api: {", "api: {requests_per_minute_max: 0, ").replace(
-            "codes.secret", "codes.secret, per_customer_per_hour_max: 0")) as running:
+            "codes.secret", "codes.secret, per_customer_per_hour_max: 0, send_timeout_s: 60")) as running:
         portal = running.system()
         code_id = portal.order("before").json["id"]
         go_on = threading.Event()
@@ -63,6 +66,25 @@ def test_a_next_hop_that_hangs_holds_up_nobody_who_tries_a_code(tmp_path: Path) 
         assert portal.order(f"k{again}", purpose=f"p{again}").status == 201
 
 
+def test_a_code_whose_mail_is_not_accepted_in_time_is_cancelled_before_the_answer(tmp_path: Path) -> None:
+    """The next hop is silent after the final dot: its caller hears 503 with a reason while it still hangs."""
+    with api(tmp_path / "bank", lambda text: text.replace(
+            "codes.secret", "codes.secret, send_timeout_s: 1")) as running:
+        portal, go_on = running.system(), threading.Event()
+        running.hop.replies["dot"] = lambda _: go_on.wait(60) and None
+        answer = portal.order("hangs")
+        assert not go_on.is_set()
+        assert (answer.status, answer.json["reason"], "retry-after" in answer.headers) == (503, "next_hop.later", True)
+        store = open_store(load(running.bank.config))
+        try:
+            assert [row.state for row in store.codes.of_customer("10001", 9)] == [CodeState.CANCELLED]
+        finally:
+            store.close()
+        go_on.set()
+        running.hop.replies.clear()
+        assert portal.order("hangs").status == 201, "nothing was remembered but that it was not done"
+
+
 def test_an_order_under_way_is_finished_before_the_process_ends(tmp_path: Path) -> None:
     with api(tmp_path / "bank") as running:
         portal, waiting = running.system(), threading.Event()
@@ -85,7 +107,8 @@ def test_without_its_store_it_says_so(tmp_path: Path) -> None:
     with api(tmp_path / "bank") as running:
         portal = running.system()
         assert portal.order("before").status == 201
-        for path in running.bank.home.glob("sealgate.db*"):  # the very files that it has open
+        database = running.bank.home / "sealgate.db"
+        for path in (database, *running.bank.home.glob("sealgate.db-???")):  # the very files that it has open
             size = path.stat().st_size
             with path.open("r+b") as file:
                 file.write(b"\xff" * size)

@@ -4,6 +4,7 @@ Truth: a real supervisor with all its processes; the client's own web server; op
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -121,6 +122,7 @@ def test_a_run_goes_from_the_request_to_the_last_mail(site: Site) -> None:
     sources.mkdir(exist_ok=True)
     for name in ("november.yaml", "november.csv"):
         shutil.copy(ROOT / "examples" / "statements" / name, sources / name)
+    stopped = [_ordered(core, sources, name) for name in ("pipe.csv", "head.csv")]
     fresh = len(hop.mails)
     found: list[dict[str, int]] = []
     for key in ("first", "second"):
@@ -139,6 +141,24 @@ def test_a_run_goes_from_the_request_to_the_last_mail(site: Site) -> None:
     mail = next(one for one in mails if b"anna@customer.example" in one)
     assert b"application/pdf" in openssl.verify(openssl.decrypt(mail, site.api.bank.people["anna"]), site.api.bank.root)
     assert "DE89370400440532013000" not in site.relay.told
+    states = [core.ask("GET", path).json for path in stopped]
+    assert [(one["state"], one["reason"]) for one in states] == [
+        ("stopped", "input.unreadable"), ("stopped", "config.invalid")]
+    assert site.relay.told.count('"event": "run stopped"') == 2
+    assert '"event": "child ended", "child": "runs"' not in site.relay.told
+
+
+def _ordered(core: System, sources: Path, name: str) -> str:
+    """A run whose source holds up or ends whoever reads it without care: a pipe, a quote that nobody closes."""
+    if name == "pipe.csv":
+        os.mkfifo(sources / name)
+    else:
+        (sources / name).write_text('customer,"account\n')
+    made = core.post("/statement-runs", {
+        "version": 1, "name": name, "period": name, "source": {"csv": name},
+        "documents": {"template": "statement"}}, name)
+    assert made.status == 201, made.body
+    return f"/statement-runs/{made.json['id']}"
 
 
 def test_kill_9_of_the_process_that_makes_codes_costs_nobody_a_key(site: Site) -> None:

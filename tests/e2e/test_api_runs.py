@@ -7,6 +7,7 @@ the directory of runs.
 
 import csv
 import io
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -88,7 +89,6 @@ def test_no_file_elsewhere_can_be_had(service: Api, core: System, name: str, sta
     ({"source": {"csv": "/etc/passwd"}}, 422, "usage.invalid"),
     ({"documents": {"directory": "/etc"}, "columns": {"document": "file"}}, 422, "usage.invalid"),
     ({"source": {"sql": {"url_file": "x", "query": "SELECT 1"}}}, 422, "usage.invalid"),
-    ({"source": {"csv": "nothing.csv"}}, 404, "input.unreadable"),
     ({"version": 2}, 400, "input.malformed"), ({"version": "1"}, 400, "input.malformed"),
     ({"perod": "2026-10"}, 400, "input.malformed"), ({"file": "november.yaml"}, 400, "input.malformed")])
 def test_what_is_no_run(service: Api, core: System, change: dict[str, object], status: int, reason: str) -> None:
@@ -96,6 +96,23 @@ def test_what_is_no_run(service: Api, core: System, change: dict[str, object], s
     told = refused(answer, status, reason)
     assert told or status == 404
     assert str(service.bank.home).encode() not in answer.body
+
+
+@pytest.mark.parametrize("name", ["nothing.csv", "pipe.csv", "circle.csv"])
+def test_the_order_is_recorded_and_no_file_is_opened(service: Api, core: System, name: str) -> None:
+    """A named pipe that nobody writes would hold a thread for ever (open(2), FIFO)."""
+    sources = service.bank.home / "statements"
+    if name == "pipe.csv":
+        os.mkfifo(sources / name)
+    if name == "circle.csv":
+        (sources / name).symlink_to(name)
+    answer = core.post("/statement-runs", RUN | {"source": {"csv": name}}, name)
+    assert (answer.status, answer.json["state"]) == (201, "new")
+
+
+def test_a_pipe_in_place_of_a_runs_file_holds_no_thread(service: Api, core: System) -> None:
+    os.mkfifo(service.bank.home / "statements" / "pipe.yaml")
+    refused(core.post("/statement-runs", {"file": "pipe.yaml"}, "pipe"), 404, "input.unreadable")
 
 
 def test_it_waits_goes_on_and_ends(core: System) -> None:

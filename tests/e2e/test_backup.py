@@ -5,6 +5,7 @@ Truth: what the commands say of the new place against what the old one had; SHA-
 """
 
 import hashlib
+import hmac
 import io
 import json
 import stat
@@ -16,11 +17,12 @@ import pytest
 from sqlalchemy import select
 
 from gateway.adapters.db import portable
-from gateway.adapters.db.schema import connected, open_database
 from gateway.app.backup import backup, restore
 from gateway.errors import GatewayError, Reason
 from gateway.settings import load
+from gateway.settings.deployment import Backup
 from tests.support import postgres
+from tests.support.databases import open_database
 from tests.support.nodes import code, message_ids, sealgate, section, small
 from tests.support.process import new_bank, relay
 from tests.support.smtp import Hop, until
@@ -29,16 +31,21 @@ FORGED = (
     b"From: director@bank.example\r\nTo: support@bank.example\r\nSubject: Urgent\r\n"
     b"Message-ID: <held@bank.example>\r\nDate: Tue, 24 Nov 2026 12:00:00 +0000\r\n\r\nThe planted secret.\r\n"
 )
+SECRET = "0123456789abcdef" * 4 + "\n"
 KINDS = ("sqlite", "postgresql")
 
 
 def bank_on(kind: str, home: Path, hop: int):
-    """A bank, and where its database is."""
+    """A bank, and where its database is. All have the same secret for backups."""
+    secret = home.parent / "backup.secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    backups = f"backup: {{secret_file: {secret}}}\n"
     if kind == "sqlite":
-        return new_bank(home, hop=hop, change=small)
+        return new_bank(home, hop=hop, change=lambda text: small(text) + backups)
     postgres.need_postgres()
     where = postgres.server().settings(postgres.server().empty())
-    return new_bank(home, hop=hop, change=lambda text: small(text) + section(where))
+    return new_bank(home, hop=hop, change=lambda text: small(text) + section(where) + backups)
 
 
 def rows(bank) -> dict[str, list[tuple[object, ...]]]:
@@ -55,7 +62,7 @@ def enrolled(bank, template: Path) -> None:
     """Fills a PostgreSQL bank with what the demo's has."""
     source = new_bank(template)
     backup(load(source.config), source.config, template / "demo.tar")
-    restore(load(bank.config), template / "demo.tar")
+    restore(load(bank.config), template / "demo.tar", unverified=True)
 
 
 @pytest.mark.parametrize(("kind", "other"), [KINDS, KINDS[::-1]])
@@ -179,23 +186,21 @@ def test_roots_in_a_directory_are_in_it(tmp_path) -> None:
     assert not [name for name in told.files if name.endswith(".key.pem")]
 
 
-def refused(bank, path: Path, words: str, tmp_path: Path) -> None:
+def refused(bank, path: Path, words: str, tmp_path: Path, *, unverified: bool = True, secret: Path | None = None,
+            ) -> None:
     """And nothing was written."""
-    settings = load(bank.config).model_copy(update={"database": tmp_path / "fresh.db"})
+    settings = load(bank.config).model_copy(
+        update={"database": tmp_path / "fresh.db", "backup": Backup(secret_file=secret)})
     with pytest.raises(GatewayError, match=words) as caught:
-        restore(settings, path)
+        restore(settings, path, unverified=unverified)
     assert caught.value.reason is Reason.USAGE
-    if settings.database.exists():
-        fresh = connected(settings.database)
-        with fresh.read() as connection:
-            assert portable.occupied(connection) is None
-        fresh.close()
+    assert not settings.database.exists()
 
 
 def test_a_database_that_is_not_empty_is_refused(saved) -> None:
     bank, path = saved
-    with pytest.raises(GatewayError, match="not empty") as caught:
-        restore(load(bank.config), path)
+    with pytest.raises(GatewayError, match="has tables already") as caught:
+        restore(load(bank.config), path, unverified=True)
     assert caught.value.reason is Reason.USAGE
 
 
@@ -224,6 +229,65 @@ def test_what_is_not_a_whole_backup_is_refused_by_name(saved, tmp_path, change, 
     refused(saved[0], written(tmp_path / "changed.tar", found), words, tmp_path)
 
 
+def secret_in(tmp_path: Path, text: str = SECRET) -> Path:
+    path = tmp_path / "backup.secret"
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def forged(found: dict[str, bytes]) -> None:
+    """A row and its digest in the manifest, as a person with the file alone can write them."""
+    octets = b'{"name":"forged","value":1}\n'
+    manifest = json.loads(found["manifest.json"])
+    manifest["members"]["tables/counter"] = {"octets": len(octets), "sha256": hashlib.sha256(octets).hexdigest()}
+    manifest["rows"]["counter"] = 1
+    found |= {"tables/counter": octets, "manifest.json": json.dumps(manifest).encode()}
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (forged, "was changed, or was written with another"),
+    (lambda found: found.pop("manifest.json.hmac"), "has no manifest.json.hmac"),
+    (lambda found: (forged(found), found.pop("manifest.json.hmac")), "has no manifest.json.hmac"),
+    (lambda found: found.update({"manifest.json.hmac": b""}), "was changed, or was written with another"),
+    (lambda found: found.update({"manifest.json.hmac": b"\xff" * 64}), "was changed, or was written with another"),
+    (lambda found: found.update({"manifest.json": b"no JSON"}), "was changed, or was written with another"),
+], ids=["forged", "stripped", "forged and stripped", "empty", "no digits", "no manifest"])
+def test_a_backup_that_a_person_changed_is_refused(saved, tmp_path, change, words) -> None:
+    """The database's thief or the keeper of the backups has not the secret: HMAC-SHA-256 (RFC 2104) by hand."""
+    bank, secret = saved[0], secret_in(tmp_path)
+    settings = load(bank.config).model_copy(update={"backup": Backup(secret_file=secret)})
+    backup(settings, bank.config, tmp_path / "signed.tar")
+    found = members(tmp_path / "signed.tar")
+    mac = hmac.new(SECRET.strip().encode(), found["manifest.json"], "sha256").hexdigest().encode()
+    assert found["manifest.json.hmac"] == mac
+    assert SECRET.strip().encode() not in (tmp_path / "signed.tar").read_bytes()
+    assert str(secret) in json.loads(found["manifest.json"])["secrets_not_in_here"]
+    change(found)
+    refused(bank, written(tmp_path / "changed.tar", found), words, tmp_path, unverified=False, secret=secret)
+
+
+def test_a_backup_is_verified_with_its_own_secret_only(saved, tmp_path) -> None:
+    bank = saved[0]
+    settings = load(bank.config).model_copy(update={"backup": Backup(secret_file=secret_in(tmp_path))})
+    path = tmp_path / "signed.tar"
+    backup(settings, bank.config, path)
+    refused(bank, path, "have no `backup.secret_file`", tmp_path, unverified=False)
+    other = secret_in(tmp_path, "f" * 64 + "\n")
+    refused(bank, path, "written with another", tmp_path, unverified=False, secret=other)
+    fresh = load(bank.config).model_copy(update={"database": tmp_path / "fresh.db"})
+    assert restore(fresh, path, unverified=True).rows["customer"]
+
+
+def test_an_older_backup_is_restored_on_an_explicit_word_only(saved, tmp_path) -> None:
+    """It has no MAC; with or without a secret in the settings."""
+    bank, path = saved
+    for secret in (None, secret_in(tmp_path)):
+        refused(bank, path, "--unverified", tmp_path, unverified=False, secret=secret)
+    fresh = load(bank.config).model_copy(update={"database": tmp_path / "fresh.db"})
+    assert restore(fresh, path, unverified=True).rows["customer"]
+
+
 def test_a_row_that_cannot_be_leaves_nothing_behind(saved, tmp_path) -> None:
     """Rightly hashed, and still wrong: the last table refuses, and the first ones are empty again."""
     found = members(saved[1])
@@ -242,7 +306,7 @@ def test_no_other_file_is_ever_written_over(saved, tmp_path) -> None:
     (tmp_path / "aside").mkdir()
     settings = load(bank.config).model_copy(update={"database": tmp_path / "fresh.db"})
     with pytest.raises(GatewayError, match="there already"):
-        restore(settings, path, tmp_path / "aside")
+        restore(settings, path, tmp_path / "aside", unverified=True)
     assert path.read_bytes() == before
     assert not (tmp_path / "fresh.db").exists()
 
@@ -286,6 +350,6 @@ def test_a_path_that_leads_out_of_the_new_directory_is_not_followed(saved, tmp_p
     found |= {"files/../../evil": b"x", "manifest.json": json.dumps(manifest).encode()}
     settings = load(saved[0].config).model_copy(update={"database": tmp_path / "fresh.db"})
     with pytest.raises(GatewayError, match="no path of ours"):
-        restore(settings, written(tmp_path / "evil.tar", found), tmp_path / "a" )
+        restore(settings, written(tmp_path / "evil.tar", found), tmp_path / "a", unverified=True)
     assert not list(tmp_path.rglob("evil"))
     assert not (tmp_path / "fresh.db").exists(), "nothing is written before all was checked"

@@ -6,6 +6,7 @@ Truth: the process itself, run where the files it must not need are gone.
 import hashlib
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -80,6 +81,7 @@ def test_no_other_key_is_opened_even_where_it_is_there(bank: Bank, tmp_path: Pat
 
 def test_without_partners_it_opens_no_store(bank: Bank) -> None:
     add_http(bank, "  port: 0\n  tsa: internal")
+    shutil.rmtree(bank.home / "sealgate.db-evidence", ignore_errors=True)
     for path in bank.home.glob("sealgate.db*"):
         path.unlink()
     with process(bank) as started, asking(started.port) as asker:

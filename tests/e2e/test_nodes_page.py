@@ -14,9 +14,9 @@ import pytest
 from gateway.adapters.db.kept import KEPT_S
 from gateway.adapters.db.postgresql import OLDEST, SILENT_S
 from gateway.adapters.db.pulse import BEAT_S, DEAD_S
-from gateway.adapters.db.schema import open_database
+from gateway.adapters.db.schema import create_database
 from gateway.adapters.db.spool import OCTETS_MAX
-from gateway.adapters.run_jobs import prepare
+from gateway.adapters.run_jobs import make_tables
 from gateway.settings import read
 from tests.support import postgres
 from tests.unit.test_settings import SMALL
@@ -39,9 +39,8 @@ def test_its_sql_makes_a_database_that_the_gateway_can_fill(tmp_path) -> None:
     password = tmp_path / "password"
     password.write_text("a long one of your own\n")
     password.chmod(0o600)
-    opened = open_database(server.settings("page", user="page", password_file=password))
-    prepare(opened)  # the role may make the schema of the jobs
-    opened.close()
+    where = server.settings("page", user="page", password_file=password)
+    create_database(where, tmp_path / "database.id", make_tables).close()  # the role may make the schema of the jobs
     assert ("certificate",) in server.sql("SELECT tablename FROM pg_tables WHERE tableowner = 'page'", "page")
 
 

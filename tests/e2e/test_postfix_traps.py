@@ -14,12 +14,14 @@ import pytest
 
 from gateway.demo.bank import Bank, Ports, open_bank
 from gateway.settings import Settings, load
+from tests.support.milter import need_pymilter
+from tests.support.other_milter import other_milter
 from tests.support.peer_openssl import OpenSsl
 from tests.support.peers import need, run
 from tests.support.postfix import Doors, doors
 from tests.support.process import free_ports, relay, without_services
 from tests.support.smtp import Hop, Talk, until
-from tests.support.traps import Site, Trap, holds
+from tests.support.traps import Site, Trap, findings, holds, with_trap
 
 CODE = b"Your code is 471108."
 QUESTION = b"What is my balance?"
@@ -272,7 +274,87 @@ def forgery_is_quarantined(site: Site) -> None:
     assert site.mailboxes.mails == []
 
 
+# What local(8) does after the mail has come back opened. The user daemon is on every Debian.
+LOCAL = "local_transport = local\nforward_path =\n"
+TO_A_USER = LOCAL + "alias_maps = inline:{{ support=daemon }}\n"
+NO_LOCAL = "postconf -e local_transport=smtp:[127.0.0.1]:{mailboxes} alias_maps="
+# A program of the site that sends what it gets to the world by SMTP of its own.
+PROGRAM = """cat > {here}/send <<'END'
+#!/usr/bin/python3
+import smtplib, sys
+smtplib.SMTP('127.0.0.1', {internet}).sendmail('x@bank.example', 'helper@elsewhere.example', sys.stdin.buffer.read())
+END
+chmod 755 {here}/send"""
+# A server outside, by a name that no resolver knows here: what smtp(8) cannot find goes to the internet's end.
+OUTSIDE = ("postconf -M 'out/unix=out unix - - n - - smtp'",
+           "postconf -P 'out/unix/smtp_fallback_relay=[127.0.0.1]:{internet}'")
+
+LOCAL_TRAPS = [
+    Trap(
+        "an included list of an alias leads outside",
+        ("main.cf alias_maps", "/list)"),
+        leaves_in_clear(asks), arrives_opened,
+        main=LOCAL + "alias_maps = inline:{{ support=:include:{here}/list }}\n",
+        commands=("printf '# readers\\nhelper@elsewhere.example\\n' > {here}/list",),
+        remedy=(NO_LOCAL,),
+    ),
+    Trap(
+        "an alias is a program",
+        ("main.cf alias_maps", "can send it to anybody"),
+        leaves_in_clear(asks),
+        main=LOCAL + "alias_maps = inline:{{ support=|{here}/send }}\n",
+        commands=(PROGRAM,),
+    ),
+    Trap(
+        "a user's .forward leads outside",
+        ("main.cf forward_path", "sends opened mail to any address or program"),
+        leaves_in_clear(asks), arrives_opened,
+        main=TO_A_USER + "forward_path = {here}/forward.$user\n",
+        commands=("echo helper@elsewhere.example > {here}/forward.daemon", "chown daemon {here}/forward.daemon"),
+        remedy=("postconf -e forward_path=", NO_LOCAL),
+    ),
+    Trap(
+        "a program delivers to mailboxes",
+        ("main.cf mailbox_command", "can send it to anybody"),
+        leaves_in_clear(asks),
+        main=TO_A_USER + "mailbox_command = {here}/send\n", commands=(PROGRAM,),
+    ),
+    Trap(
+        "a program delivers to one mailbox",
+        ("main.cf mailbox_command_maps", "can send it to anybody"),
+        leaves_in_clear(asks),
+        main=TO_A_USER + "mailbox_command_maps = inline:{{ daemon={here}/send }}\n", commands=(PROGRAM,),
+    ),
+    Trap(
+        "mail for unknown users goes outside",
+        ("main.cf luser_relay", "to helper@elsewhere.example"),
+        leaves_in_clear(asks),
+        main=LOCAL + "luser_relay = helper@elsewhere.example\n",
+    ),
+    *(Trap(
+        f"{parameter} is a server outside",
+        (f"main.cf {parameter}", "hands opened mail to [mail.elsewhere.example]"),
+        leaves_in_clear(asks),
+        main=f"{LOCAL}{parameter} = {value}\n", commands=OUTSIDE,
+    ) for parameter, value in (
+        ("mailbox_transport", "out:[mail.elsewhere.example]"),
+        ("mailbox_transport_maps", "inline:{{{{ support=out:[mail.elsewhere.example] }}}}"),
+        ("fallback_transport", "out:[mail.elsewhere.example]"),
+        ("fallback_transport_maps", "inline:{{{{ support=out:[mail.elsewhere.example] }}}}"),
+        ("local_transport", "out:[mail.elsewhere.example]"),
+    )),
+    Trap(
+        "relayhost takes mail of the bank's domains",
+        ("main.cf relay_transport", "hands opened mail to [mail.elsewhere.example]"),
+        leaves_in_clear(asks), arrives_opened,
+        main="mydestination =\nrelay_domains = bank.example\nrelay_transport = out\n"
+             "relayhost = [mail.elsewhere.example]\n",
+        commands=OUTSIDE, remedy=("postconf -e relay_transport=smtp:[127.0.0.1]:{mailboxes}",),
+    ),
+]
+
 TRAPS = [
+    *LOCAL_TRAPS,
     Trap(
         "strangers are taken for our own",
         ("content_filter", "signed as ours"),
@@ -399,3 +481,36 @@ TRAPS = [
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
 def test_a_trap_is_shown_named_and_taken_away(bench: Bench, tmp_path: Path, trap: Trap) -> None:
     holds(trap, tmp_path, bench.at, bench.bank, bench.ends, bench.settings, bench.dead)
+
+
+def is_released_sealed(site: Site) -> None:
+    submits(site)
+    site.waits(b"!")  # postqueue's mark of the hold queue
+    site.postsuper("-H", "ALL")
+    site.postfix.flush()
+    (mail,) = site.came(site.internet)
+    assert CODE not in mail
+
+
+def added_recipient_is_decided(site: Site) -> None:
+    """helper@elsewhere.example has no certificate: its copy comes back to the sender, without its body."""
+    reply = site.submit(site.postfix.doors.submission, code_for("support@bank.example"), "support@bank.example")
+    assert reply.startswith("250"), reply
+    until(lambda: b"Mail queue is empty" in site.postfix.queue(), 20)
+    assert any(b"helper@elsewhere.example" in mail for mail in site.mailboxes.mails)
+    assert site.internet.mails == []
+
+
+@pytest.mark.parametrize(("action", "shows"), [
+    ("quarantine", is_released_sealed), ("addrcpt", added_recipient_is_decided)])
+def test_behind_the_queue_the_gateway_sees_what_other_milters_did(
+    bench: Bench, tmp_path: Path, action: str, shows: Callable[[Site], None],
+) -> None:
+    """No trap: what docs/milter.md recommends where another milter holds mail or adds recipients."""
+    need_pymilter()
+    trap = Trap(action, ("", ""), shows, shows, commands=(
+        "postconf -P '127.0.0.1:{submission}/inet/smtpd_milters=inet:127.0.0.1:{systems}'",))
+    with (other_milter(bench.at.systems, action, "helper@elsewhere.example"),
+          with_trap(tmp_path / "beside", bench.at, bench.bank, bench.ends, trap, dead=0, remedied=False) as site):
+        assert findings(site, bench.settings) == []
+        shows(site)

@@ -15,9 +15,10 @@ import pytest
 from gateway.demo.bank import Bank
 from gateway.settings import Settings, load
 from tests.support.milter import milter_process, need_pymilter, settings_for
+from tests.support.other_milter import other_milter
 from tests.support.postfix import Doors, doors
 from tests.support.process import free_ports, new_bank, without_services
-from tests.support.smtp import Hop
+from tests.support.smtp import Hop, until
 from tests.support.traps import Site, Trap, findings, holds, with_trap
 
 CODE = b"Your code is 471108."
@@ -33,6 +34,15 @@ class Bench:
     ends: tuple[Hop, Hop]
     settings: Settings
     away: int
+
+
+@pytest.fixture(scope="module")
+def others(bench: "Bench") -> Iterator[None]:
+    """Three other milters, at ports of `Doors` that this form does not need."""
+    with (other_milter(bench.at.systems, "quarantine"),
+          other_milter(bench.at.gateway_systems, "addrcpt", "helper@elsewhere.example"),
+          other_milter(bench.at.gateway_inbound, "delrcpt", "ben@customer.example")):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +145,46 @@ def large_leaves_sealed(site: Site) -> None:
     assert CODE not in mail
 
 
+def is_held_and_released_sealed(site: Site) -> None:
+    submits(site)
+    site.waits(b"!")
+    site.postsuper("-H", "ALL")
+    site.postfix.flush()
+    (mail,) = site.came(site.internet)
+    assert CODE not in mail
+
+
+def goes_outside_as_well(site: Site) -> None:
+    """The bank's own mail to an address of the bank."""
+    colleague_writes(site)
+    until(lambda: len(site.mailboxes.mails) == 1, 20)
+    (mail,) = site.came(site.internet)
+    assert CODE in mail
+
+
+def opened_goes_outside_as_well(site: Site) -> None:
+    reply = site.submit(site.postfix.doors.opened, code_for("support@bank.example"), "support@bank.example")
+    assert reply.startswith("250"), reply
+    until(lambda: len(site.mailboxes.mails) == 1, 20)
+    (mail,) = site.came(site.internet)
+    assert CODE in mail
+
+
+def opened_stays_inside(site: Site) -> None:
+    reply = site.submit(site.postfix.doors.opened, code_for("support@bank.example"), "support@bank.example")
+    assert reply.startswith("250"), reply
+    site.came(site.mailboxes)
+    assert site.internet.mails == []
+
+
+def writes_to_two(site: Site) -> None:
+    """Neither may see the other, so the gateway sends two copies by itself."""
+    reply = site.submit(site.postfix.doors.submission, code_for(ANNA), ANNA, "ben@customer.example")
+    assert reply.startswith("250"), reply
+    site.came(site.internet, 2)
+    assert any(b"RCPT TO:<ben@customer.example>" in line for line in site.internet.lines)
+
+
 SOCKET = "inet:127.0.0.1:{gateway_outbound}"
 TRAPS = [
     Trap(
@@ -201,6 +251,68 @@ TRAPS = [
         remedy=("postconf -e header_checks=",),
     ),
 ]
+
+OURS = "{{ " + SOCKET + ", default_action=tempfail, content_timeout=600s }}"
+HOLDS, ADDS = "inet:127.0.0.1:{systems}", "inet:127.0.0.1:{gateway_systems}"
+REMOVES = "inet:127.0.0.1:{gateway_inbound}"
+
+
+def milters(*members: str) -> tuple[str]:
+    return ("postconf -e 'smtpd_milters=" + ", ".join(members) + "'",)
+
+
+BESIDE = [
+    Trap(
+        "another milter holds mail before us",
+        ("main.cf smtpd_milters", "(before the gateway) put mail on HOLD"),
+        is_held_and_released_in_clear, is_held_and_released_sealed, form="milter",
+        commands=milters(HOLDS, OURS), remedy=milters(OURS, HOLDS),
+    ),
+    Trap(
+        "another milter is away and its mail is held before us",
+        ("main.cf milter_default_action", "is away, Postfix puts mail on HOLD"),
+        is_held_and_released_in_clear, form="milter",
+        commands=(*milters("inet:127.0.0.1:{dead}", OURS), "postconf -e milter_default_action=quarantine"),
+    ),
+    Trap(
+        "another milter adds a recipient before us",
+        ("main.cf smtpd_milters", "(before the gateway) add recipients"),
+        goes_outside_as_well, form="milter",
+        commands=milters(ADDS, OURS),
+    ),
+    Trap(
+        "another milter adds a recipient after us",
+        ("main.cf smtpd_milters", "(after the gateway) add recipients"),
+        goes_outside_as_well, stays_inside, form="milter",
+        commands=milters(OURS, ADDS), remedy=milters(OURS),
+    ),
+    Trap(
+        "another milter of one door adds a recipient",
+        ("/inet/smtpd_milters", "(after the gateway) add recipients"),
+        goes_outside_as_well, form="milter",
+        commands=("postconf -P '127.0.0.1:{submission}/inet/smtpd_milters=" + SOCKET + "," + ADDS + "'",
+                  "postconf -e milter_content_timeout=600s"),
+    ),
+    Trap(
+        "a milter behind us adds a recipient to opened mail",
+        ("/inet/smtpd_milters", "add recipients to opened mail"),
+        opened_goes_outside_as_well, opened_stays_inside, form="milter",
+        commands=("postconf -P '127.0.0.1:{opened}/inet/smtpd_milters=" + ADDS + "'",),
+        remedy=("postconf -P '127.0.0.1:{opened}/inet/smtpd_milters='",),
+    ),
+    Trap(
+        "another milter removes a recipient",
+        ("main.cf smtpd_milters", "remove recipients, who still get the copies"),
+        writes_to_two, form="milter",
+        commands=milters(REMOVES, OURS),
+    ),
+]
+
+
+@pytest.mark.parametrize("trap", BESIDE, ids=lambda trap: trap.name)
+@pytest.mark.usefixtures("others")
+def test_another_milter_is_shown_named_and_taken_away(bench: Bench, tmp_path: Path, trap: Trap) -> None:
+    holds(trap, tmp_path, bench.at, bench.bank, bench.ends, bench.settings, bench.away)
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)

@@ -92,6 +92,16 @@ def test_a_proven_record_is_found(smimea) -> None:
     assert found(smimea, "anna@bank.test") == [PLAIN["bank.test"].der]
 
 
+@pytest.mark.parametrize("address", ["anna@bank.test", "alias@bank.test", "nobody@bank.test", "anna@plain.test"])
+def test_an_answer_lives_no_longer_than_its_ttl(smimea, world, address) -> None:
+    """RFC 1035 3.2.1; of an absence RFC 2308 5. Truth: what the resolver itself has left of it."""
+    _, life_s = smimea.timed_rows(address)
+    name, kind = (owner_name(address), "SMIMEA") if address.endswith("bank.test") else ("plain.test.", "DS")
+    answer = dns.query.udp_with_fallback(dns.message.make_query(name, kind), "127.0.0.1", 3, world.port)[0]
+    left_s = min(rrset.ttl for rrset in answer.answer or answer.authority)
+    assert 0 < left_s <= life_s <= left_s + 3
+
+
 def test_the_name_is_that_of_the_rfc(smimea, world) -> None:
     """RFC 8162 3: its own example."""
     name = "c93f1e400f26708f98cb19d936620da35eec8f72e57f9eec01c1afd6._smimecert.bank.test."

@@ -36,7 +36,9 @@ def why_not_read(name: str, algorithm: str, wrap: str, cipher: str) -> str | Non
 # What peers write, beyond the common keys: OAEP with other hashes, a KDF that does not fit the curve.
 MORE_KEYS = (*KEYS, ("rsa-2048", "oaep-sha1"), ("rsa-2048", "oaep-sha384"), ("rsa-2048", "oaep-sha512"),
              ("p-384", "sha256"), ("p-256", "sha512"), ("p-521", "sha256"))
+OTHER_MASKS = ("oaep-sha256-mgf1-sha1", "oaep-sha512-mgf1-sha1", "oaep-sha1-mgf1-sha256")  # the first: Java's default
 THEIRS = [
+    *((name, "rsa-2048", wrap, "aes256-cbc") for name in ("openssl", "bouncycastle") for wrap in OTHER_MASKS),
     *(("openssl", *key, cipher) for key in MORE_KEYS for cipher in CIPHERS),
     *(("bouncycastle", *key, cipher) for key in MORE_KEYS for cipher in CIPHERS),
     # cmsutil chooses cipher and KDF itself; the names are for the test's own

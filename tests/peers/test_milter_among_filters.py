@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.cli.postfix.milters import ADD_RECIPIENT, DELETE_RECIPIENT, QUARANTINE
+from gateway.cli.postfix.reading import milter_actions
 from gateway.demo import openssl
 from tests.peers.test_dkim_dmarc import RULES
 from tests.support.mail_filters import PROVEN, Filters, filters
@@ -72,6 +74,14 @@ def test_so_does_the_signer_of_the_door_back(site: Site, around: Filters) -> Non
     for left in site.all_arrived(site.internet, b"<copies@bank.example>", 2):
         assert left.count(b"DKIM-Signature:") == 1
         assert "R_DKIM_ALLOW" in around.verdict(left)
+
+
+def test_what_they_declare(around: Filters) -> None:
+    """docs/milter.md: OpenDKIM holds no mail and changes no recipients; rspamd declares all, whatever its settings."""
+    signer, judge = (milter_actions(f"inet:127.0.0.1:{port}", "/") for port in (around.signer, around.judge))
+    assert signer is not None
+    assert not signer & (ADD_RECIPIENT | DELETE_RECIPIENT | QUARANTINE)
+    assert judge == 0x1FF
 
 
 FORGED = b"Authentication-Results: %s; dmarc=pass header.from=customer.example; spf=pass\r\n"

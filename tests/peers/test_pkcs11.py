@@ -213,6 +213,31 @@ def test_a_wrong_pin_is_tried_once(hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch
         pkcs11_session._state.modules.pop(token.module).library.finalize()
 
 
+def test_a_refused_pin_is_tried_by_no_other_process_and_not_after_a_restart(
+        hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A card without a warning before its last try locks when every worker tries once. Counted by the spy."""
+    token, calls = spied(hsm, hsm.token(pin_file="maple-0000"), monkeypatch)
+    home = tmp_path / "refused-pins"
+
+    def started() -> TokenKeys:
+        """As a worker that has just been started: it knows nothing but what is on disk."""
+        return TokenKeys([TokenKey("a", token, "a", "sign")], refused_pins=home)
+
+    try:
+        for _ in range(3):
+            assert "not tried again" in refused(Reason.KEY_UNAVAILABLE, lambda: started().public("a"))
+        assert calls().count("C_Login") == 1
+        (record,) = home.iterdir()
+        assert (home.stat().st_mode & 0o777, record.stat().st_mode & 0o777) == (0o700, 0o600)
+        assert b"maple" not in record.read_bytes()
+        token.pin_file.write_text(PIN + "\n")
+        assert "no private key `a`" in refused(Reason.KEY_UNAVAILABLE, lambda: started().public("a"))
+        assert calls().count("C_Login") == 1
+        assert record.read_bytes() == b""  # what was refused before is forgotten
+    finally:
+        pkcs11_session._state.modules.pop(token.module).library.finalize()
+
+
 def test_what_a_signature_asks_of_the_token(hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted: login and search for the first one, and for each after it no more than signing itself."""
     plain = hsm.token()

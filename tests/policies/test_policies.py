@@ -2,7 +2,10 @@
 
 import re
 import shutil
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,6 +13,9 @@ from gateway import settings
 from gateway.actions.table import VERBS
 from gateway.app import load_rules
 from gateway.errors import GatewayError
+from gateway.model.decision import Decision
+from gateway.model.facts import Already, Facts, Kind, RecipientFacts
+from gateway.model.mail import Direction
 from gateway.policy import cases
 from gateway.policy.load import Known, load
 from gateway.policy.reference import END, insert, markdown
@@ -19,7 +25,7 @@ POLICIES = ROOT / "policies"
 BOUNCES = "bounces.yaml"  # joins the others once services have their mailboxes
 ORDER = ("codes.yaml", "statements.yaml", "staff.yaml", BOUNCES, "inbound.yaml")
 KNOWN = Known(
-    clients=frozenset({"online-banking", "core-banking", "staff"}),
+    clients=frozenset({"online-banking", "core-banking", "staff", "sealgate"}),
     signing_keys=frozenset({"otp", "statements", "staff"}),
     stampers=frozenset({"internal"}),
     escrow=frozenset(),
@@ -40,6 +46,29 @@ def test_every_rule_decides_a_case():
 
 def test_all_policy_files_are_tested():
     assert {path.name for path in POLICIES.glob("*.yaml")} == set(ORDER)
+
+
+def test_a_keyword_is_followed_or_the_mail_does_not_leave():
+    """Property: the relay removes [seal] from the subject, so no rule may deliver such mail without an encryption.
+
+    The one exception is a report (RFC 3464, 8098) of the null sender, which leaves without the returned mail.
+    """
+    assert RULES.keywords == {"seal"}
+    nothing, both = frozenset(), frozenset(get_args(Already))
+    senders = ("", "carla@bank.example", "eve@elsewhere.example")
+    froms = (None, "staff@bank.example", "carla@bank.example", "eve@elsewhere.example")
+    certificates = (cases.CERTIFICATES[name] for name in ("enrolled", "found", "absent", "unavailable"))
+    to = RecipientFacts("anna@customer.example", Direction.OUTBOUND, segment=None, signer_customer=None)
+    for sender, from_, kind, already, certificate in product(
+            senders, froms, get_args(Kind), (nothing, *({one} for one in both), both), certificates):
+        if not sender and kind in ("dsn", "mdn"):
+            continue
+        facts = Facts("staff", sender, from_, "x", 1, kind=kind, already=frozenset(already),
+                      keywords=frozenset({"seal"}))
+        decided = RULES.decide(facts, replace(to, certificate=certificate, enrolled=certificate))
+        assert isinstance(decided, Decision)
+        is_encrypted = any(step.verb == "encrypt" for step in decided.steps)
+        assert is_encrypted or decided.end.kind != "deliver", (decided.rule, facts)
 
 
 def test_the_documented_settings_carry_them(tmp_path):

@@ -45,7 +45,7 @@ def put(hold, mail=MAIL, recipients=("support@bank.example",), **changed):
 def everything(database) -> bytes:
     """What is on the disk; of a server, what it would tell of the two tables."""
     if isinstance(database.where, Path):
-        return b"".join(file.read_bytes() for file in database.where.parent.glob("sealgate.db*"))
+        return b"".join(file.read_bytes() for file in database.where.parent.rglob("*") if file.is_file())
     with database.read() as connection:
         rows = [*connection.execute(select(held)), *connection.execute(select(held_body))]
     return repr(rows).encode()

@@ -14,13 +14,12 @@ from sqlalchemy import select, update
 
 from gateway.adapters.db import owner
 from gateway.adapters.db.journal import FORGET_EVERY, KEPT, LEASE, DbJournal
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.tables import journal as journal_table
 from gateway.adapters.db.tables import journal_claim
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.journal import JournalRow, JournalState
-from tests.support.databases import written
+from tests.support.databases import open_database, written
 
 KEY = "k" * 64
 ANNA, BEN = "anna@customer.example", "ben@customer.example"
@@ -197,7 +196,7 @@ def test_a_living_local_claim_never_ends_by_age(journal, other, clock) -> None:
 DYING = """
 import os, sys
 from tests.support.databases import read
-from gateway.adapters.db.schema import open_database
+from tests.support.databases import open_database
 from gateway.adapters.db.journal import DbJournal
 from gateway.clock import SystemClock
 journal = DbJournal(open_database(read(sys.argv[1])), SystemClock())

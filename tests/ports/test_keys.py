@@ -120,8 +120,7 @@ def wrap(scheme: UnwrapScheme, octets: bytes) -> bytes:
     assert isinstance(public, rsa.RSAPublicKey)
     form: padding.AsymmetricPadding = padding.PKCS1v15()
     if scheme is not UnwrapScheme.RSA_PKCS1:
-        digest = HASHES[scheme.value.rpartition("-")[2]]
-        form = padding.OAEP(padding.MGF1(digest), digest, None)
+        form = padding.OAEP(padding.MGF1(HASHES[scheme.mask_digest]), HASHES[scheme.digest], None)
     return public.encrypt(octets, form)
 
 

@@ -4,26 +4,45 @@
 
 import multiprocessing
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
 from gateway.adapters.db import requests
+from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.requests import LEASE, DbRequests
-from gateway.adapters.db.schema import open_database
+from gateway.adapters.db.tables import customer
 from gateway.adapters.db.tables_api import request
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
+from gateway.model.record import EvidenceRecord
 from gateway.ports.requests import Answered
-from tests.support.databases import read, written
+from tests.support.databases import open_database, read, written
+from tests.unit.adapters.test_spool import RECORD
+
+
+def record(incident: str) -> EvidenceRecord:
+    return replace(RECORD, incident=incident)
+
 
 MADE = Answered(201, '{"id": "x"}')
 
 
+class Writing(DbRequests):
+    """Of work that writes something at once: from then on the claim counts."""
+
+    def begin(self, key: str, digest: str) -> Answered | str:
+        claim = super().begin(key, digest)
+        if isinstance(claim, str):
+            self._database.write(lambda _: None)
+        return claim
+
+
 @pytest.fixture
 def book(database, clock) -> DbRequests:
-    return DbRequests(database, clock)
+    return Writing(database, clock)
 
 
 def refused(book: DbRequests, key: str, digest: str, reason: Reason) -> GatewayError:
@@ -69,7 +88,7 @@ def test_an_answer_is_never_withdrawn(book: DbRequests) -> None:
 
 
 def _begin_and_die(where: str) -> None:
-    DbRequests(open_database(read(where)), SystemClock()).begin("k", "d")
+    Writing(open_database(read(where)), SystemClock()).begin("k", "d")
 
 
 def test_a_process_that_died_holds_nobody_up(database, clock) -> None:
@@ -77,7 +96,7 @@ def test_a_process_that_died_holds_nobody_up(database, clock) -> None:
     child.start()
     child.join(60)
     assert child.exitcode == 0
-    book = DbRequests(database, SystemClock())
+    book = Writing(database, SystemClock())
     claim = book.begin("k", "d")
     assert isinstance(claim, str)
     book.answer(claim, MADE)
@@ -115,6 +134,74 @@ def test_of_many_at_once_one_works(book: DbRequests) -> None:
     for one in threads:
         one.join()
     assert sorted(told) == ["mine", *["request.in_progress"] * 7]
+
+
+def test_a_claim_shares_the_first_commit_of_the_work(database, clock) -> None:
+    book = DbRequests(database, clock)
+    before = database.group.commits
+    claim = book.begin("k", "d")
+    assert database.group.commits == before
+    database.write(lambda connection: connection.execute(customer.insert().values(number="1", name="")) and None)
+    assert database.group.commits == before + 1
+    refused(book, "k", "d", Reason.REQUEST_IN_PROGRESS)
+    book.answer(claim, MADE)
+    assert book.begin("k", "d") == MADE
+
+
+def test_of_two_that_began_before_either_wrote_one_writes(database, clock) -> None:
+    """The other's work is undone with its claim: nothing is done twice."""
+    book, begun, written_by, refusals = DbRequests(database, clock), threading.Barrier(2), [], []
+
+    def work(name: str) -> None:
+        book.begin("k", "d")
+        begun.wait()
+        try:
+            database.write(lambda connection: connection.execute(
+                customer.insert().values(number=name, name="")) and None)
+            written_by.append(name)
+        except GatewayError as trouble:
+            refusals.append(trouble.reason)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("1", "2")]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    with database.read() as connection:
+        assert list(connection.scalars(select(customer.c.number))) == written_by
+    assert (len(written_by), refusals) == (1, [Reason.REQUEST_IN_PROGRESS])
+
+
+def test_what_is_withdrawn_before_anything_was_written_costs_nothing(database, clock) -> None:
+    book = DbRequests(database, clock)
+    before = database.group.commits
+    book.withdraw(book.begin("k", "d"))
+    assert database.group.commits == before
+    database.write(lambda _: None)
+    assert isinstance(book.begin("k", "other"), str)
+
+
+def test_evidence_of_the_work_shares_the_commit_of_the_answer(database, clock) -> None:
+    evidence = DbEvidence(database)
+    book = DbRequests(database, clock, evidence)
+    claim = book.begin("k", "d")
+    database.write(lambda _: None)
+    before = database.group.commits
+    evidence.add((record("1"),))
+    book.answer(claim, MADE)
+    assert database.group.commits == before + 1
+    assert len(evidence.find("1")) == 1
+    evidence.add((record("2"),))  # of the thread's next work, which keeps nothing back
+    assert len(evidence.find("2")) == 1
+
+
+def test_evidence_of_work_that_came_to_nothing_is_kept(database, clock) -> None:
+    evidence = DbEvidence(database)
+    book = DbRequests(database, clock, evidence)
+    claim = book.begin("k", "d")
+    evidence.add((record("1"),))
+    book.withdraw(claim)
+    assert len(evidence.find("1")) == 1
 
 
 def test_what_is_old_is_forgotten(book: DbRequests, clock, database, monkeypatch) -> None:

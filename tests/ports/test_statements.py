@@ -302,14 +302,19 @@ def test_one_process_leads_a_run(store, database) -> None:
     assert not store.lead("run1")
     store.leave("run1")  # not ours to give
     assert not store.lead("run1")
-    assert not store.led_elsewhere("run1")
+    assert store.led("run1") == "here"
     beside = str(replace(here(), namespace="pid:[1]", process=1))
     database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_run SET owner = '{beside}'") and None)
-    assert store.led_elsewhere("run1")
+    assert store.led("run1") == "elsewhere"
     there = str(replace(here(), machine="another", process=1))
     database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_run SET owner = '{there}'") and None)
-    assert store.led_elsewhere("run1")
-    assert not store.led_elsewhere("nothing")
+    assert store.led("run1") == "elsewhere"
+    database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_run SET owner = '{here()}'") and None)
+    assert store.led("run1") == ""
+    gone = str(replace(here(), process=2**22 + 1, start="1"))  # above the kernel's largest process id
+    database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_run SET owner = '{gone}'") and None)
+    assert store.led("run1") == ""
+    assert store.led("nothing") == ""
 
 
 def test_old_runs_are_forgotten_with_their_items(store, database) -> None:

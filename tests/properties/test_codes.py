@@ -19,10 +19,10 @@ from sqlalchemy import delete
 
 from gateway.adapters.db.codes import DbCodes
 from gateway.adapters.db.engine import Database
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.tables_codes import blocked_customer, code
 from gateway.errors import Reason
 from gateway.ports.codes import Block, CodeRow, CodeState, SendLimits, Tried
+from tests.support.databases import open_database
 from tests.support.pki import NOW
 
 TRIES, SENDS, HOURLY = 3, 3, 6

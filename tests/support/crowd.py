@@ -18,7 +18,6 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.tables import micros
 from gateway.authority import ca
 from gateway.authority.ca import Authority, Naming
@@ -26,6 +25,7 @@ from gateway.der import build, walk
 from gateway.errors import Reason
 from gateway.services.statements.tally import Channel
 from tests.support import pki
+from tests.support.databases import open_database
 
 _ADDRESS: Final = "c%08d@%s.example"
 _DOMAINS: Final = ("mail", "post", "firm", "webs")  # of one length: the certificate is patched in place

@@ -6,9 +6,21 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.db.engine import Database
-from gateway.adapters.db.schema import connected, open_database
+from gateway.adapters.db.schema import connected, create_database, current
 from gateway.settings.deployment import Postgresql
 from tests.support import postgres
+
+
+def open_database(where: Path | Postgresql) -> Database:
+    """The database of a test with all its tables, made where there is none. Its id is not compared: see test_identity.
+
+    For PostgreSQL the templates have the tables already.
+    """
+    if isinstance(where, Path) and not (where.exists() and where.stat().st_size):
+        create_database(where, where.with_name(f"{where.name}.id")).close()
+    opened = connected(where)
+    current(opened)
+    return opened
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,7 +9,6 @@ from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
 from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.source_http import HttpSource
 from gateway.adapters.source_ldap import LdapSource
 from gateway.adapters.source_smimea import SmimeaSource
@@ -20,6 +19,7 @@ from gateway.model.smimea import owner_name, record
 from gateway.ports.administration import NewCertificate
 from gateway.ports.certificates import CertificateSource
 from gateway.settings import Source
+from tests.support.databases import open_database
 from tests.support.dnssec import Names, names
 from tests.support.pki import pem
 from tests.support.slapd import BASE, Slapd, slapd

@@ -225,13 +225,24 @@ def encrypted_already() -> bytes:
     )
 
 
+# Made by GnuPG 2.4, to a cv25519 key.
+PGP_MESSAGE = b"""-----BEGIN PGP MESSAGE-----
+
+hF4D076CbE86LwsSAQdAkVsRuQ81+2lKovTqRUCW7hhYUL5WtBXJzHJqf7furFQw
+w/UB47zqZMxa0owqdwLz5lJakTy+BE81Bx/WD/3fB4MPt6fbDURnq5f4u2z65DOz
+0k4BTjLRqGeFuiay+u2Gfz/HmB1NGySVvLs0dyZyLA4hz7sUbVmdu3anU89GBwq6
+7nBT74521hhwvQD+Wpt6rDoTUr+R01BGgTL7+TlATq0=
+=6+i9
+-----END PGP MESSAGE-----
+""".replace(b"\n", b"\r\n")
+
+
 def pgp_encrypted() -> bytes:
     """PGP/MIME (RFC 3156)."""
     return HEADER + (
         b'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=pgp\r\n\r\n'
         b"--pgp\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n"
-        b"--pgp\r\nContent-Type: application/octet-stream\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nhQ==\r\n"
-        b"-----END PGP MESSAGE-----\r\n--pgp--\r\n"
+        b"--pgp\r\nContent-Type: application/octet-stream\r\n\r\n" + PGP_MESSAGE + b"--pgp--\r\n"
     )
 
 

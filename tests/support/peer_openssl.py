@@ -54,7 +54,8 @@ class OpenSsl:
         for person in people:
             words += ["-recip", write(person.pem, "pem")]
             if how.wrap.startswith("oaep"):
-                words += ["-keyopt", "rsa_padding_mode:oaep", "-keyopt", f"rsa_oaep_md:{how.wrap.split('-')[1]}"]
+                words += ["-keyopt", "rsa_padding_mode:oaep", "-keyopt", f"rsa_oaep_md:{how.wrap.split('-')[1]}",
+                          "-keyopt", f"rsa_mgf1_md:{how.wrap.rpartition('-')[2]}"]
             elif how.wrap != "pkcs1":
                 words += ["-keyopt", f"ecdh_kdf_md:{how.wrap}"]
         return run(self.program, "cms", "-encrypt", "-binary", "-outform", "DER", "-in", write(content, "bin"),

@@ -75,7 +75,7 @@ class Signing:
 class Sealing:
     """How a peer is asked to encrypt. `cipher` as in cms.algorithms ('aes256-cbc').
 
-    `wrap`: 'pkcs1' or 'oaep-sha256' for RSA; the hash of the key derivation ('sha256') for ECDH.
+    `wrap`: 'pkcs1', 'oaep-sha256' or 'oaep-sha256-mgf1-sha1' for RSA; the hash of the key derivation for ECDH.
     """
 
     cipher: str

@@ -220,8 +220,7 @@ def raw_decrypt(private: PrivateKey, scheme: UnwrapScheme, wrapped: bytes) -> by
     if scheme is UnwrapScheme.RSA_PKCS1:
         scheme_padding = padding.PKCS1v15()
     else:
-        digest = _HASHES[scheme.value.rpartition("-")[2]]()
-        scheme_padding = padding.OAEP(padding.MGF1(digest), digest, None)
+        scheme_padding = padding.OAEP(padding.MGF1(_HASHES[scheme.mask_digest]()), _HASHES[scheme.digest](), None)
     try:
         return private.decrypt(wrapped, scheme_padding)
     except (ValueError, UnsupportedAlgorithm):

@@ -77,12 +77,12 @@ def _with_ports(text: str, at: Doors) -> str:
 
 @contextmanager
 def private_postfix(
-    root: Path, main_cf: str, *, port: int = 0, more: str = "", postconf: Sequence[str] = (),
+    root: Path, main_cf: str, *, port: int = 0, more: str = "", postconf: Sequence[str] = (), hosts: str = "",
 ) -> Iterator[int]:
     """Starts and stops an instance in `root`/etc; gives the port of its smtpd.
 
     `main_cf`: what the site says beyond the common part. `port` 0: a free one. `more`: further lines of master.cf.
-    `postconf`: `postconf -P` lines that are run over it.
+    `postconf`: `postconf -P` lines that are run over it. `hosts`: its own /etc/hosts, in a mount namespace.
     """
     program = need("postfix", "postfix")
     if os.geteuid() != 0:
@@ -99,7 +99,7 @@ def private_postfix(
         shutil.copy("/etc/postfix/dynamicmaps.cf", etc)
     (etc / "main.cf").write_text(_common(root) + main_cf)
     try:
-        yield _started(program, etc, port, more, postconf)
+        yield _started(program, etc, port, more, postconf, hosts)
     finally:
         subprocess.run([program, "-c", etc, "stop"], check=False, timeout=60, capture_output=True)
 
@@ -113,15 +113,19 @@ def _common(root: Path) -> str:
         "smtp_dns_support_level = disabled\nsmtp_host_lookup = native\n")
 
 
-def _started(program: str, etc: Path, port: int, more: str, postconf: Sequence[str]) -> int:
+def _started(program: str, etc: Path, port: int, more: str, postconf: Sequence[str], hosts: str) -> int:
     """A port that was free a moment ago may be somebody else's by now, so it is tried more than once."""
-    trouble = ""
+    trouble, own_hosts = "", []
+    if hosts:
+        (etc / "hosts").write_text(hosts)
+        own_hosts = ["unshare", "--mount", "sh", "-c", f'mount --bind {etc}/hosts /etc/hosts && exec "$0" "$@"']
     for _ in range(3):
         at = port or free_ports(1)[0]
         (etc / "master.cf").write_text(_master(at) + more)
         for line in postconf:
             subprocess.run(["sh", "-c", line.replace("postconf -", f"postconf -c {etc} -", 1)], check=True)
-        done = subprocess.run([program, "-c", etc, "start"], check=False, timeout=60, capture_output=True, text=True)
+        done = subprocess.run([*own_hosts, program, "-c", etc, "start"], check=False, timeout=60, capture_output=True,
+                              text=True)
         if done.returncode == 0:
             return at
         trouble = done.stdout + done.stderr
@@ -148,17 +152,19 @@ def _master(port: int) -> str:
 @contextmanager
 def postfix_with_pieces(
     root: Path, at: Doors, main_cf: str, form: str = "relay", *, last: str = "", after: Sequence[str] = (),
+    hosts: str = "",
 ) -> Iterator[Postfix]:
     """With the pieces of conf/postfix around it, and two doors for people. `main_cf`: what the site had before.
 
     `form`: which pieces, such as `after-queue`. `last`, `after`: lines of main.cf and `postconf` commands that a site
-    has put over them.
+    has put over them; `hosts` as of `private_postfix`.
     """
     ours = "-o smtpd_relay_restrictions=permit_mynetworks,reject -o mynetworks=127.0.0.0/8"
     people = "".join(f"127.0.0.1:{port} inet n - n - - smtpd {ours}\n" for port in (at.submission, at.forgotten))
     piece = _with_ports((PIECES / f"{form}.master.cf").read_text(), at)
     commands = re.findall(r"^#   (postconf -P .*)$", piece, re.MULTILINE)
     main_cf += _with_ports((PIECES / f"{form}.main.cf").read_text(), at) + last
-    with private_postfix(root, main_cf, port=at.smtp, more=people + piece, postconf=[*commands, *after]):
+    with private_postfix(root, main_cf, port=at.smtp, more=people + piece, postconf=[*commands, *after],
+                         hosts=hosts):
         run(need("postfix", "postfix"), "-c", root / "etc", "check")
         yield Postfix(root / "etc", at, root / "maillog")

@@ -163,10 +163,11 @@ def server() -> Postgres:
 
 
 def _template(made: Postgres) -> None:
-    from gateway.adapters.db.schema import open_database
+    from gateway.adapters.db.schema import create_database
+    from gateway.adapters.run_jobs import make_tables
 
     made.sql(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
-    open_database(made.settings(TEMPLATE)).close()
+    create_database(made.settings(TEMPLATE), made.home / "template.id", make_tables).close()
 
 
 @contextmanager

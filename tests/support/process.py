@@ -19,7 +19,10 @@ from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from gateway.app.database import adopt
 from gateway.demo.bank import Bank, Ports, open_bank
+from gateway.errors import GatewayError
+from gateway.settings import load
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
@@ -75,6 +78,10 @@ def new_bank(home: Path, *, hop: int | None = None, change: Callable[[str], str]
                                  api=asked if api else 0))
     text = bank.config.read_text("utf-8").replace("processes: {relay: 2}", "processes: {relay: 1}")
     bank.config.write_text(change(text), "utf-8")
+    settings = load(bank.config)
+    if settings.postgresql is not None:
+        with contextlib.suppress(GatewayError):  # an empty one, which a test fills
+            adopt(settings)
     return bank
 
 

@@ -30,10 +30,10 @@ rules:
       - given: {direction: inbound, recipient: bounces+1.2@bank.example, from: "", kind: dsn}
         expect: {end: hand_to}
   - name: alarm
-    when: {direction: internal, client: online-banking, from: otp@bank.example, recipient: security@bank.example}
+    when: {direction: internal, client: sealgate, from: otp@bank.example, recipient: security@bank.example}
     then: {sign: {with: otp}}
     cases:
-      - given: {direction: internal, client: online-banking, from: otp@bank.example, recipient: security@bank.example}
+      - given: {direction: internal, client: sealgate, from: otp@bank.example, recipient: security@bank.example}
         expect: {then: sign, end: deliver}
   - name: all-else
     when: {direction: inbound}

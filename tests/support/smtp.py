@@ -146,6 +146,7 @@ class Hop:
         features: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 1000000"),
         tls: ssl.SSLContext | None = None,
         port: int = 0,
+        host: str = "127.0.0.1",
         **replies: Any,
     ) -> None:
         self.features = features
@@ -156,7 +157,7 @@ class Hop:
         self.connections = 0
         self.encrypted = 0
         self._open: list[socket.socket] = []
-        self._server = socket.create_server(("127.0.0.1", port))
+        self._server = socket.create_server((host, port))
         self.port = int(self._server.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -164,7 +165,12 @@ class Hop:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
+        self.end()
+
+    def end(self) -> None:
+        """Takes no connection any more, and closes those that are open."""
+        with contextlib.suppress(OSError):  # a test may have ended it already
+            self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self.hang_up()
 

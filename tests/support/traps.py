@@ -75,14 +75,15 @@ class Trap:
     """What a site may have, what it does to mail, and what `check` says of it.
 
     `main`: lines of main.cf; `commands`: `postconf` lines; `remedy`: the same, run after them. All with {names} of
-    Doors, and {mailboxes}, {internet}, {dead} (a port where nobody listens). `told`: of the finding, what stands in
-    `about` and in `text`. `shows`: the mail's way with the trap; `then`: with the remedy.
+    Doors, and {mailboxes}, {internet}, {dead} (a port where nobody listens), {here} (the instance's directory).
+    A command may be any line of sh. `told`: of the finding, what stands in
+    `about` and in `text`. `shows`: the mail's way with the trap; `then`: with the remedy, if there is one.
     """
 
     name: str
     told: tuple[str, str]
     shows: Callable[[Site], None]
-    then: Callable[[Site], None]
+    then: Callable[[Site], None] | None = None
     main: str = ""
     commands: Sequence[str] = ()
     remedy: Sequence[str] = ()
@@ -96,7 +97,7 @@ def with_trap(
 ) -> Iterator[Site]:
     """The running instance."""
     mailboxes, internet = ends
-    named = {"mailboxes": mailboxes.port, "internet": internet.port, "dead": dead,
+    named = {"mailboxes": mailboxes.port, "internet": internet.port, "dead": dead, "here": root,
              **{name: getattr(at, name) for name in Doors.__slots__}}
     lines = (NO_DOOR_FORGOTTEN[trap.form], *trap.commands, *(trap.remedy if remedied else ()))
     commands = [one.format(**named) for one in lines]
@@ -114,7 +115,10 @@ def findings(site: Site, settings: Settings) -> list[Finding]:
 
 
 def holds(trap: Trap, root: Path, at: Doors, bank: Bank, ends: tuple[Hop, Hop], settings: Settings, dead: int) -> None:
-    """The trap does its harm and is told by name; with the remedy there is no harm, and nothing to tell."""
+    """The trap does its harm and is told by name; with the remedy there is no harm, and nothing to tell.
+
+    Without `remedy` the second half is left out: another trap's remedy leads to the same configuration.
+    """
     if trap.dead:
         listeners = tuple(one.model_copy(update={"port": dead}) if one.role == "outbound" else one
                           for one in settings.listeners)
@@ -124,7 +128,10 @@ def holds(trap: Trap, root: Path, at: Doors, bank: Bank, ends: tuple[Hop, Hop], 
         told = findings(site, settings)
         assert [one for one in told if about in one.about and text in one.text], told
         trap.shows(site)
+    if not trap.remedy:
+        return
     with with_trap(root / "remedy", at, bank, ends, trap, dead=dead, remedied=True) as site:
         told = findings(site, settings)
         assert told == [], told
+        assert trap.then is not None
         trap.then(site)

@@ -8,8 +8,10 @@ import pytest
 from pydantic import BaseModel
 
 from gateway import settings, strictyaml
+from gateway.adapters.web_address import read_url
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Section, Settings
+from gateway.settings.base import web_url
 
 CONF = Path(__file__).parents[2] / "conf" / "sealgate.yaml"
 
@@ -169,6 +171,14 @@ CONTRADICTIONS = [
     (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, filter: '((mail={address})'", "'((", "no filter|such as"),
     (SOURCE % "ldap, url: 'ldaps://d.example'", "{name", "`base` is missing|dc=partner"),
     (SOURCE % "http, url: 'http://10.1.2.3/{address}'", "'http://", "in clear|https"),
+    *((text, "'https://", "contains a user name or password|remove everything up to the @") for text in (
+        CALLBACK % "https://portal:pw@client.example/", HOOK % "https://portal@client.example/",
+        SOURCE % "http, url: 'https://me:pw@keys.example/{address}'",
+        "stampers:\n  - {name: tsa, kind: http, url: 'https://me:pw@tsa.example/'}\n")),
+    (SOURCE % "ldap, url: 'ldaps://me:pw@d.example', base: o=d", "'ldaps", "contains a user name|remove everything"),
+    (CALLBACK % "https:///codes", "'https://", "names no host|such as"),
+    (CALLBACK % "https://client.example:99999/", "'https://", "is not a URL|such as"),
+    (CALLBACK % "https://client.example/a b", "'https://", "characters|%XX"),
     (SOURCE % "smimea, resolver: 192.0.2.53", "192.0.2.53", "not on loopback|127.0.0.1"),
     (SOURCE % "smimea, resolver: dns.example", "dns.example", "not on loopback|127.0.0.1"),
     (SOURCE % "smimea, base: dc=example", "dc=", "of kind smimea|kind ldap"),
@@ -181,9 +191,9 @@ CONTRADICTIONS = [
     # Names that begin as those of loopback do are anybody's.
     (CALLBACK % "http://localhost.example/x", "'http", "numbers in clear|https"),
     (CALLBACK % "http://127.0.0.1.example/x", "'http", "numbers in clear|https"),
-    (CALLBACK % "http://127.0.0.1:80@host.example/x", "'http", "numbers in clear|https"),
+    (CALLBACK % "http://127.0.0.1:80@host.example/x", "'http", "contains a user name|remove"),
     (HOOK % "http://localhost.example/x", "'http", "travel in clear|https"),
-    (HOOK % "http://[::1].example/x", "'http", "travel in clear|https"),
+    (HOOK % "http://[::1].example/x", "'http", "is not a URL|such as"),
     ("api: {host: localhost.example}\n", "localhost.", "travel in clear|certificate"),
     ("api: {host: 127.host.example}\n", "127.host", "travel in clear|certificate"),
     (CODES % "codes@bank.example" + STATEMENTS % "CODES@bank.example", "CODES@", "mailbox of `codes`|one service"),
@@ -251,6 +261,12 @@ def test_logins_that_others_ask_for_need_no_passwords_here(text: str) -> None:
     settings.read(text + CLIENT % ", logins: [anna]", Path("s.yaml"))
 
 
+def test_no_client_is_the_gateway_itself() -> None:
+    """Attack by a mistake: a client that has the name under which alarms leave unencrypted."""
+    with pytest.raises(strictyaml.YamlProblems, match="`sealgate` is a name of the house's own"):
+        settings.read(SMALL + (CLIENT % "").replace("name: web", "name: sealgate"), Path("s.yaml"))
+
+
 def test_all_contradictions_are_told_at_once() -> None:
     more = KEY % ", clients: [a, b]" + "hold: {archive_key: k}\n"
     with pytest.raises(strictyaml.YamlProblems) as caught:
@@ -306,3 +322,20 @@ def test_the_listeners_beside_the_postfix_pieces_load(name: str) -> None:
     ports = {one.port for one in loaded.listeners}
     around = "".join((pieces / f"{name}.{kind}.cf").read_text() for kind in ("main", "master"))
     assert ports == {int(one) for one in re.findall(r"\b100(?:23|25|27)\b", around)}
+
+
+@pytest.mark.parametrize("url", [
+    "https://user@h.example/", "https://user:pw@h.example/", "https://:pw@h.example", "https://h.example/a b",
+    "https://h.exämple/", "https:///x", "https://", "https://[::1", "https://h:99999/", "https://h:0/", "https://h:x/",
+    "https://h/" + "x" * 2048, "https://h/<>", "https://h.example", "https://h.example:8443/a?b=%20c#d",
+    "https://[2001:db8::1]:8443/", "https://h/@", "https://h/?user@x"])
+def test_a_url_that_the_settings_take_can_be_requested(url: str) -> None:
+    """Truth: what the one reader of URLs for requests says (adapters.web_address)."""
+    refused = list(web_url(("x",), url))
+    try:
+        read_url(url, frozenset({"https"}))
+    except GatewayError:
+        assert refused
+        assert "pw" not in " ".join(refused[0][1:])
+    else:
+        assert not refused

@@ -121,6 +121,8 @@ class DbCertificates:
         query = select(_c.sha256, _c.der, _c.trust, _c.trust_for).where(_c.trust.is_not(None)).order_by(_c.id)
         with self._database.read() as connection:
             found = connection.execute(query).all()
+        if not found:
+            self._database.verify()
         return TrustList(
             frozenset(row.sha256 for row in found if row.trust == "trusted"),
             frozenset(row.sha256 for row in found if row.trust == "distrusted"),

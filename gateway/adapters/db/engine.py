@@ -6,15 +6,22 @@ transaction that reads and then writes is alone: in SQLite the write lock says i
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine, Insert, Select
 
 from gateway.adapters.db.group import Changes, GroupCommit, Rows
+from gateway.adapters.db.identity import SELECT_ID
 from gateway.adapters.db.owner import Owner
+from gateway.errors import GatewayError, Reason
 from gateway.settings.deployment import Postgresql
+
+__all__ = ["Connection", "Database", "Level"]  # SQLAlchemy's connection, for those outside who write through it
+
+log = structlog.get_logger("sealgate.database")
 
 T = TypeVar("T")
 Level = Literal["ok", "warning", "error"]
@@ -32,16 +39,60 @@ class Database(ABC):
         self.where = where
         self.name = name
         self._writers = writers
-        self.group = GroupCommit(writers, self.alone, self.short_way)
+        self._identity: str | None = None  # of the database that the settings mean; None: any
+        self._refused: GatewayError | None = None  # why it is not used just now
+        self.group = GroupCommit(writers, self.alone, self.short_way, self.committed)
 
     @property
     def writers(self) -> Engine:
         """What `write` writes through."""
         return self._writers
 
+    def urgent(self) -> AbstractContextManager[None]:
+        """While it lasts, other processes' transactions wait for this process's, where they would be in its way."""
+        return nullcontext()
+
     def write(self, work: Callable[[Connection], T], *, alone: str = "") -> T:
         """See GroupCommit.run. `alone`: what the work reads before it writes, so that no other node does it too."""
         return self.group.run(work, alone)
+
+    def expect(self, identity: str) -> None:
+        """From now on only the database with this id is worked with; another one in its place is refused by name."""
+        self._identity = identity
+
+    def verify(self) -> None:
+        """Makes sure that this is still the expected database.
+
+        For answers that mean something by being empty: "no certificate" of another or an emptied database must not
+        weaken anything. GatewayError STORE_MISMATCH, STORE_MISSING or STORE_UNAVAILABLE (retry).
+        """
+        if self._identity is None:
+            return
+        found = [row[0] for row in self.look_up(SELECT_ID)]
+        if found != [self._identity]:
+            raise self.refuse(GatewayError(
+                Reason.STORE_MISMATCH, f"{self.name}: its id is not the one that it was opened with", retry=True))
+        self.accept()
+
+    def refuse(self, trouble: GatewayError) -> GatewayError:
+        """Uses the database no more until `accept`, and raises an alert once; `trouble`, for the caller to raise."""
+        if self._refused is None:
+            log.critical("database.unusable", reason=str(trouble.reason), detail=trouble.detail)
+        self._refused = trouble
+        return trouble
+
+    def accept(self) -> None:
+        """Ends `refuse`."""
+        if self._refused is not None:
+            self._refused = None
+            log.warning("database.usable", database=self.name)
+
+    @abstractmethod
+    def users(self) -> Sequence[str]:
+        """Other processes of Sealgate that have opened the database, for people; as far as they can be seen."""
+
+    def committed(self) -> None:  # noqa: B027 - what most have nothing to do for
+        """Called after each commit: raises if it went into a database that is not the expected one any more."""
 
     @abstractmethod
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
@@ -84,19 +135,13 @@ class Database(ABC):
     def look_up(self, statement: Select[Any], **values: object) -> list[tuple[Any, ...]]:
         """All rows of a SELECT as the driver has them: JSON as text, truth as 0 and 1 or as bool.
 
-        For the few statements on every mail's way.
+        For the few statements on every mail's way. No rows of a statement with the option `kept.AGAIN` is an answer
+        that may weaken a mail's protection, so `verify` comes before it. GatewayError as in `read`, and of `verify`.
         """
 
     @abstractmethod
     def attend(self) -> None:
         """Lets other nodes see that this process lives, before it claims anything. STORE_UNAVAILABLE (retry)."""
-
-    def when_there(self, work: Callable[[], None]) -> None:
-        """Has `work` called at times while the database answers; it is short, and raises GatewayError alone.
-
-        Not for a database that is there or not with the machine itself.
-        """
-        del work
 
     @abstractmethod
     def is_dead(self, who: Owner) -> bool | None:
@@ -108,6 +153,13 @@ class Database(ABC):
 
         For a moment two may think so, when one of them has lost the database.
         """
+
+    def when_there(self, work: Callable[[], None]) -> None:
+        """Has `work` called at times while the database answers; it is short, and raises GatewayError alone.
+
+        Not for a database that is there or not with the machine itself.
+        """
+        del work
 
     def noted(self) -> Iterator[tuple[Level, str]]:
         """What `sealgate check` should tell of it. GatewayError STORE_UNAVAILABLE (retry)."""

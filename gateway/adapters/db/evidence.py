@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final
 
 import structlog
@@ -18,6 +19,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
 
+BRING_IN_S: Final = (0.0, 1.0, 2.0, 2.0, 2.0, 5.0)  # pauses between attempts to bring in what waits; the last repeats
 PAGE: Final = 500  # records read at once: a long replay keeps no snapshot open
 FOUND_MAX: Final = 10_000
 
@@ -37,23 +39,30 @@ class _Kept(threading.local):
 
 
 class DbEvidence:
-    """See ports.evidence.Evidence. With a spool, records are kept on local disk while the database is away."""
+    """See ports.evidence.Evidence. With a spool, records are kept on local disk while the database takes none."""
 
     def __init__(self, database: Database, spool: Spool | None = None) -> None:
         self._database = database
         self._spool = spool
         self._bringing = threading.Lock()
-        self._watching = False
+        self._closed = threading.Event()
+        self._began = False
         self._kept = _Kept()
+
+    def ready(self) -> None:
+        """See Evidence. The first call also brings in what dead processes of this machine have left."""
+        if self._spool is None:
+            return
+        self._spool.reserve()
+        if not self._began:
+            self._began = True
+            self._bring_in(self._spool)
 
     def add(self, records: tuple[EvidenceRecord, ...]) -> None:
         """See Evidence."""
         if not records:
             return
         rows = [_packed(record) for record in records]
-        if self._spool is not None and not self._watching:
-            self._watching = True
-            self._database.when_there(self._bring_in)
         if self._kept.rows is not None:
             self._kept.rows += rows
             return
@@ -84,6 +93,12 @@ class DbEvidence:
                 self.give_back(rows)
                 raise
 
+    def keep_no_more(self) -> None:
+        """Ends `keep_back` for this thread, and adds what it has kept back. STORE_UNAVAILABLE (retry)."""
+        rows, self._kept.rows = self._kept.rows, None
+        if rows:
+            self._insert(rows)
+
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         try:
             self._database.group.insert(INSERT, rows)
@@ -92,34 +107,48 @@ class DbEvidence:
                 raise  # else there is no database just now, or no way in: its password's file is being changed
             self._spool.add(rows)
             log.critical("evidence waits for the database", records=len(rows), detail=trouble.detail)
+            self._bring_in(self._spool)
 
     def waiting(self) -> int:
         """Octets on this machine's disk that the database has not taken yet."""
         return self._spool.waiting() if self._spool is not None else 0
 
     def close(self) -> None:
-        """What waits on disk is brought in by whoever comes next."""
+        """What waits on disk is brought in by the next process."""
+        self._closed.set()
         if self._spool is not None:
             self._spool.close()
 
-    def _bring_in(self) -> None:
-        """What waits on disk, if anything does, on a thread of its own: the caller has to show signs of life."""
-        assert self._spool is not None  # noqa: S101 - only then it is called
-        if self._spool.waiting() and self._bringing.acquire(blocking=False):
-            threading.Thread(target=self._bring_in_all, args=(self._spool,), name="evidence", daemon=True).start()
+    def _bring_in(self, spool: Spool) -> None:
+        """Starts a thread that brings in what waits on disk, unless one is at work; it ends when nothing waits."""
+        if self._bringing.acquire(blocking=False):
+            threading.Thread(target=self._bring_in_all, args=(spool,), name="evidence", daemon=True).start()
 
     def _bring_in_all(self, spool: Spool) -> None:
         try:
-            count = 0
-            for batch in spool.batches():
-                count += self._database.write(partial(_add_missing, rows=batch))
-        except GatewayError as trouble:  # the rest waits on
-            log.warning("evidence waits on", detail=trouble.detail)
-        else:
-            if count:
-                log.warning("evidence brought in", records=count)
+            for pause in chain(BRING_IN_S, repeat(BRING_IN_S[-1])):
+                if self._brought_in(spool) or self._closed.wait(pause):
+                    return
         finally:
             self._bringing.release()
+
+    def _brought_in(self, spool: Spool) -> bool:
+        """Tries once; whether nothing waits any more."""
+        count = 0
+        try:
+            if not spool.waiting():
+                return True
+            # One first: until the database takes records this process's file, and the room in it, stay.
+            if first := spool.first():
+                count += self._database.write(partial(_add_missing, rows=first))
+            for batch in spool.batches():
+                count += self._database.write(partial(_add_missing, rows=batch))
+        except GatewayError as trouble:
+            log.warning("evidence waits on", detail=trouble.detail)
+            return False
+        if count:
+            log.warning("evidence brought in", records=count)
+        return not spool.waiting()
 
     def since(self, at: datetime) -> Iterator[EvidenceRecord]:
         """See Evidence. Read by pages; what is added meanwhile comes too."""

@@ -29,7 +29,7 @@ class _Job(Generic[T]):
     __slots__ = ("alone", "done", "error", "insert", "leads", "result", "rows", "wake", "work")
 
     def __init__(self, work: Callable[[Connection], T] | Changes, *, insert: Insert | None = None, rows: Rows = (),
-                 alone: str = "") -> None:
+                 alone: Sequence[str] = ()) -> None:
         self.work = work  # a function, or UPDATEs with their values
         self.insert = insert  # of `rows`, besides
         self.rows = rows
@@ -44,6 +44,17 @@ class _Job(Generic[T]):
     def settle(self, result: T | None, error: BaseException | None) -> None:
         self.result, self.error = result, error
         self.done = True
+
+
+class _Ahead(threading.local):
+    """What one thread's next transaction does first, and what it holds alone."""
+
+    works: Sequence[tuple[Callable[[Connection], None], str]] = ()
+
+    def take(self) -> Sequence[tuple[Callable[[Connection], None], str]]:
+        """What there is; afterwards there is nothing."""
+        works, self.works = self.works, ()
+        return works
 
 
 _watching: list[Callable[[str], None]] = []
@@ -72,14 +83,21 @@ def _lost(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
+def _nothing(_connection: Connection) -> None:
+    """A transaction for what was given to `ahead` alone."""
+
+
 class GroupCommit:
     """The one way to write. `commits` counts transactions, so that a test can count fsyncs."""
 
-    def __init__(self, engine: Engine, alone: Callable[[Connection, Sequence[str]], None], short_way: ShortWay) -> None:
-        """`alone`, `short_way`: see Database."""
+    def __init__(self, engine: Engine, alone: Callable[[Connection, Sequence[str]], None], short_way: ShortWay,
+                 committed: Callable[[], None]) -> None:
+        """`alone`, `short_way`, `committed`: see Database."""
         self._engine = engine
         self._alone = alone
         self._short_way = short_way
+        self._committed = committed
+        self._ahead = _Ahead()
         self._lock = threading.Lock()  # over the two below
         self._waiting: deque[_Job[Any]] = deque()
         self._led = False  # whether somebody leads
@@ -92,15 +110,41 @@ class GroupCommit:
         fails. What it raises rolls back its own writes only and reaches its own caller.
         GatewayError(STORE_UNAVAILABLE, retry=True) if the database cannot.
         """
-        return self._settled(_Job(work, alone=alone))
+        ahead = self._ahead.take()
+        if not ahead:
+            return self._settled(_Job(work, alone=(alone,) if alone else ()))
+
+        def whole(connection: Connection) -> T:
+            for one, _ in ahead:
+                one(connection)
+            return work(connection)
+
+        return self._settled(_Job(whole, alone=tuple(name for name in (alone, *(name for _, name in ahead)) if name)))
+
+    def ahead(self, work: Callable[[Connection], None], alone: str = "") -> None:
+        """Has `work` done by this thread's next transaction, before what that does: one commit for both, or neither.
+
+        `work` as in `run`; what it raises reaches the caller of that transaction.
+        """
+        self._ahead.works = (*self._ahead.works, (work, alone))
+
+    def drop_ahead(self) -> bool:
+        """Forgets what this thread has given to `ahead`, where no transaction has come since; whether there was any."""
+        return bool(self._ahead.take())
 
     def insert(self, statement: Insert, rows: Rows) -> None:
         """As `run`; rows for the same `statement` object of all callers in a group go in together."""
+        self._flush()
         self._settled(_Job[list[int]]((), insert=statement, rows=rows))
 
     def change(self, changes: Changes, insert: Insert | None = None, rows: Rows = ()) -> list[int]:
         """As `run`; how many rows each of these changed, in their order. `rows`: as of `insert`, all or nothing."""
+        self._flush()
         return self._settled(_Job[list[int]](changes, insert=insert, rows=rows))
+
+    def _flush(self) -> None:
+        if self._ahead.works:
+            self.run(_nothing)
 
     def _settled(self, job: _Job[T]) -> T:
         with self._lock:
@@ -185,12 +229,13 @@ class GroupCommit:
                 results[number] = counts
         else:
             with self._engine.begin() as connection:
-                self._alone(connection, sorted({job.alone for job in group if job.alone}))
+                self._alone(connection, sorted({name for job in group for name in job.alone}))
                 for number, work in works.items():
                     results[number] = work(connection)
                 for number, some in changes.items():
                     results[number] = [connection.execute(statement, values).rowcount for statement, values in some]
                 for statement, rows in together.items():
                     connection.execute(statement, rows)
+        self._committed()
         self.commits += 1
         return results

@@ -50,8 +50,13 @@ class DbHold:
     def put(self, mail: Mail, recipients: tuple[str, ...], *, kind: Literal["hold", "quarantine"],
             direction: Literal["outbound", "inbound"], subject: str, rule: str, reason: str,
             waits: Waits | None = None) -> str:
-        """See Hold. CONFIG_INVALID (retry) without an archive certificate: nothing is held in clear."""
-        sealed = encrypt(mail.octets, [self._archive], ContentCipher.AES256_GCM)
+        """See Hold. CONFIG_INVALID (retry) without a usable archive certificate: nothing is held in clear."""
+        archive = self._archive
+        try:
+            sealed = encrypt(mail.octets, [archive], ContentCipher.AES256_GCM)
+        except GatewayError as error:  # the bank's certificate, never the recipient's: the mail is not rejected for it
+            raise GatewayError(Reason.CONFIG_INVALID, f"hold.archive_certificate: {error.reason}: {error.detail}",
+                               retry=True) from None
         hold_id = secrets.token_hex(6)
         row = {
             "hold_id": hold_id, "kind": kind, "at": micros(self._clock.now()), "direction": direction,
@@ -174,8 +179,11 @@ def _origin_packed(origin: Origin) -> dict[str, Any]:
     """The client's patience ended long ago when a mail is released, so its deadline is not kept."""
     packed = asdict(origin)
     del packed["deadline_at"]
+    if not origin.customers:  # so that a release before this field still reads the other rows
+        del packed["customers"]
     return packed | {"received_at": origin.received_at.isoformat()}
 
 
 def _origin(packed: dict[str, Any]) -> Origin:
-    return Origin(**{**packed, "received_at": datetime.fromisoformat(packed["received_at"])})
+    return Origin(**{**packed, "received_at": datetime.fromisoformat(packed["received_at"]),
+                     "customers": tuple(packed.get("customers", ()))})

@@ -187,7 +187,7 @@ class DbJournal:
         try:
             self._database.write(work)
         except GatewayError as trouble:
-            if trouble.reason is Reason.STORE_UNAVAILABLE:
+            if trouble.reason.family == "store":
                 self._leave(token, message_key)
             raise
         finally:

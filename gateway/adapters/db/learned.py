@@ -74,7 +74,7 @@ def _harvest(connection: Connection, found: Harvest, now: int, day: str) -> Harv
         return "older"
     # The bank's own word on a certificate is kept, whatever comes after it.
     free = [row for row in harvested if row.trust is None]
-    own = [row for row in free if _owner(row.der) == (new.issuer_der, new.subject_der)]
+    own = [row for row in free if _owner(row.der) == new.issued_to]
     if any(row.added_at > now - RENEWED_AFTER // timedelta(microseconds=1) for row in own):
         return "often"
     gone = {row.id for row in own} | {row.id for row in free if row.not_after < now}
@@ -96,12 +96,12 @@ def _any_bound(connection: Connection, addresses: set[str]) -> bool:
     return connection.scalar(bound) is not None
 
 
-def _owner(der: bytes) -> tuple[bytes, bytes] | None:
+def _owner(der: bytes) -> tuple[object, object] | None:
     try:
         read = parse_certificate(der)
     except GatewayError:
         return None
-    return read.issuer_der, read.subject_der
+    return read.issued_to
 
 
 def _counted(connection: Connection, day: str) -> bool:

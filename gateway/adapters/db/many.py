@@ -45,6 +45,9 @@ _ADDRESSES: Final = (
     select(customer_address.c.number, customer_address.c.address)
     .where(customer_address.c.number.in_(bindparam("asked", expanding=True)))
     .order_by(customer_address.c.number, customer_address.c.address))
+_OWNERS: Final = (
+    select(customer_address.c.address, customer_address.c.number)
+    .where(customer_address.c.address.in_(bindparam("asked", expanding=True))))
 _BLOCKED: Final = (
     select(blocked_customer.c.customer).where(blocked_customer.c.customer.in_(bindparam("asked", expanding=True))))
 _SENT: Final = (
@@ -81,6 +84,11 @@ class DbMany:
                 if len(before) < ROWS_MAX:
                     rows[address] = (*before, _row(address, named, values))
         return rows
+
+    def owners(self, addresses: Sequence[str]) -> Mapping[str, str]:
+        """See ManyRows."""
+        with self._database.read() as connection:
+            return {row.address: row.number for row in connection.execute(_OWNERS, _bounded(addresses))}
 
     def blocked(self, numbers: Sequence[str]) -> frozenset[str]:
         """See ManyRows."""

@@ -1,6 +1,7 @@
 """The rows of all tables as lines of JSON, out of either kind of database and into either.
 
-What says who works at this moment (claims, signs of life) is left out: where it is restored nobody works.
+Claims and signs of life are left out: where a backup is restored, no process works. So is the database's id: a restored
+database is another one (see identity.py).
 Octets are base64; everything else is as JSON has it. A row is told by its columns' names, so that what an older version
 wrote fits into newer tables.
 """
@@ -10,14 +11,14 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from sqlalchemy import Connection, LargeBinary, Table, func, insert, select, text
+from sqlalchemy import Connection, LargeBinary, Table, insert, select, text
 
 from gateway.adapters.db import tables
 from gateway.adapters.db.every_table import metadata
 from gateway.errors import GatewayError, Reason
 
-_OF_THE_MOMENT: Final = frozenset({tables.journal_claim.name, tables.node.name})
-TABLES: Final = {table.name: table for table in metadata.sorted_tables if table.name not in _OF_THE_MOMENT}
+_LEFT_OUT: Final = frozenset({tables.journal_claim.name, tables.node.name, tables.database_identity.name})
+TABLES: Final = {table.name: table for table in metadata.sorted_tables if table.name not in _LEFT_OUT}
 WRITTEN_AT_ONCE: Final = 200
 
 
@@ -46,12 +47,6 @@ def take(connection: Connection, name: str, given: Iterable[bytes]) -> int:
         connection.execute(insert(table), batch)
     _go_on_counting(connection, table)
     return count + len(batch)
-
-
-def occupied(connection: Connection) -> str | None:
-    """The name of a table that has a row; None if none has."""
-    return next((name for name, table in TABLES.items()
-                 if connection.scalar(select(func.count()).select_from(select(table).limit(1).subquery()))), None)
 
 
 def _row(table: Table, line: bytes) -> dict[str, Any]:

@@ -6,6 +6,8 @@
   silently is given up after `SILENT_S`.
 - While the server does not answer, it is tried by one at a time and once a second, not by every mail.
 - Look-ups that were answered a short while ago are answered alike while the server is away (`kept.py` says why).
+- Each new connection, each empty answer about certificates and each sign of life compares the database's id: a database
+  that was emptied, restored or exchanged under a running process is refused (`identity.py` says why).
 The password is read from its file whenever a connection is opened, and stands in no URL.
 """
 
@@ -26,6 +28,7 @@ from sqlalchemy.pool import QueuePool
 
 from gateway.adapters.db.engine import SNAPSHOT_ROWS, Database, Level
 from gateway.adapters.db.group import store_error
+from gateway.adapters.db.identity import SELECT_ID
 from gateway.adapters.db.kept import AGAIN, Kept
 from gateway.adapters.db.owner import Owner, here
 from gateway.adapters.db.pulse import Pulse
@@ -45,6 +48,11 @@ SELECT current_setting('server_version') AS version, current_setting('server_ver
   coalesce(NOT inet_client_addr() <<= '127.0.0.0/8' AND inet_client_addr() <> '::1', false) AS away,
   current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
   current_setting('max_connections') AS most, (SELECT count(*) FROM pg_stat_activity) AS used"""
+
+_USERS: Final = """
+SELECT DISTINCT application_name || coalesce(' at ' || host(client_addr), '') || ', process ' || pid
+FROM pg_stat_activity WHERE datname = current_database() AND left(application_name, 9) = 'sealgate '
+AND pid <> pg_backend_pid() ORDER BY 1"""
 
 _ALONE: Final = sql_select(func.pg_advisory_xact_lock(LOCKS, func.hashtext(bindparam("name"))))
 
@@ -108,14 +116,52 @@ class PostgresDatabase(Database):
             raise
         made.bound_s, made.silent = self._settings.statement_timeout_s + SILENT_S, self._lost
         self._away = False
+        self._require_identity(made)
         return made
+
+    def _require_identity(self, made: "psycopg.Connection[Any]") -> None:
+        """GatewayError STORE_MISMATCH (retry), and no connection, if this is not the expected database."""
+        if self._identity is None:
+            return
+        try:
+            found: list[Any] = [row[0] for row in made.execute(str(SELECT_ID)).fetchall()]
+            made.rollback()
+        except psycopg.errors.UndefinedTable:
+            found = []
+        except psycopg.Error:
+            made.close()
+            raise
+        if found != [self._identity]:
+            made.close()
+            raise self.refuse(GatewayError(
+                Reason.STORE_MISMATCH, f"{self.name}: its id is not the one that it was opened with", retry=True))
+        self.accept()
+
+    def users(self) -> Sequence[str]:
+        """See Database. Those of other database users are seen only by a superuser."""
+        self._readers.dispose()
+        with self._writers.connect() as connection:
+            found = list(connection.exec_driver_sql(_USERS).scalars())
+            connection.rollback()
+        return found
 
     def _lost(self, waited_s: float = 0.0) -> None:
         """The server did not answer; the longer one has to wait for that, the more seldom it is tried."""
         self._away, self._away_until = True, time.monotonic() + max(TRIED_AGAIN_S, 2 * waited_s)
 
+    def expect(self, identity: str) -> None:
+        """See Database."""
+        super().expect(identity)
+        self._pulse.works.insert(0, self.verify)
+
+    def _usable(self) -> None:
+        """Raises while the database is refused: the signs of life look whether it is the right one again."""
+        if self._refused is not None:
+            raise self._refused
+
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
         """See Database."""
+        self._usable()
         for name in names:
             connection.execute(_ALONE, {"name": name})
 
@@ -129,6 +175,7 @@ class PostgresDatabase(Database):
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """See Database."""
+        self._usable()
         try:
             with self._readers.connect() as connection:
                 yield connection
@@ -161,6 +208,8 @@ class PostgresDatabase(Database):
 
     def look_up(self, statement: Select[Any], **values: object) -> list[tuple[Any, ...]]:
         """See Database. What was answered a short while ago may be answered alike while there is no server."""
+        if statement is not SELECT_ID:
+            self._usable()
         text, fixed, again = self._compiled.get(statement) or self._compile(statement)
         given = fixed | values
         if not again:
@@ -176,6 +225,8 @@ class PostgresDatabase(Database):
             if kept is None:
                 raise store_error(error) from None
             return kept
+        if not rows:
+            self.verify()
         self._kept.put(key, rows)
         self._pulse.start()
         return rows

@@ -6,6 +6,7 @@ when it wanted to write down the answer.
 """
 
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,6 +14,8 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gateway.adapters.db import owner
 from gateway.adapters.db.engine import Database
+from gateway.adapters.db.evidence import INSERT as EVIDENCE
+from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.tables import micros, moment
 from gateway.adapters.db.tables_api import request
 from gateway.clock import Clock
@@ -35,37 +38,67 @@ _WITHDRAW: Final = delete(request).where(
     _r.token == bindparam("own"), _r.key == bindparam("wanted"), _r.status.is_(None))
 
 
-class DbRequests:
-    """See ports.requests.Requests. A claim is told as 'key token'."""
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    key: str
+    digest: str
+    token: str
+    at: datetime
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    @property
+    def alone(self) -> str:
+        """See Database.write."""
+        return f"request {self.key}"
+
+
+class DbRequests:
+    """See ports.requests.Requests. A claim is 'key token'."""
+
+    def __init__(self, database: Database, clock: Clock, evidence: DbEvidence | None = None) -> None:
+        """`evidence`: records of a request's mail share the commit of its answer."""
         self._database = database
         self._clock = clock
+        self._evidence = evidence
 
     def begin(self, key: str, digest: str) -> Answered | str:
-        """See Requests."""
+        """See Requests. A new claim shares the commit of the first thing that the request writes."""
         self._database.attend()
-        now, here, token = self._clock.now(), owner.here(), secrets.token_hex(16)
+        claim = _Claim(key, digest, secrets.token_hex(16), self._clock.now())
+        with self._database.read() as connection:
+            known = connection.execute(_FOUND, {"wanted": key}).first() is not None
+        if known:
+            begun = self._database.write(lambda connection: self._begun(connection, claim), alone=claim.alone)
+            if isinstance(begun, Answered):
+                return begun
+        else:
+            self._database.group.ahead(lambda connection: self._claimed(connection, claim), claim.alone)
+        if self._evidence is not None:
+            self._evidence.keep_back()
+        return f"{key} {claim.token}"
 
-        def work(connection: Connection) -> Answered | str:
-            found = connection.execute(_FOUND, {"wanted": key}).first()
-            if found is None:
-                connection.execute(_CLAIM, {"key": key, "digest": digest, "owner": str(here), "token": token,
-                                            "at": micros(now)})
-                return f"{key} {token}"
-            since = moment(found.at)
-            if now - since <= KEPT:
-                if found.digest != digest:
-                    raise GatewayError(Reason.REQUEST_KEY_CONFLICT)
-                if found.status is not None:
-                    return Answered(found.status, found.answer)
-                if not self._is_free(owner.Owner.parse(found.owner), since, now):
-                    raise GatewayError(Reason.REQUEST_IN_PROGRESS, retry=True)
-            connection.execute(_TAKE_OVER, {"wanted": key, "who": str(here), "own": token, "now": micros(now),
-                                            "asked": digest})
-            return f"{key} {token}"
+    def _begun(self, connection: Connection, claim: "_Claim") -> Answered | None:
+        """Claims the request, None; or how it was answered before."""
+        found = connection.execute(_FOUND, {"wanted": claim.key}).first()
+        if found is None:
+            connection.execute(_CLAIM, {"key": claim.key, "digest": claim.digest, "owner": str(owner.here()),
+                                        "token": claim.token, "at": micros(claim.at)})
+            return None
+        since = moment(found.at)
+        if claim.at - since <= KEPT:
+            if found.digest != claim.digest:
+                raise GatewayError(Reason.REQUEST_KEY_CONFLICT)
+            if found.status is not None:
+                return Answered(found.status, found.answer)
+            if not self._is_free(owner.Owner.parse(found.owner), since, claim.at):
+                raise GatewayError(Reason.REQUEST_IN_PROGRESS, retry=True)
+        connection.execute(_TAKE_OVER, {"wanted": claim.key, "who": str(owner.here()), "own": claim.token,
+                                        "now": micros(claim.at), "asked": claim.digest})
+        return None
 
-        return self._database.write(work, alone=f"request {key}")
+    def _claimed(self, connection: Connection, claim: "_Claim") -> None:
+        """Claims the request; if the same one came in between, this one has to come again for its answer."""
+        if self._begun(connection, claim) is not None:
+            raise GatewayError(Reason.REQUEST_IN_PROGRESS, retry=True)
 
     def _is_free(self, who: owner.Owner, since: datetime, now: datetime) -> bool:
         return bool(self._database.is_dead(who)) or now - since > LEASE
@@ -74,13 +107,26 @@ class DbRequests:
         """See Requests."""
         key, _, token = claim.partition(" ")
         values = {"wanted": key, "own": token, "code": answered.status, "text": answered.body}
-        self._database.write(lambda connection: connection.execute(_ANSWER, values) and None)
+        if self._evidence is None:
+            self._database.group.change([(_ANSWER, values)])
+            return
+        records = self._evidence.kept_back()
+        try:
+            self._database.group.change([(_ANSWER, values)], EVIDENCE, records)
+        except GatewayError:
+            self._evidence.give_back(records)
+            raise
+        finally:
+            self._evidence.keep_no_more()
 
     def withdraw(self, claim: str) -> None:
         """See Requests."""
+        if self._evidence is not None:
+            self._evidence.keep_no_more()
         key, _, token = claim.partition(" ")
-        self._database.write(lambda connection: connection.execute(
-            _WITHDRAW, {"wanted": key, "own": token}) and None)
+        if not self._database.group.drop_ahead():
+            self._database.write(lambda connection: connection.execute(
+                _WITHDRAW, {"wanted": key, "own": token}) and None)
 
     def forget(self) -> int:
         """Drops what nobody repeats any more; how many."""

@@ -1,20 +1,25 @@
-"""Evidence of mail that went while the database was away: on local disk, until it is back.
+"""Evidence of mail that went while the database could not be written: on local disk, until it can.
 
 A mail of one recipient needs no database to be sent, but its evidence must not be lost: it is written to a file of
-this process's own and synced before the client is told 250. When the database answers again each file is brought in,
-record by record and each once, however often it is tried, and removed. Files of processes that died are brought in by
-whoever comes next on the same machine: a lock says that a file's process lives.
+this process's own and synced before the client gets its 250. When the database takes records again each file is
+brought in, record by record and each once, however often it is tried, and removed. Files of processes that died are
+brought in by the next process on the same machine: a lock shows that a file's process lives.
+
+A disk that is full keeps nothing, so room is reserved before a mail leaves (`reserve`): the file's blocks are allocated
+ahead and filled later. What is not filled yet are NULs, which end the records. (A file system that copies on write,
+such as Btrfs or ZFS, promises no room in this way.)
 Records hold no content of mails; the files are their owner's alone, and bounded.
 """
 
 import fcntl
+import io
 import json
 import os
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from io import FileIO
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,10 +30,22 @@ from gateway.errors import GatewayError, Reason
 
 OCTETS_MAX: Final = 268_435_456  # 256 MiB in all: 150,000 records and more
 BATCH: Final = 500  # rows brought in by one transaction
+RESERVED_OCTETS: Final = 4_194_304  # allocated at once for each process: some 3,000 records
+SPARE_OCTETS: Final = 2_097_152  # below this no further mail may leave: those in work need it
 
 Row = dict[str, Any]
 
 log = structlog.get_logger("sealgate.evidence")
+
+
+@dataclass(slots=True)
+class _File:
+    """This process's own: `written` octets of records, `allocated` on the disk."""
+
+    descriptor: int
+    path: Path
+    written: int = 0
+    allocated: int = 0
 
 
 class Spool:
@@ -38,7 +55,7 @@ class Spool:
         self._directory = directory
         self._octets_max = octets_max
         self._lock = threading.Lock()
-        self._file: FileIO | None = None
+        self._file: _File | None = None
 
     def prepare(self) -> None:
         """Makes the directory. STORE_UNAVAILABLE (retry) if it cannot be used."""
@@ -52,27 +69,70 @@ class Spool:
         except OSError as error:
             raise self._trouble(error) from None
 
+    def reserve(self) -> None:
+        """Makes sure that the records of the mails in work can be kept, whatever becomes of database and disk.
+
+        STORE_UNAVAILABLE (retry) if they cannot: then no mail may leave.
+        """
+        with self._lock:
+            file = self._file
+            if file is not None and file.allocated - file.written >= SPARE_OCTETS:
+                return
+            try:
+                file = self._own()
+                wanted = file.written + RESERVED_OCTETS
+                self._bound(file, wanted)
+                os.posix_fallocate(file.descriptor, 0, wanted)
+                file.allocated = wanted
+            except OSError as error:
+                raise self._trouble(error) from None
+
     def add(self, rows: Sequence[Row]) -> None:
         """Durable when it returns. STORE_UNAVAILABLE (retry) if the disk cannot, or the bound is reached."""
         octets = b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows)
         with self._lock:
             try:
-                if self._occupied() + len(octets) > self._octets_max:
-                    raise GatewayError(Reason.STORE_UNAVAILABLE, f"{self._directory} holds {self._octets_max} octets "
-                                       "of evidence: more is not kept", retry=True)
-                if self._file is None:
-                    self._file = self._new()
-                _append(self._file, octets)
+                file = self._own()
+                self._bound(file, file.written + len(octets))
+                _append(file, octets)
             except OSError as error:
                 self._end()
                 raise self._trouble(error) from None
 
+    def _own(self) -> _File:
+        if self._file is None:
+            self._file = self._new()
+        return self._file
+
+    def _bound(self, file: _File, size: int) -> None:
+        """STORE_UNAVAILABLE (retry) if the directory would hold too much with `size` octets in `file`."""
+        others = self._occupied() - os.fstat(file.descriptor).st_size
+        if others + size > self._octets_max:
+            raise GatewayError(Reason.STORE_UNAVAILABLE, f"{self._directory} holds {self._octets_max} octets of "
+                               "evidence: more is not kept", retry=True)
+
     def waiting(self) -> int:
         """Octets that the database has not taken yet. STORE_UNAVAILABLE (retry)."""
+        total = 0
         try:
-            return self._occupied()
+            for path in self._directory.glob("*.evidence"):
+                with suppress(FileNotFoundError), path.open("rb") as file:
+                    total += _content(file.fileno())
         except OSError as error:
             raise self._trouble(error) from None
+        return total
+
+    def first(self) -> tuple[Row, ...]:
+        """The first record of this process's own file, which stays as it is. STORE_UNAVAILABLE (retry)."""
+        with self._lock:
+            if self._file is None or not self._file.written:
+                return ()
+            try:
+                octets = os.pread(self._file.descriptor, min(self._file.written, RESERVED_OCTETS), 0)
+            except OSError as error:
+                raise self._trouble(error) from None
+        row = _read(octets[:octets.find(b"\n") + 1])
+        return () if row is None else (row,)
 
     def batches(self) -> Iterator[tuple[Row, ...]]:
         """What waits, of this process and of dead ones; a file goes when all its batches were taken.
@@ -93,9 +153,14 @@ class Spool:
 
     def _end(self) -> None:
         file, self._file = self._file, None
-        if file is not None:
-            with suppress(OSError):  # what was answered for is on the disk already
-                file.close()
+        if file is None:
+            return
+        with suppress(OSError):  # what was answered for is on the disk already
+            if file.written:
+                os.ftruncate(file.descriptor, file.written)
+            else:
+                file.path.unlink(missing_ok=True)
+        os.close(file.descriptor)
 
     def _of(self, path: Path) -> Iterator[tuple[Row, ...]]:
         try:
@@ -108,7 +173,8 @@ class Spool:
             except BlockingIOError:
                 return  # its process lives, or brings it in itself
             batch: list[Row] = []
-            for line in file:
+            content = io.BytesIO(file.read(_content(file.fileno())))
+            for line in content:
                 row = _read(line)
                 if row is None:
                     log.warning("a record was not written whole: its mail was not answered", file=path.name)
@@ -122,9 +188,9 @@ class Spool:
             path.unlink(missing_ok=True)
             self._sync()
 
-    def _new(self) -> FileIO:
+    def _new(self) -> _File:
         path = self._directory / f"{secrets.token_hex(8)}.evidence"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             hand_over(descriptor, self._directory)  # root's commands write evidence, too; the service brings it in
@@ -132,7 +198,7 @@ class Spool:
         except OSError:
             os.close(descriptor)
             raise
-        return FileIO(descriptor, "wb")
+        return _File(descriptor, path)
 
     def _sync(self) -> None:
         descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -142,24 +208,43 @@ class Spool:
             os.close(descriptor)
 
     def _occupied(self) -> int:
-        return sum(entry.stat().st_size for entry in os.scandir(self._directory) if entry.name.endswith(".evidence"))
+        total = 0
+        for entry in os.scandir(self._directory):
+            if entry.name.endswith(".evidence"):
+                with suppress(FileNotFoundError):
+                    total += entry.stat().st_size
+        return total
 
     def _trouble(self, error: OSError) -> GatewayError:
         return GatewayError(Reason.STORE_UNAVAILABLE, f"{self._directory}: {error.strerror}", retry=True)
 
 
-def _append(file: FileIO, octets: bytes) -> None:
-    """All of it, durable, or nothing: of what a full disk took in part nobody was told."""
-    before = os.fstat(file.fileno()).st_size
-    rest = memoryview(octets)
+def _append(file: _File, octets: bytes) -> None:
+    """Writes all of it durably, or nothing: what a full disk took in part is cut off again."""
+    at, rest = file.written, memoryview(octets)
     try:
         while rest:
-            rest = rest[file.write(rest) or 0:]
-        os.fsync(file.fileno())
+            count = os.pwrite(file.descriptor, rest, at)
+            at, rest = at + count, rest[count:]
+        os.fsync(file.descriptor)
     except OSError:
         with suppress(OSError):
-            os.ftruncate(file.fileno(), before)
+            os.ftruncate(file.descriptor, file.written)
         raise
+    file.written = at
+    file.allocated = max(file.allocated, at)
+
+
+def _content(descriptor: int) -> int:
+    """How many octets of a file are records: all before the first NUL, found by halving."""
+    low, high = 0, os.fstat(descriptor).st_size
+    while low < high:
+        middle = (low + high) // 2
+        if os.pread(descriptor, 1, middle) in {b"", b"\0"}:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def _read(line: bytes) -> Row | None:

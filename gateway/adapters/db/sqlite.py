@@ -3,6 +3,8 @@
 - WAL: readers never wait for the writer. A second engine for readers, or every SELECT would take the write lock.
 - BEGIN IMMEDIATE: a transaction that will write takes the lock at once, so it never fails half-way as "locked".
 - synchronous=FULL for the writer: in WAL mode only FULL makes a commit durable, and "durable" stands before each 250.
+- A file that was replaced, removed or restored while it was open is noticed by its inode, before each use and after
+  each commit: connections to the old file would go on to answer and to write into nothing (`place.py`).
 A database of several nodes is PostgreSQL's: `postgresql.py`.
 """
 
@@ -10,18 +12,22 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Insert, Select, Update, create_engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from gateway.adapters.db.engine import SNAPSHOT_ROWS, Database
 from gateway.adapters.db.group import Changes, Rows, store_error
+from gateway.adapters.db.kept import AGAIN
 from gateway.adapters.db.owner import Owner, here
+from gateway.adapters.db.place import Place, Users
+from gateway.adapters.db.urgent import Urgent
+from gateway.errors import GatewayError
 
 BUSY_TIMEOUT_MS = 5_000  # how long a writer waits for another process's commit; one takes about a millisecond
 # SQLite's own way of waiting sleeps longer and longer, up to 100 ms: a code would stand behind ten mails of a run.
@@ -35,20 +41,76 @@ class SqliteDatabase(Database):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        url = f"sqlite+pysqlite:///{path}"
         # Every transaction here ends in commit or rollback, so nothing is left to reset on return.
-        writers = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=2, pool_reset_on_return=None,
-                                hide_parameters=True)
+        writers = create_engine("sqlite+pysqlite://", creator=self._connect, poolclass=QueuePool, pool_size=1,
+                                max_overflow=2, pool_reset_on_return=None, hide_parameters=True)
         super().__init__(path, str(path), writers)
-        self._readers = create_engine(url, poolclass=NullPool, hide_parameters=True)
+        self._readers = create_engine("sqlite+pysqlite://", creator=self._connect, poolclass=NullPool,
+                                      hide_parameters=True)
+        self._place = Place(path)
+        self._users = Users(path)
+        self._urgent = Urgent(path)
         self._idle: deque[Connection] = deque()
-        self._compiled: dict[Select[Any], tuple[str, list[str], dict[str, Any]]] = {}
+        self._compiled: dict[Select[Any], tuple[str, list[str], dict[str, Any], bool]] = {}
         self._writer: sqlite3.Connection | None = None
+        self._writer_place = 0  # of which file it is: `Place.number`
         self._inserts: dict[tuple[Insert, frozenset[str]], _Insertion] = {}
         self._updates: dict[Update, _Change] = {}
         event.listen(writers, "connect", _connect_writer)
-        event.listen(writers, "begin", _begin_immediate)
+        event.listen(writers, "checkout", self._fresh_writer)
+        event.listen(writers, "begin", self._begin_immediate)
         event.listen(self._readers, "connect", _connect_reader)
+
+    def _connect(self) -> sqlite3.Connection:
+        """To the file that is there: SQLite itself would make a missing one."""
+        self._same_file()
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False)
+
+    def expect(self, identity: str) -> None:
+        """See Database. From now on other processes see that this one uses the file."""
+        super().expect(identity)
+        self._place.hold()
+        self._users.join()
+
+    def users(self) -> Sequence[str]:
+        """See Database."""
+        return self._users.others()
+
+    def committed(self) -> None:
+        """See Database. What was written into a file that is gone is not written."""
+        self._same_file()
+
+    def _same_file(self) -> None:
+        """Raises unless the file at the path is the one that was opened; takes a file that is as good in its place.
+
+        GatewayError STORE_MISSING, STORE_MISMATCH, STORE_VERSION or STORE_UNAVAILABLE (retry).
+        """
+        if self._identity is None or self._place.is_held():
+            return
+        try:
+            self._place.take(self._identity)
+        except GatewayError as trouble:
+            raise self.refuse(trouble) from None
+        self.accept()
+
+    def _fresh_writer(self, _connection: sqlite3.Connection, record: Any, _proxy: object) -> None:
+        """Before each transaction: a connection to a file that is gone is replaced by one to the file that is there."""
+        self._same_file()
+        if record.info.setdefault("place", self._place.number) != self._place.number:
+            raise DisconnectionError
+
+    def urgent(self) -> AbstractContextManager[None]:
+        """See Database."""
+        return self._urgent.work()
+
+    def _begin_immediate(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None  # noqa: S101 - it is open
+        self._urgent.give_way()
+        try:
+            _take_write_lock(driver)
+        except sqlite3.Error as error:
+            raise DBAPIError(None, None, error) from error
 
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
         """See Database. BEGIN IMMEDIATE holds everything."""
@@ -57,11 +119,15 @@ class SqliteDatabase(Database):
         """See Database. Every mail's evidence goes this way: SQLAlchemy's costs 150 us a transaction, the driver 15."""
         inserted = [self._prepared(statement, some) for statement, some in inserts.items()]
         changed = [[self._change(statement).bound(values) for statement, values in some] for some in changes]
+        self._same_file()
         try:
-            if self._writer is None:
-                self._writer = sqlite3.connect(self.path, check_same_thread=False)
+            if self._writer is None or self._writer_place != self._place.number:
+                self._hang_up()
+                self._writer_place = self._place.number
+                self._writer = self._connect()
                 _connect_writer(self._writer, None)
             driver = self._writer
+            self._urgent.give_way()
             _take_write_lock(driver)
             try:
                 counts = [[driver.execute(text, values).rowcount for text, values in some] for some in changed]
@@ -105,12 +171,11 @@ class SqliteDatabase(Database):
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """See Database."""
+        self._same_file()
         connection: Connection | None = None
         try:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._readers.connect()
+            connection = self._idle_reader() or self._readers.connect()
+            connection.info["place"] = place = self._place.number
             yield connection
         except SQLAlchemyError as error:
             if connection is not None:
@@ -120,14 +185,26 @@ class SqliteDatabase(Database):
             if connection is not None:
                 connection.close()
             raise
-        if len(self._idle) < READERS_KEPT_MAX:
+        if len(self._idle) < READERS_KEPT_MAX and place == self._place.number:
             self._idle.append(connection)
         else:
+            connection.close()
+
+    def _idle_reader(self) -> Connection | None:
+        """A kept connection to the file that is there now; those to files before are closed."""
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            if connection.info["place"] == self._place.number:
+                return connection
             connection.close()
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """See Database. The log grows until it ends."""
+        self._same_file()
         try:
             with self._readers.connect() as connection:
                 connection.exec_driver_sql("BEGIN")
@@ -137,7 +214,7 @@ class SqliteDatabase(Database):
 
     def look_up(self, statement: Select[Any], **values: object) -> list[tuple[Any, ...]]:
         """See Database. SQLAlchemy's own execution costs 60 us, the look-up itself 10."""
-        text, names, fixed = self._compiled.get(statement) or self._compile(statement)
+        text, names, fixed, verified = self._compiled.get(statement) or self._compile(statement)
         with self.read() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None  # noqa: S101 - it is open
@@ -145,12 +222,15 @@ class SqliteDatabase(Database):
                 found: list[tuple[Any, ...]] = driver.execute(
                     text, [values[name] if name in values else fixed[name] for name in names]).fetchall()
             except sqlite3.Error as error:
-                raise DBAPIError(None, None, error) from error  # told as `read` tells it
-            return found
+                raise DBAPIError(None, None, error) from error  # `read` makes a GatewayError of it
+        if verified and not found:
+            self.verify()
+        return found
 
-    def _compile(self, statement: Select[Any]) -> tuple[str, list[str], dict[str, Any]]:
+    def _compile(self, statement: Select[Any]) -> tuple[str, list[str], dict[str, Any], bool]:
         made = statement.compile(self._readers)
-        self._compiled[statement] = found = (made.string, made.positiontup or [], dict(made.params))
+        verified = bool(statement.get_execution_options().get(AGAIN))
+        self._compiled[statement] = found = (made.string, made.positiontup or [], dict(made.params), verified)
         return found
 
     def attend(self) -> None:
@@ -171,6 +251,8 @@ class SqliteDatabase(Database):
             self._idle.pop().close()
         self._hang_up()
         self._readers.dispose()
+        self._users.leave()
+        self._urgent.close()
         super().close()
 
 
@@ -224,15 +306,6 @@ def _connect_writer(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA busy_timeout=0")  # from now on _take_write_lock waits
-
-
-def _begin_immediate(connection: Connection) -> None:
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - it is open
-    try:
-        _take_write_lock(driver)
-    except sqlite3.Error as error:
-        raise DBAPIError(None, None, error) from error
 
 
 def _take_write_lock(driver: sqlite3.Connection) -> None:

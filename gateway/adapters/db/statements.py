@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sqlalchemy import (
     Boolean,
@@ -142,14 +142,18 @@ class DbStatements(DbStatementsTold):
 
         return self._database.write(work, alone="statement_run")
 
-    def led_elsewhere(self, run: str) -> bool:
-        """Whether a process on another machine, or in another container, leads the run."""
+    def led(self, run: str) -> Literal["", "here", "elsewhere"]:
+        """Where another process leads the run that is not known to be dead; elsewhere: on another machine, or in
+
+        another container. '' if this process could lead it.
+        """
+        self._database.attend()
         with self._database.read() as connection:
             leader = connection.scalar(select(_r.owner).where(_r.id == run))
-        if leader is None:
-            return False
-        who, me = owner.Owner.parse(leader), owner.here()
-        return (who.machine, who.namespace) != (me.machine, me.namespace)
+        who, me = None if leader is None else owner.Owner.parse(leader), owner.here()
+        if who is None or who == me or self._database.is_dead(who):
+            return ""
+        return "here" if (who.machine, who.namespace) == (me.machine, me.namespace) else "elsewhere"
 
     def leave(self, run: str) -> None:
         """See StatementStore."""

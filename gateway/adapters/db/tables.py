@@ -243,3 +243,9 @@ node = Table(
     Column("beat", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),  # seconds since 1970, by the database's clock: only for cleaning up
 )
+
+# One row: the id by which the settings know this database (see identity.py).
+database_identity = Table(
+    "database_identity", metadata,
+    Column("id", Text, primary_key=True),
+)

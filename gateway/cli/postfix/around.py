@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.cli.check_finding import Finding
-from gateway.cli.postfix.configuration import Service, endpoint, words
+from gateway.cli.postfix.configuration import Service, endpoint, option, words
 from gateway.cli.postfix.form import Site
 from gateway.cli.postfix.services import to_service
 from gateway.cli.postfix.tables import TABLES, Action, actions, entries
@@ -23,7 +23,7 @@ def dead_milter(site: Site) -> Iterator[Finding]:
         for milter in site.postfix.words(parameter, reader):
             if not site.is_gateways_milter(milter):
                 continue
-            own = _option(milter, "default_action")
+            own = option(milter, "default_action")
             action = own or site.postfix.value("milter_default_action", reader)
             place = site.postfix.place(parameter if own else "milter_default_action", reader)
             if action not in _DEAD_MILTER_GOOD:
@@ -62,8 +62,8 @@ def _told(site: Site, action: Action) -> str:
     what = f"{action.name} {action.argument}".strip() + f" in {action.table}"
     milter = "milter" in site.forms
     if action.name == "FILTER":
-        at = endpoint(action.argument.partition(":")[2])
-        if any(at.reaches(one.host, one.port) for one in site.settings.listeners):
+        places = tuple(map(endpoint, words(action.argument.partition(":")[2])))
+        if places and all(any(at.reaches(one.host, one.port) for one in site.settings.listeners) for at in places):
             return ""
         return (f"{what} takes the place of content_filter: such mail passes the gateway by, in clear. Take the line "
                 "out, or let it name the gateway")
@@ -79,19 +79,35 @@ def _tables(site: Site, parameter: str, service: Service | None) -> tuple[str, .
 
 
 def fall_backs(site: Site) -> Iterator[Finding]:
-    """While the gateway is away nothing takes its place."""
-    for name in sorted({way.transport for door in site.doors for way in site.ways(door)
-                        if way.form == "filter" and way.to is not None}):
+    """While the gateway is away, mail waits or goes to another node of the gateway, and to nothing else."""
+    for name, role in sorted({(way.transport, way.to or "") for door in site.doors for way in site.ways(door)
+                              if way.form == "filter" and way.to is not None}):
         transport = site.postfix.transport(name)
         if transport is None:
             yield Finding("error", "main.cf content_filter", f"there is no transport `{name}` in master.cf: mail waits "
                           "for ever. conf/postfix/after-queue.master.cf has its lines")
             continue
         parameter = f"{transport.command}_fallback_relay"
-        if site.postfix.value(parameter, transport):
+        relays = site.postfix.words(parameter, transport)
+        if not all(site.leads_to_gateway(endpoint(one), "outbound" if role == "outbound" else "inbound")
+                   for one in relays):
             yield Finding("error", site.postfix.place(parameter, transport), "while the gateway is away, mail for it "
                           "goes to that relay instead, in clear: "
                           f"`postconf -P '{transport.key}/{parameter}='`")
+
+
+def other_destinations(site: Site) -> Iterator[Finding]:
+    """A filter with several destinations: each is a node of the gateway, known by the listener's port."""
+    for door in site.doors:
+        for way in site.ways(door):
+            for at in way.others if way.to is not None else ():
+                place, where = site.postfix.place(way.parameter, door), f"[{at.host}]:{at.port}"
+                if site.leads_to_gateway(at, way.to):
+                    yield Finding("ok", place, f"{where} must be another node of the gateway: run `sealgate check` "
+                                  "there")
+                else:
+                    yield Finding("error", place, f"while the gateway is away, mail for it goes to {where} instead, in "
+                                  f"clear: no {way.to} listener of sealgate.yaml has this port. Take {where} out")
 
 
 def routes(site: Site) -> Iterator[Finding]:
@@ -115,8 +131,3 @@ def other_instances(site: Site) -> Iterator[Finding]:
     for directory in site.postfix.words("multi_instance_directories"):
         yield Finding("warning", "main.cf multi_instance_directories", f"another Postfix has doors of its own: "
                       f"`sealgate check --postfix --postfix-dir {directory}`")
-
-
-def _option(milter: str, name: str) -> str:
-    """Of `inet:HOST:PORT, name=value`."""
-    return next((one.partition("=")[2].strip() for one in words(milter) if one.partition("=")[0].strip() == name), "")

@@ -11,6 +11,8 @@ from ipaddress import ip_address, ip_network
 from typing import Final, Literal
 
 _WITH_TABLES: Final = ("_maps", "_checks", "_restrictions", "_database", "virtual_alias_domains")
+INCLUDE: Final = ":include:"  # aliases(5): the destinations are in that file
+_INCLUDED: Final = re.compile(re.escape(INCLUDE) + r'\s*([^\s,"]+)', re.IGNORECASE)
 _TIMES: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -21,6 +23,13 @@ class Service:
     name: str
     kind: str
     command: str
+    arguments: tuple[str, ...] = ()
+    is_chrooted: bool = False
+
+    @property
+    def program(self) -> str:
+        """The path that pipe(8) runs, '' if there is none."""
+        return next((one.removeprefix("argv=") for one in self.arguments if one.startswith("argv=")), "")
 
     @property
     def key(self) -> str:
@@ -122,6 +131,13 @@ class Configuration:
                         seen.add(word)
                         yield word
 
+    def included_lists(self) -> frozenset[str]:
+        """Each `:include:PATH` in a table that was read; aliases(5) allows them in included files, too."""
+        texts = [text or "" for text in self.tables.values()]
+        texts += [value for own in (self.main, *self.overrides.values()) for name, value in own.items()
+                  if name in ("alias_maps", "luser_relay")]
+        return frozenset(INCLUDE + path for text in texts for path in _INCLUDED.findall(text))
+
     def table(self, name: str) -> str | None:
         """The text of a table, None where it cannot be told."""
         bare = name.removeprefix("proxy:")
@@ -153,6 +169,11 @@ def words(value: str) -> tuple[str, ...]:
         else:
             word += character
     return tuple(one[1:-1].strip() if one.startswith("{") and one.endswith("}") else one for one in found)
+
+
+def option(milter: str, name: str) -> str:
+    """The value of an option in a member of smtpd_milters, `inet:HOST:PORT, name=value`; '' if it has none."""
+    return next((one.partition("=")[2].strip() for one in words(milter) if one.partition("=")[0].strip() == name), "")
 
 
 def endpoint(text: str) -> Endpoint:
@@ -213,4 +234,4 @@ def _services(text: str) -> Iterator[Service]:
     for line in text.splitlines():
         fields = line.split()
         if len(fields) >= len(("name", "type", "private", "unpriv", "chroot", "wakeup", "maxproc", "command")):
-            yield Service(fields[0], fields[1], fields[7])
+            yield Service(fields[0], fields[1], fields[7], tuple(fields[8:]), fields[4] == "y")

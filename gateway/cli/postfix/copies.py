@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gateway.cli.check_finding import Finding
 from gateway.cli.postfix.form import Site
-from gateway.cli.postfix.tables import aliases_outside, few, outside
+from gateway.cli.postfix.tables import few, outside
 
 _MAPS = ("virtual_alias_maps", "recipient_bcc_maps", "sender_bcc_maps", "recipient_canonical_maps", "canonical_maps")
 
@@ -40,20 +40,6 @@ def opened_leaving(site: Site) -> Iterator[Finding]:
                           f"back ({backs[0].key}): it leaves in clear. Take those addresses out, or give "
                           "the recipient a rule with `form: as_received`, so that its mail stays sealed, and say "
                           f"`-o receive_override_options=…,no_address_mappings` at {backs[0].key}")
-    if found := aliases_outside(site.postfix, site.settings.bank.domains):
-        yield Finding("error", "main.cf alias_maps", f"leads to {few(found)}: local(8) hands opened mail on in clear, "
-                      "past every filter. Take those addresses out, or let them be mailboxes of the bank")
-    forward = site.postfix.value("forward_path")
-    if forward and site.postfix.words("mydestination") and _local_mailboxes(site):
-        yield Finding("warning", "main.cf forward_path", f"any user's {forward.split(',')[0]} hands opened mail on to "
-                      "the world, past every filter: `postconf -e forward_path=`")
-
-
-def _local_mailboxes(site: Site) -> bool:
-    """Whether mail for the bank's domains ends at local(8), which knows ~/.forward."""
-    here = {one.lower() for one in site.postfix.words("mydestination")}
-    local = site.postfix.value("local_transport").partition(":")[0] == "local"
-    return local and bool(here & {one.lower() for one in site.settings.bank.domains})
 
 
 def once(site: Site) -> Iterator[Finding]:

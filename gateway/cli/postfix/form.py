@@ -3,8 +3,8 @@
 A door is where mail comes in: smtpd, pickup (sendmail(1)), qmqpd. A return is a door that a next hop of ours names.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -23,7 +23,8 @@ RECIPES = {"proxy": "before-queue", "filter": "after-queue", "milter": "milter"}
 class Way:
     """One way out of a door. `to`: the listener's role, None if it leads to somebody else than the gateway.
 
-    `parameter` is what says so; `transport` the client program of a filter.
+    `parameter` is what says so; `transport` the client program of a filter. `others`: destinations that Postfix tries
+    when `at` does not answer; postconf(5) allows a list since Postfix 3.5.
     """
 
     form: Form
@@ -31,14 +32,19 @@ class Way:
     at: Endpoint
     parameter: str
     transport: str = ""
+    others: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True)
 class Site:
-    """Postfix and the gateway together."""
+    """Postfix and the gateway together. `milter_actions`: what each other milter says that it may do (SMFIF_* bits).
+
+    A milter that did not answer is not in it.
+    """
 
     postfix: Configuration
     settings: Settings
+    milter_actions: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def returns(self) -> tuple[tuple[Service, frozenset[Role]], ...]:
@@ -83,8 +89,11 @@ class Site:
             yield Way("proxy", self._listener(at), at, "smtpd_proxy_filter")
         transport, found, nexthop = self.postfix.value("content_filter", door).partition(":")
         if transport:
-            at = endpoint(nexthop or self.postfix.value("default_filter_nexthop")) if found else Endpoint("", 0)
-            yield Way("filter", self._listener(at), at, "content_filter", transport)
+            named = words(nexthop or self.postfix.value("default_filter_nexthop")) if found else ()
+            places = tuple(map(endpoint, named)) or (Endpoint("", 0),)
+            at = next((one for one in places if self._listener(one)), places[0])
+            others = tuple(one for one in places if one is not at)
+            yield Way("filter", self._listener(at), at, "content_filter", transport, others)
         parameter, reader = self.milters(door)
         silent = "no_milters" in self.postfix.words("receive_override_options", door)
         for milter in () if silent else self.postfix.words(parameter, reader):
@@ -110,6 +119,15 @@ class Site:
         ours = endpoint(milter.socket)
         return endpoint(address).reaches(ours.host, ours.port)
 
+    def socket_of_milter(self, text: str, reader: Service) -> str:
+        """The absolute path at which this service looks for a `unix:` socket; '' for another kind (postconf(5))."""
+        address = (words(text) or ("",))[0]
+        path = address.removeprefix("unix:").removeprefix("local:")
+        if not address or path == address:
+            return ""
+        inside = reader.is_chrooted or not path.startswith("/")
+        return f"{self.postfix.value('queue_directory')}/{path.lstrip('/')}" if inside else path
+
     def daemon_name(self, door: Service) -> str:
         """What the milter hears in {daemon_name}."""
         return self.postfix.value("milter_macro_daemon_name", self.milters(door)[1])
@@ -125,6 +143,10 @@ class Site:
     def _smtpd(self) -> tuple[Service, ...]:
         return tuple(one for one in self.postfix.services
                      if one.command == "smtpd" and one.kind in ("inet", "pass", "unix"))
+
+    def leads_to_gateway(self, at: Endpoint, role: Role | None) -> bool:
+        """Whether a listener of this role answers there, on this machine or, by the same port, on another node."""
+        return any(one.role == role and one.port == at.port for one in self.settings.listeners)
 
     def _listener(self, at: Endpoint) -> Role | None:
         return next((one.role for one in self.settings.listeners if at.reaches(one.host, one.port)), None)

@@ -43,6 +43,22 @@ def _waits(site: Site, door: Service, way: Way) -> tuple[str, Service | None, fl
     return parameter, transport, site.postfix.seconds(parameter, transport)
 
 
+def milter_socket(site: Site) -> Iterator[Finding]:
+    """A service in a chroot and one outside of it look for an absolute path in two places."""
+    ours = site.settings.milter.socket if site.settings.milter is not None else ""
+    seen: set[str] = set()
+    for door in site.doors if ours.startswith("unix:") else ():
+        parameter, reader = site.milters(door)
+        for text in site.postfix.words(parameter, reader):
+            where = site.socket_of_milter(text, reader)
+            if site.is_gateways_milter(text) and where != ours.removeprefix("unix:") and where not in seen:
+                seen.add(where)
+                below = ours.removeprefix("unix:").removeprefix(site.postfix.value("queue_directory") + "/")
+                yield Finding("error", site.postfix.place(parameter, reader), f"{reader.key} looks for the gateway's "
+                              f"socket at {where}, and the gateway listens on {ours}: mail waits. A path relative to "
+                              f"the queue directory is right in and out of a chroot: `unix:{below}`")
+
+
 def speed_adjust(site: Site) -> Iterator[Finding]:
     """With it smtpd speaks to the proxy only when it has the whole mail: one refused recipient refuses all."""
     for door in site.doors:

@@ -3,8 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final, Literal
 
-from gateway.cli.postfix.configuration import Configuration
+from gateway.cli.postfix.configuration import INCLUDE, Configuration, Service
+
+Kind = Literal["address", "program", "file", "include", "unread"]
 
 # DATABASE_README: those that may say FILTER.
 TABLES = frozenset({
@@ -12,6 +15,8 @@ TABLES = frozenset({
     "mongodb", "memcache", "socketmap", "tcp"})
 _ACTION = re.compile(r"\S\s+(FILTER|REDIRECT|BCC)\b[ \t]*(\S*)", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s,:;|\"/<>{}]+@[A-Za-z0-9.-]+")
+_ALIAS_NAME: Final = re.compile(r'\s*(?:"(?:[^"\\]|\\.)*"|[^:"])*:')
+_DESTINATION: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s,"]+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +57,55 @@ def outside(postfix: Configuration, parameter: str, domains: tuple[str, ...]) ->
     return tuple(found)
 
 
-def aliases_outside(postfix: Configuration, domains: tuple[str, ...]) -> tuple[str, ...]:
-    """The same for aliases(5), `name: value, value`. A table of aliases that is not there leads nowhere."""
-    ours = {domain.lower() for domain in domains}
-    return tuple(f"{address} ({table})" for table in postfix.words("alias_maps")
-                 for line in _logical_lines(postfix.table(table) or "")
-                 for address in _ADDRESS.findall(line.partition(" " if table.startswith("inline:") else ":")[2])
-                 if address.rpartition("@")[2].lower() not in ours)
+def aliases(postfix: Configuration) -> Iterator[tuple[str, Kind, str]]:
+    """Table or included file, kind and text of each destination in alias_maps, once. `unread`: a list with no text.
+
+    The parameter counts as main.cf has it and as each local(8) of master.cf overrides it.
+    The default table of NIS does not count: Postfix cannot read it without NIS either.
+    """
+    agents = (one for one in postfix.services if one.command == "local")
+    tables = dict.fromkeys(table for reader in (None, *agents) for table in postfix.words("alias_maps", reader))
+    waiting = [(table, _right_sides(table, text)) for table in tables if (text := postfix.table(table)) is not None]
+    yield from ((table, "unread", "the table") for table in tables
+                if postfix.table(table) is None and not table.startswith("nis:"))
+    seen: set[tuple[str, Kind, str]] = set()
+    while waiting:
+        where, values = waiting.pop(0)
+        for found in ((where, *one) for value in values for one in destinations(value)):
+            if found in seen:
+                continue
+            seen.add(found)
+            included = postfix.table(found[2]) if found[1] == "include" else None
+            if included is not None:
+                waiting.append((found[2], list(_logical_lines(included))))
+            else:
+                yield (where, "unread", found[2]) if found[1] == "include" else found
 
 
-def entries(postfix: Configuration, parameter: str) -> Iterator[tuple[str, str]]:
+def _right_sides(table: str, text: str) -> list[str]:
+    """Values of aliases(5), `name: value, value`; the other types part name and value by a blank."""
+    if table.removeprefix("proxy:").startswith(("inline:", "static:", "texthash:", "regexp:", "pcre:")):
+        return [line.strip().replace("\t", " ").partition(" ")[2] for line in _logical_lines(text)]
+    return [_ALIAS_NAME.sub("", line, count=1) for line in _logical_lines(text)]
+
+
+def destinations(value: str) -> Iterator[tuple[Kind, str]]:
+    """Kind and text of each destination of aliases(5), without its quotes. A name without a domain is not listed."""
+    for quoted, bare in _DESTINATION.findall(value):
+        text = quoted.replace('\\"', '"') or bare
+        if text.startswith("|"):
+            yield "program", text[1:].strip()
+        elif text.startswith("/"):
+            yield "file", text
+        elif text.lower().startswith(INCLUDE):
+            yield "include", INCLUDE + text[len(INCLUDE):].strip()
+        elif "@" in text:
+            yield "address", text
+
+
+def entries(postfix: Configuration, parameter: str, service: Service | None = None) -> Iterator[tuple[str, str]]:
     """Key and value of each line of the tables that a map names, as far as they can be read here."""
-    for table in postfix.words(parameter):
+    for table in postfix.words(parameter, service):
         for line in (postfix.table(table) or "").splitlines():
             parts = line.split(maxsplit=1)
             if len(parts) > 1 and not line.lstrip().startswith("#"):

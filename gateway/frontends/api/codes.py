@@ -56,7 +56,7 @@ def router(current: Current) -> APIRouter:
         cannot leave now the answer is 503 with Retry-After, and the code is cancelled.
         """
         desk = codes()
-        with sending:
+        with sending, current.service.urgent():
             return once(current.service, request, client, body.canonical,
                         lambda: CodeIssued.of(desk.issue(client, body.value.order())), status=201)
 
@@ -75,7 +75,8 @@ def router(current: Current) -> APIRouter:
         is another than the customer was shown, no code is valid for it.
         """
         desk, asked = codes(), body.value
-        return Verified.of(desk.verify(client, code_id, asked.code, transaction_of(asked.transaction)))
+        with current.service.urgent():
+            return Verified.of(desk.verify(client, code_id, asked.code, transaction_of(asked.transaction)))
 
     @routes.post("/codes/{code_id}/resend", operation_id="resend", response_model=CodeIssued,
                  summary="Send the same code again",
@@ -85,7 +86,7 @@ def router(current: Current) -> APIRouter:
                body: Annotated[Body[Again], Depends(body_of(Again))]) -> Response:
         """It lives no longer by that. Where the mail cannot leave now the code lives on."""
         desk, asked = codes(), body.value
-        with sending:
+        with sending, current.service.urgent():
             return once(current.service, request, client, body.canonical,
                         lambda: CodeIssued.of(desk.resend(client, code_id, transaction_of(asked.transaction))),
                         status=200, required=False)

@@ -56,18 +56,19 @@ class RunShown(RunListed):
 
     mails: int = Field(description="All of them, a joint holder's too")
     states: dict[ItemState, int]
-    resent: int = Field(description="That went a second time, because it was not known whether the first one left")
-    delivered: int
+    resent: int = Field(description="Further copies that went, because it was not known whether the first one left")
+    delivered: int | None = Field(description="null: no mail log is read, so it is unknown")
     bounced: int
     rate: float = Field(description="Mails a second since it began")
     rest_s: float | None = Field(description="How long it will still take; null: nobody knows")
 
     @classmethod
-    def whole(cls, shown: Shown) -> "RunShown":
-        """From the service's answer."""
+    def whole(cls, shown: Shown, *, log_read: bool) -> "RunShown":
+        """From the service's answer; `log_read`: whether the settings name a log of deliveries."""
         counts = shown.counts
         return cls(**_listed(shown.run), mails=counts.all, states=counts.states, resent=counts.resent,
-                   delivered=counts.delivered, bounced=counts.bounced, rate=round(shown.rate, 3), rest_s=shown.rest_s)
+                   delivered=counts.delivered if log_read or counts.delivered else None,
+                   bounced=counts.bounced, rate=round(shown.rate, 3), rest_s=shown.rest_s)
 
 
 class Runs(BaseModel):

@@ -49,7 +49,7 @@ def _told() -> Iterator[None]:
         if error.reason in _OF_THE_RUN:
             lines = [("", line) for line in error.detail.splitlines()[:_LINES_MAX]]
             raise ProblemError(malformed(lines, error.reason, 422)) from None
-        if error.reason is Reason.INPUT_UNREADABLE:
+        if error.reason is Reason.INPUT_UNREADABLE and not error.retry:
             raise ProblemError(Problem(404, error.reason, "A file that the run names cannot be read.")) from None
         raise
 
@@ -93,7 +93,8 @@ def router(current: Current) -> APIRouter:
 
     @routes.get("/statement-runs/{run_id}", operation_id="run", summary="How far a run is")
     def show(run_id: Id, client: Annotated[str, client]) -> RunShown:
-        return RunShown.whole(desk().statements.show(run_id, client=client))
+        runs = desk()
+        return RunShown.whole(runs.statements.show(run_id, client=client), log_read=runs.log_read)
 
     @routes.get("/statement-runs/{run_id}/report", operation_id="report", response_class=Response,
                 summary="What became of it, mail by mail",
@@ -110,7 +111,7 @@ def router(current: Current) -> APIRouter:
             lines = csv_lines(runs.statements.items(run.id), remedies())
             return StreamingResponse(_pieces(lines), media_type=CSV, headers=vary)
         with reporting:
-            found = made(run, runs.statements.items(run.id), runs.now())
+            found = made(run, runs.statements.items(run.id), runs.now(), log_read=runs.log_read)
         if form == HTML:
             return Response(html(found), media_type=HTML, headers=vary)
         return Response(to_json(as_json(found)), media_type=JSON, headers=vary)

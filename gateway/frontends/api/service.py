@@ -1,6 +1,7 @@
 """What the endpoints need, in one frozen value; the composition root builds it, a reload replaces it."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,11 +13,15 @@ from gateway.services.statements.runs import Statements
 
 @dataclass(frozen=True, slots=True)
 class RunDesk:
-    """`text`: of a run's file below the directory of runs, by its name; INPUT_UNREADABLE, INPUT_TOO_LARGE."""
+    """`text`: of a run's file below the directory of runs, by its name; INPUT_UNREADABLE, INPUT_TOO_LARGE.
+
+    `log_read`: whether the settings name a log of deliveries.
+    """
 
     statements: Statements
     text: Callable[[str], str]
     now: Callable[[], datetime]
+    log_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,8 @@ class Service:
     """`codes`, `runs`: None where the settings have no section `codes` or `statements`; their endpoints are 404 then.
 
     `mac` makes what the book of requests knows a request by: hex, keyed, for neither keys nor content of requests may
-    be found out from the database. `ready` raises GatewayError for the first thing that does not work now.
+    be found out from the database. `urgent`: while it lasts other writers wait. `ready` raises GatewayError for the
+    first thing that does not work now.
     """
 
     callers: Callers
@@ -34,6 +40,7 @@ class Service:
     codes: Codes | None = None
     runs: RunDesk | None = None
     requests_per_minute_max: int = 6000
+    urgent: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Current:

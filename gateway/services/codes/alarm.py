@@ -9,7 +9,7 @@ from typing import Final
 from gateway.errors import GatewayError, Reason
 from gateway.letters.compose import Heading, compose
 from gateway.letters.write import Writer
-from gateway.model.mail import Envelope, Mail, Origin, Recipient
+from gateway.model.mail import GATEWAY_CLIENT, Envelope, Mail, Origin, Recipient
 from gateway.model.outcome import Outcome, Settled
 from gateway.ports.bounces import IssuedTo
 from gateway.services.verp import Verp
@@ -47,7 +47,8 @@ class Alarm:
         octets = compose(letter, Heading(
             self.from_, (self.to,), f"<{message_id}>", at,
             more=(b"Auto-Submitted: auto-generated\r\n", b"Importance: high\r\n" if proven else b"")))
-        origin = Origin(ours=True, client=issued.client, received_at=at, incident=secrets.token_hex(8),
+        # Its rule lets it leave unencrypted, so it needs a client that no SMTP connection can be.
+        origin = Origin(ours=True, client=GATEWAY_CLIENT, received_at=at, incident=secrets.token_hex(8),
                         listener="codes")
         return Mail(octets, Envelope(self.returns.address(identifier), (Recipient(self.to),)), origin)
 

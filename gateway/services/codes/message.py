@@ -63,7 +63,7 @@ def write(sender: Sender, row: CodeRow, code: str, transaction: Transaction | No
     path = sender.returns.address(identifier) if sender.bounces else sender.from_
     # Of several addresses none that cannot be had keeps the others from the mail.
     origin = Origin(ours=True, client=row.client, received_at=now, incident=secrets.token_hex(8), listener="codes",
-                    answers_each=len(to) > 1)
+                    answers_each=len(to) > 1, customers=(row.customer,))
     envelope = Envelope(path, tuple(map(Recipient, to)), smtputf8=not all(one.isascii() for one in to))
     return Mail(octets, envelope, origin)
 

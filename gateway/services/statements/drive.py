@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.clock import Clock
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, where
 from gateway.ports.statements import RunRow, RunState, StatementStore
 from gateway.services.statements import source
 from gateway.services.statements.plan import plan
@@ -39,25 +39,29 @@ class Crew(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Leading:
-    """What the leader needs. `source_of`: the source's file, of a query what was read by it.
+    """What the leader needs. `spec_of`: the run's file, with the links in its paths followed.
 
-    `gate` raises RUN_THRESHOLD if too many mails could not go; None: whoever starts the run has looked.
+    `source_of`: the source's file, of a query what was read by it. `gate` raises RUN_THRESHOLD if too many mails could
+    not go; None: whoever starts the run has looked. `alive` is called while the leader makes progress.
     """
 
     store: StatementStore
     clock: Clock
     series: Series
     held: Held
+    spec_of: Callable[[RunRow], Spec]
     source_of: Callable[[RunRow, Spec], Path]
     gate: Callable[[RunRow, Spec], None] | None
     crew: Callable[[RunRow], Crew]
     ending: Callable[[], bool]
     wait: Callable[[float], None]
+    alive: Callable[[], None]
 
 
 def drive(leading: Leading, run_id: str) -> RunRow:
     """Until the run has ended, is paused, or the process is to end; how it stands then.
 
+    A fault that time does not heal, and every surprise, stops this run by its name: other runs go on.
     RUN_STATE (retry) if another process leads it; RUN_UNKNOWN; STORE_UNAVAILABLE (retry).
     """
     store = leading.store
@@ -71,14 +75,30 @@ def drive(leading: Leading, run_id: str) -> RunRow:
         except GatewayError as trouble:
             if trouble.retry:
                 raise
-            store.change(run_id, (RunState.NEW, RunState.PLANNING), RunState.STOPPED, reason=trouble.reason,
-                         detail=trouble.detail)
-            log.critical("run stopped", run=run_id, reason=str(trouble.reason))
-        _work(leading, run_id)
+            stop(store, run_id, trouble.reason, trouble.detail)
+        except Exception as surprise:  # noqa: BLE001 - a fault with one run must not end the process of all
+            stop(store, run_id, Reason.INTERNAL, where(surprise))
+        try:
+            _work(leading, run_id)
+        except GatewayError:
+            raise
+        except Exception as surprise:  # noqa: BLE001 - as above
+            stop(store, run_id, Reason.INTERNAL, where(surprise))
         store.finish(run_id, leading.clock.now())
     finally:
         store.leave(run_id)
     return _known(store, run_id)
+
+
+def stop(store: StatementStore, run_id: str, reason: Reason, detail: str) -> None:
+    """Stops a run that has not begun to send; pauses one that has. Logs an alert unless it stands already.
+
+    STORE_UNAVAILABLE (retry).
+    """
+    if store.change(run_id, (RunState.NEW, RunState.PLANNING), RunState.STOPPED, reason=reason, detail=detail):
+        log.critical("run stopped", run=run_id, reason=str(reason))
+    elif store.change(run_id, (RunState.RUNNING,), RunState.PAUSED, reason=reason, detail=detail):
+        log.critical("run paused", run=run_id, reason=str(reason))
 
 
 def _known(store: StatementStore, run_id: str) -> RunRow:
@@ -90,12 +110,15 @@ def _known(store: StatementStore, run_id: str) -> RunRow:
 
 def _begin(leading: Leading, run: RunRow) -> None:
     """NEW to RUNNING."""
-    store, spec = leading.store, Spec.model_validate_json(run.spec)
+    store = leading.store
     if run.kind == "recall" and run.state in {RunState.NEW, RunState.PLANNING}:  # whatever has become of its source
         withdraw(run, store, leading.held, leading.clock)
+    if run.state not in {RunState.NEW, RunState.PLANNING}:
+        return
+    spec = leading.spec_of(run)
     if run.state is RunState.NEW:
         path = leading.source_of(run, spec)
-        digest = source.digest(path)
+        digest = source.digest(path, leading.alive)
         if run.sha256 and run.sha256 != digest:
             raise GatewayError(Reason.RUN_CHANGED, str(path))
         store.source(run.id, digest)
@@ -104,7 +127,7 @@ def _begin(leading: Leading, run: RunRow) -> None:
         store.change(run.id, (RunState.NEW,), RunState.PLANNING)
         run = _known(store, run.id)
     if run.state is RunState.PLANNING:
-        path = checked(leading.source_of(run, spec), run)
+        path = checked(leading.source_of(run, spec), run, leading.alive)
 
         def go_on() -> bool:
             return not leading.ending() and _known(store, run.id).state is RunState.PLANNING
@@ -116,9 +139,9 @@ def _begin(leading: Leading, run: RunRow) -> None:
             store.begin(run.id, rows, leading.clock.now())
 
 
-def checked(path: Path, run: RunRow) -> Path:
+def checked(path: Path, run: RunRow, alive: Callable[[], object] = lambda: None) -> Path:
     """The source, which is still what it was when the run began. RUN_CHANGED, INPUT_UNREADABLE."""
-    if source.digest(path) != run.sha256:
+    if source.digest(path, alive) != run.sha256:
         raise GatewayError(Reason.RUN_CHANGED, str(path))
     return path
 
@@ -130,10 +153,11 @@ def _work(leading: Leading, run_id: str) -> None:
     if run.state is not RunState.RUNNING:
         return
     try:
-        checked(leading.source_of(run, Spec.model_validate_json(run.spec)), run)
+        checked(leading.source_of(run, leading.spec_of(run)), run, leading.alive)
     except GatewayError as trouble:
-        store.change(run_id, (RunState.RUNNING,), RunState.PAUSED, reason=trouble.reason, detail=trouble.detail)
-        log.critical("run paused", run=run_id, reason=str(trouble.reason))
+        if trouble.retry:
+            raise
+        stop(store, run_id, trouble.reason, trouble.detail)
         return
     crew = leading.crew(run)
     log.info("run", run=run_id, rows=run.rows)

@@ -46,7 +46,8 @@ def write(sender: Sender, run: RunRow, spec: Spec, row: Row, item: ItemRow, cust
         more=(b"Auto-Submitted: auto-generated\r\n",)),  # RFC 3834 5
         attachments, seed=message_id.encode("ascii"))
     path = sender.returns.address(identifier) if sender.bounces else sender.from_
-    origin = Origin(ours=True, client=run.client, received_at=now, incident=secrets.token_hex(8), listener="statements")
+    origin = Origin(ours=True, client=run.client, received_at=now, incident=secrets.token_hex(8), listener="statements",
+                    customers=row.customers)
     return Mail(octets, Envelope(path, tuple(map(Recipient, to)), ret="HDRS"), origin)
 
 

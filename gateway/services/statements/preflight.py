@@ -4,9 +4,11 @@ The rules are asked as they are for a mail, with the same facts, by the same cod
 by the thousand (ports.many), so that a million takes less than a minute. What is looked at, in the order of the code:
 
 1. the row itself: is it one, does its statement stand in the source before, was it sent by another run
-2. the customer: is there one, has it an address, is that one; are its codes blocked, which stops no statement
-3. the document: is it there, whole, not locked, not too large; of a sample: can everybody read it
-4. the certificate, and what the rules make of the answer
+2. the customer: is there one, has it an address, is that one, is an address of the row another customer's; are its
+   codes blocked, which stops no statement
+3. the document: is it there, whole, not locked, not too large; of a sample: is it sound inside, and accessible. What
+   the sample shows is expected of all documents, and counts for the threshold
+4. the certificate, and what the rules make of the answer; is it bound to another customer (pipeline.plan)
 5. does the certificate end before the run may have ended
 """
 
@@ -34,7 +36,8 @@ class Slim:
     """Of a row what a pre-flight needs; `problem`: of one that is none. No account, no values.
 
     `series`: of each customer's statement, as the run will name it; () where that is not looked at. `repeated`:
-    customers whose statement stands in the source before.
+    customers whose statement is in the source before. `content`: a hash of what is sent, of this process; `differs`:
+    what was before is another document, so that nobody can say which of them is right.
     """
 
     number: int
@@ -44,6 +47,8 @@ class Slim:
     series: tuple[bytes, ...] = ()
     version: str = ""
     repeated: tuple[str, ...] = ()
+    content: int = 0
+    differs: bool = False
     problem: Reason | None = None
     what: str = ""
 
@@ -53,20 +58,24 @@ def slim(row: Row | BadRow, series: Callable[[str, str], bytes]) -> Slim:
     if isinstance(row, BadRow):
         return Slim(row.number, (row.customer,), problem=Reason.STATEMENT_ROW, what=row.problem)
     return Slim(row.number, row.customers, row.address, row.document,
-                tuple(series(customer, row.account) for customer in row.customers), row.version)
+                tuple(series(customer, row.account) for customer in row.customers), row.version,
+                content=hash(row.document or repr(row.values)))
 
 
 def once_each(rows: Iterable[Slim]) -> Iterator[Slim]:
-    """A statement that stands in the source a second time is told. Keeps 8 octets and their place for each."""
-    seen: set[int] = set()
+    """Marks each statement that is in the source a second time. Keeps some 150 octets for each statement."""
+    seen: dict[int, int] = {}
     for row in rows:
         names = [hash((series, row.version)) for series in row.series]
-        if seen.isdisjoint(names):
+        if seen.keys().isdisjoint(names):
             yield row
         else:
-            again = {customer for customer, name in zip(row.customers, names, strict=True) if name in seen}
-            yield replace(row, repeated=tuple(again))
-        seen.update(names)
+            repeated = tuple(dict.fromkeys(
+                customer for customer, name in zip(row.customers, names, strict=True) if name in seen))
+            yield replace(row, repeated=repeated,
+                          differs=any(seen.get(name, row.content) != row.content for name in names))
+        for name in names:
+            seen.setdefault(name, row.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +96,11 @@ class Looking:
 
     customers: Callable[[Sequence[str]], Mapping[str, Customer]]
     blocked: Callable[[Sequence[str]], frozenset[str]]
+    owners: Callable[[Sequence[str]], Mapping[str, str]]  # of addresses (folded) the customer's number, where known
     sent: Callable[[Sequence[bytes]], frozenset[tuple[bytes, str]]]  # series and version, of another run's statements
     decide: Callable[[Mapping[str, str | None]], Mapping[str, Decided]]  # of address (folded) to segment
     document: Callable[[str, bool], Reason | None]  # file name, thoroughly
+    lacking: Callable[[str], str]  # file name; of one that is not accessible
 
 
 _Mail = tuple[Slim, str, tuple[str, ...], str | None]  # row, customer, addresses (folded), segment
@@ -104,15 +115,16 @@ def check(rows: Sequence[Slim], looking: Looking, until: datetime, thorough: Cal
     mails = _addressed(rows, looking, tally)
     segments = {address: segment for _, _, addresses, segment in mails for address in addresses}
     decided = looking.decide(segments) if segments else {}
-    documents: dict[str, Reason | None] = {}
+    documents: dict[str, _Sight] = {}
     for row, number, addresses, _ in mails:
         if row.document and row.document not in documents:
             documents[row.document] = _document(row, looking, tally, deep=thorough(row.number))
-        wrong = documents.get(row.document)
-        if wrong is not None:
-            _refuse(tally, row, number, wrong, row.document, domain_of(addresses[0]))
+        sight = documents.get(row.document, _SOUND)
+        if sight.reason is not None:
+            _refuse(tally, row, number, sight.reason, sight.what, domain_of(addresses[0]))
         else:
-            _mail(tally, row, number, [(address, decided[address]) for address in addresses], until)
+            tally.unsampled += not sight.deep
+            _mail(tally, row, number, [(address, _for_others(row, decided[address])) for address in addresses], until)
     tally.problems = told(tally.problems)
     return tally
 
@@ -126,6 +138,10 @@ def _addressed(rows: Sequence[Slim], looking: Looking, tally: Tally) -> list[_Ma
         page = numbers[start:start + CHUNK_ROWS]
         customers.update(looking.customers(page))
         blocked.update(looking.blocked(page))
+    owners: dict[str, str] = {}
+    given = list(dict.fromkeys(fold(row.address) for row in rows if row.address))
+    for start in range(0, len(given), CHUNK_ROWS):
+        owners.update(looking.owners(given[start:start + CHUNK_ROWS]))
     sent = looking.sent([series for row in rows for series in row.series])
     mails: list[_Mail] = []
     for row in rows:
@@ -133,6 +149,10 @@ def _addressed(rows: Sequence[Slim], looking: Looking, tally: Tally) -> list[_Ma
             _refuse(tally, row, row.customers[0], row.problem, row.what)
             continue
         for place, number in enumerate(row.customers):
+            if number in row.repeated and row.differs:
+                _refuse(tally, row, number, Reason.STATEMENT_AMBIGUOUS, row.document)
+                tally.ambiguous += 1
+                continue
             if number in row.repeated or (row.series and (row.series[place], row.version) in sent):
                 _before(tally, row, number)
                 continue
@@ -145,6 +165,9 @@ def _addressed(rows: Sequence[Slim], looking: Looking, tally: Tally) -> list[_Ma
                 _refuse(tally, row, number, Reason.CUSTOMER_NO_ADDRESS)
             elif wrong := next((address for address in addresses if not is_address(address)), ""):
                 _refuse(tally, row, number, Reason.RECIPIENT_ADDRESS_REFUSED, wrong)
+            elif wrong := next((address for address in addresses
+                                if owners.get(address, number) not in row.customers), ""):
+                _refuse(tally, row, number, Reason.RECIPIENT_OTHER_CUSTOMER, wrong)
             else:
                 mails.append((row, number, addresses, customer.segment))
                 if number in blocked:
@@ -153,14 +176,43 @@ def _addressed(rows: Sequence[Slim], looking: Looking, tally: Tally) -> list[_Ma
     return mails
 
 
-def _document(row: Slim, looking: Looking, tally: Tally, *, deep: bool) -> Reason | None:
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """Of a document. `deep`: nothing more can be found out about it."""
+
+    reason: Reason | None
+    what: str = ""
+    deep: bool = True
+
+
+_SOUND: Final = _Sight(None)
+
+
+def _document(row: Slim, looking: Looking, tally: Tally, *, deep: bool) -> _Sight:
     """3."""
     tally.documents += 1
-    wrong = looking.document(row.document, deep)
-    if deep:
-        tally.read_aloud += 1
-        tally.unreadable_aloud += wrong is Reason.PDF_INACCESSIBLE
-    return wrong
+    wrong = looking.document(row.document, False)
+    if wrong is not None:
+        return _Sight(wrong, row.document)
+    if not deep:
+        return _Sight(None, deep=False)
+    wrong = looking.document(row.document, True)
+    tally.sampled += 1
+    tally.sample_faults += wrong is not None
+    if wrong is not Reason.PDF_INACCESSIBLE:
+        return _Sight(wrong, row.document)
+    tally.inaccessible += 1
+    missing = looking.lacking(row.document)
+    return _Sight(wrong, f"{row.document} lacks {missing}" if missing else row.document)
+
+
+def _for_others(row: Slim, one: Decided) -> Decided:
+    """As pipeline.plan does it: a certificate that is bound to another customer refuses the mail."""
+    if not isinstance(one.answer, Found) or all(
+            found.customer is None or found.customer in row.customers for found in one.answer.rows):
+        return one
+    end = replace(one.decision.end, kind="reject")
+    return Decided(replace(one.decision, steps=(), end=end, reason=Reason.RECIPIENT_OTHER_CUSTOMER))
 
 
 def _mail(tally: Tally, row: Slim, number: str, decided: Sequence[tuple[str, Decided]], until: datetime) -> None:

@@ -49,7 +49,8 @@ def as_json(done: Preflight) -> dict[str, Any]:
     return {
         "name": done.name, "period": done.period, "at": done.at, "until": done.until, "took_s": round(done.took_s, 2),
         "may_start": done.may_start, "refused_percent": round(tally.refused_percent, 3),
-        "refused_percent_max": done.percent_max, "rows": tally.rows, "mails": tally.mails,
+        "expected_refused": tally.expected, "expected_percent": round(tally.expected_percent, 3),
+        "why_not": done.why_not, "refused_percent_max": done.percent_max, "rows": tally.rows, "mails": tally.mails,
         "channels": {channel.value: tally.channels[channel] for channel in Channel},
         "reasons": [{"channel": channel.value, "reason": reason.value, "mails": count}
                     for (channel, reason), count in tally.reasons.most_common()],
@@ -59,8 +60,9 @@ def as_json(done: Preflight) -> dict[str, Any]:
                     for domain, counts in _largest(tally)],
         "certificates": {"end_before_the_run": tally.ending, "end_in": dict(sorted(tally.ends.items()))},
         "customers_blocked": tally.blocked,
-        "documents": {"looked_at": tally.documents, "thoroughly": tally.read_aloud,
-                      "not_accessible": tally.unreadable_aloud, "all_thoroughly": done.thorough},
+        "documents": {"looked_at": tally.documents, "thoroughly": tally.sampled,
+                      "faults": tally.sample_faults, "not_accessible": tally.inaccessible,
+                      "all_thoroughly": done.thorough},
         "problems": [{"row": one.row, "customer": one.customer, "reason": one.reason.value, "what": one.what,
                       "warning": one.warning} for one in tally.problems],
     }
@@ -95,12 +97,12 @@ def html(done: Preflight) -> str:
 
 def _verdict(done: Preflight) -> str:
     tally = done.tally
-    share = f"{tally.refused_percent:.2f} % of the mails cannot go; {done.percent_max:g} % are allowed."
+    share = (f"{tally.expected_percent:.2f} % of the mails cannot go, as far as the sample of documents shows; "
+             f"{done.percent_max:g} % are allowed.")
     if done.may_start:
         return banner("The run may start.", share, good=True, fair=tally.refused > 0)
-    if not tally.mails:
-        return banner("The run does not start.", "There is nothing to send.", good=False)
-    return banner("The run does not start.", share, good=False)
+    why = done.why_not
+    return banner("The run does not start.", f"{why[:1].upper()}{why[1:]}.", good=False)
 
 
 def _channels(tally: Tally) -> str:
@@ -122,8 +124,8 @@ def _documents(done: Preflight) -> str:
     bad = sum(count for _, count in wrong)
     parts = [Part("are sound", max(tally.documents - bad, 0), "sealed"),
              *(Part(words, count, "refused") for words, count in wrong)]
-    deep = "every one" if done.thorough else f"a sample of {number(tally.read_aloud)}"
-    note = f"{number(tally.documents)} were looked at; {deep} thoroughly, whether everybody can read it."
+    deep = "every one" if done.thorough else f"a sample of {number(tally.sampled)}"
+    note = f"{number(tally.documents)} were looked at; {deep} thoroughly, whether they are accessible."
     return section("Documents", note, beside(ring(parts, "Documents"), legend(parts)))
 
 

@@ -1,7 +1,8 @@
 """What became of a run, counted mail by mail; and the same as CSV, a line for each.
 
 Delivered is what the recipient's own mail server has answered for, as Postfix's log tells it (`delivered`), never that
-our next hop took it: as long as nothing is known it stays `sent`.
+our next hop took it: as long as nothing is known it stays `sent`. Where no log is read, how many were delivered or
+deferred is unknown, which is not zero.
 """
 
 import csv
@@ -41,6 +42,7 @@ _OF_STATE: Final = {ItemState.PLANNED: Fate.OPEN, ItemState.SENDING: Fate.OPEN, 
                     ItemState.HELD: Fate.HELD, ItemState.REFUSED: Fate.REFUSED, ItemState.REPEATED: Fate.REPEATED,
                     ItemState.CANCELLED: Fate.CANCELLED}
 _OF_DELIVERY: Final = {"delivered": Fate.DELIVERED, "deferred": Fate.DEFERRED, "bounced": Fate.BOUNCED}
+_OF_LOG: Final = frozenset({Fate.DELIVERED, Fate.DEFERRED})  # what Postfix's log alone can tell
 TO_LOOK_AFTER: Final = frozenset({Fate.REFUSED, Fate.BOUNCED, Fate.DEFERRED, Fate.HELD, Fate.REPEATED})
 
 
@@ -62,12 +64,18 @@ class Case:
 
 @dataclass(slots=True)
 class Report:
-    """See the module. `minutes`: in which mails left, to how many; `resent`: mails that went a second time."""
+    """See the module. `log_read`: whether the settings name a log of deliveries.
+
+    `minutes`: in which mails left, to how many. `resent`: mails that went more than once; `copies`: how many further
+    copies went of these, all together.
+    """
 
     run: RunRow
     at: datetime
+    log_read: bool = True
     mails: int = 0
     resent: int = 0
+    copies: int = 0
     fates: Counter[Fate] = field(default_factory=Counter)
     reasons: Counter[tuple[Fate, str]] = field(default_factory=Counter)
     domains: dict[str, Counter[Fate]] = field(default_factory=dict)
@@ -78,19 +86,25 @@ class Report:
     cases: list[Case] = field(default_factory=list)
 
     @property
+    def delivery_known(self) -> bool:
+        """Whether numbers of delivered and deferred mails mean anything."""
+        return self.log_read or bool(self.fates[Fate.DELIVERED] or self.fates[Fate.DEFERRED])
+
+    @property
     def done(self) -> int:
         """Mails that are settled."""
         return self.mails - self.fates[Fate.OPEN]
 
 
-def made(run: RunRow, items: Iterable[ItemRow], at: datetime) -> Report:
-    """Counts them all; `at`: now."""
-    report = Report(run, at)
+def made(run: RunRow, items: Iterable[ItemRow], at: datetime, *, log_read: bool = True) -> Report:
+    """Counts them all; `at`: now; `log_read`: see Report."""
+    report = Report(run, at, log_read)
     told: Counter[tuple[Fate, str]] = Counter()
     for item in items:
         found = fate(item)
         report.mails += 1
-        report.resent += item.resent
+        report.resent += item.resent > 0
+        report.copies += item.resent
         report.fates[found] += 1
         _count(report.domains, item.domain, found)
         _count(report.rules, item.rule, found)
@@ -138,7 +152,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "run": run.id, "kind": run.kind, "about": run.about or None, "name": run.name, "period": run.period,
         "state": run.state.value, "reason": run.reason or None, "at": report.at, "created_at": run.created_at,
         "started_at": run.started_at, "ended_at": run.ended_at, "rows": run.rows, "mails": report.mails,
-        "resent": report.resent, "fates": {one.value: report.fates[one] for one in Fate},
+        "resent": report.resent, "copies": report.copies, "delivery_known": report.delivery_known,
+        "fates": {one.value: None if one in _OF_LOG and not report.delivery_known else report.fates[one]
+                  for one in Fate},
         "reasons": [{"fate": found.value, "reason": reason, "mails": count}
                     for (found, reason), count in report.reasons.most_common()],
         "domains": [{"domain": name, **_told(counts)} for name, counts in largest(report.domains)],

@@ -52,7 +52,8 @@ def html(report: Report) -> str:
         _standing(report),
         tiles((
             ("Mails", number(report.mails), f"of {number(run.rows)} rows" if run.rows is not None else "so far"),
-            ("Delivered", percent(fates[Fate.DELIVERED], report.mails), number(fates[Fate.DELIVERED])),
+            ("Delivered", percent(fates[Fate.DELIVERED], report.mails), number(fates[Fate.DELIVERED]))
+            if report.delivery_known else ("Delivered", "unknown", "no mail log is read"),
             ("Wait", number(fates[Fate.HELD] + fates[Fate.DEFERRED] + fates[Fate.OPEN]), _waiting(report)),
             ("Came to nothing", number(fates[Fate.REFUSED] + fates[Fate.BOUNCED]),
              percent(fates[Fate.REFUSED] + fates[Fate.BOUNCED], report.mails)),
@@ -66,8 +67,8 @@ def html(report: Report) -> str:
     ]
     foot = [f"As of {report.at:%d %B %Y, %H:%M} UTC. Run {run.id}, client {run.client}."]
     if report.resent:
-        foot.append(f"{number(report.resent)} mails were sent a second time, with the same Message-ID: a process ended "
-                    "while the next hop had not yet answered.")
+        foot.append(f"{number(report.copies)} further copies of {number(report.resent)} mails were sent, with the same "
+                    "Message-ID: a process ended while the next hop had not yet answered.")
     title = _KINDS.get(run.kind, run.kind)
     about = f", about run {run.about}" if run.about else ""
     return page(f"{title}: {run.name}", f"Period {run.period}{about}. What became of each mail.", body, foot)
@@ -122,6 +123,10 @@ def _fates(report: Report, left: int) -> str:
 
 def _delivery(report: Report, left: int) -> str:
     parts = _parts(report.fates, _LEFT)
+    if not report.delivery_known:
+        note = ("Unknown: no mail log is read. Set `statements.postfix_log`. Bounces are known where "
+                f"`statements.bounces` is set: {number(report.fates[Fate.BOUNCED])}.")
+        return section("Delivery", note)
     known = left - report.fates[Fate.SENT]
     note = f"Of {number(known)} of {number(left)} mails that left it is known what the recipient's server answered."
     return section("Delivery", note, beside(ring(parts, "Delivery"), legend(parts)))

@@ -52,11 +52,14 @@ class Statements:
         `base`: the directory of its file, from which its paths are relative; None: over HTTP, all lies below
         `statements.sources`. `run_id`: 16 hex digits that the caller chose, so that the same call makes no second run
         (derived from the idempotency key). `name`: of the file, in what is told of it.
+        Over HTTP no file of the run is opened: a file that cannot be read stops the run when it begins.
         REQUEST_KEY_CONFLICT if the id is another run's; CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE;
         PDF_NOT_MADE if there is no such template of documents, RUN_CHANGED if it is another than the run names.
         """
         spec = specs.read(given, name, base) if isinstance(given, str) else specs.of_mapping(given, name)
         spec = specs.placed(spec, base or self._sources, below=self._sources if base is None else None)
+        if base is not None:
+            _readable(spec)
         return self._add(client, spec, run_id)
 
     def replace(self, about: str, client: str, given: str, *, base: Path, name: str = "run") -> RunRow:
@@ -67,6 +70,7 @@ class Statements:
             raise GatewayError(Reason.USAGE, f"run {about} was of period {before.period}, this one is of {spec.period}")
         if not spec.columns.version:
             raise GatewayError(Reason.USAGE, f"{name}: what replaces statements needs a column for their version")
+        _readable(spec)
         return self._add(client, spec, None, kind="replace", about=about)
 
     def recall(self, about: str, client: str) -> RunRow:
@@ -89,13 +93,6 @@ class Statements:
             raise GatewayError(Reason.USAGE, "the id of a run has 16 hex digits")
         if run_id is not None and (known := self._store.run(run_id)) is not None:
             return self._same(known, spec)
-        # What is held of a recalled run is taken back whatever has become of its source.
-        if spec.source.path is not None and kind != "recall":
-            try:
-                with spec.source.path.open("rb"):
-                    pass
-            except OSError as error:
-                raise GatewayError(Reason.INPUT_UNREADABLE, f"{spec.source.path}: {error.strerror}") from None
         if kind != "recall":
             spec = self._with_template(spec)
         run = RunRow(run_id or secrets.token_hex(ID_OCTETS), kind, client, spec.name, spec.period, RunState.NEW,
@@ -172,6 +169,10 @@ class Statements:
         """The run's file."""
         return Spec.model_validate_json(run.spec)
 
+    def opened(self, run: RunRow) -> Spec:
+        """The run's file for a process that opens what it names: see spec.confined. INPUT_UNREADABLE."""
+        return specs.confined(self.spec(run), self._sources)
+
     def same_template(self, run: RunRow, spec: Spec) -> None:
         """A mail that goes again has to be the same: RUN_CHANGED if the template is not what it was."""
         if run.kind != "recall":
@@ -199,7 +200,7 @@ class Statements:
 
     def rows(self, run: RunRow) -> Iterator[source.Row | source.BadRow]:
         """All rows of its source. RUN_CHANGED if that is not what it was; INPUT_UNREADABLE."""
-        spec = self.spec(run)
+        spec = self.opened(run)
         path = self.source_of(run, spec)
         if run.sha256:
             checked(path, run)
@@ -208,3 +209,9 @@ class Statements:
     def items(self, run: str) -> Iterator[ItemRow]:
         """All mails of a run, in the order of rows and holders."""
         return self._store.items(run)
+
+
+def _readable(spec: Spec) -> None:
+    """INPUT_UNREADABLE if the source cannot be opened now: the command says so before it takes the run."""
+    if spec.source.path is not None:
+        source.open_regular(spec.source.path).close()

@@ -7,8 +7,10 @@ those before. A row that is wrong is a row, too: it is told by its number, and t
 import csv
 import hashlib
 import json
+import os
+import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -19,6 +21,7 @@ from gateway.services.statements.spec import Columns, Spec
 LINE_OCTETS_MAX: Final = 1_048_576  # some 8,000 bookings of a statement in JSON
 ROW_OCTETS_MAX: Final = 1_048_576  # of one row, which may have several lines in CSV
 HOLDERS_MAX: Final = 20
+DIGEST_OCTETS: Final = 1_048_576  # read at once for the SHA-256 of a source
 _TEXT_MAX: Final = 200  # characters of a number, an account or a version
 
 
@@ -57,13 +60,45 @@ class Placed:
     end: int
 
 
-def digest(path: Path) -> str:
-    """SHA-256 (hex) of a source. INPUT_UNREADABLE."""
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a regular file for reading; does not wait for the writer of a named pipe. INPUT_UNREADABLE."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _unreadable(path: Path, error: Exception) -> GatewayError:
+    return GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {getattr(error, 'strerror', None) or type(error).__name__}")
+
+
+def digest(path: Path, alive: Callable[[], object] = lambda: None) -> str:
+    """SHA-256 (hex) of a source. `alive` is called after each MiB. INPUT_UNREADABLE."""
+    found = hashlib.sha256()
+    try:
+        with open_regular(path) as file:
+            while block := file.read(DIGEST_OCTETS):
+                found.update(block)
+                alive()
     except OSError as error:
-        raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {error.strerror}") from None
+        raise _unreadable(path, error) from None
+    return found.hexdigest()
+
+
+def count_lines(path: Path) -> int:
+    """About as many as there are rows: for a sample, and for a bar. INPUT_UNREADABLE."""
+    found = 0
+    try:
+        with open_regular(path) as file:
+            while block := file.read(DIGEST_OCTETS):
+                found += block.count(b"\n")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return found
 
 
 def mark(path: Path) -> tuple[int, int, int]:
@@ -71,7 +106,7 @@ def mark(path: Path) -> tuple[int, int, int]:
     try:
         found = path.stat()
     except OSError as error:
-        raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -81,14 +116,14 @@ def rows(spec: Spec, path: Path, *, offset: int = 0, first: int = 1, count: int 
     GatewayError INPUT_UNREADABLE, or CONFIG_INVALID where a column that the run names is not in the file.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             reader = _csv(spec, file, offset) if spec.source.kind == "csv" else _json_lines(file, offset)
             for number, (values, end) in enumerate(reader, first):
                 if count is not None and number >= first + count:
                     return
                 yield Placed(_row(spec.columns, number, values), end)
     except OSError as error:
-        raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {error.strerror}") from None
+        raise _unreadable(path, error) from None
 
 
 class _Lines:
@@ -137,9 +172,7 @@ _Values = Mapping[str, object] | str  # of a row, or what is wrong with it
 def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int]]:
     csv.field_size_limit(ROW_OCTETS_MAX)  # of the whole process: its own is 128 KiB, and others set another
     delimiter = spec.source.delimiter
-    header = next(csv.reader(_Lines(file, 0), delimiter=delimiter, strict=True), None)
-    if not header:
-        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names no columns")
+    header, behind = _header(spec, file)
     named = spec.columns.named()
     missing = [name for name in named if name not in header]
     if len(missing) == len(set(named)):  # the file begins with a customer, of whom nothing is told
@@ -150,11 +183,7 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
                            f"{', '.join(header[:20])}")
     if twice := [name for name, times in Counter(header).items() if name and times > 1]:
         raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names `{twice[0]}` twice")
-    if not offset:
-        start = _Lines(file, 0)
-        next(csv.reader(start, delimiter=delimiter, strict=True))
-        offset = start.at
-    lines = _Lines(file, offset)
+    lines = _Lines(file, offset or behind)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         before, lines.broken, lines.first = lines.at, False, None
@@ -177,6 +206,22 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
             yield f"{len(cells)} columns in place of {len(header)}", lines.at
         else:
             yield dict(zip(header, cells, strict=True)), lines.at
+
+
+def _header(spec: Spec, file: BinaryIO) -> tuple[list[str], int]:
+    """The names of the columns, and the place behind them in octets. CONFIG_INVALID for a line that names none."""
+    lines = _Lines(file, 0)
+    try:
+        header = next(csv.reader(lines, delimiter=spec.source.delimiter, strict=True), None)
+    except csv.Error as error:
+        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}:1: the first line is not CSV ({error}): save "
+                           "the file as CSV with the names of the columns in its first line") from None
+    if lines.broken:
+        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}:1: the first line is not UTF-8, or has more "
+                           f"than {LINE_OCTETS_MAX} octets: save the file as CSV in UTF-8")
+    if not header:
+        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names no columns")
+    return header, lines.at
 
 
 def _otherwise(header: Sequence[str], named: Sequence[str], delimiter: str) -> str:
@@ -213,15 +258,18 @@ def _row(columns: Columns, number: int, values: _Values) -> Row | BadRow:
     address = _text(values, columns.address) if columns.address else ""
     further = _text(values, columns.holders) if columns.holders else ""
     named = (customer, account, version, document, language, address, further)
-    if any(one is None for one in named):
-        return BadRow(number, customer or "", "a column is missing, or no text")
+    names = (columns.customer, columns.account, columns.version, columns.document, columns.language, columns.address,
+             columns.holders)
+    if wrong := next((name for name, one in zip(names, named, strict=True) if one is None), ""):
+        return BadRow(number, customer or "", f"`{wrong}` is not text")
     if not customer or not account or not version:
         empty = columns.customer if not customer else columns.account if not account else columns.version
         return BadRow(number, customer or "", f"`{empty}` is empty")
     if columns.document and not document:
-        return BadRow(number, customer, "no document is named")
-    if any(len(one) > _TEXT_MAX or not one.isprintable() for one in named if one is not None):
-        return BadRow(number, "", "a column is too long, or holds control characters")
+        return BadRow(number, customer, f"`{columns.document}` is empty")
+    if wrong := next((name for name, one in zip(names, named, strict=True)
+                      if one is not None and (len(one) > _TEXT_MAX or not one.isprintable())), ""):
+        return BadRow(number, "", f"`{wrong}` has more than {_TEXT_MAX} characters, or a control character")
     customers = tuple(dict.fromkeys((customer, *(one.strip() for one in (further or "").split(";") if one.strip()))))
     if len(customers) > HOLDERS_MAX:
         return BadRow(number, customer, f"more than {HOLDERS_MAX} holders")

@@ -3,8 +3,9 @@
 The settings (`statements`) say what holds for every run; a run may ask for less, never for more.
 """
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -157,21 +158,51 @@ def _gone(spec: Spec, base: Path) -> list[tuple[strictyaml.Path, str, str]]:
 def placed(spec: Spec, base: Path, *, below: Path | None = None) -> Spec:
     """All paths absolute, relative ones from `base`. `below`: none of them may lie elsewhere (runs over HTTP).
 
-    USAGE for one that does; the path is named as it was written.
+    With `below` no file system is asked: links are followed by `confined`, in the process that opens the files.
+    USAGE for a path elsewhere; it is named as it was written.
     """
-    def absolute(path: Path | None) -> Path | None:
-        if path is None:
-            return None
+    def absolute(path: Path) -> Path:
         if "\0" in str(path):
             raise GatewayError(Reason.USAGE, "NUL is no character of a path")
-        full = (base / path).resolve()
-        if below is not None and not full.is_relative_to(below.resolve()):
+        if below is None:
+            return (base / path).resolve()
+        full = _lexical(base / path)
+        if not full.is_relative_to(_lexical(below)):
             raise GatewayError(Reason.USAGE, f"`{path}` does not lie in the directory of runs")
         return full
 
-    source, documents = spec.source, spec.documents
-    if source.sql is not None and below is not None:
+    if spec.source.sql is not None and below is not None:
         raise GatewayError(Reason.USAGE, "a query may stand only in a run's file on the gateway itself")
+    return _with_paths(spec, absolute)
+
+
+def confined(spec: Spec, sources: Path) -> Spec:
+    """The paths of a run that `placed` took, with their links followed. Only for a process that may hang.
+
+    INPUT_UNREADABLE for a path below `sources` of which a link leads elsewhere.
+    """
+    def real(path: Path) -> Path:
+        try:
+            full = path.resolve()
+            outside = path.is_relative_to(_lexical(sources)) and not full.is_relative_to(sources.resolve())
+        except (OSError, RuntimeError) as error:  # a circle of links
+            raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {type(error).__name__}") from None
+        if outside:
+            raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: a link leads out of {sources}")
+        return full
+
+    return _with_paths(spec, real)
+
+
+def _lexical(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` asks the file system
+
+
+def _with_paths(spec: Spec, change: Callable[[Path], Path]) -> Spec:
+    def absolute(path: Path | None) -> Path | None:
+        return None if path is None else change(path)
+
+    source, documents = spec.source, spec.documents
     sql = source.sql and source.sql.model_copy(update={"url_file": absolute(source.sql.url_file)})
     return spec.model_copy(update={
         "source": source.model_copy(update={"csv": absolute(source.csv), "json_lines": absolute(source.json_lines),

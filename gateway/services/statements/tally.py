@@ -56,7 +56,10 @@ class Tally:
 
     `ends`: month (2027-03) to certificates that end in it; `ending`: those that end before the run may have ended.
     `blocked`: mails to customers who get no codes: they leave all the same, and somebody ought to know.
-    `documents`: looked at; `read_aloud`: looked at thoroughly, whether everybody can read them.
+    `ambiguous`: mails whose statement is in the source with another document before: the run does not start.
+    `documents`: looked at; `sampled`: those of them that were looked at thoroughly, `sample_faults` of which cannot go,
+    `inaccessible` of these for want of accessibility. `unsampled`: mails that may go, as far as a quick look at their
+    document shows.
     """
 
     rows: int = 0
@@ -69,8 +72,11 @@ class Tally:
     ending: int = 0
     blocked: int = 0
     documents: int = 0
-    read_aloud: int = 0
-    unreadable_aloud: int = 0
+    ambiguous: int = 0
+    sampled: int = 0
+    sample_faults: int = 0
+    inaccessible: int = 0
+    unsampled: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     def count(self, channel: Channel, domain: str, rule: str = "", reason: Reason | None = None) -> None:
@@ -103,8 +109,11 @@ class Tally:
         self.ending += other.ending
         self.blocked += other.blocked
         self.documents += other.documents
-        self.read_aloud += other.read_aloud
-        self.unreadable_aloud += other.unreadable_aloud
+        self.ambiguous += other.ambiguous
+        self.sampled += other.sampled
+        self.sample_faults += other.sample_faults
+        self.inaccessible += other.inaccessible
+        self.unsampled += other.unsampled
         for domain, counts in other.domains.items():
             self._domain(domain).update(counts)
         self.problems = told((*self.problems, *other.problems))
@@ -118,6 +127,17 @@ class Tally:
     def refused_percent(self) -> float:
         """Of all mails; 0 where there are none."""
         return 100.0 * self.refused / self.mails if self.mails else 0.0
+
+    @property
+    def expected(self) -> int:
+        """Mails that cannot go if all documents are like those of the sample."""
+        faults = self.sample_faults / self.sampled if self.sampled else 0.0
+        return self.refused + round(faults * self.unsampled)
+
+    @property
+    def expected_percent(self) -> float:
+        """`expected` of all mails: what the threshold counts."""
+        return 100.0 * self.expected / self.mails if self.mails else 0.0
 
 
 def told(problems: Iterable[Problem]) -> list[Problem]:
@@ -146,5 +166,27 @@ class Preflight:
 
     @property
     def may_start(self) -> bool:
-        """Whether a run may start: there is something to send, and not too much of it cannot go."""
-        return bool(self.tally.mails) and self.tally.refused_percent <= self.percent_max
+        """Whether a run may start: see `why_not`."""
+        return not self.why_not
+
+    @property
+    def reason(self) -> Reason | None:
+        """Of a run that does not start."""
+        if self.may_start:
+            return None
+        return Reason.STATEMENT_AMBIGUOUS if self.tally.ambiguous else Reason.RUN_THRESHOLD
+
+    @property
+    def why_not(self) -> str:
+        """Why the run does not start, in words; '' if it may."""
+        tally = self.tally
+        if not tally.mails:
+            return "there is nothing to send"
+        if tally.ambiguous:
+            return f"{tally.ambiguous} mails name a statement that is in the source with another document before"
+        if tally.expected_percent > self.percent_max:
+            of_sample = "" if tally.expected == tally.refused else (
+                f" if all documents are like the {tally.sampled} of the sample, of which {tally.sample_faults} cannot")
+            return (f"{tally.expected} of {tally.mails} mails cannot go{of_sample}, {self.percent_max:g} % are allowed "
+                    f"({THRESHOLD})")
+        return ""

@@ -38,8 +38,9 @@ PAUSE_S: Final = 5.0  # where the house itself has trouble, and no mail can leav
 SURPRISES_MAX: Final = 3  # of one item; then it is refused by name
 # Trouble of the house, not of a customer: nothing of the chunk would leave now.
 _HOUSE: Final = frozenset({
-    Reason.NEXT_HOP_UNAVAILABLE, Reason.NEXT_HOP_TLS, Reason.STORE_UNAVAILABLE, Reason.KEY_UNAVAILABLE,
-    Reason.STAMPER_UNAVAILABLE, Reason.STAMPER_CLOCK, Reason.HOLD_FULL, Reason.RUN_STATE,
+    Reason.NEXT_HOP_UNAVAILABLE, Reason.NEXT_HOP_TLS, Reason.STORE_UNAVAILABLE, Reason.STORE_MISSING,
+    Reason.STORE_VERSION, Reason.STORE_MISMATCH, Reason.KEY_UNAVAILABLE, Reason.STAMPER_UNAVAILABLE,
+    Reason.STAMPER_CLOCK, Reason.HOLD_FULL, Reason.RUN_STATE,
 })
 
 
@@ -204,7 +205,7 @@ class _Work:
             raise _Refused(trouble.reason, trouble.detail) from None
         wrong = documents.check(octets, "opened", accessible=spec.accessible)
         if wrong is not None:
-            raise _Refused(wrong)
+            raise _Refused(wrong, lacks(documents, octets) if wrong is Reason.PDF_INACCESSIBLE else "")
         return octets
 
     def _one(self, item: ItemRow, row: Row, customer: Customer, to: tuple[str, ...]) -> Settlement | None:
@@ -289,6 +290,12 @@ def _is_held(one: RecipientOutcome) -> bool:
         one.settled is Settled.DISCARDED and (one.reply or "").startswith("held as "))
 
 
+def lacks(documents: Documents, octets: bytes) -> str:
+    """Of a document that is not accessible, as a detail."""
+    missing = documents.lacking(octets)
+    return f"it lacks {missing}" if missing else ""
+
+
 def read_document(documents: Documents, directory: Path, name: str) -> bytes:
     """A document below the run's directory. PDF_MISSING, also for one that lies elsewhere; else as Documents.check.
 
@@ -300,6 +307,16 @@ def read_document(documents: Documents, directory: Path, name: str) -> bytes:
             raise GatewayError(Reason.PDF_MISSING)
         if (wrong := documents.check(path, "quick", accessible=False)) is not None:
             raise GatewayError(wrong)
-        return path.read_bytes()
+        octets = _regular(path)
     except OSError:
+        raise GatewayError(Reason.PDF_MISSING) from None
+    return octets
+
+
+def _regular(path: Path) -> bytes:
+    """A pipe that takes the file's place after the look is not waited for."""
+    try:
+        with source.open_regular(path) as file:
+            return file.read()
+    except GatewayError:
         raise GatewayError(Reason.PDF_MISSING) from None

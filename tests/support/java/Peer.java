@@ -236,10 +236,12 @@ public class Peer {
             throws Exception {
         String algorithm = recipient.getPublicKey().getAlgorithm();
         if (algorithm.equals("RSA") && wrap.startsWith("oaep")) {
-            String hash = "SHA-" + wrap.substring("oaep-sha".length());
+            String[] words = wrap.split("-sha");  // oaep-sha256-mgf1-sha1: the digest, then that of the mask
+            String hash = "SHA-" + words[1].replace("-mgf1", "");
+            String mask = "SHA-" + words[words.length - 1];
             AlgorithmIdentifier oaep = new JcaAlgorithmParametersConverter().getAlgorithmIdentifier(
                     PKCSObjectIdentifiers.id_RSAES_OAEP,
-                    new OAEPParameterSpec(hash, "MGF1", new MGF1ParameterSpec(hash), PSource.PSpecified.DEFAULT));
+                    new OAEPParameterSpec(hash, "MGF1", new MGF1ParameterSpec(mask), PSource.PSpecified.DEFAULT));
             return new JceKeyTransRecipientInfoGenerator(recipient, oaep).setProvider(BC);
         }
         if (algorithm.equals("RSA")) {

@@ -1,7 +1,7 @@
 """What verbs fill in and what they refuse; the limits of a signing key hold whatever the rules say."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from gateway.model.decision import Step
 from gateway.model.lookup import CertificateRow
 from gateway.model.scheme import SignScheme
 from gateway.smime.draft import Draft, Signer
-from tests.support.pki import NOW, get_pki
+from tests.support.pki import NOW, Person, get_pki
 
 MAIL = b"From: otp@bank.example\r\nSubject: x\r\n\r\ny\r\n"
 
@@ -89,6 +89,37 @@ def test_encrypting_to_nobody_never_happens(rooms: Rooms) -> None:
     with pytest.raises(GatewayError) as caught:
         carry_out((step("encrypt", without_certificate="reject"),), Draft(MAIL), rooms)
     assert caught.value.reason is Reason.CERTIFICATE_ABSENT
+
+
+def escrowed(rooms: Rooms, **escrow: Person) -> Draft:
+    """A draft for a customer with the escrow `audit`."""
+    customer = get_pki().recipient("p-256")
+    ours = replace(rooms, chosen=(replace(row(), der=customer.der),), escrow={
+        name: person.certificate for name, person in escrow.items()})
+    steps = (step("encrypt", without_certificate="reject"), step("escrow", certificate="audit"))
+    return carry_out(steps, Draft(MAIL), ours)
+
+
+def test_an_escrow_is_one_more_reader_with_its_name(rooms: Rooms) -> None:
+    audit = get_pki().recipient("p-256", email="audit@bank.example")
+    draft = escrowed(rooms, audit=audit)
+    assert draft.encrypt_to[1:] == (audit.certificate,)
+    assert draft.escrow == (("audit", audit.certificate.sha256),)
+
+
+@pytest.mark.parametrize(("options", "why"), [
+    ({"not_before": NOW - timedelta(days=9), "not_after": NOW - timedelta(days=1)}, "certificate.expired"),
+    ({"not_before": NOW + timedelta(days=1), "not_after": NOW + timedelta(days=9)}, "certificate.not_yet_valid"),
+    (None, "certificate.wrong_usage"), ({}, "certificate.absent")])
+def test_an_escrow_that_cannot_be_used_defers_and_is_named(
+    rooms: Rooms, options: dict[str, object] | None, why: str
+) -> None:
+    """A sign-only one gave every mail a permanent 550 that blamed the customer; an expired one was used."""
+    person = get_pki().signer("p-256") if options is None else get_pki().recipient("p-256", **options)
+    with pytest.raises(GatewayError) as caught:
+        escrowed(rooms, **{"audit" if why != "certificate.absent" else "other": person})
+    assert (caught.value.reason, caught.value.retry) == (Reason.ESCROW_UNUSABLE, True)
+    assert caught.value.detail == f"escrow certificate 'audit': {why}"
 
 
 def row(profile: str | None = None, capabilities: bytes | None = None) -> CertificateRow:

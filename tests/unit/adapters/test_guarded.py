@@ -121,6 +121,28 @@ def test_found_ones_and_absence_are_kept_for_their_lives():
     assert len(directory.asked) == 3
 
 
+def test_an_answer_is_kept_no_longer_than_its_source_says() -> None:
+    """RFC 1035 3.2.1: a record may be cached for its TTL. Two processes then give up a changed answer together."""
+    class Timed(Directory):
+        life_s = 7.0
+
+        def timed_rows(self, address: str) -> tuple[tuple[CertificateRow, ...], float]:
+            return self.rows(address), self.life_s
+
+    watch, directory = Watch(), Timed((row(),))
+    first, second = (guard(directory, watch, positive_s=100, negative_s=10, stale_s=0) for _ in range(2))
+    assert first.reply(ANNA).kept == "asked"
+    watch.at += 6
+    directory.life_s = 1.0  # what the resolver has left of the TTL
+    assert second.reply(ANNA).kept == "asked"
+    assert (first.reply(ANNA).kept, second.reply(ANNA).kept) == ("kept", "kept")
+    watch.at += 1
+    directory.says, directory.life_s = (), 60.0
+    assert (first.reply(ANNA), second.reply(ANNA)) == (Reply((), "asked"), Reply((), "asked"))
+    watch.at += 10  # negative_s counts where it is less
+    assert first.reply(ANNA).kept == "asked"
+
+
 def test_a_life_of_zero_keeps_nothing():
     directory = Directory((row(),))
     one = guard(directory, positive_s=0, negative_s=0, stale_s=0)

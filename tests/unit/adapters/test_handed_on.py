@@ -66,6 +66,21 @@ def test_absence_does_not_outlive_its_life_by_being_handed_on():
         second.rows(BEN)
 
 
+def test_a_shorter_life_of_the_source_is_handed_on() -> None:
+    """The TTL of a DNS answer counts in the next process, too (RFC 1035 3.2.1)."""
+    class Timed(Directory):
+        def timed_rows(self, address: str) -> tuple[tuple[CertificateRow, ...], float]:
+            return self.rows(address), 4.0
+
+    at = [1000.0]
+    first, second = guard(Timed(), lambda: at[0]), guard(dead(), lambda: at[0])
+    assert first.rows(ANNA) == JUNK
+    taken_over(handed_on([first]), [second])
+    assert second.reply(ANNA).kept == "kept"
+    at[0] += 4
+    assert second.reply(ANNA).kept == "stale"
+
+
 def test_who_would_ask_otherwise_takes_nothing_over():
     first, second = guard(Directory(), lambda: 1.0), guard(dead(), lambda: 1.0, deadline_s=9)
     assert first.rows(ANNA)
@@ -78,8 +93,8 @@ def test_what_the_next_knows_newer_stays():
     assert first.rows(ANNA)
     assert second.rows(ANNA)
     taken_over(handed_on([first]), [second])
-    assert second.answers() == [(ANNA, 2.0, JUNK)]
+    assert second.answers() == [(ANNA, 2.0, 10.0, JUNK)]
     taken_over(handed_on([second]), [first])
-    assert first.answers() == [(ANNA, 1.0, JUNK)]  # 2.0 has not been yet by its clock: nothing is told ahead of time
+    assert first.answers() == [(ANNA, 1.0, 10.0, JUNK)]  # by its clock 2.0 is still to come
     taken_over(b"", [second])
     assert len(second.answers()) == 1

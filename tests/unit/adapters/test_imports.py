@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.customers import DbCustomers
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.import_certificates import BATCH, OCTETS_MAX, Item, import_certificates, judge, read_certificates
 from gateway.adapters.import_csv import certificate_items, import_customers
 from gateway.authority import ca
@@ -22,6 +21,7 @@ from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.ports.administration import Kept, Trouble
+from tests.support.databases import open_database
 from tests.support.pki import END, NOW, START, get_pki, key, pem
 
 PKI = get_pki()
@@ -87,6 +87,14 @@ def test_pkcs12_with_rc2_as_openssl_and_windows_wrote_it(tmp_path) -> None:
     if made.returncode:
         pytest.skip(f"this openssl cannot write it: {made.stderr.decode()[:100]}")
     assert read_certificates(made.stdout, b"demo") == (ANNA.certificate,)
+
+
+def test_one_bad_certificate_of_a_file_loses_no_other(store) -> None:
+    """A bundle of a whole bank: the others are kept, and the bad one is named with its place."""
+    kept, trouble = run(store, Item("all.pem", ANNA.pem + pem(BEN.der[:-1])))
+    assert isinstance(kept, Kept)
+    assert (trouble.where, trouble.reason) == ("all.pem", Reason.CERTIFICATE_MALFORMED)
+    assert trouble.detail.startswith("certificate 2 of 2: ")
 
 
 @pytest.mark.parametrize(("octets", "passphrase", "reason"), [

@@ -92,7 +92,7 @@ def test_oaep_with_every_digest_and_all_faults_alike(tmp_path, scheme) -> None:
     person = PKI.recipient("rsa-2048")
     keys = keys_of(tmp_path, person, "decrypt")
     digest = {"sha1": hashes.SHA1()} | _HASHES
-    form = padding.OAEP(padding.MGF1(digest[scheme.rpartition("-")[2]]), digest[scheme.rpartition("-")[2]], None)
+    form = padding.OAEP(padding.MGF1(digest[scheme.mask_digest]), digest[scheme.digest], None)
     wrapped = person.key.public_key().encrypt(b"sixteen octets..", form)
     assert keys.decrypt("k", scheme, wrapped) == b"sixteen octets.."
     details = {refused(Reason.DECRYPTION_FAILED, lambda wrong=wrong: keys.decrypt("k", scheme, wrong)).detail

@@ -30,11 +30,12 @@ RECORD = EvidenceRecord(
     at=NOW, incident="", message_key="", message_id="", direction="outbound", client=None, sender="", recipient=ANNA,
     rule="", steps=(), end="send", settled=Settled.TAKEN, reasons=(), certificates=(), policy_digest="",
     next_hop_reply=None, sealed_digest="", facts={})
-OPEN = """
+UPGRADE = """
 import sys
-from gateway.adapters.db.schema import open_database
+from pathlib import Path
+from gateway.adapters.db.schema import upgrade_database
 from tests.support.databases import read
-open_database(read(sys.argv[1])).close()
+upgrade_database(read(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
@@ -110,20 +111,22 @@ def everything_is_there(database, worker) -> None:
     assert worker.surprises == []
 
 
-def test_from_the_version_before_to_this_one(database, worker) -> None:
-    for statement in ("DROP TABLE request", "DROP TABLE callback",
+def test_from_an_earlier_version_to_this_one(database, worker, tmp_path) -> None:
+    for statement in ("DROP TABLE request", "DROP TABLE callback", "DROP TABLE database_identity",
                       "UPDATE alembic_version SET version_num = '0006'"):
         database.write(lambda connection, statement=statement: connection.exec_driver_sql(statement) and None)
     at_work = worker()
     time.sleep(0.2)
-    subprocess.run([sys.executable, "-c", OPEN, written(database.where)], check=True)
+    id_file = tmp_path / "upgraded.id"
+    subprocess.run([sys.executable, "-c", UPGRADE, written(database.where), id_file], check=True)
     assert schema.current(database) == schema.HEAD
+    schema.open_database(database.where, id_file).close()  # it has an id now, and the settings know it
     at_work.more(20)
     at_work.end()
     everything_is_there(database, at_work)
 
 
-def test_a_table_in_use_is_altered(database, worker) -> None:
+def test_a_table_in_use_is_altered(database, worker, tmp_path) -> None:
     """As a later version may do it: a column more, under the lock that changes of tables take."""
     at_work = worker()
     at_work.more(20)
@@ -135,5 +138,5 @@ def test_a_table_in_use_is_altered(database, worker) -> None:
     at_work.end()
     everything_is_there(database, at_work)
     with pytest.raises(GatewayError, match="9999") as caught:  # but no process of it starts any more
-        schema.open_database(database.where)
-    assert caught.value.reason is Reason.STORE_UNAVAILABLE
+        schema.open_database(database.where, tmp_path / "s.id")
+    assert caught.value.reason is Reason.STORE_VERSION

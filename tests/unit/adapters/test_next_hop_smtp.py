@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.adapters.hop_session import within
 from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Recipient
@@ -286,6 +287,26 @@ def test_a_reply_that_never_comes_ends_in_time() -> None:
         [reply] = hop_to(server, reply_timeout_s=0.3).deliver(MAIL, envelope())
         assert reply.code == 0
         assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("word", ["connect", "EHLO", "MAIL", "RCPT", "DATA", "dot"])
+def test_a_caller_that_waits_gets_its_answer_while_the_hop_still_hangs(word: str) -> None:
+    """Each reply has two minutes, all of them together what `within` says."""
+    go_on = threading.Event()
+    with Hop(**{word: lambda _: go_on.wait(60) and None}) as server:
+        hop = hop_to(server, connect_timeout_s=60, reply_timeout_s=120)
+        try:
+            with within(0.3):
+                if word in {"connect", "EHLO"}:
+                    with pytest.raises(GatewayError) as caught:
+                        hop.deliver(MAIL, envelope())
+                    assert (caught.value.reason, caught.value.retry) == (Reason.NEXT_HOP_UNAVAILABLE, True)
+                else:
+                    [reply] = hop.deliver(MAIL, envelope())
+                    assert (reply.code, reply.text) == (0, "no reply in time")
+            assert not go_on.is_set()
+        finally:
+            go_on.set()
 
 
 def test_texts_are_one_printable_line() -> None:

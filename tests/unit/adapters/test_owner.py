@@ -5,8 +5,9 @@ import os
 import pytest
 
 from gateway.adapters.clients_file import add_client, remove_client
-from gateway.adapters.db.schema import open_database
+from gateway.adapters.db import schema
 from gateway.errors import GatewayError
+from tests.support.databases import open_database
 
 SERVICE = 4711  # no user needs to have this number
 
@@ -18,6 +19,7 @@ def test_what_root_makes_belongs_to_the_owner_of_the_directory(tmp_path) -> None
     add_client(tmp_path / "passwords", "web", "a long password")
     add_client(tmp_path / "passwords", "core", "another long one")
     remove_client(tmp_path / "passwords", "web")
+    (tmp_path / "s.db.id").unlink()  # it belongs beside the settings, for all to read
     for path in tmp_path.iterdir():
         state = path.stat()
         assert (path.name, state.st_uid, state.st_gid, state.st_mode & 0o777) == (path.name, SERVICE, SERVICE, 0o600)
@@ -27,7 +29,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path) -> None:
     path = tmp_path / "s.db"
     path.write_bytes(b"-----BEGIN CERTIFICATE-----\n" * 99)
     with pytest.raises(GatewayError, match=f"{path}.*not a database"):
-        open_database(path)
+        schema.open_database(path, tmp_path / "s.id")
 
 
 def test_a_database_that_is_there_is_opened_again(tmp_path) -> None:

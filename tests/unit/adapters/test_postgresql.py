@@ -18,14 +18,14 @@ from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.journal import DbJournal
 from gateway.adapters.db.kept import KEPT_S, Kept
 from gateway.adapters.db.postgresql import TRIED_AGAIN_S
-from gateway.adapters.db.schema import connected, open_database
+from gateway.adapters.db.schema import connected
 from gateway.adapters.db.tables import counter, customer, journal_claim
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.administration import NewCertificate
 from gateway.ports.journal import JournalState
 from tests.support import postgres
-from tests.support.databases import written
+from tests.support.databases import open_database, written
 from tests.support.pki import get_pki
 from tests.support.tls import make_tls
 
@@ -432,7 +432,7 @@ pulse.BEAT_S, pulse.DEAD_S = float(sys.argv[2]), float(sys.argv[3])
 real = owner._owner(owner.os.getpid())
 owner._owner = lambda process: replace(real, machine="elsewhere", boot="another")
 from gateway.adapters.db.journal import DbJournal
-from gateway.adapters.db.schema import open_database
+from tests.support.databases import open_database
 from gateway.clock import SystemClock
 from tests.support.databases import read
 database = open_database(read(sys.argv[1]))

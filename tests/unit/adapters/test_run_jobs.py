@@ -8,16 +8,17 @@ from types import SimpleNamespace
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.db.every_table import metadata
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.statements import DbStatements
-from gateway.adapters.run_jobs import RunJobs, prepare, schema, serve
+from gateway.adapters.run_jobs import RunJobs, make_tables, require_tables, schema, serve
 from gateway.app.statements_crew import JobsCrew
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.statements import Chunk, NewItem, RunRow, RunState
 from tests.support import postgres
+from tests.support.databases import open_database
 
 NOBODY = frozenset()
 
@@ -37,7 +38,7 @@ def database(where):
 
 @pytest.fixture
 def jobs(database, where):
-    prepare(database)
+    require_tables(database)
     opened = RunJobs(where)
     yield opened
     opened.close()
@@ -47,14 +48,16 @@ def rows(where, columns: str, table: str):
     return postgres.server().sql(f"SELECT {columns} FROM {schema()}.{table}", where.name)
 
 
-def test_processes_that_start_together_make_the_tables_once(where, database) -> None:
+def test_commands_that_run_at_once_make_the_tables_once(where, database) -> None:
+    database.write(lambda connection: connection.exec_driver_sql(f"DROP SCHEMA {schema()} CASCADE") and None)
     ready = threading.Barrier(4)
 
     def start(_: int) -> None:
         own = open_database(where)
         try:
             ready.wait(30)
-            prepare(own)
+            with own.migrating() as connection:
+                make_tables(connection)
         finally:
             own.close()
 
@@ -63,6 +66,13 @@ def test_processes_that_start_together_make_the_tables_once(where, database) -> 
     jobs = RunJobs(where)
     assert jobs.runs() == NOBODY
     jobs.close()
+
+
+def test_a_process_makes_no_tables_but_names_the_command_that_does(database) -> None:
+    database.write(lambda connection: connection.exec_driver_sql(f"DROP SCHEMA {schema()} CASCADE") and None)
+    with pytest.raises(GatewayError, match="sealgate database upgrade") as refused:
+        require_tables(database)
+    assert (refused.value.reason, refused.value.retry) == (Reason.STORE_VERSION, True)
 
 
 def test_they_lie_beside_ours_and_no_migration_sees_them(where, database, jobs) -> None:
@@ -80,13 +90,13 @@ def test_a_role_that_may_make_no_schema_is_told(where, database) -> None:
     password.chmod(0o600)
     server.sql("CREATE ROLE small LOGIN PASSWORD 'a word'")
     server.sql("GRANT SELECT ON alembic_version TO small", where.name)
+    server.sql(f"DROP SCHEMA {schema()} CASCADE", where.name)
     poor = open_database(where.model_copy(update={"user": "small", "password_file": password}))
     try:
-        with pytest.raises(GatewayError) as refused:
-            prepare(poor)
+        with pytest.raises(SQLAlchemyError, match="permission denied"), poor.migrating() as connection:
+            make_tables(connection)
     finally:
         poor.close()
-    assert (refused.value.reason, refused.value.retry) == (Reason.STORE_UNAVAILABLE, True)
 
 
 def test_one_job_waits_for_a_chunk_however_many_defer_it(where, jobs) -> None:

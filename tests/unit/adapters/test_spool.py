@@ -17,13 +17,14 @@ import pytest
 from sqlalchemy import select
 
 from gateway.adapters.db.evidence import DbEvidence, _packed
-from gateway.adapters.db.schema import open_database
-from gateway.adapters.db.spool import Spool
+from gateway.adapters.db.spool import RESERVED_OCTETS, Spool
+from gateway.adapters.db.sqlite import SqliteDatabase
 from gateway.adapters.db.tables import evidence as table
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
 from tests.support import postgres
+from tests.support.databases import open_database
 from tests.support.pki import NOW
 
 RECORD = EvidenceRecord(
@@ -130,9 +131,9 @@ def test_what_is_brought_in_twice_is_there_once(database, spool, tmp_path) -> No
     evidence = DbEvidence(database, spool)
     (file,) = (tmp_path / "spool").iterdir()
     octets = file.read_bytes()
-    evidence._bring_in_all(spool) if evidence._bringing.acquire() else None
+    assert evidence._brought_in(spool)
     file.write_bytes(octets)
-    evidence._bring_in_all(spool) if evidence._bringing.acquire() else None
+    assert evidence._brought_in(spool)
     assert incidents(database) == ["0001", "0002"]
 
 
@@ -151,6 +152,67 @@ def test_a_full_spool_says_so(tmp_path) -> None:
         spool.add([_packed(record(2)), _packed(record(3))])
     spool.close()
     assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
+
+
+def test_room_is_reserved_before_a_mail_leaves_and_given_back(spool, tmp_path) -> None:
+    """Blocks that are allocated ahead need no room later (posix_fallocate(3))."""
+    spool.reserve()
+    (file,) = (tmp_path / "spool").iterdir()
+    assert file.stat().st_blocks * 512 >= RESERVED_OCTETS
+    assert spool.waiting() == 0
+    blocks = file.stat().st_blocks
+    for number in range(50):
+        spool.add([_packed(record(number))])
+    assert file.stat().st_blocks == blocks
+    assert spool.waiting() == sum(len(json.dumps(_packed(record(n)), separators=(",", ":"))) + 1 for n in range(50))
+    assert [row["incident"] for batch in spool.batches() for row in batch] == [f"{n:04}" for n in range(50)]
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_reserve_that_was_not_used_leaves_nothing(spool, tmp_path) -> None:
+    spool.reserve()
+    spool.close()
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_more_room_is_reserved_before_the_first_is_used_up(spool, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.adapters.db.spool.RESERVED_OCTETS", 4_096)
+    monkeypatch.setattr("gateway.adapters.db.spool.SPARE_OCTETS", 2_048)
+    for number in range(20):
+        spool.reserve()
+        (file,) = (tmp_path / "spool").iterdir()
+        assert file.stat().st_size - spool.waiting() >= 2_048
+        spool.add([_packed(record(number))])
+    assert len([row for batch in spool.batches() for row in batch]) == 20
+
+
+def test_without_room_no_mail_may_leave(tmp_path) -> None:
+    spool = Spool(tmp_path, octets_max=RESERVED_OCTETS - 1)
+    with pytest.raises(GatewayError, match="more is not kept") as caught:
+        spool.reserve()
+    spool.close()
+    assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
+
+
+def test_what_a_process_reserved_that_was_killed_goes(spool, tmp_path) -> None:
+    (tmp_path / "spool" / "dead.evidence").write_bytes(b"\0" * 4_096)
+    assert list(spool.batches()) == []
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_evidence_of_a_mail_that_left_while_sqlite_was_locked_is_kept(tmp_path, spool, monkeypatch) -> None:
+    """A backup program that holds the write lock, or a disk that is full: the mail has left by then."""
+    monkeypatch.setattr("gateway.adapters.db.sqlite.BUSY_TIMEOUT_MS", 20)
+    opened, other = open_database(tmp_path / "s.db"), SqliteDatabase(tmp_path / "s.db")
+    evidence = DbEvidence(opened, spool)
+    evidence.ready()
+    with other.writers.begin():
+        evidence.add((record(1),))
+        assert spool.waiting() > 0
+    waits_for(lambda: incidents(opened) == ["0001"] and spool.waiting() == 0)
+    evidence.close()
+    opened.close()
+    other.close()
 
 
 def test_a_directory_that_cannot_be_is_named(tmp_path) -> None:

@@ -83,6 +83,27 @@ def test_posts_a_body_with_its_type(server: WebServer) -> None:
     assert request.headers["content-type"] == "application/ocsp-request"
 
 
+@pytest.mark.parametrize("answer", [
+    reply(b"x" * 100_000), b"HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\n\r\nonly this",
+    b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\nno chunk",
+    reply(b"no gzip", content_encoding="gzip")])
+def test_a_notice_is_taken_with_the_status_whatever_follows(server: WebServer, answer: bytes) -> None:
+    """RFC 9110 15.3: a 2xx says that the request was accepted; the body changes nothing of it."""
+    server.answers["/"] = answer
+    client = web()
+    for _ in range(2):
+        client.notify(server.url("/"), b"{}", "application/json", deadline_s=5.0, fields={"Event": "1"})
+    assert [(one.method, one.body) for one in server.requests] == [("POST", b"{}")] * 2
+
+
+def test_a_notice_that_is_not_taken(server: WebServer) -> None:
+    for page, answer in (("/500", reply(b"", "500 No")), ("/302", reply(b"", "302 Found", location="/")),
+                         ("/404", reply(b"", "404 Gone"))):
+        server.answers[page] = answer
+        with pytest.raises(GatewayError):
+            web().notify(server.url(page), b"{}", "application/json", deadline_s=5.0, fields={})
+
+
 def test_a_connection_serves_again(server: WebServer) -> None:
     server.answers["/a"] = reply(b"x")
     client = web()

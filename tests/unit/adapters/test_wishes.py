@@ -14,12 +14,12 @@ import pytest
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.fetch_tasks import ATTENDED_S, DbFetchTasks
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.wishes import AWAITED_FAILURES, WAITING_FOR_ISSUERS_MAX, WAITING_MAX, Wishes
 from gateway.clock import SystemClock
 from gateway.errors import Reason
 from gateway.ports.fetch import FetchTask
 from gateway.settings import Fetch
+from tests.support.databases import open_database
 from tests.support.pki import Person
 from tests.support.revocable import Revocable
 from tests.support.web import WebServer

@@ -15,13 +15,13 @@ import structlog
 
 from gateway.adapters.callback_http import CallbackHttp, signature
 from gateway.adapters.db.callbacks import DbCallbacks
-from gateway.adapters.db.schema import open_database
 from gateway.app.callbacks import BACKOFF_S, GIVE_UP, Caller, filing
 from gateway.errors import GatewayError, Reason
 from gateway.ports.callbacks import Event
 from gateway.settings import Client, Settings
 from tests.ports.conftest import HandClock
 from tests.support.callbacks import Heard, listening
+from tests.support.databases import open_database
 from tests.support.pki import NOW
 from tests.support.smtp import until
 

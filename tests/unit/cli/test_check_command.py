@@ -78,8 +78,8 @@ def test_who_looks_after_it_is_not_told_to_wait(bank) -> None:
     shutil.rmtree(bank.home / "keys")
     bank.config.write_text(bank.config.read_text() + "\ndatabase: /proc/sealgate.db\n")
     texts = "\n".join(one["text"] for one in check().errors)
-    assert "store.unavailable" in texts
-    assert "has its disk room" in texts
+    assert "store.missing" in texts
+    assert "If its disk is not mounted, mount it." in texts
     assert "Try again later" not in texts
 
 

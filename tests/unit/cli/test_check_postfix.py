@@ -4,6 +4,7 @@ What each trap does to mail is shown with a real Postfix in tests/e2e/test_postf
 where it must, and is silent beside it.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -27,6 +28,9 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_u
 mynetworks = 127.0.0.0/8
 mydestination = bank.example
 local_transport = local:mx
+allow_mail_to_commands = alias, forward
+virtual_transport = virtual
+relay_transport = relay
 milter_default_action = tempfail
 milter_content_timeout = 600s
 smtp_data_done_timeout = 600s
@@ -41,6 +45,11 @@ sealgate   unix  -       -       n       -       20      smtp
 127.0.0.1:10026 inet n   -       n       -       -       smtpd
 127.0.0.1:10028 inet n   -       n       -       -       smtpd
 back       unix  n       -       n       -       0       cleanup
+local      unix  -       n       n       -       -       local
+virtual    unix  -       n       n       -       -       virtual
+relay      unix  -       -       y       -       -       smtp
+out        unix  -       -       y       -       -       smtp
+mda        unix  -       n       n       -       -       pipe flags=DRhu user=vmail argv=/usr/bin/mda -d ${user}
 """
 FILTER = """\
 smtp/inet/smtpd_proxy_filter = 127.0.0.1:10027
@@ -86,9 +95,10 @@ def settings(**changes: Any) -> Settings:
 
 
 def told(main: str = "", overrides: str = "", *, form: str = FILTER, master: str = "",
-         tables: dict[str, str | None] | None = None, of: Settings | None = None) -> list[Finding]:
+         tables: dict[str, str | None] | None = None, of: Settings | None = None,
+         asked: dict[str, int] | None = None) -> list[Finding]:
     said = Configuration.parsed(MAIN + main, MASTER + master, form + "\n" + overrides, tables)
-    return [one for one in findings(said, of or settings()) if one.level != "ok"]
+    return [one for one in findings(said, of or settings(), asked) if one.level != "ok"]
 
 
 @pytest.mark.parametrize("form", [FILTER, MILTER])
@@ -97,6 +107,7 @@ def test_good_forms_are_clean(form: str) -> None:
 
 
 S, P, B, BACK_IN = "submission/inet/", "smtp/inet/", "127.0.0.1:10026/inet/", "127.0.0.1:10028/inet/"
+BESIDE = S + "milter_macro_daemon_name = ours\n" + S + "smtpd_milters = %s inet:127.0.0.1:10029 %s"
 WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("qmqpd", {"master": "628 inet n - y - - qmqpd\n"}, "error", "master.cf 628/inet", "mail by QMQP leaves"),
     ("a door that was added", {"master": "2525 inet n - y - - smtpd\n"}, "error", "2525/inet", "leaves without"),
@@ -163,7 +174,73 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("always_bcc outside", {"main": "always_bcc = a@else.example\n"}, "error", "always_bcc", "opened mail comes back"),
     ("unreadable map", {"main": "virtual_alias_maps = ldap:/etc/x\n"}, "error", "virtual_alias_maps",
      "ldap:/etc/x (cannot be read here)"),
-    ("forward files", {"main": "forward_path = $home/.forward\n"}, "warning", "forward_path", "opened mail"),
+    ("forward files", {"main": "forward_path = $home/.forward\n"}, "error", "forward_path", "opened mail"),
+    ("forward files of a local(8) by another name", {
+        "master": "mail unix - n n - - local\n",
+        "main": "local_transport = mail\nforward_path = $home/.forward\n"}, "error", "forward_path", "opened mail"),
+    ("forward files behind a mapping", {
+        "main": "mydestination = localhost\nforward_path = $home/.forward\nvirtual_alias_maps = inline:{ a=b }\n"},
+     "error", "forward_path", "opened mail"),
+    ("domains in a table", {"main": "mydestination = hash:/d\nforward_path = $home/.forward\n"}, "error",
+     "forward_path", "opened mail"),
+    ("an override of local(8)", {"overrides": "local/unix/forward_path = $home/.forward"}, "error",
+     "master.cf local/unix/forward_path", "opened mail"),
+    ("an included list in an included list", {
+        "main": "alias_maps = hash:/a\n", "tables": {
+            "hash:/a": '"a:b": x@bank.example,\n\t":include:/l"\n', ":include:/l": "y, :include:/m\n",
+            ":include:/m": "# one a line\ny@else.example\n"}}, "error", "alias_maps", "y@else.example (:include:/m)"),
+    ("an included list that others may not read", {
+        "main": "alias_maps = hash:/a\n", "tables": {"hash:/a": "a: :include:/l\n", ":include:/l": None}}, "error",
+     "alias_maps", ":include:/l (hash:/a) cannot be read here"),
+    ("aliases of one local(8)", {
+        "overrides": "local/unix/alias_maps = hash:/a", "tables": {"hash:/a": "a: x@else.example\n"}}, "error",
+     "alias_maps", "x@else.example (hash:/a)"),
+    ("aliases that others may not read", {"main": "alias_maps = ldap:/a\n"}, "error", "alias_maps",
+     "the table (ldap:/a) cannot be read here"),
+    ("an alias that is a program", {
+        "main": "alias_maps = hash:/a\n", "tables": {"hash:/a": 'a: "|/usr/bin/rt --queue x"\n'}}, "error",
+     "alias_maps", "the program /usr/bin/rt --queue x (hash:/a)"),
+    ("an alias that is a file", {
+        "main": "alias_maps = hash:/a\n", "tables": {"hash:/a": "a: /var/log/mail, /dev/null\n"}}, "warning",
+     "alias_maps", "/var/log/mail (hash:/a): restrict"),
+    ("a program in an included list", {
+        "main": "alias_maps = hash:/a\nallow_mail_to_commands = alias, include\n",
+        "tables": {"hash:/a": "a: :include:/l\n", ":include:/l": "|/x\n"}}, "error", "alias_maps", "the program /x"),
+    ("luser_relay", {"main": "luser_relay = $user@else.example\n"}, "error", "luser_relay", "$user@else.example"),
+    ("luser_relay to a program", {"main": 'luser_relay = "|/bin/x y"\n'}, "error", "luser_relay", "program /bin/x y"),
+    ("mailbox_command", {"main": 'mailbox_command = procmail -a "$EXTENSION"\n'}, "error", "mailbox_command",
+     "`procmail`"),
+    ("mailbox_command of one user", {"main": "mailbox_command_maps = hash:/c\n", "tables": {"hash:/c": "u /x y\n"}},
+     "error", "mailbox_command_maps", "/x y (for u)"),
+    ("commands that others may not read", {"main": "mailbox_command_maps = hash:/c\n"}, "error",
+     "mailbox_command_maps", "hash:/c cannot be read here"),
+    ("mailbox_transport", {"main": "mailbox_transport = lmtp:inet:mail.else.example\n", "master":
+                           "lmtp unix - - y - - lmtp\n"}, "error", "mailbox_transport", "inet:mail.else.example"),
+    ("mailbox_transport to a program", {"main": "mailbox_transport = mda\n"}, "error", "mailbox_transport",
+     "mda/unix: /usr/bin/mda"),
+    ("fallback_transport of one user", {
+        "main": "fallback_transport_maps = hash:/f\n", "tables": {"hash:/f": "u out:[203.0.113.1]\n"}}, "error",
+     "fallback_transport_maps", "[203.0.113.1]"),
+    ("local_transport", {"main": "local_transport = out:[10.0.0.1], [mail.else.example]:2525\n"}, "error",
+     "local_transport", "to [mail.else.example]:2525 by out/unix"),
+    ("virtual_transport", {"main": "virtual_transport = out:else.example:24\n"}, "error", "virtual_transport",
+     "else.example:24"),
+    ("relayhost of our domain", {
+        "main": "relay_domains = bank.example\nrelayhost = [mx.else.example]\n"}, "error", "relay_transport",
+     "[mx.else.example]"),
+    ("a route of an address", {"main": "transport_maps = hash:/t\n", "tables": {
+        "hash:/t": "a@bank.example out:[mx.else.example]\n"}}, "error", "transport_maps", "[mx.else.example]"),
+    ("a route of everything", {"main": "transport_maps = hash:/t\n", "tables": {
+        "hash:/t": "* out:[mx.else.example]\n"}}, "error", "transport_maps", "[mx.else.example]"),
+    ("a filter's other destination", {
+        "overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10025,[mx.else.example]:25"}, "error",
+     S + "content_filter", "to [mx.else.example]:25 instead"),
+    ("a filter's other destination for strangers", {
+        "overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10025,[10.0.0.2]:10027"}, "error",
+     S + "content_filter", "no outbound listener"),
+    ("a fall-back relay beside a node", {
+        "overrides": "sealgate/unix/smtp_fallback_relay = [10.0.0.2]:10025, [10.0.0.3]:25"}, "error",
+     "smtp_fallback_relay", "goes to that relay instead"),
     ("double", {"main": "always_bcc = a@bank.example\n", "overrides": f"{S}receive_override_options ="}, "error",
      "submission/inet", "come twice"),
     ("mapped nowhere", {"main": "always_bcc = a@bank.example\n",
@@ -217,6 +294,29 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
      "error", "virtual_alias_maps", "after-queue"),
     ("milter and copies", {"form": MILTER, "main": "sender_bcc_maps = static:x@else.example\n"}, "error",
      "sender_bcc_maps", "after-queue"),
+    ("another milter that does not answer", {"form": MILTER, "overrides": BESIDE % ("", ",inet:[::1]:1")}, "error",
+     S + "smtpd_milters", "inet:[::1]:1 does not answer this check, so it may (after the gateway) add recipients"),
+    ("another milter before sendmail's", {
+        "form": MILTER, "asked": {"unix:/o": 0x20}, "overrides": "cleanup/unix/non_smtpd_milters = unix:/o, "
+        "inet:127.0.0.1:10029"}, "error", "master.cf cleanup/unix/non_smtpd_milters", "(before the gateway) put mail"),
+    ("another milter with parameters of its recipients", {
+        "form": MILTER, "overrides": BESIDE % ("inet:o:1,", ""), "asked": {"inet:o:1": 0x80}}, "error",
+     S + "smtpd_milters", "(before the gateway) add recipients"),
+    ("another milter that removes", {
+        "form": MILTER, "overrides": BESIDE % ("inet:o:1,", ""), "asked": {"inet:o:1": 0x08}}, "error",
+     S + "smtpd_milters", "remove recipients"),
+    ("another milter that changes bodies behind us", {
+        "form": MILTER, "overrides": BESIDE % ("", ",inet:o:1"), "asked": {"inet:o:1": 0x02}}, "warning",
+     S + "smtpd_milters", "the signature breaks"),
+    ("another milter whose own word is quarantine", {
+        "form": MILTER, "overrides": BESIDE % ("{ inet:o:1, default_action=quarantine },", ""),
+        "asked": {"inet:o:1": 0}}, "error", S + "smtpd_milters", "while inet:o:1 is away, Postfix puts mail on HOLD"),
+    ("a milter at the door back that does not answer", {
+        "overrides": f"{BACK_IN}smtpd_milters = inet:o:1"}, "error", BACK_IN + "smtpd_milters",
+     "so it may add recipients to opened mail"),
+    ("a milter at the door back that changes bodies", {
+        "overrides": f"{B}smtpd_milters = inet:o:1", "asked": {"inet:o:1": 0x02}}, "warning", B + "smtpd_milters",
+     "the signature breaks"),
     ("milter and REDIRECT", {"form": MILTER, "main": "header_checks = pcre:{{/^x/ REDIRECT a@else.example}}\n"},
      "error", "header_checks", "has not seen"),
 ]
@@ -228,14 +328,22 @@ def test_each_is_told_by_name(given: dict[str, Any], level: str, about: str, tex
     assert [one for one in found if one.level == level and about in one.about and text in one.text], found
 
 
-@pytest.mark.parametrize("named", [
-    "unix:/sealgate/milter.sock", "unix:sealgate/milter.sock", "unix:/var/spool/postfix/sealgate/milter.sock",
+@pytest.mark.parametrize(("named", "chroot", "wrong"), [
+    ("unix:sealgate/milter.sock", "y", ""), ("unix:sealgate/milter.sock", "n", ""),
+    ("unix:/sealgate/milter.sock", "y", ""), ("unix:/sealgate/milter.sock", "n", "the gateway's socket at /sealgate"),
+    ("unix:/var/spool/postfix/sealgate/milter.sock", "n", ""),
+    ("unix:/var/spool/postfix/sealgate/milter.sock", "y", "socket at /var/spool/postfix/var/spool/postfix/sealgate"),
 ])
-def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str) -> None:
+def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot: str, wrong: str) -> None:
+    """What Postfix makes of the path is shown by tests/peers/test_postfix_milter_socket.py."""
     milter = {"outbound_daemons": ["ours"], "inbound_daemons": ["strangers"],
               "socket": "unix:/var/spool/postfix/sealgate/milter.sock"}
     form = MILTER.replace("inet:127.0.0.1:10029", named)
-    assert told("queue_directory = /var/spool/postfix\n", form=form, of=settings(milter=milter)) == []
+    master = re.sub(r"(?m)^((?:smtp|submission|cleanup) .*? )y ", rf"\1{chroot} ", MASTER)
+    said = Configuration.parsed(MAIN + "queue_directory = /var/spool/postfix\n", master, form)
+    found = [one.text for one in findings(said, settings(milter=milter)) if one.level != "ok"]
+    assert all(wrong in text for text in found)
+    assert bool(found) == bool(wrong)
 
 
 @pytest.mark.parametrize("given", [
@@ -248,6 +356,28 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str) -> Non
         {"name": "out", "role": "outbound", "port": 10025, "host": "192.0.2.1"},
         {"name": "two", "role": "outbound", "port": 10025}, {"name": "in", "role": "inbound", "port": 10027}])},
     {"main": "virtual_alias_maps = inline:{ postmaster@bank.example=root@bank.example }\n"},
+    {"form": MILTER, "overrides": BESIDE % ("inet:o:1,", ""), "asked": {"inet:o:1": 0x13}},
+    {"form": MILTER, "overrides": BESIDE % ("", ",inet:o:1"), "asked": {"inet:o:1": 0x31}},
+    {"form": MILTER, "overrides": BESIDE % ("{ inet:o:1, default_action=accept },", ""), "of": settings(
+        postfix_examined=["inet:o:1"])},
+    {"overrides": f"{S}smtpd_milters = inet:o:1, unix:/p"},
+    {"overrides": f"{B}smtpd_milters = inet:o:1\n{BACK_IN}smtpd_milters = inet:o:1", "asked": {"inet:o:1": 0x11}},
+    {"overrides": f"{BACK_IN}smtpd_milters = inet:o:1", "of": settings(postfix_examined=["inet:o:1"])},
+    {"overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10025,[10.0.0.2]:10025"},
+    {"overrides": f"{S}content_filter = sealgate:[10.0.0.2]:10025, [127.0.0.1]:10025"},
+    {"overrides": "sealgate/unix/smtp_fallback_relay = [10.0.0.2]:10025"},
+    {"main": "forward_path = $home/.forward\nmydestination = localhost\n"},
+    {"main": "alias_maps = hash:/a, nis:x\n", "tables": {
+        "hash:/a": "root: ops@bank.example, local, :include:/l\n", ":include:/l": "a@bank.example\n|/no/command\n"}},
+    {"main": "alias_maps = hash:/a\nallow_mail_to_commands =\n", "tables": {"hash:/a": "a: |/bin/x\n"}},
+    {"main": "mailbox_command = /bin/mda -d x\nmailbox_transport = mda\nalias_maps = inline:{ a=|/bin/mda }\n",
+     "of": settings(postfix_examined=["/bin/mda", "/usr/bin/mda"])},
+    {"main": "mailbox_transport = lmtp:unix:private/dovecot\nfallback_transport = out:[mail.bank.example]\n"
+             "virtual_transport = out:[fd00::1]:24\nlocal_transport = nowhere:x.example\n"},
+    {"main": "relay_transport = relay:[bank-example.cloud.example]\n",
+     "overrides": "relay/unix/smtp_tls_security_level = secure"},
+    {"main": "transport_maps = hash:/t\n", "tables": {
+        "hash:/t": "* out:[mx.else.example]\nbank.example local:\nelse.example out:[x.else.example]\n"}},
     {"main": "virtual_alias_maps = hash:/v\n",
      "tables": {"hash:/v": "a@bank.example b@bank.example,\n c@bank.example\n"}},
     {"main": "header_checks = regexp:/h\n", "tables": {"regexp:/h": "/^FILTER-ME: BCC/ WARN me\n"},

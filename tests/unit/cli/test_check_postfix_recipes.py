@@ -66,6 +66,24 @@ def test_a_recipe_is_clean(tmp_path: Path, form: str) -> None:
     assert {one.about for one in found} >= {"master.cf smtp/inet", "master.cf pickup/unix", "master.cf submission/inet"}
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_recipe_says_each_thing_once(form: str) -> None:
+    """master(5): of a service or an option that is there twice, the later one counts, and nobody is warned."""
+    services: dict[str, list[str]] = {}
+    name = ""
+    for line in (PIECES / f"{form}.master.cf").read_text().splitlines():
+        if line.startswith("  -o "):
+            services[name].append(line.split("=")[0])
+        elif line and not line.startswith("#"):
+            name = " ".join(line.split()[:2])
+            assert name not in services
+            services[name] = []
+    assert {name: options for name, options in services.items() if len(set(options)) < len(options)} == {}
+    named = [line.split("=")[0] for line in (PIECES / f"{form}.main.cf").read_text().splitlines()
+             if line and not line.startswith(("#", " "))]
+    assert len(set(named)) == len(named)
+
+
 def test_debians_own_postfix_is_not(tmp_path: Path) -> None:
     """Before a recipe is in it: every door leads to the world."""
     debian(tmp_path, "relay")

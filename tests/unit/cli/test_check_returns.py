@@ -64,7 +64,16 @@ def test_an_alarm_that_the_rules_refuse(settings: Settings, tmp_path: Path) -> N
     settings = settings.model_copy(update={"codes": settings.codes.model_copy(update={"alarm_to": "x@bank.example"})})
     told = one(settings, "codes.alarm_to")
     assert told.level == "error"
-    assert "online-banking" in told.text
+    assert "would not leave (rule p:otherwise: reject)" in told.text
+
+
+def test_an_alarm_that_no_key_may_sign(settings: Settings) -> None:
+    """After an upgrade: the key set lists online-banking alone, as it did when alarms were sent in its name."""
+    keys = tuple(key.model_copy(update={"clients": ("online-banking",)}) if key.name == "otp" else key
+                 for key in settings.keys)
+    told = one(settings.model_copy(update={"keys": keys}), "codes.alarm_to")
+    assert told.level == "error"
+    assert "add `sealgate` to `clients` of otp" in told.text
 
 
 def test_no_mailbox_is_a_warning(settings: Settings) -> None:

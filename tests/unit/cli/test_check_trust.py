@@ -13,13 +13,14 @@ from datetime import timedelta
 import pytest
 
 from gateway.app import open_store
+from gateway.app.database import adopt
 from gateway.app.ends import ends
 from gateway.cli import check_own, check_services, check_trust
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports, open_bank
 from gateway.pki.trust import TrustSet, anchors_of
 from gateway.settings import Mark, RevocationModes, Source, Token, load
-from gateway.settings.sections import NextHopSettings
+from gateway.settings.sections import Escrow, NextHopSettings
 from tests.support import postgres
 from tests.support.pki import NOW, get_pki
 
@@ -59,6 +60,31 @@ def test_a_key_on_the_never_list_is_an_error(tmp_path):
     assert "rsa-1024" in found[0].text
     assert "sha1_rsa" in found[1].text
     assert "SHA-256" in found[1].text
+
+
+@pytest.mark.parametrize(("person", "words"), [
+    (get_pki().signer("ed25519"), "gpgsm call what it signs forged"),
+    (get_pki().recipient("x25519"), "do not decrypt what is encrypted to it"),
+    (get_pki().signer("p-256"), ""), (get_pki().recipient("rsa-3072"), "")],
+    ids=lambda value: getattr(value, "name", ""))
+def test_keys_that_few_programs_read_are_warned_of(tmp_path, person, words):
+    """tests/peers/test_signed.py and test_enveloped.py hold which program reads what."""
+    found = list(check_own.of_algorithms("key set x", tmp_path, person.certificate, NOW))
+    assert [one.level for one in found] == (["warning"] if words else [])
+    assert all(words in one.text and "P-256" in one.text for one in found)
+
+
+@pytest.mark.parametrize("about", ["escrow audit", "archive"])
+def test_an_escrow_or_archive_that_nothing_can_be_encrypted_to_is_an_error(settings, about):
+    staff = next(key.certificate for key in settings.keys if key.name == "staff")
+    good = settings.hold.archive_certificate
+    for path, problems in ((good, 0), (staff, 1)):
+        changed = settings.model_copy(update={"escrow": (Escrow(name="audit", certificate=path),)}) \
+            if about.startswith("escrow") else settings.model_copy(
+                update={"hold": settings.hold.model_copy(update={"archive_certificate": path})})
+        told = said(check_own.certificates(changed), "error", about)
+        assert len(told) == problems
+        assert all("certificate.wrong_usage" in text for text in told)
 
 
 def test_what_ends_soon_is_told_before_and_what_has_ended_is_an_error(settings, monkeypatch):
@@ -193,6 +219,7 @@ def test_postgresql_is_told_with_what_its_administrator_should_mend(settings):
     postgres.need_postgres()
     on_server = settings.model_copy(update={"postgresql": postgres.server().database().model_copy(
         update={"spool": settings.database.parent / "spool"})})
+    adopt(on_server)
     found = list(check_trust.database_and_trust(on_server))
     (told,) = said(found, "ok", "database")
     assert re.search(r"on 127.0.0.1:\d+: version \d+\.\d+.*, no TLS", told)

@@ -52,8 +52,7 @@ def test_what_a_run_may_not_do_is_told_with_the_setting_that_says_so(home: Path)
     (home / "october.yaml").write_text(RUN + "refused_percent_max: 100\n")
     done = check(home, NOBODY)
     assert done.exit_code == 1
-    assert ("100.00 % cannot go, 30 % are allowed (`refused_percent_max`: the lower one of run and settings counts)"
-            in done.stderr)
+    assert "30 % are allowed (`refused_percent_max`: the lower one of run and settings counts)" in done.stderr
 
 
 def test_a_source_without_a_row_is_told_as_such(home: Path) -> None:

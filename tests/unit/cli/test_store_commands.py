@@ -65,6 +65,7 @@ def desk(tmp_path, monkeypatch):
         (tmp_path / name).chmod(0o600)
     (tmp_path / "customers.csv").write_text("number,name,addresses,segment\n1001,Anna,anna@customer.example,retail\n"
                                             "1002,Zoe,zoe@customer.example,\n")
+    assert run("init", "--database").code == 0
     assert run("customer", "import", tmp_path / "customers.csv").code == 0
     return tmp_path
 
@@ -131,7 +132,7 @@ def test_conflicting_owners_are_named(desk) -> None:
 
 
 def test_a_dead_store_is_temporary(desk) -> None:
-    for file in desk.glob("sealgate.db*"):
+    for file in (desk / "sealgate.db", *desk.glob("sealgate.db-???")):
         file.unlink()
     (desk / "sealgate.db").write_bytes(b"rubbish" * 1000)
     for command in (("cert", "find", "a@b.example"), ("cert", "list"), ("customer", "list"), ("hold", "list")):

@@ -3,6 +3,7 @@
 import subprocess
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cms import names
-from gateway.cms.certificate import key_algorithm, load_certificates, parse_certificate
+from gateway.cms.certificate import each_certificate, key_algorithm, load_certificates, parse_certificate
 from gateway.der import build, walk
 from gateway.errors import GatewayError, Reason
 from tests.support.pki import ALGORITHMS_ENCRYPT, ALGORITHMS_SIGN, END, START, get_pki, pem
@@ -168,6 +169,38 @@ def test_a_serial_number_is_positive(octet: int) -> None:
     assert reason_of(der.replace(b"\x02\x01\x7f", bytes((2, 1, octet)), 1))[0] is Reason.CERTIFICATE_MALFORMED
 
 
+def test_serial_number_0_of_a_root() -> None:
+    """RFC 5280 4.1.2.2 wants positive ones, and 8 of Debian's 146 roots have 0. Nothing names a root by its number."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Old Root")])
+    builder = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(KEY.public_key())
+               .serial_number(127).not_valid_before(START).not_valid_after(END)
+               .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True))
+    der = builder.sign(KEY, hashes.SHA256()).public_bytes(Encoding.DER).replace(b"\x02\x01\x7f", b"\x02\x01\0", 1)
+    assert parse_certificate(der).serial == 0
+    assert reason_of(der.replace(b"\x02\x01\0", b"\x02\x01\xff", 1))[0] is Reason.CERTIFICATE_MALFORMED
+
+
+def test_every_root_of_the_system() -> None:
+    """Truth: Debian's package ca-certificates, which is Mozilla's list."""
+    bundle = Path("/etc/ssl/certs/ca-certificates.crt")
+    if not bundle.exists():
+        pytest.skip("ca-certificates is not installed")
+    octets = bundle.read_bytes()
+    assert len(load_certificates(octets)) == octets.count(b"-----BEGIN CERTIFICATE-----") > 50
+
+
+def test_one_bad_certificate_loses_no_other() -> None:
+    """Each has its place in the answer; nothing that starts as a certificate is passed over."""
+    good, bad = PKI.signer("p-256").pem, pem(PKI.signer("p-256").der[:-1])
+    open_end = b"-----BEGIN CERTIFICATE-----\nAAAA\n"
+    found = each_certificate(bad + good + pem(PKI.root.der, "TRUSTED CERTIFICATE") + open_end + PKI.root_pem)
+    assert [one.detail.partition(":")[0] if isinstance(one, GatewayError) else one.subject for one in found] == [
+        "certificate 1 of 5", PKI.signer("p-256").certificate.subject, "certificate 3 of 5", "certificate 4 of 5",
+        PKI.root_certificate.subject]
+    with pytest.raises(GatewayError, match="certificate 2 of 2"):
+        load_certificates(good + bad)
+
+
 def test_files_of_every_kind() -> None:
     person = PKI.signer("p-256")
     three = (person.der, *person.chain_der)
@@ -177,7 +210,8 @@ def test_files_of_every_kind() -> None:
     assert load_certificates(b"".join(map(pem, three)).replace(b"\n", b"\r\n")) == wanted
     bundle = pkcs7.serialize_certificates([c.x509 for c in wanted], Encoding.DER)
     assert set(load_certificates(bundle)) == set(wanted)
-    assert set(load_certificates(pem(bundle, "PKCS7"))) == set(wanted)
+    for label in ("PKCS7", "CMS", "SIGNED MESSAGE"):  # openssl's two, gpgsm's
+        assert set(load_certificates(pem(bundle, label))) == set(wanted)
     made = subprocess.run(["openssl", "crl2pkcs7", "-nocrl", "-certfile", "/dev/stdin", "-outform", "DER"],
                           input=b"".join(map(pem, three)), capture_output=True, check=True).stdout
     assert set(load_certificates(made)) == set(wanted)
@@ -247,3 +281,31 @@ def test_any_octets_have_a_text(octets: bytes) -> None:
 def test_validity_beyond_2049() -> None:
     person = PKI.signer("p-256", not_after=datetime(2050, 1, 1, tzinfo=UTC))
     assert person.certificate.not_after == datetime(2050, 1, 1, tzinfo=UTC)
+
+
+def name_of(*parts, string=build.utf8):
+    """A DER Name of (OID, text) pairs, one relative name each."""
+    return build.sequence(*(build.tlv(0x31, build.sequence(build.oid(oid), string(text))) for oid, text in parts))
+
+
+def printable(text):
+    return build.tlv(0x13, text.encode("ascii"))
+
+
+CN, O = "2.5.4.3", "2.5.4.10"  # noqa: E741 - the attribute's own name
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [
+    (name_of((O, "Bank"), (CN, "Mail CA")), name_of((O, "BANK"), (CN, " mail   ca "), string=printable), True),
+    (name_of((CN, "M\u00dcLLER")), name_of((CN, "m\u00fcller")), True),
+    (name_of((CN, "M\u00fcller")), name_of((CN, "Mu\u0308ller")), True),
+    (name_of((CN, "Bank")), name_of((CN, "Ban\u00adk")), True),
+    (name_of((O, "Bank"), (CN, "CA")), name_of((CN, "CA"), (O, "Bank")), False),
+    (name_of((CN, "Bank CA")), name_of((CN, "BankCA")), False),
+    (name_of((CN, "CA")), name_of((O, "CA")), False),
+    (name_of((CN, "CA")), b"\x30\x01", False),
+    (b"\x30\x01", b"\x30\x01", True)])
+def test_names_are_compared_as_rfc_5280_says(one, other, same):
+    """RFC 5280 7.1 by RFC 4518: case, string type and insignificant spaces do not count, the order of parts does."""
+    assert names.same(one, other) is same
+    assert names.same(other, one) is same

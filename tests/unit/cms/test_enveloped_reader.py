@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.x509.name import _ASN1Type
 
 from gateway.cms.algorithms import ContentCipher
+from gateway.cms.certificate import Certificate
 from gateway.cms.enveloped import encrypt
 from gateway.cms.enveloped_reader import decrypt, parse_enveloped
 from gateway.der import build
@@ -333,3 +336,20 @@ def test_a_key_that_cannot_be_reached_says_so() -> None:
     with pytest.raises(GatewayError) as refused:
         decrypt(parse_enveloped(sealed(to_rsa())), [SpyKey(RSA, away)])
     assert refused.value is away
+
+
+def other_spelling(certificate: Certificate) -> bytes:
+    """Issuer and serial number as a program writes them that changes case and string types of the name."""
+    name = x509.Name([x509.NameAttribute(one.oid, one.value.upper(), _type=_ASN1Type.T61String
+                                         if one.oid == x509.NameOID.COMMON_NAME else None)
+                      for one in certificate.x509.issuer])
+    return build.sequence(name.public_bytes(), build.integer(certificate.serial))
+
+
+def test_issuer_in_another_spelling_names_the_same_recipient() -> None:
+    """RFC 5280 7.1. The serial number alone names no one: the same one of another authority is not meant."""
+    assert opened(sealed(key_transport(RSA, rsa_wrap(RSA, KEY), who=other_spelling(RSA.certificate))), RSA) == CONTENT
+    other = build.sequence(EC.certificate.subject_der, build.integer(RSA.certificate.serial))
+    with pytest.raises(GatewayError) as caught:
+        opened(sealed(key_transport(RSA, rsa_wrap(RSA, KEY), who=other)), RSA)
+    assert caught.value.reason is Reason.DECRYPTION_NO_KEY

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PBES, serialize_
 
 from gateway.cms import private_keys
 from gateway.cms.private_keys import KDF_ROUNDS_MAX, KEY_OCTETS_MAX, is_pkcs12, read_pkcs12, read_private_key
+from gateway.der import build
 from gateway.errors import GatewayError, Reason
 from tests.support.pki import get_pki
 
@@ -76,7 +77,7 @@ def test_pkcs12_of_today_and_of_windows() -> None:
         octets = ANNA.p12(b"demo", old=old)
         assert is_pkcs12(octets)
         held = read_pkcs12(octets, b"demo")
-        assert same(held.key)
+        assert same(held.only_key())
         assert held.certificate == ANNA.certificate
         assert [one.der for one in held.others] == list(ANNA.chain_der)
         assert same(read_private_key(octets, b"demo"))
@@ -99,19 +100,74 @@ def test_pkcs12_as_openssl_writes_it(tmp_path, options) -> None:
     if made.returncode:
         pytest.skip(f"this openssl cannot write it: {made.stderr.decode()[:100]}")
     held = read_pkcs12(made.stdout, b"demo")
-    assert same(held.key)
+    assert same(held.only_key())
     assert held.certificate == ANNA.certificate
+
+
+@needs_openssl
+def test_pkcs12_with_an_x25519_key(tmp_path) -> None:
+    person = PKI.recipient("x25519")
+    certificate, key, _ = person.write(tmp_path)
+    octets = subprocess.run(["openssl", "pkcs12", "-export", "-in", certificate, "-inkey", key,
+                             "-passout", "pass:demo"], capture_output=True, check=True).stdout
+    held = read_pkcs12(octets, b"demo")
+    assert same(held.only_key(), person)
+    assert held.certificate == person.certificate
+    refused(Reason.INPUT_PASSWORD_WRONG, lambda: read_pkcs12(octets, b"wrong"))
+
+
+def pkcs12_of(*people, password=b"demo") -> bytes:
+    """RFC 7292 4: one bag for each key and certificate, in plain content without a MAC, as Java writes several."""
+    def bag(oid, value):
+        return build.sequence(build.oid(oid), build.context(0, value))
+
+    def content(octets):
+        return bag("1.2.840.113549.1.7.1", build.octet_string(octets))
+
+    bags = [bag("1.2.840.113549.1.12.10.1.2", one.key.private_bytes(
+        Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(password))) for one in people]
+    bags += [bag("1.2.840.113549.1.12.10.1.3", bag("1.2.840.113549.1.9.22.1", build.octet_string(one.der)))
+             for one in people]
+    return build.sequence(build.integer(3), content(build.sequence(content(build.sequence(*bags)))))
+
+
+def test_pkcs12_with_several_keys_drops_none() -> None:
+    """Outlook exports a key to sign and one to decrypt in one file."""
+    people = (PKI.recipient("p-256"), PKI.signer("p-384"), PKI.recipient("x25519"))
+    octets = pkcs12_of(*people)
+    held = read_pkcs12(octets, b"demo")
+    assert all(same(key, person) for key, person in zip(held.keys, people, strict=True))
+    assert {*held.others, held.certificate} - {None} == {person.certificate for person in people}
+    assert "3 private keys" in refused(Reason.INPUT_UNREADABLE, lambda: read_private_key(octets, b"demo")).detail
+    assert same(read_private_key(pkcs12_of(people[0]), b"demo"), people[0])
+    refused(Reason.INPUT_PASSWORD_WRONG, lambda: read_pkcs12(octets, b"wrong"))
+    refused(Reason.INPUT_LIMIT_EXCEEDED, lambda: read_pkcs12(pkcs12_of(*people[:1] * 17), b"demo"))
+
+
+@needs_openssl
+@pytest.mark.parametrize(("options", "reason"), [
+    (("-v2", "camellia256"), Reason.INPUT_UNREADABLE), (("-v2prf", "hmacWithSHA512-256"), Reason.INPUT_UNREADABLE),
+    (("-v2", "aes256"), None)], ids=["cipher", "prf", "usual"])
+def test_right_passphrase_for_a_key_under_an_odd_cipher(tmp_path, options, reason) -> None:
+    """The passphrase is right, so nobody is sent to look for another one."""
+    (tmp_path / "key").write_bytes(PKI.signer("p-256").key_pem)
+    octets = subprocess.run(["openssl", "pkcs8", "-topk8", "-in", tmp_path / "key", "-passout", "pass:demo", *options],
+                            capture_output=True, check=True).stdout
+    if reason is None:
+        assert same(read_private_key(octets, b"demo"), PKI.signer("p-256"))
+    else:
+        assert "password" not in refused(reason, lambda: read_private_key(octets, b"demo")).detail.lower()
 
 
 def test_pkcs12_without_a_key_has_certificates() -> None:
     octets = serialize_key_and_certificates(None, None, ANNA.certificate.x509, None, NoEncryption())
-    assert read_pkcs12(octets, None).key is None
+    assert read_pkcs12(octets, None).keys == ()
     assert "without a private key" in refused(Reason.INPUT_UNREADABLE, lambda: read_private_key(octets)).detail
 
 
 def test_endless_key_derivation_is_refused_before_it_begins(monkeypatch) -> None:
     """Rounds in the MAC, in the encrypted certificates and in the shrouded key; the attack costs its reader hours."""
-    monkeypatch.setattr(private_keys, "load_pkcs12", lambda *_: pytest.fail("the loader was asked"))
+    monkeypatch.setattr(private_keys, "load_key_and_certificates", lambda *_: pytest.fail("the loader was asked"))
     good = ANNA.p12(b"demo", old=True)
 
     def outer(rounds: int) -> bytes:
@@ -121,7 +177,8 @@ def test_endless_key_derivation_is_refused_before_it_begins(monkeypatch) -> None
 
     error = refused(Reason.INPUT_LIMIT_EXCEEDED, lambda: read_pkcs12(outer(KDF_ROUNDS_MAX + 1), b"demo"))
     assert str(KDF_ROUNDS_MAX + 1) in error.detail
-    monkeypatch.setattr(private_keys, "load_pkcs12", lambda *_: (_ for _ in ()).throw(ValueError("asked")))
+    monkeypatch.setattr(private_keys, "load_key_and_certificates",
+                        lambda *_: (_ for _ in ()).throw(ValueError("asked")))
     at_limit = outer(KDF_ROUNDS_MAX)
     assert refused(Reason.INPUT_UNREADABLE, lambda: read_pkcs12(at_limit, b"demo")).detail == "PKCS#12: asked"
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -189,10 +190,39 @@ def test_attributes_that_are_not_as_the_rfc_wants_them(given):
     assert judged(made(given=given)) is Reason.SIGNATURE_ATTRIBUTES
 
 
-def test_attributes_out_of_order_are_not_der():
-    given = sorted([*least(), forge.signing_time()], reverse=True)
+UNSORTED = sorted([*least(), forge.signing_time()], reverse=True)
+
+
+def signed_over(octets: bytes, given: list[bytes] = UNSORTED) -> bytes:
+    """A message that sends `given` in this order, signed over `octets`."""
+    return made(given=given, in_order=False, signature=signer().sign(S.ECDSA_SHA256, octets))
+
+
+def test_attributes_in_another_order_than_der():
+    """RFC 5652 5.4 signs the DER encoding; Outlook for Mac signs what it sends, which openssl verifies."""
+    as_sent = made(given=UNSORTED, in_order=False)
+    assert judged(as_sent) is None
+    assert OpenSsl().verify(as_sent, CONTENT, get_pki()) == CONTENT
+    assert judged(signed_over(build.set_of(*UNSORTED))) is None
+
+
+@pytest.mark.parametrize("octets", [
+    build.tlv(0xA0, *UNSORTED), b"".join(UNSORTED), build.tlv(0x31, *UNSORTED[1:], UNSORTED[0]), CONTENT],
+    ids=["tag as sent", "no tag", "a third order", "the content"])
+def test_signature_over_anything_else_is_altered(octets):
+    assert judged(signed_over(octets)) is Reason.SIGNATURE_ALTERED
+
+
+def test_repeated_attributes_are_refused_in_any_order():
+    given = [*UNSORTED, UNSORTED[0]]
     assert judged(made(given=given, in_order=False)) is Reason.SIGNATURE_ATTRIBUTES
-    assert judged(made(given=given)) is None
+
+
+def test_values_of_one_attribute_in_another_order_than_der():
+    two = [build.integer(2), build.integer(1)]
+    sent = build.sequence(build.oid("1.3.6.1.4.1.99999.7"), build.tlv(0x31, *two))
+    encoded = build.sequence(build.oid("1.3.6.1.4.1.99999.7"), build.set_of(*two))
+    assert judged(signed_over(build.set_of(*least(), encoded), [*least(), sent])) is None
 
 
 def test_unknown_attributes_do_no_harm():
@@ -588,3 +618,15 @@ def test_openssl_agrees_that_an_altered_content_is_refused():
     """The oracle of the tests looks at the content at all."""
     with pytest.raises(PeerRefused):
         OpenSsl().verify(made(), CONTENT + b"!", get_pki())
+
+
+def test_issuer_in_another_spelling_names_the_same_signer():
+    """RFC 5280 7.1: case and string type of a name do not count."""
+    person = signer()
+    name = x509.Name([x509.NameAttribute(one.oid, one.value.swapcase()) for one in person.certificate.x509.issuer
+                      if one.oid != x509.NameOID.COUNTRY_NAME])
+    name = x509.Name([*(one for one in person.certificate.x509.issuer if one.oid == x509.NameOID.COUNTRY_NAME), *name])
+    sid = build.sequence(name.public_bytes(), build.integer(person.certificate.serial))
+    assert judged(made(sid=sid)) is None
+    (info,) = parse_signed(made(sid=sid)).signer_infos
+    assert find_certificate(info, [get_pki().signer("p-384").certificate]) is None

@@ -130,10 +130,19 @@ def test_object_identifiers_that_are_none(octets: bytes) -> None:
         walk.decode_oid(octets, walk.single(octets))
 
 
-@pytest.mark.parametrize("octets", [b"\x02\x00", b"\x02\x02\x00\x7f", b"\x02\x02\xff\x80", b"\x04\x01\x00"])
+@pytest.mark.parametrize("octets", [
+    b"\x02\x00", b"\x02\x02\x00\x7f", b"\x02\x02\xff\x80", b"\x04\x01\x00", b"\x0a\x01\x00"])
 def test_integers_that_are_none(octets: bytes) -> None:
     with pytest.raises(DerMalformed):
         walk.decode_integer(octets, walk.single(octets))
+
+
+def test_enumerated_is_no_integer_and_the_other_way_round() -> None:
+    """X.680 20: two types with two tags."""
+    number = b"\x0a\x01\x05"
+    assert walk.decode_integer(number, walk.single(number), walk.ENUMERATED) == 5
+    with pytest.raises(DerMalformed):
+        walk.decode_integer(b"\x02\x01\x05", walk.single(b"\x02\x01\x05"), walk.ENUMERATED)
 
 
 def test_limits() -> None:

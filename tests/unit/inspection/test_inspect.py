@@ -185,7 +185,8 @@ def test_a_mail_saved_with_other_line_ends():
 
 def test_cms_objects_in_der_and_pem():
     opaque = signature(TEXT, anna(), opaque=True)
-    for octets in (opaque, pem(opaque, "CMS"), pem(opaque, "PKCS7"), b"some text\n" + pem(opaque, "CMS")):
+    for octets in (opaque, pem(opaque, "CMS"), pem(opaque, "PKCS7"),
+                   pem(opaque, "SIGNED MESSAGE"), b"some text\n" + pem(opaque, "CMS")):
         answer = told(octets)
         assert (answer["kind"], answer["verdict"]) == ("cms", "trusted")
         assert answer["headers"]["from"] is None

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, Reason
-from gateway.mime.entity import Limits, decode, decode_base64, parse_entity
+from gateway.mime.entity import Limits, decode, parse_entity
+from gateway.mime.transfer import decode_base64
 from tests.support import mails
 
 

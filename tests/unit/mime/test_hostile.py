@@ -12,8 +12,9 @@ from gateway.errors import GatewayError, Reason
 from gateway.mime.canonical import seven_bit
 from gateway.mime.entity import Limits, decode, parse_entity
 from gateway.mime.header import parse_headers, remove_fields
-from gateway.mime.smime_forms import base64_lines, detect
+from gateway.mime.smime_forms import detect
 from gateway.mime.trace import strip_forged, strip_subject_tags, strip_tags
+from gateway.mime.transfer import base64_lines
 from tests.support import mails
 
 MULTIPART = mails.HEADER + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
@@ -63,7 +64,7 @@ REFUSALS = {
     Reason.MAIL_MALFORMED,
     Reason.MAIL_BARE_NEWLINE,
     Reason.MAIL_NUL,
-    Reason.MAIL_LINE_TOO_LONG,
+    Reason.MAIL_FIELD_TOO_LONG,
 }
 
 

@@ -74,6 +74,11 @@ def test_written_and_read_by_both(params):
         assert text == value
 
 
+def test_a_backslash_at_the_end_is_not_quoted():
+    assert format_field("Content-Disposition", "attachment", {"name": "\\", "title": "0"}) == (
+        b"Content-Disposition: attachment; name*=utf-8''%5C; title=0\r\n")
+
+
 def test_a_boundary_is_never_cut():
     raw = format_field("Content-Type", "multipart/mixed", {"boundary": "b" * 70})
     assert b'boundary="' + b"b" * 70 + b'"' in raw

@@ -11,12 +11,12 @@ from gateway.mime.smime_forms import (
     Cms,
     Detached,
     NotSmime,
-    base64_lines,
     detect,
     multipart_signed,
     pkcs7_mime,
     sniff_cms,
 )
+from gateway.mime.transfer import base64_lines
 from tests.support import mails
 
 DER = bytes.fromhex("3082010006092a864886f70d010703a0") + bytes(range(1, 241))

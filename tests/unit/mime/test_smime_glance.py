@@ -4,7 +4,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.mime.entity import parse_entity
-from gateway.mime.smime_forms import Cms, Detached, base64_lines, detect, glance, multipart_signed
+from gateway.mime.smime_forms import Cms, Detached, detect, glance, multipart_signed
+from gateway.mime.transfer import base64_lines
 
 DER = bytes.fromhex("3082010006092a864886f70d010703a0") + bytes(range(1, 241))
 SIGNED = (

@@ -14,6 +14,7 @@ from gateway.mime.trace import (
     strip_forged,
     strip_subject_tags,
     strip_tags,
+    without_keywords,
 )
 
 
@@ -111,10 +112,46 @@ def test_tags_of_a_hostile_subject_cost_no_more_than_its_length():
         ("[]", set()),
         ("[open", set()),
         ("", set()),
+        # What the writer sees is [seal], as for tags.
+        ("[se\u200bal] x", {"seal"}),
+        ("\ufeff[seal\u00ad] x", {"seal"}),
+        ("\u3164[seal] x", {"seal"}),
+        ("[ s e a l ] x", {"seal", "s e a l"}),
+        ("x [\u2060seal]\u200b ", {"seal"}),
+        ("[top secret] x", {"top secret", "topsecret"}),
+        # An answer to such a mail, or one that is forwarded.
+        ("Re: [seal] x", {"seal"}),
+        ("AW: Fwd:[seal] x", {"seal"}),
+        ("Re[2]: WG: [Seal] x", {"seal"}),
+        ("[ext] RE: [seal] x", {"ext", "seal"}),
+        ("\u56de\u590d\uff1a[seal] x", {"seal"}),
+        ("R\u200be: [seal] x", {"seal"}),
+        ("Care: [seal] x", set()),
+        ("Invoice re: [seal] x", set()),
     ],
 )
 def test_keywords(subject, found):
-    assert keywords(subject) == found
+    assert keywords([subject]) == found
+
+
+@pytest.mark.parametrize(
+    ("subject", "left"),
+    [
+        ("[seal] Your limit", "Your limit"),
+        ("Re: [seal] Your limit", "Re: Your limit"),
+        ("[se\u200bal] Your [joke] limit [SEAL]", "Your [joke] limit"),
+        ("Your [seal] limit", "Your [seal] limit"),
+        ("[ s e a l ]Your limit", "Your limit"),
+    ],
+)
+def test_keywords_are_taken_out_of_every_subject(subject, left):
+    octets = f"Subject: first\r\nTo: a@b.example\r\nSubject: {subject}\r\nThread-Topic: {subject}\r\n\r\n[seal]\r\n"
+    made = without_keywords(octets.encode(), frozenset({"seal"}))
+    headers = parse_headers(made)
+    assert headers.texts("subject") == ("first", left)
+    assert headers.text("thread-topic") == left
+    assert made.endswith(b"\r\n\r\n[seal]\r\n")
+    assert without_keywords(made, frozenset({"seal"})) is made
 
 
 def test_counting_and_ids():

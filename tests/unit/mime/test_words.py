@@ -29,6 +29,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters
         ("=?utf-8*de?q?Gr=C3=BC=C3=9Fe?=", "Grüße"),  # RFC 2231 5: with a language
         ("=?utf-8?q?=41?=", "A"),
         ("=?utf-8?q??= x", " x"),
+        ("=?utf-8?b?SGVsbG8=IHdvcmxk?=", "Hello world"),  # two encoded pieces joined
+        ("=?utf-8?q?a==b?=", "a==b"),
     ],
 )
 def test_examples(encoded, text):

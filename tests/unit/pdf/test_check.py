@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import Reason
-from gateway.pdf.check import TAIL_OCTETS, check
+from gateway.pdf.check import TAIL_OCTETS, check, lacking
 from gateway.pdf.documents import PdfDocuments
 from gateway.ports.documents import Depth
 from tests.support.papers import BILL, STATEMENT
@@ -75,6 +75,13 @@ def test_what_cannot_be_read_aloud(name: str) -> None:
     assert check(octets, MAX, depth="opened") is Reason.PDF_INACCESSIBLE
     assert check(octets, MAX, accessible=False) is None
     assert check(octets, MAX, depth="quick") is None
+    [missing] = lacking(octets)  # the one property that was taken out, by the name of ISO 32000
+    assert (name[1:] in missing) or (name, missing) == ("/Metadata", "a title in the metadata (dc:title)")
+
+
+def test_what_a_whole_document_lacks_is_nothing() -> None:
+    assert lacking(changed(lambda pdf: None)) == ()
+    assert lacking(b"no PDF") == ()
 
 
 @pytest.mark.parametrize("written, found", [

@@ -5,17 +5,14 @@ import base64
 import pytest
 
 from gateway.demo import openssl
-from gateway.pipeline.facts import Message
+from gateway.model.outcome import Settled
+from gateway.pipeline.facts import Message, shown_addresses
 from tests.support import mails
 from tests.support.bank import House
+from tests.unit.smime.test_already import PGP
 
 US = "director@bank.example"
 TEXT = b"Content-Type: text/plain\r\n\r\nThe limit is 4711.\r\n"
-PGP = (
-    b'MIME-Version: 1.0\r\nContent-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=p\r\n\r\n'
-    b"--p\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n"
-    b"--p\r\nContent-Type: application/octet-stream\r\n\r\n"
-)
 
 
 def already(bank: House, octets: bytes) -> frozenset[str]:
@@ -57,8 +54,7 @@ def test_what_is_encrypted_is_however_it_is_labelled(bank: House, label: bytes) 
 
 
 def test_openpgp(bank: House) -> None:
-    armour = b"-----BEGIN PGP MESSAGE-----\r\n\r\nhQ==\r\n-----END PGP MESSAGE-----\r\n"
-    assert already(bank, PGP + armour + b"--p--\r\n") == {"encrypted"}
+    assert already(bank, PGP + mails.PGP_MESSAGE + b"--p--\r\n") == {"encrypted"}
 
 
 def test_signed(bank: House) -> None:
@@ -82,8 +78,94 @@ def test_signed(bank: House) -> None:
         ("From: eve@elsewhere.example\r\nSender: not an address", False),
         ("From: eve@bank.example.elsewhere.example", False),
         ("From: eve@otherbank.example", False),
+        # A From that is no address list: readers show its text.
+        (f"From: <{US}", True),
+        (f"From: {US} <eve@elsewhere.example>, me", True),
+        (f"From: root, {US}", True),
+        ("From: <@relay.example:director@bank.example>", True),
+        ("From: =?utf-8?q?director=40bank.example?= <me>", True),
+        ("From: Director (director@(x)Bank.Example", True),
+        ("From: <director@b\u00e4nk.example", False),
+        ("From: <MAILER-DAEMON>", False),
+        ("From: me", False),
     ],
 )
 def test_who_claims_to_be_us(bank: House, header: str, claims: bool) -> None:
     mail = bank.receive(header.encode() + b"\r\n\r\nhi\r\n", "support@bank.example", sender="eve@elsewhere.example")
     assert Message.of(mail, bank.gateway.house).facts.spoofs_us is claims
+
+
+@pytest.mark.parametrize(
+    ("header", "address", "why"),
+    [
+        ("From: anna@customer.example", "anna@customer.example", None),
+        ("Subject: x", None, "none"),
+        ("From:", None, "none"),
+        ("From: <MAILER-DAEMON>", None, "ambiguous"),
+        ("From: <root>", None, "ambiguous"),
+        ("From: me", None, "ambiguous"),
+        ("From: a@b.example, c@d.example", None, "ambiguous"),
+        ("From: a@b.example\r\nFrom: a@b.example", None, "ambiguous"),
+        ("From: s..palmer@x.example", None, "ambiguous"),
+    ],
+)
+def test_a_from_that_is_no_mailbox_is_a_fact_and_refuses_nothing(
+    bank: House, header: str, address: str | None, why: str | None
+) -> None:
+    mail = bank.receive(header.encode() + b"\r\n\r\nhi\r\n", "support@bank.example", sender="")
+    facts = Message.of(mail, bank.gateway.house).facts
+    assert (facts.from_, facts.no_from) == (address, why)
+    assert bank.gateway.handle(mail).answer is Settled.TAKEN
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        ("root", set()),
+        ("noone, anna@customer.example", {"anna@customer.example"}),
+        ("s..palmer@x.example, Anna <anna@customer.example>", {"anna@customer.example"}),
+        ("a@b.example <c@d.example>, e@f.example", {"e@f.example"}),
+        ("Friends: anna@customer.example, b@c.example", {"anna@customer.example", "b@c.example"}),
+        ("undisclosed-recipients:", set()),
+        ("anna@customer.example: b@c.example;", {"b@c.example"}),
+        ('"unfinished, anna@customer.example', set()),
+    ],
+)
+def test_what_cannot_be_read_in_to_and_cc_counts_as_not_shown(bank: House, field: str, shown: set[str]) -> None:
+    for name in ("To", "Cc"):
+        octets = f"From: otp@bank.example\r\n{name}: {field}\r\nSubject: x\r\n\r\nhi\r\n".encode()
+        mail = bank.send(octets, "anna@customer.example")
+        assert shown_addresses(Message.of(mail, bank.gateway.house)) == shown
+        assert bank.gateway.handle(mail).answer is Settled.TAKEN
+
+
+def kind(bank: House, *parts: bytes, report: bytes = b"delivery-status") -> str:
+    body = b"".join(b"--r\r\n" + part for part in parts) + b"--r--\r\n"
+    octets = (b"From: staff@bank.example\r\nContent-Type: multipart/report; boundary=r; report-type=" + report
+              + b"\r\n\r\n" + body)
+    return Message.of(bank.send(octets, "anna@customer.example"), bank.gateway.house).facts.kind
+
+
+WORDS = b"Content-Type: text/plain\r\n\r\nIt did not arrive.\r\n"
+STATUS = b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nAction: failed\r\n"
+MAIL = b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nThe limit is 4711.\r\n"
+
+
+def test_reports(bank: House) -> None:
+    """RFC 6522 3: text for people, the status, at most one part of the mail that came back."""
+    html = b"Content-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\n\r\nx\r\n--a--\r\n"
+    assert kind(bank, WORDS, STATUS) == "dsn"
+    assert kind(bank, html, STATUS, MAIL) == "dsn"
+    assert kind(bank, WORDS, STATUS, b"Content-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n") == "dsn"
+    receipt = STATUS.replace(b"delivery-status", b"disposition-notification")
+    assert kind(bank, WORDS, receipt, report=b"disposition-notification") == "mdn"
+
+
+@pytest.mark.parametrize("parts", [
+    (), (WORDS,), (WORDS, WORDS), (STATUS, STATUS), (MAIL, STATUS), (WORDS, STATUS, WORDS),
+    (WORDS, STATUS, MAIL, WORDS),
+    (b"Content-Type: application/pdf\r\n\r\n%PDF\r\n", STATUS),
+    (b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: image/png\r\n\r\nx\r\n--m--\r\n", STATUS)])
+def test_a_label_alone_makes_no_report(bank: House, parts: tuple[bytes, ...]) -> None:
+    """Attack: rules let reports leave in clear. Such mail is still one of a machine (RFC 3834), and gets no answer."""
+    assert kind(bank, *parts) == "auto_reply"

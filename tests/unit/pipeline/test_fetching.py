@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from gateway.adapters.db.certificates import DbCertificates
 from gateway.adapters.db.fetch_tasks import NEVER, DbFetchTasks
 from gateway.adapters.db.revocations import DbRevocations
-from gateway.adapters.db.schema import open_database
 from gateway.adapters.db.tables import moment
 from gateway.adapters.web import Web
 from gateway.authority import ca
@@ -30,6 +29,7 @@ from gateway.pki.table import StoredRevocation
 from gateway.pki.trust import TrustSet, anchors_of
 from gateway.pki.wanted import wanted_answers, wanted_issuers, wanted_lists, wanted_of_issuers
 from gateway.ports.fetch import FetchTask
+from tests.support.databases import open_database
 from tests.support.pki import Person, pem
 from tests.support.revocable import DAY, Revocable, now
 from tests.support.web import WebServer, reply

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway.app import TRUST_LOOK_S
+from gateway.cli.trace_view import _fate
 from gateway.cms.certificate import parse_certificate
 from gateway.demo import openssl
 from gateway.errors import Reason
@@ -21,6 +23,7 @@ from gateway.pipeline.trust_card import read as read_card
 from gateway.pki.path import validate
 from gateway.policy.replay import replay
 from gateway.ports.administration import NewCertificate
+from gateway.settings import Settings
 from tests.support.bank import House, house
 from tests.support.bank import policy as one_policy
 
@@ -104,6 +107,36 @@ def test_status_fields_and_tags_from_outside_are_taken_off(bank: House) -> None:
     assert "[customer]" not in mail["Subject"]
 
 
+def test_header_fields_of_labels_are_taken_off(home: Path) -> None:
+    """Attack: a stranger writes the field by which the bank's own rule marks customers, outside or protected inside."""
+    rules = """
+version: 1
+rules:
+  - name: all
+    when: {direction: inbound, header: {Importance: high}}
+    end: {reject: "a forged label decided"}
+    cases: [{given: {direction: inbound, header: {Importance: high}}, expect: {end: reject}}]
+  - name: labels
+    when: {direction: inbound, decryption: failed}
+    then: {form: as_received, label: {header: {Importance: high, X-Bank-Class: customer}}}
+    cases: [{given: {direction: inbound, decryption: failed}, expect: {end: deliver}}]
+  - name: opened
+    when: {direction: inbound}
+    then: {form: opened}
+    cases: [{given: {direction: inbound}, expect: {end: deliver}}]
+otherwise: reject
+"""
+    with house(home, one_policy(home / "labels.yaml", rules)) as bank:
+        octets = arrived(bank, b"X-Bank-Class: customer\r\nimportance: high\r\n" + HEADER + b"\r\nhi\r\n")
+        assert b"X-Bank-Class" not in octets
+        assert b"importance" not in octets.lower()
+        inside = b"Importance: high\r\n" + HEADER + QUESTION.replace(b"text/plain", b'text/plain; hp="clear"')
+        bank.inbound.taken.clear()
+        octets = arrived(bank, HEADER + openssl.sign(inside, bank.bank.people["anna"]))
+        assert b"limit" in octets
+        assert b"importance" not in octets.lower()
+
+
 def test_results_of_a_filter_in_front_stay_only_where_it_is_the_peer(bank: House) -> None:
     octets = b"Authentication-Results: filter.bank.example; dmarc=pass\r\n" + HEADER + b"\r\nhi\r\n"
     assert b"filter.bank.example" not in arrived(bank, octets)
@@ -177,8 +210,11 @@ def test_the_banks_own_address_from_outside_is_quarantined(bank: House) -> None:
     assert outcome.recipients[0].rule == "inbound:forged-as-us"
 
 
-def test_the_banks_address_as_a_strangers_name_is_quarantined(bank: House) -> None:
-    spoof = HEADER.replace(b"anna@customer.example", b'"Director <director@bank.example>" <eve@evil.example>', 1)
+@pytest.mark.parametrize("name", [
+    b'"Director <director@bank.example>"', b'"Director @ bank.example"',
+    b"=?utf-8?q?director=40bank=2Eexample?=", b'"=?utf-8?q?director=40bank=2Eexample?="'])
+def test_the_banks_address_as_a_strangers_name_is_quarantined(bank: House, name: bytes) -> None:
+    spoof = HEADER.replace(b"anna@customer.example", name + b" <eve@evil.example>", 1)
     outcome = bank.gateway.handle(bank.receive(spoof + b"\r\npay now\r\n", "support@bank.example"))
     assert outcome.recipients[0].rule == "inbound:forged-as-us"
 
@@ -223,6 +259,36 @@ def test_what_cannot_be_opened_arrives_inside_an_explanation(home: Path) -> None
         assert "key" in explanation.get_content()
         assert attached.get_content_type() == "message/rfc822"
         assert attached.get_content()["Subject"] == "A question"
+
+
+def in_3des(bank: House) -> bytes:
+    """Signed by Anna and encrypted by openssl as Outlook 2007 did."""
+    header = ("-from", "anna@customer.example", "-to", "support@bank.example", "-subject", "x", "-crlfeol")
+    octets = openssl.run("cms", "-encrypt", "-des3", *header, bank.bank.support_certificate,
+                         stdin=openssl.sign(QUESTION, bank.bank.people["anna"]))
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize("weak", [(), ("3des",)])
+def test_weak_cipher_is_named_inside_and_never_trusted(home: Path, weak: tuple[str, ...]) -> None:
+    """RFC 8551 2.7: 3DES is history. The log and the evidence name it, the mail itself gets the one answer for all."""
+    def change(settings: Settings) -> Settings:
+        opening = settings.opening.model_copy(update={"weak": weak})
+        return one_policy(home / "p.yaml", EXPLAINED)(settings).model_copy(update={"opening": opening})
+
+    with house(home, change) as bank, structlog.testing.capture_logs() as lines:
+        octets = arrived(bank, in_3des(bank))
+        mail = message_from_bytes(octets, policy=policy.default)
+        (said,) = [line for line in lines if line["event"] == "weak encryption"]
+        assert (said["ciphers"], said["opened"]) == (["3des-cbc"], bool(weak))
+        (record,) = bank.gateway.store.evidence.since(datetime.now(UTC) - timedelta(hours=1))
+        assert record.facts["verdicts"]["weak_ciphers"] == ["3des-cbc"]
+        reason = "decryption.weak_algorithm" if weak else "decryption.failed"
+        assert mail["Sealgate-Verdict"].startswith("unknown")
+        assert reason in mail["Sealgate-Verdict"]
+        assert "encrypted with 3des-cbc" in _fate([record], 0, every=False).plain  # what `sealgate trace` shows
+        assert (b"Please raise my limit." in octets) is bool(weak)
+        assert b"3des" not in octets.lower()
 
 
 def test_unauthenticated_plaintext_loses_its_active_content(home: Path) -> None:

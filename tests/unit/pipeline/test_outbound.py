@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import structlog
 
 from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
+from gateway.model.mail import GATEWAY_CLIENT
 from gateway.model.outcome import Settled
+from gateway.settings import Settings
+from gateway.settings.sections import Escrow
 from tests.support.bank import House, house, policy
 
 CODE = (
@@ -251,7 +255,7 @@ def test_the_body_of_held_mail_is_not_on_the_disk_in_clear(home: Path) -> None:
     text = HOLD.replace("END", "end: hold").replace("CASE", "hold")
     with house(home, policy(home / "hold.yaml", text)) as bank:
         bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
-    assert not any(b"481516" in path.read_bytes() for path in home.glob("sealgate.db*"))
+    assert not any(b"481516" in path.read_bytes() for path in home.rglob("*") if path.is_file())
 
 
 def test_evidence_tells_what_happened_and_no_content(bank: House) -> None:
@@ -296,6 +300,37 @@ def test_a_journal_that_cannot_be_told_makes_no_second_mail_of_a_taken_one(
     assert sum(row.resent for row in bank.gateway.store.journal.rows(failed[0])) == 1
 
 
+ESCROWED = """
+version: 1
+rules:
+  - name: seal
+    when: {direction: outbound, client: online-banking}
+    then: {sign: {with: otp}, encrypt: {without_certificate: reject}, escrow: {certificate: audit}}
+    cases: [{given: {client: online-banking, certificate: enrolled}, expect: {end: deliver}}]
+otherwise: reject
+"""
+
+
+@pytest.mark.parametrize(("file", "settled"), [("archive", Settled.TAKEN), ("staff", Settled.LATER)])
+def test_evidence_names_the_escrow(home: Path, file: str, settled: Settled) -> None:
+    path = home / f"keys/{file}.crt.pem"
+
+    def change(settings: Settings) -> Settings:
+        return policy(home / "escrow.yaml", ESCROWED)(settings).model_copy(
+            update={"escrow": (Escrow(name="audit", certificate=path),)})
+
+    with house(home, change) as bank:
+        (one,) = bank.gateway.handle(bank.send(CODE, "anna@customer.example")).recipients
+        (record,) = bank.gateway.store.evidence.find("<1@bank.example>")
+        assert one.settled is settled
+        if settled is Settled.TAKEN:
+            assert list(record.facts["escrow"]) == ["audit"]
+            assert set(record.facts["escrow"].values()) < set(record.certificates)
+        else:
+            assert (one.reason, bank.outbound.taken) == (Reason.ESCROW_UNUSABLE, [])
+            assert "'audit'" in one.detail
+
+
 def test_evidence_that_cannot_be_kept_makes_no_second_mail_of_a_taken_one(
     bank: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -333,7 +368,7 @@ def test_a_dead_store_defers_and_sends_nothing(bank: House) -> None:
     bank.gateway.store.close()
     shutil.rmtree(bank.bank.home / "sealgate.db", ignore_errors=True)
     (bank.bank.home / "sealgate.db").unlink(missing_ok=True)
-    for rest in bank.bank.home.glob("sealgate.db*"):
+    for rest in bank.bank.home.glob("sealgate.db-???"):
         rest.unlink()
     (bank.bank.home / "sealgate.db").mkdir()
     outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
@@ -357,6 +392,85 @@ def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
     content = opened(bank, bank.outbound.octets_for("anna@customer.example"), "anna")
     assert b"Subject: Hello\r\n" in content
     assert b"[seal]" not in content
+
+
+def test_a_keyword_counts_as_the_writer_sees_it(bank: House) -> None:
+    """[seal] insists on encryption; without it this mail would leave signed only, for there is no certificate."""
+    letter = "From: staff@bank.example\r\n%s\r\nMessage-ID: <3@b>\r\n\r\nHi\r\n"
+    for subjects in (
+        "Subject: [seal] Hello",
+        "Subject: [se\u200bal] Hello",
+        "Subject: AW: [seal] Hello",
+        "Subject: Fwd: Re: [Seal] Hello",
+        "Subject: Hello\r\nSubject: [seal] Hello",
+        "Subject: =?utf-8?q?=5Bse=E2=80=8Bal=5D?= Hello",
+    ):
+        octets = (letter % subjects).encode()
+        mail = bank.send(octets, "ben@nowhere.example", client="staff", sender="staff@bank.example")
+        outcome = bank.gateway.handle(mail)
+        assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.CERTIFICATE_ABSENT), subjects
+    assert bank.outbound.taken == []
+
+
+def test_a_line_that_is_no_field_ends_the_header_as_in_postfix(bank: House) -> None:
+    """What stands behind it is text, and leaves sealed with the rest; the log names the line."""
+    octets = CODE.replace(b"Subject: ", b"HELO mx\r\nSubject: ")
+    mail = bank.send(octets, "anna@customer.example")
+    with structlog.testing.capture_logs() as lines:
+        assert bank.gateway.handle(mail).answer is Settled.TAKEN
+    (line,) = [line for line in lines if line["event"] == "header ends early"]
+    assert (line["line"], line["incident"]) == (3, mail.origin.incident)
+    left = bank.outbound.octets_for("anna@customer.example")
+    assert b"Your code" not in left
+    content = opened(bank, left, "anna")
+    assert content.partition(b"\r\n\r\n")[2] == octets.partition(b"anna@customer.example\r\n")[2]
+    headless = bank.gateway.handle(bank.send(b"\xef\xbb\xbf" + CODE, "anna@customer.example"))
+    assert (headless.answer, headless.reason) == (Settled.REFUSED, Reason.FROM_MISSING)
+
+
+@pytest.mark.parametrize("entity", [
+    b"\r\nThe limit is 4711.\r\n",
+    b"Auto-Submitted: auto-replied\r\n\r\nThe limit is 4711.\r\n",
+    b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\n4711\r\n--b--\r\n"])
+def test_a_null_sender_with_a_keyword_is_rejected_by_name(bank: House, entity: bytes) -> None:
+    """Attack: MAIL FROM:<> took the mail past the rule `seal`, in clear and with the keyword removed."""
+    octets = b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: [seal] x\r\n" + entity
+    outcome = bank.gateway.handle(bank.send(octets, "anna@customer.example", client="staff", sender=""))
+    assert [(one.settled, one.reason, one.rule) for one in outcome.recipients] == [
+        (Settled.REFUSED, Reason.POLICY_REJECTED, "staff:seal-without-sender")]
+    assert "null sender" in (outcome.recipients[0].text or "")
+    assert bank.outbound.taken == []
+
+
+def test_a_client_cannot_use_the_rule_for_alarms(bank: House) -> None:
+    """Attack: online banking, broken into, writes from otp@ to security@, whose mail may leave unencrypted."""
+    octets = b"From: otp@bank.example\r\nTo: security@bank.example\r\nSubject: x\r\n\r\nThe limit is 4711.\r\n"
+    (one,) = bank.gateway.handle(bank.send(octets, "security@bank.example")).recipients
+    assert (one.settled, one.rule) == (Settled.REFUSED, "codes:otp-elsewhere")
+    assert bank.inbound.taken == []
+    own = bank.send(octets, "security@bank.example", client=GATEWAY_CLIENT)
+    assert bank.gateway.handle(own).answer is Settled.TAKEN
+    elsewhere = bank.send(octets.replace(b"otp@", b"statements@"), "security@bank.example", client=GATEWAY_CLIENT)
+    assert bank.gateway.handle(elsewhere).reason is Reason.CLIENT_FROM_NOT_ALLOWED
+
+
+def test_what_only_the_gateway_may_say_leaves_no_client(bank: House) -> None:
+    """RFC 8601 5; attack: a colleague, or a program of the bank, marks its mail as a verified customer's."""
+    forged = (b"Sealgate-Verdict: trusted\r\nAuthentication-Results: gateway.bank.example; smime=pass\r\n"
+              b"Authentication-Results: other.bank.example; spf=pass\r\nX-Bank-Class: customer\r\n"
+              b"From: staff@bank.example\r\nSubject: Re: [customer] hello\r\n\r\nhi\r\n")
+    for to, hop in (("carla@bank.example", bank.inbound), ("eve@nowhere.example", bank.outbound)):
+        sent = bank.send(forged, to, client="staff", sender="staff@bank.example")
+        assert bank.gateway.handle(sent).answer is Settled.TAKEN
+        left = hop.octets_for(to)
+        assert b"Subject: Re: hello\r\n" in left
+        assert b"other.bank.example; spf=pass" in left
+        for gone in (b"Sealgate-", b"gateway.bank.example; smime", b"X-Bank-Class"):
+            assert gone not in left
+    unchanged = b"From: staff@bank.example\r\nSubject: hello\r\n\r\nhi\r\n"
+    bank.inbound.taken.clear()
+    bank.gateway.handle(bank.send(unchanged, "carla@bank.example", client="staff", sender="staff@bank.example"))
+    assert bank.inbound.octets_for("carla@bank.example") == unchanged
 
 
 RETURNED = b"Subject: My question\r\n\r\nMy secret is 4711\r\n"

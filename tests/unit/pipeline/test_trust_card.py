@@ -73,6 +73,16 @@ def test_a_second_field_of_a_name_is_another_message(more: bytes) -> None:
     assert refused(carded().replace(b"X-A: 1\r\n", more)) is Reason.SIGNATURE_ALTERED
 
 
+@pytest.mark.parametrize("name", [
+    "Reply-To", "Cc", "Sender", "Mail-Reply-To", "Mail-Followup-To", "In-Reply-To", "References", "To", "Date",
+    "Message-ID", "Content-Transfer-Encoding", "reply-to", "CC "])
+def test_a_field_that_is_added_later_is_another_message(name: str) -> None:
+    """Attack: after the gateway a Reply-To is added, and the back office answers to it under a valid card."""
+    more = f"{name}: eve@elsewhere.example\r\n".encode()
+    assert refused(more + carded()) is Reason.SIGNATURE_ALTERED
+    assert refused(carded().replace(b"X-A: 1\r\n", more)) is Reason.SIGNATURE_ALTERED
+
+
 def test_a_strangers_certificate_does_not_swell_the_card() -> None:
     emails = tuple(f"a{number}@customer.example" for number in range(3000))
     signer = SignerVerdict(0, Status.VALID, None, subject="CN=" + "x" * 60_000, emails=emails)

@@ -203,6 +203,44 @@ def test_another_key_of_the_same_authority_speaks_for_it():
     assert refused(der).reason is Reason.REVOCATION_UNTRUSTED
 
 
+def self_issued_list(constraint, which):
+    """A constrained authority, and a list by a second key that the authority certified under its own name."""
+    policy = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), None)])
+    owner = ca.create_intermediate(PKI.root, Naming(f"Constrained {which}", "Test Bank", "DE"),
+                                   key("p-256", which), START, END, extensions=[(policy, False), *constraint])
+    second = key("p-256", which + 1)
+    any_policy = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("2.5.29.32.0"), None)])
+    der = ca.issue(owner, Naming(f"Constrained {which}", "Test Bank", "DE"), second.public_key(),
+                   Profile(frozenset({"crl_sign"}), is_ca=True), START, END, extensions=[(any_policy, False)])
+    lists = crl(RevokedEntry(7, NOW - DAY), issuer=ca.Authority(der, second))
+    return lists, parse_certificate(owner.der), parse_certificate(der)
+
+
+NAMES = x509.NameConstraints([x509.DirectoryName(x509.Name([x509.NameAttribute(
+    x509.NameOID.ORGANIZATION_NAME, "Customers")]))], None)
+
+
+@pytest.mark.parametrize("constraint", [
+    [(NAMES, True)],
+    [(x509.InhibitAnyPolicy(0), True), (x509.PolicyConstraints(0, None), True)]], ids=["names", "any policy"])
+def test_crl_key_certified_by_its_own_authority_under_constraints(constraint):
+    """RFC 5280 4.2.1.10, 6.1.3 (b), (d)(2): constraints on others do not bind a self-issued issuer's certificate."""
+    which = 60 + 2 * bool(constraint[1:])
+    der, owner, speaker = self_issued_list(constraint, which)
+    assert entry(der, 7, issuer=owner, certificates=(speaker,)) is not None
+
+
+def test_unknown_critical_extension_of_a_self_issued_crl_key():
+    der, owner, speaker = self_issued_list([(NAMES, True)], 64)
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.2"), b"\5\0")
+    private = key("p-256", 65)
+    odd = ca.issue(ca.Authority(owner.der, key("p-256", 64)), Naming("Constrained 64", "Test Bank", "DE"),
+                   private.public_key(), Profile(frozenset({"crl_sign"}), is_ca=True), START, END,
+                   extensions=[(unknown, True)])
+    assert refused(der, issuer=owner, certificates=(parse_certificate(odd),)).reason is Reason.REVOCATION_UNTRUSTED
+    assert entry(der, 7, issuer=owner, certificates=(speaker,)) is not None
+
+
 @pytest.mark.parametrize(("other", "detail"), [
     (lambda: same_name(52, signs_lists=False, signs_certificates=True), "may not sign"),
     (lambda: same_name(53, issuer=get_pki("Strangers").root), "no path"),

@@ -159,7 +159,10 @@ def test_replay(run, bank, tmp_path):
     (other / "new.yaml").write_text("version: 1\n")
     result = run("replay", "--since", "2h", "--against", other)
     assert result.exit_code == 1
-    assert result.stdout.endswith("protect_headers, sign, stamp, encrypt] hold -> statements:statement [] reject\n")
+    assert result.stdout.endswith(
+        f"protect_headers, sign, stamp, encrypt] hold -> {other} statements:statement [] reject\n")
+    assert ": recorded statements:statement [" in result.stdout
+    assert f"under the rules of {other}" in result.stderr
     assert "not read, because the configuration does not name them: new.yaml" in result.stderr
     (told,) = map(json.loads, run("replay", "--json", "--against", other).stdout.splitlines())
     assert (told["outcome"], told["after"]["end"]) == ("differs", "reject")

@@ -7,7 +7,7 @@ from gateway.model.facts import Facts, NotAsked, RecipientFacts
 from gateway.model.lookup import Absent, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Direction
 from gateway.policy.conditions import All, Any_, Leaf, Not, compiled, implies
-from gateway.policy.matchers import MATCHERS
+from gateway.policy.matchers import MATCHERS, NO_FROM
 from gateway.policy.truth import TRUE
 from gateway.policy.values import SizeRange, Texts
 
@@ -25,7 +25,7 @@ WORDS = {
 
 texts = st.builds(
     lambda literals, globs, patterns: Texts(frozenset(literals), frozenset(globs), frozenset(patterns)),
-    st.sets(st.sampled_from(ADDRESSES), max_size=3),
+    st.sets(st.sampled_from((*ADDRESSES, *NO_FROM)), max_size=3),
     st.sets(st.sampled_from(GLOBS), max_size=2),
     st.sets(st.sampled_from(PATTERNS), max_size=1),
 ).filter(lambda t: t.literals or t.globs or t.patterns)
@@ -67,6 +67,7 @@ facts = st.builds(
     kind=st.sampled_from(WORDS["kind"]),
     already=st.frozensets(st.sampled_from(WORDS["already"])),
     keywords=st.frozensets(st.sampled_from(WORDS["keyword"])),
+    no_from=st.none() | st.sampled_from(NO_FROM),
 )
 recipients = st.builds(
     RecipientFacts,

@@ -191,7 +191,8 @@ SEALED = (
 
 
 def seal(way: str, certificates: str = "any") -> RuleSet:
-    return rules(SEALED.format(way, f", certificates: {certificates}"))
+    written = SEALED.format(way, f", certificates: {certificates}")
+    return rules(written.replace(", escrow: {certificate: e}", "") if way == "encrypted_pdf" else written)
 
 
 @pytest.mark.parametrize(
@@ -223,8 +224,9 @@ def test_only_absent_may_weaken_a_plan(way, certificate, end, reason, steps):
     decision = decided(seal(way), to=replace(ANNA, certificate=certificate))
     assert (decision.rule, decision.end.kind, decision.reason) == ("p:seal", end, reason)
     assert [step.verb for step in decision.steps] == steps
-    without = way in ("plain_knowingly", "encrypted_pdf") and end == "deliver" and certificate == Absent()
-    assert decision.dropped == (("encrypt", "escrow") if without else ())
+    dropped = {"plain_knowingly": ("encrypt", "escrow"), "encrypted_pdf": ("encrypt",)}
+    without = end == "deliver" and certificate == Absent()
+    assert decision.dropped == (dropped.get(way, ()) if without else ())
     assert decision.fallback == (way if certificate == Absent() and way != "reject" else None)
 
 
@@ -468,3 +470,19 @@ def test_matchers_of_verdicts(when, given, truth):
     facts = replace(FACTS, client=None, verdicts=given, authentication={"dkim": "pass"})
     condition = read_when(f"direction: inbound, {when}")
     assert compiled(condition)(facts, replace(ANNA, direction=Direction.INBOUND)) == truth
+
+
+@pytest.mark.parametrize(
+    ("no_from", "by"),
+    [(None, "others"), ("none", "without"), ("ambiguous", "unclear")],
+)
+def test_rules_decide_on_a_from_that_is_no_address(no_from, by):
+    """A glob over all addresses does not mean mail without one."""
+    decided = rules(
+        'every | direction: outbound, client: staff, from: "*" | end: deliver | client: staff, from: a@b.example',
+        "without | direction: outbound, client: staff, from: none | end: deliver | client: staff, from: none",
+        "unclear | direction: outbound, client: staff, from: {not: none}, kind: normal | end: deliver"
+        " | client: staff, from: ambiguous",
+        "others | direction: outbound, client: staff | end: deliver | client: staff, kind: dsn",
+    ).decide(replace(FACTS, from_=None, no_from=no_from, kind="normal" if no_from else "dsn"), ANNA)
+    assert decided.rule.rpartition(":")[2] == by

@@ -3,6 +3,8 @@
 The truth is the language's own description in policies/README.md: one test for each promise under "What does not load".
 """
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.actions.table import VERBS
@@ -428,6 +430,15 @@ def test_a_service_that_is_set_up_can_be_handed_to():
     assert "no service `support` in the settings (did you mean `suport`?)" in told[0]
     assert "no service `support` in the settings" in problems(text, known=Known(services=frozenset()))[0]
     assert load([("p.yaml", text)], VERBS, Known()).rules[0].end.service == "support"  # settings are not known here
+
+
+def test_an_escrow_that_could_not_open_a_locked_pdf_does_not_load():
+    """The PDF left with a password that the escrow has not, and the rule read as if the archive could open it."""
+    text = GOOD.replace("encrypt: {without_certificate: reject}",
+                        "encrypt: {without_certificate: encrypted_pdf}\n      escrow: {certificate: audit}")
+    assert text != GOOD
+    with pytest.raises(YamlProblems, match="`escrow` with `without_certificate: encrypted_pdf`"):
+        load([("p1.yaml", text)], VERBS, replace(KNOWN, ways=frozenset({"reject", "encrypted_pdf"})))
 
 
 @pytest.mark.parametrize(("before", "after", "told"), [

@@ -1,6 +1,7 @@
 """Records keep what rules may ask, and nothing else: decided again from a record, every mail comes out the same."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
 from gateway.policy import cases
 from gateway.policy.load import load
+from gateway.policy.matchers import NO_FROM
 from gateway.policy.recorded import HEADER_OCTETS_MAX, from_record, to_record
 from gateway.policy.replay import replay
 
@@ -61,7 +63,7 @@ recipients = st.builds(
 )
 
 
-@given(facts, recipients)
+@given(st.builds(replace, facts, no_from=st.sampled_from((None, *NO_FROM))), recipients)
 def test_a_record_is_json_and_gives_the_facts_back(mail, to):
     back = from_record(json.loads(json.dumps(to_record(mail, to))))
     assert (back.facts, back.to, back.cut) == (mail, to, False)

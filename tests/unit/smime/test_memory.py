@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from gateway.cms.signed import SignerProfile, prepare
-from gateway.mime.smime_forms import base64_lines
+from gateway.mime.transfer import base64_lines
 from gateway.smime.draft import Draft, Protect, Signer
 from gateway.smime.open import open_mail
 from gateway.smime.seal import seal

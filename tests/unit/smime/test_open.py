@@ -1,19 +1,23 @@
 """Mails opened and judged as a whole. Truth: mails put together layer by layer, and mails made by openssl."""
 
 import subprocess
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from gateway.cms.algorithms import ContentCipher
+from gateway.cms.algorithms import ContentCipher, WeakCipher
 from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import Limits
-from gateway.model.verdict import Status, Trust
+from gateway.model.verdict import DecryptionVerdict, Status, Trust
 from gateway.pki.judge import Judge
 from gateway.pki.trust import TrustSet
 from gateway.smime.layers import LAYERS_MAX, OpenLimits
 from gateway.smime.open import open_cms, open_mail
+from gateway.smime.protect import protect
 from tests.support import forge
+from tests.support.envelopes import SpyKey
 from tests.support.pki import ALGORITHMS_ENCRYPT, NOW, CertificateKey, get_pki
 from tests.support.sealed import (
     ANNA,
@@ -411,3 +415,140 @@ def test_weak_content_ciphers_of_openssl_are_one_failure_too(tmp_path):
     result = opened(mail, keys=[CertificateKey(box("rsa-2048"))])
     assert (result.verdicts.decryption.status, result.verdicts.decryption.reason) == (
         "failed", Reason.DECRYPTION_FAILED)
+
+
+# --- line ends --------------------------------------------------------------------------------------------------------
+
+
+def lf(octets):
+    return octets.replace(b"\r\n", b"\n")
+
+
+@pytest.mark.parametrize("line_end", [lf, lambda octets: octets.replace(b"EUR.\r\n", b"EUR.\n"), bytes])
+@pytest.mark.parametrize("cipher", [ContentCipher.AES256_CBC, GCM])
+def test_line_ends_inside_an_encryption_that_are_not_those_that_were_signed(line_end, cipher):
+    """RFC 8551 3.1.1: what is signed has CRLF. The proof value and the reader get the octets that verified."""
+    entity = line_end(signed(TEXT, anna()))
+    found = opened(message(enveloped(entity, box(), cipher=cipher)))
+    assert (found.verdicts.verdict, found.verdicts.why) == (Trust.TRUSTED, ())
+    assert found.signed.octets == found.payload == TEXT
+    assert found.octets.endswith(TEXT.partition(b"\r\n\r\n")[2])
+
+
+def test_content_that_was_signed_with_lf_is_kept_as_it_is():
+    content = lf(TEXT)
+    found = opened(message(enveloped(multipart(content, signature(content, anna())), box())))
+    assert found.verdicts.verdict is Trust.TRUSTED
+    assert found.signed.octets == content
+
+
+@pytest.mark.parametrize("changed", [
+    lf(TEXT).replace(b"100", b"900"), TEXT.replace(b"\r\n", b"\r"), TEXT.replace(b"\r\n", b"\r\r\n"), lf(TEXT) + b"\n"])
+def test_other_changes_stay_altered(changed):
+    entity = multipart(changed, signature(TEXT, anna()))
+    assert told(message(enveloped(entity, box())))[1][0] is Reason.SIGNATURE_ALTERED
+
+
+def test_openssl_signs_and_encrypts_its_lf_output(tmp_path):
+    """`openssl cms -sign` writes LF on this system, and `-encrypt -binary` encrypts that as it is."""
+    crt, secret, chain = anna().write(tmp_path)
+    recipient = box().write(tmp_path)[0]
+    text = tmp_path / "text"
+    text.write_bytes(lf(TEXT))
+    entity = subprocess.run(["openssl", "cms", "-sign", "-in", text, "-signer", crt, "-inkey", secret,
+                             "-certfile", chain], check=True, capture_output=True).stdout
+    assert b"\r\n" not in entity.partition(b"pkcs7-signature")[0]
+    sealed = subprocess.run(["openssl", "cms", "-encrypt", "-binary", "-aes256", "-outform", "DER",
+                             "-recip", recipient], input=entity, check=True, capture_output=True).stdout
+    found = opened(message(cms(sealed, "enveloped-data")))
+    assert (found.verdicts.verdict, found.verdicts.why) == (Trust.TRUSTED, ())
+    assert b"\n" not in found.signed.octets.replace(b"\r\n", b"")
+
+
+# --- weak ciphers -----------------------------------------------------------------------------------------------------
+
+
+RSA_BOX = box("rsa-2048")
+
+
+def triple_des(content):
+    """By openssl, for the bank's mailbox."""
+    with tempfile.TemporaryDirectory() as home:
+        recipient = RSA_BOX.write(Path(home))[0]
+        return cms(subprocess.run(["openssl", "cms", "-encrypt", "-binary", "-des3", "-outform", "DER", recipient],
+                                  input=content, check=True, capture_output=True).stdout, "enveloped-data")
+
+
+WEAK = OpenLimits(weak=frozenset({WeakCipher.TRIPLE_DES}))
+
+
+@pytest.mark.parametrize("around", [lambda entity: entity, lambda entity: enveloped(entity, RSA_BOX, cipher=GCM)])
+def test_weak_cipher_is_opened_where_the_settings_say_so_and_never_trusted(around):
+    """RFC 8551 2.7. A good signature inside does not help, nor does a good cipher outside."""
+    mail = message(around(triple_des(signed(TEXT, anna()))))
+    found = opened(mail, keys=[CertificateKey(RSA_BOX)], limits=WEAK)
+    assert found.payload == TEXT
+    assert (found.verdicts.verdict, found.verdicts.why) == (Trust.UNKNOWN, (Reason.DECRYPTION_WEAK_ALGORITHM,))
+    assert found.signed is None
+    assert found.verdicts.weak_ciphers == ("3des-cbc",)
+
+
+def test_good_cipher_inside_a_weak_one_does_not_hide_it():
+    found = opened(message(triple_des(enveloped(signed(TEXT, anna()), RSA_BOX, cipher=GCM))),
+                   keys=[CertificateKey(RSA_BOX)], limits=WEAK)
+    assert (found.verdicts.verdict, found.verdicts.why) == (Trust.UNKNOWN, (Reason.DECRYPTION_WEAK_ALGORITHM,))
+    assert found.signed is None
+
+
+def test_weak_cipher_is_refused_before_a_key_is_used():
+    """No oracle: the answer is the one of all failures, and what is named can be read by everyone."""
+    key = SpyKey(RSA_BOX)
+    found = opened(message(triple_des(TEXT)), keys=[key])
+    assert found.verdicts.decryption == DecryptionVerdict("failed", Reason.DECRYPTION_FAILED, "whole")
+    assert found.verdicts.weak_ciphers == ("3des-cbc",)
+    assert key.asked == []
+
+
+def resealed(person, *, inner=None, encrypt=True, more=b""):
+    """A mail that a person has signed, sealed once more by a gateway with its header fields protected (RFC 9788)."""
+    mail = message(inner or signed(TEXT, anna()), subject="Contract", extra=(more,) if more else ())
+    parts = protect(mail, encrypt=encrypt, legacy_display=True)
+    entity = signed(parts.payload, person) if person else parts.payload
+    return parts.outer + b"MIME-Version: 1.0\r\n" + (enveloped(entity, box()) if encrypt else entity)
+
+
+@pytest.mark.parametrize("inner", [None, lambda: signed(TEXT, anna(), opaque=True)])
+def test_fields_protected_by_a_layer_between_are_shown(inner):
+    """Truth: RFC 9788 4: the reader sees the fields inside, whatever layers are inside of them."""
+    octets = resealed(anna(), inner=inner and inner())
+    assert b"Contract" not in octets
+    opened = open_mail(octets, [CertificateKey(box())], judge(), NOW)
+    assert (opened.verdicts.verdict, opened.verdicts.headers.subject) == (Trust.TRUSTED, "Contract")
+    assert b"\r\nSubject: Contract\r\n" in opened.octets
+    assert b"[...]" not in opened.octets
+    assert b"Please transfer 100 EUR." in opened.octets
+    assert opened.verdicts.coverage.headers == "protected", "the same From has signed them as well"
+
+
+def test_protected_fields_further_in_go_before_those_between():
+    own = protect(message(TEXT, subject="My own"), encrypt=False).payload
+    opened = open_mail(resealed(anna(), inner=signed(own, anna())), [CertificateKey(box())], judge(), NOW)
+    assert opened.verdicts.headers.subject == "My own"
+
+
+@pytest.mark.parametrize("person", [None, "eve@customer.example"])
+def test_fields_between_that_the_from_did_not_sign_are_shown_as_unprotected(person):
+    """Attack: Anna's signed mail in an envelope of Eve's, with fields of Eve's choice inside it."""
+    octets = resealed(person and anna(email=person), more=b"Reply-To: eve@customer.example")
+    opened = open_mail(octets, [CertificateKey(box())], judge(), NOW)
+    assert opened.verdicts.headers.subject == "Contract"
+    assert (opened.verdicts.coverage.headers, opened.verdicts.coverage.stray_reply_to) == ("unprotected", True)
+    forged = octets.replace(b"From: Anna <anna@", b"From: Eve <eve@", 1)
+    other = open_mail(forged, [CertificateKey(box())], judge(), NOW)
+    assert other.verdicts.verdict is Trust.NOT_TRUSTED
+
+
+def test_fields_between_are_bounded():
+    inner = b"X-A: b\r\n" * 3_000 + b'hp=: "hp=cipher"\r\n' + signed(TEXT, anna())
+    octets = message(enveloped(signed(inner, anna()), box()))
+    assert open_mail(octets, [CertificateKey(box())], judge(), NOW).verdicts.headers.subject == "Order"

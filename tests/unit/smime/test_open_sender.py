@@ -4,7 +4,11 @@ import pytest
 
 from gateway.errors import Reason
 from gateway.mime.header import parse_headers
+from gateway.model.verdict import Trust
+from gateway.smime.open import open_mail
 from gateway.smime.sender import from_facts
+from tests.support.pki import NOW
+from tests.support.sealed import TEXT, anna, judge, message, signed
 
 
 def fields(*values):
@@ -26,6 +30,33 @@ def test_exactly_one_mailbox(values, address, reason):
     assert (found.address, found.reason, found.differs) == (address, reason, False)
 
 
+MISLEADING = [
+    '"anna@customer.example" <eve@b.example>', "=?utf-8?q?anna=40customer=2Eexample?= <eve@b.example>",
+    '"=?utf-8?q?anna=40customer=2Eexample?=" <eve@b.example>',
+    "=?utf-8?b?YW5uYUBjdXN0b21lci5leGFtcGxl?= <eve@b.example>",
+    '"Anna (anna@customer.example)" <eve@b.example>', '"eve@b.example, anna@customer.example" <eve@b.example>',
+    "eve@b.example (anna@customer.example)", "Eve (anna@customer.example) <eve@b.example>",
+    '"anna @ customer.example" <eve@b.example>', '"anna\uff20customer.example" <eve@b.example>',
+    '"an\u200bna@customer.example" <eve@b.example>', '"anna@customer\uff0eexample" <eve@b.example>']
+
+
+@pytest.mark.parametrize("value", MISLEADING)
+def test_another_address_in_the_display_name(value):
+    """Attack: many mail programs show the name and nothing else (RFC 5322 3.4 sets no limit to it)."""
+    for found in (from_facts(fields(value), ()), from_facts(fields("eve@b.example"), fields(value))):
+        assert found.address == "eve@b.example"
+        assert found.in_name in (("anna@customer.example",), ("@customer.example",))
+
+
+@pytest.mark.parametrize("value", [
+    "Eve <eve@b.example>", "eve@b.example", '"Eve@Work" <eve@b.example>', '"EVE@b.example" <eve@b.example>',
+    '"\'eve@b.example\'" <eve@b.example>', "eve@b.example (eve@b.example)", '"Eve @ Bank" <eve@b.example>',
+    '"Eve Smith @ b.example" <eve@b.example>', '"Eve @b.example" <eve@b.example>',
+    '"a b"@b.example', "a@[192.0.2.1]", "\uff41@b.example"])
+def test_no_other_address_in_the_display_name(value):
+    assert from_facts(fields(value), ()).in_name == ()
+
+
 @pytest.mark.parametrize(("outer", "inner", "address", "reason", "differs"), [
     (["a@b.example"], ["A@B.example"], "A@B.example", None, False),
     (["a@b.example"], ["c@d.example"], "c@d.example", None, True),
@@ -36,3 +67,20 @@ def test_exactly_one_mailbox(values, address, reason):
 def test_the_protected_and_the_outer_one(outer, inner, address, reason, differs):
     found = from_facts(fields(*outer), fields(*inner))
     assert (found.address, found.reason, found.differs) == (address, reason, differs)
+
+
+@pytest.mark.parametrize("name", ["Subject", "To", "Date", "Cc", "reply-to", "Sender"])
+def test_field_for_readers_that_occurs_twice_is_not_trusted(name):
+    """RFC 5322 3.6: at most one of each. One mail program shows the first one, another one the last."""
+    twice = [f"{name}: {value}".encode() for value in ("one@bank.example", "two@bank.example")]
+    opened = open_mail(message(signed(TEXT, anna()), extra=twice), (), judge(), NOW)
+    assert (opened.verdicts.verdict, opened.verdicts.why) == (Trust.UNKNOWN, (Reason.MAIL_FIELD_REPEATED,))
+
+
+def test_protected_field_replaces_repeated_ones():
+    """RFC 9788 4: readers are shown the protected fields only."""
+    inner = (b'Content-Type: text/plain; hp="clear"\r\nFrom: anna@customer.example\r\nSubject: Order\r\n'
+             b"To: bank@bank.example\r\n\r\nPay.\r\n")
+    opened = open_mail(message(signed(inner, anna()), extra=[b"Subject: Other"]), (), judge(), NOW)
+    assert opened.verdicts.verdict is Trust.TRUSTED
+    assert opened.octets.count(b"Subject:") == 1

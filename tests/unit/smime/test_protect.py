@@ -158,8 +158,35 @@ def test_a_subject_that_the_charset_of_the_text_lacks():
     assert ascii_.content_type.params["charset"] == "utf-8"
     assert decode(ascii_) == "Subject: Grüße €\r\n\r\ntext\r\n".encode()
     assert decode(parse_entity(shown(b"iso-8859-1", "Grüße"))) == "Subject: Grüße\r\n\r\ntext\r\n".encode("latin-1")
-    assert decode(parse_entity(shown(b"iso-8859-1", "5 €"))) == b"Subject: 5 ?\r\n\r\ntext\r\n"
+    assert decode(parse_entity(shown(b"iso-8859-1", "5 €"))) == "Subject: 5 €\r\n\r\ntext\r\n".encode()
+    assert decode(parse_entity(shown(b"iso-2022-jp", "5 ä"))) == "Subject: 5 ä\r\n\r\ntext\r\n".encode()
     assert decode(parse_entity(shown(b"x-klingon", "y"))) == b"text\r\n"
+
+
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [("iso-8859-1", "Grüße".encode("latin-1")), ("iso-2022-jp", "\u65e5\u672c".encode("iso-2022-jp"))],
+)
+def test_a_text_that_cannot_become_utf_8_gets_no_display(charset, text):
+    """A display with `?` for what the charset lacks repeats no field, and would stay in the text when it is read."""
+    octets = seven_bit(
+        "From: a@b.example\r\nSubject: 5 \u20ac \U0001f600\r\nMIME-Version: 1.0\r\n".encode()
+        + f"Content-Type: text/plain; charset={charset}\r\n\r\n".encode() + text + b"\r\n")
+    made = parse_entity(protect(octets, encrypt=True).payload)
+    assert decode(made) == text + b"\r\n"
+    assert made.content_type.params["charset"] == charset
+
+
+@pytest.mark.parametrize("label", ["quoted-printable;", "Quoted-Printable (RFC 2045)", "base64;"])
+def test_a_label_that_some_readers_do_not_know_is_written_right(label):
+    """Truth: the standard library reads a body whose label it does not know as it stands."""
+    body = "SGVsbG8=" if label.startswith("base64") else "Hello"
+    whole = f"Content-Type: text/plain\r\nContent-Transfer-Encoding: {label}\r\n\r\n{body}\r\n".encode()
+    for octets in (whole, b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + whole + b"--b--\r\n"):
+        payload = protect(b"Subject: S\r\nMIME-Version: 1.0\r\n" + octets, encrypt=True).payload
+        text = next(part for part in mails.reader(payload) if part.type == "text/plain")
+        assert text.content is not None
+        assert text.content.strip() == b"Subject: S\r\n\r\nHello"
 
 
 def test_html_is_escaped():

@@ -4,6 +4,7 @@ Truth: what openssl finds in the mails, and what the store says afterwards. The 
 """
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
 
@@ -13,7 +14,7 @@ import structlog
 from gateway.app import enrol
 from gateway.authority.ca import generate_signing_key
 from gateway.errors import GatewayError, Reason
-from gateway.model.lookup import Customer
+from gateway.model.lookup import Customer, Found
 from gateway.ports.codes import CodeState
 from gateway.services.codes.desk import SENDS_MAX
 from gateway.services.codes.transaction import Batch, Money, Payee
@@ -137,6 +138,17 @@ def test_an_address_with_the_certificate_of_another_customer_gets_nothing(office
     store = office.house.gateway.store.customers
     store.put([Customer("10001", "Anna"), Customer("10007", "Mallory", (ANNA,))])
     assert refused(office, customer="10007").reason is Reason.CERTIFICATE_CONFLICT
+    assert office.house.outbound.taken == []
+
+
+def test_the_pipeline_checks_the_customer_of_a_certificate_once_more(office: Office) -> None:
+    """The service looked before; the binding may have changed since then."""
+    store = office.house.gateway.store.customers
+    store.put([Customer("10001", "Anna"), Customer("10007", "Mallory", (ANNA,))])
+    way = office.codes._way
+    office.codes._way = replace(way, select=lambda address: Found(tuple(
+        replace(row, customer="10007") for row in way.select(address).rows), enrolled=True))
+    assert refused(office, customer="10007").reason is Reason.RECIPIENT_OTHER_CUSTOMER
     assert office.house.outbound.taken == []
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.app.preflight import Plan
 from gateway.errors import Reason
 from gateway.model.decision import Decision, End, Step
 from gateway.model.lookup import Absent, CertificateRow, Customer, Found
@@ -21,8 +22,8 @@ from tests.support.pki import NOW, START
 UNTIL = NOW + timedelta(days=1)
 
 
-def found(not_after):
-    return Found((CertificateRow("0" * 64, b"", (), START, not_after, customer="1"),), enrolled=True)
+def found(not_after, customer=None):
+    return Found((CertificateRow("0" * 64, b"", (), START, not_after, customer=customer),), enrolled=True)
 
 
 def decided(end="deliver", *, verbs=("sign", "encrypt"), reason=None, answer=None, fallback=None, asks=False):
@@ -48,6 +49,7 @@ CUSTOMERS = {str(number): Customer(str(number), "", (address,)) for number, addr
     "22": Customer("22", "Two", ("anna@customer.example", "ben@customer.example")),
     "23": Customer("23", "Two, one waits", ("anna@customer.example", "cem@customer.example")),
 }
+OWNERS = {address: number for number, one in CUSTOMERS.items() for address in one.addresses[:1] if len(number) == 1}
 DOCUMENTS = {"missing.pdf": Reason.PDF_MISSING, "locked.pdf": Reason.PDF_LOCKED}
 
 
@@ -57,8 +59,11 @@ def document(name, deep):
 
 def looking(blocked=frozenset(), sent=frozenset()):
     return Looking(lambda numbers: {one: CUSTOMERS[one] for one in numbers if one in CUSTOMERS},
-                   lambda numbers: blocked & set(numbers), lambda series: frozenset(s for s in sent if s[0] in series),
-                   lambda segments: {address: WAYS[address] for address in segments}, document)
+                   lambda numbers: blocked & set(numbers),
+                   lambda addresses: {one: OWNERS[one] for one in addresses if one in OWNERS},
+                   lambda series: frozenset(s for s in sent if s[0] in series),
+                   lambda segments: {address: WAYS[address] for address in segments}, document,
+                   lambda name: "a language (Lang)")
 
 
 def tally_of(*rows, deep=False, **given_):
@@ -87,8 +92,25 @@ def test_what_cannot_go_is_told_by_row_customer_and_reason(number: str, reason: 
 
 
 def test_an_address_of_the_row_counts_before_the_customers_own_and_for_the_first_holder_only() -> None:
-    tally = tally_of(Slim(1, ("2", "1"), address="ANNA@customer.example"))
+    tally = tally_of(Slim(1, ("2", "1"), address="ANNA@customer.example"))  # the address is the second holder's
     assert tally.channels == {Channel.SEALED: 2}
+
+
+@pytest.mark.parametrize("address", ["anna@customer.example", "fritz@customer.example", "hugo@customer.example"])
+def test_an_address_of_another_customer_is_refused_and_the_row_is_named(address: str) -> None:
+    """Whether it is enrolled, served in clear, or asked of a directory."""
+    tally = tally_of(Slim(7, ("3",), address=address))
+    assert tally.reasons == {(Channel.REFUSED, Reason.RECIPIENT_OTHER_CUSTOMER): 1}
+    assert tally.problems == [Problem(7, "3", Reason.RECIPIENT_OTHER_CUSTOMER, address)]
+
+
+def test_a_certificate_that_is_bound_to_another_customer_refuses_the_row() -> None:
+    """Of an address that the store knows for nobody, and of a customer's own address."""
+    WAYS["shared@customer.example"] = decided(answer=found(NOW + timedelta(days=400), "1"))
+    CUSTOMERS["24"] = Customer("24", "Shared", ("shared@customer.example",))
+    for row in (Slim(1, ("2",), address="shared@customer.example"), Slim(1, ("24",))):
+        assert tally_of(row).reasons == {(Channel.REFUSED, Reason.RECIPIENT_OTHER_CUSTOMER): 1}
+    assert tally_of(Slim(1, ("24", "1"))).channels == {Channel.SEALED: 2}, "1 is a holder, too"
 
 
 def test_each_holder_has_a_mail() -> None:
@@ -110,7 +132,8 @@ def test_whether_everybody_can_read_it_is_asked_of_the_sample_alone() -> None:
     assert tally_of(Slim(1, ("1",), document="mute.pdf")).channels == {Channel.SEALED: 1}
     deep = tally_of(Slim(1, ("1",), document="mute.pdf"), deep=True)
     assert deep.channels == {Channel.REFUSED: 1}
-    assert (deep.read_aloud, deep.unreadable_aloud) == (1, 1)
+    assert (deep.sampled, deep.sample_faults, deep.inaccessible) == (1, 1, 1)
+    assert [one.what for one in deep.problems] == ["mute.pdf lacks a language (Lang)"]
 
 
 def test_a_certificate_that_ends_before_the_run_may_have_ended_is_a_warning() -> None:
@@ -149,6 +172,50 @@ def test_the_same_statement_a_second_time_is_told_for_whom_it_is() -> None:
     tally = tally_of(*once_each(rows))
     assert tally.reasons[Channel.SENT_BEFORE, Reason.STATEMENT_REPEATED] == 2
     assert tally.refused == 1, "the second row's alone"
+
+
+def test_two_documents_for_one_statement_stop_the_run() -> None:
+    """Nobody can say which of them is right; the plan would send the first."""
+    def with_(number: int, document: str, version: str = "1") -> Row:
+        return Row(number, ("1",), "DE1", version, document, "", "", {})
+
+    same = tally_of(*once_each([slim(one, series) for one in (with_(1, "a.pdf"), with_(2, "a.pdf"))]))
+    assert same.ambiguous == 0
+    tally = tally_of(*once_each([slim(one, series) for one in (
+        with_(1, "a.pdf"), with_(2, "b.pdf"), with_(3, "b.pdf", "2"), with_(4, "a.pdf"))]))
+    assert tally.ambiguous == 1
+    assert [(one.row, one.what) for one in tally.problems if one.reason is Reason.STATEMENT_AMBIGUOUS] == [(2, "b.pdf")]
+    done = Preflight("x", "2026-10", NOW, UNTIL, 0.0, 100.0, tally)
+    assert (done.may_start, done.reason) == (False, Reason.STATEMENT_AMBIGUOUS)
+
+
+def test_data_that_differ_are_two_documents_where_they_are_made_from_a_template() -> None:
+    one, other = row(1, "1"), replace(row(2, "1"), values={"account": "DE1", "closing": "2.00"})
+    assert [found.differs for found in once_each([slim(one, series), slim(other, series)])] == [False, True]
+
+
+def test_the_sample_is_extrapolated_into_the_threshold() -> None:
+    """20,000 documents that are not accessible: a sample of 200 is 1 % of the mails, and stands for all of them."""
+    rows = [Slim(number, ("1",), document=f"{number}/mute.pdf") for number in range(1, 2_001)]
+    with_sample = replace(looking(), document=lambda _, deep: Reason.PDF_INACCESSIBLE if deep else None)
+    plan = Plan("core-banking", "x@bank.example", None, True, NOW, UNTIL, rows=2_000)
+    tally = check(rows, with_sample, UNTIL, plan.deep)
+    assert 150 < tally.sampled < 250
+    assert tally.refused == tally.sampled
+    assert (tally.expected, tally.expected_percent) == (2_000, 100.0)
+    done = Preflight("x", "2026-10", NOW, UNTIL, 0.0, 20.0, tally)
+    assert (done.may_start, done.reason) == (False, Reason.RUN_THRESHOLD)
+    assert "of the sample" in done.why_not
+
+
+@pytest.mark.parametrize("period", [2, 4, 10, 100, 128])
+def test_the_sample_meets_rows_that_repeat_as_often_as_they_are(period: int) -> None:
+    """A source of which each so-many-th row is of another kind, as with joint accounts or a second generator."""
+    plan = Plan("core-banking", "x@bank.example", None, True, NOW, UNTIL, rows=1_000_000)
+    sampled = [number for number in range(1, 1_000_001) if plan.deep(number)]
+    assert 190 <= len(sampled) <= 210
+    met = sum(number % period == 0 for number in sampled) / len(sampled)
+    assert abs(met - 1 / period) < 0.05
 
 
 def test_what_another_run_has_sent_is_told_and_counts_as_nothing_bad() -> None:

@@ -75,7 +75,7 @@ def preflight(*, hostile=False, mails=9, refused=1):
                     Reason.PDF_MISSING if number < refused else None)
     tally.problems = [Problem(1, word, Reason.PDF_MISSING, word)]
     tally.ends.update({"2026-12": 4, "2027-06": 3})
-    tally.ending, tally.documents, tally.read_aloud = 2, 9, 1
+    tally.ending, tally.documents, tally.sampled = 2, 9, 1
     return Preflight(HOSTILE if hostile else "October", "2026-10", NOW, NOW + timedelta(days=1), 1.5, 20.0, tally)
 
 
@@ -168,6 +168,29 @@ def test_json_of_a_pre_flight_has_its_numbers() -> None:
     assert told["reasons"] == [{"channel": "refused", "reason": "pdf.missing", "mails": 1}]
     assert told["may_start"] is True
     assert told["certificates"] == {"end_before_the_run": 2, "end_in": {"2026-12": 4, "2027-06": 3}}
+
+
+def test_copies_are_counted_beside_the_mails_that_went_more_than_once() -> None:
+    found = report.made(RUN, [item(1, resent=3), item(2, resent=1), item(3)], NOW)
+    assert (found.mails, found.resent, found.copies) == (3, 2, 4)
+    told = report.as_json(found)
+    assert (told["resent"], told["copies"]) == (2, 4)
+    assert "4 further copies of 2 mails" in Read(report_page.html(found)).text
+
+
+def test_delivery_is_unknown_where_no_log_is_read() -> None:
+    items = [item(1), item(2, delivery="bounced", answer="550 5.1.1 no")]
+    unknown = report.made(RUN, items, NOW, log_read=False)
+    fates = report.as_json(unknown)["fates"]
+    assert (fates["delivered"], fates["deferred"], fates["bounced"], fates["sent"]) == (None, None, 1, 1)
+    text = Read(report_page.html(unknown)).text
+    assert "unknown" in text
+    assert "statements.postfix_log" in text
+    read = report.made(RUN, items, NOW)
+    assert report.as_json(read)["fates"]["delivered"] == 0
+    assert "unknown" not in Read(report_page.html(read)).text
+    known = report.made(RUN, [*items, item(3, delivery="delivered")], NOW, log_read=False)
+    assert report.as_json(known)["fates"]["delivered"] == 1, "the log was read before"
 
 
 @pytest.mark.parametrize(("state", "delivery", "fate"), [

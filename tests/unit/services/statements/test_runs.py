@@ -1,6 +1,7 @@
 """Runs from their file to the last mail, over a whole gateway. Truth: what the next hop got, opened by openssl."""
 
 import base64
+import os
 import re
 import sqlite3
 import subprocess
@@ -461,3 +462,92 @@ def test_over_http_no_query_is_taken(desk) -> None:
     with pytest.raises(GatewayError) as caught:
         desk.runs.create(CLIENT, given)
     assert caught.value.reason is Reason.USAGE
+
+
+# --- what is wrong with one run stops no other one
+
+
+HEADS = {
+    "a quote that nobody closes": b'customer,account,"file\n7000000,DE1,0.pdf\n',
+    "octets after a quote": b'"customer"x,account,file\n',
+    "UTF-16": "customer,account,file\n".encode("utf-16"),
+    "a PDF": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+    "a spreadsheet": b"PK\x03\x04\x14\x00\x06\x00" + b"\xff\x00" * 99,
+    "NUL": b"\0" * 4096,
+    "nothing": b"",
+    "one endless line": b"x" * 2_000_000,
+    "a line end within": b"customer\raccount,file\n",
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS.keys())
+def test_a_head_that_is_no_csv_stops_its_run_by_name(desk, head) -> None:
+    files = desk.files()
+    files.source.write_bytes(head)
+    run = desk.take(files)
+    with structlog.testing.capture_logs() as lines:
+        ended = desk.go(run)
+    assert (ended.state, ended.reason) == (RunState.STOPPED, "config.invalid")
+    assert ended.ended_at is not None
+    assert [line["log_level"] for line in lines if line["event"] == "run stopped"] == ["critical"]
+    assert desk.send(desk.files(name="next")).state is RunState.DONE
+
+
+@pytest.mark.parametrize("place", ["plan", "source.digest"])
+def test_a_surprise_while_a_run_begins_stops_its_run_by_name(desk, monkeypatch, place) -> None:
+    def surprise(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    run = desk.take(desk.files())
+    monkeypatch.setattr(f"gateway.services.statements.drive.{place}", surprise)
+    ended = desk.go(run)
+    assert (ended.state, ended.reason) == (RunState.STOPPED, "internal.surprise")
+    assert "ZeroDivisionError" in ended.detail
+    monkeypatch.undo()
+
+
+def test_a_surprise_of_a_worker_pauses_its_run(desk) -> None:
+    def prepare(worker) -> None:
+        worker._carry_out = lambda *_: 1 / 0
+
+    desk.prepare = prepare
+    with structlog.testing.capture_logs() as lines:
+        paused = desk.send(desk.files())
+    assert (paused.state, paused.reason) == (RunState.PAUSED, "internal.surprise")
+    assert [line["log_level"] for line in lines if line["event"] == "run paused"] == ["critical"]
+
+
+def test_a_named_pipe_is_no_source(desk) -> None:
+    files = desk.files()
+    files.source.unlink()
+    os.mkfifo(files.source)
+    with pytest.raises(GatewayError) as caught:
+        desk.take(files)
+    assert caught.value.reason in {Reason.INPUT_UNREADABLE, Reason.CONFIG_INVALID}
+
+
+def over_http(desk, path: str = "run.csv"):
+    given = {"version": 1, "name": "x", "period": "1", "source": {"csv": path}, "columns": {"document": "file"},
+             "documents": {"directory": "documents", "accessible": False}}
+    return desk.runs.create(CLIENT, given)
+
+
+def test_over_http_a_pipe_stops_the_run_and_not_the_order(desk) -> None:
+    desk.files()
+    os.mkfifo(desk.bank.home / "statements" / "pipe.csv")
+    ended = desk.go(over_http(desk, "pipe.csv"))
+    assert (ended.state, ended.reason) == (RunState.STOPPED, "input.unreadable")
+    assert desk.go(over_http(desk)).state is RunState.DONE
+
+
+@pytest.mark.parametrize("what", ["source", "directory"])
+def test_over_http_a_link_leads_nowhere_else(desk, what, tmp_path) -> None:
+    """Also where it is set after the order was recorded."""
+    files = desk.files()
+    run = over_http(desk)
+    place = files.source if what == "source" else files.documents
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    ended = desk.go(run)
+    assert (ended.state, ended.reason) == (RunState.STOPPED, "input.unreadable")
+    assert desk.served == []

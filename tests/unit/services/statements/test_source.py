@@ -75,8 +75,8 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path) -> None:
 @pytest.mark.parametrize("line, problem", [
     (b"c9,a9", "2 columns in place of 3"), (b"c9,a9,9.pdf,more", "4 columns in place of 3"),
     (b"c9,\xff\xfe,9.pdf", "not UTF-8, or too long"), (b"c9,,9.pdf", "`account` is empty"),
-    (b"c9,a9,", "no document is named"), (b"c9,a\x079,9.pdf", "a column is too long, or holds control characters"),
-    (b'c9,"a9" x,9.pdf', "no CSV"), (b"c9," + b"a" * 300 + b",9.pdf", "too long"),
+    (b"c9,a9,", "`file` is empty"), (b"c9,a\x079,9.pdf", "`account` has more than 200 characters, or a control"),
+    (b'c9,"a9" x,9.pdf', "no CSV"), (b"c9," + b"a" * 300 + b",9.pdf", "`account` has more than 200"),
 ])
 def test_a_row_that_is_wrong_is_told_and_the_next_is_read(tmp_path, line, problem) -> None:
     path = written(tmp_path / "s.csv", [row(1), row(2)])

@@ -1,0 +1,90 @@
+"""The database of the settings: created, upgraded and adopted by explicit commands only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.adapters.db import identity, schema
+from gateway.adapters.db.engine import Connection
+from gateway.adapters.db.schema import Fill
+from gateway.errors import GatewayError, Reason
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStatus:
+    """`name` as people know it; `version` and `identity` of what is there, `recorded` beside the settings.
+
+    None: there is none. `trouble`: why a process would not work with it; None: it would.
+    """
+
+    name: str
+    version: str | None
+    identity: str | None
+    recorded: str | None
+    trouble: GatewayError | None
+
+
+def create(settings: Settings, fill: Fill | None = None, *, replace: bool = False) -> str:
+    """Creates the database of the settings and records its id beside them; its name, for people.
+
+    `fill` writes rows in the same transaction. `replace`: another database is recorded, and is meant no longer.
+    GatewayError USAGE if there is one already, or one is recorded and not to be replaced; STORE_UNAVAILABLE (retry).
+    """
+    recorded = identity.recorded_id(settings.database_id)
+    if recorded is not None and not replace:
+        raise GatewayError(
+            Reason.USAGE, f"{settings.database_id} records the database {recorded}. If it is lost for good, run the "
+            "command again with --replace; if its disk is not mounted, mount it")
+    made = schema.create_database(settings.postgresql or settings.database, settings.database_id,
+                                  _with_libraries(settings, fill))
+    try:
+        return made.name
+    finally:
+        made.close()
+
+
+def upgrade(settings: Settings) -> bool:
+    """Brings its tables up to date; whether anything had to be done. GatewayError STORE_*."""
+    return schema.upgrade_database(settings.postgresql or settings.database, settings.database_id,
+                                   _with_libraries(settings, None))
+
+
+def adopt(settings: Settings) -> str:
+    """Makes the database that is there the one that the settings mean; its id. GatewayError STORE_*."""
+    return schema.adopt_database(settings.postgresql or settings.database, settings.database_id)
+
+
+def status(settings: Settings) -> DatabaseStatus:
+    """What is there, and whether a process would work with it. GatewayError CONFIG_INVALID."""
+    where, trouble = settings.postgresql or settings.database, None
+    name, version, found, recorded = str(settings.database), None, None, None
+    try:
+        schema.open_database(where, settings.database_id).close()
+    except GatewayError as error:
+        trouble = error
+    try:
+        recorded = identity.recorded_id(settings.database_id)
+        database = schema.connected(where)
+        try:
+            name = database.name
+            version = schema.current(database)
+            with database.read() as connection:
+                found = identity.read_id(connection)
+        finally:
+            database.close()
+    except GatewayError as error:
+        trouble = trouble or error
+    return DatabaseStatus(name, version, found, recorded, trouble)
+
+
+def _with_libraries(settings: Settings, fill: Fill | None) -> Callable[[Connection], None]:
+    """`fill`, and on PostgreSQL the tables of the job queue."""
+    def write(connection: Connection) -> None:
+        if settings.postgresql is not None:
+            from gateway.adapters.run_jobs import make_tables  # of the extra `postgres`
+
+            make_tables(connection)
+        if fill is not None:
+            fill(connection)
+
+    return write

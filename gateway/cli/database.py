@@ -1,0 +1,82 @@
+"""`sealgate init --database` and `sealgate database`: the only commands that create or change a database's tables."""
+
+import json as json_text
+from typing import Annotated
+
+import typer
+
+from gateway.app import database as composition
+from gateway.cli import context
+from gateway.cli.context import told
+from gateway.cli.listing import Json
+
+group = typer.Typer(no_args_is_help=True, help="The database of the settings: which one it is, and its version.")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command and the group."""
+    app.command()(init)
+    app.add_typer(group, name="database")
+
+
+def init(
+    database: Annotated[bool, typer.Option("--database", help="create the database of the settings")] = False,
+    replace: Annotated[bool, typer.Option(
+        "--replace", help="even if the settings mean another database, which is lost for good")] = False,
+) -> None:
+    """Create what the settings name and is not there yet. Nothing that exists is changed.
+
+    Example: sealgate init --database
+    """
+    if not database:
+        context.fail("nothing to do: say --database to create the database of the settings", context.USAGE)
+    settings = context.settings()
+    with told():
+        name = composition.create(settings, replace=replace)
+    print(f"created {name}; {settings.database_id} records its id")
+
+
+@group.command()
+def upgrade() -> None:
+    """Bring the database's tables to the version of this program. Make a backup with the old program first.
+
+    Example: sealgate database upgrade
+    """
+    settings = context.settings()
+    with told():
+        changed = composition.upgrade(settings)
+    print("the tables are up to date now" if changed else "the tables were up to date")
+
+
+@group.command()
+def adopt() -> None:
+    """Record the id of the database that is there: on a further node, or after restoring a file or a disk by hand.
+
+    Example: sealgate database adopt
+    """
+    settings = context.settings()
+    with told():
+        identity = composition.adopt(settings)
+    print(f"{settings.database_id} records {identity}")
+
+
+@group.command()
+def status(*, json: Json = False) -> None:
+    """Show which database the settings mean, which one is there, and whether Sealgate works with it.
+
+    Example: sealgate database status
+    """
+    settings = context.settings()
+    with told():
+        found = composition.status(settings)
+    trouble = None if found.trouble is None else context.explained(found.trouble)
+    if json:
+        print(json_text.dumps({"name": found.name, "version": found.version, "id": found.identity,
+                               "recorded": found.recorded, "usable": trouble is None, "trouble": trouble}))
+    else:
+        print(f"database  {found.name}\nversion   {found.version or '-'}\nid        {found.identity or '-'}\n"
+              f"recorded  {found.recorded or '-'} ({settings.database_id})\nusable    {'no' if trouble else 'yes'}")
+        if trouble:
+            context.say(trouble)
+    if found.trouble is not None:
+        raise typer.Exit(context.exit_code(found.trouble))

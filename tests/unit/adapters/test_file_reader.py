@@ -1,0 +1,46 @@
+"""Files that a client names. Truth: open(2): a named pipe and a dead mount hold whoever opens them."""
+
+import os
+
+import pytest
+
+from gateway.adapters import file_reader
+from gateway.adapters.file_reader import read_below
+from gateway.errors import GatewayError, Reason
+
+
+def refused(directory, name, **more) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        read_below(directory, name, 10, **more)
+    return caught.value
+
+
+def test_a_file_below_the_directory_is_read(tmp_path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "run.yaml").write_bytes(b"0123456789")
+    (tmp_path / "link.yaml").symlink_to("below/run.yaml")
+    assert read_below(tmp_path, "below/run.yaml", 10) == b"0123456789"
+    assert read_below(tmp_path, "link.yaml", 10) == b"0123456789"
+
+
+@pytest.mark.parametrize("name", ["nothing", "pipe", "directory", "out", "../outside", "a\0b"])
+def test_nothing_else_is(tmp_path, name) -> None:
+    (tmp_path / "outside").write_bytes(b"secret")
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    (sources / "directory").mkdir()
+    (sources / "out").symlink_to("../outside")
+    os.mkfifo(sources / "pipe")
+    found = refused(sources, name)
+    assert (found.reason, found.retry) == (Reason.INPUT_UNREADABLE, False)
+
+
+def test_a_large_file_is_refused(tmp_path) -> None:
+    (tmp_path / "large").write_bytes(b"0" * 11)
+    assert refused(tmp_path, "large").reason is Reason.INPUT_TOO_LARGE
+
+
+def test_a_file_system_that_does_not_answer_holds_the_caller_for_the_deadline_only(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(file_reader, "_CHILD", "import signal; signal.pause()")
+    found = refused(tmp_path, "anything", deadline_s=0.2)
+    assert (found.reason, found.retry) == (Reason.INPUT_UNREADABLE, True)
