@@ -34,6 +34,7 @@ from gateway.frontends.http.partners import KnownPartner
 from gateway.frontends.http.server import HttpServer
 from gateway.frontends.http.unavailable import when_usable
 from gateway.frontends.logs import configure, own_process
+from gateway.frontends.notify import reloaded
 from gateway.settings import Api, Client, Http, Settings
 
 log = structlog.get_logger("sealgate.api")
@@ -160,9 +161,11 @@ def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
             house.reload(changed)
         except GatewayError as trouble:
             log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+            reloaded(trouble)
             return
         stay()
         log.info("reloaded")
+        reloaded()
 
     stay()
     try:

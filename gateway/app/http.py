@@ -27,6 +27,7 @@ from gateway.frontends.http.server import HttpServer
 from gateway.frontends.http.service import Current, Service
 from gateway.frontends.http.unavailable import when_usable
 from gateway.frontends.logs import configure, own_process
+from gateway.frontends.notify import reloaded
 from gateway.model.address import fold
 from gateway.model.lookup import Absent, CertificateAnswer
 from gateway.pki.select import select
@@ -201,8 +202,10 @@ def _reread(read: Callable[[], Settings], *reloads: Callable[[Settings], None]) 
             one(changed)
     except GatewayError as trouble:
         log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+        reloaded(trouble)
         return
     log.info("reloaded")
+    reloaded()
 
 
 def _serve_partners(settings: Settings, read: Callable[[], Settings], besides: Callable[[Settings], None]) -> None:

@@ -21,7 +21,7 @@ from gateway.errors import GatewayError, Reason, where
 from gateway.frontends import forgetful
 from gateway.frontends.children import PARENT, end_with_parent
 from gateway.frontends.logs import configure, own_process
-from gateway.frontends.notify import notify
+from gateway.frontends.notify import notify, reloaded
 from gateway.frontends.priority import stand_back
 from gateway.ports.statements import RunRow, RunState
 from gateway.services.statements.drive import Crew, stop
@@ -198,7 +198,12 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
     over, again = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    signal.signal(signal.SIGHUP, lambda *_: again.set())
+
+    def hang_up(*_: object) -> None:
+        again.set()
+        reloaded()  # the next run works by the new set
+
+    signal.signal(signal.SIGHUP, hang_up)
     store = open_store(settings)
     notify("READY=1", "WATCHDOG_USEC=0")  # a reload reaches us now; a run that is planned gives no sign for minutes
     try:

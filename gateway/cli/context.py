@@ -97,7 +97,9 @@ def remedy(reason: Reason) -> str:
 
 
 def exit_code(trouble: GatewayError) -> int:
-    """2 for configuration and usage, 75 for what may succeed later, 1 for the rest."""
+    """75 for what may succeed later, 2 for configuration and usage, 1 for the rest."""
+    if trouble.retry:
+        return TEMPORARY
     if trouble.reason.family in ("config", "usage") or trouble.reason is Reason.INPUT_UNREADABLE:
         return USAGE
-    return TEMPORARY if trouble.retry else BAD
+    return BAD

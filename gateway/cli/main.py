@@ -18,6 +18,7 @@ from gateway.frontends.forgetful import no_core
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "run": "run",
+        "reload": "run",
         "demo": "demo",
         "init": "database",
         "check": "check",
@@ -49,7 +50,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_NO_SECRETS = ("run", "demo")  # they touch neither keys nor mail themselves; whoever looks after them may look in
+# They touch neither keys nor mail themselves; whoever looks after them may look in.
+_NO_SECRETS = ("run", "reload", "demo")
 
 
 def _version(value: bool) -> None:
@@ -110,7 +112,12 @@ def _command(arguments: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """The entry point of the distribution."""
-    if _command(sys.argv[1:]) not in _NO_SECRETS:
+    """The entry point of the distribution. Logs of every command go to standard error."""
+    command = _command(sys.argv[1:])
+    if command not in _NO_SECRETS:
         no_core()
+    if command in COMMANDS:
+        from gateway.frontends.logs import configure  # a tenth of a second that help and completion do not need
+
+        configure("warning")  # processes of the service set their own level
     application(sys.argv[1:])()

@@ -10,6 +10,7 @@ from gateway.cli import milter as milter_command
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.errors import GatewayError
 from gateway.frontends import metrics
+from gateway.frontends.control import ask_for_reload, place
 from gateway.frontends.logs import configure, own_process
 from gateway.frontends.supervisor import Supervisor
 from gateway.model.sentences import SENTENCES
@@ -20,8 +21,9 @@ _ALSO_CONFIGURATION = ("key", "certificate")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Adds both commands."""
     app.command()(run)
+    app.command()(reload)
 
 
 def run() -> None:
@@ -48,6 +50,20 @@ def run() -> None:
             say(f"sealgate: {explained(trouble)}")
             raise typer.Exit(exit_code(trouble)) from None
         fail(f"{trouble.reason}: {trouble.detail or SENTENCES[trouble.reason].what}", USAGE)
+
+
+def reload() -> None:
+    """Have `sealgate run` read its configuration again; wait until all its processes work by it.
+
+    Exit 0: the new rules hold for every mail that begins from now on. Else the old ones stay in force, and the message
+    says why.
+
+    Example: sealgate --config /etc/sealgate/sealgate.yaml reload
+    """
+    directory = place(context.settings())
+    with context.told():
+        rules = ask_for_reload(directory)
+    say(f"sealgate: reloaded; {rules.get('rules')} rules are in force, digest {rules.get('digest')}")
 
 
 def beside(settings: Settings) -> Sequence[str]:

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from gateway.errors import GatewayError, Reason
 from gateway.frontends.logs import surprise
 from gateway.frontends.notify import Ear
 from gateway.frontends.process import PARENT, Process
@@ -67,6 +68,22 @@ class Children:
         for name in self._commands.keys() - before.keys():
             self._begin(name)
 
+    async def reloaded(self, within_s: float) -> dict[str, GatewayError]:
+        """Waits until all that run have answered `reload`. Those that did not take the new set, with the reason."""
+        asked = {name: process for name, process in self._running.items() if name in self._commands}
+        answers = {name: asyncio.ensure_future(_answered(process)) for name, process in asked.items()}
+        if answers:
+            await asyncio.wait(answers.values(), timeout=within_s)
+        troubles: dict[str, GatewayError] = {}
+        for name, answer in answers.items():
+            trouble = asked[name].trouble
+            if not answer.done():
+                answer.cancel()
+                trouble = GatewayError(Reason.INTERNAL, f"no answer within {within_s:.0f} s", retry=True)
+            if trouble is not None:
+                troubles[name] = trouble
+        return troubles
+
     async def stop(self) -> None:
         """Ends all."""
         for keeper in self._keepers.values():
@@ -113,6 +130,15 @@ class Children:
             await process.end(self._end_s.get(name, END_S))
             self._running.pop(name, None)
         log.error("child ended", child=name, code=code)
+
+
+async def _answered(process: Process) -> None:
+    """Returns when the process has answered SIGHUP, or has ended: then it starts again, with the new set."""
+    answer = asyncio.ensure_future(process.reloaded.wait())
+    try:
+        await asyncio.wait({process.over, answer}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        answer.cancel()
 
 
 async def run_once(command: Sequence[str]) -> None:

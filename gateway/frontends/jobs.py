@@ -18,7 +18,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.children import run_once
 from gateway.frontends.logs import surprise
-from gateway.frontends.notify import live, notify
+from gateway.frontends.notify import live, notify, reloaded
 from gateway.ports.fetch import FetchTask, FetchTasks
 
 log = structlog.get_logger("sealgate.jobs")
@@ -107,8 +107,10 @@ class Jobs:
             self._reload()
         except GatewayError as trouble:
             log.critical("jobs not reloaded, as before", reason=str(trouble.reason), detail=trouble.detail)
+            reloaded(trouble)
         else:
             log.info("jobs reloaded")
+            reloaded()
 
     def _start_due(self) -> bool:
         """Hands what is due to the threads. False if the store does not answer."""

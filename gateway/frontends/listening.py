@@ -13,8 +13,10 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from errno import EADDRINUSE
 from typing import Final
 
 from gateway.errors import GatewayError, Reason
@@ -23,16 +25,29 @@ from gateway.settings import Listener
 
 GIVEN: Final = "SEALGATE_SOCKETS"  # environment of a worker: JSON, listener's name to file descriptors
 BACKLOG: Final = 512
+RETRY_S: Final = 0.2
 FIRST_FD: Final = 3  # SD_LISTEN_FDS_START
 
 Sockets = Mapping[str, Sequence[socket.socket]]
 
 
-def bound(listener: Listener) -> list[socket.socket]:
+def bound(listener: Listener, until: float = 0.0) -> list[socket.socket]:
     """New sockets for every address of a listener, bound but not listening yet: the first worker that is ready does.
 
-    GatewayError(CONFIG_INVALID) if an address cannot be had.
+    `until`: monotonic time up to which an address in use is tried again: the workers of a supervisor that was killed
+    close theirs within moments. Blocks so long. GatewayError(CONFIG_INVALID) if an address cannot be had, with `retry`
+    where another program has it.
     """
+    while True:
+        try:
+            return _bound(listener)
+        except OSError as error:
+            if error.errno != EADDRINUSE or time.monotonic() >= until:
+                raise unavailable(listener, error) from None
+        time.sleep(RETRY_S)
+
+
+def _bound(listener: Listener) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(listener.host or None, listener.port, type=socket.SOCK_STREAM,
@@ -45,17 +60,18 @@ def bound(listener: Listener) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             one.bind(address)
-    except OSError as error:
+    except OSError:
         for one in sockets:
             one.close()
-        raise unavailable(listener, error) from None
+        raise
     return sockets
 
 
 def unavailable(listener: Listener, error: OSError) -> GatewayError:
     """An address that cannot be had, in words."""
     return GatewayError(Reason.CONFIG_INVALID,
-                        f"listeners: {listener.name}: {listener.host}:{listener.port}: {error.strerror}")
+                        f"listeners: {listener.name}: {listener.host}:{listener.port}: {error.strerror}",
+                        retry=error.errno == EADDRINUSE)
 
 
 def from_systemd(listeners: Iterable[Listener]) -> dict[str, list[socket.socket]]:

@@ -46,6 +46,11 @@ def reloading() -> None:
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
+def reloaded(trouble: GatewayError | None = None) -> None:
+    """A process of ours has done what SIGHUP asked for. `trouble`: why its old settings stay in force."""
+    notify("READY=1", *(() if trouble is None else (trouble_field(trouble),)))
+
+
 def watchdog_s() -> float | None:
     """How often systemd wants a sign of life, None if it wants none (sd_watchdog_enabled(3))."""
     microseconds, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")

@@ -23,6 +23,7 @@ log = structlog.get_logger("sealgate.process")
 
 PARENT: Final = "SEALGATE_PARENT"  # environment of a child: the process id of who started it
 REPLACED: Final = signal.SIGUSR2  # to a worker: another process does your work now, end when your mails have
+PATIENCE_S: Final = 5.0  # after REPLACED: who is connected already has this long to begin a mail
 _OURS: Final = frozenset({SOCKET, "WATCHDOG_USEC", "WATCHDOG_PID"})  # between systemd and us
 
 
@@ -36,6 +37,8 @@ class Process:
         self.stopping = asyncio.Event()
         self.wants_out = asyncio.Event()  # its threads are stuck, its loop is not
         self.kept = asyncio.Event()  # it wrote down what it knows
+        self.reloaded = asyncio.Event()  # it has answered the last SIGHUP; its answer's trouble is `trouble`
+        self.reloaded.set()
         self.heard_at: float | None = None  # of its last sign of life, monotonic
         self.trouble: GatewayError | None = None  # why it could not start
         self.rules: str = ""  # JSON: which rules it works by
@@ -87,6 +90,8 @@ class Process:
             self.ready.set()
             if self._to_reload:
                 self.reload()
+            else:
+                self.reloaded.set()
         if message.get("STOPPING") == "1":
             self.stopping.set()
         if message.get(WRITTEN) == "1":
@@ -112,6 +117,8 @@ class Process:
 
     def reload(self) -> None:
         """SIGHUP; to one that is still loading once it is ready, for until then it would die of it."""
+        self.reloaded.clear()
+        self.trouble = None
         self._to_reload = self._ear is not None and not self.ready.is_set()
         if not self._to_reload:
             self.tell(signal.SIGHUP)

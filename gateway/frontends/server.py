@@ -32,7 +32,7 @@ from gateway.frontends.limits import Admission, Connections, LoginPauses, Marks,
 from gateway.frontends.listening import BACKLOG, Sockets, bound, unavailable
 from gateway.frontends.lmtp import Lmtp
 from gateway.frontends.logs import silence_aiosmtpd
-from gateway.frontends.process import REPLACED
+from gateway.frontends.process import PATIENCE_S, REPLACED
 from gateway.frontends.smtp import Relay
 from gateway.frontends.together import ConnectionsTogether, MarksTogether, RateTogether, Together
 from gateway.frontends.workers import Workers
@@ -50,7 +50,6 @@ STRANGERS_OUTBOUND = 0.2  # of `connections_max`
 ONE_STRANGER_OUTBOUND = 0.1  # of the strangers' share
 STRANGERS_INBOUND = 0.8
 STOP_GRACE_S = 30.0
-PATIENCE_S = 5.0
 
 Handle = Callable[[Mail], Outcome]
 Probe = Callable[[str, str], HopReply]

@@ -5,8 +5,10 @@ read by the first worker of a set, before anything else of that set is begun. Be
 HTTP service and the milter (`children`).
 
 SIGHUP: the first worker of the new set, then its others, then the old ones end after their mails. If the set does not
-load nothing has happened. Since the sockets stay open all the while, no connection is refused. SIGTERM: all finish
-their mails. systemd hears WATCHDOG=1 from us only while our own processes give signs of life.
+load nothing has happened. Since the sockets stay open all the while, no connection is refused. The processes beside
+the workers reload after them. READY=1, and the answer to `sealgate reload` (`control`), come when every process works
+by the new set. SIGTERM: all finish their mails. systemd hears WATCHDOG=1 from us only while our own processes give
+signs of life.
 """
 
 import asyncio
@@ -17,18 +19,19 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import forgetful, handover
 from gateway.frontends.children import Children
+from gateway.frontends.control import Control, place
 from gateway.frontends.crew import MARGIN_S, Crew
 from gateway.frontends.listening import Unavailable, bound, from_systemd, handed_on
 from gateway.frontends.logs import surprise
 from gateway.frontends.notify import Ear, notify, reloading, watchdog_s
-from gateway.frontends.process import Process
+from gateway.frontends.process import PATIENCE_S, Process
 from gateway.frontends.shares import NUMBER
 from gateway.frontends.together import MEMORY, Together
 from gateway.settings import InForce, Settings
@@ -37,6 +40,8 @@ log = structlog.get_logger("sealgate")
 
 WATCH_S: Final = 1.0
 LATE_S: Final = 1.0
+TAKEN_S: Final = 10.0  # how long the workers of a supervisor that was killed may still hold a port
+CHILDREN_S: Final = 90.0  # for the processes beside the workers to reload: the milter starts new workers, too
 API_END_S: Final = 20.0  # whoever waits for a code has 10 s to get it, and then the process hangs up and closes
 FORGETS: Final = {  # what makes codes and checks them, and what reads whose statements are to leave
     "api": forgetful.ENVIRONMENT, "runs": forgetful.ENVIRONMENT}
@@ -61,6 +66,8 @@ class Supervisor:
         self._leaving: set[asyncio.Task[None]] = set()
         self._end = asyncio.Event()
         self._reload = asyncio.Event()
+        self._asking: list[asyncio.Future[dict[str, Any]]] = []  # who waits for the outcome of the next reload
+        self._control = Control(place(self._settings))
 
     def run(self) -> None:
         """Blocks until SIGTERM or SIGINT. GatewayError if the first set cannot be served."""
@@ -73,9 +80,11 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         self._ear.open()
         try:
-            self._sockets = self._open(self._settings, from_systemd(self._settings.listeners))
+            self._sockets = self._open(self._settings, from_systemd(self._settings.listeners),
+                                       time.monotonic() + TAKEN_S)
             self._crew = self._new_crew(self._first, self._sockets)
             if await self._unless_ended(self._begin()):
+                await self._control.open(self._asked_to_reload)
                 notify("READY=1")
                 await self._serve()
             log.info("stopping")
@@ -117,24 +126,39 @@ class Supervisor:
         try:
             while await self._unless_ended(self._asked()):
                 self._reload.clear()
-                if not await self._unless_ended(self._reloaded()):
-                    return
+                asking, self._asking = self._asking, []
+                try:
+                    if not await self._unless_ended(self._reloaded(asking)):
+                        return
+                finally:
+                    for one in asking:
+                        one.cancel()  # of those that have no answer yet, because all ends
         finally:
             watching.cancel()
 
     async def _asked(self) -> None:
         await self._reload.wait()
 
+    async def _asked_to_reload(self) -> dict[str, Any]:
+        """For the control socket. A reload under way may have read the old files: another one follows it."""
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._asking.append(answer)
+        self._reload.set()
+        return await answer
+
     # Sets
 
-    def _open(self, settings: Settings, before: Mapping[str, Sequence[socket.socket]]
+    def _open(self, settings: Settings, before: Mapping[str, Sequence[socket.socket]], until: float = 0.0
               ) -> dict[str, Sequence[socket.socket]]:
-        """The sockets of these listeners: those that are open already, and new ones. CONFIG_INVALID."""
+        """The sockets of these listeners: those that are open already, and new ones. CONFIG_INVALID.
+
+        `until`: see `listening.bound`.
+        """
         sockets: dict[str, Sequence[socket.socket]] = {}
         for listener in settings.listeners:
             given = before.get(listener.name)
             try:
-                sockets[listener.name] = given or bound(listener)
+                sockets[listener.name] = given or bound(listener, until)
             except GatewayError:
                 _close(sockets, keep=before)
                 raise
@@ -193,8 +217,8 @@ class Supervisor:
     def _commands(self, settings: Settings) -> dict[str, Sequence[str]]:
         return {name: (*self._command, name) for name in self._beside(settings)}
 
-    async def _reloaded(self) -> None:
-        """What does not load leaves everything as it was, and says so loudly."""
+    async def _reloaded(self, asking: Sequence[asyncio.Future[dict[str, Any]]] = ()) -> None:
+        """What does not load leaves everything as it was, and says so loudly. `asking`: who is told the outcome."""
         reloading()
         try:
             new = self._read()
@@ -212,6 +236,7 @@ class Supervisor:
                 error = GatewayError(Reason.INTERNAL, type(error).__name__)
             log.critical("not reloaded, the old rules stay in force", reason=str(error.reason), detail=error.detail)
             notify("READY=1", f"STATUS=not reloaded: {error.reason}; the old rules stay in force")
+            _answer(asking, _told(error))
             return
         old, gone = self._crew, self._sockets
         self._crew, self._settings, self._sockets = crew, settings, sockets
@@ -222,9 +247,18 @@ class Supervisor:
         leaving.add_done_callback(self._leaving.discard)
         await asyncio.shield(deaf)
         _close(gone, keep=sockets)
-        log.info("reloaded", **json.loads(crew.rules))
+        rules = json.loads(crew.rules)
+        log.info("reloaded", **rules)
         self._children.reload(self._commands(settings))
+        troubles = await self._children.reloaded(CHILDREN_S)
+        await asyncio.wait({leaving}, timeout=PATIENCE_S + LATE_S)  # clients of an old worker may begin a mail
+        if troubles:
+            name, trouble = next(iter(troubles.items()))
+            notify("READY=1", f"STATUS=not reloaded: {', '.join(troubles)}: {trouble.reason}")
+            _answer(asking, _told(GatewayError(trouble.reason, f"{name}: {trouble.detail}", retry=trouble.retry)))
+            return
         notify("READY=1", "STATUS=")
+        _answer(asking, rules)
 
     def _open_changed(self, settings: Settings) -> dict[str, Sequence[socket.socket]]:
         """A listener whose address is the same keeps its sockets, whatever its name now is."""
@@ -268,6 +302,8 @@ class Supervisor:
         return time.monotonic() - self._crew.served_at <= limit
 
     async def _stop(self) -> None:
+        self._control.close()
+
         async def crew_ends() -> None:
             await self._crew.retire()
             _close(self._sockets, keep={})  # a client that connects now must not wait for the last mail's end
@@ -275,6 +311,16 @@ class Supervisor:
 
         await asyncio.gather(crew_ends(), self._children.stop(), *self._leaving)
         self._ear.close()
+
+
+def _answer(asking: Sequence[asyncio.Future[dict[str, Any]]], answer: dict[str, Any]) -> None:
+    for one in asking:
+        if not one.done():
+            one.set_result(answer)
+
+
+def _told(trouble: GatewayError) -> dict[str, Any]:
+    return {"reason": str(trouble.reason), "detail": trouble.detail, "retry": trouble.retry}
 
 
 async def _ended(crew: Crew, deaf: asyncio.Task[None]) -> None:

@@ -4,13 +4,14 @@ Starts: one Postfix, one `sealgate run`, two sinks (the internet and the mailbox
 what arrives in the sinks, what openssl makes of it, and that Postfix queues nothing that was refused.
 """
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from gateway.demo import openssl
 from tests.support.around import CODE, Site, bank_around, checks, code_for, memo, submit
-from tests.support.postfix import Doors
+from tests.support.postfix import PIECES, Doors
 from tests.support.smtp import Talk
 
 
@@ -27,13 +28,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def settings(text: str, at: Doors) -> str:
-    """The demo's, as the pieces ask for: a listener for systems, and recipients of ours asked for at RCPT."""
-    assert text.count("listeners:\n") == 1
-    text = text.replace("listeners:\n", "listeners:\n  - {name: systems, role: outbound, host: 127.0.0.1, "
-                        f"port: {at.gateway_systems}, xforward_peers: [127.0.0.0/8]}}\n")
-    assert text.count("role: inbound, host") == 1
-    return text.replace("role: inbound, host",
-                        "role: inbound, recipient_check: next_hop, xforward_peers: [127.0.0.0/8], host")
+    """The demo's, with the sections of before-queue.sealgate.yaml in place of its listeners."""
+    printed = (PIECES / "before-queue.sealgate.yaml").read_text("utf-8")
+    for port, ours in ((10025, at.gateway_outbound), (10023, at.gateway_systems), (10027, at.gateway_inbound)):
+        assert printed.count(f"port: {port}\n") == 1
+        printed = printed.replace(f"port: {port}\n", f"port: {ours}\n")
+    printed = printed.replace("recipient_check: next_hop\n",  # the demo's rules ask for a judge in front
+                              "recipient_check: next_hop\n    trusted_peers: [127.0.0.9/32]\n")
+    text, times = re.subn(r"(?m)^listeners:\n(?:  .*\n)+", printed, text)
+    assert times == 1
+    return text
 
 
 def test_what_people_submit_leaves_sealed(site: Site) -> None:

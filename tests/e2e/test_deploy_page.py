@@ -35,7 +35,7 @@ case "$1" in
     echo $! > {root}/pid
     for n in $(seq 600); do grep -q '"event": "worker started' {root}/gateway.log && break
       kill -0 $(cat {root}/pid) || exit 1; sleep 0.1; done;;
-  reload) kill -HUP $(cat {root}/pid);;
+  reload) {python} -m gateway --config {root}/etc/sealgate/sealgate.yaml reload;;
   stop|disable) kill $(cat {root}/pid); while kill -0 $(cat {root}/pid) 2> /dev/null; do sleep 0.1; done;;
 esac
 """
@@ -85,13 +85,6 @@ class Machine:
         log = self.root / "gateway.log"
         assert done.returncode == 0, (block, done.stdout, done.stderr, log.read_text()[-2000:] if log.exists() else "")
         return done.stdout
-
-    def reloads(self, block: str) -> None:
-        """The block, and until the gateway has taken it up."""
-        log, word = self.root / "gateway.log", '"event": "reloaded"'
-        before = log.read_text().count(word)
-        self.paste(block)
-        until(lambda: log.read_text().count(word) > before, 60)
 
     def left(self, hop: Hop) -> bytes:
         """The one mail that came there."""
@@ -149,13 +142,13 @@ def test_the_page_leads_to_sealed_mail_and_back(machine: Machine) -> None:
     assert re.search(r"outbound +sealed +1 +staff:everyday", told), told
     assert "certificate: Found" in told or "chosen" in told
 
-    machine.reloads(blocks[by_word["mode: live/'"]])
+    machine.paste(blocks[by_word["mode: live/'"]])
     machine.paste(blocks[by_word["mode: live/'"] + 1])
     sealed = machine.left(machine.internet)
     assert b"Hello Anna" not in sealed
     assert b"Hello Anna" in opened(machine, sealed)
 
-    machine.reloads(blocks[by_word["mode: observe/'"]])
+    machine.paste(blocks[by_word["mode: observe/'"]])
     machine.paste(blocks[by_word["mode: live/'"] + 1])
     assert b"Hello Anna" in machine.left(machine.internet)
 

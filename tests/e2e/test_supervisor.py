@@ -338,6 +338,49 @@ def test_systemd_hears_how_it_stands(tmp_path: Path, hop: Hop) -> None:
                 process.kill()
 
 
+def reload(running: Relay) -> "subprocess.CompletedProcess[str]":
+    """The command, as ExecReload= of the unit calls it."""
+    return subprocess.run([sys.executable, "-m", "gateway", "--config", str(running.bank.config), "reload"], cwd=ROOT,
+                          capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_reload_waits_until_the_new_rules_hold(running: Relay, behind: Hop) -> None:
+    """The next mail after the command has the new rules; a command that returned earlier let it go by the old ones."""
+    before = running.bank.config.read_text()
+    domain = "reloaded.example"
+    for home in (domain, ""):
+        bank_domains = before.replace("domains: [bank.example", f"domains: [{home}, bank.example") if home else before
+        running.bank.config.write_text(bank_domains)
+        done = reload(running)
+        assert done.returncode == 0, done.stderr
+        assert "rules are in force" in done.stderr
+        code, text = running.receive(MAIL % b"to-new-domain", [f"support@{domain}"])
+        assert (code == 550) is (not home), (home, code, text)
+
+
+def test_a_reload_that_fails_says_why_and_does_not_exit_0(running: Relay) -> None:
+    before = running.bank.config.read_text()
+    policy = running.bank.home / "policies" / "broken.yaml"
+    try:
+        running.bank.config.write_text(before.replace("policies: [", f"policies: [{policy}, "))
+        policy.write_text("rules: [{name: x, encrypt: yes, encrypt: no}]\n")
+        done = reload(running)
+        assert done.returncode == 2, done.stderr
+        assert "broken.yaml" in done.stderr
+    finally:
+        running.bank.config.write_text(before)
+        policy.unlink()
+    assert reload(running).returncode == 0
+
+
+def test_a_reload_without_a_gateway_says_so(tmp_path: Path) -> None:
+    bank = new_bank(tmp_path / "bank")
+    done = subprocess.run([sys.executable, "-m", "gateway", "--config", str(bank.config), "reload"], cwd=ROOT,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "systemctl reload sealgate" in done.stderr
+
+
 def test_a_worker_that_replaces_another_works_by_the_set_in_force_whatever_the_files_say_now(
         running: Relay, behind: Hop) -> None:
     """Somebody is editing, and has not reloaded, when a worker dies."""

@@ -308,6 +308,22 @@ def test_a_credential_of_systemd_stands_for_the_file(tmp_path: Path, monkeypatch
     assert settings.read(SMALL, home).policies == (home.parent / "staff.yaml",)
 
 
+@pytest.mark.parametrize("name", ["before-queue", "relay"])
+def test_the_listeners_beside_the_postfix_pieces_load(name: str) -> None:
+    """In place of those of conf/sealgate.yaml; every port is one that the pieces name."""
+    pieces = CONF.parent / "postfix"
+    printed = (pieces / f"{name}.sealgate.yaml").read_text()
+    sections = set(re.findall(r"(?m)^(\w+):", printed))
+    text = CONF.read_text()
+    for section in sections:
+        text, times = re.subn(rf"(?m)^{section}:\n(?:[ #].*\n|\n)*", "", text)
+        assert times == 1
+    loaded = parse(text + printed)
+    ports = {one.port for one in loaded.listeners}
+    around = "".join((pieces / f"{name}.{kind}.cf").read_text() for kind in ("main", "master"))
+    assert ports == {int(one) for one in re.findall(r"\b100(?:23|25|27)\b", around)}
+
+
 @pytest.mark.parametrize("url", [
     "https://user@h.example/", "https://user:pw@h.example/", "https://:pw@h.example", "https://h.example/a b",
     "https://h.exämple/", "https:///x", "https://", "https://[::1", "https://h:99999/", "https://h:0/", "https://h:x/",

@@ -25,7 +25,7 @@ import structlog
 
 from gateway.errors import GatewayError, Reason, where
 from gateway.frontends.milter.worker import BEAT_S, END, READY, RETIRE
-from gateway.frontends.notify import notify
+from gateway.frontends.notify import notify, reloaded
 
 log = structlog.get_logger("sealgate.milter")
 
@@ -126,6 +126,7 @@ class Parent:
             work = self.work()
         except GatewayError as trouble:
             log.critical("not reloaded, the old workers go on", reason=str(trouble.reason), detail=trouble.detail)
+            reloaded(trouble)
             return
         self._generation += 1
         self._works[self._generation] = work
@@ -134,9 +135,11 @@ class Parent:
                 self._order(child, RETIRE)
             del self._works[before]
             log.info("reloaded", workers=self._count)
+            reloaded()
             return
         if not self._end:
             log.critical("not reloaded, the old workers go on", detail="a new worker does not start")
+            reloaded(GatewayError(Reason.INTERNAL, "a new worker does not start; the log says why"))
         for child in self._of(self._generation):
             self._order(child, END)
         del self._works[self._generation]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import GatewayError
 from gateway.frontends import children
 from gateway.frontends.children import PARENT, Children, run_once
 from gateway.frontends.notify import Ear
@@ -190,3 +191,36 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
         await until(lambda: gone(pid) or " Z" in Path(f"/proc/{pid}/stat").read_text())
 
     asyncio.run(live())
+
+
+ANSWERS = """
+import os, signal, socket, sys
+def say(text):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
+signal.signal(signal.SIGHUP, lambda *_: eval(sys.argv[1]))
+say("READY=1")
+while True: signal.pause()
+"""
+TROUBLE = 'X_TROUBLE={"reason": "config.invalid", "detail": "no such key", "retry": false}'
+
+
+def test_a_reload_is_over_when_every_process_has_answered() -> None:
+    """SIGHUP was sent and READY=1 said at once: the milter went on by the old rules for seconds more."""
+    answers = {"good": "say('READY=1')", "bad": f"say('READY=1\\n{TROUBLE}')", "late": "None", "dies": "os._exit(3)"}
+
+    async def live() -> dict[str, GatewayError]:
+        ear = Ear()
+        ear.open()
+        kept = Children({name: python(ANSWERS, answer) for name, answer in answers.items()}, ear=ear)
+        kept.start()
+        await until(lambda: len(kept.everyone) == 4 and all(one.ready.is_set() for one in kept.everyone))
+        kept.reload()
+        troubles = await kept.reloaded(3.0)
+        await kept.stop()
+        ear.close()
+        return troubles
+
+    troubles = asyncio.run(live())
+    assert {name: trouble.detail for name, trouble in troubles.items()} == {
+        "bad": "no such key", "late": "no answer within 3 s"}

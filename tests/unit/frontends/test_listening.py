@@ -5,10 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from gateway.cli.context import exit_code
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.listening import bound, handed_on
 from gateway.settings import Listener
@@ -55,6 +58,24 @@ def test_an_address_that_cannot_be_had_is_told(host: str) -> None:
     assert trouble.value.reason is Reason.CONFIG_INVALID
     assert trouble.value.detail.startswith(f"listeners: world: {host}:{port}: ")
     assert "None" not in trouble.value.detail
+
+
+def test_a_port_that_another_program_holds_may_be_free_later() -> None:
+    """A second supervisor, started at once after a crash, met the workers of the first, and ended with the exit code
+
+    for wrong settings, after which a service manager may give up.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        held = listener(other.getsockname()[1])
+        with pytest.raises(GatewayError) as trouble:
+            bound(held, time.monotonic() + 0.3)
+        assert trouble.value.retry
+        assert exit_code(trouble.value) == 75
+        threading.Timer(0.5, other.close).start()
+        closed(*bound(held, time.monotonic() + 30))
+    with pytest.raises(GatewayError) as trouble:
+        bound(listener(0, "192.0.2.1"), time.monotonic() + 30)  # nobody's address: at once, and for good
+    assert exit_code(trouble.value) == 2
 
 
 TAKE = """

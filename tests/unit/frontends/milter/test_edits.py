@@ -4,7 +4,6 @@ Truth: Postfix's counting as its source has it (cleanup_milter.c), written down 
 counted without the own Received, places with it, what is deleted is counted no more.
 """
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,12 +54,9 @@ def test_folded_lines_are_parted_by_lf_and_keep_their_space() -> None:
         (), ((1, "Subject", "no space"), (2, "Content-Type", "  multipart/signed;\n\tboundary=b")), None)
 
 
-@pytest.mark.parametrize("wanted", [
-    b"Subject: caf\xe9\r\n\r\n",  # no UTF-8: libmilter's Python face cannot say it
-    b"no field\r\n\r\n",
-])
-def test_what_cannot_be_said(wanted: bytes) -> None:
-    assert edits([], b"", wanted) is None
+def test_what_cannot_be_said() -> None:
+    """No UTF-8: libmilter's Python face cannot say it."""
+    assert edits([], b"", b"Subject: caf\xe9\r\n\r\n") is None
 
 
 def test_any_octets_may_stay() -> None:
