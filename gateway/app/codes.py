@@ -7,7 +7,7 @@ from gateway.adapters.hop_session import within
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app import Gateway
 from gateway.app.services import returns_of
-from gateway.app.store import Store
+from gateway.app.store import Store, shared_clock
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import metrics
@@ -41,7 +41,8 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
         language=section.language,
         limits=SendLimits(section.per_customer_per_hour_max, section.per_client_per_minute_max))
     outward = _Outward(gateway, section.send_timeout_s)
-    return Codes(desk(settings, gateway.store, gateway.clock, told), terms, keys, sender,
+    clock = shared_clock(gateway.store.database, gateway.clock)
+    return Codes(desk(settings, gateway.store, clock, told), terms, keys, sender,
                  Way(outward.select, outward.send), metrics.code)
 
 

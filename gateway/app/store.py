@@ -46,13 +46,13 @@ class Store:
 
 def open_store(settings: Settings, clock: Clock | None = None) -> Store:
     """The database of the settings, brought to the present schema. GatewayError STORE_UNAVAILABLE (retry)."""
-    clock = clock or SystemClock()
     held = settings.hold
     spool = None
     if settings.postgresql is not None:
         spool = Spool(settings.postgresql.spool)
         spool.prepare()
     database = open_database(settings.postgresql or settings.database)
+    clock = shared_clock(database, clock)
     certificates = DbCertificates(database, clock)
     return Store(
         database=database,
@@ -74,6 +74,11 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
         fetch_tasks=DbFetchTasks(database),
         codes=DbCodes(database),
     )
+
+
+def shared_clock(database: Database, clock: Clock | None = None) -> Clock:
+    """The clock for times that several nodes compare: the database's, unless a test has one of its own."""
+    return database if clock is None or isinstance(clock, SystemClock) else clock
 
 
 def enrol(store: Store, certificates: Iterable[tuple[bytes, str]]) -> None:
