@@ -183,6 +183,7 @@ class Reason(StrEnum):
     # Customers, and those of them without a certificate
     CUSTOMER_UNKNOWN = "customer.unknown"
     CUSTOMER_BLOCKED = "customer.blocked"
+    CUSTOMER_LOCKED = "customer.locked"
     CUSTOMER_NO_ADDRESS = "customer.no_address"
     FALLBACK_INVITED = "fallback.invited"
     FALLBACK_OFTEN = "fallback.often"

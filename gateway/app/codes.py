@@ -7,7 +7,7 @@ from gateway.adapters.hop_session import within
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app import Gateway
 from gateway.app.services import returns_of
-from gateway.app.store import Store
+from gateway.app.store import Store, shared_clock
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import metrics
@@ -18,7 +18,7 @@ from gateway.model.outcome import Outcome
 from gateway.pipeline.house import House
 from gateway.pipeline.outbound import Outbound
 from gateway.pipeline.sealed_only import sealed_only
-from gateway.ports.codes import SendLimits
+from gateway.ports.codes import FailureLock, SendLimits
 from gateway.services.codes.codes import Codes, Terms, Way
 from gateway.services.codes.derive import CodeKeys
 from gateway.services.codes.desk import Desk
@@ -39,9 +39,11 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
     terms = Terms(
         digits=section.digits, life_s=section.life_s, life_s_max=section.life_s_max, tries_max=section.tries_max,
         language=section.language,
-        limits=SendLimits(section.per_customer_per_hour_max, section.per_client_per_minute_max))
+        limits=SendLimits(section.per_customer_per_hour_max, section.per_client_per_minute_max),
+        lock=FailureLock(section.failures_max, section.failures_window_s) if section.failures_max else None)
     outward = _Outward(gateway, section.send_timeout_s)
-    return Codes(desk(settings, gateway.store, gateway.clock, told), terms, keys, sender,
+    clock = shared_clock(gateway.store.database, gateway.clock)
+    return Codes(desk(settings, gateway.store, clock, told), terms, keys, sender,
                  Way(outward.select, outward.send), metrics.code)
 
 

@@ -22,8 +22,8 @@ from gateway.app import Gateway
 from gateway.app.documents import documents
 from gateway.app.preflight import gate as pre_flight
 from gateway.app.services import returns_of
-from gateway.app.store import Store
-from gateway.clock import Clock, SystemClock
+from gateway.app.store import Store, shared_clock
+from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason, where
 from gateway.letters.write import Writer
 from gateway.model.lookup import Customer
@@ -61,7 +61,7 @@ def section(settings: Settings) -> Section:
 def statements(settings: Settings, store: Store, clock: Clock | None = None) -> Statements:
     """What may be asked of runs. CONFIG_INVALID where the settings have no section for them."""
     named = section(settings)
-    return Statements(DbStatements(store.database), clock or SystemClock(), sources=named.sources,
+    return Statements(DbStatements(store.database), shared_clock(store.database, clock), sources=named.sources,
                       reports=named.reports, digest=lambda template: documents(settings).digest(template))
 
 
@@ -78,7 +78,7 @@ def lead(settings: Settings, store: Store, run_id: str, crew: Callable[[RunRow],
     `gate` None: the pre-flight, which is kept in `statements.reports`. `alive` is called at least once a minute as
     long as no file and no database holds the leader up.
     """
-    clock, named = SystemClock(), section(settings)
+    clock, named = shared_clock(store.database), section(settings)
     if settings.mode == "observe":
         raise GatewayError(Reason.CONFIG_INVALID,
                            "the gateway observes and sends nothing: a run waits until `mode` is live")
@@ -156,7 +156,7 @@ class Worker:
         self.gateway = Gateway(settings, reach=reach)
         self._many = DbMany(self.gateway.store.database)
         self._store = DbStatements(self.gateway.store.database, self.gateway.store.evidence)
-        self._clock = self.gateway.clock
+        self._clock = shared_clock(self.gateway.store.database, self.gateway.clock)
         self._documents = documents(settings)
         self._sender = sender
 

@@ -16,7 +16,7 @@ import structlog
 from gateway.adapters.db.statements import DbStatements
 from gateway.app.statements import Worker, lead, processes, section
 from gateway.app.store import Store, open_store
-from gateway.clock import SystemClock
+from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason, where
 from gateway.frontends import forgetful
 from gateway.frontends.children import PARENT, end_with_parent
@@ -97,6 +97,7 @@ class JobsCrew:
         require_tables(store.database)
         self._jobs = RunJobs(where)
         self._book, self._run, self._processes = DbStatements(store.database), run_id, processes
+        self._clock: Clock = store.database
         self._looked = -JOBS_LOOK_S
         self._lost: AbstractSet[int] = frozenset()
 
@@ -112,7 +113,7 @@ class JobsCrew:
 
         Of that one can be sure only when it is seen twice: between the two a process may be about to claim the chunk.
         """
-        idle = self._book.idle(self._run, SystemClock().now())  # before the jobs: one that ends meanwhile does no harm
+        idle = self._book.idle(self._run, self._clock.now())  # before the jobs: one that ends meanwhile does no harm
         waiting, working = self._jobs.of(self._run)
         lost = (idle.keys() & working) - waiting
         wanted = (idle.keys() - waiting - working) | (lost & self._lost)
@@ -213,6 +214,7 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
                 if again.is_set():
                     again.clear()
                     settings = _anew(settings, read)
+                store.database.now()  # an alert where this machine's clock is wrong, on each node
                 unfinished = book.unfinished()
                 leaders.forget(unfinished)
                 for run in unfinished:
@@ -220,7 +222,7 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
                     forgetful.let_go()
                 if time.monotonic() - forgotten > FORGET_EVERY_S:
                     forgotten = time.monotonic()
-                    book.forget(SystemClock().now() - timedelta(days=section(settings).keep_days))
+                    book.forget(store.database.now() - timedelta(days=section(settings).keep_days))
                     if settings.postgresql is not None:
                         _tidy(settings.postgresql, store)
             except GatewayError as trouble:

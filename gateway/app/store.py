@@ -58,7 +58,6 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
 
     GatewayError STORE_MISSING, STORE_VERSION, STORE_MISMATCH, STORE_UNAVAILABLE (each with retry).
     """
-    clock = clock or SystemClock()
     held = settings.hold
     database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
     spool = Spool(evidence_spool(settings))
@@ -67,6 +66,7 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
     except GatewayError:
         database.close()
         raise
+    clock = shared_clock(database, clock)
     certificates = DbCertificates(database, clock)
     return Store(
         database=database,
@@ -88,6 +88,11 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
         fetch_tasks=DbFetchTasks(database),
         codes=DbCodes(database),
     )
+
+
+def shared_clock(database: Database, clock: Clock | None = None) -> Clock:
+    """The clock for times that several nodes compare: the database's, unless a test has one of its own."""
+    return database if clock is None or isinstance(clock, SystemClock) else clock
 
 
 def enrol(store: Store, certificates: Iterable[tuple[bytes, str]]) -> None:

@@ -23,7 +23,7 @@ from gateway.settings import Settings
 
 REGULATION = "Regulation (EU) 2018/389 (RTS on strong customer authentication)"
 PROBE = "probe@customer.example"  # RFC 2606: nobody's; the rules are asked, no directory is
-_COLOURS = {"served": "green", "open": "yellow", "yours": "cyan"}
+_COLOURS = {"served": "green", "partly": "green", "open": "yellow", "yours": "cyan"}
 
 group = typer.Typer(no_args_is_help=True)
 
@@ -45,7 +45,8 @@ def _group() -> None:
 def rts(as_json: listing.Json = False) -> None:
     """Print the articles of EU 2018/389 that concern codes by mail, the setting that serves each, and its test.
 
-    Each is `served`, `open` (the settings or rules leave something to do), or `yours` (the bank's other systems).
+    Each is `served`, `partly` (the rest is the bank's), `open` (the settings or rules leave something to do), or
+    `yours` (the bank's other systems).
     Exit 1 if one is open. It is a map for an auditor, and no legal opinion.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml compliance rts

@@ -5,12 +5,15 @@ Each answers '' where nothing is left, else one sentence with the remedy.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from gateway.model.decision import Decision
 from gateway.settings import Codes, Settings
 from gateway.settings.base import on_loopback
 
+CREDENTIALS: Final = Path("/run/credentials")
+PLAIN_CREDENTIAL: Final = "keys_"  # systemd/sealgate.service: LoadCredential=keys:/etc/sealgate/keys
 TRIES_MAX: Final = 5  # Art. 4 (3)(b)
 
 
@@ -45,6 +48,28 @@ def guesses(now: InForce) -> str:
     """Art. 4 (3)(b)."""
     tries = now.codes.tries_max
     return "" if tries <= TRIES_MAX else f"codes.tries_max is {tries}; the article allows {TRIES_MAX}"
+
+
+def failures(now: InForce) -> str:
+    """Art. 4 (3)(b) over all codes, and 4 (4)."""
+    most = now.codes.failures_max
+    told = guesses(now)
+    if not most:
+        return "; ".join(filter(None, (told, f"codes.failures_max is 0: no lock; the article allows {TRIES_MAX}")))
+    if most > TRIES_MAX:
+        told = "; ".join(filter(None, (told, f"codes.failures_max is {most}; the article allows {TRIES_MAX}")))
+    return told
+
+
+def plain_secret(now: InForce) -> str:
+    """Art. 22 (2)(b): systemd decrypts credentials into memory, below one directory (systemd.exec, credentials).
+
+    Those of the shipped unit's own LoadCredential=keys are plain files elsewhere.
+    """
+    path = now.codes.secret_file
+    return "" if path.is_relative_to(CREDENTIALS) and not path.name.startswith(PLAIN_CREDENTIAL) else (
+        f"{path} is stored in plain text: encrypt it with `systemd-creds encrypt`, load it with "
+        f"LoadCredentialEncrypted=, and set codes.secret_file to its path below {CREDENTIALS}")
 
 
 def by_possession(now: InForce) -> str:

@@ -21,7 +21,6 @@ from gateway.cli import context, listing
 from gateway.cli.context import BAD, REFUSED, USAGE, exit_code, explained, fail, say, told
 from gateway.cli.listing import Json
 from gateway.cli.secret import asked
-from gateway.clock import SystemClock
 from gateway.errors import GatewayError
 from gateway.frontends.api.paid import read_transaction
 from gateway.frontends.logs import configure
@@ -214,7 +213,7 @@ def _desk() -> Iterator[Desk]:
     with told():
         store = composition.open_store(settings)
         try:
-            yield desk(settings, store, SystemClock(), telling(settings, store))
+            yield desk(settings, store, store.database, telling(settings, store))
         finally:
             store.close()
 

@@ -226,6 +226,8 @@ def what_next(settings: Settings, run: RunRow, *, refused: int) -> str:
             return (f"`sealgate run`, where it is up, goes on with it, and `sealgate statements pause {run.id}` stops "
                     f"it; {here} here")
         return here
+    if run.reason == Reason.STATEMENT_SENT_BEFORE:
+        return f"another run has these statements: {run.detail}; `sealgate statements show` tells of it"
     if run.state is RunState.STOPPED:
         page = section(settings).reports / f"{run.id}.preflight.html"
         return f"each row by its number: {page}" if page.exists() else ""
@@ -243,6 +245,8 @@ def _watch(runs: Statements, run_id: str, ending: Any) -> RunRow:
 
 
 def _exit_code(row: RunRow, found: Shown) -> int:
+    if row.state is RunState.STOPPED and row.reason == Reason.STATEMENT_SENT_BEFORE:
+        return 0  # nothing was left to do, and the run says whose the statements are
     if row.state is RunState.STOPPED:
         return REFUSED if row.reason == Reason.RUN_THRESHOLD else BAD
     if row.ended_at is None:

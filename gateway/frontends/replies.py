@@ -203,6 +203,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.REQUEST_KEY_CONFLICT: _wire("5.4"),
     _R.REQUEST_IN_PROGRESS: _wire("3.0", _ALWAYS_LATER),
     _R.CUSTOMER_UNKNOWN: _wire("1.1"),
+    _R.CUSTOMER_LOCKED: _wire("7.1"),
     _R.CUSTOMER_BLOCKED: _wire("7.1"),
     _R.CUSTOMER_NO_ADDRESS: _wire("1.1"),
     _R.FALLBACK_INVITED: _wire("7.5"),

@@ -195,6 +195,8 @@ _TABLE: dict[Reason, tuple[str, str]] = {
     _R.REQUEST_KEY_CONFLICT: ("Another request had the same Idempotency-Key.", "Take a new key for a new request."),
     _R.REQUEST_IN_PROGRESS: ("The same request is in work already.", "Repeat it in a moment, with the same key."),
     _R.CUSTOMER_UNKNOWN: ("There is no such customer.", "Check the number, or have the customer registered."),
+    _R.CUSTOMER_LOCKED: ("Too many wrong codes of this customer in a row.",
+                         "Wait until the lock ends, or unblock the customer once the cause is known."),
     _R.CUSTOMER_BLOCKED: ("The customer is blocked.", "Speak with the customer, and lift the block."),
     _R.CUSTOMER_NO_ADDRESS: ("No mail address of the customer is known.", "Have one registered."),
     _R.FALLBACK_INVITED: ("It waits for the recipient's certificate, and the recipient was invited to have one.",

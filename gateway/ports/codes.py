@@ -68,6 +68,18 @@ class SendLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class FailureLock:
+    """After so many wrong tries in a row, over all codes of a customer, none is accepted or sent.
+
+    The lock ends when fewer than `failures_max` of them lie within `window_s`, or with `unblock`; a right try begins
+    the count again. EU 2018/389 Art. 4 (3)(b).
+    """
+
+    failures_max: int
+    window_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
     """One try, counted. `before`: the row with this try in it; `state` after it; `fault` None: it was right."""
 
@@ -103,22 +115,28 @@ class CodeStore(Protocol):
     GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot tell.
     """
 
-    def issue(self, row: CodeRow, limits: SendLimits) -> Reason | None:
+    def issue(self, row: CodeRow, limits: SendLimits, lock: FailureLock | None = None) -> Reason | None:
         """Notes a code that is about to be mailed, and replaces the live one of its client, customer and purpose.
 
-        Nothing is changed for CUSTOMER_BLOCKED and CODE_OFTEN. The row's `created_at` is now.
+        Nothing is changed for CUSTOMER_BLOCKED, CUSTOMER_LOCKED and CODE_OFTEN. The row's `created_at` is now.
         """
         ...
 
-    def send_again(self, code_id: str, now: datetime, sends_max: int, limits: SendLimits) -> CodeRow | Reason:
-        """Notes one more mail; the row with it. CODE_OFTEN at a limit, CODE_UNKNOWN if the code lives no more."""
+    def send_again(self, code_id: str, now: datetime, sends_max: int, limits: SendLimits,
+                   lock: FailureLock | None = None) -> CodeRow | Reason:
+        """Notes one more mail; the row with it. CODE_OFTEN at a limit, CODE_UNKNOWN if the code lives no more,
+
+        CUSTOMER_LOCKED.
+        """
         ...
 
-    def attempt(self, client: str, code_id: str, now: datetime, tries_max: int, compare: Compare) -> Tried | None:
+    def attempt(self, client: str, code_id: str, now: datetime, tries_max: int, compare: Compare,
+                lock: FailureLock | None = None) -> Tried | None:
         """One try: while the code lives the try is counted, then compared, then the code is used or, at `tries_max`,
 
         dead. However many come at once, no more than `tries_max` are compared, and one is right. If it lives no more
-        nothing is counted, `fault` is CODE_UNKNOWN, and `state` says why. None: this client has no such code.
+        nothing is counted, `fault` is CODE_UNKNOWN, and `state` says why. Nothing is counted or compared either while
+        the customer is locked: `fault` is CUSTOMER_LOCKED. None: this client has no such code.
         """
         ...
 
@@ -147,7 +165,7 @@ class CodeStore(Protocol):
         ...
 
     def unblock(self, customer: str) -> bool:
-        """False: he was not blocked."""
+        """Ends a block and a lock. False: the customer had neither, and no wrong try is remembered."""
         ...
 
     def blocks(self, customer: str | None = None) -> tuple[Block, ...]:

@@ -265,6 +265,10 @@ class StatementStore(BounceBook, Protocol):
         """
         ...
 
+    def repeated_of(self, run: str) -> Mapping[str, int]:
+        """How many of its REPEATED items' statements each other run has, by its id; the largest number first."""
+        ...
+
     def replaced_of(self, run: str, series: Sequence[bytes]) -> frozenset[bytes]:
         """Of which of these another version was sent or held by a run that replaces this one."""
         ...

@@ -18,6 +18,10 @@ class Codes(Section):
     life_s: int = Field(300, ge=30, le=3600, description="how long a code is good")
     life_s_max: int = Field(900, ge=30, le=3600, description="the longest that a caller may ask for")
     tries_max: int = Field(5, ge=1, le=10, description="wrong ones; then it is dead")
+    failures_max: int = Field(5, ge=0, le=100, description="wrong ones in a row over all codes of a customer; then "
+                              "the customer is locked; 0 = no lock")
+    failures_window_s: int = Field(3600, ge=60, le=86_400, description="in which they are counted, and after which the "
+                                   "lock ends")
     per_customer_per_hour_max: int = Field(20, ge=0, description="0 = no limit")
     per_client_per_minute_max: int = Field(600, ge=0, description="0 = no limit")
     send_timeout_s: float = Field(10.0, ge=1, le=60, description="how long the next hop may take to accept a code's "

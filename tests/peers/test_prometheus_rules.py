@@ -118,6 +118,7 @@ TABLE: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
     "SealgateCustomerSaysNotMe": (*event("customer blocked", level="warning"), 105),
     "SealgateAlarmMailLost": (*event("alarm came back"), 105),
     "SealgateRunStands": (*event("run paused"), 105),
+    "SealgateClockSkewed": (*event("clock skewed"), 105),
     "SealgateCallbackGivenUp": (*event("callback given up", level="error"), 105),
 }
 

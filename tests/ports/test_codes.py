@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from gateway.adapters.db.codes import DbCodes
 from gateway.adapters.db.tables_codes import code, code_mail, code_note
 from gateway.errors import GatewayError, Reason
-from gateway.ports.codes import Block, CodeMail, CodeRow, CodeState, SendLimits
+from gateway.ports.codes import Block, CodeMail, CodeRow, CodeState, FailureLock, SendLimits
 from tests.support.pki import NOW
 
 FREE = SendLimits(0, 0)
@@ -319,3 +319,50 @@ def test_nobody_is_told_anything_by_a_dead_database(dead_database, call) -> None
     with pytest.raises(GatewayError) as caught:
         call(DbCodes(dead_database))
     assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
+
+
+# --- the lock over all codes of a customer
+
+
+LOCK = FailureLock(failures_max=3, window_s=600)
+
+
+def failing(store, number: int, at=NOW):
+    return store.attempt("online-banking", row(number).code_id, at, 5, wrong, LOCK)
+
+
+def test_failures_are_counted_over_all_codes_of_a_customer_and_lock_it(store) -> None:
+    """EU 2018/389 Art. 4 (3)(b): consecutive failures within a given period, whichever code they are of."""
+    for number in range(3):
+        assert store.issue(row(number, purpose=f"p{number}"), FREE, LOCK) is None
+        assert failing(store, number).fault is Reason.CODE_WRONG
+    tried = store.attempt("online-banking", row(0).code_id, NOW, 5, right, LOCK)
+    assert (tried.fault, tried.state, tried.before.tries) == (Reason.CUSTOMER_LOCKED, LIVE, 1), "not even the right one"
+    assert store.issue(row(9, purpose="p9"), FREE, LOCK) is Reason.CUSTOMER_LOCKED
+    assert store.send_again(row(0).code_id, NOW, 4, FREE, LOCK) is Reason.CUSTOMER_LOCKED
+    assert store.issue(row(8, customer="10002"), FREE, LOCK) is None, "another customer is not locked"
+
+
+def test_the_lock_ends_with_its_time_and_with_an_unblock(store) -> None:
+    store.issue(row(0), FREE, LOCK)
+    for _ in range(3):
+        failing(store, 0)
+    later = NOW + timedelta(seconds=601)
+    assert store.issue(row(1, purpose="p1", created_at=later), FREE, LOCK) is None
+    assert store.issue(row(2, purpose="p2"), FREE, LOCK) is Reason.CUSTOMER_LOCKED
+    assert store.unblock(row().customer)
+    assert not store.unblock(row().customer)
+    assert store.issue(row(2, purpose="p2"), FREE, LOCK) is None
+
+
+def test_a_right_try_begins_the_count_again(store) -> None:
+    store.issue(row(0), FREE, LOCK)
+    failing(store, 0)
+    failing(store, 0)
+    tried = store.attempt("online-banking", row(0).code_id, NOW + timedelta(seconds=1), 5, right, LOCK)
+    assert tried.fault is None
+    store.issue(row(1, purpose="p1"), FREE, LOCK)
+    for second in (2, 3):
+        assert failing(store, 1, NOW + timedelta(seconds=second)).fault is Reason.CODE_WRONG
+    assert failing(store, 1, NOW + timedelta(seconds=4)).fault is Reason.CODE_WRONG
+    assert failing(store, 1, NOW + timedelta(seconds=5)).fault is Reason.CUSTOMER_LOCKED

@@ -11,7 +11,17 @@ from gateway.adapters.db.engine import Database
 from gateway.adapters.db.tables import micros, moment
 from gateway.adapters.db.tables_codes import blocked_customer, code, code_mail, code_note
 from gateway.errors import Reason
-from gateway.ports.codes import Block, Blocked, CodeMail, CodeRow, CodeState, Compare, SendLimits, Tried
+from gateway.ports.codes import (
+    Block,
+    Blocked,
+    CodeMail,
+    CodeRow,
+    CodeState,
+    Compare,
+    FailureLock,
+    SendLimits,
+    Tried,
+)
 
 _ALONE: Final = "codes"
 _LIVE: Final = CodeState.LIVE.value
@@ -23,6 +33,12 @@ _MAILS_OF_CUSTOMER: Final = select(func.count()).select_from(code_mail).where(
     _m.customer == bindparam("customer"), _m.at > bindparam("since"))
 _MAILS_OF_CLIENT: Final = select(func.count()).select_from(code_mail).where(
     _m.client == bindparam("client"), _m.at > bindparam("since"))
+_FAILED, _RIGHT = "failed ", "right"  # notes: each wrong try with its number, and the right one
+_NOTES: Final = code_note.join(code, _c.code_id == _n.code_id)
+_LAST_RIGHT: Final = select(func.max(_n.at)).select_from(_NOTES).where(
+    _c.customer == bindparam("customer"), _n.what == _RIGHT, _n.at > bindparam("since"))
+_FAILURES: Final = select(func.count()).select_from(_NOTES).where(
+    _c.customer == bindparam("customer"), _n.what.startswith(_FAILED), _n.at > bindparam("since"))
 _REPLACE: Final = (
     update(code).where(_c.client == bindparam("of"), _c.customer == bindparam("whose"), _c.purpose == bindparam("what"),
                        _c.state == _LIVE)
@@ -40,13 +56,15 @@ class DbCodes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def issue(self, row: CodeRow, limits: SendLimits) -> Reason | None:
+    def issue(self, row: CodeRow, limits: SendLimits, lock: FailureLock | None = None) -> Reason | None:
         """See CodeStore."""
         values = _packed(replace(row, sends=1))
 
         def work(connection: Connection) -> Reason | None:
             if connection.scalar(_BLOCKED, {"customer": row.customer}) is not None:
                 return Reason.CUSTOMER_BLOCKED
+            if _is_locked(connection, row.customer, row.created_at, lock):
+                return Reason.CUSTOMER_LOCKED
             if _often(connection, row, row.created_at, limits):
                 return Reason.CODE_OFTEN
             connection.execute(_REPLACE, {"of": row.client, "whose": row.customer, "what": row.purpose})
@@ -56,12 +74,15 @@ class DbCodes:
 
         return self._database.write(work, alone=_ALONE)
 
-    def send_again(self, code_id: str, now: datetime, sends_max: int, limits: SendLimits) -> CodeRow | Reason:
+    def send_again(self, code_id: str, now: datetime, sends_max: int, limits: SendLimits,
+                   lock: FailureLock | None = None) -> CodeRow | Reason:
         """See CodeStore."""
         def work(connection: Connection) -> CodeRow | Reason:
             row = _one(connection, code_id)
             if row is None or row.state_at(now) is not CodeState.LIVE:
                 return Reason.CODE_UNKNOWN
+            if _is_locked(connection, row.customer, now, lock):
+                return Reason.CUSTOMER_LOCKED
             if row.sends >= sends_max or _often(connection, row, now, limits):
                 return Reason.CODE_OFTEN
             row = replace(row, sends=row.sends + 1)
@@ -71,7 +92,8 @@ class DbCodes:
 
         return self._database.write(work, alone=_ALONE)
 
-    def attempt(self, client: str, code_id: str, now: datetime, tries_max: int, compare: Compare) -> Tried | None:
+    def attempt(self, client: str, code_id: str, now: datetime, tries_max: int, compare: Compare,
+                lock: FailureLock | None = None) -> Tried | None:
         """See CodeStore. The count is written before anything is compared; nobody hears of it before the commit."""
         def work(connection: Connection) -> Tried | None:
             row = _one(connection, code_id)
@@ -80,13 +102,19 @@ class DbCodes:
             state = row.state_at(now)
             if state is not CodeState.LIVE:
                 return Tried(row, state, Reason.CODE_UNKNOWN)
+            if _is_locked(connection, row.customer, now, lock):
+                return Tried(row, state, Reason.CUSTOMER_LOCKED)
             row = replace(row, tries=row.tries + 1)
             last = row.tries >= tries_max
             _change(connection, replace(row, state=CodeState.DEAD) if last else row)
             fault = compare(row)
             if fault is None:
                 connection.execute(update(code).where(_c.code_id == code_id).values(state=CodeState.USED.value))
+                if lock is not None:
+                    _note(connection, code_id, _RIGHT, now)
                 return Tried(row, CodeState.USED, None)
+            if lock is not None:
+                _note(connection, code_id, f"{_FAILED}{row.tries}", now)
             return Tried(row, CodeState.DEAD if last else CodeState.LIVE, fault)
 
         return self._database.write(work, alone=_ALONE)
@@ -133,8 +161,11 @@ class DbCodes:
 
     def unblock(self, customer: str) -> bool:
         """See CodeStore."""
-        statement = delete(blocked_customer).where(_b.customer == customer)
-        return bool(self._database.write(lambda connection: connection.execute(statement).rowcount, alone=_ALONE))
+        own = _n.code_id.in_(select(_c.code_id).where(_c.customer == customer))
+        statements = (delete(blocked_customer).where(_b.customer == customer),
+                      delete(code_note).where(own, _n.what.startswith(_FAILED)))
+        return bool(self._database.write(
+            lambda connection: sum([connection.execute(one).rowcount for one in statements]), alone=_ALONE))
 
     def blocks(self, customer: str | None = None) -> tuple[Block, ...]:
         """See CodeStore."""
@@ -221,6 +252,17 @@ def _often(connection: Connection, row: CodeRow, now: datetime, limits: SendLimi
     hourly, minutely = limits.per_customer_per_hour, limits.per_client_per_minute
     return bool((hourly and mails(_MAILS_OF_CUSTOMER, timedelta(hours=1), customer=row.customer) >= hourly)
                 or (minutely and mails(_MAILS_OF_CLIENT, timedelta(minutes=1), client=row.client) >= minutely))
+
+
+def _is_locked(connection: Connection, customer: str, now: datetime, lock: FailureLock | None) -> bool:
+    """Whether too many tries in a row were wrong, over all codes of the customer."""
+    if lock is None:
+        return False
+    asked = {"customer": customer, "since": micros(now - timedelta(seconds=lock.window_s))}
+    right = connection.scalar(_LAST_RIGHT, asked)
+    if right is not None:
+        asked["since"] = int(right)
+    return int(connection.scalar(_FAILURES, asked) or 0) >= lock.failures_max
 
 
 def _is_noted(connection: Connection, code_id: str, what: str) -> bool:

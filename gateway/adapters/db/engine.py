@@ -7,6 +7,7 @@ transaction that reads and then writes is alone: in SQLite the write lock says i
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -160,6 +161,13 @@ class Database(ABC):
         Not for a database that is there or not with the machine itself.
         """
         del work
+
+    def now(self) -> datetime:
+        """The time that all processes with this database share: a clock (gateway.clock.Clock).
+
+        Of a database on this machine that is the machine's.
+        """
+        return datetime.now(UTC)
 
     def noted(self) -> Iterator[tuple[Level, str]]:
         """What `sealgate check` should tell of it. GatewayError STORE_UNAVAILABLE (retry)."""

@@ -16,9 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
+import structlog
 from psycopg.errors import _WaitTimeout
 from psycopg.types.string import TextBinaryLoader
 from sqlalchemy import Connection, Select, bindparam, create_engine, event, func
@@ -36,9 +39,14 @@ from gateway.adapters.keys_file import read_passphrase
 from gateway.errors import GatewayError, Reason
 from gateway.settings.deployment import Postgresql
 
+log = structlog.get_logger("sealgate.database")
+
 SILENT_S: Final = 10  # a server that acknowledges nothing for so long is dead
 TRIED_AGAIN_S: Final = 1.0  # between two attempts to connect while there is no server
 WAIT_S: Final = 5.0  # for a free connection of the pool
+TIME_S: Final = 10.0  # between two questions for the server's time
+SKEW_S: Final = 5.0  # between this machine's clock and the server's, above which people are alerted
+ALERT_EVERY_S: Final = 600.0
 LOCKS: Final = 0x5EA1  # the first half of our advisory locks' numbers: others may use the database, too
 
 OLDEST: Final = 130_000  # server_version_num
@@ -55,6 +63,15 @@ FROM pg_stat_activity WHERE datname = current_database() AND left(application_na
 AND pid <> pg_backend_pid() ORDER BY 1"""
 
 _ALONE: Final = sql_select(func.pg_advisory_xact_lock(LOCKS, func.hashtext(bindparam("name"))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The server's time, and when it was asked for it by the monotonic clock; `asked_s`: of the last attempt."""
+
+    server: datetime
+    at_s: float
+    asked_s: float
 
 
 class _Bounded(psycopg.Connection[Any]):
@@ -82,6 +99,8 @@ class PostgresDatabase(Database):
         self._away, self._away_until = False, 0.0
         self._trying = threading.Lock()
         self._kept = Kept()
+        self._moment: _Moment | None = None
+        self._asking, self._alerted_s = threading.Lock(), float("-inf")
         self._pulse = Pulse(lambda: self.connect("signs of life", autocommit=True), self._kept)
         readers = settings.connections_max - 3  # the others: two that write, one for signs of life
         common: dict[str, Any] = {"poolclass": QueuePool, "pool_timeout": WAIT_S, "hide_parameters": True}
@@ -290,12 +309,54 @@ class PostgresDatabase(Database):
         """See Database."""
         return self._pulse.leads(role)
 
+    def now(self) -> datetime:
+        """See Database. The server is asked every TIME_S; in between, and while it is away, this machine counts on.
+
+        Where the server never answered the time is this machine's: nothing can be written with it anyway.
+        """
+        moment = self._moment
+        if moment is None:
+            with self._asking:
+                try:
+                    moment = self._moment or self._ask_time()
+                except GatewayError:
+                    return datetime.now(UTC)
+        elif time.monotonic() - moment.asked_s > TIME_S and self._asking.acquire(blocking=False):
+            try:
+                moment = self._ask_time()
+            except GatewayError:
+                moment = self._moment = replace(moment, asked_s=time.monotonic())
+            finally:
+                self._asking.release()
+        return moment.server + timedelta(seconds=time.monotonic() - moment.at_s)
+
+    def _ask_time(self) -> _Moment:
+        """GatewayError STORE_UNAVAILABLE (retry). An alert where this machine's clock is another time."""
+        begun_s = time.monotonic()
+        with self.read() as connection:
+            server = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one().astimezone(UTC)
+            ended_s, own = time.monotonic(), datetime.now(UTC)
+        asked_s = (begun_s + ended_s) / 2  # the answer was made somewhere between
+        self._moment = _Moment(server, asked_s, asked_s)
+        skew_s = (own - server).total_seconds() - (ended_s - asked_s)
+        if abs(skew_s) > SKEW_S and ended_s - self._alerted_s > ALERT_EVERY_S:
+            self._alerted_s = ended_s
+            log.critical("clock skewed", seconds=round(skew_s, 1), database=self.name)
+        return self._moment
+
+    def skew_s(self) -> float:
+        """By how many seconds this machine's clock is ahead of the server's."""
+        return (datetime.now(UTC) - self.now()).total_seconds()
+
     def noted(self) -> Iterator[tuple[Level, str]]:
         """See Database. Version, TLS, and whether the server keeps what it said it has written."""
         with self.read() as connection:
             found = connection.exec_driver_sql(_ASKED).mappings().one()
         words = [f"{self.name}: version {found['version']}", found["tls"] or "no TLS"]
         yield "ok", ", ".join(words)
+        if abs(skew := self.skew_s()) > SKEW_S:
+            yield "error", (f"{self.name}: this machine's clock differs from the server's by {skew:.1f} s; synchronise "
+                            "both by NTP, for mails and certificates are judged by this machine's clock")
         if int(found["number"]) < OLDEST:
             yield "warning", f"{self.name}: version {found['version']} is too old to be known to work; take 13 or newer"
         if not found["tls"] and found["away"]:

@@ -227,6 +227,16 @@ class DbStatements(DbStatementsTold):
         with self._database.read() as connection:
             return [(bytes(one.series), one.version) for one in connection.execute(query)]
 
+    def repeated_of(self, run: str) -> Mapping[str, int]:
+        """See StatementStore."""
+        other = statement_item.alias()
+        query = (select(other.c.run, func.count().label("statements"))
+                 .select_from(statement_item.join(other, (other.c.series == _i.series) & other.c.version.is_not(None)))
+                 .where(_i.run == run, _i.state == ItemState.REPEATED.value, other.c.run != run)
+                 .group_by(other.c.run).order_by(func.count().desc(), other.c.run))
+        with self._database.read() as connection:
+            return {row.run: row.statements for row in connection.execute(query)}
+
     def replaced_of(self, run: str, series: Sequence[bytes]) -> frozenset[bytes]:
         """See StatementStore."""
         query = (select(_i.series).join(statement_run, _r.id == _i.run)

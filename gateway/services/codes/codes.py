@@ -24,7 +24,7 @@ from gateway.errors import GatewayError, Reason, where
 from gateway.model.lookup import CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.ports.codes import CodeRow, CodeState, SendLimits
+from gateway.ports.codes import CodeRow, CodeState, FailureLock, SendLimits
 from gateway.services.codes.derive import DIGITS_MAX, DIGITS_MIN, NONCE_OCTETS, CodeKeys, Linked, derived, digest
 from gateway.services.codes.desk import SENDS_MAX, Desk
 from gateway.services.codes.events import event, tell
@@ -60,6 +60,7 @@ class Terms:
     tries_max: int
     language: str
     limits: SendLimits
+    lock: FailureLock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ class Codes:
         """Sends a new code; the one that lived for the same customer and purpose is replaced.
 
         Returns once the next hop has the mail. Else the code is cancelled and the reason raised: INPUT_MALFORMED,
-        CUSTOMER_UNKNOWN, CUSTOMER_BLOCKED, CUSTOMER_NO_ADDRESS, CODE_OFTEN (retry), CERTIFICATE_*, NEXT_HOP_*, POLICY_*
+        CUSTOMER_UNKNOWN, CUSTOMER_BLOCKED, CUSTOMER_LOCKED, CUSTOMER_NO_ADDRESS, CODE_OFTEN (retry), CERTIFICATE_*,
+        NEXT_HOP_*, POLICY_*
         """
         try:
             row, linked, to = self._placed(client, order)
@@ -128,7 +130,8 @@ class Codes:
             raise GatewayError(Reason.CODE_CHANGED)
         self._must_live(row)
         to = self._addresses(row.customer)
-        again = self.desk.store.send_again(code_id, self.desk.clock.now(), SENDS_MAX, self._terms.limits)
+        again = self.desk.store.send_again(code_id, self.desk.clock.now(), SENDS_MAX, self._terms.limits,
+                                           self._terms.lock)
         if isinstance(again, Reason):
             self._must_live(self.desk.row(client, code_id))
             raise GatewayError(again, retry=again is Reason.CODE_OFTEN and row.sends < SENDS_MAX)
@@ -150,7 +153,7 @@ class Codes:
             return None if same and right else Reason.CODE_WRONG if same else Reason.CODE_CHANGED
 
         most = self._terms.tries_max
-        tried = self.desk.store.attempt(client, code_id, self.desk.clock.now(), most, compare)
+        tried = self.desk.store.attempt(client, code_id, self.desk.clock.now(), most, compare, self._terms.lock)
         if tried is None:
             raise GatewayError(Reason.CODE_UNKNOWN)
         reason = None if tried.fault is None else _ENDED.get(tried.state, tried.fault)
@@ -171,7 +174,7 @@ class Codes:
             state=CodeState.LIVE, digits=linked.digits, nonce=linked.nonce, digest=digest(self._keys, linked),
             language=order.language or terms.language, reference=order.reference, created_at=now,
             expires_at=now + timedelta(seconds=life))
-        refused = self.desk.store.issue(row, terms.limits)
+        refused = self.desk.store.issue(row, terms.limits, terms.lock)
         if refused is not None:
             raise GatewayError(refused, retry=refused is Reason.CODE_OFTEN)
         return replace(row, sends=1), linked, to

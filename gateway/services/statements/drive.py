@@ -12,7 +12,7 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason, where
-from gateway.ports.statements import RunRow, RunState, StatementStore
+from gateway.ports.statements import ItemState, RunRow, RunState, StatementStore
 from gateway.services.statements import source
 from gateway.services.statements.plan import plan
 from gateway.services.statements.series import Series
@@ -22,6 +22,7 @@ from gateway.services.statements.withdraw import Held, withdraw
 log = structlog.get_logger("sealgate.statements")
 
 LOOK_S: Final = 0.2
+OTHERS_NAMED_MAX: Final = 5  # runs that have the statements of this one
 _ENDED: Final = (RunState.CANCELLED, RunState.STOPPED, RunState.DONE)
 
 
@@ -84,10 +85,27 @@ def drive(leading: Leading, run_id: str) -> RunRow:
             raise
         except Exception as surprise:  # noqa: BLE001 - as above
             stop(store, run_id, Reason.INTERNAL, where(surprise))
-        store.finish(run_id, leading.clock.now())
+        if store.finish(run_id, leading.clock.now()):
+            _say_what_others_have(store, run_id)
     finally:
         store.leave(run_id)
     return _known(store, run_id)
+
+
+def _say_what_others_have(store: StatementStore, run_id: str) -> None:
+    """A run whose statements are another run's says which; if nothing is its own, it is stopped and not done."""
+    counts = store.counts(run_id)
+    if not counts.states.get(ItemState.REPEATED):
+        return
+    others = store.repeated_of(run_id)
+    if not others:  # the source names a statement twice
+        return
+    detail = ", ".join(f"{number} of {counts.all} mails are of run {other}" for other, number in
+                       list(others.items())[:OTHERS_NAMED_MAX])
+    nothing_own = counts.states[ItemState.REPEATED] == counts.all
+    if store.change(run_id, (RunState.DONE,), RunState.STOPPED if nothing_own else RunState.DONE,
+                    reason=Reason.STATEMENT_SENT_BEFORE, detail=detail):
+        log.warning("run repeats another", run=run_id, others=list(others)[:OTHERS_NAMED_MAX], nothing_own=nothing_own)
 
 
 def stop(store: StatementStore, run_id: str, reason: Reason, detail: str) -> None:

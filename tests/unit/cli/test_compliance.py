@@ -25,9 +25,13 @@ from tests.support.process import template
 
 ROOT = Path(__file__).parents[3]
 # Those of chapters II and IV, of traceability and of sessions; the others speak of risk, exemptions and interfaces.
-CONCERN_US = {"3", "4", "5", "6", "7", "8", "9", "22", "24", "25", "26", "27", "29", "35"}
+CONCERN_US = {"3", "4", "5", "6", "7", "8", "9", "22", "23", "24", "25", "26", "27", "29", "35"}
 PARAGRAPHS_OF_4_AND_5 = {"4 (1)", "4 (2)(a)", "4 (2)(b)", "4 (2)(c)", "4 (3)(a)", "4 (3)(b)", "4 (3)(c)", "4 (3)(d)",
+                         "4 (4)",
                          "5 (1)(a)", "5 (1)(b)", "5 (1)(c)", "5 (1)(d)", "5 (2)", "5 (3)(b)"}
+
+
+ENCRYPTED = "/run/credentials/sealgate.service/codes.secret"  # as systemd.exec has credentials
 
 
 @cache
@@ -69,7 +73,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's bank, with what it leaves open set as a bank would."""
     home = tmp_path_factory.mktemp("compliance") / "bank"
     shutil.copytree(template(), home)
-    change(home / "sealgate.yaml", lambda text: text.replace("clock_check: none", "clock_check: kernel") + (
+    change(home / "sealgate.yaml", lambda text: re.sub(
+        r"secret_file: [^,}]*codes\.secret", f"secret_file: {ENCRYPTED}", text).replace(
+        "clock_check: none", "clock_check: kernel") + (
         "" if "\napi:" in text else "api: {port: 8027}\n"))
     change(home / "policies" / "codes.yaml", lambda text: text.replace(
         "certificates: enrolled, ", "certificates: enrolled, device_bound: true, "))
@@ -100,7 +106,7 @@ def test_a_bank_can_leave_nothing_open(home: Path) -> None:
     code, articles = told(home / "sealgate.yaml")
     assert {article: one["open"] for article, one in articles.items() if one["open"]} == {}
     assert code == 0
-    assert {one["status"] for one in articles.values()} == {"served", "yours"}
+    assert {one["status"] for one in articles.values()} == {"served", "partly", "yours"}
 
 
 def in_settings(old: str, new: str) -> Callable[[Path], None]:
@@ -131,7 +137,9 @@ THEN = """    then:
       stamp: {by: internal, if_unavailable: defer}
       encrypt:"""
 OPENS = {
-    "six tries": (in_settings("codes: {", "codes: {tries_max: 6, "), {"4 (2)(c)", "4 (3)(b)"}),
+    "six tries": (in_settings("codes: {", "codes: {tries_max: 6, "), {"4 (2)(c)", "4 (3)(b)", "4 (4)"}),
+    "no lock": (in_settings("codes: {", "codes: {failures_max: 0, "), {"4 (3)(b)", "4 (4)"}),
+    "six in a row": (in_settings("codes: {", "codes: {failures_max: 6, "), {"4 (3)(b)", "4 (4)"}),
     "any device": (in_rules("device_bound: true, ", ""), {"7", "9"}),
     "any certificate": (in_rules("certificates: enrolled", "certificates: any"), {"24"}),
     "in clear": (in_rules(THEN, "    #"), {"5 (2)", "7", "9", "22 (1)", "24", "25", "29"}),
@@ -139,13 +147,13 @@ OPENS = {
     "held": (in_rules("without_certificate: reject", "without_certificate: hold"), {"5 (2)", "22 (1)", "25"}),
     "no stamp": (in_rules("      stamp: {by: internal, if_unavailable: defer}\n", ""), {"29"}),
     "any clock": (in_settings("clock_check: kernel", "clock_check: none"), {"29"}),
-    "no mailbox": (without_mailbox, {"27"}),
+    "no mailbox": (without_mailbox, {"27 (a)", "27 (c)"}),
     "own templates": (in_settings("codes: {", "codes: {templates: letters, "), {"5 (1)(a)"}),
     "nobody may order": (in_settings("scopes: [codes]", "scopes: []"), {"4 (3)(c)", "35 (1)"}),
     "a reader more": (in_rules("      encrypt:", "      escrow: {certificate: archive}\n      encrypt:"), {"35 (5)"}),
     "observing": (in_settings("version: 1\n", "version: 1\nmode: observe\n"), {"5 (2)", "22 (1)", "25"}),
     "revocation unasked": (in_settings("  recipients: [pki/root.pem]\n",
-                                       "  recipients: [pki/root.pem]\n  revocation: none\n"), {"27"}),
+                                       "  recipients: [pki/root.pem]\n  revocation: none\n"), {"27 (a)", "27 (c)"}),
 }
 
 
@@ -158,6 +166,21 @@ def test_what_a_setting_or_a_rule_leaves_open_is_told(name: str, home: Path, tmp
             "escrow: [{name: archive, certificate: keys/archive.crt.pem}]\n"))
     changed(copy)
     assert open_(copy / "sealgate.yaml") == expected
+
+
+@pytest.mark.parametrize("place", ["keys/codes.secret", "/run/credentials/sealgate.service/keys_codes.secret"])
+def test_a_secret_in_a_plain_file_is_open(home: Path, tmp_path: Path, place: str) -> None:
+    """Also where systemd only copies it (LoadCredential=): 22 (2)(b) asks how it is stored."""
+    shutil.copytree(home, copy := tmp_path / "bank")
+    change(copy / "sealgate.yaml", lambda text: text.replace(ENCRYPTED, place))
+    assert open_(copy / "sealgate.yaml") == {"22 (2)(b)"}
+
+
+def test_what_has_a_rest_for_the_bank_is_partly(home: Path) -> None:
+    _, articles = told(home / "sealgate.yaml")
+    for article, one in articles.items():
+        expected = "yours" if not one["serves"] else "partly" if one["yours"] else "served"
+        assert one["status"] == expected, article
 
 
 def test_each_setting_that_is_named_exists_and_has_its_present_value(home: Path) -> None:
@@ -179,7 +202,7 @@ def test_people_are_told_the_same(home: Path) -> None:
     assert done.exit_code == 0
     for clause in CLAUSES:
         article, asks = re.escape(clause.article), re.escape(clause.asks)
-        assert re.search(rf"(?m)^{article} +(served|yours) +{asks}$", done.stdout)
+        assert re.search(rf"(?m)^{article} +(served|partly|yours) +{asks}$", done.stdout)
         assert all(test in done.stdout for test in clause.tests)
     assert "codes.tries_max: 5" in done.stdout
     assert ", 0 open, " in done.stdout

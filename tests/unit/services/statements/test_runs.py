@@ -76,10 +76,26 @@ def test_no_account_stands_in_the_database(desk) -> None:
 
 def test_a_second_run_of_the_period_sends_nothing(desk) -> None:
     desk.send(desk.files())
+    first = desk.runs.list()[0]
     again = desk.send(desk.files(name="again"))
-    assert again.state is RunState.DONE
+    assert (again.state, again.reason) == (RunState.STOPPED, "statement.sent_before"), "the loser is not done"
+    assert again.detail == f"{CROWD} of {CROWD} mails are of run {first.id}"
     assert set(desk.states(again)) == {"repeated"}
     assert desk.served == EVERYBODY
+
+
+def test_of_two_runs_that_share_a_period_each_says_what_the_other_has(desk) -> None:
+    """Planned at the same time on two nodes: each gets the statements that it planned first."""
+    first = desk.send(desk.files(plain_rows(3)))
+    second = desk.send(desk.files(plain_rows(CROWD), name="again"))
+    assert (second.state, second.reason) == (RunState.DONE, "statement.sent_before")
+    assert second.detail == f"3 of {CROWD} mails are of run {first.id}"
+
+
+def test_a_statement_that_the_source_names_twice_is_no_other_runs(desk) -> None:
+    run = desk.send(desk.files([*plain_rows(2), plain_rows(1)[0]]))
+    assert (run.state, run.reason) == (RunState.DONE, "")
+    assert sorted(desk.states(run)) == ["repeated", "sent", "sent"]
 
 
 @pytest.mark.parametrize("change, reason", [
@@ -326,7 +342,7 @@ def test_a_recall_tells_those_who_have_something_once(desk) -> None:
     assert b"disregard" in text
     assert b"application/pdf" not in text
     again = desk.runs.recall(first.id, CLIENT)
-    assert desk.go(again).state is RunState.DONE
+    assert desk.go(again).reason == "statement.sent_before"
     assert set(desk.states(again)) == {"repeated"}
 
 
