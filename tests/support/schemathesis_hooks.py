@@ -1,6 +1,6 @@
-"""For `schemathesis run`: what JSON Schema cannot say of the bodies. Names and accounts are printable, can be seen,
-and are not empty without their blanks; the service refuses others with 400. Before it is sent each such character
-becomes an `x`.
+"""For `schemathesis run`: what JSON Schema cannot say of the bodies. Names and accounts have no characters that Unicode
+does not have yet, none beyond U+FFFF that do not show, and no long rows of marks; the service refuses others with 400.
+Before it is sent each such character becomes an `x`.
 """
 
 import unicodedata

@@ -23,11 +23,23 @@ Amount = Annotated[str, Field(
     description="Decimal, with a point; more than nothing, and at most the digits that ISO 4217 has for the currency")]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"], description="ISO 4217",
                                 json_schema_extra={"enum": list(linked.currencies())})]
+# What the service refuses in a text (`transaction`), as far as a pattern of ECMA-262 can say it without the flag `u`:
+# controls, marks that steer the direction, what does not show, private use. Not said: characters that Unicode does not
+# have yet, those beyond U+FFFF, rows of more than eight combining marks.
+_UNSEEN: Final = (
+    r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
+    r"\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ue000-\uf8ff\ufeff\uffa0"
+    r"\ufff0-\ufffb\ufffe\uffff")
+_BLANK: Final = r"\x09-\x0d\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+VISIBLE: Final = f"^[^{_UNSEEN}]*[^{_UNSEEN}{_BLANK}][^{_UNSEEN}]*$"  # at least one character that is no blank
+_VISIBLE: Final[JsonDict] = {"pattern": VISIBLE}
+
 Name = Annotated[str, Field(min_length=1, max_length=linked.NAME_CHARACTERS_MAX, examples=["Stadtwerke Musterstadt"],
+                            json_schema_extra=_VISIBLE,
                             description="Printable, and to be seen; double blanks and those at the ends do not count")]
 Account = Annotated[str, Field(
     min_length=1, max_length=linked.ACCOUNT_CHARACTERS_MAX, examples=["DE89 3704 0044 0532 0130 00"],
-    description="IBAN or what the bank has for it; blanks and case do not count")]
+    json_schema_extra=_VISIBLE, description="IBAN or what the bank has for it; blanks and case do not count")]
 
 
 def amounts(digits: int) -> str:
