@@ -85,8 +85,8 @@ def drive(leading: Leading, run_id: str) -> RunRow:
             raise
         except Exception as surprise:  # noqa: BLE001 - as above
             stop(store, run_id, Reason.INTERNAL, where(surprise))
-        if store.finish(run_id, leading.clock.now()):
-            _say_what_others_have(store, run_id)
+        _say_what_others_have(store, run_id)  # before: nobody must read `done` of a run that sent nothing
+        store.finish(run_id, leading.clock.now())
     finally:
         store.leave(run_id)
     return _known(store, run_id)
@@ -94,8 +94,10 @@ def drive(leading: Leading, run_id: str) -> RunRow:
 
 def _say_what_others_have(store: StatementStore, run_id: str) -> None:
     """A run whose statements are another run's says which; if nothing is its own, it is stopped and not done."""
+    if _known(store, run_id).state is not RunState.RUNNING:
+        return
     counts = store.counts(run_id)
-    if not counts.states.get(ItemState.REPEATED):
+    if counts.open or not counts.states.get(ItemState.REPEATED):
         return
     others = store.repeated_of(run_id)
     if not others:  # the source names a statement twice
@@ -103,7 +105,7 @@ def _say_what_others_have(store: StatementStore, run_id: str) -> None:
     detail = ", ".join(f"{number} of {counts.all} mails are of run {other}" for other, number in
                        list(others.items())[:OTHERS_NAMED_MAX])
     nothing_own = counts.states[ItemState.REPEATED] == counts.all
-    if store.change(run_id, (RunState.DONE,), RunState.STOPPED if nothing_own else RunState.DONE,
+    if store.change(run_id, (RunState.RUNNING,), RunState.STOPPED if nothing_own else RunState.RUNNING,
                     reason=Reason.STATEMENT_SENT_BEFORE, detail=detail):
         log.warning("run repeats another", run=run_id, others=list(others)[:OTHERS_NAMED_MAX], nothing_own=nothing_own)
 
