@@ -257,6 +257,10 @@ class GatewayError(Exception):
         self.detail = detail
         self.retry = retry
 
+    def again(self) -> "GatewayError":
+        """The same, to be raised once more: an exception keeps the frames, and so the mails, of all it has passed."""
+        return GatewayError(self.reason, self.detail, retry=self.retry)
+
 
 def where(error: BaseException) -> str:
     """Type and places of an exception, innermost last, without its text: 'ValueError at run.py:120, seal.py:77'."""

@@ -21,8 +21,8 @@ class Requests(Protocol):
     def begin(self, key: str, digest: str) -> Answered | str:
         """A claim on the request, to be given to `answer` or `withdraw`; or how the same request was answered before.
 
-        All three are called by the thread that does the work. The claim counts from the first thing on that the work
-        writes; until then the same request may begin a second time, and is refused when it writes.
+        All three are called by the thread that does the work. The claim counts from the act on that the request stands
+        for; until then the same request may begin a second time, and is refused when it acts.
 
         REQUEST_KEY_CONFLICT: the key was another request's. REQUEST_IN_PROGRESS (retry): somebody works on it now.
         The claim of a process that has died holds nobody up.
@@ -30,7 +30,7 @@ class Requests(Protocol):
         ...
 
     def answer(self, claim: str, answered: Answered) -> None:
-        """Every repetition gets this from now on."""
+        """Every repetition gets this from now on. REQUEST_IN_PROGRESS (retry) if the claim was lost meanwhile."""
         ...
 
     def withdraw(self, claim: str) -> None:

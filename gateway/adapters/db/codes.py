@@ -72,7 +72,7 @@ class DbCodes:
             connection.execute(_INSERT_MAIL, _mail(row, 1, row.created_at))
             return None
 
-        return self._database.write(work, alone=_ALONE)
+        return self._database.write(work, alone=_ALONE, acts=True)
 
     def send_again(self, code_id: str, now: datetime, sends_max: int, limits: SendLimits,
                    lock: FailureLock | None = None) -> CodeRow | Reason:
@@ -90,7 +90,7 @@ class DbCodes:
             connection.execute(_INSERT_MAIL, _mail(row, row.sends, now))
             return row
 
-        return self._database.write(work, alone=_ALONE)
+        return self._database.write(work, alone=_ALONE, acts=True)
 
     def attempt(self, client: str, code_id: str, now: datetime, tries_max: int, compare: Compare,
                 lock: FailureLock | None = None) -> Tried | None:

@@ -42,7 +42,7 @@ class Database(ABC):
         self._writers = writers
         self._identity: str | None = None  # of the database that the settings mean; None: any
         self._refused: GatewayError | None = None  # why it is not used just now
-        self.group = GroupCommit(writers, self.alone, self.short_way, self.committed)
+        self.group = GroupCommit(writers, self.alone, self.short_way, self.begun, self.committed)
 
     @property
     def writers(self) -> Engine:
@@ -53,9 +53,12 @@ class Database(ABC):
         """While it lasts, other processes' transactions wait for this process's, where they would be in its way."""
         return nullcontext()
 
-    def write(self, work: Callable[[Connection], T], *, alone: str = "") -> T:
-        """See GroupCommit.run. `alone`: what the work reads before it writes, so that no other node does it too."""
-        return self.group.run(work, alone)
+    def write(self, work: Callable[[Connection], T], *, alone: str = "", acts: bool = False) -> T:
+        """See GroupCommit.run. `alone`: what the work reads before it writes, so that no other node does it too.
+
+        `acts`: it is what a request of a client stands for; its idempotency key is claimed in the same transaction.
+        """
+        return self.group.run(work, alone, acts=acts)
 
     def expect(self, identity: str) -> None:
         """From now on only the database with this id is worked with; another one in its place is refused by name."""
@@ -79,7 +82,7 @@ class Database(ABC):
         """Uses the database no more until `accept`, and raises an alert once; `trouble`, for the caller to raise."""
         if self._refused is None:
             log.critical("database.unusable", reason=str(trouble.reason), detail=trouble.detail)
-        self._refused = trouble
+        self._refused = trouble.again()
         return trouble
 
     def accept(self) -> None:
@@ -92,7 +95,11 @@ class Database(ABC):
     def users(self) -> Sequence[str]:
         """Other processes of Sealgate that have opened the database, for people; as far as they can be seen."""
 
-    def committed(self) -> None:  # noqa: B027 - what most have nothing to do for
+    def begun(self) -> object:
+        """Called before each transaction: what `committed` has to compare."""
+        return None
+
+    def committed(self, begun: object) -> None:  # noqa: B027 - what most have nothing to do for
         """Called after each commit: raises if it went into a database that is not the expected one any more."""
 
     @abstractmethod

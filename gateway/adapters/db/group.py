@@ -46,15 +46,15 @@ class _Job(Generic[T]):
         self.done = True
 
 
-class _Ahead(threading.local):
-    """What one thread's next transaction does first, and what it holds alone."""
+class _Before(threading.local):
+    """What comes first in the transaction of this thread's next act, and what that holds alone; None: nothing."""
 
-    works: Sequence[tuple[Callable[[Connection], None], str]] = ()
+    claim: tuple[Callable[[Connection], None], str] | None = None
 
-    def take(self) -> Sequence[tuple[Callable[[Connection], None], str]]:
+    def take(self) -> tuple[Callable[[Connection], None], str] | None:
         """What there is; afterwards there is nothing."""
-        works, self.works = self.works, ()
-        return works
+        claim, self.claim = self.claim, None
+        return claim
 
 
 _watching: list[Callable[[str], None]] = []
@@ -83,68 +83,66 @@ def _lost(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
-def _nothing(_connection: Connection) -> None:
-    """A transaction for what was given to `ahead` alone."""
-
-
 class GroupCommit:
     """The one way to write. `commits` counts transactions, so that a test can count fsyncs."""
 
     def __init__(self, engine: Engine, alone: Callable[[Connection, Sequence[str]], None], short_way: ShortWay,
-                 committed: Callable[[], None]) -> None:
-        """`alone`, `short_way`, `committed`: see Database."""
+                 begun: Callable[[], object], committed: Callable[[object], None]) -> None:
+        """`alone`, `short_way`, `begun`, `committed`: see Database."""
         self._engine = engine
         self._alone = alone
         self._short_way = short_way
+        self._begun = begun
         self._committed = committed
-        self._ahead = _Ahead()
+        self._before = _Before()
         self._lock = threading.Lock()  # over the two below
         self._waiting: deque[_Job[Any]] = deque()
         self._led = False  # whether somebody leads
         self.commits = 0
 
-    def run(self, work: Callable[[Connection], T], alone: str = "") -> T:
-        """Runs `work` in a transaction; when this returns, what it wrote is durable. `alone`: see Database.write.
+    def run(self, work: Callable[[Connection], T], alone: str = "", *, acts: bool = False) -> T:
+        """Runs `work` in a transaction; when this returns, what it wrote is durable.
 
+        `alone`, `acts`: see Database.write.
         `work` may touch nothing but its connection, for it is run a second time, alone, if another of its group
         fails. What it raises rolls back its own writes only and reaches its own caller.
         GatewayError(STORE_UNAVAILABLE, retry=True) if the database cannot.
         """
-        ahead = self._ahead.take()
-        if not ahead:
+        claim = self._before.take() if acts else None
+        if claim is None:
             return self._settled(_Job(work, alone=(alone,) if alone else ()))
+        claims, claimed = claim
 
         def whole(connection: Connection) -> T:
-            for one, _ in ahead:
-                one(connection)
+            claims(connection)
             return work(connection)
 
-        return self._settled(_Job(whole, alone=tuple(name for name in (alone, *(name for _, name in ahead)) if name)))
+        return self._settled(_Job(whole, alone=tuple(name for name in (alone, claimed) if name)))
 
-    def ahead(self, work: Callable[[Connection], None], alone: str = "") -> None:
-        """Has `work` done by this thread's next transaction, before what that does: one commit for both, or neither.
+    def before_act(self, work: Callable[[Connection], None], alone: str = "") -> None:
+        """Has `work` done by the next `run` of this thread with `acts`, before what that does: both or neither.
 
-        `work` as in `run`; what it raises reaches the caller of that transaction.
+        `work` as in `run`; what it raises reaches the caller of that `run`. Other transactions of the thread come and
+        go meanwhile: some may fail without harm to the act.
         """
-        self._ahead.works = (*self._ahead.works, (work, alone))
+        self._before.claim = (work, alone)
 
-    def drop_ahead(self) -> bool:
-        """Forgets what this thread has given to `ahead`, where no transaction has come since; whether there was any."""
-        return bool(self._ahead.take())
+    @property
+    def has_before_act(self) -> bool:
+        """Whether this thread has given something to `before_act`, and no act has come since."""
+        return self._before.claim is not None
+
+    def take_back(self) -> bool:
+        """Forgets what this thread has given to `before_act`, where no act has come since; whether there was any."""
+        return self._before.take() is not None
 
     def insert(self, statement: Insert, rows: Rows) -> None:
         """As `run`; rows for the same `statement` object of all callers in a group go in together."""
-        self._flush()
         self._settled(_Job[list[int]]((), insert=statement, rows=rows))
 
     def change(self, changes: Changes, insert: Insert | None = None, rows: Rows = ()) -> list[int]:
         """As `run`; how many rows each of these changed, in their order. `rows`: as of `insert`, all or nothing."""
-        self._flush()
         return self._settled(_Job[list[int]](changes, insert=insert, rows=rows))
-
-    def _flush(self) -> None:
-        if self._ahead.works:
-            self.run(_nothing)
 
     def _settled(self, job: _Job[T]) -> T:
         with self._lock:
@@ -223,6 +221,7 @@ class GroupCommit:
             else:
                 changes[number] = job.work
         results: list[Any] = [None] * len(group)
+        begun = self._begun()
         changed = None if works else self._short_way(together, tuple(changes.values()))
         if changed is not None:
             for number, counts in zip(changes, changed, strict=True):
@@ -236,6 +235,6 @@ class GroupCommit:
                     results[number] = [connection.execute(statement, values).rowcount for statement, values in some]
                 for statement, rows in together.items():
                     connection.execute(statement, rows)
-        self._committed()
+        self._committed(begun)
         self.commits += 1
         return results

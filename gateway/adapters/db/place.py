@@ -54,16 +54,17 @@ class Place:
         """
         with self._lock:
             if self.is_held():  # another thread has just taken it
+                self._trouble, self._tries = None, 0
                 return
             if self._trouble is not None and self._clock() < self._again_at:
-                raise self._trouble
+                raise self._trouble.again()
             try:
                 found = self._found()
                 self._require(identity)
             except GatewayError as trouble:
                 self._again_at = self._clock() + LOOK_AGAIN_S[min(self._tries, len(LOOK_AGAIN_S) - 1)]
                 self._tries += 1
-                self._trouble = trouble
+                self._trouble = trouble.again()
                 raise
             self._held, self._trouble, self._tries = found, None, 0
             self.number += 1
@@ -99,7 +100,7 @@ class Users:
     def join(self) -> None:
         """This process uses the database until `leave`. GatewayError STORE_UNAVAILABLE (retry)."""
         if self._descriptor is None:
-            descriptor = self._opened()
+            descriptor = shared_file(self._file)
             fcntl.flock(descriptor, fcntl.LOCK_SH)  # `others` holds it for a moment only
             self._descriptor = descriptor
 
@@ -111,7 +112,7 @@ class Users:
 
     def others(self) -> Sequence[str]:
         """Not empty if another process has the database open. GatewayError STORE_UNAVAILABLE (retry)."""
-        descriptor = self._opened()
+        descriptor = shared_file(self._file)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -120,14 +121,16 @@ class Users:
             os.close(descriptor)
         return ()
 
-    def _opened(self) -> int:
+
+def shared_file(path: Path) -> int:
+    """The descriptor of an empty file that processes lock, made with mode 0600. STORE_UNAVAILABLE (retry)."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                hand_over(descriptor, self._file.parent)
-            except OSError:
-                os.close(descriptor)
-                raise
-        except OSError as error:
-            raise GatewayError(Reason.STORE_UNAVAILABLE, f"{self._file}: {error.strerror}", retry=True) from None
-        return descriptor
+            hand_over(descriptor, path.parent)
+        except OSError:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, f"{path}: {error.strerror}", retry=True) from None
+    return descriptor

@@ -176,7 +176,7 @@ class PostgresDatabase(Database):
     def _usable(self) -> None:
         """Raises while the database is refused: the signs of life look whether it is the right one again."""
         if self._refused is not None:
-            raise self._refused
+            raise self._refused.again()
 
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
         """See Database."""

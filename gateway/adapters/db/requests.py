@@ -61,7 +61,7 @@ class DbRequests:
         self._evidence = evidence
 
     def begin(self, key: str, digest: str) -> Answered | str:
-        """See Requests. A new claim shares the commit of the first thing that the request writes."""
+        """See Requests. A new claim shares the commit of the act that the request stands for (Database.write)."""
         self._database.attend()
         claim = _Claim(key, digest, secrets.token_hex(16), self._clock.now())
         with self._database.read() as connection:
@@ -71,7 +71,7 @@ class DbRequests:
             if isinstance(begun, Answered):
                 return begun
         else:
-            self._database.group.ahead(lambda connection: self._claimed(connection, claim), claim.alone)
+            self._database.group.before_act(lambda connection: self._claimed(connection, claim), claim.alone)
         if self._evidence is not None:
             self._evidence.keep_back()
         return f"{key} {claim.token}"
@@ -107,24 +107,27 @@ class DbRequests:
         """See Requests."""
         key, _, token = claim.partition(" ")
         values = {"wanted": key, "own": token, "code": answered.status, "text": answered.body}
-        if self._evidence is None:
-            self._database.group.change([(_ANSWER, values)])
-            return
-        records = self._evidence.kept_back()
+        if self._database.group.has_before_act:  # the work wrote nothing, so the claim is still to be made
+            self._database.write(lambda _: None, acts=True)
+        records = [] if self._evidence is None else self._evidence.kept_back()
         try:
-            self._database.group.change([(_ANSWER, values)], EVIDENCE, records)
+            changed = self._database.group.change([(_ANSWER, values)], EVIDENCE, records)
         except GatewayError:
-            self._evidence.give_back(records)
+            if self._evidence is not None:
+                self._evidence.give_back(records)
             raise
         finally:
-            self._evidence.keep_no_more()
+            if self._evidence is not None:
+                self._evidence.keep_no_more()
+        if changed != [1]:
+            raise GatewayError(Reason.REQUEST_IN_PROGRESS, "another process has taken the claim over", retry=True)
 
     def withdraw(self, claim: str) -> None:
         """See Requests."""
         if self._evidence is not None:
             self._evidence.keep_no_more()
         key, _, token = claim.partition(" ")
-        if not self._database.group.drop_ahead():
+        if not self._database.group.take_back():
             self._database.write(lambda connection: connection.execute(
                 _WITHDRAW, {"wanted": key, "own": token}) and None)
 

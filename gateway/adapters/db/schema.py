@@ -7,7 +7,7 @@ any other by name: see identity.py.
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.adapters.db import identity
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.group import store_error
+from gateway.adapters.db.place import Users
 from gateway.adapters.db.sqlite import SqliteDatabase
 from gateway.adapters.owner import hand_over
 from gateway.errors import GatewayError, Reason
@@ -58,10 +59,12 @@ def create_database(where: Path | Postgresql, id_file: Path, fill: Fill | None =
     `fill` writes rows in the same transaction: other processes see all of it or nothing.
     GatewayError USAGE if there are tables already or processes of Sealgate use it, STORE_UNAVAILABLE (retry).
     """
-    made = isinstance(where, Path) and _make_file(where)
+    if isinstance(where, Path):
+        _require_unused(str(where), Users(where).others())
+        _make_file(where)
     database = connected(where, may_be_empty=True)
     try:
-        _require_unused(database)
+        _require_unused(database.name, database.users())
         new = identity.new_id()
         with database.migrating() as connection:
             _require_none(database, _version(connection))
@@ -74,8 +77,6 @@ def create_database(where: Path | Postgresql, id_file: Path, fill: Fill | None =
         database.expect(new)
     except (SQLAlchemyError, GatewayError) as error:
         database.close()
-        if made and isinstance(where, Path):
-            _remove_file(where)
         raise _named(database, error) from None
     except BaseException:
         database.close()
@@ -162,8 +163,8 @@ def _require_file(path: Path, *, may_be_empty: bool) -> None:
         raise GatewayError(Reason.STORE_MISSING, f"{path}: the file is empty", retry=True)
 
 
-def _make_file(path: Path) -> bool:
-    """Makes an empty file, mode 0600, unless it is there; whether it did."""
+def _make_file(path: Path) -> None:
+    """Makes an empty file, mode 0600, unless it is there. One without tables is as good as none (STORE_MISSING)."""
     log = path.with_name(path.name + "-wal")
     if log.exists() and not path.exists():
         raise GatewayError(Reason.USAGE, f"{log} is left of a database that is gone: move it away first. SQLite would "
@@ -171,19 +172,13 @@ def _make_file(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        return False
+        return
     except OSError as error:
         raise GatewayError(Reason.STORE_UNAVAILABLE, f"{path}: {error.strerror}", retry=True) from None
     try:
         hand_over(descriptor, path.parent)
     finally:
         os.close(descriptor)
-    return True
-
-
-def _remove_file(path: Path) -> None:
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        path.with_name(name).unlink(missing_ok=True)
 
 
 def _require_tables(database: Database) -> None:
@@ -209,11 +204,9 @@ def _require_none(database: Database, version: str | None) -> None:
         raise GatewayError(Reason.USAGE, f"{database.name} has tables already: nothing was changed")
 
 
-def _require_unused(database: Database) -> None:
-    users = database.users()
+def _require_unused(name: str, users: Sequence[str]) -> None:
     if users:
-        raise GatewayError(Reason.USAGE, f"{database.name} is in use by {', '.join(users)}. Stop Sealgate on all nodes "
-                           "first")
+        raise GatewayError(Reason.USAGE, f"{name} is in use by {', '.join(users)}. Stop Sealgate on all nodes first")
 
 
 def _require_id(database: Database, found: str | None, recorded: str | None, id_file: Path) -> str:

@@ -190,10 +190,12 @@ class Spool:
 
     def _new(self) -> _File:
         path = self._directory / f"{secrets.token_hex(8)}.evidence"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fresh = path.with_suffix(".new")  # nobody brings that in: it has its name only once it has its lock
+        descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             hand_over(descriptor, self._directory)  # root's commands write evidence, too; the service brings it in
+            fresh.rename(path)
             self._sync()
         except OSError:
             os.close(descriptor)

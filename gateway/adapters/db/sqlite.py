@@ -27,13 +27,25 @@ from gateway.adapters.db.kept import AGAIN
 from gateway.adapters.db.owner import Owner, here
 from gateway.adapters.db.place import Place, Users
 from gateway.adapters.db.urgent import Urgent
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Reason
 
 BUSY_TIMEOUT_MS = 5_000  # how long a writer waits for another process's commit; one takes about a millisecond
 # SQLite's own way of waiting sleeps longer and longer, up to 100 ms: a code would stand behind ten mails of a run.
 BUSY_LOOK_S = 0.001
 READERS_KEPT_MAX = 16  # idle connections for look-ups; more are opened when needed, and closed afterwards
 READER_CACHE_KIB = 8_192  # per connection, so that memory stays flat however large the store grows
+
+
+class _Placed(sqlite3.Connection):
+    """A driver's connection that knows which file at the path it has open (`Place.number`)."""
+
+    place: int
+
+
+def _place_of(connection: Connection) -> int:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, _Placed)  # noqa: S101 - made by _connect
+    return driver.place
 
 
 class SqliteDatabase(Database):
@@ -52,8 +64,7 @@ class SqliteDatabase(Database):
         self._urgent = Urgent(path)
         self._idle: deque[Connection] = deque()
         self._compiled: dict[Select[Any], tuple[str, list[str], dict[str, Any], bool]] = {}
-        self._writer: sqlite3.Connection | None = None
-        self._writer_place = 0  # of which file it is: `Place.number`
+        self._writer: _Placed | None = None
         self._inserts: dict[tuple[Insert, frozenset[str]], _Insertion] = {}
         self._updates: dict[Update, _Change] = {}
         event.listen(writers, "connect", _connect_writer)
@@ -61,10 +72,14 @@ class SqliteDatabase(Database):
         event.listen(writers, "begin", self._begin_immediate)
         event.listen(self._readers, "connect", _connect_reader)
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> "_Placed":
         """To the file that is there: SQLite itself would make a missing one."""
         self._same_file()
-        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False)
+        place = self._place.number  # before: a connection must never count for a newer file than it has open
+        made = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False,
+                               factory=_Placed)
+        made.place = place
+        return made
 
     def expect(self, identity: str) -> None:
         """See Database. From now on other processes see that this one uses the file."""
@@ -76,16 +91,27 @@ class SqliteDatabase(Database):
         """See Database."""
         return self._users.others()
 
-    def committed(self) -> None:
+    def begun(self) -> object:
+        """See Database."""
+        self._same_file()
+        return self._place.number
+
+    def committed(self, begun: object) -> None:
         """See Database. What was written into a file that is gone is not written."""
         self._same_file()
+        if self._place.number != begun:
+            raise GatewayError(Reason.STORE_UNAVAILABLE, f"{self.path} was replaced during a transaction", retry=True)
 
     def _same_file(self) -> None:
         """Raises unless the file at the path is the one that was opened; takes a file that is as good in its place.
 
         GatewayError STORE_MISSING, STORE_MISMATCH, STORE_VERSION or STORE_UNAVAILABLE (retry).
         """
-        if self._identity is None or self._place.is_held():
+        if self._identity is None:
+            return
+        if self._place.is_held():
+            if self._refused is not None:  # the very file has come back
+                self.accept()
             return
         try:
             self._place.take(self._identity)
@@ -93,10 +119,10 @@ class SqliteDatabase(Database):
             raise self.refuse(trouble) from None
         self.accept()
 
-    def _fresh_writer(self, _connection: sqlite3.Connection, record: Any, _proxy: object) -> None:
+    def _fresh_writer(self, connection: "_Placed", _record: object, _proxy: object) -> None:
         """Before each transaction: a connection to a file that is gone is replaced by one to the file that is there."""
         self._same_file()
-        if record.info.setdefault("place", self._place.number) != self._place.number:
+        if connection.place != self._place.number:
             raise DisconnectionError
 
     def urgent(self) -> AbstractContextManager[None]:
@@ -121,9 +147,8 @@ class SqliteDatabase(Database):
         changed = [[self._change(statement).bound(values) for statement, values in some] for some in changes]
         self._same_file()
         try:
-            if self._writer is None or self._writer_place != self._place.number:
+            if self._writer is None or self._writer.place != self._place.number:
                 self._hang_up()
-                self._writer_place = self._place.number
                 self._writer = self._connect()
                 _connect_writer(self._writer, None)
             driver = self._writer
@@ -175,7 +200,6 @@ class SqliteDatabase(Database):
         connection: Connection | None = None
         try:
             connection = self._idle_reader() or self._readers.connect()
-            connection.info["place"] = place = self._place.number
             yield connection
         except SQLAlchemyError as error:
             if connection is not None:
@@ -185,7 +209,7 @@ class SqliteDatabase(Database):
             if connection is not None:
                 connection.close()
             raise
-        if len(self._idle) < READERS_KEPT_MAX and place == self._place.number:
+        if len(self._idle) < READERS_KEPT_MAX and _place_of(connection) == self._place.number:
             self._idle.append(connection)
         else:
             connection.close()
@@ -197,7 +221,7 @@ class SqliteDatabase(Database):
                 connection = self._idle.pop()
             except IndexError:
                 return None
-            if connection.info["place"] == self._place.number:
+            if _place_of(connection) == self._place.number:
                 return connection
             connection.close()
 

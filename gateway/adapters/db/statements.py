@@ -93,7 +93,8 @@ class DbStatements(DbStatementsTold):
                   "state": run.state.value, "spec": run.spec, "sha256": run.sha256, "about": run.about,
                   "rows": run.rows, "created_at": micros(run.created_at), "started_at": _micros(run.started_at),
                   "ended_at": _micros(run.ended_at), "reason": run.reason, "detail": run.detail}
-        self._database.write(lambda connection: connection.execute(insert(statement_run).values(values)) and None)
+        self._database.write(lambda connection: connection.execute(insert(statement_run).values(values)) and None,
+                             acts=True)
 
     def run(self, run: str) -> RunRow | None:
         """See StatementStore."""

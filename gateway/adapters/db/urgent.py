@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from gateway.adapters.owner import hand_over
-from gateway.errors import GatewayError, Reason
+from gateway.adapters.db.place import shared_file
 
 YIELD_MAX_S: Final = 0.05  # what a writer waits at most before one transaction, however many codes there are
 LOOK_S: Final = 0.0005
@@ -34,9 +33,9 @@ class Urgent:
     def work(self) -> Iterator[None]:
         """While it lasts other processes begin no transaction. GatewayError STORE_UNAVAILABLE (retry)."""
         with self._lock:
-            self._count += 1
-            if self._count == 1:
+            if not self._count:
                 fcntl.flock(self._opened(), fcntl.LOCK_SH)  # others hold it for microseconds
+            self._count += 1
         try:
             yield
         finally:
@@ -49,11 +48,12 @@ class Urgent:
         """Returns when no other process has urgent work, after `YIELD_MAX_S` at the latest."""
         if self._count:
             return
-        descriptor, deadline = self._opened(), time.monotonic() + YIELD_MAX_S
+        deadline = time.monotonic() + YIELD_MAX_S
         while True:
             with self._lock:
                 if self._count:
                     return
+                descriptor = self._opened()
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -72,11 +72,7 @@ class Urgent:
             os.close(descriptor)
 
     def _opened(self) -> int:
+        """Under the lock: two descriptors of one process would be two holders."""
         if self._descriptor is None:
-            try:
-                descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                hand_over(descriptor, self._file.parent)
-            except OSError as error:
-                raise GatewayError(Reason.STORE_UNAVAILABLE, f"{self._file}: {error.strerror}", retry=True) from None
-            self._descriptor = descriptor
+            self._descriptor = shared_file(self._file)
         return self._descriptor

@@ -277,6 +277,42 @@ def test_the_same_database_moved_back_is_used_again(running, file, tmp_path, mon
         assert look.execute("SELECT count(*) FROM customer").fetchone() == (3,)
 
 
+def test_a_commit_into_a_file_that_was_replaced_meanwhile_is_not_acknowledged(running, file, tmp_path) -> None:
+    """Even where a copy of the same database takes its place: what was written is in no file."""
+    with closing(sqlite3.connect(file)) as look:
+        look.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copyfile(file, tmp_path / "copy.db")
+
+    def work(connection) -> None:
+        add("2")(connection)
+        (tmp_path / "copy.db").replace(file)
+
+    with pytest.raises(GatewayError, match="was replaced during a transaction") as caught:
+        running.write(work)
+    assert caught.value.retry
+
+
+def test_what_is_raised_again_and_again_holds_no_frames(running, file) -> None:
+    """Attack: one exception object was raised for each mail, and with its traceback kept every mail in memory."""
+    file.unlink()
+    raised = []
+    for _ in range(3):
+        with pytest.raises(GatewayError) as caught:
+            running.write(add("2"))
+        raised.append(caught.value)
+    assert len(set(map(id, raised))) == 3
+    assert running._refused.__traceback__ is None
+    assert running._place._trouble.__traceback__ is None
+
+
+def test_the_very_file_that_comes_back_is_used_at_once(running, file, tmp_path) -> None:
+    file.rename(tmp_path / "away.db")
+    refused(lambda: running.write(add("2")), Reason.STORE_MISSING)
+    (tmp_path / "away.db").rename(file)
+    running.write(add("2"))
+    assert running._refused is None
+
+
 def test_a_wrong_database_is_looked_at_ever_more_seldom(file, monkeypatch) -> None:
     now, looks = [0.0], []
     place = Place(file, lambda: now[0])

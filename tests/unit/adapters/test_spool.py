@@ -3,6 +3,7 @@
 Truth: what `add` returned for is found afterwards, each record once; files, modes and bounds by looking at the disk.
 """
 
+import fcntl
 import json
 import os
 import random
@@ -167,6 +168,22 @@ def test_room_is_reserved_before_a_mail_leaves_and_given_back(spool, tmp_path) -
     assert spool.waiting() == sum(len(json.dumps(_packed(record(n)), separators=(",", ":"))) + 1 for n in range(50))
     assert [row["incident"] for batch in spool.batches() for row in batch] == [f"{n:04}" for n in range(50)]
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_file_that_is_just_being_made_is_not_taken_for_a_dead_ones(spool, tmp_path, monkeypatch) -> None:
+    """Another process looked between its creation and its lock, and removed it: its records were in no file."""
+    other, lock = Spool(tmp_path / "spool"), fcntl.flock
+
+    def locking(descriptor: int, how: int) -> None:
+        if how == fcntl.LOCK_EX:
+            monkeypatch.setattr("gateway.adapters.db.spool.fcntl.flock", lock)
+            assert list(other.batches()) == []
+        lock(descriptor, how)
+
+    monkeypatch.setattr("gateway.adapters.db.spool.fcntl.flock", locking)
+    spool.add([_packed(record(1))])
+    assert spool.waiting() > 0
+    assert [row["incident"] for batch in spool.batches() for row in batch] == ["0001"]
 
 
 def test_a_reserve_that_was_not_used_leaves_nothing(spool, tmp_path) -> None:
