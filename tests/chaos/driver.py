@@ -152,7 +152,7 @@ class Chaos:
 
         if self._postgres is None:
             return [new_bank(self.home / "bank", hop=self._port, change=change)]
-        where = self._postgres.database()
+        where = self._postgres.settings(self._postgres.empty())
         moved(self.home / "source", where)
         return [new_bank(self.home / f"node{number}", hop=self._port,
                          change=lambda text: change(small(text)) + section(where))

@@ -43,8 +43,9 @@ def held(bank: Bank) -> int:
         count = len(store.hold.list())
     finally:
         store.close()
-    for path in settings.database.parent.glob(f"{settings.database.name}*"):
-        assert b"481516" not in path.read_bytes()
+    for path in settings.database.parent.rglob("*"):
+        if path.is_file() and settings.database.name in str(path):
+            assert b"481516" not in path.read_bytes()
     return count
 
 

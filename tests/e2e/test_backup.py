@@ -186,11 +186,15 @@ def test_roots_in_a_directory_are_in_it(tmp_path) -> None:
     assert not [name for name in told.files if name.endswith(".key.pem")]
 
 
+def fresh_in(directory: Path) -> dict[str, Path]:
+    """Settings of a database of its own, which does not exist yet."""
+    return {"database": directory / "fresh.db", "database_id": directory / "fresh.id"}
+
+
 def refused(bank, path: Path, words: str, tmp_path: Path, *, unverified: bool = True, secret: Path | None = None,
             ) -> None:
     """And nothing was written."""
-    settings = load(bank.config).model_copy(
-        update={"database": tmp_path / "fresh.db", "backup": Backup(secret_file=secret)})
+    settings = load(bank.config).model_copy(update=fresh_in(tmp_path) | {"backup": Backup(secret_file=secret)})
     with pytest.raises(GatewayError, match=words) as caught:
         restore(settings, path, unverified=unverified)
     assert caught.value.reason is Reason.USAGE
@@ -275,7 +279,7 @@ def test_a_backup_is_verified_with_its_own_secret_only(saved, tmp_path) -> None:
     refused(bank, path, "have no `backup.secret_file`", tmp_path, unverified=False)
     other = secret_in(tmp_path, "f" * 64 + "\n")
     refused(bank, path, "written with another", tmp_path, unverified=False, secret=other)
-    fresh = load(bank.config).model_copy(update={"database": tmp_path / "fresh.db"})
+    fresh = load(bank.config).model_copy(update=fresh_in(tmp_path))
     assert restore(fresh, path, unverified=True).rows["customer"]
 
 
@@ -284,7 +288,7 @@ def test_an_older_backup_is_restored_on_an_explicit_word_only(saved, tmp_path) -
     bank, path = saved
     for secret in (None, secret_in(tmp_path)):
         refused(bank, path, "--unverified", tmp_path, unverified=False, secret=secret)
-    fresh = load(bank.config).model_copy(update={"database": tmp_path / "fresh.db"})
+    fresh = load(bank.config).model_copy(update=fresh_in(tmp_path))
     assert restore(fresh, path, unverified=True).rows["customer"]
 
 
@@ -304,7 +308,7 @@ def test_no_other_file_is_ever_written_over(saved, tmp_path) -> None:
     with pytest.raises(GatewayError, match="there already"):
         backup(load(bank.config), bank.config, path)
     (tmp_path / "aside").mkdir()
-    settings = load(bank.config).model_copy(update={"database": tmp_path / "fresh.db"})
+    settings = load(bank.config).model_copy(update=fresh_in(tmp_path))
     with pytest.raises(GatewayError, match="there already"):
         restore(settings, path, tmp_path / "aside", unverified=True)
     assert path.read_bytes() == before
@@ -348,7 +352,7 @@ def test_a_path_that_leads_out_of_the_new_directory_is_not_followed(saved, tmp_p
     manifest = json.loads(found["manifest.json"])
     manifest["members"]["files/../../evil"] = {"octets": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
     found |= {"files/../../evil": b"x", "manifest.json": json.dumps(manifest).encode()}
-    settings = load(saved[0].config).model_copy(update={"database": tmp_path / "fresh.db"})
+    settings = load(saved[0].config).model_copy(update=fresh_in(tmp_path))
     with pytest.raises(GatewayError, match="no path of ours"):
         restore(settings, written(tmp_path / "evil.tar", found), tmp_path / "a", unverified=True)
     assert not list(tmp_path.rglob("evil"))

@@ -265,7 +265,7 @@ def forges(site: Site) -> None:
 def forgery_is_read(site: Site) -> None:
     forges(site)
     (mail,) = site.came(site.mailboxes)
-    assert b"\nSealgate-Verdict: trusted\r\n" in mail
+    assert b"\nFrom: staff@bank.example\r\n" in mail
 
 
 def forgery_is_quarantined(site: Site) -> None:

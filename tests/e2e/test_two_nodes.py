@@ -243,6 +243,7 @@ def test_tables_are_brought_up_to_date_while_mail_flows(template, where, banks, 
         template.sql("DROP TABLE callback", where.name)
         template.sql("UPDATE alembic_version SET version_num = '0006'", where.name)
         client.more(2)
+        sealgate(banks[1], "database", "upgrade")
         with started(banks[1]):
             client.more(4, 60)
         assert first.process.poll() is None

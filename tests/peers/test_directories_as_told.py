@@ -66,6 +66,7 @@ def bank(tmp_path, monkeypatch):
 
     def write(more):
         (tmp_path / "sealgate.yaml").write_text(CONFIG + textwrap.dedent(more))
+        assert sealgate("init", "--database").code == 0
         return tmp_path
 
     return write

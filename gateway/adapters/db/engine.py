@@ -7,7 +7,7 @@ transaction that reads and then writes is alone: in SQLite the write lock says i
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, Insert, Select
 from gateway.adapters.db.group import Changes, GroupCommit, Rows
 from gateway.adapters.db.identity import SELECT_ID
 from gateway.adapters.db.owner import Owner
+from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.settings.deployment import Postgresql
 
@@ -174,7 +175,7 @@ class Database(ABC):
 
         Of a database on this machine that is the machine's.
         """
-        return datetime.now(UTC)
+        return SystemClock().now()
 
     def noted(self) -> Iterator[tuple[Level, str]]:
         """What `sealgate check` should tell of it. GatewayError STORE_UNAVAILABLE (retry)."""

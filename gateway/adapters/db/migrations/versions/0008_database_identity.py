@@ -14,4 +14,5 @@ def upgrade() -> None:
         "database_identity",
         sa.Column("id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_database_identity"),
+        if_not_exists=True,
     )
