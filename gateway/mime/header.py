@@ -23,7 +23,8 @@ __all__ = [
 
 HEADER_OCTETS_MAX = 1 << 20  # Postfix's header_size_limit is a tenth of it
 FIELDS_MAX = 5_000
-NAME_OCTETS_MAX = 200
+NAME_OCTETS_MAX = 998  # with the blanks behind it: what a line can hold (RFC 5322 2.1.1)
+NAME_OCTETS_KEPT = 200  # longer names are not kept in memory
 CHARSET_OCTETS_MAX = 65_536  # of the body, in which the first text part says its charset
 
 _CHARSET = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}\"?([0-9A-Za-z_.:-]{1,40})", re.IGNORECASE)
@@ -119,8 +120,9 @@ def parse_headers(  # each is one bound of the walk
 ) -> Headers:
     """The header section that begins at `start`.
 
-    A line that is no field ends the section (`broken`), as in Postfix; MAIL_MALFORMED when `strict`. Raises
-    INPUT_LIMIT_EXCEEDED beyond `octets_max` or `fields_max`. `stop_line` gets every line that starts with '--':
+    A line that is no field ends the section (`broken`), as in Postfix; MAIL_MALFORMED when `strict`, and for a name
+    of more than NAME_OCTETS_MAX: programs differ in whether that line is a field. Raises INPUT_LIMIT_EXCEEDED beyond
+    `octets_max` or `fields_max`. `stop_line` gets every line that starts with '--':
     where it answers yes (a boundary), the section ends before that line. `only`: lower-case names of the fields that
     are wanted; the others are read over for half the price.
     """
@@ -140,8 +142,10 @@ def parse_headers(  # each is one bound of the walk
         if first == _HYPHEN and stop_line is not None and stop_line(octets[position:line_end]):
             body_offset = position
             break
-        colon = octets.find(b":", position, min(line_end, position + NAME_OCTETS_MAX))
-        names = _names(octets[position:colon]) if colon > position else None
+        colon = octets.find(b":", position, line_end)
+        names = None
+        if colon > position:
+            names = (_kept_names if colon - position <= NAME_OCTETS_KEPT else _long_names)(octets[position:colon])
         if names is None:
             if strict:
                 raise GatewayError(Reason.MAIL_MALFORMED, f"line {count + 1} of the header is no field")
@@ -182,17 +186,23 @@ def _last_line_end(limit: int, stop: int, octets_max: int) -> int:
     return stop
 
 
-@lru_cache(maxsize=1024)
 def _names(octets: bytes) -> tuple[str, str] | None:
-    """A field's name as written and in lower case; None if these octets (at most 200) are no name.
-
-    Kept: all mails have the same hundred names.
-    """
+    """A field's name as written and in lower case; None if these octets are no name."""
     name = octets.rstrip(b" \t")
-    if name.translate(None, _NAME_OCTETS):
+    if not name or name.translate(None, _NAME_OCTETS):
         return None
     text = name.decode("ascii")
     return text, text.lower()
+
+
+_kept_names = lru_cache(maxsize=1024)(_names)  # all mails have the same hundred names
+
+
+def _long_names(octets: bytes) -> tuple[str, str] | None:
+    names = _names(octets)
+    if names is not None and len(octets) > NAME_OCTETS_MAX:
+        raise GatewayError(Reason.MAIL_MALFORMED, f"a header field name of more than {NAME_OCTETS_MAX} octets")
+    return names
 
 
 # Edits: each takes a whole message (or entity) and gives a new one; nothing but the named fields changes.

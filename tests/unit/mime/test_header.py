@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from gateway.mime.header import (
     replace_field,
 )
 from tests.support import mails
+from tests.support.peers import need
 
 
 @pytest.mark.parametrize("name", mails.KINDS)
@@ -64,7 +66,7 @@ def test_white_space_before_the_colon_hides_nothing():
         b"N\xc3\xa4me: x\r\n",
         b"two words: x\r\n",
         b">From x: y\r\n" + b"x" * 300 + b"\r\n",
-        b"x" * 250 + b": y\r\n",
+        b" \t: y\r\n",
     ],
 )
 def test_a_line_that_is_no_field(junk):
@@ -75,6 +77,37 @@ def test_a_line_that_is_no_field(junk):
     lenient = parse_headers(octets + b"B: 2\r\n\r\nbody")
     assert lenient.broken
     assert octets[lenient.body_offset :].startswith(junk[:5]) or junk.startswith(b">From")
+
+
+LONG_NAMES = [b"X" * 199, b"X" * 200, b"X" * 998, b"X" + b" " * 300, b"X" + b"\t " * 400, b"!#~"]
+NO_NAMES = [b"two words", b"N\xc3\xa4me", b"X\x01", b""]
+
+
+@pytest.mark.parametrize("name", LONG_NAMES, ids=len)
+def test_a_long_name_ends_no_header(name):
+    """Attack: the bank's From and forged status fields behind a line that only the gateway takes for the body."""
+    headers = parse_headers(b"A: 1\r\n" + name + b": 1\r\nFrom: x\r\n\r\nbody", strict=True)
+    assert [field.lower.encode() for field in headers.fields] == [b"a", name.rstrip().lower(), b"from"]
+
+
+@pytest.mark.parametrize("name", [b"X" * 999, b"X" * 70_000, b"X" + b" " * 998])
+def test_a_name_beyond_a_line_is_refused(name):
+    """Postfix cuts lines at `line_length_limit`, so that it and the reader can differ about this one."""
+    with pytest.raises(GatewayError) as caught:
+        parse_headers(b"A: 1\r\n" + name + b": 1\r\nFrom: x\r\n\r\nbody")
+    assert caught.value.reason is Reason.MAIL_MALFORMED
+    assert parse_headers(b"A: 1\r\n" + b"two words " * 200 + b": 1\r\n\r\n").broken  # no name: a line of the body
+
+
+@pytest.mark.parametrize("name", LONG_NAMES + NO_NAMES, ids=len)
+def test_names_as_postfix_reads_them(name, tmp_path):
+    """Truth: Postfix's own header parser, by `postmap -hq`."""
+    (tmp_path / "main.cf").write_text("compatibility_level = 3.6\n")
+    (tmp_path / "found").write_text("/^Behind:/ yes\n")
+    mail = b"A: 1\n" + name + b": 1\nBehind: 1\n\nbody\n"
+    command = [need("postmap", "postfix"), "-c", str(tmp_path), "-hq", "-", f"regexp:{tmp_path}/found"]
+    theirs = b"Behind" in subprocess.run(command, input=mail, stdout=subprocess.PIPE, check=False).stdout
+    assert (parse_headers(mail).first("behind") is not None) == theirs
 
 
 def test_limits_one_below_at_and_above():

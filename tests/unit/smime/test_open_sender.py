@@ -84,3 +84,13 @@ def test_protected_field_replaces_repeated_ones():
     opened = open_mail(message(signed(inner, anna()), extra=[b"Subject: Other"]), (), judge(), NOW)
     assert opened.verdicts.verdict is Trust.TRUSTED
     assert opened.octets.count(b"Subject:") == 1
+
+
+@pytest.mark.parametrize("before", [b"X-" + b"a" * 210 + b": 1\r\n", b"X" + b" " * 210 + b": 1\r\n"])
+def test_a_second_from_behind_a_long_name_is_seen(before):
+    """Attack: the reader shows a From behind a line that only the gateway took for the body."""
+    whole = message(signed(TEXT, anna()), from_=None)
+    head, body = (b"From: anna@customer.example\r\n" + whole).split(b"\r\n\r\n", 1)
+    forged = head + b"\r\n" + before + b"From: director@customer.example\r\n\r\n" + body
+    verdicts = open_mail(forged, [], judge(), NOW).verdicts
+    assert (verdicts.verdict, verdicts.why) == (Trust.UNKNOWN, (Reason.FROM_AMBIGUOUS,))
