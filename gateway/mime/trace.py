@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from unicodedata import category
 
-from gateway.mime.header import Field, Headers, parse_headers, remove_fields
+from gateway.mime.header import Field, Headers, parse_headers, read_on, remove_fields, splice
 from gateway.mime.params import pieces_of
 from gateway.mime.words import LINE_MAX, clean, decode_octets, encode_unstructured, unfold
 from gateway.model.address import fold as fold_case
@@ -129,15 +129,14 @@ def strip_subject_tags(octets: bytes, tags: Sequence[str]) -> bytes:
     """
     if not tags:
         return octets
-    pieces: list[bytes] = []
-    position = 0
-    for field in parse_headers(octets).all("subject"):
+    headers = read_on(octets, parse_headers(octets))
+    changes: list[tuple[Field, bytes]] = []
+    for field in headers.all("subject"):
         text = field.text
         stripped = strip_tags(text, tags)
         if stripped != text:
-            pieces += [octets[position:field.start], encode_unstructured(field.name, stripped)]
-            position = field.end
-    return b"".join((*pieces, octets[position:])) if pieces else octets
+            changes.append((field, encode_unstructured(field.name, stripped)))
+    return splice(octets, headers, changes)
 
 
 KEYWORDS_MAX = 8  # looked at on either side of a subject: what a person writes, not what a stranger could
@@ -195,9 +194,9 @@ def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
 
     Thread-Topic is Exchange's copy of the Subject.
     """
-    pieces: list[bytes] = []
-    position = 0
-    for field in parse_headers(octets).fields:
+    headers = read_on(octets, parse_headers(octets))
+    changes: list[tuple[Field, bytes]] = []
+    for field in headers.fields:
         if field.lower not in ("subject", "thread-topic"):
             continue
         subject = field.text
@@ -206,9 +205,8 @@ def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
             continue
         for start, end in sorted(cuts, reverse=True):
             subject = subject[:start] + subject[end:]
-        pieces += [octets[position:field.start], encode_unstructured(field.name, " ".join(subject.split()))]
-        position = field.end
-    return b"".join((*pieces, octets[position:])) if pieces else octets
+        changes.append((field, encode_unstructured(field.name, " ".join(subject.split()))))
+    return splice(octets, headers, changes)
 
 
 def message_id(headers: Headers) -> str:

@@ -383,6 +383,20 @@ def test_bcc_fields_leave_neither_outside_nor_inside(bank: House) -> None:
     assert b"ben@customer.example" not in opened(bank, left, "anna")
 
 
+def test_hidden_recipients_behind_an_odd_line_leave_neither_outside_nor_inside(bank: House) -> None:
+    bank.gateway.handle(bank.send(CODE.replace(b"\r\n\r\n", b"\r\nHELO\r\nBcc: ben@customer.example\r\n\r\n", 1),
+                                  "anna@customer.example"))
+    left = bank.outbound.octets_for("anna@customer.example")
+    assert b"\r\n\r\nHELO\r\n\r\n" in opened(bank, left, "anna")
+    assert b"ben@customer.example" not in opened(bank, left, "anna")
+
+
+def test_what_leaves_as_it_is_has_an_empty_line_where_its_header_ended_early(bank: House) -> None:
+    octets = b"From: staff@bank.example\r\nHELO\r\nSubject: Hello\r\n\r\nHi\r\n"
+    bank.gateway.handle(bank.send(octets, "nobody@x.example", client="staff", sender=""))
+    assert bank.outbound.octets_for("nobody@x.example") == octets.replace(b"HELO", b"\r\nHELO")
+
+
 def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
     octets = (
         b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: [seal] Hello\r\n"
@@ -403,6 +417,9 @@ def test_a_keyword_counts_as_the_writer_sees_it(bank: House) -> None:
         "Subject: AW: [seal] Hello",
         "Subject: Fwd: Re: [Seal] Hello",
         "Subject: Hello\r\nSubject: [seal] Hello",
+        "HELO\r\nSubject: [seal] Hello",
+        "X" * 300 + ": 1\r\nSubject: [seal] Hello",
+        "\ufeffSubject: [seal] Hello",
         "Subject: =?utf-8?q?=5Bse=E2=80=8Bal=5D?= Hello",
     ):
         octets = (letter % subjects).encode()
