@@ -4,7 +4,6 @@ import base64
 import shutil
 from dataclasses import replace
 from email import message_from_bytes
-from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
