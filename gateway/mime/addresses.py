@@ -24,6 +24,11 @@ _ATEXT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _SHOWN = re.compile(
     r"""([^\s@<>()\[\],;:"'\\]{0,64})@ {0,8}([^\s@<>()\[\],;:"'\\.]{1,63}(?:\.[^\s@<>()\[\],;:"'\\.]{1,63}){1,8})""")
 
+_AROUND_SIGNS = re.compile(r" ?([.@]) ?")
+_SPLIT = re.compile(r"[^ ]@[^ ]")  # an address of which a space is a part: `Eve @ Work` is none
+_PHRASE_ENDS = re.compile(r"""[<>()\[\],;:"]""")
+_TURNING = frozenset("\u202d\u202e\u2066\u2067\u2068\u2069")
+
 # A token: (kind, text). Kinds: 'atom' (a run of letters and dots), 'quoted' (its content), 'literal' ([..] whole),
 # 'comment' (its content), 'space', or the special character itself.
 _Token = tuple[str, str]
@@ -347,9 +352,26 @@ def _separated(formatted: list[str]) -> list[list[str]]:
 def addresses_in(text: str) -> list[str]:
     """What a reader takes for an address in a display name or a whole field.
 
-    Of `Eve Smith @ b.example` it is the domain alone: '@b.example'.
+    Of `Eve Smith @ b.example` it is the domain alone: '@b.example'. So it is of addresses with other spaces in them
+    and of those that an override of the direction of writing turns round.
     """
-    return [f"{local}@{domain}" for local, domain in _SHOWN.findall(as_seen(text))]
+    seen = as_seen(text)
+    found = [f"{local}@{domain}" for local, domain in _SHOWN.findall(seen)]
+    others = [_AROUND_SIGNS.sub(r"\1", seen)]
+    others += [phrase.replace(" ", "") for phrase in _PHRASE_ENDS.split(seen) if _SPLIT.search(phrase)]
+    if is_turned(text):
+        others.append(seen[::-1])
+    known = {address.rpartition("@")[2] for address in found}
+    domains = dict.fromkeys(domain for other in others if other != seen for _, domain in _SHOWN.findall(other))
+    return found + [f"@{domain}" for domain in domains if domain not in known]
+
+
+def is_turned(text: str) -> bool:
+    """Whether an override or isolate of the direction of writing is in it: a reader sees other text than is written.
+
+    Marks (U+200E, U+200F) and embeddings turn no Latin letters, and programs put them around names.
+    """
+    return not _TURNING.isdisjoint(decode_words(text))
 
 
 def as_seen(text: str) -> str:

@@ -8,7 +8,7 @@ nothing hides from the rules behind a space.
 
 import re
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,13 +17,14 @@ from gateway.mime.addresses import format_mailboxes, mailboxes
 from gateway.mime.words import NOT_ASCII_LIKE, codec_of, decode_octets, decode_words, encode_unstructured, unfold
 
 __all__ = [
-    "Field", "Headers", "append_fields", "decode_words", "encode_unstructured", "format_mailboxes", "mailboxes",
-    "matcher", "parse_headers", "prepend_fields", "remove_fields", "replace_field",
+    "Field", "Headers", "append_fields", "closed", "decode_words", "encode_unstructured", "format_mailboxes",
+    "mailboxes", "matcher", "parse_headers", "prepend_fields", "read_on", "remove_fields", "replace_field", "splice",
 ]
 
 HEADER_OCTETS_MAX = 1 << 20  # Postfix's header_size_limit is a tenth of it
 FIELDS_MAX = 5_000
-NAME_OCTETS_MAX = 200
+NAME_OCTETS_MAX = 998  # with the blanks behind it: what a line can hold (RFC 5322 2.1.1)
+NAME_OCTETS_KEPT = 200  # longer names are not kept in memory
 CHARSET_OCTETS_MAX = 65_536  # of the body, in which the first text part says its charset
 
 _CHARSET = re.compile(rb"charset[ \t]{0,8}=[ \t]{0,8}\"?([0-9A-Za-z_.:-]{1,40})", re.IGNORECASE)
@@ -31,6 +32,8 @@ _LINE_ENDS = frozenset(b"\r\n")
 _BLANKS = frozenset(b" \t")
 _HYPHEN = ord("-")
 _NAME_OCTETS = bytes(range(33, 58)) + bytes(range(59, 127))  # RFC 5322 2.2: printable, no colon
+_NO_FIELD = b"-\r\n"
+_NO_NAME_OCTETS = bytes(range(33)) + b":" + bytes(range(127, 256))
 
 
 class Field(NamedTuple):
@@ -119,8 +122,9 @@ def parse_headers(  # each is one bound of the walk
 ) -> Headers:
     """The header section that begins at `start`.
 
-    A line that is no field ends the section (`broken`), as in Postfix; MAIL_MALFORMED when `strict`. Raises
-    INPUT_LIMIT_EXCEEDED beyond `octets_max` or `fields_max`. `stop_line` gets every line that starts with '--':
+    A line that is no field ends the section (`broken`), as in Postfix; MAIL_MALFORMED when `strict`, and for a name
+    of more than NAME_OCTETS_MAX: programs differ in whether that line is a field. Raises INPUT_LIMIT_EXCEEDED beyond
+    `octets_max` or `fields_max`. `stop_line` gets every line that starts with '--':
     where it answers yes (a boundary), the section ends before that line. `only`: lower-case names of the fields that
     are wanted; the others are read over for half the price.
     """
@@ -140,8 +144,10 @@ def parse_headers(  # each is one bound of the walk
         if first == _HYPHEN and stop_line is not None and stop_line(octets[position:line_end]):
             body_offset = position
             break
-        colon = octets.find(b":", position, min(line_end, position + NAME_OCTETS_MAX))
-        names = _names(octets[position:colon]) if colon > position else None
+        colon = octets.find(b":", position, line_end)
+        names = None
+        if colon > position:
+            names = (_kept_names if colon - position <= NAME_OCTETS_KEPT else _long_names)(octets[position:colon])
         if names is None:
             if strict:
                 raise GatewayError(Reason.MAIL_MALFORMED, f"line {count + 1} of the header is no field")
@@ -182,17 +188,60 @@ def _last_line_end(limit: int, stop: int, octets_max: int) -> int:
     return stop
 
 
-@lru_cache(maxsize=1024)
 def _names(octets: bytes) -> tuple[str, str] | None:
-    """A field's name as written and in lower case; None if these octets (at most 200) are no name.
-
-    Kept: all mails have the same hundred names.
-    """
+    """A field's name as written and in lower case; None if these octets are no name."""
     name = octets.rstrip(b" \t")
-    if name.translate(None, _NAME_OCTETS):
+    if not name or name.translate(None, _NAME_OCTETS):
         return None
     text = name.decode("ascii")
     return text, text.lower()
+
+
+_kept_names = lru_cache(maxsize=1024)(_names)  # all mails have the same hundred names
+
+
+def _long_names(octets: bytes) -> tuple[str, str] | None:
+    names = _names(octets)
+    if names is not None and len(octets) > NAME_OCTETS_MAX:
+        raise GatewayError(Reason.MAIL_MALFORMED, f"a header field name of more than {NAME_OCTETS_MAX} octets")
+    return names
+
+
+def read_on(octets: bytes, headers: Headers) -> Headers:
+    """`headers` of the message `octets`, with the lines behind a section that ended early read as fields.
+
+    Many readers (Exchange, Dovecot) pass over a line that is no field and go on up to the empty line. Octets that no
+    name has are passed over too: some readers do not see a byte order mark. Nothing is raised; at most
+    HEADER_OCTETS_MAX and FIELDS_MAX are read. The same object where the section is whole.
+    """
+    if not headers.broken:
+        return headers
+    fields = list(headers.fields)
+    position = headers.body_offset
+    stop = min(len(octets), position + HEADER_OCTETS_MAX)
+    while position < stop and len(fields) < FIELDS_MAX:
+        line_end = octets.find(b"\n", position, stop) + 1 or stop
+        if octets[position] in _LINE_ENDS and not octets[position:line_end].strip(b"\r\n"):
+            break
+        colon = octets.find(b":", position, line_end)
+        while line_end < stop and octets[line_end] in _BLANKS:
+            line_end = octets.find(b"\n", line_end, stop) + 1 or stop
+        name = octets[position:max(colon, position)].translate(None, _NO_NAME_OCTETS)[:NAME_OCTETS_MAX].decode("ascii")
+        if name:
+            raw = octets[position:line_end]
+            value = raw[colon + 1 - position:].removesuffix(b"\n").removesuffix(b"\r")
+            fields.append(Field(name, name.lower(), raw, value, position, line_end))
+        position = line_end
+    return replace(headers, fields=tuple(fields))
+
+
+def closed(octets: bytes) -> bytes:
+    """The message with an empty line where its header ended early; the very same octets where it is whole.
+
+    So that no reader takes lines of the body for fields that the gateway did not judge.
+    """
+    headers = parse_headers(octets, only=())
+    return octets[:headers.end] + b"\r\n" + octets[headers.end:] if headers.broken else octets
 
 
 # Edits: each takes a whole message (or entity) and gives a new one; nothing but the named fields changes.
@@ -207,29 +256,41 @@ def matcher(names: Iterable[str]) -> Callable[[str], bool]:
 
 
 def remove_fields(octets: bytes, which: Iterable[str] | Callable[[Field], bool]) -> bytes:
-    """`octets` without the fields named in `which` ('Sealgate-*' is a prefix) or chosen by it as a predicate."""
-    headers = parse_headers(octets)
+    """`octets` without the fields named in `which` ('Sealgate-*' is a prefix) or chosen by it as a predicate.
+
+    Also without those that only some readers see; see `read_on`.
+    """
+    headers = read_on(octets, parse_headers(octets))
     if callable(which):
         chosen = which
     else:
         named = matcher(which)
         def chosen(field: Field) -> bool:
             return named(field.lower)
-    gone = [field for field in headers.fields if chosen(field)]
-    if not gone:
-        return octets
+    return splice(octets, headers, [(field, b"") for field in headers.fields if chosen(field)])
+
+
+def splice(octets: bytes, headers: Headers, changes: Iterable[tuple[Field, bytes]]) -> bytes:
+    """`octets` with fields of `headers`, in their order, each replaced by whole fields or by nothing.
+
+    The very same octets without changes. A header that ended early still ends there: where the line that ended it is
+    changed, another one that is no field takes its place, or the lines behind it would become fields.
+    """
     pieces: list[bytes] = []
     position = 0
-    for field in gone:
-        pieces.append(octets[position:field.start])
+    for field, raw in changes:
+        ended = headers.broken and field.start == headers.end
+        pieces += [octets[position:field.start], _NO_FIELD if ended else b"", raw]
         position = field.end
-    pieces.append(octets[position:])
-    return b"".join(pieces)
+    return b"".join((*pieces, octets[position:])) if pieces else octets
 
 
 def prepend_fields(octets: bytes, *raw_fields: bytes) -> bytes:
-    """`octets` with whole fields (each ending in CRLF) put before the first: where trace fields belong."""
-    return b"".join(raw_fields) + octets
+    """`octets` with whole fields (each ending in CRLF) put before the first: where trace fields belong.
+
+    A header that ended early gets its empty line: a line of blanks would continue the last of the new fields.
+    """
+    return b"".join(raw_fields) + closed(octets)
 
 
 def append_fields(octets: bytes, *raw_fields: bytes) -> bytes:
@@ -256,10 +317,4 @@ def replace_field(octets: bytes, name: str, raw: bytes) -> bytes:
     present = headers.all(name)
     if not present:
         return _insert(octets, headers, raw)
-    pieces = [octets[:present[0].start], raw]
-    position = present[0].end
-    for field in present[1:]:
-        pieces.append(octets[position:field.start])
-        position = field.end
-    pieces.append(octets[position:])
-    return b"".join(pieces)
+    return splice(octets, headers, [(field, b"" if number else raw) for number, field in enumerate(present)])

@@ -6,9 +6,9 @@ Trace fields (RFC 5321 4.4, RFC 5322 3.6.7) are told from the author's; status f
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from unicodedata import category
+from unicodedata import category, normalize
 
-from gateway.mime.header import Field, Headers, parse_headers, remove_fields
+from gateway.mime.header import Field, Headers, parse_headers, read_on, remove_fields, splice
 from gateway.mime.params import pieces_of
 from gateway.mime.words import LINE_MAX, clean, decode_octets, encode_unstructured, unfold
 from gateway.model.address import fold as fold_case
@@ -129,60 +129,69 @@ def strip_subject_tags(octets: bytes, tags: Sequence[str]) -> bytes:
     """
     if not tags:
         return octets
-    pieces: list[bytes] = []
-    position = 0
-    for field in parse_headers(octets).all("subject"):
+    headers = read_on(octets, parse_headers(octets))
+    changes: list[tuple[Field, bytes]] = []
+    for field in headers.all("subject"):
         text = field.text
         stripped = strip_tags(text, tags)
         if stripped != text:
-            pieces += [octets[position:field.start], encode_unstructured(field.name, stripped)]
-            position = field.end
-    return b"".join((*pieces, octets[position:])) if pieces else octets
+            changes.append((field, encode_unstructured(field.name, stripped)))
+    return splice(octets, headers, changes)
 
 
-KEYWORDS_MAX = 8  # looked at on either side of a subject: what a person writes, not what a stranger could
-# What mail programs put before the subject of an answer or a forwarded mail, in many languages; Outlook counts: Re[2].
-_ANSWERS = re.compile(
-    r"(?:(?:re|r|aw|antw|odp|sv|vs|ref|rif|ris|res|ynt|atb|\u03b1\u03c0|\u03c3\u03c7\u03b5\u03c4|\u56de\u590d|\u56de\u8986|\u7b54\u590d"
-    r"|fwd?|wg|tr|i|rv|enc|vl|vb|fs|doorst|pd|pf|ilt|yml|\u8f6c\u53d1|\u8f49\u5bc4)"
-    r"(?:\[\d{1,4}\]|\(\d{1,4}\)|\^\d{1,4})?[:\uff1a])*+")
+KEYWORDS_MAX = 333  # looked at on either side of a subject: what a line of 998 octets can hold
+_BRACKETS = str.maketrans("\u3010\u3011\u3014\u3015\u3016\u3017\u301a\u301b\u27e6\u27e7\u2045\u2046", "[]" * 6)
+_OPENING = frozenset("[\uff3b\ufe47") | {chr(letter) for letter, same in _BRACKETS.items() if same == ord("[")}
+# What programs and people put before a subject: short words with a colon in any language (`Automatic reply:`; Outlook
+# counts: Re[2]:), symbols and numbers. Possessive and bounded, so linear.
+_BEFORE = re.compile(r"(?:[^\[:;]{0,40}+(?:\[\d{1,4}\])?[:;])*+(?:[^\w\[]|[_\d])*+")
 
 
 def keyword_spans(subject: str) -> tuple[tuple[str, int, int], ...]:
     """Bracketed words at the start and end of a subject: (word in lower case without brackets, start, end).
 
     Letters that a reader does not see, and spaces, make no other word of it; a word with spaces is given with them
-    too. `Re:` and the like may stand before. In the middle they are just text. At most KEYWORDS_MAX on either side;
-    linear in the subject.
+    too. Compatible letters and brackets are the same. Short words with a colon, symbols and numbers may stand before,
+    symbols behind. In the middle they are just text. Generous, because a keyword can only raise protection. At most
+    KEYWORDS_MAX on either side; linear in the subject.
     """
-    if "[" not in subject:
+    if _OPENING.isdisjoint(subject):
         return ()
     places, letters = _seen(subject)
-    text = fold_case("".join(letters))
+    text = fold_case("".join(map(_compatible, letters)).translate(_BRACKETS))
     spans: list[tuple[int, int]] = []
     position = 0
     for _ in range(KEYWORDS_MAX):
-        answers = _ANSWERS.match(text, position)
-        start = position if answers is None else answers.end()
+        before = _BEFORE.match(text, position)
+        start = position if before is None else before.end()
         closing = text.find("]", start)
         if not text.startswith("[", start) or closing < 0:
             break
         position = closing + 1
-        spans.append((start, position))
+        spans.append((text.rfind("[", start, closing), position))
     end = len(text)
     for _ in range(KEYWORDS_MAX):
+        while end > position and not text[end - 1].isalnum() and text[end - 1] not in "[]":
+            end -= 1
         opening = text.rfind("[", position, end)
         if opening < 0 or text[end - 1] != "]":
             break
-        spans.append((opening, end))
+        spans.append((opening, text.find("]", opening) + 1))
         end = opening
     found: list[tuple[str, int, int]] = []
     for start, stop in spans:
         first, last = places[start], places[stop - 1]
-        spaced = "".join(letter for letter in subject[first + 1:last] if letter.isspace() or _is_seen(letter))
+        spaced = "".join(" " if letter.isspace() else _compatible(letter) for letter in subject[first + 1:last]
+                         if letter.isspace() or _is_seen(letter))
         words = dict.fromkeys((text[start + 1:stop - 1], fold_case(" ".join(spaced.split()))))
         found += [(word, first, last + 1) for word in words if word]
     return tuple(found)
+
+
+def _compatible(letter: str) -> str:
+    """The one letter that NFKC makes of it; itself where that is several."""
+    same = letter if letter < "\x7f" else normalize("NFKC", letter)
+    return same if len(same) == 1 else letter
 
 
 def keywords(subjects: Iterable[str]) -> frozenset[str]:
@@ -195,9 +204,9 @@ def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
 
     Thread-Topic is Exchange's copy of the Subject.
     """
-    pieces: list[bytes] = []
-    position = 0
-    for field in parse_headers(octets).fields:
+    headers = read_on(octets, parse_headers(octets))
+    changes: list[tuple[Field, bytes]] = []
+    for field in headers.fields:
         if field.lower not in ("subject", "thread-topic"):
             continue
         subject = field.text
@@ -206,9 +215,8 @@ def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
             continue
         for start, end in sorted(cuts, reverse=True):
             subject = subject[:start] + subject[end:]
-        pieces += [octets[position:field.start], encode_unstructured(field.name, " ".join(subject.split()))]
-        position = field.end
-    return b"".join((*pieces, octets[position:])) if pieces else octets
+        changes.append((field, encode_unstructured(field.name, " ".join(subject.split()))))
+    return splice(octets, headers, changes)
 
 
 def message_id(headers: Headers) -> str:

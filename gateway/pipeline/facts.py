@@ -12,7 +12,7 @@ from authres import AuthenticationResultsHeader, AuthResError
 from gateway.errors import GatewayError
 from gateway.mime.addresses import addresses_in, mailboxes, readable_mailboxes
 from gateway.mime.entity import Entity, parse_entity
-from gateway.mime.header import Field, Headers, parse_headers
+from gateway.mime.header import Field, Headers, parse_headers, read_on
 from gateway.mime.trace import keywords, message_id
 from gateway.model.address import fold
 from gateway.model.facts import Facts, Kind, NoFrom
@@ -37,9 +37,13 @@ log = structlog.get_logger("sealgate.mail")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One parsed message: its headers, its structure, its facts."""
+    """One parsed message: its headers, its structure, its facts.
+
+    `seen`: the headers, with the lines behind a header that ended early (`read_on`).
+    """
 
     headers: Headers
+    seen: Headers
     entity: Entity
     facts: Facts
     message_id: str
@@ -55,6 +59,7 @@ class Message:
         octets = mail.octets if octets is None else octets
         entity = parse_entity(octets)
         headers = entity.headers
+        seen = read_on(octets, headers)
         if headers.broken:
             line = octets.count(b"\n", 0, headers.end) + 1
             log.warning("header ends early", incident=mail.origin.incident, line=line)
@@ -69,13 +74,13 @@ class Message:
             headers=headers.mapping(),
             kind=kind_of(headers, entity),
             already=already(entity),
-            keywords=keywords(headers.texts("subject")),
-            spoofs_us=not mail.origin.ours and _claims_us(house.identity, headers, mail.envelope.reverse_path),
+            keywords=keywords(seen.texts("subject")),
+            spoofs_us=not mail.origin.ours and _claims_us(house.identity, seen, mail.envelope.reverse_path),
             verdicts=verdicts,
             authentication=_authentication(mail, house),
             no_from=no_from,
         )
-        return cls(headers, entity, facts, message_id(headers))
+        return cls(headers, seen, entity, facts, message_id(headers))
 
 
 def single_from(headers: Headers) -> tuple[str | None, NoFrom | None]:

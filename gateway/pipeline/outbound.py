@@ -20,7 +20,7 @@ from gateway.actions.table import carry_out
 from gateway.actions.verb import Rooms
 from gateway.errors import GatewayError, Reason
 from gateway.mime.canonical import seven_bit
-from gateway.mime.header import remove_fields
+from gateway.mime.header import closed, remove_fields
 from gateway.mime.trace import without_keywords
 from gateway.model.address import fold, permitted_from
 from gateway.model.changed import changed
@@ -218,13 +218,18 @@ class Outbound:
         return seal(replace(draft, octets=seven_bit(octets, crlf=True), entity=None), at, None, told)
 
     def _cleaned(self, work: _Work) -> bytes:
-        """Without hidden recipients, keywords, and what only the gateway may say: colleagues believe it, too."""
-        octets, known = work.mail.octets, self._house.rules().keywords
-        if has_forgeries(work.message.headers, self._house, work.mail.origin):
+        """Without hidden recipients, keywords, and what only the gateway may say: colleagues believe it, too.
+
+        A header that ended early gets its empty line.
+        """
+        octets, known, seen = work.mail.octets, self._house.rules().keywords, work.message.seen
+        if has_forgeries(seen, self._house, work.mail.origin):
             octets = without_forgeries(octets, self._house, work.mail.origin)
-        if any(work.message.headers.all(name) for name in HIDDEN_FIELDS):
+        if any(seen.all(name) for name in HIDDEN_FIELDS):
             octets = remove_fields(octets, HIDDEN_FIELDS)
-        return without_keywords(octets, known) if work.message.facts.keywords & known else octets
+        if work.message.facts.keywords & known:
+            octets = without_keywords(octets, known)
+        return closed(octets) if seen.broken else octets
 
     def _sealed(self, work: _Work, draft: Draft, told: Callable[[str], None]) -> bytes:
         """5. What is not signed leaves as it came, but for a bounce that would carry a mail back in clear.

@@ -26,7 +26,10 @@ def without_forgeries(octets: bytes, house: House, origin: Origin) -> bytes:
 
 
 def has_forgeries(headers: Headers, house: House, origin: Origin) -> bool:
-    """Whether `without_forgeries` would change the message with these headers: spares parsing it again."""
+    """Whether `without_forgeries` would change the message with these headers: spares parsing it again.
+
+    `headers` with what only some readers see (`read_on`).
+    """
     rules = house.rules()
     is_forged, (tags, _) = _forged(rules, _ids(house, origin)), _labels(rules)
     for field in headers.fields:

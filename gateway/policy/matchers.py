@@ -158,7 +158,8 @@ _TABLE = (
             lambda _, __: (), single=False, by_word=True, cost=3),
     Matcher("subject", "text", "the decoded subject", lambda facts, _: facts.subject, by_word=True, cost=3),
     Matcher("size", "size", "octets of the message as received", lambda facts, _: facts.size),
-    Matcher("keyword", "words", "a bracketed word at the start (also behind `Re:`) or end of a subject, as a reader "
+    Matcher("keyword", "words", "a bracketed word at the start (also behind `Re:`, other short words with a "
+            "colon, and symbols) or end of a subject, as a reader "
             "sees it; taken out before signing",
             lambda facts, _: facts.keywords, OURS, single=False, by_word=True, cost=2),
     Matcher("kind", "words", "what the mail is (RFC 3464, 8098, 5545, 3834, 2919)",

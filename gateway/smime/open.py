@@ -31,7 +31,7 @@ from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
 from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import Entity, parse_entity
-from gateway.mime.header import Field, Headers, parse_headers
+from gateway.mime.header import Field, Headers, parse_headers, read_on
 from gateway.mime.params import pieces_of
 from gateway.mime.smime_forms import NotSmime, detect
 from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Verdicts
@@ -133,15 +133,16 @@ def _finish(octets: bytes, root: Entity, peeled: Peeled, judge: Judge, at: datet
     around = None  # the layer that they are directly in, where it is not the innermost one
     if opened and protected is None:
         protected, around = _between(peeled, root.headers)
-    # 5. From.
-    from_ = _from(root.headers, protected, mail=mail)
+    # 5. From. One behind a header that ended early can only contradict: not every reader shows it.
+    shown = read_on(octets, root.headers) if mail and root.headers.first("from") is not None else root.headers
+    from_ = _from(shown, protected, mail=mail)
     # 6. Signers.
     layers = [_judged(signatures, judge, at) for signatures in peeled.signed]
     # 7. The verdict table.
     signature = signature_verdict(peeled, layers, from_)
     decryption = decryption_verdict(peeled, layers)
     main = speaking(layers)
-    repeated = repeated_field(root.headers, protected.replaces if protected is not None else ())
+    repeated = repeated_field(shown, protected.replaces if protected is not None else ())
     trust, why = decide(signature, decryption, from_, main, peeled.fault or repeated)
     # 8. Identity.
     signed = _identity(peeled, main, signature, decryption, from_, at)

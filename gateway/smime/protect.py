@@ -117,7 +117,7 @@ class _Nature(NamedTuple):
     hidden: bool
 
 
-@lru_cache(maxsize=1024)  # all mails have the same hundred names, of at most 200 octets
+@lru_cache(maxsize=1024)  # all mails have the same hundred names, of at most 998 octets
 def _nature(lower: str) -> _Nature:
     return _Nature(is_structural(lower), lower not in _PRIVATE and not is_trace(lower),
                    lower in _HIDDEN or _tells_of_the_body(lower))

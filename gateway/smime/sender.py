@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.errors import GatewayError, Reason
-from gateway.mime.addresses import addresses_in, as_seen
+from gateway.mime.addresses import addresses_in, as_seen, is_turned
 from gateway.mime.header import Field, Headers, mailboxes
 from gateway.model.address import domain_of, same_address
 from gateway.smime.verdict import FromFacts
 
 _ONCE: Final = ("date", "sender", "reply-to", "to", "cc", "subject")  # RFC 5322 3.6, those that readers are shown
+
+_TURNED: Final = "text that is written in another direction (U+202E)"
 
 
 def repeated_field(outer: Headers, replaced: Collection[str]) -> Reason | None:
@@ -54,7 +56,9 @@ def _one_mailbox(fields: Sequence[Field]) -> FromFacts:
     if len(found) != 1:
         return FromFacts(None, Reason.FROM_AMBIGUOUS if found else Reason.FROM_MISSING)
     address = found[0].address
-    return FromFacts(address, in_name=tuple(one for one in addresses_in(fields[0].text) if _is_other(one, address)))
+    text = fields[0].text
+    others = tuple(one for one in addresses_in(text) if _is_other(one, address))
+    return FromFacts(address, in_name=others or ((_TURNED,) if is_turned(text) else ()))
 
 
 def _is_other(shown: str, address: str) -> bool:

@@ -1,5 +1,6 @@
 """Trace and status fields. Truth: RFC 8601 2.2 on ids, RFC 5321 4.4, INTERFACES on what is removed from outside."""
 
+import itertools
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from gateway.mime.header import parse_headers
 from gateway.mime.trace import (
     authserv_id,
     is_trace,
+    keyword_spans,
     keywords,
     message_id,
     new_message_id,
@@ -126,8 +128,18 @@ def test_tags_of_a_hostile_subject_cost_no_more_than_its_length():
         ("[ext] RE: [seal] x", {"ext", "seal"}),
         ("\u56de\u590d\uff1a[seal] x", {"seal"}),
         ("R\u200be: [seal] x", {"seal"}),
-        ("Care: [seal] x", set()),
-        ("Invoice re: [seal] x", set()),
+        ("Invoice re: [seal] x", {"seal"}),
+        # Truth: what Outlook, Thunderbird and Notes write before and people write around a subject.
+        *((before + "[seal] x", {"seal"}) for before in (
+            "Zugesagt: ", "Accepted: ", "Gelesen: ", "Automatic reply: ", "Undeliverable: ", "Antwort: ", "Wichtig: ",
+            "\u26a0\ufe0f ", "! ", "- ", "*", "#123 ", "Re : ", "Re; ", '"', "(", "[", "Rif\uff1a")),
+        *(("x [seal]" + behind, {"seal"}) for behind in (".", "!", " \u26a0\ufe0f", ")", "]", '"')),
+        *((f"{opening}seal{closing} x", {"seal"}) for opening, closing in
+          ("\uff3b\uff3d", "\u3010\u3011", "\u3014\u3015", "\u27e6\u27e7")),
+        ("[\uff53eal] x", {"seal"}),
+        ("[a][b][c][d][e][f][g][h][seal] x", set("abcdefgh") | {"seal"}),
+        ("x [seal][h][g][f][e][d][c][b][a]", set("abcdefgh") | {"seal"}),
+        ("a subject that is much longer than what programs put before: [seal] x", set()),
     ],
 )
 def test_keywords(subject, found):
@@ -139,6 +151,8 @@ def test_keywords(subject, found):
     [
         ("[seal] Your limit", "Your limit"),
         ("Re: [seal] Your limit", "Re: Your limit"),
+        ("\uff3bseal\uff3d Your limit", "Your limit"),
+        ("Automatic reply: [seal] Your limit", "Automatic reply: Your limit"),
         ("[se\u200bal] Your [joke] limit [SEAL]", "Your [joke] limit"),
         ("Your [seal] limit", "Your [seal] limit"),
         ("[ s e a l ]Your limit", "Your limit"),
@@ -152,6 +166,12 @@ def test_keywords_are_taken_out_of_every_subject(subject, left):
     assert headers.text("thread-topic") == left
     assert made.endswith(b"\r\n\r\n[seal]\r\n")
     assert without_keywords(made, frozenset({"seal"})) is made
+
+
+@pytest.mark.parametrize("piece", ["[", "]", "[]", "a:", ":", "!", "[a", "\u3010", "a" * 39, "9", "[9]"])
+def test_spans_of_a_hostile_subject_lie_side_by_side(piece):
+    spans = sorted({(start, end) for _, start, end in keyword_spans("[x]" + piece * 20_000 + "[y]")})
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
 
 
 def test_counting_and_ids():

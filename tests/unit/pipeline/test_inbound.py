@@ -377,3 +377,25 @@ def test_what_the_bank_distrusts_is_believed_no_longer_by_a_running_gateway(bank
     time.sleep(TRUST_LOOK_S + 0.05)
     bank.inbound.taken.clear()
     assert b"Sealgate-Verdict: trusted" in arrived(bank, signed(bank).replace(b"<q@c>", b"<q3@c>"))
+
+
+ODD_LINES = [b"HELO\r\n", b"\xef\xbb\xbfX: y\r\n", b"X" * 300 + b": y\r\n"]
+
+
+@pytest.mark.parametrize("odd", [*ODD_LINES, b" \r\n"])
+def test_no_reader_finds_forged_fields_behind_an_odd_line(bank: House, odd: bytes) -> None:
+    """Attack: readers that pass over a line that is no field (Exchange, Dovecot) go on reading fields behind it."""
+    forged = b"Sealgate-Signature: valid\r\nSubject: [customer] Hello\r\nReply-To: eve@x.example\r\n"
+    before = b"" if odd == b" \r\n" else b"From: eve@x.example\r\nTo: support@bank.example\r\n"
+    octets = arrived(bank, before + odd + forged + b"\r\nHello.\r\n")
+    assert b"Sealgate-Signature: valid" not in octets
+    assert b"[customer]" not in octets
+    read = message_from_bytes(octets, policy=policy.default)
+    assert (read["Reply-To"] is None) == (odd != ODD_LINES[-1])
+
+
+@pytest.mark.parametrize("odd", ODD_LINES)
+def test_the_banks_address_behind_an_odd_line_is_quarantined(bank: House, odd: bytes) -> None:
+    octets = b"X-Mailer: x\r\n" + odd + b"From: director@bank.example\r\nSubject: Pay\r\n\r\nHello.\r\n"
+    outcome = bank.gateway.handle(bank.receive(octets, "support@bank.example", sender="eve@x.example"))
+    assert outcome.recipients[0].rule == "inbound:forged-as-us"

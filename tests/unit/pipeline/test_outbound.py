@@ -383,6 +383,20 @@ def test_bcc_fields_leave_neither_outside_nor_inside(bank: House) -> None:
     assert b"ben@customer.example" not in opened(bank, left, "anna")
 
 
+def test_hidden_recipients_behind_an_odd_line_leave_neither_outside_nor_inside(bank: House) -> None:
+    bank.gateway.handle(bank.send(CODE.replace(b"\r\n\r\n", b"\r\nHELO\r\nBcc: ben@customer.example\r\n\r\n", 1),
+                                  "anna@customer.example"))
+    left = bank.outbound.octets_for("anna@customer.example")
+    assert b"\r\n\r\nHELO\r\n\r\n" in opened(bank, left, "anna")
+    assert b"ben@customer.example" not in opened(bank, left, "anna")
+
+
+def test_what_leaves_as_it_is_has_an_empty_line_where_its_header_ended_early(bank: House) -> None:
+    octets = b"From: staff@bank.example\r\nHELO\r\nSubject: Hello\r\n\r\nHi\r\n"
+    bank.gateway.handle(bank.send(octets, "nobody@x.example", client="staff", sender=""))
+    assert bank.outbound.octets_for("nobody@x.example") == octets.replace(b"HELO", b"\r\nHELO")
+
+
 def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
     octets = (
         b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: [seal] Hello\r\n"
@@ -403,6 +417,9 @@ def test_a_keyword_counts_as_the_writer_sees_it(bank: House) -> None:
         "Subject: AW: [seal] Hello",
         "Subject: Fwd: Re: [Seal] Hello",
         "Subject: Hello\r\nSubject: [seal] Hello",
+        "HELO\r\nSubject: [seal] Hello",
+        "X" * 300 + ": 1\r\nSubject: [seal] Hello",
+        "\ufeffSubject: [seal] Hello",
         "Subject: =?utf-8?q?=5Bse=E2=80=8Bal=5D?= Hello",
     ):
         octets = (letter % subjects).encode()
@@ -484,6 +501,8 @@ ENCODED = b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(RETU
         (REPORT, (b"Content-Type: message/rfc822\r\n\r\n" + RETURNED,)),
         (REPORT, (b"Content-Type: message/rfc822\r\n" + ENCODED,)),
         (REPORT, (b"Content-Type: message/global\r\n\r\n" + RETURNED,) * 2),
+        (REPORT, (b"Content-Type: text/rfc822-headers\r\n\r\n" + RETURNED,)),
+        (REPORT, (b"Content-Type: message/global-headers\r\n" + ENCODED,)),
         (
             REPORT.replace(b"delivery-status", b"disposition-notification"),
             (b"Content-Type: message/rfc822\r\n\r\n" + RETURNED,),
@@ -505,7 +524,8 @@ def test_a_bounce_that_returns_content_is_cut_to_header_fields(
 ) -> None:
     body = b"--b\r\n\r\nfailed\r\n" + b"".join(b"--b\r\n" + part for part in returned) + b"--b--\r\n"
     bounce = (
-        b"From: postmaster@bank.example\r\nTo: anna@customer.example\r\nSubject: Undelivered\r\n"
+        b"From: postmaster@bank.example\r\nSealgate-Verdict: forged, and removed first\r\n"
+        b"To: anna@customer.example\r\nSubject: Undelivered\r\n"
         b"Content-Type: " + kind + b"\r\n\r\n" + (body if returned else RETURNED)
     )
     settings = bank.gateway.house.client_from
@@ -518,6 +538,22 @@ def test_a_bounce_that_returns_content_is_cut_to_header_fields(
     assert b"Subject: My question" in left
     assert left.count(b"text/rfc822-headers") == max(len(returned), 1)
     assert left.startswith(b"From: postmaster@bank.example")
+
+
+@pytest.mark.parametrize("form", [
+    b"\r\n%s", b"Content-Type: text/html\r\n\r\n%s",
+    b"Content-Type: multipart/alternative; boundary=c\r\n\r\n--c\r\n\r\n%s\r\n--c\r\n\r\n4711\r\n--c--\r\n"])
+def test_a_reports_text_is_cut_to_a_length(bank: House, form: bytes) -> None:
+    text = form % (b"It could not be delivered.\r\n" * 400 + b"4711\r\n")
+    report = (b"From: staff@bank.example\r\nSubject: Undelivered\r\nContent-Type: " + REPORT + b"\r\n\r\n--b\r\n"
+              + text + b"\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n--b--\r\n")
+    assert bank.gateway.handle(
+        bank.send(report, "anna@customer.example", client="staff", sender="")).answer is Settled.TAKEN
+    people, status = message_from_bytes(bank.outbound.octets_for("anna@customer.example")).get_payload()
+    assert people.get_payload(decode=True).startswith(b"It could not be delivered.\r\n")
+    assert b"4711" not in people.get_payload(decode=True)
+    assert len(people.get_payload(decode=True)) == 8_192
+    assert status.get_content_type() == "message/delivery-status"
 
 
 def test_long_lines_of_unsigned_mail_are_re_encoded(bank: House) -> None:

@@ -37,6 +37,9 @@ MISLEADING = [
     '"Anna (anna@customer.example)" <eve@b.example>', '"eve@b.example, anna@customer.example" <eve@b.example>',
     "eve@b.example (anna@customer.example)", "Eve (anna@customer.example) <eve@b.example>",
     '"anna @ customer.example" <eve@b.example>', '"anna\uff20customer.example" <eve@b.example>',
+    '"\u202eelpmaxe.remotsuc@anna" <eve@b.example>', '"anna@customer .example" <eve@b.example>',
+    '"anna@customer\u00a0.example" <eve@b.example>', '"anna@customer. example" <eve@b.example>',
+    "=?utf-8?q?anna=40cust?= omer.example <eve@b.example>", '"anna @ customer . example" <eve@b.example>',
     '"an\u200bna@customer.example" <eve@b.example>', '"anna@customer\uff0eexample" <eve@b.example>']
 
 
@@ -48,9 +51,18 @@ def test_another_address_in_the_display_name(value):
         assert found.in_name in (("anna@customer.example",), ("@customer.example",))
 
 
+@pytest.mark.parametrize(
+    "name", ["\u202eann\u202c", "\u2067Anna\u2069", '"a.muster@b.example"', '"eve@mail.b.example"'])
+def test_a_misleading_name(name):
+    """Overrides show other text than is written. At one provider another local part is another person."""
+    assert from_facts(fields(f"{name} <eve@b.example>"), ()).in_name != ()
+
+
 @pytest.mark.parametrize("value", [
     "Eve <eve@b.example>", "eve@b.example", '"Eve@Work" <eve@b.example>', '"EVE@b.example" <eve@b.example>',
     '"\'eve@b.example\'" <eve@b.example>', "eve@b.example (eve@b.example)", '"Eve @ Bank" <eve@b.example>',
+    '"Eve Smith @ b . example" <eve@b.example>', '"Eve @ M\u00fcller GmbH & Co. KG" <eve@b.example>',
+    '"\u202aEve\u202c" <eve@b.example>', '"Dr. Eve" <eve@b.example>', '"\u200fEve" <eve@b.example>',
     '"Eve Smith @ b.example" <eve@b.example>', '"Eve @b.example" <eve@b.example>',
     '"a b"@b.example', "a@[192.0.2.1]", "\uff41@b.example"])
 def test_no_other_address_in_the_display_name(value):
@@ -84,3 +96,14 @@ def test_protected_field_replaces_repeated_ones():
     opened = open_mail(message(signed(inner, anna()), extra=[b"Subject: Other"]), (), judge(), NOW)
     assert opened.verdicts.verdict is Trust.TRUSTED
     assert opened.octets.count(b"Subject:") == 1
+
+
+@pytest.mark.parametrize(
+    "before", [b"X-" + b"a" * 210 + b": 1\r\n", b"X" + b" " * 210 + b": 1\r\n", b"HELO\r\n", b"\xef\xbb\xbfX: 1\r\n"])
+def test_a_second_from_behind_an_odd_line_is_seen(before):
+    """Attack: the reader shows a From behind a line that only the gateway took for the body."""
+    whole = message(signed(TEXT, anna()), from_=None)
+    head, body = (b"From: anna@customer.example\r\n" + whole).split(b"\r\n\r\n", 1)
+    forged = head + b"\r\n" + before + b"From: director@customer.example\r\n\r\n" + body
+    verdicts = open_mail(forged, [], judge(), NOW).verdicts
+    assert (verdicts.verdict, verdicts.why) == (Trust.UNKNOWN, (Reason.FROM_AMBIGUOUS,))
