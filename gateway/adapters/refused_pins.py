@@ -56,7 +56,7 @@ class Trial:
             os.fsync(self.descriptor)
 
     def accepted(self) -> None:
-        """Forgets what the token refused before. An OSError is ignored: the PIN is right, and the record names another."""
+        """Forgets what the token refused before. An OSError is ignored: the PIN is right, the record names another."""
         if self.descriptor is not None:
             with contextlib.suppress(OSError):
                 if os.fstat(self.descriptor).st_size:
