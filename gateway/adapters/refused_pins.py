@@ -56,9 +56,11 @@ class Trial:
             os.fsync(self.descriptor)
 
     def accepted(self) -> None:
-        """Forgets what the token refused before."""
-        if self.descriptor is not None and os.fstat(self.descriptor).st_size:
-            os.ftruncate(self.descriptor, 0)
+        """Forgets what the token refused before. An OSError is ignored: the PIN is right, the record names another."""
+        if self.descriptor is not None:
+            with contextlib.suppress(OSError):
+                if os.fstat(self.descriptor).st_size:
+                    os.ftruncate(self.descriptor, 0)
 
 
 @contextlib.contextmanager

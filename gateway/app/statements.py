@@ -3,6 +3,7 @@
 Whoever leads a run opens no key: its processes do, each a gateway of its own with several threads.
 """
 
+import math
 import os
 import threading
 import time
@@ -48,6 +49,8 @@ log = structlog.get_logger("sealgate.statements")
 
 IDLE_S = 0.5  # a worker with nothing to do looks again
 ALIVE_S = 10.0  # between two signs of life during a query
+PROGRESS_S = 600.0  # beyond the longest mail: without progress for so long a file system does not answer
+WATCH_S = 5.0  # between two looks for threads without progress
 QUERY_S_MAX = 3_600.0  # of the query that gives the rows of a run
 
 
@@ -151,6 +154,7 @@ class Worker:
         named = section(settings)
         self._settings, self._named, self._share = settings, named, share
         self._over = threading.Event()
+        self._progress: dict[int, float] = {}  # thread with a chunk: when it last made progress (time.monotonic)
         sender = Sender(named.from_, named.bounces, returns_of(named), Writer(named.templates, named.language),
                         named.language)
         self.gateway = Gateway(settings, reach=reach)
@@ -186,8 +190,11 @@ class Worker:
         limit = spec.per_domain_per_minute_max or self._named.per_domain_per_minute_max
         limit = min(limit, self._named.per_domain_per_minute_max or limit)
         tools = Tools(self._store, self._clock, self.gateway.outbound.send, self._customers, self._documents,
-                      self._sender, Throttle(limit / self._share), unchanged, self._over.is_set,
-                      self._wait)
+                      self._sender, Throttle(limit / self._share), unchanged, self._ending, self._wait)
+        with self._watched(run):
+            self._by_threads(tools, run, spec, path)
+
+    def _by_threads(self, tools: Tools, run: RunRow, spec: Spec, path: Path) -> None:
         if self._settings.postgresql is not None:
             self._by_jobs(self._settings.postgresql, tools, run, spec, path)
             return
@@ -236,15 +243,66 @@ class Worker:
         return (state is not None and state.state is RunState.RUNNING
                 and self._store.next_due(run.id) is not None)
 
+    @contextmanager
+    def _watched(self, run: RunRow) -> Iterator[None]:
+        """Pauses the run by its name if a thread makes no progress: it may be blocked without end.
+
+        The leader then ends this process, and other runs go on.
+        """
+        done, longest_s = threading.Event(), PROGRESS_S + self._settings.limits.message_deadline_s
+
+        def watch() -> None:
+            while not done.wait(WATCH_S):
+                if time.monotonic() - min(tuple(self._progress.values()), default=math.inf) > longest_s:
+                    log.critical("run worker stuck", run=run.id, pid=os.getpid())
+                    self._stop(run, Reason.INPUT_UNREADABLE, f"a worker made no progress for {longest_s:.0f} s: check "
+                               "that the file system of the run's source and documents answers")
+
+        watching = threading.Thread(target=watch, name="watch", daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watching.join()
+
+    def _note_progress(self) -> None:
+        if threading.get_ident() in self._progress:
+            self._progress[threading.get_ident()] = time.monotonic()
+
+    def _ending(self) -> bool:
+        self._note_progress()
+        return self._over.is_set()
+
     def _carry_out(self, tools: Tools, run: RunRow, spec: Spec, path: Path, chunk: Chunk) -> None:
+        self._progress[threading.get_ident()] = time.monotonic()
         self.gateway.store.evidence.keep_back()  # it shares a commit with what becomes of the mail
         try:
             well = carry_out(tools, run, spec, path, chunk)
         except GatewayError as trouble:
             self._give_back(run, chunk, trouble)
             raise
+        finally:
+            self._flush_evidence(run)
+            del self._progress[threading.get_ident()]
         if not well:
             tools.wait(PAUSE_S)
+
+    def _flush_evidence(self, run: RunRow) -> None:
+        """Adds what this thread has kept back, whatever ended its chunk: a mail that left needs its record."""
+        evidence = self.gateway.store.evidence
+        while True:
+            try:
+                evidence.let_go()
+            except GatewayError as trouble:
+                if self._over.is_set():
+                    log.critical("evidence not kept", reason=str(trouble.reason), detail=trouble.detail, incident="")
+                    return
+                log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
+                self._wait(PAUSE_S)
+            else:
+                evidence.keep_no_more()
+                return
 
     def _give_back(self, run: RunRow, chunk: Chunk, trouble: GatewayError) -> None:
         """A chunk in which something went wrong: nobody else takes it as long as this process lives and keeps it."""
@@ -253,7 +311,8 @@ class Worker:
                 self._store.release(chunk, self._clock.now(), due_at=self._clock.now() + timedelta(seconds=PAUSE_S))
             except GatewayError:
                 log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
-                if self._over.wait(PAUSE_S):
+                self._wait(PAUSE_S)
+                if self._over.is_set():
                     return
             else:
                 return
@@ -280,6 +339,7 @@ class Worker:
             stop(self._store, run.id, reason, detail)
 
     def _wait(self, seconds: float) -> None:
+        self._note_progress()
         self._over.wait(seconds)
 
     def _customers(self, numbers: Sequence[str]) -> Mapping[str, Customer]:

@@ -42,6 +42,9 @@ LEADER_LOOK_S: Final = 0.5
 HELD_UP: Final = 75  # exit code of a leader that could not go on now (EX_TEMPFAIL of sysexits.h)
 KILLED_S: Final = 5.0  # how long a killed process is waited for: a dead file system may keep it
 REST_S: Final = (1.0, 5.0, 15.0, 60.0)  # between two attempts to lead a run that cannot go on now
+TURN_S: Final = 300.0  # of a run, while others could go on as well
+OTHERS_LOOK_S: Final = 2.0  # between two looks whether others could
+YIELD: Final = signal.SIGUSR1  # to a leader: another run has its turn
 JOBS_LOOK_S: Final = 5.0  # between two looks whether each chunk has its job
 FORGET_EVERY_S: Final = 3_600.0
 _SPAWN: Final = multiprocessing.get_context("spawn")  # a fork would share the database's connection
@@ -50,8 +53,9 @@ _SPAWN: Final = multiprocessing.get_context("spawn")  # a fork would share the d
 class ProcessCrew:
     """As many as the settings say. See services.statements.drive.Crew."""
 
-    def __init__(self, settings: Settings, run_id: str) -> None:
-        self._settings, self._run = settings, run_id
+    def __init__(self, settings: Settings, run_id: str, patience_s: Callable[[], float] = lambda: END_S) -> None:
+        """`patience_s`: how long `dismiss` waits for the mails in work."""
+        self._settings, self._run, self._patience_s = settings, run_id, patience_s
         self._size = processes(settings)
         self._members: list[tuple[BaseProcess, float]] = []
         self._deaths = 0
@@ -75,9 +79,10 @@ class ProcessCrew:
         for member, _ in self._members:
             if member.is_alive() and member.pid is not None:
                 os.kill(member.pid, signal.SIGTERM)
-        deadline = time.monotonic() + END_S
+        began = time.monotonic()
         for member, _ in self._members:
-            member.join(max(0.0, deadline - time.monotonic()))
+            while member.is_alive() and time.monotonic() < began + self._patience_s():
+                member.join(LEADER_LOOK_S)
             if member.is_alive():
                 log.critical("run worker stuck", run=self._run, pid=member.pid)
                 member.kill()
@@ -132,9 +137,9 @@ class JobsCrew:
             self._jobs.close()
 
 
-def crew(settings: Settings, store: Store, run_id: str) -> Crew:
-    """Who works on a run here. STORE_UNAVAILABLE (retry)."""
-    processes = ProcessCrew(settings, run_id)
+def crew(settings: Settings, store: Store, run_id: str, patience_s: Callable[[], float] = lambda: END_S) -> Crew:
+    """The processes that work on a run here; see ProcessCrew. STORE_UNAVAILABLE (retry)."""
+    processes = ProcessCrew(settings, run_id, patience_s)
     return processes if settings.postgresql is None else JobsCrew(settings.postgresql, store, run_id, processes)
 
 
@@ -187,7 +192,7 @@ def _work(settings: Settings, run_id: str, share: int, parent: int) -> None:
 
 
 def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
-    """Blocks until SIGTERM: has each run that waits led by a process of its own, one after the other, the oldest first.
+    """Blocks until SIGTERM: has each unfinished run led by a process of its own. They take turns, the oldest first.
 
     Those of commands that have died are among them. `read` gives the settings anew at SIGHUP: the next run goes by
     them, and the present one when it goes on after a pause. GatewayError of the first thing that cannot be had.
@@ -250,8 +255,9 @@ def _lead_run(settings: Settings, run_id: str, parent: int, beat: Any) -> None:
     """A process that leads one run. `beat`: where it writes its signs of life (time.monotonic)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    over = threading.Event()
+    over, yields = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
+    signal.signal(YIELD, lambda *_: yields.set())
     os.environ[PARENT] = str(parent)
     end_with_parent()
     configure(settings.log_level)
@@ -260,11 +266,14 @@ def _lead_run(settings: Settings, run_id: str, parent: int, beat: Any) -> None:
     def alive() -> None:
         beat.value = time.monotonic()
 
+    def patience_s() -> float:
+        return END_S if over.is_set() or not yields.is_set() else _longest_mail_s(settings)
+
     try:
         store = open_store(settings)
         try:
-            run = lead(settings, store, run_id, lambda run: crew(settings, store, run.id), ending=over.is_set,
-                       alive=alive)
+            run = lead(settings, store, run_id, lambda run: crew(settings, store, run.id, patience_s),
+                       ending=lambda: over.is_set() or yields.is_set(), alive=alive)
         finally:
             store.close()
     except GatewayError as trouble:
@@ -274,11 +283,20 @@ def _lead_run(settings: Settings, run_id: str, parent: int, beat: Any) -> None:
     log.info("run ended" if run.ended_at else "run rests", run=run.id, state=str(run.state))
 
 
-class _Leaders:
-    """Has each run led by a process of its own, one after the other.
+def _longest_mail_s(settings: Settings) -> float:
+    """How long a mail in work may take. A worker killed earlier could leave a mail that is sent twice."""
+    return settings.limits.message_deadline_s + END_S
 
-    What the run names may hold that process up for ever: a named pipe, a file system that does not answer. It is killed
-    then, and the run is stopped by its name. Other runs go on.
+
+class _Leaders:
+    """Has each run led by a process of its own. One run is led at a time, and the runs take turns.
+
+    A turn ends when the run is over or rests. It also ends when another run could go on, if this run has no item due
+    now or has had TURN_S: an item that waits for hours must not stop the other runs. One run at a time, for
+    `per_domain_per_minute_max` and `processes` hold for all runs of this machine together.
+
+    A leader may block without end: a named pipe, a file system that does not answer. It is killed then, and the run is
+    stopped by its name. Other runs go on.
     """
 
     def __init__(self, store: Store, over: threading.Event) -> None:
@@ -286,20 +304,46 @@ class _Leaders:
         self._rests: dict[str, tuple[float, int]] = {}  # run: not before, attempts in a row
 
     def lead(self, settings: Settings, run_id: str) -> None:
-        """One run, unless another process leads it, or it has to rest. STORE_UNAVAILABLE (retry)."""
-        not_before, attempts = self._rests.get(run_id, (0.0, 0))
-        if self._over.is_set() or time.monotonic() < not_before:
+        """One run, unless another process leads it, or it has nothing to do now. STORE_UNAVAILABLE (retry)."""
+        if self._over.is_set() or not self._is_ready(run_id):
             return
         where_led = self._book.led(run_id)
         if where_led == "elsewhere":
-            help_with(settings, self._store, run_id, self._over)
+            help_with(settings, self._store, run_id, self._over, lambda: self._is_other_ready(run_id))
         if where_led:
             return
-        if self._led(settings, run_id) == 0:
+        if self._led(settings, run_id) in {0, -YIELD}:  # the latter: it had not begun when its turn ended
             self._rests.pop(run_id, None)
             return
+        attempts = self._rests.get(run_id, (0.0, 0))[1]
         rest_s = REST_S[min(attempts, len(REST_S) - 1)]
         self._rests[run_id] = time.monotonic() + rest_s, attempts + 1
+
+    def _is_ready(self, run_id: str) -> bool:
+        """Whether a leader could go on with the run now. STORE_UNAVAILABLE (retry)."""
+        if time.monotonic() < self._rests.get(run_id, (0.0, 0))[0]:
+            return False
+        run = self._book.run(run_id)
+        if run is None or run.ended_at is not None or run.state is RunState.PAUSED:
+            return False
+        due = self._book.next_due(run_id) if run.state is RunState.RUNNING else None
+        return due is None or due <= self._store.database.now()
+
+    def _is_other_ready(self, run_id: str) -> bool:
+        """Whether another run could go on here that no process leads; False while the database does not answer."""
+        try:
+            return any(run.id != run_id and self._is_ready(run.id) and not self._book.led(run.id)
+                       for run in self._book.unfinished())
+        except GatewayError:
+            return False
+
+    def _yields(self, run_id: str, began: float) -> bool:
+        """Whether the run's turn is over. `began`: time.monotonic."""
+        try:
+            is_over = time.monotonic() - began > TURN_S or not self._is_ready(run_id)
+        except GatewayError:
+            return False
+        return is_over and self._is_other_ready(run_id)
 
     def forget(self, runs: Sequence[RunRow]) -> None:
         """Only these are unfinished."""
@@ -311,19 +355,25 @@ class _Leaders:
         beat = _SPAWN.Value("d", time.monotonic(), lock=False)
         leader = _SPAWN.Process(target=_lead_run, args=(settings, run_id, os.getpid(), beat), name=f"leads {run_id}")
         leader.start()
-        told = False
+        sent, silent_s, looked = set[signal.Signals](), STALL_S, time.monotonic()
+        began = looked
         while leader.is_alive():
             leader.join(LEADER_LOOK_S)
-            if self._over.is_set() and not told and leader.pid is not None:
-                os.kill(leader.pid, signal.SIGTERM)
-                told = True
-            if time.monotonic() - beat.value > STALL_S:
+            if self._over.is_set() and signal.SIGTERM not in sent:
+                _signal(leader, signal.SIGTERM, sent)
+            elif not sent and time.monotonic() - looked > OTHERS_LOOK_S:
+                if self._yields(run_id, began):
+                    _signal(leader, YIELD, sent)
+                    silent_s += _longest_mail_s(settings)
+                looked = time.monotonic()
+            if time.monotonic() - beat.value > silent_s:
                 log.critical("run worker stuck", run=run_id, pid=leader.pid)
                 leader.kill()
                 leader.join(KILLED_S)
-                self._stop(run_id, Reason.INPUT_UNREADABLE, f"nothing that the run names answered for {STALL_S:.0f} s")
+                self._stop(run_id, Reason.INPUT_UNREADABLE,
+                           f"nothing that the run names answered for {silent_s:.0f} s")
                 return None
-        if leader.exitcode not in {0, HELD_UP} and not told:
+        if leader.exitcode not in {0, HELD_UP} and not sent:
             self._stop(run_id, Reason.INTERNAL, f"the process that led it ended with code {leader.exitcode}")
         return leader.exitcode
 
@@ -331,14 +381,23 @@ class _Leaders:
         stop(self._book, run_id, reason, detail)
 
 
-def help_with(settings: Settings, store: Store, run_id: str, over: threading.Event) -> None:
-    """Another node leads the run: this one's processes take chunks of it, too, as long as there are any."""
+def _signal(leader: BaseProcess, number: signal.Signals, sent: set[signal.Signals]) -> None:
+    if leader.pid is not None and leader.is_alive():
+        os.kill(leader.pid, number)
+        sent.add(number)
+
+
+def help_with(settings: Settings, store: Store, run_id: str, over: threading.Event, yields: Callable[[], bool]) -> None:
+    """Lets this node's processes take chunks of a run that another node leads, as long as any are open.
+
+    `yields`: whether another run has its turn.
+    """
     book = DbStatements(store.database)
     if not _goes_on(book, run_id):
         return
-    helpers = crew(settings, store, run_id)
+    helpers = crew(settings, store, run_id, lambda: END_S if over.is_set() else _longest_mail_s(settings))
     try:
-        while not over.is_set() and _goes_on(book, run_id):
+        while not over.is_set() and _goes_on(book, run_id) and not yields():
             helpers.tend()
             over.wait(LOOK_S)
     finally:

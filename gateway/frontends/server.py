@@ -28,13 +28,29 @@ from gateway.frontends import metrics
 from gateway.frontends.clients import Clients, speaking_freely
 from gateway.frontends.connection import HANDSHAKE_TIMEOUT_S, Connection
 from gateway.frontends.front import Front, Shared
-from gateway.frontends.limits import Admission, Connections, LoginPauses, Marks, Octets, Rate
+from gateway.frontends.limits import (
+    FORGOTTEN_S,
+    KNOWN_S,
+    Admission,
+    Connections,
+    LoginPauses,
+    Marks,
+    Octets,
+    Rate,
+)
 from gateway.frontends.listening import BACKLOG, Sockets, bound, unavailable
 from gateway.frontends.lmtp import Lmtp
 from gateway.frontends.logs import silence_aiosmtpd
 from gateway.frontends.process import PATIENCE_S, REPLACED
 from gateway.frontends.smtp import Relay
-from gateway.frontends.together import ConnectionsTogether, MarksTogether, RateTogether, Together
+from gateway.frontends.together import (
+    FAILURES,
+    KNOWN,
+    ConnectionsTogether,
+    MarksTogether,
+    RateTogether,
+    Together,
+)
 from gateway.frontends.workers import Workers
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
@@ -75,7 +91,9 @@ class SmtpFrontend:
         per_minute = limits.messages_per_minute_per_client_max
         rate = Rate(per_minute, time.monotonic) if together is None else RateTogether(
             per_minute, time.monotonic, together)
-        pauses = LoginPauses(Marks() if together is None else MarksTogether(together), time.monotonic)
+        failures, known = ((Marks(FORGOTTEN_S), Marks(KNOWN_S)) if together is None else
+                           (MarksTogether(FORGOTTEN_S, together, FAILURES), MarksTogether(KNOWN_S, together, KNOWN)))
+        pauses = LoginPauses(failures, known, time.monotonic)
         self._logins = Workers("login", LOGIN_THREADS, LOGINS_WAITING_MAX)
         self._probes = Workers("probe", PROBE_THREADS, limits.connections_max)
         shared = {role: Shared(_admission(settings, role, together), rate,

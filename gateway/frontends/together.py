@@ -5,6 +5,8 @@ others. Nobody locks: two workers that look at the same moment may both take the
 passed by as many as there are workers, less one. Peers and clients are told apart by a keyed hash of 16 bits; where two
 share a place each may be refused what the other uses up in other workers, and never more is let in.
 
+Marks of logins carry a second, longer keyed hash, so that the mark of one key is never taken for another's.
+
 A worker that dies leaves its slot to the supervisor, which clears it.
 """
 
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Final
 
-from gateway.frontends.limits import Connections, Marks, Rate
+from gateway.frontends.limits import NO_MARK, Connections, Marks, Rate, upper_bound
 
 MEMORY: Final = "SEALGATE_TOGETHER"  # environment of a worker: descriptor and slot, such as 7/0
 SLOTS: Final = 128  # 64 workers, and as many old ones that finish their mails
@@ -28,8 +30,13 @@ _HEADER: Final = mmap.PAGESIZE  # the hash's key, and how many slots are in use 
 _KEY_OCTETS: Final = 16
 _ROLE_OCTETS: Final = mmap.PAGESIZE + PLACES * _PEER.size
 _TABLE_OCTETS: Final = PLACES * _BUCKET.size
-_RATES, _MARKS = 0, 1  # tables of pairs behind the roles
-_SLOT_OCTETS: Final = len(ROLES) * _ROLE_OCTETS + 2 * _TABLE_OCTETS
+FAILURES, KNOWN = 0, 1  # tables of marks
+_SETS: Final = 1 << 13  # of each table of marks
+_WAYS: Final = 8  # marks in a set, each with its tag, number and time; before them what the set dropped, with tag 0
+_MARK: Final = struct.Struct("=Qdd")
+_SET_OCTETS: Final = 256  # of which (1 + _WAYS) * _MARK.size are used
+_MARKS_AT: Final = len(ROLES) * _ROLE_OCTETS + _TABLE_OCTETS  # behind the roles and the rates
+_SLOT_OCTETS: Final = _MARKS_AT + 2 * _SETS * _SET_OCTETS
 
 
 class Together:
@@ -108,20 +115,33 @@ class Together:
         peer = at + mmap.PAGESIZE + place * _PEER.size
         _PEER.pack_into(self._memory, peer, max(0, min(0xFFFF, _PEER.unpack_from(self._memory, peer)[0] + step)))
 
-    @staticmethod
-    def _pair(table: int, place: int) -> int:
-        return len(ROLES) * _ROLE_OCTETS + table * _TABLE_OCTETS + place * _BUCKET.size
-
-    def latest(self, table: int, place: int) -> tuple[float, float]:
-        """The number that any worker wrote last, and when; (0.0, 0.0) if none did."""
-        at = self._pair(table, place)
+    def latest(self, place: int) -> tuple[float, float]:
+        """What is left in a bucket as any worker wrote it last, and when; (0.0, 0.0) if none did."""
+        at = len(ROLES) * _ROLE_OCTETS + place * _BUCKET.size
         slots = (*self._others(), self._own)
         when, less = max((when, -left) for left, when in (_BUCKET.unpack_from(self._memory, one + at) for one in slots))
         return -less, when
 
-    def write(self, table: int, place: int, number: float, when: float) -> None:
-        """Writes a number and its time for all workers to see."""
-        _BUCKET.pack_into(self._memory, self._own + self._pair(table, place), number, when)
+    def write(self, place: int, left: float, when: float) -> None:
+        """Writes what is left in a bucket for all workers to see."""
+        _BUCKET.pack_into(self._memory, self._own + len(ROLES) * _ROLE_OCTETS + place * _BUCKET.size, left, when)
+
+    def tag(self, name: str) -> tuple[int, int]:
+        """The set in which a name has its mark, and the mark's tag, which is never 0; the same in all workers."""
+        digest = blake2b(name.encode(), digest_size=16, key=self._memory[:_KEY_OCTETS], person=b"marks").digest()
+        return int.from_bytes(digest[8:], "big") % _SETS, int.from_bytes(digest[:8], "big") or 1
+
+    def marks(self, table: int, number: int) -> Iterator[list[tuple[int, float, float]]]:
+        """A set of marks as each worker has it, this one's first: tag, number, time; first what it dropped (tag 0)."""
+        at = _MARKS_AT + (table * _SETS + number) * _SET_OCTETS
+        for base in (self._own, *self._others()):
+            end = base + at + (1 + _WAYS) * _MARK.size
+            yield list(_MARK.iter_unpack(self._memory[base + at:end]))
+
+    def write_mark(self, table: int, number: int, way: int, mark: tuple[int, float, float]) -> None:
+        """Writes one mark into this worker's set; `way` 0: what the set dropped."""
+        at = _MARKS_AT + (table * _SETS + number) * _SET_OCTETS + way * _MARK.size
+        _MARK.pack_into(self._memory, self._own + at, *mark)
 
 
 class ConnectionsTogether(Connections):
@@ -166,26 +186,48 @@ class RateTogether(Rate):
         if not self.per_minute:
             return True
         place = self._together.place(key)
-        left, when = self._together.latest(_RATES, place)
+        left, when = self._together.latest(place)
         if when:
             self._buckets[key] = (left, when)
         if not super().allow(key):
             return False
-        self._together.write(_RATES, place, *self._buckets[key])
+        self._together.write(place, *self._buckets[key])
         return True
 
 
 class MarksTogether(Marks):
-    """What any worker wrote last. Keys whose hashes are equal share a mark."""
+    """What any worker wrote last: a table with sets of _WAYS marks in the slot of each worker.
 
-    def __init__(self, together: Together) -> None:
-        super().__init__()
-        self._together = together
+    A set that is full drops an expired mark, or else its lowest one, which `dropped` keeps account of.
+    """
+
+    def __init__(self, keep_s: float, together: Together, table: int) -> None:
+        """`table`: FAILURES or KNOWN."""
+        super().__init__(keep_s)
+        self._together, self._table = together, table
 
     def get(self, key: str) -> tuple[float, float]:
         """See Marks."""
-        return self._together.latest(_MARKS, self._together.place(key))
+        number, tag = self._together.tag(key)
+        found = (mark for marks in self._together.marks(self._table, number) for mark in marks[1:] if mark[0] == tag)
+        _, count, when = max(found, key=lambda mark: mark[2], default=(tag, *NO_MARK))
+        return count, when
+
+    def dropped(self, key: str) -> tuple[float, float]:
+        """See Marks. A worker that has the key's mark has not dropped it."""
+        number, tag = self._together.tag(key)
+        return max(((marks[0][1], marks[0][2]) for marks in self._together.marks(self._table, number)
+                    if all(mark[0] != tag for mark in marks[1:])), default=NO_MARK)
 
     def put(self, key: str, number: float, when: float) -> None:
         """See Marks."""
-        self._together.write(_MARKS, self._together.place(key), number, when)
+        which, tag = self._together.tag(key)
+        marks, since = next(self._together.marks(self._table, which)), when - self.keep_s
+        way = next((way for way, mark in enumerate(marks) if mark[0] == tag), 0)
+        if not way:
+            live = [(mark[2] >= since, *mark[1:]) for mark in marks[1:]]
+            way = 1 + live.index(min(live))
+            before, lowest = marks[0][1:], marks[way][1:]
+            if lowest[1] >= since:
+                self._together.write_mark(self._table, which, 0, (0, *upper_bound(before, [lowest], since)))
+        self._together.write_mark(self._table, which, way, (tag, number, when))

@@ -36,6 +36,7 @@ from gateway.adapters.db.kept import AGAIN, Kept
 from gateway.adapters.db.owner import Owner, here
 from gateway.adapters.db.pulse import Pulse
 from gateway.adapters.keys_file import read_passphrase
+from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.settings.deployment import Postgresql
 
@@ -320,7 +321,7 @@ class PostgresDatabase(Database):
                 try:
                     moment = self._moment or self._ask_time()
                 except GatewayError:
-                    return datetime.now(UTC)
+                    return SystemClock().now()
         elif time.monotonic() - moment.asked_s > TIME_S and self._asking.acquire(blocking=False):
             try:
                 moment = self._ask_time()
@@ -335,7 +336,7 @@ class PostgresDatabase(Database):
         begun_s = time.monotonic()
         with self.read() as connection:
             server = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one().astimezone(UTC)
-            ended_s, own = time.monotonic(), datetime.now(UTC)
+            ended_s, own = time.monotonic(), SystemClock().now()
         asked_s = (begun_s + ended_s) / 2  # the answer was made somewhere between
         self._moment = _Moment(server, asked_s, asked_s)
         skew_s = (own - server).total_seconds() - (ended_s - asked_s)
@@ -346,7 +347,7 @@ class PostgresDatabase(Database):
 
     def skew_s(self) -> float:
         """By how many seconds this machine's clock is ahead of the server's."""
-        return (datetime.now(UTC) - self.now()).total_seconds()
+        return (SystemClock().now() - self.now()).total_seconds()
 
     def noted(self) -> Iterator[tuple[Level, str]]:
         """See Database. Version, TLS, and whether the server keeps what it said it has written."""

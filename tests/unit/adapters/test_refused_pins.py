@@ -1,6 +1,8 @@
 """PINs that a token refused, on disk. Truth: locks of the kernel between two open files, as between two processes."""
 
+import errno
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,17 @@ def test_without_a_place_on_disk(tmp_path: Path) -> None:
         with refused_pins.trial(directory, TOKEN, b"1234") as trial:
             trial.refused(b"1234", "no")
             trial.accepted()
+
+
+def test_a_right_pin_does_not_fail_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Truth: ftruncate(2) fails with EIO or EROFS there. A PIN that the token has accepted is right."""
+    def fails(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    refuse(tmp_path / "x", b"1234")
+    with refused_pins.trial(tmp_path / "x", TOKEN, b"1235") as trial:
+        for call in ("ftruncate", "fstat", "pwrite", "fsync"):
+            with monkeypatch.context() as broken:
+                broken.setattr(os, call, fails)
+                trial.accepted()
+                trial.refused(b"1234", "the token says no")

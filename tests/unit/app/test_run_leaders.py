@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,10 @@ from gateway.app import statements_crew as module
 from gateway.app.statements_crew import HELD_UP, _Leaders
 from gateway.errors import Reason
 from gateway.ports.statements import RunState
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+SETTINGS = SimpleNamespace(limits=SimpleNamespace(message_deadline_s=240.0))
 
 
 def hangs(*_: object) -> None:
@@ -28,15 +34,34 @@ def cannot_go_on(*_: object) -> None:
     os._exit(HELD_UP)
 
 
+def yields(*_: object) -> None:
+    signal.sigwait([module.YIELD])
+    os._exit(0)
+
+
+def is_not_interrupted(*_: object) -> None:
+    os._exit(9 if signal.sigtimedwait([module.YIELD], 0.3) else 0)
+
+
 class Book:
-    """Keeps what becomes of the run."""
+    """Keeps what becomes of the run. `due`: the runs that have begun to send, and when they go on."""
 
     def __init__(self) -> None:
         self.stopped: list[tuple[RunState, str]] = []
+        self.due: dict[str, list[datetime]] = {}  # the last one stays
+        self.elsewhere: list[str] = []
+
+    def run(self, run: str) -> SimpleNamespace:
+        return SimpleNamespace(id=run, ended_at=None, state=RunState.RUNNING if run in self.due else RunState.NEW)
+
+    def unfinished(self) -> list[SimpleNamespace]:
+        return [self.run("run1"), self.run("run2")]
+
+    def next_due(self, run: str) -> datetime:
+        return self.due[run].pop(0) if len(self.due[run]) > 1 else self.due[run][0]
 
     def led(self, run: str) -> str:
-        del run
-        return ""
+        return "here" if run in self.elsewhere else ""
 
     def change(self, run: str, states: tuple[RunState, ...], to: RunState, *, reason: str, detail: str) -> bool:
         del run, states, detail
@@ -45,10 +70,13 @@ class Book:
 
 
 @pytest.fixture
-def leaders(monkeypatch) -> _Leaders:
+def leaders(monkeypatch) -> Iterator[_Leaders]:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [module.YIELD])  # a leader that only starts must not die of it
     monkeypatch.setattr(module, "DbStatements", lambda _: Book())
     monkeypatch.setattr(module, "LEADER_LOOK_S", 0.05)
-    return _Leaders(SimpleNamespace(database=None), threading.Event())
+    monkeypatch.setattr(module, "OTHERS_LOOK_S", 0.05)
+    yield _Leaders(SimpleNamespace(database=SimpleNamespace(now=lambda: NOW)), threading.Event())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [module.YIELD])
 
 
 def test_a_leader_without_a_sign_of_life_is_killed_and_its_run_is_stopped_by_name(leaders, monkeypatch) -> None:
@@ -78,3 +106,49 @@ def test_a_run_that_cannot_go_on_now_rests_and_the_next_one_has_its_turn(leaders
     assert leaders._book.stopped == [(RunState.STOPPED, Reason.INTERNAL)]
     leaders.forget(())
     assert leaders._rests == {}
+
+
+def test_a_run_whose_items_wait_lets_another_run_have_its_turn(leaders, monkeypatch) -> None:
+    """Attack: one recipient with a temporary error kept all other runs from starting for a day."""
+    leaders._book.due = {"run1": [NOW, LATER]}
+    monkeypatch.setattr(module, "_lead_run", yields)
+    leaders.lead(SETTINGS, "run1")
+    monkeypatch.setattr(module, "_lead_run", dies)
+    leaders.lead(SETTINGS, "run1")
+    assert leaders._book.stopped == [], "it is not led before it is due"
+    leaders._book.due = {"run1": [NOW]}
+    leaders.lead(SETTINGS, "run1")
+    assert leaders._book.stopped, "it is led when it is due"
+
+
+def test_a_run_that_is_long_at_work_lets_another_run_have_its_turn(leaders, monkeypatch) -> None:
+    monkeypatch.setattr(module, "TURN_S", 0.0)
+    leaders._book.due = {"run1": [NOW]}
+    monkeypatch.setattr(module, "_lead_run", yields)
+    leaders.lead(SETTINGS, "run1")
+    assert leaders._book.stopped == []
+
+
+@pytest.mark.parametrize(("due", "led", "turn_s"), [
+    ({"run1": [NOW]}, [], 300.0),  # it has mails to send, and its turn is not over
+    ({"run1": [NOW, LATER], "run2": [LATER]}, [], 0.0),  # no other run has anything to do
+    ({"run1": [NOW, LATER]}, ["run2"], 0.0),  # a command leads the other one
+])
+def test_a_run_is_not_interrupted_without_need(leaders, monkeypatch, due, led, turn_s) -> None:
+    monkeypatch.setattr(module, "TURN_S", turn_s)
+    leaders._book.due, leaders._book.elsewhere = due, led
+    monkeypatch.setattr(module, "_lead_run", is_not_interrupted)
+    leaders.lead(SETTINGS, "run1")
+    assert leaders._book.stopped == []
+    assert leaders._rests == {}
+
+
+def test_a_leader_that_does_not_yield_is_killed_and_its_run_is_stopped_by_name(leaders, monkeypatch) -> None:
+    """A mount that died: the workers cannot be ended, and the leader waits for them."""
+    monkeypatch.setattr(module, "TURN_S", 0.0)
+    monkeypatch.setattr(module, "STALL_S", 0.1)
+    monkeypatch.setattr(module, "END_S", 0.1)
+    monkeypatch.setattr(module, "_lead_run", hangs)
+    leaders._book.due = {"run1": [NOW]}
+    leaders.lead(SimpleNamespace(limits=SimpleNamespace(message_deadline_s=0.1)), "run1")
+    assert [reason for _, reason in leaders._book.stopped] == [Reason.INPUT_UNREADABLE]

@@ -7,10 +7,23 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.frontends.limits import LoginPauses, Marks
-from gateway.frontends.together import MarksTogether, Together
+from gateway.frontends import limits
+from gateway.frontends.limits import FORGOTTEN_S, KNOWN_S, LoginPauses, Marks
+from gateway.frontends.together import FAILURES, KNOWN, MarksTogether, Together
 
 HOUR_S = 3600.0
+
+
+def alone(now: Callable[[], float]) -> LoginPauses:
+    """In a process that counts alone."""
+    return LoginPauses(Marks(FORGOTTEN_S), Marks(KNOWN_S), now)
+
+
+def shared(supervisor: Together | None, now: Callable[[], float]) -> LoginPauses:
+    """In one more worker."""
+    assert supervisor is not None
+    memory = Together(supervisor.descriptor, supervisor.take())
+    return LoginPauses(MarksTogether(FORGOTTEN_S, memory, FAILURES), MarksTogether(KNOWN_S, memory, KNOWN), now)
 
 
 def guesses(pauses: LoginPauses, at: list[float], seconds: float, source: Callable[[int], str],
@@ -35,14 +48,14 @@ def guesses(pauses: LoginPauses, at: list[float], seconds: float, source: Callab
 ])
 def test_an_attacker_checks_few_passwords_an_hour(sources: int, accounts: int, most: int) -> None:
     at = [1000.0]
-    count = guesses(LoginPauses(Marks(), lambda: at[0]), at, HOUR_S, lambda number: f"s{number % sources}",
+    count = guesses(alone(lambda: at[0]), at, HOUR_S, lambda number: f"s{number % sources}",
                     lambda number: f"a{number % accounts}")
     assert 3 <= count <= most
 
 
 def test_who_has_logged_in_lately_is_not_kept_out_by_the_guesses_of_others() -> None:
     at = [1000.0]
-    pauses = LoginPauses(Marks(), lambda: at[0])
+    pauses = alone(lambda: at[0])
     pauses.succeeded("office", "anna")
     guesses(pauses, at, HOUR_S, lambda number: f"s{number}", lambda _: "anna")
     pauses.failed("elsewhere", "anna")
@@ -58,7 +71,7 @@ def test_who_has_logged_in_lately_is_not_kept_out_by_the_guesses_of_others() -> 
 
 def test_two_mistakes_cost_nothing_and_all_are_forgotten_in_half_an_hour() -> None:
     at = [1000.0]
-    pauses = LoginPauses(Marks(), lambda: at[0])
+    pauses = alone(lambda: at[0])
     waits = []
     for _ in range(6):
         pauses.failed("s", "a")
@@ -73,8 +86,7 @@ def test_all_workers_count_together() -> None:
     supervisor = Together.new()
     assert supervisor is not None
     at = [1000.0]
-    one, two = (LoginPauses(MarksTogether(Together(supervisor.descriptor, supervisor.take())), lambda: at[0])
-                for _ in range(2))
+    one, two = (shared(supervisor, lambda: at[0]) for _ in range(2))
     for worker in (one, two, one, two):
         at[0] += 0.01
         worker.failed("s", "a")
@@ -82,3 +94,70 @@ def test_all_workers_count_together() -> None:
     assert one.wait_s("t", "b") == 0
     two.succeeded("home", "a")
     assert one.wait_s("home", "a") == 0
+
+
+def small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fills soon: 64 marks in a process of its own, 8 sets of 8 in a worker."""
+    monkeypatch.setattr(limits, "RATE_KEYS_MAX", 64)
+    monkeypatch.setattr("gateway.frontends.together._SETS", 8)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_guesses_with_random_names_do_not_make_strangers_known(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: many wrong logins with names and sources of their own fill the tables, then an account is guessed."""
+    small_tables(monkeypatch)
+    at = [1000.0]
+    supervisor = Together.new()
+    all_ = [shared(supervisor, lambda: at[0]) for _ in range(workers)] or [alone(lambda: at[0])]
+    for number in range(1000):
+        at[0] += 0.3
+        all_[number % len(all_)].failed(f"stranger{number}", f"name{number}")
+    at[0] += 86_000
+    for number in range(200):
+        for _ in range(3):
+            all_[number % len(all_)].failed(f"s{number}", "payroll")
+        assert all_[0].wait_s(f"s{number}", "payroll") > 0
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_noise_does_not_end_a_pause(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Property: full tables never shorten a pause (as in Space-Saving, Metwally et al. 2005)."""
+    small_tables(monkeypatch)
+    at = [1000.0]
+    supervisor = Together.new()
+    all_ = [shared(supervisor, lambda: at[0]) for _ in range(workers)] or [alone(lambda: at[0])]
+    for _ in range(4):
+        all_[0].failed("s", "payroll")
+    for number in range(2000):
+        all_[number // 5 % len(all_)].failed(f"other{number // 5}", f"more{number // 5}")
+    assert all(one.wait_s("s", "other") >= 2 and one.wait_s("t", "payroll") >= 2 for one in all_)
+    for _ in range(20):
+        all_[0].failed("s", "payroll")
+    for number in range(3000):
+        at[0] += 0.01
+        all_[number % len(all_)].failed(f"stranger{number % 700}", f"name{number}")
+    assert all(one.wait_s("s", "other") >= 300 - 31 for one in all_)
+    assert all(one.wait_s("t", "payroll") >= 60 - 31 for one in all_)
+    at[0] += 1801
+    assert all(one.wait_s("s", "payroll") == 0 for one in all_), "what is dropped is forgotten as well"
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_noise_does_not_keep_out_an_address_that_has_logged_in(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_tables(monkeypatch)
+    at = [1000.0]
+    supervisor = Together.new()
+    all_ = [shared(supervisor, lambda: at[0]) for _ in range(workers)] or [alone(lambda: at[0])]
+    all_[0].succeeded("office", "payroll")
+    for number in range(3000):
+        all_[number % len(all_)].failed(f"stranger{number}", f"name{number}")
+    assert all(one.wait_s("office", "payroll") == 0 for one in all_)
+
+
+def test_tables_with_space_pause_only_whose_passwords_were_wrong() -> None:
+    """3000 wrong logins of strangers in half an hour are no reason to delay others."""
+    at = [1000.0]
+    pauses = shared(Together.new(), lambda: at[0])
+    for number in range(3000):
+        pauses.failed(f"stranger{number}", f"name{number}")
+    assert not any(pauses.wait_s(f"customer{number}", f"account{number}") for number in range(1000))

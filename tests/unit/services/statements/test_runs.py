@@ -14,6 +14,7 @@ import structlog
 from gateway.errors import GatewayError, Reason
 from gateway.ports.statements import RunState
 from gateway.services.statements import work
+from tests.ports.test_evidence import RECORD
 from tests.support.statements import RUN, account, address, number, plain_rows
 from tests.unit.services.statements.conftest import CLIENT, CROWD
 
@@ -567,3 +568,33 @@ def test_over_http_a_link_leads_nowhere_else(desk, what, tmp_path) -> None:
     ended = desk.go(run)
     assert (ended.state, ended.reason) == (RunState.STOPPED, "input.unreadable")
     assert desk.served == []
+
+
+def test_a_worker_without_progress_pauses_its_run_by_name(desk, monkeypatch) -> None:
+    """A mount that dies after the first mail: the thread that reads from it never returns."""
+    monkeypatch.setattr("gateway.app.statements.PROGRESS_S", -240.0 + 0.1)  # beside limits.message_deadline_s
+    monkeypatch.setattr("gateway.app.statements.WATCH_S", 0.05)
+
+    def blocked(*_: object) -> bool:
+        assert desk.workers[-1]._over.wait(30)
+        return True
+
+    monkeypatch.setattr("gateway.app.statements.carry_out", blocked)
+    with structlog.testing.capture_logs() as lines:
+        run = desk.send(desk.files())
+    assert (run.state, run.reason) == (RunState.PAUSED, "input.unreadable")
+    assert {line["event"] for line in lines if line["log_level"] == "critical"} == {"run worker stuck", "run paused"}
+
+
+def test_a_surprise_keeps_the_evidence_of_mails_that_left(desk, monkeypatch) -> None:
+    """Truth: each mail that the next hop has taken has one record."""
+    def surprised(*given: object) -> bool:
+        carry_out(*given)
+        desk.workers[-1].gateway.store.evidence.add((RECORD,))
+        raise RuntimeError
+
+    run = desk.take(desk.files())
+    carry_out = work.carry_out
+    monkeypatch.setattr("gateway.app.statements.carry_out", surprised)
+    assert desk.go(run).state is RunState.PAUSED
+    assert len(list(desk.store.evidence.find(RECORD.incident))) == 1
