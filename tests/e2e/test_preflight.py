@@ -20,6 +20,7 @@ import pytest
 
 from gateway import app
 from gateway.app import preflight
+from gateway.app.database import adopt
 from gateway.app.preflight import Plan
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports, open_bank
@@ -64,6 +65,7 @@ def big(tmp_path_factory) -> Big:
         if path.is_file():
             path.unlink()
     crowd.fill(settings.database, pki.get_pki().intermediate, COUNT, now)
+    adopt(settings)
     text = bank.config.read_text("utf-8")
     (home / "pki" / "crowd.pem").write_bytes(pki.get_pki().root_pem)
     (home / "pki" / "crowd-mail.pem").write_bytes(pki.pem(pki.get_pki().intermediate.der))

@@ -11,16 +11,15 @@ from gateway.clock import FrozenClock, SystemClock
 from tests.support.pki import NOW
 
 
-class Ahead(datetime):
+class Ahead(SystemClock):
     """The clock of a machine that is ten minutes ahead."""
 
-    @classmethod
-    def now(cls, tz=None):
-        return datetime.now(tz) + timedelta(minutes=10)
+    def now(self) -> datetime:
+        return super().now() + timedelta(minutes=10)
 
 
 def test_it_is_the_databases_and_no_machines(database, kind, monkeypatch) -> None:
-    monkeypatch.setattr(postgresql, "datetime", Ahead)
+    monkeypatch.setattr(postgresql, "SystemClock", Ahead)
     with structlog.testing.capture_logs() as lines:
         for _ in range(3):
             assert abs(database.now() - datetime.now(UTC)) < timedelta(seconds=60)
