@@ -168,8 +168,8 @@ def jobs(server: postgres.Postgres, where) -> list[tuple[object, ...]]:
                       where.name)
 
 
-# Beside a process that keeps both cores busy a leader's start and the proof that a node is dead take minutes: 26 s alone,
-# 65 s beside two busy loops, once more than two minutes beside the rest of the suite. Why is not found yet.
+# Where both cores are busy a leader's start and the proof that a node is dead take minutes: 26 s alone, 65 s beside two
+# busy loops, twice more than two minutes beside the rest of the suite. Why is not found yet.
 SLOW_UNDER_LOAD = pytest.mark.xfail(strict=False, reason="may take longer than its limit on a busy machine")
 
 
