@@ -273,6 +273,21 @@ def test_certificates_of_different_owners(bank: House, octets: bytes, client: st
 
 
 @SENDERS
+@pytest.mark.parametrize("bound", [True, False], ids=["enrolled", "found"])
+def test_an_internationalised_domain_written_in_another_way(
+    bank: House, octets: bytes, client: str, sender: str, bound: bool, zoe: str
+) -> None:
+    """The certificate names A-labels (RFC 9598), a mail program with SMTPUTF8 the letters: it is the same mailbox."""
+    name = zoe.partition("@")[0]
+    enrol(bank, f"{name}@xn--mller-kva.example", recipient(f"{name}@xn--mller-kva.example"), bound=bound)
+    for domain in ("m\u00fcller.example", "M\u00dcller.example", "mu\u0308ller.example", "xn--mller-kva.example"):
+        outcome = sent(bank, f"{name}@{domain}", octets=octets.replace(b"%s", b"you"), client=client, sender=sender)
+        expected = (REFUSED, Reason.CERTIFICATE_NOT_ENROLLED) if client != "staff" and not bound else (TAKEN, None)
+        assert fate(outcome) == expected
+    nothing_clear(bank)
+
+
+@SENDERS
 def test_a_certificate_for_an_address_that_another_customer_has_now(
     bank: House, octets: bytes, client: str, sender: str, zoe: str
 ) -> None:
