@@ -371,13 +371,14 @@ def is_turned(text: str) -> bool:
 
     Marks (U+200E, U+200F) and embeddings turn no Latin letters, and programs put them around names.
     """
-    return not _TURNING.isdisjoint(decode_words(text))
+    return not _TURNING.isdisjoint(decode_words(text, "latin_1"))
 
 
 def as_seen(text: str) -> str:
     """The text as a reader sees it: compatible letters are the same (UTS 46), invisible ones are not there.
 
-    Encoded words are decoded once more, because many programs decode them inside quotes as well.
+    Encoded words are decoded once more, because many programs decode them inside quotes as well, and in unknown
+    charsets, because a program may know another one.
     """
-    same = normalize("NFKC", decode_words(text)).replace("\u3002", ".")
+    same = normalize("NFKC", decode_words(text, "latin_1")).replace("\u3002", ".")
     return "".join(letter for letter in same if letter.isprintable())

@@ -58,6 +58,11 @@ class Field(NamedTuple):
         return decode_words(decode_octets(unfold(self.value), self.codec))
 
     @property
+    def shown(self) -> str:
+        """As `text`, with words in unknown charsets read as some reader may: for what must not be shown."""
+        return decode_words(decode_octets(unfold(self.value), self.codec), "latin_1")
+
+    @property
     def unfolded(self) -> str:
         """The value on one line, encoded words left alone."""
         return decode_octets(unfold(self.value), self.codec)

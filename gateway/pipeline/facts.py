@@ -74,7 +74,7 @@ class Message:
             headers=headers.mapping(),
             kind=kind_of(headers, entity),
             already=already(entity),
-            keywords=keywords(seen.texts("subject")),
+            keywords=keywords(field.shown for field in seen.all("subject")),
             spoofs_us=not mail.origin.ours and _claims_us(house.identity, seen, mail.envelope.reverse_path),
             verdicts=verdicts,
             authentication=_authentication(mail, house),

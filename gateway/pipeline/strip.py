@@ -37,8 +37,9 @@ def has_forgeries(headers: Headers, house: House, origin: Origin) -> bool:
             return True
         # Few subjects have a bracket, with which most tags begin: looking for the tags themselves costs more.
         if field.lower == "subject" and tags:
-            text = field.text
-            if any(fold(tag[:1]) in fold(text) for tag in tags) and strip_tags(text, tags) != text:
+            text = field.shown
+            may_have = not text.isascii() or any(fold(tag[:1]) in fold(text) for tag in tags)
+            if may_have and strip_tags(text, tags) != text:
                 return True
     return False
 

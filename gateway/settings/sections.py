@@ -171,7 +171,7 @@ class Settings(Section):
     postgresql: Postgresql | None = Field(None, description="in place of `database`, for several nodes")
     milter: Milter | None = None
     postfix_examined: tuple[str, ...] = Field(
-        (), description="paths of programs, names of servers, sockets of milters: no errors of `check --postfix`")
+        (), description="programs, servers, milters, policy services: no findings of `check --postfix`")
     processes: Processes = Processes()
     metrics: Metrics | None = None
     hold: HoldSettings = HoldSettings()

@@ -422,6 +422,21 @@ TRAPS = [
         remedy=("postconf -e header_checks=",),
     ),
     Trap(
+        "an action in the checks of a cleanup of its own",
+        ("cleanup/unix/header_checks", "passes the gateway by"),
+        leaves_in_clear(submits), leaves_sealed(submits),
+        commands=("echo '/^Subject:/ FILTER smtp:[127.0.0.1]:{internet}' > {here}/checks",
+                  "postconf -P 'cleanup/unix/header_checks=regexp:{here}/checks'"),
+        remedy=("postconf -PX cleanup/unix/header_checks",),
+    ),
+    Trap(
+        "a domain of the bank is another domain's",
+        ("main.cf virtual_alias_maps", "leads to @elsewhere.example"),
+        leaves_in_clear(asks), arrives_opened,
+        main="virtual_alias_maps = inline:{{ {{ @bank.example = @elsewhere.example }} }}\n",
+        remedy=("postconf -e virtual_alias_maps=",),
+    ),
+    Trap(
         "a fall-back while the gateway is away",
         ("smtp_fallback_relay", "goes to that relay instead"),
         leaves_in_clear(submits), waits_for_the_gateway(submits),

@@ -245,9 +245,11 @@ class PostgresDatabase(Database):
             if kept is None:
                 raise store_error(error) from None
             return kept
-        if not rows:
+        if rows:
+            self._kept.put(key, rows)
+        else:  # never kept: the certificate may be enrolled by the time the server is away, and mail would go in clear
             self.verify()
-        self._kept.put(key, rows)
+            self._kept.drop(key)
         self._pulse.start()
         return rows
 

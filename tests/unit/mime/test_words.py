@@ -35,6 +35,9 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters
         ("=?gb2312?b?5me7+Q==?=", "\u9394\u57fa"),
         ("=?shift_jis?b?h0A=?=", "\u2460"),
         ("=?euc-kr?b?jGM=?=", "\ub620"),
+        ("=?windows-949?b?jGM=?=", "\ub620"),
+        ("=?iso-8859-8-i?q?=E0?=", "\u05d0"),
+        ("=?x-user-defined?q?=5Ba=5D?=", "[a]"),
     ],
 )
 def test_examples(encoded, text):
