@@ -58,9 +58,9 @@ class Field(NamedTuple):
         return decode_words(decode_octets(unfold(self.value), self.codec))
 
     @property
-    def shown(self) -> str:
-        """As `text`, with words in unknown charsets read as some reader may: for what must not be shown."""
-        return decode_words(decode_octets(unfold(self.value), self.codec), "latin_1")
+    def seen(self) -> str:
+        """As `text`, with words in unknown charsets decoded as well: what some reader may show."""
+        return decode_words(decode_octets(unfold(self.value), self.codec), guess=True)
 
     @property
     def unfolded(self) -> str:

@@ -22,7 +22,8 @@ _TRACE_OCTETS_MAX = 8_192
 _RECEIVED = re.compile(rb"^received:(?:[^\r]|\r\n[ \t])*", re.IGNORECASE | re.MULTILINE)
 _RECEIVED_ID = re.compile(rb"\sid[ \t\r\n]+<?([0-9A-Za-z.-]{5,64})>?(?=[\s;])", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(.)")
-_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # Hangul fillers and empty braille: printable and unseen
+# Hangul fillers and empty braille: printable and unseen. U+FFFD: octets of no letter, which some readers drop.
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")
 _INSTANCE = re.compile(r"i[ \t]*=[ \t]*[0-9]+")  # of an ARC set (RFC 8617 4.2.1)
 
 
@@ -132,11 +133,19 @@ def strip_subject_tags(octets: bytes, tags: Sequence[str]) -> bytes:
     headers = read_on(octets, parse_headers(octets))
     changes: list[tuple[Field, bytes]] = []
     for field in headers.all("subject"):
-        text = field.shown
-        stripped = strip_tags(text, tags)
-        if stripped != text:
+        stripped = without_tags(field, tags)
+        if stripped is not None:
             changes.append((field, encode_unstructured(field.name, stripped)))
     return splice(octets, headers, changes)
+
+
+def without_tags(subject: Field, tags: Sequence[str]) -> str | None:
+    """The text of a Subject without our tags; None if it has none, not even in a word whose charset we do not know."""
+    for text in dict.fromkeys((subject.text, subject.seen)):
+        stripped = strip_tags(text, tags)
+        if stripped != text:
+            return stripped
+    return None
 
 
 KEYWORDS_MAX = 333  # looked at on either side of a subject: what a line of 998 octets can hold
@@ -214,7 +223,7 @@ def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
     for field in headers.fields:
         if field.lower not in ("subject", "thread-topic"):
             continue
-        subject = field.shown
+        subject = field.seen
         cuts = {(start, end) for word, start, end in keyword_spans(subject) if word in known}
         if not cuts:
             continue

@@ -72,6 +72,14 @@ def test_charset_names_are_never_imported():
     assert codec_of("windows-1252") == "cp1252"
 
 
+@pytest.mark.parametrize("name", [
+    "iso-8859-8-i", "iso-8859-6-e", "windows-874", "x-sjis", "x-gbk", "x-x-big5", "x-euc-jp", "windows-949", "koi8-ru",
+    "unicode-1-1-utf-8", "utf8mb4", "x-cp1251", "dos-862", "x-mac-cyrillic", "iso-2022-jp"])
+def test_charset_names_of_mail_programs(name):
+    """Truth: WHATWG Encoding 4.2."""
+    assert decode_words(f"=?{name}?q?Hello?=") == "Hello"
+
+
 @given(TEXT)
 def test_a_field_comes_back_exactly_and_keeps_to_its_lines(text):
     raw = encode_unstructured("Subject", text)
