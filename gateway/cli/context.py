@@ -28,20 +28,6 @@ TEMPORARY: Final = 75
 CONFIG_VARIABLE: Final = "SEALGATE_CONFIG"
 CONFIG_DEFAULT: Final = "/etc/sealgate/sealgate.yaml"
 
-# Senders can do nothing but wait; who types commands looks after these.
-_HERE: Final = {
-    Reason.KEY_UNAVAILABLE: "What the settings name must be there, and be the gateway's alone.",
-    Reason.STAMPER_CLOCK: "Let chrony or systemd-timesyncd set the clock; `timedatectl` tells when it is right.",
-    Reason.STORE_UNAVAILABLE: "Is it up, has its disk room, do place, user, password and TLS in the settings hold?",
-    Reason.STORE_MISSING: "If its disk is not mounted, mount it. Otherwise restore a backup with `sealgate restore "
-                          "FILE`, or create an empty database with `sealgate init --database`.",
-    Reason.STORE_VERSION: "docs/database.md describes the upgrade.",
-    Reason.STORE_MISMATCH: "`sealgate database status` shows both ids.",
-    Reason.HOLD_FULL: "`sealgate hold list`, then release or reject; or raise `hold.octets_max`.",
-    Reason.NEXT_HOP_UNAVAILABLE: "`sealgate check` asks it; its own log says more.",
-    Reason.NEXT_HOP_LATER: "Its own log says why.",
-}
-
 
 def config_path() -> Path:
     """The file of `--config`, else $SEALGATE_CONFIG, else /etc/sealgate/sealgate.yaml."""
@@ -84,16 +70,12 @@ def told() -> Iterator[None]:
 
 
 def explained(trouble: GatewayError) -> str:
-    """Problems of the configuration and of a call stand for themselves; all else gets its sentence and remedy."""
+    """What happened, why, and the administrator's remedy. Errors of the configuration and of a call have their own."""
     if trouble.reason.family in ("config", "usage") and trouble.detail:
         return trouble.detail
     detail = f" ({trouble.detail})" if trouble.detail else ""
-    return f"{trouble.reason}: {SENTENCES[trouble.reason].what}{detail} {remedy(trouble.reason)}"
-
-
-def remedy(reason: Reason) -> str:
-    """What the administrator can do."""
-    return _HERE.get(reason, SENTENCES[reason].remedy)
+    sentence = SENTENCES[trouble.reason]
+    return f"{trouble.reason}: {sentence.what}{detail} {sentence.admin}"
 
 
 def exit_code(trouble: GatewayError) -> int:

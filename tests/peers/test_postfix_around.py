@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.bank import Bank, Ports, open_bank
+from gateway.errors import Reason
+from gateway.model.sentences import SENTENCES
 from tests.support.peer_openssl import OpenSsl
 from tests.support.peers import run
 from tests.support.postfix import Postfix, doors, postfix_with_pieces
@@ -139,7 +141,7 @@ def test_what_is_refused_comes_back_without_its_body(site: Site) -> None:
     recipient = "nobody@nowhere.example"
     assert submit(site.postfix.doors.submission, code_for(recipient), recipient)[:3] == "250"
     (bounce,) = site.wait_for(site.mailboxes, 1)
-    assert b"There is no certificate for the recipient" in bounce
+    assert SENTENCES[Reason.CERTIFICATE_ABSENT].what.encode() in bounce
     assert CODE not in bounce
     assert site.internet.mails == []
 

@@ -12,6 +12,8 @@ from gateway.app import load_rules
 from gateway.cli import policy
 from gateway.cli.context import CONFIG_VARIABLE
 from gateway.demo.bank import Ports, open_bank
+from gateway.errors import Reason
+from gateway.model.sentences import SENTENCES
 from gateway.policy.observed import Seen, seen
 from gateway.settings import Settings, load
 from tests.support.bank import house
@@ -64,7 +66,7 @@ def test_replay_tells_it_as_a_table_and_as_json(observed_home: Path, monkeypatch
     assert "would have been" in result.stdout
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["outbound", "sealed", "2", "codes:otp"] in lines
-    assert "certificate.absent: There is no certificate for the recipient." in result.stdout
+    assert f"certificate.absent: {SENTENCES[Reason.CERTIFICATE_ABSENT].what}" in result.stdout
     (told,) = map(json.loads, CliRunner().invoke(
         app, ["policy", "replay", "--since", "1d", "--json"]).stdout.splitlines())
     assert asdict(Seen("outbound", "sealed", "", "codes:otp", 2)) in told["observed"]
