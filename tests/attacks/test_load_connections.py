@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.load import MIB, Dribble, Peers, Sink, Usage, others_mail_goes_on, taking
-from tests.support.process import Relay, free_ports, new_bank, relay
+from tests.support.process import Relay, free_ports, new_bank, relay, without_web
 from tests.support.smtp import until
 
 IDLE = 1_000
@@ -26,7 +26,8 @@ IDLE = 1_000
 def gateway(home: Path, limits: str = "") -> Iterator[tuple[Relay, Sink]]:
     """A bank with a next hop. `limits`: that line of the settings."""
     (hop,) = free_ports(1)
-    bank = new_bank(home, hop=hop, change=lambda text: f"{text}limits: {{{limits}}}\n" if limits else text)
+    more = f"limits: {{{limits}}}\n" if limits else ""
+    bank = new_bank(home, hop=hop, change=lambda text: without_web(text) + more)
     with taking(hop) as sink, relay(bank) as running:
         others_mail_goes_on(running)  # warm: keys loaded, paths judged
         yield running, sink

@@ -5,7 +5,6 @@ A real relay process, a real sink behind it, a real client in front.
 """
 
 import os
-import shutil
 import signal
 import smtplib
 import socket
@@ -21,9 +20,9 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from gateway.demo.bank import Bank, Ports, open_bank
+from gateway.demo.bank import Bank, Ports
 from gateway.demo.sink import Sink
-from tests.support.process import free_ports
+from tests.support.process import demo_bank, free_ports
 
 ROOT = Path(__file__).parents[2]
 MAIL = (
@@ -46,17 +45,9 @@ class KillingSink(Sink):
         return reply
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("bank") / "home"
-    open_bank(home, Ports())
-    return home
-
-
 @pytest.fixture
-def bank(template: Path, tmp_path: Path) -> Bank:
-    home = Path(shutil.copytree(template, tmp_path / "home"))
-    return open_bank(home, Ports(*free_ports(3)))
+def bank(tmp_path: Path) -> Bank:
+    return demo_bank(tmp_path / "home", Ports(*free_ports(3)))
 
 
 @contextmanager
