@@ -1,23 +1,20 @@
 """The relay in a process of its own, ended without a word at a point, the Nth time it gets there (`POINT[:N]`).
 
-A fork server has loaded the gateway before, so that a relay starts in 0.4 s of CPU instead of 1.2 s.
+Truth of the point: `pipeline.house.House.reach`. The gateway is loaded already (tests/support/forks.py).
 """
 
-import multiprocessing
 import os
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gateway.serve import relay
 from gateway.settings import load
+from tests.support.forks import context
 
 
 def start(config: Path, point: str, log: Path) -> BaseProcess:
     """The running process. `log`: gets what it writes, behind what is there."""
-    context: ForkServerContext = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=_run, args=(config, point, log), daemon=True)
+    process = context().Process(target=_run, args=(config, point, log), daemon=True)
     process.start()
     return process
 
