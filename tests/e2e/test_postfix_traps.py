@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.bank import Bank, Ports, open_bank
+from gateway.demo.bank import Bank, Ports
 from gateway.settings import Settings, load
 from tests.support.milter import need_pymilter
 from tests.support.other_milter import other_milter
 from tests.support.peer_openssl import OpenSsl
 from tests.support.peers import need, run
 from tests.support.postfix import Doors, doors
-from tests.support.process import free_ports, relay, without_services
+from tests.support.process import demo_bank, free_ports, relay, without_services, without_web
 from tests.support.smtp import Hop, Talk, until
 from tests.support.traps import Site, Trap, findings, holds, with_trap
 
@@ -44,8 +44,8 @@ class Bench:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     home, at = tmp_path_factory.mktemp("traps") / "bank", doors()
     (dead,) = free_ports(1)
-    bank = open_bank(home, Ports(outbound=at.gateway_outbound, sink=at.sealed, inbound=at.gateway_inbound))
-    text = without_services(bank.config.read_text())
+    bank = demo_bank(home, Ports(outbound=at.gateway_outbound, sink=at.sealed, inbound=at.gateway_inbound))
+    text = without_web(without_services(bank.config.read_text()))
     back = f"  inbound: {{host: 127.0.0.1, port: {at.sealed}, tls: none}}"
     assert back in text
     text = text.replace(back, back.replace(str(at.sealed), str(at.opened)))

@@ -1,6 +1,5 @@
 """One run does not hold the others up. Truth: a leader that never answers, dies, or cannot go on, as processes do."""
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,42 +10,15 @@ import pytest
 import structlog
 
 from gateway.app import statements_crew as module
-from gateway.app.statements_crew import HELD_UP, _Leaders
+from gateway.app.statements_crew import _Leaders
 from gateway.errors import Reason
 from gateway.ports.statements import RunState
+from tests.support import leading
+from tests.support.leading import cannot_go_on, dies, hangs, is_not_interrupted, yields, yields_late
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 SETTINGS = SimpleNamespace(limits=SimpleNamespace(message_deadline_s=240.0))
-
-
-def hangs(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    while True:
-        signal.pause()
-
-
-def dies(*_: object) -> None:
-    os._exit(9)
-
-
-def cannot_go_on(*_: object) -> None:
-    os._exit(HELD_UP)
-
-
-def yields(*_: object) -> None:
-    signal.sigwait([module.YIELD])
-    os._exit(0)
-
-
-def yields_late(*_: object) -> None:
-    signal.sigwait([module.YIELD])
-    signal.sigtimedwait([], 0.3)
-    os._exit(0)
-
-
-def is_not_interrupted(*_: object) -> None:
-    os._exit(9 if signal.sigtimedwait([module.YIELD], 0.3) else 0)
 
 
 class Book:
@@ -85,6 +57,10 @@ def leaders(monkeypatch) -> Iterator[_Leaders]:
     monkeypatch.setattr(module, "OTHERS_LOOK_S", 0.05)
     yield _Leaders(SimpleNamespace(database=SimpleNamespace(now=lambda: NOW)), threading.Event())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [module.YIELD])
+
+
+def test_the_leaders_of_these_tests_speak_as_real_ones() -> None:
+    assert (leading.YIELD, leading.HELD_UP) == (module.YIELD, module.HELD_UP)
 
 
 def test_a_leader_without_a_sign_of_life_is_killed_and_its_run_is_stopped_by_name(leaders, monkeypatch) -> None:

@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 from gateway.app import load_rules
 from gateway.cli import policy
 from gateway.cli.context import CONFIG_VARIABLE
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
 from gateway.policy.observed import Seen, seen
 from gateway.settings import Settings, load
 from tests.support.bank import house
-from tests.support.process import template
+from tests.support.process import demo_bank, template
 from tests.unit.policy.test_recorded import records
 
 CODE = (b"From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: Your code\r\n"
@@ -34,7 +34,7 @@ def watching(settings: Settings) -> Settings:
 def observed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bank whose gateway has observed five mails, and one of the live gateway before."""
     home = tmp_path_factory.mktemp("seen") / "bank"
-    open_bank(home, Ports())
+    demo_bank(home, Ports())
     with house(home) as bank:
         bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
     with house(home, watching) as bank:
