@@ -1,9 +1,9 @@
-"""YAML for people who must be able to rely on it: what a bank's administrator writes is what is meant, or an error.
+"""A strict YAML reader: a file has one meaning for every reader, or it is rejected with an error.
 
-`load` reads one document into plain values and keeps every node's mark; `check` and `validate` hold it against a
-pydantic model. What is wrong is told all at once, each with file:line:column and the remedy.
+`load` reads one document into plain values and keeps every node's mark; `check` and `validate` compare it with a
+pydantic model. All problems are reported at once, each with file:line:column and the remedy.
 
-Of YAML 1.1 (PyYAML's dialect) the surprises are refused rather than interpreted: `off` and `yes` (booleans there),
+Ambiguous YAML 1.1 (PyYAML's dialect) is rejected rather than interpreted: `off` and `yes` (booleans there),
 `010` (8), `1:30` (90), `1_000`, duplicate keys (the last one wins), anchors, aliases, merge keys, tags, several
 documents. Texts and keys stay texts; numbers are plain decimals; booleans are `true` and `false`.
 Imports errors only; opens no file.
@@ -14,7 +14,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, get_args
+from pathlib import Path as OsPath
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -32,6 +33,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _BOOLEAN_TRAP = re.compile(r"(?i:yes|no|on|off|true|false)$")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})$")
 _FRACTION = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,17}$")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?$")
 _ODD_NUMBER = re.compile(
     r"[-+]?(?:0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*|[0-9_]*\.[0-9_]+(?:[eE][-+]?[0-9]+)?|[0-9]+\."
     r"|[0-9]+[eE][-+]?[0-9]+|[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?|\.(?i:inf)|\.(?i:nan))$")
@@ -39,7 +41,7 @@ _ODD_NUMBER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. `place` is 'file:line:column', counted from 1; `remedy` '' where none is known."""
+    """One error in a file. `place` is 'file:line:column', counted from 1; `remedy` '' if none is known."""
 
     place: str
     text: str
@@ -90,14 +92,16 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f"did you mean `{known[found[0]]}`?" if found else ""
 
 
-def load(text: str, name: str) -> Document:
-    """Reads one YAML document. `name` stands in places, usually the file's path.
+def load(text: str, name: str, model: type[BaseModel] | None = None) -> Document:
+    """Reads one YAML document. `name` is the file's name in places, usually its path.
 
-    Raises YamlProblems with everything that is wrong.
+    `model` is not checked here: only the remedy for an ambiguous value depends on the type that it declares.
+    Raises YamlProblems with all problems.
     """
     if len(text.encode("utf-8", "surrogatepass")) > OCTETS_MAX:
-        raise YamlProblems([Problem(f"{name}:1:1", f"the file is larger than {OCTETS_MAX} octets")])
-    composer = _Composer(text, name)
+        raise YamlProblems([Problem(f"{name}:1:1", f"the file is larger than {OCTETS_MAX} octets",
+                                    "split it into several files")])
+    composer = _Composer(text, name, model)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             composer.take(event)
@@ -105,8 +109,8 @@ def load(text: str, name: str) -> Document:
         composer.problems.append(_syntax_problem(error, text, name))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        composer.problems.append(Problem(f"{name}:{line}:1", f"character U+{error.character:04X} is not allowed",
-                                         "remove it"))
+        composer.problems.append(Problem(
+            f"{name}:{line}:1", f"the character U+{error.character:04X} is not allowed in YAML", "remove it"))
     if composer.problems:
         raise YamlProblems(composer.problems)
     return Document(name, composer.value, composer.marks, composer.keys)
@@ -139,9 +143,10 @@ def _position(event: yaml.Event) -> tuple[int, int]:
 class _Composer:
     """Events to values, without recursion, collecting problems instead of stopping at the first."""
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, model: type[BaseModel] | None = None) -> None:
         self.text = text
         self.name = name
+        self.model = model
         self.value: Any = None
         self.marks: dict[Path, tuple[int, int]] = {}
         self.keys: dict[Path, tuple[int, int]] = {}
@@ -155,7 +160,7 @@ class _Composer:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents == 2:
-                self._tell(event, "a second document begins", "one document a file: remove the `---`")
+                self._tell(event, "a second YAML document begins here", "write one document per file: remove the `---`")
         elif isinstance(event, yaml.CollectionStartEvent):
             self._open(event)
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -163,8 +168,8 @@ class _Composer:
         elif isinstance(event, yaml.ScalarEvent):
             self._scalar(event)
         elif isinstance(event, yaml.AliasEvent) and not self._skip:
-            self._tell(event, f"`*{event.anchor}` is an alias; aliases are not read",
-                       f'quote it if it is a text: "*{event.anchor}"')
+            self._tell(event, f"`*{event.anchor}` is a YAML alias, which is not supported",
+                       f'write the value out, or quote it if it is a text: "*{event.anchor}"')
             frame = self._stack[-1] if self._stack else None
             if frame is not None and isinstance(frame.value, dict) and frame.key is None:
                 frame.key = f"*{event.anchor}"
@@ -179,12 +184,12 @@ class _Composer:
         frame = self._stack[-1] if self._stack else None
         if self._skip or (frame is not None and isinstance(frame.value, dict) and frame.key is None):
             if not self._skip:
-                self._tell(event, "a key must be a text", "is a text that begins with [ or { meant? quote it")
+                self._tell(event, "a key must be a text", "if the key is a text that begins with [ or {, quote it")
             self._skip += 1
             return
         self._refuse_tag(event, event.tag)
         if len(self._stack) >= DEPTH_MAX:
-            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEPTH_MAX}", problem_mark=_mark(event))
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEPTH_MAX} levels", problem_mark=_mark(event))
         value: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
         path = self._put(event, value)
         self._stack.append(_Frame(value, path, bool(event.flow_style)))
@@ -207,7 +212,7 @@ class _Composer:
         self._refuse_tag(event, event.tag)
         if frame is not None and isinstance(frame.value, dict) and frame.flow and not event.value and not event.style:
             self._flow_without_value(event, frame)
-        self._put(event, self._resolve(event))
+        self._put(event, self._resolve(event, self._path(frame)))
         if frame is not None:
             frame.last = event.value
 
@@ -217,12 +222,13 @@ class _Composer:
         here = _position(event)
         self._refuse_tag(event, event.tag)
         if key == "<<" and not event.style:
-            self._tell(event, "merge keys are not read", "write the values out")
+            self._tell(event, "`<<` is a YAML merge key, which is not supported", "write the values out")
         elif not key:
-            self._tell(event, "a key is empty")
+            self._tell(event, "the key is empty", "write a key before the colon, or remove the line")
         elif key in value:
             line, column = self.keys[(*frame.path, key)]
-            self._tell(event, f"`{key}` stands here a second time", f"the first is at {line}:{column}")
+            self._tell(event, f"the key `{key}` is repeated",
+                       f"remove one of the two; the first is at {line}:{column}")
         self.keys.setdefault((*frame.path, key), here)
 
     def _put(self, event: yaml.Event, value: Any) -> Path:
@@ -241,35 +247,58 @@ class _Composer:
                 frame.value.setdefault(frame.key or "", value)
                 frame.key = None
         if len(self.marks) >= NODES_MAX:
-            raise yaml.MarkedYAMLError(problem=f"more than {NODES_MAX} values", problem_mark=_mark(event))
+            raise yaml.MarkedYAMLError(problem=f"the file has more than {NODES_MAX} values", problem_mark=_mark(event))
         self.marks.setdefault(path, _position(event))
         return path
 
     def _refuse_tag(self, event: yaml.NodeEvent, tag: str | None) -> None:
         if tag is not None:
-            self._tell(event, "tags are not read", "quote it if a text that begins with ! is meant")
+            self._tell(event, "`!` begins a YAML tag, which is not supported",
+                       "remove it, or quote it if it is a text that begins with !")
         if event.anchor is not None:
-            self._tell(event, f"`&{event.anchor}` is an anchor; anchors are not read",
-                       "write the value out, or quote it if a text that begins with & is meant")
+            self._tell(event, f"`&{event.anchor}` is a YAML anchor, which is not supported",
+                       "write the value out, or quote it if it is a text that begins with &")
 
     def _flow_without_value(self, event: yaml.ScalarEvent, frame: _Frame) -> None:
         key = frame.key or ""
         if ":" in key and not key.endswith(":"):
             left, _, right = key.partition(":")
-            remedy = f"a space after the colon: `{left}: {right}`"
+            remedy = f"write a space after the colon: `{left}: {right}`"
         elif frame.last:
-            remedy = f'does the comma belong to the text? quote it all: "{frame.last}, {key}"; otherwise `{key}: {{}}`'
+            remedy = (f'if the comma belongs to the text, quote it all: "{frame.last}, {key}"; '
+                      f"otherwise write `{key}: {{}}`")
         else:
-            remedy = f"for nothing but defaults write `{key}: {{}}`"
+            remedy = f"to use only the defaults write `{key}: {{}}`"
         self._tell(event, f"`{key}` has no value; inside {{…}} a comma ends the value before it", remedy)
 
-    def _resolve(self, event: yaml.ScalarEvent) -> str | int | float | bool | None:
+    @staticmethod
+    def _path(frame: _Frame | None) -> Path:
+        """The path of the value that comes next in what is open."""
+        if frame is None:
+            return ()
+        return (*frame.path, len(frame.value) if isinstance(frame.value, list) else frame.key or "")
+
+    def _remedy(self, path: Path, meant: str, text: str) -> str:
+        """How to write an ambiguous boolean, by the type that the model declares for it."""
+        kinds = _kinds_at(self.model, path) if self.model is not None else frozenset()
+        words = sorted(kind for kind in kinds if isinstance(kind, str))
+        if not kinds or (bool in kinds and str in kinds):
+            return f'write {meant}, or "{text}" for the text'
+        if bool in kinds:
+            return f"write {meant}"
+        if str in kinds:
+            return f'quote it: "{text}"'
+        if words:
+            return nearest(text, words) or _one_of(words)
+        return f"`{path[-1]}` is a number: write one" if path and kinds & {int, float} else "write a valid value"
+
+    def _resolve(self, event: yaml.ScalarEvent, path: Path) -> str | int | float | bool | None:
         text: str = event.value
         if event.style:
             start = _mark(event).index
             if event.style in "|>" and self.text[start + 1:start + 3].strip("+-")[:1].isdigit():
-                self._tell(event, f"`{event.style}` begins a block text here",
-                           "a comparison is written {over: 10 MiB}; a text that begins with it needs quotes")
+                self._tell(event, f"`{event.style}` begins a YAML block text here",
+                           "write a comparison as {over: 10 MiB}; quote a text that begins with this character")
             return text
         if text in ("", "~", "null"):
             return None
@@ -277,8 +306,8 @@ class _Composer:
             return text == "true"
         if _BOOLEAN_TRAP.match(text):
             meant = "true" if text.lower() in ("yes", "on", "true") else "false"
-            self._tell(event, f"`{text}` is a boolean to some YAML readers and a text to others",
-                       f'write {meant}, or "{text}" for the text')
+            self._tell(event, f"`{text}` is ambiguous: some YAML readers take it for a boolean, others for a text",
+                       self._remedy(path, meant, text))
         elif _DECIMAL.match(text):
             return int(text)
         elif _FRACTION.match(text):
@@ -286,16 +315,16 @@ class _Composer:
         elif _ODD_NUMBER.match(text):
             plain = text.lstrip("+0") or "0"
             advice = f"write {plain}" if text.isdigit() and len(plain) < 18 else "write a plain decimal"
-            self._tell(event, f"`{text}` is read differently by different YAML readers",
+            self._tell(event, f"`{text}` is ambiguous: YAML readers take it for different numbers or for a text",
                        f'{advice}, or "{text}" for the text')
         return text
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Problem:
-    """PyYAML's words to ours, with the remedy for what people usually meant."""
+    """Translates PyYAML's message, with the remedy for the usual cause."""
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return Problem(f"{name}:1:1", str(error.problem or "not YAML"))
+        return Problem(f"{name}:1:1", str(error.problem or "this is not valid YAML"))
     line = text.splitlines()[mark.line] if mark.line < len(text.splitlines()) else ""
     context, problem = error.context or "", error.problem or ""
     value = _value_of(line)
@@ -303,29 +332,30 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Proble
     said = (problem, "")
     if "cannot start any token" in problem:
         char = line[mark.column:mark.column + 1]
-        said = (("a tab stands where spaces must", "indent with spaces") if char == "\t"
+        said = (("a tab is used for indentation", "indent with spaces") if char == "\t"
                 else _BLOCK_TEXT if char in (">", "|")
-                else (f"a text may not begin with `{char}`", quoted))
+                else (f"a text without quotes cannot begin with `{char}`", quoted))
     elif "alias" in context or "anchor" in context:
-        said = ("a text that begins with `*` or `&` is no text without quotes", quoted)
+        said = ("a text without quotes cannot begin with `*` or `&`", quoted)
     elif "block scalar" in context:
         said = _BLOCK_TEXT
     elif "escape" in problem:
-        said = (r'in "…" a backslash begins an escape', r"a pattern goes into single quotes: '\d+'")
+        said = (r'inside "…" a backslash begins an escape sequence', r"write a pattern in single quotes: '\d+'")
     elif "mapping values are not allowed" in problem:
-        said = ("a second `: ` in one line", "a text that contains `: ` needs quotes; otherwise check the indentation")
+        said = ("the line has a second `: `", "a text that contains `: ` needs quotes; otherwise check the indentation")
     elif "expected ',' or" in problem:
-        said = ("inside {…} and […] a value ends at , } ] and cannot go on after a bracket",
+        said = ("inside {…} and […] a value ends at , } ] and cannot continue after a bracket",
                 "quote the whole text or pattern: '…'")
     elif value[:1] in ("[", "{", '"', "'") and ("expected <block end>" in problem or "could not find" in problem):
-        said = ("there is more text behind the closing bracket or quote", quoted if value[0] in "[{" else
-                "one pair of quotes around the whole text")
+        said = ("there is more text after the closing bracket or quote", quoted if value[0] in "[{" else
+                "put one pair of quotes around the whole text")
     elif "expected <block end>" in problem:
-        said = ("this line is indented differently from its neighbours", "align it")
+        said = ("the indentation of this line does not match the lines around it", "align it with them")
     return Problem(f"{name}:{mark.line + 1}:{mark.column + 1}", *said)
 
 
-_BLOCK_TEXT: Final = ("`>` and `|` begin a block text", "a comparison is written {over: 10 MiB}; a text needs quotes")
+_BLOCK_TEXT: Final = ("`>` and `|` begin a YAML block text",
+                      "write a comparison as {over: 10 MiB}; quote a text that begins with this character")
 
 
 def _value_of(line: str) -> str:
@@ -343,14 +373,14 @@ def check(model: type[Model], document: Document, at: Path = (),
           value: Any = None) -> tuple[Model | None, list[Problem]]:
     """Holds the part of `document` at `at` (or `value` in its place) against `model`; (None, problems) if it fails.
 
-    Types are strict as in JSON: "5" is no number and 5 is no text; lists are tuples, texts are paths.
+    Types are strict as in JSON: "5" is not a number and 5 is not a text; lists become tuples, texts become paths.
     """
     if value is None:
         value = document.value
         for step in at:
             value = value[step]
     if value is None and not at:
-        return None, [document.problem(at, "the file is empty")]
+        return None, [document.problem(at, "the file is empty", "write the settings into it, or name another file")]
     try:
         return model.model_validate_json(json.dumps(value), strict=True), []
     except ValidationError as error:
@@ -382,25 +412,70 @@ def _problem(document: Document, at: Path, model: type[BaseModel], detail: Error
         fields = _fields_at(model, detail["loc"][:-1])
         return document.problem(path, f"unknown key `{last}`", nearest(last, fields) or _one_of(fields), key=True)
     if kind == "too_short" and not given:
-        return document.problem(path, f"`{last}` is empty")
+        return document.problem(path, f"`{last}` is empty", "write at least one entry")
     if kind == "missing":
-        return document.problem(path, f"`{last}` is missing")
+        return document.problem(path, f"`{last}` is missing", f"add `{last}: …` here")
     if given is None and kind != "value_error":
-        return document.problem(path, f"`{last}` has no value", "a `#` begins a comment: quote a text that holds one",
-                                key=True)
+        return document.problem(path, f"`{last}` has no value",
+                                "write a value; a `#` begins a comment, so quote a text that contains one", key=True)
     if kind in ("literal_error", "enum"):
-        words = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        words, quoted = _expected(str(context.get("expected", "")))
+        if not quoted and isinstance(given, str) and given in words:
+            return document.problem(path, f'`{last}` must be a number, not the text "{given}"',
+                                    f"write {given} without quotes")
         return document.problem(path, f"`{last}` cannot be `{given}`", nearest(str(given), words) or _one_of(words))
     if kind == "string_type" and isinstance(given, bool | int | float):
-        return document.problem(path, f"`{last}` must be a text", f'quote it: "{json.dumps(given)}"')
+        return document.problem(path, f"`{last}` must be a text, not a number or boolean",
+                                f'quote it: "{json.dumps(given)}"')
     if kind in ("tuple_type", "list_type", "set_type", "frozen_set_type") and isinstance(given, str):
-        return document.problem(path, f"`{last}` must be a list", f"write [{json.dumps(given, ensure_ascii=False)}]")
-    text = detail["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    return document.problem(path, f"`{last}`: {text[:1].lower()}{text[1:]}", str(context.get("remedy", "")))
+        return document.problem(path, f"`{last}` must be a list, not a single text",
+                                f"write [{json.dumps(given, ensure_ascii=False)}]")
+    name = "the file" if last == "the file" else f"`{last}`"
+    text, remedy = _in_words(kind, given, context)
+    if not text:
+        text = detail["msg"].removeprefix("Value error, ").replace("Input should", "the value should")
+        return document.problem(path, f"{name}: {text[:1].lower()}{text[1:]}", str(context.get("remedy", "")))
+    return document.problem(path, f"{name} {text}", str(context.get("remedy", "")) or remedy)
+
+
+def _in_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str, str]:
+    """What a value must be, and how to write it, for the usual kinds of pydantic's errors; ('', '') for the others."""
+    shown = f'the text "{given}"' if isinstance(given, str) else json.dumps(given, ensure_ascii=False)[:80]
+    for bound, words, remedy in _BOUNDS:
+        if bound in context and kind.startswith(("greater", "less")):
+            limit = f"{context[bound]:.15g}"
+            return f"cannot be {shown}: it must be {words} {limit}", remedy.format(limit)
+    if kind.startswith("bool"):
+        return f"must be true or false, not {shown}", "write true or false, without quotes"
+    if kind.startswith(("int", "float")):
+        what = "a whole number" if kind.startswith("int") else "a number"
+        quoted = isinstance(given, str) and (_DECIMAL if kind.startswith("int") else _NUMBER).match(given)
+        return f"must be {what}, not {shown}", f"write {given} without quotes" if quoted else f"write {what}"
+    if kind == "string_pattern_mismatch":
+        return f"cannot be `{given}`", f"write a text that matches the pattern {context['pattern']}"
+    if kind in ("string_type", "path_type"):
+        return f"must be a text, not {shown}", "write one text"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"must be a mapping, not {shown}", "write lines of the form `key: value`"
+    if kind in ("tuple_type", "list_type"):
+        return f"must be a list, not {shown}", "write the entries in [ ]"
+    return "", ""
+
+
+_BOUNDS: Final = (
+    ("ge", "at least", "write {} or more"), ("gt", "greater than", "write more than {}"),
+    ("le", "at most", "write {} or less"), ("lt", "less than", "write less than {}"))
+
+
+def _expected(text: str) -> tuple[list[str], bool]:
+    """The allowed values of pydantic's message ("'a', 'b' or 'c'", "1 or 2"), and whether they are texts."""
+    quoted = re.findall(r"'([^']*)'", text)
+    return (quoted, True) if quoted else (re.split(r", | or ", text), False)
 
 
 def _one_of(words: Iterable[str]) -> str:
-    return "one of: " + ", ".join(sorted(words))
+    words = sorted(words)
+    return f"the only valid value is {words[0]}" if len(words) == 1 else "one of: " + ", ".join(words)
 
 
 def _known_path(document: Document, at: Path, loc: tuple[str | int, ...]) -> Path:
@@ -423,6 +498,27 @@ def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
                     inner += _models_in(info.annotation)
         candidates = inner or candidates
     return [info.alias or name for candidate in candidates for name, info in candidate.model_fields.items()]
+
+
+def _kinds_at(model: type[BaseModel], path: Path) -> frozenset[type | str]:
+    """What a model declares for the value at a path: bool, int, float, str, and the words of a Literal."""
+    models: list[type[BaseModel]] = [model]
+    kinds: list[type | str] = []
+    for step in (step for step in path if isinstance(step, str)):
+        fields = [info for one in models for name, info in one.model_fields.items() if step == (info.alias or name)]
+        kinds = [kind for info in fields for kind in _kinds_in(info.annotation)]
+        models = [inner for info in fields for inner in _models_in(info.annotation)]
+    return frozenset(kinds)
+
+
+def _kinds_in(annotation: Any) -> list[type | str]:
+    if annotation in (bool, int, float, str):
+        return [annotation]
+    if isinstance(annotation, type) and issubclass(annotation, OsPath):
+        return [str]
+    if get_origin(annotation) is Literal:
+        return [one if isinstance(one, str) else type(one) for one in get_args(annotation)]
+    return [kind for argument in get_args(annotation) for kind in _kinds_in(argument)]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

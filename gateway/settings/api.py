@@ -10,33 +10,34 @@ from gateway.settings.base import Finding, Section, on_loopback, travels_safely,
 
 
 class Api(Section):
-    """Who may ask are the `clients` that have a `token_file` or TLS certificates, and `scopes`."""
+    """The `clients` that have `scopes` and a `token_file` or TLS certificates may use it."""
 
     host: str = "127.0.0.1"
     port: int = Field(8027, ge=0, le=65535)
     certificate: Path | None = Field(None, description="PEM, with its chain; None = no TLS")
     key: Path | None = Field(None, description="PEM, mode 0600")
     client_ca: Path | None = Field(None, description="PEM: TLS client certificates from here identify clients")
-    requests_per_minute_max: int = Field(6000, ge=0, description="of one client; 0 = no limit")
+    requests_per_minute_max: int = Field(6000, ge=0, description="per client; 0 = no limit")
     body_octets_max: int = Field(1_048_576, ge=1024)
 
 
 def check(api: Api | None, callbacks: Sequence[tuple[int, str, Path | None]]) -> Iterator[Finding]:
-    """In what they contradict themselves. `callbacks`: number, URL and secret's file of each client."""
+    """Contradictions in the section. `callbacks`: number, URL and secret's file of each client."""
     for number, url, secret in callbacks:
         if bool(url) is not (secret is not None):
-            yield ("clients", number), "`callback_url` and `callback_secret_file` belong together", (
-                "name both, or none")
+            yield ("clients", number), "`callback_url` and `callback_secret_file` must be set together", (
+                "set both, or neither")
         unusable = tuple(web_url(("clients", number, "callback_url"), url)) if url else ()
         yield from unusable
         if url and not unusable and not travels_safely(url):
-            yield ("clients", number, "callback_url"), f"`{url}` would tell customers' numbers in clear", "https://…"
+            yield ("clients", number, "callback_url"), f"`{url}` would send customer numbers unencrypted", (
+                "use an https:// URL")
     if api is None:
         return
     at: strictyaml.Path = ("api",)
     if (api.certificate is None) is not (api.key is None):
-        yield at, "`certificate` and `key` belong together", "name both, or none"
+        yield at, "`certificate` and `key` must be set together", "set both, or neither"
     if api.client_ca is not None and api.certificate is None:
-        yield (*at, "client_ca"), "client certificates without TLS", "name certificate and key"
+        yield (*at, "client_ca"), "`client_ca` needs TLS", "set `certificate` and `key`"
     if not on_loopback(api.host) and api.certificate is None:
-        yield (*at, "host"), f"{api.host} without TLS: tokens would travel in clear", "name certificate and key"
+        yield (*at, "host"), f"{api.host} without TLS would send tokens unencrypted", "set `certificate` and `key`"

@@ -1,4 +1,4 @@
-"""What every file of the settings builds on: the section, a finding, and the checks that several of them share."""
+"""Shared by all files of the settings: the section, a finding, and the checks that several of them use."""
 
 import ipaddress
 import re
@@ -12,7 +12,7 @@ from gateway.model.address import domain_of
 
 Finding = tuple[strictyaml.Path, str, str]  # where, what, remedy
 
-RETURNS_LOCAL_MAX = 14  # RFC 5321 4.5.3.1.1: 64, of which an id takes up to 32, its MAC 16, and what joins them 2
+RETURNS_LOCAL_MAX = 14  # RFC 5321 4.5.3.1.1: 64, less up to 32 for an id, 16 for its MAC and 2 separators
 _HTTP = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?(?:[/?#].*)?")  # no user before the host
 _URL_LENGTH_MAX = 2048
 _NOT_IN_URLS = frozenset(' "<>\\^`{|}')
@@ -26,18 +26,19 @@ class Section(BaseModel):
 
 
 def names(kind: str, given: Sequence[str], *, taken: Iterable[str] = ()) -> Iterator[Finding]:
-    """Names that are none, or that are used twice. `taken`: words that the house itself uses."""
+    """Names that are not valid, or that are used twice. `taken`: names that the gateway reserves."""
     for number, name in enumerate(given):
         if not name or not NAME_CHARACTERS.issuperset(name):
-            yield (kind, number, "name"), f"`{name}` is no name", "letters, digits, `.`, `-` and `_`"
+            yield (kind, number, "name"), f"`{name}` is not a valid name", (
+                "use only letters, digits, `.`, `-` and `_`, such as online-banking")
         elif name in given[:number]:
-            yield (kind, number, "name"), f"`{name}` is used a second time", "names are unique"
+            yield (kind, number, "name"), f"the name `{name}` is used twice", "give each a unique name"
         elif name in taken:
-            yield (kind, number, "name"), f"`{name}` is a name of the house's own", "choose another one"
+            yield (kind, number, "name"), f"the name `{name}` is reserved for the gateway", "choose another name"
 
 
 def on_loopback(host: str) -> bool:
-    """Whether what is sent there stays on this machine. A name that merely begins so (127.example) is somebody's."""
+    """Whether what is sent there stays on this machine. A name that only begins like it (127.example) is not."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -59,29 +60,29 @@ def web_url(at: strictyaml.Path, url: str) -> Iterator[Finding]:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        yield at, f"`{url}` is not a URL", "such as https://host.example/path"
+        yield at, f"`{url}` is not a valid URL", "write a URL such as https://host.example/path"
         return
     if "@" in parts.netloc:
-        yield at, "the URL contains a user name or password, and the gateway sends neither", (
+        yield at, "the URL contains a user name or password, which the gateway does not send", (
             "remove everything up to the @; time-stamping services and HTTP sources have `username` and "
             "`password_file`")
     elif not url.isascii() or not url.isprintable() or _NOT_IN_URLS & set(url):
         yield at, f"`{url}` contains characters that a URL cannot contain", "encode them as %XX (RFC 3986 2.1)"
     elif not host or port == 0:
-        yield at, f"`{url}` names no host to connect to", "such as https://host.example/path"
+        yield at, f"`{url}` has no host to connect to", "write a URL such as https://host.example/path"
     elif len(url) > _URL_LENGTH_MAX:
-        yield at, f"the URL is longer than {_URL_LENGTH_MAX} characters", "use a shorter one"
+        yield at, f"the URL is longer than {_URL_LENGTH_MAX} characters", "use a shorter URL"
 
 
 def repeated(kind: str, texts: Sequence[str], *more: str | int) -> Iterator[Finding]:
     """The same text twice in one list."""
     for number, text in enumerate(texts):
         if text in texts[:number]:
-            yield (kind, *more, number), f"`{text}` stands here a second time", "once is enough"
+            yield (kind, *more, number), f"`{text}` is in the list twice", "remove one of the two"
 
 
 def networks(at: strictyaml.Path, given: Iterable[str]) -> Iterator[Finding]:
-    """Texts that are no IP networks."""
+    """Texts that are not IP networks."""
     for number, network in enumerate(given):
         try:
             ipaddress.ip_network(network)
@@ -89,34 +90,36 @@ def networks(at: strictyaml.Path, given: Iterable[str]) -> Iterator[Finding]:
             try:
                 remedy = f"did you mean `{ipaddress.ip_network(network, strict=False)}`?"
             except ValueError:
-                remedy = "such as 192.0.2.0/24 or 2001:db8::/32"
-            yield (*at, number), f"`{network}` is no network: {error}", remedy
+                remedy = "write a network such as 192.0.2.0/24 or 2001:db8::/32"
+            yield (*at, number), f"`{network}` is not a valid network: {error}", remedy
 
 
 def patterns(at: strictyaml.Path, given: Sequence[str]) -> Iterator[Finding]:
-    """Texts that are no address patterns."""
+    """Texts that are not address patterns."""
     for number, pattern in enumerate(given):
         local = pattern.rpartition("@")[0]
         if pattern != "*" and (not domain_of(pattern) or ("*" in local and local != "*") or "*" in domain_of(pattern)):
-            yield (*at, number), f"`{pattern}` is no address pattern", 'an address, "*@bank.example" or "*"'
+            yield (*at, number), f"`{pattern}` is not a valid address pattern", (
+                'write an address such as anna@bank.example, a domain such as "*@bank.example", or "*"')
 
 
 def mailbox(at: strictyaml.Path, address: str) -> Iterator[Finding]:
-    """A mailbox of whose return paths each mail has one: `codes+ID.MAC@…` must be a local part (services.verp)."""
+    """A mailbox from which the return path of each mail is derived: `codes+ID.MAC@…` (services.verp)."""
     local = address.rpartition("@")[0]
     if "+" in local or "*" in local:
-        yield at, f"`{address}` cannot have return paths of its own, made with `+`", "such as codes@bank.example"
+        yield at, f"`{address}` contains `+` or `*`, so no return paths can be derived from it", (
+            "write an address such as codes@bank.example")
     elif len(local) > RETURNS_LOCAL_MAX:
-        yield at, f"`{address}` is too long for return paths: a local part has at most 64 characters", (
-            f"at most {RETURNS_LOCAL_MAX} characters before the @")
+        yield at, f"`{address}` is too long: its return paths would have more than 64 characters before the @", (
+            f"use at most {RETURNS_LOCAL_MAX} characters before the @")
 
 
 def fingerprints(at: strictyaml.Path, given: Sequence[str]) -> Iterator[Finding]:
-    """Texts that are no SHA-256 fingerprints as the settings want them."""
+    """Texts that are not SHA-256 fingerprints in the form of the settings."""
     for number, text in enumerate(given):
         if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
-            yield (*at, number), f"`{text}` is no SHA-256 fingerprint", (
-                "64 hexadecimal digits in lower case, without colons")
+            yield (*at, number), f"`{text}` is not a valid SHA-256 fingerprint", (
+                "write 64 hexadecimal digits in lower case, without colons")
 
 
 def is_oid(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""How the gateway stands among others: milter, processes, nodes, what is measured."""
+"""Deployment: milter, processes, nodes, metrics."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,14 +19,17 @@ MILTER: Final = "milter"  # as logs, evidence and counters call it where others 
 
 
 class Milter(Section):
-    """Postfix hands mail to us before it queues it (Sendmail's milter protocol)."""
+    """Postfix passes mail to the gateway before it queues it (Sendmail's milter protocol)."""
 
     socket: str = Field("inet:10029@127.0.0.1", description="inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH")
-    socket_mode: str = Field("0660", pattern=r"^0?[0-7]{3}$", description="of a unix socket's file; for Postfix")
+    socket_mode: str = Field(
+        "0660", pattern=r"^0?[0-7]{3}$", description="mode of a unix socket; Postfix must have access")
     outbound_daemons: tuple[str, ...] = Field(
-        (), description="Postfix daemons (milter_macro_daemon_name) whose mail is of our own clients")
-    inbound_daemons: tuple[str, ...] = Field((), description="daemons whose mail is the world's; any other is refused")
-    trusted_peers: tuple[str, ...] = Field((), description="networks of front ends whose Authentication-Results count")
+        (), description="Postfix daemons (milter_macro_daemon_name) that accept the clients' mail")
+    inbound_daemons: tuple[str, ...] = Field(
+        (), description="daemons that accept mail from the internet; mail of other daemons is rejected")
+    trusted_peers: tuple[str, ...] = Field(
+        (), description="networks of front ends whose Authentication-Results are accepted")
 
     @property
     def daemons(self) -> tuple[str, ...]:
@@ -35,23 +38,25 @@ class Milter(Section):
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
-        """Host and port of the socket; () for a unix socket and for what is no socket."""
+        """Host and port of the socket; () for a unix socket and for an invalid one."""
         inet = _INET.fullmatch(self.socket)
         return () if inet is None else ((inet["host"].strip("[]"), int(inet["port"])),)
 
 
 class Processes(Section):
-    """How many work, and how they are watched."""
+    """Number of processes, and their supervision."""
 
-    relay: int = Field(1, ge=0, le=64, description="0 = one for each core")
-    milter: int = Field(1, ge=0, le=64, description="0 = one for each core")
-    stuck_after_s: float = Field(60.0, gt=0, description="a process that gives no sign of life for so long is ended")
+    relay: int = Field(1, ge=0, le=64, description="0 = one per core")
+    milter: int = Field(1, ge=0, le=64, description="0 = one per core")
+    stuck_after_s: float = Field(
+        60.0, gt=0, description="a process without a heartbeat for this long is killed and restarted")
 
 
 class Backup(Section):
-    """What `sealgate backup` authenticates its files with."""
+    """The secret that authenticates the files of `sealgate backup`."""
 
-    secret_file: Path | None = Field(None, description="32 random characters or more; mode 0600; None = not at all")
+    secret_file: Path | None = Field(
+        None, description="32 random characters or more; mode 0600; None = no authentication")
 
 
 class Postgresql(Section):
@@ -65,30 +70,33 @@ class Postgresql(Section):
     tls: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
         "verify-full", description="as libpq's sslmode")
     tls_ca: Path | None = Field(None, description="PEM of the roots; None = the system's")
-    connections_max: int = Field(10, ge=4, description="of one process")
+    connections_max: int = Field(10, ge=4, description="per process")
     connect_timeout_s: float = Field(5.0, gt=0)
-    statement_timeout_s: float = Field(10.0, gt=0, description="a statement that takes longer is given up")
-    spool: Path = Field(Path("spool"), description="local directory: evidence of mail that went without the database")
+    statement_timeout_s: float = Field(10.0, gt=0, description="a statement that takes longer is cancelled")
+    spool: Path = Field(
+        Path("spool"), description="local directory for evidence of mail sent while the database was down")
 
 
 class Metrics(Section):
-    """Numbers for Prometheus, and whether we live and are ready, by HTTP; names nobody, so it needs no token."""
+    """Metrics for Prometheus and health checks, by HTTP; they contain no personal data, so no token is needed."""
 
     host: str = "127.0.0.1"
     port: int = Field(8026, ge=0, le=65535)
 
 
 def check(milter: Milter | None) -> Iterator[Finding]:
-    """In what they contradict themselves."""
+    """Contradictions in the section."""
     if milter is not None:
         yield from _milter(("milter",), milter)
 
 
 def _milter(at: strictyaml.Path, milter: Milter) -> Iterator[Finding]:
     if not (_UNIX.fullmatch(milter.socket) or any(port <= _PORT_MAX for _, port in milter.addresses)):
-        yield (*at, "socket"), f"`{milter.socket}` is no socket of a milter", "inet:10029@127.0.0.1 or unix:/PATH"
+        yield (*at, "socket"), f"`{milter.socket}` is not a valid milter socket", (
+            "write inet:PORT@HOST such as inet:10029@127.0.0.1, or unix:/PATH")
     if not milter.daemons:
-        yield at, "no daemon is named: every mail would be refused", "name outbound_daemons, inbound_daemons or both"
+        yield at, "no milter daemon is configured, so every mail would be rejected", (
+            "set `outbound_daemons`, `inbound_daemons` or both")
     yield from _both(at, milter.outbound_daemons, milter.inbound_daemons)
     yield from networks((*at, "trusted_peers"), milter.trusted_peers)
 
@@ -96,5 +104,5 @@ def _milter(at: strictyaml.Path, milter: Milter) -> Iterator[Finding]:
 def _both(at: strictyaml.Path, outbound: Sequence[str], inbound: Sequence[str]) -> Iterator[Finding]:
     for number, daemon in enumerate(inbound):
         if daemon in outbound:
-            yield (*at, "inbound_daemons", number), f"`{daemon}` is one of our own and of the world", (
-                "give the two daemons names of their own (milter_macro_daemon_name)")
+            yield (*at, "inbound_daemons", number), f"`{daemon}` is in `outbound_daemons` and in `inbound_daemons`", (
+                "give the two Postfix daemons different names (milter_macro_daemon_name)")

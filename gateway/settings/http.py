@@ -11,7 +11,7 @@ from gateway.settings.keys import Stamper
 
 
 class Partner(Section):
-    """A system that may ask for customers' certificates. Known by its token or its TLS certificate."""
+    """A system that may request customers' certificates. Identified by its token or its TLS certificate."""
 
     name: str
     token_file: Path | None = Field(None, description="SHA-256 of its token, as `sealgate http token` writes it")
@@ -19,7 +19,7 @@ class Partner(Section):
 
 
 class Http(Section):
-    """One process of its own, with the keys that it needs and no others."""
+    """A separate process, with only the keys that it needs."""
 
     host: str = "127.0.0.1"
     port: int = Field(8025, ge=0, le=65535)
@@ -28,23 +28,25 @@ class Http(Section):
     client_ca: Path | None = Field(None, description="PEM: TLS client certificates from here identify partners")
     tsa: str = Field("", description="a stamper of kind internal that is served at /tsa; '' = none")
     partners: tuple[Partner, ...] = ()
-    requests_per_minute_max: int = Field(600, ge=0, description="of one client; 0 = no limit")
+    requests_per_minute_max: int = Field(600, ge=0, description="per client; 0 = no limit")
 
 
 def check(http: Http | None, stampers: Sequence[Stamper]) -> Iterator[Finding]:
-    """In what they contradict themselves."""
+    """Contradictions in the section."""
     if http is None:
         return
     at: strictyaml.Path = ("http",)
     internal = [stamper.name for stamper in stampers if stamper.kind == "internal"]
     if http.tsa and http.tsa not in internal:
-        yield (*at, "tsa"), f"there is no internal stamper `{http.tsa}`", strictyaml.nearest(http.tsa, internal)
+        yield (*at, "tsa"), f"`stampers` has no internal stamper `{http.tsa}`", (
+            strictyaml.nearest(http.tsa, internal) or "add it to `stampers` with kind: internal")
     if (http.certificate is None) is not (http.key is None):
-        yield at, "`certificate` and `key` belong together", "name both, or none"
+        yield at, "`certificate` and `key` must be set together", "set both, or neither"
     if http.client_ca is not None and http.certificate is None:
-        yield (*at, "client_ca"), "client certificates without TLS", "name certificate and key"
+        yield (*at, "client_ca"), "`client_ca` needs TLS", "set `certificate` and `key`"
     if not on_loopback(http.host) and http.certificate is None:
-        yield (*at, "host"), f"{http.host} without TLS: tokens would travel in clear", "name certificate and key"
+        yield (*at, "host"), f"{http.host} without TLS would send tokens unencrypted", (
+            "set `certificate` and `key`")
     yield from _partners(http.partners)
 
 
@@ -55,5 +57,5 @@ def _partners(partners: Sequence[Partner]) -> Iterator[Finding]:
         at: strictyaml.Path = ("http", "partners", number)
         yield from fingerprints((*at, "tls_certificates"), partner.tls_certificates)
         if partner.token_file is None and not partner.tls_certificates:
-            yield at, f"nothing tells partner `{partner.name}` from a stranger", (
-                "give it token_file or tls_certificates")
+            yield at, f"partner `{partner.name}` cannot be identified", (
+                "set token_file or tls_certificates for it")

@@ -1,5 +1,5 @@
-"""The texts of one set, settings and policies, read once: a process that is started later works by the same set,
-whatever somebody writes into the files meanwhile.
+"""The texts of settings and policies, read once: a process that is started later uses the same texts, even if the
+files were changed meanwhile.
 """
 
 import json
@@ -10,7 +10,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.settings.read import read, text_of
 from gateway.settings.sections import Settings
 
-Texts = tuple[tuple[str, str], ...]  # name of the file, and what stands in it
+Texts = tuple[tuple[str, str], ...]  # name of the file, and its content
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class InForce:
 
     @classmethod
     def of(cls, path: Path) -> "InForce":
-        """What the files say now. CONFIG_UNREADABLE, CONFIG_INVALID; policies are read, not checked."""
+        """The texts of the files as they are now. CONFIG_UNREADABLE, CONFIG_INVALID; policies are read, not checked."""
         text = text_of(path)
         settings = read(text, path)
         return cls(path, text, settings, policy_texts(settings.policies))
@@ -47,7 +47,8 @@ def policy_texts(paths: tuple[Path, ...]) -> Texts:
         try:
             texts.append((str(path), path.read_text("utf-8")))
         except (OSError, UnicodeDecodeError) as trouble:
-            troubles.append(f"{path}: {getattr(trouble, 'strerror', None) or 'is not UTF-8'}")
+            troubles.append(f"{path}: {getattr(trouble, 'strerror', None) or 'the file is not UTF-8'}")
     if troubles:
-        raise GatewayError(Reason.CONFIG_UNREADABLE, "\n".join(troubles))
+        remedy = "Check `policies` in the settings: each file must exist and be readable by the gateway's user"
+        raise GatewayError(Reason.CONFIG_UNREADABLE, "\n".join([*troubles, remedy]))
     return tuple(texts)

@@ -1,11 +1,11 @@
-"""Reading sealgate.yaml: what is wrong is told all at once, each with file:line:column and the nearest name.
+"""Reads sealgate.yaml and reports all problems at once, each with file:line:column and the nearest name.
 
 Paths in the file are relative to the file's own directory; a credential of systemd goes before the file it is made of.
 """
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from gateway import strictyaml
 from gateway.errors import GatewayError, Reason
@@ -16,27 +16,33 @@ from gateway.settings.sections import Settings
 AnySection = TypeVar("AnySection", bound=Section)
 
 
+_NAME_IT: Final = "Name the configuration file with `sealgate --config FILE` or the variable SEALGATE_CONFIG"
+_AS_ROOT: Final = "Run the command as root or as the user of the gateway, such as `sudo -u sealgate sealgate check`"
+
+
 def load(path: Path) -> Settings:
     """The settings of a file, with all paths absolute.
 
-    CONFIG_UNREADABLE if the file cannot be read; strictyaml.YamlProblems (CONFIG_INVALID) with all that is wrong in it.
+    CONFIG_UNREADABLE if the file cannot be read; strictyaml.YamlProblems (CONFIG_INVALID) with all its problems.
     """
     return read(text_of(path), path)
 
 
 def text_of(path: Path) -> str:
-    """What stands in the file, as it is. CONFIG_UNREADABLE if it cannot be read."""
+    """The content of the file. CONFIG_UNREADABLE if it cannot be read, with what to do about it."""
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {error.strerror}") from None
+        remedy = _AS_ROOT if isinstance(error, PermissionError) else _NAME_IT
+        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {error.strerror}. {remedy}") from None
     except UnicodeDecodeError as error:
-        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: not UTF-8 at octet {error.start}") from None
+        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: octet {error.start} is not valid UTF-8. Save the file "
+                           "as UTF-8") from None
 
 
 def read(text: str, path: Path) -> Settings:
-    """As `load`, of a text that stands in for the file at `path`."""
-    document = strictyaml.load(text, str(path))
+    """As `load`, of a text in place of the file at `path`."""
+    document = strictyaml.load(text, str(path), Settings)
     settings = strictyaml.validate(Settings, document)
     problems = [document.problem(at, what, remedy) for at, what, remedy in findings(settings)]
     if problems:
@@ -61,7 +67,7 @@ def _resolved(value: Any, base: Path) -> Any:
 
 
 def _credential(path: Path, base: Path) -> Path | None:
-    """What systemd hands over in place of a file beside the settings (systemd.exec, LoadCredential= of a directory).
+    """The file of systemd in place of one beside the settings (systemd.exec: LoadCredential= of a directory).
 
     keys/otp.key.pem is there as keys_otp.key.pem: the service and root's commands read the same settings.
     """

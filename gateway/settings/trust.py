@@ -1,4 +1,4 @@
-"""Whom we believe and how revocation is learned."""
+"""Trust anchors, and how revocation is checked."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +17,9 @@ Stated = Literal["mailbox", "organisation", "sponsor", "individual", "qualified"
 
 
 class RevocationModes(Section):
-    """none: nobody asks | soft: unknown is told, does not decide | require: unknown is indeterminate.
+    """none: not checked | soft: unknown is reported, does not decide | require: unknown is indeterminate.
 
-    One word stands for all three.
+    One word instead of the mapping sets all three.
     """
 
     signers: Mode = "soft"
@@ -31,71 +31,77 @@ class RevocationModes(Section):
     def _one_word(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        if value not in _MODES:  # told once, not for each of the three
+        if value not in _MODES:  # reported once, not for each of the three
             expected = ", ".join(f"'{mode}'" for mode in _MODES)
-            raise PydanticCustomError("literal_error", "no mode", {"expected": expected})
+            raise PydanticCustomError("literal_error", "not a mode", {"expected": expected})
         return {"signers": value, "recipients": value, "stampers": value}
 
 
 class Mark(Section):
-    """What certificates below one root may say of their holders; under a root without a mark they say nothing."""
+    """Identity statements accepted from certificates below one root; without a mark none are accepted."""
 
     root: Path = Field(description="PEM of the root")
     levels: tuple[Stated, ...] = Field(
-        (), description="levels of the CA/B Forum's S/MIME policies that count; qualified: its QcCompliance counts")
-    policies: dict[str, Level] = Field(default_factory=dict, description="the authority's own policies: level")
-    hardware_policies: tuple[str, ...] = Field((), description="policies that say: the key lives in hardware")
-    qcsscd: bool = Field(False, description="whether its QcSSCD statement is believed (ETSI EN 319 412-5)")
+        (), description="accepted levels of the CA/B Forum's S/MIME policies; qualified: QcCompliance is accepted")
+    policies: dict[str, Level] = Field(default_factory=dict, description="the CA's own policies, each with its level")
+    hardware_policies: tuple[str, ...] = Field((), description="policies which state that the key is in hardware")
+    qcsscd: bool = Field(False, description="whether its QcSSCD statement is accepted (ETSI EN 319 412-5)")
 
 
 class Trust(Section):
-    """Whom we believe, for each purpose. PEM files or directories of them."""
+    """Trust anchors for each purpose: PEM files or directories of them."""
 
     signers: tuple[Path, ...] = Field((), description="roots for signers of inbound mail")
-    recipients: tuple[Path, ...] = Field((), description="roots for certificates that we encrypt to")
+    recipients: tuple[Path, ...] = Field((), description="roots for certificates of recipients")
     stampers: tuple[Path, ...] = Field((), description="roots of internal time-stamping services")
     stampers_external: tuple[Path, ...] = ()
     stampers_qualified: tuple[Path, ...] = ()
-    ocsp_responders: tuple[Path, ...] = Field((), description="responders believed beyond what issuers delegate")
-    intermediates: tuple[Path, ...] = Field((), description="complete paths, not trusted by themselves")
-    marks: tuple[Mark, ...] = Field((), description="which roots' words on identity and hardware count")
+    ocsp_responders: tuple[Path, ...] = Field(
+        (), description="OCSP responders trusted without delegation by the issuer")
+    intermediates: tuple[Path, ...] = Field(
+        (), description="intermediates that complete paths; they are not trust anchors")
+    marks: tuple[Mark, ...] = Field((), description="roots whose statements on identity and hardware are accepted")
     revocation: RevocationModes = RevocationModes()
 
 
 class Fetch(Section):
-    """What is fetched in the background: revocation lists, OCSP answers, missing issuers."""
+    """Fetching in the background: CRLs, OCSP responses, missing issuers."""
 
     enabled: bool = True
     schemes: tuple[Literal["http", "https"], ...] = ("http", "https")
-    networks: tuple[str, ...] = Field((), description="private networks that may be asked as well as public ones")
-    deadline_s: float = Field(20.0, gt=0, description="for one answer")
-    octets_max: int = Field(67_108_864, ge=1024, description="64 MiB: a list of a million entries")
-    max_age_s: float = Field(43_200.0, gt=0, description="lists are fetched anew after this, whatever they say")
+    networks: tuple[str, ...] = Field(
+        (), description="private networks that may be fetched from, in addition to public ones")
+    deadline_s: float = Field(20.0, gt=0, description="for one response")
+    octets_max: int = Field(67_108_864, ge=1024, description="64 MiB: a CRL of a million entries")
+    max_age_s: float = Field(
+        43_200.0, gt=0, description="CRLs are fetched again after this time, even if they are valid longer")
     retry_s: float = Field(300.0, gt=0, description="after a failure")
-    wait_s: float = Field(3.0, ge=0, description="how long a mail waits for what was never fetched before")
+    wait_s: float = Field(3.0, ge=0, description="how long a mail waits for a first fetch")
 
 
 class Reports(Section):
-    """The daily mail to the administrator: what ends soon, which unknown authorities were met."""
+    """The daily mail to the administrator: upcoming expiries and unknown CAs."""
 
     to: str = Field("", description="'' = the postmaster")
     hour: int = Field(6, ge=0, le=23, description="UTC")
-    expiry_days: int = Field(30, ge=1, description="certificates and algorithms that end within so many days are told")
+    expiry_days: int = Field(
+        30, ge=1, description="certificates and algorithms that expire within this many days are reported")
 
 
 def check(trust: Trust, fetch: Fetch, reports: Reports) -> Iterator[Finding]:
-    """In what they contradict themselves."""
+    """Contradictions in these sections."""
     for number, mark in enumerate(trust.marks):
         at: strictyaml.Path = ("trust", "marks", number)
         if mark.root in [before.root for before in trust.marks[:number]]:
-            yield (*at, "root"), f"`{mark.root}` is marked a second time", "one mark for each root"
+            yield (*at, "root"), f"the root `{mark.root}` has two marks", "merge them: a root can have only one mark"
         for oid in mark.policies:
             if not is_oid(oid):
-                yield (*at, "policies"), f"`{oid}` is no object identifier", "digits and dots, in quotes"
+                yield (*at, "policies"), f"`{oid}` is not a valid object identifier (OID)", (
+                    'write numbers with dots, in quotes, such as "1.2.3.4"')
         for place, oid in enumerate(mark.hardware_policies):
             if not is_oid(oid):
-                yield (*at, "hardware_policies", place), f"`{oid}` is no object identifier", (
-                    "digits and dots, in quotes")
+                yield (*at, "hardware_policies", place), f"`{oid}` is not a valid object identifier (OID)", (
+                    'write numbers with dots, in quotes, such as "1.2.3.4"')
     yield from networks(("fetch", "networks"), fetch.networks)
     if reports.to:
         yield from patterns(("reports", "to"), (reports.to,))

@@ -105,9 +105,16 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(GatewayError, match=r"nothing\.yaml") as caught:
+    with pytest.raises(GatewayError, match=r"nothing\.yaml: No such file .*`sealgate --config FILE`") as caught:
         settings.load(tmp_path / "nothing.yaml")
     assert caught.value.reason is Reason.CONFIG_UNREADABLE
+
+
+def test_a_word_in_place_of_a_number_is_answered_with_a_number() -> None:
+    with pytest.raises(strictyaml.YamlProblems) as caught:
+        settings.read(SMALL + "statements: {refused_percent_max: yes}\n", Path("s.yaml"))
+    (problem,) = caught.value.problems
+    assert problem.remedy == "`refused_percent_max` is a number: write one"
 
 
 def test_octets_that_are_no_utf8_are_named(tmp_path: Path) -> None:
@@ -136,69 +143,80 @@ HOOK = "fallbacks: {encrypted_pdf: {secret_file: s, hook_secret_file: s, hook_ur
 
 CONTRADICTIONS = [
     # what is appended to SMALL, the text whose place is told, words of the problem | of the remedy
-    (KEY % ", clients: [wbe]" + CLIENT % "", "wbe", "there is no client `wbe`|did you mean `web`"),
-    (KEY % ", scheme: rsa-pkcs1-sha25", "rsa-", "no signature scheme|rsa-pkcs1-sha256"),
-    (KEY % ", recipients: [x@bank.example]", "[x@", "opens no mail|purpose: decrypt"),
+    (KEY % ", clients: [wbe]" + CLIENT % "", "wbe", "`clients` has no client `wbe`|did you mean `web`"),
+    (KEY % ", scheme: rsa-pkcs1-sha25", "rsa-", "not a valid signature scheme|rsa-pkcs1-sha256"),
+    (KEY % ", recipients: [x@bank.example]", "[x@", "this key signs|purpose: decrypt"),
     (KEY % "" + "  - {name: otp, purpose: decrypt, key: k, certificate: c, recipients: ['*']}\n", "otp,",
-     "second time|unique"),
-    ("keys:\n  - {name: otp, purpose: sign, key: k, certificate: c}\n", "{name", "nobody may use key `otp`|from:"),
-    ("keys:\n  - {name: 'o:p', purpose: sign, key: k, certificate: c, from: ['*']}\n", "'o:p'", "no name|letters"),
-    ("keys:\n  - {name: box, purpose: decrypt, key: k, certificate: c}\n", "{name", "opens nobody's mail|recipients:"),
+     "used twice|unique"),
+    ("keys:\n  - {name: otp, purpose: sign, key: k, certificate: c}\n", "{name", "`otp` has no `from`|from:"),
+    ("keys:\n  - {name: 'o:p', purpose: sign, key: k, certificate: c, from: ['*']}\n", "'o:p'",
+     "not a valid name|letters"),
+    ("keys:\n  - {name: box, purpose: decrypt, key: k, certificate: c}\n", "{name",
+     "`box` has no `recipients`|recipients:"),
     ("keys:\n  - {name: box, purpose: decrypt, key: k, certificate: c, recipients: ['*'], scheme: ed25519}\n",
-     "ed25519", "at a key that decrypts|signing keys"),
-    (CLIENT % ", logins: [anna]", "[anna", "logins without `passwords`|client add"),
+     "ed25519", "this key decrypts|purpose: sign"),
+    (CLIENT % ", logins: [anna]", "[anna", "`logins` needs `passwords`|client add"),
     (CLIENT % ", tls_certificates: ['AB:CD']", "'AB", "fingerprint|64 hexadecimal"),
-    (CLIENT % ", header: X-Route", "{name", "belong together|both"),
-    (CLIENT % ", header_file: k", "{name", "belong together|both"),
-    (CLIENT % ", header: From, header_file: k", "From", "no field of the bank's own|X-Bank-Route"),
-    (CLIENT % ", header: 'X-Route:', header_file: k", "'X-", "no field of the bank's own|X-Bank-Route"),
-    (CLIENT % ", from: ['an*a@bank.example']", "'an*a", "no address pattern|bank.example"),
-    ("clients:\n  - {name: web}\n", "{name", "nothing tells client `web` from a stranger|networks"),
-    ("clients:\n  - {name: web, networks: [192.0.2.1/24]}\n", "192.", "no network|did you mean `192.0.2.0/24`"),
-    ("clients:\n  - {name: web, networks: [all]}\n", "all", "no network|192.0.2.0/24"),
-    (CLIENT % "" + "  - {name: app, networks: [192.0.2.0/24]}\n", "192.", "already client `web`|one client each"),
+    (CLIENT % ", header: X-Route", "{name", "must be set together|both"),
+    (CLIENT % ", header_file: k", "{name", "must be set together|both"),
+    (CLIENT % ", header: From, header_file: k", "From", "not a valid name for this header field|X-Bank-Route"),
+    (CLIENT % ", header: 'X-Route:', header_file: k", "'X-", "not a valid name for this header field|X-Bank-Route"),
+    (CLIENT % ", from: ['an*a@bank.example']", "'an*a", "not a valid address pattern|bank.example"),
+    ("clients:\n  - {name: web}\n", "{name", "client `web` cannot be identified|networks"),
+    ("clients:\n  - {name: web, networks: [192.0.2.1/24]}\n", "192.",
+     "not a valid network|did you mean `192.0.2.0/24`"),
+    ("clients:\n  - {name: web, networks: [all]}\n", "all", "not a valid network|192.0.2.0/24"),
+    (CLIENT % "" + "  - {name: app, networks: [192.0.2.0/24]}\n", "192.",
+     "already identifies client `web`|one of the two"),
     ("stampers:\n  - {name: tsa, kind: http, url: 'http://tsa.example/', username: bank, password_file: pw}\n",
      "'http://tsa", "password unencrypted|https"),
-    ("stampers:\n  - {name: tsa, key: k, certificate: c, policy_oid: 1.2.x}\n", "1.2.x", "no object identifier|digits"),
-    ("stampers:\n  - {name: tsa, key: k, certificate: c, policy_oid: 1.40.1}\n", "1.40", "no object identifier|digits"),
-    ("hold: {archive_key: k}\n", "k}", "without `archive_certificate`|certificate"),
-    ("hold: {archive_passphrase_file: k}\n", "k}", "without `archive_key`|key"),
-    ("limits: {octets_in_flight_max: 2048}\n", "2048", "could never come in|52428800"),
-    ("limits: {connections_max: 5, connections_per_peer_max: 6}\n", "6}", "more than connections_max|at most 5"),
-    (SOURCE % "ldap, url: 'ldap://directory.example', base: o=d", "'ldap://", "in clear|starttls"),
-    (SOURCE % "ldap, url: 'ldaps://d.example', bind_dn: cn=me, base: o=d", "cn=me", "without a password|password_file"),
-    (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, password_file: p", "p}", "without `bind_dn`|whom it belongs"),
-    (SOURCE % "ldap, url: 'ldaps://d.example', filter: (mail=*), base: o=d", "(mail", "not ask for {address}|such as"),
-    (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, filter: 'mail={address}'", "'mail", "no filter|such as"),
-    (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, filter: '((mail={address})'", "'((", "no filter|such as"),
+    ("stampers:\n  - {name: tsa, key: k, certificate: c, policy_oid: 1.2.x}\n", "1.2.x",
+     "not a valid object identifier|numbers with dots"),
+    ("stampers:\n  - {name: tsa, key: k, certificate: c, policy_oid: 1.40.1}\n", "1.40",
+     "not a valid object identifier|numbers with dots"),
+    ("hold: {archive_key: k}\n", "k}", "needs `archive_certificate`|certificate"),
+    ("hold: {archive_passphrase_file: k}\n", "k}", "needs `archive_key`|key"),
+    ("limits: {octets_in_flight_max: 2048}\n", "2048", "would always be deferred|52428800"),
+    ("limits: {connections_max: 5, connections_per_peer_max: 6}\n", "6}", "greater than connections_max (5)|5 or less"),
+    (SOURCE % "ldap, url: 'ldap://directory.example', base: o=d", "'ldap://", "not encrypted|starttls"),
+    (SOURCE % "ldap, url: 'ldaps://d.example', bind_dn: cn=me, base: o=d", "cn=me",
+     "without `password_file`|set `password_file`"),
+    (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, password_file: p", "p}",
+     "without `bind_dn`|the password belongs"),
+    (SOURCE % "ldap, url: 'ldaps://d.example', filter: (mail=*), base: o=d", "(mail", "not contain {address}|such as"),
+    (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, filter: 'mail={address}'", "'mail",
+     "not a valid LDAP filter|such as"),
+    (SOURCE % "ldap, url: 'ldaps://d.example', base: o=d, filter: '((mail={address})'", "'((",
+     "not a valid LDAP filter|such as"),
     (SOURCE % "ldap, url: 'ldaps://d.example'", "{name", "`base` is missing|dc=partner"),
-    (SOURCE % "http, url: 'http://10.1.2.3/{address}'", "'http://", "in clear|https"),
+    (SOURCE % "http, url: 'http://10.1.2.3/{address}'", "'http://", "not encrypted|https"),
     *((text, "'https://", "contains a user name or password|remove everything up to the @") for text in (
         CALLBACK % "https://portal:pw@client.example/", HOOK % "https://portal@client.example/",
         SOURCE % "http, url: 'https://me:pw@keys.example/{address}'",
         "stampers:\n  - {name: tsa, kind: http, url: 'https://me:pw@tsa.example/'}\n")),
     (SOURCE % "ldap, url: 'ldaps://me:pw@d.example', base: o=d", "'ldaps", "contains a user name|remove everything"),
-    (CALLBACK % "https:///codes", "'https://", "names no host|such as"),
-    (CALLBACK % "https://client.example:99999/", "'https://", "is not a URL|such as"),
+    (CALLBACK % "https:///codes", "'https://", "has no host|such as"),
+    (CALLBACK % "https://client.example:99999/", "'https://", "is not a valid URL|such as"),
     (CALLBACK % "https://client.example/a b", "'https://", "characters|%XX"),
     (SOURCE % "smimea, resolver: 192.0.2.53", "192.0.2.53", "not on loopback|127.0.0.1"),
     (SOURCE % "smimea, resolver: dns.example", "dns.example", "not on loopback|127.0.0.1"),
-    (SOURCE % "smimea, base: dc=example", "dc=", "of kind smimea|kind ldap"),
-    ("trust: {marks: [{root: a.pem}, {root: a.pem}]}\n", "a.pem", "marked a second time|one mark for each root"),
-    ("trust: {marks: [{root: a.pem, hardware_policies: [1.2.x]}]}\n", "1.2.x", "no object identifier|in quotes"),
-    (CODES % "codes+x@bank.example", "codes+x", "cannot have return paths of its own|such as codes@"),
-    (CODES % "'*@bank.example'", "'*@", "cannot have return paths of its own|such as codes@"),
-    (CODES % "codes-and-so-on@bank.example", "codes-and", "too long for return paths|at most 14 characters"),
-    (STATEMENTS % "statements+x@bank.example", "statements+x", "cannot have return paths|such as codes@"),
+    (SOURCE % "smimea, base: dc=example", "dc=", "of kind smimea|kind: ldap"),
+    ("trust: {marks: [{root: a.pem}, {root: a.pem}]}\n", "a.pem", "has two marks|one mark"),
+    ("trust: {marks: [{root: a.pem, hardware_policies: [1.2.x]}]}\n", "1.2.x",
+     "not a valid object identifier|in quotes"),
+    (CODES % "codes+x@bank.example", "codes+x", "no return paths can be derived|such as codes@"),
+    (CODES % "'*@bank.example'", "'*@", "no return paths can be derived|such as codes@"),
+    (CODES % "codes-and-so-on@bank.example", "codes-and", "too long|at most 14 characters"),
+    (STATEMENTS % "statements+x@bank.example", "statements+x", "no return paths can be derived|such as codes@"),
     # Names that begin as those of loopback do are anybody's.
-    (CALLBACK % "http://localhost.example/x", "'http", "numbers in clear|https"),
-    (CALLBACK % "http://127.0.0.1.example/x", "'http", "numbers in clear|https"),
+    (CALLBACK % "http://localhost.example/x", "'http", "customer numbers unencrypted|https"),
+    (CALLBACK % "http://127.0.0.1.example/x", "'http", "customer numbers unencrypted|https"),
     (CALLBACK % "http://127.0.0.1:80@host.example/x", "'http", "contains a user name|remove"),
-    (HOOK % "http://localhost.example/x", "'http", "travel in clear|https"),
-    (HOOK % "http://[::1].example/x", "'http", "is not a URL|such as"),
-    ("api: {host: localhost.example}\n", "localhost.", "travel in clear|certificate"),
-    ("api: {host: 127.host.example}\n", "127.host", "travel in clear|certificate"),
-    (CODES % "codes@bank.example" + STATEMENTS % "CODES@bank.example", "CODES@", "mailbox of `codes`|one service"),
+    (HOOK % "http://localhost.example/x", "'http", "passwords unencrypted|https"),
+    (HOOK % "http://[::1].example/x", "'http", "is not a valid URL|such as"),
+    ("api: {host: localhost.example}\n", "localhost.", "tokens unencrypted|certificate"),
+    ("api: {host: 127.host.example}\n", "127.host", "tokens unencrypted|certificate"),
+    (CODES % "codes@bank.example" + STATEMENTS % "CODES@bank.example", "CODES@", "the same mailbox|each service"),
 ]
 
 
@@ -225,28 +243,28 @@ def test_what_is_wrong_is_told_once(old: str, new: str, told: list[str]) -> None
 
 
 @pytest.mark.parametrize(("old", "new", "words"), [
-    ("port: 2525", "port: 2525, tls: starttls", "without `certificate`"),
+    ("port: 2525", "port: 2525, tls: starttls", "needs `certificate`"),
     ("port: 2525", "port: 2525, certificate: c", "without TLS"),
-    ("port: 2525", "port: 2525, tls_required: true", "`tls_required` without TLS"),
-    ("port: 2525", "port: 25, protocol: lmtp", "LMTP on port 25"),
-    ("port: 2525", "port: 2525, xforward_peers: [0.0.0.0/0]", "could say that it is any client"),
-    ("port: 2525", "port: 2525, xclient_peers: [127.0.0.1/32, 0.0.0.0/1, 128.0.0.0/1]", "any client"),
-    ("port: 2525", "port: 2525, xclient_peers: ['::/0']", "could say that it is any client"),
-    ("port: 2525", "port: 2525, xclient_peers: [all]", "no network"),
+    ("port: 2525", "port: 2525, tls_required: true", "`tls_required` has no effect without TLS"),
+    ("port: 2525", "port: 25, protocol: lmtp", "LMTP must not use port 25"),
+    ("port: 2525", "port: 2525, xforward_peers: [0.0.0.0/0]", "could claim to be any client"),
+    ("port: 2525", "port: 2525, xclient_peers: [127.0.0.1/32, 0.0.0.0/1, 128.0.0.0/1]", "could claim to be any client"),
+    ("port: 2525", "port: 2525, xclient_peers: ['::/0']", "could claim to be any client"),
+    ("port: 2525", "port: 2525, xclient_peers: [all]", "not a valid network"),
     ("port: 2525}", "port: 2525}\n  - {name: in, role: inbound, port: 2525}", "another listener's"),
-    ("version: 1\n", "version: 1\nmetrics: {port: 2525}\n", "127.0.0.1 port 2525 is another listener's"),
+    ("version: 1\n", "version: 1\nmetrics: {port: 2525}\n", "127.0.0.1 port 2525 is already another listener's"),
     ("version: 1\n", 'version: 1\nmilter: {socket: "inet:2525@127.0.0.1", inbound_daemons: [theirs]}\n',
      "another listener's"),
     ("version: 1\n", 'version: 1\nmilter: {socket: "inet:70000@127.0.0.1", inbound_daemons: [theirs]}\n',
-     "no socket of a milter"),
+     "not a valid milter socket"),
     ("version: 1\n", 'version: 1\nmilter: {socket: "inet:8026@127.0.0.1", inbound_daemons: [theirs]}\nmetrics: {}\n',
      "the milter's"),
-    ("port: 2525}", "port: 2525}\n  - {name: out, role: inbound, port: 2526}", "a second time"),
-    ("[bank.example]", "[bank]", "no domain"),
-    ("[bank.example]", "[bank.example, BANK.example]", "a second time"),
-    ("hostname: mail", "trusted_authserv_ids: [MAIL.bank.example], hostname: mail", "is our own id"),
-    ("hostname: mail", "postmaster: root, hostname: mail", "no mail address"),
-    ("[staff.yaml]", "[staff.yaml, staff.yaml]", "a second time"),
+    ("port: 2525}", "port: 2525}\n  - {name: out, role: inbound, port: 2526}", " twice"),
+    ("[bank.example]", "[bank]", "not a valid mail domain"),
+    ("[bank.example]", "[bank.example, BANK.example]", " twice"),
+    ("hostname: mail", "trusted_authserv_ids: [MAIL.bank.example], hostname: mail", "the gateway's own authserv-id"),
+    ("hostname: mail", "postmaster: root, hostname: mail", "not a valid mail address"),
+    ("[staff.yaml]", "[staff.yaml, staff.yaml]", " twice"),
 ])
 def test_a_contradiction_in_the_required_part(old: str, new: str, words: str) -> None:
     with pytest.raises(strictyaml.YamlProblems) as caught:
@@ -265,7 +283,7 @@ def test_logins_that_others_ask_for_need_no_passwords_here(text: str) -> None:
 
 def test_no_client_is_the_gateway_itself() -> None:
     """Attack by a mistake: a client that has the name under which alarms leave unencrypted."""
-    with pytest.raises(strictyaml.YamlProblems, match="`sealgate` is a name of the house's own"):
+    with pytest.raises(strictyaml.YamlProblems, match="`sealgate` is reserved for the gateway"):
         settings.read(SMALL + (CLIENT % "").replace("name: web", "name: sealgate"), Path("s.yaml"))
 
 

@@ -47,7 +47,7 @@ def problems(text: str) -> list[str]:
     ("a: 123456789012345678901", "f.yaml:1:4", "for the text"),
     ("from: *@bank.example", "f.yaml:1:8", 'quote it: "*@bank.example"'),
     ("from: [*.bank.example, x]", "f.yaml:1:9", 'quote it: "*.bank.example"'),
-    ("from: *all", "f.yaml:1:7", 'quote it if it is a text: "*all"'),
+    ("from: *all", "f.yaml:1:7", 'or quote it if it is a text: "*all"'),
     ("a: &x 1", "f.yaml:1:4", "write the value out"),
     ("a: !include x", "f.yaml:1:4", "quote it"),
     ("<<: 1", "f.yaml:1:1", "write the values out"),
@@ -55,7 +55,7 @@ def problems(text: str) -> list[str]:
     ("a: x: y", "f.yaml:1:5", "needs quotes"),
     ("a:\n\tb: 1", "f.yaml:2:1", "indent with spaces"),
     ("? [a]\n: b", "f.yaml:1:3", "quote it"),
-    ("--- a\n--- b", "f.yaml:2:1", "one document a file"),
+    ("--- a\n--- b", "f.yaml:2:1", "one document per file"),
     ("a: 'x' y", "f.yaml:1:8", "one pair of quotes"),
     ("a: \x01", "f.yaml:1:1", "remove it"),
 ])
@@ -151,17 +151,22 @@ def test_a_good_document():
     ("version: 1\nhops:\n- {hosd: x, host: y, port: 1}", "s.yaml:3:4: unknown key `hosd` (did you mean `host`?)"),
     ("version: 1\nhops:\n- {zzz: x, host: y, port: 1}",
      "s.yaml:3:4: unknown key `zzz` (one of: from, host, port, tls)"),
-    ("version: 1\nhops:\n- {host: y}", "s.yaml:3:3: `port` is missing"),
+    ("version: 1\nhops:\n- {host: y}", "s.yaml:3:3: `port` is missing (add `port: …` here)"),
     ("version: 1\nhops:\n- {host: y, port: 25, tls: requir}",
      "s.yaml:3:28: `tls` cannot be `requir` (did you mean `require`?)"),
-    ("version: 1\nhops:\n- {host: 5, port: 25}", 's.yaml:3:10: `host` must be a text (quote it: "5")'),
-    ("version: 1\nhops:\n- {host: y, port: 25, from: a@b}", 's.yaml:3:29: `from` must be a list (write ["a@b"])'),
-    ("version: 1\nhops:\n- {host: y, port: 0}", "s.yaml:3:19: `port`: should be greater than or equal to 1"),
-    ('version: 1\nstrict: "off"', "s.yaml:2:9: `strict`: should be a valid boolean"),
+    ("version: 1\nhops:\n- {host: 5, port: 25}",
+     's.yaml:3:10: `host` must be a text, not a number or boolean (quote it: "5")'),
+    ("version: 1\nhops:\n- {host: y, port: 25, from: a@b}",
+     's.yaml:3:29: `from` must be a list, not a single text (write ["a@b"])'),
+    ("version: 1\nhops:\n- {host: y, port: 0}",
+     "s.yaml:3:19: `port` cannot be 0: it must be at least 1 (write 1 or more)"),
+    ('version: 1\nstrict: "off"',
+     's.yaml:2:9: `strict` must be true or false, not the text "off" (write true or false, without quotes)'),
     ("version: 1\nplace: #x", "s.yaml:2:1: `place` has no value"),
-    ('version: 1\nhops:\n- {host: y, port: "25"}', "s.yaml:3:19: `port`: should be a valid integer"),
-    ("", "s.yaml:1:1: the file is empty"),
-    ("- a", "s.yaml:1:1: `the file`: should be an object"),
+    ('version: 1\nhops:\n- {host: y, port: "25"}',
+     's.yaml:3:19: `port` must be a whole number, not the text "25" (write 25 without quotes)'),
+    ("", "s.yaml:1:1: the file is empty (write the settings into it, or name another file)"),
+    ("- a", 's.yaml:1:1: the file must be a mapping, not ["a"] (write lines of the form `key: value`)'),
 ])
 def test_a_model_is_held_strictly(text, expected):
     if text.endswith("#x"):
@@ -172,14 +177,48 @@ def test_a_model_is_held_strictly(text, expected):
 
 def test_an_empty_value_is_told_with_the_comment_trap():
     assert told("version: 1\nhops:\n- host: #x\n  port: 1") == [
-        "s.yaml:3:3: `host` has no value (a `#` begins a comment: quote a text that holds one)"]
+        "s.yaml:3:3: `host` has no value (write a value; a `#` begins a comment, so quote a text that contains one)"]
 
 
 def test_a_part_can_be_held_against_a_model():
     document = load("a: {b: [{host: x, prot: 1}]}", "p")
     good, found = check(Inner, document, ("a", "b", 0))
     assert good is None
-    assert [str(p) for p in found] == ["p:1:9: `port` is missing", "p:1:19: unknown key `prot` (did you mean `port`?)"]
+    assert [str(p) for p in found] == ["p:1:9: `port` is missing (add `port: …` here)",
+                                       "p:1:19: unknown key `prot` (did you mean `port`?)"]
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("version: 2", "s.yaml:1:10: `version` cannot be `2` (the only valid value is 1)"),
+    ('version: "1"', 's.yaml:1:10: `version` must be a number, not the text "1" (write 1 without quotes)'),
+    ("version: 1\nhops:\n- {host: y, port: 1, tls: {}}",
+     "s.yaml:3:27: `tls` cannot be `{}` (one of: may, require)"),
+    ("version: 1\nhops:\n- {host: y, port: 1, from: [[]]}",
+     "s.yaml:3:29: `from` must be a text, not [] (write one text)"),
+])
+def test_the_remedy_names_what_is_valid(text, expected):
+    assert told(text) == [expected]
+
+
+@pytest.mark.parametrize(("text", "remedy"), [
+    ("share: yes", "`share` is a number: write one"),
+    ("hops:\n- {port: no}", "`port` is a number: write one"),
+    ("strict: yes", "write true"),
+    ("place: no", 'quote it: "no"'),
+    ("hops:\n- {tls: off}", "one of: may, require"),
+    ("hops:\n- {from: [no]}", 'quote it: "no"'),
+    ("either: Off", 'write false, or "Off" for the text'),
+    ("unknown: on", 'write true, or "on" for the text'),
+])
+def test_the_remedy_for_an_ambiguous_word_depends_on_the_type_of_the_setting(text, remedy):
+    class Typed(Outer):
+        share: float | None = None
+        either: bool | str = ""
+
+    with pytest.raises(YamlProblems) as caught:
+        load(text, "s.yaml", Typed)
+    (problem,) = caught.value.problems
+    assert problem.remedy == remedy
 
 
 def test_nearest():
