@@ -32,6 +32,9 @@ _REPORTS: Final[Mapping[str, tuple[Kind, frozenset[str]]]] = {
 }
 _RETURNED: Final = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
 
+STATUS_OCTETS_MAX: Final = 65_536  # of a report: Postfix writes 400 octets a recipient, and takes 100 recipients
+BESIDE_OCTETS_MAX: Final = 1_000  # before and behind its parts: programs write one sentence for readers without MIME
+
 log = structlog.get_logger("sealgate.mail")
 
 
@@ -132,7 +135,8 @@ def kind_of(headers: Headers, entity: Entity) -> Kind:
 def _report_kind(entity: Entity) -> Kind | None:
     """A delivery or disposition report by its parts, as RFC 6522 3 orders them; `auto_reply` for the label alone.
 
-    Rules let reports leave in clear, so nothing but the text for people, the status and the returned mail may be in it.
+    Rules let reports leave in clear, so nothing but the text for people, the status and the returned mail may be in it,
+    and nothing of it may be as long as a mail: what is returned and long texts are cut later (`bounce`).
     """
     declared = _REPORTS.get(fold(entity.content_type.params.get("report-type", "").strip()))
     if entity.type != "multipart/report" or declared is None:
@@ -144,8 +148,15 @@ def _report_kind(entity: Entity) -> Kind | None:
         and all(leaf.is_multipart or leaf.type.startswith("text/") for leaf in parts[0].walk())
         and parts[1].type in status_types
         and all(part.type in _RETURNED for part in parts[2:])
+        and len(parts[1].raw) <= STATUS_OCTETS_MAX
+        and _beside_parts(entity) <= BESIDE_OCTETS_MAX
     )
     return kind if is_report else "auto_reply"
+
+
+def _beside_parts(entity: Entity) -> int:
+    """Octets of a multipart before its first part and behind its last one."""
+    return sum(end - start for start, end in filter(None, (entity.preamble, entity.epilogue)))
 
 
 def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:

@@ -344,6 +344,16 @@ LOCAL_TRAPS = [
         ("local_transport", "out:[mail.elsewhere.example]"),
     )),
     Trap(
+        "a fall-back takes opened mail while the bank's mail server is away",
+        ("out/unix/smtp_fallback_relay", "by out/unix, in clear"),
+        leaves_in_clear(asks), arrives_opened,
+        main="local_transport = out:[127.0.0.1]:{dead}\n",
+        commands=(OUTSIDE[0], ("postconf -P 'out/unix/smtp_fallback_relay="
+                  "[mail.elsewhere.example],[127.0.0.1]:{internet}'")),
+        remedy=("postconf -P out/unix/smtp_fallback_relay=",
+                "postconf -e local_transport=smtp:[127.0.0.1]:{mailboxes}"),
+    ),
+    Trap(
         "relayhost takes mail of the bank's domains",
         ("main.cf relay_transport", "hands opened mail to [mail.elsewhere.example]"),
         leaves_in_clear(asks), arrives_opened,

@@ -25,6 +25,10 @@ _NOTICES: Final = {
     "delay_notice_recipient": frozenset({"delay"}),
     "error_notice_recipient": frozenset({"resource", "software", "protocol", "policy", "data"}),
 }
+# Of each class of domains, what delivers its mail and what lists them (ADDRESS_CLASS_README).
+_CLASSES: Final = {
+    "local_transport": "mydestination", "virtual_transport": "virtual_mailbox_domains",
+    "relay_transport": "relay_domains"}
 _DOMAIN: Final = re.compile(r"[a-z0-9-]+\.[a-z]{2,}")
 _EXAMINE: Final = "After you have verified that it does not, list it in `postfix_examined` of sealgate.yaml"
 
@@ -116,19 +120,45 @@ def servers(site: Site) -> Iterator[Finding]:
             for _, one in entries(site.postfix, maps, agent):
                 yield from _handed_over(site, site.postfix.place(maps, agent), one)
             yield from _unread(site, maps, agent)
-    for parameter in ("local_transport", "virtual_transport", "relay_transport"):
+    for parameter in _CLASSES:
         yield from _handed_over(site, f"main.cf {parameter}", _with_next_hop(site, parameter))
     for key, value in entries(site.postfix, "transport_maps"):
         if _routes_ours(site, key):
             yield from _handed_over(site, "main.cf transport_maps", value)
+    relay = site.postfix.value("relay_transport")
+    if _takes_relayhost(site, relay):
+        for _, value in entries(site.postfix, "sender_dependent_relayhost_maps"):
+            yield from _handed_over(site, "main.cf sender_dependent_relayhost_maps", f"{relay}:{value}")
+
+
+def fall_backs(site: Site) -> Iterator[Finding]:
+    """Where opened mail goes while a mail server of the bank is away."""
+    used = [site.postfix.value(parameter) for parameter, domains in _CLASSES.items() if _names_ours(site, domains)]
+    used += [value for key, value in entries(site.postfix, "transport_maps") if _routes_ours(site, key)]
+    for agent in _local_agents(site):
+        used += [site.postfix.value(one, agent) for one in ("mailbox_transport", "fallback_transport")]
+    for name in dict.fromkeys(one.partition(":")[0] for one in used):
+        transport = site.postfix.transport(name)
+        if transport is None or transport.command not in ("smtp", "lmtp") or _requires_tls(site, transport):
+            continue
+        parameter = f"{transport.command}_fallback_relay"
+        outside = tuple(one for one in site.postfix.words(parameter, transport) if not _is_internal(site, one))
+        if outside:
+            yield Finding("error", site.postfix.place(parameter, transport), f"while the bank's mail server is away, "
+                          f"opened mail for it goes to {few(outside)} by {transport.key}, in clear: "
+                          f"`postconf -P '{transport.key}/{parameter}='`")
 
 
 def _with_next_hop(site: Site, parameter: str) -> str:
     """Mail of relay_domains without a next hop of its own goes to `relayhost` (postconf(5) relay_transport)."""
     value = site.postfix.value(parameter)
-    if parameter == "relay_transport" and ":" not in value and _names_ours(site, "relay_domains"):
+    if parameter == "relay_transport" and _takes_relayhost(site, value):
         return f"{value}:{site.postfix.value('relayhost')}"
     return value
+
+
+def _takes_relayhost(site: Site, relay_transport: str) -> bool:
+    return ":" not in relay_transport and _names_ours(site, "relay_domains")
 
 
 def _routes_ours(site: Site, key: str) -> bool:
@@ -169,14 +199,17 @@ def _handed_over(site: Site, place: str, value: str) -> Iterator[Finding]:
     if transport.command == "pipe":
         yield from _program(site, place, f"{transport.key}: {transport.program}", transport.program)
     elif transport.command in ("smtp", "lmtp"):
-        security = site.postfix.value(f"{transport.command}_tls_security_level", transport)
-        policies = site.postfix.value(f"{transport.command}_tls_policy_maps", transport)
         outside = tuple(one for one in words(rest) if not _is_internal(site, one))
-        if outside and security not in _TLS_REQUIRED and not policies:
+        if outside and not _requires_tls(site, transport):
             yield Finding("error", place, f"hands opened mail to {few(outside)} by {transport.key}, which does not "
                           "require TLS: it leaves the bank in clear. If the host is the bank's, list its name in "
                           "`postfix_examined` of sealgate.yaml; otherwise "
                           f"`postconf -P '{transport.key}/{transport.command}_tls_security_level=secure'`")
+
+
+def _requires_tls(site: Site, transport: Service) -> bool:
+    security = site.postfix.value(f"{transport.command}_tls_security_level", transport)
+    return security in _TLS_REQUIRED or bool(site.postfix.value(f"{transport.command}_tls_policy_maps", transport))
 
 
 def _is_internal(site: Site, next_hop: str) -> bool:

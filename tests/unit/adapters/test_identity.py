@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 from gateway.adapters.db import identity, schema
 from gateway.adapters.db.certificates import DbCertificates
+from gateway.adapters.db.customers import DbCustomers
 from gateway.adapters.db.place import Place
 from gateway.adapters.db.schema import adopt_database, connected, create_database, open_database, upgrade_database
 from gateway.adapters.db.tables import customer
@@ -276,6 +277,19 @@ def test_a_database_copied_over_it_does_not_say_absent(running, file, tmp_path) 
     with pytest.raises(GatewayError) as caught:
         DbCertificates(running, SystemClock()).rows(ADDRESS)
     assert caught.value.reason.family == "store"
+
+
+@pytest.mark.parametrize("ask", [
+    lambda customers: customers.by_address(ADDRESS), lambda customers: customers.get("1"),
+    lambda customers: customers.by_certificate("0" * 64)])
+def test_a_database_copied_over_it_does_not_say_that_nobody_is_a_customer(running, file, tmp_path, ask) -> None:
+    """A rule about a segment would not match, and the next one may send in clear without asking for a certificate."""
+    create_database(tmp_path / "other.db", tmp_path / "other.id").close()
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other, closing(sqlite3.connect(file)) as own:
+        own.execute("DELETE FROM customer")
+        own.execute("UPDATE database_identity SET id = ?", other.execute("SELECT id FROM database_identity").fetchone())
+        own.commit()
+    refused(lambda: ask(DbCustomers(running)), Reason.STORE_MISMATCH)
 
 
 def test_the_same_database_moved_back_is_used_again(running, file, tmp_path, monkeypatch) -> None:

@@ -167,6 +167,14 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("a pattern of every domain routes opened mail outside", {
         "main": "transport_maps = pcre:/t\n", "tables": {"pcre:/t": "/^vip[/ out:[mx.else.example]\n"}}, "error",
      "transport_maps", "hands opened mail to [mx.else.example]"),
+    ("a fall-back while the bank's mail server is away", {
+        "main": "local_transport = out:[10.1.2.3]\nsmtp_fallback_relay = [10.1.2.4], [mx.else.example]\n"}, "error",
+     "main.cf smtp_fallback_relay", "opened mail for it goes to [mx.else.example] by out/unix"),
+    ("a relay host of one sender takes mail of the bank's domains", {
+        "main": "relay_domains = bank.example\nrelayhost = [10.1.2.3]\n"
+                "sender_dependent_relayhost_maps = hash:/s\n",
+        "tables": {"hash:/s": "@bank.example [mx.else.example]:587\n"}}, "error", "sender_dependent_relayhost_maps",
+     "hands opened mail to [mx.else.example]:587 by relay/unix"),
     ("a policy service", {
         "overrides": f"{S}smtpd_end_of_data_restrictions = check_policy_service unix:private/p"}, "warning",
      "smtpd_end_of_data_restrictions", "the policy service unix:private/p can answer FILTER"),
@@ -391,6 +399,11 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
     {"main": "smtpd_sender_restrictions = check_policy_service inet:127.0.0.1:10023, "
              "check_policy_service { unix:p, timeout=10s }\n",
      "of": settings(postfix_examined=["inet:127.0.0.1:10023", "unix:p"])},
+    {"main": "smtp_fallback_relay = [mx.else.example]\nsender_dependent_relayhost_maps = hash:/s\n",
+     "tables": {"hash:/s": "@bank.example [mx.else.example]:587\n"},
+     "overrides": "sealgate/unix/smtp_fallback_relay ="},
+    {"main": "local_transport = out:[10.1.2.3]\nsmtp_fallback_relay = [mx.else.example]\n",
+     "overrides": "out/unix/smtp_fallback_relay =\nsealgate/unix/smtp_fallback_relay ="},
     {"main": "virtual_alias_maps = pcre:/v\n", "tables": {
         "pcre:/v": "/^(.+)\\+.*@(.+)$/ $1@$2\n/^x@(.*)$/ y@${1}\n/^(.*)@old$/ ${1}@bank.example\n"
                    "@old @bank.example\n"}},

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.demo import openssl
 from gateway.model.outcome import Settled
-from gateway.pipeline.facts import Message, shown_addresses
+from gateway.pipeline.facts import STATUS_OCTETS_MAX, Message, shown_addresses
 from tests.support import mails
 from tests.support.bank import House
 from tests.unit.smime.test_already import PGP
@@ -139,8 +139,9 @@ def test_what_cannot_be_read_in_to_and_cc_counts_as_not_shown(bank: House, field
         assert bank.gateway.handle(mail).answer is Settled.TAKEN
 
 
-def kind(bank: House, *parts: bytes, report: bytes = b"delivery-status") -> str:
-    body = b"".join(b"--r\r\n" + part for part in parts) + b"--r--\r\n"
+def kind(bank: House, *parts: bytes, report: bytes = b"delivery-status",
+         beside: tuple[bytes, bytes] = (b"", b"")) -> str:
+    body = beside[0] + b"".join(b"--r\r\n" + part for part in parts) + b"--r--\r\n" + beside[1]
     octets = (b"From: staff@bank.example\r\nContent-Type: multipart/report; boundary=r; report-type=" + report
               + b"\r\n\r\n" + body)
     return Message.of(bank.send(octets, "anna@customer.example"), bank.gateway.house).facts.kind
@@ -159,6 +160,19 @@ def test_reports(bank: House) -> None:
     assert kind(bank, WORDS, STATUS, b"Content-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n") == "dsn"
     receipt = STATUS.replace(b"delivery-status", b"disposition-notification")
     assert kind(bank, WORDS, receipt, report=b"disposition-notification") == "mdn"
+
+
+def test_what_is_as_long_as_a_mail_is_no_report(bank: House) -> None:
+    """Attack: [seal] mail of the null sender whose content is in the status, or beside the parts."""
+    text = b"The limit is 4711.\r\n"
+    fields = b"\r\nFinal-Recipient: rfc822; a%d@b.example\r\nStatus: 5.1.1\r\n"
+    several = STATUS + b"".join(fields % number for number in range(100))
+    assert kind(bank, WORDS, several) == "dsn"
+    assert kind(bank, WORDS, STATUS + text * (STATUS_OCTETS_MAX // len(text))) == "auto_reply"
+    notice = b"This is a MIME-encapsulated message.\r\n"
+    assert kind(bank, WORDS, STATUS, beside=(notice, notice)) == "dsn"
+    assert kind(bank, WORDS, STATUS, beside=(text * 60, b"")) == "auto_reply"
+    assert kind(bank, WORDS, STATUS, beside=(b"", text * 60)) == "auto_reply"
 
 
 @pytest.mark.parametrize("parts", [
