@@ -165,6 +165,36 @@ def test_the_facts_are_read_once_for_recipients_that_share_their_keys(
     assert len(read) == 2
 
 
+def test_of_many_keys_that_open_a_large_mail_one_form_stays_in_memory(
+    bank: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: a mail encrypted to a hundred mailboxes with keys of their own was in memory a hundred times."""
+    kept: list[bool] = []
+    made = inbound._Seen
+
+    def spied(*values: Any) -> inbound._Seen:
+        seen = made(*values)
+        kept.append(seen.opened is not None)
+        return seen
+
+    monkeypatch.setattr(inbound, "_Seen", spied)
+    monkeypatch.setattr(inbound, "KEPT_OCTETS", 0)
+    boxes = [f"box-{number}@bank.example" for number in range(4)]
+    opener = next(one for one in bank.gateway.house.openers if one.opens_for("support@bank.example"))
+    before = bank.gateway.house
+    bank.gateway.use(replace(before, openers=tuple(replace(opener, recipients=(box,)) for box in boxes)))
+    try:
+        outcome = bank.gateway.handle(bank.receive(sealed(bank), *boxes))
+    finally:
+        bank.gateway.use(before)
+    assert outcome.answer is Settled.TAKEN
+    assert kept == [True, False, False, False]
+    for box in boxes:
+        octets = bank.inbound.octets_for(box)
+        assert b"Please raise my limit." in octets
+        assert b"Sealgate-Verdict: trusted\r\n" in octets
+
+
 def told(bank: House, octets: bytes, sender: str, peer: str = "192.0.2.1") -> list[tuple[str, ...]]:
     """Who was written to, when one of two recipients is refused behind us after the other one has the mail."""
     bank.inbound.codes["nobody@bank.example"] = 550
