@@ -244,6 +244,8 @@ def answerable(facts: Facts) -> bool:
         return False
     if facts.verdicts is not None and facts.verdicts.verdict is Trust.TRUSTED:
         return same_address(facts.sender, facts.from_)
+    if facts.verdicts is not None and Reason.FROM_OUTER_DIFFERS in facts.verdicts.why:
+        return False  # DMARC was about the outer From, and this is the protected one
     return facts.authentication.get("dmarc") == "pass" and domain_of(facts.sender) == domain_of(facts.from_)
 
 

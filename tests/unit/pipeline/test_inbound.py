@@ -15,7 +15,9 @@ from gateway.cli.trace_view import _fate
 from gateway.cms.certificate import parse_certificate
 from gateway.demo import openssl
 from gateway.errors import Reason
+from gateway.model.facts import Facts
 from gateway.model.outcome import Settled
+from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Trust, Verdicts
 from gateway.pipeline import inbound
 from gateway.pipeline.compose import neutralised
 from gateway.pipeline.facts import Message
@@ -225,6 +227,15 @@ def test_a_proven_sender_is_told(
     with house(home, one_policy(home / "p.yaml", EXPLAINED)) as bank:
         octets = b"Authentication-Results: filter.bank.example; dmarc=" + dmarc + b"\r\n" + more + sealed_only(bank)
         assert told(bank, octets, sender, peer="127.0.0.9") == expected
+
+
+def test_dmarc_proves_no_from_but_the_outer_one() -> None:
+    """Attack: Anna's own signed mail under Eve's From, whose domain passes DMARC."""
+    facts = Facts(None, "anna@customer.example", "anna@customer.example", "x", 1, authentication={"dmarc": "pass"})
+    assert inbound.answerable(facts)
+    verdicts = Verdicts((), DecryptionVerdict("not_encrypted"), SignatureVerdict(Status.VALID), HeadersShown(),
+                        Trust.NOT_TRUSTED, (Reason.FROM_OUTER_DIFFERS,))
+    assert not inbound.answerable(replace(facts, verdicts=verdicts))
 
 
 def test_a_verified_signer_is_told_at_the_own_address_only(bank: House) -> None:
