@@ -225,7 +225,7 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
                 store.database.now()  # an alert where this machine's clock is wrong, on each node
                 unfinished = book.unfinished()
                 leaders.forget(unfinished)
-                for run in unfinished:
+                for run in leaders.in_turn(unfinished):
                     leaders.lead(settings, run.id)
                     forgetful.let_go()
                 if time.monotonic() - forgotten > FORGET_EVERY_S:
@@ -307,6 +307,11 @@ class _Leaders:
     def __init__(self, store: Store, over: threading.Event) -> None:
         self._book, self._store, self._over = DbStatements(store.database), store, over
         self._rests: dict[str, tuple[float, int]] = {}  # run: not before, attempts in a row
+        self._turns: dict[str, float] = {}  # run: when its last turn ended
+
+    def in_turn(self, runs: Sequence[RunRow]) -> Sequence[RunRow]:
+        """Those without a turn until now, then those whose last turn is longest ago: a new run must not wait twice."""
+        return sorted(runs, key=lambda run: self._turns.get(run.id, 0.0))
 
     def lead(self, settings: Settings, run_id: str) -> None:
         """One run, unless another process leads it, or it has nothing to do now. STORE_UNAVAILABLE (retry)."""
@@ -317,7 +322,9 @@ class _Leaders:
             help_with(settings, self._store, run_id, self._over, lambda: self._is_other_ready(run_id))
         if where_led:
             return
-        if self._led(settings, run_id) in {0, -YIELD}:  # the latter: it had not begun when its turn ended
+        code = self._led(settings, run_id)
+        self._turns[run_id] = time.monotonic()
+        if code in {0, -YIELD}:  # the latter: it had not begun when its turn ended
             self._rests.pop(run_id, None)
             return
         attempts = self._rests.get(run_id, (0.0, 0))[1]
@@ -367,6 +374,7 @@ class _Leaders:
         """Only these are unfinished."""
         known = {run.id for run in runs}
         self._rests = {run: rest for run, rest in self._rests.items() if run in known}
+        self._turns = {run: at for run, at in self._turns.items() if run in known}
 
     def _led(self, settings: Settings, run_id: str) -> int | None:
         """The exit code of the process that led it."""

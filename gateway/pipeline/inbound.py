@@ -13,6 +13,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import structlog
 
@@ -24,7 +25,7 @@ from gateway.model.address import domain_of, fold, same_address
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.model.verdict import Trust
+from gateway.model.verdict import Trust, Verdicts
 from gateway.pipeline.compose import compose
 from gateway.pipeline.facts import Message
 from gateway.pipeline.hand_in import hand_in
@@ -42,15 +43,32 @@ from gateway.smime.open import Opened, open_mail
 
 log = structlog.get_logger("sealgate.inbound")
 
+KEPT_OCTETS: Final = 67_108_864  # of opened forms of one mail: one of 50 MB, and those of the usual mails for all keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the mail is with one set of keys. `opened`: None where it is opened again once it is needed."""
+
+    facts: Facts
+    verdicts: Verdicts
+    signer: str | None
+    opened: Opened | None = field(repr=False)
+
 
 @dataclass(slots=True)
 class _Work:
-    """One mail in work. `opened`: once per set of keys, for recipients that share them; facts of it likewise."""
+    """One mail in work. `opened`: once per set of keys, for recipients that share them; facts of it likewise.
+
+    `first`: as the first recipient gets it. `kept_octets`: of all opened forms in memory.
+    """
 
     mail: Mail
     key: str
     planned: list[Planned] = field(default_factory=list)
-    opened: dict[tuple[Opener, ...], tuple[Opened, Message]] = field(default_factory=dict)
+    first: Message | None = None
+    kept_octets: int = 0
+    opened: dict[tuple[Opener, ...], _Seen] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
     delivered: dict[tuple[Opener, ...], bool] = field(default_factory=dict)  # and whether its rule says `harvest`
 
@@ -70,7 +88,7 @@ class Inbound:
             work = _Work(stripped, message_key(mail, parse_headers(mail.octets), "inbound"))
             outcome = self._judged(work, released=released)
             if outcome.answer is not Settled.LATER:  # it will come again
-                told = [opened.verdicts for opened, _ in work.opened.values()]
+                told = [seen.verdicts for seen in work.opened.values()]
                 note_unknown(self._house.authorities, told, self._house.clock.now())
             return outcome
         except GatewayError as trouble:
@@ -81,14 +99,13 @@ class Inbound:
         house, mail = self._house, work.mail
         if not all(house.identity.owns(recipient.address) for recipient in mail.envelope.recipients):
             raise GatewayError(Reason.RECIPIENT_NOT_OURS, "from the world to the world")
-        first: Message | None = None
         for recipient in mail.envelope.recipients:
-            opened, message = self._open(work, recipient)
-            first = first or message
-            planned = plan(house, message.facts, recipient, Direction.INBOUND, signer_of(opened))
+            seen = self._look(work, recipient)
+            planned = plan(house, seen.facts, recipient, Direction.INBOUND, seen.signer)
             work.planned.append(let_go(planned) if released else planned)
         refused = {fold(one.recipient.address): end for one in work.planned if (end := ended(one)) is not None}
         going = [one for one in work.planned if fold(one.recipient.address) not in refused]
+        first = work.first
         if first is None:
             raise GatewayError(Reason.INPUT_EMPTY, "no recipients")
         if refused and (together(house, mail) or not going):
@@ -97,15 +114,35 @@ class Inbound:
             return outcome
         return self._send(work, first, going, tuple(refused.values()))
 
-    def _open(self, work: _Work, recipient: Recipient) -> tuple[Opened, Message]:
-        """Step 2 and the facts, once for all recipients that share their keys: their number is a stranger's choice."""
+    def _look(self, work: _Work, recipient: Recipient) -> _Seen:
+        """Step 2 and the facts, once for all recipients that share their keys: their number is a stranger's choice.
+
+        So is the number of keys that open the mail: of many large forms only the first ones stay in memory.
+        """
         openers = openers_for(self._house, recipient)
         if openers not in work.opened:
-            # What was inside stands in its `octets` as well: of 50 MB once is enough.
-            opened = replace(opened_with(self._house, work.mail, openers), payload=b"")
+            opened = self._opened(work, openers)
             message = Message.of(work.mail, self._house, octets=opened.octets, verdicts=opened.verdicts)
-            work.opened[openers] = opened, message
+            work.first = work.first or message
+            octets = len(opened.octets) if opened.changed else 0
+            kept = not octets or work.kept_octets + octets <= max(KEPT_OCTETS, octets)
+            work.kept_octets += octets if kept else 0
+            work.opened[openers] = _Seen(message.facts, opened.verdicts, signer_of(opened), opened if kept else None)
         return work.opened[openers]
+
+    def _opened(self, work: _Work, openers: tuple[Opener, ...]) -> Opened:
+        # What was inside stands in its `octets` as well: of 50 MB once is enough.
+        return replace(opened_with(self._house, work.mail, openers), payload=b"")
+
+    def _whole(self, work: _Work, recipient: Recipient) -> Opened:
+        """The opened form, anew where it did not stay in memory; with the verdicts on which was decided."""
+        seen = self._look(work, recipient)
+        if seen.opened is not None:
+            return seen.opened
+        opened = self._opened(work, openers_for(self._house, recipient))
+        if opened.verdicts.decryption != seen.verdicts.decryption:
+            raise GatewayError(Reason.INTERNAL, "the mail opens in another way than before", retry=True)
+        return replace(opened, verdicts=seen.verdicts)
 
     def _send(
         self, work: _Work, message: Message, going: Sequence[Planned], refused: tuple[RecipientOutcome, ...]
@@ -114,10 +151,10 @@ class Inbound:
         house, mail = self._house, work.mail
         by_opened: dict[tuple[int, str], list[Planned]] = {}
         for one in going:
-            opened = self._open(work, one.recipient)[0]
-            coverage = opened.verdicts.coverage
+            seen = self._look(work, one.recipient)
+            coverage = seen.verdicts.coverage
             named = coverage.addressed_to(one.recipient.address) if coverage is not None else ""
-            by_opened.setdefault((id(opened), named), []).append(one)
+            by_opened.setdefault((id(seen), named), []).append(one)
         groups = [group for same in by_opened.values() for group in in_groups(same, frozenset())]
         run = Run(house, mail, work.key, has_message_id=identified(mail, parse_headers(mail.octets)))
         outcomes = [*run.groups(self._group(work, group) for group in groups), *refused]
@@ -134,9 +171,11 @@ class Inbound:
         if self._house.learning is None:
             return
         for openers, harvest in work.delivered.items():
-            opened, message = work.opened[openers]
-            self._house.learning.from_mail(
-                opened, message.facts.from_, work.mail.origin.incident, ours=self._house.identity.owns, harvest=harvest)
+            seen = work.opened[openers]
+            if seen.opened is None:  # many large forms: nobody's certificate is that urgent
+                continue
+            self._house.learning.from_mail(seen.opened, seen.facts.from_, work.mail.origin.incident,
+                                           ours=self._house.identity.owns, harvest=harvest)
 
     def _group(self, work: _Work, group: tuple[Planned, ...]) -> Group:
         decision = group[0].decision
@@ -150,7 +189,7 @@ class Inbound:
     def _server(self, work: _Work, first: Planned) -> Send:
         def serve(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
             passage.before_dot(())
-            opened, _ = self._open(work, first.recipient)
+            opened = self._whole(work, first.recipient)
             return hand_in(self._house, work.mail, opened, recipients, first.decision.end.service or "")
 
         return serve
@@ -164,9 +203,9 @@ class Inbound:
 
     def _sender(self, work: _Work, first: Planned) -> Send:
         house, mail = self._house, work.mail
-        opened, _ = self._open(work, first.recipient)
 
         def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
+            opened = self._whole(work, first.recipient)
             draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms(self._house.clock.now()))
             octets = compose(house, mail, opened, draft, recipients)
             outcomes = deliver(house, house.inbound_hop, octets, mail, recipients, passage, headers_only=draft.opened)
@@ -205,6 +244,8 @@ def answerable(facts: Facts) -> bool:
         return False
     if facts.verdicts is not None and facts.verdicts.verdict is Trust.TRUSTED:
         return same_address(facts.sender, facts.from_)
+    if facts.verdicts is not None and Reason.FROM_OUTER_DIFFERS in facts.verdicts.why:
+        return False  # DMARC was about the outer From, and this is the protected one
     return facts.authentication.get("dmarc") == "pass" and domain_of(facts.sender) == domain_of(facts.from_)
 
 

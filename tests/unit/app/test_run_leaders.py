@@ -105,6 +105,16 @@ def test_a_run_whose_items_wait_lets_another_run_have_its_turn(leaders, monkeypa
     assert leaders._book.stopped, "it is led when it is due"
 
 
+def test_a_run_that_came_during_anothers_turn_has_the_next_one(leaders, monkeypatch) -> None:
+    runs = leaders._book.unfinished()
+    assert [run.id for run in leaders.in_turn(runs)] == ["run1", "run2"], "the oldest first"
+    monkeypatch.setattr(module, "_lead_run", cannot_go_on)
+    leaders.lead(SETTINGS, "run1")
+    assert [run.id for run in leaders.in_turn(runs)] == ["run2", "run1"]
+    leaders.forget(())
+    assert [run.id for run in leaders.in_turn(runs)] == ["run1", "run2"]
+
+
 def test_a_run_that_is_long_at_work_lets_another_run_have_its_turn(leaders, monkeypatch) -> None:
     monkeypatch.setattr(module, "TURN_S", 0.0)
     leaders._book.due = {"run1": [NOW]}

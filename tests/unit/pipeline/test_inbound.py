@@ -15,7 +15,9 @@ from gateway.cli.trace_view import _fate
 from gateway.cms.certificate import parse_certificate
 from gateway.demo import openssl
 from gateway.errors import Reason
+from gateway.model.facts import Facts
 from gateway.model.outcome import Settled
+from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Trust, Verdicts
 from gateway.pipeline import inbound
 from gateway.pipeline.compose import neutralised
 from gateway.pipeline.facts import Message
@@ -165,6 +167,36 @@ def test_the_facts_are_read_once_for_recipients_that_share_their_keys(
     assert len(read) == 2
 
 
+def test_of_many_keys_that_open_a_large_mail_one_form_stays_in_memory(
+    bank: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: a mail encrypted to a hundred mailboxes with keys of their own was in memory a hundred times."""
+    kept: list[bool] = []
+    made = inbound._Seen
+
+    def spied(*values: Any) -> inbound._Seen:
+        seen = made(*values)
+        kept.append(seen.opened is not None)
+        return seen
+
+    monkeypatch.setattr(inbound, "_Seen", spied)
+    monkeypatch.setattr(inbound, "KEPT_OCTETS", 0)
+    boxes = [f"box-{number}@bank.example" for number in range(4)]
+    opener = next(one for one in bank.gateway.house.openers if one.opens_for("support@bank.example"))
+    before = bank.gateway.house
+    bank.gateway.use(replace(before, openers=tuple(replace(opener, recipients=(box,)) for box in boxes)))
+    try:
+        outcome = bank.gateway.handle(bank.receive(sealed(bank), *boxes))
+    finally:
+        bank.gateway.use(before)
+    assert outcome.answer is Settled.TAKEN
+    assert kept == [True, False, False, False]
+    for box in boxes:
+        octets = bank.inbound.octets_for(box)
+        assert b"Please raise my limit." in octets
+        assert b"Sealgate-Verdict: trusted\r\n" in octets
+
+
 def told(bank: House, octets: bytes, sender: str, peer: str = "192.0.2.1") -> list[tuple[str, ...]]:
     """Who was written to, when one of two recipients is refused behind us after the other one has the mail."""
     bank.inbound.codes["nobody@bank.example"] = 550
@@ -195,6 +227,15 @@ def test_a_proven_sender_is_told(
     with house(home, one_policy(home / "p.yaml", EXPLAINED)) as bank:
         octets = b"Authentication-Results: filter.bank.example; dmarc=" + dmarc + b"\r\n" + more + sealed_only(bank)
         assert told(bank, octets, sender, peer="127.0.0.9") == expected
+
+
+def test_dmarc_proves_no_from_but_the_outer_one() -> None:
+    """Attack: Anna's own signed mail under Eve's From, whose domain passes DMARC."""
+    facts = Facts(None, "anna@customer.example", "anna@customer.example", "x", 1, authentication={"dmarc": "pass"})
+    assert inbound.answerable(facts)
+    verdicts = Verdicts((), DecryptionVerdict("not_encrypted"), SignatureVerdict(Status.VALID), HeadersShown(),
+                        Trust.NOT_TRUSTED, (Reason.FROM_OUTER_DIFFERS,))
+    assert not inbound.answerable(replace(facts, verdicts=verdicts))
 
 
 def test_a_verified_signer_is_told_at_the_own_address_only(bank: House) -> None:
