@@ -14,6 +14,7 @@ from gateway.cli import context, listing, secret
 from gateway.cli.context import BAD, fail, say, told
 from gateway.cli.listing import Json, certificate_row, count_lines, why
 from gateway.clock import SystemClock
+from gateway.cms.algorithms import FEW_READ
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.model.lookup import (
     KeyOrigin,
@@ -120,6 +121,10 @@ def _told_each(answers: Iterable[Kept | Trouble], counts: dict[str, int]) -> Ite
         counts[answer.change] += 1
         for note in answer.notes:
             say(f"sealgate: {answer.row.sha256[:16]}: {answer.change}, but {note}: {SENTENCES[note].what}")
+        warning = FEW_READ.get(parse_certificate(answer.row.der).key_algorithm) if answer.change != "known" else None
+        if warning is not None:
+            say(f"sealgate: {answer.row.sha256[:16]}: {answer.change}, but {warning}. Ask for a certificate with "
+                "an RSA or P-256 key")
         yield {"change": answer.change, "notes": answer.notes, **certificate_row(answer.row)}
 
 

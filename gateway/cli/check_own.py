@@ -11,18 +11,13 @@ from gateway.app.ends import Ending, ends
 from gateway.cli.check_finding import Finding
 from gateway.clock import SystemClock
 from gateway.cms import strength
+from gateway.cms.algorithms import FEW_READ
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings
 
 _WHAT_THEY_ARE: Final = {"key that signs": "key set", "key that opens mail": "key set", "key that stamps": "stamper",
                          "certificate told to recipients": "key set", "escrow": "escrow"}
-
-
-# Who does not read what; held by tests/peers/test_signed.py (CANNOT_READ) and tests/peers/test_enveloped.py.
-_FEW_READ: Final = {
-    "ed25519": "Thunderbird (NSS) and gpgsm call what it signs forged",
-    "x25519": "OpenSSL, Bouncy Castle, Thunderbird (NSS) and gpgsm do not decrypt what is encrypted to it"}
 
 
 def certificates(settings: Settings) -> Iterator[Finding]:
@@ -67,7 +62,7 @@ def own_certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 def of_algorithms(name: str, path: Path, certificate: Certificate, now: datetime) -> Iterator[Finding]:
     """What partners refuse already, what they will by the gateway's own table, and what few programs read."""
-    if (few := _FEW_READ.get(certificate.key_algorithm)) is not None:
+    if (few := FEW_READ.get(certificate.key_algorithm)) is not None:
         yield Finding("warning", name, f"{path}: its key is {certificate.key_algorithm}: {few}; use an RSA-3072 or "
                       "P-256 key unless all partners are known to read it")
     asked: tuple[tuple[strength.Kind, str, str], ...] = (

@@ -110,6 +110,12 @@ CURVES: Final[Mapping[str, str]] = MappingProxyType({
     "1.3.36.3.3.2.8.1.1.11": "brainpoolp384r1",
     "1.3.36.3.3.2.8.1.1.13": "brainpoolp512r1",
 })
+# By the name of a key's algorithm: which programs do not read what is made with it. tests/peers/test_signed.py
+# (CANNOT_READ) and tests/peers/test_enveloped.py compare it with the programs.
+FEW_READ: Final[Mapping[str, str]] = MappingProxyType({
+    "ed25519": "Thunderbird (NSS) and gpgsm call what it signs forged",
+    "x25519": "OpenSSL, Bouncy Castle, Thunderbird (NSS) and gpgsm do not decrypt what is encrypted to it",
+})
 KEY_OIDS: Final[Mapping[str, str]] = MappingProxyType({
     X25519: "x25519",
     "1.3.101.111": "x448",

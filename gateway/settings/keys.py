@@ -8,7 +8,7 @@ from pydantic import Field
 
 from gateway import strictyaml
 from gateway.model.scheme import SignScheme
-from gateway.settings.base import Finding, Section, is_oid, patterns, web_url
+from gateway.settings.base import Finding, Section, is_oid, patterns, travels_safely, web_url
 
 
 class Token(Section):
@@ -141,6 +141,8 @@ def _stamper(at: strictyaml.Path, stamper: Stamper, tokens: Sequence[str]) -> It
         yield (*at, "url"), f"`{stamper.url}` is no URL of a time-stamping service", "such as https://tsa.example/tsr"
     else:
         yield from web_url((*at, "url"), stamper.url)
+        if stamper.username and not travels_safely(stamper.url):
+            yield (*at, "url"), f"`{stamper.url}` would send `username` and the password unencrypted", "use https://"
     if not is_oid(stamper.policy_oid) and (stamper.kind == "internal" or stamper.policy_oid):
         yield (*at, "policy_oid"), f"`{stamper.policy_oid}` is no object identifier", (
             "digits and dots, such as 1.3.6.1.4.1.99999.1.1 under your own number")

@@ -36,6 +36,7 @@ from tests.support.process import ROOT, demo_bank, free_ports
 from tests.support.statements import document
 
 COUNT = int(os.environ.get("SEALGATE_PREFLIGHT_ROWS", "20000"))
+DOCUMENTS = int(os.environ.get("SEALGATE_PREFLIGHT_DOCUMENTS", "1000"))  # different ones, of about 30 KB
 SECONDS_MAX = 60.0  # of the design, for a million on two idle cores; told, and held where the machine is ours alone
 FROM = "statements@bank.example"
 
@@ -75,11 +76,11 @@ def big(tmp_path_factory) -> Big:
     documents = home / "documents"
     documents.mkdir()
     whole = document()
-    for number in range(1_000):
-        (documents / f"{number}.pdf").write_bytes(whole)
+    for number in range(DOCUMENTS):  # each with octets of its own: what follows the last %%EOF may be a comment
+        (documents / f"{number}.pdf").write_bytes(whole + b"%% %d\n" % number)
     (documents / "broken.pdf").write_bytes(whole[:-40])
     with (home / "october.csv").open("w", encoding="utf-8") as file:
-        file.writelines(crowd.rows(COUNT))
+        file.writelines(crowd.rows(COUNT, DOCUMENTS))
     run = home / "october.yaml"
     run.write_text("version: 1\nname: October\nperiod: 2026-10\nsource: {csv: october.csv}\n"
                    "columns: {document: document}\ndocuments: {directory: documents, accessible: false}\n", "utf-8")

@@ -131,11 +131,11 @@ def _put(connection: sqlite3.Connection, mint: Mint, numbers: range, now: dateti
     connection.executemany("INSERT INTO certificate_address (address, certificate_id) VALUES (?, ?)", addresses)
 
 
-def rows(count: int) -> Iterator[str]:
-    """Lines of the run's CSV file."""
+def rows(count: int, documents: int = 1_000) -> Iterator[str]:
+    """Lines of the run's CSV file, which name so many different documents."""
     yield "customer,account,document\n"
     for number in range(count):
         kind = number % EVERY
-        document = {444: "missing.pdf", 666: "broken.pdf"}.get(kind, f"{number % 1_000}.pdf")
+        document = {444: "missing.pdf", 666: "broken.pdf"}.get(kind, f"{number % documents}.pdf")
         more = ",one cell too much" if kind == 888 else ""
         yield f"{name(number)},DE{number:020d},{document}{more}\n"

@@ -157,6 +157,8 @@ CONTRADICTIONS = [
     ("clients:\n  - {name: web, networks: [192.0.2.1/24]}\n", "192.", "no network|did you mean `192.0.2.0/24`"),
     ("clients:\n  - {name: web, networks: [all]}\n", "all", "no network|192.0.2.0/24"),
     (CLIENT % "" + "  - {name: app, networks: [192.0.2.0/24]}\n", "192.", "already client `web`|one client each"),
+    ("stampers:\n  - {name: tsa, kind: http, url: 'http://tsa.example/', username: bank, password_file: pw}\n",
+     "'http://tsa", "password unencrypted|https"),
     ("stampers:\n  - {name: tsa, key: k, certificate: c, policy_oid: 1.2.x}\n", "1.2.x", "no object identifier|digits"),
     ("stampers:\n  - {name: tsa, key: k, certificate: c, policy_oid: 1.40.1}\n", "1.40", "no object identifier|digits"),
     ("hold: {archive_key: k}\n", "k}", "without `archive_certificate`|certificate"),

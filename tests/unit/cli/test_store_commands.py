@@ -165,6 +165,16 @@ def test_refusals_are_told_and_the_rest_is_taken(desk) -> None:
     assert (nobody.code, "there is no customer 9" in nobody.err) == (1, True)
 
 
+def test_import_warns_of_a_key_that_few_programs_read(desk) -> None:
+    """tests/peers/test_enveloped.py: OpenSSL, Bouncy Castle, NSS and gpgsm do not decrypt mail encrypted to X25519."""
+    (desk / "kim.pem").write_bytes(PKI.recipient("x25519", email="kim@customer.example").pem)
+    done = run("cert", "import", desk / "kim.pem")
+    assert done.code == 0
+    assert "Thunderbird (NSS) and gpgsm do not decrypt what is encrypted to it" in done.err
+    assert "an RSA or P-256 key" in done.err
+    assert run("cert", "import", desk / "kim.pem").err == "1 known\n"
+
+
 def test_bulk_import(desk) -> None:
     (desk / "bulk.csv").write_text("file,customer\nanna.pem,1001\nzoe.pem,1002\nmissing.pem,1001\n")
     done = run("cert", "import", "--csv", desk / "bulk.csv")
