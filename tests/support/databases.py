@@ -1,6 +1,8 @@
 """Fixtures for what has to hold on both kinds of database; a conftest takes them in by name."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,18 +11,32 @@ from gateway.adapters.db.engine import Database
 from gateway.adapters.db.schema import connected, create_database, current
 from gateway.settings.deployment import Postgresql
 from tests.support import postgres
+from tests.support.peers import scratch
 
 
 def open_database(where: Path | Postgresql) -> Database:
     """The database of a test with all its tables, made where there is none. Its id is not compared: see test_identity.
 
-    For PostgreSQL the templates have the tables already.
+    PostgreSQL copies a template that has the tables; for SQLite a file is copied.
     """
     if isinstance(where, Path) and not (where.exists() and where.stat().st_size):
-        create_database(where, where.with_name(f"{where.name}.id")).close()
+        shutil.copy(_tables(), where)
+        shutil.copy(_id_file(_tables()), _id_file(where))
     opened = connected(where)
     current(opened)
     return opened
+
+
+@cache
+def _tables() -> Path:
+    """A SQLite database with all tables and no rows, made once per test process: making them takes 0.06 s of CPU."""
+    path = scratch("tables") / "sealgate.db"
+    create_database(path, _id_file(path)).close()
+    return path
+
+
+def _id_file(database: Path) -> Path:
+    return database.with_name(f"{database.name}.id")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
