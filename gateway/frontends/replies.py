@@ -1,11 +1,11 @@
 """Reason to SMTP reply: the only place that knows reply codes, enhanced codes and who may read what.
 
 RFC 5321 4.2 (replies), RFC 3463 and the registry of RFC 5248 (enhanced codes; X.7.5 to X.7.7 for cryptography),
-RFC 2034 (the enhanced code stands on every line), RFC 6533 (how other scripts are written in ASCII).
+RFC 2034 (each line has the enhanced code), RFC 6533 (how other scripts are written in ASCII).
 
-Two texts: permitted clients are told the reason, the recipients concerned and the remedy; strangers something
-generic, and for all that concerns keys, signatures and rules the very same octets whatever was wrong, so that a
-reply answers no question about a ciphertext. The next hop's code is passed on, its text is not: it may name hosts.
+Two texts: permitted clients read the reason, the remedy and the recipients concerned; strangers read a generic text.
+For all failures of keys, signatures and policy strangers get the same octets, so that a reply reveals nothing about a
+ciphertext. The reply contains the next hop's code, but not its text, which may name hosts.
 """
 
 from collections.abc import Mapping, Sequence

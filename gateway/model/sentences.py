@@ -255,7 +255,7 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Ask its owner for a certificate with a longer key.",
         "Ask its owner for a certificate with RSA of 3072 bits or P-256, then run `sealgate cert import FILE`."),
     _R.CERTIFICATE_WEAK_ALGORITHM: Sentence(
-        "The certificate is signed with a broken algorithm.",
+        "The signature of the certificate uses a broken algorithm.",
         "Ask its owner for a certificate that is signed with SHA-256 or better.",
         "Ask its owner for a certificate that is signed with SHA-256 or better, then run `sealgate cert import FILE`."),
     _R.CERTIFICATE_ALGORITHM_UNKNOWN: Sentence(
@@ -325,7 +325,7 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Put the current intermediate or root certificate into `trust.intermediates`, `trust.signers` or "
         "`trust.recipients`."),
     _R.PATH_REVOKED: Sentence(
-        "An intermediate certificate on the path was revoked.",
+        "An issuer revoked an intermediate certificate on the path.",
         "Ask the owner for a certificate of another issuer.",
         "Ask the owner for a certificate of another issuer. `sealgate revocation list` shows the lists."),
     _R.PATH_POLICY: Sentence(
@@ -364,7 +364,7 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Compare the clock with that of the certificate authority.",
         "Check the clock of this machine with `timedatectl`. If it is right, ask the certificate authority."),
     _R.REVOCATION_WEAK_ALGORITHM: Sentence(
-        "The CRL or OCSP response is signed with a broken algorithm.",
+        "The signature of the CRL or OCSP response uses a broken algorithm.",
         "Ask the certificate authority to sign with SHA-256 or better.",
         "Ask the certificate authority to sign with SHA-256 or better. `sealgate inspect FILE` shows the algorithm."),
     _R.REVOCATION_REFUSED: Sentence(
@@ -389,7 +389,7 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Sign the message.",
         "Ask the sender to sign it. `sealgate inspect FILE` shows its structure."),
     _R.SIGNATURE_ALTERED: Sentence(
-        "The content was altered after signing.",
+        "The content has changed since it was signed.",
         "Send it again unaltered.",
         "Ask the sender to send it again. Check whether a server on the way changes messages, for instance by a "
         "footer."),
@@ -410,7 +410,7 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Sign with a valid certificate, and check the clock of the signing computer.",
         "Ask the sender to check their clock and certificate. `sealgate inspect FILE` shows the dates."),
     _R.SIGNATURE_REVOKED: Sentence(
-        "The signer's certificate was revoked.",
+        "The issuer revoked the signer's certificate.",
         "Sign with another certificate.",
         "Ask the sender to sign with another certificate. `sealgate inspect FILE` shows the date of revocation."),
     _R.SIGNATURE_ON_HOLD: Sentence(
@@ -505,7 +505,7 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Encrypt it again to the current certificate of the recipient.",
         "Ask the sender to encrypt it again. `sealgate inspect FILE --key KEY` shows the recipients and algorithms."),
     _R.DECRYPTION_WEAK_ALGORITHM: Sentence(
-        "The message is encrypted with an algorithm that is too weak.",
+        "The sending program encrypted the message with an algorithm that is too weak.",
         "Configure the sending program to encrypt with AES.",
         "Ask the sender to encrypt with AES. `opening.weak` permits 3DES, which is never trusted."),
     _R.DECRYPTION_NO_KEY: Sentence(
@@ -668,7 +668,7 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Use the newest code.",
         "Use the newest code; `sealgate otp list CUSTOMER` shows it."),
     _R.CODE_TRIES: Sentence(
-        "The code was entered wrongly too often.",
+        "Too many wrong entries invalidated the code.",
         "Request a new code.",
         "Request a new code with `sealgate otp send CUSTOMER --client CLIENT`. `codes.tries_max` sets the limit."),
     _R.CODE_OFTEN: Sentence(

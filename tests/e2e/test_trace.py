@@ -101,7 +101,7 @@ def test_every_key_leads_to_the_same_mail(scene: Scene, key: str) -> None:
 
 def test_a_refusal_is_told_in_words_with_its_remedy(scene: Scene) -> None:
     incident = scene.line("no@bank.example")["incident"]
-    told = scene.told(f"550 5.7.5 There is no certificate. Incident {incident}")
+    told = scene.told(f"550 5.7.5 The bank has no certificate of the recipient. Incident {incident}")
     assert "refused" in told
     assert re.search(r"certificate\.absent  \S.*\. \S", told), "reason, sentence, remedy"
     assert "next hop:" not in told

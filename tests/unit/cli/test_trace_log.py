@@ -62,7 +62,7 @@ def test_a_line_without_end_is_cut() -> None:
 
 
 @pytest.mark.parametrize("pasted, key", [
-    ("550 5.7.5 There is no certificate. Incident 6d923a86e45b0386", "6d923a86e45b0386"),
+    ("550 5.7.5 The bank has no certificate of the recipient. Incident 6d923a86e45b0386", "6d923a86e45b0386"),
     ("host gw[127.0.0.1] said: 451 4.3.0 Try again. Incident 6d923a86e45b0386 (in reply to end of DATA command)",
      "6d923a86e45b0386"),
     ("250 2.0.0 Ok: 6d923a86e45b0386", "6d923a86e45b0386"), ("<a@b.example>", "a@b.example"),
