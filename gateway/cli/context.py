@@ -1,4 +1,4 @@
-"""What all commands share: where the configuration is, how they end, how they speak.
+"""Shared by all commands: the path of the configuration, exit codes, and messages.
 
 Messages go to standard error, data to standard output. Exit codes: 0 good, 1 the answer is bad,
 2 usage or configuration, 69 refused by policy, 75 temporary (sysexits.h).
@@ -28,19 +28,28 @@ TEMPORARY: Final = 75
 CONFIG_VARIABLE: Final = "SEALGATE_CONFIG"
 CONFIG_DEFAULT: Final = "/etc/sealgate/sealgate.yaml"
 
-# Senders can do nothing but wait; who types commands looks after these.
+# Remedies for the administrator, where the general remedy is for the sender.
 _HERE: Final = {
-    Reason.KEY_UNAVAILABLE: "What the settings name must be there, and be the gateway's alone.",
-    Reason.STAMPER_CLOCK: "Let chrony or systemd-timesyncd set the clock; `timedatectl` tells when it is right.",
-    Reason.STORE_UNAVAILABLE: "Is it up, has its disk room, do place, user, password and TLS in the settings hold?",
+    Reason.KEY_UNAVAILABLE: "Check that the file or token in the settings exists, and that only the gateway's user can "
+                            "read it.",
+    Reason.STAMPER_CLOCK: "Synchronise the clock with chrony or systemd-timesyncd; `timedatectl` shows its state.",
+    Reason.INPUT_MALFORMED: "Correct the file, or create it again with the program that wrote it.",
+    Reason.STORE_UNAVAILABLE: "Check that the database server runs and that its disk is not full; then check "
+                              "`postgresql` or `database` in the settings.",
     Reason.STORE_MISSING: "If its disk is not mounted, mount it. Otherwise restore a backup with `sealgate restore "
                           "FILE`, or create an empty database with `sealgate init --database`.",
     Reason.STORE_VERSION: "docs/database.md describes the upgrade.",
     Reason.STORE_MISMATCH: "`sealgate database status` shows both ids.",
     Reason.HOLD_FULL: "`sealgate hold list`, then release or reject; or raise `hold.octets_max`.",
-    Reason.NEXT_HOP_UNAVAILABLE: "`sealgate check` asks it; its own log says more.",
-    Reason.NEXT_HOP_LATER: "Its own log says why.",
+    Reason.NEXT_HOP_UNAVAILABLE: "Test the connection with `sealgate check`, and see the log of the next hop.",
+    Reason.NEXT_HOP_LATER: "See the log of the next hop.",
 }
+
+
+_OTHER_USER: Final = ("Run the command as the gateway's user, such as `sudo -u sealgate sealgate check`, or correct "
+                      "the owner and mode of the file and its directory.")
+_DENIED: Final = frozenset({"SQLITE_READONLY", "SQLITE_READONLY_DIRECTORY", "SQLITE_PERM"})
+_CAUSES_MAX: Final = 10  # length of a chain of exceptions that is examined
 
 
 def config_path() -> Path:
@@ -49,7 +58,7 @@ def config_path() -> Path:
 
 
 def settings() -> Settings:
-    """The settings in force; ends with exit 2 and every problem told if they do not load."""
+    """The settings in force; ends with exit 2 and all problems if they cannot be loaded."""
     with told():
         return load_settings(config_path())
 
@@ -84,10 +93,12 @@ def told() -> Iterator[None]:
 
 
 def explained(trouble: GatewayError) -> str:
-    """Problems of the configuration and of a call stand for themselves; all else gets its sentence and remedy."""
+    """The detail alone for problems of the configuration and of a call; otherwise sentence, detail and remedy."""
     if trouble.reason.family in ("config", "usage") and trouble.detail:
         return trouble.detail
     detail = f" ({trouble.detail})" if trouble.detail else ""
+    if is_denied(trouble):
+        return f"{trouble.reason}: This user cannot access a file that the command needs.{detail} {_OTHER_USER}"
     return f"{trouble.reason}: {SENTENCES[trouble.reason].what}{detail} {remedy(trouble.reason)}"
 
 
@@ -96,8 +107,22 @@ def remedy(reason: Reason) -> str:
     return _HERE.get(reason, SENTENCES[reason].remedy)
 
 
+def is_denied(trouble: GatewayError) -> bool:
+    """Whether this user may not access a file (errno EACCES, EPERM; SQLite's words for it): a retry would not help."""
+    cause: BaseException | None = trouble
+    for _ in range(_CAUSES_MAX):
+        if isinstance(cause, PermissionError) or getattr(cause, "sqlite_errorname", "") in _DENIED:
+            return True
+        if cause is None:
+            break
+        cause = getattr(cause, "orig", None) or cause.__cause__ or cause.__context__
+    return False
+
+
 def exit_code(trouble: GatewayError) -> int:
-    """75 for what may succeed later, 2 for configuration and usage, 1 for the rest."""
+    """75 for what may succeed later, 2 for configuration, usage and missing permissions, 1 for the rest."""
+    if is_denied(trouble) and not is_child():
+        return USAGE
     if trouble.retry:
         return TEMPORARY
     if trouble.reason.family in ("config", "usage") or trouble.reason is Reason.INPUT_UNREADABLE:
