@@ -12,8 +12,9 @@ APT_TEST  = $(APT_RUN) $(APT_LDAP) $(APT_MILTER) postfix libnss3-tools gpgsm swa
 	prometheus systemd chromium qpdf
 APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java $(APT_MILTER)
 
-# Workers of the test run; a file's tests stay together. PYTEST_ARGS: e.g. `make test PYTEST_ARGS='-k signed -x'`.
-JOBS ?= auto
+# Workers of the test run, one more than cores, because tests often wait for a process. A file's tests stay together; slow
+# files come first (tests/conftest.py). PYTEST_ARGS: e.g. `make test PYTEST_ARGS='-k signed -x'`.
+JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_ARGS ?=
 
 .PHONY: run test check bench fuzz chaos soak runs preflight install ldap milter lock clean
@@ -24,7 +25,7 @@ run: .venv/ok
 test: .venv/ok
 	@scripts/need $(APT_TEST)
 	@$(MAKE) -s .venv/ldap-ok .venv/milter-ok
-	.venv/bin/pytest -q -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Linters and types.
 check: .venv/ok

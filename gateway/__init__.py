@@ -8,7 +8,7 @@ The house, from the ground up. A room imports only rooms that stand above it her
     errors      Reason, the one vocabulary of why, and GatewayError
     clock       time comes in from outside
     strictyaml  YAML that refuses what it would have to guess, with the place of everything
-    model/      values that the rooms hand to each other; `sentences`: every Reason in words, with its remedy
+    model/      values that the rooms hand to each other; `sentences`: the texts of every Reason
     der/        octets <-> DER: walker, builder, scan of hostile input, BER to DER
     mime/       octets <-> structure, by spans and splices; the S/MIME shapes
     ports/      what the core asks of the outside, one small protocol per file

@@ -1,6 +1,6 @@
 """The one vocabulary of why: every refusal, doubt and failure of the house is a member of Reason.
 
-A Reason is data, never a sentence. Sentences and remedies for people stand in `model.sentences`,
+A Reason is data, never a sentence. Sentences and remedies for people are in `model.sentences`,
 SMTP codes in `frontends.replies`; tests hold that every Reason has both.
 """
 

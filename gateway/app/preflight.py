@@ -3,6 +3,7 @@
 No key is loaded: nothing is signed. Each process opens the store for itself; this one reads the source.
 """
 
+import gc
 import json
 import multiprocessing
 import os
@@ -217,6 +218,7 @@ _checkers: list[Checker] = []  # of a child process, its only one
 
 
 def _start(settings: Settings, plan: Plan, parent: int) -> None:
+    gc.freeze()  # as in statements_crew
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: whoever started us tells us
     os.environ[PARENT] = str(parent)
     end_with_parent()

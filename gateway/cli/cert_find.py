@@ -89,7 +89,7 @@ def _told(address: str, want: Want, looked_up: LookedUp) -> dict[str, object]:
 
 
 def _loser(loser: Loser) -> dict[str, object]:
-    return {**certificate_row(loser.row), "reason": loser.reason, "remedy": SENTENCES[loser.reason].remedy}
+    return {**certificate_row(loser.row), "reason": loser.reason, "remedy": SENTENCES[loser.reason].admin}
 
 
 def _source(one: SourceAnswer) -> dict[str, object]:
@@ -117,7 +117,7 @@ def _explain(address: str, looked_up: LookedUp) -> None:
                 f"encrypted to {len(answer.rows)} certificate{'s' if len(answer.rows) > 1 else ''}"
             )
         case Absent():
-            say(f"{address}: {Reason.CERTIFICATE_ABSENT}: nobody knows a certificate that names it")
+            say(f"{address}: {Reason.CERTIFICATE_ABSENT}: no source has a certificate that contains it")
         case Unusable():
             say(f"{address}: {Reason.CERTIFICATE_UNUSABLE}: {SENTENCES[Reason.CERTIFICATE_UNUSABLE].what}")
         case Conflict():
@@ -165,7 +165,7 @@ def _line(part: str, row: CertificateRow, why: str) -> tuple[object, ...]:
 
 
 def _why(reason: Reason) -> str:
-    return f"{reason}: {SENTENCES[reason].what} {SENTENCES[reason].remedy}"
+    return f"{reason}: {SENTENCES[reason].what} {SENTENCES[reason].admin}"
 
 
 def _word(answer: CertificateAnswer) -> str:

@@ -21,7 +21,7 @@ CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     delivery.aliases_of_local, delivery.forwards, delivery.programs, delivery.servers, delivery.unknown_users,
     delivery.notices,
     milters.beside_the_gateway, milters.behind_the_gateway,
-    around.dead_milter, around.actions_elsewhere, around.unread_tables, around.fall_backs,
+    around.dead_milter, around.actions_elsewhere, around.unread_tables, around.policy_services, around.fall_backs,
     around.other_destinations, around.routes, around.other_instances,
     passage.patience, passage.milter_socket, passage.speed_adjust, passage.protocol,
     services.bounces_of_its_own,

@@ -28,24 +28,6 @@ TEMPORARY: Final = 75
 CONFIG_VARIABLE: Final = "SEALGATE_CONFIG"
 CONFIG_DEFAULT: Final = "/etc/sealgate/sealgate.yaml"
 
-# Remedies for the administrator, where the general remedy is for the sender.
-_HERE: Final = {
-    Reason.KEY_UNAVAILABLE: "Check that the file or token in the settings exists, and that only the gateway's user can "
-                            "read it.",
-    Reason.STAMPER_CLOCK: "Synchronise the clock with chrony or systemd-timesyncd; `timedatectl` shows its state.",
-    Reason.INPUT_MALFORMED: "Correct the file, or create it again with the program that wrote it.",
-    Reason.STORE_UNAVAILABLE: "Check that the database server runs and that its disk is not full; then check "
-                              "`postgresql` or `database` in the settings.",
-    Reason.STORE_MISSING: "If its disk is not mounted, mount it. Otherwise restore a backup with `sealgate restore "
-                          "FILE`, or create an empty database with `sealgate init --database`.",
-    Reason.STORE_VERSION: "docs/database.md describes the upgrade.",
-    Reason.STORE_MISMATCH: "`sealgate database status` shows both ids.",
-    Reason.HOLD_FULL: "`sealgate hold list`, then release or reject; or raise `hold.octets_max`.",
-    Reason.NEXT_HOP_UNAVAILABLE: "Test the connection with `sealgate check`, and see the log of the next hop.",
-    Reason.NEXT_HOP_LATER: "See the log of the next hop.",
-}
-
-
 _OTHER_USER: Final = ("Run the command as the gateway's user, such as `sudo -u sealgate sealgate check`, or correct "
                       "the owner and mode of the file and its directory.")
 _DENIED: Final = frozenset({"SQLITE_READONLY", "SQLITE_READONLY_DIRECTORY", "SQLITE_PERM"})
@@ -93,18 +75,14 @@ def told() -> Iterator[None]:
 
 
 def explained(trouble: GatewayError) -> str:
-    """The detail alone for problems of the configuration and of a call; otherwise sentence, detail and remedy."""
+    """What happened, why, and the administrator's remedy. Errors of the configuration and of a call have their own."""
     if trouble.reason.family in ("config", "usage") and trouble.detail:
         return trouble.detail
     detail = f" ({trouble.detail})" if trouble.detail else ""
     if is_denied(trouble):
         return f"{trouble.reason}: This user cannot access a file that the command needs.{detail} {_OTHER_USER}"
-    return f"{trouble.reason}: {SENTENCES[trouble.reason].what}{detail} {remedy(trouble.reason)}"
-
-
-def remedy(reason: Reason) -> str:
-    """What the administrator can do."""
-    return _HERE.get(reason, SENTENCES[reason].remedy)
+    sentence = SENTENCES[trouble.reason]
+    return f"{trouble.reason}: {sentence.what}{detail} {sentence.admin}"
 
 
 def is_denied(trouble: GatewayError) -> bool:

@@ -88,7 +88,7 @@ def check(
     else:
         listing.table(("file", "result", "lacking", "remedy"), [
             (name, str(reason) if reason else "good", lacking.get(name, ""),
-             SENTENCES[reason].remedy if reason else "") for name, reason in found.items()])
+             SENTENCES[reason].admin if reason else "") for name, reason in found.items()])
     if any(found.values()):
         raise typer.Exit(BAD)
 

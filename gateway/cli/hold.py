@@ -175,7 +175,7 @@ def _told_outcome(row: HeldRow, outcome: Outcome, *, json: bool) -> None:
     )
     if outcome.reason is not None:
         sentence = SENTENCES[outcome.reason]
-        say(f"sealgate: {outcome.reason}: {sentence.what} {sentence.remedy}")
+        say(f"sealgate: {outcome.reason}: {sentence.what} {sentence.admin}")
 
 
 @group.command()

@@ -4,6 +4,7 @@ no markup, no control characters, bounded lengths.
 """
 
 import io
+import re
 import sys
 from collections.abc import Iterable
 from datetime import datetime
@@ -142,7 +143,9 @@ def _told(status: Status, reason: Reason | None, more: str) -> Text:
 
 
 def _sentence(reason: Reason) -> str:
-    return SENTENCES[reason].what
+    """What happened and the remedy, without a hint to this very command."""
+    remedy = [one for one in re.split(r"(?<=\.) ", SENTENCES[reason].admin) if "`sealgate inspect FILE`" not in one]
+    return " ".join((SENTENCES[reason].what, *remedy))
 
 
 def _clean(value: str) -> Text:

@@ -126,11 +126,12 @@ def followed(items: Iterable[T], what: str, total: int | None = None) -> Iterato
 
 
 def why(trouble: Trouble) -> str:
-    """The reason and what is known of it, for people."""
+    """The reason, what happened, why, and the administrator's remedy."""
     detail = shown(trouble.detail)
     if trouble.reason is Reason.USAGE and detail:
         return detail
-    return f"{trouble.reason}: {SENTENCES[trouble.reason].what}" + (f" ({detail})" if detail else "")
+    sentence = SENTENCES[trouble.reason]
+    return f"{trouble.reason}: {sentence.what}{f' ({detail})' if detail else ''} {sentence.admin}"
 
 
 def count_lines(path: Path) -> int | None:

@@ -107,5 +107,5 @@ def _end(outcome: Outcome) -> None:
         return
     sentence = SENTENCES[outcome.reason or Reason.INTERNAL]
     detail = next((f" ({one.detail})" for one in outcome.recipients if one.detail), "")
-    say(f"sealgate: {outcome.reason}: {sentence.what}{detail} {sentence.remedy}")
+    say(f"sealgate: {outcome.reason}: {sentence.what}{detail} {sentence.admin}")
     raise typer.Exit(TEMPORARY if outcome.answer is Settled.LATER else REFUSED)

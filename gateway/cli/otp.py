@@ -90,7 +90,7 @@ def verify(code_id: CodeId, client: Client, transaction: Paid = None, json: Json
         print("valid")
     if found.reason is not None:
         sentence = SENTENCES[found.reason]
-        say(f"sealgate: {found.reason}: {sentence.what} {sentence.remedy} ({found.tries_left} tries left)")
+        say(f"sealgate: {found.reason}: {sentence.what} {sentence.admin} ({found.tries_left} tries left)")
         raise typer.Exit(BAD)
 
 

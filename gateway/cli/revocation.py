@@ -132,4 +132,4 @@ def _trouble(task: FetchTask | None) -> str:
     if task is None or not task.failures or task.reason is None:
         return ""
     said = SENTENCES[task.reason]
-    return f"{task.reason} ({task.failures} times): {said.what} {said.remedy} ({task.detail})"
+    return f"{task.reason} ({task.failures} times): {said.what} {said.admin} ({task.detail})"

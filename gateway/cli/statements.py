@@ -307,7 +307,7 @@ def _tell(found: Shown, *, json: bool) -> None:
                    "mails a second": round(found.rate, 1)})
     if run.reason:
         sentence = SENTENCES[Reason(run.reason)]
-        say(f"sealgate: {run.reason}: {sentence.what} {sentence.remedy}")
+        say(f"sealgate: {run.reason}: {sentence.what} {sentence.admin}")
 
 
 def _plain(run: RunRow) -> dict[str, Any]:

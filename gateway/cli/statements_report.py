@@ -61,7 +61,7 @@ def check(
     elif html is None or str(html) != "-":
         _print(done)
     if done.reason is not None:
-        say(f"sealgate: {done.reason}: {SENTENCES[done.reason].what} {SENTENCES[done.reason].remedy}")
+        say(f"sealgate: {done.reason}: {SENTENCES[done.reason].what} {SENTENCES[done.reason].admin}")
         raise typer.Exit(BAD)
 
 
@@ -72,7 +72,7 @@ def _print(done: Preflight) -> None:
          percent(tally.channels[channel], tally.mails)) for channel in Channel if tally.channels[channel]])
     if tally.reasons:
         listing.table(("mails", "reason", "what", "remedy"), [
-            (number(count), reason, SENTENCES[reason].what, SENTENCES[reason].remedy)
+            (number(count), reason, SENTENCES[reason].what, SENTENCES[reason].admin)
             for (_, reason), count in tally.reasons.most_common()])
         _print_rows(tally)
     for count, text in ((tally.ending, f"certificates end before {done.until:%Y-%m-%d %H:%M}Z"),
@@ -171,7 +171,7 @@ def _reason(count: int, reason: str) -> tuple[str, ...]:
     if not report.is_reason(reason):
         return number(count), reason, "", ""
     sentence = SENTENCES[Reason(reason)]
-    return number(count), reason, sentence.what, sentence.remedy
+    return number(count), reason, sentence.what, sentence.admin
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.app.tracing import Track
-from gateway.cli.context import remedy
 from gateway.cli.listing import shown
 from gateway.cli.trace_log import Line
 from gateway.errors import Reason
@@ -159,5 +158,6 @@ def _why(records: Iterable[EvidenceRecord]) -> Iterator[Text]:
     for reason in dict.fromkeys(reason for one in records
                                 for reason in (*one.reasons, *one.facts.get("would", {}).get("reasons", ()))):
         text = Text(f"\n{reason}", style="bold")
-        text.append(f"  {SENTENCES[Reason(reason)].what} {remedy(Reason(reason))}", style="not bold")
+        sentence = SENTENCES[Reason(reason)]
+        text.append(f"  {sentence.what} {sentence.admin}", style="not bold")
         yield text

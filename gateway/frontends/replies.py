@@ -256,9 +256,8 @@ _FAMILIES_TOLD = frozenset({"mail", "client", "recipient"})
 _TOLD_TO_STRANGERS = frozenset(one for one in Reason if one.family in _FAMILIES_TOLD) - {Reason.MAIL_MALFORMED}
 _STRANGER = Wire(550, 451, "7.1")
 _STRANGER_LATER_DETAIL = "3.0"
-_STRANGER_REFUSED = "The mail was refused."
-_STRANGER_LATER = "The mail cannot be taken at the moment."
-SURPRISE = "The mail cannot be taken at the moment."
+_STRANGER_REFUSED = "This server rejects the message."
+LATER = "This server cannot accept the message at present. Try again later."
 
 
 def reply_for_reason(reason: Reason, *, retry: bool, permitted: bool, incident: str,
@@ -268,7 +267,7 @@ def reply_for_reason(reason: Reason, *, retry: bool, permitted: bool, incident: 
     `text` replaces the Reason's own sentence towards permitted clients (the sentence of a rule's author).
     """
     if reason is Reason.INTERNAL:
-        return Reply(451, "3.0", (f"{SURPRISE} Incident {incident}",))
+        return Reply(451, "3.0", (f"{LATER} Incident {incident}",))
     wire = WIRES[reason]
     code = wire.temporary if retry else wire.permanent
     if not permitted and reason not in _TOLD_TO_STRANGERS:
@@ -278,7 +277,7 @@ def reply_for_reason(reason: Reason, *, retry: bool, permitted: bool, incident: 
     if permitted and not text:
         words.append(sentence.remedy)
     if permitted and recipients:
-        words.append(f"Concerns {_names(recipients)}.")
+        words.append(f"This concerns {_names(recipients)}.")
     words.append(f"Incident {incident}")
     return Reply(code, wire.detail, (" ".join(words),))
 
@@ -346,7 +345,7 @@ def _with_hop_code(code: int, detail: str, concerned: Sequence[RecipientOutcome]
 
 def _to_stranger(code: int, incident: str) -> Reply:
     if code < _PERMANENT:
-        return Reply(_STRANGER.temporary, _STRANGER_LATER_DETAIL, (f"{_STRANGER_LATER} Incident {incident}",))
+        return Reply(_STRANGER.temporary, _STRANGER_LATER_DETAIL, (f"{LATER} Incident {incident}",))
     return Reply(_STRANGER.permanent, _STRANGER.detail, (f"{_STRANGER_REFUSED} Incident {incident}",))
 
 

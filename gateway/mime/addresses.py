@@ -27,6 +27,7 @@ _SHOWN = re.compile(
 _AROUND_SIGNS = re.compile(r" ?([.@]) ?")
 _SPLIT = re.compile(r"[^ ]@[^ ]")  # an address of which a space is a part: `Eve @ Work` is none
 _PHRASE_ENDS = re.compile(r"""[<>()\[\],;:"]""")
+_QUOTING = str.maketrans("", "", '\\"')
 _TURNING = frozenset("\u202d\u202e\u2066\u2067\u2068\u2069")
 
 # A token: (kind, text). Kinds: 'atom' (a run of letters and dots), 'quoted' (its content), 'literal' ([..] whole),
@@ -366,18 +367,30 @@ def addresses_in(text: str) -> list[str]:
     return found + [f"@{domain}" for domain in domains if domain not in known]
 
 
+def addresses_shown(text: str) -> list[str]:
+    r"""As `addresses_in`, of a whole address field: with the domains of those that quoting divides.
+
+    Readers take the quoting away: `"anna@\b.example"` and `"anna@" "b.example"` are shown as addresses.
+    """
+    found = addresses_in(text)
+    known = {address.rpartition("@")[2] for address in found}
+    divided = dict.fromkeys(address.rpartition("@")[2] for address in addresses_in(text.translate(_QUOTING)))
+    return found + [f"@{domain}" for domain in divided if domain not in known]
+
+
 def is_turned(text: str) -> bool:
     """Whether an override or isolate of the direction of writing is in it: a reader sees other text than is written.
 
     Marks (U+200E, U+200F) and embeddings turn no Latin letters, and programs put them around names.
     """
-    return not _TURNING.isdisjoint(decode_words(text))
+    return not _TURNING.isdisjoint(decode_words(text, guess=True))
 
 
 def as_seen(text: str) -> str:
     """The text as a reader sees it: compatible letters are the same (UTS 46), invisible ones are not there.
 
-    Encoded words are decoded once more, because many programs decode them inside quotes as well.
+    Encoded words are decoded once more, because many programs decode them inside quotes as well, and in unknown
+    charsets, because a program may know another one.
     """
-    same = normalize("NFKC", decode_words(text)).replace("\u3002", ".")
+    same = normalize("NFKC", decode_words(text, guess=True)).replace("\u3002", ".")
     return "".join(letter for letter in same if letter.isprintable())

@@ -58,6 +58,11 @@ class Field(NamedTuple):
         return decode_words(decode_octets(unfold(self.value), self.codec))
 
     @property
+    def seen(self) -> str:
+        """As `text`, with words in unknown charsets decoded as well: what some reader may show."""
+        return decode_words(decode_octets(unfold(self.value), self.codec), guess=True)
+
+    @property
     def unfolded(self) -> str:
         """The value on one line, encoded words left alone."""
         return decode_octets(unfold(self.value), self.codec)

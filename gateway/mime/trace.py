@@ -22,7 +22,8 @@ _TRACE_OCTETS_MAX = 8_192
 _RECEIVED = re.compile(rb"^received:(?:[^\r]|\r\n[ \t])*", re.IGNORECASE | re.MULTILINE)
 _RECEIVED_ID = re.compile(rb"\sid[ \t\r\n]+<?([0-9A-Za-z.-]{5,64})>?(?=[\s;])", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(.)")
-_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # Hangul fillers and empty braille: printable and unseen
+# Hangul fillers and empty braille: printable and unseen. U+FFFD: octets of no letter, which some readers drop.
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")
 _INSTANCE = re.compile(r"i[ \t]*=[ \t]*[0-9]+")  # of an ARC set (RFC 8617 4.2.1)
 
 
@@ -81,12 +82,12 @@ def strip_forged(octets: bytes, own_ids: Iterable[str]) -> bytes:
 def strip_tags(subject: str, tags: Sequence[str]) -> str:
     """The subject text without any of our tags ('[signed]'), ASCII case ignored, wherever they stand; spaces joined.
 
-    Letters that a reader does not see, and spaces, make no other tag of it. What a removal brings together is looked
-    at again ('[sig[signed]ned]' leaves nothing). One pass.
+    Letters that a reader does not see, and spaces, make no other tag of it; compatible letters and brackets are the
+    same. What a removal brings together is looked at again ('[sig[signed]ned]' leaves nothing). One pass.
     """
-    wanted = {fold_case("".join(_seen(tag)[1])) for tag in tags} - {""}
+    wanted = {_alike(_seen(tag)[1]) for tag in tags} - {""}
     places, letters = _seen(subject)
-    folded = fold_case("".join(letters))
+    folded = _alike(letters)
     if not any(tag in folded for tag in wanted):
         return subject
     by_end: dict[str, list[str]] = {}
@@ -132,11 +133,19 @@ def strip_subject_tags(octets: bytes, tags: Sequence[str]) -> bytes:
     headers = read_on(octets, parse_headers(octets))
     changes: list[tuple[Field, bytes]] = []
     for field in headers.all("subject"):
-        text = field.text
-        stripped = strip_tags(text, tags)
-        if stripped != text:
+        stripped = without_tags(field, tags)
+        if stripped is not None:
             changes.append((field, encode_unstructured(field.name, stripped)))
     return splice(octets, headers, changes)
+
+
+def without_tags(subject: Field, tags: Sequence[str]) -> str | None:
+    """The text of a Subject without our tags; None if it has none, not even in a word whose charset we do not know."""
+    for text in dict.fromkeys((subject.text, subject.seen)):
+        stripped = strip_tags(text, tags)
+        if stripped != text:
+            return stripped
+    return None
 
 
 KEYWORDS_MAX = 333  # looked at on either side of a subject: what a line of 998 octets can hold
@@ -158,7 +167,7 @@ def keyword_spans(subject: str) -> tuple[tuple[str, int, int], ...]:
     if _OPENING.isdisjoint(subject):
         return ()
     places, letters = _seen(subject)
-    text = fold_case("".join(map(_compatible, letters)).translate(_BRACKETS))
+    text = _alike(letters)
     spans: list[tuple[int, int]] = []
     position = 0
     for _ in range(KEYWORDS_MAX):
@@ -188,6 +197,11 @@ def keyword_spans(subject: str) -> tuple[tuple[str, int, int], ...]:
     return tuple(found)
 
 
+def _alike(letters: Iterable[str]) -> str:
+    """Letters and brackets that readers take for the same, one for one; without ASCII case."""
+    return fold_case("".join(map(_compatible, letters)).translate(_BRACKETS))
+
+
 def _compatible(letter: str) -> str:
     """The one letter that NFKC makes of it; itself where that is several."""
     same = letter if letter < "\x7f" else normalize("NFKC", letter)
@@ -209,7 +223,7 @@ def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
     for field in headers.fields:
         if field.lower not in ("subject", "thread-topic"):
             continue
-        subject = field.text
+        subject = field.seen
         cuts = {(start, end) for word, start, end in keyword_spans(subject) if word in known}
         if not cuts:
             continue

@@ -22,6 +22,27 @@ _CHARSETS = {
     if codec not in _NOT_CHARSETS
 } | {name: name for name in ("utf_8", "utf_8_sig", "iso8859_1", "cp874", "cp856", "koi8_u", "mac_roman", "cp1252")}
 _CHARSETS |= {"unknown_8bit": "latin_1", "ascii_8bit": "latin_1", "x_unknown": "latin_1"}
+# Names that mail programs read besides (WHATWG Encoding 4.2): what they show must not be hidden from us.
+_MORE_NAMES = {
+    "utf_8": "unicode_1_1_utf_8 unicode11utf8 unicode20utf8 utf8mb4 x_unicode20utf8",
+    "utf_16_le": "csunicode iso_10646_ucs_2 ucs_2 unicode unicodefeff", "utf_16_be": "unicodefffe",
+    "iso8859_2": "iso88592", "iso8859_3": "iso88593", "iso8859_4": "iso88594", "iso8859_5": "iso88595",
+    "iso8859_6": "csiso88596e csiso88596i iso_8859_6_e iso_8859_6_i iso88596",
+    "iso8859_7": "iso88597 sun_eu_greek",
+    "iso8859_8": "csiso88598e csiso88598i iso_8859_8_e iso_8859_8_i iso88598 logical visual",
+    "iso8859_10": "iso885910", "iso8859_13": "iso885913", "iso8859_14": "iso885914",
+    "iso8859_15": "csisolatin9 iso885915", "koi8_r": "koi koi8", "koi8_u": "koi8_ru",
+    "mac_roman": "csmacintosh mac x_mac_roman", "mac_cyrillic": "x_mac_cyrillic x_mac_ukrainian",
+    "cp874": "dos_874 iso885911 windows_874", "cp1250": "x_cp1250", "cp1251": "x_cp1251",
+    "cp1252": "iso88591 x_cp1252", "cp1253": "x_cp1253", "cp1254": "iso88599 x_cp1254", "cp1255": "x_cp1255",
+    "cp1256": "x_cp1256", "cp1257": "x_cp1257", "cp1258": "x_cp1258",
+    "gbk": "csgb2312 gb_2312 gb_2312_80 x_gbk", "big5hkscs": "cn_big5 x_x_big5",
+    "euc_jp": "cseucpkdfmtjapanese x_euc_jp", "cp932": "x_sjis",
+    "cp720": "dos_720", "cp862": "dos_862", "cp866": "dos_866", "iso8859_16": "csisolatin10",
+    "cp949": "cseuckr csksc56011987 iso_ir_149 korean ks_c_5601_1989 ksc_5601 windows_949 x_windows_949",
+    "latin_1": "x_user_defined",
+}
+_CHARSETS |= {name: codec for codec, names in _MORE_NAMES.items() for name in names.split()}
 
 # Programs write letters of the larger set under the name of the smaller one, and readers know it (WHATWG Encoding 4.2).
 _LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932"}
@@ -69,8 +90,11 @@ def unfold(value: bytes) -> bytes:
     return value.strip(b" \t")
 
 
-def decode_words(text: str) -> str:
-    """`text` with its encoded words decoded; a word in an unknown charset or encoding stays as it is."""
+def decode_words(text: str, *, guess: bool = False) -> str:
+    """`text` with its encoded words decoded; a word in an unknown charset or encoding stays as it is.
+
+    `guess`: an unknown charset is read as ISO 8859-1, for some reader knows it, and its ASCII is nearly always ASCII.
+    """
     if "=?" not in text:
         return text
     out: list[str] = []
@@ -80,7 +104,7 @@ def decode_words(text: str) -> str:
     word_end = -1  # the next "?=", found once for all the starts before it: keeps this linear
     start = text.find("=?")
     while start >= 0:
-        header = _word_header(text, start)
+        header = _word_header(text, start, guess=guess)
         if header is None:
             position = start + 2
             start = text.find("=?", position)
@@ -107,12 +131,12 @@ def decode_words(text: str) -> str:
     return "".join(out)
 
 
-def _word_header(text: str, start: int) -> tuple[str, str, int] | None:
+def _word_header(text: str, start: int, *, guess: bool) -> tuple[str, str, int] | None:
     """Of the encoded word at `start`: codec, 'b' or 'q', offset of its content; None if it is none we can read."""
     charset_end = text.find("?", start + 2, start + 2 + CHARSET_NAME_MAX + 20)
     if charset_end < 0 or text[charset_end + 2:charset_end + 3] != "?":
         return None
-    codec = codec_of(text[start + 2:charset_end])
+    codec = codec_of(text[start + 2:charset_end]) or ("latin_1" if guess else None)
     encoding = text[charset_end + 1].lower()
     return (_LARGER.get(codec, codec), encoding, charset_end + 3) if codec is not None and encoding in "bq" else None
 

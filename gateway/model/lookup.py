@@ -20,6 +20,7 @@ class CertificateRow:
     fixed by the bank for a partner ('gcm' | 'cbc' | None).
     `trust` is the bank's own word on this certificate: it overrides the path to a root in both directions,
     never expiry, revocation, key size, usage or address; None: the path alone decides.
+    `address_customer` is the customer who has the address that was asked for; None: nobody has it, or nobody asked.
     """
 
     sha256: str
@@ -36,6 +37,7 @@ class CertificateRow:
     added_at: datetime | None = None
     trust: Literal["trusted", "distrusted"] | None = None
     capabilities_at: datetime | None = None
+    address_customer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class Coverage:
     `headers`: whether it covers the Subject, Date, To, Cc and Reply-To that readers see. `to`: folded addresses of
     protected To and Cc, None where they are not protected. `age_s`: seconds from signing to reception, `date_gap_s`:
     seconds between signing and the Date shown; None where a time is missing or cannot be read. `stray_reply_to`: an
-    unprotected Reply-To that is not the From.
+    unprotected Reply-To or Sender that is not the From.
     """
 
     headers: Literal["protected", "partly", "unprotected"] = "unprotected"

@@ -23,7 +23,7 @@ from gateway.smime.seal import labelled
 _KEPT: Final = frozenset(
     {"received", "return-path", "from", "to", "cc", "date", "message-id", "reply-to", "references", "in-reply-to"}
 )
-_ANSWER_FIELDS: Final = ("reply-to", "mail-reply-to", "mail-followup-to", "followup-to")
+_ANSWER_FIELDS: Final = ("sender", "reply-to", "mail-reply-to", "mail-followup-to", "followup-to")
 _TYPE: Final = re.compile(r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+[ \t]*/[ \t]*[!#$%&'*+.^_`{|}~0-9A-Za-z-]+")
 _ACTIVE: Final = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"})
 

@@ -119,7 +119,7 @@ def _failed(found: Sequence[FetchTask]) -> str:
     for task in found[:LINES_MAX]:
         said = SENTENCES[task.reason or Reason.FETCH_UNAVAILABLE]
         last = f"last fetched {_day(task.done_at)}" if task.done_at is not None else "never fetched"
-        lines += [f"  {_line(task.wanted.url)}", f"    {task.failures} failures, {last}: {said.what} {said.remedy}",
+        lines += [f"  {_line(task.wanted.url)}", f"    {task.failures} failures, {last}: {said.what} {said.admin}",
                   f"    {_line(task.detail)}"]
     return "\n".join([*lines, *_rest(found)])
 

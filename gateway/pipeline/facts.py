@@ -10,7 +10,7 @@ import structlog
 from authres import AuthenticationResultsHeader, AuthResError
 
 from gateway.errors import GatewayError
-from gateway.mime.addresses import addresses_in, mailboxes, readable_mailboxes
+from gateway.mime.addresses import addresses_in, addresses_shown, mailboxes, readable_mailboxes
 from gateway.mime.entity import Entity, parse_entity
 from gateway.mime.header import Field, Headers, parse_headers, read_on
 from gateway.mime.trace import keywords, message_id
@@ -74,7 +74,7 @@ class Message:
             headers=headers.mapping(),
             kind=kind_of(headers, entity),
             already=already(entity),
-            keywords=keywords(seen.texts("subject")),
+            keywords=keywords([field.seen for field in seen.all("subject")]),
             spoofs_us=not mail.origin.ours and _claims_us(house.identity, seen, mail.envelope.reverse_path),
             verdicts=verdicts,
             authentication=_authentication(mail, house),
@@ -159,6 +159,7 @@ def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:
             continue
         for box in boxes:
             claimed += [box.address, *(addresses_in(box.name) if field.lower == "from" else ())]
+        claimed += addresses_shown(field.text) if field.lower == "from" else ()
     return any(identity.owns(_resolved(address)) for address in claimed)
 
 

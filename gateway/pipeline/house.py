@@ -9,6 +9,7 @@ from gateway.clock import Clock
 from gateway.cms.certificate import Certificate
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
+from gateway.cms.mailbox import spellings
 from gateway.model.address import address_matches, domain_of
 from gateway.model.lookup import CertificateAnswer, Want
 from gateway.pipeline.fallback import Fallbacks
@@ -46,7 +47,7 @@ class Identity:
 
     def owns(self, address: str) -> bool:
         """Whether the address is in one of the bank's mail domains."""
-        return domain_of(address) in self.domains
+        return any(domain_of(one) in self.domains for one in spellings(address))
 
 
 @dataclass(frozen=True, slots=True)

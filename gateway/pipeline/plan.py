@@ -52,7 +52,7 @@ def plan(
         decided = rules.decide(facts, known)
         if isinstance(decided, Decision):
             planned = Planned(recipient, known, decided)
-            return _for_others(house, planned, customers) if customers else planned
+            return _for_others(house, planned, customers) if customers else _for_former(planned)
         known = _look_up(house, known, decided, signer_certificate)
     raise GatewayError(Reason.INTERNAL, "the rules ask for a fact twice", retry=True)
 
@@ -70,8 +70,22 @@ def _for_others(house: House, planned: Planned, customers: tuple[str, ...]) -> P
     if not owners or None in owners:  # no certificate, or one that was merely found: the address decides
         owner = house.customers.by_address(planned.recipient.address)
         owners = set() if owner is None else {owner.number}
-    if owners <= set(customers):
-        return planned
+    return planned if owners <= set(customers) else _rejected(planned)
+
+
+def _for_former(planned: Planned) -> Planned:
+    """Rejects what would be sealed to one customer's certificate for the address that another customer has.
+
+    The certificate names an address that its holder gave up, or never had at the bank: who of the two is meant, only
+    people can tell. Of mail that names its customers (`_for_others`) it is known.
+    """
+    if any(row.customer is not None and row.address_customer not in (None, row.customer) for row in planned.rows):
+        return _rejected(planned)
+    return planned
+
+
+def _rejected(planned: Planned) -> Planned:
+    decision = planned.decision
     return replace(planned, decision=replace(
         decision, steps=(), end=replace(decision.end, kind="reject"), reason=Reason.RECIPIENT_OTHER_CUSTOMER,
         fallback=None))

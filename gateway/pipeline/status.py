@@ -125,7 +125,10 @@ def _coverage(verdicts: Verdicts, recipients: Sequence[str]) -> Iterator[str]:
 
 
 def has_stray_reply_to(verdicts: Verdicts) -> bool:
-    """Whether a trusted mail has a Reply-To that its signer did not write: answers would go to somebody else."""
+    """Whether a trusted mail has a Reply-To or Sender that its signer did not write.
+
+    Answers would go to somebody else, or somebody else would be shown as the author.
+    """
     return verdicts.verdict is Trust.TRUSTED and verdicts.coverage is not None and verdicts.coverage.stray_reply_to
 
 

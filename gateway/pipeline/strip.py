@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from gateway.mime.header import Field, Headers, remove_fields
-from gateway.mime.trace import forged_status, strip_subject_tags, strip_tags
+from gateway.mime.trace import forged_status, strip_subject_tags, without_tags
 from gateway.model.address import fold
 from gateway.model.mail import Origin
 from gateway.pipeline.house import House
@@ -37,8 +37,9 @@ def has_forgeries(headers: Headers, house: House, origin: Origin) -> bool:
             return True
         # Few subjects have a bracket, with which most tags begin: looking for the tags themselves costs more.
         if field.lower == "subject" and tags:
-            text = field.text
-            if any(fold(tag[:1]) in fold(text) for tag in tags) and strip_tags(text, tags) != text:
+            text = field.seen
+            may_have = not text.isascii() or any(fold(tag[:1]) in fold(text) for tag in tags)
+            if may_have and without_tags(field, tags) is not None:
                 return True
     return False
 

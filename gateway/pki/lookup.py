@@ -21,7 +21,9 @@ from dataclasses import replace
 from typing import Literal
 
 from gateway.clock import Clock
+from gateway.cms.mailbox import in_ascii, spellings
 from gateway.errors import GatewayError
+from gateway.model.address import fold
 from gateway.model.lookup import (
     Absent,
     CertificateAnswer,
@@ -119,12 +121,16 @@ class LookUp:
         return directory is None or directory.serves(address)
 
     def _rows(self, source: CertificateSource, address: str) -> tuple[Rows, Kept] | Unavailable:
+        """Of all spellings of the address: absence counts only where none of them is known."""
         directory = self._directories.get(id(source))
         try:
             if directory is None:
-                return source.rows(address), "asked"
+                return tuple([row for one in spellings(address) for row in source.rows(one)]), "asked"
             reply = directory.reply(address)
-            return reply.rows, reply.kept
+            plain = in_ascii(address)
+            if plain == fold(address):
+                return reply.rows, reply.kept
+            return reply.rows + directory.reply(plain).rows, reply.kept
         except GatewayError as trouble:
             return Unavailable(trouble.detail or str(trouble.reason))
 

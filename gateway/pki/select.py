@@ -3,7 +3,7 @@
 The rules of the field, in the order of the code:
 
 1. the certificate names the address: rfc822Name, SmtpUTF8Mailbox, else the subject's e-mailAddress; never the
-   common name; ASCII case does not matter
+   common name; ASCII case and the spelling of an internationalised domain do not matter
 2. it is valid now, strong, for encryption, and its path leads to a root for recipients; the bank's own trust of
    the row replaces the path, never anything else; revocation as its mode says, and where it is required but not
    known the answer is Unavailable: a good certificate must not be refused, nor a revoked one used, for want of a list
@@ -22,8 +22,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.cms.certificate import Certificate, parse_certificate
+from gateway.cms.mailbox import in_ascii
 from gateway.errors import GatewayError, Reason
-from gateway.model.address import fold
 from gateway.model.lookup import (
     Absent,
     CertificateAnswer,
@@ -115,7 +115,7 @@ def _judge(row: CertificateRow, address: str, at: datetime, trust: TrustSet,
     except GatewayError as error:
         return _Fault(error.reason)
     # 1. the address
-    if fold(address) not in {fold(email) for email in certificate.emails}:
+    if in_ascii(address) not in {in_ascii(email) for email in certificate.emails}:
         return _Fault(Reason.CERTIFICATE_ADDRESS_MISMATCH)
     # 2. the certificate and its path
     if row.trust == "distrusted":

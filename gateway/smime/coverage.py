@@ -19,6 +19,7 @@ from gateway.smime.unprotect import ProtectedHeaders
 
 ADDRESSES_MAX: Final = 1_000
 _SHOWN: Final = ("subject", "date", "to", "cc", "reply-to")  # beside From, which the verdict itself is about
+_SHOWN_AS_AUTHOR: Final = ("reply-to", "sender")  # Outlook shows "Sender on behalf of From"
 
 
 def coverage_of(
@@ -37,7 +38,7 @@ def coverage_of(
         to=_protected_to(protected),
         age_s=None if signed_at is None else int((at - signed_at).total_seconds()),
         date_gap_s=None if signed_at is None else _date_gap_s(dates, signed_at),
-        stray_reply_to=_is_stray([field for field in outer.all("reply-to") if _is_open("reply-to", protected)], from_),
+        stray_reply_to=any(_is_stray(outer.all(name), from_) for name in _SHOWN_AS_AUTHOR if _is_open(name, protected)),
     )
 
 

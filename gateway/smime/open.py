@@ -11,6 +11,8 @@ The steps, in this order; their numbers stand in the code:
     and only as a whole, decompressed within bounds.
  4. Protected header fields (RFC 9788) are read; of them only those for readers will be shown.
  5. From. Exactly one mailbox, the protected and the outer one equal; other fields for readers occur once.
+    A protected From that differs is shown only where its own valid signature covers it (RFC 9788 4.4): filters in
+    front (DMARC) have judged the outer one.
  6. Signers. Every signature of every layer is judged: time, arithmetic, path, revocation (`pki.judge`).
  7. The verdict table (`smime.verdict`), and what the signature covers beside the content (`smime.coverage`).
  8. Identity. The proof value is minted from the innermost signature, if it lies directly around the payload, is
@@ -138,10 +140,14 @@ def _finish(octets: bytes, root: Entity, peeled: Peeled, judge: Judge, at: datet
     from_ = _from(shown, protected, mail=mail)
     # 6. Signers.
     layers = [_judged(signatures, judge, at) for signatures in peeled.signed]
+    main = speaking(layers)
+    directly_in = around if around is not None else _innermost(peeled)
+    if (protected is not None and from_.differs and root.headers.first("from") is not None
+            and not _vouches(layers, directly_in, from_)):
+        protected = _with_outer_from(protected)
     # 7. The verdict table.
     signature = signature_verdict(peeled, layers, from_)
     decryption = decryption_verdict(peeled, layers)
-    main = speaking(layers)
     repeated = repeated_field(shown, protected.replaces if protected is not None else ())
     trust, why = decide(signature, decryption, from_, main, peeled.fault or repeated)
     # 8. Identity.
@@ -175,9 +181,21 @@ def _between(peeled: Peeled, outer: Headers) -> tuple[ProtectedHeaders | None, i
     return None, None
 
 
-def _vouches(layers: Sequence[JudgedLayer], depth: int, from_: FromFacts) -> bool:
+def _with_outer_from(protected: ProtectedHeaders) -> ProtectedHeaders:
+    """The From that the mail came with stays."""
+    return replace(protected, promoted=tuple(field for field in protected.promoted if field.lower != "from"),
+                   replaces=protected.replaces - {"from"})
+
+
+def _innermost(peeled: Peeled) -> int | None:
+    """The index of the signature around the payload; None where an encryption is between them, or there is none."""
+    depths = [one.depth for one in peeled.signed if one.covers == "whole"]
+    return depths[-1] if depths and depths[-1] > max(peeled.encrypted_at, default=-1) else None
+
+
+def _vouches(layers: Sequence[JudgedLayer], depth: int | None, from_: FromFacts) -> bool:
     """Whether the layer with this index is a valid signature of the From, so that it covers what is directly in it."""
-    return any(layer.signatures.depth == depth and layer.status is Status.VALID
+    return any(layer.signatures.depth == depth and layer.signatures.covers == "whole" and layer.status is Status.VALID
                and any(signer.speaks_for(from_.address) for signer in layer.signers) for layer in layers)
 
 

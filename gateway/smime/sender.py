@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.errors import GatewayError, Reason
-from gateway.mime.addresses import addresses_in, as_seen, is_turned
+from gateway.mime.addresses import addresses_shown, as_seen, is_turned
 from gateway.mime.header import Field, Headers, mailboxes
 from gateway.model.address import domain_of, same_address
 from gateway.smime.verdict import FromFacts
@@ -57,7 +57,7 @@ def _one_mailbox(fields: Sequence[Field]) -> FromFacts:
         return FromFacts(None, Reason.FROM_AMBIGUOUS if found else Reason.FROM_MISSING)
     address = found[0].address
     text = fields[0].text
-    others = tuple(one for one in addresses_in(text) if _is_other(one, address))
+    others = tuple(one for one in addresses_shown(text) if _is_other(one, address))
     return FromFacts(address, in_name=others or ((_TURNED,) if is_turned(text) else ()))
 
 

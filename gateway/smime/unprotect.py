@@ -218,7 +218,7 @@ def _same(lower: str, there: list[str], here: list[str]) -> bool:
 
 def _without_tags(field: Field, tags: Sequence[str]) -> Field:
     """A subject that lost our tags; `raw` and `value` are new, the span still says where it came from."""
-    text = field.text if field.lower == "subject" and tags else ""
+    text = field.seen if field.lower == "subject" and tags else ""
     stripped = strip_tags(text, tags)
     if stripped == text:
         return field

@@ -1,12 +1,39 @@
-"""Every Reason can be said: on the wire, and to a person with a remedy. Nothing said names what it must not."""
+"""Every Reason has a reply and three texts. `remedy` names nothing of the gateway, `admin` only what exists."""
 
 import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args, get_origin
 
 import pytest
+import typer
+from pydantic import BaseModel
+from typer.exceptions import TyperException
 
+from gateway.cli.main import application
 from gateway.errors import Reason
 from gateway.frontends.replies import WIRES, reply_for_reason
 from gateway.model.sentences import SENTENCES
+from gateway.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+WORDS_MAX = 25  # of a sentence
+# Words that a reader must stop at, or that search engines and standards do not know.
+RETIRED = {
+    "told": "a participle as a name: say reported, logged, stated",
+    "nobody": "says who does not act instead of who does",
+    "whoever": "name the role: the sender, the operator, the customer",
+    "somebody": "name the role",
+    "anew": "say again, or restart",
+    "house": "a metaphor: say bank, gateway or context",
+    "lies": "say is in, is stored in",
+    "by itself": "say automatically, or name what does it",
+    "is no": "say is not, or name what is missing",
+}
+# What `admin` quotes besides commands and settings: a system's command, and pieces of policies and run files.
+NEITHER = {"timedatectl", "stamp: {by: [acme, internal]}", "end: {hand_to: SERVICE}", "accessible: false", "documents"}
 
 # RFC 5248: the registry's subjects and details that a mail gateway can mean; X.7.4 to X.7.7 are cryptography's.
 ENHANCED = re.compile(r"[0-7]\.\d{1,2}")
@@ -25,13 +52,83 @@ def test_it_has_a_reply(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("reason", list(Reason))
-def test_it_has_a_sentence_and_a_remedy(reason: Reason) -> None:
+def test_it_has_three_texts_of_full_sentences(reason: Reason) -> None:
     sentence = SENTENCES[reason]
-    for text in (sentence.what, sentence.remedy):
-        assert text[0].isupper(), text
-        assert text.endswith("."), text
-        assert text.isascii(), text
-    assert sentence.what != sentence.remedy
+    texts = (sentence.what, sentence.remedy, sentence.admin)
+    for text in texts:
+        assert re.fullmatch(r"[A-Z`][ -~]*\.", text), text
+        for one in re.split(r"(?<=[.?:]) ", re.sub(r"`[^`]*`", "X", text)):
+            assert len(one.split()) <= WORDS_MAX, one
+        for word, why in RETIRED.items():
+            assert not re.search(rf"\b{word}\b", text, re.IGNORECASE), f"{word!r} is retired ({why}): {text}"
+    assert len({sentence.what, sentence.remedy}) == 2
+    for text in texts[:2]:
+        assert "`" not in text, f"the other side knows no command and no setting: {text}"
+        assert "sealgate " not in text.lower(), text
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_the_administrators_remedy_names_what_exists(reason: Reason) -> None:
+    admin = SENTENCES[reason].admin
+    quoted = re.findall(r"`([^`]*)`", admin)
+    assert admin.count("`") == 2 * len(quoted), admin
+    for one in quoted:
+        if one.startswith("sealgate "):
+            assert not _wrong_in(one), f"{one}: {_wrong_in(one)}"
+        else:
+            assert one in NEITHER or one.partition(": ")[0] in _settings(), f"`{one}` is not a command or a setting"
+    for page in re.findall(r"docs/[a-z-]+\.md", admin):
+        assert (ROOT / page).is_file(), page
+
+
+@pytest.mark.parametrize("call", ["sealgate cert seek ADDRESS", "sealgate cert", "sealgate hold list --every",
+                                  "sealgate init --database now", "sealgate statements show"])
+def test_a_command_that_does_not_exist_is_found(call: str) -> None:
+    assert _wrong_in(call)
+
+
+def _wrong_in(call: str) -> str:
+    """'' if the CLI accepts this call with its placeholders, else what is wrong with it."""
+    command, words = _cli(), shlex.split(call)[1:]
+    if words[0] == "--config":
+        words = words[2:]
+    while words and words[0] in getattr(command, "commands", ()):
+        command, words = command.commands[words[0]], words[1:]
+    if words == ["--help"]:
+        return ""
+    if hasattr(command, "commands"):
+        return f"not a command: {' '.join(words[:1])}"
+    try:
+        command.make_context(command.name, words)
+    except TyperException as error:
+        return str(error)
+    return ""
+
+
+@cache
+def _cli() -> Any:
+    return typer.main.get_command(application([]))
+
+
+@cache
+def _settings() -> frozenset[str]:
+    """Each setting by its dotted path; `clients[].from`: of each entry of a list."""
+    return frozenset(_paths(Settings, ""))
+
+
+def _paths(section: type[BaseModel], before: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        path = f"{before}{field.alias or name}"
+        yield path
+        for inner, listed in _sections(field.annotation, listed=False):
+            yield from _paths(inner, f"{path}[]." if listed else f"{path}.")
+
+
+def _sections(annotation: object, *, listed: bool) -> Iterator[tuple[type[BaseModel], bool]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, listed
+    for inner in get_args(annotation):
+        yield from _sections(inner, listed=listed or get_origin(annotation) is tuple)
 
 
 def test_the_tables_name_no_reason_that_is_gone() -> None:

@@ -272,6 +272,40 @@ def test_certificates_of_different_owners(bank: House, octets: bytes, client: st
     assert bank.outbound.taken == []
 
 
+@SENDERS
+@pytest.mark.parametrize("bound", [True, False], ids=["enrolled", "found"])
+def test_an_internationalised_domain_written_in_another_way(
+    bank: House, octets: bytes, client: str, sender: str, bound: bool, zoe: str
+) -> None:
+    """The certificate names A-labels (RFC 9598), a mail program with SMTPUTF8 the letters: it is the same mailbox."""
+    name = zoe.partition("@")[0]
+    enrol(bank, f"{name}@xn--mller-kva.example", recipient(f"{name}@xn--mller-kva.example"), bound=bound)
+    for domain in ("m\u00fcller.example", "M\u00dcller.example", "mu\u0308ller.example", "xn--mller-kva.example"):
+        outcome = sent(bank, f"{name}@{domain}", octets=octets.replace(b"%s", b"you"), client=client, sender=sender)
+        expected = (REFUSED, Reason.CERTIFICATE_NOT_ENROLLED) if client != "staff" and not bound else (TAKEN, None)
+        assert fate(outcome) == expected
+    nothing_clear(bank)
+
+
+@SENDERS
+def test_a_certificate_for_an_address_that_another_customer_has_now(
+    bank: House, octets: bytes, client: str, sender: str, zoe: str
+) -> None:
+    """Its holder gave the address up, and the bank's register says so: the mail is for the other one."""
+    enrol(bank, zoe, recipient(zoe))
+    former = zoe.partition("@")[0]
+    customers = bank.gateway.store.customers
+    customers.put([Customer(former, "Zoe", ()), Customer(f"{former}-next", "Zora", (zoe.upper(),))])
+    assert fate(sent(bank, zoe, octets=octets, client=client, sender=sender)) == (
+        REFUSED,
+        Reason.RECIPIENT_OTHER_CUSTOMER,
+    )
+    assert bank.outbound.taken == []
+    customers.put([Customer(f"{former}-next", "Zora", ()), Customer(former, "Zoe", (zoe,))])
+    assert fate(sent(bank, zoe, octets=octets, client=client, sender=sender)) == (TAKEN, None)
+    nothing_clear(bank)
+
+
 def test_a_found_certificate_is_not_good_enough_for_a_code(bank: House, zoe: str) -> None:
     enrol(bank, zoe, recipient(zoe), bound=False)
     assert fate(sent(bank, zoe)) == (REFUSED, Reason.CERTIFICATE_NOT_ENROLLED)

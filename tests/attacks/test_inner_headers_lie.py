@@ -7,10 +7,11 @@ issue its own status, another sender, hidden recipients, or trace fields that se
 import pytest
 
 from gateway.errors import Reason
+from gateway.mime.header import parse_headers
 from gateway.model.verdict import Trust
 from gateway.smime.open import open_mail
 from gateway.smime.protect import protect
-from tests.support.pki import NOW, CertificateKey
+from tests.support.pki import NOW, CertificateKey, get_pki
 from tests.support.sealed import ANNA, BANK, TEXT, anna, box, enveloped, judge, message, signed
 
 EVE = "eve@customer.example"
@@ -79,6 +80,36 @@ def test_another_from_inside_than_outside_is_not_trusted():
     result = opened(payload(), person=eve, from_=EVE)
     assert result.verdicts.verdict is Trust.NOT_TRUSTED
     assert set(result.verdicts.why) == {Reason.FROM_OUTER_DIFFERS, Reason.FROM_MISMATCH}
+
+
+def shown_from(octets):
+    return parse_headers(octets).texts("from")
+
+
+@pytest.mark.parametrize("build", [
+    lambda entity: enveloped(entity, box()),
+    lambda entity: enveloped(signed(entity, anna(email=EVE)), box()),
+    lambda entity: signed(entity, anna(email=EVE)),
+    lambda entity: signed(entity, get_pki("Strangers").signer("p-256", email=ANNA)),
+    lambda entity: signed(enveloped(entity, box()), anna()),
+    lambda entity: enveloped(b"Content-Type: multipart/mixed; boundary=M; hp=cipher\r\nFrom: Anna <%s>\r\n\r\n--M\r\n"
+                             % ANNA.encode() + signed(TEXT, anna()) + b"\r\n--M--\r\n", box()),
+], ids=["encrypted", "of Eve", "of Eve in clear", "of an unknown root", "outside", "of a part"])
+def test_a_from_inside_that_nobody_vouches_for_is_not_shown(build):
+    """DMARC in front has passed Eve's own domain: without a signature a From inside must not take its place."""
+    mail = message(build(payload()), from_=EVE)
+    result = open_mail(mail, [CertificateKey(box())], judge(), NOW)
+    assert shown_from(result.octets) == (f"Anna <{EVE}>",)
+    assert result.verdicts.headers.from_ == f"Anna <{EVE}>"
+    assert Reason.FROM_OUTER_DIFFERS in result.verdicts.why
+    assert result.verdicts.verdict is not Trust.TRUSTED
+
+
+def test_a_from_inside_under_its_own_signature_is_shown():
+    """A mailing list has put itself outside (RFC 9788 4.4)."""
+    result = opened(payload(), from_=EVE)
+    assert shown_from(result.octets) == (f"Anna <{ANNA}>",)
+    assert result.verdicts.why == (Reason.FROM_OUTER_DIFFERS,)
 
 
 @pytest.mark.parametrize("forged", [

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.load import MIB, Dribble, Peers, Sink, Usage, others_mail_goes_on, taking
-from tests.support.process import Relay, free_ports, new_bank, relay
+from tests.support.process import Relay, free_ports, new_bank, relay, without_web
 from tests.support.smtp import until
 
 IDLE = 1_000
@@ -26,10 +26,31 @@ IDLE = 1_000
 def gateway(home: Path, limits: str = "") -> Iterator[tuple[Relay, Sink]]:
     """A bank with a next hop. `limits`: that line of the settings."""
     (hop,) = free_ports(1)
-    bank = new_bank(home, hop=hop, change=lambda text: f"{text}limits: {{{limits}}}\n" if limits else text)
+    more = f"limits: {{{limits}}}\n" if limits else ""
+    bank = new_bank(home, hop=hop, change=lambda text: without_web(text) + more)
     with taking(hop) as sink, relay(bank) as running:
         others_mail_goes_on(running)  # warm: keys loaded, paths judged
         yield running, sink
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Relay, Sink]]:
+    """One gateway by the settings as they come, for all tests that leave it as they found it."""
+    with gateway(tmp_path_factory.mktemp("shared") / "home") as running:
+        yield running
+
+
+@pytest.fixture
+def everyday(shared: tuple[Relay, Sink]) -> tuple[Relay, Sink]:
+    """The same, once it has closed the connections of the test before."""
+    until(lambda: not any(held(port) for port in (shared[0].bank.ports.inbound, shared[0].bank.ports.outbound)))
+    return shared
+
+
+def held(port: int) -> int:
+    """How many connections a listener has (proc_net_tcp(5): 01 is ESTABLISHED, 08 is CLOSE_WAIT)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] in ("01", "08") for row in rows)
 
 
 def addresses(number: int, each: int) -> list[str]:
@@ -40,12 +61,13 @@ def addresses(number: int, each: int) -> list[str]:
 # --- idle -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_thousand_idle_connections_of_strangers_leave_the_banks_mail_alone(tmp_path: Path) -> None:
+def test_a_thousand_idle_connections_of_strangers_leave_the_banks_mail_alone(everyday: tuple[Relay, Sink]) -> None:
     """20 addresses, 50 connections each, by the settings as they come: 400 are held, later ones are answered 421.
 
     The last 100 of `connections_max` are reserved for the mail server that the listener names (`trusted_peers`).
     """
-    with gateway(tmp_path / "home") as (running, _), Peers(running.bank.ports.inbound) as peers:
+    running, _ = everyday
+    with Peers(running.bank.ports.inbound) as peers:
         usage = Usage(running.process.pid)
         told = Counter(peers.connect(one) for one in addresses(20, 50))
         assert told == {b"220": 400, b"421": 600}
@@ -55,9 +77,10 @@ def test_a_thousand_idle_connections_of_strangers_leave_the_banks_mail_alone(tmp
         assert usage.cpu_s() < 20
 
 
-def test_addresses_of_nobody_do_not_fill_the_listener_of_the_banks_own_systems(tmp_path: Path) -> None:
+def test_addresses_of_nobody_do_not_fill_the_listener_of_the_banks_own_systems(everyday: tuple[Relay, Sink]) -> None:
     """Attack of a trial: ten addresses with 50 connections each. Strangers have a fifth, one of them a tenth of it."""
-    with gateway(tmp_path / "home") as (running, _), Peers(running.bank.ports.outbound) as peers:
+    running, _ = everyday
+    with Peers(running.bank.ports.outbound) as peers:
         told = Counter(peers.connect(one) for one in addresses(20, 50))
         assert told == {b"220": 100, b"421": 900}
         others_mail_goes_on(running, outbound=5, inbound=0)
@@ -74,8 +97,9 @@ def test_a_thousand_idle_connections_that_may_stay_leave_everybodys_mail_alone(t
         assert usage.cpu_s() < 20
 
 
-def test_one_address_has_fifty_and_no_more(tmp_path: Path) -> None:
-    with gateway(tmp_path / "home") as (running, _), Peers(running.bank.ports.inbound) as peers:
+def test_one_address_has_fifty_and_no_more(everyday: tuple[Relay, Sink]) -> None:
+    running, _ = everyday
+    with Peers(running.bank.ports.inbound) as peers:
         told = [peers.connect("127.0.9.9") for _ in range(200)]
         assert told == [b"220"] * 50 + [b"421"] * 150
         others_mail_goes_on(running)
@@ -133,22 +157,22 @@ def ask(sock: socket.socket, *commands: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("recipient", [b"RCPT TO:<s%d@bank.example>\r\n", b"RCPT TO:<s%d@stranger.example>\r\n"])
-def test_a_flood_of_recipients_ends_soon(tmp_path: Path, recipient: bytes) -> None:
+def test_a_flood_of_recipients_ends_soon(everyday: tuple[Relay, Sink], recipient: bytes) -> None:
     """50,000 in one go. 100 of ours are taken (RFC 5321 4.5.3.1.8), then 20 refusals end the session."""
-    with gateway(tmp_path / "home") as (running, sink):
-        usage, before = Usage(running.process.pid), sink.count
-        with socket.create_connection(("127.0.0.1", running.bank.ports.inbound), timeout=60) as sock:
-            flood = b"EHLO x\r\nMAIL FROM:<a@stranger.example>\r\n" + b"".join(recipient % n for n in range(50_000))
-            replies = pour(sock, flood)
-        codes = Counter(re.findall(rb"^(\d{3}) ", replies, re.MULTILINE))
-        ours = b"bank" in recipient
-        assert codes[b"250"] == 2 + (100 if ours else 0)
-        assert codes[b"452" if ours else b"550"] == 21
-        assert codes[b"421"] == 1
-        others_mail_goes_on(running)
-        assert usage.cpu_s() < 10
-        assert usage.grown() < 32 * MIB
-        assert sink.count == before + 6
+    running, sink = everyday
+    usage, before = Usage(running.process.pid), sink.count
+    with socket.create_connection(("127.0.0.1", running.bank.ports.inbound), timeout=60) as sock:
+        flood = b"EHLO x\r\nMAIL FROM:<a@stranger.example>\r\n" + b"".join(recipient % n for n in range(50_000))
+        replies = pour(sock, flood)
+    codes = Counter(re.findall(rb"^(\d{3}) ", replies, re.MULTILINE))
+    ours = b"bank" in recipient
+    assert codes[b"250"] == 2 + (100 if ours else 0)
+    assert codes[b"452" if ours else b"550"] == 21
+    assert codes[b"421"] == 1
+    others_mail_goes_on(running)
+    assert usage.cpu_s() < 10
+    assert usage.grown() < 32 * MIB
+    assert sink.count == before + 6
 
 
 def pour(sock: socket.socket, octets: bytes) -> bytes:
@@ -175,9 +199,10 @@ def pour(sock: socket.socket, octets: bytes) -> bytes:
     return bytes(told)
 
 
-def test_a_flood_of_commands_that_are_no_errors_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_a_flood_of_commands_that_are_no_errors_keeps_nobody_waiting(everyday: tuple[Relay, Sink]) -> None:
     """50,000 times NOOP and RSET in one go on several connections: they are answered, in turn with everybody."""
-    with gateway(tmp_path / "home") as (running, _), Peers(running.bank.ports.inbound) as peers:
+    running, _ = everyday
+    with Peers(running.bank.ports.inbound) as peers:
         usage = Usage(running.process.pid)
         for one in addresses(5, 1):
             assert peers.connect(one) == b"220"

@@ -95,7 +95,8 @@ def test_whom_the_author_wrote_to():
 
 @pytest.mark.parametrize(("reply_to", "is_stray"), [
     (b"", False), (b"Reply-To: %s\r\n" % ANNA.upper().encode(), False), (b"Reply-To: eve@else.example\r\n", True),
-    (b"Reply-To: %s, eve@else.example\r\n" % ANNA.encode(), True), (b"Reply-To: <<\r\n", True)])
+    (b"Reply-To: %s, eve@else.example\r\n" % ANNA.encode(), True), (b"Reply-To: <<\r\n", True),
+    (b"Sender: %s\r\n" % ANNA.encode(), False), (b"Sender: Boss <boss@bank.example>\r\n", True)])
 def test_a_reply_to_that_the_signer_did_not_write(reply_to, is_stray):
     octets = reply_to + b"Mail-Followup-To: eve@else.example\r\n" + message(signed(TEXT, anna()))
     result = opened(octets)
@@ -103,6 +104,7 @@ def test_a_reply_to_that_the_signer_did_not_write(reply_to, is_stray):
     for form in (True, False):
         left = composed(octets, result, opened=form)
         assert (b"eve@else.example" not in left) is is_stray
+        assert b"boss@bank.example" not in left
         assert (b"reply_to=removed" in left.replace(b"\r\n ", b" ")) is is_stray
 
 

@@ -60,6 +60,8 @@ def test_eve_signs_as_herself_and_is_shown_as_anna():
     misleading = (Trust.NOT_TRUSTED, (Reason.FROM_NAME_MISLEADING,))
     assert verdict(f'"{ANNA}"', eve()) == misleading
     assert verdict("=?utf-8?q?anna=40customer=2Eexample?=", eve()) == misleading
+    assert verdict("=?windows-949?q?anna=40customer=2Eexample?=", eve()) == misleading
+    assert verdict("=?x-klingon?q?anna=40customer=2Eexample?=", eve()) == misleading
     assert verdict("Anna", eve()) == (Trust.TRUSTED, ())
     assert verdict(f'"{ANNA}"', eve(), anna()) == (Trust.TRUSTED, ()), "Anna has signed as well"
 

@@ -5,27 +5,25 @@ A real relay process, a real sink behind it, a real client in front.
 """
 
 import os
-import shutil
 import signal
 import smtplib
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from gateway.demo.bank import Bank, Ports, open_bank
+from gateway.demo.bank import Bank, Ports
 from gateway.demo.sink import Sink
-from tests.support.process import free_ports
+from tests.chaos import killed
+from tests.support.process import demo_bank, free_ports
 
-ROOT = Path(__file__).parents[2]
 MAIL = (
     b"From: otp@bank.example\r\nTo: undisclosed-recipients:;\r\nSubject: Code\r\nMessage-ID: <1@bank.example>\r\n"
     b"\r\nYour code is 481516\r\n"
@@ -46,17 +44,9 @@ class KillingSink(Sink):
         return reply
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("bank") / "home"
-    open_bank(home, Ports())
-    return home
-
-
 @pytest.fixture
-def bank(template: Path, tmp_path: Path) -> Bank:
-    home = Path(shutil.copytree(template, tmp_path / "home"))
-    return open_bank(home, Ports(*free_ports(3)))
+def bank(tmp_path: Path) -> Bank:
+    return demo_bank(tmp_path / "home", Ports(*free_ports(3)))
 
 
 @contextmanager
@@ -70,13 +60,11 @@ def sink(bank: Bank) -> Iterator[KillingSink]:
 
 
 @contextmanager
-def relay(bank: Bank, point: str) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "tests.chaos.killed", str(bank.config), point]
-    with (bank.home / "gateway.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+def relay(bank: Bank, point: str) -> Iterator[BaseProcess]:
+    process = killed.start(bank.config, point, bank.home / "gateway.log")
     try:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and process.poll() is None:
+        while time.monotonic() < deadline and process.is_alive():
             try:
                 socket.create_connection(("127.0.0.1", bank.ports.outbound), timeout=1).close()
                 break
@@ -85,7 +73,7 @@ def relay(bank: Bank, point: str) -> Iterator["subprocess.Popen[bytes]"]:
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.join()
 
 
 def submit(bank: Bank, recipients: list[str]) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from gateway.app import open_store
 from gateway.demo.bank import Bank
 from gateway.settings import load
-from tests.chaos.test_kill_points import bank, got, never_clear, relay, sink, template
+from tests.chaos.test_kill_points import bank, got, never_clear, relay, sink
 
 ANNA, BEN, NOBODY = "anna@customer.example", "ben@customer.example", "x@nowhere.example"
 MAIL = (b"From: %s\r\nTo: undisclosed-recipients:;\r\nSubject: Statement\r\nMessage-ID: <1@bank.example>\r\n"

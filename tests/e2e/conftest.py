@@ -18,7 +18,7 @@ from gateway.settings import load
 from tests.support.peers import need, run
 from tests.support.pki import get_pki, pem
 from tests.support.postfix import private_postfix
-from tests.support.process import Relay, free_ports, new_bank, relay
+from tests.support.process import Relay, free_ports, new_bank, relay, without_web
 from tests.support.smtp import Hop, until
 from tests.support.tls import TlsFiles, make_tls
 
@@ -114,7 +114,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     ):
 
         def change(text: str) -> str:
-            text = text.replace("role: inbound,", "role: inbound, recipient_check: next_hop,")
+            text = without_web(text).replace("role: inbound,", "role: inbound, recipient_check: next_hop,")
             text = text.replace(
                 "listeners:\n",
                 f"""passwords: clients.passwd

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.demo import openssl
+from gateway.errors import Reason
+from gateway.model.sentences import SENTENCES
 from tests.support.around import CODE, Site, bank_around, checks, code_for, memo, submit
 from tests.support.postfix import PIECES, Doors
 from tests.support.smtp import Talk
@@ -59,7 +61,7 @@ def test_a_colleague_hears_the_refusal_itself(site: Site) -> None:
     """After the final dot, with the gateway's words; nothing is queued, so nothing bounces."""
     to = "nobody@nowhere.example"
     reply = submit(site.postfix.doors.submission, code_for(to), to)
-    assert reply.startswith("550 5.7.5 There is no certificate for the recipient")
+    assert reply.startswith(f"550 5.7.5 {SENTENCES[Reason.CERTIFICATE_ABSENT].what}")
     assert b"Mail queue is empty" in site.postfix.queue()
     assert site.internet.mails == site.mailboxes.mails == []
 

@@ -20,7 +20,7 @@ from gateway.app import open_store
 from gateway.clock import SystemClock
 from gateway.demo.bank import Bank
 from gateway.settings import load
-from tests.support.process import new_bank, relay
+from tests.support.process import new_bank, relay, without_web
 from tests.support.returned import MAILBOX, NO_LIMITS, Reply, row
 from tests.support.smtp import Hop, until
 
@@ -62,7 +62,7 @@ def killed_before_the_alarm(bank: Bank, octets: bytes, hop: Hop, killed: list[in
 
 def test_the_alarm_leaves_when_the_mail_comes_again(tmp_path: Path, hop: Hop) -> None:
     with hop:
-        bank = new_bank(tmp_path / "bank", hop=hop.port)
+        bank = new_bank(tmp_path / "bank", hop=hop.port, change=without_web)
         settings = load(bank.config)
         store = open_store(settings)
         now = SystemClock().now()

@@ -14,7 +14,7 @@ from gateway.cms.certificate import load_certificates
 from gateway.demo.bank import Bank
 from gateway.model.smimea import owner_name, record
 from tests.support.dnssec import names
-from tests.support.process import Relay, new_bank, relay
+from tests.support.process import Relay, new_bank, relay, without_web
 from tests.support.slapd import BASE, slapd
 from tests.support.smtp import Hop
 
@@ -31,7 +31,7 @@ def hop() -> Iterator[Hop]:
 def bank_with(tmp_path: Path, hop: Hop, source: str) -> Bank:
     """The demo's bank with this source in place of its own."""
     def change(text: str) -> str:
-        before, rest = text.split("sources:\n", 1)
+        before, rest = without_web(text).split("sources:\n", 1)
         return f"{before}sources:\n  - {{{source}}}\nfetch:{rest.split(chr(10) + 'fetch:', 1)[1]}"
 
     return new_bank(tmp_path / "home", hop=hop.port, change=change)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.bank import Bank, Ports, open_bank
+from gateway.demo.bank import Bank, Ports
 from gateway.settings import Settings, load
 from tests.support.milter import need_pymilter
 from tests.support.other_milter import other_milter
 from tests.support.peer_openssl import OpenSsl
 from tests.support.peers import need, run
 from tests.support.postfix import Doors, doors
-from tests.support.process import free_ports, relay, without_services
+from tests.support.process import demo_bank, free_ports, relay, without_services, without_web
 from tests.support.smtp import Hop, Talk, until
 from tests.support.traps import Site, Trap, findings, holds, with_trap
 
@@ -44,8 +44,8 @@ class Bench:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     home, at = tmp_path_factory.mktemp("traps") / "bank", doors()
     (dead,) = free_ports(1)
-    bank = open_bank(home, Ports(outbound=at.gateway_outbound, sink=at.sealed, inbound=at.gateway_inbound))
-    text = without_services(bank.config.read_text())
+    bank = demo_bank(home, Ports(outbound=at.gateway_outbound, sink=at.sealed, inbound=at.gateway_inbound))
+    text = without_web(without_services(bank.config.read_text()))
     back = f"  inbound: {{host: 127.0.0.1, port: {at.sealed}, tls: none}}"
     assert back in text
     text = text.replace(back, back.replace(str(at.sealed), str(at.opened)))
@@ -420,6 +420,21 @@ TRAPS = [
         leaves_in_clear(submits), leaves_sealed(submits),
         main="header_checks = regexp:{{{{/^Subject:/ FILTER smtp:[127.0.0.1]:{internet}}}}}\n",
         remedy=("postconf -e header_checks=",),
+    ),
+    Trap(
+        "an action in the checks of a cleanup of its own",
+        ("cleanup/unix/header_checks", "passes the gateway by"),
+        leaves_in_clear(submits), leaves_sealed(submits),
+        commands=("echo '/^Subject:/ FILTER smtp:[127.0.0.1]:{internet}' > {here}/checks",
+                  "postconf -P 'cleanup/unix/header_checks=regexp:{here}/checks'"),
+        remedy=("postconf -PX cleanup/unix/header_checks",),
+    ),
+    Trap(
+        "a domain of the bank is another domain's",
+        ("main.cf virtual_alias_maps", "leads to @elsewhere.example"),
+        leaves_in_clear(asks), arrives_opened,
+        main="virtual_alias_maps = inline:{{ {{ @bank.example = @elsewhere.example }} }}\n",
+        remedy=("postconf -e virtual_alias_maps=",),
     ),
     Trap(
         "a fall-back while the gateway is away",

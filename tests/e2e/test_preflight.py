@@ -23,7 +23,7 @@ from gateway.app import preflight
 from gateway.app.database import adopt
 from gateway.app.preflight import Plan
 from gateway.clock import SystemClock
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from gateway.errors import GatewayError, Reason
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Recipient
@@ -32,7 +32,7 @@ from gateway.services.statements.preflight import Slim
 from gateway.services.statements.tally import Channel
 from gateway.settings import Settings, load
 from tests.support import crowd, pki
-from tests.support.process import ROOT, free_ports
+from tests.support.process import ROOT, demo_bank, free_ports
 from tests.support.statements import document
 
 COUNT = int(os.environ.get("SEALGATE_PREFLIGHT_ROWS", "20000"))
@@ -59,7 +59,7 @@ def sealgate(big: "Big", *arguments: str | Path) -> "subprocess.CompletedProcess
 @pytest.fixture(scope="module")
 def big(tmp_path_factory) -> Big:
     home = tmp_path_factory.mktemp("crowd") / "bank"
-    bank = open_bank(home, Ports.beginning(free_ports(1)[0]))
+    bank = demo_bank(home, Ports.beginning(free_ports(1)[0]))
     settings = load(bank.config)
     now = SystemClock().now()
     for path in settings.database.parent.glob(f"{settings.database.name}*"):

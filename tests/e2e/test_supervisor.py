@@ -22,7 +22,7 @@ from typing import Self
 import pytest
 
 from tests.support.peers import need
-from tests.support.process import ROOT, Relay, free_ports, new_bank, relay, submit
+from tests.support.process import ROOT, Relay, free_ports, new_bank, relay, submit, without_web
 from tests.support.smtp import Hop
 
 TO = "anna@customer.example"
@@ -34,6 +34,11 @@ def two(text: str) -> str:
     """Settings with two workers."""
     kept = [line for line in text.splitlines() if not line.startswith("processes:")]
     return "\n".join([*kept, "processes: {relay: 2, stuck_after_s: 6}", ""])
+
+
+def lean(text: str) -> str:
+    """The same without a process beside them that the test never asks."""
+    return two(without_web(text))
 
 
 _BEFORE: dict[Path, int] = {}  # a log to how long it was when the test began
@@ -227,7 +232,7 @@ def test_the_supervisor_opens_no_key_and_no_database(running: Relay) -> None:
 ])
 def test_what_cannot_start_ends_with_one_message_and_no_second_try(
         tmp_path: Path, change: Callable[[str], str], told: str) -> None:
-    bank = new_bank(tmp_path / "bank", change=lambda text: two(change(text)))
+    bank = new_bank(tmp_path / "bank", change=lambda text: lean(change(text)))
     ended = subprocess.run([sys.executable, "-m", "gateway", "--config", str(bank.config), "run"], cwd=ROOT,
                            capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 2, ended.stderr
@@ -264,7 +269,7 @@ def test_a_listener_comes_and_goes_with_a_reload(running: Relay, behind: Hop) ->
 def test_sockets_that_systemd_opened_are_used(tmp_path: Path, hop: Hop) -> None:
     """systemd-socket-activate(1) plays systemd: it listens, and runs us with its sockets at the first connection."""
     need("systemd-socket-activate", "systemd")
-    bank = new_bank(tmp_path / "bank", hop=hop.port, change=two)
+    bank = new_bank(tmp_path / "bank", hop=hop.port, change=lean)
     log = bank.home / "gateway.log"
     command = ["systemd-socket-activate", f"--listen=127.0.0.1:{bank.ports.inbound}",
                f"--listen=127.0.0.1:{bank.ports.outbound}", "--fdname=any:outbound",
@@ -285,7 +290,7 @@ def test_sockets_that_systemd_opened_are_used(tmp_path: Path, hop: Hop) -> None:
 
 
 def test_a_socket_that_no_listener_has_is_refused(tmp_path: Path) -> None:
-    bank = new_bank(tmp_path / "bank", change=two)
+    bank = new_bank(tmp_path / "bank", change=lean)
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         program = ("import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), "
                    "LISTEN_FDS='1', LISTEN_FDNAMES='odd'); os.execv(sys.executable, [sys.executable, '-m', 'gateway', "
@@ -300,7 +305,7 @@ def test_systemd_hears_how_it_stands(tmp_path: Path, hop: Hop) -> None:
     """A datagram socket plays systemd's (sd_notify(3)): READY=1 when mail is taken, RELOADING=1 and READY=1 around a
     reload, also around one that fails; WATCHDOG=1 while all is well; STOPPING=1.
     """
-    bank = new_bank(tmp_path / "bank", hop=hop.port, change=two)
+    bank = new_bank(tmp_path / "bank", hop=hop.port, change=lean)
     heard: list[dict[str, str]] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(str(tmp_path / "notify"))
@@ -402,7 +407,7 @@ def test_a_worker_that_replaces_another_works_by_the_set_in_force_whatever_the_f
 def test_connections_of_both_workers_count_together(tmp_path: Path, hop: Hop) -> None:
     """Eight places for all: the ninth connection is refused wherever the first eight landed, until one has left."""
     limits = "limits: {connections_max: 8}"
-    bank = new_bank(tmp_path / "bank", hop=hop.port, change=lambda text: two(
+    bank = new_bank(tmp_path / "bank", hop=hop.port, change=lambda text: lean(
         "\n".join(line for line in text.splitlines() if not line.startswith("limits:"))) + limits + "\n")
     with relay(bank) as running:
         until(lambda: len(lines(running, "worker started")) == 2, running)
@@ -436,7 +441,7 @@ def test_a_mail_in_work_is_finished_though_all_ends(tmp_path: Path, hop: Hop, wh
 
     hop.replies["dot"] = dot
     said: list[int] = []
-    with relay(new_bank(tmp_path / "bank", hop=hop.port, change=two)) as running:
+    with relay(new_bank(tmp_path / "bank", hop=hop.port, change=lean)) as running:
         until(lambda: len(lines(running, "worker started")) == 2 and lines(running, "jobs"), running)
 
         def send() -> None:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import application
 from gateway.cms.certificate import load_certificates
-from tests.support.process import Relay, new_bank, relay
+from tests.support.process import Relay, new_bank, relay, without_web
 from tests.support.smtp import Hop
 
 APP = application(["trace"])
@@ -69,7 +69,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         return None
 
     with Hop(RCPT=rcpt, dot=lambda _: f"250 2.0.0 Ok: queued as {next(names)}") as hop:
-        bank = new_bank(home, hop=hop.port)
+        bank = new_bank(home, hop=hop.port, change=without_web)
         with relay(bank) as running:
             scene = Scene(running, hop)
             front = RECEIVED.format("4Front99abc")

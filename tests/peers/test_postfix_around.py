@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.bank import Bank, Ports, open_bank
+from gateway.demo.bank import Bank, Ports
+from gateway.errors import Reason
+from gateway.model.sentences import SENTENCES
 from tests.support.peer_openssl import OpenSsl
 from tests.support.peers import run
 from tests.support.postfix import Postfix, doors, postfix_with_pieces
+from tests.support.process import demo_bank, without_web
 from tests.support.smtp import Hop, Talk, until
 
 CODE = b"Your code is 471108."
@@ -81,8 +84,8 @@ def answers(port: int) -> bool:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("around")
     at = doors()
-    bank = open_bank(root / "bank", Ports(outbound=at.gateway_outbound, sink=at.sealed, inbound=at.gateway_inbound))
-    text = bank.config.read_text()
+    bank = demo_bank(root / "bank", Ports(outbound=at.gateway_outbound, sink=at.sealed, inbound=at.gateway_inbound))
+    text = without_web(bank.config.read_text())
     back = f"  inbound: {{host: 127.0.0.1, port: {at.sealed}, tls: none}}"
     assert back in text
     text = text.replace(back, back.replace(str(at.sealed), str(at.opened)))
@@ -139,7 +142,7 @@ def test_what_is_refused_comes_back_without_its_body(site: Site) -> None:
     recipient = "nobody@nowhere.example"
     assert submit(site.postfix.doors.submission, code_for(recipient), recipient)[:3] == "250"
     (bounce,) = site.wait_for(site.mailboxes, 1)
-    assert b"There is no certificate for the recipient" in bounce
+    assert SENTENCES[Reason.CERTIFICATE_ABSENT].what.encode() in bounce
     assert CODE not in bounce
     assert site.internet.mails == []
 

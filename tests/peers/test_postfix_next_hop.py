@@ -15,6 +15,7 @@ from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
+from gateway.model.sentences import SENTENCES
 from gateway.settings import NextHopSettings
 from tests.support.peers import need
 from tests.support.postfix import private_postfix
@@ -220,7 +221,7 @@ def test_swaks_through_the_relay_into_postfix(postfix: Postfix) -> None:
         assert "550 5.1.1" in refused.stdout
         assert refused.returncode == 26  # swaks: the server did not take the mail
         stranger = run("--to", "known@bank.test", "--from", "ceo@bank.test")
-        assert "550 5.7.1 This client may not use this sender address." in stranger.stdout
+        assert f"550 5.7.1 {SENTENCES[Reason.CLIENT_FROM_NOT_ALLOWED].what}" in stranger.stdout
 
 
 def test_recipient_check_by_postfix(postfix: Postfix) -> None:

@@ -26,6 +26,12 @@ def test_by_address_finds_whatever_the_case(store) -> None:
     assert store.by_address("nobody@work.example") is None
 
 
+def test_by_address_finds_an_internationalised_domain_however_it_is_written(store) -> None:
+    store.put([Customer("1", "", ("a@m\u00fcller.example",)), Customer("2", "", ("b@xn--mller-kva.example",))])
+    for domain in ("m\u00fcller.example", "M\u00dcLLER.example", "xn--mller-kva.example"):
+        assert [store.by_address(f"{local}@{domain}").number for local in "ab"] == ["1", "2"]
+
+
 def test_by_certificate_asks_the_binding_never_the_name(store, database, clock) -> None:
     person = get_pki().signer("p-256", email="anna@customer.example")
     store.put([ANNA])

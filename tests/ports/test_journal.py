@@ -1,6 +1,5 @@
 """The contract of Journal, over the database: states, claims, and processes that die in the middle."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.journal import JournalRow, JournalState
 from tests.support.databases import open_database, written
+from tests.support.forks import context
 
 KEY = "k" * 64
 ANNA, BEN = "anna@customer.example", "ben@customer.example"
@@ -235,9 +235,9 @@ def _race(path, start, results) -> None:
 
 
 def test_many_processes_race_and_each_message_has_one_worker(database) -> None:
-    context = multiprocessing.get_context("spawn")
-    start, results = context.Barrier(3), context.Queue()
-    processes = [context.Process(target=_race, args=(database.where, start, results)) for _ in range(3)]
+    forks = context()
+    start, results = forks.Barrier(3), forks.Queue()
+    processes = [forks.Process(target=_race, args=(database.where, start, results)) for _ in range(3)]
     for process in processes:
         process.start()
     assert sum(results.get(timeout=60) for _ in processes) == 20

@@ -2,7 +2,6 @@
 2.7 (the same request again, another with the same key, while the first is in work), and processes that really die.
 """
 
-import multiprocessing
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +19,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.record import EvidenceRecord
 from gateway.ports.requests import Answered
 from tests.support.databases import open_database, read, written
+from tests.support.forks import context
 from tests.unit.adapters.test_spool import RECORD
 
 
@@ -92,7 +92,7 @@ def _begin_and_die(where: str) -> None:
 
 
 def test_a_process_that_died_holds_nobody_up(database, clock) -> None:
-    child = multiprocessing.get_context("spawn").Process(target=_begin_and_die, args=(written(database.where),))
+    child = context().Process(target=_begin_and_die, args=(written(database.where),))
     child.start()
     child.join(60)
     assert child.exitcode == 0

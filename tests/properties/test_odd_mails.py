@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.replies import reply_for
 from gateway.mime.canonical import seven_bit
@@ -22,6 +22,7 @@ from tests.support.bank import house
 from tests.support.odd_mails import TEXT, Odd, header
 from tests.support.odd_reader import everything_seen
 from tests.support.pki import NOW
+from tests.support.process import demo_bank
 
 GENERATED = 500
 WAYS = (
@@ -124,7 +125,7 @@ def test_what_is_refused_has_a_reason_that_the_sender_can_act_on(name: str) -> N
 
 def test_the_outbound_way_takes_every_odd_mail(tmp_path: Path) -> None:
     """With facts, rules and groups, which read fields that sealing only copies."""
-    open_bank(tmp_path / "home", Ports())
+    demo_bank(tmp_path / "home", Ports())
     refused = {}
     with house(tmp_path / "home") as bank:
         for name, odd in BY_HAND.items():

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.demo import openssl
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from tests.support.peers import need, run
 from tests.support.postfix import Doors, Postfix, doors, postfix_with_pieces
-from tests.support.process import ROOT, Relay, free_ports, relay
+from tests.support.process import ROOT, Relay, demo_bank, free_ports, relay, without_web
 from tests.support.smtp import Hop, Talk, until
 
 CODE = b"Your code is 471108."
@@ -89,8 +89,8 @@ def bank_around(root: Path, form: str, change: Callable[[str, Doors], str], *, w
     at = doors()
     http, metrics = free_ports(2)
     ports = Ports(at.gateway_outbound, at.sealed, at.gateway_inbound, http=http, metrics=metrics)
-    bank = open_bank(root / "bank", ports)
-    text = bank.config.read_text()
+    bank = demo_bank(root / "bank", ports)
+    text = without_web(bank.config.read_text())
     back = f"inbound: {{host: 127.0.0.1, port: {at.sealed}"
     assert text.count(back) == 1
     bank.config.write_text(change(text.replace(back, back.replace(str(at.sealed), str(at.opened))), at))

@@ -12,6 +12,7 @@ from gateway.demo.bank import Bank, Ports, open_bank
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.ports.next_hop import HopReply
 from gateway.settings import Settings, load
+from tests.support.process import demo_bank
 
 
 @dataclass
@@ -77,8 +78,8 @@ def _mail(octets: bytes, sender: str, to: tuple[str, ...], client: str | None) -
 
 @contextmanager
 def house(home: Path, change: Callable[[Settings], Settings] = lambda settings: settings) -> Iterator[House]:
-    """A new gateway over the demo's bank in `home`; `change` may alter its settings."""
-    bank = open_bank(home, Ports())
+    """A new gateway over the demo's bank in `home`, made if it is not there; `change` may alter its settings."""
+    bank = open_bank(home, Ports()) if home.exists() else demo_bank(home, Ports())
     gateway = Gateway(change(load(bank.config)))
     hops = ScriptedHop(), ScriptedHop()
     rebuilt = replace(gateway.house, outbound_hop=hops[0], inbound_hop=hops[1])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.demo.bank import Bank
 from gateway.settings.deployment import Postgresql
-from tests.support.process import ROOT, new_bank
+from tests.support.process import ROOT, new_bank, without_web
 
 CODE = (
     "From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: Your code\r\nMessage-ID: <{0}@bank.example>\r\n"
@@ -31,7 +31,7 @@ def section(where: Postgresql) -> str:
 
 def small(text: str) -> str:
     """Settings of one worker, without what no test here asks: two cores have to do for all nodes."""
-    return re.sub(r"(?m)^(http|metrics|processes): .*\n", "", text)
+    return re.sub(r"(?m)^processes: .*\n", "", without_web(text))
 
 
 def node(home: Path, where: Postgresql, *, hop: int) -> Bank:

@@ -64,6 +64,12 @@ def template() -> Path:
     return home
 
 
+def demo_bank(home: Path, ports: Ports) -> Bank:
+    """A bank in the new directory `home`, with the keys of the template."""
+    shutil.copytree(template(), home, dirs_exist_ok=True)
+    return open_bank(home, ports)
+
+
 def new_bank(home: Path, *, hop: int | None = None, change: Callable[[str], str] = lambda text: text,
              api: bool = False) -> Bank:
     """A bank on free ports. `hop`: the port of the next hop; `change`: what becomes of the settings' text.
@@ -72,9 +78,8 @@ def new_bank(home: Path, *, hop: int | None = None, change: Callable[[str], str]
 
     One relay worker: a second takes two seconds more to start, and most tests have no use for it.
     """
-    shutil.copytree(template(), home)
     outbound, inbound, unused, http, metrics, asked = free_ports(6)
-    bank = open_bank(home, Ports(outbound, hop or unused, inbound, http=http, metrics=metrics,
+    bank = demo_bank(home, Ports(outbound, hop or unused, inbound, http=http, metrics=metrics,
                                  api=asked if api else 0))
     text = bank.config.read_text("utf-8").replace("processes: {relay: 2}", "processes: {relay: 1}")
     bank.config.write_text(change(text), "utf-8")
@@ -83,6 +88,11 @@ def new_bank(home: Path, *, hop: int | None = None, change: Callable[[str], str]
         with contextlib.suppress(GatewayError):  # an empty one, which a test fills
             adopt(settings)
     return bank
+
+
+def without_web(text: str) -> str:
+    """The settings without the HTTP service and the metrics: one process less, a third of the CPU of a start."""
+    return re.sub(r"(?m)^(http|metrics): .*\n", "", text)
 
 
 def without_services(text: str) -> str:

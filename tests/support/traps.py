@@ -104,7 +104,7 @@ def with_trap(
     mailboxes.mails.clear()
     internet.mails.clear()
     with postfix_with_pieces(
-        root, at, SITE.format(**named), trap.form, last=trap.main.format(**named), after=commands,
+        root, at, SITE.format(**named), trap.form, last=trap.main.format(**named), after=commands, checked=False,
     ) as postfix:
         yield Site(bank, postfix, mailboxes, internet)
 

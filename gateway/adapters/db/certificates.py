@@ -10,11 +10,11 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, null, select, update
 
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.kept import AGAIN
-from gateway.adapters.db.tables import certificate, certificate_address, customer, micros, moment
+from gateway.adapters.db.tables import certificate, certificate_address, customer, customer_address, micros, moment
 from gateway.clock import Clock
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
@@ -38,13 +38,17 @@ _COLUMNS: Final = (_c.sha256, _c.der, _c.addresses, _c.not_before, _c.not_after,
                    _c.device_bound, _c.capabilities, _c.profile, _c.added_at, _c.trust, _c.capabilities_at)
 _NAMES: Final = tuple(column.name for column in _COLUMNS)
 _ENTRY: Final = (*_COLUMNS, _c.id, _c.subject, _c.ca_subject, _c.trust_for)
+_LOOKED_UP: Final = (*_NAMES, "address_customer")
 _BY_ADDRESS: Final = (
-    select(*_COLUMNS).join(certificate_address, certificate_address.c.certificate_id == _c.id)
+    select(*_COLUMNS, customer_address.c.number.label("address_customer"))
+    .join(certificate_address, certificate_address.c.certificate_id == _c.id)
+    .outerjoin(customer_address, customer_address.c.address == certificate_address.c.address)
     .where(certificate_address.c.address == bindparam("address"))
     .order_by(certificate_address.c.certificate_id).limit(ROWS_MAX)  # of the index: nothing is sorted
     .execution_options(**{AGAIN: True}))
 _BOUND: Final = (
-    select(*_COLUMNS).where(_c.sha256 == bindparam("sha256"), _c.customer.is_not(None))
+    select(*_COLUMNS, null().label("address_customer"))
+    .where(_c.sha256 == bindparam("sha256"), _c.customer.is_not(None))
     .execution_options(**{AGAIN: True}))
 _BY_SUBJECT: Final = (
     select(_c.der).where(_c.ca_subject == bindparam("subject"), _c.ca_subject.is_not(None),
@@ -152,7 +156,7 @@ def _row(row: Found) -> CertificateRow:
 @lru_cache(maxsize=1024)  # under 4 MiB
 def _looked_up(row: tuple[Any, ...]) -> CertificateRow:
     """The same of a row as the driver has it. Kept under all of its values: a row that changed is another one."""
-    named = dict(zip(_NAMES, row, strict=True))
+    named = dict(zip(_LOOKED_UP, row, strict=True))
     for name in ("not_before", "not_after", "added_at", "capabilities_at"):
         named[name] = None if named[name] is None else moment(named[name])
     return CertificateRow(**{

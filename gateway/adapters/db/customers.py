@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gateway.adapters.db.engine import Database
 from gateway.adapters.db.tables import certificate, customer, customer_address
+from gateway.cms.mailbox import spellings
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.lookup import Customer
@@ -37,7 +38,8 @@ class DbCustomers:
     def by_address(self, address: str) -> Customer | None:
         """See Customers."""
         with self._database.read() as connection:
-            return _one(connection, connection.execute(_BY_ADDRESS, {"address": fold(address)}).first())
+            found = (connection.execute(_BY_ADDRESS, {"address": one}).first() for one in spellings(address))
+            return _one(connection, next((row for row in found if row is not None), None))
 
     def by_certificate(self, sha256: str) -> Customer | None:
         """See Customers."""

@@ -93,8 +93,11 @@ class Database(ABC):
             log.warning("database.usable", database=self.name)
 
     @abstractmethod
-    def users(self) -> Sequence[str]:
-        """Other processes of Sealgate that have opened the database, for people; as far as they can be seen."""
+    def users(self, connection: Connection) -> Sequence[str]:
+        """Other processes of Sealgate that have opened the database, for people; as far as they can be seen.
+
+        `connection`: one of `migrating`, which has not asked before. Those that are creating the database do not count.
+        """
 
     def begun(self) -> object:
         """Called before each transaction: what `committed` has to compare."""

@@ -3,6 +3,7 @@
 Why that is safe:
 
 - only statements that say so (`AGAIN`) are kept: who has which certificate. Never a claim, a quota, the journal
+- absence is not kept: it is the one answer that may let a mail leave in clear
 - an answer is at most KEPT_S old, since the database itself gave it
 - distrust and revocations are watched (`pulse.py`): whenever either changes, everything kept is dropped, and what
   was not looked at for KEPT_S is not believed either. While the whole database is away nobody can say a distrust in
@@ -40,6 +41,11 @@ class Kept:
             self._answers.move_to_end(key)
             if len(self._answers) > KEPT_MAX:
                 self._answers.popitem(last=False)
+
+    def drop(self, key: Hashable) -> None:
+        """What was said before counts no more."""
+        with self._lock:
+            self._answers.pop(key, None)
 
     def get(self, key: Hashable) -> Rows | None:
         """What it said at most KEPT_S ago; None where nothing so young is known."""

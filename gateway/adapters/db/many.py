@@ -34,8 +34,10 @@ _COLUMNS: Final = (_c.sha256, _c.der, _c.not_before, _c.not_after, _c.customer, 
                    _c.device_bound, _c.capabilities, _c.profile, _c.added_at, _c.trust, _c.capabilities_at)
 _CERTIFICATES: Final = (
     # The names of nearly every certificate are the one that was asked for: JSON is read only where it is longer.
-    select(certificate_address.c.address, type_coerce(_c.addresses, Text).label("named"), *_COLUMNS)
+    select(certificate_address.c.address, type_coerce(_c.addresses, Text).label("named"), *_COLUMNS,
+           customer_address.c.number.label("address_customer"))
     .join(certificate_address, certificate_address.c.certificate_id == _c.id)
+    .outerjoin(customer_address, customer_address.c.address == certificate_address.c.address)
     .where(certificate_address.c.address.in_(bindparam("asked", expanding=True)))
     .order_by(certificate_address.c.address, certificate_address.c.certificate_id))
 _CUSTOMERS: Final = (
@@ -134,8 +136,9 @@ def _bounded(asked: Sequence[str]) -> dict[str, list[str]]:
 
 def _row(address: str, named: Any, values: list[Any]) -> CertificateRow:
     (sha256, der, not_before, not_after, number, source, key_origin, device_bound, capabilities, profile, added_at,
-     trust, capabilities_at) = values
+     trust, capabilities_at, address_customer) = values
     names = (address,) if named == f'["{address}"]' else tuple(named if isinstance(named, list) else json.loads(named))
     return CertificateRow(
         sha256, der, names, moment(not_before), moment(not_after), number, source, key_origin, bool(device_bound),
-        capabilities, profile, moment(added_at), trust, None if capabilities_at is None else moment(capabilities_at))
+        capabilities, profile, moment(added_at), trust, None if capabilities_at is None else moment(capabilities_at),
+        address_customer)

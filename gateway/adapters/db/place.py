@@ -10,8 +10,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -120,6 +120,24 @@ class Users:
         finally:
             os.close(descriptor)
         return ()
+
+
+@contextmanager
+def one_creator(path: Path) -> Iterator[None]:
+    """While it lasts no other process creates a database in this directory. GatewayError STORE_UNAVAILABLE (retry).
+
+    The lock is on the directory. It cannot be on the file of `Users`, where a creator would look like a user, and not
+    on the database, whose locks of SQLite end when any descriptor of this process is closed.
+    """
+    try:
+        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, f"{path}: {error.strerror}", retry=True) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def shared_file(path: Path) -> int:

@@ -48,6 +48,7 @@ WAIT_S: Final = 5.0  # for a free connection of the pool
 TIME_S: Final = 10.0  # between two questions for the server's time
 SKEW_S: Final = 5.0  # between this machine's clock and the server's, above which people are alerted
 ALERT_EVERY_S: Final = 600.0
+CREATION: Final = "creation"  # the purpose of a connection that creates the database, which `_USERS` leaves out
 LOCKS: Final = 0x5EA1  # the first half of our advisory locks' numbers: others may use the database, too
 
 OLDEST: Final = 130_000  # server_version_num
@@ -61,7 +62,7 @@ SELECT current_setting('server_version') AS version, current_setting('server_ver
 _USERS: Final = """
 SELECT DISTINCT application_name || coalesce(' at ' || host(client_addr), '') || ', process ' || pid
 FROM pg_stat_activity WHERE datname = current_database() AND left(application_name, 9) = 'sealgate '
-AND pid <> pg_backend_pid() ORDER BY 1"""
+AND application_name <> 'sealgate creation' AND pid <> pg_backend_pid() ORDER BY 1"""
 
 _ALONE: Final = sql_select(func.pg_advisory_xact_lock(LOCKS, func.hashtext(bindparam("name"))))
 
@@ -93,10 +94,11 @@ class _Bounded(psycopg.Connection[Any]):
 
 
 class PostgresDatabase(Database):
-    """See Database. Opening connects to nothing yet."""
+    """See Database. Opening connects to nothing yet. `creates`: until `expect` this process is not one of the users."""
 
-    def __init__(self, settings: Postgresql) -> None:
+    def __init__(self, settings: Postgresql, *, creates: bool = False) -> None:
         self._settings = settings
+        self._creates = creates
         self._away, self._away_until = False, 0.0
         self._trying = threading.Lock()
         self._kept = Kept()
@@ -128,6 +130,8 @@ class PostgresDatabase(Database):
 
     def _connected(self, purpose: str, *, read_only: bool, autocommit: bool) -> "psycopg.Connection[Any]":
         begun = time.monotonic()
+        if self._creates:
+            purpose = CREATION
         try:
             made = _Bounded.connect(autocommit=autocommit,
                                     **parameters(self._settings, purpose, read_only=read_only))
@@ -157,13 +161,9 @@ class PostgresDatabase(Database):
                 Reason.STORE_MISMATCH, f"{self.name}: its id is not the one that it was opened with", retry=True))
         self.accept()
 
-    def users(self) -> Sequence[str]:
+    def users(self, connection: Connection) -> Sequence[str]:
         """See Database. Those of other database users are seen only by a superuser."""
-        self._readers.dispose()
-        with self._writers.connect() as connection:
-            found = list(connection.exec_driver_sql(_USERS).scalars())
-            connection.rollback()
-        return found
+        return list(connection.exec_driver_sql(_USERS).scalars())
 
     def _lost(self, waited_s: float = 0.0) -> None:
         """The server did not answer; the longer one has to wait for that, the more seldom it is tried."""
@@ -172,6 +172,10 @@ class PostgresDatabase(Database):
     def expect(self, identity: str) -> None:
         """See Database."""
         super().expect(identity)
+        if self._creates:  # the next connections say that this process is a user
+            self._creates = False
+            self._writers.dispose()
+            self._readers.dispose()
         self._pulse.works.insert(0, self.verify)
 
     def _usable(self) -> None:
@@ -245,9 +249,11 @@ class PostgresDatabase(Database):
             if kept is None:
                 raise store_error(error) from None
             return kept
-        if not rows:
+        if rows:
+            self._kept.put(key, rows)
+        else:  # never kept: the certificate may be enrolled by the time the server is away, and mail would go in clear
             self.verify()
-        self._kept.put(key, rows)
+            self._kept.drop(key)
         self._pulse.start()
         return rows
 

@@ -75,11 +75,10 @@ class Spool:
         STORE_UNAVAILABLE (retry) if they cannot: then no mail may leave.
         """
         with self._lock:
-            file = self._file
-            if file is not None and file.allocated - file.written >= SPARE_OCTETS:
-                return
             try:
                 file = self._own()
+                if file.allocated - file.written >= SPARE_OCTETS:
+                    return
                 wanted = file.written + RESERVED_OCTETS
                 self._bound(file, wanted)
                 os.posix_fallocate(file.descriptor, 0, wanted)
@@ -100,9 +99,20 @@ class Spool:
                 raise self._trouble(error) from None
 
     def _own(self) -> _File:
-        if self._file is None:
+        """The file of this process; where somebody removed it, or its directory, a new one with what was in it."""
+        before = self._file
+        if before is not None and _is_there(before):
+            return before
+        if before is None:
             self._file = self._new()
-        return self._file
+            return self._file
+        log.critical("evidence directory was removed", directory=str(self._directory), records_octets=before.written)
+        self.prepare()
+        made = self._new()
+        _append(made, os.pread(before.descriptor, before.written, 0))
+        os.close(before.descriptor)
+        self._file = made
+        return made
 
     def _bound(self, file: _File, size: int) -> None:
         """STORE_UNAVAILABLE (retry) if the directory would hold too much with `size` octets in `file`."""
@@ -219,6 +229,15 @@ class Spool:
 
     def _trouble(self, error: OSError) -> GatewayError:
         return GatewayError(Reason.STORE_UNAVAILABLE, f"{self._directory}: {error.strerror}", retry=True)
+
+
+def _is_there(file: _File) -> bool:
+    """Whether another process finds the file by its path."""
+    try:
+        found, own = os.stat(file.path), os.fstat(file.descriptor)  # noqa: PTH116 - Path.stat costs as much again
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
 
 def _append(file: _File, octets: bytes) -> None:

@@ -1,6 +1,7 @@
 """Actions and fall-backs of Postfix that lead mail past the gateway."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from gateway.cli.check_finding import Finding
 from gateway.cli.postfix.configuration import Service, endpoint, option, words
@@ -35,32 +36,65 @@ def dead_milter(site: Site) -> Iterator[Finding]:
 
 def actions_elsewhere(site: Site) -> Iterator[Finding]:
     """FILTER, REDIRECT and BCC in tables of checks and of access. (HOLD holds what the gateway has sealed already.)"""
-    seen: set[Action] = set()
-    for service in (None, *site.doors, *(back for back, _ in site.returns)):
-        for parameter in (*_CHECKS, *_ACCESS, *site.postfix.words("smtpd_restriction_classes")):
-            for action in actions(site.postfix, _tables(site, parameter, service)):
-                if action not in seen and (told := _told(site, action)):
-                    seen.add(action)
-                    yield Finding("error" if action.name == "FILTER" or "milter" in site.forms else "warning",
-                                  site.postfix.place(parameter, service), told)
+    seen: set[tuple[Action, str]] = set()
+    for service, parameter, opened in _readers(site):
+        for action in actions(site.postfix, _tables(site, parameter, service)):
+            text = _told(site, action, opened=opened)
+            if text and (action, text) not in seen:
+                seen.add((action, text))
+                yield Finding("error", site.postfix.place(parameter, service), text)
+
+
+def _readers(site: Site) -> Iterator[tuple[Service | None, str, bool]]:
+    """Each service with each of its lists of tables, and whether opened mail comes there."""
+    access = (*_ACCESS, *site.postfix.words("smtpd_restriction_classes"))
+    yield from ((None, parameter, False) for parameter in (*_CHECKS, *access))
+    for door in site.doors:
+        yield from ((door, parameter, False) for parameter in access)
+        yield from ((site.postfix.cleanup(door), parameter, False) for parameter in _CHECKS)
+    for back, roles in site.returns:
+        opened = "inbound" in roles
+        yield from ((back, parameter, opened) for parameter in access)
+        if "no_header_body_checks" not in site.postfix.words("receive_override_options", back):
+            yield from ((site.postfix.cleanup(back), parameter, opened) for parameter in _CHECKS)
 
 
 def unread_tables(site: Site) -> Iterator[Finding]:
     """Tables of checks and of access that nobody can look into here: read by other users, or out of a directory."""
     seen: set[str] = set()
-    for service in (None, *site.doors, *(back for back, _ in site.returns)):
-        for parameter in (*_CHECKS, *_ACCESS, *site.postfix.words("smtpd_restriction_classes")):
-            for table in _tables(site, parameter, service):
-                kind = table.removeprefix("proxy:").partition(":")[0]
-                if kind in TABLES and table not in seen and site.postfix.table(table) is None:
-                    seen.add(table)
-                    yield Finding("warning", site.postfix.place(parameter, service), f"{table} cannot be read here: a "
-                                  "FILTER in it leads mail past the gateway, in clear, and nobody has looked")
+    for service, parameter, _ in _readers(site):
+        for table in _tables(site, parameter, service):
+            kind = table.removeprefix("proxy:").partition(":")[0]
+            if kind in TABLES and table not in seen and site.postfix.table(table) is None:
+                seen.add(table)
+                yield Finding("warning", site.postfix.place(parameter, service), f"{table} cannot be read here: a "
+                              "FILTER in it leads mail past the gateway, in clear, and nobody has looked")
 
 
-def _told(site: Site, action: Action) -> str:
+def policy_services(site: Site) -> Iterator[Finding]:
+    """Programs that answer check_policy_service with any action of access(5); smtpd(8) in front of a proxy takes none
+
+    that leads elsewhere.
+    """
+    seen: set[str] = set()
+    for service, parameter, _ in _readers(site):
+        named = site.postfix.words(parameter, service)
+        for before, word in pairwise(named):
+            address = (words(word) or ("",))[0]
+            if before.lower() != "check_policy_service" or address in seen:
+                continue
+            seen.add(address)
+            place = site.postfix.place(parameter, service)
+            if address in site.settings.postfix_examined:
+                yield Finding("ok", place, f"{address} is a policy service; you have examined it (postfix_examined)")
+            else:
+                yield Finding("warning", place, f"the policy service {address} can answer FILTER, REDIRECT or BCC, and "
+                              "so lead mail past the gateway, in clear. After you have verified that it does not, list "
+                              f"it in `postfix_examined` of sealgate.yaml (`{address}`)")
+
+
+def _told(site: Site, action: Action, *, opened: bool) -> str:
     what = f"{action.name} {action.argument}".strip() + f" in {action.table}"
-    milter = "milter" in site.forms
     if action.name == "FILTER":
         places = tuple(map(endpoint, words(action.argument.partition(":")[2])))
         if places and all(any(at.reaches(one.host, one.port) for one in site.settings.listeners) for at in places):
@@ -68,9 +102,11 @@ def _told(site: Site, action: Action) -> str:
         return (f"{what} takes the place of content_filter: such mail passes the gateway by, in clear. Take the line "
                 "out, or let it name the gateway")
     outside = action.argument.rpartition("@")[2].lower() not in {one.lower() for one in site.settings.bank.domains}
-    if milter and outside:
+    if outside and "milter" in site.forms:
         return (f"{what} gives the mail a recipient that the milter has not seen. Take the line out, or take the "
                 "after-queue form (conf/postfix/after-queue.*)")
+    if outside and opened:
+        return f"{what} sends opened mail to that address, in clear, past every filter. Take the line out"
     return ""
 
 

@@ -1,31 +1,45 @@
 """Aliases and automatic copies: applied once, and never past the gateway."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gateway.cli.check_finding import Finding
+from gateway.cli.postfix.configuration import Service
 from gateway.cli.postfix.form import Site
 from gateway.cli.postfix.tables import few, outside
 
 _MAPS = ("virtual_alias_maps", "recipient_bcc_maps", "sender_bcc_maps", "recipient_canonical_maps", "canonical_maps")
 
 
-def _leading_out(site: Site) -> Iterator[tuple[str, str]]:
-    """Each parameter that adds or exchanges recipients with some outside, and which."""
+def _leading_out(site: Site, doors: Iterable[Service]) -> Iterator[tuple[str, str, Service]]:
+    """Each parameter that adds or exchanges recipients with some outside: its place, whom, and a door where it counts.
+
+    The door's cleanup(8) reads it, out of main.cf or its own line of master.cf.
+    """
     domains = site.settings.bank.domains
-    for parameter in _MAPS:
-        if found := outside(site.postfix, parameter, domains):
-            yield parameter, few(found)
-    always = site.postfix.value("always_bcc")
-    if "@" in always and always.rpartition("@")[2].lower() not in {one.lower() for one in domains}:
-        yield "always_bcc", always
+    seen: set[str] = set()
+    for door in doors:
+        cleanup = site.postfix.cleanup(door)
+        for parameter in (*_MAPS, "always_bcc"):
+            place = site.postfix.place(parameter, cleanup)
+            if place in seen:
+                continue
+            seen.add(place)
+            if parameter != "always_bcc":
+                found = few(outside(site.postfix, parameter, domains, cleanup))
+            else:
+                found = site.postfix.value(parameter, cleanup)
+                if "@" not in found or found.rpartition("@")[2].lower() in {one.lower() for one in domains}:
+                    found = ""
+            if found:
+                yield place, found, door
 
 
 def unseen_by_milter(site: Site) -> Iterator[Finding]:
     """A milter sees addresses before these are applied; the recipients that they make are decided by nobody."""
     if "milter" not in site.forms:
         return
-    for parameter, whom in _leading_out(site):
-        yield Finding("error", f"main.cf {parameter}", f"leads to {whom}, and the milter sees recipients before that: "
+    for place, whom, _ in _leading_out(site, site.doors):
+        yield Finding("error", place, f"leads to {whom}, and the milter sees recipients before that: "
                       "their copies leave as the rules say of somebody else, or in clear. The milter form does not fit "
                       "here: take the after-queue form (conf/postfix/after-queue.*), which sees final recipients")
 
@@ -34,12 +48,13 @@ def opened_leaving(site: Site) -> Iterator[Finding]:
     """What was opened for a mailbox of ours is not handed on to the world."""
     backs = [back for back, roles in site.returns if "inbound" in roles
              and "no_address_mappings" not in site.postfix.words("receive_override_options", back)]
-    if backs and "milter" not in site.forms:
-        for parameter, whom in _leading_out(site):
-            yield Finding("error", f"main.cf {parameter}", f"leads to {whom}, and is applied where opened mail comes "
-                          f"back ({backs[0].key}): it leaves in clear. Take those addresses out, or give "
+    already = {place for place, _, _ in _leading_out(site, site.doors)} if "milter" in site.forms else set()
+    for place, whom, back in _leading_out(site, backs):
+        if place not in already:
+            yield Finding("error", place, f"leads to {whom}, and is applied where opened mail comes "
+                          f"back ({back.key}): it leaves in clear. Take those addresses out, or give "
                           "the recipient a rule with `form: as_received`, so that its mail stays sealed, and say "
-                          f"`-o receive_override_options=…,no_address_mappings` at {backs[0].key}")
+                          f"`-o receive_override_options=…,no_address_mappings` at {back.key}")
 
 
 def once(site: Site) -> Iterator[Finding]:

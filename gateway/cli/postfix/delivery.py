@@ -5,6 +5,7 @@ postconf(5) lists what local(8) tries, in this order: aliases, ~/.forward, mailb
 mailbox_command_maps, mailbox_command, the mailbox itself, fallback_transport_maps, fallback_transport, luser_relay.
 """
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from ipaddress import ip_address, ip_network
@@ -24,6 +25,7 @@ _NOTICES: Final = {
     "delay_notice_recipient": frozenset({"delay"}),
     "error_notice_recipient": frozenset({"resource", "software", "protocol", "policy", "data"}),
 }
+_DOMAIN: Final = re.compile(r"[a-z0-9-]+\.[a-z]{2,}")
 _EXAMINE: Final = "After you have verified that it does not, list it in `postfix_examined` of sealgate.yaml"
 
 
@@ -132,11 +134,30 @@ def _with_next_hop(site: Site, parameter: str) -> str:
 def _routes_ours(site: Site, key: str) -> bool:
     """Whether this key of transport_maps is of the bank: an address, a domain, or `*` where no key is more precise."""
     ours = {domain.lower() for domain in site.settings.bank.domains}
+    if key.startswith(("/", "!/")):
+        return _may_match_ours(site, key)
     domain = key.lower().rpartition("@")[2]
     if domain != "*":
         return domain.lstrip(".") in ours
     keys = {one.lower() for one, _ in entries(site.postfix, "transport_maps")}
     return bool(ours - keys)
+
+
+def _may_match_ours(site: Site, pattern: str) -> bool:
+    """Whether a pattern of regexp_table(5) may match an address of the bank; one that names other domains alone does
+
+    not. What is no pattern for Python may be one for Postfix.
+    """
+    text = pattern.rpartition("/")[0].lstrip("!").removeprefix("/").lower()
+    ours = [domain.lower() for domain in site.settings.bank.domains]
+    plain = text.replace("\\", "")
+    if any(domain in plain for domain in ours) or not _DOMAIN.search(plain):
+        return True
+    try:
+        matches = any(re.search(text, f"someone@{domain}") for domain in ours)
+    except re.error:
+        return True
+    return matches != pattern.startswith("!")
 
 
 def _handed_over(site: Site, place: str, value: str) -> Iterator[Finding]:

@@ -14,7 +14,9 @@ TABLES = frozenset({
     "hash", "btree", "lmdb", "cdb", "dbm", "texthash", "regexp", "pcre", "cidr", "ldap", "mysql", "pgsql", "sqlite",
     "mongodb", "memcache", "socketmap", "tcp"})
 _ACTION = re.compile(r"\S\s+(FILTER|REDIRECT|BCC)\b[ \t]*(\S*)", re.IGNORECASE)
-_ADDRESS = re.compile(r"[^\s,:;|\"/<>{}]+@[A-Za-z0-9.-]+")
+# Also `@domain` for all of a domain's addresses, and what a pattern puts in: `${1}@domain`, `$1@$2.domain`.
+_ADDRESS = re.compile(r"[^\s,:;|\"/<>]*@[A-Za-z0-9.${}()-]+")
+_PUT_IN: Final = re.compile(r"\$(?:\d+|\{\d+\}|\(\d+\))")
 _ALIAS_NAME: Final = re.compile(r'\s*(?:"(?:[^"\\]|\\.)*"|[^:"])*:')
 _DESTINATION: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s,"]+)')
 
@@ -36,14 +38,17 @@ def actions(postfix: Configuration, tables: tuple[str, ...]) -> Iterator[Action]
                 yield Action(found[1].upper(), found[2], table)
 
 
-def outside(postfix: Configuration, parameter: str, domains: tuple[str, ...]) -> tuple[str, ...]:
+def outside(
+    postfix: Configuration, parameter: str, domains: tuple[str, ...], service: Service | None = None,
+) -> tuple[str, ...]:
     """Addresses on the right-hand side of a map that are in none of the bank's domains, such as `a@b (hash:/x)`.
 
-    A table that cannot be read here is named itself: nobody can say that it leads nowhere else.
+    A table that cannot be read here is named itself: nobody can say that it leads nowhere else. `service`: the cleanup
+    that reads the map.
     """
     ours = {domain.lower() for domain in domains}
     found: list[str] = []
-    for table in postfix.words(parameter):
+    for table in postfix.words(parameter, service):
         if table == "unix:passwd.byname" or ":" not in table:
             continue
         text = postfix.table(table)
@@ -53,8 +58,13 @@ def outside(postfix: Configuration, parameter: str, domains: tuple[str, ...]) ->
         for line in _logical_lines(text):
             _, _, right = line.strip().replace("\t", " ").partition(" ")
             found += [f"{address} ({table})" for address in _ADDRESS.findall(right)
-                      if address.rpartition("@")[2].lower() not in ours]
+                      if not _is_ours(address.rpartition("@")[2].lower(), ours)]
     return tuple(found)
+
+
+def _is_ours(domain: str, ours: set[str]) -> bool:
+    """Also the domain that was looked up, put in again."""
+    return domain in ours or _PUT_IN.fullmatch(domain) is not None
 
 
 def aliases(postfix: Configuration) -> Iterator[tuple[str, Kind, str]]:

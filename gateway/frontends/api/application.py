@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Scope
 
 from gateway import __version__
 from gateway.errors import GatewayError, Reason
@@ -53,8 +54,11 @@ def application(current: Current, octets_max: int) -> Guard:
     api.add_exception_handler(HTTPException, _http_exception)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(Exception, _surprise)
+    def who(scope: Scope) -> str | None:  # a reload replaces the service
+        return current.service.callers.known(scope)
+
     door = Door(api, lambda: current.service.callers)
-    return Guard(Forgetting(Counted(door)), current, octets_max=octets_max)
+    return Guard(Forgetting(Counted(door)), current, octets_max=octets_max, who=who)
 
 
 def _answer(request: Request, problem: Problem) -> Response:

@@ -41,6 +41,19 @@ class Callers:
             raise ProblemError(of_reason(Reason.PARTNER_UNKNOWN))
         return name
 
+    def of(self, scope: Scope) -> str:
+        """As `who`, of a request with the guard's state."""
+        authorization = dict(scope["headers"]).get(b"authorization")
+        return self.who(None if authorization is None else authorization.decode("latin-1"),
+                        scope["state"].get("certificate"))
+
+    def known(self, scope: Scope) -> str | None:
+        """As `of`; None for everybody else."""
+        try:
+            return self.of(scope)
+        except ProblemError:
+            return None
+
     def may(self, client: str, scope: str) -> bool:
         """Whether the settings say so."""
         return scope in self._scopes.get(client, frozenset())
@@ -59,11 +72,8 @@ class Door:
         if path.startswith(CUSTOMERS):
             state["path"] = f"{CUSTOMERS}*"  # a log needs no customer's number
         if path not in OPEN:
-            headers = dict(scope["headers"])
-            authorization = headers.get(b"authorization")
             try:
-                state["partner"] = self._callers().who(
-                    None if authorization is None else authorization.decode("latin-1"), state.get("certificate"))
+                state["partner"] = self._callers().of(scope)
             except ProblemError as error:
                 problem = error.problem
                 answer = Response(problem.octets(state["incident"]), problem.status, problem.headers, MEDIA_TYPE)

@@ -1,7 +1,7 @@
 """What holds for every request, whatever it asks for. RFC 9110 (HEAD, Connection), RFC 9457.
 
 1. an incident id, for the log and for the answer if it is an error
-2. the rate of its client
+2. the rate of its client: of who it shows to be, where the application knows (`who`), else of its address
 3. its size, announced or counted
 4. HEAD is GET without a body
 5. headers that keep browsers from making anything of an answer
@@ -59,8 +59,13 @@ class Guard:
     """An ASGI application around another one."""
 
     def __init__(self, app: ASGIApp, current: Holder, now: Callable[[], float] = time.monotonic, *,
-                 quiet: bool = False, octets_max: int = BODY_OCTETS_MAX) -> None:
+                 quiet: bool = False, octets_max: int = BODY_OCTETS_MAX,
+                 who: Callable[[Scope], str | None] = lambda _: None) -> None:
+        """`who`: the name of a request's client, None where it shows none. Strangers who share the address of such a
+        client, behind a proxy for instance, cannot use up its requests then.
+        """
         self._app = app
+        self._who = who
         self._quiet = quiet
         self._octets_max = octets_max
         self._current = current
@@ -74,9 +79,10 @@ class Guard:
                                octets_max=self._octets_max)
             await request.run(self._permitted)
 
-    def _permitted(self, peer: str) -> bool:
+    def _permitted(self, scope: Scope, peer: str) -> bool:
         self._rate.per_minute = self._current.service.requests_per_minute_max
-        return self._rate.allow(client_key(peer))
+        name = self._who(scope)
+        return self._rate.allow(client_key(peer) if name is None else f"client {name}")
 
 
 class _Request:
@@ -103,10 +109,10 @@ class _Request:
         self._sent = 0
         self._status = 0
 
-    async def run(self, permitted: Callable[[str], bool]) -> None:
+    async def run(self, permitted: Callable[[Scope, str], bool]) -> None:
         try:
             # 2. the rate
-            if not permitted(self._peer):
+            if not permitted(self._scope, self._peer):
                 await self._refuse(of_reason(Reason.CLIENT_RATE_EXCEEDED))
                 return
             # 3. the size, as announced

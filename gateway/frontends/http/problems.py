@@ -37,15 +37,14 @@ TITLES: Final[Mapping[int, str]] = MappingProxyType({
 })
 # Where the house's sentence speaks of mails.
 _DETAILS: Final[Mapping[Reason, str]] = MappingProxyType({
-    _R.CLIENT_RATE_EXCEEDED: "Too many requests in a short time. Send more slowly.",
-    _R.CERTIFICATE_ABSENT: "No certificate is published here for this address.",
-    _R.CERTIFICATE_UNUSABLE: "No certificate of this address can be used now.",
-    _R.CERTIFICATE_CONFLICT: "Certificates of different owners claim this address.",
+    _R.CERTIFICATE_ABSENT: "The service publishes no certificate for this address.",
+    _R.CERTIFICATE_UNUSABLE: "None of the certificates for this address can be used at present.",
+    _R.CERTIFICATE_CONFLICT: "Certificates of different owners contain this address.",
 })
 _TEXTS: Final[Mapping[int, str]] = MappingProxyType({
-    404: "There is nothing here.", 405: "This cannot be done here.",
-    406: "This is not to be had in any form that was asked for.", 415: "The request is of another media type.",
-    400: "The request could not be read."})
+    404: "The resource does not exist.", 405: "The resource does not support this method.",
+    406: "The resource is not available in an accepted media type.",
+    415: "The resource does not support the media type of the request.", 400: "The request is malformed."})
 
 
 @dataclass(frozen=True, slots=True)

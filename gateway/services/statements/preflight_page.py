@@ -197,5 +197,5 @@ def _problem(reason: Reason, count: int, found: list[Problem], *, warning: bool)
     shown = number(count) + (" (leaves all the same)" if warning else "") + (
         f", the first {len(rows)} shown" if count > len(rows) else "")
     what = _WARNED.get(reason, sentence.what) if warning else sentence.what
-    return folded(what, shown, f"{sentence.remedy} ({reason})", table(
+    return folded(what, shown, f"{sentence.admin} ({reason})", table(
         f"Rows: {reason}", ("row", "customer", "what"), rows, numbers=frozenset({0})) if rows else "")

@@ -204,12 +204,12 @@ def _case(kind: Fate, reason: str, found: list[Case], report: Report) -> str:
     count = report.reasons[kind, reason] if reason else report.fates[kind]
     rows = [(number(one.row), one.customer, one.detail) for one in found[:CASES_SHOWN]]
     shown = f"{FATES[kind][1]}, {number(count)}" + (f", the first {len(rows)} shown" if count > len(rows) else "")
-    what = sentence.what if sentence else "The recipient's server says why."
-    helps = f"{sentence.remedy} ({reason})" if sentence else "Its answer stands beside each row."
+    what = sentence.what if sentence else "The recipient's mail server gave the reason."
+    helps = f"{sentence.admin} ({reason})" if sentence else "Each row shows its reply."
     return folded(what, shown, helps, table(
         f"Rows: {kind} {reason}", ("row", "customer", "what"), rows, numbers=frozenset({0})))
 
 
 def remedies() -> dict[str, str]:
     """By a Reason's value, for the CSV."""
-    return {reason.value: SENTENCES[reason].remedy for reason in Reason}
+    return {reason.value: SENTENCES[reason].admin for reason in Reason}

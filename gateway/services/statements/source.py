@@ -20,6 +20,8 @@ from gateway.services.statements.spec import Columns, Spec
 
 LINE_OCTETS_MAX: Final = 1_048_576  # some 8,000 bookings of a statement in JSON
 ROW_OCTETS_MAX: Final = 1_048_576  # of one row, which may have several lines in CSV
+READ_AGAIN_OCTETS: Final = 67_108_864  # of rows with unclosed quotes, and READ_AGAIN_TIMES the file's size
+READ_AGAIN_TIMES: Final = 8
 HOLDERS_MAX: Final = 20
 DIGEST_OCTETS: Final = 1_048_576  # read at once for the SHA-256 of a source
 _TEXT_MAX: Final = 200  # characters of a number, an account or a version
@@ -134,11 +136,24 @@ class _Lines:
         file.seek(offset)
         self.at = offset
         self.broken = False  # the line was no UTF-8, or endless
-        self.first: int | None = None  # the end of the first line since somebody set it to None
+        self.first: int | None = None  # the end of a row's first line
+        self._row_from: int | None = None
+        self._read_again_max = READ_AGAIN_OCTETS + READ_AGAIN_TIMES * os.fstat(file.fileno()).st_size
+
+    def begin_row(self) -> None:
+        """The lines that follow are one row of at most ROW_OCTETS_MAX; csv.Error where it is longer."""
+        self._row_from, self.broken, self.first = self.at, False, None
 
     def only_first(self) -> None:
-        """Gives all lines back but the first: a quote that nobody closed must not take the next customers with it."""
+        """Gives all lines back but the first: a quote that nobody closed must not take the next customers with it.
+
+        GatewayError INPUT_UNREADABLE where that was necessary too often: each time they are read again.
+        """
         if self.first is not None and self.first != self.at:
+            self._read_again_max -= self.at - self.first
+            if self._read_again_max < 0:
+                raise GatewayError(Reason.INPUT_UNREADABLE, "too many rows have a quote that is not closed: save the "
+                                   "file as CSV with all quotes in pairs")
             self._file.seek(self.first)
             self.at = self.first
 
@@ -146,6 +161,8 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
+        if self._row_from is not None and self.first is not None and self.at - self._row_from > ROW_OCTETS_MAX:
+            raise csv.Error(f"a row of more than {ROW_OCTETS_MAX} octets; is a quote not closed?")
         line = self._file.readline(LINE_OCTETS_MAX + 1)
         if not line:
             raise StopIteration
@@ -186,7 +203,8 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
     lines = _Lines(file, offset or behind)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        before, lines.broken, lines.first = lines.at, False, None
+        before = lines.at
+        lines.begin_row()
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -211,6 +229,7 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
 def _header(spec: Spec, file: BinaryIO) -> tuple[list[str], int]:
     """The names of the columns, and the place behind them in octets. CONFIG_INVALID for a line that names none."""
     lines = _Lines(file, 0)
+    lines.begin_row()
     try:
         header = next(csv.reader(lines, delimiter=spec.source.delimiter, strict=True), None)
     except csv.Error as error:

@@ -6,8 +6,10 @@ replaced or emptied under running processes, a schema that is dropped and made a
 """
 
 import multiprocessing
+import queue
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
@@ -154,6 +156,23 @@ def test_of_commands_that_run_at_once_one_creates_it(where, id_file) -> None:
         process.join(60)
     assert found.count("created") == 1
     assert set(found) == {"created", str(Reason.USAGE)}
+    open_database(where, id_file).close()
+
+
+def test_who_waits_for_a_creation_that_fails_creates_it(where, id_file) -> None:
+    """Each saw the other as a user of the database, so that all were refused."""
+    results = queue.Queue()
+    second = threading.Thread(target=_create, args=(where, id_file, threading.Barrier(1), results))
+
+    def fails(_connection) -> None:
+        second.start()
+        second.join(0.3)  # until it waits, or has been refused
+        raise GatewayError(Reason.USAGE, "a backup with a broken line")
+
+    with pytest.raises(GatewayError, match="broken line"):
+        create_database(where, id_file, fails)
+    second.join(60)
+    assert results.get_nowait() == "created"
     open_database(where, id_file).close()
 
 
@@ -377,6 +396,37 @@ def test_a_database_in_use_is_not_created_anew(server_database, id_file) -> None
     postgres.server().sql(EMPTIED, server_database.where.name)
     with pytest.raises(GatewayError, match=r"in use by sealgate .*Stop Sealgate on all nodes"):
         create_database(server_database.where, id_file)
+
+
+def test_a_user_that_comes_while_a_creator_waits_is_seen(server_database, id_file) -> None:
+    where, results = server_database.where, queue.Queue()
+    server_database.close()
+    postgres.server().sql(EMPTIED, where.name)
+    second = threading.Thread(target=_create, args=(where, id_file, threading.Barrier(1), results))
+    user = connected(where)
+
+    def fails(_connection) -> None:
+        second.start()
+        second.join(0.3)
+        with user.read():
+            raise GatewayError(Reason.USAGE, "a backup with a broken line")
+
+    with pytest.raises(GatewayError, match="broken line"):
+        create_database(where, id_file, fails)
+    second.join(60)
+    user.close()
+    assert results.get_nowait() == str(Reason.USAGE)
+
+
+def test_who_has_created_it_is_a_user(server_database, id_file) -> None:
+    where = server_database.where
+    server_database.close()
+    postgres.server().sql(EMPTIED, where.name)
+    with closing(create_database(where, id_file)) as made:
+        made.verify()
+        postgres.server().sql(EMPTIED, where.name)
+        with pytest.raises(GatewayError, match="in use by sealgate reads"):
+            create_database(where, id_file)
 
 
 def test_a_file_in_use_is_not_created_anew(running, file, id_file) -> None:

@@ -380,10 +380,12 @@ def test_known_recipients_stay_known_while_the_database_is_away(own, opened) -> 
     waits_for(lambda: database._kept._marked_at > 0)
     before = store.rows("anna@customer.example")
     assert before
+    assert store.rows("zoe@customer.example") == ()
     own.stop()
     try:
         assert store.rows("anna@customer.example") == before
         unavailable(lambda: store.rows("ben@customer.example"))  # nobody asked for him: he is not absent
+        unavailable(lambda: store.rows("zoe@customer.example"))  # she may have been enrolled since
         unavailable(lambda: list(store.list()))
     finally:
         own.start()

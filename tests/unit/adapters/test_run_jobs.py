@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.db.every_table import metadata
@@ -142,7 +143,9 @@ def test_jobs_are_carried_out_and_what_is_due_again_waits(where, jobs) -> None:
     assert rows(where, "count(*)", "procrastinate_workers") == [(0,)]
 
 
-def test_without_the_server_both_sides_tell_it(where) -> None:
+def test_without_the_server_both_sides_tell_it(where, monkeypatch) -> None:
+    for pool in (ConnectionPool, AsyncConnectionPool):  # by default they wait 30 s for their first connection
+        monkeypatch.setattr(pool, "wait", lambda self, timeout, wait=pool.wait: wait(self, min(timeout, 1.0)))
     gone = where.model_copy(update={"port": 1, "connect_timeout_s": 1.0})
     jobs = RunJobs(gone)
     for ask in (jobs.runs, lambda: serve(gone, "run1", 1, lambda _: None, lambda: False)):

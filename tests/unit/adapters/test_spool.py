@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import random
+import shutil
 import stat
 import subprocess
 import sys
@@ -201,6 +202,29 @@ def test_more_room_is_reserved_before_the_first_is_used_up(spool, tmp_path, monk
         assert file.stat().st_size - spool.waiting() >= 2_048
         spool.add([_packed(record(number))])
     assert len([row for batch in spool.batches() for row in batch]) == 20
+
+
+def test_a_directory_that_was_removed_is_made_again_with_what_was_in_it(spool, tmp_path) -> None:
+    """Somebody tidied up while the process had its file open: records in a file without a name are lost."""
+    spool.reserve()
+    spool.add([_packed(record(1))])
+    shutil.rmtree(tmp_path / "spool")
+    spool.reserve()
+    (file,) = (tmp_path / "spool").iterdir()
+    assert file.stat().st_blocks * 512 >= RESERVED_OCTETS
+    shutil.rmtree(tmp_path / "spool")
+    spool.add([_packed(record(2))])
+    assert [row["incident"] for batch in spool.batches() for row in batch] == ["0001", "0002"]
+
+
+def test_no_mail_may_leave_while_a_removed_directory_cannot_be_made(spool, tmp_path) -> None:
+    spool.reserve()
+    shutil.rmtree(tmp_path / "spool")
+    (tmp_path / "spool").touch()
+    with pytest.raises(GatewayError, match="spool") as caught:
+        spool.reserve()
+    assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
+    (tmp_path / "spool").unlink()
 
 
 def test_without_room_no_mail_may_leave(tmp_path) -> None:

@@ -12,10 +12,11 @@ import pytest
 
 from gateway.app.jobs import JobsHouse
 from gateway.clock import FrozenClock
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from gateway.errors import GatewayError
 from gateway.settings import Settings, load
 from tests.support.pki import get_pki
+from tests.support.process import demo_bank
 from tests.support.smtp import Hop
 
 EIGHT = datetime.now(UTC).replace(hour=8, minute=0, second=0, microsecond=0)
@@ -24,7 +25,7 @@ STRANGER = get_pki("Strangers").root_certificate
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load(open_bank(tmp_path / "home", Ports(sink=1)).config)
+    return load(demo_bank(tmp_path / "home", Ports(sink=1)).config)
 
 
 def sent_to(settings: Settings, port: int) -> Settings:

@@ -9,9 +9,10 @@ import pytest
 from gateway.app import open_store
 from gateway.app.ends import Ending, covered_by, ends
 from gateway.app.store import Store
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from gateway.settings import Generation, Settings, load
 from tests.support.pki import get_pki
+from tests.support.process import demo_bank
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PKI = get_pki()
@@ -25,7 +26,7 @@ def certificate(begins: int, ends_in: int):
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load(open_bank(tmp_path, Ports()).config)
+    return load(demo_bank(tmp_path, Ports()).config)
 
 
 @pytest.fixture

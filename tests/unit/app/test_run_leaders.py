@@ -1,6 +1,5 @@
 """One run does not hold the others up. Truth: a leader that never answers, dies, or cannot go on, as processes do."""
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,36 +10,15 @@ import pytest
 import structlog
 
 from gateway.app import statements_crew as module
-from gateway.app.statements_crew import HELD_UP, _Leaders
+from gateway.app.statements_crew import _Leaders
 from gateway.errors import Reason
 from gateway.ports.statements import RunState
+from tests.support import leading
+from tests.support.leading import cannot_go_on, dies, hangs, is_not_interrupted, yields, yields_late
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 SETTINGS = SimpleNamespace(limits=SimpleNamespace(message_deadline_s=240.0))
-
-
-def hangs(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    while True:
-        signal.pause()
-
-
-def dies(*_: object) -> None:
-    os._exit(9)
-
-
-def cannot_go_on(*_: object) -> None:
-    os._exit(HELD_UP)
-
-
-def yields(*_: object) -> None:
-    signal.sigwait([module.YIELD])
-    os._exit(0)
-
-
-def is_not_interrupted(*_: object) -> None:
-    os._exit(9 if signal.sigtimedwait([module.YIELD], 0.3) else 0)
 
 
 class Book:
@@ -50,9 +28,11 @@ class Book:
         self.stopped: list[tuple[RunState, str]] = []
         self.due: dict[str, list[datetime]] = {}  # the last one stays
         self.elsewhere: list[str] = []
+        self.cancelled: list[str] = []
 
     def run(self, run: str) -> SimpleNamespace:
-        return SimpleNamespace(id=run, ended_at=None, state=RunState.RUNNING if run in self.due else RunState.NEW)
+        state = RunState.CANCELLED if run in self.cancelled else RunState.RUNNING if run in self.due else RunState.NEW
+        return SimpleNamespace(id=run, ended_at=None, state=state, rows=1 if run in self.due else None)
 
     def unfinished(self) -> list[SimpleNamespace]:
         return [self.run("run1"), self.run("run2")]
@@ -77,6 +57,10 @@ def leaders(monkeypatch) -> Iterator[_Leaders]:
     monkeypatch.setattr(module, "OTHERS_LOOK_S", 0.05)
     yield _Leaders(SimpleNamespace(database=SimpleNamespace(now=lambda: NOW)), threading.Event())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [module.YIELD])
+
+
+def test_the_leaders_of_these_tests_speak_as_real_ones() -> None:
+    assert (leading.YIELD, leading.HELD_UP) == (module.YIELD, module.HELD_UP)
 
 
 def test_a_leader_without_a_sign_of_life_is_killed_and_its_run_is_stopped_by_name(leaders, monkeypatch) -> None:
@@ -152,3 +136,26 @@ def test_a_leader_that_does_not_yield_is_killed_and_its_run_is_stopped_by_name(l
     leaders._book.due = {"run1": [NOW]}
     leaders.lead(SimpleNamespace(limits=SimpleNamespace(message_deadline_s=0.1)), "run1")
     assert [reason for _, reason in leaders._book.stopped] == [Reason.INPUT_UNREADABLE]
+
+
+@pytest.mark.parametrize(("turn_s", "cancelled"), [(0.0, []), (300.0, ["run1"])])
+def test_a_leader_of_an_endless_source_makes_way_for_another_run(leaders, monkeypatch, turn_s, cancelled) -> None:
+    """Attack: a sparse file of terabytes. Its leader gives signs of life for days, even when the run is cancelled."""
+    monkeypatch.setattr(module, "TURN_S", turn_s)
+    monkeypatch.setattr(module, "YIELD_S", 0.1)
+    monkeypatch.setattr(module, "_lead_run", hangs)
+    leaders._book.cancelled = cancelled
+    with structlog.testing.capture_logs() as lines:
+        leaders.lead(SETTINGS, "run1")
+    assert leaders._book.stopped == [], "it goes on at its next turn"
+    assert [line["event"] for line in lines] == ["run worker does not yield"]
+    assert list(leaders._rests) == ["run1"], "another run is led before"
+
+
+def test_a_leader_whose_mails_may_have_left_is_not_killed_for_another_run(leaders, monkeypatch) -> None:
+    monkeypatch.setattr(module, "TURN_S", 0.0)
+    monkeypatch.setattr(module, "YIELD_S", 0.0)
+    monkeypatch.setattr(module, "_lead_run", yields_late)
+    leaders._book.due = {"run1": [NOW]}
+    leaders.lead(SETTINGS, "run1")
+    assert leaders._rests == {}, "it ended by itself"

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from gateway.cli import check_services
 from gateway.cli.main import application
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from gateway.settings import Milter, load
+from tests.support.process import demo_bank
 
 app = application([])
 OUTSIDE = ("next hop", "source ")  # nobody runs the demo's sink and its partner's directory here
@@ -22,7 +23,7 @@ OUTSIDE = ("next hop", "source ")  # nobody runs the demo's sink and its partner
 
 @pytest.fixture
 def bank(tmp_path, monkeypatch):
-    home = open_bank(tmp_path / "home", Ports(sink=1))  # nobody listens there: the next hops are errors, always
+    home = demo_bank(tmp_path / "home", Ports(sink=1))  # nobody listens there: the next hops are errors, always
     monkeypatch.setenv("SEALGATE_CONFIG", str(home.config))
     return home
 

@@ -134,6 +134,42 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
         "of": settings(next_hops={"outbound": {"host": "mx.provider.example", "port": 25},
                                   "inbound": {"host": "127.0.0.1", "port": 10028}})}, "error", "smtp/inet",
      "leaves without"),
+    ("FILTER in the checks of a door's own cleanup", {
+        "master": "sub unix n - y - 0 cleanup\n",
+        "overrides": f"{S}cleanup_service_name = sub\nsub/unix/header_checks = regexp:/h",
+        "tables": {"regexp:/h": "/^Subject:/ FILTER smtp:[203.0.113.1]:25\n"}}, "error", "sub/unix/header_checks",
+     "passes the gateway by"),
+    ("REDIRECT in the checks where opened mail comes back", {
+        "main": "header_checks = regexp:/h\n", "tables": {"regexp:/h": "/^Subject:/ REDIRECT spy@else.example\n"}},
+     "error", "header_checks", "sends opened mail to that address"),
+    ("BCC in a table of access where opened mail comes back", {
+        "overrides": f"{BACK_IN}smtpd_recipient_restrictions = check_recipient_access regexp:/a, reject",
+        "tables": {"regexp:/a": "/support/ BCC spy@else.example\n"}}, "error", BACK_IN, "sends opened mail"),
+    ("all addresses of the bank are another domain's", {
+        "main": "virtual_alias_maps = hash:/v\n", "tables": {"hash:/v": "@bank.example @else.example\n"}}, "error",
+     "virtual_alias_maps", "leads to @else.example"),
+    ("a pattern that puts in the local part", {
+        "main": "recipient_canonical_maps = pcre:/v\n",
+        "tables": {"pcre:/v": "/^(.*)@bank\\.example$/ ${1}@else.example\n"}}, "error", "recipient_canonical_maps",
+     "leads to ${1}@else.example"),
+    ("a pattern that puts in a part of the domain", {
+        "main": "virtual_alias_maps = pcre:/v\n", "tables": {"pcre:/v": "/^(.*)@(.*)$/ $1@$2.else.example\n"}},
+     "error", "virtual_alias_maps", "leads to $1@$2.else.example"),
+    ("a copy by the cleanup where opened mail comes back", {
+        "overrides": "back/unix/always_bcc = spy@else.example"}, "error", "back/unix/always_bcc",
+     "leads to spy@else.example"),
+    ("a copy by the cleanup behind the milter", {
+        "form": MILTER, "overrides": "cleanup/unix/always_bcc = spy@else.example"}, "error", "cleanup/unix/always_bcc",
+     "the milter sees recipients before that"),
+    ("a pattern that routes opened mail outside", {
+        "main": "transport_maps = regexp:/t\n", "tables": {"regexp:/t": "/@bank\\.example$/ out:[mx.else.example]\n"}},
+     "error", "transport_maps", "hands opened mail to [mx.else.example]"),
+    ("a pattern of every domain routes opened mail outside", {
+        "main": "transport_maps = pcre:/t\n", "tables": {"pcre:/t": "/^vip[/ out:[mx.else.example]\n"}}, "error",
+     "transport_maps", "hands opened mail to [mx.else.example]"),
+    ("a policy service", {
+        "overrides": f"{S}smtpd_end_of_data_restrictions = check_policy_service unix:private/p"}, "warning",
+     "smtpd_end_of_data_restrictions", "the policy service unix:private/p can answer FILTER"),
     ("checks in a directory", {"main": "smtpd_sender_restrictions = check_sender_access proxy:ldap:/etc/x\n"},
      "warning", "smtpd_sender_restrictions", "proxy:ldap:/etc/x cannot be read here"),
     ("checks that others may not read", {"main": "body_checks = pcre:/b\n", "tables": {"pcre:/b": None}}, "warning",
@@ -352,7 +388,19 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
 @pytest.mark.parametrize("given", [
     {"overrides": f"{S}content_filter = sealgate:[localhost]:10025\n{P}smtpd_proxy_filter = inet:localhost:10027"},
     {"overrides": f"{P}smtpd_proxy_filter = 10027"},
-    {"main": "smtpd_sender_restrictions = check_policy_service inet:127.0.0.1:10023, check_policy_service unix:p\n"},
+    {"main": "smtpd_sender_restrictions = check_policy_service inet:127.0.0.1:10023, "
+             "check_policy_service { unix:p, timeout=10s }\n",
+     "of": settings(postfix_examined=["inet:127.0.0.1:10023", "unix:p"])},
+    {"main": "virtual_alias_maps = pcre:/v\n", "tables": {
+        "pcre:/v": "/^(.+)\\+.*@(.+)$/ $1@$2\n/^x@(.*)$/ y@${1}\n/^(.*)@old$/ ${1}@bank.example\n"
+                   "@old @bank.example\n"}},
+    {"main": "transport_maps = regexp:/t\n", "tables": {
+        "regexp:/t": "/@partner\\.example$/ out:[mx.partner.example]\n/@bank\\.example$/ out:[10.1.2.3]\n"}},
+    {"main": "header_checks = regexp:/h\n", "tables": {"regexp:/h": "/^x/ REDIRECT spy@else.example\n"},
+     "overrides": f"{B}receive_override_options = no_header_body_checks\n{BACK_IN}receive_override_options = "
+                  "no_header_body_checks"},
+    {"overrides": f"{BACK_IN}smtpd_recipient_restrictions = check_recipient_access regexp:/a, reject",
+     "tables": {"regexp:/a": "/^a@/ BCC b@bank.example\n"}},
     {"main": "smtpd_authorized_xforward_hosts = 127.0.0.0/8 [::1]/128 10.0.0.7\n"},
     {"overrides": f"{P}smtpd_authorized_xclient_hosts = 10.0.0.0/8"},
     {"overrides": f"{S}content_filter = sealgate:[gw.bank.example]:10025", "of": settings(listeners=[

@@ -17,17 +17,18 @@ from gateway.app.database import adopt
 from gateway.app.ends import ends
 from gateway.cli import check_own, check_services, check_trust
 from gateway.clock import SystemClock
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from gateway.pki.trust import TrustSet, anchors_of
 from gateway.settings import Mark, RevocationModes, Source, Token, load
 from gateway.settings.sections import Escrow, NextHopSettings
 from tests.support import postgres
 from tests.support.pki import NOW, get_pki
+from tests.support.process import demo_bank
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return open_bank(tmp_path_factory.mktemp("check") / "home", Ports(sink=1)).home
+    return demo_bank(tmp_path_factory.mktemp("check") / "home", Ports(sink=1)).home
 
 
 @pytest.fixture

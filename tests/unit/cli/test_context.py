@@ -44,7 +44,7 @@ def test_a_missing_permission_is_not_answered_as_a_database_that_is_down(tmp_pat
 def test_other_errors_of_the_store_stay_temporary() -> None:
     error = of(OSError(28, "No space left on device"))
     assert context.exit_code(error) == context.TEMPORARY
-    assert "disk is not full" in context.explained(error)
+    assert "database" in context.explained(error)
 
 
 def test_a_process_of_the_relay_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:

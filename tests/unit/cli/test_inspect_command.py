@@ -10,6 +10,8 @@ import typer
 from typer.testing import CliRunner
 
 from gateway.cli import inspect as command
+from gateway.errors import Reason
+from gateway.model.sentences import SENTENCES
 from tests.support.pki import PASSWORD, encrypted_key_pem, get_pki, pem
 from tests.support.sealed import TEXT, anna, box, enveloped, message, signature, signed, stamper
 
@@ -123,7 +125,7 @@ def test_for_people(desk):
         assert words in result.stdout.replace("signed_inside", "signed inside"), words
     result = run(desk, "forged.eml", "--trust", "both.pem")
     assert "not trusted" in result.stdout
-    assert "It was altered after signing." in result.stdout
+    assert SENTENCES[Reason.SIGNATURE_ALTERED].what in result.stdout
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

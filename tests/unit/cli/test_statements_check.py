@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import application
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
+from tests.support.process import demo_bank
 
 app = application([])
 RUN = """
@@ -22,7 +23,7 @@ NOBODY = '{"customer": "99999", "account": "A1", "opening": "1.00", "closing": "
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    bank = open_bank(tmp_path / "home", Ports(sink=1))
+    bank = demo_bank(tmp_path / "home", Ports(sink=1))
     monkeypatch.setenv("SEALGATE_CONFIG", str(bank.config))
     (tmp_path / "october.yaml").write_text(RUN)
     return tmp_path

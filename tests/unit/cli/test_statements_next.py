@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.statements import what_next
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from gateway.ports.statements import RunRow, RunState
 from gateway.settings import Api, Settings, load
 from tests.support.pki import NOW
+from tests.support.process import demo_bank
 
 RUN = RunRow("5f0c7d9e1a2b3c4d", "statement", "core-banking", "October", "2026-10", RunState.RUNNING, "{}", "0" * 64,
              "", 2, NOW, NOW, None, "", "")
@@ -17,7 +18,7 @@ RUN = RunRow("5f0c7d9e1a2b3c4d", "statement", "core-banking", "October", "2026-1
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return load(open_bank(tmp_path_factory.mktemp("bank"), Ports(sink=1)).config)
+    return load(demo_bank(tmp_path_factory.mktemp("bank"), Ports(sink=1)).config)
 
 
 def test_whoever_ended_the_command_hears_that_another_process_goes_on(settings: Settings) -> None:

@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 from gateway import app as composition
 from gateway.cli.main import application
 from gateway.cms.private_keys import read_private_key
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from gateway.demo.sink import Sink
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.settings import load
 from tests.support.pki import NOW, get_pki, pem
+from tests.support.process import demo_bank
 
 app = application([])
 
@@ -376,7 +377,7 @@ def bank(tmp_path, monkeypatch):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    home = open_bank(tmp_path / "home", Ports(sink=port))
+    home = demo_bank(tmp_path / "home", Ports(sink=port))
     monkeypatch.setenv("SEALGATE_CONFIG", str(home.config))
     store = composition.open_store(load(home.config))
     mail = Mail(

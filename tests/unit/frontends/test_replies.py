@@ -55,7 +55,7 @@ def test_strangers_get_the_same_octets_whatever_was_wrong(family: str) -> None:
         }
         assert len(answers) == 1
     reference = reply_for_reason(Reason.DECRYPTION_FAILED, retry=False, permitted=False, incident="i").octets()
-    assert reference == b"550 5.7.1 The mail was refused. Incident i\r\n"
+    assert reference == b"550 5.7.1 This server rejects the message. Incident i\r\n"
     assert (
         reply_for_reason(Reason.MAIL_MALFORMED, retry=False, permitted=False, incident="i").octets()[3:]
         == reference[3:]
@@ -72,7 +72,7 @@ def test_permitted_clients_get_reason_recipients_and_remedy() -> None:
     )
     assert reply.octets() == (
         b"550 5.7.5 The certificate has expired. Ask its owner for a new certificate. "
-        b"Concerns <x@else.test>, <\\x{F6}@else.test>. Incident i1\r\n"
+        b"This concerns <x@else.test>, <\\x{F6}@else.test>. Incident i1\r\n"
     )
 
 
@@ -101,17 +101,17 @@ def test_several_reasons_are_several_lines_for_permitted_clients_only() -> None:
         reason=Reason.CERTIFICATE_ABSENT,
     )
     lines = reply_for(outcome, permitted=True).octets().split(b"\r\n")
-    assert lines[0].startswith(b"550-5.7.5 There is no certificate")
+    assert lines[0].startswith(b"550-5.7.5 The bank has no certificate of the recipient.")
     assert b"<a@x.test>" in lines[0]
     assert lines[1].startswith(b"550 5.7.5 Certificates of different owners")
     assert b"<b@x.test>" in lines[1]
     assert b"<c@x.test>" not in b"".join(lines)
-    assert reply_for(outcome, permitted=False).octets() == b"550 5.7.1 The mail was refused. Incident i1\r\n"
+    assert reply_for(outcome, permitted=False).octets() == b"550 5.7.1 This server rejects the message. Incident i1\r\n"
 
 
 def test_the_sentence_of_a_rule_is_told_to_permitted_clients() -> None:
     outcome = _outcome(Settled.REFUSED, _refused("a@x.test", Reason.POLICY_REJECTED, text="Statements go by post."))
-    assert b"550 5.7.1 Statements go by post. Concerns <a@x.test>." in reply_for(outcome, permitted=True).octets()
+    assert b"550 5.7.1 Statements go by post. This concerns <a@x.test>." in reply_for(outcome, permitted=True).octets()
     assert b"Statements" not in reply_for(outcome, permitted=False).octets()
 
 

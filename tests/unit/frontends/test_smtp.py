@@ -12,6 +12,7 @@ import pytest
 
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Recipient
+from gateway.model.sentences import SENTENCES
 from gateway.ports.next_hop import HopReply
 from tests.support.smtp import Taker, Talk, relay, settings
 
@@ -166,7 +167,7 @@ def test_strangers_may_not_use_the_outbound_listener() -> None:
     values = settings(clients=[{"name": "app", "networks": ["192.0.2.0/24"], "from": ["*"]}])
     with relay(Taker(), values) as at, Talk(at["out"]) as talk:
         talk.greet()
-        assert talk.mail(CONTENT).startswith("554 5.7.1 This client may not send here.")
+        assert talk.mail(CONTENT).startswith(f"554 5.7.1 {SENTENCES[Reason.CLIENT_UNKNOWN].what}")
 
 
 def test_each_client_uses_its_own_addresses_only() -> None:
@@ -185,9 +186,8 @@ def test_each_client_uses_its_own_addresses_only() -> None:
             (b"codes@else.test", False),
         ):
             answer = talk.mail(CONTENT, sender=sender)
-            assert answer.startswith("250" if good else "550 5.7.1 This client may not use this sender address."), (
-                sender
-            )
+            refused = f"550 5.7.1 {SENTENCES[Reason.CLIENT_FROM_NOT_ALLOWED].what}"
+            assert answer.startswith("250" if good else refused), sender
 
 
 # Which recipients

@@ -73,7 +73,9 @@ def test_only_what_claims_to_be_ours_goes():
         ("[sig[signed]ned] x", "x"),
         ("[sig[signed]ned] [secure] a [sec[signed]ure]b", "a b"),
         ("[sig\u200bned] [sig\u0307ned]\u2060 x", "\u2060 x"),
+        ("[sig\ufffdned] x", "x"),
         ("[signed\u00a0] [ signed ] [si\x00gned] x", "x"),
+        ("\uff3bsigned\uff3d [\uff53igned] \u3010signed\u3011 x", "x"),
         ("Hello  [other]  World", "Hello  [other]  World"),
         ("[signed]", ""),
         ("", ""),
@@ -87,6 +89,24 @@ def test_tags_hidden_in_encoded_words():
     octets = b"Subject: =?utf-8?q?=5Bsigned=5D_Gr=C3=BC=C3=9Fe?=\r\n\r\nx"
     assert parse_headers(strip_subject_tags(octets, ["[signed]"])).text("subject") == "Grüße"
     untouched = b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nx"
+    assert strip_subject_tags(untouched, ["[signed]"]) is untouched
+
+
+@pytest.mark.parametrize("charset", ["windows-949", "x-user-defined", "ISO-8859-8-I", "x-klingon"])
+def test_tags_hidden_in_words_of_charsets_that_only_some_readers_know(charset):
+    octets = f"Subject: =?{charset}?Q?=5Bsigned=5D_x?=\r\n\r\nx".encode()
+    assert strip_subject_tags(octets, ["[signed]"]) == b"Subject: x\r\n\r\nx"
+    assert without_keywords(octets, frozenset({"signed"})) == b"Subject: x\r\n\r\nx"
+    untouched = octets.replace(b"signed", b"other")
+    assert strip_subject_tags(untouched, ["[signed]"]) is untouched
+
+
+@pytest.mark.parametrize("charset", [
+    "iso-8859-8-i", "windows-874", "x-sjis", "x-mac-cyrillic", "x-nobody-knows", '"utf-8"', "utf-8''"])
+def test_tags_in_charsets_that_only_readers_know(charset):
+    octets = f"Subject: =?{charset}?q?=5Bsigned=5D?= Pay\r\n\r\nx".encode()
+    assert parse_headers(strip_subject_tags(octets, ["[signed]"])).text("subject") == "Pay"
+    untouched = f"Subject: =?{charset}?q?=5Bother=5D?= Pay\r\n\r\nx".encode()
     assert strip_subject_tags(untouched, ["[signed]"]) is untouched
 
 

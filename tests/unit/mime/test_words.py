@@ -35,6 +35,9 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters
         ("=?gb2312?b?5me7+Q==?=", "\u9394\u57fa"),
         ("=?shift_jis?b?h0A=?=", "\u2460"),
         ("=?euc-kr?b?jGM=?=", "\ub620"),
+        ("=?windows-949?b?jGM=?=", "\ub620"),
+        ("=?iso-8859-8-i?q?=E0?=", "\u05d0"),
+        ("=?x-user-defined?q?=5Ba=5D?=", "[a]"),
     ],
 )
 def test_examples(encoded, text):
@@ -67,6 +70,14 @@ def test_charset_names_are_never_imported():
     assert codec_of("utf-8" + "x" * 100) is None
     assert codec_of("ISO-8859-15") == "iso8859_15"
     assert codec_of("windows-1252") == "cp1252"
+
+
+@pytest.mark.parametrize("name", [
+    "iso-8859-8-i", "iso-8859-6-e", "windows-874", "x-sjis", "x-gbk", "x-x-big5", "x-euc-jp", "windows-949", "koi8-ru",
+    "unicode-1-1-utf-8", "utf8mb4", "x-cp1251", "dos-862", "x-mac-cyrillic", "iso-2022-jp"])
+def test_charset_names_of_mail_programs(name):
+    """Truth: WHATWG Encoding 4.2."""
+    assert decode_words(f"=?{name}?q?Hello?=") == "Hello"
 
 
 @given(TEXT)

@@ -421,6 +421,8 @@ def test_a_keyword_counts_as_the_writer_sees_it(bank: House) -> None:
         "X" * 300 + ": 1\r\nSubject: [seal] Hello",
         "\ufeffSubject: [seal] Hello",
         "Subject: =?utf-8?q?=5Bse=E2=80=8Bal=5D?= Hello",
+        "Subject: =?iso-8859-8-i?q?=5Bseal=5D?= Hello",
+        "Subject: =?x-nobody-knows?q?=5Bseal=5D?= Hello",
     ):
         octets = (letter % subjects).encode()
         mail = bank.send(octets, "ben@nowhere.example", client="staff", sender="staff@bank.example")

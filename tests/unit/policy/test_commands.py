@@ -14,8 +14,9 @@ from gateway import app as composition
 from gateway.cli import policy
 from gateway.cli.context import CONFIG_VARIABLE
 from gateway.clock import SystemClock
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
 from gateway.settings import load as load_settings
+from tests.support.process import demo_bank
 from tests.unit.policy.test_recorded import records
 
 POLICIES = Path(__file__).parents[3] / "policies"
@@ -27,7 +28,7 @@ policy.register(app)
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory):
-    return open_bank(tmp_path_factory.mktemp("bank") / "demo", Ports())
+    return demo_bank(tmp_path_factory.mktemp("bank") / "demo", Ports())
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 from gateway.app import load_rules
 from gateway.cli import policy
 from gateway.cli.context import CONFIG_VARIABLE
-from gateway.demo.bank import Ports, open_bank
+from gateway.demo.bank import Ports
+from gateway.errors import Reason
+from gateway.model.sentences import SENTENCES
 from gateway.policy.observed import Seen, seen
 from gateway.settings import Settings, load
 from tests.support.bank import house
-from tests.support.process import template
+from tests.support.process import demo_bank, template
 from tests.unit.policy.test_recorded import records
 
 CODE = (b"From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: Your code\r\n"
@@ -32,7 +34,7 @@ def watching(settings: Settings) -> Settings:
 def observed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bank whose gateway has observed five mails, and one of the live gateway before."""
     home = tmp_path_factory.mktemp("seen") / "bank"
-    open_bank(home, Ports())
+    demo_bank(home, Ports())
     with house(home) as bank:
         bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
     with house(home, watching) as bank:
@@ -64,7 +66,7 @@ def test_replay_tells_it_as_a_table_and_as_json(observed_home: Path, monkeypatch
     assert "would have been" in result.stdout
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["outbound", "sealed", "2", "codes:otp"] in lines
-    assert "certificate.absent: There is no certificate for the recipient." in result.stdout
+    assert f"certificate.absent: {SENTENCES[Reason.CERTIFICATE_ABSENT].what}" in result.stdout
     (told,) = map(json.loads, CliRunner().invoke(
         app, ["policy", "replay", "--since", "1d", "--json"]).stdout.splitlines())
     assert asdict(Seen("outbound", "sealed", "", "codes:otp", 2)) in told["observed"]

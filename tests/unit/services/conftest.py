@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo.bank import Ports, open_bank
+from tests.support import process
 from tests.support.bank import House, house
 from tests.support.returned import with_mailboxes
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("bank") / "home"
-    open_bank(home, Ports())
-    return home
+def template() -> Path:
+    return process.template()
 
 
 @pytest.fixture

@@ -40,7 +40,11 @@ MISLEADING = [
     '"\u202eelpmaxe.remotsuc@anna" <eve@b.example>', '"anna@customer .example" <eve@b.example>',
     '"anna@customer\u00a0.example" <eve@b.example>', '"anna@customer. example" <eve@b.example>',
     "=?utf-8?q?anna=40cust?= omer.example <eve@b.example>", '"anna @ customer . example" <eve@b.example>',
-    '"an\u200bna@customer.example" <eve@b.example>', '"anna@customer\uff0eexample" <eve@b.example>']
+    '"an\u200bna@customer.example" <eve@b.example>', '"anna@customer\uff0eexample" <eve@b.example>',
+    '"anna@\\customer.example" <eve@b.example>', '"anna@cus\\tomer.example" <eve@b.example>',
+    '"anna@" "customer.example" <eve@b.example>', '"anna@""customer.example" <eve@b.example>',
+    "eve@b.example (anna@\\customer.example)", "=?iso-8859-8-i?q?anna=40customer=2Eexample?= <eve@b.example>",
+    '"=?x-nobody-knows?q?anna=40customer=2Eexample?=" <eve@b.example>']
 
 
 @pytest.mark.parametrize("value", MISLEADING)

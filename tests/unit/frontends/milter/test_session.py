@@ -353,7 +353,7 @@ def test_strangers_are_told_nothing() -> None:
         postfix.fields(*FIELDS)
         code, text = reply(postfix.end()[-1])
     assert code == "550"
-    assert text.startswith("5.7.1 The mail was refused. Incident ")
+    assert text.startswith("5.7.1 This server rejects the message. Incident ")
 
 
 @pytest.mark.parametrize("trouble", [

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Reason
+from gateway.model.sentences import SENTENCES
 from gateway.ports.statements import ItemRow, ItemState, RunRow, RunState
 from gateway.services.statements import charts, preflight_page, report, report_page
 from gateway.services.statements.charts import Part
@@ -234,7 +235,7 @@ def test_csv_names_every_mail_and_is_no_formula() -> None:
     told = [dict(zip(first, line, strict=True)) for line in lines]
     assert [one["row"] for one in told] == ["1", "2", "3"]
     assert told[0]["detail"].startswith("'=")
-    assert told[0]["remedy"].startswith("Put it where")
+    assert told[0]["remedy"] == SENTENCES[Reason.PDF_MISSING].admin
     assert told[1]["answer"] == '550 "no"  such, user'
     assert told[2]["customer"] == "'@SUM(A1)"
     assert not [cell for line in lines for cell in line if cell[:1] in ("=", "+", "-", "@")]

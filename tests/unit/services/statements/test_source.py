@@ -102,6 +102,40 @@ def test_a_quote_that_nobody_closed_takes_no_other_customer_with_it(tmp_path) ->
     assert again == everything[3:7]
 
 
+def test_a_row_that_never_ends_is_bounded_in_memory_and_work(tmp_path) -> None:
+    """Attack: each of these lines opens the next one's quote, so the first row was the whole file, the second too."""
+    path = tmp_path / "s.csv"
+    path.write_bytes(b"customer,account,file\r\n" + b'x","y\r\n' * 400_000)
+    tracemalloc.start()
+    try:
+        first = next(iter(source.rows(a_spec(path), path)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(first.row, BadRow)
+    assert "no CSV: a row of more than 1048576 octets" in first.row.problem
+    assert first.end == len(b'customer,account,file\r\nx","y\r\n')
+    assert peak < 50 * source.ROW_OCTETS_MAX
+
+
+def test_a_file_of_rows_that_never_end_is_refused(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(source, "READ_AGAIN_OCTETS", 0)
+    path = tmp_path / "s.csv"
+    path.write_bytes(b"customer,account,file\r\n" + b'x","y\r\n' * 1_000)
+    seen = []
+    with pytest.raises(GatewayError, match="too many rows have a quote that is not closed") as caught:
+        seen.extend(source.rows(a_spec(path), path))
+    assert caught.value.reason is Reason.INPUT_UNREADABLE
+    assert len(seen) == source.READ_AGAIN_TIMES
+
+
+def test_a_first_line_that_never_ends_is_refused(tmp_path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_bytes(b'x","y\r\n' * 200_000)
+    with pytest.raises(GatewayError, match="the first line is not CSV"):
+        next(iter(source.rows(a_spec(path), path)))
+
+
 def test_lines_of_json(tmp_path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text(json.dumps(row(1) | {"customer": 17, "bookings": [1]}) + "\n\n[1]\n{\n" + json.dumps(row(2)))
