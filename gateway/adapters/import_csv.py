@@ -1,6 +1,6 @@
 """Customers and certificates in bulk, from CSV (RFC 4180) as spreadsheets write it: comma or semicolon, UTF-8.
 
-The first line names the columns. One bad line is told with its number and the others are taken.
+The first line names the columns. A bad line is reported with its number, the others are imported.
 """
 
 import csv
@@ -32,7 +32,7 @@ class Line:
 
 
 def read_lines(text: str, name: str, columns: Sequence[str], required: Sequence[str]) -> Iterator[Line]:
-    """The lines with their values by column, stripped. CONFIG_INVALID for a header that is not understood."""
+    """The lines with their values by column, stripped. INPUT_MALFORMED for an invalid header or CSV."""
     csv.field_size_limit(FIELD_MAX)
     text = text.removeprefix("\ufeff")
     first = text.partition("\n")[0]
@@ -47,19 +47,29 @@ def read_lines(text: str, name: str, columns: Sequence[str], required: Sequence[
                 continue
             yield Line(where, dict(zip(header, map(str.strip, values), strict=False)))
     except csv.Error as error:
-        raise GatewayError(Reason.INPUT_MALFORMED, f"{name}:{reader.line_num}: {error}") from None
+        raise GatewayError(Reason.INPUT_MALFORMED,
+                           f"{name}:{reader.line_num}: the line is not valid CSV: {error}. Correct "
+                           "the line; a cell that contains a quote or the separator is written in quotes") from None
 
 
 def _check_header(header: Sequence[str], name: str, columns: Sequence[str], required: Sequence[str]) -> None:
-    for column in header:
+    """GatewayError INPUT_MALFORMED that says which column is wrong and what to write in line 1."""
+    known = f"The columns are {', '.join(columns)}"
+    for number, column in enumerate(header, 1):
         if column not in columns:
             near = difflib.get_close_matches(column, columns, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"the columns are {', '.join(columns)}"
-            raise GatewayError(Reason.INPUT_MALFORMED, f"{name}:1: unknown column `{column}`: {hint}")
-    missing = [column for column in required if column not in header]
-    if missing or len(set(header)) != len(header):
-        raise GatewayError(Reason.INPUT_MALFORMED, f"{name}:1: column `{missing[0]}` is missing" if missing
-                           else f"{name}:1: a column stands there twice")
+            hint = f"Did you mean `{near[0]}`? Rename" if near else "Rename or remove"
+            raise GatewayError(Reason.INPUT_MALFORMED,
+                               f"{name}:1: column {number}, `{column}`, is unknown. {hint} it in "
+                               f"line 1. {known}")
+        if column in header[:number - 1]:
+            raise GatewayError(Reason.INPUT_MALFORMED,
+                               f"{name}:1: column {number} repeats `{column}`. Remove one of the "
+                               "two columns")
+    for column in required:
+        if column not in header:
+            raise GatewayError(Reason.INPUT_MALFORMED, f"{name}:1: the column `{column}` is missing. Add it to line 1. "
+                               f"{known}")
 
 
 def import_customers(store: CustomerStore, text: str, name: str) -> Iterator[Customer | Trouble]:
@@ -97,7 +107,7 @@ def _flush(store: CustomerStore, batch: list[tuple[str, Customer]]) -> Iterator[
 
 
 def certificate_items(text: str, name: str, base: Path) -> Iterator[Item | Trouble]:
-    """What the lines of a CSV ask to import: files are relative to the CSV's own directory `base`."""
+    """The certificates that the lines of a CSV name; paths are relative to the CSV's own directory `base`."""
     for line in read_lines(text, name, CERTIFICATE_COLUMNS, ("file",)):
         try:
             yield _item(line, base)
@@ -133,16 +143,17 @@ def _key_origin(text: str) -> KeyOrigin:
             return known  # type: ignore[no-any-return]  # get_args forgets that these are the literals
     if not text:
         return "unknown"
-    raise GatewayError(Reason.INPUT_MALFORMED, f"key_origin `{text}`: one of {', '.join(get_args(KeyOrigin))}")
+    raise GatewayError(Reason.INPUT_MALFORMED, f"`key_origin` cannot be `{text}`; write one of: "
+                       f"{', '.join(get_args(KeyOrigin))}, or nothing")
 
 
 def _profile(text: str) -> Literal["cbc", "gcm"] | None:
     if text not in {"", "cbc", "gcm"}:
-        raise GatewayError(Reason.INPUT_MALFORMED, f"profile `{text}`: cbc, gcm or nothing")
+        raise GatewayError(Reason.INPUT_MALFORMED, f"`profile` cannot be `{text}`; write cbc, gcm or nothing")
     return "cbc" if text == "cbc" else "gcm" if text == "gcm" else None
 
 
 def _boolean(text: str) -> bool:
     if text not in {"", "true", "false"}:
-        raise GatewayError(Reason.INPUT_MALFORMED, f"device_bound `{text}`: true or false")
+        raise GatewayError(Reason.INPUT_MALFORMED, f"`device_bound` cannot be `{text}`; write true, false or nothing")
     return text == "true"

@@ -1,4 +1,4 @@
-"""What all commands share: where the configuration is, how they end, how they speak.
+"""Shared by all commands: the path of the configuration, exit codes, and messages.
 
 Messages go to standard error, data to standard output. Exit codes: 0 good, 1 the answer is bad,
 2 usage or configuration, 69 refused by policy, 75 temporary (sysexits.h).
@@ -28,6 +28,11 @@ TEMPORARY: Final = 75
 CONFIG_VARIABLE: Final = "SEALGATE_CONFIG"
 CONFIG_DEFAULT: Final = "/etc/sealgate/sealgate.yaml"
 
+_OTHER_USER: Final = ("Run the command as the gateway's user, such as `sudo -u sealgate sealgate check`, or correct "
+                      "the owner and mode of the file and its directory.")
+_DENIED: Final = frozenset({"SQLITE_READONLY", "SQLITE_READONLY_DIRECTORY", "SQLITE_PERM"})
+_CAUSES_MAX: Final = 10  # length of a chain of exceptions that is examined
+
 
 def config_path() -> Path:
     """The file of `--config`, else $SEALGATE_CONFIG, else /etc/sealgate/sealgate.yaml."""
@@ -35,7 +40,7 @@ def config_path() -> Path:
 
 
 def settings() -> Settings:
-    """The settings in force; ends with exit 2 and every problem told if they do not load."""
+    """The settings in force; ends with exit 2 and all problems if they cannot be loaded."""
     with told():
         return load_settings(config_path())
 
@@ -74,12 +79,28 @@ def explained(trouble: GatewayError) -> str:
     if trouble.reason.family in ("config", "usage") and trouble.detail:
         return trouble.detail
     detail = f" ({trouble.detail})" if trouble.detail else ""
+    if is_denied(trouble):
+        return f"{trouble.reason}: This user cannot access a file that the command needs.{detail} {_OTHER_USER}"
     sentence = SENTENCES[trouble.reason]
     return f"{trouble.reason}: {sentence.what}{detail} {sentence.admin}"
 
 
+def is_denied(trouble: GatewayError) -> bool:
+    """Whether this user may not access a file (errno EACCES, EPERM; SQLite's words for it): a retry would not help."""
+    cause: BaseException | None = trouble
+    for _ in range(_CAUSES_MAX):
+        if isinstance(cause, PermissionError) or getattr(cause, "sqlite_errorname", "") in _DENIED:
+            return True
+        if cause is None:
+            break
+        cause = getattr(cause, "orig", None) or cause.__cause__ or cause.__context__
+    return False
+
+
 def exit_code(trouble: GatewayError) -> int:
-    """75 for what may succeed later, 2 for configuration and usage, 1 for the rest."""
+    """75 for what may succeed later, 2 for configuration, usage and missing permissions, 1 for the rest."""
+    if is_denied(trouble) and not is_child():
+        return USAGE
     if trouble.retry:
         return TEMPORARY
     if trouble.reason.family in ("config", "usage") or trouble.reason is Reason.INPUT_UNREADABLE:

@@ -52,7 +52,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# They touch neither keys nor mail themselves; whoever looks after them may look in.
+# These commands handle neither keys nor mail, so core dumps of them are allowed.
 _NO_SECRETS = ("run", "reload", "demo")
 
 
@@ -65,7 +65,8 @@ def _version(value: bool) -> None:
 def configured(
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="default: $SEALGATE_CONFIG, else /etc/sealgate/sealgate.yaml"),
+        typer.Option("--config", metavar="FILE", readable=False,
+                     help="the settings; default: $SEALGATE_CONFIG, else /etc/sealgate/sealgate.yaml"),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
@@ -87,7 +88,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
         no_args_is_help=True,
         add_completion=True,
         rich_markup_mode="rich",
-        help="A mail encryption gateway for banks: seals what leaves, opens and judges what comes.",
+        help="A mail encryption gateway for banks: signs and encrypts outbound mail, decrypts and verifies inbound.",
         pretty_exceptions_enable=False,
     )
     app.callback()(configured)

@@ -1,4 +1,4 @@
-"""`sealgate policy`: rules checked, tested, explained and replayed, before and after they take force."""
+"""`sealgate policy`: checks, tests, explains and replays rules, before and after they are in force."""
 
 import json
 import secrets
@@ -33,7 +33,8 @@ from gateway.strictyaml import YamlProblems
 group = typer.Typer(no_args_is_help=True, help="Check, test, explain and replay the rules.")
 
 FilesArgument = Annotated[
-    list[Path] | None, typer.Argument(metavar="[FILES]", help="in their order; default: those of the configuration")]
+    list[Path] | None, typer.Argument(
+        metavar="[FILES]", help="policy files, in the order of `policies` in the settings; default: all of these")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
 
 _MARKS = {"won": "[green]won[/]", "missed": "[dim]missed[/]", "waits": "[red]waits[/]", "needs": "[red]needs[/]",
@@ -48,9 +49,11 @@ def register(app: typer.Typer) -> None:
 
 @group.command()
 def check(files: FilesArgument = None, as_json: AsJson = False) -> None:
-    """Tell everything for which the rules would not load; exit 1 if there is anything.
+    """Report all problems that prevent the rules from loading; exit 1 if there are any.
 
-    Example: sealgate policy check policies/*.yaml
+    Without FILES it checks the policy files of the settings. The order matters: the last file must decide all mail.
+
+    Example: sealgate policy check policies/staff.yaml policies/inbound.yaml
     """
     texts, known = _texts(files)
     try:
@@ -61,7 +64,7 @@ def check(files: FilesArgument = None, as_json: AsJson = False) -> None:
         else:
             for problem in error.problems:
                 say(str(problem))
-            say(f"sealgate: the rules would not load; problems: {len(error.problems)}")
+            say(f"sealgate: the rules cannot be loaded; correct the problems above: {len(error.problems)}")
         raise typer.Exit(BAD) from None
     if as_json:
         _print({"good": True, "problems": [], "rules": len(rules.rules), "digest": rules.digest})
@@ -71,7 +74,7 @@ def check(files: FilesArgument = None, as_json: AsJson = False) -> None:
 
 @group.command("test")
 def run_cases(files: FilesArgument = None, as_json: AsJson = False) -> None:
-    """Run the cases written in the rules; exit 1 if one comes out differently.
+    """Run the test cases in the rules; exit 1 if one has another result than expected.
 
     Example: sealgate policy test
     """
@@ -90,7 +93,7 @@ def run_cases(files: FilesArgument = None, as_json: AsJson = False) -> None:
         for one in ran.failed:
             for difference in one.differs:
                 say(f"{one.case.place}: case {one.case.number} of {one.rule}: {difference}")
-        say(f"sealgate: {len(ran.results) - len(ran.failed)} of {len(ran.results)} cases hold")
+        say(f"sealgate: {len(ran.results) - len(ran.failed)} of {len(ran.results)} cases have the expected result")
     if ran.failed:
         raise typer.Exit(BAD)
 
@@ -98,7 +101,7 @@ def run_cases(files: FilesArgument = None, as_json: AsJson = False) -> None:
 @group.command()
 def verbs(
     as_json: AsJson = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="the tables of policies/README.md")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print the tables of policies/README.md")] = False,
 ) -> None:
     """List the verbs of `then` with their parameters, in the order in which they are carried out.
 
@@ -122,20 +125,21 @@ def verbs(
 
 @group.command("explain")
 def explain_(
-    mail: Annotated[Path, typer.Argument(metavar="MAIL", help="a mail in a file; - for standard input")],
+    mail: Annotated[Path, typer.Argument(metavar="MAIL", help="file with a mail; - for standard input")],
     to: Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="recipient; may be repeated")],
     from_: Annotated[str, typer.Option("--from", metavar="ADDRESS", help="the envelope's sender")] = "",
     client: Annotated[str | None, typer.Option(
-        "--client", metavar="NAME", help="a client of the configuration; none: from the world")] = None,
+        "--client", metavar="NAME", help="a client of the settings; without it the mail is inbound")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell for each recipient which rule decides and why the others do not, the certificate, and the steps in order.
+    """Show for each recipient which rule decides, why others do not, the certificate, and the steps in order.
 
     Example: sealgate policy explain mail.eml --client staff --from carla@bank.example --to anna@customer.example
     """
     settings = context.settings()
     if client is not None and client not in {GATEWAY_CLIENT, *(one.name for one in settings.clients)}:
-        fail(f"no client {client!r} in {context.config_path()}", USAGE)
+        known = ", ".join(one.name for one in settings.clients)
+        fail(f"{context.config_path()} has no client `{client}`. Use one of its clients: {known}", USAGE)
     octets = _read_mail(mail)
     with told():
         gateway = composition.Gateway(settings, caught=composition.Caught())
@@ -175,14 +179,15 @@ def _with_sources(one: Explanation, asked: Asked) -> Explanation:
 
 
 def _texts(files: list[Path] | None) -> tuple[Files, Known]:
-    """The files, and the names that they may use; without a configuration names of the settings pass unseen."""
+    """The files and the names that they may use; without settings the names are not checked."""
     with told():
         if not files:
             settings = context.settings()
             return composition.policy_texts(settings.policies), composition.verbs_known(settings)
         if context.config_path().is_file():
             return composition.policy_texts(tuple(files)), composition.verbs_known(context.settings())
-        say(f"sealgate: there is no {context.config_path()}; names of clients, keys and stampers are not checked")
+        say(f"sealgate: {context.config_path()} does not exist; names of clients, keys and stampers are not checked. "
+            "Name the settings with `sealgate --config FILE policy check …`")
         return composition.policy_texts(tuple(files)), Known()
 
 
@@ -190,17 +195,17 @@ def _loaded(texts: Files, known: Known) -> RuleSet:
     try:
         return load(texts, VERBS, known)
     except GatewayError as error:
-        fail(f"the rules do not load\n{error.detail}", USAGE)
+        fail(f"the rules cannot be loaded. Correct these problems:\n{error.detail}", USAGE)
 
 
 def _read_mail(path: Path) -> bytes:
     try:
         octets = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as trouble:
-        fail(f"{path}: {trouble.strerror}", USAGE)
+        fail(f"{path}: {trouble.strerror}. Name a file with a mail that this user can read", USAGE)
     if b"\r\n" not in octets and b"\n" in octets:
         octets = octets.replace(b"\n", b"\r\n")
-        say("sealgate: the lines ended in LF; made CRLF of them")
+        say("sealgate: the lines of the mail end in LF; they were converted to CRLF")
     return octets
 
 
@@ -252,11 +257,11 @@ def _tell_decision(console: Console, decision: Decision | Needs) -> None:
     to = f" {_escaped(end.service)}" if end.service else ""
     console.print(f"end: [bold]{end.kind}[/]{to}{why}" + (f" {_escaped(end.text)}" if end.text else ""))
     if decision.fallback:
-        console.print(f"nobody knows a certificate: {decision.fallback}")
+        console.print(f"no certificate found, fallback: {decision.fallback}")
     if decision.dropped:
-        console.print(f"left out knowingly: {', '.join(decision.dropped)}")
+        console.print(f"steps omitted for lack of a certificate: {', '.join(decision.dropped)}")
     if decision.lowered_from:
-        console.print(f"[yellow]lowered by the mail's own words from {decision.lowered_from}[/]")
+        console.print(f"[yellow]protection lowered by words in the mail, from {decision.lowered_from}[/]")
     for one in decision.observed:
         steps = ", ".join(step.verb for step in one.steps) or "nothing"
         console.print(f"[cyan]observed[/] {one.rule}: would have been {_escaped(f'[{steps}]')} {one.end.kind}")

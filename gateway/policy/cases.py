@@ -65,7 +65,7 @@ class CaseReader:
     def read(self, value: Any, path: Path, number: int) -> Case | None:
         """One case; None if it cannot be run."""
         if not isinstance(value, dict):
-            self._tell(path, "a case is a mapping", "`- given: {…}` and `expect: {…}`")
+            self._tell(path, "a case must be a mapping", "write it as `- given: {…}` and `expect: {…}`")
             return None
         for key in value:
             if key not in ("given", "expect"):
@@ -73,9 +73,9 @@ class CaseReader:
         before = len(self.problems)
         given, expect = value.get("given"), value.get("expect")
         if not isinstance(given, dict):
-            self._tell(path, "a case needs `given: {…}`")
+            self._tell(path, "a case needs `given: {…}`", "add the facts of a mail, such as `given: {client: NAME}`")
         if not isinstance(expect, dict) or not expect:
-            self._tell(path, "a case needs `expect: {…}`", "for example `expect: {end: deliver}`")
+            self._tell(path, "a case needs `expect: {…}`", "add it, such as `expect: {end: deliver}`")
         if not isinstance(given, dict) or not isinstance(expect, dict):
             return None
         facts, to = self._given(given, (*path, "given"))
@@ -95,7 +95,8 @@ class CaseReader:
     def _text(self, given: Mapping[str, Any], key: str, default: str, path: Path) -> str:
         value = given.get(key, default)
         if not isinstance(value, str):
-            self._tell((*path, key), f"`{key}` is one text in a case", "quote it")
+            self._tell((*path, key), f"`{key}` must be one text in a case",
+                       "write one text, in quotes if it is a number")
             return default
         return value
 
@@ -109,7 +110,7 @@ class CaseReader:
         from_ = None if no_from else written or None
         client = self._text(given, "client", "", path) or None
         if client is not None and self.known.clients is not None and client not in self.known.clients:
-            self._tell((*path, "client"), f"no client `{client}` in the settings",
+            self._tell((*path, "client"), f"the settings have no client `{client}`",
                        nearest(client, self.known.clients) or one_of(self.known.clients))
         sender = self._text(given, "sender", from_ or "", path)
         inbound = direction is Direction.INBOUND
@@ -143,7 +144,7 @@ class CaseReader:
     def _flag(self, given: Mapping[str, Any], path: Path) -> bool:
         value = given.get("spoofs_us", False)
         if not isinstance(value, bool):
-            self._tell((*path, "spoofs_us"), "`spoofs_us` is true or false")
+            self._tell((*path, "spoofs_us"), "`spoofs_us` must be true or false", "write true or false, without quotes")
         return value is True
 
     def _many(self, given: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
@@ -156,13 +157,13 @@ class CaseReader:
 
     def _headers(self, value: Any, path: Path) -> dict[str, tuple[str, ...]]:
         if not isinstance(value, dict) or not all(isinstance(inner, str) for inner in value.values()):
-            self._tell(path, "`header` is a mapping of texts in a case", "`header: {X-Name: value}`")
+            self._tell(path, "`header` must be a mapping of texts in a case", "write `header: {X-Name: value}`")
             return {}
         return {name.lower(): (text,) for name, text in value.items()}
 
     def _authentication(self, value: Any, path: Path) -> dict[str, str]:
         if not isinstance(value, dict):
-            self._tell(path, "`authentication` is a mapping", "`authentication: {dmarc: pass}`")
+            self._tell(path, "`authentication` must be a mapping", "write `authentication: {dmarc: pass}`")
             return {}
         return {self._word(method, AUTHENTICATION_METHODS, (*path, method)):
                 self._word(result, AUTHENTICATION_RESULTS, (*path, method)) for method, result in value.items()}
@@ -223,7 +224,7 @@ class CaseReader:
 
     def _signer(self, value: Any, path: Path) -> tuple[tuple[str, ...], bool]:
         if not isinstance(value, dict):
-            self._tell(path, "`signer` is a mapping", "`signer: {matches_from: true, customer: known}`")
+            self._tell(path, "`signer` must be a mapping", "write `signer: {matches_from: true, customer: known}`")
             return (), True
         for key in value:
             if key not in ("level", "matches_from", "customer"):
@@ -235,7 +236,8 @@ class CaseReader:
                        for one in level)
         matches = value.get("matches_from", True)
         if not isinstance(matches, bool):
-            self._tell((*path, "matches_from"), "`matches_from` is true or false")
+            self._tell((*path, "matches_from"), "`matches_from` must be true or false",
+                       "write true or false, without quotes")
         return levels, matches is True
 
     def _expect(self, expect: dict[str, Any], path: Path) -> Expected:
@@ -302,7 +304,7 @@ def run(rules: RuleSet) -> TestRun:
 def _run(rules: RuleSet, name: str, case: Case) -> CaseResult:
     decision = rules.decide(case.facts, case.to)
     if isinstance(decision, Needs):
-        return CaseResult(name, case, decision, (f"the rules ask for `{decision.fact}`, which the case does not give",))
+        return CaseResult(name, case, decision, (f"the rules need `{decision.fact}`, which the case does not give",))
     expect = case.expect
     mine = decided_by(decision, expect.rule)
     differs = [] if mine is not None else [f"decided by {decision.rule}, expected {expect.rule}"]

@@ -1,4 +1,4 @@
-"""From policy files to a set of rules in force, or everything that is wrong with them."""
+"""Loads policy files into a set of rules, or reports all their problems."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ Files = Sequence[tuple[str, str]]
 
 
 def load(files: Files, verbs: Mapping[str, VerbSpec], known: Known | None = None) -> RuleSet:
-    """Reads policy files in their order. `files`: (name, text) pairs; names stand in places, their stems in decisions.
+    """Reads policy files in their order. `files`: (name, text) pairs; places show the names, decisions their stems.
 
     Raises YamlProblems (CONFIG_INVALID) with all problems of all files.
     """
@@ -28,7 +28,8 @@ def load(files: Files, verbs: Mapping[str, VerbSpec], known: Known | None = None
     for name, text in files:
         label = PurePath(name).stem
         if label in labels:
-            problems.append(Problem(f"{name}:1:1", f"a second file `{label}`", f"the first is {labels[label]}"))
+            problems.append(Problem(f"{name}:1:1", f"two policy files have the name `{label}`",
+                                    f"rename one of them; the first is {labels[label]}"))
         labels.setdefault(label, name)
         try:
             document = load_yaml(text, name)
@@ -38,7 +39,8 @@ def load(files: Files, verbs: Mapping[str, VerbSpec], known: Known | None = None
         file = FileReader(document, label, verbs, known or Known(), problems).read()
         read += [file] if file is not None else []
     if not files:
-        problems.append(Problem("policies:1:1", "no policy file", "name at least one under `policies` in the settings"))
+        problems.append(Problem("policies:1:1", "no policy file is configured",
+                                "add at least one file to `policies` in the settings"))
     problems += checks.every_rule(read, verbs)
     if len(read) == len(files):
         problems += checks.last_words(read) + checks.covered(read)

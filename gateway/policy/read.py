@@ -7,7 +7,7 @@ from typing import Any
 from gateway.policy.cases import CaseReader
 from gateway.policy.rules import Case, Known, Mode, Otherwise, PolicyFile, Rule
 from gateway.policy.then import Then
-from gateway.policy.verbs import LATER, LATER_FILE_KEYS, VerbSpec
+from gateway.policy.verbs import LATER_FILE_KEYS, VerbSpec
 from gateway.policy.when import When, one_of
 from gateway.strictyaml import Document, Path, Problem, nearest
 
@@ -32,14 +32,14 @@ class FileReader:
         self._then = Then(document, verbs, known, problems)
 
     def read(self) -> PolicyFile | None:
-        """The file's rules; None if it is no mapping at all."""
+        """The file's rules; None if it is not a mapping."""
         value = self._document.value
         if not isinstance(value, dict):
-            self._tell((), "a policy file is a mapping", "`version: 1`, `rules:` and `otherwise:`")
+            self._tell((), "a policy file must be a mapping", "write `version: 1`, `rules:` and `otherwise:`")
             return None
         self._keys(value, _FILE_KEYS, (), "a policy file")
         if value.get("version") != 1 or isinstance(value.get("version"), bool):
-            self._tell(("version",), "`version` is 1", "the first line of the file is `version: 1`")
+            self._tell(("version",), "`version` must be 1", "begin the file with `version: 1`")
         mode = self._mode(value, ())
         return PolicyFile(self._label, self._document, mode, self._rules(value, mode), self._otherwise(value))
 
@@ -49,7 +49,8 @@ class FileReader:
     def _keys(self, value: Mapping[str, Any], known: tuple[str, ...], path: Path, what: str) -> None:
         for key in value:
             if key in LATER_FILE_KEYS and not path:
-                self._tell((*path, key), f"`{key}`: signatures of approvers: {LATER}", key=True)
+                self._tell((*path, key), f"`{key}` (signatures of approvers) is not supported in this version",
+                           "remove it", key=True)
             elif key not in known:
                 remedy = nearest(key, known) or one_of(known)
                 self._tell((*path, key), f"unknown key `{key}` of {what}", remedy, key=True)
@@ -64,7 +65,8 @@ class FileReader:
     def _rules(self, value: Mapping[str, Any], mode: Mode) -> tuple[Rule, ...]:
         rules = value.get("rules", [])
         if not isinstance(rules, list) or len(rules) > RULES_MAX:
-            self._tell(("rules",), f"`rules` is a list of at most {RULES_MAX} rules", "each begins with `- name:`")
+            self._tell(("rules",), f"`rules` must be a list of at most {RULES_MAX} rules",
+                       "begin each rule with `- name:`, or split the file")
             return ()
         first: dict[str, str] = {}
         read = []
@@ -75,24 +77,24 @@ class FileReader:
 
     def _rule(self, value: Any, path: Path, mode: Mode, first: dict[str, str]) -> Rule | None:
         if not isinstance(value, dict):
-            self._tell(path, "a rule is a mapping", "it begins with `- name:`")
+            self._tell(path, "a rule must be a mapping", "begin it with `- name:`")
             return None
         self._keys(value, _RULE_KEYS, path, "a rule")
         name = self._name(value, path, first)
         if "when" not in value:
-            self._tell(path, f"rule `{name}` has no `when`", "a decision for all mail is `otherwise`")
+            self._tell(path, f"rule `{name}` has no `when`", "add `when:`; use `otherwise` for a decision on all mail")
         if not isinstance(value.get("note", ""), str):
-            self._tell((*path, "note"), "`note` is a text")
+            self._tell((*path, "note"), "`note` must be a text", "quote it")
         if "then" not in value and "end" not in value:
-            self._tell(path, f"rule `{name}` decides nothing",
-                       "`then:` verbs, `end:` or both; plain delivery is `end: deliver`")
+            self._tell(path, f"rule `{name}` has neither `then` nor `end`",
+                       "add `then:`, `end:` or both; write `end: deliver` for plain delivery")
         own = self._mode(value, path) if "mode" in value else mode
         when = self._when.read(value["when"], (*path, "when")) if "when" in value else None
         steps = self._then.steps(value.get("then"), (*path, "then"))
         end = self._then.end(value.get("end", "deliver"), (*path, "end"))
         may_lower = value.get("may_lower", False)
         if not isinstance(may_lower, bool):
-            self._tell((*path, "may_lower"), "`may_lower` is true or false")
+            self._tell((*path, "may_lower"), "`may_lower` must be true or false", "write true or false, without quotes")
         if when is None:
             return None
         rule = Rule(f"{self._label}:{name}", when, steps, end, path, self._document.place(path),
@@ -102,12 +104,13 @@ class FileReader:
     def _name(self, value: Mapping[str, Any], path: Path, first: dict[str, str]) -> str:
         name = value.get("name")
         if not isinstance(name, str) or not _NAME.match(name) or name == "otherwise":
-            self._tell((*path, "name"), f"`{name}` is no name of a rule",
-                       "lower case letters, digits, - and _; not `otherwise`")
+            self._tell((*path, "name"), f"`{name}` is not a valid rule name",
+                       "use lower case letters, digits, - and _, such as codes-login; `otherwise` is reserved")
             return str(name)
         place = self._document.place((*path, "name"))
         if name in first:
-            self._tell((*path, "name"), f"a second rule `{name}`", f"the first is at {first[name]}")
+            self._tell((*path, "name"), f"the rule name `{name}` is repeated",
+                       f"rename one of them; the first is at {first[name]}")
         first.setdefault(name, place)
         return name
 
@@ -115,11 +118,12 @@ class FileReader:
         cases = value.get("cases", [])
         path = (*rule.path, "cases")
         if not isinstance(cases, list) or len(cases) > CASES_MAX:
-            self._tell(path, f"`cases` is a list of at most {CASES_MAX} cases", "`- given: {…}` and `expect: {…}`")
+            self._tell(path, f"`cases` must be a list of at most {CASES_MAX} cases",
+                       "write each as `- given: {…}` and `expect: {…}`")
             return ()
         if not cases:
             self._tell(rule.path, f"rule `{rule.name.partition(':')[2]}` has no case",
-                       "every rule owns a case that it wins")
+                       "add `cases:` with at least one mail that this rule decides")
         reader = CaseReader(self._document, self._known, self._problems, self._label, rule.name, rule.directions,
                             tuple(self._verbs))
         read = (reader.read(case, (*path, index), index + 1) for index, case in enumerate(cases))

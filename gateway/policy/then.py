@@ -1,4 +1,4 @@
-"""`then` and `end`, from YAML to steps in the order of sealing."""
+"""Reads `then` and `end` from YAML into steps in the order of sealing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,23 +29,23 @@ class Then:
         self.problems.append(self.document.problem(path, text, remedy, key=key))
 
     def steps(self, value: Any, path: Path) -> tuple[Step, ...]:
-        """The steps of a `then` mapping, by rank; () where nothing stands."""
+        """The steps of a `then` mapping, by rank; () if it is missing."""
         if value is None:
             return ()
         if not isinstance(value, dict):
-            self._tell(path, "`then` is a mapping of verbs",
-                       "`then: {sign: {with: KEY}}`; a verb without parameters: `protect_headers: {}`")
+            self._tell(path, "`then` must be a mapping of verbs",
+                       "write `then: {sign: {with: KEY}}`; a verb without parameters: `protect_headers: {}`")
             return ()
         steps = []
         for name, params in value.items():
             here = (*path, name)
             if name in LATER_VERBS:
-                self._tell(here, f"`{name}` {LATER}", key=True)
+                self._tell(here, f"`{name}` {LATER}", "remove it", key=True)
             elif name not in self.verbs:
                 near = nearest(name, self.verbs) or one_of(self.verbs)
-                remedy = f"`end: {name}` beside `then`" if name in ENDS else near
+                remedy = f"it is not a verb: write `end: {name}` next to `then`" if name in ENDS else near
                 if name in WAYS:
-                    remedy = f"`encrypt: {{without_certificate: {name}}}`"
+                    remedy = f"write `encrypt: {{without_certificate: {name}}}`"
                 self._tell(here, f"unknown verb `{name}`", remedy, key=True)
             elif (step := self._step(self.verbs[name], params, here)) is not None:
                 steps.append(step)
@@ -56,15 +56,15 @@ class Then:
         later = [(key, params[key]) for key in (params if isinstance(params, dict) else ())
                  if isinstance(params[key], str) and params[key] in LATER_VALUES.get((verb.name, key), frozenset())]
         for key, word in later:
-            self._tell((*path, key), f"`{key}: {word}` {LATER}")
+            self._tell((*path, key), f"`{key}: {word}` {LATER}", "choose another value")
         model, problems = check(verb.params, self.document, path, params)
         self.problems += problems
         if model is None or later:
             return None
         way = getattr(model, "without_certificate", None)
         if way is not None and self.known.ways is not None and way not in self.known.ways:
-            self._tell((*path, "without_certificate"), f"`{way}` is not set up",
-                       f"give `fallbacks` of the settings a section `{way}`")
+            self._tell((*path, "without_certificate"), f"`{way}` is not configured",
+                       f"add the section `{way}` to `fallbacks` in the settings")
         for name, attribute, known_field, what in NAMES:
             known = getattr(self.known, known_field)
             given = getattr(model, attribute, None) if verb.name == name else None
@@ -72,11 +72,11 @@ class Then:
                 if known is None or one in known:
                     continue
                 remedy = nearest(one, known) or one_of(known)
-                self._tell((*path, attribute.rstrip("_")), f"no {what} `{one}` in the settings", remedy)
+                self._tell((*path, attribute.rstrip("_")), f"the settings have no {what} `{one}`", remedy)
         return Step(verb.name, model)
 
     def end(self, value: Any, path: Path) -> End:
-        """`deliver` where nothing stands; `{reject: "sentence"}` and `{hand_to: SERVICE}` as mappings."""
+        """`deliver` by default; `{reject: "sentence"}` and `{hand_to: SERVICE}` as mappings."""
         detail: Any = None
         kind = value
         if isinstance(value, dict) and len(value) == 1:
@@ -88,17 +88,19 @@ class Then:
             return self._hand_to(detail, path)
         said = isinstance(detail, str) and detail.isprintable() and 0 < len(detail) <= 200
         if isinstance(value, dict) and not said:
-            self._tell((*path, kind), f"behind `{kind}` stands one sentence of at most 200 characters", "quote it")
+            self._tell((*path, kind), f"`{kind}` needs one sentence of 1 to 200 characters",
+                       f'write `end: {{{kind}: "The sentence."}}`')
             return End("deliver")
         return End(cast(EndKind, kind), text=detail)
 
     def _hand_to(self, service: Any, path: Path) -> End:
         known = self.known.services
         if not isinstance(service, str) or not service:
-            self._tell(path, "`hand_to` names a service", "`end: {hand_to: SERVICE}`")
+            self._tell(path, "`hand_to` must name a service", "write `end: {hand_to: SERVICE}`")
         elif known is not None and service not in known:
-            self._tell((*path, "hand_to"), f"no service `{service}` in the settings",
-                       nearest(service, known) or (one_of(known) if known else "a service has its section there"))
+            self._tell((*path, "hand_to"), f"the settings have no service `{service}`",
+                       nearest(service, known) or (
+                           one_of(known) if known else "add the section of the service to the settings"))
         else:
             return End("hand_to", service=service)
         return End("deliver")

@@ -95,7 +95,7 @@ def _glob_covers(mine: str, other: str) -> bool:
 def compile_pattern(pattern: str) -> Any:
     """An RE2 pattern that ignores letter case. BadValueError if RE2 does not read it."""
     if len(pattern) > PATTERN_LENGTH_MAX:
-        raise BadValueError(f"a pattern has at most {PATTERN_LENGTH_MAX} characters")
+        raise BadValueError(f"the pattern has more than {PATTERN_LENGTH_MAX} characters", "split it into several")
     options = re2.Options()
     options.log_errors = False
     options.max_mem = 1 << 20
@@ -104,8 +104,8 @@ def compile_pattern(pattern: str) -> Any:
         return re2.compile(pattern, options)
     except re2.error as error:
         words = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
-        raise BadValueError(f"`{pattern}` is no RE2 pattern: {words}",
-                            "RE2 has no look-around and no back-references") from None
+        raise BadValueError(f"`{pattern}` is not a valid RE2 pattern: {words}",
+                            "correct it; RE2 has no look-around and no back-references") from None
 
 
 # RE2 folds these two to `k` and `s`; a text that holds one must not pass for an ASCII one.
@@ -187,8 +187,9 @@ def octets(value: object) -> int:
     if number.isascii() and number.isdigit() and len(number) <= 12 and unit.strip() in _UNITS:
         return int(number) * _UNITS[unit.strip()]
     meant = _DECIMAL_UNITS.get(unit.strip().upper())
-    remedy = "write for example `10 MiB`; units are B, KiB, MiB, GiB"
-    raise BadValueError(f"`{value}` is no size", f"write `{number} {meant}`" if meant and number.isdigit() else remedy)
+    remedy = "write a size such as `10 MiB`; units are B, KiB, MiB, GiB"
+    raise BadValueError(f"`{value}` is not a valid size",
+        f"write `{number} {meant}`" if meant and number.isdigit() else remedy)
 
 
 def seconds(value: object) -> int:
@@ -196,4 +197,4 @@ def seconds(value: object) -> int:
     number, _, unit = str(value).strip().partition(" ")
     if number.isascii() and number.isdigit() and len(number) <= 9 and unit.strip() in _TIME_UNITS:
         return int(number) * _TIME_UNITS[unit.strip()]
-    raise BadValueError(f"`{value}` is no time", "write for example `24 h`; units are s, min, h, d")
+    raise BadValueError(f"`{value}` is not a valid time", "write a time such as `24 h`; units are s, min, h, d")

@@ -39,11 +39,11 @@ class VerbSpec(Protocol):
         ...
 
 
-# Words of the language that are not built in yet. They are told by name instead of as a spelling mistake.
-LATER = "comes with a later version of Sealgate"
+# Reserved words that are not supported yet. They are reported by name instead of as a spelling mistake.
+LATER = "is not supported in this version of Sealgate"
 LATER_VERBS = frozenset({"sign_pdf"})
 LATER_VALUES: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType({})
-# Words that are no verbs by themselves: a mail is never sent so unless nobody knows a certificate.
+# Words that are not verbs: they are used only if no certificate is known.
 WAYS = frozenset({"invite", "encrypted_pdf", "plain_knowingly"})
 LATER_FILE_KEYS = frozenset({"approvers", "approved_by", "signatures"})
 

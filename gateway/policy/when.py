@@ -1,4 +1,4 @@
-"""`when`, from YAML to conditions. Every problem is told with its place; what can be read is read.
+"""Reads `when` from YAML into conditions. Reports every problem with its place, and reads the rest.
 
 A value is one, or a list (any of), with `*` a glob, `{matches: 'RE2 pattern'}`, or `{not: …}`.
 """
@@ -26,8 +26,10 @@ _VALUES_MAX = 10_000
 
 
 def one_of(words: Iterable[str]) -> str:
-    """A remedy that lists what there is."""
+    """A remedy that lists the valid words."""
     words = sorted(words)
+    if len(words) == 1:
+        return f"the only valid value is {words[0]}"
     return "one of: " + ", ".join(words) if words else ""
 
 
@@ -47,7 +49,8 @@ class When:
     def read(self, value: Any, path: Path) -> Condition | None:
         """The condition of a `when` mapping; None if nothing of it could be read."""
         if not isinstance(value, dict) or not value:
-            self._tell(path, "`when` must name at least one matcher", "a decision for all mail is `otherwise`")
+            self._tell(path, "`when` must name at least one matcher",
+                       "add a matcher such as `client: NAME`; use `otherwise` for a decision on all mail")
             return None
         parts = [part for key, inner in value.items() if (part := self._one(key, inner, (*path, key))) is not None]
         return All(tuple(parts)) if parts else None
@@ -63,10 +66,11 @@ class When:
             self._tell(path, f"unknown matcher `{key}`", nearest(key, words) or one_of(words), key=True)
             return None
         if key in self.known.unsupplied:
-            self._tell(path, f"nothing that is configured supplies `{key}`", self.known.unsupplied[key], key=True)
+            self._tell(path, f"`{key}` is never known with the current settings", self.known.unsupplied[key], key=True)
         matcher = MATCHERS[key]
         if value is None:
-            self._tell(path, f"`{key}` has no value", "a `#` begins a comment: quote a text that holds one", key=True)
+            self._tell(path, f"`{key}` has no value",
+                       "write a value; a `#` begins a comment, so quote a text that contains one", key=True)
             return None
         if matcher.shape in ("header", "authentication"):
             return self._keyed(matcher, value, path)
@@ -76,8 +80,8 @@ class When:
 
     def _combination(self, key: str, value: Any, path: Path) -> Condition | None:
         if not isinstance(value, list) or not value:
-            remedy = f"`{key}: [{{from: …}}, {{subject: …}}]`; never empty"
-            self._tell(path, f"`{key}` takes a list of matchers", remedy, key=True)
+            remedy = f"write `{key}: [{{from: …}}, {{subject: …}}]`, with at least one entry"
+            self._tell(path, f"`{key}` must be a list of matchers", remedy, key=True)
             return None
         parts = tuple(part for index, inner in enumerate(value)
                       if (part := self.read(inner, (*path, index))) is not None)
@@ -90,8 +94,9 @@ class When:
     def _keyed(self, matcher: Matcher, value: Any, path: Path) -> Condition | None:
         """`header: {NAME: value}` and `authentication: {METHOD: result}`: all of them."""
         if not isinstance(value, dict) or not value:
-            example = "`header: {X-Name: value}`" if matcher.shape == "header" else "`authentication: {dmarc: pass}`"
-            self._tell(path, f"`{matcher.name}` takes a mapping", example)
+            example = "write `header: {X-Name: value}`" if matcher.shape == "header" else (
+                "write `authentication: {dmarc: pass}`")
+            self._tell(path, f"`{matcher.name}` must be a mapping", example)
             return None
         parts = []
         for key, inner in value.items():
@@ -100,16 +105,17 @@ class When:
                 self._tell(here, f"unknown method `{key}`",
                            nearest(key, AUTHENTICATION_METHODS) or one_of(AUTHENTICATION_METHODS), key=True)
             elif matcher.shape == "header" and key.lower() in HEADERS_NOT_OFFERED:
-                self._tell(here, f"`header` does not offer {key}", HEADERS_NOT_OFFERED[key.lower()], key=True)
+                self._tell(here, f"`header` cannot match the field {key}", HEADERS_NOT_OFFERED[key.lower()], key=True)
             elif matcher.shape == "header" and not all(33 <= ord(c) <= 126 and c != ":" for c in key):
-                self._tell(here, f"`{key}` is no header field name", "letters, digits and hyphens", key=True)
+                self._tell(here, f"`{key}` is not a valid header field name",
+                           "use letters, digits and hyphens, such as X-Bank-Route", key=True)
             elif (leaf := self._leaf(matcher, inner, here)) is not None:
                 parts.append(replace(leaf, key=key))
         return All(tuple(parts)) if parts else None
 
     def _signer(self, matcher: Matcher, value: Any, path: Path) -> Condition | None:
         if not isinstance(value, dict) or not value:
-            self._tell(path, "`signer` takes a mapping", "`signer: {matches_from: true, customer: known}`")
+            self._tell(path, "`signer` must be a mapping", "write `signer: {matches_from: true, customer: known}`")
             return None
         levels: Texts | None = None
         matches: bool | None = None
@@ -121,7 +127,7 @@ class When:
             elif key == "matches_from" and isinstance(inner, bool):
                 matches = inner
             elif key == "matches_from":
-                self._tell(here, "`matches_from` is true or false")
+                self._tell(here, "`matches_from` must be true or false", "write true or false, without quotes")
             elif key == "customer":
                 customer = self._leaf(MATCHERS["signer.customer"], inner, here)
                 parts += [customer] if customer is not None else []
@@ -135,11 +141,12 @@ class When:
     def _leaf(self, matcher: Matcher, value: Any, path: Path) -> Leaf | None:
         if isinstance(value, dict) and "not" in value:
             if len(value) > 1:
-                self._tell(path, "`not` stands alone", "put the other values into a second matcher, or use `none_of`")
+                self._tell(path, "`not` cannot be combined with other keys",
+                           "put the other values into a second matcher, or use `none_of`")
                 return None
             leaf = self._leaf(matcher, value["not"], (*path, "not"))
             if leaf is not None and leaf.negated:
-                self._tell((*path, "not"), "`not` inside `not`", "write the value itself")
+                self._tell((*path, "not"), "`not` inside `not`", "write the value without both")
             return replace(leaf, negated=True) if leaf is not None else None
         if matcher.shape in ("size", "duration"):
             size = self._size(matcher, value, path)
@@ -151,7 +158,8 @@ class When:
         name = matcher.name
         read, more, less = (octets, "10 MiB", "1 MiB") if matcher.shape == "size" else (seconds, "5 d", "24 h")
         if not isinstance(value, dict) or not value:
-            self._tell(path, f"`{name}` takes a comparison", f"`{name}: {{over: {more}}}`, `{{under: {less}}}` or both")
+            self._tell(path, f"`{name}` must be a comparison",
+                       f"write `{name}: {{over: {more}}}`, `{{under: {less}}}` or both")
             return None
         limits: dict[str, int] = {}
         for key, inner in value.items():
@@ -164,7 +172,8 @@ class When:
             except BadValueError as error:
                 self._tell((*path, key), str(error), error.remedy)
         if limits.get("under", 1 << 62) <= limits.get("over", -1) + 1:
-            self._tell(path, f"no {name} is over and under these at once")
+            self._tell(path, f"no {name} is over and under these limits at the same time",
+                       "make `under` greater than `over`")
             return None
         return SizeRange(**limits) if limits else None
 
@@ -172,7 +181,8 @@ class When:
         """One value, a list, or patterns. None if any of it is wrong."""
         items = value if isinstance(value, list) else [value]
         if not items or len(items) > _VALUES_MAX:
-            self._tell(path, f"a list of 1 to {_VALUES_MAX} values")
+            self._tell(path, f"`{matcher.name}` must have 1 to {_VALUES_MAX} values",
+                       "add a value, or split the rule")
             return None
         found: dict[str, set[str]] = {"literals": set(), "globs": set(), "patterns": set()}
         before = len(self.problems)
@@ -190,11 +200,12 @@ class When:
         if isinstance(item, bool) and matcher.shape == "flag":
             return "literals", (str(item).lower(),)
         if matcher.shape == "flag":
-            self._tell(path, f"`{matcher.name}` is true or false")
+            self._tell(path, f"`{matcher.name}` must be true or false", "write true or false, without quotes")
         elif not isinstance(item, str):
-            told = 'a text: quote a number or boolean, as in "5"' if isinstance(item, bool | int | float) else "a text"
-            patterns = "" if matcher.shape == "words" else ", or {matches: 'pattern'}"
-            self._tell(path, f"`{matcher.name}` takes {told}{patterns}")
+            plain = isinstance(item, bool | int | float)
+            patterns = "" if matcher.shape == "words" else ", or write {matches: 'pattern'}"
+            self._tell(path, f"`{matcher.name}` must be a text",
+                       ('quote a number or boolean, as in "5"' if plain else "write one text") + patterns)
         elif matcher.shape == "level":
             return "literals", self._level(item, path)
         elif matcher.shape in ("words", "authentication"):
@@ -203,8 +214,9 @@ class When:
             return "globs", (fold(item),)
         elif (matcher.shape == "address" and not (matcher.name == "from" and item in NO_FROM)
               and not _is_address(item, null=matcher.name == "sender")):
-            remedy = "the address alone, without name or brackets"
-            self._tell(path, f"`{item}` is no address", remedy if "@" in item else f'an address, or a glob: "*@{item}"')
+            remedy = ("write only the address, without name and brackets" if "@" in item else
+                      f'write an address, or a glob such as "*@{item}"')
+            self._tell(path, f"`{item}` is not a valid address", remedy)
         else:
             return "literals", (fold(item),)
         return "literals", ()
@@ -223,12 +235,13 @@ class When:
         if matcher.name == "client":
             words = self.known.clients
         if matcher.name == "certificate" and item == "unavailable":
-            self._tell(path, "`unavailable` cannot be matched", "a rule that hangs on an unavailable fact defers")
+            self._tell(path, "`unavailable` cannot be matched",
+                       "remove it: a rule whose fact is unavailable defers the mail")
         elif words is not None and item not in words:
             remedy = nearest(item, words) or (one_of(words) if len(tuple(words)) <= 12 else "")
             self._tell(path, f"`{matcher.name}` cannot be `{item}`", remedy)
         elif matcher.name == "keyword" and (set(item) & set("[]") or item != item.strip() or not item):
-            self._tell(path, f"`{item}` is no keyword", "a word without its brackets: `keyword: seal`")
+            self._tell(path, f"`{item}` is not a valid keyword", "write the word without brackets: `keyword: seal`")
         else:
             return (fold(item),)
         return ()
@@ -238,7 +251,7 @@ class When:
         for index, pattern in enumerate(value if isinstance(value, list) else [value]):
             here = (*path, index) if isinstance(value, list) else path
             if not isinstance(pattern, str):
-                self._tell(here, "a pattern is a text", "quote it: '…'")
+                self._tell(here, "a pattern must be a text", "quote it: '…'")
                 continue
             try:
                 compile_pattern(pattern)

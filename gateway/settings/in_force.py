@@ -49,6 +49,6 @@ def policy_texts(paths: tuple[Path, ...]) -> Texts:
         except (OSError, UnicodeDecodeError) as trouble:
             troubles.append(f"{path}: {getattr(trouble, 'strerror', None) or 'the file is not UTF-8'}")
     if troubles:
-        remedy = "Check `policies` in the settings: each file must exist and be readable by the gateway's user"
+        remedy = "Check that each policy file exists and that this user can read it (`policies` in the settings)"
         raise GatewayError(Reason.CONFIG_UNREADABLE, "\n".join([*troubles, remedy]))
     return tuple(texts)

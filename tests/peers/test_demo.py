@@ -96,7 +96,7 @@ def test_the_configuration_that_it_leaves_is_usable(
     ]
     sealed = subprocess.run(command, input=mail, env=environment, capture_output=True, timeout=60, check=True)
     assert b"481516" not in sealed.stdout
-    assert b"made CRLF" in sealed.stderr
+    assert b"converted to CRLF" in sealed.stderr
     (tmp_path / "m.eml").write_bytes(sealed.stdout)
     key, certificate = home / "customers" / "anna.key.pem", home / "customers" / "anna.crt.pem"
     opened = subprocess.run(

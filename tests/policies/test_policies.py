@@ -93,7 +93,7 @@ def test_with_their_mailboxes_the_services_have_their_rules(tmp_path):
     for name, section in sections.items():
         other = "".join(text for one, text in sections.items() if one != name)
         without = section.partition(", bounces")[0] + "}\n"
-        with pytest.raises(GatewayError, match=f"no service `{name}` in the settings"):
+        with pytest.raises(GatewayError, match=f"the settings have no service `{name}`"):
             load_rules(settings.read(conf + other + without, tmp_path / "s.yaml"))
 
 

@@ -236,8 +236,10 @@ def test_bad_lines_have_their_number_and_the_others_are_taken(database) -> None:
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("", "`number` is missing"), ("name\n", "`number` is missing"), ("number,nmae\n", "did you mean `name`"),
-    ("number,zzz\n", "the columns are number"), ("number,number\n", "twice"), ('number\n"7', "c.csv:2"),
+    ("", "`number` is missing"), ("name\n", "`number` is missing"), ("number,nmae\n", "Did you mean `name`"),
+    ("number,zzz\n",
+        "column 2, `zzz`, is unknown. Rename or remove it in line 1. The columns are number"), ("number,number\n",
+            "column 2 repeats `number`"), ('number\n"7', "c.csv:2"),
     ('number\n"' + "7" * 200_000, "field larger than"),
 ])
 def test_what_is_no_such_csv_is_refused(database, text, words) -> None:

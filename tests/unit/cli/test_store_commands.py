@@ -242,7 +242,7 @@ def test_a_customer_file_with_a_bad_line(desk) -> None:
     assert (done.code, [one["where"] for one in done.json()]) == (1, [f"{desk / 'more.csv'}:3"])
     assert "anna@customer.example is customer 1001's" in done.err
     (desk / "more.csv").write_text("nmuber\n1\n")
-    assert "did you mean `number`" in run("customer", "import", desk / "more.csv").err
+    assert "Did you mean `number`" in run("customer", "import", desk / "more.csv").err
     (desk / "more.csv").write_bytes(b"number,name\n1,M\xfcller\n")
     assert "not UTF-8" in run("customer", "import", desk / "more.csv").err
 

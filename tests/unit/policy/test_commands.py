@@ -58,9 +58,16 @@ def test_check_tells_every_problem(run, tmp_path):
     bad.write_text("version: 1\nrules: off\notherwise: rejekt\n")
     result = run("check", bad)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert f"{bad}:2:8: `off` is a boolean" in result.stderr
+    assert f"{bad}:2:8: `off` is ambiguous" in result.stderr
     told = json.loads(run("check", "--json", bad).stdout)
     assert told["problems"][0]["place"] == f"{bad}:2:8"
+
+
+def test_the_example_in_the_help_of_check_passes_for_the_shipped_policies(run, monkeypatch, tmp_path):
+    monkeypatch.chdir(POLICIES.parent)
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "none.yaml"))
+    example = (policy.check.__doc__ or "").partition("Example: sealgate policy ")[2].split()
+    assert run(*example).exit_code == 0
 
 
 def test_check_without_a_configuration_says_what_it_does_not_check(run, monkeypatch, tmp_path):
@@ -124,7 +131,7 @@ def test_explain_of_a_mail_that_leaves(run, tmp_path):
     assert "4. encrypt" in result.stdout
     assert "asked   store: enrolled" in result.stdout
     assert "end: reject (certificate.absent)" in result.stdout
-    assert "made CRLF" in result.stderr
+    assert "converted to CRLF" in result.stderr
 
 
 def test_explain_of_a_mail_that_comes_in(run):

@@ -68,7 +68,7 @@ def test_the_digest_changes_with_text_name_and_order_but_not_with_the_folder():
     ("old", "new", "told"),
     [
         # unknown names, with the nearest
-        ("version: 1", "version: 2", "p1.yaml:1:10: `version` is 1"),
+        ("version: 1", "version: 2", "p1.yaml:1:10: `version` must be 1"),
         (
             "version: 1",
             "version: 1\nrule: []",
@@ -94,12 +94,13 @@ def test_the_digest_changes_with_text_name_and_order_but_not_with_the_folder():
         (
             "with: otp",
             "with: opt",
-            "p1.yaml:6:20: no key set with purpose sign `opt` in the settings (did you mean `otp`?)",
+            "p1.yaml:6:20: the settings have no key set with purpose sign `opt` (did you mean `otp`?)",
         ),
         ("with: otp", "wiht: otp", "p1.yaml:6:14: unknown key `wiht` (did you mean `with`?)"),
         ("without_certificate: reject", "without_certificate: rejekt", "did you mean `reject`?"),
         ("encrypt: {without_certificate: reject}", "encrypt: {}", "p1.yaml:7:16: `without_certificate` is missing"),
-        ("encrypt:", "deliver: {}\n      encrypt:", "unknown verb `deliver` (`end: deliver` beside `then`)"),
+        ("encrypt:", "deliver: {}\n      encrypt:",
+            "unknown verb `deliver` (it is not a verb: write `end: deliver` next to `then`)"),
         ("    cases:", "    end: rejekt\n    cases:", "`end` cannot be `rejekt` (did you mean `reject`?)"),
         ("    cases:", "    mode: observ\n    cases:", "`mode` cannot be `observ` (did you mean `observe`?)"),
         ("otherwise: reject", "otherwise: next_fil", "`otherwise` cannot be `next_fil` (did you mean `next_file`?)"),
@@ -113,84 +114,85 @@ def test_the_digest_changes_with_text_name_and_order_but_not_with_the_folder():
         (
             "without_certificate: reject",
             "without_certificate: invite",
-            "p1.yaml:7:38: `invite` is not set up (give `fallbacks` of the settings a section `invite`)",
+            "p1.yaml:7:38: `invite` is not configured (add the section `invite` to `fallbacks` in the settings)",
         ),
         (
             "encrypt: {without_certificate: reject}",
             "encrypted_pdf: {}",
-            "unknown verb `encrypted_pdf` (`encrypt: {without_certificate: encrypted_pdf}`)",
+            "unknown verb `encrypted_pdf` (write `encrypt: {without_certificate: encrypted_pdf}`)",
         ),
         # what comes later, by name
-        ("sign: {with: otp}", "sign: {with: otp}\n      sign_pdf: {}", "`sign_pdf` comes with a later version"),
-        ("    cases:", "    end: {hand_to: support}\n    cases:", "only inbound mail can be handed to a service"),
-        ("    cases:", "    end: {hand_to: [support]}\n    cases:", "`hand_to` names a service"),
-        ("encrypt:", "stamp: {by: swisssign}\n      encrypt:", "no stamper `swisssign` in the settings"),
-        ("encrypt:", "stamp: {by: [internal, intrnal]}\n      encrypt:", "no stamper `intrnal` in the settings"),
+        ("sign: {with: otp}", "sign: {with: otp}\n      sign_pdf: {}", "`sign_pdf` is not supported in this version"),
+        ("    cases:", "    end: {hand_to: support}\n    cases:", "`hand_to` is only possible for inbound mail"),
+        ("    cases:", "    end: {hand_to: [support]}\n    cases:", "`hand_to` must name a service"),
+        ("encrypt:", "stamp: {by: swisssign}\n      encrypt:", "the settings have no stamper `swisssign`"),
+        ("encrypt:", "stamp: {by: [internal, intrnal]}\n      encrypt:", "the settings have no stamper `intrnal`"),
         ("encrypt:", "stamp: {by: []}\n      encrypt:", "`by` is empty"),
         (
             "otherwise:",
             "approvers: [a, b]\notherwise:",
-            "`approvers`: signatures of approvers: comes with a later version",
+            "`approvers` (signatures of approvers) is not supported in this version",
         ),
         # verbs that need each other, keys that need a client
-        ("      sign: {with: otp}\n", "", "p1.yaml:6:7: `encrypt` without `sign`"),
-        ("encrypt: {without_certificate: reject}", "escrow: {certificate: audit}", "`escrow` without `encrypt`"),
+        ("      sign: {with: otp}\n", "", "p1.yaml:6:7: `encrypt` needs `sign`"),
+        ("encrypt: {without_certificate: reject}", "escrow: {certificate: audit}", "`escrow` needs `encrypt`"),
         (
             "sign: {with: otp}\n      encrypt: {without_certificate: reject}",
             "stamp: {by: internal}",
-            "`stamp` without `sign`",
+            "`stamp` needs `sign`",
         ),
         ("client: online-banking, ", "", "p1.yaml:6:7: `sign` needs `client` in `when`"),
         ("client: online-banking, ", "client: {not: staff}, ", "`sign` needs `client` in `when`"),
         ("otherwise: reject", "otherwise: {then: {sign: {with: otp}}}", "`otherwise` cannot sign"),
-        ("    cases:", "    end: reject\n    cases:", "`then` is never carried out where `end` is reject"),
+        ("    cases:", "    end: reject\n    cases:", "`then` has no effect if `end` is reject"),
         # directions
         (
             "from: otp",
             "signature: valid, from: otp",
-            "`signature` is not known of outbound mail (add `direction: inbound`)",
+            "`signature` is never known for outbound mail (add `direction: inbound`)",
         ),
-        ("direction: outbound", "direction: inbound", "no mail has this client and this direction"),
-        ("sign: {with: otp}", "sign: {with: otp}\n      form: opened", "`form` cannot be done to outbound mail"),
+        ("direction: outbound", "direction: inbound", "no mail can have this client and this direction"),
+        ("sign: {with: otp}", "sign: {with: otp}\n      form: opened", "`form` is not possible for outbound mail"),
         # values
         (
             "otp@bank.example}",
             "bank.example}",
-            '`bank.example` is no address (an address, or a glob: "*@bank.example")',
+            '`bank.example` is not a valid address (write an address, or a glob such as "*@bank.example")',
         ),
-        ("otp@bank.example}", '"Bank <otp@bank.example>"}', "the address alone"),
-        ("otp@bank.example}", "{matches: '(?=x)'}}", "is no RE2 pattern"),
-        ("otp@bank.example}", "otp@bank.example, size: 10MB}", "`size` takes a comparison"),
-        ("otp@bank.example}", "otp@bank.example, size: {over: 10MB}}", "`10MB` is no size (write `10 MiB`)"),
+        ("otp@bank.example}", '"Bank <otp@bank.example>"}', "write only the address"),
+        ("otp@bank.example}", "{matches: '(?=x)'}}", "is not a valid RE2 pattern"),
+        ("otp@bank.example}", "otp@bank.example, size: 10MB}", "`size` must be a comparison"),
+        ("otp@bank.example}", "otp@bank.example, size: {over: 10MB}}", "`10MB` is not a valid size (write `10 MiB`)"),
         (
             "otp@bank.example}",
             "otp@bank.example, size: {over: 2 MiB, under: 1 MiB}}",
-            "no size is over and under these at once",
+            "no size is over and under these limits at the same time",
         ),
-        ("otp@bank.example}", "otp@bank.example, header: {To: x}}", "`header` does not offer To (use `recipient`)"),
-        ("otp@bank.example}", "otp@bank.example, header: {X-N: 5}}", "`header` takes a text: quote a number"),
-        ("otp@bank.example}", "otp@bank.example, keyword: '[seal]'}", "a word without its brackets"),
+        ("otp@bank.example}", "otp@bank.example, header: {To: x}}",
+            "`header` cannot match the field To (use `recipient`)"),
+        ("otp@bank.example}", "otp@bank.example, header: {X-N: 5}}", "`header` must be a text (quote a number"),
+        ("otp@bank.example}", "otp@bank.example, keyword: '[seal]'}", "write the word without brackets"),
         ("otp@bank.example}", "otp@bank.example, certificate: unavailable}", "`unavailable` cannot be matched"),
-        ("otp@bank.example}", "otp@bank.example, any_of: []}", "`any_of` takes a list of matchers"),
+        ("otp@bank.example}", "otp@bank.example, any_of: []}", "`any_of` must be a list of matchers"),
         ("otp@bank.example}", "{not: {not: otp@bank.example}}}", "`not` inside `not`"),
         ("otp@bank.example}", "#x\n      }", "`from` has no value"),
         (
             "when: {direction: outbound, client: online-banking, from: otp@bank.example}",
             "when: {}",
-            "a decision for all mail is `otherwise`",
+            "use `otherwise` for a decision on all mail",
         ),
         # cases
         (GOOD[GOOD.index("    cases:") : GOOD.index("otherwise")], "", "p1.yaml:3:5: rule `otp` has no case"),
-        (", certificate: enrolled}", "}", "the case does not give `certificate`, which the rules ask for"),
+        (", certificate: enrolled}", "}", "the case does not give `certificate`, which the rules need"),
         (
             "client: online-banking, from: otp@bank.example, cert",
             "client: staff, from: otp@bank.example, cert",
-            "no case of its own reaches rule `p1:otp`: case 1 is decided by p1:otherwise",
+            "rule `p1:otp` decides none of its own cases: case 1 is decided by p1:otherwise",
         ),
         # last words
-        ("otherwise: reject", "otherwise: next_file", "the last file must decide"),
-        ("otherwise: reject\n", "", "the last file must decide"),
-        ("version: 1", "version: 1\nmode: observe", "the last file cannot be in `mode: observe`"),
+        ("otherwise: reject", "otherwise: next_file", "`otherwise` of the last file cannot be next_file"),
+        ("otherwise: reject\n", "", "`otherwise` of the last file cannot be next_file"),
+        ("version: 1", "version: 1\nmode: observe", "the last file cannot have `mode: observe`"),
     ],
 )
 def test_what_is_wrong_is_told(old, new, told):
@@ -215,14 +217,14 @@ def test_all_problems_of_all_files_at_once_in_order():
 def test_duplicate_names():
     rule = GOOD[GOOD.index("  - name") : GOOD.index("otherwise")]
     told = problems(GOOD.replace("otherwise", rule + "otherwise"))
-    assert "p1.yaml:11:11: a second rule `otp` (the first is at p1.yaml:3:11)" in told
+    assert "p1.yaml:11:11: the rule name `otp` is repeated (rename one of them; the first is at p1.yaml:3:11)" in told
     with pytest.raises(YamlProblems) as caught:
         load([("a/p.yaml", GOOD.replace("otherwise: reject", "")), ("b/p.yaml", GOOD)], VERBS, KNOWN)
-    assert "a second file `p`" in caught.value.problems[0].text
+    assert "two policy files have the name `p`" in caught.value.problems[0].text
 
 
 def test_a_file_behind_one_that_decides_everything():
-    assert problems(GOOD, GOOD)[0].startswith("p1.yaml:11:1: `otherwise` decides for all mail, so p2")
+    assert problems(GOOD, GOOD)[0].startswith("p1.yaml:11:1: `otherwise` decides all mail, so the next file p2")
 
 
 def two_rules(wide: str, narrow: str) -> str:
@@ -276,9 +278,8 @@ def test_an_observed_rule_covers_nothing():
 def test_a_fact_that_nothing_supplies():
     known = Known(unsupplied={"segment": "no directory tells segments"})
     text = changed("from: otp@bank.example}", "from: otp@bank.example, segment: private}")
-    assert (
-        "nothing that is configured supplies `segment` (no directory tells segments)" in problems(text, known=known)[0]
-    )
+    (told, *_) = problems(text, known=known)
+    assert "`segment` is never known with the current settings (no directory tells segments)" in told
 
 
 def test_names_of_unknown_settings_pass():
@@ -296,8 +297,8 @@ def test_words_that_lower_protection_need_permission():
 """
     text = GOOD.replace("rules:\n", "rules:\n" + lowering)
     (told,) = problems(text)
-    assert "no case of its own reaches rule `p1:plain`: case 1 is decided by p1:otp" in told
-    assert "`may_lower: true` on the rule if it is meant" in told
+    assert "rule `p1:plain` decides none of its own cases: case 1 is decided by p1:otp" in told
+    assert "add `may_lower: true` to the rule" in told
     load([("p1.yaml", text.replace("keyword: plain}\n", "keyword: plain}\n    may_lower: true\n", 1))], VERBS, KNOWN)
 
 
@@ -328,29 +329,29 @@ otherwise: reject
 @pytest.mark.parametrize(
     ("when", "told"),
     [
-        ("signer: known", "`signer` takes a mapping"),
-        ("signer: {}", "`signer` takes a mapping"),
+        ("signer: known", "`signer` must be a mapping"),
+        ("signer: {}", "`signer` must be a mapping"),
         ("signer: {levle: qualified}", "unknown key `levle` of signer (did you mean `level`?)"),
         ("signer: {level: qualifid}", "`level` cannot be `qualifid` (did you mean `qualified`?)"),
-        ("signer: {matches_from: maybe}", "`matches_from` is true or false"),
+        ("signer: {matches_from: maybe}", "`matches_from` must be true or false"),
         ("signer: {customer: knwon}", "cannot be `knwon` (did you mean `known`?)"),
-        ("authentication: pass", "`authentication` takes a mapping (`authentication: {dmarc: pass}`)"),
+        ("authentication: pass", "`authentication` must be a mapping (write `authentication: {dmarc: pass}`)"),
         ("authentication: {dmrc: pass}", "unknown method `dmrc` (did you mean `dmarc`?)"),
         ("authentication: {dmarc: passed}", "`authentication` cannot be `passed` (did you mean `pass`?)"),
-        ("header: x", "`header` takes a mapping"),
-        ("header: {'X Y': x}", "`X Y` is no header field name"),
+        ("header: x", "`header` must be a mapping"),
+        ("header: {'X Y': x}", "`X Y` is not a valid header field name"),
         ("size: {ovr: 1 MiB}", "unknown key `ovr` of size (did you mean `over`?)"),
-        ("size: {over: -1}", "`-1` is no size"),
-        ("spoofs_us: 'yes'", "`spoofs_us` is true or false"),
-        ("from: {not: a@b.example, matches: x}", "`not` stands alone"),
-        ("from: []", "a list of 1 to 10000 values"),
-        ("from: [5]", "`from` takes a text: quote a number"),
-        ("from: [{matchs: x}]", "`from` takes a text, or {matches: 'pattern'}"),
-        ("from: {matches: [5, '(']}", "a pattern is a text"),
-        ("from: {matches: [5, '(']}", "`(` is no RE2 pattern"),
-        ("from: {matches: " + "x" * 1001 + "}", "a pattern has at most 1000 characters"),
+        ("size: {over: -1}", "`-1` is not a valid size"),
+        ("spoofs_us: 'yes'", "`spoofs_us` must be true or false"),
+        ("from: {not: a@b.example, matches: x}", "`not` cannot be combined with other keys"),
+        ("from: []", "`from` must have 1 to 10000 values"),
+        ("from: [5]", "`from` must be a text (quote a number"),
+        ("from: [{matchs: x}]", "`from` must be a text (write one text, or write {matches: 'pattern'})"),
+        ("from: {matches: [5, '(']}", "a pattern must be a text"),
+        ("from: {matches: [5, '(']}", "`(` is not a valid RE2 pattern"),
+        ("from: {matches: " + "x" * 1001 + "}", "the pattern has more than 1000 characters"),
         ("reason: signature.alterd", "(did you mean `signature.altered`?)"),
-        ("keyword: seal", "`keyword` is not known of inbound mail"),
+        ("keyword: seal", "`keyword` is never known for inbound mail"),
         ("any_of: [{from: x}, {}]", "`when` must name at least one matcher"),
     ],
 )
@@ -364,17 +365,17 @@ def test_what_is_wrong_in_when(when, told):
     [
         ("signatur: valid", "unknown fact `signatur` (did you mean `signature`?)"),
         ("signature: vald", "`signature` cannot be `vald` in a case (did you mean `valid`?)"),
-        ("signer: known", "`signer` is a mapping"),
+        ("signer: known", "`signer` must be a mapping"),
         ("signer: {lvel: x}", "unknown key `lvel` of signer (did you mean `level`?)"),
-        ("signer: {matches_from: 5}", "`matches_from` is true or false"),
+        ("signer: {matches_from: 5}", "`matches_from` must be true or false"),
         ("signer: {customer: maybe}", "`customer` cannot be `maybe` in a case"),
-        ("spoofs_us: 1", "`spoofs_us` is true or false"),
-        ("authentication: pass", "`authentication` is a mapping"),
+        ("spoofs_us: 1", "`spoofs_us` must be true or false"),
+        ("authentication: pass", "`authentication` must be a mapping"),
         ("authentication: {spd: pass}", "cannot be `spd` in a case (did you mean `spf`?)"),
-        ("header: x", "`header` is a mapping of texts in a case"),
-        ("size: big", "`big` is no size"),
-        ("from: [a@b.example]", "`from` is one text in a case"),
-        ("client: stuff", "no client `stuff` in the settings (did you mean `staff`?)"),
+        ("header: x", "`header` must be a mapping of texts in a case"),
+        ("size: big", "`big` is not a valid size"),
+        ("from: [a@b.example]", "`from` must be one text in a case"),
+        ("client: stuff", "the settings have no client `stuff` (did you mean `staff`?)"),
         ("kind: calender", "`kind` cannot be `calender` in a case (did you mean `calendar`?)"),
     ],
 )
@@ -386,24 +387,24 @@ def test_what_is_wrong_in_a_case(given, told):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "a policy file is a mapping"),
-        ("version: true\nrules: []", "`version` is 1"),
-        ("version: 1\nrules: {}", "`rules` is a list of at most 1000 rules"),
-        ("version: 1\nrules: [x]", "a rule is a mapping"),
-        ("version: 1\nrules: [{name: X}]", "`X` is no name of a rule"),
-        ("version: 1\nrules: [{name: otherwise}]", "`otherwise` is no name of a rule"),
+        ("", "a policy file must be a mapping"),
+        ("version: true\nrules: []", "`version` must be 1"),
+        ("version: 1\nrules: {}", "`rules` must be a list of at most 1000 rules"),
+        ("version: 1\nrules: [x]", "a rule must be a mapping"),
+        ("version: 1\nrules: [{name: X}]", "`X` is not a valid rule name"),
+        ("version: 1\nrules: [{name: otherwise}]", "`otherwise` is not a valid rule name"),
         ("version: 1\nrules: [{name: x}]", "rule `x` has no `when`"),
-        ("version: 1\nrules: [{name: x}]", "rule `x` decides nothing"),
-        ("version: 1\nrules: [{name: x, note: 5, when: {kind: dsn}, end: hold}]", "`note` is a text"),
-        ("version: 1\nrules: [{name: x, may_lower: 5, when: {kind: dsn}}]", "`may_lower` is true or false"),
-        ("version: 1\nrules: [{name: x, when: {kind: dsn}, then: [label]}]", "`then` is a mapping of verbs"),
-        ("version: 1\nrules: [{name: x, when: {kind: dsn}, end: {reject: 5}}]", "stands one sentence of at most 200"),
-        ("version: 1\nrules: [{name: x, when: {kind: dsn}, cases: x}]", "`cases` is a list of at most 1000 cases"),
-        ("version: 1\nrules: [{name: x, when: {kind: dsn}, cases: [x]}]", "a case is a mapping"),
+        ("version: 1\nrules: [{name: x}]", "rule `x` has neither `then` nor `end`"),
+        ("version: 1\nrules: [{name: x, note: 5, when: {kind: dsn}, end: hold}]", "`note` must be a text"),
+        ("version: 1\nrules: [{name: x, may_lower: 5, when: {kind: dsn}}]", "`may_lower` must be true or false"),
+        ("version: 1\nrules: [{name: x, when: {kind: dsn}, then: [label]}]", "`then` must be a mapping of verbs"),
+        ("version: 1\nrules: [{name: x, when: {kind: dsn}, end: {reject: 5}}]", "needs one sentence of 1 to 200"),
+        ("version: 1\nrules: [{name: x, when: {kind: dsn}, cases: x}]", "`cases` must be a list of at most 1000 cases"),
+        ("version: 1\nrules: [{name: x, when: {kind: dsn}, cases: [x]}]", "a case must be a mapping"),
         ("version: 1\nrules: [{name: x, when: {kind: dsn}, cases: [{}]}]", "a case needs `given: {…}`"),
         ("version: 1\nrules: [{name: x, when: {kind: dsn}, cases: [{gven: {}}]}]", "did you mean `given`?"),
         ("version: 1\notherwise: {then: {}, ende: x}", "unknown key `ende` of otherwise (did you mean `end`?)"),
-        ("version: 1\notherwise: {then: {encrypt: {without_certificate: reject}}}", "`encrypt` without `sign`"),
+        ("version: 1\notherwise: {then: {encrypt: {without_certificate: reject}}}", "`encrypt` needs `sign`"),
     ],
 )
 def test_what_is_wrong_in_a_file(text, told):
@@ -427,8 +428,8 @@ def test_a_service_that_is_set_up_can_be_handed_to():
     rules = load([("p.yaml", text)], VERBS, Known(services=frozenset({"support"})))
     assert (rules.rules[0].end.kind, rules.rules[0].end.service) == ("hand_to", "support")
     told = problems(text, known=Known(services=frozenset({"suport"})))
-    assert "no service `support` in the settings (did you mean `suport`?)" in told[0]
-    assert "no service `support` in the settings" in problems(text, known=Known(services=frozenset()))[0]
+    assert "the settings have no service `support` (did you mean `suport`?)" in told[0]
+    assert "the settings have no service `support`" in problems(text, known=Known(services=frozenset()))[0]
     assert load([("p.yaml", text)], VERBS, Known()).rules[0].end.service == "support"  # settings are not known here
 
 
@@ -437,16 +438,16 @@ def test_an_escrow_that_could_not_open_a_locked_pdf_does_not_load():
     text = GOOD.replace("encrypt: {without_certificate: reject}",
                         "encrypt: {without_certificate: encrypted_pdf}\n      escrow: {certificate: audit}")
     assert text != GOOD
-    with pytest.raises(YamlProblems, match="`escrow` with `without_certificate: encrypted_pdf`"):
+    with pytest.raises(YamlProblems, match="`escrow` cannot be combined with `without_certificate: encrypted_pdf`"):
         load([("p1.yaml", text)], VERBS, replace(KNOWN, ways=frozenset({"reject", "encrypted_pdf"})))
 
 
 @pytest.mark.parametrize(("before", "after", "told"), [
     ("recipient: support@bank.example", "from: a@b.example", "`hand_to` needs `recipient` in `when`"),
     ("recipient: support@bank.example", "recipient: {not: support@bank.example}", "`hand_to` needs `recipient`"),
-    ("end: {hand_to: support}", "then: {label: {subject_tag: x}}\n    end: {hand_to: support}", "never carried out"),
-    ("direction: inbound, ", "", "only inbound mail can be handed to a service"),
-    ("otherwise: reject", "otherwise: {end: {hand_to: support}}", "`otherwise` cannot hand to a service"),
+    ("end: {hand_to: support}", "then: {label: {subject_tag: x}}\n    end: {hand_to: support}", "has no effect"),
+    ("direction: inbound, ", "", "`hand_to` is only possible for inbound mail"),
+    ("otherwise: reject", "otherwise: {end: {hand_to: support}}", "`otherwise` cannot use `hand_to`"),
 ])
 def test_a_service_gets_nothing_but_what_is_sent_to_its_mailbox(before: str, after: str, told: str):
     text = INBOUND.format(**HANDED).replace("hold", "{hand_to: support}", 1).replace("{end: hold}", "{end: hand_to}")
