@@ -9,11 +9,8 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +22,9 @@ from gateway.adapters.db.sqlite import SqliteDatabase
 from gateway.adapters.owner import hand_over
 from gateway.errors import GatewayError, Reason
 from gateway.settings.deployment import Postgresql
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD: Final = "0008"  # the newest migration: a test compares it with the directory
 
@@ -261,11 +261,15 @@ def current(database: Database) -> str | None:
 
 def known() -> tuple[str, ...]:
     """All versions that this program has migrations for, the newest first."""
+    from alembic.script import ScriptDirectory
+
     return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def _migrate(connection: Connection) -> None:
     """One transaction, alone: `connection` is one of `Database.migrating`."""
+    from alembic import command  # here: every process opens a database, and none but a few commands migrate one
+
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -277,7 +281,9 @@ def _version(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
