@@ -47,7 +47,8 @@ TURN_S: Final = 300.0  # of a run, while others could go on as well
 OTHERS_LOOK_S: Final = 2.0  # between two looks whether others could
 YIELD: Final = signal.SIGUSR1  # to a leader: another run has its turn
 YIELD_S: Final = 30.0  # until a leader that reads its source, of which nothing has left, is killed for it
-JOBS_LOOK_S: Final = 5.0  # between two looks whether each chunk has its job
+JOBS_LOOK_S: Final = 3.0  # between two looks whether each chunk has its job
+LOST_LOOK_S: Final = 1.0  # the same, after a look that found jobs of which nobody may be at work any more
 FORGET_EVERY_S: Final = 3_600.0
 _SPAWN: Final = multiprocessing.get_context("spawn")  # a fork would share the database's connection
 
@@ -105,14 +106,14 @@ class JobsCrew:
         self._jobs = RunJobs(where)
         self._book, self._run, self._processes = DbStatements(store.database), run_id, processes
         self._clock: Clock = store.database
-        self._looked = -JOBS_LOOK_S
+        self._look_at = 0.0  # time.monotonic
         self._lost: AbstractSet[int] = frozenset()
 
     def tend(self) -> None:
         """See Crew. STORE_UNAVAILABLE (retry)."""
-        if time.monotonic() - self._looked >= JOBS_LOOK_S:
+        if time.monotonic() >= self._look_at:
             self._look()
-            self._looked = time.monotonic()
+            self._look_at = time.monotonic() + (LOST_LOOK_S if self._lost else JOBS_LOOK_S)
         self._processes.tend()
 
     def _look(self) -> None:

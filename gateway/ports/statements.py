@@ -239,7 +239,11 @@ class StatementStore(BounceBook, Protocol):
         ...
 
     def idle(self, run: str, at: datetime) -> Mapping[int, datetime]:
-        """The open chunks that nobody who lives works on, and when they are due."""
+        """The open chunks that no living process works on, and when they are due.
+
+        Claims of dead processes are ended. The process that takes the chunk next may have started too late to see that
+        they died.
+        """
         ...
 
     def due_at(self, run: str, number: int) -> datetime | None:

@@ -37,30 +37,32 @@ from tests.support.smtp import until
 from tests.support.statements import RUN, RunFiles, address, crowd, document, number, plain_rows, run_files
 
 MAILS = 800  # eight chunks
+SHARED = 500  # of the run whose leader is killed
 THREADS = 2
 
 
 class Taker(Hop):
     """Takes all, slowly enough for two nodes; keeps of each mail whom it was for and its Message-ID.
 
-    `busy`: how many more it answers with 451.
+    `busy`: recipients whose next mail it answers with 451.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, takes_s: float = 0.01) -> None:
         self.taken: list[tuple[str, str]] = []
-        self.busy = 0
+        self.busy: set[str] = set()
+        self.takes_s = takes_s
         super().__init__(("PIPELINING", "8BITMIME", "DSN"), port=port, dot=self._keep)
 
     def _keep(self, content: bytes) -> str:
         head = content[: content.index(b"\r\n\r\n")].decode("latin-1")
         self.mails.clear()
         self.lines.clear()
-        if self.busy:
-            self.busy -= 1
+        to, message_id = (re.search(rf"(?im)^{name}:\s*(\S+)", head).group(1) for name in ("to", "message-id"))
+        if to in self.busy:
+            self.busy.remove(to)
             return "451 4.3.0 later"
-        found = [re.search(rf"(?im)^{name}:\s*(\S+)", head) for name in ("to", "message-id")]
-        time.sleep(0.01)
-        self.taken.append((found[0].group(1), found[1].group(1)))
+        time.sleep(self.takes_s)
+        self.taken.append((to, message_id))
         return f"250 2.0.0 Ok: queued as Q{len(self.taken)}"
 
 
@@ -86,9 +88,12 @@ def where(template):
 
 @pytest.fixture
 def banks(where, tmp_path):
-    """Two nodes: the same keys, rules and database; documents and source lie where both see them."""
+    """Two nodes: the same keys, rules and database; documents and source lie where both see them.
+
+    Runs stand back behind all else on the machine (`nice`). Here they do not, so that the rest of it is not measured.
+    """
     def change(text: str) -> str:
-        changed = re.sub(r"(?m)^(statements: \{)", rf"\1processes: 1, threads: {THREADS}, ", small(text))
+        changed = re.sub(r"(?m)^(statements: \{)", rf"\1processes: 1, threads: {THREADS}, nice: 0, ", small(text))
         assert changed != small(text)
         return changed + section(where)
 
@@ -168,57 +173,68 @@ def jobs(server: postgres.Postgres, where) -> list[tuple[object, ...]]:
                       where.name)
 
 
-# Where both cores are busy a leader's start and the proof that a node is dead take minutes: 26 s alone, 65 s beside two
-# busy loops, twice more than two minutes beside the rest of the suite. Why is not found yet.
-SLOW_UNDER_LOAD = pytest.mark.xfail(strict=False, reason="may take longer than its limit on a busy machine")
+def leads(bank: Bank) -> bool:
+    """Whether a process of this node has led a run."""
+    return '"event": "run"' in (bank.home / "runs.log").read_text()
 
 
-@SLOW_UNDER_LOAD
-def test_nodes_share_a_run_and_one_is_killed_amid_it(template, where, banks, desk) -> None:
-    with Taker(banks[0].ports.sink) as one, Taker(banks[1].ports.sink) as two:
-        with working(banks[0]) as first, working(banks[1]):
-            run = desk.take(MAILS)
-            until(lambda: len(one.taken) > 20 and len(two.taken) > 20, 90)
+def test_nodes_share_a_run_and_its_leader_is_killed_amid_it(template, where, banks, desk) -> None:
+    """The other node ends its claims, sends what is left and finishes the run."""
+    with Taker(banks[0].ports.sink, 0.05) as one, Taker(banks[1].ports.sink, 0.05) as two:
+        with working(banks[0]) as first, working(banks[1]) as second:
+            run = desk.take(SHARED)
+            until(lambda: len(one.taken) > 10 and len(two.taken) > 10, 90)
             seen = jobs(template, where)
-            kill(first)
+            assert leads(banks[0]) != leads(banks[1])
+            dead, killed, alive = (one, first, two) if leads(banks[0]) else (two, second, one)
+            kill(killed)
             time.sleep(1.0)  # its namespace ends with it, and what the next hop had read by then is taken
-            before = len(one.taken)
+            before, alive.takes_s = len(dead.taken), 0.0
             assert not desk.ended(run)
-            until(lambda: desk.ended(run), 240)
-        assert len(one.taken) == before
+            until(lambda: desk.ended(run), 120)
+        assert len(dead.taken) == before
         taken = one.taken + two.taken
     assert seen
     assert all(queue == run and set(re.findall(r'"(\w+)":', text)) == {"run", "number"} for queue, text, _ in seen)
     served = Counter(to for to, _ in taken)
-    assert set(served) == {address(i) for i in range(MAILS)}
-    assert len(set(taken)) == MAILS  # each customer has one Message-ID
+    assert set(served) == {address(i) for i in range(SHARED)}
+    assert len(set(taken)) == SHARED  # each customer has one Message-ID
     counts = desk.book.counts(run)
-    assert counts.states == {ItemState.SENT: MAILS}
-    assert sum(served.values()) - MAILS <= counts.resent <= THREADS
-    assert {one.customer for one in desk.book.items(run)} == {number(i) for i in range(MAILS)}
+    assert counts.states == {ItemState.SENT: SHARED}
+    assert sum(served.values()) - SHARED <= counts.resent <= THREADS
+    assert {one.customer for one in desk.book.items(run)} == {number(i) for i in range(SHARED)}
     assert jobs(template, where) == []
 
 
-@SLOW_UNDER_LOAD
 def test_what_waits_has_a_job_for_later_and_a_pause_leaves_none(template, where, banks, desk) -> None:
-    """The next hop is busy for a while: the mails that were refused go again, and by then the run was paused once."""
+    """The next hop is busy for a while: the mails that were refused go again, and by then the run was paused once.
+
+    The half minutes until they are due are not waited for: one chunk is made due at once, the others much later.
+    """
     with Taker(banks[0].ports.sink) as one, working(banks[0]) as process:
-        one.busy = 3
-        run = desk.take(150)
+        one.busy = {address(i) for i in (38, 48, 58)}  # each at the end of a chunk of ten
+        run = desk.take(60)
         until(lambda: sum(desk.book.counts(run).states.get(state, 0) for state in (ItemState.SENT, ItemState.WAITING))
-              == 150, 90)
+              == 60, 90)
         later = (f"SELECT count(*) FROM {schema()}.procrastinate_jobs WHERE status = 'todo' AND queue_name = '{run}' "
                  "AND scheduled_at > now() + interval '5 seconds'")
         until(lambda: template.sql(later, where.name) != [(0,)], 10)
         desk.runs.pause(run)
         until(lambda: jobs(template, where) == [], 30)
         assert desk.book.counts(run).states[ItemState.WAITING] == 3
+        template.sql("UPDATE statement_chunk SET due_at = (extract(epoch FROM now()) * 1e6)::bigint "
+                     f"+ CASE number WHEN 3 THEN 0 ELSE 600000000 END WHERE run = '{run}' AND due_at IS NOT NULL",
+                     where.name)
         desk.runs.resume(run)
-        until(lambda: desk.ended(run), 240)  # out of what the chunks say, for no job was left
-        assert sorted(to for to, _ in one.taken) == sorted(address(i) for i in range(150))
+        until(lambda: template.sql(later, where.name) == [(2,)], 90)  # out of what the chunks say, for no job was left
+        until(lambda: desk.book.counts(run).states[ItemState.SENT] == 58, 60)
+        assert not desk.ended(run)
+        template.sql(f"SET search_path TO {schema()}; UPDATE procrastinate_jobs SET scheduled_at = now()", where.name)
+        until(lambda: desk.ended(run), 60)
+        assert sorted(to for to, _ in one.taken) == sorted(address(i) for i in range(60))
         assert jobs(template, where) == []
         stopped = desk.take(150, "2026-11")
-        until(lambda: len(one.taken) > 170, 60)
+        until(lambda: len(one.taken) > 70, 60)
         desk.runs.cancel(stopped)
         until(lambda: desk.ended(stopped, RunState.CANCELLED), 30)
         until(lambda: jobs(template, where) == [], 30)

@@ -148,6 +148,27 @@ def test_the_chunk_of_a_dead_process_is_free(store, database) -> None:
     assert store.note(again, (), [first.id], NOW) == {first.id}
 
 
+def test_a_dead_claim_that_one_process_has_seen_is_free_for_one_that_has_just_started(
+        store, database, monkeypatch) -> None:
+    """A leader was killed with its node; each process that was started to lead watched for too short a time to know."""
+    planned(store)
+    store.lead("run1")
+    lost = store.claim("run1", NOW)
+    there = str(replace(here(), machine="another", boot="another", process=1))
+    for table in ("run", "chunk"):
+        database.write(lambda c, table=table: c.exec_driver_sql(
+            f"UPDATE statement_{table} SET owner = '{there}' WHERE owner IS NOT NULL") and None)
+    monkeypatch.setattr(type(database), "is_dead", lambda _self, _who: None)
+    assert (store.lead("run1"), store.led("run1"), store.idle("run1", NOW)) == (False, "elsewhere", {})
+    [first, *_] = store.todo(lost)
+    monkeypatch.setattr(type(database), "is_dead", lambda _self, _who: True)
+    assert (store.led("run1"), store.idle("run1", NOW)) == ("", {0: NOW})
+    monkeypatch.setattr(type(database), "is_dead", lambda _self, _who: None)
+    assert store.note(lost, (), [first.id], NOW) == frozenset()  # if it lives after all
+    assert store.lead("run1")
+    assert store.claim("run1", NOW, number=0) is not None
+
+
 def test_a_chunk_is_claimed_by_its_number_whenever_it_is_due(store, database) -> None:
     planned(store)
     later = NOW + timedelta(seconds=30)

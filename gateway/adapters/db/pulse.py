@@ -1,9 +1,10 @@
 """A process's signs of life in the database of several nodes, and what it sees of the others' every other second.
 
-A process that has claimed a message counts up a number in its own row of `node`. Everybody who claims watches the
-others' numbers: one that stands still for `DEAD_S` of uninterrupted watching belongs to a process that is dead or cut
-off from the database. No clock is compared with another machine's, and time in which the watcher itself could not
-look does not count: after a restart of the database nobody is dead.
+A process that has claimed a message counts up a number in its own row of `node`. Each process that claims watches the
+others' numbers: one that does not change for `DEAD_S` of watching belongs to a process that is dead or cut off from the
+database. No clock is compared with another machine's. A look that comes late, because the machine is busy, counts as
+one in time: the rest of the pause was not watched. A lost connection begins the watch again, so after a restart of the
+database no process is dead.
 
 The same connection holds the locks of whoever leads: of all nodes' jobs only one is at work.
 
@@ -25,6 +26,7 @@ from gateway.errors import GatewayError
 
 BEAT_S: Final = 2.0
 DEAD_S: Final = 8.0  # three beats may be lost
+COUNTED_MAX_S: Final = 1.25 * BEAT_S  # of the time between two looks
 MISSED_MAX: Final = 10_000
 FORGET_S: Final = 86_400  # rows of processes that ended long ago, with what they left claimed
 
@@ -63,8 +65,9 @@ class Pulse:
         self.works: list[Callable[[], None]] = []  # done after each look, see Database.when_there
         self._beats = False
         self._roles: dict[str, bool] = {}  # what we would lead, and whether we do
-        self._seen: dict[str, tuple[int, float]] = {}  # name: its number, and since when it stands there
-        self._missed: dict[str, float] = {}  # asked for and not there: since when
+        self._watched_s = 0.0  # for how long we have watched
+        self._seen: dict[str, tuple[int, float]] = {}  # name: its number, and `_watched_s` when it was new
+        self._missed: dict[str, float] = {}  # asked for and not there: `_watched_s` at the first time
         self._looked = float("-inf")
         self._away = False
 
@@ -98,16 +101,15 @@ class Pulse:
         and said so, and could not give back what it had: the database was away just then.
         """
         with self._lock:
-            found, now = self._seen.get(name), self._clock()
-            if now - self._looked > 2 * BEAT_S:
-                self._missed.clear()
+            found, watched_s = self._seen.get(name), self._watched_s
+            if self._clock() - self._looked > DEAD_S:
                 return None
             if found is not None:
                 self._missed.pop(name, None)
-                return now - found[1] >= DEAD_S
+                return watched_s - found[1] >= DEAD_S
             if len(self._missed) >= MISSED_MAX:
                 self._missed.clear()
-            return True if now - self._missed.setdefault(name, now) >= DEAD_S else None
+            return True if watched_s - self._missed.setdefault(name, watched_s) >= DEAD_S else None
 
     def close(self) -> None:
         """The row goes, so that nobody has to wait until it is old."""
@@ -164,6 +166,7 @@ class Pulse:
                 self._connection = None
             with self._lock:
                 self._roles = dict.fromkeys(self._roles, False)
+            self._forget()
             raise
         if self._away:
             self._away = False
@@ -172,12 +175,16 @@ class Pulse:
     def _watch(self, rows: list[Any]) -> None:
         with self._lock:
             now, before = self._clock(), self._seen
-            if now - self._looked > 2 * BEAT_S:  # we were away ourselves: nobody's standing still was watched
-                before = {}
+            self._watched_s += min(now - self._looked, COUNTED_MAX_S)
             self._looked = now
             self._seen = {
-                name: before[name] if name in before and before[name][0] == beat else (beat, now)
+                name: before[name] if name in before and before[name][0] == beat else (beat, self._watched_s)
                 for name, beat in rows}
+
+    def _forget(self) -> None:
+        """The database was away: perhaps no process could show life."""
+        with self._lock:
+            self._seen, self._missed, self._looked = {}, {}, float("-inf")
 
     def _lost(self, error: Exception) -> None:
         if not self._away:

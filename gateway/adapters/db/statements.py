@@ -144,15 +144,20 @@ class DbStatements(DbStatementsTold):
         return self._database.write(work, alone="statement_run")
 
     def led(self, run: str) -> Literal["", "here", "elsewhere"]:
-        """Where another process leads the run that is not known to be dead; elsewhere: on another machine, or in
+        """Where another process leads the run that is not known to be dead; '' if this process could lead it.
 
-        another container. '' if this process could lead it.
+        Elsewhere: on another machine, or in another container. The claim of a dead leader is ended here: a process that
+        is started to lead has not watched it, and could not know that it died.
         """
         self._database.attend()
         with self._database.read() as connection:
             leader = connection.scalar(select(_r.owner).where(_r.id == run))
         who, me = None if leader is None else owner.Owner.parse(leader), owner.here()
-        if who is None or who == me or self._database.is_dead(who):
+        if who is None or who == me:
+            return ""
+        if self._database.is_dead(who):
+            gone = update(statement_run).where(_r.id == run, _r.owner == leader).values(owner=None)
+            self._database.write(lambda connection: connection.execute(gone) and None)
             return ""
         return "here" if (who.machine, who.namespace) == (me.machine, me.namespace) else "elsewhere"
 
@@ -293,11 +298,21 @@ class DbStatements(DbStatementsTold):
     def idle(self, run: str, at: datetime) -> Mapping[int, datetime]:
         """See StatementStore."""
         self._database.attend()
-        query = select(_c.number, _c.due_at, _c.owner, _c.at).where(_c.run == run, _c.due_at.is_not(None))
+        query = select(_c.number, _c.due_at, _c.owner, _c.token, _c.at).where(_c.run == run, _c.due_at.is_not(None))
         with self._database.read() as connection:
             found = connection.execute(query).all()
-        return {one.number: moment(one.due_at) for one in found
-                if one.owner is None or self._is_free(one.owner, one.at, at)}
+        lost = [one for one in found if one.owner is not None and self._is_free(one.owner, one.at, at)]
+
+        gone = {one.number for one in lost}
+
+        def work(connection: Connection) -> None:
+            for one in lost:
+                connection.execute(update(statement_chunk).where(
+                    _c.run == run, _c.number == one.number, _c.token == one.token).values(owner=None, token=None))
+
+        if lost:
+            self._database.write(work)
+        return {one.number: moment(one.due_at) for one in found if one.owner is None or one.number in gone}
 
     def due_at(self, run: str, number: int) -> datetime | None:
         """See StatementStore."""

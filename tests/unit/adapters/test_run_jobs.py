@@ -166,6 +166,7 @@ class Nobody:
 
 def test_each_open_chunk_gets_a_job_and_a_dead_nodes_another_one(where, database, jobs, monkeypatch) -> None:
     monkeypatch.setattr("gateway.app.statements_crew.JOBS_LOOK_S", 0.0)
+    monkeypatch.setattr("gateway.app.statements_crew.LOST_LOOK_S", 0.0)
     book, now = DbStatements(database), SystemClock().now()
     book.add(RunRow("run1", "statement", "core-banking", "October", "2026-10", RunState.NEW, "{}", "", "", None, now,
                     None, None, "", ""))
