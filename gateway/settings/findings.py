@@ -9,7 +9,7 @@ from gateway import strictyaml
 from gateway.model.address import fold, same_address
 from gateway.model.mail import GATEWAY_CLIENT
 from gateway.settings import api, codes, deployment, fallbacks, http, keys, sources, statements, trust
-from gateway.settings.base import Finding, fingerprints, names, networks, patterns, repeated
+from gateway.settings.base import Finding, fingerprints, is_time_zone, names, networks, patterns, repeated
 from gateway.settings.sections import Bank, HoldSettings, Limits, Listener, Settings
 
 SMTP_PORT: Final = 25
@@ -62,6 +62,11 @@ def _bank(bank: Bank) -> Iterator[Finding]:
         yield ("bank", "hostname"), f"`{bank.hostname}` is no host name", "such as mail.bank.example"
     if bank.postmaster and "@" not in bank.postmaster:
         yield ("bank", "postmaster"), f"`{bank.postmaster}` is no mail address", "such as postmaster@bank.example"
+    for field in ("name", "contact"):
+        if not all(char.isprintable() for char in getattr(bank, field)):
+            yield ("bank", field), "it has a line end or another control character", "write it on one line"
+    if not is_time_zone(bank.time_zone):
+        yield ("bank", "time_zone"), f"the time zone `{bank.time_zone}` is unknown", "write UTC or Europe/Berlin"
     own = fold(bank.authserv_id or bank.hostname)
     for number, identity in enumerate(bank.trusted_authserv_ids):
         if fold(identity) == own:
