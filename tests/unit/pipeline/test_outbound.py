@@ -109,6 +109,9 @@ def test_deliver_rest_sends_the_rest_and_reports_headers_only(home: Path) -> Non
         assert b"ben@nowhere.example" in report
         assert b"Message-ID: <1@bank.example>" in report
         assert b"481516" not in report
+        assert b"It was accepted for all other recipients." in report
+        assert b"Kind regards\r\nbank.example\r\n" in report
+        assert f"Incident number: {outcome.incident}".encode() in report
 
 
 def test_a_hidden_recipient_is_not_seen_by_the_others(bank: House) -> None:
