@@ -95,9 +95,9 @@ def _unknown(found: Sequence[MetAuthority]) -> str:
         return ""
     lines = ["UNKNOWN AUTHORITIES", "",
              "Signed mail arrived with certificates of the authorities below. No administrator has decided yet",
-             "whether to trust them, so this mail was delivered as unknown or not trusted. Run `sealgate cert unknown`:",
-             "it shows the command that trusts or ignores each authority. Before you trust one, compare its",
-             "fingerprint with the one that the authority publishes.", ""]
+             "whether to trust them, so this mail was delivered as unknown or not trusted.", "",
+             "Run `sealgate cert unknown`: it shows the command that trusts or ignores each authority. Before you",
+             "trust one, compare its fingerprint with the one that the authority publishes.", ""]
     for one in found[:LINES_MAX]:
         times = "once" if one.count == 1 else f"{one.count} times"
         lines += [f"  {_line(one.subject)}", f"    issued by   {_line(one.issuer)}",
