@@ -110,7 +110,7 @@ def test_deliver_rest_sends_the_rest_and_reports_headers_only(home: Path) -> Non
         assert b"Message-ID: <1@bank.example>" in report
         assert b"481516" not in report
         assert b"It was accepted for all other recipients." in report
-        assert b"Kind regards\r\nbank.example\r\n" in report
+        assert b"Kind regards\r\nDemo Bank\r\n" in report
         assert f"Incident number: {outcome.incident}".encode() in report
 
 

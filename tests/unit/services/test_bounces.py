@@ -62,7 +62,8 @@ def test_it_counts_once(bank: House, code: Reply) -> None:
 def test_a_delay_is_told_and_the_bounce_after_it_too(bank: House, code: Reply) -> None:
     assert note(came_back(bank, bounce("4.4.1", "delayed"), code.return_path)) == f"delay 4.4.1 of {CODE}-1"
     assert note(came_back(bank, bounce("5.4.7"), code.return_path)) == f"bounce 5.4.7 of {CODE}-1"
-    assert note(came_back(bank, bounce("4.4.1", "delayed"), code.return_path)).endswith("already known or no longer stored")
+    again = note(came_back(bank, bounce("4.4.1", "delayed"), code.return_path))
+    assert again.endswith("already known or no longer stored")
 
 
 def test_a_server_that_gave_up_has_given_up_whatever_the_class(bank: House, code: Reply) -> None:
@@ -72,7 +73,8 @@ def test_a_server_that_gave_up_has_given_up_whatever_the_class(bank: House, code
 
 @pytest.mark.parametrize("action", ["delivered", "relayed", "expanded"])
 def test_good_news_is_no_bounce(bank: House, code: Reply, action: str) -> None:
-    assert note(came_back(bank, bounce("2.0.0", action), code.return_path)).startswith("a delivery report without a failure or delay")
+    found = note(came_back(bank, bounce("2.0.0", action), code.return_path))
+    assert found.startswith("a delivery report without a failure or delay")
     assert bounces(bank) == []
 
 
@@ -93,7 +95,8 @@ def test_another_ones_return_path_cannot_be_made(bank: House, code: Reply) -> No
     other = code.return_path.replace(CODE, OTHER)
     assert note(came_back(bank, bounce(), other)) == "a bounce that belongs to no mail of this service"
     statements = code.return_path.replace("codes+", "bounces+")
-    assert came_back(bank, bounce(), statements).recipients[0].reply == "statements: a bounce that belongs to no mail of this service"
+    (found,) = came_back(bank, bounce(), statements).recipients
+    assert found.reply == "statements: a bounce that belongs to no mail of this service"
     assert bounces(bank) == []
 
 
