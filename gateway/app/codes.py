@@ -6,12 +6,12 @@ from datetime import timedelta
 from gateway.adapters.hop_session import within
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app import Gateway
+from gateway.app.letters import writer
 from gateway.app.services import returns_of
 from gateway.app.store import Store, shared_clock
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends import metrics
-from gateway.letters.write import Writer
 from gateway.model.lookup import CertificateAnswer
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
@@ -35,7 +35,7 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
     the secret as adapters.mac_secret.
     """
     section = section_of(settings)
-    keys, sender = prepared(section)
+    keys, sender = prepared(settings)
     terms = Terms(
         digits=section.digits, life_s=section.life_s, life_s_max=section.life_s_max, tries_max=section.tries_max,
         language=section.language,
@@ -52,12 +52,13 @@ def desk(settings: Settings, store: Store, clock: Clock, told: Told) -> Desk:
     return Desk(store.codes, clock, store.customers.get, told, section_of(settings).tries_max)
 
 
-def prepared(section: CodesSettings) -> tuple[CodeKeys, Sender]:
+def prepared(settings: Settings) -> tuple[CodeKeys, Sender]:
     """What is read of files: the secret, and the templates, each of which is tried. As `load_codes`."""
-    writer = Writer(section.templates, section.language)
-    rehearse(writer, languages(section))
+    section = section_of(settings)
+    letters = writer(settings, section.templates, section.language)
+    rehearse(letters, languages(section))
     keys = CodeKeys.of(mac_secret(section.secret_file))
-    return keys, Sender(section.from_, section.bounces, returns_of(section), writer)
+    return keys, Sender(section.from_, section.bounces, returns_of(section), letters)
 
 
 def languages(section: CodesSettings) -> tuple[str, ...]:

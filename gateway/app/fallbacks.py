@@ -9,10 +9,10 @@ from typing import Final
 from gateway.adapters.db.fallbacks import DbFallbacks
 from gateway.adapters.mac_secret import mac_secret
 from gateway.adapters.password_hook import HttpHook, ProgramHook
+from gateway.app.letters import writer
 from gateway.app.store import Store
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
-from gateway.letters.write import Writer
 from gateway.pdf.content import Content
 from gateway.pdf.lock import lock
 from gateway.pdf.mail import MailPages
@@ -34,7 +34,8 @@ def load_fallbacks(settings: Settings, store: Store, clock: Clock) -> Fallbacks:
     """GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID: of the secrets' files. Starts nothing yet."""
     given = settings.fallbacks
     pdf = given.encrypted_pdf
-    return Fallbacks(DbFallbacks(store.database), Writer(given.templates, given.language), given.language,
+    return Fallbacks(DbFallbacks(store.database), writer(settings, given.templates, given.language),
+                     given.language,
                      None if pdf is None else LockedPdf(mac_secret(pdf.secret_file), pdf.password_length,
                                                         _hook(pdf, clock), MailPages(_renderer())))
 
@@ -115,14 +116,14 @@ def figures(store: Store) -> tuple[Figures, ...]:
 def probe_letters(settings: Settings, ways: frozenset[str]) -> Iterator[GatewayError]:
     """What is wrong with the templates that these ways need."""
     given, now = settings.fallbacks, SystemClock().now()
-    writer, somebody = Writer(given.templates, given.language), "somebody@example.com"
+    letters, somebody = writer(settings, given.templates, given.language), "somebody@example.com"
     values = {"recipient": somebody, "since": now, "until": now + timedelta(days=given.hold_days),
               "days": given.hold_days, "state": "absent", "why": "…", "invited": "invite" in ways, "sender": somebody,
               "file": "message.pdf", "way": given.invite.way if given.invite else "…"}
     for kind, wanted_by in _LETTERS.items():
         if wanted_by & ways:
             try:
-                writer.write(kind, given.language, values)
+                letters.write(kind, given.language, values)
             except GatewayError as trouble:
                 yield trouble
 

@@ -12,6 +12,7 @@ from gateway.adapters.next_hop_smtp import SmtpNextHop
 from gateway.app.fallbacks import load_fallbacks, tried
 from gateway.app.fetch import wishes
 from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
+from gateway.app.letters import letterhead
 from gateway.app.rules import load_rules
 from gateway.app.services import gateway_from
 from gateway.app.sources import load_sources, look_up
@@ -76,6 +77,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
     bank = settings.bank
     return House(
         identity=Identity(
+            name=letterhead(settings).bank,
             domains=frozenset(domain.lower() for domain in bank.domains),
             hostname=bank.hostname,
             authserv_id=bank.authserv_id or bank.hostname,

@@ -8,8 +8,8 @@ from gateway.adapters.db.statements import DbStatements
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app.callbacks import filing
 from gateway.app.code_events import told_by
+from gateway.app.letters import writer
 from gateway.app.store import Store
-from gateway.letters.write import Writer
 from gateway.model.address import fold
 from gateway.model.mail import GATEWAY_CLIENT, Mail
 from gateway.model.outcome import Outcome
@@ -74,7 +74,8 @@ def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], 
     codes, statements = settings.codes, settings.statements
     if codes is not None and codes.bounces:
         returns = returns_of(codes)
-        alarm = Alarm(codes.from_, alarm_address(settings), Writer(codes.templates, codes.language), returns, send)
+        letters = writer(settings, codes.templates, codes.language)
+        alarm = Alarm(codes.from_, alarm_address(settings), letters, returns, send)
         found[CODES] = CodeMail(Book(store.codes, told), returns, store.customers.by_certificate, alarm)
     if statements is not None and statements.bounces:
         found[STATEMENTS] = StatementMail(Bounces(DbStatements(store.database), returns_of(statements)))

@@ -21,12 +21,12 @@ from gateway.adapters.keys_file import read_secret
 from gateway.adapters.mac_secret import mac_secret
 from gateway.app import Gateway
 from gateway.app.documents import documents
+from gateway.app.letters import writer
 from gateway.app.preflight import gate as pre_flight
 from gateway.app.services import returns_of
 from gateway.app.store import Store, shared_clock
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason, where
-from gateway.letters.write import Writer
 from gateway.model.lookup import Customer
 from gateway.pipeline.again import take_back
 from gateway.ports.many import AT_ONCE_MAX
@@ -155,8 +155,8 @@ class Worker:
         self._settings, self._named, self._share = settings, named, share
         self._over = threading.Event()
         self._progress: dict[int, float] = {}  # thread with a chunk: when it last made progress (time.monotonic)
-        sender = Sender(named.from_, named.bounces, returns_of(named), Writer(named.templates, named.language),
-                        named.language)
+        letters = writer(settings, named.templates, named.language)
+        sender = Sender(named.from_, named.bounces, returns_of(named), letters, named.language)
         self.gateway = Gateway(settings, reach=reach)
         self._many = DbMany(self.gateway.store.database)
         self._store = DbStatements(self.gateway.store.database, self.gateway.store.evidence)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.app.documents import documents
+from gateway.app.letters import writer
 from gateway.errors import GatewayError, Reason
 from gateway.letters.write import Writer
 from gateway.model.lookup import Customer
@@ -45,12 +46,12 @@ def own_words(settings: Settings) -> Iterator[tuple[Path, frozenset[str] | Gatew
     own = settings.statements
     if own is None or own.templates is None:
         return
-    writer, of_others = Writer(own.templates, own.language), Writer().kinds() - RUN_KINDS
+    letters, of_others = writer(settings, own.templates, own.language), Writer().kinds() - RUN_KINDS
     for file in sorted((*own.templates.glob("*.*.txt"), *own.templates.glob("*.*.html"))):
         kind, language, form = file.name.split(".", 2)
-        if kind not in of_others and kind in writer.kinds() and form in ("txt", "html"):
+        if kind not in of_others and kind in letters.kinds() and form in ("txt", "html"):
             try:
-                yield file, writer.names(kind, language, form)
+                yield file, letters.names(kind, language, form)
             except GatewayError as trouble:
                 yield file, trouble
 
@@ -59,13 +60,13 @@ def _try_words(settings: Settings, spec: Spec, rows: list[Row]) -> None:
     own = settings.statements
     if own is None:
         return
-    writer = Writer(own.templates, own.language)
+    letters = writer(settings, own.templates, own.language)
     wrong: dict[str, str] = {}
     good: set[str] = set()
     for row in rows:
         language = row.language or spec.language or own.language
         try:
-            writer.write(spec.template, language,
+            letters.write(spec.template, language,
                          values(spec.name, spec, row, Customer(row.customers[0], "-", (), None)))
         except GatewayError as trouble:
             wrong.setdefault(language, trouble.detail)

@@ -16,7 +16,7 @@ def codes(settings: Settings) -> Iterator[Finding]:
     section = settings.codes
     if section is None:
         return
-    prepared(section)
+    prepared(settings)
     yield Finding("ok", "codes", f"{section.digits} digits, good for {section.life_s} s; secret and templates load")
     if settings.mode == "observe":
         yield Finding("warning", "codes", "OBSERVE: no codes are sent, for they would leave as they are")

@@ -226,6 +226,7 @@ version: 1
 bank:
   domains: [{DOMAIN}]
   hostname: gateway.{DOMAIN}
+  name: Demo Bank
   trusted_authserv_ids: [filter.{DOMAIN}] # the spam filter that would stand in front
 listeners:
   - {{name: outbound, role: outbound, host: 127.0.0.1, port: {ports.outbound}}}

@@ -4,18 +4,32 @@ A template is `KIND.LANGUAGE.txt`, whose first line is `Subject: …`, and besid
 `KIND.LANGUAGE.html`. The bank's own directory goes before the distribution's, file by file; a language that is missing
 falls back to the default language, and that to English. Jinja's sandbox, HTML escaped, an unknown name is an error: a
 mail with a hole in it never leaves.
+
+Every template may name `bank` and `contact`. The filters `day` and `clock` write a time in the bank's time zone and in
+the language of the template.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from importlib.resources import files
 from pathlib import Path
 from traceback import extract_tb
 from typing import Final
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
+from babel.core import Locale, UnknownLocaleError
+from babel.dates import format_date, format_time
+from jinja2 import (
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    pass_context,
+)
 from jinja2.meta import find_undeclared_variables
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gateway.errors import GatewayError, Reason
@@ -34,6 +48,15 @@ _REMOTE = re.compile(rf"""(?i)<\s*(?:link|script|iframe|object|embed|form|base|m
 
 
 @dataclass(frozen=True, slots=True)
+class Letterhead:
+    """Who writes. `bank`: its name; `contact`: where it answers questions, '' = not said; `zone`: of all times."""
+
+    bank: str
+    contact: str = ""
+    zone: tzinfo = UTC
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """What a template says. `text` with LF line ends; `html` None: there is no such template."""
 
@@ -46,12 +69,13 @@ class Letter:
 class Writer:
     """Holds the templates; threads may share it."""
 
-    def __init__(self, directory: Path | None = None, language: str = ENGLISH) -> None:
+    def __init__(self, directory: Path | None = None, language: str = ENGLISH,
+                 letterhead: Letterhead = Letterhead("Your bank")) -> None:
         """`directory`: the bank's own templates, which go before ours; `language`: where none is asked for."""
         places = [str(one) for one in (directory, Path(str(files("gateway"))) / "letters" / "templates") if one]
         self._language = language
-        self._plain = _environment(places, escape=False)
-        self._html = _environment(places, escape=True)
+        self._plain = _environment(places, letterhead, escape=False)
+        self._html = _environment(places, letterhead, escape=True)
 
     def write(self, kind: str, language: str | None, values: Mapping[str, object]) -> Letter:
         """The letter of a kind. GatewayError CONFIG_INVALID names the template's file and line: it is not there, or
@@ -113,10 +137,43 @@ class Writer:
         return True
 
 
-def _environment(places: list[str], *, escape: bool) -> ImmutableSandboxedEnvironment:
-    return ImmutableSandboxedEnvironment(
+def _environment(places: list[str], letterhead: Letterhead, *, escape: bool) -> ImmutableSandboxedEnvironment:
+    made = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(places), undefined=StrictUndefined, autoescape=escape, keep_trailing_newline=True,
         trim_blocks=True, lstrip_blocks=True, auto_reload=False)  # read once: a reload makes another writer
+    made.globals.update(bank=letterhead.bank, contact=letterhead.contact)
+    made.filters.update(day=_day_in(letterhead.zone), clock=_clock_in(letterhead.zone))
+    return made
+
+
+def _day_in(zone: tzinfo) -> Callable[[Context, datetime], str]:
+    @pass_context
+    def day(context: Context, at: datetime) -> str:
+        """Such as `30 November 2026`, `30. November 2026`."""
+        return format_date(at.astimezone(zone), "long", _locale(context))
+
+    return day
+
+
+def _clock_in(zone: tzinfo) -> Callable[..., str]:
+    @pass_context
+    def clock(context: Context, at: datetime, *, seconds: bool = False) -> str:
+        """Such as `14:05 (CET)`, `14:05 Uhr (MEZ)`."""
+        locale = _locale(context)
+        pattern = ("HH:mm:ss" if seconds else "HH:mm") + (" 'Uhr'" if locale.language == "de" else "") + " (z)"
+        return format_time(at, pattern, tzinfo=zone, locale=locale)
+
+    return clock
+
+
+def _locale(context: Context) -> Locale:
+    """By the name of the template, `KIND.LANGUAGE.txt`. English is that of Britain: the day before the month."""
+    language = (context.name or "").split(".")[1:2]
+    try:
+        found = Locale.parse(language[0], sep="-") if language else None
+    except (UnknownLocaleError, ValueError):
+        found = None
+    return found if found is not None and str(found) != ENGLISH else Locale("en", "GB")
 
 
 def _rendered(environment: ImmutableSandboxedEnvironment, name: str, values: Mapping[str, object]) -> str:

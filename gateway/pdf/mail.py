@@ -29,12 +29,12 @@ _COLUMNS: Final = re.compile(r"\S {3,}\S")
 _LONG: Final = re.compile(r"\S{41,}")
 _PIECES: Final = re.compile(r".{1,20}", re.DOTALL)
 _WORDS: Final = {
-    "en": {"from": "From", "to": "To", "cc": "Copy to", "date": "Date", "subject": "Subject", "none": "(no subject)",
-           "files": "Attached files", "note": "They are inside this document: see the list of attachments of your "
-           "PDF program.", "text": "message.txt"},
+    "en": {"from": "From", "to": "To", "cc": "Cc", "date": "Date", "subject": "Subject", "none": "(no subject)",
+           "files": "Attached files", "note": "The files are embedded in this document. Your PDF program shows them in "
+           "its list of attachments.", "text": "message.txt"},
     "de": {"from": "Von", "to": "An", "cc": "Kopie an", "date": "Datum", "subject": "Betreff", "none": "(kein Betreff)",
-           "files": "Angehängte Dateien", "note": "Sie liegen in diesem Dokument: siehe die Liste der Anhänge Ihres "
-           "PDF-Programms.", "text": "nachricht.txt"},
+           "files": "Angehängte Dateien", "note": "Die Dateien sind in dieses Dokument eingebettet. Ihr PDF-Programm "
+           "zeigt sie in der Liste der Anhänge.", "text": "nachricht.txt"},
 }
 
 

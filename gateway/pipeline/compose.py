@@ -36,7 +36,7 @@ def compose(house: House, mail: Mail, opened: Opened, draft: Draft, recipients: 
     verdicts = opened.verdicts
     octets = mail.octets
     if draft.opened:
-        octets = _opened(mail, opened)
+        octets = _opened(house, mail, opened)
         if draft.keep_original and octets is not mail.octets:
             octets = _with_original(octets, mail.octets)
     if has_stray_reply_to(verdicts):
@@ -49,15 +49,26 @@ def compose(house: House, mail: Mail, opened: Opened, draft: Draft, recipients: 
     return prepend_fields(octets, *fields)
 
 
-def _opened(mail: Mail, opened: Opened) -> bytes:
+def _opened(house: House, mail: Mail, opened: Opened) -> bytes:
     """The opened form; a mail that could not be opened arrives as an attachment to a plain explanation."""
     decryption = opened.verdicts.decryption
     if decryption.status in ("no_key", "failed"):
-        sentence = SENTENCES[decryption.reason or Reason.DECRYPTION_FAILED]
-        return _around(
-            mail.octets, text(f"{sentence.what}\n\n{sentence.remedy}\n"), "The message could not be decrypted"
-        )
+        explanation = _explanation(house, mail, decryption.reason or Reason.DECRYPTION_FAILED)
+        return _around(mail.octets, text(explanation), "The message could not be decrypted")
     return neutralised(opened.octets) if _unauthenticated(opened.verdicts) else opened.octets
+
+
+def _explanation(house: House, mail: Mail, reason: Reason) -> str:
+    sentence = SENTENCES[reason]
+    return (
+        "Hello,\n\nA message to you arrived encrypted and could not be decrypted.\n\n"
+        f"Reason: {sentence.what}\n"
+        f"What to do: {sentence.remedy}\n\n"
+        "The original message is attached unchanged, as the file original.eml.\n\n"
+        f"If you have any questions, contact {house.identity.postmaster} and quote the incident number.\n\n"
+        f"Mail gateway\n{house.identity.name}\n\n"
+        f"Incident number: {mail.origin.incident}\n"
+    )
 
 
 def _around(original: bytes, explanation: bytes, subject: str) -> bytes:

@@ -1,7 +1,7 @@
-"""The daily mail to the administrator: what ends soon, which unknown authorities mail has shown, what is not fetched.
+"""Writes the daily report to the administrator: expiring certificates, unknown authorities, failed fetches of CRLs.
 
-Nothing to tell: no mail. An authority that nobody has decided on makes it important, for each of its mails is believed
-by nobody until somebody does. Texts out of strangers' certificates are shown with their control characters escaped.
+Without findings there is no mail. An unknown authority makes it important: signatures under it are not trusted until an
+administrator decides. Texts from certificates of others are shown with their control characters escaped.
 
 RFC 5322, RFC 3834 (Auto-Submitted).
 """
@@ -25,12 +25,12 @@ from gateway.ports.fetch import FetchTask
 from gateway.ports.next_hop import NextHop
 
 LINES_MAX: Final = 100  # of each kind; the rest is counted
-FAILURES_MIN: Final = 3  # a list that failed less often is told by nobody: servers are restarted now and then
+FAILURES_MIN: Final = 3  # a list that failed less often is left out: servers restart now and then
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Something of the bank's own that ends. `what`: 'key set', 'TLS certificate', …; `name`: as in the settings."""
+    """Something of the bank's own that expires. `what`: 'key set', 'TLS certificate', …; `name`: as in the settings."""
 
     name: str
     what: str
@@ -40,7 +40,7 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that there is to tell. `ends`: what ends soon or has ended, the soonest first."""
+    """What the report says. `ends`: what expires soon or has expired, the soonest first."""
 
     ends: Sequence[Ends] = field(default=())
     unknown: Sequence[MetAuthority] = field(default=())
@@ -51,7 +51,7 @@ class Findings:
 
 
 def failing(tasks: Sequence[FetchTask]) -> tuple[FetchTask, ...]:
-    """Lists that cannot be fetched, those that fail longest first."""
+    """Revocation lists that cannot be fetched, the most failures first."""
     failed = [task for task in tasks if task.wanted.kind == "crl" and task.failures >= FAILURES_MIN]
     return tuple(sorted(failed, key=lambda task: (-task.failures, task.wanted.url)))
 
@@ -67,12 +67,14 @@ def report_mail(findings: Findings, to: str, sender: str, hostname: str, now: da
         new_message_id(token_hex(16), hostname),
         b"Auto-Submitted: auto-generated\r\n",
     )
-    parts = (_unknown(findings.unknown), _ends(findings.ends, now), _failed(findings.failed))
+    parts = (f"Hello,\n\nThis is the daily report of the mail gateway {hostname}.",
+             _unknown(findings.unknown), _ends(findings.ends, now), _failed(findings.failed),
+             "The gateway sends this report only if there is something to do.")
     return message(fields, text("\n\n".join(part for part in parts if part) + "\n"))
 
 
 def send_report(octets: bytes, to: str, hop: NextHop) -> None:
-    """To the mail server behind us. GatewayError(NEXT_HOP_*) if it does not take it."""
+    """Sends it to the inbound next hop. GatewayError(NEXT_HOP_*) if that does not accept it."""
     (reply,) = hop.deliver(octets, Envelope("", (Recipient(to, notify=("NEVER",)),)))
     if not reply.taken:
         reason = Reason.NEXT_HOP_REFUSED if reply.permanent else Reason.NEXT_HOP_LATER
@@ -82,20 +84,24 @@ def send_report(octets: bytes, to: str, hop: NextHop) -> None:
 def _headlines(findings: Findings, now: datetime) -> list[str]:
     ended = sum(one.not_after <= now for one in findings.ends)
     counted = ((len(findings.unknown), "unknown authority", "unknown authorities"),
-               (ended, "certificate has ended", "certificates have ended"),
-               (len(findings.ends) - ended, "certificate ends soon", "certificates end soon"),
-               (len(findings.failed), "list cannot be fetched", "lists cannot be fetched"))
+               (ended, "certificate has expired", "certificates have expired"),
+               (len(findings.ends) - ended, "certificate expires soon", "certificates expire soon"),
+               (len(findings.failed), "revocation list cannot be fetched", "revocation lists cannot be fetched"))
     return [f"{count} {one if count == 1 else many}" for count, one, many in counted if count]
 
 
 def _unknown(found: Sequence[MetAuthority]) -> str:
     if not found:
         return ""
-    lines = ["Mail came whose signers stand below authorities that nobody has decided on. It was delivered as unknown",
-             "or not trusted. Decide on each: `sealgate cert unknown` shows the command that trusts or ignores it.", ""]
+    lines = ["UNKNOWN AUTHORITIES", "",
+             "Signed mail arrived with certificates of the authorities below. No administrator has decided yet",
+             "whether to trust them, so this mail was delivered as unknown or not trusted.", "",
+             "Run `sealgate cert unknown`: it shows the command that trusts or ignores each authority. Before you",
+             "trust one, compare its fingerprint with the one that the authority publishes.", ""]
     for one in found[:LINES_MAX]:
+        times = "once" if one.count == 1 else f"{one.count} times"
         lines += [f"  {_line(one.subject)}", f"    issued by   {_line(one.issuer)}",
-                  f"    seen        {one.count} times since {_day(one.first_at)}, e.g. from {_line(one.example)}",
+                  f"    seen        {times} since {_day(one.first_at)}, for example from {_line(one.example)}",
                   f"    SHA-256     {one.key if one.der is not None else 'unknown: it did not come with the mail'}", ""]
     return "\n".join([*lines, *_rest(found)]).rstrip()
 
@@ -103,10 +109,12 @@ def _unknown(found: Sequence[MetAuthority]) -> str:
 def _ends(found: Sequence[Ends], now: datetime) -> str:
     if not found:
         return ""
-    lines = ["Keys and certificates of the bank that end soon or have ended (see `sealgate check`):", ""]
+    lines = ["EXPIRING KEYS AND CERTIFICATES", "",
+             "The gateway uses these keys and certificates. They have expired or expire soon: replace them in time.",
+             "`sealgate check` lists them as well.", ""]
     for one in found[:LINES_MAX]:
         days = (one.not_after - now).days
-        left = "ENDED" if one.not_after <= now else f"in {days} day{'' if days == 1 else 's'}"
+        left = "EXPIRED" if one.not_after <= now else f"in {days} day{'' if days == 1 else 's'}"
         lines.append(f"  {_day(one.not_after)}  {left:<12} {one.what} {_line(one.name)}: {_line(one.subject)}")
     return "\n".join([*lines, *_rest(found)])
 
@@ -114,14 +122,16 @@ def _ends(found: Sequence[Ends], now: datetime) -> str:
 def _failed(found: Sequence[FetchTask]) -> str:
     if not found:
         return ""
-    lines = ["Revocation lists that cannot be fetched. Under `revocation: require`, mail that needs them is undecided",
-             "when the lists at hand end. `sealgate revocation refresh URL` tries one now.", ""]
+    lines = ["REVOCATION LISTS", "",
+             "The gateway cannot fetch these revocation lists. With `revocation: require`, it cannot decide about mail",
+             "that needs a list once the last fetched one has expired. To try one now, run",
+             "`sealgate revocation refresh URL`.", ""]
     for task in found[:LINES_MAX]:
         said = SENTENCES[task.reason or Reason.FETCH_UNAVAILABLE]
         last = f"last fetched {_day(task.done_at)}" if task.done_at is not None else "never fetched"
         lines += [f"  {_line(task.wanted.url)}", f"    {task.failures} failures, {last}: {said.what} {said.admin}",
-                  f"    {_line(task.detail)}"]
-    return "\n".join([*lines, *_rest(found)])
+                  f"    {_line(task.detail)}", ""]
+    return "\n".join([*lines, *_rest(found)]).rstrip()
 
 
 def _rest(found: Sequence[object]) -> list[str]:

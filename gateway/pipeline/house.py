@@ -37,8 +37,9 @@ def nowhere(point: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the bank is."""
+    """Who the bank is. `name`: as people read it in mails."""
 
+    name: str
     domains: frozenset[str]
     hostname: str
     authserv_id: str

@@ -32,10 +32,11 @@ def report_refused(
     told = [one for one in refused if _wants_failure(wanted.get(one.address))]
     if not may_tell or not mail.envelope.reverse_path or not told:
         return [
-            replace(one, settled=Settled.REPORTED, detail="nobody to tell") if one in refused else one
+            replace(one, settled=Settled.REPORTED, detail="no report: the sender is unknown or wants none")
+            if one in refused else one
             for one in outcomes
         ]
-    settled = Settled.REPORTED if _sent(house, mail, told) else Settled.LATER
+    settled = Settled.REPORTED if _sent(house, mail, told, whole=told == refused) else Settled.LATER
     return [replace(one, settled=settled) if one in refused else one for one in outcomes]
 
 
@@ -43,10 +44,10 @@ def _wants_failure(recipient: Recipient | None) -> bool:
     return recipient is None or not recipient.notify or "FAILURE" in recipient.notify
 
 
-def _sent(house: House, mail: Mail, refused: list[RecipientOutcome]) -> bool:
+def _sent(house: House, mail: Mail, refused: list[RecipientOutcome], *, whole: bool) -> bool:
     to = mail.envelope.reverse_path
     hop = house.inbound_hop if house.identity.owns(to) else house.outbound_hop
-    octets = _report(house, mail, to, refused)
+    octets = _report(house, mail, to, refused, whole=whole)
     envelope = Envelope("", (Recipient(to, notify=("NEVER",)),), eight_bit=not octets.isascii())
     try:
         replies = hop.deliver(octets, envelope)
@@ -57,23 +58,30 @@ def _sent(house: House, mail: Mail, refused: list[RecipientOutcome]) -> bool:
     return all(reply.taken or reply.permanent for reply in replies)
 
 
-def _report(house: House, mail: Mail, to: str, refused: list[RecipientOutcome]) -> bytes:
+def _report(house: House, mail: Mail, to: str, refused: list[RecipientOutcome], *, whole: bool) -> bytes:
+    """The message. `whole`: no recipient was refused who is not named here."""
     now = house.clock.now()
     fields = (
         encode_mailboxes("From", (Mailbox("Mail gateway", house.identity.postmaster),)),
         encode_mailboxes("To", (Mailbox("", to),)),
-        encode_unstructured("Subject", "Your message was not delivered to everyone"),
+        encode_unstructured("Subject", "Your message was not delivered to all recipients"),
         date_field(now),
         new_message_id(token_hex(16), house.identity.hostname),
         b"Auto-Submitted: auto-replied\r\n",
     )
-    told = "\n\n".join(f"{one.address}: {_why(one)}" for one in refused)
+    failures = "\n\n".join(f"{one.address}\n    {_why(one)}" for one in refused)
     statuses = [Status(one.address, "failed", "5.7.1" if one.reply is None else "5.0.0", one.reply) for one in refused]
-    text = f"Your message could not be delivered to:\n\n{told}\n\nThe other recipients have it.\n"
+    others = "It was accepted for all other recipients. Please do not send it to them again.\n\n" if whole else ""
+    text = (
+        "Hello,\n\nYour message could not be delivered to the following recipients:\n\n"
+        f"{failures}\n\n{others}"
+        "If you have any questions, reply to this email and quote the incident number.\n\n"
+        f"Kind regards\n{house.identity.name}\n"
+    )
     return message(
         fields,
         report(
-            f"{text}\nIncident {mail.origin.incident}\n",
+            f"{text}\nIncident number: {mail.origin.incident}\n",
             house.identity.hostname,
             statuses,
             mail.octets,

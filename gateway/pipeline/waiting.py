@@ -209,7 +209,7 @@ class WaitingRoom:
             return False
         ours = self.house.identity.owns(to)
         entity = report(
-            f"{letter.text}\nIncident {waiting.incident}\n", self.house.identity.hostname,
+            f"{letter.text}\n{_incident(letter.language)}: {waiting.incident}\n", self.house.identity.hostname,
             [Status(wanted.address, "delayed" if action == "delayed" else "failed", status)],
             mail.octets if ours else None, arrived_at=mail.origin.received_at, envelope_id=mail.envelope.envid)
         octets = message((
@@ -280,6 +280,11 @@ class WaitingRoom:
             self.fallbacks.book.seen(one.address, found=found, at=now)
             done.converted += found
         self.fallbacks.book.forget(now - FORGET)
+
+
+def _incident(language: str) -> str:
+    """What the templates call the incident id, by which an administrator finds the mail."""
+    return "Vorgangsnummer" if language.partition("-")[0] == "de" else "Incident number"
 
 
 def _reason(answer: CertificateAnswer) -> Reason:

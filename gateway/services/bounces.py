@@ -26,10 +26,10 @@ from gateway.smime.open import Opened
 
 log = structlog.get_logger("sealgate.bounces")
 
-NO_MAIL_OF_OURS: Final = "a bounce of no mail of ours"
-NO_REPORT: Final = "no delivery report"
+NO_MAIL_OF_OURS: Final = "a bounce that belongs to no mail of this service"
+NO_REPORT: Final = "not a delivery report"
 UNREADABLE: Final = "a delivery report that cannot be read"
-NO_FAILURE: Final = "a delivery report about no failure"
+NO_FAILURE: Final = "a delivery report without a failure or delay"
 
 
 class Bounces:
@@ -68,7 +68,7 @@ class Bounces:
         log.info("bounced", incident=mail.origin.incident, id=identifier, status=worst.status, permanent=permanent,
                  new=new)
         kind = "bounce" if permanent else "delay"
-        return Taken(f"{kind} {worst.status} of {identifier}" + ("" if new else ", known before or forgotten"))
+        return Taken(f"{kind} {worst.status} of {identifier}" + ("" if new else ", already known or no longer stored"))
 
     @staticmethod
     def _passed_over(mail: Mail, why: str, identifier: str = "", detail: str = "") -> Taken:

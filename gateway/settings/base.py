@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +13,7 @@ from gateway.model.address import domain_of
 
 Finding = tuple[strictyaml.Path, str, str]  # where, what, remedy
 
+UTC = "UTC"  # known without the system's time zone data
 RETURNS_LOCAL_MAX = 14  # RFC 5321 4.5.3.1.1: 64, less up to 32 for an id, 16 for its MAC and 2 separators
 _HTTP = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?(?:[/?#].*)?")  # no user before the host
 _URL_LENGTH_MAX = 2048
@@ -35,6 +37,17 @@ def names(kind: str, given: Sequence[str], *, taken: Iterable[str] = ()) -> Iter
             yield (kind, number, "name"), f"the name `{name}` is used twice", "give each a unique name"
         elif name in taken:
             yield (kind, number, "name"), f"the name `{name}` is reserved for the gateway", "choose another name"
+
+
+def is_time_zone(name: str) -> bool:
+    """Whether this machine knows a time zone of this name (IANA, RFC 6557)."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
+        return False
+    except KeyError:
+        return name == UTC
+    return True
 
 
 def on_loopback(host: str) -> bool:

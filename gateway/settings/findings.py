@@ -9,7 +9,7 @@ from gateway import strictyaml
 from gateway.model.address import fold, same_address
 from gateway.model.mail import GATEWAY_CLIENT
 from gateway.settings import api, codes, deployment, fallbacks, http, keys, sources, statements, trust
-from gateway.settings.base import Finding, fingerprints, names, networks, patterns, repeated
+from gateway.settings.base import Finding, fingerprints, is_time_zone, names, networks, patterns, repeated
 from gateway.settings.sections import Bank, HoldSettings, Limits, Listener, Settings
 
 SMTP_PORT: Final = 25
@@ -66,6 +66,11 @@ def _bank(bank: Bank) -> Iterator[Finding]:
     if bank.postmaster and "@" not in bank.postmaster:
         yield ("bank", "postmaster"), f"`{bank.postmaster}` is not a valid mail address", (
             "write an address such as postmaster@bank.example")
+    for field in ("name", "contact"):
+        if not all(char.isprintable() for char in getattr(bank, field)):
+            yield ("bank", field), "it has a line end or another control character", "write it on one line"
+    if not is_time_zone(bank.time_zone):
+        yield ("bank", "time_zone"), f"the time zone `{bank.time_zone}` is unknown", "write UTC or Europe/Berlin"
     own = fold(bank.authserv_id or bank.hostname)
     for number, identity in enumerate(bank.trusted_authserv_ids):
         if fold(identity) == own:

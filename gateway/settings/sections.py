@@ -35,6 +35,9 @@ class Bank(Section):
     trusted_authserv_ids: tuple[str, ...] = Field(
         (), description="authserv-ids of preceding filters whose Authentication-Results are accepted")
     postmaster: str = Field("", description="From address of reports; '' = postmaster@ the first domain")
+    name: str = Field("", description="the bank's name as customers read it in mails; '' = the first domain")
+    contact: str = Field("", description="telephone number or address that mails give for questions; '' = none")
+    time_zone: str = Field("UTC", description="of the times in mails to people, such as Europe/Berlin")
 
 
 class Listener(Section):

@@ -264,6 +264,9 @@ def test_what_is_wrong_is_told_once(old: str, new: str, told: list[str]) -> None
     ("[bank.example]", "[bank.example, BANK.example]", " twice"),
     ("hostname: mail", "trusted_authserv_ids: [MAIL.bank.example], hostname: mail", "the gateway's own authserv-id"),
     ("hostname: mail", "postmaster: root, hostname: mail", "not a valid mail address"),
+    ("hostname: mail", "time_zone: Mars/Olympus, hostname: mail", "`Mars/Olympus` is unknown"),
+    ("hostname: mail", "time_zone: ../etc/passwd, hostname: mail", "`../etc/passwd` is unknown"),
+    ("hostname: mail", 'name: "A\\nB", hostname: mail', "a line end"),
     ("[staff.yaml]", "[staff.yaml, staff.yaml]", " twice"),
 ])
 def test_a_contradiction_in_the_required_part(old: str, new: str, words: str) -> None:

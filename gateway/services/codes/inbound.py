@@ -59,11 +59,11 @@ class CodeMail:
             return taken
         entity = parse_entity(opened.octets)
         if by_machine(entity) or by_machine(parse_entity(mail.octets)):
-            return Taken("a machine's answer")
+            return Taken("an automatic reply")
         identifier = answered(entity.headers, self._returns) or self._returns.read(to.address)
         issued = self._book.issued(identifier) if identifier is not None else None
         if identifier is None or issued is None:
-            return Refused(Reason.SERVICE_REFUSED, "it answers no code of ours")
+            return Refused(Reason.SERVICE_REFUSED, "the reply belongs to no one-time code")
         doubt = self._doubt(opened, issued)
         if doubt:
             return self._doubted(mail, identifier, issued, doubt)
@@ -72,13 +72,13 @@ class CodeMail:
     def _doubt(self, opened: Opened, issued: IssuedTo) -> str:
         """Why the answer proves nothing; '' if it does (2 to 4)."""
         if opened.signed is None or opened.verdicts.verdict is not Trust.TRUSTED:
-            return "not signed by its sender, or not to be believed"
+            return "not signed by its sender, or the signature is not trusted"
         for signer in opened.signed.signers:
             customer = self._by_certificate(signer.certificate.sha256) if signer.matches_from else None
             if customer is None or customer.number != issued.customer:
                 continue
             at = _signing_time(opened, signer.certificate.der)
-            return "" if at is not None and at >= issued.at - CLOCKS_APART else "signed before there was this code"
+            return "" if at is not None and at >= issued.at - CLOCKS_APART else "signed before the code was issued"
         return "signed, but not by this customer"
 
     def _disowned(self, mail: Mail, identifier: str, issued: IssuedTo) -> Received:
@@ -90,7 +90,7 @@ class CodeMail:
         late = self._told(mail, identifier, issued, ALARMED)
         if late is not None:
             return late
-        return Taken(f"not the customer's doing, {'blocked' if fresh else 'known before'}: {issued.code_id}")
+        return Taken(f"code not requested, {'customer blocked' if fresh else 'already known'}: {issued.code_id}")
 
     def _doubted(self, mail: Mail, identifier: str, issued: IssuedTo, why: str) -> Received:
         log.warning("answer without proof", incident=mail.origin.incident, code_id=issued.code_id,

@@ -121,7 +121,8 @@ def values(row: CodeRow, code: str, transaction: Transaction | None, now: dateti
     left = max(0, int((row.expires_at - now).total_seconds()))
     return {
         "code": code, "purpose": row.purpose, "reference": row.reference, "again": row.sends > 1,
-        "answers": answers, "minutes": (left + _BARELY_S) // 60, "seconds": left, **_paid(transaction, row.language)}
+        "answers": answers, "minutes": (left + _BARELY_S) // 60, "seconds": left, "expires_at": row.expires_at,
+        **_paid(transaction, row.language)}
 
 
 def _paid(transaction: Transaction | None, language: str) -> Mapping[str, object]:

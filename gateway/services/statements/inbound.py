@@ -16,4 +16,4 @@ class StatementMail:
     def receive(self, mail: Mail, opened: Opened, to: Recipient) -> Received:
         """See MailService."""
         taken = self._bounces.take(mail, opened, to)
-        return taken or Refused(Reason.SERVICE_REFUSED, "nobody reads what is sent to return paths")
+        return taken or Refused(Reason.SERVICE_REFUSED, "return paths accept delivery reports only")

@@ -31,7 +31,7 @@ ANSWERS_SHOWN: Final = 10
 # Fate to its class in the page's style sheet, and its name.
 FATES: Final = MappingProxyType({
     Fate.DELIVERED: ("sealed", "delivered"),
-    Fate.SENT: ("pdf", "sent, no answer yet"),
+    Fate.SENT: ("pdf", "sent, delivery not confirmed"),
     Fate.DEFERRED: ("later", "deferred by the recipient's server"),
     Fate.HELD: ("held", "held"),
     Fate.OPEN: ("none", "still to be sent"),
@@ -53,9 +53,9 @@ def html(report: Report) -> str:
         tiles((
             ("Mails", number(report.mails), f"of {number(run.rows)} rows" if run.rows is not None else "so far"),
             ("Delivered", percent(fates[Fate.DELIVERED], report.mails), number(fates[Fate.DELIVERED]))
-            if report.delivery_known else ("Delivered", "unknown", "no mail log is read"),
-            ("Wait", number(fates[Fate.HELD] + fates[Fate.DEFERRED] + fates[Fate.OPEN]), _waiting(report)),
-            ("Came to nothing", number(fates[Fate.REFUSED] + fates[Fate.BOUNCED]),
+            if report.delivery_known else ("Delivered", "unknown", "no mail log is configured"),
+            ("Waiting", number(fates[Fate.HELD] + fates[Fate.DEFERRED] + fates[Fate.OPEN]), _waiting(report)),
+            ("Failed", number(fates[Fate.REFUSED] + fates[Fate.BOUNCED]),
              percent(fates[Fate.REFUSED] + fates[Fate.BOUNCED], report.mails)),
         )),
         _fates(report, left),
@@ -67,11 +67,11 @@ def html(report: Report) -> str:
     ]
     foot = [f"As of {report.at:%d %B %Y, %H:%M} UTC. Run {run.id}, client {run.client}."]
     if report.resent:
-        foot.append(f"{number(report.copies)} further copies of {number(report.resent)} mails were sent, with the same "
-                    "Message-ID: a process ended while the next hop had not yet answered.")
+        foot.append(f"{number(report.copies)} further copies of {number(report.resent)} mails were sent with the same "
+                    "Message-ID, because a process ended before the next hop had answered.")
     title = _KINDS.get(run.kind, run.kind)
-    about = f", about run {run.about}" if run.about else ""
-    return page(f"{title}: {run.name}", f"Period {run.period}{about}. What became of each mail.", body, foot)
+    about = f", for run {run.about}" if run.about else ""
+    return page(f"{title}: {run.name}", f"Period {run.period}{about}. Delivery status of all mails.", body, foot)
 
 
 def _standing(report: Report) -> str:
@@ -79,25 +79,26 @@ def _standing(report: Report) -> str:
     match run.state:
         case RunState.DONE:
             lasted = f" in {_span(run.ended_at - run.started_at)}" if run.ended_at and run.started_at else ""
-            return banner(f"The run is done{lasted}.", _come_to(report), good=True,
+            return banner(f"The run has finished{lasted}.", _come_to(report), good=True,
                           fair=report.fates[Fate.REFUSED] + report.fates[Fate.BOUNCED] > 0)
         case RunState.CANCELLED:
-            return banner("The run was cancelled.", f"{number(report.fates[Fate.CANCELLED])} mails did not leave.",
+            return banner("The run was cancelled.", f"{number(report.fates[Fate.CANCELLED])} mails were not sent.",
                           good=False)
         case RunState.STOPPED:
             why = f"{SENTENCES[Reason(run.reason)].what} " if is_reason(run.reason) else ""
-            return banner("The run stopped.", f"{why}{run.detail}", good=False)
+            return banner("The run was stopped.", f"{why}{run.detail}", good=False)
         case RunState.PAUSED:
             return banner("The run is paused.", f"{number(report.fates[Fate.OPEN])} mails are still to be sent.",
                           good=False)
-    return banner("The run goes on.", f"{number(report.done)} of {number(report.mails)} mails are settled.", good=True)
+    return banner("The run is in progress.", f"{number(report.done)} of {number(report.mails)} mails are finished.",
+                  good=True)
 
 
 def _come_to(report: Report) -> str:
     fates = report.fates
-    counts = (("Came to nothing", fates[Fate.REFUSED] + fates[Fate.BOUNCED]), ("Held", fates[Fate.HELD]),
+    counts = (("Failed", fates[Fate.REFUSED] + fates[Fate.BOUNCED]), ("Held", fates[Fate.HELD]),
               ("Sent before", fates[Fate.REPEATED]), ("Cancelled", fates[Fate.CANCELLED]))
-    return " ".join(f"{name}: {number(count)}." for name, count in counts if count) or "Everything left."
+    return " ".join(f"{name}: {number(count)}." for name, count in counts if count) or "All mails were sent."
 
 
 def _span(span: timedelta) -> str:
@@ -117,24 +118,24 @@ def _parts(counts: Counter[Fate], only: Sequence[Fate] = tuple(Fate)) -> list[Pa
 
 def _fates(report: Report, left: int) -> str:
     parts = _parts(report.fates)
-    return section("What became of them", f"{number(left)} of {number(report.mails)} mails left the gateway.",
-                   stacked(parts, "What became of them"), legend(parts))
+    return section("Delivery status", f"{number(left)} of {number(report.mails)} mails have left the gateway.",
+                   stacked(parts, "Delivery status"), legend(parts))
 
 
 def _delivery(report: Report, left: int) -> str:
     parts = _parts(report.fates, _LEFT)
     if not report.delivery_known:
-        note = ("Unknown: no mail log is read. Set `statements.postfix_log`. Bounces are known where "
+        note = ("Unknown, because no mail log is configured. Set `statements.postfix_log`. Bounces are counted if "
                 f"`statements.bounces` is set: {number(report.fates[Fate.BOUNCED])}.")
         return section("Delivery", note)
     known = left - report.fates[Fate.SENT]
-    note = f"Of {number(known)} of {number(left)} mails that left it is known what the recipient's server answered."
+    note = f"The recipient's server has answered for {number(known)} of {number(left)} mails that left."
     return section("Delivery", note, beside(ring(parts, "Delivery"), legend(parts)))
 
 
 def _pace(report: Report) -> str:
     if not report.minutes:
-        return section("Pace", "Nothing has left yet.")
+        return section("Speed", "No mail has left yet.")
     first, last = min(report.minutes), max(report.minutes)
     step = max(-(-(int((last - first).total_seconds()) // 60 + 1) // COLUMNS_MAX), 1)
     values: list[tuple[str, int]] = []
@@ -146,34 +147,34 @@ def _pace(report: Report) -> str:
     minutes = int((last - first).total_seconds()) // 60 + 1
     each = "each minute" if step == 1 else f"every {step} minutes"
     note = (f"{number(sum(report.minutes.values()))} mails in {number(minutes)} minute{'s' if minutes > 1 else ''}; "
-            f"mails that left {each}, in UTC.")
-    return section("Pace", note, columns(values, f"Mails that left {each}", "pdf"))
+            f"the columns show the mails that left {each} (UTC).")
+    return section("Speed", note, columns(values, f"Mails that left {each}", "pdf"))
 
 
 def _domains(report: Report) -> str:
-    return _stretched("Where they went", "domain", "The largest destination domains", largest(report.domains))
+    return _stretched("By domain", "domain", "The largest destination domains", largest(report.domains))
 
 
 def _channels(report: Report) -> str:
     words = {channel.value: word for channel, (_, word) in CHANNELS.items()}
     named = [(words.get(name, name), counts) for name, counts in largest(report.channels)]
-    return _stretched("How they left", "way", "Sealed, or another way that a rule allows", named)
+    return _stretched("By channel", "channel", "Sealed, or another channel that a rule allows", named)
 
 
 def _rules(report: Report) -> str:
-    return _stretched("Which rule decided", "rule", "Rules of the policies", largest(report.rules))
+    return _stretched("By rule", "rule", "The rules of the policies that decided", largest(report.rules))
 
 
 def _stretched(head: str, what: str, note: str, found: list[tuple[str, Counter[Fate]]]) -> str:
     if not found:
-        return section(head, "Nothing yet.")
+        return section(head, "No mails yet.")
     most = max(counts.total() for _, counts in found)
     rows = [(name, Drawn(stacked(_parts(counts), name, of=most, small=True)), number(counts.total()),
              percent(counts[Fate.DELIVERED], counts.total()), number(counts[Fate.REFUSED] + counts[Fate.BOUNCED]))
             for name, counts in found[:DOMAINS_SHOWN]]
     more = len(found) - len(rows)
     return section(head, note + (f"; {number(more)} more are in the JSON." if more > 0 else "."), table(
-        f"{note}, with what became of their mails", (what, "", "mails", "delivered", "to nothing"), rows,
+        f"{note}, with the delivery status of their mails", (what, "", "mails", "delivered", "failed"), rows,
         numbers=frozenset({2, 3, 4}), optional=frozenset({4})))
 
 
@@ -183,8 +184,9 @@ def _answers(report: Report) -> str:
     if not found:
         return ""
     rows = [(answer, FATES[kind][1], number(count)) for (kind, answer), count in found[:ANSWERS_SHOWN]]
-    return section("What recipients' servers say", "The beginning of answers that were no yes.", table(
-        "Answers of recipients' servers", ("answer", "", "mails"), rows, numbers=frozenset({2}),
+    note = "The first words of replies that rejected or deferred a mail."
+    return section("Answers of recipients' servers", note, table(
+        "Answers of recipients' servers", ("answer", "status", "mails"), rows, numbers=frozenset({2}),
         optional=frozenset({1})))
 
 
@@ -195,8 +197,8 @@ def _cases(report: Report) -> str:
     parts = [_case(kind, reason, found, report) for (kind, reason), found in sorted(
         told.items(), key=lambda pair: (tuple(Fate).index(pair[0][0]) * -1, -len(pair[1])))]
     if not parts:
-        return section("What to look after", "Nothing.")
-    return section("What to look after", "Each with the rows that it concerns and what helps.", *parts)
+        return section("To be checked", "No mail needs attention.")
+    return section("To be checked", "Each reason with its remedy and the rows that it concerns.", *parts)
 
 
 def _case(kind: Fate, reason: str, found: list[Case], report: Report) -> str:
@@ -204,10 +206,10 @@ def _case(kind: Fate, reason: str, found: list[Case], report: Report) -> str:
     count = report.reasons[kind, reason] if reason else report.fates[kind]
     rows = [(number(one.row), one.customer, one.detail) for one in found[:CASES_SHOWN]]
     shown = f"{FATES[kind][1]}, {number(count)}" + (f", the first {len(rows)} shown" if count > len(rows) else "")
-    what = sentence.what if sentence else "The recipient's mail server gave the reason."
-    helps = f"{sentence.admin} ({reason})" if sentence else "Each row shows its reply."
+    what = sentence.what if sentence else "The recipient's server gave the reason."
+    helps = f"{sentence.admin} ({reason})" if sentence else "Its answer is shown in each row."
     return folded(what, shown, helps, table(
-        f"Rows: {kind} {reason}", ("row", "customer", "what"), rows, numbers=frozenset({0})))
+        f"Rows: {kind} {reason}", ("row", "customer", "detail"), rows, numbers=frozenset({0})))
 
 
 def remedies() -> dict[str, str]:

@@ -183,10 +183,10 @@ class Preflight:
         if not tally.mails:
             return "there is nothing to send"
         if tally.ambiguous:
-            return f"{tally.ambiguous} mails name a statement that is in the source with another document before"
+            return f"{tally.ambiguous} mails name a statement that an earlier row names with another document"
         if tally.expected_percent > self.percent_max:
             of_sample = "" if tally.expected == tally.refused else (
-                f" if all documents are like the {tally.sampled} of the sample, of which {tally.sample_faults} cannot")
-            return (f"{tally.expected} of {tally.mails} mails cannot go{of_sample}, {self.percent_max:g} % are allowed "
-                    f"({THRESHOLD})")
+                f" if all documents are like those of the sample ({tally.sample_faults} of {tally.sampled} fail)")
+            return (f"{tally.expected} of {tally.mails} mails would be rejected{of_sample}; {self.percent_max:g} % are "
+                    f"allowed ({THRESHOLD})")
         return ""

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from gateway.errors import GatewayError, Reason
 from gateway.letters.compose import Attachment, Heading, compose
-from gateway.letters.write import Letter, Writer
+from gateway.letters.write import Letter, Letterhead, Writer
 
 AT = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HEADING = Heading("otp@bank.example", ("anna@customer.example",), "<1@bank.example>", AT, name="Bänk")
@@ -89,3 +90,56 @@ def test_a_fault_is_told_with_file_and_line(tmp_path: Path, text: str, place: st
     assert caught.value.detail.startswith(f"{tmp_path}/own.en.txt{place}")
     assert words in caught.value.detail
     assert "Anna" not in caught.value.detail
+
+
+TO_CUSTOMERS = ("bill", "code", "encrypted_pdf", "invite", "statement", "statement_recalled", "statement_replaced")
+VALUES = {
+    "code": "40302019", "kind": "none", "purpose": "login", "amount": "", "payees": [], "again": False, "answers": True,
+    "minutes": 5, "seconds": 300, "expires_at": AT, "recipient": "anna@customer.example", "since": AT, "until": AT,
+    "days": 1, "state": "absent", "why": "", "invited": True, "sender": "otp@bank.example", "file": "message.pdf",
+    "way": "Ask at any branch.", "name": "Anna", "account": "2051", "period": "2026-10", "row": {"number": "7"},
+    "proven": True, "customer": "10001", "code_id": "c", "client": "online", "reference": "", "issued_at": AT,
+    "answered_at": AT}
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("kind", sorted(Writer().kinds()))
+def test_every_mail_greets_and_names_the_bank(kind: str, language: str) -> None:
+    letter = Writer(letterhead=Letterhead("Example Bank", "+49 69 1234")).write(kind, language, VALUES)
+    assert letter.language == language
+    for form in (letter.text, letter.html):
+        if form is not None:
+            assert "Example Bank" in form
+            assert any(word in form for word in ("Dear ", "Hello,", "Guten Tag"))
+            assert kind not in TO_CUSTOMERS or "+49 69 1234" in form
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("kind", TO_CUSTOMERS)
+def test_without_a_contact_a_mail_still_says_what_to_do_in_doubt(kind: str, language: str) -> None:
+    letter = Writer(letterhead=Letterhead("Example Bank")).write(kind, language, VALUES)
+    words = {"en": ("contact us", "call us"), "de": ("an uns", "uns bitte sofort an")}[language]
+    for form in (letter.text, letter.html or ""):
+        assert any(word in " ".join(form.split()) for word in words)
+
+
+@pytest.mark.parametrize(("language", "words"), [
+    ("en", "26 November 2026, 13:00 (CET), 13:00:00 (CET)"),
+    ("de", "26. November 2026, 13:00 Uhr (MEZ), 13:00:00 Uhr (MEZ)"),
+    ("fr", "26 novembre 2026, 13:00 (+0100), 13:00:00 (+0100)"),
+    ("xx", "26 November 2026, 13:00 (CET), 13:00:00 (CET)"),
+])
+def test_times_are_written_as_the_bank_and_the_language_have_them(tmp_path: Path, language: str, words: str) -> None:
+    """Truth: CLDR. 12:00 UTC is 13:00 in Berlin in winter."""
+    body = "Subject: x\n{{ at|day }}, {{ at|clock }}, {{ at|clock(seconds=True) }}"
+    (tmp_path / f"own.{language}.txt").write_text(body)
+    found = Writer(tmp_path, language, Letterhead("Example Bank", zone=ZoneInfo("Europe/Berlin")))
+    assert found.write("own", language, {"at": AT}).text == words
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "for 5 minutes, until 12:00 (UTC)"),
+                                                 ("de", "noch 5 Minuten, bis 12:00 Uhr (UTC)")])
+def test_a_code_says_how_long_and_until_when_it_is_valid(language: str, words: str) -> None:
+    letter = Writer().write("code", language, VALUES)
+    assert words in letter.text
+    assert words in (letter.html or "")

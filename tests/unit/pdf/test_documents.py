@@ -126,8 +126,8 @@ def test_what_stands_in_a_bill(documents: PdfDocuments, way: str) -> None:
 @BOTH_WAYS
 def test_the_order_in_which_it_is_read_aloud_is_that_of_the_page(documents: PdfDocuments, way: str) -> None:
     order = said(documents.make(f"{way}statement", "en", STATEMENT, AT))
-    places = [order.index(words) for words in ("Jörg Müßig", "Account statement", "Bookings", "Description",
-                                               "Hausverwaltung", "Balance before", "Please note")]
+    places = [order.index(words) for words in ("Jörg Müßig", "Account statement", "Transactions", "Description",
+                                               "Hausverwaltung", "Opening balance", "Please note")]
     assert places == sorted(places)
 
 
@@ -217,7 +217,7 @@ def test_a_long_statement_has_its_head_on_each_page(documents: PdfDocuments, way
 @BOTH_WAYS
 def test_an_account_without_bookings(documents: PdfDocuments, way: str) -> None:
     values = {**STATEMENT, "closing": STATEMENT["opening"], "bookings": []}
-    assert "There were no bookings" in page_text(documents.make(f"{way}statement", "en", values, AT))
+    assert "There were no transactions" in page_text(documents.make(f"{way}statement", "en", values, AT))
 
 
 @BOTH_WAYS

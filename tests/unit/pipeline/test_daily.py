@@ -45,12 +45,12 @@ def test_nothing_to_tell_is_no_mail() -> None:
 
 def test_it_says_everything_and_where_from() -> None:
     read, text = seen(Findings([ENDED, SOON], [MET], [task(5)]))
-    assert read["subject"] == ("IMPORTANT: Sealgate gw.bank.example: 1 unknown authority, 1 certificate has ended, "
-                               "1 certificate ends soon, 1 list cannot be fetched")
+    assert read["subject"] == ("IMPORTANT: Sealgate gw.bank.example: 1 unknown authority, 1 certificate has expired, "
+                               "1 certificate expires soon, 1 revocation list cannot be fetched")
     assert (read["to"], read["from"], read["auto-submitted"]) == (
         "admin@bank.example", "Mail gateway <postmaster@bank.example>", "auto-generated")
     for word in ("CN=Some CA", "CN=Some Root", "eve@some.example", "ab" * 32, "7 times", "sealgate cert unknown",
-                 "ENDED", "in 3 days", "key that signs otp: CN=Demo Bank otp", "TLS of a listener inbound",
+                 "EXPIRED", "in 3 days", "key that signs otp: CN=Demo Bank otp", "TLS of a listener inbound",
                  "http://ca.test/a.crl", "5 failures", "never fetched", "answers 503", "sealgate revocation refresh"):
         assert word in text, word
 

@@ -297,7 +297,9 @@ def test_what_cannot_be_opened_arrives_inside_an_explanation(home: Path) -> None
         assert mail["Subject"] == "The message could not be decrypted"
         assert mail["From"] == "anna@customer.example"
         explanation, attached = mail.iter_parts()
-        assert "key" in explanation.get_content()
+        text = explanation.get_content()
+        for words in ("key", "original.eml", "contact postmaster@bank.example", "Demo Bank\r\n", "Incident number: "):
+            assert words in text, words
         assert attached.get_content_type() == "message/rfc822"
         assert attached.get_content()["Subject"] == "A question"
 

@@ -14,7 +14,7 @@ import structlog
 
 from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
-from gateway.model.mail import GATEWAY_CLIENT
+from gateway.model.mail import GATEWAY_CLIENT, Recipient
 from gateway.model.outcome import Settled
 from gateway.settings import Settings
 from gateway.settings.sections import Escrow
@@ -109,6 +109,21 @@ def test_deliver_rest_sends_the_rest_and_reports_headers_only(home: Path) -> Non
         assert b"ben@nowhere.example" in report
         assert b"Message-ID: <1@bank.example>" in report
         assert b"481516" not in report
+        assert b"It was accepted for all other recipients." in report
+        assert b"Kind regards\r\nDemo Bank\r\n" in report
+        assert f"Incident number: {outcome.incident}".encode() in report
+
+
+def test_a_report_claims_nothing_of_a_recipient_whom_it_may_not_name(home: Path) -> None:
+    """RFC 3461 4.1: NOTIFY=NEVER for one refused recipient, so the report does not name them."""
+    with house(home, lambda s: s.model_copy(update={"partial": "deliver_rest"})) as bank:
+        mail = bank.send(CODE, "anna@customer.example", "ben@nowhere.example")
+        hidden = (*mail.envelope.recipients, Recipient("cara@nowhere.example", ("NEVER",)))
+        bank.gateway.handle(replace(mail, envelope=replace(mail.envelope, recipients=hidden)))
+        report = bank.inbound.octets_for("otp@bank.example")
+        assert b"ben@nowhere.example" in report
+        assert b"cara@nowhere.example" not in report
+        assert b"all other recipients" not in report
 
 
 def test_a_hidden_recipient_is_not_seen_by_the_others(bank: House) -> None:

@@ -55,14 +55,15 @@ def test_a_bounce_is_noted_with_its_code(bank: House, code: Reply) -> None:
 def test_it_counts_once(bank: House, code: Reply) -> None:
     came_back(bank, bounce(), code.return_path)
     again = note(came_back(bank, bounce("5.2.2"), code.return_path))
-    assert again == f"bounce 5.2.2 of {CODE}-1, known before or forgotten"
+    assert again == f"bounce 5.2.2 of {CODE}-1, already known or no longer stored"
     assert bounces(bank) == [(CODE, "5.1.1", "550 5.1.1 no such user")]
 
 
 def test_a_delay_is_told_and_the_bounce_after_it_too(bank: House, code: Reply) -> None:
     assert note(came_back(bank, bounce("4.4.1", "delayed"), code.return_path)) == f"delay 4.4.1 of {CODE}-1"
     assert note(came_back(bank, bounce("5.4.7"), code.return_path)) == f"bounce 5.4.7 of {CODE}-1"
-    assert note(came_back(bank, bounce("4.4.1", "delayed"), code.return_path)).endswith("known before or forgotten")
+    again = note(came_back(bank, bounce("4.4.1", "delayed"), code.return_path))
+    assert again.endswith("already known or no longer stored")
 
 
 def test_a_server_that_gave_up_has_given_up_whatever_the_class(bank: House, code: Reply) -> None:
@@ -72,7 +73,8 @@ def test_a_server_that_gave_up_has_given_up_whatever_the_class(bank: House, code
 
 @pytest.mark.parametrize("action", ["delivered", "relayed", "expanded"])
 def test_good_news_is_no_bounce(bank: House, code: Reply, action: str) -> None:
-    assert note(came_back(bank, bounce("2.0.0", action), code.return_path)).startswith("a delivery report about no")
+    found = note(came_back(bank, bounce("2.0.0", action), code.return_path))
+    assert found.startswith("a delivery report without a failure or delay")
     assert bounces(bank) == []
 
 
@@ -84,22 +86,23 @@ def test_a_report_that_contradicts_itself_is_no_bounce(bank: House, code: Reply,
 
 def test_the_mailbox_itself_bounces_nothing(bank: House, code: Reply) -> None:
     """Anybody can send a report there, about whatever code."""
-    assert note(came_back(bank, bounce(), MAILBOX)) == "a bounce of no mail of ours"
+    assert note(came_back(bank, bounce(), MAILBOX)) == "a bounce that belongs to no mail of this service"
     assert bounces(bank) == []
 
 
 def test_another_ones_return_path_cannot_be_made(bank: House, code: Reply) -> None:
     """Whoever had a mail knows its return path; the MAC in it fits no other id."""
     other = code.return_path.replace(CODE, OTHER)
-    assert note(came_back(bank, bounce(), other)) == "a bounce of no mail of ours"
+    assert note(came_back(bank, bounce(), other)) == "a bounce that belongs to no mail of this service"
     statements = code.return_path.replace("codes+", "bounces+")
-    assert came_back(bank, bounce(), statements).recipients[0].reply == "statements: a bounce of no mail of ours"
+    (found,) = came_back(bank, bounce(), statements).recipients
+    assert found.reply == "statements: a bounce that belongs to no mail of this service"
     assert bounces(bank) == []
 
 
 def test_a_report_with_a_sender_is_no_bounce(bank: House, code: Reply) -> None:
     """RFC 5321 4.5.5: notifications have the null reverse-path. It is a machine's mail, and answered by nobody."""
-    assert note(came_back(bank, bounce(), code.return_path, "mailer-daemon@customer.example")) == "a machine's answer"
+    assert note(came_back(bank, bounce(), code.return_path, "mailer-daemon@customer.example")) == "an automatic reply"
     assert bounces(bank) == []
     assert bank.inbound.taken == bank.outbound.taken == []
 
@@ -109,7 +112,7 @@ def test_a_report_with_a_sender_is_no_bounce(bank: House, code: Reply) -> None:
     b"From: MAILER-DAEMON@customer.example\r\nSubject: failure notice\r\n\r\nHi. This is the qmail-send program.\r\n",
     b"\r\n"])
 def test_words_with_the_null_path_are_no_bounce(bank: House, code: Reply, octets: bytes) -> None:
-    assert note(came_back(bank, octets, code.return_path)) == f"no delivery report ({CODE}-1)"
+    assert note(came_back(bank, octets, code.return_path)) == f"not a delivery report ({CODE}-1)"
     assert bounces(bank) == []
     assert bank.inbound.taken == bank.outbound.taken == []  # and nothing is answered to it
 

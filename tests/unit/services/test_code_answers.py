@@ -64,7 +64,7 @@ def test_a_signed_answer_blocks_and_alarms_and_is_served(bank: House, reply: Rep
     assert b"unblock 10001" in alarm.replace(b"=\r\n", b"")
     (record,) = bank.gateway.store.evidence.find(outcome.incident)
     assert record.settled is Settled.SERVED
-    assert record.next_hop_reply == f"codes: not the customer's doing, blocked: {CODE}"
+    assert record.next_hop_reply == f"codes: code not requested, customer blocked: {CODE}"
     assert bank.gateway.store.codes.get(OTHER).state is CodeState.LIVE  # type: ignore[union-attr]
 
 

@@ -135,7 +135,7 @@ def test_every_channel_and_fate_has_a_name() -> None:
 
 def test_the_page_says_whether_the_run_may_start() -> None:
     assert "The run may start." in Read(preflight_page.html(preflight())).text
-    assert "does not start" in Read(preflight_page.html(preflight(refused=9))).text
+    assert "will not start" in Read(preflight_page.html(preflight(refused=9))).text
     assert "nothing to send" in Read(preflight_page.html(preflight(mails=0))).text
 
 
@@ -150,17 +150,17 @@ def test_a_page_is_green_only_where_nothing_is_to_be_looked_after() -> None:
     assert banner_of(report_page.html(run_report())) == "banner fair"
     done = report.made(RUN, [item(1), item(2, delivery="delivered")], NOW)
     assert banner_of(report_page.html(done)) == "banner"
-    assert "Everything left." in report_page.html(done)
+    assert "All mails were sent." in report_page.html(done)
 
 
 @pytest.mark.parametrize("state, words", [
-    (ItemState.HELD, "Held: 1."), (ItemState.REFUSED, "Came to nothing: 1."), (ItemState.REPEATED, "Sent before: 1."),
+    (ItemState.HELD, "Held: 1."), (ItemState.REFUSED, "Failed: 1."), (ItemState.REPEATED, "Sent before: 1."),
     (ItemState.CANCELLED, "Cancelled: 1."),
 ])
 def test_what_has_not_left_is_not_told_as_left(state: ItemState, words: str) -> None:
     text = Read(report_page.html(report.made(RUN, [item(1), item(2, state)], NOW))).text
     assert words in text
-    assert "Everything left." not in text
+    assert "All mails were sent." not in text
 
 
 def test_json_of_a_pre_flight_has_its_numbers() -> None:

@@ -49,7 +49,7 @@ def test_a_customer_reads_the_words_and_the_very_document(desk) -> None:
     desk.send(files)
     mail = desk.hop.octets_for("anna@customer.example")
     text = opened(desk, mail, "anna")
-    assert b"Good day Anna" in text
+    assert b"Dear Anna" in text
     assert "\N{BULLET}\N{BULLET}2051".encode() not in mail  # sealed
     assert b"2051" in text
     assert b"DE0212" not in text
