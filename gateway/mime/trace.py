@@ -223,13 +223,14 @@ def without_keywords(octets: bytes, known: frozenset[str]) -> bytes:
     for field in headers.fields:
         if field.lower not in ("subject", "thread-topic"):
             continue
-        subject = field.seen
-        cuts = {(start, end) for word, start, end in keyword_spans(subject) if word in known}
-        if not cuts:
-            continue
-        for start, end in sorted(cuts, reverse=True):
-            subject = subject[:start] + subject[end:]
-        changes.append((field, encode_unstructured(field.name, " ".join(subject.split()))))
+        for subject in dict.fromkeys((field.text, field.seen)):
+            cuts = {(start, end) for word, start, end in keyword_spans(subject) if word in known}
+            if cuts:
+                rest = subject
+                for start, end in sorted(cuts, reverse=True):
+                    rest = rest[:start] + rest[end:]
+                changes.append((field, encode_unstructured(field.name, " ".join(rest.split()))))
+                break
     return splice(octets, headers, changes)
 
 

@@ -49,6 +49,8 @@ _LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis"
 # Codecs in which ASCII octets may mean other letters.
 NOT_ASCII_LIKE = ("utf_16", "utf_32", "utf_7", "hz", "cp037", "cp500", "cp1140", "cp1026", "cp424", "cp875", "cp273")
 
+_WIDE = ("utf_16", "utf_32")
+
 CHARSET_NAME_MAX = 40  # IANA's names are at most 40 characters long (RFC 2978 2.3)
 _REPLACED = "\ufffd"
 _UTF8_LEADS = (0xC2, 0xF4)  # RFC 3629 4: the first octet of a letter of several
@@ -94,6 +96,7 @@ def decode_words(text: str, *, guess: bool = False) -> str:
     """`text` with its encoded words decoded; a word in an unknown charset or encoding stays as it is.
 
     `guess`: an unknown charset is read as ISO 8859-1, for some reader knows it, and its ASCII is nearly always ASCII.
+    So is UTF-16, whose order of octets readers guess in two ways: its ASCII comes out with NULs between.
     """
     if "=?" not in text:
         return text
@@ -136,7 +139,9 @@ def _word_header(text: str, start: int, *, guess: bool) -> tuple[str, str, int] 
     charset_end = text.find("?", start + 2, start + 2 + CHARSET_NAME_MAX + 20)
     if charset_end < 0 or text[charset_end + 2:charset_end + 3] != "?":
         return None
-    codec = codec_of(text[start + 2:charset_end]) or ("latin_1" if guess else None)
+    codec = codec_of(text[start + 2:charset_end])
+    if guess and (codec is None or codec.startswith(_WIDE)):
+        codec = "latin_1"
     encoding = text[charset_end + 1].lower()
     return (_LARGER.get(codec, codec), encoding, charset_end + 3) if codec is not None and encoding in "bq" else None
 

@@ -77,7 +77,7 @@ class Message:
             headers=headers.mapping(),
             kind=kind_of(headers, entity),
             already=already(entity),
-            keywords=keywords([field.seen for field in seen.all("subject")]),
+            keywords=keywords(text for field in seen.all("subject") for text in (field.text, field.seen)),
             spoofs_us=not mail.origin.ours and _claims_us(house.identity, seen, mail.envelope.reverse_path),
             verdicts=verdicts,
             authentication=_authentication(mail, house),
@@ -170,7 +170,7 @@ def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:
             continue
         for box in boxes:
             claimed += [box.address, *(addresses_in(box.name) if field.lower == "from" else ())]
-        claimed += addresses_shown(field.text) if field.lower == "from" else ()
+        claimed += addresses_shown(field.seen) if field.lower == "from" else ()
     return any(identity.owns(_resolved(address)) for address in claimed)
 
 

@@ -57,7 +57,8 @@ def _one_mailbox(fields: Sequence[Field]) -> FromFacts:
         return FromFacts(None, Reason.FROM_AMBIGUOUS if found else Reason.FROM_MISSING)
     address = found[0].address
     text = fields[0].text
-    others = tuple(one for one in addresses_shown(text) if _is_other(one, address))
+    shown = dict.fromkeys((*addresses_shown(text), *addresses_shown(fields[0].seen)))
+    others = tuple(one for one in shown if _is_other(one, address))
     return FromFacts(address, in_name=others or ((_TURNED,) if is_turned(text) else ()))
 
 

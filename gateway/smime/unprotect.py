@@ -18,7 +18,7 @@ from gateway.mime.entity import Entity, Limits, parse_entity
 from gateway.mime.header import Field, Headers
 from gateway.mime.params import format_field
 from gateway.mime.smime_forms import NotSmime, detect
-from gateway.mime.trace import strip_tags
+from gateway.mime.trace import without_tags
 from gateway.mime.words import decode_octets, decode_words, encode_unstructured, unfold
 from gateway.model.address import fold
 from gateway.smime import legacy_display as display
@@ -218,9 +218,8 @@ def _same(lower: str, there: list[str], here: list[str]) -> bool:
 
 def _without_tags(field: Field, tags: Sequence[str]) -> Field:
     """A subject that lost our tags; `raw` and `value` are new, the span still says where it came from."""
-    text = field.seen if field.lower == "subject" and tags else ""
-    stripped = strip_tags(text, tags)
-    if stripped == text:
+    stripped = without_tags(field, tags) if field.lower == "subject" and tags else None
+    if stripped is None:
         return field
     raw = encode_unstructured(field.name, stripped)
     return field._replace(raw=raw, value=raw[len(field.name) + 1:-2])

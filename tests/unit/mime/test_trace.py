@@ -1,5 +1,6 @@
 """Trace and status fields. Truth: RFC 8601 2.2 on ids, RFC 5321 4.4, INTERFACES on what is removed from outside."""
 
+import base64
 import itertools
 import time
 
@@ -108,6 +109,14 @@ def test_tags_in_charsets_that_only_readers_know(charset):
     assert parse_headers(strip_subject_tags(octets, ["[signed]"])).text("subject") == "Pay"
     untouched = f"Subject: =?{charset}?q?=5Bother=5D?= Pay\r\n\r\nx".encode()
     assert strip_subject_tags(untouched, ["[signed]"]) is untouched
+
+
+@pytest.mark.parametrize("order", ["utf-16-be", "utf-16-le"])
+@pytest.mark.parametrize("charset", ["utf-16", "ucs-2", "unicode", "utf-16be", "utf-16le", "utf-32"])
+def test_tags_in_octets_whose_order_readers_guess(charset, order):
+    word = base64.b64encode("[signed]".encode(order)).decode()
+    stripped = strip_subject_tags(f"Subject: =?{charset}?b?{word}?= Pay\r\n\r\nx".encode(), ["[signed]"])
+    assert "signed" not in parse_headers(stripped).first("subject").seen.replace("\0", "")
 
 
 def test_tags_in_every_subject():

@@ -44,7 +44,8 @@ MISLEADING = [
     '"anna@\\customer.example" <eve@b.example>', '"anna@cus\\tomer.example" <eve@b.example>',
     '"anna@" "customer.example" <eve@b.example>', '"anna@""customer.example" <eve@b.example>',
     "eve@b.example (anna@\\customer.example)", "=?iso-8859-8-i?q?anna=40customer=2Eexample?= <eve@b.example>",
-    '"=?x-nobody-knows?q?anna=40customer=2Eexample?=" <eve@b.example>']
+    '"=?x-nobody-knows?q?anna=40customer=2Eexample?=" <eve@b.example>',
+    "=?utf-16?b?AGEAbgBuAGEAQABjAHUAcwB0AG8AbQBlAHIALgBlAHgAYQBtAHAAbABl?= <eve@b.example>"]
 
 
 @pytest.mark.parametrize("value", MISLEADING)
