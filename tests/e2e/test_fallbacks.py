@@ -89,7 +89,7 @@ def test_a_statement_waits_and_leaves_by_itself(tmp_path: Path) -> None:
                                      peer=CLIENTS["core-banking"])
             assert code == 250
             assert hop.mails == []
-            assert "it leaves by itself when there is a certificate" in sealgate(bank, "trace", "1@bank.example")
+            assert "it is sent automatically when there is a certificate" in sealgate(bank, "trace", "1@bank.example")
             zoe = enrolled(bank, ZOE)
             until(lambda: bool(hop.mails))
             until(lambda: "held mail decided" in running.told)

@@ -31,15 +31,15 @@ CHANNELS: Final = MappingProxyType({
     Channel.ENCRYPTED_PDF: ("pdf", "encrypted PDF"),
     Channel.INVITED: ("invited", "held, customer invited"),
     Channel.HELD: ("held", "held"),
-    Channel.PLAIN: ("plain", "plain, by the rule's will"),
-    Channel.DIRECTORY: ("directory", "a directory is asked"),
+    Channel.PLAIN: ("plain", "unencrypted by rule"),
+    Channel.DIRECTORY: ("directory", "directory lookup"),
     Channel.SENT_BEFORE: ("none", "sent before"),
-    Channel.LATER: ("later", "not now"),
-    Channel.REFUSED: ("refused", "cannot go"),
+    Channel.LATER: ("later", "deferred"),
+    Channel.REFUSED: ("refused", "rejected"),
 })
 _WARNED: Final = MappingProxyType({
-    Reason.CERTIFICATE_EXPIRED: "The certificate ends before the run may have ended.",
-    Reason.CUSTOMER_BLOCKED: "The customer is blocked, and gets no codes.",
+    Reason.CERTIFICATE_EXPIRED: "The certificate may expire before the run ends.",
+    Reason.CUSTOMER_BLOCKED: "The customer is blocked from codes.",
 })
 
 
@@ -79,25 +79,25 @@ def html(done: Preflight) -> str:
         _verdict(done),
         tiles((
             ("Mails", number(tally.mails), f"of {number(tally.rows)} rows"),
-            ("Leave sealed", percent(tally.channels[Channel.SEALED], tally.mails),
+            ("Sent encrypted", percent(tally.channels[Channel.SEALED], tally.mails),
              number(tally.channels[Channel.SEALED])),
-            ("Wait", number(tally.channels[Channel.HELD] + tally.channels[Channel.INVITED]), "for a certificate"),
-            ("Cannot go", number(tally.refused), percent(tally.refused, tally.mails)),
+            ("Held", number(tally.channels[Channel.HELD] + tally.channels[Channel.INVITED]), "for a certificate"),
+            ("Rejected", number(tally.refused), percent(tally.refused, tally.mails)),
         )),
         _channels(tally),
         side_by_side(_documents(done), _certificates(done)),
         _domains(tally),
         _problems(tally),
     ]
-    foot = (f"Looked at on {done.at:%d %B %Y, %H:%M} UTC in {done.took_s:.1f} s. Nothing was sent or stored.",
-            "Each certificate's path to a root was judged by its kind, which leaves its issuer's signature to the run.")
-    return page(f"Pre-flight: {done.name}", f"Period {done.period}: how each mail would leave if it left now.", body,
+    foot = (f"Checked on {done.at:%d %B %Y, %H:%M} UTC in {done.took_s:.1f} s. Nothing was sent or stored.",
+            "Certificate paths were checked without the issuers' signatures; the run verifies those.")
+    return page(f"Pre-flight: {done.name}", f"Period {done.period}: how each mail would be sent now.", body,
                 foot)
 
 
 def _verdict(done: Preflight) -> str:
     tally = done.tally
-    share = (f"{tally.expected_percent:.2f} % of the mails cannot go, as far as the sample of documents shows; "
+    share = (f"{tally.expected_percent:.2f} % of the mails would be rejected, estimated from the sample of documents; "
              f"{done.percent_max:g} % are allowed.")
     if done.may_start:
         return banner("The run may start.", share, good=True, fair=tally.refused > 0)
@@ -108,44 +108,44 @@ def _verdict(done: Preflight) -> str:
 def _channels(tally: Tally) -> str:
     parts = [Part(label, tally.channels[channel], kind) for channel, (kind, label) in CHANNELS.items()]
     leaving = sum(tally.channels[channel] for channel in LEAVING)
-    note = f"{number(leaving)} of {number(tally.mails)} mails leave at once."
-    return section("How the mails leave", note, stacked(parts, "How the mails leave"), legend(parts))
+    note = f"{number(leaving)} of {number(tally.mails)} mails are sent at once."
+    return section("Channels", note, stacked(parts, "Channels"), legend(parts))
 
 
 def _documents(done: Preflight) -> str:
     tally = done.tally
     if not tally.documents:
-        return section("Documents", "They are made from a template while the run goes.")
-    of_document = {Reason.PDF_MISSING: "are missing", Reason.PDF_UNREADABLE: "are no whole PDF",
-                   Reason.PDF_LOCKED: "want a password", Reason.PDF_TOO_LARGE: "are too large",
-                   Reason.PDF_INACCESSIBLE: "cannot be read aloud"}
+        return section("Documents", "They are rendered from a template during the run.")
+    of_document = {Reason.PDF_MISSING: "are missing", Reason.PDF_UNREADABLE: "are damaged PDF files",
+                   Reason.PDF_LOCKED: "need a password", Reason.PDF_TOO_LARGE: "are too large",
+                   Reason.PDF_INACCESSIBLE: "are not accessible"}
     wrong = [(words, sum(count for (_, found), count in tally.reasons.items() if found is reason))
              for reason, words in of_document.items()]
     bad = sum(count for _, count in wrong)
-    parts = [Part("are sound", max(tally.documents - bad, 0), "sealed"),
+    parts = [Part("are correct", max(tally.documents - bad, 0), "sealed"),
              *(Part(words, count, "refused") for words, count in wrong)]
-    deep = "every one" if done.thorough else f"a sample of {number(tally.sampled)}"
-    note = f"{number(tally.documents)} were looked at; {deep} thoroughly, whether they are accessible."
+    deep = "all" if done.thorough else f"a sample of {number(tally.sampled)}"
+    note = f"{number(tally.documents)} were checked; accessibility was checked for {deep}."
     return section("Documents", note, beside(ring(parts, "Documents"), legend(parts)))
 
 
 def _certificates(done: Preflight) -> str:
     tally, limit = done.tally, done.at + timedelta(days=31 * MONTHS_SHOWN)
     soon = sorted((month, count) for month, count in tally.ends.items() if month <= f"{limit:%Y-%m}")
-    note = (f"{number(tally.ending)} end before the run may have ended ({done.until:%Y-%m-%d %H:%M} UTC). "
-            f"Those that end in the next {MONTHS_SHOWN} months:")
+    note = (f"{number(tally.ending)} expire before the expected end of the run ({done.until:%Y-%m-%d %H:%M} UTC). "
+            f"Expiry in the next {MONTHS_SHOWN} months:")
     if not soon:
-        return section("Certificates that end", f"{note} none.")
+        return section("Expiring certificates", f"{note} none.")
     this = f"{done.until:%Y-%m}"
     filled = _every_month(min(f"{done.at:%Y-%m}", soon[0][0]), soon[-1][0])
     counts = dict(soon)
     values = [(month, counts.get(month, 0)) for month in filled]
-    listed = table("Certificates by the month in which they end", ("month", "certificates"),
+    listed = table("Certificates by month of expiry", ("month", "certificates"),
                    [(month, number(count)) for month, count in soon], numbers=frozenset({1}))
-    return section("Certificates that end", note,
-                   columns(values, "Certificates by the month in which they end", "held",
+    return section("Expiring certificates", note,
+                   columns(values, "Certificates by month of expiry", "held",
                            frozenset({this}) if tally.ending else frozenset()),
-                   folded("As a table", f"{len(soon)} months", "Only months in which some end.", listed))
+                   folded("As a table", f"{len(soon)} months", "Only months with expiring certificates.", listed))
 
 
 def _every_month(first: str, last: str) -> list[str]:
@@ -160,7 +160,7 @@ def _every_month(first: str, last: str) -> list[str]:
 def _domains(tally: Tally) -> str:
     largest = _largest(tally)
     if not largest:
-        return section("Where they go", "No mail has an address.")
+        return section("Destination domains", "No mail has an address.")
     most = max(counts.total() for _, counts in largest)
     rows = []
     for domain, counts in largest[:DOMAINS_SHOWN]:
@@ -169,8 +169,8 @@ def _domains(tally: Tally) -> str:
                      percent(counts[Channel.SEALED], counts.total()), number(counts[Channel.REFUSED])))
     more = len(largest) - len(rows)
     note = "The largest destination domains" + (f"; {number(more)} more are in the JSON." if more > 0 else ".")
-    return section("Where they go", note, table(
-        "Mails by destination domain", ("domain", "", "mails", "sealed", "cannot go"), rows,
+    return section("Destination domains", note, table(
+        "Mails by destination domain", ("domain", "", "mails", "sealed", "rejected"), rows,
         numbers=frozenset({2, 3, 4}), optional=frozenset({4})))
 
 
@@ -187,14 +187,14 @@ def _problems(tally: Tally) -> str:
     parts = [_problem(reason, count, told.get((reason, warning), []), warning=warning)
              for (reason, warning), count in ordered if count]
     if not parts:
-        return section("What to look after", "Nothing was found.")
-    return section("What to look after", "Each with the rows that it concerns and what helps.", *parts)
+        return section("Problems", "No problems were found.")
+    return section("Problems", "Each problem with its remedy and the rows.", *parts)
 
 
 def _problem(reason: Reason, count: int, found: list[Problem], *, warning: bool) -> str:
     sentence = SENTENCES[reason]
     rows = [(number(one.row), one.customer, one.what) for one in found[:PROBLEMS_SHOWN]]
-    shown = number(count) + (" (leaves all the same)" if warning else "") + (
+    shown = number(count) + (" (sent anyway)" if warning else "") + (
         f", the first {len(rows)} shown" if count > len(rows) else "")
     what = _WARNED.get(reason, sentence.what) if warning else sentence.what
     return folded(what, shown, f"{sentence.admin} ({reason})", table(
