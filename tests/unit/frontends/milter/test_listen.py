@@ -31,7 +31,7 @@ def test_a_port_in_use():
 def test_a_path_that_cannot_be_had(tmp_path):
     assert "create the directory" in refused(f"unix:{tmp_path}/none/milter.sock")
     (tmp_path / "file").write_text("theirs")
-    assert "is no socket" in refused(f"unix:{tmp_path}/file")
+    assert "is not a socket" in refused(f"unix:{tmp_path}/file")
     assert (tmp_path / "file").read_text() == "theirs"
     with closing(listen.listen(Milter(socket=f"unix:{tmp_path}/milter.sock"))):
         assert "another program uses the address" in refused(f"unix:{tmp_path}/milter.sock")
