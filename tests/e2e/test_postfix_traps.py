@@ -376,7 +376,7 @@ TRAPS = [
     *LOCAL_TRAPS,
     Trap(
         "strangers are taken for our own",
-        ("content_filter", "signed as ours"),
+        ("content_filter", "signed as the bank's"),
         forgery_is_read, forgery_is_quarantined,
         commands=("postconf -P 127.0.0.1:{smtp}/inet/smtpd_proxy_filter= sealgate/unix/smtp_bind_address=127.0.0.3",
                   "postconf -P '127.0.0.1:{smtp}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}'",

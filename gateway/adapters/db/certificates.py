@@ -186,7 +186,8 @@ def _add(connection: Connection, new: NewCertificate, now: int) -> Kept:
     found = connection.execute(select(*_ENTRY).where(_c.sha256 == new.certificate.sha256)).first()
     if new.customer is not None and connection.scalar(
             select(customer.c.number).where(customer.c.number == new.customer)) is None:
-        raise GatewayError(Reason.USAGE, f"there is no customer {new.customer}")
+        raise GatewayError(Reason.USAGE, f"the customer {new.customer} does not exist. Add it with `sealgate customer "
+                           "import`")
     if found is None:
         keep_new(connection, new, now)
         return Kept(_row(_unique(connection, new.certificate.sha256)), "added")

@@ -63,7 +63,8 @@ def test_the_banks_own_templates_are_named(settings: Settings, tmp_path: Path) -
 @pytest.mark.parametrize("name, text, level, words", [
     ("statement.en.txt", "Subject: x\n\n{{ name }", "error", "statement.en.txt:3: unexpected '}'"),
     ("statement.en.html", "<p>{% if name %}</p>", "error", "statement.en.html"),
-    ("statement.en.txt", "Subject: {{ perod }}\n", "warning", "`perod` is unknown; use one of account, name, period, row, run, "),
+    ("statement.en.txt", "Subject: {{ perod }}\n", "warning",
+     "`perod` is unknown; use one of account, name, period, row, run, "),
     ("statement_recalled.de.html", "<p>{{ naem }}</p>", "warning", "recalled.de.html: the word `naem` is unknown"),
     ("interest.en.txt", "Subject: {{ yaer }}\n", "warning", "interest.en.txt: the word `yaer` is unknown"),
 ])

@@ -162,7 +162,7 @@ def test_refusals_are_told_and_the_rest_is_taken(desk) -> None:
     assert "missing.pem" in done.err
     assert done.err.endswith("1 added, 2 refused\n")
     nobody = run("cert", "import", "--customer", "9", desk / "twin.pem")
-    assert (nobody.code, "there is no customer 9" in nobody.err) == (1, True)
+    assert (nobody.code, "the customer 9 does not exist" in nobody.err) == (1, True)
 
 
 def test_import_warns_of_a_key_that_few_programs_read(desk) -> None:
