@@ -47,7 +47,8 @@ class LabelParams(Params):
     def _own_fields_only(cls, value: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
         for name, text in value:
             if not name or not all(33 <= ord(c) <= 126 and c != ":" for c in name):
-                raise ValueError(f"{name!r} is no header field name; use letters, digits and hyphens")
+                raise ValueError(f"{name!r} is not a valid header field name; use letters, digits and hyphens, "
+                                 "such as X-Bank-Route")
             if name.lower() in RESERVED or name.lower().startswith(RESERVED_PREFIXES):
                 raise ValueError(f"{name} belongs to mail itself or to Sealgate; choose a name such as X-Bank-Class")
             if not all(32 <= ord(c) <= 126 for c in text):

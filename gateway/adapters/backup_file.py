@@ -123,7 +123,7 @@ def reading(path: Path, secret: bytes | None = None, *, unverified: bool = False
                 _verify(path, tar, secret)
             yield Reader(tar, _checked(path, tar))
     except tarfile.TarError as error:
-        raise GatewayError(Reason.USAGE, f"{path} is no backup: {error}") from None
+        raise GatewayError(Reason.USAGE, f"{path} is not a backup: {error}. Name a file of `sealgate backup`") from None
     except OSError as error:
         raise GatewayError(Reason.USAGE, f"{path}: {error.strerror}") from None
 
@@ -152,9 +152,11 @@ def _checked_form(path: Path, tar: tarfile.TarFile) -> None:
     """Each name once, files only, a manifest among them."""
     found = {member.name: member for member in tar.getmembers()}
     if MANIFEST not in found or len(found) != len(tar.getmembers()):
-        raise GatewayError(Reason.USAGE, f"{path} is no backup: it has no {MANIFEST}, or a name twice")
+        raise GatewayError(Reason.USAGE, f"{path} is not a valid backup: {MANIFEST} is missing, or a name is repeated. "
+                           "Use another backup")
     if odd := sorted(name for name, member in found.items() if not member.isreg()):
-        raise GatewayError(Reason.USAGE, f"{path} is no backup: {odd[0]} is no file")  # but a link, a device, …
+        raise GatewayError(Reason.USAGE, f"{path} is not a valid backup: {odd[0]} is not a regular file. Use another "
+                           "backup")  # but a link, a device, …
 
 
 def _checked(path: Path, tar: tarfile.TarFile) -> dict[str, Any]:
@@ -165,7 +167,8 @@ def _checked(path: Path, tar: tarfile.TarFile) -> dict[str, Any]:
             raise GatewayError(Reason.USAGE, f"{path} is of format {manifest['format']}, this program reads {FORMAT}")
         listed = {name: (member["octets"], member["sha256"]) for name, member in manifest["members"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise GatewayError(Reason.USAGE, f"{path} is no backup: its {MANIFEST} cannot be read") from None
+        raise GatewayError(Reason.USAGE, f"{path} is not a valid backup: {MANIFEST} is damaged. Use another "
+                           "backup") from None
     if listed.keys() != found.keys() - {MANIFEST, MAC}:
         wrong = ", ".join(sorted(listed.keys() ^ (found.keys() - {MANIFEST, MAC})))
         raise GatewayError(Reason.USAGE, f"{path} is not whole: {wrong}")

@@ -58,11 +58,13 @@ def read_clients(path: Path) -> Mapping[str, str]:
 def add_client(path: Path, name: str, password: str) -> bool:
     """Adds the name or changes its password; True if it is new. USAGE for a name or password that will not do."""
     if not _is_name(name):
-        raise GatewayError(Reason.USAGE, f"`{name}` is no name: letters, digits, and . - _ @, at most {NAME_MAX}")
+        raise GatewayError(Reason.USAGE,
+                           f"`{name}` is not a valid login. Use at most {NAME_MAX} letters, digits and . - _ @, "
+                           "such as online-banking")
     if len(password) < PASSWORD_MIN:
-        raise GatewayError(Reason.USAGE, f"the password is shorter than {PASSWORD_MIN} characters")
+        raise GatewayError(Reason.USAGE, f"the password is too short. Use at least {PASSWORD_MIN} characters")
     if len(password.encode("utf-8", "surrogatepass")) > PASSWORD_OCTETS_MAX or not password.isprintable():
-        raise GatewayError(Reason.USAGE, "the password is too long, or has characters that cannot be typed")
+        raise GatewayError(Reason.USAGE, "the password is too long or contains control characters. Choose another one")
     clients = dict(read_clients(path)) if path.exists() else {}
     new = name not in clients
     clients[name] = _HASHER.hash(password)
@@ -74,7 +76,7 @@ def remove_client(path: Path, name: str) -> None:
     """Takes the name out. USAGE if it is not there."""
     clients = dict(read_clients(path)) if path.exists() else {}
     if clients.pop(name, None) is None:
-        raise GatewayError(Reason.USAGE, f"there is no login `{name}` in {path}")
+        raise GatewayError(Reason.USAGE, f"{path} has no login `{name}`. `sealgate client list` shows all")
     _write(path, clients)
 
 

@@ -45,7 +45,8 @@ def asked(name: str, emails: Sequence[str] = (), subject: str = "", use: Use | N
             [x509.NameAttribute(NameOID.COMMON_NAME, emails[0] if emails else name)])
     except (ValueError, TypeError) as error:
         raise GatewayError(Reason.USAGE,
-                           f"`{subject or name}` is no name such as CN=Codes,O=Bank,C=DE: {error}") from None
+                           f"`{subject or name}` is not a valid subject: {error}. Write one such as "
+                           "CN=Codes,O=Bank,C=DE") from None
     return Asked(given, tuple(emails), use)
 
 

@@ -96,9 +96,9 @@ def _named(settings: Settings, name: str) -> KeySet:
         if one.name == name:
             return one
     if any(one.name == name for one in settings.stampers):
-        raise GatewayError(Reason.USAGE, f"`{name}` is a stamper, which has one key: make a new stamper beside it")
+        raise GatewayError(Reason.USAGE, f"`{name}` is a stamper, which has only one key. Add a new stamper instead")
     names = [one.name for one in settings.keys]
-    raise GatewayError(Reason.USAGE, f"there is no key set `{name}`; there are: {', '.join(names)}")
+    raise GatewayError(Reason.USAGE, f"the settings have no key set `{name}`. Use one of: {', '.join(names)}")
 
 
 def _newest(key_set: KeySet) -> tuple[Generation, Certificate]:

@@ -45,7 +45,7 @@ class AllKeys:
     def _place(self, key_id: str) -> Keys:
         keys = self._by_id.get(key_id)
         if keys is None:
-            raise GatewayError(Reason.KEY_UNAVAILABLE, f"there is no key {key_id}", retry=True)
+            raise GatewayError(Reason.KEY_UNAVAILABLE, f"the key {key_id} is not configured", retry=True)
         return keys
 
 
@@ -76,7 +76,7 @@ def _on_tokens(settings: Settings) -> Iterator[tuple[str, Generation | Stamper, 
 
 def _token(tokens: Mapping[str, Token], name: str) -> Token:
     if name not in tokens:
-        raise GatewayError(Reason.CONFIG_INVALID, f"there is no token `{name}` in the settings")
+        raise GatewayError(Reason.CONFIG_INVALID, f"the settings have no token `{name}`")
     return tokens[name]
 
 

@@ -211,7 +211,7 @@ class FileKeys:
                 return self._loaded[key_id]
             file = self._files.get(key_id)
             if file is None:
-                raise GatewayError(Reason.KEY_UNAVAILABLE, f"there is no key {key_id}", retry=True)
+                raise GatewayError(Reason.KEY_UNAVAILABLE, f"the key {key_id} is not configured", retry=True)
             try:
                 key = read_private_key(read_secret(file.path), read_passphrase(file.passphrase_file))
             except GatewayError as error:

@@ -134,7 +134,7 @@ class TokenKeys:
     def _named(self, key_id: str) -> TokenKey:
         key = self._keys.get(key_id)
         if key is None:
-            raise unavailable(f"there is no key {key_id}")
+            raise unavailable(f"the key {key_id} is not configured")
         return key
 
     def _key(self, key_id: str, *purposes: KeyPurpose) -> TokenKey:

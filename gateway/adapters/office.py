@@ -129,18 +129,20 @@ class Office:
             if token.name == name:
                 return token
         names = [token.name for token in self._settings.tokens]
-        raise GatewayError(Reason.USAGE, f"there is no token `{name}` in the settings; `tokens:` names "
+        raise GatewayError(Reason.USAGE, f"the settings have no token `{name}`. Use one of `tokens`: "
                            f"{', '.join(names) or 'none'}")
 
     def _passwords(self) -> Path:
         if self._settings.passwords is None:
-            raise GatewayError(Reason.USAGE, "`passwords` is not set in the settings: name a file there first")
+            raise GatewayError(Reason.USAGE, "`passwords` is not set in the settings. Set it to a file first")
         return self._settings.passwords
 
 
 def _check_name(name: str) -> None:
     if not name or not NAME_CHARACTERS.issuperset(name) or name.startswith("."):
-        raise GatewayError(Reason.USAGE, f"`{name}` is no name: letters, digits, `.`, `-` and `_`")
+        raise GatewayError(Reason.USAGE,
+                           f"`{name}` is not a valid name. Use only letters, digits, `.`, `-` and `_`, such "
+                           "as otp-2027")
 
 
 def _text(path: Path) -> str:

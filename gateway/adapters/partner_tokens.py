@@ -46,5 +46,7 @@ def read_digest(path: Path) -> bytes:
     except ValueError:
         digest = b""
     if len(digest) != _DIGEST_OCTETS:
-        raise GatewayError(Reason.CONFIG_INVALID, f"{path} is no file of `sealgate http token`")
+        raise GatewayError(Reason.CONFIG_INVALID,
+                           f"{path} is not a token file. Create it again with `sealgate http token` or "
+                           "`sealgate client token`")
     return digest

@@ -71,7 +71,7 @@ def _wanted(name: str, spec: str) -> dict[Attribute, Any]:
     try:
         return {Attribute.ID: bytes.fromhex(spec[3:])}
     except ValueError:
-        raise unavailable(f"`{spec}` (token {name}) is no id: hexadecimal digits, two for each octet") from None
+        raise unavailable(f"`{spec}` (token {name}) is not a valid id; write it as id:01af") from None
 
 
 def _objects(session: Any, kind: ObjectClass, wanted: dict[Attribute, Any]) -> list[Any]:
@@ -98,8 +98,8 @@ def _attribute(found: Any, attribute: Attribute) -> Any:
 def _describe(session: Any, private: Any, name: str, spec: str) -> Held:
     public = _public(session, private)
     if public is None:
-        raise unavailable(f"token {name}: key `{spec}` has neither public key nor certificate of its id on the token, "
-                          "or is no RSA or NIST curve key")
+        raise unavailable(f"token {name}: the key `{spec}` has neither a public key nor a certificate with its id "
+                          "on the token, or is not an RSA or NIST curve key")
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     algorithm = key_algorithm(spki)
     if isinstance(public, rsa.RSAPublicKey) and public.key_size < 2048:

@@ -134,12 +134,12 @@ class LdapSource:
             except GatewayError as error:
                 raise unavailable(self.name, error.detail) from None
             except UnicodeDecodeError:
-                raise unavailable(self.name, f"{settings.password_file} is no UTF-8") from None
+                raise unavailable(self.name, f"{settings.password_file} is not UTF-8") from None
             if not password:  # a bind with a name and no password is an anonymous one (RFC 4513 5.1.2)
-                raise unavailable(self.name, f"there is no password in {settings.password_file}")
+                raise unavailable(self.name, f"{settings.password_file} is empty; write the password as its first line")
         own = settings.tls_ca
         if own is not None and not own.is_file():  # libldap would say that the directory's certificate is wrong
-            raise unavailable(self.name, f"tls_ca: {own} is not there")
+            raise unavailable(self.name, f"tls_ca: {own} does not exist")
         return {
             "url": settings.url,
             "starttls": settings.starttls,

@@ -349,7 +349,8 @@ def _body(response: BaseHTTPResponse, target: Target, octets_max: int) -> bytes:
             try:
                 piece = unzip.decompress(piece, octets_max - count + 1)
             except zlib.error as error:
-                raise GatewayError(Reason.FETCH_REFUSED, f"{target.text} is no gzip: {error}") from error
+                raise GatewayError(Reason.FETCH_REFUSED,
+                                   f"{target.text}: the response is not valid gzip: {error}") from error
         count += len(piece)
         if max(count, coded) > octets_max:
             raise too_large

@@ -157,7 +157,9 @@ def _aside(reader: Reader) -> dict[str, Path]:
     found = {name: Path(name.removeprefix(_FILES)) for name in reader.manifest["members"] if name.startswith(_FILES)}
     for name, path in found.items():
         if not path.parts or ".." in path.parts or path.is_absolute():
-            raise GatewayError(Reason.USAGE, f"{name} is no path of ours")
+            raise GatewayError(Reason.USAGE,
+                               f"the backup contains the path {name}, which leads out of its directory. Use "
+                               "another backup")
     return found
 
 

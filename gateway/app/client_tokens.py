@@ -11,8 +11,8 @@ def token_for(settings: Settings, name: str) -> str:
     clients = {client.name: client for client in settings.clients}
     if name not in clients:
         remedy = nearest(name, clients) or "see `clients` in the settings"
-        raise GatewayError(Reason.USAGE, f"there is no client `{name}`: {remedy}")
+        raise GatewayError(Reason.USAGE, f"the settings have no client `{name}`: {remedy}")
     path = clients[name].token_file
     if path is None:
-        raise GatewayError(Reason.USAGE, f"client `{name}` has no `token_file` in the settings: name one there first")
+        raise GatewayError(Reason.USAGE, f"client `{name}` has no `token_file` in the settings. Set it first")
     return make_token(path)

@@ -70,7 +70,7 @@ def languages(section: CodesSettings) -> tuple[str, ...]:
 def section_of(settings: Settings) -> CodesSettings:
     """CONFIG_INVALID where there is none."""
     if settings.codes is None:
-        raise GatewayError(Reason.CONFIG_INVALID, "there is no section `codes` in the settings: see docs/codes.md")
+        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `codes`. Add it: docs/codes.md")
     return settings.codes
 
 

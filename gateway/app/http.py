@@ -156,7 +156,7 @@ def token_for(settings: Settings, name: str) -> str:
     partners = {partner.name: partner for partner in section(settings).partners}
     if name not in partners:
         remedy = nearest(name, partners) or "see http.partners in the settings"
-        raise GatewayError(Reason.USAGE, f"there is no partner `{name}`: {remedy}")
+        raise GatewayError(Reason.USAGE, f"`http.partners` has no partner `{name}`: {remedy}")
     path = partners[name].token_file
     if path is None:
         raise GatewayError(Reason.USAGE, f"partner `{name}` has no `token_file` in the settings: name one there first")

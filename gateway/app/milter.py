@@ -66,7 +66,7 @@ def serve_milter(first: InForce, load: Callable[[], InForce], hooks: Hooks) -> N
 def milter_of(settings: Settings) -> Milter:
     """GatewayError CONFIG_INVALID if there is none."""
     if settings.milter is None:
-        raise GatewayError(Reason.CONFIG_INVALID, "there is no section `milter` in the settings")
+        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `milter`. Add it: docs/milter.md")
     return settings.milter
 
 

@@ -32,7 +32,7 @@ _SCHEMES: Final = {"p-256": SignScheme.ECDSA_SHA256, "p-384": SignScheme.ECDSA_S
 _SOLE_USAGE: Final = frozenset({ExtendedKeyUsageOID.TIME_STAMPING.dotted_string})
 _TEXTS: Final = {
     Failure.BAD_ALG: "this digest is not accepted",
-    Failure.BAD_DATA_FORMAT: "this is no time-stamp request",
+    Failure.BAD_DATA_FORMAT: "this is not a time-stamp request",
     Failure.TIME_NOT_AVAILABLE: "the time is not available",
     Failure.UNACCEPTED_POLICY: "this policy is not served",
     Failure.UNACCEPTED_EXTENSION: "extensions are not served",
@@ -70,7 +70,8 @@ class EmbeddedTsa:
         try:
             self._policy = build.oid(policy_oid)
         except ValueError:
-            raise GatewayError(Reason.CONFIG_INVALID, f"{policy_oid!r} is no object identifier") from None
+            raise GatewayError(Reason.CONFIG_INVALID, f"`{policy_oid}` is not a valid object identifier (OID), such as "
+                               "1.3.6.1.4.1.99999.1.1") from None
         self._accuracy = timestamp.build_accuracy(accuracy_ms)
 
     def stamp(self, digest: bytes, digest_name: str) -> bytes:

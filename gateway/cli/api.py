@@ -20,9 +20,9 @@ def register(app: typer.Typer) -> None:
 
 
 def api() -> None:
-    """Codes and statement runs over HTTP, for the bank's own systems: serves `api` of the configuration until SIGTERM.
+    """Serve the HTTP API for codes and statement runs (`api` of the settings) until SIGTERM.
 
-    SIGHUP reads it anew. `sealgate run` starts this by itself.
+    SIGHUP reloads the settings. `sealgate run` starts this process.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml api
     """

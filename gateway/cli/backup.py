@@ -17,9 +17,10 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="must not be there yet; made with mode 0600")],
+    target: Annotated[Path, typer.Argument(metavar="FILE",
+                                           help="file to create with mode 0600; it must not exist yet")],
 ) -> None:
-    """Write database, settings, policies and trust to one file, while mail goes on. No private key is in it.
+    """Write database, settings, policies and trust anchors to one file, without private keys. Mail is not stopped.
 
     Example: sealgate backup /var/backups/sealgate-2026-11-24.tar
     """
@@ -34,13 +35,14 @@ def backup(
 
 
 def restore(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="what `sealgate backup` wrote")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="file that `sealgate backup` wrote")],
     into: Annotated[Path | None, typer.Option(
-        metavar="DIRECTORY", help="a new one, for settings, policies and trust as they were")] = None,
+        metavar="DIRECTORY",
+            help="directory to create, for the settings, policies and trust anchors of the backup")] = None,
     unverified: Annotated[bool, typer.Option(
-        "--unverified", help="take a backup that is not authenticated, or whose secret is lost")] = False,
+        "--unverified", help="accept a backup that is not authenticated, or whose secret is lost")] = False,
 ) -> None:
-    """Fill the empty database of the settings from a backup. Everything is checked before anything is written.
+    """Fill the empty database of the settings from a backup. The backup is checked before the first write.
 
     Example: sealgate restore /var/backups/sealgate-2026-11-24.tar --into /srv/as-it-was
     """

@@ -22,7 +22,7 @@ from gateway.model.lookup import (
 from gateway.model.sentences import SENTENCES
 from gateway.ports.administration import ANCHOR_PURPOSES, AnchorPurpose, CertificateEntry, Kept, Trouble
 
-Fingerprint = Annotated[str, typer.Argument(metavar="SHA256", help="fingerprint, or a unique beginning of it")]
+Fingerprint = Annotated[str, typer.Argument(metavar="SHA256", help="fingerprint, or its unique first characters")]
 
 Profile = Literal["cbc", "gcm"]
 
@@ -47,28 +47,30 @@ def import_(
         typer.Option(
             "--csv",
             metavar="FILE",
-            help="in bulk; columns: file, customer, key_origin, device_bound, profile, passphrase_file",
+            help="import many; columns: file, customer, key_origin, device_bound, profile, passphrase_file",
         ),
     ] = None,
     customer: Annotated[
         str | None, typer.Option("--customer", metavar="NUMBER", help="bind it to this customer")
     ] = None,
     passphrase_file: Annotated[
-        Path | None, typer.Option("--passphrase-file", metavar="FILE", help="of PKCS#12 files; else it is asked for")
+        Path | None, typer.Option("--passphrase-file", metavar="FILE",
+                                  help="password of PKCS#12 files; without it the command asks")
     ] = None,
-    key_origin: Annotated[KeyOrigin, typer.Option("--key-origin", help="who made its private key, where")] = "unknown",
+    key_origin: Annotated[KeyOrigin, typer.Option("--key-origin", help="who generated its private key")] = "unknown",
     device_bound: Annotated[bool, typer.Option("--device-bound", help="its key cannot leave the device")] = False,
-    profile: Annotated[Profile | None, typer.Option("--profile", help="what its holder can read")] = None,
+    profile: Annotated[Profile | None, typer.Option("--profile",
+                                                    help="encryption that the holder's program supports")] = None,
     json: Json = False,
 ) -> None:
-    """Put certificates into the store; issuers among them complete paths and are not trusted by themselves.
+    """Add certificates to the store. Issuer certificates complete paths, but are not trust anchors.
 
-    Weak ones are refused; expired ones are kept and told. Exit 1 if any was refused.
+    Weak certificates are rejected; expired ones are stored and reported. Exit 1 if one was rejected.
 
     Example: sealgate cert import --customer 1001 anna.p12
     """
     if bool(files) == bool(csv):
-        fail("name files, or --csv FILE", context.USAGE)
+        fail("Name files with certificates, or --csv FILE", context.USAGE)
     settings = context.settings()
     with told():
         office, store = composition.office(settings), composition.open_store(settings)
@@ -106,7 +108,7 @@ def _tell(answers: Iterable[Kept | Trouble], *, json: bool, every: bool) -> int:
         for one in told_ones:
             if every and "sha256" in one:
                 listing.table((), [(one["change"], one["sha256"], one["addresses"], one["customer"])])
-    say(", ".join(f"{count} {change}" for change, count in counts.items() if count) or "nothing to do")
+    say(", ".join(f"{count} {change}" for change, count in counts.items() if count) or "no certificates found")
     return counts["refused"]
 
 
@@ -115,7 +117,7 @@ def _told_each(answers: Iterable[Kept | Trouble], counts: dict[str, int]) -> Ite
     for answer in answers:
         if isinstance(answer, Trouble):
             counts["refused"] += 1
-            say(f"sealgate: {listing.shown(answer.where)}: refused: {why(answer)}")
+            say(f"sealgate: {listing.shown(answer.where)}: rejected: {why(answer)}")
             yield {"change": "refused", "where": answer.where, "reason": answer.reason, "detail": answer.detail}
             continue
         counts[answer.change] += 1
@@ -130,15 +132,18 @@ def _told_each(answers: Iterable[Kept | Trouble], counts: dict[str, int]) -> Ite
 
 @group.command("list")
 def list_(
-    address: Annotated[str | None, typer.Option("--address", metavar="ADDRESS", help="that name this address")] = None,
-    customer: Annotated[str | None, typer.Option("--customer", metavar="NUMBER", help="bound to this customer")] = None,
+    address: Annotated[str | None, typer.Option("--address", metavar="ADDRESS",
+                                                help="only those that contain this address")] = None,
+    customer: Annotated[str | None, typer.Option("--customer", metavar="NUMBER",
+                                                 help="only those bound to this customer")] = None,
     ends_within: Annotated[
-        int | None, typer.Option("--ends-within", metavar="DAYS", help="expired or about to")
+        int | None, typer.Option("--ends-within", metavar="DAYS",
+                                 help="only those that expire within this many days, or have expired")
     ] = None,
-    issuers: Annotated[bool | None, typer.Option("--issuers/--people", help="only issuers, or only people")] = None,
+    issuers: Annotated[bool | None, typer.Option("--issuers/--people", help="only issuers, or only holders")] = None,
     json: Json = False,
 ) -> None:
-    """List certificates: fingerprint, subject, addresses, customer, end, trust.
+    """List certificates: fingerprint, subject, addresses, customer, expiry, trust.
 
     Example: sealgate cert list --ends-within 30
     """
@@ -171,7 +176,7 @@ def list_(
 
 @group.command()
 def show(sha256: Fingerprint, json: Json = False) -> None:
-    """Everything about one certificate.
+    """Show all details of one certificate.
 
     Example: sealgate cert show 3fa94c
     """
@@ -190,27 +195,27 @@ def trust(
         list[str] | None,
         typer.Option("--for", metavar="PURPOSE", help=f"of an issuer: {', '.join(ANCHOR_PURPOSES)}; may be repeated"),
     ] = None,
-    forget: Annotated[bool, typer.Option("--forget", help="take the bank's word back: the path alone decides")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="remove the decision: the path to a root decides")] = False,
 ) -> None:
-    """Trust a certificate by the bank's own word: it replaces the path to a root, never validity, usage or address.
+    """Trust a certificate without a path to a root. Validity, usage and address are still checked.
 
-    A running gateway takes up trusted issuers when it is started again; people's certificates at once.
+    A running gateway uses holders' certificates at once, and issuers after its next start.
 
     Example: sealgate cert trust 3fa94c --for recipients
     """
     purposes = [known for known in ANCHOR_PURPOSES if known in (for_ or ())]
     if forget and for_:
-        fail("--for and --forget do not go together", context.USAGE)
+        fail("--for and --forget cannot be used together. Use one of the two", context.USAGE)
     if len(purposes) < len(set(for_ or ())):
-        fail(f"--for is any of {', '.join(ANCHOR_PURPOSES)}", context.USAGE)
+        fail(f"--for must be one of: {', '.join(ANCHOR_PURPOSES)}", context.USAGE)
     _set_trust(sha256, None if forget else "trusted", purposes)
 
 
 @group.command()
 def distrust(sha256: Fingerprint) -> None:
-    """Distrust a certificate: it is never encrypted to; of an issuer, nothing below it is believed.
+    """Distrust a certificate: it is never used for encryption; certificates below a distrusted issuer are rejected.
 
-    A running gateway knows it within a second; its HTTP service and its jobs know it from their next reload.
+    The relay applies it within a second, its HTTP service and its jobs after their next reload.
 
     Example: sealgate cert distrust 3fa94c
     """
@@ -225,20 +230,21 @@ def _set_trust(sha256: str, word: Literal["trusted", "distrusted"] | None, purpo
             entry = store.certificates.set_trust(sha256, word, purposes)
         finally:
             store.close()
-    say(f"{entry.row.sha256}: {_trust(entry) or 'the path alone decides'} ({listing.shown(entry.subject)})")
+    say(f"{entry.row.sha256}: {_trust(entry) or 'the path to a root decides'} ({listing.shown(entry.subject)})")
 
 
 @group.command()
 def export(
-    sha256: Annotated[list[str], typer.Argument(metavar="SHA256", help="fingerprints, or their unique beginnings")],
-    der: Annotated[bool, typer.Option("--der", help="DER of a single one instead of PEM")] = False,
+    sha256: Annotated[list[str], typer.Argument(metavar="SHA256",
+                                                help="fingerprints, or their unique first characters")],
+    der: Annotated[bool, typer.Option("--der", help="one certificate as DER instead of PEM")] = False,
 ) -> None:
     """Write certificates to standard output as PEM.
 
     Example: sealgate cert export 3fa94c > anna.crt.pem
     """
     if der and (len(sha256) > 1 or sys.stdout.isatty()):
-        fail("--der writes one certificate, and not to a terminal", context.USAGE)
+        fail("--der writes exactly one certificate. Name one, and redirect the output to a file", context.USAGE)
     for entry in [_get(one) for one in sha256]:
         encoding = Encoding.DER if der else Encoding.PEM
         sys.stdout.buffer.write(parse_certificate(entry.row.der).x509.public_bytes(encoding))

@@ -33,7 +33,7 @@ from gateway.model.lookup import (
 from gateway.model.sentences import SENTENCES
 
 _NOTES = {"not_needed": "not needed", "not_served": "not for this domain"}
-_KEPT = {"asked": "", "kept": "kept from before", "stale": "kept from before, beyond its life: it does not answer now"}
+_KEPT = {"asked": "", "kept": "cached", "stale": "cached and expired, because the source does not answer"}
 
 
 def register(group: typer.Typer) -> None:
@@ -43,18 +43,19 @@ def register(group: typer.Typer) -> None:
 
 def find(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="a recipient's mail address")],
-    enrolled: Annotated[bool, typer.Option("--enrolled", help="as a rule with `certificates: enrolled` asks")] = False,
-    every: Annotated[bool, typer.Option("--all", help="ask the sources behind the one that decides, too")] = False,
+    enrolled: Annotated[bool, typer.Option("--enrolled",
+                                           help="look up as a rule with `certificates: enrolled` does")] = False,
+    every: Annotated[bool, typer.Option("--all", help="also query the sources after the deciding one")] = False,
     json: Json = False,
 ) -> None:
-    """Which certificates a mail to ADDRESS would be encrypted to, and why the others lose. Exit 1 if it cannot be.
+    """Show the certificates that a mail to ADDRESS would be encrypted to, and why others are not used.
 
-    Every source is asked in its order, until one decides. What each of them says goes to standard error.
+    Exit 1 if there is none. Sources are queried in order until one decides; their answers go to standard error.
 
     Example: sealgate cert find --all anna@customer.example
     """
     if not domain_of(address):
-        fail(f"`{address}` is no mail address, such as anna@customer.example", context.USAGE)
+        fail(f"`{address}` is not a valid mail address. Write one such as anna@customer.example", context.USAGE)
     settings = context.settings()
     want: Want = "enrolled" if enrolled else "any"
     with told():

@@ -24,17 +24,17 @@ def register(group: typer.Typer) -> None:
 
 def unknown(
     ignore: Annotated[
-        str | None, typer.Option("--ignore", metavar="SHA256", help="decide: never tell of this one again")
+        str | None, typer.Option("--ignore", metavar="SHA256", help="do not report this authority again")
     ] = None,
-    ignored: Annotated[bool, typer.Option("--ignored", help="list those that are ignored")] = False,
+    ignored: Annotated[bool, typer.Option("--ignored", help="list the ignored authorities")] = False,
     export: Annotated[
-        str | None, typer.Option("--export", metavar="SHA256", help="its certificate in PEM on standard output")
+        str | None, typer.Option("--export", metavar="SHA256", help="write its certificate as PEM to standard output")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Authorities of signers that nobody has decided on: list them, with the command that trusts each.
+    """List unknown authorities of signers, with the command that trusts each.
 
-    Trust one only after comparing its fingerprint with what its publisher says by another way than mail.
+    Before trusting one, compare its fingerprint with the one that its publisher states outside of mail.
 
     Example: sealgate cert unknown
     """
@@ -58,7 +58,7 @@ def unknown(
 
 def _export(one: MetAuthority) -> None:
     if one.der is None:
-        fail(f"{one.key}: its certificate did not come with the mail; get it from its publisher", context.BAD)
+        fail(f"{one.key}: no mail contained its certificate. Download it from the authority", context.BAD)
     sys.stdout.write(parse_certificate(one.der).x509.public_bytes(Encoding.PEM).decode())
 
 
@@ -73,7 +73,7 @@ def _list(found: Sequence[MetAuthority], *, as_json: bool) -> None:
     if as_json:
         listing.json_array({**_told(one), "trust_with": _trust_with(one)} for one in found)
         return
-    listing.table(("last met", "times", "authority", "issued by", "example", "SHA-256", "to trust it"), (
+    listing.table(("last seen", "times", "authority", "issued by", "example", "SHA-256", "to trust it"), (
         (one.last_at, one.count, one.subject, one.issuer or "not in the mail", one.example,
          one.key[:16], _trust_with(one)) for one in found))
     if found:

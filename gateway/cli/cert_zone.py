@@ -40,15 +40,16 @@ def register(group: typer.Typer) -> None:
 
 def zone(
     addresses: Annotated[
-        list[str] | None, typer.Argument(metavar="ADDRESS", help="of the bank; none: all that its certificates name")
+        list[str] | None, typer.Argument(metavar="ADDRESS",
+                                         help="addresses of the bank; default: all in its certificates")
     ] = None,
     ttl: Annotated[int, typer.Option("--ttl", metavar="SECONDS", min=0, max=604_800)] = 3600,
     json: Json = False,
 ) -> None:
-    """Write the bank's own encryption certificates as lines for its DNS zone, which must be signed (DNSSEC).
+    """Write the bank's encryption certificates as SMIMEA records for its DNS zone, which must be signed (DNSSEC).
 
-    Those of key sets that decrypt, and `encryption_certificate` of those that sign; all generations that have not
-    ended. Exit 1 if an ADDRESS has none.
+    These are the certificates of key sets that decrypt, and `encryption_certificate` of those that sign, in all
+    generations that have not expired. Exit 1 if an ADDRESS has none.
 
     Example: sealgate cert zone support@bank.example >> bank.example.zone
     """

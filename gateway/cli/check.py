@@ -46,18 +46,18 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    as_json: Annotated[bool, typer.Option("--json", help="a JSON array of findings")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON array of findings")] = False,
     with_postfix: Annotated[bool, typer.Option(
-        "--postfix", help="only the Postfix beside the gateway: every path past it")] = False,
+        "--postfix", help="check the configuration of Postfix: all paths around the gateway")] = False,
     postfix_dir: Annotated[Path | None, typer.Option(
-        "--postfix-dir", metavar="DIR", help="its configuration; default: as postconf finds it")] = None,
+        "--postfix-dir", metavar="DIR", help="Postfix's configuration directory; default: that of postconf")] = None,
 ) -> None:
-    """Check configuration, policies, keys, certificates, algorithms, trust, revocation, tokens, stampers, directories,
-    next hops and the database. Exit 1 if mail would stop or be refused.
+    """Check settings, policies, keys, certificates, algorithms, trust, revocation, tokens, stampers, directories,
+    next hops and the database. Exit 1 if mail would be deferred or rejected.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml check
 
-    With --postfix: every path by which mail could leave that Postfix in clear, opened, or twice, with the remedy.
+    With --postfix: all paths by which mail could leave Postfix unencrypted, decrypted, or twice, with the remedy.
     Exit 1 if there is one.
 
     Example: sealgate check --postfix
@@ -105,24 +105,25 @@ def _new(findings: Iterable[Finding], told: list[str]) -> Iterator[Finding]:
         if finding.level != "error":
             yield finding
         elif not any(text in finding.text for text in told):
-            told += [line.partition("; ")[0] for line in finding.text.splitlines()]  # behind it stands a remedy
+            told += [line.partition("; ")[0] for line in finding.text.splitlines()]  # the remedy follows "; "
             yield finding
 
 
 def observing(settings: Settings) -> Iterator[Finding]:
-    """Told first and loudly: nothing is protected."""
+    """Reported first: nothing is protected."""
     if settings.mode == "observe":
-        yield Finding("warning", "mode", "OBSERVE: nothing is signed, encrypted, opened, held or refused; every mail "
-                      "passes as it came. `sealgate policy replay --since 1d` tells what would have happened; "
-                      "`mode: live` and a reload end it")
+        yield Finding("warning", "mode", "OBSERVE: no mail is signed, encrypted, decrypted, held or rejected; all mail "
+                      "passes unchanged. `sealgate policy replay --since 1d` shows what the rules would have done; set "
+                      "`mode: live` and reload to end this")
 
 
 def policies(settings: Settings) -> Iterator[Finding]:
-    """They load, and their cases hold."""
+    """The rules can be loaded, and their test cases pass."""
     rules = composition.load_rules(settings)
     ran = run_cases(rules)
     for result in ran.failed:
-        yield Finding("error", "policies", f"a case of {result.rule} does not hold: `sealgate policy test` shows it")
+        yield Finding("error", "policies", f"a test case of {result.rule} fails; `sealgate policy test` shows it")
     if not ran.failed:
         yield Finding(
-            "ok", "policies", f"{len(rules.rules)} rules, {len(ran.results)} cases hold, digest {rules.digest[:16]}")
+            "ok", "policies",
+                f"{len(rules.rules)} rules, {len(ran.results)} test cases pass, digest {rules.digest[:16]}")

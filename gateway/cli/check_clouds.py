@@ -36,18 +36,18 @@ def clouds(settings: Settings) -> Iterator[Finding]:
     """A network alone is no proof there."""
     for client in settings.clients:
         if not client.header and (found := shared(client.networks)):
-            yield Finding("error", f"client {client.name}", f"{found}: every other tenant would be this client, and "
-                          "mail of theirs would be signed as yours. Give it `header` and `header_file` (a secret that "
-                          "your tenant writes into its mail), or take the network out: docs/cloud-mail.md")
+            yield Finding("error", f"client {client.name}", f"{found}, so every other tenant would be this client and "
+                          "its mail would be signed as yours. Set `header` and `header_file` (a secret that your "
+                          "tenant adds to its mail), or remove the network: docs/cloud-mail.md")
     for listener in settings.listeners:
         for name, networks, harm in (
-            ("xforward_peers", listener.xforward_peers, "every other tenant could say that it is any client"),
+            ("xforward_peers", listener.xforward_peers, "every other tenant could claim to be any client"),
             ("xclient_peers", listener.xclient_peers, "every other tenant could become any client"),
             ("trusted_peers", listener.trusted_peers,
-             "every other tenant could write that DMARC has passed; let a filter of your own judge"),
+             "every other tenant could claim that DMARC has passed"),
         ):
             if found := shared(networks):
-                yield Finding("error", f"listener {listener.name}", f"{name}: {found}: {harm}. Take the network out: "
+                yield Finding("error", f"listener {listener.name}", f"{name}: {found}: {harm}. Remove the network: "
                               "docs/cloud-mail.md")
 
 

@@ -39,13 +39,14 @@ def fallbacks(settings: Settings) -> Iterator[Finding]:
 def _waiting(settings: Settings) -> Iterator[Finding]:
     days = settings.fallbacks.hold_days
     if settings.hold.archive_certificate is None:
-        yield Finding("error", "fallbacks", "rules hold mail for want of a certificate, and hold.archive_certificate "
-                      "is not set: such mail is deferred until its sender gives up")
+        yield Finding("error", "fallbacks", "rules hold mail for lack of a certificate, but hold.archive_certificate "
+                      "is not set, so such mail is deferred; set it")
     elif settings.hold.archive_key is None:
-        yield Finding("warning", "fallbacks", "without hold.archive_key no mail leaves by itself when a certificate "
-                      "appears, and no sender hears of it: `sealgate fallbacks again` does it where the key is")
+        yield Finding("warning", "fallbacks",
+                      "hold.archive_key is not set, so held mail is not sent automatically when "
+                      "there is a certificate; run `sealgate fallbacks again` where the key is")
     else:
-        yield Finding("ok", "fallbacks", f"mail waits for certificates for {days} days, and leaves by itself")
+        yield Finding("ok", "fallbacks", f"mail is held for certificates for {days} days, and sent automatically")
 
 
 def _invitation(settings: Settings, rules: RuleSet) -> Finding:
@@ -56,27 +57,28 @@ def _invitation(settings: Settings, rules: RuleSet) -> Finding:
     to = RecipientFacts(PROBE, Direction.OUTBOUND, certificate=Absent(), enrolled=Absent(), segment=None)
     decision = rules.decide(facts, to)
     if isinstance(decision, Needs):
-        return Finding("warning", "fallbacks", f"whether invitations leave hangs on {decision.fact}")
+        return Finding("warning", "fallbacks", f"whether invitations are sent depends on {decision.fact}")
     if decision.end.kind != "deliver" or decision.fallback is not None:
-        return Finding("error", "fallbacks", f"invitations of {invite.client} cannot leave: rule {decision.rule} says "
-                       f"{decision.fallback or decision.end.kind}; write one that signs what comes from {invite.from_}")
+        return Finding("error", "fallbacks",
+                       f"invitations of client {invite.client} cannot be sent: rule {decision.rule} "
+                       f"decides {decision.fallback or decision.end.kind}; add one that signs mail from {invite.from_}")
     if not any(step.verb == "sign" for step in decision.steps):
-        return Finding("warning", "fallbacks", f"invitations leave unsigned, by rule {decision.rule}: nobody can tell "
-                       "them from anybody's")
-    return Finding("ok", "fallbacks", f"invitations leave signed, by rule {decision.rule}")
+        return Finding("warning", "fallbacks", f"rule {decision.rule} sends invitations unsigned, so recipients cannot "
+                       "verify the sender; add `sign` to the rule")
+    return Finding("ok", "fallbacks", f"invitations are sent signed, by rule {decision.rule}")
 
 
 def _pdf(settings: Settings) -> Iterator[Finding]:
     section = settings.fallbacks.encrypted_pdf
     assert section is not None  # noqa: S101 - or the rules would not have loaded
     if section.hook_program is not None and not os.access(section.hook_program, os.X_OK):
-        yield Finding("error", "fallbacks", f"{section.hook_program} cannot be run: no password would be handed over, "
-                      "and such mail is deferred")
+        yield Finding("error", "fallbacks", f"{section.hook_program} cannot be run, so no password can be delivered "
+                      "and such mail is deferred; make it executable (chmod +x)")
     began = time.monotonic()
     try:
         probe_page(settings)
     except GatewayError as trouble:
-        yield Finding("error", "fallbacks", f"mail as PDF: {explained(trouble)}")
+        yield Finding("error", "fallbacks", f"encrypted PDF: {explained(trouble)}")
     else:
-        yield Finding("ok", "fallbacks", f"a page is drawn and locked, in {(time.monotonic() - began) * 1000:.0f} ms; "
-                      "the hook for passwords is asked when a mail needs it")
+        yield Finding("ok", "fallbacks", f"a test PDF was encrypted in {(time.monotonic() - began) * 1000:.0f} ms; "
+                      "the hook for passwords was not called")

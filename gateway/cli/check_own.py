@@ -40,8 +40,8 @@ def _of_use(name: str, path: Path, certificate: Certificate, now: datetime) -> I
     """Whether mail can be encrypted to it. That it has expired is said by `expiry`."""
     reason = unusable(certificate, now)
     if reason is not None and reason is not Reason.CERTIFICATE_EXPIRED:
-        yield Finding("error", name, f"{path}: nothing can be encrypted to it ({reason}), so the mail that needs it is "
-                      f"deferred; name a certificate for encryption, see `sealgate inspect {path}`")
+        yield Finding("error", name, f"{path}: the certificate cannot be used for encryption ({reason}), so mail that "
+                      f"needs it is deferred; set one for encryption, see `sealgate inspect {path}`")
 
 
 def own_certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
@@ -64,7 +64,7 @@ def of_algorithms(name: str, path: Path, certificate: Certificate, now: datetime
     """What partners refuse already, what they will by the gateway's own table, and what few programs read."""
     if (few := FEW_READ.get(certificate.key_algorithm)) is not None:
         yield Finding("warning", name, f"{path}: its key is {certificate.key_algorithm}: {few}; use an RSA-3072 or "
-                      "P-256 key unless all partners are known to read it")
+                      "P-256 key unless all partners support it")
     asked: tuple[tuple[strength.Kind, str, str], ...] = (
         ("key", certificate.key_algorithm, "its key"),
         ("certificate", certificate.signature_algorithm, "its issuer's signature"))
@@ -72,12 +72,12 @@ def of_algorithms(name: str, path: Path, certificate: Certificate, now: datetime
         line = strength.term(kind, algorithm)
         use = line.use if line is not None else "an RSA-3072 or P-256 key"
         if strength.allowed(kind, algorithm, now) is not None:
-            yield Finding("error", name, f"{path}: {what} ({algorithm}) is believed by nobody; take {use}")
+            yield Finding("error", name, f"{path}: {what} ({algorithm}) is not accepted by any recipient; use {use}")
         elif (ending := strength.warned(kind, algorithm, now)) is not None and ending.until is not None:
-            remedy = "`sealgate key rollover` makes the next one beside it" if name.startswith("key set") else (
-                "renew it with such a one")
-            yield Finding("warning", name, f"{path}: {what} ({algorithm}) is believed until "
-                          f"{ending.until:%Y-%m-%d} and no longer advised; take {use}: {remedy}")
+            remedy = "`sealgate key rollover` generates the next key" if name.startswith("key set") else (
+                "renew the certificate with such a key")
+            yield Finding("warning", name, f"{path}: {what} ({algorithm}) is accepted until "
+                          f"{ending.until:%Y-%m-%d} and no longer recommended; use {use}: {remedy}")
 
 
 def keys(settings: Settings) -> Iterator[Finding]:
@@ -98,7 +98,8 @@ def tokens(settings: Settings) -> Iterator[Finding]:
             yield Finding("error", f"token {token.name}", trouble.detail)
         else:
             yield Finding("ok", f"token {token.name}", f"{len(found)} keys") if found else Finding(
-                "warning", f"token {token.name}", "no keys on it: `sealgate key generate --token` makes one")
+                "warning", f"token {token.name}",
+                    "the token has no keys; `sealgate key generate --token` generates one")
 
 
 def expiry(settings: Settings) -> Iterator[Finding]:
@@ -120,11 +121,11 @@ def expiry(settings: Settings) -> Iterator[Finding]:
 def _own_end(one: Ending, now: datetime, within: timedelta) -> Finding:
     kind = _WHAT_THEY_ARE.get(one.what)
     about = "archive" if one.what.startswith("archive") else f"{kind or one.what} {one.name}"
-    remedy = "`sealgate key rollover` makes the next one" if kind == "key set" else "get a new one"
+    remedy = "run `sealgate key rollover`" if kind == "key set" else "request a new certificate"
     if now >= one.not_after:
         return Finding("error", about, f"{one.what}: expired on {one.not_after:%Y-%m-%d}; {remedy}")
     if one.not_after - now < within:
-        return Finding("warning", about, f"{one.what}: ends on {one.not_after:%Y-%m-%d}, in "
+        return Finding("warning", about, f"{one.what}: expires on {one.not_after:%Y-%m-%d}, in "
                        f"{(one.not_after - now).days} days; {remedy} now")
     return Finding("ok", about, f"{one.what}: valid until {one.not_after:%Y-%m-%d}")
 
@@ -132,8 +133,9 @@ def _own_end(one: Ending, now: datetime, within: timedelta) -> Finding:
 def _root_ends(roots: list[Ending], now: datetime, within: timedelta) -> Iterator[Finding]:
     for one in roots:
         if now >= one.not_after:
-            yield Finding("warning", "trust", f"{one.what} {one.name} expired on {one.not_after:%Y-%m-%d}: nothing "
-                          "below it is believed any more; take it out, and its successor in")
+            yield Finding("warning", "trust",
+                          f"{one.what} {one.name} expired on {one.not_after:%Y-%m-%d}: certificates "
+                          "below it are not trusted; replace it by its successor")
         elif one.not_after - now < within:
-            yield Finding("warning", "trust", f"{one.what} {one.name} ends on {one.not_after:%Y-%m-%d}, in "
-                          f"{(one.not_after - now).days} days; take its successor in now")
+            yield Finding("warning", "trust", f"{one.what} {one.name} expires on {one.not_after:%Y-%m-%d}, in "
+                          f"{(one.not_after - now).days} days; add its successor now")

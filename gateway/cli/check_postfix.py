@@ -46,7 +46,7 @@ def findings(
 ) -> Iterator[Finding]:
     """Of a configuration that was read, and of what other milters say that they may do."""
     site = Site(said, settings, milter_actions or {})
-    forms = ", ".join(NAMES[form] for form in sorted(site.forms)) or "none: the gateway is no filter of this Postfix"
+    forms = ", ".join(NAMES[form] for form in sorted(site.forms)) or "none: Postfix does not use the gateway"
     yield Finding("ok", "postfix", f"forms in use: {forms}")
     for check in CHECKS:
         yield from check(site)

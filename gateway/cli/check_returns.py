@@ -27,8 +27,8 @@ def returns(settings: Settings) -> Iterator[Finding]:
     for name, mailbox in mailboxes(settings).items():
         yield from _mailbox(settings, rules, name, mailbox)
     for name, from_ in _without(settings).items():
-        yield Finding("warning", name, f"no mailbox for what comes back (`bounces`): mails from {from_} that do not "
-                      "arrive are told by nobody; docs/bounces.md")
+        yield Finding("warning", name, f"`bounces` is not set, so bounces of mails from {from_} are not "
+                      "processed; set it: docs/bounces.md")
     if settings.codes is not None and CODES in mailboxes(settings):
         yield from _alarm(settings, rules, settings.codes.from_, alarm_address(settings))
 
@@ -40,18 +40,20 @@ def _without(settings: Settings) -> Mapping[str, str]:
 
 def _mailbox(settings: Settings, rules: RuleSet, name: str, mailbox: str) -> Iterator[Finding]:
     if not _is_ours(settings, mailbox):
-        yield Finding("error", f"{name}.bounces", f"{mailbox} is in no mail domain of the bank: nothing will arrive")
+        yield Finding("error", f"{name}.bounces",
+                      f"{mailbox} is not in a mail domain of the bank, so no bounce arrives; "
+                      "use an address in one of `bank.domains`")
         return
     local, _, domain = mailbox.rpartition("@")
     for address in (f"{local}+0-1.{'a' * 16}@{domain}", mailbox):
         facts = Facts(None, "", _SOMEBODY, "Undelivered", 4096, kind="dsn", verdicts=_PLAIN)
         found = rules.decide(facts, RecipientFacts(address, direction(client_is_ours=False, recipient_is_ours=True)))
         if not isinstance(found, Decision) or found.end.service != name:
-            what = f"rule {found.rule}: {found.end.kind}" if isinstance(found, Decision) else f"hangs on {found.fact}"
+            what = f"rule {found.rule}: {found.end.kind}" if isinstance(found, Decision) else f"depends on {found.fact}"
             yield Finding("error", f"{name}.bounces", f"a bounce for {address} does not reach the service ({what}); "
-                          f"`end: {{hand_to: {name}}}` for it: policies/bounces.yaml, docs/bounces.md")
+                          f"add a rule with `end: {{hand_to: {name}}}`: policies/bounces.yaml, docs/bounces.md")
             return
-    yield Finding("ok", f"{name}.bounces", f"what comes back to {mailbox} is handed to the service")
+    yield Finding("ok", f"{name}.bounces", f"bounces to {mailbox} reach the service")
 
 
 def _alarm(settings: Settings, rules: RuleSet, from_: str, to: str) -> Iterator[Finding]:
@@ -64,15 +66,15 @@ def _alarm(settings: Settings, rules: RuleSet, from_: str, to: str) -> Iterator[
     if isinstance(found, Needs):
         return
     if found.end.kind != "deliver":
-        yield Finding("error", about, f"an alarm for {to} would not leave (rule {found.rule}: {found.end.kind}); "
-                      f"write a rule with `client: {GATEWAY_CLIENT}`, as `otp-alarm` of policies/codes.yaml")
+        yield Finding("error", about, f"an alarm to {to} would not be sent (rule {found.rule}: {found.end.kind}); "
+                      f"add a rule with `client: {GATEWAY_CLIENT}`, as `otp-alarm` of policies/codes.yaml")
         return
     keys = [name for step in found.steps if step.verb == "sign" for name in step.params.with_]
     if keys and not any(_may_sign(key, from_) for key in settings.keys if key.name in keys):
-        yield Finding("error", about, f"no key set of rule {found.rule} may sign an alarm: add `{GATEWAY_CLIENT}` to "
+        yield Finding("error", about, f"no key set of rule {found.rule} may sign an alarm; add `{GATEWAY_CLIENT}` to "
                       f"`clients` of {' or '.join(keys)}, and {from_} to its `from`")
     else:
-        yield Finding("ok", about, f"an alarm may leave for {to}")
+        yield Finding("ok", about, f"an alarm can be sent to {to}")
 
 
 def _may_sign(key: KeySet, from_: str) -> bool:

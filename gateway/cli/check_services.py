@@ -36,7 +36,7 @@ def gateway(settings: Settings) -> Iterator[Finding]:
     for stamper_settings in settings.stampers:
         if stamper_settings.kind == "internal" and stamper_settings.clock_check == "none":
             yield Finding("warning", f"stamper {stamper_settings.name}",
-                          "clock_check: none stamps whatever the clock says; a bank says kernel")
+                          "clock_check: none makes time-stamps even if the clock is wrong; set clock_check: kernel")
 
 
 def sources(settings: Settings) -> Iterator[Finding]:
@@ -52,13 +52,13 @@ def sources(settings: Settings) -> Iterator[Finding]:
                 found = directory.rows(address)
             except GatewayError as trouble:
                 yield Finding("error", f"source {directory.name}",
-                              f"does not answer ({trouble.detail}): mail to addresses that only it may know is "
-                              "deferred until it does")
+                              f"does not answer ({trouble.detail}): mail to addresses in it is deferred "
+                              "until it answers; check `url` and the directory")
                 continue
             took = (time.monotonic() - begins) * 1000
             if found:
-                yield Finding("warning", f"source {directory.name}", f"has a certificate for {address}, which is "
-                              "nobody: does it answer the same to every question?")
+                yield Finding("warning", f"source {directory.name}", f"has a certificate for {address}, which does "
+                              "not exist; check that it does not give the same answer to every query")
             else:
                 yield Finding("ok", f"source {directory.name}", f"answers, in {took:.0f} ms")
     finally:
@@ -79,11 +79,12 @@ def _reached(about: str, hop: NextHopSettings) -> Finding:
             greeting = connection.recv(512).decode("utf-8", "replace").strip()
     except OSError as trouble:
         return Finding("error", about,
-                       f"{place}: {trouble.strerror or trouble}; mail would be deferred until it answers")
+                       f"{place}: {trouble.strerror or trouble}; mail is deferred until it answers")
     if not greeting.startswith("220"):
-        return Finding("error", about, f"{place} greets with {greeting!r}, which is no SMTP server ready for mail")
+        return Finding("error", about, f"{place} greets with {greeting!r}, not with 220 as an SMTP server does; check "
+                       "host and port")
     if hop.tls == "none" and not hop.host.startswith(("127.", "localhost", "::1")):
-        return Finding("warning", about, f"{place} without TLS: opened mail would travel in clear; set tls: require")
+        return Finding("warning", about, f"{place} without TLS would get decrypted mail unencrypted; set tls: require")
     return Finding("ok", about, f"{place} {greeting[:60]}")
 
 
@@ -99,12 +100,12 @@ def milter(settings: Settings) -> Iterator[Finding]:
 
 
 def _open_to(milter: Milter) -> Iterator[Finding]:
-    """Whoever speaks to the socket is Postfix to us."""
-    harm = ("says of any mail that it is of a client of yours, and gets it signed, or gives it sealed mail and gets it "
-            "opened")
+    """The gateway takes every peer of the socket for Postfix."""
+    harm = "could let the gateway sign any mail as a client's, and decrypt any mail"
     if milter.socket.startswith("unix:"):
         if int(milter.socket_mode, 8) & 0o002:
-            yield Finding("warning", "milter.socket_mode", f"everybody on this machine {harm}: take '0660'")
+            yield Finding("warning", "milter.socket_mode", f"every user of this machine {harm}; set '0660'")
     elif not (at := endpoint(milter.socket)).reaches("127.0.0.1", at.port):
-        yield Finding("warning", "milter.socket", f"whoever reaches {milter.socket} {harm}: take 127.0.0.1 or a unix "
-                      "socket, or let a firewall admit Postfix alone")
+        yield Finding("warning", "milter.socket",
+                      f"every host that reaches {milter.socket} {harm}; use 127.0.0.1 or a unix "
+                      "socket, or a firewall that permits only Postfix")

@@ -29,41 +29,44 @@ def statements(settings: Settings) -> Iterator[Finding]:
         return
     returns_of(section)
     own = tried_out(settings)
-    yield Finding("ok", "statements", "secret is there, documents can be made; templates of the bank's own: "
+    yield Finding("ok", "statements", "the secret can be read, documents can be rendered; the bank's own templates: "
                   f"{', '.join(own) or 'none'}")
     yield from _words(settings)
     if settings.mode == "observe":
-        yield Finding("warning", "statements", "OBSERVE: no runs are sent, for their mails would leave as they are")
+        yield Finding("warning", "statements", "OBSERVE: no runs are sent, because their mails would not be encrypted")
     rules = composition.load_rules(settings)
     over_http = [one.name for one in settings.clients if "statements" in one.scopes]
     for client in dict.fromkeys((section.client, *over_http)):
         yield from _client(settings, section, rules, client)
     if over_http and not section.sources.is_dir():
         what = "Not a directory" if section.sources.exists() else "No such file or directory"
-        yield Finding("error", "statements", f"{section.sources}: {what}; runs over HTTP read below `sources`")
+        yield Finding("error", "statements",
+                      f"{section.sources}: {what}; create it for runs over HTTP, or correct `sources`")
 
 
 def _client(settings: Settings, section: Statements, rules: RuleSet, client: str) -> Iterator[Finding]:
     permitted = next(one.from_addresses for one in settings.clients if one.name == client)
     if not permitted_from(permitted, section.from_):
-        yield Finding("error", "statements", f"{client} sends runs and may not use {section.from_}: put it into `from` "
-                      "of this client")
+        yield Finding("error", "statements", f"client {client} may send runs but not use {section.from_}; add it to "
+                      "`from` of this client")
         return
     with_one = _decided(rules, section.from_, client, Found((DEVICE_BOUND,), enrolled=True))
     if with_one is None or with_one.end.kind != "deliver":
-        what = f"rule {with_one.rule} says {with_one.end.kind}" if with_one else "the rules ask for more than a run has"
-        yield Finding("error", "statements", f"those of {client} cannot leave: {what}; policies/statements.yaml has "
-                      "rules for them")
+        what = (f"rule {with_one.rule} decides {with_one.end.kind}" if with_one else
+                "the rules need facts that a run does not have")
+        yield Finding("error", "statements", f"statements of client {client} cannot be sent: {what}; add the rules of "
+                      "policies/statements.yaml")
         return
     if {"sign", "encrypt"} <= {step.verb for step in with_one.steps}:
-        yield Finding("ok", "statements", f"those of {client} leave sealed, by rule {with_one.rule}")
+        yield Finding("ok", "statements", f"statements of client {client} are sent encrypted, by rule {with_one.rule}")
     else:
-        yield Finding("warning", "statements", f"those of {client} leave without signature or encryption, by rule "
-                      f"{with_one.rule}")
+        yield Finding("warning", "statements", f"rule {with_one.rule} sends statements of client {client} without "
+                      "signature or encryption; add `sign` and `encrypt` to it")
     without = _decided(rules, section.from_, client, Absent())
     if without is not None:
         plain = without.fallback == "plain_knowingly"
-        yield Finding("warning" if plain else "ok", "statements", f"those of {client} to a customer without a "
+        yield Finding("warning" if plain else "ok", "statements",
+                      f"statements of client {client} to a customer without a "
                       f"certificate: {without.fallback or without.end.kind}, by rule {without.rule}")
 
 
@@ -72,7 +75,7 @@ def _words(settings: Settings) -> Iterator[Finding]:
         if isinstance(looked_at, GatewayError):
             yield Finding("error", "statements", looked_at.detail)
         elif unknown := sorted(looked_at - mail.NAMES):
-            yield Finding("warning", "statements", f"{file}: a run's mail has no `{unknown[0]}`; it has "
+            yield Finding("warning", "statements", f"{file}: the word `{unknown[0]}` is unknown; use one of "
                           f"{', '.join(sorted(mail.NAMES))}")
 
 

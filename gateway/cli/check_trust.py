@@ -32,8 +32,9 @@ def database_and_trust(settings: Settings) -> Iterator[Finding]:
             yield Finding(level, "database", text)
         waiting = store.evidence.waiting()
         if waiting:
-            yield Finding("warning", "database", f"{waiting} octets of evidence wait on this machine for the database; "
-                          "a running gateway brings them in by itself")
+            yield Finding("warning", "database",
+                          f"{waiting} octets of evidence on this machine are not in the database yet; "
+                          "a running gateway adds them automatically")
     finally:
         store.close()
 
@@ -41,13 +42,15 @@ def database_and_trust(settings: Settings) -> Iterator[Finding]:
 def anchors(trust: TrustSet, now: datetime) -> Iterator[Finding]:
     """That there are any, that marks meet one, and how long their keys are believed."""
     if not trust.recipients:
-        yield Finding("warning", "trust", "no roots for recipients: no certificate can be used; set trust.recipients")
+        yield Finding("warning", "trust",
+                      "there are no roots for recipients, so no certificate can be used; set trust.recipients")
     if not trust.signers:
         yield Finding(
-            "warning", "trust", "no roots for signers: every signature stays indeterminate; set trust.signers")
+            "warning", "trust",
+                "there are no roots for signers, so all signatures are indeterminate; set trust.signers")
     for unmet in sorted(set(trust.marks) - {anchor.certificate.sha256 for anchor in trust.signers}):
-        yield Finding("warning", "trust", f"the mark of root {unmet[:16]} marks nothing: it is no root for signers; "
-                      "name it in trust.signers as well, or take the mark out")
+        yield Finding("warning", "trust", f"the mark of root {unmet[:16]} has no effect, because the root is not in "
+                      "trust.signers; add it there, or remove the mark")
     roots = dict.fromkeys(anchor.certificate for purpose in (trust.signers, trust.recipients, trust.stampers)
                           for anchor in purpose)
     yield Finding("ok", "trust", f"roots: {len(trust.signers)} for signers, {len(trust.recipients)} for recipients, "
@@ -60,20 +63,21 @@ def anchors(trust: TrustSet, now: datetime) -> Iterator[Finding]:
         elif strength.warned("key", root.key_algorithm, now) is not None:
             ending[root.key_algorithm].append(root)
     for algorithm, weak in sorted(refused.items()):
-        yield Finding("warning", "trust", f"{_some(weak)}: {algorithm} is on the never-list, nothing below is "
-                      "believed; take the root out")
+        yield Finding("warning", "trust",
+                      f"{_some(weak)}: {algorithm} is never accepted, so certificates below are not "
+                      "trusted; remove the root")
     for algorithm, ends in sorted(ending.items()):
         line = strength.term("key", algorithm)
         if line is not None and line.until is not None:
-            yield Finding("ok", "trust", f"{_some(ends)}: {algorithm} is believed until {line.until:%Y-%m-%d}")
+            yield Finding("ok", "trust", f"{_some(ends)}: {algorithm} is accepted until {line.until:%Y-%m-%d}")
 
 
 def algorithms(settings: Settings) -> Iterator[Finding]:
     """What of the table comes to an end, for everybody: customers with such keys need new ones by then."""
     del settings
     for one in strength.endings(SystemClock().now(), HORIZON):
-        yield Finding("ok", "algorithms", f"{one.name} is believed until {one.until:%Y-%m-%d}: certificates of "
-                      f"customers with it are refused from then on; they need {one.use}")
+        yield Finding("ok", "algorithms", f"{one.name} is accepted until {one.until:%Y-%m-%d}; customers whose "
+                      f"certificates use it need {one.use} by then")
 
 
 def _some(roots: list[Certificate]) -> str:
@@ -91,19 +95,20 @@ def _revocation(settings: Settings, store: Store) -> Iterator[Finding]:
         for purpose, mode in asked.items():
             if mode == "require":
                 yield Finding("error", "revocation", f"trust.revocation.{purpose} is require, but fetch.enabled is "
-                              "false and no list is known: nothing can be decided; enable fetch, or say soft")
+                              "false and there is no CRL, so nothing can be decided; enable fetch, or set soft")
         if "soft" in asked.values():
-            yield Finding("warning", "revocation", f"nothing is fetched and no list is known: revoked certificates of "
-                          f"{_purposes(asked, 'soft')} pass; enable fetch")
+            yield Finding("warning", "revocation",
+                          f"fetch.enabled is false and there is no CRL, so revoked certificates of "
+                          f"{_purposes(asked, 'soft')} are accepted; enable fetch")
     if "none" in asked.values():
-        yield Finding("warning", "revocation", f"nobody asks whether certificates of {_purposes(asked, 'none')} are "
-                      "revoked; say soft or require in trust.revocation")
+        yield Finding("warning", "revocation", f"the revocation of certificates of {_purposes(asked, 'none')} is not "
+                      "checked; set soft or require in trust.revocation")
     failed = failing(tuple(store.fetch_tasks.list()))
     for task in failed[:NAMED_MAX]:
         yield Finding("warning", "revocation", f"{task.wanted.url} failed {task.failures} times in a row; "
-                      "`sealgate revocation list` says why, `sealgate revocation refresh URL` tries it now")
+                      "`sealgate revocation list` shows why, `sealgate revocation refresh URL` retries it")
     if len(failed) > NAMED_MAX:
-        yield Finding("warning", "revocation", f"{len(failed) - NAMED_MAX} more lists cannot be fetched; "
+        yield Finding("warning", "revocation", f"{len(failed) - NAMED_MAX} more CRLs cannot be fetched; "
                       "see `sealgate revocation list`")
 
 
@@ -115,8 +120,8 @@ def _met(store: Store, trust: TrustSet) -> Iterator[Finding]:
     decided = {anchor.certificate.sha256 for anchor in trust.signers} | trust.distrusted
     waiting = [one for one in store.authorities.list() if one.key not in decided]
     if waiting:
-        yield Finding("warning", "trust", f"{_authorities(waiting)} met in mail "
-                      f"{'waits' if len(waiting) == 1 else 'wait'} for a decision: `sealgate cert unknown`")
+        yield Finding("warning", "trust", f"{_authorities(waiting)} seen in mail "
+                      f"{'needs' if len(waiting) == 1 else 'need'} a decision; `sealgate cert unknown` lists them")
 
 
 def _authorities(found: Iterable[object]) -> str:

@@ -27,9 +27,9 @@ def register(app: typer.Typer) -> None:
 @group.command()
 def add(
     name: Name,
-    generate: Annotated[bool, typer.Option("--generate", help="make a password and print it, once")] = False,
+    generate: Annotated[bool, typer.Option("--generate", help="generate a password and print it once")] = False,
 ) -> None:
-    """Add a login, or change its password. The password is asked for, or read from standard input.
+    """Add a login, or change its password. The command asks for the password, or reads it from standard input.
 
     Example: sealgate client add online-banking --generate
     """
@@ -41,12 +41,12 @@ def add(
         print(password)
     say(f"{name}: {'added' if new else 'password changed'}")
     if name not in {login for client in settings.clients for login in client.logins}:
-        say(f"sealgate: no client of the settings has `{name}` among its `logins` yet: it can do nothing")
+        say(f"sealgate: no client of the settings has `{name}` in its `logins`, so it has no effect. Add it there")
 
 
 @group.command()
 def token(name: Annotated[str, typer.Argument(metavar="CLIENT", help="as in `clients` of the settings")]) -> None:
-    """Make a client's token for `api` and print it, once: only its SHA-256 is kept, in `token_file`. The old one ends.
+    """Generate a client's token for `api` and print it once. `token_file` stores its SHA-256; the old token expires.
 
     Example: sealgate client token online-banking
     """
@@ -54,9 +54,9 @@ def token(name: Annotated[str, typer.Argument(metavar="CLIENT", help="as in `cli
     with told():
         made = client_tokens.token_for(settings, name)
     print(made)
-    say(f"sealgate: client {name} has a new token; a running service takes it at its next reload (SIGHUP)")
+    say(f"sealgate: client {name} has a new token. Run `sealgate reload` to activate it")
     if not next(one for one in settings.clients if one.name == name).scopes:
-        say(f"sealgate: client {name} has no `scopes` in the settings yet: it can do nothing")
+        say(f"sealgate: client {name} has no `scopes` in the settings, so the token has no effect. Add them and reload")
 
 
 @group.command("list")
@@ -119,7 +119,7 @@ def _logins(there: dict[str, bool], logins: object) -> list[str]:
 
 @group.command()
 def remove(name: Name) -> None:
-    """Take a login out of the password file.
+    """Remove a login from the password file.
 
     Example: sealgate client remove online-banking
     """

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 @group.callback()
 def _group() -> None:
-    """What rules of law ask, and what serves it.
+    """Legal requirements, and the settings that meet them.
 
     Example: sealgate compliance rts
     """
@@ -43,17 +43,17 @@ def _group() -> None:
 
 @group.command()
 def rts(as_json: listing.Json = False) -> None:
-    """Print the articles of EU 2018/389 that concern codes by mail, the setting that serves each, and its test.
+    """Print the articles of EU 2018/389 that concern codes by mail, the setting that meets each, and its test.
 
     Each is `served`, `partly` (the rest is the bank's), `open` (the settings or rules leave something to do), or
     `yours` (the bank's other systems).
-    Exit 1 if one is open. It is a map for an auditor, and no legal opinion.
+    Exit 1 if one is open. The table is for auditors; it is not legal advice.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml compliance rts
     """
     settings = context.settings()
     if settings.codes is None:
-        fail("the settings have no section `codes`: there are no codes to speak of (docs/codes.md)", USAGE)
+        fail("the settings have no section `codes`, so there is nothing to check. Add it (docs/codes.md)", USAGE)
     with told():
         now = in_force(settings, composition.load_rules(settings))
     rows = [row(clause, now) for clause in CLAUSES]

@@ -47,7 +47,7 @@ def nothing(_now: InForce) -> str:
 def guesses(now: InForce) -> str:
     """Art. 4 (3)(b)."""
     tries = now.codes.tries_max
-    return "" if tries <= TRIES_MAX else f"codes.tries_max is {tries}; the article allows {TRIES_MAX}"
+    return "" if tries <= TRIES_MAX else f"codes.tries_max is {tries}; the article allows at most {TRIES_MAX}"
 
 
 def failures(now: InForce) -> str:
@@ -55,9 +55,9 @@ def failures(now: InForce) -> str:
     most = now.codes.failures_max
     told = guesses(now)
     if not most:
-        return "; ".join(filter(None, (told, f"codes.failures_max is 0: no lock; the article allows {TRIES_MAX}")))
+        return "; ".join(filter(None, (told, f"codes.failures_max is 0, so there is no lock; set {TRIES_MAX}")))
     if most > TRIES_MAX:
-        told = "; ".join(filter(None, (told, f"codes.failures_max is {most}; the article allows {TRIES_MAX}")))
+        told = "; ".join(filter(None, (told, f"codes.failures_max is {most}; the article allows at most {TRIES_MAX}")))
     return told
 
 
@@ -76,69 +76,70 @@ def by_possession(now: InForce) -> str:
     """Art. 7: a key on one device."""
     lax = [name for name, one in now.sealed.items()
            if not getattr(now.params(one, "encrypt"), "device_bound", False)]
-    return "" if not lax else (f"the rules seal codes of {', '.join(lax)} to keys that may lie on any device: "
-                               "`encrypt: {device_bound: true}`")
+    return "" if not lax else (f"the rules encrypt codes of {', '.join(lax)} to keys that may be on any device: "
+                               "write `encrypt: {device_bound: true}`")
 
 
 def enrolled_only(now: InForce) -> str:
     """Art. 24: bound to a customer."""
     lax = [name for name, one in now.sealed.items()
            if getattr(now.params(one, "encrypt"), "certificates", "") != "enrolled"]
-    return "" if not lax else (f"codes of {', '.join(lax)} may be sealed to certificates bound to no customer: "
+    return "" if not lax else (f"the rules permit certificates that are not bound to a customer for codes of "
+                               f"{', '.join(lax)}: write "
                                "`encrypt: {certificates: enrolled}`")
 
 
 def in_clear(now: InForce) -> str:
     """Art. 5 (2), 22, 25."""
-    told = ["mode: observe seals nothing"] if now.settings.mode == "observe" else []
-    told += [f"codes of {', '.join(lacking)} leave without `{verb}`"
+    told = ["in mode: observe codes are not encrypted: set `mode: live`"] if now.settings.mode == "observe" else []
+    told += [f"codes of {', '.join(lacking)} are sent without `{verb}`: add it to their rule"
             for verb in ("sign", "encrypt", "protect_headers") if (lacking := now.lacking(verb))]
     weaker = [name for name, one in now.without.items() if one.end.kind != "reject"]
     if weaker:
-        told.append(f"codes of {', '.join(weaker)} are not refused where there is no certificate: "
+        told.append(f"codes of {', '.join(weaker)} are not rejected without a certificate: write "
                     "`without_certificate: reject`")
     return "; ".join(told)
 
 
 def read_by_others(now: InForce) -> str:
-    """Art. 35 (5): by nobody of the staff."""
+    """Art. 35 (5): no staff member can read a code."""
     holders = [name for name, one in now.sealed.items() if now.params(one, "escrow") is not None]
-    return "" if not holders else (f"who has the key of `escrow` reads codes of {', '.join(holders)}: take that verb "
-                                   "out of their rule")
+    return "" if not holders else (f"the holder of the `escrow` key can read codes of {', '.join(holders)}: remove "
+                                   "this verb from their rule")
 
 
 def channel(now: InForce) -> str:
     """Art. 4 (3)(c), 35 (1)."""
     api = now.settings.api
     if api is None:
-        return "there is no section `api`: codes can only be ordered by the command"
+        return "the section `api` is missing, so codes can only be ordered by a command: add it"
     if not now.sealed:
-        return "no client has the scope `codes`: nobody can order one"
+        return "no client has the scope `codes`, so none can order a code: add it"
     return "" if api.certificate is not None or on_loopback(api.host) else (
-        "api listens beyond this machine without TLS")
+        "`api` accepts remote connections without TLS: set `certificate` and `key`")
 
 
 def clock(now: InForce) -> str:
     """Art. 29 (2)(c): an official time."""
     lax = [one.name for one in now.settings.stampers if one.kind == "internal" and one.clock_check == "none"]
     unstamped = now.lacking("stamp")
-    told = [f"stamper {name} stamps whatever the clock says: `clock_check: kernel`" for name in lax]
+    told = [f"stamper {name} does not check the clock: set `clock_check: kernel`" for name in lax]
     if unstamped:
-        told.append(f"codes of {', '.join(unstamped)} leave without `stamp`")
+        told.append(f"codes of {', '.join(unstamped)} are sent without `stamp`: add it to their rule")
     return "; ".join(told)
 
 
 def misuse(now: InForce) -> str:
-    """Art. 27: what was lost or stolen is revoked, and somebody hears of it."""
+    """Art. 27: lost or stolen credentials are revoked, and this is reported."""
     told = []
     if now.settings.trust.revocation.recipients == "none":
-        told.append("trust.revocation.recipients is none: codes go to revoked certificates")
+        told.append("trust.revocation.recipients is none, so revoked certificates get codes: set soft or require")
     if not now.codes.bounces:
-        told.append("without codes.bounces a customer's signed `not me` reaches nobody")
+        told.append("codes.bounces is not set, so a customer's signed `not me` has no effect: set it")
     return "; ".join(told)
 
 
 def own_templates(now: InForce) -> str:
-    """Art. 5 (1)(a): somebody else's text may show less."""
+    """Art. 5 (1)(a): another text may show less."""
     return "" if now.codes.templates is None else (
-        f"the bank's own templates in {now.codes.templates}: see that each shows amount and payee")
+        f"the bank's own templates in {now.codes.templates}: check that each shows amount and payee")

@@ -1,7 +1,7 @@
 """Shared by all commands: the path of the configuration, exit codes, and messages.
 
 Messages go to standard error, data to standard output. Exit codes: 0 good, 1 the answer is bad,
-2 usage or configuration, 69 refused by policy, 75 temporary (sysexits.h).
+2 usage, configuration or a missing permission, 69 refused by policy, 75 temporary (sysexits.h).
 """
 
 import json

@@ -32,7 +32,7 @@ def import_(
     ],
     json: Json = False,
 ) -> None:
-    """Add customers, or replace those with the same number. Exit 1 if a line was refused; the others are taken.
+    """Add customers, or replace those with the same number. Exit 1 if a line was rejected; the others are imported.
 
     Example: sealgate customer import customers.csv
     """
@@ -50,7 +50,7 @@ def import_(
                     pass
         finally:
             store.close()
-    say(", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing to do")
+    say(", ".join(f"{count} {word}" for word, count in counts.items() if count) or "the file has no customers")
     if counts["refused"]:
         raise typer.Exit(BAD)
 
@@ -62,13 +62,14 @@ def _refused(answers: Iterable[Customer | Trouble], counts: dict[str, int]) -> I
             counts["taken"] += 1
             continue
         counts["refused"] += 1
-        say(f"sealgate: {listing.shown(answer.where)}: refused: {why(answer)}")
+        say(f"sealgate: {listing.shown(answer.where)}: rejected: {why(answer)}")
         yield {"where": answer.where, "reason": answer.reason, "detail": answer.detail}
 
 
 @group.command("list")
 def list_(
-    segment: Annotated[str | None, typer.Option("--segment", metavar="NAME", help="only of this segment")] = None,
+    segment: Annotated[str | None, typer.Option("--segment", metavar="NAME",
+                                                help="only customers of this segment")] = None,
     json: Json = False,
 ) -> None:
     """List customers: number, name, segment, addresses.
@@ -96,7 +97,7 @@ def show(
     customer: Annotated[str, typer.Argument(metavar="NUMBER|ADDRESS", help="customer number or mail address")],
     json: Json = False,
 ) -> None:
-    """One customer with the certificates that are bound to it.
+    """Show one customer with the certificates bound to it.
 
     Example: sealgate customer show anna@customer.example
     """
@@ -106,7 +107,7 @@ def show(
         try:
             found = store.customers.get(customer) or store.customers.by_address(customer)
             if found is None:
-                fail(f"there is no customer {customer!r}", BAD)
+                fail(f"no customer has the number or address {customer!r}. `sealgate customer list` shows all", BAD)
             bound = list(store.certificates.list(customer=found.number))
         finally:
             store.close()

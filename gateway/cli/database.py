@@ -10,7 +10,7 @@ from gateway.cli import context
 from gateway.cli.context import told
 from gateway.cli.listing import Json
 
-group = typer.Typer(no_args_is_help=True, help="The database of the settings: which one it is, and its version.")
+group = typer.Typer(no_args_is_help=True, help="The database of the settings: identity and version.")
 
 
 def register(app: typer.Typer) -> None:
@@ -22,14 +22,14 @@ def register(app: typer.Typer) -> None:
 def init(
     database: Annotated[bool, typer.Option("--database", help="create the database of the settings")] = False,
     replace: Annotated[bool, typer.Option(
-        "--replace", help="even if the settings mean another database, which is lost for good")] = False,
+        "--replace", help="create it even if the settings expect another database, which is then lost")] = False,
 ) -> None:
-    """Create what the settings name and is not there yet. Nothing that exists is changed.
+    """Create the database of the settings if it does not exist. Existing files are not changed.
 
     Example: sealgate init --database
     """
     if not database:
-        context.fail("nothing to do: say --database to create the database of the settings", context.USAGE)
+        context.fail("Nothing to create. Use --database to create the database of the settings", context.USAGE)
     settings = context.settings()
     with told():
         name = composition.create(settings, replace=replace)
@@ -38,7 +38,7 @@ def init(
 
 @group.command()
 def upgrade() -> None:
-    """Bring the database's tables to the version of this program. Make a backup with the old program first.
+    """Upgrade the database to the version of this program. Make a backup with the old program first.
 
     Example: sealgate database upgrade
     """
@@ -50,7 +50,7 @@ def upgrade() -> None:
 
 @group.command()
 def adopt() -> None:
-    """Record the id of the database that is there: on a further node, or after restoring a file or a disk by hand.
+    """Record the id of the existing database: on a further node, or after restoring a file or disk manually.
 
     Example: sealgate database adopt
     """
@@ -62,7 +62,7 @@ def adopt() -> None:
 
 @group.command()
 def status(*, json: Json = False) -> None:
-    """Show which database the settings mean, which one is there, and whether Sealgate works with it.
+    """Show the expected database, the existing one, and whether Sealgate can use it.
 
     Example: sealgate database status
     """

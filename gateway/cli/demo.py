@@ -27,19 +27,20 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    home: Annotated[Path, typer.Option("--home", metavar="DIR", help="where the bank lives")] = Path("sealgate-demo"),
-    once: Annotated[bool, typer.Option("--once", help="end after the tour; exit 0 only if every claim held")] = False,
+    home: Annotated[Path, typer.Option("--home", metavar="DIR",
+                                       help="directory of the demo bank")] = Path("sealgate-demo"),
+    once: Annotated[bool, typer.Option("--once", help="end after the tour; exit 0 only if all checks passed")] = False,
     port: Annotated[
         int, typer.Option("--port", help="first of eight ports: outbound, sink, inbound, and what stands around")
     ] = 2525,
 ) -> None:
-    """A demo bank and a guided tour: sealed mail out, checked by openssl, and opened mail in, made by it.
+    """Run a demo bank and a guided tour: outbound mail verified by openssl, inbound mail created by it.
 
     Example: sealgate demo --once --home /tmp/bank
     """
     console = Console(highlight=False, soft_wrap=True)
     if not openssl.available():
-        fail("the tour checks every claim with openssl: apt-get install openssl")
+        fail("the tour needs openssl. Install it: apt-get install openssl")
     with told():
         with console.status("Making a bank: keys, certificates, settings, policies"):
             bank = open_bank(home.resolve(), Ports.beginning(port))
@@ -74,14 +75,14 @@ def _start(what: str, start: Callable[[], None]) -> None:
     try:
         start()
     except OSError as trouble:
-        fail(f"{what}: {trouble.strerror}; is another demo running? Choose others with --port")
+        fail(f"{what}: {trouble.strerror}; If another demo is running, choose other ports with --port")
 
 
 def _conclude(bank: Bank, guide: Guide, console: Console) -> None:
     if guide.broken:
-        console.print(f"\n[red]{len(guide.broken)} claims are false.[/red] The gateway's log: {bank.home}/gateway.log")
+        console.print(f"\n[red]{len(guide.broken)} checks failed.[/red] The gateway's log: {bank.home}/gateway.log")
         return
-    console.print(f"\n[green]All {guide.held} claims held.[/green]")
+    console.print(f"\n[green]All {guide.held} checks passed.[/green]")
     console.print(f"What left the gateway: {bank.home}/outgoing    what the bank received: {bank.home}/incoming")
     console.print(f"The customers' keys: {bank.home}/customers/*.p12, password {PASSWORD}")
 
@@ -93,7 +94,7 @@ def _stay(bank: Bank, gateway: Process, console: Console) -> None:
     sealgate = "sealgate" if which("sealgate") else Path(sys.argv[0]).absolute()
     token = f"cat {home}/clients/core-banking.token"
     lines = (
-        "The bank stays up. From another terminal:",
+        "The demo bank keeps running. Try these in another terminal:",
         "",
         f"  {out} --from otp@{DOMAIN} --to {customer} --h-Subject 'Your code' --body 'Your code is 123 456.'",
         f"  {out} --local-interface {core} --from statements@{DOMAIN} --to {customer} --attach @{bank.root}",

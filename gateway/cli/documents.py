@@ -19,7 +19,7 @@ from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
 from gateway.ports.documents import Documents
 
-group = typer.Typer(no_args_is_help=True, help="Statements and bills as PDF: templates, and what others made.")
+group = typer.Typer(no_args_is_help=True, help="Statements and bills as PDF: templates and finished documents.")
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def _documents() -> Iterator[Documents]:
 
 @group.command("list")
 def list_() -> None:
-    """List the templates, the bank's own and those of the distribution, with the digest that a run may name.
+    """List the templates of the bank and of the distribution, with the digest for the file of a run.
 
     Example: sealgate documents list
     """
@@ -48,12 +48,13 @@ def list_() -> None:
 
 @group.command()
 def make(
-    template: Annotated[str, typer.Argument(help="as `documents list` prints it")],
-    values: Annotated[Path, typer.Argument(metavar="VALUES.json", help="an object as a row would be; - = stdin")],
+    template: Annotated[str, typer.Argument(help="name of a template, as `sealgate documents list` prints it")],
+    values: Annotated[Path, typer.Argument(metavar="VALUES.json",
+                                           help="JSON object with the values of a row; - = standard input")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="the PDF")],
     language: Annotated[str, typer.Option(help="such as en")] = "en",
 ) -> None:
-    """Make one document, as a run would make it of a row with these values.
+    """Render one document as a run would, from the values of a row.
 
     Example: sealgate documents make statement values.json -o statement.pdf
     """
@@ -71,10 +72,10 @@ def make(
 @group.command()
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILES", help="PDFs")],
-    accessible: Annotated[bool, typer.Option(help="what cannot be read aloud is wrong, too")] = True,
+    accessible: Annotated[bool, typer.Option(help="also reject documents that are not accessible")] = True,
     json: Json = False,
 ) -> None:
-    """Look at finished PDFs: whole, not locked, not too large, and can they be read aloud. Exit 1 if one is not.
+    """Check that finished PDFs are complete, not encrypted, not too large and accessible. Exit 1 if one is not.
 
     Example: sealgate documents check october/*.pdf
     """
@@ -100,7 +101,7 @@ def _object(path: Path) -> dict[str, Any]:
     except OSError as error:
         fail(f"{path}: {error.strerror}", USAGE)
     except ValueError:  # what it says may quote
-        fail(f"{path}: no JSON in UTF-8", USAGE)
+        fail(f"{path}: the file is not JSON in UTF-8. Correct it", USAGE)
     if not isinstance(given, dict):
-        fail(f"{path}: no JSON object", USAGE)
+        fail(f'{path}: the file is not a JSON object. Write the values as {{"name": "value"}}', USAGE)
     return given

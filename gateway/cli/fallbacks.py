@@ -16,7 +16,7 @@ from gateway.ports.fallbacks import Figures
 
 log = structlog.get_logger("sealgate.waiting")
 
-group = typer.Typer(help="Mail to people without a certificate: figures, and what waits.")
+group = typer.Typer(help="Mail to recipients without a certificate: statistics, and held mail.")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,9 +27,9 @@ def register(app: typer.Typer) -> None:
 @group.callback(invoke_without_command=True)
 def fallbacks(
     asked: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="one JSON array on standard output")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON array")] = False,
 ) -> None:
-    """Of each rule and way of `without_certificate`: people, their mails, and who has a certificate since.
+    """Show for each rule and fallback the recipients, their mails, and those with a certificate since.
 
     Example: sealgate fallbacks
     """
@@ -57,10 +57,10 @@ def _share(row: Figures) -> float:
 
 @group.command()
 def again(json: Json = False) -> None:
-    """Look once more for the certificates that held mail waits for; what may leave does, sealed.
+    """Look up the certificates for held mail again, and send the mail for which there is one.
 
-    Also tells senders that their mail waits, gives up what has waited too long, and invites. Needs the archive key.
-    The jobs do this by themselves where the archive key is at hand.
+    It also notifies senders, returns mail that was held too long, and sends invitations. It needs the archive key.
+    The jobs of `sealgate run` do this if they have the archive key.
 
     Example: sealgate fallbacks again
     """

@@ -21,7 +21,7 @@ from gateway.ports.hold import HeldRow
 log = structlog.get_logger("sealgate.hold")
 
 group = typer.Typer(no_args_is_help=True, help="Held and quarantined mail: list, show, release, reject.")
-HoldId = Annotated[str, typer.Argument(metavar="ID", help="as `hold list` prints it")]
+HoldId = Annotated[str, typer.Argument(metavar="ID", help="id, as `sealgate hold list` prints it")]
 DONE = frozenset({Settled.TAKEN, Settled.HELD, Settled.SERVED, Settled.REPORTED, Settled.DISCARDED})
 
 
@@ -35,12 +35,12 @@ def list_(
     state: Annotated[str, typer.Option("--state", help="waiting, released or rejected")] = "waiting",
     json: Json = False,
 ) -> None:
-    """List held mail, the oldest first. Needs no key; the subject of outbound mail is under it, with the body.
+    """List held mail, the oldest first. It needs no key, because the encrypted subject is not shown.
 
     Example: sealgate hold list
     """
     if state not in {"waiting", "released", "rejected"}:
-        fail("--state is waiting, released or rejected", context.USAGE)
+        fail("--state must be one of: waiting, released, rejected", context.USAGE)
     settings = context.settings()
     with told():
         store = composition.open_store(settings)
@@ -73,10 +73,10 @@ def list_(
 @group.command()
 def show(
     hold_id: HoldId,
-    mail: Annotated[bool, typer.Option("--mail", help="the mail itself; needs the archive key")] = False,
+    mail: Annotated[bool, typer.Option("--mail", help="print the mail itself; needs the archive key")] = False,
     json: Json = False,
 ) -> None:
-    """One held mail: why, for whom; with --mail its octets.
+    """Show one held mail: reason and recipients; with --mail the mail itself.
 
     Example: sealgate hold show 4f1c2b7a90de --mail > held.eml
     """
@@ -99,9 +99,9 @@ def show(
 
 @group.command()
 def release(hold_id: HoldId, json: Json = False) -> None:
-    """Send a held mail through the whole way again, this time past the rule that held it. Needs the archive key.
+    """Process a held mail again, without the rule that held it, and send it. Needs the archive key.
 
-    It stays held unless all its recipients are settled. Exit 69 if it is refused, 75 if it may go later.
+    It stays held unless all recipients are completed. Exit 69 if it is rejected, 75 if it is deferred.
 
     Example: sealgate hold release 4f1c2b7a90de
     """
@@ -118,16 +118,16 @@ def release(hold_id: HoldId, json: Json = False) -> None:
             gateway.close()
     _told_outcome(row, outcome, json=json)
     if outcome.answer not in DONE:
-        say(f"sealgate: {hold_id} stays held")
+        say(f"sealgate: {hold_id} is still held")
         raise typer.Exit(TEMPORARY if outcome.answer is Settled.LATER else REFUSED)
 
 
 @group.command()
 def again(json: Json = False) -> None:
-    """Judge mail again that was held because a revocation list, an answer or an issuer was missing.
+    """Verify mail again that was held because a CRL, an OCSP response or an issuer was missing.
 
-    Needs the archive key. What is decided now goes the whole way, every rule asked again; the rest stays. The jobs do
-    this by themselves where the archive key is at hand.
+    Needs the archive key. Mail with a verdict is processed by all rules again; the rest stays held. The jobs of
+    `sealgate run` do this if they have the archive key.
 
     Example: sealgate hold again
     """
@@ -181,15 +181,16 @@ def _told_outcome(row: HeldRow, outcome: Outcome, *, json: bool) -> None:
 @group.command()
 def reject(
     hold_id: HoldId,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask; the mail's body is deleted for good")] = False,
+    yes: Annotated[bool, typer.Option("--yes",
+        help="do not ask for confirmation; the mail's body is deleted permanently")] = False,
 ) -> None:
-    """Give a held mail up: its body is deleted, who and why stay on record. Nobody is told.
+    """Reject a held mail: its body is deleted, the record of who and why is kept. The sender is not notified.
 
     Example: sealgate hold reject 4f1c2b7a90de --yes
     """
     settings = context.settings()
-    if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete the body of {hold_id} for good?", err=True)):
-        fail("nothing was changed; say --yes where nobody can be asked", USAGE)
+    if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete the body of {hold_id} permanently?", err=True)):
+        fail("nothing was changed. Use --yes to confirm without a terminal", USAGE)
     with told():
         store = composition.open_store(settings)
         try:

@@ -24,9 +24,9 @@ def register(app: typer.Typer) -> None:
 
 @group.callback(invoke_without_command=True)
 def run(called: typer.Context) -> None:
-    """Time-stamps for others and certificates for partners, by HTTP: serves `http` of the configuration until SIGTERM.
+    """Serve time-stamps and certificates for partners over HTTP (`http` of the settings) until SIGTERM.
 
-    SIGHUP reads it anew. `sealgate run` starts this by itself.
+    SIGHUP reloads the settings. `sealgate run` starts this process.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml http
     """
@@ -43,8 +43,9 @@ def run(called: typer.Context) -> None:
 
 
 @group.command()
-def token(name: Annotated[str, typer.Argument(metavar="PARTNER", help="as in http.partners of the settings")]) -> None:
-    """Make a partner's token and print it, once: only its SHA-256 is kept, in his `token_file`. The old one ends.
+def token(name: Annotated[str, typer.Argument(metavar="PARTNER",
+                                              help="name in `http.partners` of the settings")]) -> None:
+    """Generate a partner's token and print it once. `token_file` stores its SHA-256; the old token expires.
 
     Example: sealgate http token payments
     """
@@ -52,4 +53,4 @@ def token(name: Annotated[str, typer.Argument(metavar="PARTNER", help="as in htt
     with told():
         made = composition.token_for(settings, name)
     print(made)
-    say(f"sealgate: partner {name} has a new token; a running service takes it at its next reload (SIGHUP)")
+    say(f"sealgate: partner {name} has a new token. Run `sealgate reload` to activate it")

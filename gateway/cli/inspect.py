@@ -38,24 +38,24 @@ def inspect_file(
     file: Annotated[str, typer.Argument(metavar="FILE", help="mail, CMS object, time-stamp, PDF, certificate, PKCS#12, "
                                                              "OCSP response or revocation list; '-': standard input")],
     trust: Annotated[list[Path] | None, typer.Option(
-        metavar="PEM|DIR", help="roots that are believed")] = None,
+        metavar="PEM|DIR", help="trust anchors")] = None,
     chain: Annotated[list[Path] | None, typer.Option(
-        metavar="PEM|DIR", help="certificates that complete paths")] = None,
+        metavar="PEM|DIR", help="intermediate certificates")] = None,
     key: Annotated[list[str] | None, typer.Option(
         metavar="FILE[:PASSWORD|:@FILE]", help="a key to decrypt with, and its certificate: PEM, DER or PKCS#12; "
                                                "a password on the command line is for test keys")] = None,
     crl: Annotated[list[Path] | None, typer.Option(
-        metavar="FILE", help="revocation lists, DER or PEM, that are judged by")] = None,
-    ocsp: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="OCSP answers that are judged by")] = None,
-    at: Annotated[str | None, typer.Option(metavar="TIME", help="judge as of then (ISO 8601)")] = None,
+        metavar="FILE", help="CRLs to use, DER or PEM")] = None,
+    ocsp: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="OCSP responses to use")] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="verify as of this time (ISO 8601)")] = None,
     revocation: Annotated[Literal["none", "soft", "require"], typer.Option(
-        help="what a revocation that cannot be checked means")] = "soft",
+        help="effect of a revocation status that cannot be determined")] = "soft",
     content: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="what a detached signature or a time-stamp is about")] = None,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="where the opened mail or content goes")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+        metavar="FILE", help="content of a detached signature or a time-stamp")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="file for the decrypted mail or content")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """Tell what FILE is, and whether it can be believed. Exit 0 only if it can.
+    """Show what FILE contains, and whether it can be trusted. Exit 0 only if it can.
 
     Example: sealgate inspect order.eml --trust roots.pem --key mailbox.p12:@password.txt --json
     """
@@ -108,7 +108,7 @@ def _options(trust: Sequence[Path], chain: Sequence[Path], keys: Sequence[str], 
 
 def _given(paths: Sequence[Path], kind: Literal["crl", "ocsp"]) -> list[GivenFile]:
     if len(paths) > _GIVEN_MAX:
-        raise GatewayError(Reason.USAGE, f"more than {_GIVEN_MAX} files of --{kind}")
+        raise GatewayError(Reason.USAGE, f"there are more than {_GIVEN_MAX} files for --{kind}. Name fewer")
     return [GivenFile(str(path), kind, _read(str(path), OCTETS_MAX)) for path in paths]
 
 
@@ -118,7 +118,8 @@ def _time(text: str | None) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise GatewayError(Reason.USAGE, f"--at {text}: not an ISO 8601 time, such as 2026-11-24T12:00:00Z") from None
+        raise GatewayError(Reason.USAGE,
+            f"--at {text} is not a valid time. Write it in ISO 8601, such as 2026-11-24T12:00:00Z") from None
     return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
@@ -173,11 +174,11 @@ def _read(name: str, octets_max: int) -> bytes:
 
 def _write(output: Path, file: str, report: Report) -> None:
     if report.output is None:
-        say("sealgate: nothing could be opened; --output was not written")
+        say("sealgate: nothing could be decrypted, so --output was not written")
         return
     try:
         if output.exists() and file != "-" and output.samefile(file):
-            fail("--output is FILE itself", USAGE)
+            fail("--output is the same file as FILE. Name another file", USAGE)
         output.write_bytes(report.output)
     except OSError as error:
         fail(f"{output}: {error.strerror}", USAGE)

@@ -112,7 +112,7 @@ def _certificate(certificate: CertificateReport) -> Iterable[tuple[str, Text]]:
 def _answer(answer: AnswerReport) -> Iterable[tuple[str, Text]]:
     since = f" since {answer.revoked_at:%Y-%m-%d %H:%M:%S} UTC" if answer.revoked_at is not None else ""
     why = f" ({answer.revocation_reason})" if answer.revocation_reason is not None else ""
-    yield "Certificate", _clean(f"serial {answer.serial}, issued by {answer.issuer or 'somebody not given'}")
+    yield "Certificate", _clean(f"serial {answer.serial}, issued by {answer.issuer or 'an unknown issuer'}")
     yield "", Text(f"{answer.status}{since}{why}")
     yield "", _clean(f"as of {answer.this_update:%Y-%m-%d %H:%M:%S} UTC{_until(answer.next_update)}")
     if answer.responder is not None:
@@ -122,7 +122,7 @@ def _answer(answer: AnswerReport) -> Iterable[tuple[str, Text]]:
 def _list(told: ListReport) -> Iterable[tuple[str, Text]]:
     number = f", number {told.number}" if told.number is not None else ""
     base = f", changes since {told.base_number}" if told.base_number is not None else ""
-    yield "List", _clean(f"of {told.issuer or 'somebody not given'}{number}{base}")
+    yield "List", _clean(f"of {told.issuer or 'an unknown issuer'}{number}{base}")
     yield "", _clean(f"as of {told.this_update:%Y-%m-%d %H:%M:%S} UTC{_until(told.next_update)}")
     if told.entries is not None:
         yield "", Text(f"{told.entries} entries")

@@ -21,9 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def jobs() -> None:
-    """Fetch revocation lists, answers and issuers, judge held mail again, write the daily report; until SIGTERM.
+    """Fetch CRLs, OCSP responses and issuers, verify held mail again, write the daily report, until SIGTERM.
 
-    `sealgate run` starts this by itself. SIGHUP reads the configuration anew.
+    `sealgate run` starts this process. SIGHUP reloads the settings.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml jobs
     """

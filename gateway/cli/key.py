@@ -11,10 +11,10 @@ from gateway.cli import context, listing, secret
 from gateway.cli.context import BAD, USAGE, fail, say, told
 from gateway.cli.listing import Json
 
-group = typer.Typer(no_args_is_help=True, help="Keys of the bank, in files and on tokens. No secret is an argument.")
+group = typer.Typer(no_args_is_help=True, help="Keys of the bank, in files and on tokens.")
 Directory = Annotated[
     Path | None,
-    typer.Option("--directory", metavar="DIR", help="where to write; default: keys/ beside the configuration"),
+    typer.Option("--directory", metavar="DIR", help="directory to write to; default: keys/ beside the settings"),
 ]
 Protect = Annotated[
     Path | None,
@@ -23,7 +23,7 @@ Protect = Annotated[
     ),
 ]
 Purpose = Literal["sign", "decrypt"]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="of the key set: letters, digits, . - _")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="name of the key set: letters, digits, . - _")]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,12 +35,14 @@ def register(app: typer.Typer) -> None:
 def import_(
     name: Name,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="PEM or DER PKCS#8, or PKCS#12 with old or new ciphers")],
-    certificate: Annotated[Path | None, typer.Option("--certificate", metavar="FILE", help="if not in FILE")] = None,
-    passphrase: Annotated[bool, typer.Option("--passphrase", help="ask for it, or read standard input")] = False,
+    certificate: Annotated[Path | None, typer.Option("--certificate", metavar="FILE",
+                                                     help="its certificate, if FILE does not contain it")] = None,
+    passphrase: Annotated[bool, typer.Option("--passphrase",
+                                             help="ask for the passphrase, or read it from standard input")] = False,
     directory: Directory = None,
     protect_with: Protect = None,
 ) -> None:
-    """Take over a key: NAME.key.pem (mode 0600), NAME.crt.pem, NAME.chain.pem; prints the lines for the settings.
+    """Import a key into NAME.key.pem (mode 0600), NAME.crt.pem, NAME.chain.pem; prints the lines for the settings.
 
     Example: sealgate key import otp otp.p12 --passphrase
     """
@@ -62,36 +64,39 @@ def import_(
         lines.append(f"    chain: {written.chain}")
     print("stampers:" if stamper else "keys:", *lines, sep="\n")
     if len(purposes) > 1:
-        say("sealgate: the certificate allows several purposes; a key has one here: choose")
+        say("sealgate: the certificate allows several purposes. Choose one of them in the lines above")
 
 
 @group.command()
 def generate(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="of the files; not with --token")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="name of the files; not with --token")] = None,
     algorithm: Annotated[
         str, typer.Option("--algorithm", help="rsa-3072|4096, p-256|384|521; in files ed25519, x25519 too")
     ] = "rsa-3072",
     email: Annotated[
-        list[str] | None, typer.Option("--email", metavar="ADDRESS", help="for the request; may be repeated")
+        list[str] | None, typer.Option("--email", metavar="ADDRESS",
+                                       help="mail address for the request; may be repeated")
     ] = None,
     subject: Annotated[
-        str, typer.Option("--subject", metavar="NAME", help="for the request, such as CN=Codes,O=Bank,C=DE")
+        str, typer.Option("--subject", metavar="NAME", help="subject for the request, such as CN=Codes,O=Bank,C=DE")
     ] = "",
     purpose: Annotated[
-        Purpose | None, typer.Option("--purpose", help="key usage to ask for; on a token also all that the key may do")
+        Purpose | None, typer.Option("--purpose", help="key usage to request; on a token also the permitted usage")
     ] = None,
     csr: Annotated[
-        Path | None, typer.Option("--csr", metavar="FILE", help="where the request goes; on a token: standard output")
+        Path | None, typer.Option("--csr", metavar="FILE",
+                                  help="file for the request; default on a token: standard output")
     ] = None,
     directory: Directory = None,
     protect_with: Protect = None,
-    token: Annotated[str, typer.Option("--token", metavar="TOKEN", help="make it on this token of the settings")] = "",
-    label: Annotated[str, typer.Option("--object", metavar="LABEL", help="with --token: its label there")] = "",
+    token: Annotated[str, typer.Option("--token", metavar="TOKEN",
+                                       help="generate it on this token of the settings")] = "",
+    label: Annotated[str, typer.Option("--object", metavar="LABEL", help="with --token: the key's label on it")] = "",
 ) -> None:
-    """Make a key and the request for its certificate: for your CA, which knows what to do with it.
+    """Generate a key and the certificate request for your CA.
 
-    In files: NAME.key.pem (mode 0600) and NAME.csr.pem. On a token the key never leaves it. RSA-3072 unless you say
-    otherwise; weaker ones are refused.
+    In files: NAME.key.pem (mode 0600) and NAME.csr.pem. On a token, the key never leaves it. The default is RSA-3072;
+    weaker keys are rejected.
 
     Example: sealgate key generate otp --email otp@bank.example
     Example: sealgate key generate --token hsm --object otp-2027 --email otp@bank.example --csr otp-2027.csr.pem
@@ -99,10 +104,10 @@ def generate(
     settings = context.settings()
     office, emails = composition.office(settings), tuple(email or ())
     if bool(token) is not bool(label) or bool(token) is bool(name):
-        fail("name a file key (NAME), or --token and --object", USAGE)
+        fail("Give NAME for a key in a file, or --token and --object for one on a token", USAGE)
     if token:
         if directory is not None or protect_with is not None:
-            fail("a key on a token is protected by its PIN: no --directory, no --protect-with", USAGE)
+            fail("--directory and --protect-with are for keys in files. Remove them: a token has a PIN", USAGE)
         with told():
             pem = office.generate_on_token(
                 token, label, algorithm, emails=emails, subject=subject, use=purpose or "sign", request=csr
@@ -122,17 +127,17 @@ def generate(
 
 @group.command()
 def rollover(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="of a key set in the settings")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="name of a key set in the settings")],
     algorithm: Annotated[
-        str | None, typer.Option("--algorithm", help="default: as the key there is, or rsa-3072 where that is weaker")
+        str | None, typer.Option("--algorithm", help="default: that of the current key, or rsa-3072 if it is weaker")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make the next key of a key set beside the old one, and the request for its certificate.
+    """Generate the next key of a key set beside the current one, and its certificate request.
 
-    Prints the lines for the settings. Nothing is overwritten and nothing changes yet: once the certificate is there,
-    add the lines and reload. The new key signs from the minute at which its certificate becomes valid; the old one
-    stays in the settings and opens old mail.
+    Prints the lines for the settings and overwrites nothing. Once you have the certificate, add the lines and reload.
+    The new key signs from the time at which its certificate becomes valid. The old key stays in the settings and
+    decrypts old mail.
 
     Example: sealgate key rollover otp
     """
@@ -145,8 +150,8 @@ def rollover(
              "certificate": str(made.certificate), "lines": list(made.lines)}
         )
         return
-    say(f"sealgate: made {made.algorithm} key {made.place}")
-    say(f"sealgate: send {made.request} to your CA and put its certificate to {made.certificate};")
+    say(f"sealgate: generated {made.algorithm} key {made.place}")
+    say(f"sealgate: send {made.request} to your CA and store its certificate as {made.certificate};")
     say(f"sealgate: then add these lines to the key set `{name}` and reload:")
     print(*made.lines, sep="\n")
 
@@ -154,13 +159,13 @@ def rollover(
 @group.command("list")
 def list_(
     token: Annotated[
-        str, typer.Option("--token", metavar="TOKEN", help="what lies on a token, whether the settings name it or not")
+        str, typer.Option("--token", metavar="TOKEN", help="list all keys on this token")
     ] = "",
     json: Json = False,
 ) -> None:
-    """List the keys of the settings in all their generations, each loaded: what it does now, its end, what is wrong.
+    """Load and list all keys of the settings in all generations: usage now, expiry, problems.
 
-    Exit 1 if anything is wrong.
+    Exit 1 if there is a problem.
 
     Example: sealgate key list
     Example: sealgate key list --token hsm

@@ -19,7 +19,8 @@ from gateway.model.wire import ends_in_pairs
 from gateway.settings import Settings
 
 To = Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="recipient; may be repeated")]
-Directory = Annotated[Path | None, typer.Option("--output-dir", metavar="DIR", help="one file per group of recipients")]
+Directory = Annotated[Path | None, typer.Option("--output-dir", metavar="DIR",
+                                                help="directory for one file per group of recipients")]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,18 +30,18 @@ def register(app: typer.Typer) -> None:
 
 
 def seal(
-    client: Annotated[str, typer.Option("--client", metavar="NAME", help="a client of the configuration")],
+    client: Annotated[str, typer.Option("--client", metavar="NAME", help="a client of the settings")],
     from_: Annotated[str, typer.Option("--from", metavar="ADDRESS", help="the envelope's sender")],
     to: To,
     output_dir: Directory = None,
 ) -> None:
-    """Seal the mail on standard input as the rules say; what would leave goes to standard output.
+    """Sign and encrypt the mail on standard input as the rules decide; write the result to standard output.
 
     Example: sealgate seal --client online-banking --from otp@bank.example --to anna@customer.example < in.eml > out.eml
     """
     settings = context.settings()
     if client not in {one.name for one in settings.clients}:
-        fail(f"no client {client!r} in {context.config_path()}", context.USAGE)
+        fail(f"{context.config_path()} has no client {client!r}. `sealgate client list` shows all", context.USAGE)
     _through(settings, _mail(from_, to, client=client), output_dir)
 
 
@@ -49,7 +50,7 @@ def open_(
     output_dir: Directory = None,
     from_: Annotated[str, typer.Option("--from", metavar="ADDRESS", help="the envelope's sender")] = "",
 ) -> None:
-    """Open and judge the mail on standard input; what the mail server would get goes to standard output.
+    """Decrypt and verify the mail on standard input; write the mail for the mail server to standard output.
 
     Example: sealgate open --to support@bank.example < in.eml > out.eml
     """
@@ -59,12 +60,12 @@ def open_(
 def _mail(from_: str, to: list[str], *, client: str | None) -> Mail:
     octets = sys.stdin.buffer.read()
     if not octets:
-        fail("there is no mail on standard input", context.USAGE)
+        fail("Standard input is empty. Redirect a mail to it: `< mail.eml`", context.USAGE)
     if b"\r" not in octets:
         octets = octets.replace(b"\n", b"\r\n")
-        say("sealgate: the lines ended in LF; made CRLF of them")
+        say("sealgate: the lines of the mail end in LF; they were converted to CRLF")
     elif not ends_in_pairs(octets):
-        fail("the mail mixes line ends; it must have CRLF everywhere, or LF everywhere", context.BAD)
+        fail("the mail has both CRLF and LF line ends. Convert all line ends to CRLF, or all to LF", context.BAD)
     origin = Origin(
         ours=client is not None, client=client, received_at=SystemClock().now(), incident=secrets.token_hex(8)
     )
@@ -97,7 +98,7 @@ def _write(caught: "composition.Caught", output_dir: Path | None) -> None:
             path.write_bytes(octets)
             say(f"{path}: {', '.join(recipients)}")
     elif len(caught.taken) > 1:
-        fail(f"the recipients need {len(caught.taken)} different mails: say --output-dir DIR", context.USAGE)
+        fail(f"the recipients need {len(caught.taken)} different mails. Use --output-dir DIR", context.USAGE)
     elif caught.taken:
         sys.stdout.buffer.write(caught.taken[0][0])
 

@@ -10,8 +10,8 @@ from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.errors import GatewayError
 from gateway.settings import InForce
 
-NEEDED: Final = ("the milter needs pymilter: `make milter` in Sealgate's directory, or libmilter-dev and "
-                 "pip install 'sealgate[milter]'")
+NEEDED: Final = ("`milter` in the settings needs the package pymilter. Run `make milter` in Sealgate's directory, or "
+                 "install libmilter-dev and run pip install 'sealgate[milter]'")
 
 
 def register(app: typer.Typer) -> None:
@@ -20,9 +20,9 @@ def register(app: typer.Typer) -> None:
 
 
 def milter() -> None:
-    """Serve `milter` of the configuration to Postfix until SIGTERM; mails in work are finished first.
+    """Serve the milter (`milter` of the settings) to Postfix until SIGTERM; mails in progress are finished first.
 
-    `sealgate run` starts this by itself. SIGHUP reads the configuration anew.
+    `sealgate run` starts this process. SIGHUP reloads the settings.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml milter
     """

@@ -35,13 +35,14 @@ TRANSACTION_OCTETS_MAX: Final = 1_048_576  # as api.body_octets_max
 group = typer.Typer(
     no_args_is_help=True, help="One-time codes: send, verify, resend, cancel, show, list, block, unblock.")
 
-Client = Annotated[str, typer.Option("--client", metavar="NAME", help="in whose name; one of `clients`")]
-CodeId = Annotated[str, typer.Argument(metavar="ID", help="as `otp send` prints it")]
+Client = Annotated[str, typer.Option("--client", metavar="NAME",
+                                     help="the client of the settings that orders the code")]
+CodeId = Annotated[str, typer.Argument(metavar="ID", help="id of the code, as `sealgate otp send` prints it")]
 Number = Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's number")]
 Paid = Annotated[
     Path | None,
-    typer.Option("--transaction", metavar="FILE", help="what the code is good for: JSON as in POST /codes; `-` = "
-                 "standard input"),
+    typer.Option("--transaction", metavar="FILE", help="the transaction that the code approves: JSON as in POST "
+                 "/codes; `-` = standard input"),
 ]
 
 
@@ -56,15 +57,15 @@ def send(
     client: Client,
     purpose: Annotated[str, typer.Option("--purpose", metavar="WORD", help="login, payment, …")] = "login",
     transaction: Paid = None,
-    digits: Annotated[int | None, typer.Option("--digits", help="6 to 10")] = None,
-    life: Annotated[int | None, typer.Option("--life", metavar="SECONDS", help="how long it is good")] = None,
+    digits: Annotated[int | None, typer.Option("--digits", help="number of digits, 6 to 10")] = None,
+    life: Annotated[int | None, typer.Option("--life", metavar="SECONDS", help="validity in seconds")] = None,
     language: Annotated[str | None, typer.Option("--language", metavar="en|de|…")] = None,
-    reference: Annotated[str, typer.Option("--reference", help="your own, at most 64 characters")] = "",
+    reference: Annotated[str, typer.Option("--reference", help="your own reference, at most 64 characters")] = "",
     json: Json = False,
 ) -> None:
-    """Send a new code to all enrolled addresses of a customer; the one before, of the same purpose, is replaced.
+    """Send a new code to all enrolled addresses of a customer. It replaces the previous code of the same purpose.
 
-    Exit 69 if it may not leave sealed, 75 if it cannot leave now; then there is no code.
+    Exit 69 if it cannot be sent encrypted, 75 if it cannot be sent now; in both cases there is no code.
 
     Example: sealgate otp send 10001 --client online-banking --purpose payment --transaction payment.json
     """
@@ -75,9 +76,9 @@ def send(
 
 @group.command()
 def verify(code_id: CodeId, client: Client, transaction: Paid = None, json: Json = False) -> None:
-    """Try a code: typed, or the first line of standard input. Exit 1 if it is not valid.
+    """Verify a code from the terminal or the first line of standard input. Exit 1 if it is not valid.
 
-    A try counts, whoever makes it; a valid code is used by it.
+    Each attempt counts; a valid code can be used once.
 
     Example: sealgate otp verify 5f0c2b7a90de4f1c2b7a90de --client online-banking --transaction payment.json
     """
@@ -96,7 +97,7 @@ def verify(code_id: CodeId, client: Client, transaction: Paid = None, json: Json
 
 @group.command()
 def resend(code_id: CodeId, client: Client, transaction: Paid = None, json: Json = False) -> None:
-    """Send the same code again while it is good; what it is good for is said again, for it is kept nowhere.
+    """Send the same code again while it is valid. Give the transaction again, because it is not stored.
 
     Example: sealgate otp resend 5f0c2b7a90de4f1c2b7a90de --client online-banking --transaction payment.json
     """
@@ -106,7 +107,7 @@ def resend(code_id: CodeId, client: Client, transaction: Paid = None, json: Json
 
 @group.command()
 def cancel(code_id: CodeId, client: Client, json: Json = False) -> None:
-    """End a code; one that is not good any more stays what it was.
+    """Cancel a code. A code that is no longer valid keeps its state.
 
     Example: sealgate otp cancel 5f0c2b7a90de4f1c2b7a90de --client online-banking
     """
@@ -117,7 +118,7 @@ def cancel(code_id: CodeId, client: Client, json: Json = False) -> None:
 
 @group.command()
 def show(code_id: CodeId, json: Json = False) -> None:
-    """One code, never its digits: what became of it, when it was mailed, and what came back.
+    """Show the state of a code without its digits: when it was sent, its delivery status and replies.
 
     Example: sealgate otp show 5f0c2b7a90de4f1c2b7a90de
     """
@@ -127,17 +128,19 @@ def show(code_id: CodeId, json: Json = False) -> None:
         listing.json_object({"client": client, **asdict(shown), "mails": [asdict(one) for one in mails]})
         return
     listing.sheet({"client": client, **asdict(shown)})
-    listing.table(("mail", "sent", "came back", "status", "because"),
+    listing.table(("mail", "sent", "replies", "status", "because"),
                   [(one.number, one.at, one.bounced_at, one.bounced_status, one.diagnostic) for one in mails])
 
 
 @group.command("list")
 def list_(
-    customer: Annotated[str | None, typer.Argument(metavar="[CUSTOMER]", help="none: who is blocked")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="how many codes, the newest first")] = 20,
+    customer: Annotated[str | None, typer.Argument(metavar="[CUSTOMER]",
+                                                   help="customer number; default: list blocked customers")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000,
+                                       help="maximum number of codes, the newest first")] = 20,
     json: Json = False,
 ) -> None:
-    """What there was for a customer, never the codes themselves; without one: the customers who are blocked.
+    """List the codes of a customer without their digits; without a customer: the blocked customers.
 
     Example: sealgate otp list 10001
     """
@@ -163,7 +166,7 @@ def list_(
 
 @group.command()
 def block(customer: Number) -> None:
-    """No more codes for this customer, whichever client asks; those that are good are dead at once.
+    """Block all codes for this customer, for all clients. Valid codes become invalid at once.
 
     Example: sealgate otp block 10001
     """
@@ -174,7 +177,7 @@ def block(customer: Number) -> None:
 
 @group.command()
 def unblock(customer: Number) -> None:
-    """Codes for this customer again. Speak with him first: he may have blocked himself. Exit 1 if he was not blocked.
+    """Allow codes for this customer again. Talk to the customer first. Exit 1 if the customer was not blocked.
 
     Example: sealgate otp unblock 10001
     """
@@ -182,7 +185,7 @@ def unblock(customer: Number) -> None:
         done = found.unblock(customer)
     if not done:
         fail(f"{customer} is not blocked", BAD)
-    say(f"{customer} is not blocked any more")
+    say(f"{customer} is no longer blocked")
 
 
 @contextmanager
@@ -190,7 +193,7 @@ def _codes(client: str) -> Iterator[Codes]:
     """With keys and next hop. What the rules refuse ends with 69."""
     settings = context.settings()
     if client not in {one.name for one in settings.clients}:
-        fail(f"there is no client {client!r}", USAGE)
+        fail(f"the settings have no client {client!r}. `sealgate client list` shows all", USAGE)
     configure("error")
     with told():
         gateway = composition.Gateway(settings)

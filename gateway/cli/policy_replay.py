@@ -30,12 +30,14 @@ _COLOURS = {"sealed": "green", "signed": "green", "opened": "green", "refused": 
 
 def replay(
     against: Annotated[Path | None, typer.Option(
-        "--against", metavar="DIR", help="other policy files, of the same names; default: those in force")] = None,
+        "--against", metavar="DIR",
+            help="directory of other policy files with the same names; default: those in force")] = None,
     since: Annotated[str, typer.Option("--since", metavar="TIME", help="7d, 12h, 30m, or an ISO 8601 time")] = "7d",
-    as_json: Annotated[bool, typer.Option("--json", help="JSON objects on standard output")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON objects")] = False,
 ) -> None:
-    """Decide recorded mails again under the rules as they are now, or under others, and tell the differences; exit 1 if
-    there is one. Of mail that passed in `mode: observe` a table tells what would have become of it.
+    """Evaluate recorded mails again with the current rules, or with others, and report differences.
+
+    Exit 1 if there are any. For mail that passed in `mode: observe` a table shows what the rules would have done.
 
     Example: sealgate policy replay --since 7d --against ./new-policies
     """
@@ -46,7 +48,7 @@ def replay(
     try:
         rules = load(texts, VERBS, composition.verbs_known(settings))
     except GatewayError as error:
-        fail(f"the rules do not load\n{error.detail}", USAGE)
+        fail(f"the rules cannot be loaded. Correct these problems:\n{error.detail}", USAGE)
     at, under = _since(since), str(against) if against is not None else "now"
     with told():
         store = composition.open_store(settings)
@@ -102,10 +104,10 @@ def _against(policies: tuple[Path, ...], directory: Path) -> Files:
     there = tuple(directory / path.name for path in policies if (directory / path.name).is_file())
     if not there:
         names = ", ".join(path.name for path in policies)
-        fail(f"{directory} holds no policy file of the configuration: {names}", USAGE)
+        fail(f"{directory} contains no policy file of the settings. Copy at least one there: {names}", USAGE)
     others = sorted({path.name for path in directory.glob("*.yaml")} - {path.name for path in there})
     if others:
-        say(f"sealgate: not read, because the configuration does not name them: {', '.join(others)}")
+        say(f"sealgate: ignored, because `policies` in the settings does not list them: {', '.join(others)}")
     return composition.policy_texts(there)
 
 
@@ -117,5 +119,5 @@ def _since(text: str) -> datetime:
             return now - timedelta(**{unit: float(text[:-1])})
         at = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
-        fail(f"--since {text!r} is no time: 7d, 12h, 30m, or ISO 8601 such as 2026-11-24T08:00", USAGE)
+        fail(f"--since {text!r} is not a valid time. Write 7d, 12h, 30m, or ISO 8601 such as 2026-11-24T08:00", USAGE)
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

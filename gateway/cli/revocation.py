@@ -20,7 +20,7 @@ from gateway.pki.revoked import authority_id, count
 from gateway.ports.fetch import FetchTask
 from gateway.ports.revocation import StoredList
 
-group = typer.Typer(no_args_is_help=True, help="Revocation lists: what is at hand, and fetching it now.")
+group = typer.Typer(no_args_is_help=True, help="CRLs and OCSP responses: list them, and fetch them now.")
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command("list")
 def list_(json: Json = False) -> None:
-    """List what is at hand or wanted, with number, times, entries and the last failure. Exit 75 if anything failed.
+    """List the fetched and the missing CRLs with number, times, entries and last error. Exit 75 if one failed.
 
     Example: sealgate revocation list
     """
@@ -52,9 +52,10 @@ def list_(json: Json = False) -> None:
 
 
 @group.command()
-def refresh(url: Annotated[str, typer.Argument(metavar="[URL]", help="one list or responder; default: all lists")] = ""
+def refresh(url: Annotated[str, typer.Argument(metavar="[URL]",
+                                               help="URL of one CRL or responder; default: all CRLs")] = ""
             ) -> None:
-    """Fetch now, whatever the lists say of their life; what running processes judge by is new a second later.
+    """Fetch CRLs now, even if they are still valid. Running processes use them within a second.
 
     Example: sealgate revocation refresh
     """
@@ -67,7 +68,7 @@ def refresh(url: Annotated[str, typer.Argument(metavar="[URL]", help="one list o
             tasks = [task for task in store.fetch_tasks.list()
                      if (task.wanted.url == url if url else task.wanted.kind == "crl")]
             if url and not tasks:
-                fail(f"nobody has asked for {url} yet; `sealgate revocation list` shows what is known", USAGE)
+                fail(f"no certificate has needed {url} yet. `sealgate revocation list` shows the known URLs", USAGE)
             trust = load_trust(settings, store)
             client = composition.web(settings)
             fetching = composition.fetching(settings, store, clock, client, lambda: trust)

@@ -27,9 +27,9 @@ def register(app: typer.Typer) -> None:
 
 
 def run() -> None:
-    """Serve the listeners of the configuration until SIGTERM; mails in work are finished first.
+    """Serve the listeners of the settings until SIGTERM; mails in progress are finished first.
 
-    SIGHUP reads the configuration anew; what does not load leaves the old one in force.
+    SIGHUP reloads the settings. If they have an error, the old ones stay in force.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml run
     """
@@ -53,10 +53,9 @@ def run() -> None:
 
 
 def reload() -> None:
-    """Have `sealgate run` read its configuration again; wait until all its processes work by it.
+    """Let `sealgate run` reload its settings, and wait until all its processes use them.
 
-    Exit 0: the new rules hold for every mail that begins from now on. Else the old ones stay in force, and the message
-    says why.
+    Exit 0: the new rules apply to all new mail. Otherwise the old ones stay in force, and the message says why.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml reload
     """

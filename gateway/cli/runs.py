@@ -15,9 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def runs() -> None:
-    """Work on runs that were asked for over HTTP, or whose command has ended; until SIGTERM.
+    """Process runs that were requested over HTTP, or whose command has ended, until SIGTERM.
 
-    SIGHUP reads the configuration anew. `sealgate run` starts this by itself.
+    SIGHUP reloads the settings. `sealgate run` starts this process.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml runs
     """

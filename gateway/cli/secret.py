@@ -14,9 +14,9 @@ def asked(prompt: str, *, twice: bool = False) -> str:
     if not sys.stdin.isatty():
         line = sys.stdin.readline()
         if not line.rstrip("\r\n"):
-            fail("no secret on standard input: it is read from its first line", USAGE)
+            fail("standard input is empty. Write the secret as its first line", USAGE)
         return line.rstrip("\r\n")
     first = getpass.getpass(f"{prompt}: ")
     if twice and getpass.getpass(f"{prompt} again: ") != first:
-        fail("the two differ; nothing was changed", USAGE)
+        fail("the two entries differ, so nothing was changed. Try again", USAGE)
     return first

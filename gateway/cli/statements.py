@@ -30,7 +30,7 @@ from gateway.settings.read import text_of
 
 group = typer.Typer(no_args_is_help=True, help="Statements and bills in runs: check, send, watch, report.")
 RunFile = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="docs/statements.md")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="as `statements list` prints it")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="id of a run, as `sealgate statements list` prints it")]
 LOOK_S: Final = 1.0
 PLAIN_LOOK_S: Final = 10.0  # between two lines where there is no terminal
 STATES: Final = ("sent", "held", "refused", "repeated", "waiting", "planned", "sending", "cancelled")
@@ -56,14 +56,14 @@ def _runs(settings: Settings) -> Iterator[tuple[Statements, composition.Store]]:
 @group.command()
 def send(
     run: RunFile,
-    background: Annotated[bool, typer.Option("--background", help="only hand it to `sealgate run`")] = False,
+    background: Annotated[bool, typer.Option("--background", help="only pass the run to `sealgate run`")] = False,
     json: Json = False,
 ) -> None:
-    """Send a run: what it would do is checked first, then every mail leaves once, whatever happens meanwhile.
+    """Send a run: a pre-flight check comes first, then each mail is sent exactly once.
 
-    Ctrl-C ends this command and not the run: where `sealgate run` serves runs (`api`, `postgresql`) it goes on with
-    it, elsewhere `statements resume` does. `statements pause` stops it.
-    Exit 1 if something was refused, 69 if too much would be, 75 if the run has not ended.
+    Ctrl-C ends this command, not the run: `sealgate run` continues it if `api` or `postgresql` is set, otherwise
+    `statements resume` does. `statements pause` pauses it.
+    Exit 1 if some mails were rejected, 69 if too many would be, 75 if the run has not ended.
 
     Example: sealgate statements send october.yaml
     """
@@ -96,7 +96,7 @@ def list_(json: Json = False) -> None:
 
 @group.command()
 def show(run: RunId, json: Json = False) -> None:
-    """How far a run is: mails by state, rate and rest.
+    """Show the progress of a run: mails by state, rate and remaining time.
 
     Example: sealgate statements show 3f0c9a1be2d47586
     """
@@ -106,7 +106,7 @@ def show(run: RunId, json: Json = False) -> None:
 
 @group.command()
 def pause(run: RunId) -> None:
-    """Stop sending; mails in work are finished.
+    """Pause a run; mails in progress are finished.
 
     Example: sealgate statements pause 3f0c9a1be2d47586
     """
@@ -118,12 +118,12 @@ def pause(run: RunId) -> None:
 @group.command()
 def resume(
     run: RunId,
-    background: Annotated[bool, typer.Option("--background", help="leave the work to `sealgate run`")] = False,
+    background: Annotated[bool, typer.Option("--background", help="let `sealgate run` process it")] = False,
     json: Json = False,
 ) -> None:
-    """Go on with a run that was paused, or whose process has died. What was sent is not sent again.
+    """Continue a run that was paused or whose process has died. No mail is sent twice.
 
-    Exit codes as of `statements send`.
+    Exit codes as for `statements send`.
 
     Example: sealgate statements resume 3f0c9a1be2d47586
     """
@@ -139,14 +139,15 @@ def resume(
 
 @group.command()
 def cancel(run: RunId,
-           yes: Annotated[bool, typer.Option("--yes", help="do not ask; what has not left will not leave")] = False
+           yes: Annotated[bool, typer.Option("--yes",
+               help="do not ask for confirmation; mails that were not sent are not sent")] = False
            ) -> None:
-    """Give a run up. What has left has left: `statements recall` tells those customers.
+    """Cancel a run. Mails that were sent cannot be cancelled: `statements recall` notifies those customers.
 
     Example: sealgate statements cancel 3f0c9a1be2d47586 --yes
     """
-    if not yes and not (sys.stdin.isatty() and typer.confirm(f"cancel run {run} for good?", err=True)):
-        fail("nothing was changed; say --yes where nobody can be asked", USAGE)
+    if not yes and not (sys.stdin.isatty() and typer.confirm(f"Cancel run {run} permanently?", err=True)):
+        fail("nothing was changed. Use --yes to confirm without a terminal", USAGE)
     with _runs(context.settings()) as (runs, _):
         runs.cancel(run)
     say(f"{run}: cancelled")
@@ -154,9 +155,9 @@ def cancel(run: RunId,
 
 @group.command()
 def replace(old: RunId, run: RunFile, json: Json = False) -> None:
-    """Send corrected statements to those customers who got one by an earlier run, with words that say so.
+    """Send corrected statements to the customers of an earlier run, with a text that says so.
 
-    The rows name a new version in the column of `columns.version`. Exit codes as of `statements send`.
+    The rows have a new version in the column `columns.version`. Exit codes as for `statements send`.
 
     Example: sealgate statements replace 3f0c9a1be2d47586 october-corrected.yaml
     """
@@ -168,17 +169,18 @@ def replace(old: RunId, run: RunFile, json: Json = False) -> None:
 
 @group.command()
 def recall(old: RunId, json: Json = False,
-           yes: Annotated[bool, typer.Option("--yes", help="do not ask; every customer of the run gets a mail")] = False
+           yes: Annotated[bool, typer.Option("--yes",
+               help="do not ask for confirmation; all customers of the run get a mail")] = False
            ) -> None:
-    """Tell everybody who got a statement by a run to disregard it. A mail that has left cannot be taken back.
+    """Ask all customers who got a statement from a run to ignore it. Sent mails cannot be deleted.
 
-    Exit codes as of `statements send`.
+    Exit codes as for `statements send`.
 
     Example: sealgate statements recall 3f0c9a1be2d47586 --yes
     """
     settings = context.settings()
-    if not yes and not (sys.stdin.isatty() and typer.confirm(f"tell all customers of run {old}?", err=True)):
-        fail("nothing was sent; say --yes where nobody can be asked", USAGE)
+    if not yes and not (sys.stdin.isatty() and typer.confirm(f"Send a mail to all customers of run {old}?", err=True)):
+        fail("nothing was sent. Use --yes to confirm without a terminal", USAGE)
     with _runs(settings) as (runs, store):
         row = runs.recall(old, section(settings).client)
         _carry_out(settings, store, runs, row.id, json=json)
@@ -186,7 +188,7 @@ def recall(old: RunId, json: Json = False,
 
 def _somebody_works(settings: Settings, *, background: bool) -> None:
     if background and not works_on_runs(settings):
-        fail("`sealgate run` works on runs where `api` or `postgresql` is set; leave --background out", USAGE)
+        fail("--background needs `api` or `postgresql` in the settings. Omit --background, or add one of them", USAGE)
 
 
 def _carry_out(settings: Settings, store: composition.Store, runs: Statements, run_id: str, *, json: bool) -> None:
@@ -219,15 +221,15 @@ def _carry_out(settings: Settings, store: composition.Store, runs: Statements, r
 
 
 def what_next(settings: Settings, run: RunRow, *, refused: int) -> str:
-    """What happens without this command, or which one tells more; '' = nothing is left to be done."""
+    """The next step, or the command that shows more; '' if nothing remains."""
     if run.ended_at is None:
-        here = f"`sealgate statements resume {run.id}` goes on with it"
+        here = f"`sealgate statements resume {run.id}` continues it"
         if run.state is not RunState.PAUSED and works_on_runs(settings):
-            return (f"`sealgate run`, where it is up, goes on with it, and `sealgate statements pause {run.id}` stops "
+            return (f"`sealgate run` continues it if it is running, and `sealgate statements pause {run.id}` pauses "
                     f"it; {here} here")
         return here
     if run.reason == Reason.STATEMENT_SENT_BEFORE:
-        return f"another run has these statements: {run.detail}; `sealgate statements show` tells of it"
+        return f"another run has these statements: {run.detail}. `sealgate statements show` shows it"
     if run.state is RunState.STOPPED:
         page = section(settings).reports / f"{run.id}.preflight.html"
         return f"each row by its number: {page}" if page.exists() else ""
@@ -235,7 +237,7 @@ def what_next(settings: Settings, run: RunRow, *, refused: int) -> str:
 
 
 def _watch(runs: Statements, run_id: str, ending: Any) -> RunRow:
-    say(f"run {run_id}: another process works on it; this one only looks on")
+    say(f"run {run_id}: another process is processing it; this one shows its progress")
     while not ending():
         row = runs.show(run_id).run
         if row.ended_at is not None or row.state is RunState.PAUSED:

@@ -25,7 +25,7 @@ from gateway.services.statements.charts import number, percent
 from gateway.services.statements.tally import Channel, Preflight, Tally
 from gateway.settings.read import text_of
 
-Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write a page with charts; `-`: to standard "
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="file for a page with charts; `-` = standard "
                                                                           "output")]
 ROWS_NAMED: Final = 5  # of each reason, on a terminal
 
@@ -38,13 +38,13 @@ def register(group: typer.Typer) -> None:
 
 
 def check(
-    run: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="the run's file")],
+    run: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="file of the run")],
     html: Html = None,
     json: Json = False,
-    thorough: Annotated[bool, typer.Option("--thorough", help="look at every document, not at a sample, whether "
-                                                              "everybody can read it; some milliseconds each")] = False,
+    thorough: Annotated[bool, typer.Option("--thorough", help="check the accessibility of all documents, not of a "
+                                                              "sample; some milliseconds each")] = False,
 ) -> None:
-    """How each mail of a run would leave if it left now; nothing is sent. Exit 1 if the run would not start.
+    """Check how each mail of a run would be sent; nothing is sent. Exit 1 if the run would not start.
 
     Example: sealgate statements check october.yaml --html october.html
     """
@@ -75,13 +75,13 @@ def _print(done: Preflight) -> None:
             (number(count), reason, SENTENCES[reason].what, SENTENCES[reason].admin)
             for (_, reason), count in tally.reasons.most_common()])
         _print_rows(tally)
-    for count, text in ((tally.ending, f"certificates end before {done.until:%Y-%m-%d %H:%M}Z"),
-                        (tally.blocked, "mails go to customers who are blocked and get no codes"),
+    for count, text in ((tally.ending, f"certificates expire before {done.until:%Y-%m-%d %H:%M}Z"),
+                        (tally.blocked, "mails go to customers who are blocked from codes"),
                         (tally.inaccessible, f"of {number(tally.sampled)} documents of the sample are not accessible")):
         if count:
             say(f"sealgate: {number(count)} {text}")
     say(f"{number(tally.rows)} rows, {number(tally.mails)} mails in {done.took_s:.1f} s; "
-        f"{tally.refused_percent:.2f} % cannot go, {tally.expected_percent:.2f} % are expected over all documents, "
+        f"{tally.refused_percent:.2f} % cannot be sent, {tally.expected_percent:.2f} % are expected for all documents, "
         f"{done.percent_max:g} % are allowed")
     if not done.may_start:
         say(f"the run would not start: {done.why_not}")
@@ -99,16 +99,16 @@ def _print_rows(tally: Tally) -> None:
             say(f"row {number(one.row)}{f', customer {one.customer}' if one.customer else ''}: {reason}"
                 f"{f', {one.what}' if one.what else ''}")
         if count > len(found):
-            say(f"{number(count - len(found))} more of {reason}: --html and --json name them")
+            say(f"{number(count - len(found))} more of {reason}: --html and --json list them")
 
 
 def report_(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="the run's id; see `sealgate statements list`")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="id of a run, as `sealgate statements list` prints it")],
     html: Html = None,
-    csv: Annotated[bool, typer.Option("--csv", help="a line for each mail on standard output")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="print one line per mail")] = False,
     json: Json = False,
 ) -> None:
-    """What became of each mail of a run: delivered, sent, waiting, held, bounced, refused, and why.
+    """Show the delivery status of each mail of a run: delivered, sent, waiting, held, bounced, rejected, and why.
 
     Example: sealgate statements report 5f0c7d9e1a2b3c4d --html october-report.html
     """
@@ -145,9 +145,9 @@ def report_(
 
 
 def delivered(json: Json = False) -> None:
-    """Take over what Postfix has written of mails since the last time: which recipient's server answered what.
+    """Import the delivery status of mails from Postfix's log since the last time.
 
-    The jobs of `sealgate run` do so every half a minute; on several nodes let each call this by a timer.
+    The jobs of `sealgate run` do this every 30 seconds; with several nodes, run it on each by a timer.
 
     Example: sealgate statements delivered
     """
@@ -159,12 +159,12 @@ def delivered(json: Json = False) -> None:
         finally:
             store.close()
     if taken is None:
-        fail("the settings name no log: `statements.postfix_log`", context.USAGE)
+        fail("`statements.postfix_log` is not set. Set it to the path of Postfix's log", context.USAGE)
     if json:
         listing.json_object({"deliveries": taken.deliveries, "ours": taken.ours, "lost": taken.lost})
         return
     say(f"{number(taken.deliveries)} deliveries, {number(taken.ours)} of them of statements"
-        + (", and some of the log was gone" if taken.lost else ""))
+        + (", and a part of the log was missing" if taken.lost else ""))
 
 
 def _reason(count: int, reason: str) -> tuple[str, ...]:

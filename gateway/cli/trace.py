@@ -32,22 +32,23 @@ def register(app: typer.Typer) -> None:
 
 
 def trace(
-    key: Annotated[str, typer.Argument(metavar="ID", help="see above; a whole reply may be pasted")] = "",
-    file: Annotated[Path | None, typer.Option("--file", help="a mail that came through us, as somebody has it")] = None,
-    log: Annotated[str, typer.Option("--log", metavar="FILE", help="add the lines of a log that speak of it; - = "
+    key: Annotated[str, typer.Argument(metavar="ID", help="see above; you can paste a whole SMTP reply")] = "",
+    file: Annotated[Path | None, typer.Option("--file", help="file with a mail that passed the gateway")] = None,
+    log: Annotated[str, typer.Option("--log", metavar="FILE", help="add the lines of a log about it; - = "
                                      "standard input")] = "",
-    every: Annotated[bool, typer.Option("--all", help="name every recipient and certificate")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per recipient, held mail and line")] = False,
+    every: Annotated[bool, typer.Option("--all", help="list all recipients and certificates")] = False,
+    as_json: Annotated[bool, typer.Option("--json",
+                                          help="print one JSON object per recipient, held mail and line")] = False,
 ) -> None:
-    """What happened to a mail: rule, steps, certificates, the next hop's reply, reasons with the remedy.
+    """Show what happened to a mail: rule, steps, certificates, the next hop's reply, reasons with the remedy.
 
-    ID is an incident (its beginning will do), a Message-ID, the queue id of the mail server behind or in front of us,
-    the id of a held mail or of a one-time code, or the SHA-256 of what left.
+    ID is an incident (or its first characters), a Message-ID, the queue id of the previous or next mail server, the
+    id of a held mail or of a one-time code, or the SHA-256 of a sent mail.
 
     Example: journalctl -u sealgate -u 'postfix*' -o short-iso-precise | sealgate trace 6d923a86 --log -
     """
     if bool(key) is (file is not None):
-        fail("give an ID, or a mail with --file", USAGE)
+        fail("Give an ID, or a mail with --file", USAGE)
     settings = context.settings()
     mail = None if file is None else _read(file, settings)
     with told():
@@ -59,8 +60,8 @@ def trace(
     words = track.words or frozenset({plain_key(key)} - {""})
     lines = list(_lines(log, words)) if log else []
     if not track.records and not lines:
-        fail(f"nothing is known of {key or str(file)!r}: it is no incident, Message-ID, queue id or SHA-256 of a mail "
-             "that came this way, and no id of a code", BAD)
+        fail(f"no record of {key or str(file)!r}: no mail has this incident, Message-ID, queue id or SHA-256, and no "
+             "one-time code has this id. Check the spelling; records are deleted after their retention time", BAD)
     if as_json:
         _json(track, lines)
     else:
@@ -112,10 +113,10 @@ class Given:
         left = {record.sealed_digest: record.recipient for record in records if record.sealed_digest}
         for digest in self.digests:
             if digest in left:
-                return f"these are the very octets that left for {left[digest]} (SHA-256 {digest})"
+                return f"the mail is identical to the one sent to {left[digest]} (SHA-256 {digest})"
         if not left:
-            return "nothing of it left, so there is nothing to compare with"
-        return "its octets are others than those that left: a hop has changed it, or it is another mail"
+            return "no mail of it was sent, so it cannot be compared"
+        return "the mail differs from the one sent: a later server changed it, or it is another mail"
 
 
 def _read(file: Path, settings: Settings) -> Given:

@@ -21,8 +21,10 @@ RECIPIENTS_SHOWN: Final = 5
 PLAIN_WIDTH: Final = 100_000  # where there is no terminal nothing is folded: what reads it goes by lines
 _GOOD: Final = frozenset({"taken", "served"})
 _BAD: Final = frozenset({"refused"})
-_WAYS: Final = {"hold": "it waits for one", "invite": "it waits for one, and the recipient is invited",
-                "encrypted_pdf": "it left in a locked PDF", "plain_knowingly": "it left readable, knowingly"}
+_WAYS: Final = {"hold": "it is held until there is one",
+    "invite": "it is held until there is one, and the recipient is invited",
+                "encrypted_pdf": "it was sent as an encrypted PDF",
+                    "plain_knowingly": "it was sent unencrypted, as the rule permits"}
 _QUIET: Final = ("event", "timestamp", "level", "incident", "to")
 
 Entry = tuple[datetime | None, Text]
@@ -61,7 +63,7 @@ def _head(track: Track) -> Iterator[Text]:
     first = track.records[0]
     everybody = dict.fromkeys(one.recipient for one in track.records)
     yield Text(f"{shown(first.message_id) or '(no Message-ID)'}", style="bold")
-    yield Text(f"{first.direction} from {shown(first.sender) or '<>'} ({shown(first.client) or 'a stranger'})"
+    yield Text(f"{first.direction} from {shown(first.sender) or '<>'} ({shown(first.client) or 'unknown client'})"
                f" to {len(everybody)} recipient{'s' if len(everybody) != 1 else ''}")
 
 
@@ -86,19 +88,19 @@ def _fate(alike: Sequence[EvidenceRecord], attempt: int, *, every: bool) -> Text
     text.append(f"  {_names([record.recipient for record in alike], every=every)}")
     came = one.facts.get("came_as")
     about = [f"attempt {attempt}" if attempt else "", f"incident {one.incident}",
-             f"in front of us {shown(came)}" if came else "",
+             f"previous hop {shown(came)}" if came else "",
              f"outside the encryption {shown(one.facts['outside'])}" if one.facts.get("outside") else ""]
     text.append(f"\n{', '.join(filter(None, about))}")
     steps = ", ".join(one.steps) or "nothing"
-    text.append(f"\nrule {shown(one.rule)}: {steps}, then {one.end}" if one.rule else f"\n{one.end}: no rule was asked")
+    text.append(f"\nrule {shown(one.rule)}: {steps}, then {one.end}" if one.rule else f"\n{one.end}: no rule evaluated")
     if one.facts.get("would"):
         would = one.facts["would"]
         why = f" ({', '.join(would['reasons'])})" if would["reasons"] else ""
-        text.append(f"\nobserving: it would have been {would['settled']}{why}")
+        text.append(f"\nobserve mode: it would have been {would['settled']}{why}")
     if weak := (one.facts.get("verdicts") or {}).get("weak_ciphers"):
         text.append(f"\nencrypted with {shown(', '.join(weak))}, a weak or unknown algorithm (see `opening.weak`)")
     if one.facts.get("fallback"):
-        text.append(f"\nnobody knew a certificate: {_WAYS.get(one.facts['fallback'], '')}")
+        text.append(f"\nno certificate was found: {_WAYS.get(one.facts['fallback'], '')}")
     if one.facts.get("stamped_by"):
         text.append(f"\ntime-stamp by {shown(one.facts['stamped_by'])}")
     certificates = dict.fromkeys(name for record in alike for name in record.certificates)
@@ -109,7 +111,7 @@ def _fate(alike: Sequence[EvidenceRecord], attempt: int, *, every: bool) -> Text
     answered = "handed to" if one.settled == "served" else "next hop:"
     text.append(f"\n{answered} {shown(one.next_hop_reply)}" if one.next_hop_reply else "")
     if one.sealed_digest and one.settled == "taken":
-        text.append(f"\nleft as SHA-256 {one.sealed_digest}", style="dim")
+        text.append(f"\nsent as SHA-256 {one.sealed_digest}", style="dim")
     for reason in one.reasons:
         text.append(f"\n{reason}", style=style)
     return text
@@ -127,7 +129,7 @@ def _held(rows: Iterable[HeldRow]) -> Iterator[Entry]:
         text.append(f" as {row.hold_id} by {shown(row.rule)}: {row.state}")
         if row.state == "waiting":
             waits = row.reason in (Reason.CERTIFICATE_ABSENT, Reason.FALLBACK_INVITED)
-            text.append("\nit leaves by itself when there is a certificate (docs/fallbacks.md)" if waits
+            text.append("\nit is sent automatically when there is a certificate (docs/fallbacks.md)" if waits
                         else f"\nsealgate hold show {row.hold_id}; then release or reject it")
         yield row.at, text
 
@@ -137,7 +139,7 @@ def _open_ends(track: Track) -> Iterator[Entry]:
     last = track.records[-1].at if track.records else None
     for row in track.journal:
         if row.state != "taken" or row.resent:
-            again = f", sent {row.resent} times more than known to be needed" if row.resent else ""
+            again = f", possibly sent {row.resent} times too often" if row.resent else ""
             yield last, Text(f"journal  {shown(row.recipient)}: {row.state}{again}", style="yellow")
 
 

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def worker() -> None:
-    """One relay worker on sockets that `sealgate run` has opened, until SIGTERM. Not for people.
+    """One worker process of the relay, on sockets that `sealgate run` has opened, until SIGTERM. Internal use only.
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml worker
     """

@@ -56,7 +56,7 @@ def decompress(octets: bytes, octets_max: int) -> bytes:
 def _parse(octets: bytes) -> bytes:
     kind, explicit = fields(octets, walk.single(octets), 2)
     if walk.decode_oid(octets, kind) != algorithms.COMPRESSED_DATA:
-        raise DerMalformed("this is no CompressedData")
+        raise DerMalformed("this is not CompressedData")
     version, algorithm, encapsulated = fields(octets, only_child(octets, walk.expect(explicit, 0xA0)), 3)
     if walk.decode_integer(octets, version) != 0:
         raise DerMalformed("a CompressedData of an unknown version")

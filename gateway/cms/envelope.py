@@ -281,7 +281,7 @@ def _key_agreement(octets: bytes, info: Tlv) -> list[RecipientInfo]:
 def _ukm(octets: bytes, tlv: Tlv) -> bytes:
     inner = walk.read(octets, tlv.body, tlv.end)
     if inner.end != tlv.end or tlv.end - tlv.body > UKM_OCTETS_MAX:
-        raise DerMalformed("user keying material that is no octet string of sensible length")
+        raise DerMalformed("the user keying material is not an octet string of valid length")
     return walk.content(octets, walk.expect(inner, walk.OCTET_STRING))
 
 

@@ -339,7 +339,7 @@ def _content_info(octets: bytes) -> tuple[bytes, Tlv]:
 def _parse(octets: bytes) -> SignedData:
     kind, body = content_info.usual(octets) or _content_info(octets)
     if kind != _SIGNED_DATA:
-        raise DerMalformed("this is no SignedData")
+        raise DerMalformed("this is not SignedData")
     parts = fields(octets, body, 4, 6)
     start = octets[parts[0].start:parts[2].end]
     content_type, content = (_kept_start if len(start) <= START_OCTETS_KEPT and start.endswith(_NO_CONTENT)

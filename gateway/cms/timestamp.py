@@ -297,7 +297,7 @@ def _imprint(octets: bytes, tlv: Tlv) -> tuple[str, bytes]:
     name = algorithms.digest_name(algorithms.read_identifier(octets, algorithm))
     imprint = walk.content(octets, walk.expect(hashed, walk.OCTET_STRING))
     if len(imprint) != algorithms.DIGEST_OCTETS.get(name, len(imprint)):
-        raise DerMalformed(f"an imprint of {len(imprint)} octets is no {name}")
+        raise DerMalformed(f"an imprint of {len(imprint)} octets does not fit {name}")
     return name, imprint
 
 

@@ -108,7 +108,8 @@ class Writer:
         for one in asked:
             if _LANGUAGE.fullmatch(one) and self._has(self._plain, f"{kind}.{one}.txt"):
                 return one
-        raise GatewayError(Reason.CONFIG_INVALID, f"there is no template {kind}.{self._language}.txt")
+        raise GatewayError(Reason.CONFIG_INVALID,
+                           f"the template {kind}.{self._language}.txt is missing. Create it, or change `language`")
 
     def kinds(self) -> frozenset[str]:
         """Of all letters that there are, in whatever language."""

@@ -155,7 +155,7 @@ def parse_headers(  # each is one bound of the walk
             names = (_kept_names if colon - position <= NAME_OCTETS_KEPT else _long_names)(octets[position:colon])
         if names is None:
             if strict:
-                raise GatewayError(Reason.MAIL_MALFORMED, f"line {count + 1} of the header is no field")
+                raise GatewayError(Reason.MAIL_MALFORMED, f"line {count + 1} of the header is not a header field")
             broken = True
             body_offset = position
             break

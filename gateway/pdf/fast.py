@@ -50,21 +50,21 @@ class _Values:
         try:
             value = Decimal(self.text(name))
         except InvalidOperation:
-            raise self.wrong(name, "is no decimal number") from None
+            raise self.wrong(name, "is not a decimal number such as 12.50") from None
         if not value.is_finite() or not -20 < value.adjusted() < 20:
-            raise self.wrong(name, "is no amount")
+            raise self.wrong(name, "is not a valid amount")
         return value
 
     def day(self, name: str) -> date:
         try:
             return date.fromisoformat(self.text(name))
         except ValueError:
-            raise self.wrong(name, "is no date such as 2026-11-30") from None
+            raise self.wrong(name, "is not a date such as 2026-11-30") from None
 
     def colour(self, name: str, default: str) -> tagged.Colour:
         text = self.text(name, default)
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
-            raise self.wrong(name, "is no colour such as #14324f")
+            raise self.wrong(name, "is not a colour such as #14324f")
         red, green, blue = bytes.fromhex(text[1:])
         return round(red / 255, 3), round(green / 255, 3), round(blue / 255, 3)
 
@@ -74,7 +74,7 @@ class _Values:
             rows = json.loads(value) if isinstance(value, str) else value
             return [_Values(dict(row), f"{name} {number}: ") for number, row in enumerate(rows, 1)]
         except (ValueError, TypeError):
-            raise self.wrong(name, "is no list") from None
+            raise self.wrong(name, "is not a list") from None
 
     def parted(self, name: str) -> list[str]:
         value = self._values.get(name) or []

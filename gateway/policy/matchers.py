@@ -152,7 +152,7 @@ _TABLE = (
     Matcher("sender", "address", "the envelope's reverse-path; `<>` is the null path",
             lambda facts, _: facts.sender or "<>"),
     Matcher("from", "address", "the one address of header From; `none` where there is none, `ambiguous` where there "
-            "are several or a text that is no address", lambda facts, _: facts.from_),
+            "are several or an invalid one", lambda facts, _: facts.from_),
     Matcher("recipient", "address", "this recipient's address", lambda _, to: to.address),
     Matcher("header", "header", "any value of a header field; `*` asks only whether there is one",
             lambda _, __: (), single=False, by_word=True, cost=3),

@@ -224,7 +224,7 @@ def test_a_damaged_backup_is_refused_before_anything_is_written(saved, tmp_path)
 @pytest.mark.parametrize(("change", "words"), [
     (lambda found: found.pop("tables/customer"), "not whole: tables/customer"),
     (lambda found: found.update({"tables/more": b""}), "not whole: tables/more"),
-    (lambda found: found.pop("manifest.json"), "is no backup"),
+    (lambda found: found.pop("manifest.json"), "is not a valid backup"),
     (lambda found: found.update({"manifest.json": b"{}"}), "cannot be read"),
     (lambda found: found.update({"manifest.json": found["manifest.json"].replace(b'"format": 1', b'"format": 2')}),
      "of format 2"),
@@ -357,7 +357,7 @@ def test_a_path_that_leads_out_of_the_new_directory_is_not_followed(saved, tmp_p
     manifest["members"]["files/../../evil"] = {"octets": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
     found |= {"files/../../evil": b"x", "manifest.json": json.dumps(manifest).encode()}
     settings = load(saved[0].config).model_copy(update=fresh_in(tmp_path))
-    with pytest.raises(GatewayError, match="no path of ours"):
+    with pytest.raises(GatewayError, match="leads out of its directory"):
         restore(settings, written(tmp_path / "evil.tar", found), tmp_path / "a", unverified=True)
     assert not list(tmp_path.rglob("evil"))
     assert not (tmp_path / "fresh.db").exists(), "nothing is written before all was checked"

@@ -89,7 +89,7 @@ def test_a_statement_waits_and_leaves_by_itself(tmp_path: Path) -> None:
                                      peer=CLIENTS["core-banking"])
             assert code == 250
             assert hop.mails == []
-            assert "it leaves by itself when there is a certificate" in sealgate(bank, "trace", "1@bank.example")
+            assert "it is sent automatically when there is a certificate" in sealgate(bank, "trace", "1@bank.example")
             zoe = enrolled(bank, ZOE)
             until(lambda: bool(hop.mails))
             until(lambda: "held mail decided" in running.told)
@@ -102,7 +102,7 @@ def test_a_statement_waits_and_leaves_by_itself(tmp_path: Path) -> None:
             "statements:statement", "hold", 1, 1, 1, 1.0)
         assert "statements:statement" in sealgate(bank, "fallbacks")
         told = sealgate(bank, "trace", "1@bank.example")
-        assert "nobody knew a certificate: it waits for one" in told
+        assert "no certificate was found: it is held until there is one" in told
         assert "encrypted to" in told
 
 
@@ -139,7 +139,7 @@ def test_a_letter_leaves_as_pdf_once_its_password_is_handed_over(tmp_path: Path)
         inside = opened(pdf_of(mail), given["password"], tmp_path)
         assert b"The planted secret." in inside[""]
         assert b"letter 4711" in inside[""]
-        assert "nobody knew a certificate: it left in a locked PDF" in sealgate(bank, "trace", "2@bank.example")
+        assert "no certificate was found: it was sent as an encrypted PDF" in sealgate(bank, "trace", "2@bank.example")
         for word in (b"planted", b"4711", given["password"].encode()):
             assert word not in mail
         files = [path for path in bank.home.rglob("*") if path.is_file() and path.name != "gateway.log"]

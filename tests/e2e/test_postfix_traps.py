@@ -300,7 +300,7 @@ LOCAL_TRAPS = [
     ),
     Trap(
         "an alias is a program",
-        ("main.cf alias_maps", "can send it to anybody"),
+        ("main.cf alias_maps", "can send it to any address"),
         leaves_in_clear(asks),
         main=LOCAL + "alias_maps = inline:{{ support=|{here}/send }}\n",
         commands=(PROGRAM,),
@@ -315,13 +315,13 @@ LOCAL_TRAPS = [
     ),
     Trap(
         "a program delivers to mailboxes",
-        ("main.cf mailbox_command", "can send it to anybody"),
+        ("main.cf mailbox_command", "can send it to any address"),
         leaves_in_clear(asks),
         main=TO_A_USER + "mailbox_command = {here}/send\n", commands=(PROGRAM,),
     ),
     Trap(
         "a program delivers to one mailbox",
-        ("main.cf mailbox_command_maps", "can send it to anybody"),
+        ("main.cf mailbox_command_maps", "can send it to any address"),
         leaves_in_clear(asks),
         main=TO_A_USER + "mailbox_command_maps = inline:{{ daemon={here}/send }}\n", commands=(PROGRAM,),
     ),
@@ -386,7 +386,7 @@ TRAPS = [
     *LOCAL_TRAPS,
     Trap(
         "strangers are taken for our own",
-        ("content_filter", "signed as ours"),
+        ("content_filter", "signed as the bank's"),
         forgery_is_read, forgery_is_quarantined,
         commands=("postconf -P 127.0.0.1:{smtp}/inet/smtpd_proxy_filter= sealgate/unix/smtp_bind_address=127.0.0.3",
                   "postconf -P '127.0.0.1:{smtp}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}'",
@@ -433,7 +433,7 @@ TRAPS = [
     ),
     Trap(
         "an action in the checks of a cleanup of its own",
-        ("cleanup/unix/header_checks", "passes the gateway by"),
+        ("cleanup/unix/header_checks", "bypasses the gateway"),
         leaves_in_clear(submits), leaves_sealed(submits),
         commands=("echo '/^Subject:/ FILTER smtp:[127.0.0.1]:{internet}' > {here}/checks",
                   "postconf -P 'cleanup/unix/header_checks=regexp:{here}/checks'"),
@@ -480,7 +480,7 @@ TRAPS = [
     ),
     Trap(
         "percent signs lead outside",
-        ("main.cf allow_percent_hack", "can mean somebody outside"),
+        ("main.cf allow_percent_hack", "can be rewritten to one outside"),
         relays_percent, takes_percent_for_a_name,
         main="local_recipient_maps =\n",
         commands=("postconf -e allow_percent_hack=yes",),

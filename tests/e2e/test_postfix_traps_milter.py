@@ -224,7 +224,7 @@ TRAPS = [
     ),
     Trap(
         "clients that pass the milters by",
-        ("smtpd_milter_maps", "pass the gateway's milter by"),
+        ("smtpd_milter_maps", "bypass the gateway's milter"),
         leaves_in_clear, leaves_sealed, form="milter",
         commands=("postconf -e 'smtpd_milter_maps=cidr:{{{{127.0.0.0/8 DISABLE}}}}'",),
         remedy=("postconf -e smtpd_milter_maps=",),
@@ -238,7 +238,7 @@ TRAPS = [
     ),
     Trap(
         "an alias that the milter does not see",
-        ("main.cf virtual_alias_maps", "take the after-queue form"),
+        ("main.cf virtual_alias_maps", "use the after-queue form"),
         goes_outside_in_clear, stays_inside, form="milter",
         main="virtual_alias_maps = inline:{{ support@bank.example=helper@elsewhere.example }}\n",
         remedy=("postconf -e virtual_alias_maps=",),

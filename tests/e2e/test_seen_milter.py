@@ -55,6 +55,6 @@ def test_a_trace_leads_from_postfix_queue_id(site: tuple[Site, Scene]) -> None:
     done = CliRunner().invoke(application(["trace"]), [
         "--config", str(made.bank.config), "trace", found[1], "--log", str(made.milter.log)])
     assert done.exit_code == 0, done.stderr
-    assert f"in front of us {found[1]}" in done.stdout
+    assert f"previous hop {found[1]}" in done.stdout
     assert f"queue_id {found[1]}" in done.stdout
     assert "anna@customer.example" in done.stdout

@@ -30,5 +30,5 @@ def test_what_would_have_been(tmp_path_factory: pytest.TempPathFactory) -> None:
             assert scene.value("sealgate_mails_total", direction="outbound", answer="taken") == 2
             words = ["--config", str(bank.config), "trace", "<2@bank.example>"]
             done = CliRunner().invoke(application(["trace"]), words)
-    assert "observing: it would have been refused (certificate.absent)" in done.stdout
+    assert "observe mode: it would have been refused (certificate.absent)" in done.stdout
     assert re.search(r"certificate\.absent  \S.*\. \S", done.stdout), "in words"

@@ -84,7 +84,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 def test_by_message_id_with_rule_certificate_and_next_hop(scene: Scene) -> None:
     told = scene.told("<one@bank.example>")
     for word in (ANNA, "taken", "codes:otp", "protect_headers, sign, stamp, encrypt, then deliver",
-                 "250 2.0.0 Ok: queued as 4HopQ77xyz", "in front of us 4Front99abc", "online-banking"):
+                 "250 2.0.0 Ok: queued as 4HopQ77xyz", "previous hop 4Front99abc", "online-banking"):
         assert word in told, word
     (certificate,) = load_certificates(scene.relay.bank.people["anna"].certificate.read_bytes())
     assert f"encrypted to {hashlib.sha256(certificate.der).hexdigest()}" in told
@@ -150,9 +150,9 @@ def test_from_the_mail_to_the_log(scene: Scene, tmp_path: Path) -> None:
                       b"\twith ESMTPS id 9ZZZZZZZ; Tue, 24 Nov 2026\r\n" + left).replace(b"\r\n", b"\n"))
     told = scene.told("--file", file)
     assert f"incident {scene.line('one@bank.example')['incident']}" in told
-    assert "these are the very octets that left for anna@customer.example" in told
+    assert "the mail is identical to the one sent to anna@customer.example" in told
     file.write_bytes(left.replace(b"\r\n\r\n", b"\r\n\r\nx", 1))
-    assert "its octets are others than those that left" in scene.told("--file", file)
+    assert "the mail differs from the one sent" in scene.told("--file", file)
 
 
 def test_many_recipients_are_one_line_unless_all_are_asked_for(scene: Scene) -> None:
@@ -168,7 +168,7 @@ def test_many_recipients_are_one_line_unless_all_are_asked_for(scene: Scene) -> 
 def test_it_says_when_it_knows_nothing(scene: Scene) -> None:
     done = scene.trace("ffffffff")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "nothing is known of 'ffffffff'" in done.stderr
+    assert "no record of 'ffffffff'" in done.stderr
     assert scene.trace().exit_code == 2
     assert scene.trace("x", "--log", "/nowhere").exit_code == 2
 

@@ -44,7 +44,7 @@ def queue_ids(site: Site) -> tuple[str, str]:
 def test_by_the_queue_id_of_either_side(site: Site, which: int) -> None:
     front, behind = queue_ids(site)
     told = trace(site, (front, behind)[which])
-    assert f"in front of us {front}" in told
+    assert f"previous hop {front}" in told
     assert f"queued as {behind}" in told
     assert "taken" in told
 

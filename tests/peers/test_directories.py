@@ -121,7 +121,7 @@ def test_another_ca_is_not_believed(directory, other_tls, starttls, monkeypatch,
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".ldaprc").write_text("TLS_REQCERT never\n")
     for ca, why in ((other_tls.ca, "certificate verify failed"), (None, "certificate verify failed"),
-                    (tmp_path / "missing.pem", "missing.pem is not there")):
+                    (tmp_path / "missing.pem", "missing.pem does not exist")):
         with ldap(directory.url if starttls else directory.tls_url, tls_ca=ca, starttls=starttls) as source:
             assert why in unavailable(source)
 

@@ -333,7 +333,7 @@ def test_two_keys_of_one_label_are_told_apart_by_id(hsm: SoftHsm) -> None:
     assert "id:a2" in detail
     signed(keys_on(token, "id:a1"), first)
     signed(keys_on(token, "id:A2"), second)
-    assert "is no id" in refused(Reason.KEY_UNAVAILABLE, lambda: keys_on(token, "id:xyz").public("k"))
+    assert "is not a valid id" in refused(Reason.KEY_UNAVAILABLE, lambda: keys_on(token, "id:xyz").public("k"))
     assert "no private key `id:a3`" in refused(Reason.KEY_UNAVAILABLE, lambda: keys_on(token, "id:a3").public("k"))
 
 

@@ -94,7 +94,9 @@ def _has_room(connection: Connection) -> bool:
 def _one(connection: Connection, key: str) -> Found:
     beginning = key.lower()
     if not beginning or not set(beginning) <= set("0123456789abcdef"):
-        raise GatewayError(Reason.USAGE, f"{key} is no beginning of a fingerprint")
+        raise GatewayError(Reason.USAGE,
+                           f"`{key}` is not the beginning of a SHA-256 fingerprint. Copy it from `sealgate "
+                           "cert unknown`")
     found = connection.execute(
         select(met_authority).where(_m.key.startswith(beginning, autoescape=True)).limit(2)).all()
     if len(found) != 1:

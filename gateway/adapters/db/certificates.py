@@ -171,11 +171,14 @@ def _unique(connection: Connection, beginning: str) -> Found:
     """The one certificate whose fingerprint begins so; colons and case as people paste them."""
     wanted = beginning.replace(":", "").lower()
     if not wanted or not set(wanted) <= set("0123456789abcdef"):
-        raise GatewayError(Reason.USAGE, f"`{beginning}` is no SHA-256 fingerprint")
+        raise GatewayError(Reason.USAGE,
+                           f"`{beginning}` is not the beginning of a SHA-256 fingerprint. Use hexadecimal "
+                           "digits, such as 3fa94c")
     query = select(*_ENTRY).where(_c.sha256 >= wanted, _c.sha256 < wanted + "g").limit(2)
     found = connection.execute(query).all()
     if len(found) != 1:
-        raise GatewayError(Reason.USAGE, f"{'several' if found else 'no'} certificates begin with {wanted}")
+        raise GatewayError(Reason.USAGE, f"{'several certificates begin' if found else 'no certificate begins'} with "
+                           f"{wanted}. `sealgate cert list` shows all")
     return found[0]
 
 
@@ -183,7 +186,8 @@ def _add(connection: Connection, new: NewCertificate, now: int) -> Kept:
     found = connection.execute(select(*_ENTRY).where(_c.sha256 == new.certificate.sha256)).first()
     if new.customer is not None and connection.scalar(
             select(customer.c.number).where(customer.c.number == new.customer)) is None:
-        raise GatewayError(Reason.USAGE, f"there is no customer {new.customer}")
+        raise GatewayError(Reason.USAGE, f"the customer {new.customer} does not exist. Add it with `sealgate customer "
+                           "import`")
     if found is None:
         keep_new(connection, new, now)
         return Kept(_row(_unique(connection, new.certificate.sha256)), "added")

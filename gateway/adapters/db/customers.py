@@ -104,12 +104,15 @@ def _complete(connection: Connection, rows: Sequence[Found]) -> Sequence[Custome
 def _checked(one: Customer) -> Customer:
     """Addresses folded, each once. GatewayError(USAGE) for what is no number or address."""
     if not one.number or not one.number.isprintable() or len(one.number) > 64:
-        raise GatewayError(Reason.USAGE, f"`{one.number}` is no customer number")
+        raise GatewayError(Reason.USAGE,
+                           f"`{one.number}` is not a valid customer number. Use 1 to 64 printable characters")
     addresses = tuple(dict.fromkeys(map(fold, one.addresses)))
     for address in addresses:
         local, at, domain = address.rpartition("@")
         if not (local and at and domain) or not address.isprintable() or " " in address or len(address) > 320:
-            raise GatewayError(Reason.USAGE, f"customer {one.number}: `{address}` is no mail address")
+            raise GatewayError(Reason.USAGE,
+                               f"customer {one.number}: `{address}` is not a valid mail address. Write one "
+                               "such as anna@customer.example")
     return Customer(one.number, one.name, addresses, one.segment)
 
 

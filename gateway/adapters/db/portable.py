@@ -54,12 +54,13 @@ def _row(table: Table, line: bytes) -> dict[str, Any]:
         values = json.loads(line)
         known = {column.name: column for column in table.columns}
         if not isinstance(values, dict) or not values.keys() <= known.keys():
-            raise ValueError  # noqa: TRY301 - told as one that is no JSON
+            raise ValueError  # noqa: TRY301 - reported like invalid JSON
         return {name: base64.b64decode(value, validate=True)
                 if isinstance(known[name].type, LargeBinary) and value is not None else value
                 for name, value in values.items()}
     except (ValueError, TypeError):
-        raise GatewayError(Reason.USAGE, f"a line of {table.name} is no row of it") from None
+        raise GatewayError(Reason.USAGE,
+                           f"the backup has an invalid row for the table {table.name}. Use another backup") from None
 
 
 def _go_on_counting(connection: Connection, table: Table) -> None:

@@ -421,7 +421,8 @@ def _text(password: bytes, settings: Postgresql) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:  # libpq would cut it there
-        raise GatewayError(Reason.KEY_UNAVAILABLE, f"{settings.password_file}: its first line is no text", retry=True)
+        raise GatewayError(Reason.KEY_UNAVAILABLE,
+                           f"{settings.password_file}: the first line is not UTF-8 text", retry=True)
     return text
 
 

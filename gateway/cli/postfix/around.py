@@ -67,8 +67,9 @@ def unread_tables(site: Site) -> Iterator[Finding]:
             kind = table.removeprefix("proxy:").partition(":")[0]
             if kind in TABLES and table not in seen and site.postfix.table(table) is None:
                 seen.add(table)
-                yield Finding("warning", site.postfix.place(parameter, service), f"{table} cannot be read here: a "
-                              "FILTER in it leads mail past the gateway, in clear, and nobody has looked")
+                yield Finding("warning", site.postfix.place(parameter, service),
+                              f"{table} cannot be read here: a FILTER in it leads mail past the gateway, in clear. "
+                              "Run this check as a user who may read it")
 
 
 def policy_services(site: Site) -> Iterator[Finding]:
@@ -86,7 +87,7 @@ def policy_services(site: Site) -> Iterator[Finding]:
             seen.add(address)
             place = site.postfix.place(parameter, service)
             if address in site.settings.postfix_examined:
-                yield Finding("ok", place, f"{address} is a policy service; you have examined it (postfix_examined)")
+                yield Finding("ok", place, f"{address} is a policy service; it is listed in postfix_examined")
             else:
                 yield Finding("warning", place, f"the policy service {address} can answer FILTER, REDIRECT or BCC, and "
                               "so lead mail past the gateway, in clear. After you have verified that it does not, list "
@@ -99,14 +100,14 @@ def _told(site: Site, action: Action, *, opened: bool) -> str:
         places = tuple(map(endpoint, words(action.argument.partition(":")[2])))
         if places and all(any(at.reaches(one.host, one.port) for one in site.settings.listeners) for at in places):
             return ""
-        return (f"{what} takes the place of content_filter: such mail passes the gateway by, in clear. Take the line "
-                "out, or let it name the gateway")
+        return (f"{what} replaces content_filter: such mail bypasses the gateway, in clear. Remove the line, or let "
+                "it name the gateway")
     outside = action.argument.rpartition("@")[2].lower() not in {one.lower() for one in site.settings.bank.domains}
     if outside and "milter" in site.forms:
-        return (f"{what} gives the mail a recipient that the milter has not seen. Take the line out, or take the "
+        return (f"{what} gives the mail a recipient that the milter has not seen. Remove the line, or use the "
                 "after-queue form (conf/postfix/after-queue.*)")
     if outside and opened:
-        return f"{what} sends opened mail to that address, in clear, past every filter. Take the line out"
+        return f"{what} sends opened mail to that address, in clear, past every filter. Remove the line"
     return ""
 
 
@@ -120,8 +121,9 @@ def fall_backs(site: Site) -> Iterator[Finding]:
                               if way.form == "filter" and way.to is not None}):
         transport = site.postfix.transport(name)
         if transport is None:
-            yield Finding("error", "main.cf content_filter", f"there is no transport `{name}` in master.cf: mail waits "
-                          "for ever. conf/postfix/after-queue.master.cf has its lines")
+            yield Finding("error", "main.cf content_filter",
+                          f"there is no transport `{name}` in master.cf: mail is never delivered. Add its lines from "
+                          "conf/postfix/after-queue.master.cf")
             continue
         parameter = f"{transport.command}_fallback_relay"
         relays = site.postfix.words(parameter, transport)
@@ -158,7 +160,7 @@ def routes(site: Site) -> Iterator[Finding]:
         if any(endpoint(one).port in ports for one in words(value.partition(" ")[0])) and parameter not in told:
             told.add(parameter)
             yield Finding("error", f"main.cf {parameter}", f"routes mail to the gateway ({value}): what comes back "
-                          "is routed there again, and whatever another route names leaves in clear. Use content_filter "
+                          "is routed there again, and mail on other routes leaves in clear. Use content_filter "
                           "at the doors (conf/postfix/after-queue.master.cf)")
 
 

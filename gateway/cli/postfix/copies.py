@@ -40,8 +40,9 @@ def unseen_by_milter(site: Site) -> Iterator[Finding]:
         return
     for place, whom, _ in _leading_out(site, site.doors):
         yield Finding("error", place, f"leads to {whom}, and the milter sees recipients before that: "
-                      "their copies leave as the rules say of somebody else, or in clear. The milter form does not fit "
-                      "here: take the after-queue form (conf/postfix/after-queue.*), which sees final recipients")
+                      "their copies leave by the rules of another recipient, or in clear. The milter form is not "
+                      "possible here: use the after-queue form (conf/postfix/after-queue.*), which sees final "
+                      "recipients")
 
 
 def opened_leaving(site: Site) -> Iterator[Finding]:

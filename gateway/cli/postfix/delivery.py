@@ -49,11 +49,11 @@ def aliases_of_local(site: Site) -> Iterator[Finding]:
             files.append(name)
     if outside:
         yield Finding("error", "main.cf alias_maps", f"leads to {few(tuple(outside))}: local(8) hands opened mail on "
-                      "in clear, past every filter. Take those addresses out, or let them be mailboxes of the bank")
+                      "in clear, past every filter. Remove those addresses, or make them mailboxes of the bank")
     if unread:
         yield Finding("error", "main.cf alias_maps", f"{few(tuple(unread))} cannot be read here: an address outside in "
                       "it gets opened mail in clear. Run this check as a user who may read it, create it "
-                      "(`newaliases`), or take it out of alias_maps")
+                      "(`newaliases`), or remove it from alias_maps")
     for name, command in programs.items():
         yield from _program(site, "main.cf alias_maps", name, command)
     if files:
@@ -242,10 +242,10 @@ def _program(site: Site, place: str, name: str, command: str) -> Iterator[Findin
     """An error until the operator has examined the program, an OK finding afterwards."""
     path = command.strip().lstrip("|\"' ").split()[0] if command.strip("|\"' ") else ""
     if path in site.settings.postfix_examined:
-        yield Finding("ok", place, f"{name} gets opened mail; you have examined it (postfix_examined)")
+        yield Finding("ok", place, f"{name} gets opened mail; it is listed in postfix_examined")
     else:
-        yield Finding("error", place, f"the program {name} gets opened mail and can send it to anybody, in clear, past "
-                      f"every filter. {_EXAMINE} (`{path}`)")
+        yield Finding("error", place, f"the program {name} gets opened mail and can send it to any address, in "
+                                      f"clear, past every filter. {_EXAMINE} (`{path}`)")
 
 
 def _unread(site: Site, parameter: str, agent: Service) -> Iterator[Finding]:

@@ -19,8 +19,8 @@ def doors(site: Site) -> Iterator[Finding]:
             yield from _elsewhere(site, door, ways)
         elif len(ours) > 1:
             names = " and ".join(f"{NAMES[way.form]} ({way.parameter})" for way in ours)
-            yield Finding("error", about, f"mail goes through the gateway twice, by {names}: leave one; "
-                          f"`postconf -P '{door.key}/{ours[-1].parameter}='` takes the other away")
+            yield Finding("error", about, f"mail passes the gateway twice, by {names}: leave one; "
+                          f"`postconf -P '{door.key}/{ours[-1].parameter}='` removes the other")
         else:
             yield from _role(site, door, ours[0])
 
@@ -46,8 +46,8 @@ def silent_milters(site: Site) -> Iterator[Finding]:
         if named:
             place = site.postfix.place("receive_override_options", door)
             yield Finding("error", place, f"no_milters silences {', '.join(named)}, which {door.key} names: a DKIM "
-                          "signer there signs nothing, a gateway there sees nothing. Take no_milters away, and "
-                          f"say `-o smtpd_milters=` at the services that shall have none")
+                          "signer there signs nothing, a gateway there sees nothing. Remove no_milters, and set `-o "
+                          "smtpd_milters=` at the services that need none")
 
 
 def some_clients_unseen(site: Site) -> Iterator[Finding]:
@@ -55,8 +55,8 @@ def some_clients_unseen(site: Site) -> Iterator[Finding]:
     for door in site.doors:
         if "milter" in site.forms and site.postfix.value("smtpd_milter_maps", door):
             place = site.postfix.place("smtpd_milter_maps", door)
-            yield Finding("error", place, "clients that this map names pass the gateway's milter by, in clear: "
-                          "take the map away where the gateway's milter is named")
+            yield Finding("error", place, "clients that this map names bypass the gateway's milter, in clear: "
+                                          "remove the map where the gateway's milter is set")
 
 
 def other_names(site: Site) -> Iterator[Finding]:
@@ -67,9 +67,10 @@ def other_names(site: Site) -> Iterator[Finding]:
         for parameter in ("smtpd_authorized_xclient_hosts", "smtpd_authorized_xforward_hosts"):
             wide = tuple(one for one in site.postfix.words(parameter, door) if not narrow(one))
             if wide and door.command == "smtpd":
-                yield Finding("error", site.postfix.place(parameter, door), f"whoever comes from {', '.join(wide)} may "
-                              f"say at {door.key} that he is any client of the bank, and the gateway signs his mail as "
-                              "that client's: name the single addresses of your own filters there, or none")
+                yield Finding("error", site.postfix.place(parameter, door),
+                              f"every host in {', '.join(wide)} can claim at {door.key} to be any client of the "
+                              "bank, and the gateway signs its mail as that client's: list only the addresses of "
+                              "your own filters there, or none")
 
 
 def _elsewhere(site: Site, door: Service, ways: tuple[Way, ...]) -> Iterator[Finding]:
@@ -95,13 +96,15 @@ def _role(site: Site, door: Service, way: Way) -> Iterator[Finding]:
     place = site.postfix.place(way.parameter, door)
     about = f"master.cf {door.key}"
     if way.to == "outbound" and site.of_the_world(door) and not _knows_clients(site, way):
-        yield Finding("error", place, f"strangers may send to {door.key}, and it leads to the OUTBOUND listener, where "
-                      "the gateway takes Postfix's address for the client: strangers' mail would be signed as ours. "
-                      "Lead it to the inbound listener, or let the door refuse strangers "
+        yield Finding("error", place, f"unknown hosts may send to {door.key}, and it leads to the OUTBOUND listener, "
+                                      "where the gateway takes Postfix's address for the client: their mail would "
+                                      "be signed as the bank's. "
+                      "Lead it to the inbound listener, or let the door reject unknown hosts "
                       "(smtpd_client_restrictions=permit_sasl_authenticated,reject)")
     elif way.to == "inbound" and not site.of_the_world(door):
-        yield Finding("warning", place, f"{_who(door)} goes to the INBOUND listener, which takes it for a stranger's: "
-                      f"nothing leaves in clear, but mail to the world is refused. {_lead(site, door)}")
+        yield Finding("warning", place, f"{_who(door)} goes to the INBOUND listener, which treats it as mail from "
+                                        "outside: nothing leaves in clear, but mail to other domains is rejected. "
+                                        f"{_lead(site, door)}")
     else:
         yield Finding("ok", about, f"{NAMES[way.form]}, {way.to}{_of_our_systems(site, door, way)}")
 

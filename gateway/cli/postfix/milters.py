@@ -18,7 +18,7 @@ DELETE_RECIPIENT: Final = 0x08
 QUARANTINE: Final = 0x20
 
 _AFTER_QUEUE: Final = (
-    "Turn this off there and list the milter in `postfix_examined` of sealgate.yaml, or take the after-queue form "
+    "Turn this off there and list the milter in `postfix_examined` of sealgate.yaml, or use the after-queue form "
     "(conf/postfix/after-queue.*), which sees the mail after all milters (docs/milter.md)")
 
 
@@ -86,7 +86,7 @@ def _default_action(site: Site, door: Service, milter: str) -> Iterator[Finding]
 def _of_one(site: Site, milter: str, place: str, *, before: bool) -> Iterator[Finding]:
     socket = _socket(milter)
     if socket in site.settings.postfix_examined:
-        yield Finding("ok", place, f"{socket} is another milter; you have examined it (postfix_examined)")
+        yield Finding("ok", place, f"{socket} is another milter; it is listed in postfix_examined")
         return
     actions = site.milter_actions.get(socket)
     known = actions if actions is not None else ADD_RECIPIENT | DELETE_RECIPIENT | QUARANTINE

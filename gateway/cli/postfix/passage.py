@@ -14,7 +14,7 @@ def patience(site: Site) -> Iterator[Finding]:
     needed = 2 * site.settings.limits.message_deadline_s
     if needed >= _OURS_END_S:
         yield Finding("warning", "limits.message_deadline_s", f"the gateway may take twice that, {needed:.0f} s, and "
-                      "clients give up after 600 s: they then send again. Take less than 300")
+                      "clients give up after 600 s: they then send again. Set less than 300")
     told: set[str] = set()
     for door in site.doors:
         for way in site.ways(door):
@@ -25,8 +25,8 @@ def patience(site: Site) -> Iterator[Finding]:
             if given < needed and place not in told:
                 told.add(place)
                 yield Finding("warning", place, f"gives up after {given:.0f} s, the gateway answers within "
-                              f"{needed:.0f} (twice limits.message_deadline_s): what is sent again comes twice. Take "
-                              f"{parameter}={needed:.0f}s or more")
+                              f"{needed:.0f} (twice limits.message_deadline_s): mail that is sent again is delivered "
+                              f"twice. Set {parameter}={needed:.0f}s or more")
 
 
 def _waits(site: Site, door: Service, way: Way) -> tuple[str, Service | None, float]:
@@ -64,8 +64,9 @@ def speed_adjust(site: Site) -> Iterator[Finding]:
     for door in site.doors:
         proxied = any(way.form == "proxy" and way.to is not None for way in site.ways(door))
         if proxied and "speed_adjust" in site.postfix.words("smtpd_proxy_options", door):
-            yield Finding("error", site.postfix.place("smtpd_proxy_options", door), "speed_adjust turns the refusal of "
-                          f"one recipient into the refusal of the whole mail: `postconf -P "
+            yield Finding("error", site.postfix.place("smtpd_proxy_options", door),
+                          "speed_adjust turns the rejection of one recipient into the rejection of the whole mail: "
+                          "`postconf -P "
                           f"'{door.key}/smtpd_proxy_options='`")
 
 
@@ -82,7 +83,7 @@ def protocol(site: Site) -> Iterator[Finding]:
             if spoken != listener.protocol:
                 yield Finding("error", site.postfix.place(way.parameter, door), f"{spoken} is spoken to the listener "
                               f"{listener.name}, which speaks {listener.protocol}: nothing passes. Set `protocol: "
-                              f"{spoken}` there, or take the other recipe")
+                              f"{spoken}` there, or use the other recipe")
             if transport is not None and transport.key not in seen:
                 seen.add(transport.key)
                 yield from _as_they_are(site, transport, xforward=bool(listener.xforward_peers))
@@ -91,12 +92,13 @@ def protocol(site: Site) -> Iterator[Finding]:
 def _as_they_are(site: Site, transport: Service, *, xforward: bool) -> Iterator[Finding]:
     spoken = transport.command
     if not site.postfix.yes("disable_mime_output_conversion", transport):
-        yield Finding("warning", f"master.cf {transport.key}", "8-bit mail may be written anew on its way to the "
-                      "gateway, and signatures in it break: `-o disable_mime_output_conversion=yes`")
+        yield Finding("warning", f"master.cf {transport.key}",
+                      "8-bit mail may be rewritten on its way to the gateway, which breaks signatures in it: `-o "
+                      "disable_mime_output_conversion=yes`")
     for parameter in (f"{spoken}_generic_maps", f"{spoken}_header_checks", f"{spoken}_body_checks"):
         if site.postfix.value(parameter, transport):
-            yield Finding("warning", site.postfix.place(parameter, transport), "writes mail anew on its way to the "
-                          f"gateway: `postconf -P '{transport.key}/{parameter}='`")
+            yield Finding("warning", site.postfix.place(parameter, transport),
+                          f"rewrites mail on its way to the gateway: `postconf -P '{transport.key}/{parameter}='`")
     said = f"{spoken}_send_xforward_command" in site.postfix.overrides.get(transport.key, {})
     if xforward and not said and not site.postfix.yes(f"{spoken}_send_xforward_command", transport):
         yield Finding("warning", f"master.cf {transport.key}", "the listener believes XFORWARD of Postfix, which does "

@@ -17,7 +17,7 @@ def there(site: Site) -> Iterator[Finding]:
     for role, hop in (("outbound", hops.outbound), ("inbound", hops.inbound)):
         if role not in known and hop.host.startswith(_LOOPBACK):
             yield Finding("warning", f"next_hops.{role}", f"no service of this Postfix listens on port {hop.port}: "
-                          "what the gateway gives back goes to another program there, or nowhere")
+                          "mail from the gateway reaches another program there, or is not delivered")
 
 
 def loops(site: Site) -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def strangers(site: Site) -> Iterator[Finding]:
             yield from _open_to_others(site, back)
         if not any(_REFUSING & refusals(site.postfix.words(f"smtpd_{what}_restrictions", back))
                    for what in ("client", "relay", "recipient")):
-            yield Finding("error", f"master.cf {back.key}", "refuses nobody: an open relay behind the gateway. `-o "
+            yield Finding("error", f"master.cf {back.key}", "rejects no client: an open relay behind the gateway. `-o "
                           f"smtpd_relay_restrictions={_restrictions(roles)}`")
         elif roles == {"inbound"} and _relays(site, back):
             yield Finding("error", site.postfix.place("smtpd_relay_restrictions", back), f"{back.key} takes opened "
@@ -57,12 +57,14 @@ def _open_to_others(site: Site, back: Service) -> Iterator[Finding]:
     closed = {"reject", "permit_mynetworks"} <= clients or "permit_tls_clientcerts" in clients
     if not loopback and (wide or not closed):
         whom = ", ".join(wide) or "everybody"
-        yield Finding("error", f"master.cf {back.key}", f"whoever reaches it from {whom} sends to the world past the "
+        yield Finding("error", f"master.cf {back.key}", f"every host that reaches it from {whom} sends to the world "
+                                                        "past the "
                       "gateway, in clear. Bind it to 127.0.0.1, or `-o mynetworks=` the gateway's own address and `-o "
                       "smtpd_client_restrictions=permit_mynetworks,reject`")
     elif loopback and "permit_tls_clientcerts" not in clients:
-        yield Finding("ok", f"master.cf {back.key}", "local processes alone reach it; where people have accounts on "
-                      "this machine, let the firewall admit the gateway's user only: `nft add rule inet filter output "
+        yield Finding("ok", f"master.cf {back.key}", "only local processes reach it; if users have accounts on this "
+                                                     "machine, let the firewall admit the gateway's user only: `nft "
+                                                     "add rule inet filter output "
                       f"oif lo tcp dport {back.endpoint.port} meta skuid != sealgate reject`")
 
 
@@ -87,7 +89,7 @@ def sizes(site: Site) -> Iterator[Finding]:
     most = site.settings.limits.message_octets_max
     if unlimited or largest > most:
         yield Finding("warning", "main.cf message_size_limit", f"Postfix takes {largest or 'any number of'} octets, "
-                      f"the gateway {most} (limits.message_octets_max): what lies between comes back as a bounce. "
+                      f"the gateway {most} (limits.message_octets_max): mail between these sizes is bounced. "
                       f"`postconf -e message_size_limit={most}`, or raise the gateway's")
     for back, _ in site.returns:
         # smtpd reads it to announce SIZE, cleanup to refuse: what counts is the lower of the two.
@@ -135,5 +137,6 @@ def rewriting(site: Site) -> Iterator[Finding]:
                           "or opened: `-o receive_override_options=…,no_header_body_checks`")
         if rewriting_maps and "outbound" in roles and "no_address_mappings" not in options:
             yield Finding("warning", f"master.cf {back.key}", f"{', '.join(rewriting_maps)} rewrite the From of mail "
-                          "that is signed already, and its signature then names somebody else: rewrite in front of the "
+                          "that is signed already, and its signature then names another address: rewrite in front "
+                          "of the "
                           "gateway, or `-o receive_override_options=…,no_address_mappings` here")

@@ -28,8 +28,9 @@ def bounces_of_its_own(site: Site) -> Iterator[Finding]:
     if not found:
         return
     if "+" not in site.postfix.value("recipient_delimiter"):
-        yield Finding("error", "main.cf recipient_delimiter", "return paths such as codes+ID@… are no addresses of "
-                      "their mailbox: `postconf -e recipient_delimiter=+`")
+        yield Finding("error", "main.cf recipient_delimiter",
+                      "return paths such as codes+ID@… do not reach their mailbox: `postconf -e "
+                      "recipient_delimiter=+`")
     tables = site.postfix.words("transport_maps")
     if any(not one.removeprefix("proxy:").startswith(_READABLE) for one in tables):
         return  # Postfix alone can say

@@ -12,26 +12,27 @@ def routed_addresses(site: Site) -> Iterator[Finding]:
     """`v%evil@bank`, `evil!v@bank` and `"v@evil"@bank` are names of nobody."""
     for parameter in ("allow_percent_hack", "swap_bangpath"):
         if site.postfix.value(parameter) != "no":
-            yield Finding("error", f"main.cf {parameter}", "an address of the bank can mean somebody outside, and what "
-                          f"was opened for it leaves in clear: `postconf -e {parameter}=no`")
+            yield Finding("error", f"main.cf {parameter}", "an address of the bank can be rewritten to one outside, "
+                                                           "and opened mail for it leaves in clear: `postconf -e "
+                                                           f"{parameter}=no`")
     if site.postfix.yes("allow_untrusted_routing"):
-        yield Finding("error", "main.cf allow_untrusted_routing", "`user@elsewhere@bank` is relayed for strangers: "
+        yield Finding("error", "main.cf allow_untrusted_routing", "`user@elsewhere@bank` is relayed for unknown hosts: "
                       "`postconf -e allow_untrusted_routing=no`")
 
 
 def bounces(site: Site) -> Iterator[Finding]:
     """Opened mail does not go back with its body."""
     if site.postfix.number("bounce_size_limit") != 1 and any(key.purpose == "decrypt" for key in site.settings.keys):
-        yield Finding("error", "main.cf bounce_size_limit", "a bounce may carry opened mail back to whoever wrote it, "
-                      "in clear: `postconf -e bounce_size_limit=1`")
+        yield Finding("error", "main.cf bounce_size_limit", "a bounce may return opened mail to its sender, in "
+                                                            "clear: `postconf -e bounce_size_limit=1`")
     for back, roles in site.returns:
         dropped = {one.lower() for one in site.postfix.words("smtpd_discard_ehlo_keywords", back)}
         if "inbound" in roles and "dsn" in dropped:
             yield Finding("error", site.postfix.place("smtpd_discard_ehlo_keywords", back), "without DSN the gateway "
-                          "cannot ask for bounces without the opened body (RET=HDRS): take dsn out")
+                          "cannot ask for bounces without the opened body (RET=HDRS): remove dsn")
     if site.postfix.yes("soft_bounce"):
-        yield Finding("warning", "main.cf soft_bounce", "what the gateway refuses is tried again for days instead of "
-                      "coming back: `postconf -e soft_bounce=no`")
+        yield Finding("warning", "main.cf soft_bounce", "mail that the gateway rejects is retried for days instead "
+                                                        "of being bounced: `postconf -e soft_bounce=no`")
 
 
 def line_ends(site: Site) -> Iterator[Finding]:
@@ -44,8 +45,8 @@ def line_ends(site: Site) -> Iterator[Finding]:
         place = site.postfix.place("smtpd_forbid_bare_newline", door)
         if place not in told:
             told.add(place)
-            yield Finding("error", place, "a mail can hide another one behind bare line feeds, which "
-                          "this Postfix takes and the gateway refuses: "
+            yield Finding("error", place, "a mail can hide another one behind bare line feeds, which this Postfix "
+                                          "accepts and the gateway rejects: "
                           "`postconf -e smtpd_forbid_bare_newline=normalize`")
 
 

@@ -53,9 +53,9 @@ def parse(octets: bytes, model: type[Model]) -> Body[Model]:
                            parse_float=_number)
         canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8")
     except (ValueError, RecursionError):
-        raise ProblemError(malformed([("", "This is no JSON, or has a name twice in one object.")])) from None
+        raise ProblemError(malformed([("", "The body is not valid JSON, or repeats a name in an object.")])) from None
     if _NUL.search(canonical):
-        raise ProblemError(malformed([("", "NUL is no character of a text.")]))
+        raise ProblemError(malformed([("", "A text contains the character NUL. Remove it.")]))
     try:
         return Body(model.model_validate_json(canonical, strict=True), canonical, value)
     except ValidationError as error:

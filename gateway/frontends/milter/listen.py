@@ -15,10 +15,10 @@ BACKLOG: Final = 512
 TAKEN_S: Final = 10.0  # how long another process may still hold the address: the workers of one that was killed
 _RETRY_S: Final = 0.2
 _REMEDIES: Final = {
-    EADDRINUSE: "another program listens there: end it (`ss -lntxp` names it), or name another address",
-    EEXIST: "what lies there is no socket: take it away, or name another path",
-    ENOENT: "make the directory, and give it to the gateway's user",
-    EACCES: "give the directory to the gateway's user, or take a port above 1023",
+    EADDRINUSE: "another program uses the address: stop it (`ss -lntxp` shows it), or set another one",
+    EEXIST: "the path exists and is not a socket: remove it, or set another path",
+    ENOENT: "create the directory with the gateway's user as owner",
+    EACCES: "make the gateway's user the owner of the directory, or use a port above 1023",
 }
 
 

@@ -1,7 +1,7 @@
 """The source of a run: CSV or lines of JSON, read row by row from any place in the file.
 
 A place is the number of octets before a row, so that a process begins in the middle of a million rows without reading
-those before. A row that is wrong is a row, too: it is told by its number, and the next one is read.
+those before. A bad row is reported with its number, and the next one is read.
 """
 
 import csv
@@ -70,7 +70,7 @@ def open_regular(path: Path) -> BinaryIO:
         raise _unreadable(path, error) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: is not a regular file")
+        raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: not a regular file. Name a regular file")
     return os.fdopen(descriptor, "rb")
 
 
@@ -193,13 +193,16 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
     named = spec.columns.named()
     missing = [name for name in named if name not in header]
     if len(missing) == len(set(named)):  # the file begins with a customer, of whom nothing is told
-        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names none of "
+        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}:1: the first line contains none of the columns "
                            f"{', '.join(f'`{name}`' for name in named)}{_otherwise(header, named, delimiter)}")
     if missing:
-        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: there is no column `{missing[0]}`; there are "
-                           f"{', '.join(header[:20])}")
+        raise GatewayError(Reason.CONFIG_INVALID,
+                           f"{spec.source.path}:1: the column `{missing[0]}` is missing. Correct its "
+                           f"name in `columns`; the file has {', '.join(header[:20])}")
     if twice := [name for name, times in Counter(header).items() if name and times > 1]:
-        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names `{twice[0]}` twice")
+        raise GatewayError(Reason.CONFIG_INVALID,
+                           f"{spec.source.path}:1: the column `{twice[0]}` is repeated. Rename or remove "
+                           "one of them")
     lines = _Lines(file, offset or behind)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -209,7 +212,7 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
             cells = next(reader, None)
         except csv.Error as error:
             lines.only_first()
-            yield f"no CSV: {error}", lines.at
+            yield f"the row is not valid CSV: {error}", lines.at
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
         if cells is None:
@@ -218,10 +221,10 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
             continue
         if lines.broken or lines.at - before > ROW_OCTETS_MAX:
             lines.only_first()
-            yield "not UTF-8, or too long", lines.at
+            yield "the row is not UTF-8, or too long", lines.at
         elif len(cells) != len(header):
             lines.only_first()
-            yield f"{len(cells)} columns in place of {len(header)}", lines.at
+            yield f"the row has {len(cells)} columns instead of {len(header)}", lines.at
         else:
             yield dict(zip(header, cells, strict=True)), lines.at
 
@@ -234,23 +237,24 @@ def _header(spec: Spec, file: BinaryIO) -> tuple[list[str], int]:
         header = next(csv.reader(lines, delimiter=spec.source.delimiter, strict=True), None)
     except csv.Error as error:
         raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}:1: the first line is not CSV ({error}): save "
-                           "the file as CSV with the names of the columns in its first line") from None
+                           "the file as CSV with the column names in its first line") from None
     if lines.broken:
         raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}:1: the first line is not UTF-8, or has more "
                            f"than {LINE_OCTETS_MAX} octets: save the file as CSV in UTF-8")
     if not header:
-        raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}: the first line names no columns")
+        raise GatewayError(Reason.CONFIG_INVALID,
+                           f"{spec.source.path}:1: the first line is empty. Write the column names there")
     return header, lines.at
 
 
 def _otherwise(header: Sequence[str], named: Sequence[str], delimiter: str) -> str:
-    """What helps where the columns are there and written otherwise; never with what the file says."""
+    """A remedy if the columns exist in another spelling; never quotes the file."""
     for other in {",", ";", "\t", "|"} - {delimiter}:
         if set(named) <= set(next(csv.reader([delimiter.join(header)], delimiter=other), ())):
             apart, said = ("a tab", "\\t") if other == "\t" else (f"`{other}`", other)
-            return f'; the columns stand apart by {apart}: say `delimiter: "{said}"` in `source`'
+            return f'; the separator is {apart}: write `delimiter: "{said}"` in `source`'
     if {name.casefold() for name in named} <= {name.casefold() for name in header}:
-        return "; capitals and small letters are told apart"
+        return "; upper and lower case must match"
     return ""
 
 
@@ -264,7 +268,7 @@ def _json_lines(file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int]]:
             values = json.loads(line) if not broken else None
         except (ValueError, RecursionError):
             values = None
-        yield (values, lines.at) if isinstance(values, dict) else ("no JSON object", lines.at)
+        yield (values, lines.at) if isinstance(values, dict) else ("the line is not a JSON object", lines.at)
 
 
 def _row(columns: Columns, number: int, values: _Values) -> Row | BadRow:

@@ -1,6 +1,6 @@
-"""RUN.yaml as values: what one run sends, to whom, with which document and which words.
+"""The file of a run (RUN.yaml) as values: recipients, documents and texts of one run.
 
-The settings (`statements`) say what holds for every run; a run may ask for less, never for more.
+The settings (`statements`) apply to all runs; a run can lower a limit, but not raise it.
 """
 
 import os
@@ -25,22 +25,23 @@ class _Part(BaseModel):
 
 
 class Sql(_Part):
-    """A query of the bank's own database; it is read once, at the start."""
+    """A query of the bank's own database; it is executed once, at the start."""
 
     url_file: Path = Field(description="first line is SQLAlchemy's URL; mode 0600")
     query: str = Field(min_length=1, max_length=20_000, description="a SELECT")
 
 
 class Columns(_Part):
-    """Which column of the source is what. '' = there is none."""
+    """The names of the columns in the source; '' = no such column."""
 
     customer: str = Field("customer", min_length=1, description="the customer's number")
-    account: str = Field("account", min_length=1, description="whose statement it is; never stored, never logged")
-    version: str = Field("", description="of the statement; without the column all are 1")
+    account: str = Field(
+        "account", min_length=1, description="the account of the statement; never stored, never logged")
+    version: str = Field("", description="version of the statement; without the column it is 1")
     document: str = Field("", description="file name in `documents.directory`")
-    holders: str = Field("", description="further customers' numbers, `;` between them: each gets a mail of his own")
-    address: str = Field("", description="where it goes; '' = the addresses that the customer has in the store")
-    language: str = Field("", description="such as en")
+    holders: str = Field("", description="numbers of joint holders, separated by `;`: each gets a separate mail")
+    address: str = Field("", description="the mail address; '' = the customer's addresses in the store")
+    language: str = Field("", description="language of the mail, such as en")
 
     def named(self) -> tuple[str, ...]:
         """All columns that the source must have."""
@@ -53,7 +54,7 @@ class SourceSpec(_Part):
     csv: Path | None = None
     json_lines: Path | None = None
     sql: Sql | None = None
-    delimiter: Literal[",", ";", "\t", "|"] = Field(",", description="of a CSV file")
+    delimiter: Literal[",", ";", "\t", "|"] = Field(",", description="separator of a CSV file")
 
     @property
     def kind(self) -> Literal["csv", "json_lines", "sql"]:
@@ -70,39 +71,39 @@ class DocumentsSpec(_Part):
     """Exactly one of directory and template."""
 
     directory: Path | None = Field(None, description="finished PDFs, named by the column `document`")
-    template: str = Field("", description="`statement`, `bill` or one of the bank's own: rendered for each row")
-    digest: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 of the template and all beside it, as "
-                        "`sealgate documents list` prints it; '' = that of the template when the run is taken")
+    template: str = Field("", description="`statement`, `bill` or a template of the bank: rendered for each row")
+    digest: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 of the template and its files, as "
+                        "`sealgate documents list` prints it; '' = the template at the start of the run")
     filename: str = Field("statement-{period}.pdf", pattern=r"^[^/\\\x00-\x1f\x7f]{1,100}\.pdf$",
-                          description="as the customer sees it; {period}, {version} and {row} are filled in")
-    accessible: bool = Field(True, description="what cannot be read aloud is refused (ISO 14289)")
+                          description="file name for the customer; {period}, {version} and {row} are replaced")
+    accessible: bool = Field(True, description="reject documents that are not accessible (ISO 14289)")
 
 
 class Spec(_Part):
     """One run."""
 
     version: Literal[1]
-    name: str = Field(pattern=_NAME, description="as people see it")
-    period: str = Field(pattern=_WORD, description="part of the key: 2026-10 is sent once")
+    name: str = Field(pattern=_NAME, description="name of the run for people")
+    period: str = Field(pattern=_WORD, description="part of the idempotency key: a statement of 2026-10 is sent once")
     source: SourceSpec
     columns: Columns = Columns()
     documents: DocumentsSpec
-    language: str | None = Field(None, pattern=_LANGUAGE, description="None = that of the settings")
-    template: str = Field("statement", pattern=r"^[a-z][a-z0-9_]{0,39}$", description="of the mail's words")
+    language: str | None = Field(None, pattern=_LANGUAGE, description="None = the value in the settings")
+    template: str = Field("statement", pattern=r"^[a-z][a-z0-9_]{0,39}$", description="template of the mail")
     values: dict[str, str] = Field(default_factory=dict, max_length=50,
-                                   description="further words for the templates of mail and document")
-    per_domain_per_minute_max: int = Field(0, ge=0, description="0 = that of the settings")
-    refused_percent_max: float | None = Field(None, ge=0, le=100, description="None = that of the settings")
-    give_up_after_s: int = Field(86_400, ge=0, le=604_800, description="how long temporary trouble is tried again")
+                                   description="further values for the templates of mail and document")
+    per_domain_per_minute_max: int = Field(0, ge=0, description="0 = the value in the settings")
+    refused_percent_max: float | None = Field(None, ge=0, le=100, description="None = the value in the settings")
+    give_up_after_s: int = Field(86_400, ge=0, le=604_800, description="how long deferred mails are retried")
 
 
 def read(text: str, name: str, base: Path | None = None) -> Spec:
-    """A run's file. `name` stands in what is told of it; `base`: its directory, from which its paths are relative.
+    """The file of a run. `name` is used in places; `base`: its directory, to which its paths are relative.
 
-    strictyaml.YamlProblems (CONFIG_INVALID) with all problems. A file that is not there is one if `base` is given: who
-    asks over HTTP does not learn which files there are.
+    strictyaml.YamlProblems (CONFIG_INVALID) with all problems. Missing files are only reported if `base` is given, so
+    that callers over HTTP cannot find out which files exist.
     """
-    document = strictyaml.load(text, name)
+    document = strictyaml.load(text, name, Spec)
     spec = strictyaml.validate(Spec, document)
     found = [*_findings(spec), *(_gone(spec, base) if base is not None else ())]
     if problems := [document.problem(at, what, remedy) for at, what, remedy in found]:
@@ -123,14 +124,17 @@ def _findings(spec: Spec) -> list[tuple[strictyaml.Path, str, str]]:
     found: list[tuple[strictyaml.Path, str, str]] = []
     given = [one for one in (spec.source.csv, spec.source.json_lines, spec.source.sql) if one is not None]
     if len(given) != 1:
-        found.append((("source",), f"`source` names {len(given)} sources", "exactly one of csv, json_lines and sql"))
+        found.append((("source",), f"`source` has {len(given)} sources, not one",
+                      "set exactly one of csv, json_lines and sql"))
     if (spec.documents.directory is None) == (not spec.documents.template):
-        found.append((("documents",), "`documents` names no document, or two", "either directory or template"))
+        found.append((("documents",), "`documents` needs either `directory` or `template`",
+                      "set exactly one of the two"))
     if spec.documents.directory is not None and not spec.columns.document:
-        found.append((("columns",), "no column says which document is whose", "columns: {document: NAME}"))
+        found.append((("columns",), "`documents.directory` needs the column of the file names",
+                      "write columns: {document: NAME}"))
     if not {"{", "}"}.isdisjoint(_FILLED.sub("", spec.documents.filename)):
-        found.append((("documents", "filename"), "`filename` holds braces that mean nothing",
-                      "{period}, {version} and {row} are filled in"))
+        found.append((("documents", "filename"), "`filename` contains unknown words in braces",
+                      "use only {period}, {version} and {row}"))
     return found
 
 
@@ -148,11 +152,12 @@ def _gone(spec: Spec, base: Path) -> list[tuple[strictyaml.Path, str, str]]:
         (("source", "csv"), source.csv), (("source", "json_lines"), source.json_lines),
         (("source", "sql", "url_file"), sql.url_file if sql is not None else None))
     found: list[tuple[strictyaml.Path, str]] = [
-        (at, f"there is no file `{base / path}`") for at, path in files if path and not (base / path).is_file()]
+        (at, f"the file `{base / path}` does not exist") for at, path in files if path and not (base / path).is_file()]
     directory = spec.documents.directory
     if directory is not None and not (base / directory).is_dir():
-        found.append((("documents", "directory"), f"there is no directory `{base / directory}`"))
-    return [(at, what, "relative paths begin at the directory of this file") for at, what in found]
+        found.append((("documents", "directory"), f"the directory `{base / directory}` does not exist"))
+    return [(at, what,
+        "create it, or correct the path; relative paths start at the directory of this file") for at, what in found]
 
 
 def placed(spec: Spec, base: Path, *, below: Path | None = None) -> Spec:
@@ -163,16 +168,18 @@ def placed(spec: Spec, base: Path, *, below: Path | None = None) -> Spec:
     """
     def absolute(path: Path) -> Path:
         if "\0" in str(path):
-            raise GatewayError(Reason.USAGE, "NUL is no character of a path")
+            raise GatewayError(Reason.USAGE, "the path contains a NUL character. Remove it")
         if below is None:
             return (base / path).resolve()
         full = _lexical(base / path)
         if not full.is_relative_to(_lexical(below)):
-            raise GatewayError(Reason.USAGE, f"`{path}` does not lie in the directory of runs")
+            raise GatewayError(Reason.USAGE,
+                               f"`{path}` is not below the directory `statements.sources`. Use a path below it")
         return full
 
     if spec.source.sql is not None and below is not None:
-        raise GatewayError(Reason.USAGE, "a query may stand only in a run's file on the gateway itself")
+        raise GatewayError(Reason.USAGE,
+                           "`source.sql` is not allowed over HTTP. Use it in the file of a run on the gateway")
     return _with_paths(spec, absolute)
 
 
@@ -188,7 +195,8 @@ def confined(spec: Spec, sources: Path) -> Spec:
         except (OSError, RuntimeError) as error:  # a circle of links
             raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: {type(error).__name__}") from None
         if outside:
-            raise GatewayError(Reason.INPUT_UNREADABLE, f"{path}: a link leads out of {sources}")
+            raise GatewayError(Reason.INPUT_UNREADABLE,
+                               f"{path}: a symbolic link points outside {sources}. Copy the file there instead")
         return full
 
     return _with_paths(spec, real)

@@ -169,7 +169,7 @@ class _Work:
     def _row(rows: Mapping[int, Row | BadRow], item: ItemRow) -> Row:
         row = rows.get(item.row)
         if not isinstance(row, Row) or item.holder >= len(row.customers) or row.customers[item.holder] != item.customer:
-            raise _Refused(Reason.STATEMENT_ROW, "the row is not what it was when the run was planned")
+            raise _Refused(Reason.STATEMENT_ROW, "the row was changed after the run was planned")
         return row
 
     @staticmethod
@@ -293,7 +293,7 @@ def _is_held(one: RecipientOutcome) -> bool:
 def lacks(documents: Documents, octets: bytes) -> str:
     """Of a document that is not accessible, as a detail."""
     missing = documents.lacking(octets)
-    return f"it lacks {missing}" if missing else ""
+    return f"the document lacks {missing}" if missing else ""
 
 
 def read_document(documents: Documents, directory: Path, name: str) -> bytes:

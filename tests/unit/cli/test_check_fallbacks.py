@@ -46,7 +46,8 @@ def test_who_refuses_needs_nothing(settings: Settings, tmp_path: Path) -> None:
 
 
 def test_holding(settings: Settings, tmp_path: Path) -> None:
-    assert told(settings, tmp_path, "hold") == [("ok", "mail waits for certificates for 30 days, and leaves by itself")]
+    assert told(settings, tmp_path, "hold") == [
+        ("ok", "mail is held for certificates for 30 days, and sent automatically")]
     ((level, text),) = told(settings, tmp_path, "hold", archive_key=None)
     assert level == "warning"
     assert "sealgate fallbacks again" in text
@@ -56,9 +57,9 @@ def test_holding(settings: Settings, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("sender", "client", "level", "word"), [
-    ("staff@bank.example", "staff", "ok", "leave signed, by rule p:invitations"),
-    ("statements@bank.example", "core-banking", "error", "rule p:letters says invite"),
-    ("other@bank.example", "staff", "error", "rule p:otherwise says reject"),
+    ("staff@bank.example", "staff", "ok", "are sent signed, by rule p:invitations"),
+    ("statements@bank.example", "core-banking", "error", "rule p:letters decides invite"),
+    ("other@bank.example", "staff", "error", "rule p:otherwise decides reject"),
 ])
 def test_inviting(settings: Settings, tmp_path: Path, sender: str, client: str, level: str, word: str) -> None:
     invite = Invite(**{"from": sender, "client": client, "way": "Ask at any branch."})
@@ -95,7 +96,7 @@ def test_a_page_and_its_hook(settings: Settings, tmp_path: Path) -> None:
     hook.chmod(0o700)
     ((level, text),) = told(settings, tmp_path, "encrypted_pdf", encrypted_pdf=section)
     assert level == "ok"
-    assert text.startswith("a page is drawn and locked, in ")
+    assert text.startswith("a test PDF was encrypted in ")
     secret.write_text("short")
     ((level, text),) = told(settings, tmp_path, "encrypted_pdf", encrypted_pdf=section)
     assert level == "error"

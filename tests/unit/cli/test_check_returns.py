@@ -64,7 +64,7 @@ def test_an_alarm_that_the_rules_refuse(settings: Settings, tmp_path: Path) -> N
     settings = settings.model_copy(update={"codes": settings.codes.model_copy(update={"alarm_to": "x@bank.example"})})
     told = one(settings, "codes.alarm_to")
     assert told.level == "error"
-    assert "would not leave (rule p:otherwise: reject)" in told.text
+    assert "would not be sent (rule p:otherwise: reject)" in told.text
 
 
 def test_an_alarm_that_no_key_may_sign(settings: Settings) -> None:

@@ -57,15 +57,16 @@ def test_without_the_section_there_is_nothing_to_tell(settings: Settings) -> Non
 
 def test_the_banks_own_templates_are_named(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "interest.typ").write_text("= x")
-    assert "own: interest" in found(changed(settings, templates=tmp_path))[0].text
+    assert "the bank's own templates: interest" in found(changed(settings, templates=tmp_path))[0].text
 
 
 @pytest.mark.parametrize("name, text, level, words", [
     ("statement.en.txt", "Subject: x\n\n{{ name }", "error", "statement.en.txt:3: unexpected '}'"),
     ("statement.en.html", "<p>{% if name %}</p>", "error", "statement.en.html"),
-    ("statement.en.txt", "Subject: {{ perod }}\n", "warning", "no `perod`; it has account, name, period, row, run, "),
-    ("statement_recalled.de.html", "<p>{{ naem }}</p>", "warning", "recalled.de.html: a run's mail has no `naem`"),
-    ("interest.en.txt", "Subject: {{ yaer }}\n", "warning", "interest.en.txt: a run's mail has no `yaer`"),
+    ("statement.en.txt", "Subject: {{ perod }}\n", "warning",
+     "`perod` is unknown; use one of account, name, period, row, run, "),
+    ("statement_recalled.de.html", "<p>{{ naem }}</p>", "warning", "recalled.de.html: the word `naem` is unknown"),
+    ("interest.en.txt", "Subject: {{ yaer }}\n", "warning", "interest.en.txt: the word `yaer` is unknown"),
 ])
 def test_a_mistake_in_the_words_of_the_mails(settings: Settings, tmp_path: Path, name: str, text: str, level: str,
                                              words: str) -> None:
@@ -97,11 +98,11 @@ def test_a_secret_that_is_not_there(settings: Settings) -> None:
 
 
 def test_a_from_that_the_client_may_not_use(settings: Settings) -> None:
-    assert "put it into `from`" in errors(changed(settings, from_="bills@bank.example"))[0]
+    assert "add it to `from`" in errors(changed(settings, from_="bills@bank.example"))[0]
 
 
 @pytest.mark.parametrize("kind, then, level, words", [
-    ("reject", '{reject: "not today"}', "error", "cannot leave"),
+    ("reject", '{reject: "not today"}', "error", "cannot be sent"),
     ("deliver", "deliver", "warning", "without signature or encryption"),
 ])
 def test_what_the_rules_make_of_them(settings: Settings, tmp_path: Path, kind: str, then: str, level: str,
@@ -130,11 +131,12 @@ rules:
 otherwise: reject
 """)(settings)
     told = found(ruled)
-    assert any(one.level == "ok" and "core-banking leave sealed, by rule own:" in one.text for one in told)
+    assert any(one.level == "ok" and "core-banking are sent encrypted, by rule own:" in one.text for one in told)
     assert any(one.level == level and f"without a certificate: {way}" in one.text for one in told)
 
 
 def test_runs_over_http_need_their_directory(settings: Settings, tmp_path: Path) -> None:
-    assert "No such file or directory; runs over HTTP" in errors(changed(settings, sources=tmp_path / "nothing"))[0]
+    (told, *_) = errors(changed(settings, sources=tmp_path / "nothing"))
+    assert "No such file or directory; create it for runs over HTTP" in told
     (tmp_path / "file").touch()
-    assert "Not a directory; runs over HTTP" in errors(changed(settings, sources=tmp_path / "file"))[0]
+    assert "Not a directory; create it for runs over HTTP" in errors(changed(settings, sources=tmp_path / "file"))[0]

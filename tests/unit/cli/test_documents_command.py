@@ -52,7 +52,7 @@ def test_one_is_made(ask: Ask, template: str, values: dict[str, object], words: 
 
 
 @pytest.mark.parametrize("given, told", [
-    ("{", "no JSON in UTF-8"), ("[1]", "no JSON object"), ('{"bank": "B"}', "pdf.not_made"),
+    ("{", "not JSON in UTF-8"), ("[1]", "not a JSON object"), ('{"bank": "B"}', "pdf.not_made"),
 ])
 def test_what_is_wrong_with_values_is_told_without_them(ask: Ask, given: str, told: str) -> None:
     done = ask("make", "statement", "-", "-o", "one.pdf", given=given)

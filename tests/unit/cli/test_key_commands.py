@@ -149,14 +149,14 @@ def test_pkcs11_tool_sees_a_key_that_never_leaves(desk, hsm) -> None:
 @pytest.mark.parametrize(("words", "code", "said"), [
     (("--token", "hsm"), 2, "--object"),
     (("--object", "new"), 2, "--token"),
-    (("otp", "--token", "hsm", "--object", "new"), 2, "name a file key"),
-    ((), 2, "name a file key"),
-    (("--token", "hms", "--object", "new"), 2, "there is no token `hms`"),
+    (("otp", "--token", "hsm", "--object", "new"), 2, "Give NAME for a key in a file"),
+    ((), 2, "Give NAME for a key in a file"),
+    (("--token", "hms", "--object", "new"), 2, "the settings have no token `hms`"),
     (("--token", "hsm", "--object", "new", "--algorithm", "rsa-2048"), 2, "too weak for a new key"),
     (("--token", "hsm", "--object", "new", "--algorithm", "ed25519"), 2, "none of rsa-3072"),
-    (("--token", "hsm", "--object", "../new"), 2, "is no name"),
-    (("--token", "hsm", "--object", "new", "--subject", "bank"), 2, "is no name such as"),
-    (("--token", "hsm", "--object", "new", "--protect-with", "x"), 2, "protected by its PIN"),
+    (("--token", "hsm", "--object", "../new"), 2, "is not a valid name"),
+    (("--token", "hsm", "--object", "new", "--subject", "bank"), 2, "is not a valid subject"),
+    (("--token", "hsm", "--object", "new", "--protect-with", "x"), 2, "a token has a PIN"),
     (("--token", "hsm", "--object", "new", "--email", "ü@bank.example"), 2, "not a mail address in ASCII"),
 ])
 def test_what_is_refused_makes_nothing(desk, hsm, words, code, said) -> None:

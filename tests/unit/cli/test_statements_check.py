@@ -37,7 +37,7 @@ def check(home: Path, rows: str) -> Result:
 def test_rows_that_cannot_go_are_named(home: Path) -> None:
     done = check(home, "[1]\n" + NOBODY)
     assert done.exit_code == 1
-    assert "row 1: statement.row, no JSON object" in done.stderr
+    assert "row 1: statement.row, the line is not a JSON object" in done.stderr
     assert "row 2, customer 99999: customer.unknown\n" in done.stderr
 
 
@@ -45,7 +45,7 @@ def test_of_many_the_first_are_named_and_where_the_others_are(home: Path) -> Non
     done = check(home, "[1]\n" * 8)
     assert "row 5: statement.row" in done.stderr
     assert "row 6: statement.row" not in done.stderr
-    assert "3 more of statement.row: --html and --json name them" in done.stderr
+    assert "3 more of statement.row: --html and --json list them" in done.stderr
 
 
 def test_what_a_run_may_not_do_is_told_with_the_setting_that_says_so(home: Path) -> None:
@@ -81,5 +81,5 @@ language: english
     for command in ("check", "send"):
         done = CliRunner().invoke(app, ["statements", command, str(home / "october.yaml")])
         assert done.exit_code == 2
-        assert f"october.yaml:4:15: there is no file `{home}/nothing.csv`" in done.stderr
-        assert f"october.yaml:6:24: there is no directory `{home}/nowhere`" in done.stderr
+        assert f"october.yaml:4:15: the file `{home}/nothing.csv` does not exist" in done.stderr
+        assert f"october.yaml:6:24: the directory `{home}/nowhere` does not exist" in done.stderr

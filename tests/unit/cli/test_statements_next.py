@@ -25,15 +25,15 @@ def test_whoever_ended_the_command_hears_that_another_process_goes_on(settings: 
     """Mails leave though the prompt is back: what stops them is said."""
     several = settings.model_copy(update={"api": Api(port=1)})
     assert what_next(several, RUN, refused=0) == (
-        "`sealgate run`, where it is up, goes on with it, and `sealgate statements pause 5f0c7d9e1a2b3c4d` stops it; "
-        "`sealgate statements resume 5f0c7d9e1a2b3c4d` goes on with it here")
+        "`sealgate run` continues it if it is running, and `sealgate statements pause 5f0c7d9e1a2b3c4d` pauses it; "
+        "`sealgate statements resume 5f0c7d9e1a2b3c4d` continues it here")
     assert settings.api is None
-    assert what_next(settings, RUN, refused=0) == "`sealgate statements resume 5f0c7d9e1a2b3c4d` goes on with it"
+    assert what_next(settings, RUN, refused=0) == "`sealgate statements resume 5f0c7d9e1a2b3c4d` continues it"
 
 
 def test_a_paused_run_goes_on_by_a_command(settings: Settings) -> None:
     run = replace(RUN, state=RunState.PAUSED)
-    assert what_next(settings, run, refused=0) == "`sealgate statements resume 5f0c7d9e1a2b3c4d` goes on with it"
+    assert what_next(settings, run, refused=0) == "`sealgate statements resume 5f0c7d9e1a2b3c4d` continues it"
 
 
 def test_of_a_run_that_did_not_begin_the_page_is_named_that_tells_why(settings: Settings, tmp_path: Path) -> None:

@@ -38,15 +38,15 @@ def test_both_ways_say_the_same(documents: PdfDocuments, name: str, values: dict
 
 @pytest.mark.parametrize("change, told", [
     ({"opening": None}, "`opening` is missing"),
-    ({"opening": "12,50"}, "`opening` is no decimal number"),
-    ({"opening": "NaN"}, "`opening` is no amount"),
-    ({"opening": "1E999999"}, "`opening` is no amount"),
-    ({"from": "01.11.2026"}, "`from` is no date such as 2026-11-30"),
-    ({"bookings": "[{"}, "`bookings` is no list"),
-    ({"bookings": [1]}, "`bookings` is no list"),
-    ({"bookings": [{"date": "2026-11-02", "text": "secret", "amount": "x"}]}, "bookings 1: `amount` is no decimal"),
+    ({"opening": "12,50"}, "`opening` is not a decimal number such as 12.50"),
+    ({"opening": "NaN"}, "`opening` is not a valid amount"),
+    ({"opening": "1E999999"}, "`opening` is not a valid amount"),
+    ({"from": "01.11.2026"}, "`from` is not a date such as 2026-11-30"),
+    ({"bookings": "[{"}, "`bookings` is not a list"),
+    ({"bookings": [1]}, "`bookings` is not a list"),
+    ({"bookings": [{"date": "2026-11-02", "text": "secret", "amount": "x"}]}, "bookings 1: `amount` is not a decimal"),
     ({"bookings": [{"text": "secret", "amount": "950.47"}]}, "bookings 1: `date` is missing"),
-    ({"colour": "secret"}, "`colour` is no colour"),
+    ({"colour": "secret"}, "`colour` is not a colour"),
     ({"name": "李"}, "a letter that no font has"),
 ])
 def test_what_is_wrong_is_named(documents: PdfDocuments, change: dict[str, object], told: str) -> None:

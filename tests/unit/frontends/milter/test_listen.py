@@ -25,16 +25,16 @@ def at_once(monkeypatch):
 
 def test_a_port_in_use():
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
-        assert "another program listens there" in refused(f"inet:{other.getsockname()[1]}@127.0.0.1")
+        assert "another program uses the address" in refused(f"inet:{other.getsockname()[1]}@127.0.0.1")
 
 
 def test_a_path_that_cannot_be_had(tmp_path):
-    assert "make the directory" in refused(f"unix:{tmp_path}/none/milter.sock")
+    assert "create the directory" in refused(f"unix:{tmp_path}/none/milter.sock")
     (tmp_path / "file").write_text("theirs")
-    assert "is no socket" in refused(f"unix:{tmp_path}/file")
+    assert "is not a socket" in refused(f"unix:{tmp_path}/file")
     assert (tmp_path / "file").read_text() == "theirs"
     with closing(listen.listen(Milter(socket=f"unix:{tmp_path}/milter.sock"))):
-        assert "another program listens there" in refused(f"unix:{tmp_path}/milter.sock")
+        assert "another program uses the address" in refused(f"unix:{tmp_path}/milter.sock")
 
 
 def test_what_a_dead_program_has_left_is_taken(tmp_path):

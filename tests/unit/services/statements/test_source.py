@@ -73,10 +73,10 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("line, problem", [
-    (b"c9,a9", "2 columns in place of 3"), (b"c9,a9,9.pdf,more", "4 columns in place of 3"),
-    (b"c9,\xff\xfe,9.pdf", "not UTF-8, or too long"), (b"c9,,9.pdf", "`account` is empty"),
+    (b"c9,a9", "the row has 2 columns instead of 3"), (b"c9,a9,9.pdf,more", "the row has 4 columns instead of 3"),
+    (b"c9,\xff\xfe,9.pdf", "the row is not UTF-8, or too long"), (b"c9,,9.pdf", "`account` is empty"),
     (b"c9,a9,", "`file` is empty"), (b"c9,a\x079,9.pdf", "`account` has more than 200 characters, or a control"),
-    (b'c9,"a9" x,9.pdf', "no CSV"), (b"c9," + b"a" * 300 + b",9.pdf", "`account` has more than 200"),
+    (b'c9,"a9" x,9.pdf', "the row is not valid CSV"), (b"c9," + b"a" * 300 + b",9.pdf", "`account` has more than 200"),
 ])
 def test_a_row_that_is_wrong_is_told_and_the_next_is_read(tmp_path, line, problem) -> None:
     path = written(tmp_path / "s.csv", [row(1), row(2)])
@@ -113,7 +113,7 @@ def test_a_row_that_never_ends_is_bounded_in_memory_and_work(tmp_path) -> None:
     finally:
         tracemalloc.stop()
     assert isinstance(first.row, BadRow)
-    assert "no CSV: a row of more than 1048576 octets" in first.row.problem
+    assert "the row is not valid CSV: a row of more than 1048576 octets" in first.row.problem
     assert first.end == len(b'customer,account,file\r\nx","y\r\n')
     assert peak < 50 * source.ROW_OCTETS_MAX
 
@@ -156,7 +156,7 @@ def test_joint_holders_are_each_named_once(tmp_path) -> None:
 
 def test_a_column_that_is_not_there_is_named(tmp_path) -> None:
     path = written(tmp_path / "s.csv", [row(1)])
-    with pytest.raises(GatewayError, match="no column `iban`; there are customer, account, file") as caught:
+    with pytest.raises(GatewayError, match=r"`iban` is missing\. .*the file has customer, account, file") as caught:
         list(source.rows(a_spec(path, account="iban"), path))
     assert caught.value.reason is Reason.CONFIG_INVALID
 
@@ -165,20 +165,20 @@ def test_of_a_file_that_begins_with_a_customer_nothing_is_told(tmp_path) -> None
     """What is told of a run stands in the database, and no account may."""
     path = tmp_path / "s.csv"
     path.write_text("7000001,DE00500105175000000001,1.pdf\r\n")
-    with pytest.raises(GatewayError, match="the first line names none of `customer`, `account`, `file`") as caught:
+    with pytest.raises(GatewayError, match="contains none of the columns `customer`, `account`, `file`") as caught:
         list(source.rows(a_spec(path), path))
     assert not {"7000001", "DE00500105175000000001"} & set(re.split(r"\W+", caught.value.detail))
 
 
 @pytest.mark.parametrize("first, remedy", [
-    ("customer;account;file", 'the columns stand apart by `;`: say `delimiter: ";"` in `source`'),
-    ("customer\taccount\tfile", 'the columns stand apart by a tab: say `delimiter: "\\t"` in `source`'),
-    ("\ufeffCustomer,ACCOUNT,File", "capitals and small letters are told apart"),
+    ("customer;account;file", 'the separator is `;`: write `delimiter: ";"` in `source`'),
+    ("customer\taccount\tfile", 'the separator is a tab: write `delimiter: "\\t"` in `source`'),
+    ("\ufeffCustomer,ACCOUNT,File", "upper and lower case must match"),
 ])
 def test_what_helps_a_first_line_that_is_only_written_otherwise(tmp_path, first, remedy) -> None:
     path = tmp_path / "s.csv"
     path.write_text(f"{first}\n", encoding="utf-8")
-    with pytest.raises(GatewayError, match="names none of `customer`, `account`, `file`") as caught:
+    with pytest.raises(GatewayError, match="contains none of the columns `customer`, `account`, `file`") as caught:
         list(source.rows(a_spec(path), path))
     assert remedy in caught.value.detail
 
@@ -187,7 +187,7 @@ def test_a_column_that_is_there_twice_is_nobodys(tmp_path) -> None:
     """The second one would be read without a word, and with it another customer's document."""
     path = tmp_path / "s.csv"
     path.write_text("customer,account,file,file\nc1,a1,1.pdf,2.pdf\n")
-    with pytest.raises(GatewayError, match="the first line names `file` twice") as caught:
+    with pytest.raises(GatewayError, match="the column `file` is repeated") as caught:
         list(source.rows(a_spec(path), path))
     assert caught.value.reason is Reason.CONFIG_INVALID
     path.write_text("customer,account,file,,\nc1,a1,1.pdf,,\n")  # empty ones at the end, as spreadsheets write them
@@ -199,7 +199,7 @@ def test_a_column_that_is_there_twice_is_nobodys(tmp_path) -> None:
 def test_a_file_without_columns_is_told(tmp_path, content) -> None:
     path = tmp_path / "s.csv"
     path.write_bytes(content)
-    with pytest.raises(GatewayError, match="names no columns"):
+    with pytest.raises(GatewayError, match="the first line is empty"):
         list(source.rows(a_spec(path), path))
 
 
@@ -218,12 +218,12 @@ documents: {directory: d}
 
 
 @pytest.mark.parametrize("change, told", [
-    (("source: {csv: a.csv}", "source: {csv: a.csv, json_lines: b}"), "names 2 sources"),
-    (("source: {csv: a.csv}", "source: {}"), "names 0 sources"),
-    (("documents: {directory: d}", "documents: {directory: d, template: t}"), "no document, or two"),
-    (("documents: {directory: d}", "documents: {}"), "no document, or two"),
-    (("columns: {document: file}", "columns: {customer: c}"), "which document is whose"),
-    (("documents: {directory: d}", "documents: {directory: d, filename: '{name}.pdf'}"), "braces that mean nothing"),
+    (("source: {csv: a.csv}", "source: {csv: a.csv, json_lines: b}"), "has 2 sources"),
+    (("source: {csv: a.csv}", "source: {}"), "has 0 sources"),
+    (("documents: {directory: d}", "documents: {directory: d, template: t}"), "either `directory` or `template`"),
+    (("documents: {directory: d}", "documents: {}"), "either `directory` or `template`"),
+    (("columns: {document: file}", "columns: {customer: c}"), "the column of the file names"),
+    (("documents: {directory: d}", "documents: {directory: d, filename: '{name}.pdf'}"), "unknown words in braces"),
     (("documents: {directory: d}", "documents: {directory: d, filename: '../x.pdf'}"), "filename"),
     (('period: "2026-10"', "period: a b"), "period"),
     (("name: x", "nam: x"), "did you mean `name`?"),
@@ -250,7 +250,7 @@ def test_a_good_file_is_read() -> None:
 def test_a_file_name_is_filled_in_with_three_words_and_is_no_program(filename) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(GatewayError, match="braces that mean nothing"):
+        with pytest.raises(GatewayError, match="unknown words in braces"):
             of_mapping({**MINIMAL, "documents": {"directory": "d", "filename": filename}})
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
