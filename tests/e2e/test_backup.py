@@ -225,7 +225,7 @@ def test_a_damaged_backup_is_refused_before_anything_is_written(saved, tmp_path)
     (lambda found: found.pop("tables/customer"), "not whole: tables/customer"),
     (lambda found: found.update({"tables/more": b""}), "not whole: tables/more"),
     (lambda found: found.pop("manifest.json"), "is not a valid backup"),
-    (lambda found: found.update({"manifest.json": b"{}"}), "cannot be read"),
+    (lambda found: found.update({"manifest.json": b"{}"}), "manifest.json is damaged"),
     (lambda found: found.update({"manifest.json": found["manifest.json"].replace(b'"format": 1', b'"format": 2')}),
      "of format 2"),
     (lambda found: found.update({"manifest.json": found["manifest.json"].replace(b'"schema": "', b'"schema": "9')}),
@@ -303,7 +303,7 @@ def test_a_row_that_cannot_be_leaves_nothing_behind(saved, tmp_path) -> None:
     manifest = json.loads(found["manifest.json"])
     manifest["members"]["tables/counter"] = {"octets": len(octets), "sha256": hashlib.sha256(octets).hexdigest()}
     found |= {"tables/counter": octets, "manifest.json": json.dumps(manifest).encode()}
-    refused(saved[0], written(tmp_path / "changed.tar", found), "counter is no row", tmp_path)
+    refused(saved[0], written(tmp_path / "changed.tar", found), "an invalid row for the table counter", tmp_path)
 
 
 def test_no_other_file_is_ever_written_over(saved, tmp_path) -> None:
@@ -330,7 +330,7 @@ def test_a_member_that_is_no_file_is_refused(saved, tmp_path, kind, to) -> None:
         info = tarfile.TarInfo("tables/customer")
         info.type, info.linkname = kind, to
         tar.addfile(info)
-    refused(saved[0], path, "tables/customer is no file", tmp_path)
+    refused(saved[0], path, "tables/customer is not a regular file", tmp_path)
 
 
 @pytest.mark.parametrize("link", [True, False])
