@@ -37,6 +37,7 @@ log = structlog.get_logger("sealgate.statements")
 DEATHS_MAX: Final = 5  # of processes that died within STEADY_S; then the run is given up for the moment
 STEADY_S: Final = 10.0
 END_S: Final = 60.0
+ENDED_S: Final = 120  # whole seconds after SIGTERM, for a leader whose workers have END_S
 LOOK_S: Final = 1.0  # between two looks for new runs
 STALL_S: Final = 120.0  # without a sign of life, after which the process that leads a run is killed
 LEADER_LOOK_S: Final = 0.5
@@ -261,7 +262,7 @@ def _lead_run(settings: Settings, run_id: str, parent: int, beat: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     over, yields = threading.Event(), threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    end_in_time(over)
     signal.signal(YIELD, lambda *_: yields.set())
     os.environ[PARENT] = str(parent)
     end_with_parent()
@@ -286,6 +287,19 @@ def _lead_run(settings: Settings, run_id: str, parent: int, beat: Any) -> None:
             log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
         raise SystemExit(HELD_UP) from None
     log.info("run ended" if run.ended_at else "run rests", run=run.id, state=str(run.state))
+
+
+def end_in_time(over: threading.Event) -> None:
+    """SIGTERM sets `over`. If the process has not ended ENDED_S later, SIGALRM ends it.
+
+    SIGTERM also comes when the parent dies. Then no process is left that kills a leader that reads an endless source.
+    """
+    def end(*_: object) -> None:
+        over.set()
+        signal.alarm(ENDED_S)
+
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, end)
 
 
 def _longest_mail_s(settings: Settings) -> float:

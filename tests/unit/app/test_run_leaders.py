@@ -1,6 +1,8 @@
 """One run does not hold the others up. Truth: a leader that never answers, dies, or cannot go on, as processes do."""
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -160,6 +162,17 @@ def test_a_leader_of_an_endless_source_makes_way_for_another_run(leaders, monkey
     assert leaders._book.stopped == [], "it goes on at its next turn"
     assert [line["event"] for line in lines] == ["run worker does not yield"]
     assert list(leaders._rests) == ["run1"], "another run is led before"
+
+
+def test_a_leader_in_an_endless_source_ends_with_its_parent() -> None:
+    """Found running an hour after its parent was killed: only the parent would have killed it."""
+    program = ("import threading, time; import gateway.app.statements_crew as module; module.ENDED_S = 1\n"
+               "module.end_in_time(threading.Event()); print(flush=True)\n"
+               "while True: time.sleep(60)")  # begins again after each handler (PEP 475), as reading does
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as leader:
+        leader.stdout.readline()
+        leader.send_signal(signal.SIGTERM)  # as the kernel does when the parent dies (PR_SET_PDEATHSIG)
+        assert leader.wait(60) == -signal.SIGALRM
 
 
 def test_a_leader_whose_mails_may_have_left_is_not_killed_for_another_run(leaders, monkeypatch) -> None:
