@@ -185,6 +185,8 @@ class Stream:
                     while number % 2 and not self._over.is_set():  # every second client keeps its connection
                         count += 1
                         self._send(smtp, f"s{number}-{count}", several=count % 5 == 0)
+            except smtplib.SMTPResponseException as error:  # to DATA or in the greeting, which smtplib raises
+                (self.later if error.smtp_code in (421, 451) else self.broken).append(f"s{number}-{count}: {error}")
             except OSError as error:
                 self.broken.append(f"s{number}-{count}: {error}")
 
