@@ -19,7 +19,7 @@ from tests.support.traps import Trap, findings, with_trap
 
 ANNA = "anna@customer.example"
 TRAP = Trap(
-    "impatience", ("sealgate/unix/smtp_data_done_timeout", "comes twice"), lambda site: None, lambda site: None,
+    "impatience", ("sealgate/unix/smtp_data_done_timeout", "delivered twice"), lambda site: None, lambda site: None,
     commands=("postconf -P sealgate/unix/smtp_data_done_timeout=1s",),
     remedy=("postconf -P sealgate/unix/smtp_data_done_timeout=600s",),
 )

@@ -36,7 +36,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Com
 def test_every_claim_holds(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     _, done = demo
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "claims held" in done.stdout
+    assert "checks passed" in done.stdout
     assert "✗" not in done.stdout
 
 

@@ -364,7 +364,7 @@ def test_an_ec_key_without_its_public_half_needs_its_certificate(hsm: SoftHsm) -
     hsm.put(token, person.key, "otp", "sign", number=0xa1)
     hsm.tool(token, "--delete-object", "--type", "pubkey", "--label", "otp")
     detail = refused(Reason.KEY_UNAVAILABLE, lambda: keys_on(token).public("k"))
-    assert "neither public key nor certificate" in detail
+    assert "neither a public key nor a certificate" in detail
     path = hsm.home / "otp.crt.der"
     path.write_bytes(person.der)
     hsm.tool(token, "--write-object", path, "--type", "cert", "--label", "otp", "--id", "a1")

@@ -148,7 +148,7 @@ def test_a_bound_certificate_is_not_taken_over(store) -> None:
 
 
 def test_an_unknown_customer_is_named_and_nothing_is_kept(store) -> None:
-    with pytest.raises(GatewayError, match="no customer 7") as caught:
+    with pytest.raises(GatewayError, match="the customer 7 does not exist") as caught:
         store.add([NewCertificate(BEN.certificate), NewCertificate(ANNA.certificate, customer="7")])
     assert caught.value.reason is Reason.USAGE
     assert store.rows("ben@customer.example") == ()

@@ -7,7 +7,6 @@ import pytest
 from gateway.adapters.clients_file import add_client, remove_client
 from gateway.adapters.db import schema
 from gateway.errors import GatewayError
-from tests.support.databases import open_database
 
 SERVICE = 4711  # no user needs to have this number
 
@@ -15,7 +14,7 @@ SERVICE = 4711  # no user needs to have this number
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_what_root_makes_belongs_to_the_owner_of_the_directory(tmp_path) -> None:
     os.chown(tmp_path, SERVICE, SERVICE)
-    open_database(tmp_path / "s.db").close()
+    schema.create_database(tmp_path / "s.db", tmp_path / "s.db.id").close()
     add_client(tmp_path / "passwords", "web", "a long password")
     add_client(tmp_path / "passwords", "core", "another long one")
     remove_client(tmp_path / "passwords", "web")
@@ -33,5 +32,6 @@ def test_a_file_that_is_no_database_is_named(tmp_path) -> None:
 
 
 def test_a_database_that_is_there_is_opened_again(tmp_path) -> None:
+    schema.create_database(tmp_path / "s.db", tmp_path / "s.db.id").close()
     for _ in range(2):
-        open_database(tmp_path / "s.db").close()
+        schema.open_database(tmp_path / "s.db", tmp_path / "s.db.id").close()

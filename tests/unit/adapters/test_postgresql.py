@@ -95,7 +95,7 @@ def test_a_password_that_is_no_text_is_told_and_not_shown(server, tmp_path, octe
     path = tmp_path / "password"
     path.write_bytes(octets)
     path.chmod(0o600)
-    with pytest.raises(GatewayError, match="no text") as caught:
+    with pytest.raises(GatewayError, match="is not UTF-8 text") as caught:
         open_database(server.settings("postgres", password_file=path))
     assert caught.value.reason is Reason.KEY_UNAVAILABLE
     assert "pass" not in caught.value.detail.replace(str(path), "")

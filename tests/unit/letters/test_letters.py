@@ -43,7 +43,7 @@ def test_html_is_escaped_and_text_is_not(tmp_path: Path) -> None:
     ({"a__en__txt": "Subject: s\nx\n", "a__en__html": "<img src='http://x'>"}, "loads nothing|load nothing"),
     ({"a__en__txt": "Subject: s\nx\n", "a__en__html": "<p style='background: url(x)'>"}, "load nothing"),
     ({"a__en__txt": "Subject: s\nx\n", "a__en__html": "<script>1</script>"}, "load nothing"),
-    ({"b__en__txt": "Subject: s\nx\n"}, "no template a"),
+    ({"b__en__txt": "Subject: s\nx\n"}, "the template a.de.txt is missing"),
 ])
 def test_a_template_that_breaks_a_rule_is_named(tmp_path: Path, files: dict[str, str], words: str) -> None:
     with pytest.raises(GatewayError, match=words) as caught:

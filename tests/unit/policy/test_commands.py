@@ -171,7 +171,7 @@ def test_replay(run, bank, tmp_path):
         f"protect_headers, sign, stamp, encrypt] hold -> {other} statements:statement [] reject\n")
     assert ": recorded statements:statement [" in result.stdout
     assert f"under the rules of {other}" in result.stderr
-    assert "not read, because the configuration does not name them: new.yaml" in result.stderr
+    assert "ignored, because `policies` in the settings does not list them: new.yaml" in result.stderr
     (told,) = map(json.loads, run("replay", "--json", "--against", other).stdout.splitlines())
     assert (told["outcome"], told["after"]["end"]) == ("differs", "reject")
     assert "0 records" in run("replay", "--since", "1m", "--against", other).stderr
@@ -181,7 +181,7 @@ def test_replay(run, bank, tmp_path):
 def test_replay_since_when(run, since):
     result = run("replay", "--since", since, "--against", POLICIES)
     assert result.exit_code == 2
-    assert "is no time" in result.stderr
+    assert "is not a valid time" in result.stderr
 
 
 def test_replay_against_nothing(run, tmp_path):
