@@ -11,16 +11,16 @@ from pathlib import Path
 from bench import tree
 from bench.material import Material
 from bench.report import Progress, Report, Row
-from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.db.revocations import DbRevocations
-from gateway.adapters.db.schema import open_database
+from gateway.adapters.db.certificates.revocations import DbRevocations
+from gateway.adapters.db.certificates.store import DbCertificates
+from gateway.adapters.db.engine.schema import open_database
 from gateway.clock import SystemClock
 from gateway.cms.certificate import Certificate
 from gateway.model.lookup import CertificateRow, Found
-from gateway.pki.believed import believe
-from gateway.pki.revocation import Revocation
+from gateway.pki.path.verdicts import believe
+from gateway.pki.revocation.table import StoredRevocation
+from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.select import select
-from gateway.pki.table import StoredRevocation
 from gateway.pki.trust import same_for_mail
 
 STORE = {False: 1_000_000, True: 100_000}  # certificates, by --short

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway import app
-from gateway.adapters.caught import NoEvidence, NoJournal
-from gateway.serve import relay
+from gateway.adapters.next_hop.dry_run import NoEvidence, NoJournal
+from gateway.app.processes.relay import relay
 from gateway.settings import load
 
 

@@ -179,7 +179,7 @@ def carded(octets: bytes) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
     from fuzz import targets
-    from gateway.pipeline import trust_card
+    from gateway.pipeline.inbound import trust_card
 
     def coded(part: bytes) -> bytes:
         return base64.urlsafe_b64encode(part).rstrip(b"=")

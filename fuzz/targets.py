@@ -16,34 +16,36 @@ from typing import Final, get_args
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.actions.table import VERBS
-from gateway.adapters import import_certificates, source_http, source_rows
-from gateway.adapters.import_csv import read_lines
-from gateway.adapters.web_address import read_url
+from gateway.adapters.administration import certificate_import as import_certificates
+from gateway.adapters.administration.csv_import import read_lines
+from gateway.adapters.directories import http_lookup as source_http
+from gateway.adapters.directories import rows as source_rows
+from gateway.adapters.web.address import read_url
 from gateway.cms import compressed, enveloped_reader, private_keys, signed_reader, timestamp
 from gateway.cms.certificate import Certificate, load_certificates, parse_certificate
 from gateway.der import ber, prescan, walk
 from gateway.errors import GatewayError
-from gateway.frontends import forwarded, paths
 from gateway.frontends.api import bodies
 from gateway.frontends.api.run_shapes import RunOrder
 from gateway.frontends.api.shapes import Again, CodeOrder, Verification, transaction_of
-from gateway.frontends.data import Checks, whole_mail
 from gateway.frontends.http.problems import ProblemError
 from gateway.frontends.milter.edits import edits
+from gateway.frontends.smtp import forwarded, paths
+from gateway.frontends.smtp.data import Checks, whole_mail
 from gateway.inspection.inspect import Options, inspect
 from gateway.mime import addresses, canonical, dsn, entity, header, params, smime_forms, trace, words
 from gateway.model.wire import find_end, stuffed
 from gateway.pdf import fast, plain
 from gateway.pdf.check import check as pdf_fault
 from gateway.pdf.content import content_of
-from gateway.pipeline import trust_card
-from gateway.pki import crl, ocsp
+from gateway.pipeline.inbound import trust_card
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Revocation
-from gateway.pki.scope import name_hash
+from gateway.pki.revocation import crl, ocsp
+from gateway.pki.revocation.scope import name_hash
+from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.trust import TrustSet, anchors_of
 from gateway.policy.load import load as load_policies
-from gateway.ports.documents import Depth
+from gateway.ports.services.documents import Depth
 from gateway.settings.read import read as read_settings
 from gateway.smime.open import OpenLimits, open_mail
 from gateway.smime.protect import protect

@@ -1,48 +1,46 @@
 """Sealgate: a mail encryption gateway for banks, built from standards alone.
 
-It stands between the bank's mail server and the world. Outbound mail is signed, time-stamped and encrypted as the
-policies say, or it does not leave; inbound mail is opened, verified, judged and labelled.
+It is placed between the bank's mail server and the internet. It signs, time-stamps and encrypts outbound mail as the
+policies require, or does not send it; it decrypts, verifies, judges and labels inbound mail.
 
-The house, from the ground up. A room imports only rooms that stand above it here; `tests/architecture` holds that.
+The packages, lowest first. A package imports only packages above it in this list; `tests/architecture` enforces that.
 
-    errors      Reason, the one vocabulary of why, and GatewayError
-    clock       time comes in from outside
-    strictyaml  YAML that refuses what it would have to guess, with the place of everything
-    model/      values that the rooms hand to each other; `sentences`: the texts of every Reason
+    errors      Reason, the one vocabulary of failures, and GatewayError
+    clock       the time as a dependency
+    strictyaml  a YAML loader that rejects ambiguous input and keeps the position of every node
+    model/      frozen values; `sentences`: every Reason in words, with its remedy
     der/        octets <-> DER: walker, builder, scan of hostile input, BER to DER
-    mime/       octets <-> structure, by spans and splices; the S/MIME shapes
-    ports/      what the core asks of the outside, one small protocol per file
-    cms/        CMS in, CMS out: no mail, no files, no network, no clock
-    pki/        who may be believed: paths, selection, judgement, and the only mint of VerifiedSigner
-    smime/      seal (draft -> sealed mail), open (mail -> opened and judged), protect (header fields), already
-                (whether a mail is signed or encrypted before it comes here)
-    authority/  what the bank issues itself: certificates (ca) and time-stamps (tsa)
-    settings    sealgate.yaml as frozen values
-    policy/     rules -> decision: pure, no file is opened
-    actions/    one file per verb of the policy language, and the table of them
-    inspection/ what `sealgate inspect` tells of any file, from the gateway's own open_mail and judge
+    mime/       octets <-> structure, by spans and splices; the S/MIME forms
+    ports/      protocols of everything outside the core, one per file; services/: those of the services
+    cms/        CMS reading and writing: no mail, files, network or clock
+    pki/        judgement of certificates: path/ (validation), revocation/ (CRL, OCSP), `select` (of recipients),
+                `judge` (of signers), `identity` (the only constructor of VerifiedSigner and SignedContent)
+    smime/      seal (draft -> sealed mail), open (mail -> opened and judged), protect (header protection)
+    authority/  what the bank issues: certificates (ca) and time-stamps (tsa)
+    settings/   sealgate.yaml as frozen values
+    policy/     rules -> decision, without I/O; recorded/: decisions from the evidence again
+    actions/    the verbs of the policy language, one per file
+    inspection/ `sealgate inspect`: the same opening and judging, without a configuration
     letters/    the bank's own mails: templates in, whole messages out
-    pdf/        documents: made of a run's data, looked at, drawn of a mail, locked
-    pipeline/   a mail's way: facts, plan, outbound, inbound, run (journal, next hop, answer)
-    services/   what the bank does by mail, a room each: codes/, statements/; `bounces`, `answers`, `verp`: what
-                comes back
-    adapters/   one file per outside thing; db/: tables, migrations, and a port's adapter per file
-    frontends/  SMTP and LMTP: listeners, commands, who the client is, DATA, limits; `replies`: Reason -> what the wire
-                says; milter/; http/ (time-stamps, certificates), api/ (codes and runs for the bank's own systems);
-                `jobs`: what is fetched and done in the background; `supervisor`: the process
-                that starts and watches all others; `told`: the line of each mail, `metrics/`: what is counted
-    app/        the composition root, the only room that names adapters, a file for each process and for what commands
-                need; serve: one relay worker until a signal ends it
-    demo/       a bank in a directory, and the tour through it
-    cli/        one file per command group; postfix/: what `check --postfix` asks of a Postfix, a file per question
+    pdf/        documents: rendering, examination, encryption
+    pipeline/   the way of a message: inbound/ (`receive`), outbound/ (`send`), background/ (held mail, fetching, daily
+                report), `context` (the dependencies of both), `run` (journal, next hop, answer)
+    services/   codes/ and statements/; `bounces`, `answers`, `verp`: mail that comes back to them
+    adapters/   implementations of the ports: db/, keys/, directories/, next_hop/, web/, files/, administration/
+    frontends/  smtp/ (and LMTP), milter/, http/ (time-stamps, certificates), api/ (codes, runs), processes/ (supervisor
+                and workers), telemetry/ (logs, metrics); `replies`: Reason -> SMTP reply; limits
+    app/        the composition root, the only package that names adapters; processes/: what each process is made of
+    demo/       a bank in a directory, and its tour
+    cli/        the commands, one file or package per command group; postfix/: `check --postfix`
 
-A mail out: frontends.smtp -> app.Gateway.handle -> pipeline.outbound -> actions -> smime.seal -> cms -> next hop.
-            Of a milter: frontends.milter -> app.Gateway.handle_in_place; its next hop is pipeline.in_place.
-A mail in:  frontends.smtp -> app.Gateway.handle -> pipeline.inbound -> smime.open -> pki.judge -> compose -> next hop.
-            What is for a program of the bank: pipeline.hand_in -> services.
-A code:     frontends.api -> services.codes -> letters -> pipeline.outbound, by pipeline.sealed_only.
-A run:      services.statements: spec, source -> preflight -> drive (one leads) -> work (each process): letters, pdf ->
-            pipeline.outbound; app.statements and app.statements_crew put it together.
+A mail out: frontends.smtp.session -> app.Gateway.handle -> pipeline.outbound.send -> actions -> smime.seal -> cms ->
+            next hop. By the milter: frontends.milter -> app.Gateway.handle_in_place -> pipeline.outbound.in_place.
+A mail in:  frontends.smtp.session -> app.Gateway.handle -> pipeline.inbound.receive -> smime.open -> pki.judge ->
+            pipeline.inbound.compose -> next hop, or pipeline.inbound.hand_in -> a service.
+A code:     frontends.api -> services.codes -> letters -> pipeline.outbound.send, sealed or not at all
+            (pipeline.outbound.sealed_only).
+A run:      services.statements: spec, source -> preflight -> drive (one process leads) -> work (each process): letters,
+            pdf -> pipeline.outbound.send. Composed by app.statements.runs and app.statements.leaders.
 
 Standards, with what is partial:
 

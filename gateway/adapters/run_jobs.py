@@ -1,6 +1,7 @@
 """Chunks of runs as jobs of procrastinate, in the PostgreSQL database that the nodes share anyway.
 
-A job says which chunk is to be worked on, and when. Who may is said by the chunk's claim alone (ports.statements),
+A job says which chunk is to be worked on, and when. Who may is said by the chunk's claim alone
+(ports.services.statements),
 which every job takes first: a job that is there twice sends nothing twice. A job that is lost with its node loses
 nothing either: whoever looks after the run defers another one for a chunk that nobody works on
 (app.statements_crew). So jobs can be made of the chunks at any time, and belong into no backup.
@@ -24,9 +25,9 @@ from procrastinate.jobs import Job
 from procrastinate.schema import SchemaManager
 from procrastinate.sync_psycopg_connector import wrap_exceptions
 
-from gateway.adapters.db.engine import Connection, Database
-from gateway.adapters.db.postgresql import parameters
-from gateway.adapters.db.schema import has_library_tables, library_tables
+from gateway.adapters.db.engine.database import Connection, Database
+from gateway.adapters.db.engine.postgresql import parameters
+from gateway.adapters.db.engine.schema import has_library_tables, library_tables
 from gateway.errors import GatewayError, Reason
 from gateway.settings.deployment import Postgresql
 

@@ -10,16 +10,16 @@ from dataclasses import replace
 from threading import Lock
 from typing import Final
 
-from gateway.adapters.caught import Caught
-from gateway.adapters.clients_file import verify_login
-from gateway.adapters.db.group import watch_errors
-from gateway.adapters.guarded import Guarded
-from gateway.adapters.handed_on import handed_on, taken_over
-from gateway.adapters.next_hop_smtp import SmtpNextHop
-from gateway.adapters.office import Office
-from gateway.adapters.stamper_http import HttpStamper
+from gateway.adapters.administration.office import Office
+from gateway.adapters.db.engine.group_commit import watch_errors
+from gateway.adapters.directories.answer_handover import handed_on, taken_over
+from gateway.adapters.directories.guarded import Guarded
+from gateway.adapters.files.logins import verify_login
+from gateway.adapters.next_hop.dry_run import DryRunHop
+from gateway.adapters.next_hop.smtp import SmtpNextHop
+from gateway.adapters.web.stamper import HttpStamper
 from gateway.app import fallbacks
-from gateway.app.house import Loaded, alone, build, judging_by
+from gateway.app.context import Loaded, alone, build, judging_by
 from gateway.app.metered import metered
 from gateway.app.rules import load_rules, policy_texts, verbs_known
 from gateway.app.services import is_served, services, telling
@@ -29,17 +29,17 @@ from gateway.app.trust import load_trust
 from gateway.clock import Clock, SystemClock
 from gateway.cms.content_keys import ContentKeys
 from gateway.errors import GatewayError, Reason
-from gateway.frontends import metrics
+from gateway.frontends.telemetry import metrics
 from gateway.model.lookup import CertificateAnswer, LookedUp, Want
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
-from gateway.pipeline.fallback import Fallbacks
-from gateway.pipeline.house import House, nowhere
-from gateway.pipeline.in_place import InPlace, Take
-from gateway.pipeline.inbound import Inbound
-from gateway.pipeline.outbound import Outbound
-from gateway.pipeline.tenant import proven
-from gateway.pipeline.waiting import WaitingRoom
+from gateway.pipeline.background.waiting import WaitingRoom
+from gateway.pipeline.context import Context, nowhere
+from gateway.pipeline.inbound.receive import Inbound
+from gateway.pipeline.outbound.fallback import Fallbacks
+from gateway.pipeline.outbound.in_place import InPlace, Take
+from gateway.pipeline.outbound.send import Outbound
+from gateway.pipeline.outbound.tenant import proven
 from gateway.policy.ruleset import RuleSet
 from gateway.ports.keys import Keys
 from gateway.ports.next_hop import HopReply, NextHop
@@ -49,7 +49,7 @@ TRUST_LOOK_S: Final = 1.0  # between two looks at what the bank has said of sing
 
 __all__ = [
     "TRUST_LOOK_S",
-    "Caught",
+    "DryRunHop",
     "Gateway",
     "Loaded",
     "Store",
@@ -78,7 +78,7 @@ class Gateway:
         *,
         clock: Clock | None = None,
         reach: Callable[[str], None] | None = None,
-        caught: Caught | None = None,
+        caught: DryRunHop | None = None,
         policies: Texts | None = None,
     ) -> None:
         """`caught` takes the place of next hops, journal, hold store and evidence: for one mail by command.
@@ -108,31 +108,31 @@ class Gateway:
 
     def _take(self, loaded: Loaded) -> None:
         rested = self._fallbacks
-        house = build(loaded, self.store, self.clock, self._seen, self._reach)
+        context = build(loaded, self.store, self.clock, self._seen, self._reach)
         told = telling(loaded.settings, self.store)
-        house = replace(house, services=services(loaded.settings, self.store, self._send, told))
-        left, self._hops = (self._hops, self._directories), (house.outbound_hop, house.inbound_hop)
-        stampers = tuple(one for one in house.stampers.values() if isinstance(one, HttpStamper))
+        context = replace(context, services=services(loaded.settings, self.store, self._send, told))
+        left, self._hops = (self._hops, self._directories), (context.outbound_hop, context.inbound_hop)
+        stampers = tuple(one for one in context.stampers.values() if isinstance(one, HttpStamper))
         for source in loaded.sources:
             for before in self._directories:
                 if isinstance(before, Guarded) and before.name == source.name:
                     source.adopt(before)
         self._loaded, self._directories = loaded, (*loaded.sources, *stampers)
         metrics.in_force(loaded.rules.digest, self.clock.now().timestamp())
-        self.use(house if self._caught is None else alone(house, self._caught))
+        self.use(context if self._caught is None else alone(context, self._caught))
         _hang_up(*left)
         fallbacks.close(rested)
-        self._fallbacks = house.fallbacks
+        self._fallbacks = context.fallbacks
 
     def _send(self, mail: Mail) -> Outcome:
         """For services: by whatever house is in force when they send."""
         return self.outbound.send(mail)
 
-    def use(self, house: House) -> None:
+    def use(self, context: Context) -> None:
         """Sends mails through another house from now on; those in work end in theirs."""
-        self.house = house = metered(house)
-        self.outbound = Outbound(house)
-        self.inbound = Inbound(house)
+        self.context = context = metered(context)
+        self.outbound = Outbound(context)
+        self.inbound = Inbound(context)
 
     def reload(self, settings: Settings) -> None:
         """Rules, keys, trust, sources and next hops anew; listeners and database stay. If it fails nothing changes."""
@@ -151,16 +151,16 @@ class Gateway:
             listed, trust = self.store.certificates.trust_list(), self._loaded.trust
             if (listed.trusted, listed.distrusted) != (trust.trusted, trust.distrusted):
                 self._loaded = self._loaded.trusting(listed, self.store, self.clock)
-                self.use(judging_by(self.house, self._loaded, self.store, self.clock))
+                self.use(judging_by(self.context, self._loaded, self.store, self.clock))
         except GatewayError:
             return
         finally:
             self._looking.release()
 
-    def renewed(self) -> House:
+    def renewed(self) -> Context:
         """The house for a mail that does not come by `handle`: with what the bank says of certificates now."""
         self._renew_trust()
-        return self.house
+        return self.context
 
     @property
     def rules(self) -> RuleSet:
@@ -177,29 +177,29 @@ class Gateway:
         self._renew_trust()
         # What was held has lost its proof; a command's mail has none.
         if not released and not mail.origin.held_as and self._caught is None:
-            mail = proven(mail, self.house.proofs)
+            mail = proven(mail, self.context.proofs)
         if mail.origin.ours:
             return self.outbound.send(mail, released=released)
         return self.inbound.receive(mail, released=released)
 
     def waiting_room(self, rehearse: Callable[[Mail], Outcome]) -> WaitingRoom:
         """Mail that waits for certificates. `rehearse`: `handle` of a gateway of which nothing leaves."""
-        house = self.house
-        if house.fallbacks is None:
+        context = self.context
+        if context.fallbacks is None:
             raise GatewayError(Reason.INTERNAL, "a house without fallbacks")
-        return WaitingRoom(house, house.fallbacks, fallbacks.terms(self._loaded.settings), self.handle, rehearse)
+        return WaitingRoom(context, context.fallbacks, fallbacks.terms(self._loaded.settings), self.handle, rehearse)
 
     def handle_in_place(self, mail: Mail, take: Take) -> Outcome:
-        """The same for a front end that holds the mail until we answer and can change it: see pipeline.in_place."""
+        """The same for a front end that waits with the mail and can change it: see pipeline.outbound.in_place."""
         self._renew_trust()
-        house, mail = self.house, proven(mail, self.house.proofs)
-        house = replace(house, outbound_hop=InPlace(house.outbound_hop, mail, take),
-                        inbound_hop=InPlace(house.inbound_hop, mail, take))
-        return Outbound(house).send(mail) if mail.origin.ours else Inbound(house).receive(mail)
+        context, mail = self.context, proven(mail, self.context.proofs)
+        context = replace(context, outbound_hop=InPlace(context.outbound_hop, mail, take),
+                        inbound_hop=InPlace(context.inbound_hop, mail, take))
+        return Outbound(context).send(mail) if mail.origin.ours else Inbound(context).receive(mail)
 
     def select(self, address: str, want: Want = "any") -> CertificateAnswer:
         """Which certificates an address has, out of every source that the settings name."""
-        return self.house.select(address, want)
+        return self.context.select(address, want)
 
     def looked_up(self, address: str, want: Want = "any", *, every: bool = False) -> LookedUp:
         """The same, with what each source said; `every`: also those that are not needed any more are asked."""
@@ -209,7 +209,7 @@ class Gateway:
         """What the mail server behind us says to this recipient, without a mail."""
         if is_served(self._loaded.settings, recipient):
             return HopReply(recipient, 250, "2.1.5 a service of ours")
-        return self.house.inbound_hop.probe(reverse_path, recipient)
+        return self.context.inbound_hop.probe(reverse_path, recipient)
 
     def login(self, name: str, password: str) -> bool:
         """Whether a client's login is right."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway import __version__
-from gateway.adapters.backup_file import Reader, Writer, reading, writing
-from gateway.adapters.db import portable, schema
-from gateway.adapters.db.engine import Connection
-from gateway.adapters.db.spool import Spool
-from gateway.adapters.mac_secret import mac_secret
+from gateway.adapters.db import export as portable
+from gateway.adapters.db.engine import schema
+from gateway.adapters.db.engine.database import Connection
+from gateway.adapters.db.evidence_spool import Spool
+from gateway.adapters.files.backup import Reader, Writer, reading, writing
+from gateway.adapters.files.mac_secret import mac_secret
 from gateway.app import database as databases
 from gateway.app.store import evidence_spool
 from gateway.clock import Clock, SystemClock

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.adapters.db import identity, schema
-from gateway.adapters.db.engine import Connection
-from gateway.adapters.db.schema import Fill
+from gateway.adapters.db.engine import identity, schema
+from gateway.adapters.db.engine.database import Connection
+from gateway.adapters.db.engine.schema import Fill
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings
 

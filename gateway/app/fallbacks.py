@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.adapters.db.fallbacks import DbFallbacks
-from gateway.adapters.mac_secret import mac_secret
-from gateway.adapters.password_hook import HttpHook, ProgramHook
+from gateway.adapters.files.mac_secret import mac_secret
+from gateway.adapters.web.password_hook import HttpHook, ProgramHook
 from gateway.app.letters import writer
 from gateway.app.store import Store
 from gateway.clock import Clock, SystemClock
@@ -17,10 +17,10 @@ from gateway.pdf.content import Content
 from gateway.pdf.lock import lock
 from gateway.pdf.mail import MailPages
 from gateway.pdf.renderer import Limits, Renderer
-from gateway.pipeline.fallback import Fallbacks, LockedPdf, password
-from gateway.pipeline.waiting import Invitation, Terms
-from gateway.ports.fallbacks import Fallen, Figures
-from gateway.ports.passwords import Handover, Passwords
+from gateway.pipeline.background.waiting import Invitation, Terms
+from gateway.pipeline.outbound.fallback import Fallbacks, LockedPdf, password
+from gateway.ports.services.fallbacks import Fallen, Figures
+from gateway.ports.services.passwords import Handover, Passwords
 from gateway.settings import EncryptedPdf, Settings
 
 PAGES_AT_ONCE: Final = 4
@@ -66,7 +66,7 @@ class NoBook(DbFallbacks):
 
 
 class NoHandover:
-    """See ports.passwords.Passwords: of a try nobody hears."""
+    """See ports.services.passwords.Passwords: of a try nobody hears."""
 
     def hand_over(self, handover: Handover) -> None:
         """Nobody gets it."""

@@ -2,21 +2,23 @@
 
 from collections.abc import Callable
 
-from gateway.adapters.web import Web
-from gateway.adapters.wishes import Wishes
+from gateway.adapters.fetch_requests import FetchRequests
+from gateway.adapters.web.client import Web
 from gateway.app.store import Store
 from gateway.clock import Clock
-from gateway.pipeline.fetching import Fetching, Terms
-from gateway.pki.table import StoredRevocation
+from gateway.pipeline.background.fetching import Fetching, Terms
+from gateway.pki.revocation.table import StoredRevocation
 from gateway.pki.trust import TrustSet
 from gateway.settings import Settings
 
 CONNECTIONS_MAX = 8  # the jobs' threads, and a spare one
 
 
-def wishes(settings: Settings, store: Store, clock: Clock) -> Wishes | None:
+def fetch_requests(settings: Settings, store: Store, clock: Clock) -> FetchRequests | None:
     """What a mail's way asks the background for; None where nothing is fetched."""
-    return Wishes(store.fetch_tasks, store.certificates, clock, settings.fetch) if settings.fetch.enabled else None
+    if not settings.fetch.enabled:
+        return None
+    return FetchRequests(store.fetch_tasks, store.certificates, clock, settings.fetch)
 
 
 def web(settings: Settings) -> Web:

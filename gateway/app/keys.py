@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.actions.verb import KeySet
-from gateway.adapters.keys_all import all_keys
-from gateway.adapters.keys_file import CARD_KEY, StoredKey, generation_key
-from gateway.adapters.trust_files import load_trusted
+from gateway.adapters.files.trust import load_trusted
+from gateway.adapters.keys.combined import all_keys
+from gateway.adapters.keys.files import CARD_KEY, StoredKey, generation_key
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.cms.signed import SignerProfile, prepare
 from gateway.errors import GatewayError, Reason
 from gateway.model.scheme import SignScheme
-from gateway.pipeline.house import Opener
-from gateway.pipeline.trust_card import CardIssuer, thumbprint
+from gateway.pipeline.context import Opener
+from gateway.pipeline.inbound.trust_card import CardIssuer, thumbprint
 from gateway.ports.keys import Keys
 from gateway.settings import Generation, Settings
 from gateway.settings import KeySet as KeySetSettings

@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Final
 
 from gateway.errors import GatewayError
-from gateway.frontends import metrics
+from gateway.frontends.telemetry import metrics
 from gateway.model.lookup import CertificateAnswer, Found, Want
 from gateway.model.mail import Envelope
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
-from gateway.pipeline.house import House
+from gateway.pipeline.context import Context
 from gateway.pki.lookup import LookUp
 from gateway.ports.evidence import Evidence
 from gateway.ports.next_hop import HopReply, NextHop
@@ -24,17 +24,18 @@ from gateway.ports.stampers import StamperTrust, TimeStamper
 _GONE: Final = frozenset({Settled.TAKEN, Settled.HELD})
 
 
-def metered(house: House) -> House:
+def metered(context: Context) -> Context:
     """The same house, counted. What is counted already stays as it is, so that a changed house may come again."""
     if not metrics.counting():
-        return house
+        return context
     return replace(
-        house,
-        select=MeteredLookUp(house.select) if isinstance(house.select, LookUp) else house.select,
-        outbound_hop=_hop(house.outbound_hop, "outbound"), inbound_hop=_hop(house.inbound_hop, "inbound"),
+        context,
+        select=MeteredLookUp(context.select) if isinstance(context.select, LookUp) else context.select,
+        outbound_hop=_hop(context.outbound_hop, "outbound"), inbound_hop=_hop(context.inbound_hop, "inbound"),
         stampers={name: one if isinstance(one, MeteredStamper) else MeteredStamper(one)
-                  for name, one in house.stampers.items()},
-        evidence=house.evidence if isinstance(house.evidence, MeteredEvidence) else MeteredEvidence(house.evidence))
+                  for name, one in context.stampers.items()},
+        evidence=(context.evidence if isinstance(context.evidence, MeteredEvidence)
+                             else MeteredEvidence(context.evidence)))
 
 
 @dataclass(frozen=True, slots=True)

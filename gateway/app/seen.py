@@ -6,20 +6,20 @@ from threading import Lock
 from typing import Final
 
 from gateway import __version__
-from gateway.adapters.db.numbers import DbNumbers
-from gateway.adapters.db.spool import Spool
-from gateway.adapters.next_hop_smtp import SmtpNextHop
-from gateway.app.ends import ends
+from gateway.adapters.db.counts import DbNumbers
+from gateway.adapters.db.evidence_spool import Spool
+from gateway.adapters.next_hop.smtp import SmtpNextHop
+from gateway.app.expiry import ends
 from gateway.app.store import Store, evidence_spool, open_store
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
-from gateway.frontends import metrics
-from gateway.frontends.fresh import Fresh
-from gateway.frontends.greeting import answers, greets
+from gateway.frontends.background_value import BackgroundValue
 from gateway.frontends.http.observed import Check, Observed
-from gateway.frontends.metrics.numbers import Seen
-from gateway.frontends.metrics.page import MEDIA_TYPE, Page
-from gateway.ports.numbers import StoreNumbers
+from gateway.frontends.smtp.greeting import answers, greets
+from gateway.frontends.telemetry import metrics
+from gateway.frontends.telemetry.metrics.numbers import Seen
+from gateway.frontends.telemetry.metrics.page import MEDIA_TYPE, Page
+from gateway.ports.counts import StoreNumbers
 from gateway.settings import NextHopSettings, Settings
 
 NUMBERS_LIFE_S: Final = 10.0
@@ -40,12 +40,13 @@ class Watcher:
         self._settings = settings
         self._opened = opened
         nothing = Seen(self._clock.now(), __version__, None)
-        self._numbers = Fresh(self._seen, nothing, life_s=NUMBERS_LIFE_S, wait_s=NUMBERS_WAIT_S)
-        self._enrolled: Fresh[dict[int, int]] = Fresh(self._ending, {}, life_s=ENROLLED_LIFE_S, wait_s=0.0)
-        self._hops: Fresh[Sequence[Check]] = Fresh(
+        self._numbers = BackgroundValue(self._seen, nothing, life_s=NUMBERS_LIFE_S, wait_s=NUMBERS_WAIT_S)
+        self._enrolled: BackgroundValue[dict[int, int]] = BackgroundValue(
+            self._ending, {}, life_s=ENROLLED_LIFE_S, wait_s=0.0)
+        self._hops: BackgroundValue[Sequence[Check]] = BackgroundValue(
             self._next_hops, (), life_s=HOPS_LIFE_S, wait_s=CHECKS_WAIT_S / 2)
         asked: Sequence[Check] = (Check("listeners", "failed", "not asked yet"),)
-        self._checks = Fresh(self._asked, asked, life_s=CHECKS_LIFE_S, wait_s=CHECKS_WAIT_S)
+        self._checks = BackgroundValue(self._asked, asked, life_s=CHECKS_LIFE_S, wait_s=CHECKS_WAIT_S)
         place = metrics.directory(settings)
         self._page = page = None if place is None else Page(place, self._numbers.get)
         self.observed = Observed(lambda: (page.octets() if page else b"", MEDIA_TYPE), self._checks.get)

@@ -5,15 +5,15 @@ from typing import Final
 
 from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.adapters.db.statements import DbStatements
-from gateway.adapters.mac_secret import mac_secret
-from gateway.app.callbacks import filing
-from gateway.app.code_events import told_by
+from gateway.adapters.files.mac_secret import mac_secret
+from gateway.app.codes.callbacks import filing
+from gateway.app.codes.events import told_by
 from gateway.app.letters import writer
 from gateway.app.store import Store
 from gateway.model.address import fold
 from gateway.model.mail import GATEWAY_CLIENT, Mail
 from gateway.model.outcome import Outcome
-from gateway.pipeline.service import MailService
+from gateway.pipeline.inbound.service import MailService
 from gateway.services.bounces import Bounces
 from gateway.services.codes.alarm import Alarm
 from gateway.services.codes.book import Book

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from gateway.adapters.guarded import Guarded
-from gateway.app.fetch import wishes
+from gateway.adapters.directories.guarded import Guarded
+from gateway.app.fetch import fetch_requests
 from gateway.app.store import Store
 from gateway.app.trust import load_trust, revocations
 from gateway.clock import Clock
 from gateway.pki.lookup import LookUp
-from gateway.pki.revocation import Revocation
+from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.trust import TrustSet
 from gateway.ports.certificates import CertificateSource
 from gateway.settings import Settings, Source
@@ -28,15 +28,15 @@ def _source(settings: Source) -> CertificateSource:
     """What a kind needs is imported where there is one of it: dnspython alone would cost every command 50 ms."""
     match settings.kind:
         case "ldap":
-            from gateway.adapters.source_ldap import LdapSource
+            from gateway.adapters.directories.ldap import LdapSource
 
             return LdapSource(settings)
         case "smimea":
-            from gateway.adapters.source_smimea import SmimeaSource
+            from gateway.adapters.directories.smimea import SmimeaSource
 
             return SmimeaSource(settings)
         case "http":
-            from gateway.adapters.source_http import HttpSource
+            from gateway.adapters.directories.http_lookup import HttpSource
 
             return HttpSource(settings)
 
@@ -58,7 +58,7 @@ def looking_up(settings: Settings, store: Store, clock: Clock) -> Iterator[LookU
     directories = load_sources(settings)
     try:
         yield look_up(settings, store.certificates, directories, load_trust(settings, store), clock,
-                      revocations(settings, store, wishes(settings, store, clock)).recipients)
+                      revocations(settings, store, fetch_requests(settings, store, clock)).recipients)
     finally:
         for directory in directories:
             directory.close()

@@ -1,15 +1,15 @@
 """The time-stamping services of the settings."""
 
-from gateway.adapters.keys_file import read_passphrase, stamper_key
-from gateway.adapters.stamper_http import HttpStamper
-from gateway.adapters.trust_files import load_trusted
-from gateway.adapters.web import Web
+from gateway.adapters.files.trust import load_trusted
+from gateway.adapters.keys.files import read_passphrase, stamper_key
+from gateway.adapters.web.client import Web
+from gateway.adapters.web.stamper import HttpStamper
 from gateway.app.keys import one_certificate
 from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
-from gateway.pki.revocation import Revocation
-from gateway.pki.stamped import judge_token
+from gateway.pki.revocation.verdict import Revocation
+from gateway.pki.timestamps import judge_token
 from gateway.pki.trust import TrustSet
 from gateway.ports.keys import Keys
 from gateway.ports.stampers import TimeStamper

@@ -4,19 +4,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.adapters.db import schema
-from gateway.adapters.db.authorities import DbAuthorities
-from gateway.adapters.db.certificates import DbCertificates
+from gateway.adapters.db.certificates.authorities import DbAuthorities
+from gateway.adapters.db.certificates.customers import DbCustomers
+from gateway.adapters.db.certificates.fetch_tasks import DbFetchTasks
+from gateway.adapters.db.certificates.learned import DbLearned
+from gateway.adapters.db.certificates.revocations import DbRevocations
+from gateway.adapters.db.certificates.store import DbCertificates
 from gateway.adapters.db.codes import DbCodes
-from gateway.adapters.db.customers import DbCustomers
-from gateway.adapters.db.engine import Database
+from gateway.adapters.db.engine import schema
+from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.evidence import DbEvidence
-from gateway.adapters.db.fetch_tasks import DbFetchTasks
+from gateway.adapters.db.evidence_spool import Spool
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
-from gateway.adapters.db.learned import DbLearned
-from gateway.adapters.db.revocations import DbRevocations
-from gateway.adapters.db.spool import Spool
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import load_certificates
 from gateway.errors import GatewayError

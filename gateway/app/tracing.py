@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from gateway.adapters.db.text import queue_id, strip_brackets
+from gateway.adapters.db.engine.text import queue_id, strip_brackets
 from gateway.adapters.db.trace import DbTrace
 from gateway.app.services import returns_of
 from gateway.app.store import Store

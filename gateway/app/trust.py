@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.adapters.trust_files import load_trusted
+from gateway.adapters.files.trust import load_trusted
 from gateway.app.store import Store
 from gateway.cms.certificate import Certificate
 from gateway.errors import GatewayError, Reason
-from gateway.pki.revocation import Revocation
-from gateway.pki.table import StoredRevocation, Want
+from gateway.pki.revocation.table import StoredRevocation, Want
+from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.trust import Mark, TrustSet, anchors_of
 from gateway.ports.administration import ANCHOR_PURPOSES
 from gateway.settings import Mark as MarkSettings

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway import app as composition
-from gateway.app import client_tokens
+from gateway.app.codes import client_tokens
 from gateway.cli import context, listing, secret
 from gateway.cli.context import say, told
 from gateway.cli.listing import Json

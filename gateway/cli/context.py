@@ -46,7 +46,7 @@ def settings() -> Settings:
 
 
 def is_child() -> bool:
-    """Whether the relay has started this process (`frontends.children`): then standard error is the relay's log."""
+    """Whether the relay started this process (frontends.processes.children): then standard error is its log."""
     return "SEALGATE_PARENT" in os.environ
 
 

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.app.documents import documents
+from gateway.app.statements.documents import documents
 from gateway.cli import context, listing
 from gateway.cli.context import BAD, USAGE, fail, say, told
 from gateway.cli.listing import Json
 from gateway.clock import SystemClock
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
-from gateway.ports.documents import Documents
+from gateway.ports.services.documents import Documents
 
 group = typer.Typer(no_args_is_help=True, help="Statements and bills as PDF: templates and finished documents.")
 

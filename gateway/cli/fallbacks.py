@@ -7,12 +7,12 @@ import structlog
 import typer
 
 from gateway import app as composition
-from gateway.app import jobs
 from gateway.app.fallbacks import figures
+from gateway.app.processes import jobs
 from gateway.cli import context, listing
 from gateway.cli.context import told
 from gateway.cli.listing import Json
-from gateway.ports.fallbacks import Figures
+from gateway.ports.services.fallbacks import Figures
 
 log = structlog.get_logger("sealgate.waiting")
 
@@ -69,7 +69,7 @@ def again(json: Json = False) -> None:
         jobs.log_as_child(settings)
     with told():
         gateway = composition.Gateway(settings)
-        trial = composition.Gateway(settings, caught=composition.Caught())
+        trial = composition.Gateway(settings, caught=composition.DryRunHop())
         try:
             done = gateway.waiting_room(trial.handle).round()
         finally:

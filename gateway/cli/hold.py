@@ -9,13 +9,13 @@ import structlog
 import typer
 
 from gateway import app as composition
-from gateway.app import jobs
+from gateway.app.processes import jobs
 from gateway.cli import context, listing
 from gateway.cli.context import REFUSED, TEMPORARY, USAGE, fail, say, told
 from gateway.cli.listing import Json
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
-from gateway.pipeline.again import in_hand, judge_again, undecided
+from gateway.pipeline.background.rejudge import in_hand, judge_again, undecided
 from gateway.ports.hold import HeldRow
 
 log = structlog.get_logger("sealgate.hold")
@@ -137,7 +137,7 @@ def again(json: Json = False) -> None:
     done: list[tuple[HeldRow, Outcome]] = []
     with told():
         gateway = composition.Gateway(settings)
-        trial = composition.Gateway(settings, caught=composition.Caught())
+        trial = composition.Gateway(settings, caught=composition.DryRunHop())
         try:
             hold = gateway.store.hold
             for row in tuple(undecided(hold, gateway.store.evidence)):

@@ -73,7 +73,7 @@ def _mail(from_: str, to: list[str], *, client: str | None) -> Mail:
 
 
 def _through(settings: Settings, mail: Mail, output_dir: Path | None) -> None:
-    caught = composition.Caught()
+    caught = composition.DryRunHop()
     with told():
         gateway = composition.Gateway(settings, caught=caught)
         try:
@@ -90,7 +90,7 @@ def _through(settings: Settings, mail: Mail, output_dir: Path | None) -> None:
     _end(outcome)
 
 
-def _write(caught: "composition.Caught", output_dir: Path | None) -> None:
+def _write(caught: "composition.DryRunHop", output_dir: Path | None) -> None:
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
         for number, (octets, recipients) in enumerate(caught.taken, 1):

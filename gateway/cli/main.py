@@ -14,41 +14,41 @@ import typer
 
 from gateway import __version__
 from gateway.cli.context import CONFIG_VARIABLE
-from gateway.frontends.forgetful import no_core
+from gateway.frontends.processes.memory_protection import no_core
 
 # Command to the file that registers it, in the order of `--help`.
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
-        "run": "run",
-        "reload": "run",
+        "run": "processes.run",
+        "reload": "processes.run",
         "demo": "demo",
         "init": "database",
-        "check": "check",
+        "check": "check.command",
         "seal": "mails",
         "open": "mails",
-        "inspect": "inspect",
-        "trace": "trace",
-        "policy": "policy",
-        "cert": "cert",
+        "inspect": "inspect.command",
+        "trace": "trace.command",
+        "policy": "policy.command",
+        "cert": "cert.command",
         "key": "key",
         "client": "client",
         "customer": "customer",
-        "statements": "statements",
+        "statements": "statements.command",
         "documents": "documents",
         "hold": "hold",
         "fallbacks": "fallbacks",
         "otp": "otp",
         "revocation": "revocation",
-        "compliance": "compliance",
+        "compliance": "compliance.command",
         "database": "database",
         "backup": "backup",
         "restore": "backup",
-        "jobs": "jobs",
-        "milter": "milter",
-        "http": "http",
-        "api": "api",
-        "worker": "worker",
-        "runs": "runs",
+        "jobs": "processes.jobs",
+        "milter": "processes.milter",
+        "http": "processes.http",
+        "api": "processes.api",
+        "worker": "processes.worker",
+        "runs": "processes.runs",
     }
 )
 
@@ -126,7 +126,9 @@ def main() -> None:
     if command not in _NO_SECRETS:
         no_core()
     if command in COMMANDS:
-        from gateway.frontends.logs import configure  # a tenth of a second that help and completion do not need
+        from gateway.frontends.telemetry.logs import (
+            configure,  # a tenth of a second that help and completion do not need
+        )
 
         configure("warning")  # processes of the service set their own level
     commands = application(sys.argv[1:])

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import typer
 
 from gateway import app as composition
-from gateway.app.codes import desk, load_codes
+from gateway.app.codes.service import desk, load_codes
 from gateway.app.services import telling
 from gateway.cli import context, listing
 from gateway.cli.context import BAD, REFUSED, USAGE, exit_code, explained, fail, say, told
@@ -23,7 +23,7 @@ from gateway.cli.listing import Json
 from gateway.cli.secret import asked
 from gateway.errors import GatewayError
 from gateway.frontends.api.paid import read_transaction
-from gateway.frontends.logs import configure
+from gateway.frontends.telemetry.logs import configure
 from gateway.model.sentences import SENTENCES
 from gateway.services.codes.codes import Codes
 from gateway.services.codes.desk import Desk

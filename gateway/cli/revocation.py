@@ -16,7 +16,7 @@ from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError
 from gateway.model.sentences import SENTENCES
-from gateway.pki.revoked import authority_id, count
+from gateway.pki.revocation.entries import authority_id, count
 from gateway.ports.fetch import FetchTask
 from gateway.ports.revocation import StoredList
 

@@ -9,11 +9,11 @@ from gateway.cms.private_keys import Pkcs12, read_pkcs12
 from gateway.errors import GatewayError, Reason
 from gateway.inspection.report import CertificateReport, Report, UseVerdict
 from gateway.model.verdict import Status, Trust
-from gateway.pki import path
 from gateway.pki.judge import Judge
 from gateway.pki.level import level_of
+from gateway.pki.path import validation as path
+from gateway.pki.path.usage import TIME_STAMPING
 from gateway.pki.trust import Purpose
-from gateway.pki.usage import TIME_STAMPING
 
 TOLD_MAX: Final = 100  # certificates of one file that are reported one by one
 _PURPOSES: Final[tuple[Purpose, ...]] = ("signer", "recipient", "stamper")

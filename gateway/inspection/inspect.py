@@ -19,8 +19,8 @@ from gateway.inspection.revocation import inspect_answer, inspect_list
 from gateway.mime.header import parse_headers
 from gateway.model.verdict import HeadersShown, Layer, Status, TimestampVerdict, Trust, Verdicts
 from gateway.pki.content import Content
-from gateway.pki.given import GivenRevocation
 from gateway.pki.judge import Judge
+from gateway.pki.revocation.from_files import GivenRevocation
 from gateway.smime.layers import OpenLimits
 from gateway.smime.open import open_cms, open_mail
 

@@ -1,7 +1,8 @@
 """A revocation list or an OCSP answer looked at by itself: what it says, and whether its issuer said it.
 
 The issuer must be among the roots and intermediates that are given, or beside the answer in the file; its own path to
-a root is part of the question. The reading and judging is the gateway's own (`pki.crl`, `pki.ocsp`).
+a root is part of the question. The reading and judging is the gateway's own (`pki.revocation.crl`,
+`pki.revocation.ocsp`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,13 +13,13 @@ from gateway.cms.certificate import Certificate
 from gateway.errors import GatewayError, Reason
 from gateway.inspection.report import AnswerReport, ListReport, Report
 from gateway.model.verdict import Status, Trust
-from gateway.pki import path
-from gateway.pki.crl import from_pem, read_head, read_list
 from gateway.pki.judge import Judge
-from gateway.pki.ocsp import OcspResponse, Single, check_times, names_issuer, parse_response, responder_of
-from gateway.pki.revoked import count
-from gateway.pki.scope import name_hash
-from gateway.pki.table import UNDATED_LIST
+from gateway.pki.path import validation as path
+from gateway.pki.revocation.crl import from_pem, read_head, read_list
+from gateway.pki.revocation.entries import count
+from gateway.pki.revocation.ocsp import OcspResponse, Single, check_times, names_issuer, parse_response, responder_of
+from gateway.pki.revocation.scope import name_hash
+from gateway.pki.revocation.table import UNDATED_LIST
 from gateway.pki.trust import Purpose, TrustSet
 
 TOLD_MAX: Final = 100  # single answers of one response that are reported

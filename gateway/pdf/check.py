@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.errors import Reason
-from gateway.ports.documents import Depth
+from gateway.ports.services.documents import Depth
 
 HEAD_OCTETS: Final = 1024  # within which `%PDF-` may stand (Adobe's readers, ISO 32000-1 Annex H.3 note 13)
 TAIL_OCTETS: Final = 2048  # within which startxref and `%%EOF` stand (note 18: within 1024), and mostly the trailer
@@ -37,7 +37,7 @@ _Reader = Callable[[int, int], bytes]  # how many octets, from where
 
 def check(document: Path | bytes, octets_max: int, *, depth: Depth = "thorough", accessible: bool = True,
           ) -> Reason | None:
-    """The first thing that is wrong, or None. See ports.documents.Documents.check."""
+    """The first thing that is wrong, or None. See ports.services.documents.Documents.check."""
     if isinstance(document, bytes):
         return _check(len(document), lambda count, at: document[at:at + count], octets_max,
                       depth=depth, accessible=accessible)

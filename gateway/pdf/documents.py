@@ -1,4 +1,4 @@
-"""See ports.documents.Documents: templates by name, set by typst in child processes; documents of others checked.
+"""See ports.services.documents.Documents: templates set by typst in child processes; documents of others examined.
 
 A template is a file NAME.typ in the bank's own directory or, where it has none of that name, in the distribution's. It
 gets `sys.inputs.values` (JSON) and `sys.inputs.language` and cannot read beyond its own directory.
@@ -16,7 +16,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.pdf import plain
 from gateway.pdf.check import check, lacking
 from gateway.pdf.renderer import Limits, Renderer
-from gateway.ports.documents import Depth
+from gateway.ports.services.documents import Depth
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 FAST: Final = ("fast-bill", "fast-statement")  # see `fast`, which is loaded when first asked for

@@ -18,7 +18,7 @@ from gateway.model.address import fold
 from gateway.model.facts import Facts, Kind, NoFrom
 from gateway.model.mail import Mail
 from gateway.model.verdict import Verdicts
-from gateway.pipeline.house import House, Identity
+from gateway.pipeline.context import Context, Identity
 from gateway.smime.already import already
 
 _AUTHENTICATION_RESULTS_OCTETS_MAX: Final = 4096
@@ -53,7 +53,7 @@ class Message:
 
     @classmethod
     def of(
-        cls, mail: Mail, house: House, *, octets: bytes | None = None, verdicts: Verdicts | None = None
+        cls, mail: Mail, context: Context, *, octets: bytes | None = None, verdicts: Verdicts | None = None
     ) -> "Message":
         """Reads a mail; `octets` and `verdicts` are of the opened one, where there is one.
 
@@ -78,9 +78,9 @@ class Message:
             kind=kind_of(headers, entity),
             already=already(entity),
             keywords=keywords(text for field in seen.all("subject") for text in (field.text, field.seen)),
-            spoofs_us=not mail.origin.ours and _claims_us(house.identity, seen, mail.envelope.reverse_path),
+            spoofs_us=not mail.origin.ours and _claims_us(context.identity, seen, mail.envelope.reverse_path),
             verdicts=verdicts,
-            authentication=_authentication(mail, house),
+            authentication=_authentication(mail, context),
             no_from=no_from,
         )
         return cls(headers, seen, entity, facts, message_id(headers))
@@ -186,12 +186,12 @@ def _resolved(address: str) -> str:
     return "".join(letter for letter in mapped if letter.isprintable())
 
 
-def _authentication(mail: Mail, house: House) -> Mapping[str, str]:
+def _authentication(mail: Mail, context: Context) -> Mapping[str, str]:
     """Results of filters in front of us: only those of configured ids, and only if the peer is one of them.
 
     The first (topmost) result of each method counts: it is the nearest filter's.
     """
-    if not house.peer_is_trusted(mail.origin.listener, mail.origin.peer):
+    if not context.peer_is_trusted(mail.origin.listener, mail.origin.peer):
         return {}
     results: dict[str, str] = {}
     for field in parse_headers(mail.octets).all("authentication-results"):
@@ -201,7 +201,7 @@ def _authentication(mail: Mail, house: House) -> Mapping[str, str]:
             parsed = AuthenticationResultsHeader.parse("Authentication-Results: " + field.text)
         except (AuthResError, ValueError, IndexError):
             continue
-        if fold(parsed.authserv_id or "") not in map(fold, house.identity.trusted_authserv_ids):
+        if fold(parsed.authserv_id or "") not in map(fold, context.identity.trusted_authserv_ids):
             continue
         for result in parsed.results:
             if result.method in _AUTHENTICATION_METHODS:

@@ -1,6 +1,6 @@
 """`mode: observe`: everything is decided and recorded, and each mail goes on as it came.
 
-1. A try of the whole way, in a house of which nothing leaves (`House.trial`): rules, look-ups, keys, signature, stamp
+1. A try of the whole way, in a house of which nothing leaves (`Context.trial`): rules, look-ups, keys, signature, stamp
    and encryption are the real ones; next hop, hold store and journal are not.
 2. What stands in any mode: a stranger's mail for strangers is refused. Nothing else that the try says is done.
 3. The mail goes to the next hop, octet by octet as it came (the front end's Received is on it, as on any mail), under
@@ -24,8 +24,8 @@ from gateway.model.address import fold, permitted_from
 from gateway.model.mail import Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.record import EvidenceRecord
-from gateway.pipeline.house import House
-from gateway.pipeline.key import identified, message_key
+from gateway.pipeline.context import Context
+from gateway.pipeline.message_key import identified, message_key
 from gateway.pipeline.record import note, stopped
 from gateway.pipeline.report import report_refused
 from gateway.pipeline.run import Group, Passage, Run, answer, from_replies, to_report
@@ -60,28 +60,28 @@ class _Records:
         return ()
 
 
-def observed(house: House, mail: Mail, way: Way, send: Callable[[House], Outcome]) -> Outcome:
+def observed(context: Context, mail: Mail, way: Way, send: Callable[[Context], Outcome]) -> Outcome:
     """The four steps of the module. `send`: the live way of this mail in the house that it is given."""
-    if way == "inbound" and not all(house.identity.owns(one.address) for one in mail.envelope.recipients):
+    if way == "inbound" and not all(context.identity.owns(one.address) for one in mail.envelope.recipients):
         trouble = GatewayError(Reason.RECIPIENT_NOT_OURS, "from the world to the world")
-        return stopped(house, mail, trouble, way)
-    would = {fold(one.recipient): one for one in _tried(house, mail, way, send)}
+        return stopped(context, mail, trouble, way)
+    would = {fold(one.recipient): one for one in _tried(context, mail, way, send)}
     try:
-        outcome, left = _passed(house, mail, way, would)
+        outcome, left = _passed(context, mail, way, would)
     except GatewayError as trouble:  # the journal: somebody works on this very mail, or the database is away
-        return stopped(house, mail, trouble, way)
-    note(house, mail, [_record(would[fold(one.address)], one, left) for one in outcome.recipients])
+        return stopped(context, mail, trouble, way)
+    note(context, mail, [_record(would[fold(one.address)], one, left) for one in outcome.recipients])
     return outcome
 
 
-def _tried(house: House, mail: Mail, way: Way, send: Callable[[House], Outcome]) -> list[EvidenceRecord]:
+def _tried(context: Context, mail: Mail, way: Way, send: Callable[[Context], Outcome]) -> list[EvidenceRecord]:
     """What the live way would have written of each recipient. A surprise in it is a 451 that does not happen."""
     records = _Records()
-    if house.trial is None:
+    if context.trial is None:
         raise GatewayError(Reason.INTERNAL, "observing, and nowhere to try", retry=True)
-    trial = house.trial(house, records)
+    trial = context.trial(context, records)
     try:
-        _may_use_sender(house, mail)
+        _may_use_sender(context, mail)
         send(trial)
     except GatewayError as trouble:
         records.kept.clear()
@@ -93,38 +93,38 @@ def _tried(house: House, mail: Mail, way: Way, send: Callable[[House], Outcome])
     return records.kept
 
 
-def _may_use_sender(house: House, mail: Mail) -> None:
+def _may_use_sender(context: Context, mail: Mail) -> None:
     """What the front end asks at MAIL while the gateway is live."""
     sender, client = mail.envelope.reverse_path, mail.origin.client
-    if sender and client is not None and not permitted_from(house.client_from.get(client, ()), sender):
+    if sender and client is not None and not permitted_from(context.client_from.get(client, ()), sender):
         raise GatewayError(Reason.CLIENT_FROM_NOT_ALLOWED, f"{client} as {sender}")
 
 
-def _passed(house: House, mail: Mail, way: Way, would: dict[str, EvidenceRecord]) -> tuple[Outcome, str]:
+def _passed(context: Context, mail: Mail, way: Way, would: dict[str, EvidenceRecord]) -> tuple[Outcome, str]:
     """3. One group for each mail server behind us; the next hop's answers are ours. And the digest of what left."""
     # A recipient that the next hop refuses keeps no other from the mail; nor does evidence that cannot be kept.
-    house = replace(house, partial="deliver_rest", evidence=_Records())
+    context = replace(context, partial="deliver_rest", evidence=_Records())
     key, known_id = _key(mail, way)
     by_hop: dict[bool, list[Recipient]] = {}
     for recipient in mail.envelope.recipients:
-        by_hop.setdefault(house.identity.owns(recipient.address), []).append(recipient)
-    run = Run(house, mail, key, has_message_id=known_id)
+        by_hop.setdefault(context.identity.owns(recipient.address), []).append(recipient)
+    run = Run(context, mail, key, has_message_id=known_id)
     outcomes = list(run.groups(
-        _group(house, mail, tuple(recipients), house.inbound_hop if ours else house.outbound_hop)
+        _group(context, mail, tuple(recipients), context.inbound_hop if ours else context.outbound_hop)
         for ours, recipients in by_hop.items()))
     outcomes = [replace(one, rule=would[fold(one.address)].rule) for one in outcomes]
     settled, reason = answer(outcomes)
     if to_report(mail, settled, outcomes):
-        outcomes = report_refused(house, mail, outcomes, may_tell=way == "outbound")
+        outcomes = report_refused(context, mail, outcomes, may_tell=way == "outbound")
     return Outcome(mail.origin.incident, settled, tuple(outcomes), reason), hashlib.sha256(mail.octets).hexdigest()
 
 
-def _group(house: House, mail: Mail, recipients: tuple[Recipient, ...], hop: NextHop) -> Group:
+def _group(context: Context, mail: Mail, recipients: tuple[Recipient, ...], hop: NextHop) -> Group:
     def send(todo: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
         envelope = replace(mail.envelope, recipients=todo,
                            eight_bit=mail.envelope.eight_bit or not mail.octets.isascii())
         replies = hop.deliver(mail.octets, envelope, passage.before_dot, all_or_none=passage.all_or_none)
-        house.reach("after-250")
+        context.reach("after-250")
         return from_replies(replies)
 
     return Group(recipients, "", send)

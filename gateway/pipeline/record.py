@@ -15,11 +15,11 @@ from gateway.model.facts import Facts
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.record import EvidenceRecord
+from gateway.pipeline.context import Context
 from gateway.pipeline.facts import Message
-from gateway.pipeline.house import House
-from gateway.pipeline.key import message_key
-from gateway.pipeline.plan import Planned
-from gateway.policy.recorded import to_record
+from gateway.pipeline.message_key import message_key
+from gateway.pipeline.outbound.plan import Planned
+from gateway.policy.recorded.facts import to_record
 
 log = structlog.get_logger("sealgate.evidence")
 
@@ -41,7 +41,7 @@ class Sent:
 
 
 def keep(
-    house: House,
+    context: Context,
     mail: Mail,
     message: Message,
     planned: Sequence[Planned],
@@ -58,7 +58,7 @@ def keep(
         left = sent.get(fold(one.recipient.address))
         records.append(
             EvidenceRecord(
-                at=house.clock.now(),
+                at=context.clock.now(),
                 incident=mail.origin.incident,
                 message_key=key,
                 message_id=message.message_id,
@@ -72,16 +72,16 @@ def keep(
                 settled=result.settled,
                 reasons=(str(result.reason),) if result.reason else (),
                 certificates=left.certificates if left else (),
-                policy_digest=house.rules().digest,
+                policy_digest=context.rules().digest,
                 next_hop_reply=result.reply,
                 sealed_digest=left.digest if left else "",
-                facts=_facts(house, message.facts, one, result.settled)
+                facts=_facts(context, message.facts, one, result.settled)
                 | ({"stamped_by": left.stamped_by} if left and left.stamped_by else {})
                 | ({"escrow": dict(left.escrow)} if left and left.escrow else {})
                 | came,
             )
         )
-    note(house, mail, records)
+    note(context, mail, records)
 
 
 def _came(mail: Mail, message: Message) -> dict[str, str]:
@@ -97,7 +97,7 @@ def _came(mail: Mail, message: Message) -> dict[str, str]:
     return {name: value for name, value in came.items() if value}
 
 
-def _facts(house: House, facts: Facts, planned: Planned, settled: Settled) -> dict[str, Any]:
+def _facts(context: Context, facts: Facts, planned: Planned, settled: Settled) -> dict[str, Any]:
     """The recorded facts. Fields that did not travel in clear do not stand in the record in clear either:
 
     a customer hid them inside an encryption; ours were encrypted, or the mail did not leave at all.
@@ -110,11 +110,11 @@ def _facts(house: House, facts: Facts, planned: Planned, settled: Settled) -> di
     if not sealed:
         return to_record(facts, planned.facts, planned.decision)
     if facts.keywords:
-        facts = changed(facts, keywords=facts.keywords & house.rules().keywords)
+        facts = changed(facts, keywords=facts.keywords & context.rules().keywords)
     return to_record(facts, planned.facts, planned.decision, hidden=_CONFIDENTIAL)
 
 
-def stopped(house: House, mail: Mail, trouble: GatewayError, way: Literal["outbound", "inbound"]) -> Outcome:
+def stopped(context: Context, mail: Mail, trouble: GatewayError, way: Literal["outbound", "inbound"]) -> Outcome:
     """One fate for every recipient, because the message itself cannot go; told and kept like any other."""
     settled = Settled.LATER if trouble.retry else Settled.REFUSED
     log.info("message stopped", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
@@ -125,7 +125,7 @@ def stopped(house: House, mail: Mail, trouble: GatewayError, way: Literal["outbo
     message_id, key = _read(mail, way)
     records = [
         EvidenceRecord(
-            at=house.clock.now(),
+            at=context.clock.now(),
             incident=mail.origin.incident,
             message_key=key,
             message_id=message_id,
@@ -139,14 +139,14 @@ def stopped(house: House, mail: Mail, trouble: GatewayError, way: Literal["outbo
             settled=settled,
             reasons=(str(trouble.reason),),
             certificates=(),
-            policy_digest=house.rules().digest,
+            policy_digest=context.rules().digest,
             next_hop_reply=None,
             sealed_digest="",
             facts={},
         )
         for one in outcomes
     ]
-    note(house, mail, records)
+    note(context, mail, records)
     return Outcome(mail.origin.incident, settled, outcomes, trouble.reason)
 
 
@@ -159,10 +159,10 @@ def _read(mail: Mail, way: str) -> tuple[str, str]:
     return message_id(headers), message_key(mail, headers, way)
 
 
-def note(house: House, mail: Mail, records: Sequence[EvidenceRecord]) -> None:
+def note(context: Context, mail: Mail, records: Sequence[EvidenceRecord]) -> None:
     """Keeps them; trouble is told and changes nothing: a mail that is taken must not become a 451, and so two."""
     try:
-        house.evidence.add(tuple(records))
+        context.evidence.add(tuple(records))
     except GatewayError as trouble:
         log.critical(
             "evidence not kept", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail

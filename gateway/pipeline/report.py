@@ -14,13 +14,13 @@ from gateway.model.address import Mailbox
 from gateway.model.mail import Envelope, Mail, Recipient
 from gateway.model.outcome import RecipientOutcome, Settled
 from gateway.model.sentences import SENTENCES
-from gateway.pipeline.house import House
+from gateway.pipeline.context import Context
 
 log = structlog.get_logger("sealgate.report")
 
 
 def report_refused(
-    house: House, mail: Mail, outcomes: list[RecipientOutcome], *, may_tell: bool = True
+    context: Context, mail: Mail, outcomes: list[RecipientOutcome], *, may_tell: bool = True
 ) -> list[RecipientOutcome]:
     """Sends one report for all refused recipients; they become REPORTED, or LATER if it could not be handed over.
 
@@ -36,7 +36,7 @@ def report_refused(
             if one in refused else one
             for one in outcomes
         ]
-    settled = Settled.REPORTED if _sent(house, mail, told, whole=told == refused) else Settled.LATER
+    settled = Settled.REPORTED if _sent(context, mail, told, whole=told == refused) else Settled.LATER
     return [replace(one, settled=settled) if one in refused else one for one in outcomes]
 
 
@@ -44,10 +44,10 @@ def _wants_failure(recipient: Recipient | None) -> bool:
     return recipient is None or not recipient.notify or "FAILURE" in recipient.notify
 
 
-def _sent(house: House, mail: Mail, refused: list[RecipientOutcome], *, whole: bool) -> bool:
+def _sent(context: Context, mail: Mail, refused: list[RecipientOutcome], *, whole: bool) -> bool:
     to = mail.envelope.reverse_path
-    hop = house.inbound_hop if house.identity.owns(to) else house.outbound_hop
-    octets = _report(house, mail, to, refused, whole=whole)
+    hop = context.inbound_hop if context.identity.owns(to) else context.outbound_hop
+    octets = _report(context, mail, to, refused, whole=whole)
     envelope = Envelope("", (Recipient(to, notify=("NEVER",)),), eight_bit=not octets.isascii())
     try:
         replies = hop.deliver(octets, envelope)
@@ -58,15 +58,15 @@ def _sent(house: House, mail: Mail, refused: list[RecipientOutcome], *, whole: b
     return all(reply.taken or reply.permanent for reply in replies)
 
 
-def _report(house: House, mail: Mail, to: str, refused: list[RecipientOutcome], *, whole: bool) -> bytes:
+def _report(context: Context, mail: Mail, to: str, refused: list[RecipientOutcome], *, whole: bool) -> bytes:
     """The message. `whole`: no recipient was refused who is not named here."""
-    now = house.clock.now()
+    now = context.clock.now()
     fields = (
-        encode_mailboxes("From", (Mailbox("Mail gateway", house.identity.postmaster),)),
+        encode_mailboxes("From", (Mailbox("Mail gateway", context.identity.postmaster),)),
         encode_mailboxes("To", (Mailbox("", to),)),
         encode_unstructured("Subject", "Your message was not delivered to all recipients"),
         date_field(now),
-        new_message_id(token_hex(16), house.identity.hostname),
+        new_message_id(token_hex(16), context.identity.hostname),
         b"Auto-Submitted: auto-replied\r\n",
     )
     failures = "\n\n".join(f"{one.address}\n    {_why(one)}" for one in refused)
@@ -76,13 +76,13 @@ def _report(house: House, mail: Mail, to: str, refused: list[RecipientOutcome], 
         "Hello,\n\nYour message could not be delivered to the following recipients:\n\n"
         f"{failures}\n\n{others}"
         "If you have any questions, reply to this email and quote the incident number.\n\n"
-        f"Kind regards\n{house.identity.name}\n"
+        f"Kind regards\n{context.identity.name}\n"
     )
     return message(
         fields,
         report(
             f"{text}\nIncident number: {mail.origin.incident}\n",
-            house.identity.hostname,
+            context.identity.hostname,
             statuses,
             mail.octets,
             arrived_at=mail.origin.received_at,

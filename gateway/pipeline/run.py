@@ -25,11 +25,11 @@ from gateway.model.address import fold
 from gateway.model.changed import changed
 from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.pipeline.house import House
-from gateway.pipeline.plan import Planned
-from gateway.ports.fallbacks import Waits
+from gateway.pipeline.context import Context
+from gateway.pipeline.outbound.plan import Planned
 from gateway.ports.journal import JournalRow, JournalState
 from gateway.ports.next_hop import HopReply, NextHop
+from gateway.ports.services.fallbacks import Waits
 
 log = structlog.get_logger("sealgate.run")
 
@@ -60,7 +60,7 @@ class Group:
 class Run:
     """One mail's way out of the house; used once."""
 
-    house: House
+    context: Context
     mail: Mail
     key: str
     has_message_id: bool
@@ -75,7 +75,7 @@ class Run:
     def groups(self, groups: Iterable[Group]) -> tuple[RecipientOutcome, ...]:
         """Sends every group that is not settled yet. Never raises for a group's trouble: it becomes its outcome."""
         groups = tuple(groups)
-        self.all_or_none = len(groups) == 1 and together(self.house, self.mail)
+        self.all_or_none = len(groups) == 1 and together(self.context, self.mail)
         everybody = tuple([recipient.address for group in groups for recipient in group.recipients])
         known = self._known(everybody, several=len(groups) > 1)
         try:
@@ -104,7 +104,7 @@ class Run:
         group or alone, and comes again just then, may get it twice; the line tells of each such mail.
         """
         try:
-            return self.house.journal.rows(self.key, unacknowledged_only=not self.has_message_id)
+            return self.context.journal.rows(self.key, unacknowledged_only=not self.has_message_id)
         except GatewayError as trouble:
             if not trouble.retry:
                 raise
@@ -113,7 +113,7 @@ class Run:
 
     def _claim(self, recipients: tuple[str, ...]) -> tuple[JournalRow, ...]:
         """Also notes who may have the mail from an attempt whose answer nobody heard."""
-        rows = self.house.journal.claim(self.key, recipients, unacknowledged_only=not self.has_message_id)
+        rows = self.context.journal.claim(self.key, recipients, unacknowledged_only=not self.has_message_id)
         self.claimed = True
         self.in_doubt = tuple(row.recipient for row in rows if row.state is JournalState.SENDING)
         return rows
@@ -127,7 +127,7 @@ class Run:
         unanswered = tuple(one.address for one in self.outcomes if one.settled is Settled.LATER and one.reply == "")
         unanswered += tuple(one for one in self.in_doubt if fold(one) not in answered) + self.unwritten
         acknowledged = self.mail.origin.answers_each or answer(self.outcomes)[0] is Settled.TAKEN
-        self.house.journal.release(self.key, acknowledged=acknowledged, unanswered=unanswered)
+        self.context.journal.release(self.key, acknowledged=acknowledged, unanswered=unanswered)
 
     def _one(self, group: Group, known: dict[str, JournalRow]) -> None:
         todo: list[Recipient] = []
@@ -161,19 +161,19 @@ class Run:
         leaves this house, see in_place.
         """
         deadline = self.mail.origin.deadline_at
-        if deadline is not None and self.house.clock.now() >= deadline:
+        if deadline is not None and self.context.clock.now() >= deadline:
             raise GatewayError(Reason.MAIL_DEADLINE, "the work took longer than the client waits", retry=True)
-        self.house.evidence.ready()
+        self.context.evidence.ready()
         if accepted and not self.claimed and set(accepted) != set(wanted):
             self._claim(wanted)
         doubtful = set(map(fold, self.in_doubt))
         leaving = accepted or tuple(one for one in wanted if fold(one) in doubtful)  # in place it may be a second time
         if leaving and self.claimed:
-            self.house.journal.sending(self.key, leaving)
+            self.context.journal.sending(self.key, leaving)
         if self.leaves is not None:
             self.leaves()
         self.sent.update(accepted)
-        self.house.reach("before-dot")
+        self.context.reach("before-dot")
 
     def _in_place(self, outcome: RecipientOutcome) -> bool:
         return outcome.settled is Settled.TAKEN and outcome.address not in self.sent
@@ -189,21 +189,21 @@ class Run:
         for result in results:
             if result.settled in SETTLED and not self._in_place(result):
                 taken.setdefault(result.reply or str(result.settled), []).append(result.address)
-        self.house.reach("before-commit")
+        self.context.reach("before-commit")
         for reply, addresses in taken.items():
             try:
-                self.house.journal.taken(self.key, tuple(addresses), reply)
+                self.context.journal.taken(self.key, tuple(addresses), reply)
             except GatewayError as trouble:
                 if trouble.reason.family != "store":
                     raise
                 self.unwritten += tuple(addresses)
                 log.critical("journal not told", incident=self.mail.origin.incident, detail=trouble.detail)
-        self.house.reach("after-commit")
+        self.context.reach("after-commit")
 
 
-def together(house: House, mail: Mail) -> bool:
+def together(context: Context, mail: Mail) -> bool:
     """Whether a refusal of one recipient keeps all others from the mail, as long as nothing was sent."""
-    return house.partial == "refuse_all" and not mail.origin.answers_each
+    return context.partial == "refuse_all" and not mail.origin.answers_each
 
 
 def answer(outcomes: Iterable[RecipientOutcome]) -> tuple[Settled, Reason | None]:
@@ -259,7 +259,7 @@ def from_replies(replies: tuple[HopReply, ...]) -> tuple[RecipientOutcome, ...]:
 
 
 def deliver(
-    house: House,
+    context: Context,
     hop: NextHop,
     octets: bytes,
     mail: Mail,
@@ -276,7 +276,7 @@ def deliver(
     if headers_only:
         envelope = replace(envelope, ret="HDRS")
     replies = hop.deliver(octets, envelope, passage.before_dot, all_or_none=passage.all_or_none)
-    house.reach("after-250")
+    context.reach("after-250")
     outcomes = from_replies(replies)
     if passage.all_or_none and any(one.settled is Settled.REFUSED for one in outcomes):
         return tuple(
@@ -289,7 +289,7 @@ def deliver(
 
 
 def held(
-    house: House, mail: Mail, recipients: tuple[Recipient, ...], planned: Planned
+    context: Context, mail: Mail, recipients: tuple[Recipient, ...], planned: Planned
 ) -> tuple[RecipientOutcome, ...]:
     """One group into the hold store, as received; it is settled once it is durable there.
 
@@ -305,7 +305,7 @@ def held(
     if waits:
         reason = Reason.FALLBACK_INVITED if way == "invite" else Reason.CERTIFICATE_ABSENT
     addresses = tuple(recipient.address for recipient in recipients)
-    hold_id = house.hold.put(
+    hold_id = context.hold.put(
         mail,
         addresses,
         kind=kind,

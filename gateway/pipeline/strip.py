@@ -12,26 +12,26 @@ from gateway.mime.header import Field, Headers, remove_fields
 from gateway.mime.trace import forged_status, strip_subject_tags, without_tags
 from gateway.model.address import fold
 from gateway.model.mail import Origin
-from gateway.pipeline.house import House
+from gateway.pipeline.context import Context
 from gateway.policy.ruleset import RuleSet
 
 
-def without_forgeries(octets: bytes, house: House, origin: Origin) -> bytes:
+def without_forgeries(octets: bytes, context: Context, origin: Origin) -> bytes:
     """The message without those fields and tags; the same object where there are none.
 
     Results under the id of a filter in front of the gateway stay if that filter is the peer, or the client is ours.
     """
-    rules = house.rules()
-    return strip_subject_tags(remove_fields(octets, _forged(rules, _ids(house, origin))), _labels(rules)[0])
+    rules = context.rules()
+    return strip_subject_tags(remove_fields(octets, _forged(rules, _ids(context, origin))), _labels(rules)[0])
 
 
-def has_forgeries(headers: Headers, house: House, origin: Origin) -> bool:
+def has_forgeries(headers: Headers, context: Context, origin: Origin) -> bool:
     """Whether `without_forgeries` would change the message with these headers: spares parsing it again.
 
     `headers` with what only some readers see (`read_on`).
     """
-    rules = house.rules()
-    is_forged, (tags, _) = _forged(rules, _ids(house, origin)), _labels(rules)
+    rules = context.rules()
+    is_forged, (tags, _) = _forged(rules, _ids(context, origin)), _labels(rules)
     for field in headers.fields:
         if is_forged(field):
             return True
@@ -44,10 +44,10 @@ def has_forgeries(headers: Headers, house: House, origin: Origin) -> bool:
     return False
 
 
-def _ids(house: House, origin: Origin) -> tuple[str, ...]:
+def _ids(context: Context, origin: Origin) -> tuple[str, ...]:
     """The ids whose results are forged on a mail of this origin."""
-    identity = house.identity
-    believed = origin.ours or house.peer_is_trusted(origin.listener, origin.peer)
+    identity = context.identity
+    believed = origin.ours or context.peer_is_trusted(origin.listener, origin.peer)
     return (identity.authserv_id, *(() if believed else identity.trusted_authserv_ids))
 
 

@@ -22,9 +22,9 @@ from gateway.cms.certificate import Certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold, same_address
 from gateway.model.lookup import CertificateRow, Found, Unusable
-from gateway.pki.believed import believe
 from gateway.pki.identity import SignedContent, VerifiedSigner
-from gateway.pki.revocation import Revocation
+from gateway.pki.path.verdicts import believe
+from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.select import select
 from gateway.pki.trust import TrustSet
 

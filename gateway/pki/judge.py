@@ -3,7 +3,7 @@
 For every SignerInfo, in the order of the code:
 
 1. the signer's certificate: enclosed, or known to the bank
-2. time first: t is genTime + accuracy of the earliest time-stamp that is believed (`pki.stamped`), else reception
+2. time first: t is genTime + accuracy of the earliest time-stamp that is believed (`pki.timestamps`), else reception
 3. the signature itself, by the strict rules of `cms.signed_reader`, algorithms by the one table at t
 4. the path to a root for signers at t
 5. revocation at t, from the bank's own data
@@ -23,11 +23,11 @@ from gateway.cms.signed_reader import SignedData, SignerInfo, find_certificate, 
 from gateway.errors import Reason
 from gateway.model.address import same_address
 from gateway.model.verdict import SignerVerdict, Status, TimestampVerdict
-from gateway.pki.believed import believe
 from gateway.pki.content import Content
 from gateway.pki.level import level_of
-from gateway.pki.revocation import Revocation
-from gateway.pki.stamped import judge_token, readable
+from gateway.pki.path.verdicts import believe
+from gateway.pki.revocation.verdict import Revocation
+from gateway.pki.timestamps import judge_token, readable
 from gateway.pki.trust import TrustSet
 from gateway.ports.certificates import Bindings
 

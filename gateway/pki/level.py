@@ -9,7 +9,7 @@
 - dotted OIDs: all other policies of the certificate, for banks and partners that have policies of their own
 
 What a certificate says counts only below a root that is marked for it (`trust.Mark`), and only if the policy survives
-the policy processing of the path (RFC 5280 6.1, `pki.rfc5280`): an authority between that does not assert it, nor
+the policy processing of the path (RFC 5280 6.1, `pki.path.rfc5280`): an authority between that does not assert it, nor
 any policy, takes it away. The bank's own word on a single certificate replaces the path, so that nothing of what the
 certificate says counts then.
 """
@@ -22,8 +22,8 @@ from gateway.cms.certificate import Certificate
 from gateway.der.walk import children, decode_oid, read
 from gateway.errors import GatewayError
 from gateway.model.lookup import CertificateRow
-from gateway.pki.path import PathVerdict
-from gateway.pki.rfc5280 import ANY_POLICY
+from gateway.pki.path.rfc5280 import ANY_POLICY
+from gateway.pki.path.validation import PathVerdict
 from gateway.pki.trust import Mark, TrustSet
 
 WORDS: Final = ("mailbox", "organisation", "sponsor", "individual", "qualified", "bank_enrolled", "hardware")

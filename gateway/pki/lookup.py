@@ -7,7 +7,7 @@ The rules, in the order of the code:
    used or not: a directory must not step in the day the customer's own certificate ends.
 3. Each source is asked in order. The first that finds something usable, or usable ones of several owners, ends it.
 4. A source that cannot tell ends it too, whatever later ones might say: it may have known better. What covers an
-   outage is what was kept before (`adapters.guarded`), never another source.
+   outage is what was kept before (`adapters.directories.guarded`), never another source.
 5. Certificates that cannot be used, and absence, go on to the next source; nothing usable anywhere is Unusable if there
    was any certificate, else Absent.
 
@@ -38,7 +38,7 @@ from gateway.model.lookup import (
     Unusable,
     Want,
 )
-from gateway.pki.revocation import Revocation
+from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.select import select
 from gateway.pki.trust import TrustSet
 from gateway.ports.certificates import CertificateSource, Directory

@@ -36,8 +36,8 @@ from gateway.model.lookup import (
     Want,
 )
 from gateway.model.verdict import Status
-from gateway.pki.believed import believe
-from gateway.pki.revocation import Revocation
+from gateway.pki.path.verdicts import believe
+from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.trust import TrustSet
 
 __all__ = ["Want", "select"]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class MetAuthority:
+class UnknownAuthority:
     """One of them. `key`: SHA-256 (hex) of its certificate, or of its Name where the certificate is not known.
 
     `subject`, `issuer`: RFC 4514 text; `der`: its certificate, None where only its name is known (the mail did not
@@ -25,7 +25,7 @@ class MetAuthority:
     told_at: datetime | None = None
 
 
-class MetAuthorities(Protocol):
+class UnknownAuthorities(Protocol):
     """Bounded: a flood of made-up authorities neither grows it without end nor drives out what was met often.
 
     GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot.
@@ -35,7 +35,7 @@ class MetAuthorities(Protocol):
         """Counts one meeting. One that is ignored stays ignored."""
         ...
 
-    def untold(self) -> tuple[MetAuthority, ...]:
+    def untold(self) -> tuple[UnknownAuthority, ...]:
         """Those of whom the administrator has not been told, the most met first."""
         ...
 
@@ -43,14 +43,14 @@ class MetAuthorities(Protocol):
         """The administrator knows of these now."""
         ...
 
-    def list(self, *, ignored: bool = False) -> tuple[MetAuthority, ...]:
+    def list(self, *, ignored: bool = False) -> tuple[UnknownAuthority, ...]:
         """All that wait for a decision, the latest met first; `ignored`: those on which it was `ignore`."""
         ...
 
-    def get(self, key: str) -> MetAuthority:
+    def get(self, key: str) -> UnknownAuthority:
         """One, ignored or not. `key` may be a unique beginning; GatewayError(USAGE) if none or several."""
         ...
 
-    def ignore(self, key: str, at: datetime) -> MetAuthority:
+    def ignore(self, key: str, at: datetime) -> UnknownAuthority:
         """Never tell of this one again. `key` as in `get`."""
         ...

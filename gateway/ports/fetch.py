@@ -101,7 +101,7 @@ class FetchTasks(Protocol):
 
 
 class Web(Protocol):
-    """The HTTP client. Errors as in adapters.web: FETCH_UNAVAILABLE (retry), FETCH_REFUSED, FETCH_TOO_LARGE."""
+    """The HTTP client. Errors as in adapters.web.client: FETCH_UNAVAILABLE (retry), FETCH_REFUSED, FETCH_TOO_LARGE."""
 
     def get(self, url: str, *, deadline_s: float, octets_max: int, accept: str = "*/*") -> bytes:
         """The body."""

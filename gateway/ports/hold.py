@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from gateway.model.mail import Mail
-from gateway.ports.fallbacks import Waits
+from gateway.ports.services.fallbacks import Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Hold(Protocol):
             waits: Waits | None = None) -> str:
         """Stores the mail; returns the hold id. GatewayError(HOLD_FULL, retry=True) at its limit.
 
-        `waits`: it is held for want of a certificate, see ports.fallbacks; known until it is settled.
+        `waits`: it is held for want of a certificate, see ports.services.fallbacks; known until it is settled.
         """
         ...
 

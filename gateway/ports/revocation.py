@@ -1,7 +1,7 @@
 """What the bank knows of revocations: lists and answers that have been authenticated, kept for every process.
 
-Whoever puts something here has checked its signature (`pki.crl`, `pki.ocsp`); whoever reads here judges with it
-(`pki.revoked`). RFC 5280 5 (lists), RFC 6960 (answers).
+Whoever puts something here has checked its signature (`pki.revocation.crl`, `pki.revocation.ocsp`); whoever reads here
+judges with it (`pki.revocation.entries`). RFC 5280 5 (lists), RFC 6960 (answers).
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,12 @@ AnswerStatus = Literal["good", "revoked", "unknown"]
 class StoredList:
     """One revocation list as it is used. Its key is (authority, scope, kind). Times are aware, UTC.
 
-    `authority`: whose certificates it speaks of (`pki.revoked.authority_id`). `scope`: which of them, '' = all
-    (`pki.scope`). `number`, `base_number`: CRL number and, of a delta, that of its base; None where it has none.
-    `next_update` None: the list does not say when it ends. `since`: certificates that were still valid then are
+    `authority`: whose certificates it speaks of (`pki.revocation.entries.authority_id`). `scope`: which of them, '' =
+    all
+    (`pki.revocation.scope`). `number`, `base_number`: CRL number and, of a delta, that of its base; None where it has
+    none. `next_update` None: the list does not say when it ends. `since`: certificates that were still valid then are
     covered, though expired since. `sha256`: hex, of the DER of the list. `records`: its entries in the form of
-    `pki.revoked`, with those carried over from lists before; b'' in what `all_lists` gives.
+    `pki.revocation.entries`, with those carried over from lists before; b'' in what `all_lists` gives.
     """
 
     authority: str

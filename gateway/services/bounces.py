@@ -19,8 +19,8 @@ from gateway.errors import GatewayError
 from gateway.mime.dsn import Report, Reported, read_report
 from gateway.mime.entity import parse_entity
 from gateway.model.mail import Mail, Recipient
-from gateway.pipeline.service import Taken
-from gateway.ports.bounces import DIAGNOSTIC_CHARACTERS_MAX, BounceBook
+from gateway.pipeline.inbound.service import Taken
+from gateway.ports.services.bounces import DIAGNOSTIC_CHARACTERS_MAX, BounceBook
 from gateway.services.verp import Verp
 from gateway.smime.open import Opened
 

@@ -17,7 +17,7 @@ _ID = re.compile(rf"[a-z0-9-]{{1,{ID_CHARACTERS_MAX}}}")
 
 
 class Verp:
-    """Return addresses of one service. `mailbox`: where they arrive; `secret`: as adapters.mac_secret reads it."""
+    """Return addresses of one service. `mailbox`: where they arrive; `secret`: see adapters.files.mac_secret."""
 
     def __init__(self, service: str, mailbox: str, secret: bytes) -> None:
         self._service = service

@@ -65,7 +65,7 @@ def travels_safely(url: str) -> bool:
 
 
 def web_url(at: strictyaml.Path, url: str) -> Iterator[Finding]:
-    """A URL that no request of the gateway could use: adapters.web_address refuses the same, but only when asked.
+    """A URL that no request of the gateway could use: adapters.web.address refuses the same, but only when asked.
 
     A user name or password in it is not repeated in the finding.
     """

@@ -41,9 +41,8 @@ MAY_IMPORT = {
     "adapters": f"{COMMON} ports cms settings pki der",
     "app": f"{COMMON} strictyaml settings policy cms ports pki smime authority actions pipeline frontends adapters "
            "pdf letters services",
-    "serve": f"{COMMON} app frontends settings",
     "demo": f"{COMMON} app settings authority cms",
-    "cli": f"{COMMON} strictyaml serve frontends app settings policy actions inspection pipeline pki cms ports demo "
+    "cli": f"{COMMON} strictyaml frontends app settings policy actions inspection pipeline pki cms ports demo "
            "services",
     "__main__": "cli",
 }
@@ -58,23 +57,23 @@ ONLY = {
     "yaml": {"strictyaml.py"},
     "jinja2": {"letters"},
     "pyhanko_certvalidator": {"pki"},
-    "smtplib": {"adapters/hop_session.py", "demo"},
-    "argon2": {"adapters/clients_file.py"},
+    "smtplib": {"adapters/next_hop/session.py", "demo"},
+    "argon2": {"adapters/files/logins.py"},
     "authres": {"pipeline/facts.py"},
-    "uvloop": {"serve.py"},
-    "asyncio": {"frontends", "serve.py", "adapters/run_jobs.py"},  # procrastinate's worker is a coroutine
+    "uvloop": {"app/processes/relay.py"},
+    "asyncio": {"frontends", "app/processes/relay.py", "adapters/run_jobs.py"},  # procrastinate's worker is a coroutine
     "typer": {"cli"},
     "rich": {"cli", "demo"},
-    "subprocess": {"demo", "adapters/source_ldap.py", "adapters/password_hook.py", "adapters/file_reader.py",
+    "subprocess": {"demo", "adapters/directories/ldap.py", "adapters/web/password_hook.py", "adapters/files/reader.py",
                    "cli/postfix/reading.py", "pdf/renderer.py"},
     # The core has no network of its own.
     "socket": {"frontends", "adapters", "cli", "demo", "pdf/renderer.py", "pdf/typst_child.py"},
     "ssl": {"frontends", "adapters"},
     "urllib": {"mime", "settings", "adapters", "demo"},  # urllib.parse: RFC 2231 and RFC 3986
     "urllib3": {"adapters"},
-    "bonsai": {"adapters/ldap_child.py"},
-    "dns": {"adapters/source_smimea.py"},
-    "pkcs11": {"adapters/keys_pkcs11.py", "adapters/pkcs11_session.py", "adapters/pkcs11_objects.py"},
+    "bonsai": {"adapters/directories/ldap_child.py"},
+    "dns": {"adapters/directories/smimea.py"},
+    "pkcs11": {"adapters/keys/pkcs11_keys.py", "adapters/keys/pkcs11_session.py", "adapters/keys/pkcs11_objects.py"},
     "fastapi": {"frontends/http", "frontends/api"},
     "uvicorn": {"frontends/http"},
     "starlette": {"frontends/http", "frontends/api"},
@@ -89,7 +88,7 @@ ONLY = {
     "typst": {"pdf/typst_child.py"},
     "pikepdf": {"pdf"},
     "reportlab": {"pdf"},
-    "prometheus_client": {"frontends/metrics"},
+    "prometheus_client": {"frontends/telemetry/metrics"},
 }
 
 # The stdlib's mail package alters what it parses and writes; dates and address quoting of email.utils do not. In the

@@ -23,7 +23,7 @@ from gateway.model.outcome import Settled
 from gateway.model.scheme import SignScheme
 from gateway.settings import KeySet, Settings, Trust
 from tests.support import mails
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.forge import content_type, message_digest, signed_data, signer_info
 from tests.support.pki import LONG_AGO, NOW, get_pki
 from tests.support.process import template
@@ -314,7 +314,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["opened"])
-def relay(request: pytest.FixtureRequest, desk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def relay(request: pytest.FixtureRequest, desk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     home = tmp_path_factory.mktemp("alike") / "bank"
     shutil.copytree(template(), home)
     rules = home / "alike.yaml"
@@ -338,12 +338,12 @@ def relay(request: pytest.FixtureRequest, desk: Path, tmp_path_factory: pytest.T
             }
         )
 
-    with house(home, change) as built:
+    with context(home, change) as built:
         yield built
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_alike(name: str, relay: House, desk: Path) -> None:
+def test_alike(name: str, relay: Context, desk: Path) -> None:
     make, verdict, reason = VECTORS[name]
     octets = make()
     theirs = by_relay(relay, octets)
@@ -356,7 +356,7 @@ def test_alike(name: str, relay: House, desk: Path) -> None:
     assert (theirs[1] == ()) is (theirs[0] == "trusted")
 
 
-def by_relay(relay: House, octets: bytes) -> tuple[str, tuple[str, ...], str, str]:
+def by_relay(relay: Context, octets: bytes) -> tuple[str, tuple[str, ...], str, str]:
     """Verdict, reasons, signature and decryption as the status fields have them."""
     relay.inbound.taken.clear()
     mail = relay.receive(octets, BANK, sender=ANNA)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.adapters.next_hop.smtp import SmtpNextHop
 from gateway.authority import ca
 from gateway.authority import tsa as tsa_module
 from gateway.authority.ca import Naming, Purpose
@@ -31,11 +31,11 @@ from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers
 from gateway.model.lookup import Customer
 from gateway.model.outcome import Outcome, Settled
-from gateway.pipeline.key import message_key
+from gateway.pipeline.message_key import message_key
 from gateway.ports.administration import NewCertificate
 from gateway.settings import NextHopSettings, Settings
 from tests.support import mails, sealed
-from tests.support.bank import House, house, policy
+from tests.support.bank import Context, context, policy
 from tests.support.pki import get_pki, key
 from tests.support.process import new_bank, relay, template
 from tests.support.smtp import Hop
@@ -74,29 +74,29 @@ def believing_test_pki(settings: Settings, home: Path) -> Settings:
 
 
 @contextmanager
-def bank_with(tmp_path: Path, change: Change = lambda settings: settings) -> Iterator[House]:
+def bank_with(tmp_path: Path, change: Change = lambda settings: settings) -> Iterator[Context]:
     home = Path(shutil.copytree(template(), tmp_path / "bank"))
-    with house(home, lambda settings: change(believing_test_pki(settings, home))) as built:
+    with context(home, lambda settings: change(believing_test_pki(settings, home))) as built:
         yield built
 
 
 @pytest.fixture
-def own_bank(tmp_path: Path) -> Iterator[House]:
+def own_bank(tmp_path: Path) -> Iterator[Context]:
     """For tests that damage it."""
     with bank_with(tmp_path) as built:
         yield built
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     with bank_with(tmp_path_factory.mktemp("shared")) as built:
         yield built
 
 
 @pytest.fixture
-def bank(shared: House) -> Iterator[House]:
+def bank(shared: Context) -> Iterator[Context]:
     """For all others; each meets customers of its own (`zoe`)."""
-    whole = shared.gateway.house
+    whole = shared.gateway.context
     shared.outbound.taken.clear()
     shared.inbound.taken.clear()
     yield shared
@@ -110,13 +110,13 @@ def zoe() -> str:
 
 
 def sent(
-    bank: House, *to: str, octets: bytes = CODE, client: str = "online-banking", sender: str = "otp@bank.example"
+    bank: Context, *to: str, octets: bytes = CODE, client: str = "online-banking", sender: str = "otp@bank.example"
 ) -> Outcome:
     octets = octets % ", ".join(to).encode() if b"%s" in octets else octets
     return bank.gateway.handle(bank.send(octets, *to, client=client, sender=sender))
 
 
-def nothing_clear(bank: House) -> None:
+def nothing_clear(bank: Context) -> None:
     for _, octets, _ in (*bank.outbound.taken, *bank.inbound.taken):
         assert SECRET not in octets
         assert b"Your code" not in octets
@@ -129,7 +129,7 @@ def fate(outcome: Outcome) -> tuple[Settled, Reason | None]:
     return one.settled, one.reason
 
 
-def enrol(bank: House, zoe: str, *certificates: Certificate, bound: bool = True) -> None:
+def enrol(bank: Context, zoe: str, *certificates: Certificate, bound: bool = True) -> None:
     customer = zoe.partition("@")[0] if bound else None
     if customer is not None:
         bank.gateway.store.customers.put([Customer(customer, "Zoe", (zoe,))])
@@ -141,7 +141,7 @@ def enrol(bank: House, zoe: str, *certificates: Certificate, bound: bool = True)
 
 @SENDERS
 @pytest.mark.parametrize("damage", ["table gone", "file gone", "file garbled"])
-def test_the_store_is_down(own_bank: House, octets: bytes, client: str, sender: str, damage: str) -> None:
+def test_the_store_is_down(own_bank: Context, octets: bytes, client: str, sender: str, damage: str) -> None:
     bank = own_bank
     path = bank.bank.home / "sealgate.db"
     if damage == "table gone":
@@ -164,19 +164,19 @@ def test_the_store_is_down(own_bank: House, octets: bytes, client: str, sender: 
 
 
 @SENDERS
-def test_a_source_that_fails_as_nobody_foresaw(bank: House, octets: bytes, client: str, sender: str) -> None:
+def test_a_source_that_fails_as_nobody_foresaw(bank: Context, octets: bytes, client: str, sender: str) -> None:
     """The front end makes 451 of it (frontends' tests); here: nothing went out."""
 
     def broken(address: str, want: str) -> None:
         raise ZeroDivisionError(address, want)
 
-    bank.gateway.use(replace(bank.gateway.house, select=broken))  # type: ignore[arg-type]
+    bank.gateway.use(replace(bank.gateway.context, select=broken))  # type: ignore[arg-type]
     with pytest.raises(ZeroDivisionError):
         sent(bank, "anna@customer.example", octets=octets, client=client, sender=sender)
     assert bank.outbound.taken == []
 
 
-def test_the_journal_is_claimed_by_another_process(bank: House) -> None:
+def test_the_journal_is_claimed_by_another_process(bank: Context) -> None:
     """A second arrival of a mail during work on it: 451, whatever a certificate would allow."""
     mail = bank.send(CODE % b"undisclosed-recipients:;", "anna@customer.example", "ben@customer.example")
     key_ = message_key(mail, parse_headers(mail.octets), "outbound")
@@ -244,7 +244,7 @@ USELESS: dict[str, tuple[Callable[[str], Certificate], Reason]] = {
 @pytest.mark.parametrize("name", USELESS)
 @pytest.mark.parametrize("bound", [True, False], ids=["enrolled", "found"])
 def test_a_useless_certificate_is_no_absent_one(
-    bank: House, octets: bytes, client: str, sender: str, name: str, bound: bool, zoe: str
+    bank: Context, octets: bytes, client: str, sender: str, name: str, bound: bool, zoe: str
 ) -> None:
     make, reason = USELESS[name]
     enrol(bank, zoe, make(zoe), bound=bound)
@@ -253,7 +253,7 @@ def test_a_useless_certificate_is_no_absent_one(
 
 
 @SENDERS
-def test_a_distrusted_certificate(bank: House, octets: bytes, client: str, sender: str, zoe: str) -> None:
+def test_a_distrusted_certificate(bank: Context, octets: bytes, client: str, sender: str, zoe: str) -> None:
     certificate = recipient(zoe, which=5)
     enrol(bank, zoe, certificate)
     bank.gateway.store.certificates.set_trust(certificate.sha256, "distrusted")
@@ -265,7 +265,7 @@ def test_a_distrusted_certificate(bank: House, octets: bytes, client: str, sende
 
 
 @SENDERS
-def test_certificates_of_different_owners(bank: House, octets: bytes, client: str, sender: str, zoe: str) -> None:
+def test_certificates_of_different_owners(bank: Context, octets: bytes, client: str, sender: str, zoe: str) -> None:
     enrol(bank, zoe, recipient(zoe, name="Zoe"), recipient(zoe, name="Zora", which=2), bound=False)
     reason = Reason.CERTIFICATE_NOT_ENROLLED if client == "online-banking" else Reason.CERTIFICATE_CONFLICT
     assert fate(sent(bank, zoe, octets=octets, client=client, sender=sender)) == (REFUSED, reason)
@@ -275,7 +275,7 @@ def test_certificates_of_different_owners(bank: House, octets: bytes, client: st
 @SENDERS
 @pytest.mark.parametrize("bound", [True, False], ids=["enrolled", "found"])
 def test_an_internationalised_domain_written_in_another_way(
-    bank: House, octets: bytes, client: str, sender: str, bound: bool, zoe: str
+    bank: Context, octets: bytes, client: str, sender: str, bound: bool, zoe: str
 ) -> None:
     """The certificate names A-labels (RFC 9598), a mail program with SMTPUTF8 the letters: it is the same mailbox."""
     name = zoe.partition("@")[0]
@@ -289,7 +289,7 @@ def test_an_internationalised_domain_written_in_another_way(
 
 @SENDERS
 def test_a_certificate_for_an_address_that_another_customer_has_now(
-    bank: House, octets: bytes, client: str, sender: str, zoe: str
+    bank: Context, octets: bytes, client: str, sender: str, zoe: str
 ) -> None:
     """Its holder gave the address up, and the bank's register says so: the mail is for the other one."""
     enrol(bank, zoe, recipient(zoe))
@@ -306,7 +306,7 @@ def test_a_certificate_for_an_address_that_another_customer_has_now(
     nothing_clear(bank)
 
 
-def test_a_found_certificate_is_not_good_enough_for_a_code(bank: House, zoe: str) -> None:
+def test_a_found_certificate_is_not_good_enough_for_a_code(bank: Context, zoe: str) -> None:
     enrol(bank, zoe, recipient(zoe), bound=False)
     assert fate(sent(bank, zoe)) == (REFUSED, Reason.CERTIFICATE_NOT_ENROLLED)
     letter = sent(bank, zoe, octets=LETTER, client="staff", sender="staff@bank.example")
@@ -314,7 +314,7 @@ def test_a_found_certificate_is_not_good_enough_for_a_code(bank: House, zoe: str
     nothing_clear(bank)
 
 
-def test_only_absent_lets_a_letter_go_unencrypted(bank: House) -> None:
+def test_only_absent_lets_a_letter_go_unencrypted(bank: Context) -> None:
     """The one clear mail of this file, as the shipped rule says: signed."""
     assert fate(sent(bank, "nobody@nowhere.example", octets=LETTER, client="staff", sender="staff@bank.example")) == (
         TAKEN,
@@ -337,7 +337,7 @@ def test_one_of_two_has_none(tmp_path: Path) -> None:
             Reason.CERTIFICATE_ABSENT,
         ]
         assert bank.outbound.taken == bank.inbound.taken == []
-        bank.gateway.use(replace(bank.gateway.house, partial="deliver_rest"))
+        bank.gateway.use(replace(bank.gateway.context, partial="deliver_rest"))
         outcome = sent(bank, "anna@customer.example", "zoe@nowhere.example")
         assert [one.settled for one in outcome.recipients] == [TAKEN, Settled.REPORTED]
         assert [to for to, _, _ in bank.outbound.taken] == [("anna@customer.example",)]
@@ -356,9 +356,9 @@ class DeadStamper:
         raise GatewayError(Reason.STAMPER_UNAVAILABLE, f"{digest_name} {len(digest)}", retry=True)
 
 
-def test_the_stamper_is_down(bank: House) -> None:
+def test_the_stamper_is_down(bank: Context) -> None:
     """A code waits; a letter goes unstamped, for its rule says so, and sealed all the same."""
-    bank.gateway.use(replace(bank.gateway.house, stampers={"internal": DeadStamper()}))
+    bank.gateway.use(replace(bank.gateway.context, stampers={"internal": DeadStamper()}))
     assert fate(sent(bank, "anna@customer.example")) == (AGAIN, Reason.STAMPER_UNAVAILABLE)
     assert bank.outbound.taken == []
     letter = sent(bank, "anna@customer.example", octets=LETTER, client="staff", sender="staff@bank.example")
@@ -390,10 +390,10 @@ def test_the_clock_is_not_synchronised(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("answer", [b"", b"\0" * 256, None])
-def test_a_key_that_signs_nonsense(bank: House, answer: bytes | None) -> None:
+def test_a_key_that_signs_nonsense(bank: Context, answer: bytes | None) -> None:
     """What leaves is read again before it leaves. None: the key of somebody else."""
     other = key("rsa-2048", 77)
-    key_set = bank.gateway.house.key_sets["otp"]
+    key_set = bank.gateway.context.key_sets["otp"]
 
     def nonsense(octets: bytes) -> bytes:
         if answer is not None:
@@ -404,18 +404,18 @@ def test_a_key_that_signs_nonsense(bank: House, answer: bytes | None) -> None:
         return raw_sign(other, SignScheme.RSA_PKCS1_SHA256, octets)
 
     broken = replace(key_set, signer=replace(key_set.signer, raw_sign=nonsense))
-    bank.gateway.use(replace(bank.gateway.house, key_sets={"otp": broken}))
+    bank.gateway.use(replace(bank.gateway.context, key_sets={"otp": broken}))
     assert fate(sent(bank, "anna@customer.example")) == (AGAIN, Reason.INTERNAL)
     assert bank.outbound.taken == []
 
 
-def test_the_key_is_not_to_be_had(bank: House) -> None:
+def test_the_key_is_not_to_be_had(bank: Context) -> None:
     def gone(octets: bytes) -> bytes:
         raise GatewayError(Reason.KEY_UNAVAILABLE, str(len(octets)), retry=True)
 
-    key_set = bank.gateway.house.key_sets["otp"]
+    key_set = bank.gateway.context.key_sets["otp"]
     bank.gateway.use(
-        replace(bank.gateway.house, key_sets={"otp": replace(key_set, signer=replace(key_set.signer, raw_sign=gone))})
+        replace(bank.gateway.context, key_sets={"otp": replace(key_set, signer=replace(key_set.signer, raw_sign=gone))})
     )
     assert fate(sent(bank, "anna@customer.example")) == (AGAIN, Reason.KEY_UNAVAILABLE)
     assert bank.outbound.taken == []
@@ -424,13 +424,13 @@ def test_the_key_is_not_to_be_had(bank: House) -> None:
 # --- the next hop -----------------------------------------------------------------------------------------------------
 
 
-def with_hop(bank: House, hop: Hop) -> SmtpNextHop:
+def with_hop(bank: Context, hop: Hop) -> SmtpNextHop:
     made = SmtpNextHop(NextHopSettings(host="127.0.0.1", port=hop.port, tls="none"), hostname="gw.bank.example")
-    bank.gateway.use(replace(bank.gateway.house, outbound_hop=made))
+    bank.gateway.use(replace(bank.gateway.context, outbound_hop=made))
     return made
 
 
-def test_a_next_hop_without_8bitmime(bank: House) -> None:
+def test_a_next_hop_without_8bitmime(bank: Context) -> None:
     """What is sealed needs none; what is let through as its writer signed it is not made into something else."""
     with Hop(("PIPELINING", "SIZE 1000000")) as hop:
         made = with_hop(bank, hop)
@@ -463,7 +463,7 @@ def test_a_next_hop_without_8bitmime(bank: House) -> None:
     ],
 )
 def test_whatever_the_next_hop_says(
-    bank: House, replies: dict[str, str], settled: Settled, reason: Reason | None
+    bank: Context, replies: dict[str, str], settled: Settled, reason: Reason | None
 ) -> None:
     """Never a second try in another form."""
     with Hop(**replies) as hop:
@@ -501,7 +501,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_a_label_is_no_encryption(bank: House, name: str) -> None:
+def test_a_label_is_no_encryption(bank: Context, name: str) -> None:
     """`already: encrypted` lets mail pass untouched: only what is encrypted, whatever it calls itself."""
     outcome = sent(bank, "anna@customer.example", octets=LIES[name], client="staff", sender="staff@bank.example")
     (left,) = bank.outbound.taken
@@ -513,7 +513,7 @@ def test_a_label_is_no_encryption(bank: House, name: str) -> None:
     assert SECRET in openssl.verify(openssl.decrypt(left[1], bank.bank.people["anna"]), bank.bank.root)
 
 
-def test_what_is_encrypted_already_passes_untouched(bank: House) -> None:
+def test_what_is_encrypted_already_passes_untouched(bank: Context) -> None:
     person = get_pki().recipient("p-256", email="anna@customer.example")
     for octets in (
         sealed.message(sealed.enveloped(sealed.TEXT, person), from_="staff@bank.example", to="anna@customer.example"),

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.codes import load_codes
+from gateway.app.codes.service import load_codes
 from gateway.demo.bank import Ports
 from gateway.errors import GatewayError, Reason
-from gateway.ports.codes import CodeState
+from gateway.ports.services.codes import CodeState
 from gateway.services.codes.codes import Codes
 from gateway.services.codes.order import Order
 from gateway.services.codes.transaction import Money, Payee, Payment
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.process import demo_bank
 
 RULE = """
@@ -86,8 +86,8 @@ def refused(tmp_path: Path, update: dict[str, object], reason: Reason) -> None:
 
 
 @contextmanager
-def opened(tmp_path: Path, update: dict[str, object]) -> Iterator[tuple[House, Codes]]:
+def opened(tmp_path: Path, update: dict[str, object]) -> Iterator[tuple[Context, Codes]]:
     """The bank with these settings, and its codes."""
     demo_bank(tmp_path / "home", Ports())
-    with house(tmp_path / "home", lambda settings: settings.model_copy(update=update)) as bank:
+    with context(tmp_path / "home", lambda settings: settings.model_copy(update=update)) as bank:
         yield bank, load_codes(bank.gateway._loaded.settings, bank.gateway, lambda _: None)

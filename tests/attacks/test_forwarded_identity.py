@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway.frontends import logs
 from gateway.frontends.clients import among
-from gateway.frontends.connection import COMMAND_OCTETS_MAX_OF
-from gateway.frontends.forwarded import VALUE_CHARS_MAX, XFORWARD, parse
+from gateway.frontends.smtp.connection import COMMAND_OCTETS_MAX_OF
+from gateway.frontends.smtp.forwarded import VALUE_CHARS_MAX, XFORWARD, parse
+from gateway.frontends.telemetry import logs
 from gateway.settings import Settings
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.smtp import Taker, Talk, relay, settings
 
 CONTENT = b"Subject: x\r\n\r\nhi\r\n"
@@ -214,7 +214,7 @@ def test_mail_from_elsewhere_is_not_local_because_it_says_so(told: bytes) -> Non
 def test_what_a_filter_found_is_believed_of_the_peer_alone(tmp_path: Path) -> None:
     """Authentication-Results count where the filter itself hands the mail in, not where it is told of."""
     forged = b"Authentication-Results: filter.bank.example; dmarc=pass header.from=else.test\r\n"
-    with house(tmp_path / "bank") as bank:
+    with context(tmp_path / "bank") as bank:
         values = settings(
             bank={"domains": ["bank.example"], "hostname": "gw.bank.test"},
             listeners=[{"name": "inbound", "role": "inbound", "port": 0, "xforward_peers": ["127.0.0.1/32"],
@@ -224,7 +224,7 @@ def test_what_a_filter_found_is_believed_of_the_peer_alone(tmp_path: Path) -> No
         assert _results(bank, values, forged, b"NOOP", "127.0.0.9") == 1, "else this would prove nothing"
 
 
-def _results(bank: House, values: Settings, forged: bytes, command: bytes, peer: str) -> int:
+def _results(bank: Context, values: Settings, forged: bytes, command: bytes, peer: str) -> int:
     """How many of the forged results a mailbox gets."""
     content = b"From: eve@else.test\r\n" + forged + b"Subject: pay\r\n\r\nnow\r\n"
     bank.inbound.taken.clear()

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.db.schema import create_database
+from gateway.adapters.db.engine.schema import create_database
 from gateway.app import Gateway
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.settings import load
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.peers import missing
 from tests.support.process import template
 
@@ -30,18 +30,18 @@ LETTER = (b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: Yo
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> Iterator[House]:
-    with house(Path(shutil.copytree(template(), tmp_path / "bank"))) as built:
+def bank(tmp_path: Path) -> Iterator[Context]:
+    with context(Path(shutil.copytree(template(), tmp_path / "bank"))) as built:
         assert sent(built, 0) is Settled.TAKEN
         yield built
 
 
-def sent(bank: House, number: int) -> Settled:
+def sent(bank: Context, number: int) -> Settled:
     mail = bank.send(LETTER % number, ANNA, client="staff", sender="staff@bank.example")
     return bank.gateway.handle(mail).answer
 
 
-def nothing_clear(bank: House) -> None:
+def nothing_clear(bank: Context) -> None:
     assert [octets for _, octets, _ in bank.outbound.taken if SECRET in octets] == []
 
 
@@ -137,7 +137,7 @@ def test_on_a_full_disk_no_mail_leaves_without_its_evidence(tmp_path) -> None:
         for file in home.glob("sealgate.db*"):
             shutil.move(file, disk / file.name)
         settings = load(home / "sealgate.yaml").model_copy(update={"database": disk / "sealgate.db"})
-        with house(home, lambda _: settings) as bank:
+        with context(home, lambda _: settings) as bank:
             answers = [sent(bank, 0)]
             filler = disk / "filler"
             with filler.open("wb") as file:
@@ -161,7 +161,7 @@ def test_on_a_full_disk_no_mail_leaves_without_its_evidence(tmp_path) -> None:
 
 
 def test_while_another_program_holds_the_write_lock_evidence_waits(bank, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.adapters.db.sqlite.BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr("gateway.adapters.db.engine.sqlite.BUSY_TIMEOUT_MS", 20)
     with closing(sqlite3.connect(bank.bank.home / "sealgate.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert sent(bank, 1) is Settled.TAKEN

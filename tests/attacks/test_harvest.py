@@ -18,7 +18,7 @@ from gateway.errors import Reason
 from gateway.model.lookup import Found
 from gateway.model.outcome import Settled
 from tests.support import forge
-from tests.support.bank import House
+from tests.support.bank import Context
 from tests.support.pki import Person
 from tests.support.process import template
 from tests.support.sealed import TEXT, cms, enveloped, multipart, scheme_of
@@ -47,7 +47,7 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> Iterator[House]:
+def bank(tmp_path: Path) -> Iterator[Context]:
     with school(template(), tmp_path / "school") as built:
         yield built
 
@@ -72,14 +72,14 @@ def box(which: int = 0) -> Person:
 # --- the thief of a mailbox -----------------------------------------------------------------------------------------
 
 
-def test_nothing_is_kept_beside_a_bound_one(bank: House) -> None:
+def test_nothing_is_kept_beside_a_bound_one(bank: Context) -> None:
     bind(bank, ola(), "1001")
     known(bank, thief())
     arrives(bank, letter(thief()))
     assert list(rows(bank, OLA)) == [ola().certificate.sha256]
 
 
-def test_nor_where_any_of_its_addresses_has_a_bound_one(bank: House) -> None:
+def test_nor_where_any_of_its_addresses_has_a_bound_one(bank: Context) -> None:
     """A certificate with two addresses, sent from the one that is free."""
     two = PKI.person(Purpose.SIGN, "p-256", emails=("free@partner.example", OLA), profile=BOTH)
     bind(bank, ola(), "1001")
@@ -89,7 +89,7 @@ def test_nor_where_any_of_its_addresses_has_a_bound_one(bank: House) -> None:
     assert list(rows(bank, OLA)) == [ola().certificate.sha256]
 
 
-def test_a_harvested_one_is_never_enrolled_and_gives_way_to_a_bound_one(bank: House) -> None:
+def test_a_harvested_one_is_never_enrolled_and_gives_way_to_a_bound_one(bank: Context) -> None:
     known(bank, thief())
     arrives(bank, letter(thief()))
     assert not isinstance(bank.gateway.select(OLA, "enrolled"), Found)
@@ -103,7 +103,7 @@ def test_a_harvested_one_is_never_enrolled_and_gives_way_to_a_bound_one(bank: Ho
 # --- mail captured long ago, or yesterday ---------------------------------------------------------------------------
 
 
-def test_an_old_mail_sent_again_does_not_bring_back_an_old_certificate(bank: House) -> None:
+def test_an_old_mail_sent_again_does_not_bring_back_an_old_certificate(bank: Context) -> None:
     """Ola has changed her key; whoever has the old one sends her old mail again, as it was."""
     old, new = box(), box(1)
     known(bank, writer(), old, new)
@@ -114,14 +114,14 @@ def test_an_old_mail_sent_again_does_not_bring_back_an_old_certificate(bank: Hou
     assert list(rows(bank, OLA)) == [new.certificate.sha256]
 
 
-def test_nor_into_a_store_that_never_heard_of_her(bank: House) -> None:
+def test_nor_into_a_store_that_never_heard_of_her(bank: Context) -> None:
     known(bank, ola())
     arrives(bank, letter(ola(), at=now() - timedelta(days=8)))
     arrives(bank, letter(ola(), timed=False))
     assert rows(bank, OLA) == {}
 
 
-def test_an_old_mail_sent_again_does_not_bring_back_a_weaker_cipher(bank: House) -> None:
+def test_an_old_mail_sent_again_does_not_bring_back_a_weaker_cipher(bank: Context) -> None:
     bind(bank, ola(), "1001")
     captured = letter(ola(), capabilities(CBC), at=now() - 3 * HOUR)
     arrives(bank, captured)
@@ -132,7 +132,7 @@ def test_an_old_mail_sent_again_does_not_bring_back_a_weaker_cipher(bank: House)
     assert row.capabilities in capabilities(GCM)
 
 
-def test_nobody_elses_word_changes_how_the_bank_writes_to_a_customer(bank: House) -> None:
+def test_nobody_elses_word_changes_how_the_bank_writes_to_a_customer(bank: Context) -> None:
     """The thief signs with a certificate of his own for her address, and names hers, which is public."""
     bind(bank, ola(), "1001")
     arrives(bank, letter(ola(), capabilities(CBC), at=now() - HOUR))
@@ -147,20 +147,20 @@ def test_nobody_elses_word_changes_how_the_bank_writes_to_a_customer(bank: House
 # --- a key that was taken away --------------------------------------------------------------------------------------
 
 
-def test_a_revoked_signer_teaches_nothing(bank: House) -> None:
+def test_a_revoked_signer_teaches_nothing(bank: Context) -> None:
     known(bank, ola(), status="revoked")
     bank.gateway.handle(bank.receive(letter(ola(), capabilities(GCM)), STAFF))
     assert rows(bank, OLA) == {}
 
 
-def test_a_revoked_certificate_is_not_harvested_though_its_signer_is_good(bank: House) -> None:
+def test_a_revoked_certificate_is_not_harvested_though_its_signer_is_good(bank: Context) -> None:
     known(bank, writer())
     known(bank, box(), status="revoked")
     arrives(bank, letter(writer(), preference(box()), enclosed=(box().der,)))
     assert rows(bank, OLA) == {}
 
 
-def test_one_that_is_revoked_after_it_was_harvested_is_not_used(bank: House) -> None:
+def test_one_that_is_revoked_after_it_was_harvested_is_not_used(bank: Context) -> None:
     known(bank, ola())
     arrives(bank, letter(ola()))
     assert isinstance(bank.gateway.select(OLA), Found)
@@ -174,7 +174,7 @@ def test_one_that_is_revoked_after_it_was_harvested_is_not_used(bank: House) -> 
 # --- signatures that do not speak for the whole mail ----------------------------------------------------------------
 
 
-def test_a_signature_only_outside_an_encryption_teaches_nothing(bank: House) -> None:
+def test_a_signature_only_outside_an_encryption_teaches_nothing(bank: Context) -> None:
     """Anybody can sign a sealed envelope that somebody else has written."""
     support = _support(bank)
     sealed = enveloped(TEXT, support)
@@ -188,7 +188,7 @@ def test_a_signature_only_outside_an_encryption_teaches_nothing(bank: House) -> 
     assert list(rows(bank, OLA)) == [box().certificate.sha256]
 
 
-def test_the_same_inside_the_encryption_does(bank: House) -> None:
+def test_the_same_inside_the_encryption_does(bank: Context) -> None:
     """So that the test above fails for its own reason."""
     known(bank, ola())
     inside = enveloped(multipart(TEXT, signature(TEXT, ola(), at=now())), _support(bank))
@@ -196,12 +196,12 @@ def test_the_same_inside_the_encryption_does(bank: House) -> None:
     assert list(rows(bank, OLA)) == [ola().certificate.sha256]
 
 
-def _support(bank: House) -> Person:
+def _support(bank: Context) -> Person:
     certificate = load_certificates(bank.bank.support_certificate.read_bytes())[0]
     return Person("support", certificate.der, ola().key, ())
 
 
-def test_a_signed_part_teaches_nothing_of_the_whole(bank: House) -> None:
+def test_a_signed_part_teaches_nothing_of_the_whole(bank: Context) -> None:
     known(bank, ola())
     part = multipart(TEXT, signature(TEXT, ola(), at=now()))
     mixed = (b'Content-Type: multipart/mixed; boundary="m"\r\n\r\n--m\r\nContent-Type: text/plain\r\n\r\n'
@@ -210,7 +210,7 @@ def test_a_signed_part_teaches_nothing_of_the_whole(bank: House) -> None:
     assert rows(bank, OLA) == {}
 
 
-def test_a_signer_who_is_not_the_from_teaches_nothing(bank: House) -> None:
+def test_a_signer_who_is_not_the_from_teaches_nothing(bank: Context) -> None:
     eve = both("eve@elsewhere.example")
     known(bank, eve)
     arrives(bank, letter(eve, from_=OLA), sender="eve@elsewhere.example")
@@ -218,7 +218,7 @@ def test_a_signer_who_is_not_the_from_teaches_nothing(bank: House) -> None:
     assert rows(bank, "eve@elsewhere.example") == {}
 
 
-def test_an_added_signer_teaches_nothing_for_the_other(bank: House) -> None:
+def test_an_added_signer_teaches_nothing_for_the_other(bank: Context) -> None:
     """Eve adds her SignerInfo to Ola's mail, and names a certificate of her own for Ola's address."""
     eve = both("eve@elsewhere.example")
     known(bank, eve, thief(), writer(), box())
@@ -233,7 +233,7 @@ def test_an_added_signer_teaches_nothing_for_the_other(bank: House) -> None:
     assert rows(bank, "eve@elsewhere.example") == {}
 
 
-def test_what_is_only_enclosed_is_nobodys_word(bank: House) -> None:
+def test_what_is_only_enclosed_is_nobodys_word(bank: Context) -> None:
     """The certificates of a SignedData are not signed: whoever carries the mail may put others in."""
     known(bank, writer(), thief())
     arrives(bank, letter(writer(), enclosed=(thief().der,)))
@@ -241,7 +241,7 @@ def test_what_is_only_enclosed_is_nobodys_word(bank: House) -> None:
     assert rows(bank, OLA) == {}
 
 
-def test_a_stranger_cannot_fill_the_store(bank: House) -> None:
+def test_a_stranger_cannot_fill_the_store(bank: Context) -> None:
     """Valid mail from a thousand addresses would cost a thousand certificates; from one address four, in days."""
     known(bank, writer(), *(box(which) for which in range(6)))
     for which in range(6):
@@ -251,7 +251,7 @@ def test_a_stranger_cannot_fill_the_store(bank: House) -> None:
     assert len(rows(bank, OLA)) == 1
 
 
-def test_an_opaque_signature_is_as_good_as_a_detached_one(bank: House) -> None:
+def test_an_opaque_signature_is_as_good_as_a_detached_one(bank: Context) -> None:
     known(bank, ola())
     signed = [forge.content_type(), forge.message_digest(TEXT), forge.signing_time(now())]
     info = forge.signer_info(ola(), scheme_of(ola()), TEXT, given=signed)

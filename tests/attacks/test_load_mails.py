@@ -94,10 +94,10 @@ def lines(running: Relay, event: str) -> list[dict[str, object]]:
 def test_a_mail_that_breaks_us_is_told_the_third_time_and_stays_451(tmp_path: Path) -> None:
     """A fault of ours that only this mail meets (tests/support/broken.py): other mail never notices."""
     bank = new_bank(tmp_path / "home")
-    poison = LETTER.replace(b"Subject:", b"X-Break: yes\r\nSubject:") % 1
+    failure_counter = LETTER.replace(b"Subject:", b"X-Break: yes\r\nSubject:") % 1
     with taking(bank.ports.sink), relay(bank, arguments=("-m", "tests.support.broken", str(bank.config))) as running:
         for attempt in range(1, 6):
-            code, text = running.receive(poison, ["support@bank.example"])
+            code, text = running.receive(failure_counter, ["support@bank.example"])
             assert code == 451, text
             others_mail_goes_on(running, outbound=1, inbound=1)
             assert len(lines(running, "poison")) == max(0, attempt - 2)

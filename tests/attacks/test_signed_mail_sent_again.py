@@ -11,7 +11,7 @@ import pytest
 
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.model.verdict import Coverage, Trust
-from gateway.pipeline.compose import compose
+from gateway.pipeline.inbound.compose import compose
 from gateway.smime.draft import Draft
 from gateway.smime.open import open_mail
 from gateway.smime.protect import protect

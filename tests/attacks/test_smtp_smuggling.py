@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.adapters.next_hop.smtp import SmtpNextHop
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
 from gateway.settings import NextHopSettings

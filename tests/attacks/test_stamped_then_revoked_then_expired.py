@@ -14,9 +14,9 @@ from gateway.authority.crl import RevokedEntry, build_crl
 from gateway.cms import attributes
 from gateway.errors import Reason
 from gateway.model.verdict import Status, Trust
-from gateway.pki.given import GivenFile, GivenRevocation
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Revocation
+from gateway.pki.revocation.from_files import GivenFile, GivenRevocation
+from gateway.pki.revocation.verdict import Revocation
 from gateway.smime.open import open_mail
 from tests.support import forge
 from tests.support.pki import NOW, get_pki

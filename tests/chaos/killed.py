@@ -1,13 +1,13 @@
 """The relay in a process of its own, ended without a word at a point, the Nth time it gets there (`POINT[:N]`).
 
-Truth of the point: `pipeline.house.House.reach`. The gateway is loaded already (tests/support/forks.py).
+Truth of the point: `pipeline.house.Context.reach`. The gateway is loaded already (tests/support/forks.py).
 """
 
 import os
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from gateway.serve import relay
+from gateway.app.processes.relay import relay
 from gateway.settings import load
 from tests.support.forks import context
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from gateway.cms import enveloped
 from gateway.cms.algorithms import ContentCipher
 from gateway.cms.certificate import load_certificates
-from gateway.frontends.logs import configure
+from gateway.frontends.telemetry.logs import configure
 from gateway.model.mail import Mail
 from gateway.model.outcome import Settled
-from tests.support.bank import House, ScriptedHop, house
+from tests.support.bank import Context, ScriptedHop, context
 from tests.support.sealed import cms, message
 
 STEPS = 10
@@ -55,14 +55,14 @@ def rss() -> int:
 
 
 @contextmanager
-def bank(home: Path) -> Iterator[House]:
+def bank(home: Path) -> Iterator[Context]:
     """A new one, with hops that keep nothing."""
-    with house(home) as built:
-        built.gateway.use(replace(built.gateway.house, outbound_hop=Forgetful(), inbound_hop=Forgetful()))
+    with context(home) as built:
+        built.gateway.use(replace(built.gateway.context, outbound_hop=Forgetful(), inbound_hop=Forgetful()))
         yield built
 
 
-def mails(built: House) -> Iterator[tuple[Mail, set[Settled]]]:
+def mails(built: Context) -> Iterator[tuple[Mail, set[Settled]]]:
     """One after the other, none like another, with what may become of it."""
     support = load_certificates(built.bank.support_certificate.read_bytes())[0]
     number = 0
@@ -84,7 +84,7 @@ def mails(built: House) -> Iterator[tuple[Mail, set[Settled]]]:
                               sender=STATEMENTS), {Settled.TAKEN})
 
 
-def soak(built: House, warm: int, many: int, tell: Callable[[Point], None] = lambda _: None) -> list[Point]:
+def soak(built: Context, warm: int, many: int, tell: Callable[[Point], None] = lambda _: None) -> list[Point]:
     """The first point after `warm` mails, STEPS more until `many` are through; each is told as it comes."""
     points, ways = [], mails(built)
     for number in range(warm + many + 1):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.db.statements import DbStatements
-from gateway.ports.statements import ItemState
+from gateway.ports.services.statements import ItemState
 from tests.support.databases import open_database
 from tests.support.load import Hop
 from tests.support.process import free_ports, new_bank

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters import keys_file
-from gateway.adapters.keys_file import FileKeys
-from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.adapters.keys import files as keys_file
+from gateway.adapters.keys.files import FileKeys
+from gateway.adapters.next_hop.smtp import SmtpNextHop
 from gateway.cms.algorithms import ContentCipher
 from gateway.cms.certificate import load_certificates
 from gateway.cms.enveloped import encrypt
 from gateway.demo.bank import Bank
 from gateway.model.outcome import Settled
-from gateway.pki import path
+from gateway.pki.path import validation as path
 from gateway.settings import load
-from tests.support.bank import House, ScriptedHop, house
+from tests.support.bank import Context, ScriptedHop, context
 from tests.support.process import template
 from tests.support.sealed import ANNA, TEXT, cms, compressed, message
 
@@ -77,18 +77,18 @@ class Counts:
 class Counted:
     """A bank and its counts."""
 
-    house: House
+    context: Context
     counts: Counts
 
     def send(self, octets: bytes, *to: str) -> Counts:
         """One mail; what it cost alone."""
         self.counts.none()
-        assert self.house.gateway.handle(self.house.send(octets, *to)).answer is Settled.TAKEN
+        assert self.context.gateway.handle(self.context.send(octets, *to)).answer is Settled.TAKEN
         return self.counts
 
     def receive(self, octets: bytes) -> Counts:
         self.counts.none()
-        assert self.house.gateway.handle(self.house.receive(octets, "support@bank.example")).answer is Settled.TAKEN
+        assert self.context.gateway.handle(self.context.receive(octets, "support@bank.example")).answer is Settled.TAKEN
         return self.counts
 
 
@@ -132,14 +132,14 @@ def bank(home: Path, monkeypatch: pytest.MonkeyPatch, change=lambda settings: se
     shutil.copytree(template(), home)
     counting(monkeypatch, counts)
     monkeypatch.setattr("gateway.app.TRUST_LOOK_S", 1e9)  # once a second the trust list is looked at; not here
-    with house(home, change) as built:
-        select = built.gateway.house.select
+    with context(home, change) as built:
+        select = built.gateway.context.select
 
         def looked(address, want):
             counts.look_ups.append(address)
             return select(address, want)
 
-        built.gateway.use(replace(built.gateway.house, select=looked))
+        built.gateway.use(replace(built.gateway.context, select=looked))
         counted = Counted(built, counts)
         counted.send(code(0), *ANNA_AND_BEN)
         counted.receive(message(TEXT, to="support@bank.example"))
@@ -181,19 +181,19 @@ def test_one_signature_and_one_stamp_for_a_message(counted: Counted, to: tuple[s
     """Hidden from each other they are two groups with two envelopes around the same signature."""
     assert counted.send(code(1), *to).keys == {OTP_KEY: 1, TSA_KEY: 1}
     assert counted.counts.loads == 0
-    assert len(counted.house.outbound.taken) == len(ANNA_AND_BEN) + len(to)
+    assert len(counted.context.outbound.taken) == len(ANNA_AND_BEN) + len(to)
 
 
 def test_one_signature_for_twenty_recipients_shown_or_hidden(counted: Counted) -> None:
-    everybody = crowd(counted.house.bank, 20)
+    everybody = crowd(counted.context.bank, 20)
     assert counted.send(code(1), *everybody).keys == {OTP_KEY: 1, TSA_KEY: 1}
-    groups = len(counted.house.outbound.taken)
+    groups = len(counted.context.outbound.taken)
     assert counted.send(code(2, to=", ".join(everybody)), *everybody).keys == {OTP_KEY: 1, TSA_KEY: 1}
-    assert len(counted.house.outbound.taken) == groups + 1
+    assert len(counted.context.outbound.taken) == groups + 1
 
 
 def to_the_bank(counted: Counted, entity: bytes, times: int = 1) -> bytes:
-    certificate = load_certificates(counted.house.bank.support_certificate.read_bytes())[0]
+    certificate = load_certificates(counted.context.bank.support_certificate.read_bytes())[0]
     for _ in range(times):
         entity = cms(encrypt(entity, [certificate], ContentCipher.AES256_CBC), "enveloped-data")
     return message(entity, to="support@bank.example", from_=ANNA)
@@ -211,7 +211,7 @@ def test_what_is_compressed_or_not_for_us_asks_no_decryption_key(counted: Counte
     counted.counts.none()
     octets = to_the_bank(counted, TEXT)
     for to in ("otp@bank.example", "staff@bank.example"):  # the key belongs to another mailbox
-        counted.house.gateway.handle(counted.house.receive(octets, to))
+        counted.context.gateway.handle(counted.context.receive(octets, to))
     assert set(counted.counts.keys) <= {CARD_KEY}
 
 
@@ -228,7 +228,7 @@ def test_a_mail_of_one_group_costs_one_look_and_one_commit(counted: Counted) -> 
 @pytest.mark.parametrize("groups", [2, 3, 10])
 def test_a_mail_of_several_groups_costs_two_commits_for_each_and_three(counted: Counted, groups: int) -> None:
     """Claimed, `sending` and `taken` for each group, released, evidence."""
-    everybody = crowd(counted.house.bank, groups)
+    everybody = crowd(counted.context.bank, groups)
     counted.send(code(1), *everybody)
     counts = counted.send(code(2), *everybody)
     assert counts.commits == 2 * groups + 3
@@ -251,7 +251,7 @@ def test_the_cost_does_not_grow_with_what_is_stored(counted: Counted) -> None:
 
     before = statements()
     for number in range(1_000):
-        counted.house.gateway.handle(counted.house.send(code(number), ANNA_AND_BEN[0]))
+        counted.context.gateway.handle(counted.context.send(code(number), ANNA_AND_BEN[0]))
     assert statements() == before
 
 
@@ -271,9 +271,9 @@ class Gate(ScriptedHop):
 def test_twenty_mails_at_once_cost_two_commits(counted: Counted) -> None:
     """Group commit: the first writes alone, and while it does all others gather. Each commit is an fsync."""
     number = 20
-    group = counted.house.gateway.store.database.group
+    group = counted.context.gateway.store.database.group
     hop = Gate(together=threading.Barrier(number))
-    counted.house.gateway.use(replace(counted.house.gateway.house, outbound_hop=hop))
+    counted.context.gateway.use(replace(counted.context.gateway.context, outbound_hop=hop))
     counted.counts.none()
     commits = 0
 
@@ -286,8 +286,8 @@ def test_twenty_mails_at_once_cost_two_commits(counted: Counted) -> None:
 
     counted.counts.meanwhile = first_waits
     answers: list[Settled] = []
-    threads = [threading.Thread(target=lambda one=one: answers.append(counted.house.gateway.handle(
-        counted.house.send(code(one), ANNA_AND_BEN[0])).answer)) for one in range(number)]
+    threads = [threading.Thread(target=lambda one=one: answers.append(counted.context.gateway.handle(
+        counted.context.send(code(one), ANNA_AND_BEN[0])).answer)) for one in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -299,7 +299,7 @@ def test_twenty_mails_at_once_cost_two_commits(counted: Counted) -> None:
 
 def test_a_commit_is_durable(counted: Counted) -> None:
     """One fsync for each commit is what SQLite promises only so: https://www.sqlite.org/pragma.html#pragma_synchronous."""
-    database = counted.house.gateway.store.database
+    database = counted.context.gateway.store.database
     with database.writers.connect() as connection:
         of_both = [connection.connection.driver_connection, database._writer]
         for driver in of_both:
@@ -319,7 +319,7 @@ def test_one_look_up_for_each_recipient_and_no_path_twice(counted: Counted) -> N
 
 def test_who_needs_no_certificate_is_not_looked_up(counted: Counted) -> None:
     assert counted.receive(message(TEXT, to="support@bank.example")).look_ups == []
-    outcome = counted.house.gateway.handle(counted.house.send(
+    outcome = counted.context.gateway.handle(counted.context.send(
         code(1).replace(OTP.encode(), b"staff@bank.example"), "carla@bank.example", client="staff",
         sender="staff@bank.example"))
     assert outcome.answer is Settled.TAKEN
@@ -388,9 +388,9 @@ def turns() -> Iterator[Turns]:
 @contextlib.contextmanager
 def sending_to(turns: Turns, counted: Counted) -> Iterator[None]:
     """The gateway's own next hop, to that socket."""
-    settings = load(counted.house.bank.config).next_hops.outbound.model_copy(update={"port": turns.port})
+    settings = load(counted.context.bank.config).next_hops.outbound.model_copy(update={"port": turns.port})
     hop = SmtpNextHop(settings, hostname="gateway.bank.example")
-    counted.house.gateway.use(replace(counted.house.gateway.house, outbound_hop=hop))
+    counted.context.gateway.use(replace(counted.context.gateway.context, outbound_hop=hop))
     try:
         yield
     finally:
@@ -408,7 +408,7 @@ def test_ten_mails_are_one_connection_and_two_round_trips_each(counted: Counted,
 
 def test_several_recipients_are_one_round_trip_more_and_one_for_every_fifty(counted: Counted, turns: Turns) -> None:
     """All or none of them: DATA waits until every one is accepted."""
-    everybody = crowd(counted.house.bank, 120)
+    everybody = crowd(counted.context.bank, 120)
     with sending_to(turns, counted):
         counts = counted.send(code(1, to=", ".join(everybody[:3])), *everybody[:3])
         assert counts.commits == 1

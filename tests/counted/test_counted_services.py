@@ -9,9 +9,9 @@ import pytest
 from gateway.adapters.db.requests import DbRequests
 from gateway.adapters.db.statements import DbStatements
 from gateway.app import open_store
-from gateway.app.codes import load_codes
-from gateway.app.statements import Worker, lead, statements
-from gateway.ports.requests import Answered
+from gateway.app.codes.service import load_codes
+from gateway.app.statements.runs import Worker, lead, statements
+from gateway.ports.services.requests import Answered
 from gateway.services.codes.codes import Codes
 from gateway.services.codes.order import Order
 from gateway.services.codes.transaction import Money, Payee, Payment
@@ -47,7 +47,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
             "per_customer_per_hour_max": 0, "per_client_per_minute_max": 0})})
 
     with bank(tmp_path / "home", monkeypatch, unlimited) as counted:
-        gateway = counted.house.gateway
+        gateway = counted.context.gateway
         made = Desk(counted, load_codes(gateway._loaded.settings, gateway, lambda _events: None))
         made.order("warm")
         yield made
@@ -64,7 +64,7 @@ def test_a_code_costs_a_signature_a_stamp_and_two_commits(desk: Desk, number: in
 
 def test_a_code_with_an_idempotency_key_costs_no_commit_more(desk: Desk) -> None:
     """The claim on the key shares the code's commit, the evidence that of the answer (four before)."""
-    gateway = desk.counted.house.gateway
+    gateway = desk.counted.context.gateway
     book = DbRequests(gateway.store.database, gateway.clock, gateway.store.evidence)
     desk.counts.none()
     claim = book.begin("key", "digest")
@@ -137,12 +137,12 @@ def _sent(tmp_path: Path, counts: Counts, number: int) -> Counts:
         runs = statements(settings, store)
         run = runs.create("core-banking", files.file.read_text(), base=files.file.parent)
         worker = Worker(settings, share=1)
-        worker.gateway.use(replace(worker.gateway.house, outbound_hop=ScriptedHop()))
-        def crew(_row: object) -> Alone:
+        worker.gateway.use(replace(worker.gateway.context, outbound_hop=ScriptedHop()))
+        def worker_pool(_row: object) -> Alone:
             counts.none()  # planned
             return Alone(worker, run.id)
 
-        ended = lead(settings, store, run.id, crew, ending=lambda: False, gate=lambda *_: None)
+        ended = lead(settings, store, run.id, worker_pool, ending=lambda: False, gate=lambda *_: None)
         worker.close()
         states: Mapping[str, int] = DbStatements(store.database).counts(ended.id).states
         assert states == {"sent": number}

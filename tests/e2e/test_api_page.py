@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.callback_http import DEADLINE_S, signature
-from gateway.app.api import DEADLINE_S as REQUEST_S
-from gateway.app.callbacks import BACKOFF_S, CLIENTS_AT_ONCE_MAX
+from gateway.adapters.web.callback import DEADLINE_S, signature
+from gateway.app.codes.callbacks import BACKOFF_S, CLIENTS_AT_ONCE_MAX
+from gateway.app.processes.api import DEADLINE_S as REQUEST_S
 from tests.support.api_service import ROOT, Api, api
 
 PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")

@@ -13,7 +13,7 @@ import urllib3
 
 from gateway.app import open_store
 from gateway.frontends.api.codes import SENDING_MAX
-from gateway.ports.codes import CodeState
+from gateway.ports.services.codes import CodeState
 from gateway.settings import load
 from tests.support.api_service import PAYMENT, System, api
 from tests.support.tls import make_tls

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from gateway.adapters.db import portable
+from gateway.adapters.db import export as portable
 from gateway.app.backup import backup, restore
 from gateway.errors import GatewayError, Reason
 from gateway.settings import load

@@ -14,7 +14,7 @@ import pytest
 from gateway.demo import openssl
 from gateway.demo.bank import Bank
 from gateway.errors import Reason
-from gateway.ports.codes import CodeState
+from gateway.ports.services.codes import CodeState
 from gateway.services.codes import message, transaction
 from gateway.services.codes.desk import SENDS_MAX
 from gateway.settings import Codes

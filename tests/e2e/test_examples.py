@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.documents import documents
+from gateway.app.statements.documents import documents
 from gateway.demo import openssl
 from gateway.demo.bank import Bank
 from gateway.errors import GatewayError

@@ -19,15 +19,15 @@ from pathlib import Path
 import pytest
 
 from gateway import app
-from gateway.app import preflight
 from gateway.app.database import adopt
-from gateway.app.preflight import Plan
+from gateway.app.statements import preflight
+from gateway.app.statements.preflight import Plan
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports
 from gateway.errors import GatewayError, Reason
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Recipient
-from gateway.pipeline.plan import plan
+from gateway.pipeline.outbound.plan import plan
 from gateway.services.statements.preflight import Slim
 from gateway.services.statements.tally import Channel
 from gateway.settings import Settings, load
@@ -145,7 +145,7 @@ def test_the_quick_way_decides_as_the_way_of_a_mail(big: Big) -> None:
         quick = checker._decide({crowd.address(number): None for number in numbers})
         facts = Facts("core-banking", FROM, FROM, "", 150_000)
         for number in numbers:
-            full = plan(gateway.house, facts, Recipient(crowd.address(number)), Direction.OUTBOUND)
+            full = plan(gateway.context, facts, Recipient(crowd.address(number)), Direction.OUTBOUND)
             assert quick[crowd.address(number)].decision == full.decision, number
         assert checker._answer.quick > len(numbers) // 2
     finally:

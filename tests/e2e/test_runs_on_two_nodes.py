@@ -23,10 +23,10 @@ import pytest
 
 from gateway.adapters.db.statements import DbStatements
 from gateway.adapters.run_jobs import schema
-from gateway.app.statements import statements
+from gateway.app.statements.runs import statements
 from gateway.app.store import open_store
 from gateway.demo.bank import Bank
-from gateway.ports.statements import ItemState, RunState
+from gateway.ports.services.statements import ItemState, RunState
 from gateway.settings import load
 from tests.support import postgres
 from tests.support.load import Hop

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.adapters.db.pulse import LEADERS
-from gateway.adapters.db.schema import HEAD
-from gateway.adapters.db.spool import Spool
+from gateway.adapters.db.engine.heartbeat import LEADERS
+from gateway.adapters.db.engine.schema import HEAD
+from gateway.adapters.db.evidence_spool import Spool
 from gateway.demo.bank import Bank
 from tests.support import postgres
 from tests.support.nodes import code, message_ids, moved, node, sealgate

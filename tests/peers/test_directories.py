@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.adapters.source_ldap import LdapSource
+from gateway.adapters.directories.ldap import LdapSource
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Source
 from tests.support.pki import get_pki
@@ -208,7 +208,7 @@ def test_the_process_ends_with_the_source(directory) -> None:
 def test_no_process_outlives_a_gateway_that_was_killed(directory) -> None:
     program = f"""
 import os, sys
-from gateway.adapters.source_ldap import LdapSource
+from gateway.adapters.directories.ldap import LdapSource
 from gateway.settings import Source
 source = LdapSource(Source(name="partner", kind="ldap", url={directory.url!r}, base={BASE!r}))
 source.rows("anna@partner.test")

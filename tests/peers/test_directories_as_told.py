@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from gateway.adapters.source_smimea import SmimeaSource
+from gateway.adapters.directories.smimea import SmimeaSource
 from gateway.cli.main import application
 from gateway.model.smimea import owner_name, record
 from gateway.settings import Source, read

@@ -13,8 +13,8 @@ import dns.message
 import dns.query
 import pytest
 
-from gateway.adapters.source_rows import Unanswered
-from gateway.adapters.source_smimea import SmimeaSource
+from gateway.adapters.directories.rows import Unanswered
+from gateway.adapters.directories.smimea import SmimeaSource
 from gateway.errors import GatewayError, Reason
 from gateway.model.smimea import owner_name, record
 from gateway.settings import Source

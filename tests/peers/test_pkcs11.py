@@ -13,17 +13,17 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.adapters import pkcs11_session
-from gateway.adapters.key_request import asked
-from gateway.adapters.keys_file import read_secret
-from gateway.adapters.keys_pkcs11 import TokenKey, TokenKeys, make_key
+from gateway.adapters.keys import pkcs11_session
+from gateway.adapters.keys.files import read_secret
+from gateway.adapters.keys.pkcs11_keys import TokenKey, TokenKeys, make_key
+from gateway.adapters.keys.request import asked
 from gateway.cms.private_keys import read_private_key
 from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
 from gateway.model.scheme import SignScheme
 from gateway.settings import Settings, Token
 from tests.support import peers
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.pki import Person, get_pki
 from tests.support.softhsm import PIN, SoftHsm, renew
 
@@ -66,7 +66,7 @@ def refused(reason: Reason, call: Callable[[], object]) -> str:
 
 
 @pytest.fixture
-def bank(tmp_path: Path, hsm: SoftHsm) -> Iterator[House]:
+def bank(tmp_path: Path, hsm: SoftHsm) -> Iterator[Context]:
     """The demo's bank, whose keys for codes, for opening and for stamps were moved to a token."""
     token = hsm.token()
 
@@ -85,11 +85,11 @@ def bank(tmp_path: Path, hsm: SoftHsm) -> Iterator[House]:
             for one in settings.stampers)
         return settings.model_copy(update={"tokens": (token,), "keys": keys, "stampers": stampers})
 
-    with house(tmp_path / "bank", moved) as opened:
+    with context(tmp_path / "bank", moved) as opened:
         yield opened
 
 
-def test_a_code_is_signed_and_stamped_by_the_token(bank: House) -> None:
+def test_a_code_is_signed_and_stamped_by_the_token(bank: Context) -> None:
     assert bank.gateway.keys.health() == ()
     outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
     assert outcome.reason is None
@@ -99,7 +99,7 @@ def test_a_code_is_signed_and_stamped_by_the_token(bank: House) -> None:
     assert openssl.verify_stamp(clear, bank.bank.home / "pki" / "root.pem", bank.bank.home / "scratch")
 
 
-def test_a_customers_mail_is_opened_by_the_token(bank: House) -> None:
+def test_a_customers_mail_is_opened_by_the_token(bank: Context) -> None:
     anna = bank.bank.people["anna"]
     inner = openssl.sign(b"Content-Type: text/plain\r\n\r\nplease call 0800\r\n", anna)
     mail = openssl.encrypt(inner, bank.bank.home / "keys" / "support-decrypt.crt.pem",
@@ -111,7 +111,7 @@ def test_a_customers_mail_is_opened_by_the_token(bank: House) -> None:
     assert b"Sealgate-Encryption: decrypted" in delivered
 
 
-def test_a_pulled_token_defers_and_comes_back(bank: House, hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pulled_token_defers_and_comes_back(bank: Context, hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
     """In between nothing leaves in clear; other keys work on; no reload is needed when it is back."""
     monkeypatch.setattr(pkcs11_session, "RENEW_S", 0.0)
     aside = hsm.home / "aside"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.check_postfix import postfix as checked
+from gateway.cli.check.postfix_paths import postfix as checked
 from tests.support.postfix import Doors, Postfix, doors, postfix_with_pieces
 from tests.support.smtp import Hop, until
 from tests.support.tls import TlsFiles, make_tls

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.postfix_log import PostfixLog
+from gateway.adapters.next_hop.postfix_log import PostfixLog
 from gateway.clock import SystemClock
-from gateway.ports.statements import Delivery
+from gateway.ports.services.statements import Delivery
 from tests.support.postfix import private_postfix
 from tests.support.smtp import Hop, Talk, until
 

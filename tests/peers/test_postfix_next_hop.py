@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.adapters.next_hop.smtp import SmtpNextHop
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled

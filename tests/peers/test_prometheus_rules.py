@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from gateway.frontends.metrics.meters import ALARMS
+from gateway.frontends.telemetry.metrics.meters import ALARMS
 from tests.support.peers import need, run
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ from gateway.authority.crl import RevokedEntry, build_crl
 from gateway.authority.ocsp import build_answer
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
-from gateway.pki.crl import read_list
-from gateway.pki.ocsp import build_request, read_answer
-from gateway.pki.revoked import count, find, serial_key
+from gateway.pki.revocation.crl import read_list
+from gateway.pki.revocation.entries import count, find, serial_key
+from gateway.pki.revocation.ocsp import build_request, read_answer
 from tests.support.pki import get_pki
 from tests.support.sealed import anna, trust_of
 

@@ -16,11 +16,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from gateway.clock import SystemClock
-from gateway.frontends.server import SmtpFrontend
+from gateway.frontends.smtp.server import SmtpFrontend
 from gateway.model.verdict import TimestampVerdict
 from gateway.settings import Settings, Stamper
 from gateway.smime.open import open_mail
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.pki import get_pki
 from tests.support.process import template
 from tests.support.tsa_server import Served, openssl_tsa, tsa_server
@@ -53,7 +53,7 @@ otherwise: reject
 class Bank:
     """The gateway behind its SMTP listeners."""
 
-    house: House
+    context: Context
     port: int
 
     def submit(self, peer: str) -> int:
@@ -68,14 +68,14 @@ class Bank:
 
     def stamped_by(self) -> list[str | None]:
         """What the evidence says of each mail, the oldest first."""
-        records = self.house.gateway.store.evidence.since(SystemClock().now() - timedelta(hours=1))
+        records = self.context.gateway.store.evidence.since(SystemClock().now() - timedelta(hours=1))
         return [record.facts.get("stamped_by") for record in records]
 
     def stamp(self, number: int) -> TimestampVerdict:
         """The time-stamp of the mail that left as the number-th."""
-        octets = self.house.outbound.taken[number][1]
+        octets = self.context.outbound.taken[number][1]
         now = SystemClock().now()
-        (signer,) = open_mail(octets, [], self.house.gateway.house.judge, now).verdicts.signature.signers
+        (signer,) = open_mail(octets, [], self.context.gateway.context.judge, now).verdicts.signature.signers
         return signer.timestamp
 
 
@@ -97,7 +97,7 @@ def bank(home: Path, served: Served, *, by: str, otherwise: str = "defer", **sta
             "limits": settings.limits.model_copy(update={"workers_max": WORKERS})})
 
     changed: list[Settings] = []
-    with house(home, lambda settings: changed.append(change(settings)) or changed[0]) as built:
+    with context(home, lambda settings: changed.append(change(settings)) or changed[0]) as built:
         front = SmtpFrontend(changed[0], built.gateway.handle)
         with front.running() as addresses:
             yield Bank(built, addresses["outbound"][1])
@@ -134,7 +134,7 @@ def test_other_mails_flow_while_the_service_hangs(tmp_path: Path) -> None:
         assert codes == [250] * 30
         assert refusals == [451] * (WORKERS + 8)
         assert all(thread.is_alive() for thread in waiting), "the service still hangs, and all others are done"
-        assert len(running.house.outbound.taken) == 30
+        assert len(running.context.outbound.taken) == 30
         hanging.release.set()
         join(waiting)
 
@@ -149,7 +149,7 @@ def test_who_needs_it_is_told_within_the_deadline_and_later_at_once(tmp_path: Pa
         assert time.monotonic() - began < 30, "three deadlines, not ten"
         assert len(hanging.asked) == 3
         assert running.submit(STATEMENTS) == 250
-        assert len(running.house.outbound.taken) == 1
+        assert len(running.context.outbound.taken) == 1
         hanging.release.set()
 
 
@@ -186,15 +186,15 @@ def test_a_service_that_nobody_believes_stamps_nothing(tmp_path: Path) -> None:
     with (tsa_server(openssl_tsa(get_pki("Somebody Else").stamper())) as stranger,
           bank(tmp_path / "bank", stranger, by="theirs", deadline_s=20.0) as running):
         assert running.submit(CODES) == 451
-        assert running.house.outbound.taken == []
+        assert running.context.outbound.taken == []
 
 
 def test_a_reload_ends_its_connections_and_stamps_with_the_new_one(tmp_path: Path) -> None:
     with (tsa_server(openssl_tsa(get_pki().stamper())) as good,
           bank(tmp_path / "bank", good, by="theirs", deadline_s=20.0) as running):
-        gateway = running.house.gateway
-        first = gateway.house.stampers["theirs"]
+        gateway = running.context.gateway
+        first = gateway.context.stampers["theirs"]
         assert running.submit(CODES) == 250
         gateway.reload(gateway._loaded.settings)
-        assert gateway.house.stampers["theirs"] is not first
-        assert gateway.house.stampers["theirs"].stamp(bytes(32), "sha256")
+        assert gateway.context.stampers["theirs"] is not first
+        assert gateway.context.stampers["theirs"].stamp(bytes(32), "sha256")

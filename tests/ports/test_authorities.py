@@ -1,13 +1,13 @@
-"""The contract of MetAuthorities, over the database. Strangers choose what comes in: number and size are bounded."""
+"""The contract of UnknownAuthorities, over the database. Strangers choose the content: number and size are bounded."""
 
 from datetime import timedelta
 
 import pytest
 
-from gateway.adapters.db import authorities
-from gateway.adapters.db.authorities import DbAuthorities
+from gateway.adapters.db.certificates import authorities
+from gateway.adapters.db.certificates.authorities import DbAuthorities
 from gateway.errors import GatewayError, Reason
-from gateway.ports.authorities import MetAuthority
+from gateway.ports.authorities import UnknownAuthority
 from tests.support.pki import NOW, get_pki
 
 ROOT = get_pki("Strangers").root_certificate
@@ -27,7 +27,7 @@ def meet(met, number=0, times=1, at=NOW):
 def test_one_that_is_met_again_is_counted(met) -> None:
     met.met(ROOT.subject, ROOT.issuer, ROOT.der, "eve@customer.example", NOW)
     met.met(ROOT.subject, ROOT.issuer, ROOT.der, "mallory@customer.example", LATER)
-    assert met.list() == (MetAuthority(ROOT.sha256, ROOT.subject, ROOT.issuer, ROOT.der, "mallory@customer.example",
+    assert met.list() == (UnknownAuthority(ROOT.sha256, ROOT.subject, ROOT.issuer, ROOT.der, "mallory@customer.example",
                                        NOW, LATER, 2),)
     assert met.untold() == met.list()
 

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.errors import GatewayError, Reason
-from gateway.ports.callbacks import Event
+from gateway.ports.services.callbacks import Event
 from tests.support.pki import NOW
 
 

@@ -8,8 +8,8 @@ from tempfile import TemporaryFile
 
 import pytest
 
-from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.db.customers import DbCustomers
+from gateway.adapters.db.certificates.customers import DbCustomers
+from gateway.adapters.db.certificates.store import DbCertificates
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
@@ -107,7 +107,7 @@ def test_a_look_up_that_fails_may_be_tried_again(store, database) -> None:
 
 
 def test_the_look_up_uses_the_address_index(store, database) -> None:
-    from gateway.adapters.db.certificates import _BY_ADDRESS, _BY_SUBJECT
+    from gateway.adapters.db.certificates.store import _BY_ADDRESS, _BY_SUBJECT
     with database.read() as connection:
         for query in (_BY_ADDRESS, _BY_SUBJECT):
             compiled = query.compile(dialect=connection.dialect)
@@ -231,7 +231,7 @@ def test_list_narrows_by_each_condition(store) -> None:
 
 
 def test_list_goes_on_over_pages(store, monkeypatch) -> None:
-    from gateway.adapters.db import certificates
+    from gateway.adapters.db.certificates import store as certificates
     monkeypatch.setattr(certificates, "PAGE", 2)
     put(store, ANNA, ANNA_NEW, BEN)
     assert [entry.row.der for entry in store.list()] == [ANNA.der, ANNA_NEW.der, BEN.der]

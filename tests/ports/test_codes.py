@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import func, select
 
 from gateway.adapters.db.codes import DbCodes
-from gateway.adapters.db.tables_codes import code, code_mail, code_note
+from gateway.adapters.db.tables.codes import code, code_mail, code_note
 from gateway.errors import GatewayError, Reason
-from gateway.ports.codes import Block, CodeMail, CodeRow, CodeState, FailureLock, SendLimits
+from gateway.ports.services.codes import Block, CodeMail, CodeRow, CodeState, FailureLock, SendLimits
 from tests.support.pki import NOW
 
 FREE = SendLimits(0, 0)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.adapters.db import customers as module
-from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.db.customers import DbCustomers
+from gateway.adapters.db.certificates import customers as module
+from gateway.adapters.db.certificates.customers import DbCustomers
+from gateway.adapters.db.certificates.store import DbCertificates
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.ports.administration import NewCertificate

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from gateway.adapters.db import evidence as module
+from gateway.adapters.db.engine.text import queue_id
 from gateway.adapters.db.evidence import DbEvidence
-from gateway.adapters.db.text import queue_id
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.adapters.db.certificates import DbCertificates
+from gateway.adapters.db.certificates.store import DbCertificates
 from gateway.adapters.db.fallbacks import BEGUN_FOR, DbFallbacks
 from gateway.adapters.db.hold import DbHold
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.ports.administration import NewCertificate
-from gateway.ports.fallbacks import Fallen, Figures, WaitingMail, Waits, Without
+from gateway.ports.services.fallbacks import Fallen, Figures, WaitingMail, Waits, Without
 from tests.support.pki import NOW, get_pki
 
 ARCHIVE = get_pki().recipient("rsa-2048", email="archive@bank.example")

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from gateway.adapters.db.hold import DbHold
-from gateway.adapters.db.tables import held, held_body
+from gateway.adapters.db.tables.mail import held, held_body
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.ports.hold import HeldRow

@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
-from gateway.adapters.db import owner
+from gateway.adapters.db.engine import claim_owner as owner
 from gateway.adapters.db.journal import FORGET_EVERY, KEPT, LEASE, DbJournal
-from gateway.adapters.db.tables import journal as journal_table
-from gateway.adapters.db.tables import journal_claim
+from gateway.adapters.db.tables.mail import journal as journal_table
+from gateway.adapters.db.tables.mail import journal_claim
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.journal import JournalRow, JournalState

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gateway.adapters.keys_file import FileKeys, KeyFile
+from gateway.adapters.keys.files import FileKeys, KeyFile
 from gateway.errors import GatewayError, Reason
 from gateway.model.scheme import SignScheme, UnwrapScheme
 from gateway.ports.keys import Keys
@@ -56,7 +56,7 @@ def on_token(home: Path, patch: pytest.MonkeyPatch) -> Place:
     from tests.support.softhsm import SoftHsm
 
     hsm = SoftHsm(home, patch)
-    from gateway.adapters.keys_pkcs11 import TokenKey, TokenKeys
+    from gateway.adapters.keys.pkcs11_keys import TokenKey, TokenKeys
 
     token = hsm.token()
     for key_id, person in PEOPLE.items():

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.adapters.db import learned
-from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.db.customers import DbCustomers
-from gateway.adapters.db.learned import DbLearned
+from gateway.adapters.db.certificates import learned
+from gateway.adapters.db.certificates.customers import DbCustomers
+from gateway.adapters.db.certificates.learned import DbLearned
+from gateway.adapters.db.certificates.store import DbCertificates
 from gateway.clock import FrozenClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer

@@ -1,20 +1,20 @@
-"""The contract of ManyRows. Truth: the adapters that answer for one customer and one address."""
+"""The contract of BulkRows. Truth: the adapters that answer for one customer and one address."""
 
 from datetime import timedelta
 
 import pytest
 
-from gateway.adapters.db.certificates import DbCertificates
+from gateway.adapters.db.certificates.bulk import BulkRevocations, DbBulk
+from gateway.adapters.db.certificates.customers import DbCustomers
+from gateway.adapters.db.certificates.revocations import DbRevocations
+from gateway.adapters.db.certificates.store import DbCertificates
 from gateway.adapters.db.codes import DbCodes
-from gateway.adapters.db.customers import DbCustomers
-from gateway.adapters.db.many import DbMany, ManyRevocations
-from gateway.adapters.db.revocations import DbRevocations
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.ports.administration import NewCertificate
-from gateway.ports.codes import Block
-from gateway.ports.many import AT_ONCE_MAX
+from gateway.ports.bulk import AT_ONCE_MAX
 from gateway.ports.revocation import StoredAnswer
+from gateway.ports.services.codes import Block
 from tests.support.pki import NOW, get_pki
 
 ANNA = Customer("1001", "Anna Müller", ("am@work.example", "anna@customer.example"), "private")
@@ -25,7 +25,7 @@ NOBODY = Customer("1003", "No Address")
 @pytest.fixture
 def many(database):
     DbCustomers(database).put([ANNA, BEN, NOBODY])
-    return DbMany(database)
+    return DbBulk(database)
 
 
 def test_customers_are_those_that_one_by_one_would_be(many) -> None:
@@ -66,14 +66,14 @@ def test_those_who_get_no_codes(many, database) -> None:
 def test_answers_about_single_certificates_are_found_where_there_are_any(database, clock) -> None:
     answer = StoredAnswer("a" * 64, 77, "revoked", NOW, NOW + timedelta(days=1), NOW, "keyCompromise", NOW)
     DbRevocations(database).put_answer(answer)
-    many = ManyRevocations(database)
+    many = BulkRevocations(database)
     assert many.answer("a" * 64, 77) == answer
     assert many.answer("a" * 64, 78) is None
     assert many.answer("b" * 64, 77) is None
 
 
 def test_a_database_that_is_away_is_told(dead_database) -> None:
-    many = DbMany(dead_database)
+    many = DbBulk(dead_database)
     for ask in (many.customers, many.certificates, many.blocked):
         with pytest.raises(GatewayError) as caught:
             ask(["1001"])

@@ -9,21 +9,21 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
-from gateway.adapters.db import group
-from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.db.customers import DbCustomers
+from gateway.adapters.db.certificates.customers import DbCustomers
+from gateway.adapters.db.certificates.store import DbCertificates
+from gateway.adapters.db.counts import DbNumbers
+from gateway.adapters.db.engine import group_commit as group
 from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.fallbacks import DbFallbacks
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
-from gateway.adapters.db.numbers import DbNumbers
-from gateway.adapters.db.tables import fetch_task, met_authority, micros, revocation_list
+from gateway.adapters.db.tables.mail import fetch_task, met_authority, micros, revocation_list
 from gateway.adapters.db.trace import FOUND_MAX, DbTrace
 from gateway.errors import GatewayError
 from gateway.model.lookup import Customer
 from gateway.ports.administration import NewCertificate
-from gateway.ports.fallbacks import Fallen, Waits
-from gateway.ports.numbers import StoreNumbers, Waiting
+from gateway.ports.counts import StoreNumbers, Waiting
+from gateway.ports.services.fallbacks import Fallen, Waits
 from tests.ports.test_evidence import RECORD
 from tests.ports.test_hold import ARCHIVE, MAIL, put
 from tests.support.pki import NOW, get_pki

@@ -12,12 +12,12 @@ from sqlalchemy import select
 from gateway.adapters.db import requests
 from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.requests import LEASE, DbRequests
-from gateway.adapters.db.tables import customer
-from gateway.adapters.db.tables_api import request
+from gateway.adapters.db.tables.api import request
+from gateway.adapters.db.tables.mail import customer
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.record import EvidenceRecord
-from gateway.ports.requests import Answered
+from gateway.ports.services.requests import Answered
 from tests.support.databases import open_database, read, written
 from tests.support.forks import context
 from tests.unit.adapters.test_spool import RECORD

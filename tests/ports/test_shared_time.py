@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
-from gateway.adapters.db import postgresql
+from gateway.adapters.db.engine import postgresql
 from gateway.app.store import shared_clock
 from gateway.clock import FrozenClock, SystemClock
 from tests.support.pki import NOW

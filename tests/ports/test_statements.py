@@ -1,15 +1,15 @@
-"""The contract of StatementStore, over both kinds of database. Its truth: ports/statements.py, sentence by sentence."""
+"""The contract of StatementStore, over both kinds of database. Truth: each sentence of ports/services/statements.py."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from gateway.adapters.db.owner import here
+from gateway.adapters.db.engine.claim_owner import here
 from gateway.adapters.db.statements import DbStatements
-from gateway.adapters.db.tables_statements import statement_chunk, statement_item
+from gateway.adapters.db.tables.statements import statement_chunk, statement_item
 from gateway.errors import GatewayError, Reason
-from gateway.ports.statements import Chunk, Delivery, ItemState, NewItem, RunRow, RunState, Settlement
+from gateway.ports.services.statements import Chunk, Delivery, ItemState, NewItem, RunRow, RunState, Settlement
 from tests.support.pki import NOW
 
 S = ItemState
@@ -249,7 +249,7 @@ def test_what_a_cancelled_run_did_not_send_another_one_may(store) -> None:
 
 
 def test_items_are_read_by_pages_in_order(store, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.adapters.db.statements_told.PAGE", 2)
+    monkeypatch.setattr("gateway.adapters.db.statement_status.PAGE", 2)
     store.add(a_run())
     store.plan(Chunk("run1", 0, 0, 1, 3), [new(2), new(1, holder=1), new(1, holder=0, version="2"), new(3)], NOW)
     assert [(one.row, one.holder) for one in store.items("run1")] == [(1, 0), (1, 1), (2, 0), (3, 0)]

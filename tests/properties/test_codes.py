@@ -18,10 +18,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from sqlalchemy import delete
 
 from gateway.adapters.db.codes import DbCodes
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.tables_codes import blocked_customer, code
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.tables.codes import blocked_customer, code
 from gateway.errors import Reason
-from gateway.ports.codes import Block, CodeRow, CodeState, SendLimits, Tried
+from gateway.ports.services.codes import Block, CodeRow, CodeState, SendLimits, Tried
 from tests.support.databases import open_database
 from tests.support.pki import NOW
 

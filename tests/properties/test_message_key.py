@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.mime.header import parse_headers
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.pipeline.key import identified, message_key
+from gateway.pipeline.message_key import identified, message_key
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 QUEUE_IDS = st.text("0123456789ABCDEF", min_size=10, max_size=12)

@@ -18,7 +18,7 @@ from gateway.model.sentences import SENTENCES
 from gateway.smime.open import open_mail
 from tests.properties.test_seal_open import How, open_it, seal_it
 from tests.support import odd_mails, sealed
-from tests.support.bank import house
+from tests.support.bank import context
 from tests.support.odd_mails import TEXT, Odd, header
 from tests.support.odd_reader import everything_seen
 from tests.support.pki import NOW
@@ -127,7 +127,7 @@ def test_the_outbound_way_takes_every_odd_mail(tmp_path: Path) -> None:
     """With facts, rules and groups, which read fields that sealing only copies."""
     demo_bank(tmp_path / "home", Ports())
     refused = {}
-    with house(tmp_path / "home") as bank:
+    with context(tmp_path / "home") as bank:
         for name, odd in BY_HAND.items():
             octets = odd.octets.replace(odd_mails.AUTHOR.encode(), b"otp@bank.example")
             octets = octets.replace(b"<1@bank.example>", b"<" + name.replace(" ", ".").encode() + b"@bank.example>")

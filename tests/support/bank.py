@@ -54,7 +54,7 @@ class ScriptedHop:
 
 
 @dataclass
-class House:
+class Context:
     """The gateway, its bank's directory, and the two hops."""
 
     bank: Bank
@@ -77,15 +77,15 @@ def _mail(octets: bytes, sender: str, to: tuple[str, ...], client: str | None) -
 
 
 @contextmanager
-def house(home: Path, change: Callable[[Settings], Settings] = lambda settings: settings) -> Iterator[House]:
+def context(home: Path, change: Callable[[Settings], Settings] = lambda settings: settings) -> Iterator[Context]:
     """A new gateway over the demo's bank in `home`, made if it is not there; `change` may alter its settings."""
     bank = open_bank(home, Ports()) if home.exists() else demo_bank(home, Ports())
     gateway = Gateway(change(load(bank.config)))
     hops = ScriptedHop(), ScriptedHop()
-    rebuilt = replace(gateway.house, outbound_hop=hops[0], inbound_hop=hops[1])
+    rebuilt = replace(gateway.context, outbound_hop=hops[0], inbound_hop=hops[1])
     gateway.use(rebuilt)
     try:
-        yield House(bank, gateway, *hops)
+        yield Context(bank, gateway, *hops)
     finally:
         gateway.close()
 

@@ -6,7 +6,7 @@ Every mail that reaches its final dot meets an exception whose text and whose st
 import sys
 from pathlib import Path
 
-from gateway.serve import relay
+from gateway.app.processes.relay import relay
 from gateway.settings import load
 
 

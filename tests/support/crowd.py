@@ -18,7 +18,7 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.adapters.db.tables import micros
+from gateway.adapters.db.tables.mail import micros
 from gateway.authority import ca
 from gateway.authority.ca import Authority, Naming
 from gateway.der import build, walk

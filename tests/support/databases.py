@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.schema import connected, create_database, current
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.engine.schema import connected, create_database, current
 from gateway.settings.deployment import Postgresql
 from tests.support import postgres
 from tests.support.peers import scratch

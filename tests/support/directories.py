@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
-from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.source_http import HttpSource
-from gateway.adapters.source_ldap import LdapSource
-from gateway.adapters.source_smimea import SmimeaSource
+from gateway.adapters.db.certificates.store import DbCertificates
+from gateway.adapters.directories.http_lookup import HttpSource
+from gateway.adapters.directories.ldap import LdapSource
+from gateway.adapters.directories.smimea import SmimeaSource
 from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError

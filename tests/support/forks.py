@@ -10,5 +10,5 @@ from multiprocessing.context import ForkServerContext
 def context() -> ForkServerContext:
     """As `multiprocessing.get_context("spawn")`, for functions of a module and arguments that can be pickled."""
     made: ForkServerContext = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["gateway.serve", "tests.support.databases"])
+    made.set_forkserver_preload(["gateway.app.processes.relay", "tests.support.databases"])
     return made

@@ -92,7 +92,8 @@ def processes(pid: int) -> list[int]:
 @cache
 def readable() -> bool:
     """Whether this process may look into another of ours that lets nobody look in."""
-    program = "import sys; from gateway.frontends.forgetful import no_core; no_core(); print(); sys.stdin.read()"
+    program = ("import sys; from gateway.frontends.processes.memory_protection import no_core; no_core(); print(); "
+               "sys.stdin.read()")
     child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              cwd=Path(__file__).parents[2], env=dict(os.environ))
     assert child.stdout is not None

@@ -163,7 +163,7 @@ def server() -> Postgres:
 
 
 def _template(made: Postgres) -> None:
-    from gateway.adapters.db.schema import create_database
+    from gateway.adapters.db.engine.schema import create_database
     from gateway.adapters.run_jobs import make_tables
 
     made.sql(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")

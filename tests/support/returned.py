@@ -9,7 +9,7 @@ from gateway.app.services import returns_of
 from gateway.demo import openssl
 from gateway.demo.openssl import Person
 from gateway.mime.build import Status, message, report
-from gateway.ports.codes import CodeRow, CodeState, SendLimits
+from gateway.ports.services.codes import CodeRow, CodeState, SendLimits
 from gateway.settings import Settings
 
 MAILBOX = "codes@bank.example"

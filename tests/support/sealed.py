@@ -20,7 +20,7 @@ from gateway.der import build
 from gateway.mime import smime_forms
 from gateway.model.scheme import SignScheme
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Revocation, RevocationMode
+from gateway.pki.revocation.verdict import Revocation, RevocationMode
 from gateway.pki.trust import TrustSet, anchors_of
 from tests.support.pki import NOW, KeyRing, Person, Pki, get_pki
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from gateway.frontends.server import SmtpFrontend
+from gateway.frontends.smtp.server import SmtpFrontend
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.settings import Settings

@@ -88,7 +88,7 @@ def renew(path: Path) -> None:
     """Lets the module of this process read its configuration again."""
     import pkcs11
 
-    from gateway.adapters import pkcs11_session
+    from gateway.adapters.keys import pkcs11_session
 
     with pkcs11_session.alone():
         known = pkcs11_session._state.modules.pop(path, None)

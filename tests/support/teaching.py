@@ -17,12 +17,12 @@ from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.der import build
 from gateway.model.lookup import Customer
 from gateway.model.outcome import Outcome, Settled
-from gateway.pki.revoked import authority_id
+from gateway.pki.revocation.entries import authority_id
 from gateway.ports.administration import NewCertificate
 from gateway.ports.revocation import AnswerStatus, StoredAnswer
 from gateway.settings import Settings
 from tests.support import forge
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.pki import Person, get_pki
 from tests.support.sealed import TEXT, message, multipart, scheme_of
 
@@ -92,7 +92,7 @@ def from_whom(entity: bytes, from_: str) -> bytes:
     return message(entity, from_=from_, to=STAFF).replace(b"Message-ID: <m1@customer.example>", unique)
 
 
-def known(bank: House, *people: Person, status: AnswerStatus = "good") -> None:
+def known(bank: Context, *people: Person, status: AnswerStatus = "good") -> None:
     """The bank's own data say so of each person and of the intermediate, freshly."""
     intermediate, root = parse_certificate(PKI.intermediate.der), PKI.root_certificate
     pairs: list[tuple[Certificate, Certificate, AnswerStatus]] = [(intermediate, root, "good")]
@@ -104,26 +104,26 @@ def known(bank: House, *people: Person, status: AnswerStatus = "good") -> None:
             at - timedelta(minutes=30) if word == "revoked" else None, None, at))
 
 
-def arrives(bank: House, octets: bytes, *, sender: str = "anna@customer.example") -> Outcome:
+def arrives(bank: Context, octets: bytes, *, sender: str = "anna@customer.example") -> Outcome:
     """It comes from the world and is delivered."""
     outcome = bank.gateway.handle(bank.receive(octets, STAFF, sender=sender))
     assert outcome.answer is Settled.TAKEN, outcome
     return outcome
 
 
-def rows(bank: House, address: str) -> dict[str, str | None]:
+def rows(bank: Context, address: str) -> dict[str, str | None]:
     """What the store has for an address: fingerprint to source."""
     return {row.sha256: row.source for row in bank.gateway.store.certificates.rows(address)}
 
 
-def bind(bank: House, person: Person, number: str) -> None:
+def bind(bank: Context, person: Person, number: str) -> None:
     """Binds it to a customer, who is made."""
     bank.gateway.store.customers.put([Customer(number, "Somebody")])
     bank.gateway.store.certificates.add([NewCertificate(person.certificate, customer=number)])
 
 
 @contextmanager
-def school(template: Path, home: Path, policy: str = POLICY) -> Iterator[House]:
+def school(template: Path, home: Path, policy: str = POLICY) -> Iterator[Context]:
     """The demo's bank, which believes the test PKI for signers and recipients, with the policy above."""
     shutil.copytree(template, home)
     (home / "school.yaml").write_text(policy, "utf-8")
@@ -138,5 +138,5 @@ def school(template: Path, home: Path, policy: str = POLICY) -> Iterator[House]:
                 "signers": (*trust.signers, root), "recipients": (*trust.recipients, root),
                 "stampers": (*trust.stampers, home / "test-time.pem")})})
 
-    with house(home, change) as built:
+    with context(home, change) as built:
         yield built

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from gateway.actions.table import VERBS
-from gateway.adapters.callback_http import signature
-from gateway.adapters.password_hook import packed
+from gateway.adapters.web.callback import signature
+from gateway.adapters.web.password_hook import packed
 from gateway.app.rules import verbs_known
 from gateway.letters.write import Writer
 from gateway.policy import cases
 from gateway.policy.load import load as load_rules
-from gateway.ports.passwords import Handover
+from gateway.ports.services.passwords import Handover
 from gateway.settings import Settings, read
 from tests.support.process import template
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.jobs import JobsHouse
+from gateway.app.processes.jobs import JobsContext
 from gateway.clock import FrozenClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.administration import NewCertificate
@@ -29,15 +29,15 @@ from tests.support.web import WebServer
 class Room:
     """The jobs' house at noon, its next hop, and an authority that it believes."""
 
-    house: JobsHouse
+    context: JobsContext
     hop: Hop
     authority: Revocable
     config: Path
     noon: datetime
 
-    def later(self, days: float) -> JobsHouse:
+    def later(self, days: float) -> JobsContext:
         """Another process, another day."""
-        return JobsHouse(load(self.config), FrozenClock(self.noon + timedelta(days=days)))
+        return JobsContext(load(self.config), FrozenClock(self.noon + timedelta(days=days)))
 
 
 @pytest.fixture
@@ -53,30 +53,30 @@ def room(tmp_path: Path) -> Iterator[Room]:
 
         bank = new_bank(tmp_path / "home", hop=hop.port, change=change)
         (bank.home / "pki" / "partner.pem").write_bytes(authority.root_pem)
-        house = JobsHouse(load(bank.config), FrozenClock(noon))
-        yield Room(house, hop, authority, bank.config, noon)
-        house.close()
+        context = JobsContext(load(bank.config), FrozenClock(noon))
+        yield Room(context, hop, authority, bank.config, noon)
+        context.close()
 
 
 def met(room: Room) -> None:
-    room.house.store.authorities.met("CN=Some CA", "CN=Some Root", None, "eve@some.example", room.noon)
+    room.context.store.authorities.met("CN=Some CA", "CN=Some Root", None, "eve@some.example", room.noon)
 
 
 def test_nothing_to_tell_is_no_mail(room: Room) -> None:
-    room.house.report()
+    room.context.report()
     assert room.hop.mails == []
 
 
 def test_an_unknown_authority_is_told_once(room: Room) -> None:
     met(room)
-    room.house.report()
+    room.context.report()
     (mail,) = room.hop.mails
     read = email.message_from_bytes(mail, policy=email.policy.default)
     assert read["subject"].startswith("IMPORTANT: ")
     assert "CN=Some CA" in read.get_content()
     assert [line for line in room.hop.lines if line.startswith((b"MAIL", b"RCPT"))] == [
         b"MAIL FROM:<>" + room.hop.lines[1][12:], b"RCPT TO:<admin@bank.example> NOTIFY=NEVER"]
-    room.house.report()
+    room.context.report()
     tomorrow = room.later(1)
     tomorrow.report()
     tomorrow.close()
@@ -84,9 +84,9 @@ def test_an_unknown_authority_is_told_once(room: Room) -> None:
 
 
 def test_what_is_met_after_todays_report_is_told_tomorrow(room: Room) -> None:
-    room.house.report()
+    room.context.report()
     met(room)
-    room.house.report()
+    room.context.report()
     assert room.hop.mails == []
     tomorrow = room.later(1)
     tomorrow.report()
@@ -106,10 +106,10 @@ def test_a_report_that_is_not_taken_comes_again(room: Room) -> None:
     met(room)
     room.hop.replies["RCPT"] = "451 4.2.0 later"
     with pytest.raises(GatewayError) as caught:
-        room.house.report()
+        room.context.report()
     assert caught.value.reason is Reason.NEXT_HOP_LATER
     del room.hop.replies["RCPT"]
-    room.house.report()
+    room.context.report()
     assert len(room.hop.mails) == 1
 
 
@@ -123,25 +123,25 @@ def test_what_ends_soon_is_told(room: Room) -> None:
 
 
 def test_lists_of_known_issuers_are_wanted_before_a_mail_needs_them(room: Room) -> None:
-    store = room.house.store
+    store = room.context.store
     store.certificates.add([NewCertificate(room.authority.mail_certificate)])
-    room.house.plan()
+    room.context.plan()
     assert room.authority.server.url("/root.crl") in {task.wanted.url for task in store.fetch_tasks.list()}
     (task,) = [one for one in store.fetch_tasks.list() if one.wanted.url == room.authority.server.url("/root.crl")]
     room.authority.publish(age=timedelta(hours=12))  # the house's clock stands at noon
-    assert room.house.carry_out(task) is None
+    assert room.context.carry_out(task) is None
     assert [one.url for one in store.revocations.all_lists()] == [task.wanted.url]
 
 
 def test_held_mail_is_looked_at_only_where_there_is_some(room: Room) -> None:
-    assert room.house.held() is None
+    assert room.context.held() is None
 
 
 def test_codes_are_forgotten_after_their_days(room: Room) -> None:
     """The setting says 90; the jobs of a day before keep them."""
     at = room.noon
     code = row("ab" * 12, "10001", at, at + timedelta(minutes=5))
-    assert room.house.store.codes.issue(code, NO_LIMITS) is None
+    assert room.context.store.codes.issue(code, NO_LIMITS) is None
     for days, left in ((89.9, 1), (90.1, 0)):
         later = room.later(days)
         later.codes()

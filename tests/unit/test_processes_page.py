@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from gateway.frontends.children import BACKOFF_S
-from gateway.frontends.process import PATIENCE_S
+from gateway.frontends.processes.children import BACKOFF_S
+from gateway.frontends.processes.process import PATIENCE_S
 from gateway.settings import Limits, NextHopSettings, Processes
 
 ROOT = Path(__file__).parents[2]

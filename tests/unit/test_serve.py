@@ -11,14 +11,14 @@ import threading
 
 import pytest
 
-from gateway.frontends.shares import part, share
-from gateway.frontends.workers import Workers
+from gateway.frontends.smtp.threads import Workers
+from gateway.frontends.worker_limits import part, share
 from gateway.settings import load
 from tests.support.process import new_bank
 
 COUNT = """
 import resource
-from gateway.serve import keep_memory
+from gateway.app.processes.relay import keep_memory
 assert not {keep} or keep_memory()
 def blocks():
     for _ in range(20):

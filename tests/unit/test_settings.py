@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from gateway import settings, strictyaml
-from gateway.adapters.web_address import read_url
+from gateway.adapters.web.address import read_url
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Section, Settings
 from gateway.settings.base import web_url

@@ -1,4 +1,4 @@
-"""Calls to clients that are due, in the database (see ports.callbacks for what it promises)."""
+"""Calls to clients that are due, in the database (see ports.services.callbacks for what it promises)."""
 
 import hashlib
 import json
@@ -9,10 +9,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Executable, bindparam, delete, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.tables import micros, moment
-from gateway.adapters.db.tables_api import callback
-from gateway.ports.callbacks import Call, Event
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.tables.api import callback
+from gateway.adapters.db.tables.mail import micros, moment
+from gateway.ports.services.callbacks import Call, Event
 
 _c = callback.c
 _before = callback.alias("before")
@@ -26,7 +26,7 @@ _ANY_DUE: Final = select(_c.id).where(_c.due_at <= bindparam("now")).limit(1)
 
 
 class DbCallbacks:
-    """See ports.callbacks.Callbacks."""
+    """See ports.services.callbacks.Callbacks."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

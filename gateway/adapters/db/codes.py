@@ -1,4 +1,4 @@
-"""One-time codes in the database (ports.codes): what hangs on an order of events is one transaction."""
+"""One-time codes in the database (ports.services.codes): what hangs on an order of events is one transaction."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.tables import micros, moment
-from gateway.adapters.db.tables_codes import blocked_customer, code, code_mail, code_note
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.tables.codes import blocked_customer, code, code_mail, code_note
+from gateway.adapters.db.tables.mail import micros, moment
 from gateway.errors import Reason
-from gateway.ports.codes import (
+from gateway.ports.services.codes import (
     Block,
     Blocked,
     CodeMail,
@@ -51,7 +51,7 @@ _CHANGE: Final = (
 
 
 class DbCodes:
-    """See ports.codes.CodeStore."""
+    """See ports.services.codes.CodeStore."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

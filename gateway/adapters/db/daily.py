@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, select, update
 
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.tables import counter
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.tables.mail import counter
 
 _NAME: Final = "report"
 _c = counter.c

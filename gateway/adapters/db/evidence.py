@@ -11,10 +11,10 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection, insert, or_, select
 
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.spool import Row, Spool
-from gateway.adapters.db.tables import evidence, micros, moment
-from gateway.adapters.db.text import indexed, queue_id, strip_brackets
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.engine.text import indexed, queue_id, strip_brackets
+from gateway.adapters.db.evidence_spool import Row, Spool
+from gateway.adapters.db.tables.mail import evidence, micros, moment
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, insert, or_, select, update
 
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.tables import certificate, certificate_address, held, micros, moment
-from gateway.adapters.db.tables_fallbacks import fallback, held_wait, invitation
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.tables.fallbacks import fallback, held_wait, invitation
+from gateway.adapters.db.tables.mail import certificate, certificate_address, held, micros, moment
 from gateway.model.address import fold
-from gateway.ports.fallbacks import Fallen, Figures, WaitingMail, Waits, Without
+from gateway.ports.services.fallbacks import Fallen, Figures, WaitingMail, Waits, Without
 
 # Mail that goes in clear knowingly may be most of a bank's: it is counted together, not each with a commit of its own.
 OFTEN: Final = frozenset({"plain_knowingly"})
@@ -41,7 +41,7 @@ class _Count:
 
 
 class DbFallbacks:
-    """See ports.fallbacks.FallbackBook."""
+    """See ports.services.fallbacks.FallbackBook."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

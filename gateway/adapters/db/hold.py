@@ -12,11 +12,11 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.tables import held, held_body, micros, moment
-from gateway.adapters.db.tables_fallbacks import held_wait
-from gateway.adapters.db.text import storable
-from gateway.adapters.keys_file import ARCHIVE_KEY, FileKeys, KeyFile, StoredKey
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.engine.text import storable
+from gateway.adapters.db.tables.fallbacks import held_wait
+from gateway.adapters.db.tables.mail import held, held_body, micros, moment
+from gateway.adapters.keys.files import ARCHIVE_KEY, FileKeys, KeyFile, StoredKey
 from gateway.clock import Clock
 from gateway.cms.algorithms import ContentCipher
 from gateway.cms.certificate import Certificate, load_certificates
@@ -26,8 +26,8 @@ from gateway.cms.enveloped_reader import decrypt
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.fallbacks import Waits
 from gateway.ports.hold import HeldRow
+from gateway.ports.services.fallbacks import Waits
 
 OCTETS_MAX: Final = 1_073_741_824  # see settings.HoldSettings
 

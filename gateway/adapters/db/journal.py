@@ -16,10 +16,10 @@ from typing import Any, Final
 from sqlalchemy import Boolean, Connection, Executable, Update, bindparam, case, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.adapters.db import owner
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.tables import journal, journal_claim, micros, moment
-from gateway.adapters.db.text import storable
+from gateway.adapters.db.engine import claim_owner as owner
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.engine.text import storable
+from gateway.adapters.db.tables.mail import journal, journal_claim, micros, moment
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold

@@ -1,4 +1,4 @@
-"""Requests that must not be done twice, in the database (see ports.requests for what it promises).
+"""Requests that must not be done twice, in the database (see ports.services.requests for what it promises).
 
 A claim is the row itself, without an answer. It is free again when its process has died (`Database.is_dead`), or when
 it is older than any work can last: where nobody can tell whether that process lives, or the database went away just
@@ -12,15 +12,15 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from gateway.adapters.db import owner
-from gateway.adapters.db.engine import Database
+from gateway.adapters.db.engine import claim_owner as owner
+from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.evidence import INSERT as EVIDENCE
 from gateway.adapters.db.evidence import DbEvidence
-from gateway.adapters.db.tables import micros, moment
-from gateway.adapters.db.tables_api import request
+from gateway.adapters.db.tables.api import request
+from gateway.adapters.db.tables.mail import micros, moment
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.requests import Answered
+from gateway.ports.services.requests import Answered
 
 LEASE: Final = timedelta(minutes=15)  # as the journal's; a request is cut off long before
 KEPT: Final = timedelta(days=3)  # who repeats a request does so within minutes
@@ -52,7 +52,7 @@ class _Claim:
 
 
 class DbRequests:
-    """See ports.requests.Requests. A claim is 'key token'."""
+    """See ports.services.requests.Requests. A claim is 'key token'."""
 
     def __init__(self, database: Database, clock: Clock, evidence: DbEvidence | None = None) -> None:
         """`evidence`: records of a request's mail share the commit of its answer."""

@@ -1,4 +1,4 @@
-"""Runs of statements in the database. See ports.statements for what stands where.
+"""Runs of statements in the database. See ports.services.statements for what stands where.
 
 A chunk is claimed by one process; it is free again when that process has died (`Database.is_dead`), or, where that
 cannot be known, when it has shown nothing for LEASE. Every item that leaves is checked against the claim in the same
@@ -26,14 +26,14 @@ from sqlalchemy import (
     update,
 )
 
-from gateway.adapters.db import owner
-from gateway.adapters.db.engine import Database
+from gateway.adapters.db.engine import claim_owner as owner
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.engine.text import indexed, queue_id, storable
 from gateway.adapters.db.evidence import INSERT, DbEvidence
-from gateway.adapters.db.statements_told import ITEM_COLUMNS, DbStatementsTold, item_of
-from gateway.adapters.db.tables import micros, moment
-from gateway.adapters.db.tables_statements import statement_chunk, statement_item, statement_run
-from gateway.adapters.db.text import indexed, queue_id, storable
-from gateway.ports.statements import (
+from gateway.adapters.db.statement_status import ITEM_COLUMNS, DbStatementsTold, item_of
+from gateway.adapters.db.tables.mail import micros, moment
+from gateway.adapters.db.tables.statements import statement_chunk, statement_item, statement_run
+from gateway.ports.services.statements import (
     OPEN,
     Chunk,
     ItemRow,
@@ -78,7 +78,7 @@ _TODO: Final = (
 
 
 class DbStatements(DbStatementsTold):
-    """See ports.statements.StatementStore."""
+    """See ports.services.statements.StatementStore."""
 
     def __init__(self, database: Database, evidence: DbEvidence | None = None) -> None:
         """`evidence`: what the calling thread keeps back there goes into the commit of its next `note`."""

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from sqlalchemy import Select, Text, cast, or_, select
 
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.tables import evidence, micros
-from gateway.adapters.db.text import storable
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.engine.text import storable
+from gateway.adapters.db.tables.mail import evidence, micros
 
 PREFIX_MIN: Final = 4  # of an incident's sixteen digits
 FOUND_MAX: Final = 20  # incidents: whoever gets more has given too little

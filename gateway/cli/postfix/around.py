@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from gateway.cli.check_finding import Finding
+from gateway.cli.check.finding import Finding
 from gateway.cli.postfix.configuration import Service, endpoint, option, words
 from gateway.cli.postfix.form import Site
 from gateway.cli.postfix.services import to_service

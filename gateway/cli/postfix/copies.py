@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from gateway.cli.check_finding import Finding
+from gateway.cli.check.finding import Finding
 from gateway.cli.postfix.configuration import Service
 from gateway.cli.postfix.form import Site
 from gateway.cli.postfix.tables import few, outside

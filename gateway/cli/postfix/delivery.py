@@ -11,7 +11,7 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Final
 
-from gateway.cli.check_finding import Finding
+from gateway.cli.check.finding import Finding
 from gateway.cli.postfix.configuration import Service, endpoint, words
 from gateway.cli.postfix.form import Site
 from gateway.cli.postfix.tables import aliases, destinations, entries, few

@@ -7,7 +7,7 @@ declares at the start of each connection which changes it may ask for (SMFIC_OPT
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.cli.check_finding import Finding
+from gateway.cli.check.finding import Finding
 from gateway.cli.postfix.configuration import Service, option, words
 from gateway.cli.postfix.form import Site
 

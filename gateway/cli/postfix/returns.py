@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gateway.cli.check_finding import Finding
+from gateway.cli.check.finding import Finding
 from gateway.cli.postfix.configuration import Service, narrow, refusals
 from gateway.cli.postfix.form import NAMES, Role, Site
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.app.services import mailboxes
-from gateway.cli.check_finding import Finding
+from gateway.cli.check.finding import Finding
 from gateway.cli.postfix.configuration import endpoint
 from gateway.cli.postfix.form import Site
 from gateway.cli.postfix.tables import entries

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gateway.cli.check_finding import Finding
+from gateway.cli.check.finding import Finding
 from gateway.cli.postfix.form import Site
 
 _COMPATIBLE = (3, 6)

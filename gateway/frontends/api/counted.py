@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.frontends import metrics
+from gateway.frontends.telemetry import metrics
 
 NONE: Final = "none"  # of what is nowhere, or was asked by nobody that we know
 

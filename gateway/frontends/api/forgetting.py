@@ -1,4 +1,4 @@
-"""What requests leave behind is let go soon after them, so that it is overwritten (`frontends.forgetful`).
+"""Frees the memory of requests soon after them, so that it is overwritten (frontends.processes.memory_protection).
 
 A request's objects refer to each other in circles, which Python finds only when it has made many new ones: on a quiet
 evening that takes hours. Here the search is made a moment after the last request. It is short, because what is there
@@ -14,7 +14,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.frontends.forgetful import clear_stack
+from gateway.frontends.processes.memory_protection import clear_stack
 
 AFTER_S: Final = 0.25
 LONG_S: Final = 0.005  # a search that takes longer looks through what stays: rules, templates, calendars of languages

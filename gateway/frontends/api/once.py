@@ -18,7 +18,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.bodies import JSON
 from gateway.frontends.api.service import Service
 from gateway.frontends.http.problems import ProblemError, of_reason
-from gateway.ports.requests import Answered
+from gateway.ports.services.requests import Answered
 
 log = structlog.get_logger("sealgate.api")
 

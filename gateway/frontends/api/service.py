@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.frontends.api.callers import Callers
-from gateway.ports.requests import Requests
+from gateway.ports.services.requests import Requests
 from gateway.services.codes.codes import Codes
 from gateway.services.statements.runs import Statements
 

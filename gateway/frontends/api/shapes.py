@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 from pydantic.config import JsonDict
 
 from gateway.errors import GatewayError, Reason
-from gateway.ports.codes import CodeState
+from gateway.ports.services.codes import CodeState
 from gateway.services.codes import transaction as linked
 from gateway.services.codes.order import Issued, Order, Shown, Verdict
 

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import Reason
 from gateway.frontends.http.problems import MEDIA_TYPE, Problem, ProblemError, of_reason
 from gateway.frontends.limits import Rate, client_key
-from gateway.frontends.logs import surprise
+from gateway.frontends.telemetry.logs import surprise
 
 log = structlog.get_logger("sealgate.http")
 

@@ -25,7 +25,7 @@ from gateway.frontends.http.connection import REQUEST_DEADLINE_S, Connection, Do
 from gateway.frontends.http.guard import Guard
 from gateway.frontends.http.service import Current
 from gateway.frontends.limits import Admission, Connections
-from gateway.frontends.notify import live, notify
+from gateway.frontends.processes.notify import live, notify
 from gateway.settings import Http
 
 log = structlog.get_logger("sealgate.http")

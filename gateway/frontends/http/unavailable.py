@@ -16,12 +16,12 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError
-from gateway.frontends.children import BACKOFF_S
 from gateway.frontends.http.guard import Guard
 from gateway.frontends.http.observed import REQUESTS_PER_MINUTE_MAX
 from gateway.frontends.http.problems import MEDIA_TYPE, of_error
 from gateway.frontends.http.server import HttpServer
 from gateway.frontends.http.service import Current, Service
+from gateway.frontends.processes.children import BACKOFF_S
 from gateway.settings import Http
 
 T = TypeVar("T")

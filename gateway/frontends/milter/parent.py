@@ -25,7 +25,7 @@ import structlog
 
 from gateway.errors import GatewayError, Reason, where
 from gateway.frontends.milter.worker import BEAT_S, END, READY, RETIRE
-from gateway.frontends.notify import notify, reloaded
+from gateway.frontends.processes.notify import notify, reloaded
 
 log = structlog.get_logger("sealgate.milter")
 

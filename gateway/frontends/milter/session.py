@@ -19,14 +19,14 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
-from gateway.frontends import metrics
-from gateway.frontends.logs import surprise
 from gateway.frontends.milter.edits import Edits, edits
 from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.transaction import Peer, Rules, Transaction
-from gateway.frontends.paths import RefusedCommandError
 from gateway.frontends.replies import reply_for, reply_for_reason
-from gateway.frontends.told import tell
+from gateway.frontends.smtp.paths import RefusedCommandError
+from gateway.frontends.telemetry import metrics
+from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.mail_log import tell
 from gateway.model.mail import Envelope, Mail
 from gateway.model.outcome import Outcome, Settled
 from gateway.settings import Milter as MilterSettings

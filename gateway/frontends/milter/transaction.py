@@ -12,8 +12,8 @@ from typing import Final
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.clients import Clients, may_use
-from gateway.frontends.data import LINE_OCTETS_MAX
-from gateway.frontends.paths import MailCommand, RcptCommand, parse_mail, parse_rcpt
+from gateway.frontends.smtp.data import LINE_OCTETS_MAX
+from gateway.frontends.smtp.paths import MailCommand, RcptCommand, parse_mail, parse_rcpt
 from gateway.mime.header import FIELDS_MAX
 from gateway.model.address import domain_of, fold
 from gateway.model.mail import Direction, Envelope, Mail, Origin, Recipient, direction

@@ -26,10 +26,10 @@ import Milter
 import milter
 import structlog
 
-from gateway.frontends import metrics
-from gateway.frontends.logs import surprise
 from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.session import Session, Shared
+from gateway.frontends.telemetry import metrics
+from gateway.frontends.telemetry.logs import surprise
 from gateway.settings.deployment import MILTER
 
 log = structlog.get_logger("sealgate.milter")

@@ -11,7 +11,7 @@ from gateway.letters.compose import Heading, compose
 from gateway.letters.write import Writer
 from gateway.model.mail import GATEWAY_CLIENT, Envelope, Mail, Origin, Recipient
 from gateway.model.outcome import Outcome, Settled
-from gateway.ports.bounces import IssuedTo
+from gateway.ports.services.bounces import IssuedTo
 from gateway.services.verp import Verp
 
 _ALARM: Final = "alarm-"  # what its return path begins with; no code is called so

@@ -1,4 +1,4 @@
-"""What comes back of codes: bounces, and the customer's word that one was not his doing (ports.bounces.CodeBook).
+"""Mail that comes back to codes: bounces, and the customer's denial of a code (ports.services.bounces.CodeBook).
 
 It sends nothing and makes no code, so it needs no secret: every worker that takes mail in has one.
 """
@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from gateway.errors import Reason
-from gateway.ports.bounces import IssuedTo
-from gateway.ports.codes import Block, CodeStore
+from gateway.ports.services.bounces import IssuedTo
+from gateway.ports.services.codes import Block, CodeStore
 from gateway.services.codes.events import Told, event, tell
 from gateway.services.codes.message import code_of
 
@@ -16,7 +16,7 @@ _DISOWNED: Final = "disowned"
 
 
 class Book:
-    """See ports.bounces.CodeBook. What it does is told to the client that issued the code."""
+    """See ports.services.bounces.CodeBook. What it does is told to the client that issued the code."""
 
     def __init__(self, store: CodeStore, told: Told) -> None:
         self._store = store
@@ -24,7 +24,7 @@ class Book:
 
     def bounced(self, identifier: str, status: str, diagnostic: str, permanent: bool,  # noqa: FBT001 - as the port
                 at: datetime) -> bool:
-        """See ports.bounces.BounceBook. The code lives on: it may have reached another address of the customer.
+        """See ports.services.bounces.BounceBook. The code stays valid: it may have reached the customer elsewhere.
 
         That a mail is late is no news for the client: it may arrive yet, and what ends it has the same status.
         """
@@ -37,14 +37,14 @@ class Book:
         return True
 
     def issued(self, identifier: str) -> IssuedTo | None:
-        """See ports.bounces.CodeBook."""
+        """See ports.services.bounces.CodeBook."""
         row = self._store.get(code_of(identifier)[0])
         if row is None:
             return None
         return IssuedTo(row.code_id, row.customer, row.client, row.reference, row.created_at)
 
     def disown(self, identifier: str, at: datetime) -> bool:
-        """See ports.bounces.CodeBook. The issuer of the code hears of it even if the code lived no more."""
+        """See ports.services.bounces.CodeBook. The issuer of the code hears of it even if the code lived no more."""
         row = self._store.get(code_of(identifier)[0])
         done = None if row is None else self._store.block(
             Block(row.customer, at, "customer"), (row.code_id, _DISOWNED))
@@ -55,9 +55,9 @@ class Book:
         return True
 
     def noted(self, identifier: str, what: str) -> bool:
-        """See ports.bounces.CodeBook."""
+        """See ports.services.bounces.CodeBook."""
         return self._store.noted(code_of(identifier)[0], what)
 
     def note(self, identifier: str, what: str, at: datetime) -> None:
-        """See ports.bounces.CodeBook."""
+        """See ports.services.bounces.CodeBook."""
         self._store.note(code_of(identifier)[0], what, at)

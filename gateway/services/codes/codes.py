@@ -1,4 +1,4 @@
-"""The life of a code: issued, sent again, verified once, cancelled. `app.codes` builds it.
+"""The life of a code: issued, sent again, verified once, cancelled. `app.codes.service` builds it.
 
 1. Who: a customer of the bank, not blocked, with an address whose certificate is bound to this very customer. Nobody
    else gets the mail, and without one there is no code: the caller is told at once and may choose another way.
@@ -24,7 +24,7 @@ from gateway.errors import GatewayError, Reason, where
 from gateway.model.lookup import CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.ports.codes import CodeRow, CodeState, FailureLock, SendLimits
+from gateway.ports.services.codes import CodeRow, CodeState, FailureLock, SendLimits
 from gateway.services.codes.derive import DIGITS_MAX, DIGITS_MIN, NONCE_OCTETS, CodeKeys, Linked, derived, digest
 from gateway.services.codes.desk import SENDS_MAX, Desk
 from gateway.services.codes.events import event, tell

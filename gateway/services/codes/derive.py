@@ -39,7 +39,7 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class CodeKeys:
-    """The keys of one secret (adapters.mac_secret)."""
+    """The keys of one secret (adapters.files.mac_secret)."""
 
     code: bytes = field(repr=False)
     digest: bytes = field(repr=False)

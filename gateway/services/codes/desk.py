@@ -9,7 +9,7 @@ from typing import Final
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
-from gateway.ports.codes import Block, CodeMail, CodeRow, CodeState, CodeStore
+from gateway.ports.services.codes import Block, CodeMail, CodeRow, CodeState, CodeStore
 from gateway.services.codes.events import Told, event, tell
 from gateway.services.codes.order import Shown
 

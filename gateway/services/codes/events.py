@@ -8,7 +8,7 @@ from typing import Literal
 import structlog
 
 from gateway.errors import GatewayError, Reason
-from gateway.ports.codes import CodeRow
+from gateway.ports.services.codes import CodeRow
 
 EventKind = Literal["accepted", "delivered", "failed", "bounced", "blocked"]
 

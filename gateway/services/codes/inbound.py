@@ -25,8 +25,8 @@ from gateway.mime.entity import parse_entity
 from gateway.model.lookup import Customer
 from gateway.model.mail import Mail, Recipient
 from gateway.model.verdict import Trust
-from gateway.pipeline.service import Received, Refused, Taken, TryLater
-from gateway.ports.bounces import BounceBook, CodeBook, IssuedTo
+from gateway.pipeline.inbound.service import Received, Refused, Taken, TryLater
+from gateway.ports.services.bounces import BounceBook, CodeBook, IssuedTo
 from gateway.services.answers import answered, by_machine
 from gateway.services.bounces import Bounces
 from gateway.services.codes.alarm import Alarm, is_alarm
@@ -41,7 +41,7 @@ log = structlog.get_logger("sealgate.codes")
 
 
 class CodeMail:
-    """See pipeline.service.MailService."""
+    """See pipeline.inbound.service.MailService."""
 
     def __init__(self, book: CodeBook, returns: Verp, by_certificate: Callable[[str], Customer | None], alarm: Alarm
                  ) -> None:
@@ -115,7 +115,7 @@ class CodeMail:
 
 @dataclass(frozen=True, slots=True)
 class _Returned:
-    """See ports.bounces.BounceBook. Alarms have return paths of this mailbox as well."""
+    """See ports.services.bounces.BounceBook. Alarms have return paths of this mailbox as well."""
 
     book: BounceBook
 

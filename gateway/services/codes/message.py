@@ -15,7 +15,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.letters.compose import Heading, compose
 from gateway.letters.write import Writer
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.codes import CodeRow, CodeState
+from gateway.ports.services.codes import CodeRow, CodeState
 from gateway.services.codes.transaction import Batch, Money, Payee, Payment, Transaction
 from gateway.services.verp import Verp
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.errors import Reason
-from gateway.ports.codes import CodeState
+from gateway.ports.services.codes import CodeState
 from gateway.services.codes.transaction import Transaction
 
 

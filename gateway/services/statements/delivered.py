@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from gateway.ports.delivery_log import DeliveryLog
-from gateway.ports.statements import StatementStore
+from gateway.ports.services.delivery_log import DeliveryLog
+from gateway.ports.services.statements import StatementStore
 
 log = structlog.get_logger("sealgate.statements")
 

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason, where
-from gateway.ports.statements import ItemState, RunRow, RunState, StatementStore
+from gateway.ports.services.statements import ItemState, RunRow, RunState, StatementStore
 from gateway.services.statements import source
 from gateway.services.statements.plan import plan
 from gateway.services.statements.series import Series
@@ -26,7 +26,7 @@ OTHERS_NAMED_MAX: Final = 5  # runs that have the statements of this one
 _ENDED: Final = (RunState.CANCELLED, RunState.STOPPED, RunState.DONE)
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """Processes that work on a run."""
 
     def tend(self) -> None:
@@ -53,7 +53,7 @@ class Leading:
     spec_of: Callable[[RunRow], Spec]
     source_of: Callable[[RunRow, Spec], Path]
     gate: Callable[[RunRow, Spec], None] | None
-    crew: Callable[[RunRow], Crew]
+    worker_pool: Callable[[RunRow], WorkerPool]
     ending: Callable[[], bool]
     wait: Callable[[float], None]
     alive: Callable[[], None]
@@ -179,13 +179,13 @@ def _work(leading: Leading, run_id: str) -> None:
             raise
         stop(store, run_id, trouble.reason, trouble.detail)
         return
-    crew = leading.crew(run)
+    worker_pool = leading.worker_pool(run)
     log.info("run", run=run_id, rows=run.rows)
     try:
         while not leading.ending() and _known(store, run_id).state is RunState.RUNNING:
             if store.next_due(run_id) is None:
                 return
-            crew.tend()
+            worker_pool.tend()
             leading.wait(LOOK_S)
     finally:
-        crew.dismiss()
+        worker_pool.dismiss()

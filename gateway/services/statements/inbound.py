@@ -2,13 +2,13 @@
 
 from gateway.errors import Reason
 from gateway.model.mail import Mail, Recipient
-from gateway.pipeline.service import Received, Refused
+from gateway.pipeline.inbound.service import Received, Refused
 from gateway.services.bounces import Bounces
 from gateway.smime.open import Opened
 
 
 class StatementMail:
-    """See pipeline.service.MailService."""
+    """See pipeline.inbound.service.MailService."""
 
     def __init__(self, bounces: Bounces) -> None:
         self._bounces = bounces

@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.clock import Clock
 from gateway.errors import Reason
-from gateway.ports.statements import Chunk, NewItem, RunRow, StatementStore
+from gateway.ports.services.statements import Chunk, NewItem, RunRow, StatementStore
 from gateway.services.statements import source
 from gateway.services.statements.series import Series
 from gateway.services.statements.source import BadRow, Row

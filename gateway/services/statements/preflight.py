@@ -1,14 +1,14 @@
 """Before a run: how each mail of it would leave if it left now. Nothing is sent, and nothing is stored.
 
 The rules are asked as they are for a mail, with the same facts, by the same code. Customers and certificates are read
-by the thousand (ports.many), so that a million takes less than a minute. What is looked at, in the order of the code:
+by the thousand (ports.bulk), so that a million takes less than a minute. What is looked at, in the order of the code:
 
 1. the row itself: is it one, does its statement stand in the source before, was it sent by another run
 2. the customer: is there one, has it an address, is that one, is an address of the row another customer's; are its
    codes blocked, which stops no statement
 3. the document: is it there, whole, not locked, not too large; of a sample: is it sound inside, and accessible. What
    the sample shows is expected of all documents, and counts for the threshold
-4. the certificate, and what the rules make of the answer; is it bound to another customer (pipeline.plan)
+4. the certificate, and what the rules make of the answer; is it bound to another customer (pipeline.outbound.plan)
 5. does the certificate end before the run may have ended
 """
 
@@ -92,7 +92,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """What is asked of the outside; each call takes up to ports.many.AT_ONCE_MAX."""
+    """What is asked of the outside; each call takes up to ports.bulk.AT_ONCE_MAX."""
 
     customers: Callable[[Sequence[str]], Mapping[str, Customer]]
     blocked: Callable[[Sequence[str]], frozenset[str]]
@@ -207,7 +207,7 @@ def _document(row: Slim, looking: Looking, tally: Tally, *, deep: bool) -> _Sigh
 
 
 def _for_others(row: Slim, one: Decided) -> Decided:
-    """As pipeline.plan does it: a certificate that is bound to another customer refuses the mail."""
+    """As pipeline.outbound.plan does it: a certificate that is bound to another customer refuses the mail."""
     if not isinstance(one.answer, Found) or all(
             found.customer is None or found.customer in row.customers for found in one.answer.rows):
         return one

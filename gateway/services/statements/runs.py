@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.statements import Counts, ItemRow, RunRow, RunState, StatementStore
+from gateway.ports.services.statements import Counts, ItemRow, RunRow, RunState, StatementStore
 from gateway.services.statements import source
 from gateway.services.statements import spec as specs
 from gateway.services.statements.drive import checked
@@ -38,7 +38,7 @@ class Statements:
 
     def __init__(self, store: StatementStore, clock: Clock, *, sources: Path, reports: Path,
                  digest: Callable[[str], str]) -> None:
-        """`sources`, `reports`: directories of the settings; `digest`: see ports.documents.Documents."""
+        """`sources`, `reports`: directories of the settings; `digest`: see ports.services.documents.Documents."""
         self._store = store
         self._clock = clock
         self._sources = sources

@@ -15,7 +15,7 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.statements import ItemState, RunRow, StatementStore
+from gateway.ports.services.statements import ItemState, RunRow, StatementStore
 
 log = structlog.get_logger("sealgate.statements")
 
@@ -28,7 +28,7 @@ _HELD_AS: Final = re.compile(r"\bheld as ([0-9a-f]{12})\b")  # as pipeline.run.h
 class Held:
     """`waiting`: what of a run waits in the hold store, by the item that its return path names.
 
-    `take_back`: whether what was held as that has not left, and will not (pipeline.again).
+    `take_back`: whether what was held as that has not left, and will not (pipeline.background.rejudge).
     """
 
     waiting: Callable[[str], Mapping[int, Sequence[str]]]

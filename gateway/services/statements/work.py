@@ -21,8 +21,8 @@ from gateway.model.address import domain_of, fold
 from gateway.model.lookup import Customer
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.ports.documents import Documents
-from gateway.ports.statements import Chunk, ItemRow, ItemState, RunRow, Settlement, StatementStore
+from gateway.ports.services.documents import Documents
+from gateway.ports.services.statements import Chunk, ItemRow, ItemState, RunRow, Settlement, StatementStore
 from gateway.services.statements import mail as mails
 from gateway.services.statements import source
 from gateway.services.statements.mail import Sender
@@ -48,7 +48,7 @@ class Send(Protocol):
     """Outbound.send."""
 
     def __call__(self, mail: Mail, *, leaves: Callable[[], None]) -> Outcome:
-        """See pipeline.outbound."""
+        """See pipeline.outbound.send."""
         ...
 
 

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.adapters.db.customers import DbCustomers
+from gateway.adapters.db.certificates.customers import DbCustomers
+from gateway.adapters.db.certificates.fetch_tasks import DbFetchTasks
+from gateway.adapters.db.certificates.revocations import DbRevocations
 from gateway.adapters.db.daily import DbDaily
-from gateway.adapters.db.fetch_tasks import DbFetchTasks
 from gateway.adapters.db.hold import DbHold
-from gateway.adapters.db.revocations import DbRevocations
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer

@@ -4,8 +4,8 @@ import stat
 
 import pytest
 
-from gateway.adapters import clients_file
-from gateway.adapters.clients_file import add_client, read_clients, remove_client, verify_login
+from gateway.adapters.files import logins as clients_file
+from gateway.adapters.files.logins import add_client, read_clients, remove_client, verify_login
 from gateway.errors import GatewayError, Reason
 
 GOOD = "correct horse battery"

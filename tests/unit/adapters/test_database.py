@@ -11,11 +11,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 
-from gateway.adapters.db import group, schema
-from gateway.adapters.db.every_table import metadata
-from gateway.adapters.db.schema import connected
-from gateway.adapters.db.sqlite import BUSY_LOOK_S, SqliteDatabase
-from gateway.adapters.db.tables import customer, micros, moment
+from gateway.adapters.db.engine import group_commit as group
+from gateway.adapters.db.engine import schema
+from gateway.adapters.db.engine.schema import connected
+from gateway.adapters.db.engine.sqlite import BUSY_LOOK_S, SqliteDatabase
+from gateway.adapters.db.tables.complete import metadata
+from gateway.adapters.db.tables.mail import customer, micros, moment
 from gateway.errors import GatewayError, Reason
 from tests.support import postgres
 from tests.support.databases import open_database
@@ -131,7 +132,7 @@ def test_errors_hold_no_values(database) -> None:
 
 
 def test_a_locked_database_is_unavailable_after_its_time(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.adapters.db.sqlite.BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr("gateway.adapters.db.engine.sqlite.BUSY_TIMEOUT_MS", 50)
     opened, other = open_database(tmp_path / "s.db"), SqliteDatabase(tmp_path / "s.db")
     with other.writers.begin():
         with pytest.raises(GatewayError, match="locked") as caught:
@@ -155,7 +156,7 @@ def test_whoever_waits_for_the_write_lock_looks_again_at_once(tmp_path, monkeypa
             if len(slept) == 20:
                 holds.close()
 
-        monkeypatch.setattr("gateway.adapters.db.sqlite.time.sleep", sleep)
+        monkeypatch.setattr("gateway.adapters.db.engine.sqlite.time.sleep", sleep)
         if short:
             opened.group.insert(insert(customer), [{"number": "1", "name": ""}])
         else:

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.adapters.db import fetch_tasks
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.fetch_tasks import DbFetchTasks
+from gateway.adapters.db.certificates import fetch_tasks
+from gateway.adapters.db.certificates.fetch_tasks import DbFetchTasks
+from gateway.adapters.db.engine.database import Database
 from gateway.errors import Reason
 from gateway.ports.fetch import FetchKind, Wanted
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from gateway.adapters import file_reader
-from gateway.adapters.file_reader import read_below
+from gateway.adapters.files import reader as file_reader
+from gateway.adapters.files.reader import read_below
 from gateway.errors import GatewayError, Reason
 
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.adapters import guarded
-from gateway.adapters.guarded import Guarded
-from gateway.adapters.source_rows import Unanswered
+from gateway.adapters.directories import guarded
+from gateway.adapters.directories.guarded import Guarded
+from gateway.adapters.directories.rows import Unanswered
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import CertificateRow
 from gateway.ports.certificates import Reply

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.adapters.guarded import Guarded
-from gateway.adapters.handed_on import handed_on, taken_over
-from gateway.adapters.source_rows import rows_of, unavailable
+from gateway.adapters.directories.answer_handover import handed_on, taken_over
+from gateway.adapters.directories.guarded import Guarded
+from gateway.adapters.directories.rows import rows_of, unavailable
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import CertificateRow
 from gateway.settings import Source

@@ -16,12 +16,18 @@ import pytest
 import structlog
 from sqlalchemy import select
 
-from gateway.adapters.db import identity, schema
-from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.db.customers import DbCustomers
-from gateway.adapters.db.place import Place
-from gateway.adapters.db.schema import adopt_database, connected, create_database, open_database, upgrade_database
-from gateway.adapters.db.tables import customer
+from gateway.adapters.db.certificates.customers import DbCustomers
+from gateway.adapters.db.certificates.store import DbCertificates
+from gateway.adapters.db.engine import identity, schema
+from gateway.adapters.db.engine.schema import (
+    adopt_database,
+    connected,
+    create_database,
+    open_database,
+    upgrade_database,
+)
+from gateway.adapters.db.engine.sqlite_file import Place
+from gateway.adapters.db.tables.mail import customer
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from tests.support import postgres
@@ -293,7 +299,7 @@ def test_a_database_copied_over_it_does_not_say_that_nobody_is_a_customer(runnin
 
 
 def test_the_same_database_moved_back_is_used_again(running, file, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.adapters.db.place.LOOK_AGAIN_S", (0.0,))
+    monkeypatch.setattr("gateway.adapters.db.engine.sqlite_file.LOOK_AGAIN_S", (0.0,))
     with closing(sqlite3.connect(file)) as look:
         look.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copyfile(file, tmp_path / "copy.db")

@@ -11,10 +11,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
-from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.db.customers import DbCustomers
-from gateway.adapters.import_certificates import BATCH, OCTETS_MAX, Item, import_certificates, judge, read_certificates
-from gateway.adapters.import_csv import certificate_items, import_customers
+from gateway.adapters.administration.certificate_import import (
+    BATCH,
+    OCTETS_MAX,
+    Item,
+    import_certificates,
+    judge,
+    read_certificates,
+)
+from gateway.adapters.administration.csv_import import certificate_items, import_customers
+from gateway.adapters.db.certificates.customers import DbCustomers
+from gateway.adapters.db.certificates.store import DbCertificates
 from gateway.authority import ca
 from gateway.clock import FrozenClock
 from gateway.cms.certificate import parse_certificate

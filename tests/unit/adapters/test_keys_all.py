@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.keys_all import all_keys
-from gateway.adapters.keys_file import FileKeys
+from gateway.adapters.keys.combined import all_keys
+from gateway.adapters.keys.files import FileKeys
 from gateway.errors import GatewayError, Reason
 from gateway.model.scheme import SignScheme
 from gateway.settings import Generation, KeySet, Settings, Stamper, Token
@@ -80,7 +80,7 @@ def test_health_tells_of_every_place(tmp_path: Path, hsm) -> None:
 
 
 def test_a_key_in_a_file_never_waits_for_a_token(tmp_path: Path, hsm) -> None:
-    from gateway.adapters import pkcs11_session
+    from gateway.adapters.keys import pkcs11_session
 
     keys = all_keys(both(tmp_path, hsm))
     done: list[bytes] = []
@@ -114,15 +114,13 @@ def test_one_key_serves_one_purpose_in_files_and_on_tokens(tmp_path: Path, hsm, 
 
 
 def test_without_the_package_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("pkcs11", "gateway.adapters.keys_pkcs11"))]:
+    for name in [name for name in sys.modules if name.startswith(("pkcs11", "gateway.adapters.keys.pkcs11_keys"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pkcs11", None)
-    import gateway.adapters
-    monkeypatch.delattr(gateway.adapters, "keys_pkcs11", raising=False)
-    monkeypatch.delattr(gateway.adapters, "pkcs11_session", raising=False)
-    monkeypatch.delattr(gateway.adapters, "pkcs11_objects", raising=False)
-    for name in ("pkcs11_session", "pkcs11_objects"):
-        monkeypatch.delitem(sys.modules, f"gateway.adapters.{name}", raising=False)
+    import gateway.adapters.keys
+    for name in ("pkcs11_keys", "pkcs11_session", "pkcs11_objects"):
+        monkeypatch.delattr(gateway.adapters.keys, name, raising=False)
+        monkeypatch.delitem(sys.modules, f"gateway.adapters.keys.{name}", raising=False)
     token = Token(name="hsm", module=Path("/x.so"), label="bank", pin_file=Path("/x"))
     settings = settings_of(key_set("otp", "sign", token="hsm", object="a", certificate=tmp_path / "x"), tokens=(token,))
     with pytest.raises(GatewayError) as caught:

@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from gateway.adapters import keys_file
-from gateway.adapters.keys_file import FileKeys, KeyFile, StoredKey, read_passphrase, read_secret
+from gateway.adapters.keys import files as keys_file
+from gateway.adapters.keys.files import FileKeys, KeyFile, StoredKey, read_passphrase, read_secret
 from gateway.cms import enveloped
 from gateway.cms.algorithms import ContentCipher, KeyTransport
 from gateway.cms.envelope import parse_enveloped

@@ -12,11 +12,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from gateway.adapters.db import schema
+from gateway.adapters.db.engine import schema
+from gateway.adapters.db.engine.schema import connected
 from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.journal import DbJournal
-from gateway.adapters.db.schema import connected
-from gateway.adapters.db.tables import evidence as table
+from gateway.adapters.db.tables.mail import evidence as table
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
@@ -33,7 +33,7 @@ RECORD = EvidenceRecord(
 UPGRADE = """
 import sys
 from pathlib import Path
-from gateway.adapters.db.schema import upgrade_database
+from gateway.adapters.db.engine.schema import upgrade_database
 from tests.support.databases import read
 upgrade_database(read(sys.argv[1]), Path(sys.argv[2]))
 """

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.hop_session import within
-from gateway.adapters.next_hop_smtp import SmtpNextHop
+from gateway.adapters.next_hop.session import within
+from gateway.adapters.next_hop.smtp import SmtpNextHop
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Recipient
 from gateway.ports.next_hop import NextHop

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from gateway.adapters.clients_file import add_client, remove_client
-from gateway.adapters.db import schema
+from gateway.adapters.db.engine import schema
+from gateway.adapters.files.logins import add_client, remove_client
 from gateway.errors import GatewayError
 
 SERVICE = 4711  # no user needs to have this number

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.password_hook import IN_FLIGHT_MAX, HttpHook, ProgramHook, packed
+from gateway.adapters.web.password_hook import IN_FLIGHT_MAX, HttpHook, ProgramHook, packed
 from gateway.clock import FrozenClock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.passwords import Handover
+from gateway.ports.services.passwords import Handover
 from tests.support.pki import NOW
 from tests.support.web import WebServer, reply
 

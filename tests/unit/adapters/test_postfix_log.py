@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters import postfix_log as module
-from gateway.adapters.postfix_log import PostfixLog
+from gateway.adapters.next_hop import postfix_log as module
+from gateway.adapters.next_hop.postfix_log import PostfixLog
 from gateway.clock import FrozenClock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.statements import Delivery
+from gateway.ports.services.statements import Delivery
 
 AT = datetime(2026, 11, 26, 20, 12, 55, tzinfo=UTC)
 NOW = AT + timedelta(minutes=5)

@@ -13,13 +13,14 @@ import psycopg
 import pytest
 from sqlalchemy import insert, select, update
 
-from gateway.adapters.db import owner, pulse
-from gateway.adapters.db.certificates import DbCertificates
+from gateway.adapters.db.certificates.store import DbCertificates
+from gateway.adapters.db.engine import claim_owner as owner
+from gateway.adapters.db.engine import heartbeat as pulse
+from gateway.adapters.db.engine.lookup_cache import KEPT_S, Kept
+from gateway.adapters.db.engine.postgresql import TRIED_AGAIN_S
+from gateway.adapters.db.engine.schema import connected
 from gateway.adapters.db.journal import DbJournal
-from gateway.adapters.db.kept import KEPT_S, Kept
-from gateway.adapters.db.postgresql import TRIED_AGAIN_S
-from gateway.adapters.db.schema import connected
-from gateway.adapters.db.tables import counter, customer, journal_claim
+from gateway.adapters.db.tables.mail import counter, customer, journal_claim
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.administration import NewCertificate
@@ -129,7 +130,7 @@ def test_signs_of_life_go_on_after_a_password_file_that_was_away(monkeypatch) ->
         connected_at.set()
         return Answers()
 
-    one = pulse.Pulse(connect, Kept())
+    one = pulse.Heartbeat(connect, Kept())
     one.start()
     assert connected_at.wait(10)
     one.close()
@@ -275,7 +276,7 @@ def test_while_it_is_away_it_is_not_asked_by_every_mail(own, opened, monkeypatch
     own.stop()
     try:
         asked = []
-        monkeypatch.setattr("gateway.adapters.db.postgresql._Bounded.connect", staticmethod(
+        monkeypatch.setattr("gateway.adapters.db.engine.postgresql._Bounded.connect", staticmethod(
             lambda **given: asked.append(1) or psycopg.connect(**given)))
         begun = time.monotonic()
         for _ in range(200):
@@ -320,7 +321,7 @@ def _read(database) -> None:
 
 def test_a_server_that_says_nothing_any_more_is_given_up(own, opened, monkeypatch) -> None:
     """As if a switch had died: what we send is taken, nothing comes back."""
-    monkeypatch.setattr("gateway.adapters.db.postgresql.SILENT_S", 1)
+    monkeypatch.setattr("gateway.adapters.db.engine.postgresql.SILENT_S", 1)
     with postgres.cut_off(own.port) as wire:
         database = opened(own.database().model_copy(update={"port": wire.port, "statement_timeout_s": 0.3}))
         database.write(add("1"))
@@ -429,7 +430,7 @@ def test_an_answer_that_cannot_be_used_is_no_absence_of_the_server(server, opene
 NODE = """
 import sys, time
 from dataclasses import replace
-from gateway.adapters.db import owner, pulse
+from gateway.adapters.db.engine import claim_owner as owner, heartbeat as pulse
 pulse.BEAT_S, pulse.DEAD_S = float(sys.argv[2]), float(sys.argv[3])
 real = owner._owner(owner.os.getpid())
 owner._owner = lambda process: replace(real, machine="elsewhere", boot="another")

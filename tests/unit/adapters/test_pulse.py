@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.adapters.db import pulse
-from gateway.adapters.db.pulse import BEAT_S, DEAD_S, Pulse
+from gateway.adapters.db.engine import heartbeat as pulse
+from gateway.adapters.db.engine.heartbeat import BEAT_S, DEAD_S, Heartbeat
 
 OTHER = "other|boot|pid:[1]|7|1"
 
@@ -13,7 +13,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.pulse = Pulse(None, None)  # type: ignore[arg-type]  # it never connects
+        self.pulse = Heartbeat(None, None)  # type: ignore[arg-type]  # it never connects
         self.pulse._clock = lambda: self.now
 
     def look(self, *rows: tuple[str, int]) -> None:

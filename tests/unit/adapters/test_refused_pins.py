@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters import refused_pins
+from gateway.adapters.keys import refused_pins
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Token
 

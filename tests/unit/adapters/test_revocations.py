@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.adapters.db.revocations import DbRevocations
+from gateway.adapters.db.certificates.revocations import DbRevocations
 from gateway.errors import GatewayError, Reason
-from gateway.pki.revoked import pack, serial_key
+from gateway.pki.revocation.entries import pack, serial_key
 from gateway.ports.revocation import StoredAnswer, StoredList
 from tests.support.pki import NOW
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway.adapters.source_http import HttpSource
-from gateway.adapters.source_rows import OCTETS_MAX
+from gateway.adapters.directories.http_lookup import HttpSource
+from gateway.adapters.directories.rows import OCTETS_MAX
 from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Source

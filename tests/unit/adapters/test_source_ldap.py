@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.adapters import source_ldap
-from gateway.adapters.source_ldap import LdapSource, escaped
+from gateway.adapters.directories import ldap as source_ldap
+from gateway.adapters.directories.ldap import LdapSource, escaped
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Source
 from tests.support.slapd import need_bonsai

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.source_rows import CERTIFICATES_MAX, OCTETS_MAX, rows_of
+from gateway.adapters.directories.rows import CERTIFICATES_MAX, OCTETS_MAX, rows_of
 from gateway.der.build import sequence
 from gateway.errors import GatewayError, Reason
 from tests.support.pki import get_pki

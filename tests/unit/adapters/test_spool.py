@@ -18,10 +18,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
+from gateway.adapters.db.engine.sqlite import SqliteDatabase
 from gateway.adapters.db.evidence import DbEvidence, _packed
-from gateway.adapters.db.spool import RESERVED_OCTETS, Spool
-from gateway.adapters.db.sqlite import SqliteDatabase
-from gateway.adapters.db.tables import evidence as table
+from gateway.adapters.db.evidence_spool import RESERVED_OCTETS, Spool
+from gateway.adapters.db.tables.mail import evidence as table
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
@@ -177,11 +177,11 @@ def test_a_file_that_is_just_being_made_is_not_taken_for_a_dead_ones(spool, tmp_
 
     def locking(descriptor: int, how: int) -> None:
         if how == fcntl.LOCK_EX:
-            monkeypatch.setattr("gateway.adapters.db.spool.fcntl.flock", lock)
+            monkeypatch.setattr("gateway.adapters.db.evidence_spool.fcntl.flock", lock)
             assert list(other.batches()) == []
         lock(descriptor, how)
 
-    monkeypatch.setattr("gateway.adapters.db.spool.fcntl.flock", locking)
+    monkeypatch.setattr("gateway.adapters.db.evidence_spool.fcntl.flock", locking)
     spool.add([_packed(record(1))])
     assert spool.waiting() > 0
     assert [row["incident"] for batch in spool.batches() for row in batch] == ["0001"]
@@ -194,8 +194,8 @@ def test_a_reserve_that_was_not_used_leaves_nothing(spool, tmp_path) -> None:
 
 
 def test_more_room_is_reserved_before_the_first_is_used_up(spool, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.adapters.db.spool.RESERVED_OCTETS", 4_096)
-    monkeypatch.setattr("gateway.adapters.db.spool.SPARE_OCTETS", 2_048)
+    monkeypatch.setattr("gateway.adapters.db.evidence_spool.RESERVED_OCTETS", 4_096)
+    monkeypatch.setattr("gateway.adapters.db.evidence_spool.SPARE_OCTETS", 2_048)
     for number in range(20):
         spool.reserve()
         (file,) = (tmp_path / "spool").iterdir()
@@ -243,7 +243,7 @@ def test_what_a_process_reserved_that_was_killed_goes(spool, tmp_path) -> None:
 
 def test_evidence_of_a_mail_that_left_while_sqlite_was_locked_is_kept(tmp_path, spool, monkeypatch) -> None:
     """A backup program that holds the write lock, or a disk that is full: the mail has left by then."""
-    monkeypatch.setattr("gateway.adapters.db.sqlite.BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr("gateway.adapters.db.engine.sqlite.BUSY_TIMEOUT_MS", 20)
     opened, other = open_database(tmp_path / "s.db"), SqliteDatabase(tmp_path / "s.db")
     evidence = DbEvidence(opened, spool)
     evidence.ready()
@@ -276,7 +276,7 @@ def test_what_roots_command_kept_the_service_can_bring_in(tmp_path) -> None:
 DYING = """
 import sys
 from pathlib import Path
-from gateway.adapters.db.spool import Spool
+from gateway.adapters.db.evidence_spool import Spool
 spool = Spool(Path(sys.argv[1]))
 spool.add([{"incident": "of the dead"}])
 print("kept", flush=True)
@@ -309,7 +309,7 @@ def test_what_a_stranger_wrote_holds_up_no_evidence(database, spool, name) -> No
 _FULL = """
 import resource, sys
 from pathlib import Path
-from gateway.adapters.db.spool import Spool
+from gateway.adapters.db.evidence_spool import Spool
 from gateway.errors import GatewayError
 
 def room(octets):

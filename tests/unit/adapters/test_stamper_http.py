@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway.adapters.stamper_http import FAILURES_MAX, PAUSE_S, HttpStamper
-from gateway.adapters.web import Web
+from gateway.adapters.web.client import Web
+from gateway.adapters.web.stamper import FAILURES_MAX, PAUSE_S, HttpStamper
 from gateway.app.stampers import external
 from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import Clock, FrozenClock, SystemClock
 from gateway.cms import timestamp
 from gateway.cms.timestamp import Failure, parse_token
 from gateway.errors import GatewayError, Reason
-from gateway.pki.revocation import Revocation
-from gateway.pki.stamped import judge_token
+from gateway.pki.revocation.verdict import Revocation
+from gateway.pki.timestamps import judge_token
 from gateway.pki.trust import TrustSet, anchors_of
 from gateway.settings import Stamper, findings, load
 from tests.support.peer_openssl import OpenSsl

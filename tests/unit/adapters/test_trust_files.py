@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.adapters.trust_files import load_trusted
+from gateway.adapters.files.trust import load_trusted
 from gateway.errors import GatewayError, Reason
 from tests.support.pki import get_pki, pem
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from gateway.adapters.db.urgent import YIELD_MAX_S, Urgent
+from gateway.adapters.db.engine.urgent import YIELD_MAX_S, Urgent
 
 
 def test_others_wait_until_the_urgent_work_is_done(tmp_path) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.web import REDIRECTS_MAX, NotFound, Web
-from gateway.adapters.web_address import URL_LENGTH_MAX, AddressBook, Target, read_url, redirected
+from gateway.adapters.web.address import URL_LENGTH_MAX, AddressBook, Target, read_url, redirected
+from gateway.adapters.web.client import REDIRECTS_MAX, NotFound, Web
 from gateway.app.fetch import web as fetching_web
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Fetch

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.fetch_tasks import ATTENDED_S, DbFetchTasks
-from gateway.adapters.wishes import AWAITED_FAILURES, WAITING_FOR_ISSUERS_MAX, WAITING_MAX, Wishes
+from gateway.adapters.db.certificates.fetch_tasks import ATTENDED_S, DbFetchTasks
+from gateway.adapters.db.certificates.store import DbCertificates
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.fetch_requests import AWAITED_FAILURES, WAITING_FOR_ISSUERS_MAX, WAITING_MAX, FetchRequests
 from gateway.clock import SystemClock
 from gateway.errors import Reason
 from gateway.ports.fetch import FetchTask
@@ -46,9 +46,9 @@ def tasks(database: Database) -> DbFetchTasks:
     return made
 
 
-def wishes(database: Database, wait_s: float = 0.6, **settings: object) -> Wishes:
+def fetch_requests(database: Database, wait_s: float = 0.6, **settings: object) -> FetchRequests:
     clock = SystemClock()
-    return Wishes(DbFetchTasks(database), DbCertificates(database, clock), clock,
+    return FetchRequests(DbFetchTasks(database), DbCertificates(database, clock), clock,
                   Fetch.model_validate({"wait_s": wait_s} | settings))
 
 
@@ -90,7 +90,7 @@ def test_the_worker_goes_on_as_soon_as_the_list_is_there(authority: Revocable, d
                                                          ) -> None:
     person = anna(authority, ocsp=True)
     with Jobs(tasks, lambda task: tasks.done(task.wanted.key, SystemClock().now(), None)):
-        assert took(lambda: wishes(database, 20)(person.certificate, authority.mail_certificate)) < 1.0
+        assert took(lambda: fetch_requests(database, 20)(person.certificate, authority.mail_certificate)) < 1.0
     assert filed(tasks) == ["crl"]  # nobody was told with whom we correspond
 
 
@@ -103,7 +103,7 @@ def test_the_responder_is_asked_where_the_list_takes_too_long(authority: Revocab
             tasks.done(task.wanted.key, SystemClock().now(), None)
 
     with Jobs(tasks, carry_out):
-        assert 0.4 < took(lambda: wishes(database, 1.0)(person.certificate, authority.mail_certificate)) < 0.9
+        assert 0.4 < took(lambda: fetch_requests(database, 1.0)(person.certificate, authority.mail_certificate)) < 0.9
     assert filed(tasks) == ["crl", "ocsp"]
 
 
@@ -118,7 +118,7 @@ def test_the_responder_is_asked_at_once_where_the_list_fails(authority: Revocabl
             tasks.failed(task.wanted.key, None, Reason.FETCH_UNAVAILABLE, "")
 
     with Jobs(tasks, carry_out):
-        assert took(lambda: wishes(database, 20)(person.certificate, authority.mail_certificate)) < 1.5
+        assert took(lambda: fetch_requests(database, 20)(person.certificate, authority.mail_certificate)) < 1.5
 
 
 def test_a_list_that_comes_late_ends_the_wait_for_the_responder(authority: Revocable, database: Database,
@@ -130,13 +130,13 @@ def test_a_list_that_comes_late_ends_the_wait_for_the_responder(authority: Revoc
             tasks.done(task.wanted.key, SystemClock().now(), None)
 
     with Jobs(tasks, carry_out):
-        assert took(lambda: wishes(database, 2.0)(person.certificate, authority.mail_certificate)) < 1.8
+        assert took(lambda: fetch_requests(database, 2.0)(person.certificate, authority.mail_certificate)) < 1.8
 
 
 def test_nobody_fetches_and_the_worker_waits_no_longer_than_said(authority: Revocable, database: Database,
                                                                  tasks: DbFetchTasks) -> None:
     person = anna(authority, ocsp=True)
-    wished = wishes(database)
+    wished = fetch_requests(database)
     assert 0.5 < took(lambda: wished(person.certificate, authority.mail_certificate)) < 1.0
     assert filed(tasks) == ["crl", "ocsp"]
 
@@ -144,7 +144,7 @@ def test_nobody_fetches_and_the_worker_waits_no_longer_than_said(authority: Revo
 def test_where_no_jobs_are_at_work_nobody_waits_and_the_list_stays_wanted(authority: Revocable, database: Database
                                                                           ) -> None:
     person, unattended = anna(authority, ocsp=True), DbFetchTasks(database)
-    wished = wishes(database, 20)
+    wished = fetch_requests(database, 20)
     assert took(lambda: wished(person.certificate, authority.mail_certificate)) < 0.5
     assert took(lambda: wished.missing(person.certificate)) < 0.5
     assert filed(unattended) == ["crl", "issuer"]
@@ -154,7 +154,7 @@ def test_where_no_jobs_are_at_work_nobody_waits_and_the_list_stays_wanted(author
 
 def test_an_issuer_is_awaited_until_it_is_refused_or_has_failed_for_a_while(authority: Revocable, database: Database,
                                                                             tasks: DbFetchTasks) -> None:
-    person, wished = anna(authority), wishes(database, 0.05)
+    person, wished = anna(authority), fetch_requests(database, 0.05)
     assert not wished.awaits_issuer(person.certificate), "nobody has asked for it"
     wished.missing(person.certificate)
     assert wished.awaits_issuer(person.certificate)
@@ -170,7 +170,7 @@ def test_an_issuer_is_awaited_until_it_is_refused_or_has_failed_for_a_while(auth
 
 def test_an_issuer_that_may_not_be_fetched_is_awaited_by_nobody(authority: Revocable, database: Database,
                                                                 tasks: DbFetchTasks) -> None:
-    person, wished = anna(authority), wishes(database, 0.05)
+    person, wished = anna(authority), fetch_requests(database, 0.05)
     wished.missing(person.certificate)
     (task,) = tasks.list()
     tasks.failed(task.wanted.key, None, Reason.FETCH_REFUSED, "")
@@ -179,17 +179,17 @@ def test_an_issuer_that_may_not_be_fetched_is_awaited_by_nobody(authority: Revoc
 
 def test_what_failed_before_is_not_waited_for_again(authority: Revocable, database: Database, tasks: DbFetchTasks
                                                     ) -> None:
-    person, wished = anna(authority, ocsp=True), wishes(database, 0.1)
+    person, wished = anna(authority, ocsp=True), fetch_requests(database, 0.1)
     wished(person.certificate, authority.mail_certificate)
     for task in tasks.list():
         tasks.failed(task.wanted.key, None, Reason.FETCH_UNAVAILABLE, "")
-    slow = wishes(database, 20)
+    slow = fetch_requests(database, 20)
     assert took(lambda: slow(person.certificate, authority.mail_certificate)) < 0.5
 
 
 def test_a_certificate_that_names_nothing_costs_nothing(authority: Revocable, database: Database, tasks: DbFetchTasks
                                                         ) -> None:
-    person, wished = anna(authority, lists=(), issuer=False), wishes(database, 20)
+    person, wished = anna(authority, lists=(), issuer=False), fetch_requests(database, 20)
     assert took(lambda: wished(person.certificate, authority.mail_certificate)) < 0.2
     assert wished.missing(person.certificate) is False
     assert filed(tasks) == []
@@ -197,7 +197,7 @@ def test_a_certificate_that_names_nothing_costs_nothing(authority: Revocable, da
 
 def test_a_flood_of_mails_keeps_no_more_than_a_few_workers_waiting(authority: Revocable, database: Database,
                                                                    tasks: DbFetchTasks) -> None:
-    wished = wishes(database, 1.0)
+    wished = fetch_requests(database, 1.0)
     people = [authority.person(f"p{number}@partner.example", lists=(f"/{number}.crl",))
               for number in range(WAITING_MAX + 6)]
     waited: list[float] = []
@@ -212,7 +212,7 @@ def test_a_flood_of_mails_keeps_no_more_than_a_few_workers_waiting(authority: Re
 
 def test_an_issuer_that_was_just_learned_is_worth_another_search(authority: Revocable, database: Database,
                                                                  tasks: DbFetchTasks) -> None:
-    person, wished = anna(authority), wishes(database, 20)
+    person, wished = anna(authority), fetch_requests(database, 20)
     with Jobs(tasks, lambda task: tasks.done(task.wanted.key, SystemClock().now(), None)):
         assert wished.missing(person.certificate) is True
     assert wished.missing(person.certificate) is False  # it was looked for already: what came did not help
@@ -221,12 +221,12 @@ def test_an_issuer_that_was_just_learned_is_worth_another_search(authority: Revo
 
 def test_an_issuer_that_cannot_be_had_is_not(authority: Revocable, database: Database, tasks: DbFetchTasks) -> None:
     with Jobs(tasks, lambda task: tasks.failed(task.wanted.key, None, Reason.FETCH_REFUSED, "")):
-        assert wishes(database, 20).missing(anna(authority).certificate) is False
+        assert fetch_requests(database, 20).missing(anna(authority).certificate) is False
 
 
 def test_waiting_for_issuers_has_its_own_bound(authority: Revocable, database: Database, tasks: DbFetchTasks) -> None:
     assert WAITING_FOR_ISSUERS_MAX < WAITING_MAX
-    wished = wishes(database, 0.8)
+    wished = fetch_requests(database, 0.8)
     waited: list[float] = []
     with WebServer() as elsewhere:
         strangers = [Revocable(elsewhere, f"Stranger {number}").person("eve@stranger.example")
@@ -242,7 +242,7 @@ def test_waiting_for_issuers_has_its_own_bound(authority: Revocable, database: D
 
 def test_a_store_that_does_not_answer_holds_nobody(authority: Revocable, tmp_path: Path) -> None:
     broken = open_database(tmp_path / "broken.db")
-    wished = wishes(broken, 20)
+    wished = fetch_requests(broken, 20)
     with broken.writers.connect() as connection:
         connection.exec_driver_sql("DROP TABLE fetch_task")
         connection.commit()

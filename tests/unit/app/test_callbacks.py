@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import structlog
 
-from gateway.adapters.callback_http import CallbackHttp, signature
 from gateway.adapters.db.callbacks import DbCallbacks
-from gateway.app.callbacks import BACKOFF_S, GIVE_UP, Caller, filing
+from gateway.adapters.web.callback import CallbackHttp, signature
+from gateway.app.codes.callbacks import BACKOFF_S, GIVE_UP, Caller, filing
 from gateway.errors import GatewayError, Reason
-from gateway.ports.callbacks import Event
+from gateway.ports.services.callbacks import Event
 from gateway.settings import Client, Settings
 from tests.ports.conftest import HandClock
 from tests.support.callbacks import Heard, listening

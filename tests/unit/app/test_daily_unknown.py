@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.jobs import JobsHouse
+from gateway.app.processes.jobs import JobsContext
 from gateway.clock import FrozenClock
 from gateway.demo.bank import Ports
 from gateway.errors import GatewayError
@@ -33,8 +33,8 @@ def sent_to(settings: Settings, port: int) -> Settings:
     return settings.model_copy(update={"next_hops": settings.next_hops.model_copy(update={"inbound": inbound})})
 
 
-def house_with_a_stranger(settings: Settings, at: datetime) -> JobsHouse:
-    jobs = JobsHouse(settings, FrozenClock(at))
+def house_with_a_stranger(settings: Settings, at: datetime) -> JobsContext:
+    jobs = JobsContext(settings, FrozenClock(at))
     jobs.store.authorities.met(STRANGER.subject, STRANGER.issuer, STRANGER.der, "eve@elsewhere.example", at)
     return jobs
 
@@ -47,7 +47,7 @@ def test_it_is_told_once_a_day_and_once_at_all(settings: Settings) -> None:
             jobs.report()
         finally:
             jobs.close()
-        tomorrow = JobsHouse(sent_to(settings, hop.port), FrozenClock(EIGHT + timedelta(days=1)))
+        tomorrow = JobsContext(sent_to(settings, hop.port), FrozenClock(EIGHT + timedelta(days=1)))
         try:
             assert tomorrow.findings().unknown == []
         finally:
@@ -75,7 +75,7 @@ def test_algorithms_are_told_when_their_end_is_near(settings: Settings) -> None:
     for at, told in ((datetime(2030, 11, 1, tzinfo=UTC), set()),
                      (datetime(2030, 12, 15, tzinfo=UTC), {"rsa-2048", "p-224", "sha224"}),
                      (datetime(2031, 1, 2, tzinfo=UTC), set())):
-        jobs = JobsHouse(settings, FrozenClock(at))
+        jobs = JobsContext(settings, FrozenClock(at))
         try:
             assert {one.name for one in jobs.findings().ends if one.what == "algorithm"} == told
         finally:

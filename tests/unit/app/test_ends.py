@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.app import open_store
-from gateway.app.ends import Ending, covered_by, ends
+from gateway.app.expiry import Ending, covered_by, ends
 from gateway.app.store import Store
 from gateway.demo.bank import Ports
 from gateway.settings import Generation, Settings, load

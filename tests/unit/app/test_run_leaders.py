@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import pytest
 import structlog
 
-from gateway.app import statements_crew as module
-from gateway.app.statements_crew import _Leaders
+from gateway.app.statements import leaders as module
+from gateway.app.statements.leaders import _Leaders
 from gateway.errors import Reason
-from gateway.ports.statements import RunState
+from gateway.ports.services.statements import RunState
 from tests.support import leading
 from tests.support.leading import cannot_go_on, dies, hangs, is_not_interrupted, yields, yields_late
 
@@ -166,7 +166,7 @@ def test_a_leader_of_an_endless_source_makes_way_for_another_run(leaders, monkey
 
 def test_a_leader_in_an_endless_source_ends_with_its_parent() -> None:
     """Found running an hour after its parent was killed: only the parent would have killed it."""
-    program = ("import threading, time; import gateway.app.statements_crew as module; module.ENDED_S = 1\n"
+    program = ("import threading, time; import gateway.app.statements.leaders as module; module.ENDED_S = 1\n"
                "module.end_in_time(threading.Event()); print(flush=True)\n"
                "while True: time.sleep(60)")  # begins again after each handler (PEP 475), as reading does
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as leader:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import trial
-from gateway.app.trial import ROWS_MAX, tried
+from gateway.app.statements import template_check as trial
+from gateway.app.statements.template_check import ROWS_MAX, tried
 from gateway.errors import GatewayError, Reason
 from gateway.services.statements.source import BadRow, Row
 from gateway.services.statements.spec import Spec, of_mapping

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.check_clouds import CLOUDS, clouds, shared
+from gateway.cli.check.clouds import CLOUDS, clouds, shared
 from gateway.settings import Settings, read
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli import check_services
+from gateway.cli.check import services as check_services
 from gateway.cli.main import application
 from gateway.demo.bank import Ports
 from gateway.settings import Milter, load
@@ -95,7 +95,7 @@ def test_a_milter_without_its_library_is_told_and_does_not_start(bank, monkeypat
 milter: {socket: "inet:10029@127.0.0.1", outbound_daemons: [ours], inbound_daemons: [theirs]}
 """)
     assert "milter" in {one["about"] for one in check().told}
-    monkeypatch.setattr("gateway.cli.milter.find_spec", lambda name: None)
+    monkeypatch.setattr("gateway.cli.processes.milter.find_spec", lambda name: None)
     (told,) = (one["text"] for one in check().errors if one["about"] == "milter")
     assert "`make milter`" in told
     for command in ("run", "milter"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.check_fallbacks import fallbacks
+from gateway.cli.check.fallbacks import fallbacks
 from gateway.settings import EncryptedPdf, Invite, Settings, load
 from tests.support.process import new_bank
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.check_finding import Finding
-from gateway.cli.check_postfix import findings
+from gateway.cli.check.finding import Finding
+from gateway.cli.check.postfix_paths import findings
 from gateway.cli.postfix.configuration import Configuration, endpoint, seconds, words
 from gateway.cli.postfix.tables import outside
 from gateway.settings import Settings

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli.check_postfix import postfix
+from gateway.cli.check.postfix_paths import postfix
 from gateway.cli.context import CONFIG_VARIABLE
 from gateway.cli.main import application
 from gateway.settings import Settings

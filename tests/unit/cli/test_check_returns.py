@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli.check_finding import Finding
-from gateway.cli.check_returns import returns
+from gateway.cli.check.finding import Finding
+from gateway.cli.check.returns import returns
 from gateway.cli.main import application
 from gateway.settings import Settings, load
 from tests.support.process import template

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.check_finding import Finding, looked
-from gateway.cli.check_statements import statements
+from gateway.cli.check.finding import Finding, looked
+from gateway.cli.check.statements import statements
 from gateway.pdf import renderer
 from gateway.settings import EncryptedPdf, Settings, load
 from tests.support.bank import policy

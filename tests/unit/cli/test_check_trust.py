@@ -14,8 +14,10 @@ import pytest
 
 from gateway.app import open_store
 from gateway.app.database import adopt
-from gateway.app.ends import ends
-from gateway.cli import check_own, check_services, check_trust
+from gateway.app.expiry import ends
+from gateway.cli.check import own as check_own
+from gateway.cli.check import services as check_services
+from gateway.cli.check import trust as check_trust
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports
 from gateway.pki.trust import TrustSet, anchors_of

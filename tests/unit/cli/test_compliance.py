@@ -16,8 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.app import load_rules
-from gateway.cli import compliance, compliance_left
-from gateway.cli.compliance_rts import CLAUSES, Clause
+from gateway.cli.compliance import command as compliance
+from gateway.cli.compliance import open_points as compliance_left
+from gateway.cli.compliance.rts import CLAUSES, Clause
 from gateway.cli.main import application
 from gateway.errors import Reason
 from gateway.settings import load

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from gateway.cli import inspect as command
+from gateway.cli.inspect import command
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
 from tests.support.pki import PASSWORD, encrypted_key_pem, get_pki, pem

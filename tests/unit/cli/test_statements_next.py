@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.statements import what_next
+from gateway.cli.statements.command import what_next
 from gateway.demo.bank import Ports
-from gateway.ports.statements import RunRow, RunState
+from gateway.ports.services.statements import RunRow, RunState
 from gateway.settings import Api, Settings, load
 from tests.support.pki import NOW
 from tests.support.process import demo_bank

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.frontends import children
-from gateway.frontends.children import PARENT, Children, run_once
-from gateway.frontends.notify import Ear
+from gateway.frontends.processes import children
+from gateway.frontends.processes.children import PARENT, Children, run_once
+from gateway.frontends.processes.notify import Ear
 
 
 def python(program: str, *arguments: str) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ def test_what_a_child_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     """The parent is killed, so that it can end nobody itself."""
     told = tmp_path / "told"
-    inner = ("import os,sys,time; from gateway.frontends.children import end_with_parent; end_with_parent(); "
+    inner = ("import os,sys,time; from gateway.frontends.processes.children import end_with_parent; end_with_parent(); "
              "print(os.getpid(), file=open(sys.argv[1], 'w')); time.sleep(60)")
     outer = (f"import os,subprocess,sys,time; os.environ['{PARENT}'] = str(os.getpid()); "
              "subprocess.Popen([sys.executable, '-c', sys.argv[1], sys.argv[2]]); time.sleep(60)")

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends import crew as crew_module
-from gateway.frontends.crew import Crew
-from gateway.frontends.listening import Unavailable
-from gateway.frontends.notify import Ear
-from gateway.frontends.process import Process
+from gateway.frontends.processes import worker_pool as crew_module
+from gateway.frontends.processes.notify import Ear
+from gateway.frontends.processes.process import Process
+from gateway.frontends.processes.sockets import Unavailable
+from gateway.frontends.processes.worker_pool import WorkerPool
 
 BEGIN = """
 import os, signal, socket, sys, time
@@ -84,18 +84,18 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew_module, "BACKOFF_S", (0.05, 0.1))
 
 
-async def over(crew: Crew) -> None:
-    await crew.retire()
-    await crew.ended()
+async def over(worker_pool: WorkerPool) -> None:
+    await worker_pool.retire()
+    await worker_pool.ended()
 
 
 async def test_all_are_ready_and_all_end(ear: Ear, tmp_path: Path) -> None:
     launch = Launcher(ear, tmp_path, lambda *_: GOOD)
-    crew = Crew("relay", 3, launch, grace_s=10)
-    await crew.start()
-    assert sorted(crew.pids) == sorted(launch.living)
-    assert len(crew.pids) == 3
-    await over(crew)
+    worker_pool = WorkerPool("relay", 3, launch, grace_s=10)
+    await worker_pool.start()
+    assert sorted(worker_pool.pids) == sorted(launch.living)
+    assert len(worker_pool.pids) == 3
+    await over(worker_pool)
     assert launch.living == []
 
 
@@ -110,9 +110,9 @@ async def test_if_one_does_not_start_none_is_left(ear: Ear, tmp_path: Path, monk
                                                   which: int, bad: str, detail: str) -> None:
     monkeypatch.setattr(crew_module, "START_S", 3.0)
     launch = Launcher(ear, tmp_path, lambda number, _: BEGIN + bad if number == which else GOOD)
-    crew = Crew("relay", 3, launch, grace_s=10)
+    worker_pool = WorkerPool("relay", 3, launch, grace_s=10)
     with pytest.raises(GatewayError) as trouble:
-        await crew.start()
+        await worker_pool.start()
     assert detail in trouble.value.detail
     assert launch.living == []
     assert len(launch.started) == (1 if which == 0 else 3)  # the first finds out for all
@@ -123,21 +123,21 @@ async def test_a_program_that_is_not_there(ear: Ear) -> None:
         return await Process.start("none", ("/nowhere/sealgate",), ear=ear)
 
     with pytest.raises(GatewayError) as trouble:
-        await Crew("relay", 2, launch, grace_s=1).start()
+        await WorkerPool("relay", 2, launch, grace_s=1).start()
     assert trouble.value.reason is Reason.INTERNAL
 
 
 async def test_one_that_dies_is_replaced_as_often_as_it_takes(ear: Ear, tmp_path: Path) -> None:
     """The two replacements that come first do not start."""
     launch = Launcher(ear, tmp_path, lambda _, count: BEGIN + "os._exit(3)" if count in (2, 3) else GOOD)
-    crew = Crew("relay", 2, launch, grace_s=10)
-    await crew.start()
-    victim, other = crew.pids
+    worker_pool = WorkerPool("relay", 2, launch, grace_s=10)
+    await worker_pool.start()
+    victim, other = worker_pool.pids
     os.kill(victim, 9)
-    await until(lambda: len(launch.started) == 5 and len(crew.pids) == 2)
-    assert victim not in crew.pids
-    assert other in crew.pids
-    await over(crew)
+    await until(lambda: len(launch.started) == 5 and len(worker_pool.pids) == 2)
+    assert victim not in worker_pool.pids
+    assert other in worker_pool.pids
+    await over(worker_pool)
     assert launch.living == []
 
 
@@ -145,17 +145,17 @@ async def test_one_that_is_silent_is_killed_and_replaced(ear: Ear, tmp_path: Pat
     """One of number 1 never says anything after READY=1; the other goes on."""
     speaks = BEGIN + ENDS + "say('READY=1')\nwhile True: time.sleep(0.05); say('WATCHDOG=1')"
     launch = Launcher(ear, tmp_path, lambda _, count: GOOD if count == 1 else speaks)
-    crew = Crew("relay", 2, launch, grace_s=10)
-    await crew.start()
+    worker_pool = WorkerPool("relay", 2, launch, grace_s=10)
+    await worker_pool.start()
 
     def watched() -> bool:
-        crew.watch()
-        return len(launch.started) == 3 and len(crew.pids) == 2
+        worker_pool.watch()
+        return len(launch.started) == 3 and len(worker_pool.pids) == 2
 
     await until(watched)
     assert launch.started[1].over.result() == -9
-    assert launch.started[0].pid in crew.pids
-    await over(crew)
+    assert launch.started[0].pid in worker_pool.pids
+    await over(worker_pool)
 
 
 async def test_one_whose_threads_are_stuck_ends_after_its_successor_is_ready(ear: Ear, tmp_path: Path) -> None:
@@ -172,11 +172,11 @@ open(home + f"/{count}-ready", "w").write(str(os.path.exists(home + "/told")))
 say("READY=1")
 while True: signal.pause()"""
     launch = Launcher(ear, tmp_path, lambda _, count: stuck if count == 0 else ready)
-    crew = Crew("relay", 1, launch, grace_s=10)
-    await crew.start()
-    await until(lambda: (tmp_path / "told").exists() and crew.pids == (launch.started[1].pid,))
+    worker_pool = WorkerPool("relay", 1, launch, grace_s=10)
+    await worker_pool.start()
+    await until(lambda: (tmp_path / "told").exists() and worker_pool.pids == (launch.started[1].pid,))
     assert (tmp_path / "1-ready").read_text() == "False"
-    await over(crew)
+    await over(worker_pool)
     assert launch.living == []
 
 
@@ -190,12 +190,12 @@ signal.signal(signal.SIGUSR2, end)
 say('READY=1')
 while True: signal.pause()"""
     launch = Launcher(ear, tmp_path, lambda *_: slow)
-    crew = Crew("relay", 2, launch, grace_s=30)
-    await crew.start()
-    await crew.retire(replaced=True)
+    worker_pool = WorkerPool("relay", 2, launch, grace_s=30)
+    await worker_pool.start()
+    await worker_pool.retire(replaced=True)
     assert len(launch.living) == 2
     (tmp_path / "finished").touch()
-    await crew.ended()
+    await worker_pool.ended()
     assert launch.living == []
     assert [one.over.result() for one in launch.started] == [0, 0]
 
@@ -204,45 +204,45 @@ async def test_who_does_not_end_in_time_is_killed(ear: Ear, tmp_path: Path, monk
     monkeypatch.setattr(crew_module, "MARGIN_S", 0.2)
     deaf = BEGIN + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay('READY=1')\nwhile True: signal.pause()"
     launch = Launcher(ear, tmp_path, lambda *_: deaf)
-    crew = Crew("relay", 1, launch, grace_s=0.2)
-    await crew.start()
-    await over(crew)
+    worker_pool = WorkerPool("relay", 1, launch, grace_s=0.2)
+    await worker_pool.start()
+    await over(worker_pool)
     assert launch.started[0].over.result() == -9
 
 
 async def test_it_is_known_for_how_long_nobody_has_taken_mail(ear: Ear, tmp_path: Path) -> None:
     """What systemd's watchdog hangs on: while one of two lives all is well; of none, the time stands."""
     launch = Launcher(ear, tmp_path, lambda _, count: BEGIN + "os._exit(3)" if count >= 2 else GOOD)
-    crew = Crew("relay", 2, launch, grace_s=10)
-    await crew.start()
+    worker_pool = WorkerPool("relay", 2, launch, grace_s=10)
+    await worker_pool.start()
     one, other = launch.started[:2]
-    before = crew.served_at
+    before = worker_pool.served_at
     os.kill(one.pid, 9)
     await one.over
-    crew.watch()
-    assert crew.served_at > before
+    worker_pool.watch()
+    assert worker_pool.served_at > before
     os.kill(other.pid, 9)
     await other.over
     await until(lambda: len(launch.started) > 4)
-    before = crew.served_at
-    crew.watch()
-    assert crew.served_at == before
-    await over(crew)
+    before = worker_pool.served_at
+    worker_pool.watch()
+    assert worker_pool.served_at == before
+    await over(worker_pool)
     assert launch.living == []
 
 
 async def test_whose_signs_may_have_been_lost_gets_its_time_anew(ear: Ear, tmp_path: Path) -> None:
     """The supervisor stood still itself."""
     launch = Launcher(ear, tmp_path, lambda *_: GOOD)  # says nothing after READY=1
-    crew = Crew("relay", 1, launch, grace_s=10)
-    await crew.start()
-    (worker,) = crew.everyone
+    worker_pool = WorkerPool("relay", 1, launch, grace_s=10)
+    await worker_pool.start()
+    (worker,) = worker_pool.everyone
     await until(lambda: worker.stuck)
     worker.forgive()
-    crew.watch()
+    worker_pool.watch()
     assert not worker.stuck
     assert alive(worker.pid)
-    await over(crew)
+    await over(worker_pool)
 
 
 async def test_a_fault_in_the_keeper_does_not_leave_a_place_empty(ear: Ear, tmp_path: Path,
@@ -256,15 +256,15 @@ async def test_a_fault_in_the_keeper_does_not_leave_a_place_empty(ear: Ear, tmp_
             pass
 
     launch = Launcher(ear, tmp_path, lambda *_: GOOD)
-    crew = Crew("relay", 2, launch, grace_s=10)
-    await crew.start()
+    worker_pool = WorkerPool("relay", 2, launch, grace_s=10)
+    await worker_pool.start()
     monkeypatch.setattr(crew_module, "log", Log())
     monkeypatch.setattr(crew_module, "surprise", lambda *_, **__: None)
-    victim = crew.pids[0]
+    victim = worker_pool.pids[0]
     os.kill(victim, 9)
-    await until(lambda: len(crew.pids) == 2 and victim not in crew.pids and len(launch.living) >= 2)
+    await until(lambda: len(worker_pool.pids) == 2 and victim not in worker_pool.pids and len(launch.living) >= 2)
     monkeypatch.undo()
-    await over(crew)
+    await over(worker_pool)
     assert launch.living == []
 
 
@@ -277,12 +277,12 @@ async def test_while_no_worker_can_start_clients_are_answered_421(ear: Ear, tmp_
         one.setblocking(False)
     healed = BEGIN + ENDS + "if count > 1 and not os.path.exists(home + '/healed'): os._exit(3)\n" + GOOD[len(BEGIN):]
     launch = Launcher(ear, tmp_path, lambda *_: healed)
-    crew = Crew("relay", 2, launch, grace_s=10, outage=Unavailable(listening, {"clear"}).switch)
-    await crew.start()
-    for pid in crew.pids:
+    worker_pool = WorkerPool("relay", 2, launch, grace_s=10, outage=Unavailable(listening, {"clear"}).switch)
+    await worker_pool.start()
+    for pid in worker_pool.pids:
         os.kill(pid, 9)
-    await until(lambda: crew.pids == () and len(launch.started) > 3)
-    crew.watch()
+    await until(lambda: worker_pool.pids == () and len(launch.started) > 3)
+    worker_pool.watch()
     said = {}
     for name, (one,) in listening.items():
         reader, writer = await asyncio.open_connection(*one.getsockname())
@@ -291,14 +291,14 @@ async def test_while_no_worker_can_start_clients_are_answered_421(ear: Ear, tmp_
         writer.close()
     assert said == {"clear": b"421 4.3.2 Service not available; come back later\r\n", "tls": b""}
     (tmp_path / "healed").touch()
-    await until(lambda: len(crew.pids) == 2)
+    await until(lambda: len(worker_pool.pids) == 2)
     _, writer = await asyncio.open_connection(*listening["clear"][0].getsockname())  # waits for the worker now
     await asyncio.sleep(0)
     accepted, address = listening["clear"][0].accept()
     accepted.close()
     assert address == writer.get_extra_info("sockname")
     writer.close()
-    await over(crew)
+    await over(worker_pool)
     for (one,) in listening.values():
         one.close()
 
@@ -307,12 +307,12 @@ async def test_what_a_process_said_last_cannot_hide_its_end(ear: Ear, tmp_path: 
     """X_TROUBLE that cannot be read: the worker counts as ended all the same, and is replaced."""
     talks = BEGIN + ENDS + "say('READY=1')\nimport time\nsay('X_TROUBLE=no JSON')\nos._exit(4)"
     launch = Launcher(ear, tmp_path, lambda _, count: talks if count == 0 else GOOD)
-    crew = Crew("relay", 1, launch, grace_s=10)
+    worker_pool = WorkerPool("relay", 1, launch, grace_s=10)
     try:
-        await crew.start()
+        await worker_pool.start()
     except GatewayError:
         pass
     else:
-        await until(lambda: len(launch.started) == 2 and len(crew.pids) == 1)
-        await over(crew)
+        await until(lambda: len(launch.started) == 2 and len(worker_pool.pids) == 1)
+        await over(worker_pool)
     assert launch.living == []

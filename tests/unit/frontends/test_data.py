@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.data import Checks, Collector, Trace, whole_mail
+from gateway.frontends.smtp.data import Checks, Collector, Trace, whole_mail
 from gateway.model.wire import END, ends_in_pairs, find_end, has_dot_lines, longest_line_within, stuffed
 
 SOUP = st.lists(st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"a", b"\0", b"bc"]), max_size=60).map(b"".join)

@@ -14,8 +14,8 @@ import pytest
 import structlog
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends import logs
-from gateway.frontends.server import SmtpFrontend
+from gateway.frontends.smtp.server import SmtpFrontend
+from gateway.frontends.telemetry import logs
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES

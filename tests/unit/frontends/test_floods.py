@@ -5,7 +5,7 @@ test moves.
 import pytest
 import structlog
 
-from gateway.frontends.floods import KINDS_MAX, LINES_MAX, WITHIN_S, Floods
+from gateway.frontends.telemetry.log_limits import KINDS_MAX, LINES_MAX, WITHIN_S, Floods
 
 
 class Clock:

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from gateway.frontends import forgetful
-from gateway.frontends.children import Children
+from gateway.frontends.processes import memory_protection as forgetful
+from gateway.frontends.processes.children import Children
 from tests.support import memory
 
 _PR_GET_DUMPABLE = 3  # prctl.h
@@ -35,7 +35,7 @@ def work(octets):
 work(os.read(0, 65536))
 gc.collect()
 if CLEAR:
-    from gateway.frontends.forgetful import clear_stack
+    from gateway.frontends.processes.memory_protection import clear_stack
     clear_stack()
 os.write(1, b"done")
 os.read(0, 1)
@@ -75,7 +75,7 @@ def test_the_search_finds_what_is_kept_and_what_others_let_go() -> None:
 
 
 def test_started_anew_it_is_the_same_process_and_forgets() -> None:
-    program = ("import os, sys; from gateway.frontends import forgetful; "
+    program = ("import os, sys; from gateway.frontends.processes import memory_protection as forgetful; "
                "print(os.getpid(), flush=True); "
                "forgetful.start_anew(['--version'])")
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
@@ -88,7 +88,8 @@ def test_started_anew_it_is_the_same_process_and_forgets() -> None:
 
 def test_no_core_and_nobody_looks_in() -> None:
     """By the kernel's own answer, in a process of its own: this one shall leave a core if it must."""
-    program = ("import ctypes, resource; from gateway.frontends import forgetful; forgetful.no_core(); "
+    program = ("import ctypes, resource; from gateway.frontends.processes import memory_protection as forgetful; "
+               "forgetful.no_core(); "
                f"print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl({_PR_GET_DUMPABLE}))")
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "(0, 0) 0"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.db.certificates.fetch_tasks import DbFetchTasks
 from gateway.adapters.db.daily import DbDaily
-from gateway.adapters.db.engine import Database
-from gateway.adapters.db.fetch_tasks import DbFetchTasks
+from gateway.adapters.db.engine.database import Database
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.jobs import ISSUERS_AT_ONCE_MAX, Jobs, Round, host
+from gateway.frontends.processes.jobs import ISSUERS_AT_ONCE_MAX, Jobs, Round, host
 from gateway.ports.fetch import FetchKind, FetchTask, Wanted
 from tests.support.databases import open_database
 from tests.support.pki import NOW

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.cli.context import exit_code
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.listening import bound, handed_on
+from gateway.frontends.processes.sockets import bound, handed_on
 from gateway.settings import Listener
 
 ROOT = Path(__file__).parents[3]
@@ -80,7 +80,7 @@ def test_a_port_that_another_program_holds_may_be_free_later() -> None:
 
 TAKE = """
 import os, sys
-from gateway.frontends.listening import from_systemd
+from gateway.frontends.processes.sockets import from_systemd
 from gateway.settings import Listener
 for number, descriptor in enumerate(map(int, sys.argv[3:])):
     os.dup2(descriptor, 3 + number)
@@ -134,7 +134,7 @@ def test_a_socket_of_no_listener_is_refused() -> None:
 def test_what_is_handed_on_is_what_is_inherited() -> None:
     one, two = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
     environment, descriptors = handed_on({"bank": [one], "world": [two]})
-    program = ("import os; from gateway.frontends.listening import inherited; given = inherited(); "
+    program = ("import os; from gateway.frontends.processes.sockets import inherited; given = inherited(); "
                "print({name: [one.getsockname()[1] for one in some] for name, some in given.items()}, inherited())")
     told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True,
                           pass_fds=descriptors, env={**os.environ, **environment})

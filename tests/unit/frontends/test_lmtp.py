@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.lmtp import Lmtp
+from gateway.frontends.smtp.lmtp import Lmtp
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from tests.support.smtp import Taker, Talk, relay, settings, until

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.frontends import limits
 from gateway.frontends.limits import FORGOTTEN_S, KNOWN_S, LoginPauses, Marks
-from gateway.frontends.together import FAILURES, KNOWN, MarksTogether, Together
+from gateway.frontends.shared_limits import FAILURES, KNOWN, SharedLimits, SharedMarks
 
 HOUR_S = 3600.0
 
@@ -19,11 +19,11 @@ def alone(now: Callable[[], float]) -> LoginPauses:
     return LoginPauses(Marks(FORGOTTEN_S), Marks(KNOWN_S), now)
 
 
-def shared(supervisor: Together | None, now: Callable[[], float]) -> LoginPauses:
+def shared(supervisor: SharedLimits | None, now: Callable[[], float]) -> LoginPauses:
     """In one more worker."""
     assert supervisor is not None
-    memory = Together(supervisor.descriptor, supervisor.take())
-    return LoginPauses(MarksTogether(FORGOTTEN_S, memory, FAILURES), MarksTogether(KNOWN_S, memory, KNOWN), now)
+    memory = SharedLimits(supervisor.descriptor, supervisor.take())
+    return LoginPauses(SharedMarks(FORGOTTEN_S, memory, FAILURES), SharedMarks(KNOWN_S, memory, KNOWN), now)
 
 
 def guesses(pauses: LoginPauses, at: list[float], seconds: float, source: Callable[[int], str],
@@ -83,7 +83,7 @@ def test_two_mistakes_cost_nothing_and_all_are_forgotten_in_half_an_hour() -> No
 
 
 def test_all_workers_count_together() -> None:
-    supervisor = Together.new()
+    supervisor = SharedLimits.new()
     assert supervisor is not None
     at = [1000.0]
     one, two = (shared(supervisor, lambda: at[0]) for _ in range(2))
@@ -99,7 +99,7 @@ def test_all_workers_count_together() -> None:
 def small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fills soon: 64 marks in a process of its own, 8 sets of 8 in a worker."""
     monkeypatch.setattr(limits, "RATE_KEYS_MAX", 64)
-    monkeypatch.setattr("gateway.frontends.together._SETS", 8)
+    monkeypatch.setattr("gateway.frontends.shared_limits._SETS", 8)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -107,7 +107,7 @@ def test_guesses_with_random_names_do_not_make_strangers_known(workers: int, mon
     """Attack: many wrong logins with names and sources of their own fill the tables, then an account is guessed."""
     small_tables(monkeypatch)
     at = [1000.0]
-    supervisor = Together.new()
+    supervisor = SharedLimits.new()
     all_ = [shared(supervisor, lambda: at[0]) for _ in range(workers)] or [alone(lambda: at[0])]
     for number in range(1000):
         at[0] += 0.3
@@ -124,7 +124,7 @@ def test_noise_does_not_end_a_pause(workers: int, monkeypatch: pytest.MonkeyPatc
     """Property: full tables never shorten a pause (as in Space-Saving, Metwally et al. 2005)."""
     small_tables(monkeypatch)
     at = [1000.0]
-    supervisor = Together.new()
+    supervisor = SharedLimits.new()
     all_ = [shared(supervisor, lambda: at[0]) for _ in range(workers)] or [alone(lambda: at[0])]
     for _ in range(4):
         all_[0].failed("s", "payroll")
@@ -146,7 +146,7 @@ def test_noise_does_not_end_a_pause(workers: int, monkeypatch: pytest.MonkeyPatc
 def test_noise_does_not_keep_out_an_address_that_has_logged_in(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     small_tables(monkeypatch)
     at = [1000.0]
-    supervisor = Together.new()
+    supervisor = SharedLimits.new()
     all_ = [shared(supervisor, lambda: at[0]) for _ in range(workers)] or [alone(lambda: at[0])]
     all_[0].succeeded("office", "payroll")
     for number in range(3000):
@@ -157,7 +157,7 @@ def test_noise_does_not_keep_out_an_address_that_has_logged_in(workers: int, mon
 def test_tables_with_space_pause_only_whose_passwords_were_wrong() -> None:
     """3000 wrong logins of strangers in half an hour are no reason to delay others."""
     at = [1000.0]
-    pauses = shared(Together.new(), lambda: at[0])
+    pauses = shared(SharedLimits.new(), lambda: at[0])
     for number in range(3000):
         pauses.failed(f"stranger{number}", f"name{number}")
     assert not any(pauses.wait_s(f"customer{number}", f"account{number}") for number in range(1000))

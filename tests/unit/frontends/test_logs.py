@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import structlog
 
-from gateway.frontends.logs import configure, log
+from gateway.frontends.telemetry.logs import configure, log
 
 SECRET = "TAN-5512-Zebra"
 
 BEGIN = """
 import asyncio, logging, threading, warnings
-from gateway.frontends.logs import configure, own_process
+from gateway.frontends.telemetry.logs import configure, own_process
 configure("info")
 own_process()
 def fail():
@@ -77,7 +77,7 @@ def test_a_child_of_the_relay_tells_its_end_in_the_relays_log(tmp_path: Path) ->
 
 UNWRITABLE = """
 import sys
-from gateway.frontends import logs
+from gateway.frontends.telemetry import logs
 log = logs.log
 class Stream:
     def __init__(self): self.full, self.lines = True, []
@@ -105,7 +105,7 @@ print("".join(sys.stderr.lines))
 @pytest.mark.parametrize("stream", ["/dev/full", "closed pipe", "closed"])
 def test_no_way_of_losing_standard_error_raises(stream: str) -> None:
     code = BEGIN + """
-from gateway.frontends.logs import log, surprise
+from gateway.frontends.telemetry.logs import log, surprise
 import sys
 if sys.argv[1] == "closed": sys.stderr = None
 for number in range(2000):

@@ -18,9 +18,9 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.frontends import metrics
-from gateway.frontends.metrics import files
-from gateway.frontends.metrics.page import Page
+from gateway.frontends.telemetry import metrics
+from gateway.frontends.telemetry.metrics import files
+from gateway.frontends.telemetry.metrics.page import Page
 from gateway.settings import Settings
 from gateway.settings.deployment import Metrics
 from tests.unit.frontends.test_page import SEEN
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 BEGIN = """
 import os, sys
 from gateway.errors import Reason
-from gateway.frontends import metrics
+from gateway.frontends.telemetry import metrics
 from gateway.model.outcome import Settled
 assert metrics.begin()
 def mails(count):
@@ -218,7 +218,7 @@ print(json.dumps([_unpack_integer(open(path, "rb").read(4), 0)[0], os.stat(path)
 def test_docs_and_program_have_the_same_metrics(tmp_path: Path) -> None:
     names = set(re.findall(r"^\| `(sealgate_\w+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
     told = counting(tmp_path, """
-import gateway.frontends.metrics.meters as meters, json
+import gateway.frontends.telemetry.metrics.meters as meters, json
 made = []
 for kind in ("Counter", "Gauge", "Histogram"):
     def remember(name, text, labels=(), *args, _make=getattr(meters, kind), **options):
@@ -240,12 +240,13 @@ print(json.dumps(made))
 
 
 def kinds_of(directory: Path) -> set[tuple[str, str]]:
-    from gateway.frontends.metrics import meters
+    from gateway.frontends.telemetry.metrics import meters
     source = Path(meters.__file__).read_text()
     return {(f"sealgate_{name}", kind) for kind, name in re.findall(r'= (counter|histogram|live)\("(\w+)"', source)}
 
 
-@pytest.mark.parametrize("level, event", __import__("gateway.frontends.metrics.meters", fromlist=["ALARMS"]).ALARMS)
+@pytest.mark.parametrize(
+    "level, event", __import__("gateway.frontends.telemetry.metrics.meters", fromlist=["ALARMS"]).ALARMS)
 def test_every_alarm_is_an_event_that_the_program_writes(level: str, event: str) -> None:
     written = [path for path in (ROOT / "gateway").rglob("*.py") if f'log.{level}("{event}"' in path.read_text()]
     assert written, f"nobody writes {event!r} at level {level}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.notify import Ear, Message, live, notify, trouble_field, trouble_of, watchdog_s
+from gateway.frontends.processes.notify import Ear, Message, live, notify, trouble_field, trouble_of, watchdog_s
 from tests.support.peers import need
 
 
@@ -100,7 +100,7 @@ def test_the_watchdog_of_systemd(monkeypatch: pytest.MonkeyPatch, pid: str, micr
 
 
 async def test_who_is_not_well_says_so() -> None:
-    program = ("import asyncio, sys; from gateway.frontends.notify import live\n"
+    program = ("import asyncio, sys; from gateway.frontends.processes.notify import live\n"
                "well = iter([True, False])\n"
                "async def main():\n"
                "    try: await live(lambda: next(well))\n"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.frontends.fresh import Fresh
-from gateway.frontends.metrics.numbers import Seen
-from gateway.frontends.metrics.page import Page
-from gateway.ports.numbers import StoreNumbers, Waiting
+from gateway.frontends.background_value import BackgroundValue
+from gateway.frontends.telemetry.metrics.numbers import Seen
+from gateway.frontends.telemetry.metrics.page import Page
+from gateway.ports.counts import StoreNumbers, Waiting
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SEEN = Seen(
@@ -63,7 +63,7 @@ class Clock:
 
 def test_a_value_is_kept_for_its_life() -> None:
     clock, asked = Clock(), []
-    fresh = Fresh(lambda: asked.append(1) or len(asked), 0, life_s=10, wait_s=60, monotonic=clock)
+    fresh = BackgroundValue(lambda: asked.append(1) or len(asked), 0, life_s=10, wait_s=60, monotonic=clock)
     assert [fresh.get(), fresh.get()] == [1, 1]
     clock.at = 9.9
     assert fresh.get() == 1
@@ -81,8 +81,8 @@ def test_who_asks_does_not_wait_for_what_hangs() -> None:
             go.wait(60)
         return f"answer {len(asked)}"
 
-    fresh = Fresh(ask, "nothing", life_s=10, wait_s=0.05, monotonic=clock)
-    patient = Fresh(ask, "nothing", life_s=10, wait_s=60, monotonic=clock)
+    fresh = BackgroundValue(ask, "nothing", life_s=10, wait_s=0.05, monotonic=clock)
+    patient = BackgroundValue(ask, "nothing", life_s=10, wait_s=60, monotonic=clock)
     assert patient.get() == "answer 1"
     assert [fresh.get(), fresh.get()] == ["nothing", "nothing"]
     assert len(asked) == 2
@@ -92,7 +92,7 @@ def test_who_asks_does_not_wait_for_what_hangs() -> None:
 @pytest.mark.filterwarnings("default")
 def test_what_raises_leaves_the_value_before() -> None:
     clock, values = Clock(), iter([1])
-    fresh = Fresh(lambda: next(values), 0, life_s=10, wait_s=60, monotonic=clock)
+    fresh = BackgroundValue(lambda: next(values), 0, life_s=10, wait_s=60, monotonic=clock)
     assert fresh.get() == 1
     clock.at = 20
     assert fresh.get() == 1

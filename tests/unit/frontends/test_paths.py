@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.frontends import dialogue
-from gateway.frontends.paths import MailCommand, Path, RefusedCommandError, parse_mail, parse_path, parse_rcpt
+from gateway.frontends.smtp import dialogue
+from gateway.frontends.smtp.paths import MailCommand, Path, RefusedCommandError, parse_mail, parse_path, parse_rcpt
 
 
 def rcpt(argument: str, *, smtputf8: bool = False) -> Path:

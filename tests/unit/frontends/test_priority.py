@@ -9,7 +9,7 @@ import pytest
 SHOW = """
 import os
 from pathlib import Path
-from gateway.frontends.priority import stand_back
+from gateway.frontends.processes.priority import stand_back
 stand_back(7)
 print(os.nice(0), os.getsid(0) == os.getpid(), Path("/proc/self/autogroup").read_text().split()[-1])
 """

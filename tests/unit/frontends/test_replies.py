@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import Reason
-from gateway.frontends import dialogue
 from gateway.frontends.replies import WIRES, Reply, reply_for, reply_for_reason
+from gateway.frontends.smtp import dialogue
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.sentences import SENTENCES
 

@@ -455,7 +455,7 @@ def test_one_stranger_has_a_tenth_of_the_strangers_share() -> None:
 
 def test_a_stranger_that_does_not_log_in_is_sent_away_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it says meanwhile; `command_timeout_s` counts for clients."""
-    monkeypatch.setattr("gateway.frontends.connection.STRANGER_S", 0.5)
+    monkeypatch.setattr("gateway.frontends.smtp.connection.STRANGER_S", 0.5)
     with (relay(Taker(), settings(clients=OF_NOBODY)) as at, Talk(at["out"], peer="127.0.0.2") as talk,
           Talk(at["out"]) as client, Talk(at["in"], peer="127.0.0.2") as inbound):
         client.greet()

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends import auth
-from gateway.frontends.server import SmtpFrontend
+from gateway.frontends.smtp import auth
+from gateway.frontends.smtp.server import SmtpFrontend
 from tests.support.smtp import Taker, Talk, relay, settings
 from tests.support.tls import TlsFiles, make_tls
 

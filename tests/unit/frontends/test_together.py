@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.frontends.limits import Connections, Rate
-from gateway.frontends.together import ConnectionsTogether, RateTogether, Together
+from gateway.frontends.shared_limits import SharedConnections, SharedLimits, SharedRate
 
 
-def workers(count: int) -> tuple[Together, list[Together]]:
-    supervisor = Together.new()
+def workers(count: int) -> tuple[SharedLimits, list[SharedLimits]]:
+    supervisor = SharedLimits.new()
     assert supervisor is not None
-    return supervisor, [Together(supervisor.descriptor, supervisor.take()) for _ in range(count)]
+    return supervisor, [SharedLimits(supervisor.descriptor, supervisor.take()) for _ in range(count)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc"), st.booleans()), max_size=60))
@@ -25,7 +25,7 @@ def test_connections_are_refused_as_one_process_would(arrivals: list[tuple[int, 
     """Each arrival: at which worker, from whom, and whether it is one that leaves."""
     supervisor, three = workers(3)
     alone = Connections(5, 2)
-    several = [ConnectionsTogether(5, 2, one, "inbound") for one in three]
+    several = [SharedConnections(5, 2, one, "inbound") for one in three]
     inside: list[tuple[int, str]] = []
     for worker, peer, leaves in arrivals:
         if leaves:
@@ -47,7 +47,7 @@ def test_mails_a_minute_are_taken_as_by_one_process(arrivals: list[tuple[int, st
     supervisor, three = workers(3)
     at = [1000.0]
     alone = Rate(6, lambda: at[0])
-    several = [RateTogether(6, lambda: at[0], one) for one in three]
+    several = [SharedRate(6, lambda: at[0], one) for one in three]
     for worker, client, pause in arrivals:
         at[0] += pause
         assert several[worker].allow(client) == alone.allow(client)
@@ -56,20 +56,20 @@ def test_mails_a_minute_are_taken_as_by_one_process(arrivals: list[tuple[int, st
 
 def test_roles_do_not_count_together() -> None:
     _, (one, two) = workers(2)
-    assert ConnectionsTogether(1, 1, one, "inbound").enter("a")
-    assert ConnectionsTogether(1, 1, two, "outbound").enter("a")
-    assert not ConnectionsTogether(1, 1, two, "inbound").enter("b")
+    assert SharedConnections(1, 1, one, "inbound").enter("a")
+    assert SharedConnections(1, 1, two, "outbound").enter("a")
+    assert not SharedConnections(1, 1, two, "inbound").enter("b")
 
 
 def test_what_a_dead_worker_had_is_free_again() -> None:
     supervisor, (_, two) = workers(2)
-    program = ("import os; from gateway.frontends.together import *; mine = Together.inherited(); "
-               "many = ConnectionsTogether(3, 3, mine, 'inbound'); print(sum(many.enter('a') for _ in range(9)))")
+    program = ("import os; from gateway.frontends.shared_limits import *; mine = SharedLimits.inherited(); "
+               "many = SharedConnections(3, 3, mine, 'inbound'); print(sum(many.enter('a') for _ in range(9)))")
     told = subprocess.run([sys.executable, "-c", program], pass_fds=(supervisor.descriptor,), check=True,
                           capture_output=True, text=True,
                           env={**os.environ, "SEALGATE_TOGETHER": f"{supervisor.descriptor}/0"})
     assert told.stdout == "3\n"
-    here = ConnectionsTogether(3, 3, two, "inbound")
+    here = SharedConnections(3, 3, two, "inbound")
     assert not here.enter("b")
     supervisor.give(0)
     assert [here.enter("b") for _ in range(4)] == [True, True, True, False]
@@ -78,7 +78,7 @@ def test_what_a_dead_worker_had_is_free_again() -> None:
 def test_who_has_long_seen_nothing_of_a_client_does_not_refuse_it() -> None:
     _, two = workers(2)
     at = [0.0]
-    first, second = (RateTogether(6, lambda: at[0], one) for one in two)
+    first, second = (SharedRate(6, lambda: at[0], one) for one in two)
     assert second.allow("bank")
     for _ in range(360):
         at[0] += 10
@@ -89,9 +89,9 @@ def test_who_has_long_seen_nothing_of_a_client_does_not_refuse_it() -> None:
 
 def test_a_new_worker_does_not_begin_with_a_full_bucket() -> None:
     supervisor, (one,) = workers(1)
-    first = RateTogether(5, lambda: 7.0, one)
+    first = SharedRate(5, lambda: 7.0, one)
     assert [first.allow("bank") for _ in range(6)] == [True] * 5 + [False]
-    second = RateTogether(5, lambda: 7.0, Together(supervisor.descriptor, supervisor.take()))
+    second = SharedRate(5, lambda: 7.0, SharedLimits(supervisor.descriptor, supervisor.take()))
     assert not second.allow("bank")
 
 

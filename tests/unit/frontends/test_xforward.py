@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.frontends.forwarded import NOBODY, XFORWARD, Forwarded, parse
-from gateway.frontends.paths import RefusedCommandError
+from gateway.frontends.smtp.forwarded import NOBODY, XFORWARD, Forwarded, parse
+from gateway.frontends.smtp.paths import RefusedCommandError
 from gateway.model.mail import Origin
 from tests.support.smtp import Taker, Talk, relay, settings
 

@@ -20,7 +20,7 @@ from gateway.inspection.keys import DeskKey, KeyFile, desk_keys
 from gateway.inspection.kinds import kind_of
 from gateway.model.verdict import Status, Trust
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Revocation
+from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.trust import TrustSet, same_for_mail
 from gateway.smime.open import open_mail
 from tests.support.mails import everything

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gateway.errors import Reason
 from gateway.pdf.check import TAIL_OCTETS, check, lacking
 from gateway.pdf.documents import PdfDocuments
-from gateway.ports.documents import Depth
+from gateway.ports.services.documents import Depth
 from tests.support.papers import BILL, STATEMENT
 from tests.support.peers import need, run
 

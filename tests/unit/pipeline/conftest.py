@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import process
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +21,6 @@ def home(template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bank(home: Path) -> Iterator[House]:
-    with house(home) as built:
+def bank(home: Path) -> Iterator[Context]:
+    with context(home) as built:
         yield built

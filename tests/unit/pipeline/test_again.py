@@ -9,7 +9,7 @@ from gateway.errors import Reason
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.record import EvidenceRecord
-from gateway.pipeline.again import judge_again, undecided
+from gateway.pipeline.background.rejudge import judge_again, undecided
 from gateway.ports.hold import HeldRow
 from tests.support.pki import NOW
 

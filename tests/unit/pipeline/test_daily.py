@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError, Reason
-from gateway.pipeline import daily
-from gateway.pipeline.daily import Ends, Findings, failing, report_mail, send_report
-from gateway.ports.authorities import MetAuthority
+from gateway.pipeline.background import daily_report as daily
+from gateway.pipeline.background.daily_report import Ends, Findings, failing, report_mail, send_report
+from gateway.ports.authorities import UnknownAuthority
 from gateway.ports.fetch import FetchTask, Wanted
 from gateway.ports.next_hop import HopReply
 from tests.support.pki import NOW
 
 SOON = Ends("otp", "key that signs", "CN=Demo Bank otp", NOW + timedelta(days=3, hours=1))
 ENDED = Ends("inbound", "TLS of a listener", "CN=mx.bank.example", NOW - timedelta(days=1))
-MET = MetAuthority("ab" * 32, "CN=Some CA", "CN=Some Root", b"der", "eve@some.example", NOW - timedelta(days=2), NOW, 7)
+MET = UnknownAuthority("ab" * 32, "CN=Some CA", "CN=Some Root", b"der", "eve@some.example",
+                       NOW - timedelta(days=2), NOW, 7)
 
 
 def task(failures: int, url: str = "http://ca.test/a.crl", kind: Any = "crl") -> FetchTask:
@@ -61,7 +62,7 @@ def test_only_unknown_authorities_are_important() -> None:
 
 
 def test_texts_of_strangers_are_one_line_of_text() -> None:
-    evil = MetAuthority("cd" * 32, "CN=x\r\nBcc: y@z\x1b[2J", "CN=\u202eevil", None, "a\nb@c.example", NOW, NOW, 1)
+    evil = UnknownAuthority("cd" * 32, "CN=x\r\nBcc: y@z\x1b[2J", "CN=\u202eevil", None, "a\nb@c.example", NOW, NOW, 1)
     read, text = seen(Findings(unknown=[evil]))
     assert read["bcc"] is None
     assert "\x1b" not in text

@@ -8,23 +8,23 @@ from gateway.demo import openssl
 from gateway.model.outcome import Settled
 from gateway.pipeline.facts import STATUS_OCTETS_MAX, Message, shown_addresses
 from tests.support import mails
-from tests.support.bank import House
+from tests.support.bank import Context
 from tests.unit.smime.test_already import PGP
 
 US = "director@bank.example"
 TEXT = b"Content-Type: text/plain\r\n\r\nThe limit is 4711.\r\n"
 
 
-def already(bank: House, octets: bytes) -> frozenset[str]:
+def already(bank: Context, octets: bytes) -> frozenset[str]:
     message = b"From: staff@bank.example\r\n" + octets
-    return Message.of(bank.send(message, "anna@customer.example"), bank.gateway.house).facts.already
+    return Message.of(bank.send(message, "anna@customer.example"), bank.gateway.context).facts.already
 
 
 def relabelled(octets: bytes, smime_type: bytes) -> bytes:
     return octets.replace(b"smime-type=enveloped-data", smime_type).replace(b"smime-type=signed-data", smime_type)
 
 
-def test_a_label_alone_makes_nothing_encrypted(bank: House) -> None:
+def test_a_label_alone_makes_nothing_encrypted(bank: Context) -> None:
     """Clear text that says it is sealed would leave by the rule for mail that is."""
     for label in (b"enveloped-data", b"compressed-data", b"authEnveloped-data"):
         for name in (b"pkcs7-mime", b"x-pkcs7-mime"):
@@ -40,12 +40,12 @@ def test_a_label_alone_makes_nothing_encrypted(bank: House) -> None:
     assert already(bank, TEXT) == frozenset()
 
 
-def test_an_envelopes_beginning_is_no_envelope(bank: House) -> None:
+def test_an_envelopes_beginning_is_no_envelope(bank: Context) -> None:
     assert already(bank, mails.encrypted_already().partition(b"\r\n")[2]) == frozenset()
 
 
 @pytest.mark.parametrize("label", [b"smime-type=enveloped-data", b"smime-type=signed-data", b"x=y"])
-def test_what_is_encrypted_is_however_it_is_labelled(bank: House, label: bytes) -> None:
+def test_what_is_encrypted_is_however_it_is_labelled(bank: Context, label: bytes) -> None:
     sealed = openssl.encrypt(TEXT, bank.bank.support_certificate, ("a@b.example", "c@d.example", "x"))
     body = sealed[sealed.index(b"MIME-Version") :]
     assert already(bank, relabelled(body, label)) == {"encrypted"}
@@ -53,11 +53,11 @@ def test_what_is_encrypted_is_however_it_is_labelled(bank: House, label: bytes) 
     assert already(bank, relabelled(vague, label)) == {"encrypted"}
 
 
-def test_openpgp(bank: House) -> None:
+def test_openpgp(bank: Context) -> None:
     assert already(bank, PGP + mails.PGP_MESSAGE + b"--p--\r\n") == {"encrypted"}
 
 
-def test_signed(bank: House) -> None:
+def test_signed(bank: Context) -> None:
     assert already(bank, openssl.sign(TEXT, bank.bank.people["anna"])) == {"signed"}
 
 
@@ -90,9 +90,9 @@ def test_signed(bank: House) -> None:
         ("From: me", False),
     ],
 )
-def test_who_claims_to_be_us(bank: House, header: str, claims: bool) -> None:
+def test_who_claims_to_be_us(bank: Context, header: str, claims: bool) -> None:
     mail = bank.receive(header.encode() + b"\r\n\r\nhi\r\n", "support@bank.example", sender="eve@elsewhere.example")
-    assert Message.of(mail, bank.gateway.house).facts.spoofs_us is claims
+    assert Message.of(mail, bank.gateway.context).facts.spoofs_us is claims
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,10 @@ def test_who_claims_to_be_us(bank: House, header: str, claims: bool) -> None:
     ],
 )
 def test_a_from_that_is_no_mailbox_is_a_fact_and_refuses_nothing(
-    bank: House, header: str, address: str | None, why: str | None
+    bank: Context, header: str, address: str | None, why: str | None
 ) -> None:
     mail = bank.receive(header.encode() + b"\r\n\r\nhi\r\n", "support@bank.example", sender="")
-    facts = Message.of(mail, bank.gateway.house).facts
+    facts = Message.of(mail, bank.gateway.context).facts
     assert (facts.from_, facts.no_from) == (address, why)
     assert bank.gateway.handle(mail).answer is Settled.TAKEN
 
@@ -131,20 +131,20 @@ def test_a_from_that_is_no_mailbox_is_a_fact_and_refuses_nothing(
         ('"unfinished, anna@customer.example', set()),
     ],
 )
-def test_what_cannot_be_read_in_to_and_cc_counts_as_not_shown(bank: House, field: str, shown: set[str]) -> None:
+def test_what_cannot_be_read_in_to_and_cc_counts_as_not_shown(bank: Context, field: str, shown: set[str]) -> None:
     for name in ("To", "Cc"):
         octets = f"From: otp@bank.example\r\n{name}: {field}\r\nSubject: x\r\n\r\nhi\r\n".encode()
         mail = bank.send(octets, "anna@customer.example")
-        assert shown_addresses(Message.of(mail, bank.gateway.house)) == shown
+        assert shown_addresses(Message.of(mail, bank.gateway.context)) == shown
         assert bank.gateway.handle(mail).answer is Settled.TAKEN
 
 
-def kind(bank: House, *parts: bytes, report: bytes = b"delivery-status",
+def kind(bank: Context, *parts: bytes, report: bytes = b"delivery-status",
          beside: tuple[bytes, bytes] = (b"", b"")) -> str:
     body = beside[0] + b"".join(b"--r\r\n" + part for part in parts) + b"--r--\r\n" + beside[1]
     octets = (b"From: staff@bank.example\r\nContent-Type: multipart/report; boundary=r; report-type=" + report
               + b"\r\n\r\n" + body)
-    return Message.of(bank.send(octets, "anna@customer.example"), bank.gateway.house).facts.kind
+    return Message.of(bank.send(octets, "anna@customer.example"), bank.gateway.context).facts.kind
 
 
 WORDS = b"Content-Type: text/plain\r\n\r\nIt did not arrive.\r\n"
@@ -152,7 +152,7 @@ STATUS = b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\
 MAIL = b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nThe limit is 4711.\r\n"
 
 
-def test_reports(bank: House) -> None:
+def test_reports(bank: Context) -> None:
     """RFC 6522 3: text for people, the status, at most one part of the mail that came back."""
     html = b"Content-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\n\r\nx\r\n--a--\r\n"
     assert kind(bank, WORDS, STATUS) == "dsn"
@@ -162,7 +162,7 @@ def test_reports(bank: House) -> None:
     assert kind(bank, WORDS, receipt, report=b"disposition-notification") == "mdn"
 
 
-def test_what_is_as_long_as_a_mail_is_no_report(bank: House) -> None:
+def test_what_is_as_long_as_a_mail_is_no_report(bank: Context) -> None:
     """Attack: [seal] mail of the null sender whose content is in the status, or beside the parts."""
     text = b"The limit is 4711.\r\n"
     fields = b"\r\nFinal-Recipient: rfc822; a%d@b.example\r\nStatus: 5.1.1\r\n"
@@ -180,6 +180,6 @@ def test_what_is_as_long_as_a_mail_is_no_report(bank: House) -> None:
     (WORDS, STATUS, MAIL, WORDS),
     (b"Content-Type: application/pdf\r\n\r\n%PDF\r\n", STATUS),
     (b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: image/png\r\n\r\nx\r\n--m--\r\n", STATUS)])
-def test_a_label_alone_makes_no_report(bank: House, parts: tuple[bytes, ...]) -> None:
+def test_a_label_alone_makes_no_report(bank: Context, parts: tuple[bytes, ...]) -> None:
     """Attack: rules let reports leave in clear. Such mail is still one of a machine (RFC 3834), and gets no answer."""
     assert kind(bank, *parts) == "auto_reply"

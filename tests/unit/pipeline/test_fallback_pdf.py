@@ -20,9 +20,9 @@ from gateway.frontends.milter.edits import edits
 from gateway.mime.header import parse_headers
 from gateway.model.mail import Envelope
 from gateway.model.outcome import Outcome, Settled
-from gateway.pipeline.fallback import LETTERS, password
+from gateway.pipeline.outbound.fallback import LETTERS, password
 from gateway.settings import EncryptedPdf, Settings
-from tests.support.bank import House, house, policy
+from tests.support.bank import Context, context, policy
 from tests.support.locked import is_locked, mail_of, opened, pdf_of
 from tests.support.web import Line, Request, WebServer, reply
 
@@ -91,10 +91,10 @@ def pdf_section(home: Path, **more: Any) -> EncryptedPdf:
 
 
 @pytest.fixture
-def bank(home: Path, hook: Hook) -> Iterator[House]:
+def bank(home: Path, hook: Hook) -> Iterator[Context]:
     section = pdf_section(home, hook_url=hook.url("/password"), hook_secret_file=home / "keys" / "hook.secret",
                           timeout_s=2)
-    with house(home, with_pdf(home, section)) as built:
+    with context(home, with_pdf(home, section)) as built:
         yield built
 
 
@@ -108,11 +108,11 @@ def with_pdf(home: Path, section: EncryptedPdf, rules: str = RULES) -> Any:
     return change
 
 
-def send(bank: House, *to: str, octets: bytes = MAIL) -> Outcome:
+def send(bank: Context, *to: str, octets: bytes = MAIL) -> Outcome:
     return bank.gateway.handle(bank.send(octets, *to))
 
 
-def test_mail_and_files_leave_in_a_locked_pdf(bank: House, hook: Hook, tmp_path: Path) -> None:
+def test_mail_and_files_leave_in_a_locked_pdf(bank: Context, hook: Hook, tmp_path: Path) -> None:
     assert send(bank, BEN).answer is Settled.TAKEN
     left = bank.outbound.octets_for(BEN)
     (given,) = hook.given
@@ -123,7 +123,7 @@ def test_mail_and_files_leave_in_a_locked_pdf(bank: House, hook: Hook, tmp_path:
     assert is_locked(pdf_of(left), tmp_path, given["password"][:-1], given["password"].upper())
 
 
-def test_nothing_of_the_mail_is_outside_of_it(bank: House, hook: Hook) -> None:
+def test_nothing_of_the_mail_is_outside_of_it(bank: Context, hook: Hook) -> None:
     """Subject, text, files, and fields that the bank's own systems wrote."""
     send(bank, BEN)
     left = bank.outbound.octets_for(BEN)
@@ -136,12 +136,12 @@ def test_nothing_of_the_mail_is_outside_of_it(bank: House, hook: Hook) -> None:
     assert read["to"] == "Ben <ben@nowhere.example>, anna@customer.example"
 
 
-def test_it_is_signed_by_the_bank(bank: House) -> None:
+def test_it_is_signed_by_the_bank(bank: Context) -> None:
     send(bank, BEN)
     assert b"message.pdf" in openssl.verify(bank.outbound.octets_for(BEN), bank.bank.root)
 
 
-def test_the_hook_hears_whose_it_is_and_knows_a_repetition(bank: House, hook: Hook, home: Path) -> None:
+def test_the_hook_hears_whose_it_is_and_knows_a_repetition(bank: Context, hook: Hook, home: Path) -> None:
     bank.outbound.codes[BEN] = 451
     assert send(bank, BEN).answer is Settled.LATER
     del bank.outbound.codes[BEN]
@@ -158,7 +158,7 @@ def test_the_hook_hears_whose_it_is_and_knows_a_repetition(bank: House, hook: Ho
         assert hmac.new(key, seconds.encode() + b"." + request.body, hashlib.sha256).hexdigest() == mac
 
 
-def test_each_recipient_and_mail_has_a_password_of_its_own(bank: House, hook: Hook) -> None:
+def test_each_recipient_and_mail_has_a_password_of_its_own(bank: Context, hook: Hook) -> None:
     send(bank, BEN, "cara@nowhere.example")
     send(bank, BEN, octets=MAIL.replace(b"<1@", b"<2@"))
     assert len({one["password"] for one in hook.given}) == len({one["key"] for one in hook.given}) == 3
@@ -166,35 +166,35 @@ def test_each_recipient_and_mail_has_a_password_of_its_own(bank: House, hook: Ho
 
 
 @pytest.mark.parametrize("status", ["500 Oops", "404 Not Found", "401 Unauthorized", "302 Found"])
-def test_without_the_handover_no_mail_leaves(bank: House, hook: Hook, status: str) -> None:
+def test_without_the_handover_no_mail_leaves(bank: Context, hook: Hook, status: str) -> None:
     hook.status = status
     outcome = send(bank, BEN)
     assert (outcome.answer, outcome.reason) == (Settled.LATER, Reason.PASSWORD_NOT_HANDED_OVER)
     assert bank.outbound.taken == []
 
 
-def test_a_hook_that_does_not_answer_ends_at_its_deadline(bank: House, hook: Hook) -> None:
+def test_a_hook_that_does_not_answer_ends_at_its_deadline(bank: Context, hook: Hook) -> None:
     hook.answers["/password"] = lambda request, line: line.trickle(b"HTTP/1.1 200 OK\r\n" * 99, 0.2)
     assert send(bank, BEN).reason is Reason.PASSWORD_NOT_HANDED_OVER
     assert bank.outbound.taken == []
 
 
-def test_whoever_has_a_certificate_gets_it_sealed(bank: House, hook: Hook) -> None:
+def test_whoever_has_a_certificate_gets_it_sealed(bank: Context, hook: Hook) -> None:
     assert send(bank, BEN, "anna@customer.example").answer is Settled.TAKEN
     assert [one["recipient"] for one in hook.given] == [BEN]
     assert b"enveloped-data" in bank.outbound.octets_for("anna@customer.example")
 
 
-def test_it_is_counted_and_recorded(bank: House) -> None:
+def test_it_is_counted_and_recorded(bank: Context) -> None:
     outcome = send(bank, BEN)
     (record,) = bank.gateway.store.evidence.find(outcome.incident)
     assert record.steps == ("protect_headers", "sign", "encrypted_pdf")
     assert (record.facts["fallback"], record.facts["dropped"]) == ("encrypted_pdf", ["encrypt"])
-    (row,) = bank.gateway.house.fallbacks.book.figures()
+    (row,) = bank.gateway.context.fallbacks.book.figures()
     assert (row.rule, row.way, row.people, row.mails) == ("letters:letters", "encrypted_pdf", 1, 1)
 
 
-def test_the_password_is_nowhere(bank: House, hook: Hook, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_password_is_nowhere(bank: Context, hook: Hook, capfd: pytest.CaptureFixture[str]) -> None:
     """Neither log nor database; a failing handover says nothing of it either, though the hook repeats it."""
     send(bank, BEN)
     hook.status = "500 Oops"
@@ -234,7 +234,7 @@ def test_the_password_is_what_openssl_derives() -> None:
     assert password(b"k" * 32, 16, "mail", BEN) == "".join(LETTERS[octet >> 3] for octet in told[:16])
 
 
-def test_in_a_milter_the_mail_is_put_in_its_place_and_nothing_of_it_stays(bank: House, hook: Hook, tmp_path: Path,
+def test_in_a_milter_the_mail_is_put_in_its_place_and_nothing_of_it_stays(bank: Context, hook: Hook, tmp_path: Path,
                                                                           ) -> None:
     """Postfix is told to delete each field that is not there any more, and gets another body."""
     taken: list[bytes] = []
@@ -259,7 +259,7 @@ def test_in_a_milter_the_mail_is_put_in_its_place_and_nothing_of_it_stays(bank: 
     assert bank.outbound.taken == []
 
 
-def test_where_each_recipient_has_an_answer_each_has_his_own(bank: House, hook: Hook) -> None:
+def test_where_each_recipient_has_an_answer_each_has_his_own(bank: Context, hook: Hook) -> None:
     """LMTP: one password is not handed over, and the others' mail does not wait for it."""
     mail = bank.send(MAIL, BEN, "anna@customer.example", "cara@nowhere.example")
     mail = replace(mail, origin=replace(mail.origin, answers_each=True))
@@ -278,19 +278,19 @@ def test_what_is_only_tried_hands_nothing_over(home: Path, hook: Hook) -> None:
     """`mode: observe` and `sealgate seal`: decided, drawn and locked, and nobody hears a password."""
     section = pdf_section(home, hook_url=hook.url("/password"), hook_secret_file=home / "keys" / "hook.secret")
     change = with_pdf(home, section)
-    with house(home, lambda settings: change(settings).model_copy(update={"mode": "observe"})) as bank:
+    with context(home, lambda settings: change(settings).model_copy(update={"mode": "observe"})) as bank:
         outcome = send(bank, BEN)
         assert outcome.answer is Settled.TAKEN
         assert bank.outbound.octets_for(BEN) == MAIL, "it goes as it came"
         (record,) = bank.gateway.store.evidence.find(outcome.incident)
         assert record.steps == ("protect_headers", "sign", "encrypted_pdf")
         assert record.facts["would"]["settled"] == "taken"
-        assert bank.gateway.house.fallbacks is not None
-        assert bank.gateway.house.fallbacks.book.figures() == ()
+        assert bank.gateway.context.fallbacks is not None
+        assert bank.gateway.context.fallbacks.book.figures() == ()
     assert hook.requests == []
 
 
-def test_what_cannot_be_drawn_is_refused_and_nobody_hears_a_password(bank: House, hook: Hook) -> None:
+def test_what_cannot_be_drawn_is_refused_and_nobody_hears_a_password(bank: Context, hook: Hook) -> None:
     inner = b"--b\r\nContent-Type: image/png\r\n\r\nx\r\n" * 201
     outcome = send(bank, BEN, octets=MAIL.partition(b"--b\r\n")[0] + inner + b"--b--\r\n")
     assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.PDF_TOO_LARGE)

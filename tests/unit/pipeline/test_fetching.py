@@ -13,21 +13,21 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
-from gateway.adapters.db.certificates import DbCertificates
-from gateway.adapters.db.fetch_tasks import NEVER, DbFetchTasks
-from gateway.adapters.db.revocations import DbRevocations
-from gateway.adapters.db.tables import moment
-from gateway.adapters.web import Web
+from gateway.adapters.db.certificates.fetch_tasks import NEVER, DbFetchTasks
+from gateway.adapters.db.certificates.revocations import DbRevocations
+from gateway.adapters.db.certificates.store import DbCertificates
+from gateway.adapters.db.tables.mail import moment
+from gateway.adapters.web.client import Web
 from gateway.authority import ca
 from gateway.authority.ca import Authority, Naming
 from gateway.clock import SystemClock
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import Reason
-from gateway.pipeline.fetching import Fetching, Terms, next_fetch
-from gateway.pki.revoked import authority_id
-from gateway.pki.table import StoredRevocation
+from gateway.pipeline.background.fetching import Fetching, Terms, next_fetch
+from gateway.pki.revocation.entries import authority_id
+from gateway.pki.revocation.fetch_list import wanted_answers, wanted_issuers, wanted_lists, wanted_of_issuers
+from gateway.pki.revocation.table import StoredRevocation
 from gateway.pki.trust import TrustSet, anchors_of
-from gateway.pki.wanted import wanted_answers, wanted_issuers, wanted_lists, wanted_of_issuers
 from gateway.ports.fetch import FetchTask
 from tests.support.databases import open_database
 from tests.support.pki import Person, pem

@@ -22,7 +22,7 @@ from gateway.demo.files import key_pem, pem, write
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.settings import Generation, KeySet, Settings
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing")
 
@@ -59,9 +59,9 @@ def mail(from_: str) -> bytes:
             "481516\r\n").encode()
 
 
-def sent(bank: House, at: datetime, who: str, client: str) -> bytes:
+def sent(bank: Context, at: datetime, who: str, client: str) -> bytes:
     """The signed entity of a mail that leaves at this time, decrypted by openssl."""
-    bank.gateway.use(replace(bank.gateway.house, clock=FrozenClock(at)))
+    bank.gateway.use(replace(bank.gateway.context, clock=FrozenClock(at)))
     bank.outbound.taken.clear()
     outcome = bank.gateway.handle(bank.send(mail(who), "anna@customer.example", client=client, sender=who))
     assert outcome.answer is Settled.TAKEN, outcome.reason
@@ -78,7 +78,7 @@ def signer(entity: bytes, scratch: Path) -> Certificate:
 def test_the_next_key_signs_from_the_minute_at_which_its_certificate_is_valid(home: Path) -> None:
     """Without a reload: the clock alone decides."""
     new = made(home, "otp-next", "otp@bank.example", Purpose.SIGN, TOMORROW)
-    with house(home, with_generations("otp", new)) as bank:
+    with context(home, with_generations("otp", new)) as bank:
         old = certificate(home / "keys" / "otp.crt.pem")
         for at, expected in ((JUST_BEFORE, old), (TOMORROW, certificate(new.certificate)), (JUST_BEFORE, old)):
             entity = sent(bank, at, "otp@bank.example", "online-banking")
@@ -98,7 +98,7 @@ def test_old_mail_decrypts_after_rotation(home: Path) -> None:
             if key.name == "support" else key for key in settings.keys)
         return settings.model_copy(update={"keys": keys})
 
-    with house(home, rolled) as bank:
+    with context(home, rolled) as bank:
         inner = openssl.sign(b"Content-Type: text/plain\r\n\r\nplease call 0800\r\n", bank.bank.people["anna"])
         for path in (old_certificate, new.certificate):
             bank.inbound.taken.clear()
@@ -110,7 +110,7 @@ def test_old_mail_decrypts_after_rotation(home: Path) -> None:
 def test_customers_are_told_the_certificate_of_the_key_that_opens_then(home: Path) -> None:
     """`encryption_certificate` names one of the key set that opens: what is told follows its generations."""
     new = made(home, "support-next", "support@bank.example", Purpose.DECRYPT, TOMORROW)
-    with house(home, with_generations("support", new)) as bank:
+    with context(home, with_generations("support", new)) as bank:
         old = certificate(home / "keys" / "support-decrypt.crt.pem")
         for at, told, other in ((JUST_BEFORE, old, certificate(new.certificate)),
                                 (TOMORROW, certificate(new.certificate), old)):
@@ -125,7 +125,7 @@ def test_customers_are_told_the_certificate_of_the_key_that_opens_then(home: Pat
 def test_each_generations_certificate_is_of_its_own_key(home: Path) -> None:
     new = made(home, "otp-next", "otp@bank.example", Purpose.SIGN, TOMORROW)
     wrong = new.model_copy(update={"certificate": home / "keys" / "staff.crt.pem"})
-    with pytest.raises(GatewayError) as caught, house(home, with_generations("otp", wrong)):
+    with pytest.raises(GatewayError) as caught, context(home, with_generations("otp", wrong)):
         pass
     assert caught.value.reason is Reason.CONFIG_INVALID
     assert "is not the certificate of" in caught.value.detail
@@ -135,7 +135,7 @@ def test_each_generations_certificate_is_of_its_own_key(home: Path) -> None:
 def test_a_generation_has_the_purpose_of_its_set_alone(home: Path) -> None:
     box = Generation(key=home / "keys" / "support-decrypt.key.pem",
                      certificate=home / "keys" / "support-decrypt.crt.pem")
-    with pytest.raises(GatewayError) as caught, house(home, with_generations("otp", box)):
+    with pytest.raises(GatewayError) as caught, context(home, with_generations("otp", box)):
         pass
     assert caught.value.reason is Reason.KEY_WRONG_PURPOSE
 
@@ -158,8 +158,8 @@ def test_a_scheme_of_the_set_holds_for_generations_of_its_kind(home: Path) -> No
 
         return rolled.model_copy(update={"keys": tuple(map(pss, rolled.keys))})
 
-    with house(home, change) as bank:
-        otp = bank.gateway.house.key_sets["otp"]
+    with context(home, change) as bank:
+        otp = bank.gateway.context.key_sets["otp"]
         found = [otp.signer_at(at).prepared.profile.scheme.value
                  for at in (JUST_BEFORE, TOMORROW, TOMORROW + timedelta(days=8))]
         assert found == ["rsa-pss-sha256", "rsa-pss-sha256", "ecdsa-sha256"]

@@ -9,9 +9,9 @@ import pytest
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Mail, Recipient
 from gateway.model.outcome import Outcome, Settled
-from gateway.pipeline.service import Received, Refused, Taken, TryLater
+from gateway.pipeline.inbound.service import Received, Refused, Taken, TryLater
 from gateway.smime.open import Opened
-from tests.support.bank import House
+from tests.support.bank import Context
 from tests.support.bank import policy as one_policy
 from tests.support.returned import MAILBOX, POLICY
 
@@ -32,11 +32,11 @@ class Service:
         return self.say()
 
 
-def handled(bank: House, tmp_path: Path, service: Service | None, *to: str, partial: str = "refuse_all") -> Outcome:
+def handled(bank: Context, tmp_path: Path, service: Service | None, *to: str, partial: str = "refuse_all") -> Outcome:
     change = one_policy(tmp_path / "policy.yaml", POLICY)
     bank.gateway.reload(change(bank.gateway._loaded.settings))
     bank.gateway.use(replace(
-        bank.gateway.house, outbound_hop=bank.outbound, inbound_hop=bank.inbound, partial=partial,  # type: ignore[arg-type]
+        bank.gateway.context, outbound_hop=bank.outbound, inbound_hop=bank.inbound, partial=partial,  # type: ignore[arg-type]
         services={} if service is None else {"codes": service}))
     return bank.gateway.handle(bank.receive(PLAIN, *(to or (MAILBOX,)), sender="eve@elsewhere.example"))
 
@@ -56,7 +56,7 @@ def raising(error: Exception) -> Callable[[], Received]:
     (raising(GatewayError(Reason.STORE_UNAVAILABLE, retry=True)), Settled.LATER, Reason.STORE_UNAVAILABLE, None),
     (raising(GatewayError(Reason.MAIL_MALFORMED)), Settled.REFUSED, Reason.MAIL_MALFORMED, None),
 ])
-def test_what_it_says_is_the_outcome(bank: House, tmp_path: Path, say: Callable[[], Received], settled: Settled,
+def test_what_it_says_is_the_outcome(bank: Context, tmp_path: Path, say: Callable[[], Received], settled: Settled,
                                      reason: Reason | None, reply: str | None) -> None:
     service = Service(say)
     outcome = handled(bank, tmp_path, service)
@@ -69,18 +69,18 @@ def test_what_it_says_is_the_outcome(bank: House, tmp_path: Path, say: Callable[
     assert (record.settled, record.end, record.sealed_digest) == (settled, "hand_to", "")
 
 
-def test_a_service_that_is_not_there_is_waited_for(bank: House, tmp_path: Path) -> None:
+def test_a_service_that_is_not_there_is_waited_for(bank: Context, tmp_path: Path) -> None:
     assert handled(bank, tmp_path, None).answer is Settled.LATER
 
 
-def test_a_surprise_leaves_the_pipeline_as_one(bank: House, tmp_path: Path) -> None:
+def test_a_surprise_leaves_the_pipeline_as_one(bank: Context, tmp_path: Path) -> None:
     """The front end makes a 451 with an incident of it, as of any other."""
     with pytest.raises(ZeroDivisionError):
         handled(bank, tmp_path, Service(raising(ZeroDivisionError())))
 
 
 @pytest.mark.parametrize("partial", ["refuse_all", "deliver_rest"])
-def test_a_refusing_service_keeps_no_person_from_the_mail(bank: House, tmp_path: Path, partial: str) -> None:
+def test_a_refusing_service_keeps_no_person_from_the_mail(bank: Context, tmp_path: Path, partial: str) -> None:
     """It says so only when it has the mail, and the person may have it by then. A stranger is told nothing more."""
     service = Service(lambda: Refused(Reason.SERVICE_REFUSED))
     outcome = handled(bank, tmp_path, service, PERSON, MAILBOX, partial=partial)
@@ -90,7 +90,7 @@ def test_a_refusing_service_keeps_no_person_from_the_mail(bank: House, tmp_path:
     assert bank.outbound.taken == []
 
 
-def test_each_of_its_recipients_is_asked_for(bank: House, tmp_path: Path) -> None:
+def test_each_of_its_recipients_is_asked_for(bank: Context, tmp_path: Path) -> None:
     said = iter([Taken("one"), TryLater(Reason.STORE_UNAVAILABLE)])
     service = Service(lambda: next(said))
     outcome = handled(bank, tmp_path, service, MAILBOX, "codes+1.2@bank.example")

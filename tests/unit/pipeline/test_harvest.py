@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from gateway.adapters.db import learned
-from gateway.adapters.db.tables import certificate, micros
+from gateway.adapters.db.certificates import learned
+from gateway.adapters.db.tables.mail import certificate, micros
 from gateway.cms.attributes import (
     ENCRYPTION_KEY_PREFERENCE,
     MS_ENCRYPTION_KEY_PREFERENCE,
@@ -25,10 +25,10 @@ from gateway.der import build
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Conflict, Found
 from gateway.model.outcome import Settled
-from gateway.pipeline.harvest import Learning
+from gateway.pipeline.inbound.harvest import Learning
 from gateway.ports.administration import NewCertificate
 from tests.support import forge
-from tests.support.bank import House
+from tests.support.bank import Context
 from tests.support.pki import LONG_AGO, Person, get_pki
 from tests.support.sealed import TEXT, multipart, scheme_of, stamper
 from tests.support.teaching import (
@@ -54,7 +54,7 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def bank(template: Path, tmp_path: Path) -> Iterator[House]:
+def bank(template: Path, tmp_path: Path) -> Iterator[Context]:
     with school(template, tmp_path / "school") as built:
         yield built
 
@@ -73,7 +73,7 @@ def writer() -> Person:
     return PKI.signer("p-256", email=OLA)
 
 
-def test_the_signers_own_certificate_is_kept_if_it_may_encrypt(bank: House) -> None:
+def test_the_signers_own_certificate_is_kept_if_it_may_encrypt(bank: Context) -> None:
     known(bank, ola())
     arrives(bank, letter(ola()))
     assert rows(bank, OLA) == {ola().certificate.sha256: "harvest"}
@@ -86,7 +86,7 @@ def test_the_signers_own_certificate_is_kept_if_it_may_encrypt(bank: House) -> N
 
 
 @pytest.mark.parametrize("form", ["rfc", "microsoft", "key id", "recipient key id"])
-def test_the_certificate_that_the_signed_attributes_name_is_kept(bank: House, form: str) -> None:
+def test_the_certificate_that_the_signed_attributes_name_is_kept(bank: Context, form: str) -> None:
     ski = box().certificate.ski
     assert ski is not None
     named = {
@@ -115,7 +115,7 @@ def test_the_certificate_that_the_signed_attributes_name_is_kept(bank: House, fo
         pytest.param(("issuer",), (), id="the issuer's own"),
     ],
 )
-def test_nothing_else_is(bank: House, given: tuple[str, ...], enclosed: tuple[str, ...]) -> None:
+def test_nothing_else_is(bank: Context, given: tuple[str, ...], enclosed: tuple[str, ...]) -> None:
     people = {
         "box": box(), "other": PKI.recipient("p-256", email="eve@elsewhere.example"),
         "expired": box(not_after=LONG_AGO), "foreign": get_pki("Strangers").recipient("p-256", email=OLA)}
@@ -130,7 +130,7 @@ def test_nothing_else_is(bank: House, given: tuple[str, ...], enclosed: tuple[st
     assert rows(bank, OLA) == {}
 
 
-def test_without_fresh_data_about_the_signer_nothing_is_kept(bank: House) -> None:
+def test_without_fresh_data_about_the_signer_nothing_is_kept(bank: Context) -> None:
     arrives(bank, letter(ola()))
     assert rows(bank, OLA) == {}
 
@@ -142,7 +142,7 @@ def test_a_rule_that_does_not_say_so_keeps_nothing(template: Path, tmp_path: Pat
         assert rows(bank, OLA) == {}
 
 
-def test_what_was_not_delivered_teaches_nothing(bank: House) -> None:
+def test_what_was_not_delivered_teaches_nothing(bank: Context) -> None:
     known(bank, ola())
     for code in (450, 550):
         bank.inbound.codes["staff@bank.example"] = code
@@ -150,14 +150,14 @@ def test_what_was_not_delivered_teaches_nothing(bank: House) -> None:
     assert rows(bank, OLA) == {}
 
 
-def test_the_banks_own_people_are_not_learned_from_outside(bank: House) -> None:
+def test_the_banks_own_people_are_not_learned_from_outside(bank: Context) -> None:
     carla = both("carla@bank.example")
     known(bank, carla)
     arrives(bank, letter(carla))
     assert rows(bank, "carla@bank.example") == {}
 
 
-def test_a_newer_certificate_of_the_same_owner_takes_the_place_of_the_older(bank: House) -> None:
+def test_a_newer_certificate_of_the_same_owner_takes_the_place_of_the_older(bank: Context) -> None:
     old, new = box(), box(1)
     known(bank, writer(), old, new)
     arrives(bank, letter(writer(), preference(old), at=now() - DAY, enclosed=(old.der,)))
@@ -168,7 +168,7 @@ def test_a_newer_certificate_of_the_same_owner_takes_the_place_of_the_older(bank
     assert rows(bank, OLA) == {new.certificate.sha256: "harvest"}
 
 
-def test_one_of_another_owner_stands_beside_it_and_is_a_conflict(bank: House) -> None:
+def test_one_of_another_owner_stands_beside_it_and_is_a_conflict(bank: Context) -> None:
     """Whoever controls a mailbox for an hour gets a certificate: it must not silently take over."""
     other = PKI.recipient("p-256", email=OLA, name="Somebody Else", which=5)
     known(bank, writer(), box(), other)
@@ -178,7 +178,7 @@ def test_one_of_another_owner_stands_beside_it_and_is_a_conflict(bank: House) ->
     assert isinstance(bank.gateway.select(OLA), Conflict)
 
 
-def test_a_certificate_that_is_known_already_stays_as_it_is(bank: House) -> None:
+def test_a_certificate_that_is_known_already_stays_as_it_is(bank: Context) -> None:
     known(bank, ola())
     bank.gateway.store.certificates.add([NewCertificate(ola().certificate, source="import")])
     bank.gateway.store.certificates.set_trust(ola().certificate.sha256, "distrusted")
@@ -187,7 +187,7 @@ def test_a_certificate_that_is_known_already_stays_as_it_is(bank: House) -> None
     assert (row.source, row.trust) == ("import", "distrusted")
 
 
-def test_only_the_issuers_of_its_path_come_into_the_store_and_nobody_believes_them(bank: House) -> None:
+def test_only_the_issuers_of_its_path_come_into_the_store_and_nobody_believes_them(bank: Context) -> None:
     stranger = PKI.recipient("p-256", email="eve@elsewhere.example")
     known(bank, ola())
     arrives(bank, letter(ola(), enclosed=(stranger.der,)))
@@ -196,7 +196,7 @@ def test_only_the_issuers_of_its_path_come_into_the_store_and_nobody_believes_th
     assert [entry.row.trust for entry in harvested if entry.is_issuer] == [None]
 
 
-def test_a_store_that_fails_now_changes_nothing_for_the_mail(bank: House) -> None:
+def test_a_store_that_fails_now_changes_nothing_for_the_mail(bank: Context) -> None:
     class Broken:
         name = "store"
 
@@ -207,15 +207,15 @@ def test_a_store_that_fails_now_changes_nothing_for_the_mail(bank: House) -> Non
         def rows(self, address: str) -> None:
             raise ZeroDivisionError(address)
 
-    learning = bank.gateway.house.learning
+    learning = bank.gateway.context.learning
     assert learning is not None
     for broken in (Broken(), Surprising()):
         other = Learning(broken, learning.trust, learning.recipients, learning.clock)  # type: ignore[arg-type]
-        bank.gateway.use(replace(bank.gateway.house, learning=other))
+        bank.gateway.use(replace(bank.gateway.context, learning=other))
         assert arrives(bank, letter(ola())).recipients[0].settled is Settled.TAKEN
 
 
-def _added_before(bank: House, person: Person, at) -> None:
+def _added_before(bank: Context, person: Person, at) -> None:
     statement = update(certificate).where(certificate.c.sha256 == person.certificate.sha256).values(
         added_at=micros(at))
     bank.gateway.store.database.write(lambda connection: connection.execute(statement) and None)
@@ -224,11 +224,11 @@ def _added_before(bank: House, person: Person, at) -> None:
 # Capabilities
 
 
-def told(bank: House, address: str = OLA) -> list[bytes | None]:
+def told(bank: Context, address: str = OLA) -> list[bytes | None]:
     return [row.capabilities for row in bank.gateway.store.certificates.rows(address)]
 
 
-def test_capabilities_belong_to_what_is_in_the_store_bound_or_not(bank: House) -> None:
+def test_capabilities_belong_to_what_is_in_the_store_bound_or_not(bank: Context) -> None:
     bind(bank, ola(), "1001")
     arrives(bank, letter(ola(), capabilities(GCM)))
     (row,) = bank.gateway.store.certificates.rows(OLA)
@@ -237,14 +237,14 @@ def test_capabilities_belong_to_what_is_in_the_store_bound_or_not(bank: House) -
     assert timedelta() <= now() + timedelta(seconds=1) - row.capabilities_at < timedelta(minutes=1)
 
 
-def test_they_are_kept_for_the_named_certificate_too(bank: House) -> None:
+def test_they_are_kept_for_the_named_certificate_too(bank: Context) -> None:
     bind(bank, box(), "1001")
     bind(bank, writer(), "1001")
     arrives(bank, letter(writer(), preference(box()), capabilities(GCM), enclosed=(box().der,)))
     assert None not in told(bank)
 
 
-def test_also_where_both_are_merely_found_and_of_one_owner(bank: House) -> None:
+def test_also_where_both_are_merely_found_and_of_one_owner(bank: Context) -> None:
     known(bank, writer(), box())
     arrives(bank, letter(writer(), preference(box()), at=now() - timedelta(hours=1), enclosed=(box().der,)))
     assert told(bank) == [None]
@@ -256,13 +256,13 @@ def test_also_where_both_are_merely_found_and_of_one_owner(bank: House) -> None:
     assert told(bank) == before
 
 
-def test_not_for_one_that_is_neither_named_nor_the_signers(bank: House) -> None:
+def test_not_for_one_that_is_neither_named_nor_the_signers(bank: Context) -> None:
     bind(bank, box(), "1001")
     arrives(bank, letter(writer(), capabilities(GCM), enclosed=(box().der,)))
     assert told(bank) == [None]
 
 
-def test_a_newer_mail_counts_an_older_one_does_not(bank: House) -> None:
+def test_a_newer_mail_counts_an_older_one_does_not(bank: Context) -> None:
     bind(bank, ola(), "1001")
     first, second, third = (now() - timedelta(hours=hours) for hours in (3, 2, 1))
     arrives(bank, letter(ola(), capabilities(GCM), at=second))
@@ -276,7 +276,7 @@ def test_a_newer_mail_counts_an_older_one_does_not(bank: House) -> None:
     assert told(bank) == [None], "a program that says nothing reads what everybody reads"
 
 
-def test_a_mail_of_no_known_age_or_older_than_a_week_tells_nothing(bank: House) -> None:
+def test_a_mail_of_no_known_age_or_older_than_a_week_tells_nothing(bank: Context) -> None:
     bind(bank, ola(), "1001")
     arrives(bank, letter(ola(), capabilities(GCM), timed=False))
     arrives(bank, letter(ola(), capabilities(GCM), at=now() - timedelta(days=7, minutes=1)))
@@ -285,7 +285,7 @@ def test_a_mail_of_no_known_age_or_older_than_a_week_tells_nothing(bank: House) 
     assert told(bank) != [None]
 
 
-def test_a_clock_that_is_ahead_is_held_to_the_reception(bank: House) -> None:
+def test_a_clock_that_is_ahead_is_held_to_the_reception(bank: Context) -> None:
     """Or one mail from the future would be the last that is heard."""
     bind(bank, ola(), "1001")
     arrives(bank, letter(ola(), capabilities(GCM), at=now() + timedelta(days=300)))
@@ -294,7 +294,7 @@ def test_a_clock_that_is_ahead_is_held_to_the_reception(bank: House) -> None:
     assert row.capabilities_at <= now() + timedelta(seconds=2)
 
 
-def test_a_time_stamp_is_a_bound_too_and_gives_the_age_where_the_signer_does_not(bank: House) -> None:
+def test_a_time_stamp_is_a_bound_too_and_gives_the_age_where_the_signer_does_not(bank: Context) -> None:
     bind(bank, ola(), "1001")
     at = now() - timedelta(hours=5)
     stamped = _stamped(ola(), capabilities(GCM), at=at, claimed=now() - timedelta(hours=1))
@@ -319,7 +319,7 @@ def _stamped(person: Person, *given: bytes, at, claimed) -> bytes:
     return from_whom(multipart(TEXT, der), person.email)
 
 
-def test_the_same_word_is_written_anew_only_once_a_day(bank: House) -> None:
+def test_the_same_word_is_written_anew_only_once_a_day(bank: Context) -> None:
     bind(bank, ola(), "1001")
     first = now() - timedelta(days=2)
     arrives(bank, letter(ola(), capabilities(GCM), at=first))
@@ -331,7 +331,7 @@ def test_the_same_word_is_written_anew_only_once_a_day(bank: House) -> None:
     assert row.capabilities_at == first + timedelta(hours=25)
 
 
-def test_absurdly_long_ones_say_nothing(bank: House) -> None:
+def test_absurdly_long_ones_say_nothing(bank: Context) -> None:
     bind(bank, ola(), "1001")
     arrives(bank, letter(ola(), capabilities(*[GCM] * 400)))
     assert told(bank) == [None]
@@ -340,7 +340,7 @@ def test_absurdly_long_ones_say_nothing(bank: House) -> None:
 # Bounds
 
 
-def test_so_many_owners_for_one_address_are_enough(bank: House) -> None:
+def test_so_many_owners_for_one_address_are_enough(bank: Context) -> None:
     people = [PKI.recipient("p-256", email=OLA, name=f"Ola {number}", which=number)
               for number in range(learned.PER_ADDRESS_MAX + 1)]
     known(bank, writer(), *people)
@@ -350,7 +350,7 @@ def test_so_many_owners_for_one_address_are_enough(bank: House) -> None:
     assert set(rows(bank, OLA)) == {person.certificate.sha256 for person in people[:-1]}
 
 
-def test_so_many_a_day_are_enough(bank: House, monkeypatch) -> None:
+def test_so_many_a_day_are_enough(bank: Context, monkeypatch) -> None:
     monkeypatch.setattr(learned, "PER_DAY_MAX", 2)
     addresses = [f"p{number}@partner.example" for number in range(3)]
     people = [both(address) for address in addresses]
@@ -360,7 +360,7 @@ def test_so_many_a_day_are_enough(bank: House, monkeypatch) -> None:
     assert [len(rows(bank, address)) for address in addresses] == [1, 1, 0]
 
 
-def test_expired_ones_make_room(bank: House) -> None:
+def test_expired_ones_make_room(bank: Context) -> None:
     people = [PKI.recipient("p-256", email=OLA, name=f"Ola {number}", which=number)
               for number in range(learned.PER_ADDRESS_MAX + 1)]
     known(bank, writer(), *people)
@@ -374,7 +374,7 @@ def test_expired_ones_make_room(bank: House) -> None:
     assert set(rows(bank, OLA)) == {person.certificate.sha256 for person in people[1:]}
 
 
-def test_an_altered_mail_teaches_nothing(bank: House) -> None:
+def test_an_altered_mail_teaches_nothing(bank: Context) -> None:
     """And so what is learned in the tests above comes from signatures that hold."""
     known(bank, ola())
     arrives(bank, letter(ola()).replace(b"100 EUR", b"900 EUR"))

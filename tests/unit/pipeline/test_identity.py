@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from gateway.cli.main import application
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
-from gateway.pipeline.trust_card import read as read_card
-from tests.support.bank import House, house
+from gateway.pipeline.inbound.trust_card import read as read_card
+from tests.support.bank import Context, context
 from tests.support.bank import policy as one_policy
 from tests.support.pki import get_pki
 from tests.support.sealed import message, signed
@@ -42,7 +42,7 @@ otherwise: deliver
 """
 
 
-def test_an_enrolled_signer_is_told_by_the_binding(bank: House) -> None:
+def test_an_enrolled_signer_is_told_by_the_binding(bank: Context) -> None:
     octets = arrived(bank, sealed(bank))
     mail = message_from_bytes(octets, policy=policy.default)
     assert "level=bank_enrolled" in mail["Sealgate-Identity"]
@@ -51,12 +51,12 @@ def test_an_enrolled_signer_is_told_by_the_binding(bank: House) -> None:
 
 
 def test_rules_speak_of_it(home: Path, tmp_path: Path) -> None:
-    with house(home, change=one_policy(tmp_path / "level.yaml", BY_LEVEL)) as bank:
+    with context(home, change=one_policy(tmp_path / "level.yaml", BY_LEVEL)) as bank:
         mail = message_from_bytes(arrived(bank, sealed(bank)), policy=policy.default)
         assert mail["Subject"] == "[enrolled] A question"
 
 
-def test_the_same_certificate_unbound_is_nobody_of_the_banks(bank: House) -> None:
+def test_the_same_certificate_unbound_is_nobody_of_the_banks(bank: Context) -> None:
     store = bank.gateway.store
     kept = next(entry for entry in store.certificates.list(address="anna@customer.example"))
     assert store.certificates.binding(kept.row.sha256) is not None
@@ -72,7 +72,7 @@ def strangers_mail(*, root: bool) -> bytes:
 
 
 @pytest.mark.parametrize("root", [True, False])
-def test_unknown_authorities_are_noted_after_the_mail(bank: House, root: bool) -> None:
+def test_unknown_authorities_are_noted_after_the_mail(bank: Context, root: bool) -> None:
     octets = strangers_mail(root=root)
     for _ in range(2):
         bank.gateway.handle(bank.receive(octets + b"\r\n" * _, "support@bank.example"))
@@ -82,7 +82,7 @@ def test_unknown_authorities_are_noted_after_the_mail(bank: House, root: bool) -
     assert one.der == (get_pki("Strangers").root.der if root else None)
 
 
-def test_a_store_that_fails_harms_no_mail(bank: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_fails_harms_no_mail(bank: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise GatewayError(Reason.STORE_UNAVAILABLE, "disk full", retry=True)
 
@@ -91,7 +91,9 @@ def test_a_store_that_fails_harms_no_mail(bank: House, monkeypatch: pytest.Monke
     assert outcome.answer in (Settled.TAKEN, Settled.REFUSED)
 
 
-def test_who_is_enrolled_must_be_known_before_anything_is_decided(bank: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_enrolled_must_be_known_before_anything_is_decided(
+    bank: Context, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A store that cannot tell defers the mail: one of a customer must not pass for a stranger's."""
     def broken(*_: object) -> None:
         raise GatewayError(Reason.STORE_UNAVAILABLE, "locked", retry=True)
@@ -103,7 +105,7 @@ def test_who_is_enrolled_must_be_known_before_anything_is_decided(bank: House, m
 
 
 def test_the_command_lists_exports_trusts_and_ignores(home: Path, tmp_path: Path) -> None:
-    with house(home) as bank:
+    with context(home) as bank:
         bank.gateway.handle(bank.receive(strangers_mail(root=True), "support@bank.example"))
     run = CliRunner().invoke
     config = ["--config", str(home / "sealgate.yaml"), "cert"]

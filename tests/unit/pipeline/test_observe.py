@@ -16,7 +16,7 @@ from gateway.model.mail import Mail
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
 from gateway.settings import Settings
-from tests.support.bank import House, house, policy
+from tests.support.bank import Context, context, policy
 
 CODE = (
     b"From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: Your code\r\nBcc: secret@customer.example\r\n"
@@ -33,7 +33,7 @@ def watching(settings: Settings) -> Settings:
     return settings.model_copy(update={"mode": "observe"})
 
 
-def records(bank: House) -> list[EvidenceRecord]:
+def records(bank: Context) -> list[EvidenceRecord]:
     return list(bank.gateway.store.evidence.since(datetime.now(UTC) - timedelta(hours=1)))
 
 
@@ -44,7 +44,7 @@ def records(bank: House) -> list[EvidenceRecord]:
 def test_what_would_leave_sealed_or_not_at_all_passes_as_it_came(
     home: Path, to: str, settled: str, reason: str | None
 ) -> None:
-    with house(home, watching) as bank:
+    with context(home, watching) as bank:
         outcome = bank.gateway.handle(bank.send(CODE, to))
         assert outcome.answer is Settled.TAKEN
         assert bank.outbound.octets_for(to) == CODE
@@ -58,7 +58,7 @@ def test_what_would_leave_sealed_or_not_at_all_passes_as_it_came(
 
 def test_what_a_live_front_end_would_refuse_at_mail_is_recorded(home: Path) -> None:
     """Who observes lets a client use any sender; live it could not."""
-    with house(home, watching) as bank:
+    with context(home, watching) as bank:
         mail = bank.send(CODE, "anna@customer.example", sender="director@bank.example")
         assert bank.gateway.handle(mail).answer is Settled.TAKEN
         (record,) = records(bank)
@@ -69,7 +69,7 @@ def test_a_live_gateway_says_the_same(home: Path) -> None:
     """The try is the live way: rule, steps, end and certificates are those of a live gateway."""
     kept = []
     for change in (watching, lambda settings: settings):
-        with house(home, change) as bank:
+        with context(home, change) as bank:
             bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
             kept.append(records(bank)[-1])
     seen, live = kept
@@ -80,7 +80,7 @@ def test_a_live_gateway_says_the_same(home: Path) -> None:
 
 
 def test_inbound_mail_is_neither_opened_nor_stripped(home: Path) -> None:
-    with house(home, watching) as bank:
+    with context(home, watching) as bank:
         assert bank.gateway.handle(bank.receive(QUESTION, "support@bank.example")).answer is Settled.TAKEN
         assert bank.inbound.octets_for("support@bank.example") == QUESTION
         assert bank.inbound.taken[0][2].ret is None
@@ -102,7 +102,7 @@ otherwise: reject
     def change(settings: Settings) -> Settings:
         return watching(policy(tmp_path / "hold.yaml", text)(settings))
 
-    with house(home, change) as bank:
+    with context(home, change) as bank:
         assert bank.gateway.handle(bank.send(CODE, "anna@customer.example")).answer is Settled.TAKEN
         assert bank.outbound.octets_for("anna@customer.example") == CODE
         assert bank.gateway.store.hold.list() == ()
@@ -110,7 +110,7 @@ otherwise: reject
 
 
 def test_each_goes_to_the_mail_server_of_its_own_and_a_refusal_there_is_its_own(home: Path) -> None:
-    with house(home, watching) as bank:
+    with context(home, watching) as bank:
         bank.inbound.codes["support@bank.example"] = 550
         outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", "support@bank.example"))
         assert outcome.answer is Settled.TAKEN
@@ -121,7 +121,7 @@ def test_each_goes_to_the_mail_server_of_its_own_and_a_refusal_there_is_its_own(
 
 
 def test_a_temporary_answer_behind_us_is_ours(home: Path) -> None:
-    with house(home, watching) as bank:
+    with context(home, watching) as bank:
         bank.outbound.codes["anna@customer.example"] = 451
         mail = bank.send(CODE, "anna@customer.example")
         assert bank.gateway.handle(mail).answer is Settled.LATER
@@ -131,7 +131,7 @@ def test_a_temporary_answer_behind_us_is_ours(home: Path) -> None:
 
 
 def test_a_stranger_relays_nothing(home: Path) -> None:
-    with house(home, watching) as bank:
+    with context(home, watching) as bank:
         outcome = bank.gateway.handle(bank.receive(QUESTION, "somebody@elsewhere.example"))
         assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.RECIPIENT_NOT_OURS)
         assert bank.outbound.taken == bank.inbound.taken == []
@@ -141,16 +141,16 @@ def _breaks(address: str, want: Want) -> CertificateAnswer:
     raise ZeroDivisionError(address, want)
 
 
-def _may_not(bank: House) -> Mail:
+def _may_not(bank: Context) -> Mail:
     return bank.send(CODE, "anna@customer.example", client="staff", sender="director@elsewhere.example")
 
 
-def _no_mail_at_all(bank: House) -> Mail:
+def _no_mail_at_all(bank: Context) -> Mail:
     return bank.send(b"\x00 no header at all", "anna@customer.example")
 
 
-def _surprise(bank: House) -> Mail:
-    bank.gateway.use(replace(bank.gateway.house, select=_breaks))
+def _surprise(bank: Context) -> Mail:
+    bank.gateway.use(replace(bank.gateway.context, select=_breaks))
     return bank.send(CODE, "anna@customer.example")
 
 
@@ -160,9 +160,9 @@ def _surprise(bank: House) -> Mail:
     (_no_mail_at_all, "refused", None),
 ])
 def test_what_breaks_or_is_not_allowed_is_told_and_passes(
-    home: Path, mail_of: Callable[[House], Mail], settled: str, reason: str | None
+    home: Path, mail_of: Callable[[Context], Mail], settled: str, reason: str | None
 ) -> None:
-    with house(home, watching) as bank:
+    with context(home, watching) as bank:
         mail = mail_of(bank)
         assert bank.gateway.handle(mail).answer is Settled.TAKEN
         assert bank.outbound.octets_for("anna@customer.example") == mail.octets
@@ -174,20 +174,20 @@ def test_what_breaks_or_is_not_allowed_is_told_and_passes(
 
 def test_what_an_operator_releases_goes_the_live_way(home: Path) -> None:
     """It was held while the gateway was live: its release never sends it in clear."""
-    with house(home, watching) as bank:
+    with context(home, watching) as bank:
         bank.gateway.handle(bank.send(CODE, "anna@customer.example"), released=True)
         assert b"481516" not in bank.outbound.octets_for("anna@customer.example")
 
 
 def test_nothing_is_learned(home: Path) -> None:
-    with house(home, watching) as bank:
+    with context(home, watching) as bank:
         learned: list[object] = []
 
         class Learning:
             def from_mail(self, *given: object, **more: object) -> None:
                 learned.append((given, more))
 
-        bank.gateway.use(replace(bank.gateway.house, learning=Learning()))  # type: ignore[arg-type]
+        bank.gateway.use(replace(bank.gateway.context, learning=Learning()))  # type: ignore[arg-type]
         bank.gateway.handle(bank.receive(QUESTION, "support@bank.example"))
         assert learned == []
 
@@ -197,6 +197,6 @@ def test_evidence_that_cannot_be_kept_stops_nothing(home: Path) -> None:
         def add(self, records: tuple[EvidenceRecord, ...]) -> None:
             raise GatewayError(Reason.STORE_UNAVAILABLE, f"{len(records)} records", retry=True)
 
-    with house(home, watching) as bank:
-        bank.gateway.use(replace(bank.gateway.house, evidence=Full()))  # type: ignore[arg-type]
+    with context(home, watching) as bank:
+        bank.gateway.use(replace(bank.gateway.context, evidence=Full()))  # type: ignore[arg-type]
         assert bank.gateway.handle(bank.send(CODE, "anna@customer.example")).answer is Settled.TAKEN

@@ -18,7 +18,7 @@ from gateway.model.mail import GATEWAY_CLIENT, Recipient
 from gateway.model.outcome import Settled
 from gateway.settings import Settings
 from gateway.settings.sections import Escrow
-from tests.support.bank import House, house, policy
+from tests.support.bank import Context, context, policy
 
 CODE = (
     b"From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: Your code\r\n"
@@ -28,12 +28,12 @@ CODE = (
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing")
 
 
-def opened(bank: House, octets: bytes, name: str) -> bytes:
+def opened(bank: Context, octets: bytes, name: str) -> bytes:
     entity = openssl.decrypt(octets, bank.bank.people[name])
     return openssl.verify(entity, bank.bank.root)
 
 
-def test_a_code_leaves_sealed(bank: House) -> None:
+def test_a_code_leaves_sealed(bank: Context) -> None:
     outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
     assert outcome.answer is Settled.TAKEN
     left = bank.outbound.octets_for("anna@customer.example")
@@ -42,7 +42,7 @@ def test_a_code_leaves_sealed(bank: House) -> None:
     assert b"Your code is 481516" in opened(bank, left, "anna")
 
 
-def test_what_took_longer_than_the_client_waits_is_not_sent(bank: House) -> None:
+def test_what_took_longer_than_the_client_waits_is_not_sent(bank: Context) -> None:
     """The client has given up and will come again: a mail sent now would be there twice."""
     mail = bank.send(CODE, "anna@customer.example")
     mail = replace(mail, origin=replace(mail.origin, deadline_at=mail.origin.received_at))
@@ -81,14 +81,14 @@ def test_what_took_longer_than_the_client_waits_is_not_sent(bank: House) -> None
     ],
 )
 def test_what_may_not_leave_is_refused_by_name(
-    bank: House, to: str, client: str, sender: str, octets: bytes, reason: Reason
+    bank: Context, to: str, client: str, sender: str, octets: bytes, reason: Reason
 ) -> None:
     outcome = bank.gateway.handle(bank.send(octets, to, client=client, sender=sender))
     assert (outcome.answer, outcome.reason) == (Settled.REFUSED, reason)
     assert bank.outbound.taken == []
 
 
-def test_one_refused_recipient_stops_the_mail_for_all(bank: House) -> None:
+def test_one_refused_recipient_stops_the_mail_for_all(bank: Context) -> None:
     outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@nowhere.example"))
     assert outcome.answer is Settled.REFUSED
     assert bank.outbound.taken == []
@@ -99,7 +99,7 @@ def test_one_refused_recipient_stops_the_mail_for_all(bank: House) -> None:
 
 
 def test_deliver_rest_sends_the_rest_and_reports_headers_only(home: Path) -> None:
-    with house(home, lambda s: s.model_copy(update={"partial": "deliver_rest"})) as bank:
+    with context(home, lambda s: s.model_copy(update={"partial": "deliver_rest"})) as bank:
         outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@nowhere.example"))
         assert outcome.answer is Settled.TAKEN
         assert {one.settled for one in outcome.recipients} == {Settled.TAKEN, Settled.REPORTED}
@@ -116,7 +116,7 @@ def test_deliver_rest_sends_the_rest_and_reports_headers_only(home: Path) -> Non
 
 def test_a_report_claims_nothing_of_a_recipient_whom_it_may_not_name(home: Path) -> None:
     """RFC 3461 4.1: NOTIFY=NEVER for one refused recipient, so the report does not name them."""
-    with house(home, lambda s: s.model_copy(update={"partial": "deliver_rest"})) as bank:
+    with context(home, lambda s: s.model_copy(update={"partial": "deliver_rest"})) as bank:
         mail = bank.send(CODE, "anna@customer.example", "ben@nowhere.example")
         hidden = (*mail.envelope.recipients, Recipient("cara@nowhere.example", ("NEVER",)))
         bank.gateway.handle(replace(mail, envelope=replace(mail.envelope, recipients=hidden)))
@@ -126,7 +126,7 @@ def test_a_report_claims_nothing_of_a_recipient_whom_it_may_not_name(home: Path)
         assert b"all other recipients" not in report
 
 
-def test_a_hidden_recipient_is_not_seen_by_the_others(bank: House) -> None:
+def test_a_hidden_recipient_is_not_seen_by_the_others(bank: Context) -> None:
     """Bcc: recipient infos name every reader, so who stands in no To or Cc gets a mail of his own."""
     bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@customer.example"))
     assert len(bank.outbound.taken) == 2
@@ -135,7 +135,7 @@ def test_a_hidden_recipient_is_not_seen_by_the_others(bank: House) -> None:
         openssl.decrypt(ours, bank.bank.people["ben"])
 
 
-def test_shown_recipients_travel_together(bank: House) -> None:
+def test_shown_recipients_travel_together(bank: Context) -> None:
     both = CODE.replace(b"To: anna@customer.example", b"To: anna@customer.example, Ben <BEN@customer.example>")
     bank.gateway.handle(bank.send(both, "anna@customer.example", "ben@customer.example"))
     assert len(bank.outbound.taken) == 1
@@ -143,22 +143,22 @@ def test_shown_recipients_travel_together(bank: House) -> None:
         assert b"481516" in opened(bank, bank.outbound.taken[0][1], name)
 
 
-def test_signed_and_stamped_once_for_all_groups(bank: House) -> None:
+def test_signed_and_stamped_once_for_all_groups(bank: Context) -> None:
     """Counted: private-key operations per mail, however many groups it has."""
     signed: list[bytes] = []
-    key_set = bank.gateway.house.key_sets["otp"]
+    key_set = bank.gateway.context.key_sets["otp"]
     def counted(octets: bytes) -> bytes:
         signed.append(octets)
         return key_set.signer.raw_sign(octets)
 
     counting = replace(key_set, signer=replace(key_set.signer, raw_sign=counted))
-    bank.gateway.use(replace(bank.gateway.house, key_sets={"otp": counting}))
+    bank.gateway.use(replace(bank.gateway.context, key_sets={"otp": counting}))
     bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@customer.example"))
     assert len(bank.outbound.taken) == 2
     assert len(signed) == 1
 
 
-def test_a_retry_sends_only_the_rest(bank: House) -> None:
+def test_a_retry_sends_only_the_rest(bank: Context) -> None:
     bank.outbound.codes["ben@customer.example"] = 451
     mail = bank.send(CODE, "anna@customer.example", "ben@customer.example")
     first = bank.gateway.handle(mail)
@@ -174,7 +174,7 @@ def test_a_retry_sends_only_the_rest(bank: House) -> None:
     }
 
 
-def test_trace_fields_do_not_make_a_retry_another_mail(bank: House) -> None:
+def test_trace_fields_do_not_make_a_retry_another_mail(bank: Context) -> None:
     bank.outbound.codes["ben@customer.example"] = 451
     bank.gateway.handle(bank.send(b"Received: from a\r\n" + CODE, "anna@customer.example", "ben@customer.example"))
     bank.gateway.handle(bank.send(b"Received: from b\r\nX-Spam: no\r\n" + CODE, "anna@customer.example"))
@@ -182,7 +182,7 @@ def test_trace_fields_do_not_make_a_retry_another_mail(bank: House) -> None:
     assert sum("anna@customer.example" in taken[0] for taken in bank.outbound.taken) == 2  # X-Spam is another mail
 
 
-def test_a_permanent_refusal_behind_us_after_a_taken_group_is_reported(bank: House) -> None:
+def test_a_permanent_refusal_behind_us_after_a_taken_group_is_reported(bank: Context) -> None:
     bank.outbound.codes["ben@customer.example"] = 550
     outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@customer.example"))
     assert outcome.answer is Settled.TAKEN
@@ -218,8 +218,8 @@ class DeadStamper:
 
 
 def test_a_signature_that_one_group_sends_unstamped_is_not_lent_to_one_that_must_not(home: Path) -> None:
-    with house(home, policy(home / "stamps.yaml", STAMPS)) as bank:
-        bank.gateway.use(replace(bank.gateway.house, stampers={"internal": DeadStamper()}))
+    with context(home, policy(home / "stamps.yaml", STAMPS)) as bank:
+        bank.gateway.use(replace(bank.gateway.context, stampers={"internal": DeadStamper()}))
         outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@customer.example"))
         assert [one.settled for one in outcome.recipients] == [Settled.TAKEN, Settled.LATER]
         assert [taken[0] for taken in bank.outbound.taken] == [("anna@customer.example",)]
@@ -243,7 +243,7 @@ otherwise: reject
 
 def test_held_mail_is_released_sealed(home: Path) -> None:
     text = HOLD.replace("END", "end: hold").replace("CASE", "hold")
-    with house(home, policy(home / "hold.yaml", text)) as bank:
+    with context(home, policy(home / "hold.yaml", text)) as bank:
         outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
         assert outcome.answer is Settled.TAKEN
         assert bank.outbound.taken == []
@@ -256,7 +256,7 @@ def test_held_mail_is_released_sealed(home: Path) -> None:
 
 def test_what_is_held_for_want_of_a_certificate_is_not_released_in_clear(home: Path) -> None:
     text = HOLD.replace("END", "end: deliver").replace("CASE", "deliver")
-    with house(home, policy(home / "hold.yaml", text)) as bank:
+    with context(home, policy(home / "hold.yaml", text)) as bank:
         bank.gateway.handle(bank.send(CODE, "ben@nowhere.example"))
         (held,) = bank.gateway.store.hold.list()
         _, mail = bank.gateway.store.hold.get(held.hold_id)
@@ -268,12 +268,12 @@ def test_what_is_held_for_want_of_a_certificate_is_not_released_in_clear(home: P
 
 def test_the_body_of_held_mail_is_not_on_the_disk_in_clear(home: Path) -> None:
     text = HOLD.replace("END", "end: hold").replace("CASE", "hold")
-    with house(home, policy(home / "hold.yaml", text)) as bank:
+    with context(home, policy(home / "hold.yaml", text)) as bank:
         bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
     assert not any(b"481516" in path.read_bytes() for path in home.rglob("*") if path.is_file())
 
 
-def test_evidence_tells_what_happened_and_no_content(bank: House) -> None:
+def test_evidence_tells_what_happened_and_no_content(bank: Context) -> None:
     bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
     (record,) = bank.gateway.store.evidence.find("<1@bank.example>")
     assert record.rule == "codes:otp"
@@ -284,7 +284,7 @@ def test_evidence_tells_what_happened_and_no_content(bank: House) -> None:
     assert "481516" not in str(record)
 
 
-def test_a_mail_that_is_stopped_leaves_a_trace_too(bank: House) -> None:
+def test_a_mail_that_is_stopped_leaves_a_trace_too(bank: Context) -> None:
     outcome = bank.gateway.handle(bank.send(CODE.replace(b"otp@", b"director@"), "anna@customer.example"))
     (record,) = bank.gateway.store.evidence.find(outcome.incident)
     assert record.reasons == ("client.from_not_allowed",)
@@ -292,7 +292,7 @@ def test_a_mail_that_is_stopped_leaves_a_trace_too(bank: House) -> None:
 
 
 def test_a_journal_that_cannot_be_told_makes_no_second_mail_of_a_taken_one(
-    bank: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bank: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both groups are with the next hop, so the client hears 250; if it comes again all the same, that is counted."""
     journal = type(bank.gateway.store.journal)
@@ -334,7 +334,7 @@ def test_evidence_names_the_escrow(home: Path, file: str, settled: Settled) -> N
         return policy(home / "escrow.yaml", ESCROWED)(settings).model_copy(
             update={"escrow": (Escrow(name="audit", certificate=path),)})
 
-    with house(home, change) as bank:
+    with context(home, change) as bank:
         (one,) = bank.gateway.handle(bank.send(CODE, "anna@customer.example")).recipients
         (record,) = bank.gateway.store.evidence.find("<1@bank.example>")
         assert one.settled is settled
@@ -347,7 +347,7 @@ def test_evidence_names_the_escrow(home: Path, file: str, settled: Settled) -> N
 
 
 def test_evidence_that_cannot_be_kept_makes_no_second_mail_of_a_taken_one(
-    bank: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bank: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def breaks(*_: object) -> None:
         raise ValueError("what nobody thought of")
@@ -369,17 +369,17 @@ def test_evidence_that_cannot_be_kept_makes_no_second_mail_of_a_taken_one(
         (b'"anna@customer.example via the bank" <otp@bank.example>', Settled.TAKEN),
     ],
 )
-def test_the_name_in_from_speaks_for_nobody_else(bank: House, name: bytes, answer: Settled) -> None:
+def test_the_name_in_from_speaks_for_nobody_else(bank: Context, name: bytes, answer: Settled) -> None:
     outcome = bank.gateway.handle(bank.send(CODE.replace(b"otp@bank.example", name, 1), "anna@customer.example"))
     assert outcome.answer is answer
 
 
-def test_a_foreign_envelope_sender_is_never_signed_for(bank: House) -> None:
+def test_a_foreign_envelope_sender_is_never_signed_for(bank: Context) -> None:
     outcome = bank.gateway.handle(bank.send(CODE, "anna@customer.example", sender="forwarder@elsewhere.example"))
     assert (outcome.answer, outcome.reason) == (Settled.REFUSED, Reason.KEY_NOT_PERMITTED)
 
 
-def test_a_dead_store_defers_and_sends_nothing(bank: House) -> None:
+def test_a_dead_store_defers_and_sends_nothing(bank: Context) -> None:
     bank.gateway.store.close()
     shutil.rmtree(bank.bank.home / "sealgate.db", ignore_errors=True)
     (bank.bank.home / "sealgate.db").unlink(missing_ok=True)
@@ -391,14 +391,14 @@ def test_a_dead_store_defers_and_sends_nothing(bank: House) -> None:
     assert bank.outbound.taken == []
 
 
-def test_bcc_fields_leave_neither_outside_nor_inside(bank: House) -> None:
+def test_bcc_fields_leave_neither_outside_nor_inside(bank: Context) -> None:
     bank.gateway.handle(bank.send(b"Bcc: ben@customer.example\r\n" + CODE, "anna@customer.example"))
     left = bank.outbound.octets_for("anna@customer.example")
     assert b"ben@customer.example" not in left
     assert b"ben@customer.example" not in opened(bank, left, "anna")
 
 
-def test_hidden_recipients_behind_an_odd_line_leave_neither_outside_nor_inside(bank: House) -> None:
+def test_hidden_recipients_behind_an_odd_line_leave_neither_outside_nor_inside(bank: Context) -> None:
     bank.gateway.handle(bank.send(CODE.replace(b"\r\n\r\n", b"\r\nHELO\r\nBcc: ben@customer.example\r\n\r\n", 1),
                                   "anna@customer.example"))
     left = bank.outbound.octets_for("anna@customer.example")
@@ -406,13 +406,13 @@ def test_hidden_recipients_behind_an_odd_line_leave_neither_outside_nor_inside(b
     assert b"ben@customer.example" not in opened(bank, left, "anna")
 
 
-def test_what_leaves_as_it_is_has_an_empty_line_where_its_header_ended_early(bank: House) -> None:
+def test_what_leaves_as_it_is_has_an_empty_line_where_its_header_ended_early(bank: Context) -> None:
     octets = b"From: staff@bank.example\r\nHELO\r\nSubject: Hello\r\n\r\nHi\r\n"
     bank.gateway.handle(bank.send(octets, "nobody@x.example", client="staff", sender=""))
     assert bank.outbound.octets_for("nobody@x.example") == octets.replace(b"HELO", b"\r\nHELO")
 
 
-def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
+def test_a_keyword_is_taken_out_before_signing(bank: Context) -> None:
     octets = (
         b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: [seal] Hello\r\n"
         b"Message-ID: <2@b>\r\n\r\nHi\r\n"
@@ -423,7 +423,7 @@ def test_a_keyword_is_taken_out_before_signing(bank: House) -> None:
     assert b"[seal]" not in content
 
 
-def test_a_keyword_counts_as_the_writer_sees_it(bank: House) -> None:
+def test_a_keyword_counts_as_the_writer_sees_it(bank: Context) -> None:
     """[seal] insists on encryption; without it this mail would leave signed only, for there is no certificate."""
     letter = "From: staff@bank.example\r\n%s\r\nMessage-ID: <3@b>\r\n\r\nHi\r\n"
     for subjects in (
@@ -446,7 +446,7 @@ def test_a_keyword_counts_as_the_writer_sees_it(bank: House) -> None:
     assert bank.outbound.taken == []
 
 
-def test_a_line_that_is_no_field_ends_the_header_as_in_postfix(bank: House) -> None:
+def test_a_line_that_is_no_field_ends_the_header_as_in_postfix(bank: Context) -> None:
     """What stands behind it is text, and leaves sealed with the rest; the log names the line."""
     octets = CODE.replace(b"Subject: ", b"HELO mx\r\nSubject: ")
     mail = bank.send(octets, "anna@customer.example")
@@ -466,7 +466,7 @@ def test_a_line_that_is_no_field_ends_the_header_as_in_postfix(bank: House) -> N
     b"\r\nThe limit is 4711.\r\n",
     b"Auto-Submitted: auto-replied\r\n\r\nThe limit is 4711.\r\n",
     b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\n4711\r\n--b--\r\n"])
-def test_a_null_sender_with_a_keyword_is_rejected_by_name(bank: House, entity: bytes) -> None:
+def test_a_null_sender_with_a_keyword_is_rejected_by_name(bank: Context, entity: bytes) -> None:
     """Attack: MAIL FROM:<> took the mail past the rule `seal`, in clear and with the keyword removed."""
     octets = b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: [seal] x\r\n" + entity
     outcome = bank.gateway.handle(bank.send(octets, "anna@customer.example", client="staff", sender=""))
@@ -476,7 +476,7 @@ def test_a_null_sender_with_a_keyword_is_rejected_by_name(bank: House, entity: b
     assert bank.outbound.taken == []
 
 
-def test_a_client_cannot_use_the_rule_for_alarms(bank: House) -> None:
+def test_a_client_cannot_use_the_rule_for_alarms(bank: Context) -> None:
     """Attack: online banking, broken into, writes from otp@ to security@, whose mail may leave unencrypted."""
     octets = b"From: otp@bank.example\r\nTo: security@bank.example\r\nSubject: x\r\n\r\nThe limit is 4711.\r\n"
     (one,) = bank.gateway.handle(bank.send(octets, "security@bank.example")).recipients
@@ -488,7 +488,7 @@ def test_a_client_cannot_use_the_rule_for_alarms(bank: House) -> None:
     assert bank.gateway.handle(elsewhere).reason is Reason.CLIENT_FROM_NOT_ALLOWED
 
 
-def test_what_only_the_gateway_may_say_leaves_no_client(bank: House) -> None:
+def test_what_only_the_gateway_may_say_leaves_no_client(bank: Context) -> None:
     """RFC 8601 5; attack: a colleague, or a program of the bank, marks its mail as a verified customer's."""
     forged = (b"Sealgate-Verdict: trusted\r\nAuthentication-Results: gateway.bank.example; smime=pass\r\n"
               b"Authentication-Results: other.bank.example; spf=pass\r\nX-Bank-Class: customer\r\n"
@@ -537,7 +537,7 @@ ENCODED = b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(RETU
     ],
 )
 def test_a_bounce_that_returns_content_is_cut_to_header_fields(
-    bank: House, kind: bytes, returned: tuple[bytes, ...]
+    bank: Context, kind: bytes, returned: tuple[bytes, ...]
 ) -> None:
     body = b"--b\r\n\r\nfailed\r\n" + b"".join(b"--b\r\n" + part for part in returned) + b"--b--\r\n"
     bounce = (
@@ -545,8 +545,8 @@ def test_a_bounce_that_returns_content_is_cut_to_header_fields(
         b"To: anna@customer.example\r\nSubject: Undelivered\r\n"
         b"Content-Type: " + kind + b"\r\n\r\n" + (body if returned else RETURNED)
     )
-    settings = bank.gateway.house.client_from
-    bank.gateway.use(replace(bank.gateway.house, client_from={**settings, "staff": ("*",)}))
+    settings = bank.gateway.context.client_from
+    bank.gateway.use(replace(bank.gateway.context, client_from={**settings, "staff": ("*",)}))
     outcome = bank.gateway.handle(bank.send(bounce, "anna@customer.example", client="staff", sender=""))
     assert outcome.answer is Settled.TAKEN
     left = bank.outbound.octets_for("anna@customer.example")
@@ -560,7 +560,7 @@ def test_a_bounce_that_returns_content_is_cut_to_header_fields(
 @pytest.mark.parametrize("form", [
     b"\r\n%s", b"Content-Type: text/html\r\n\r\n%s",
     b"Content-Type: multipart/alternative; boundary=c\r\n\r\n--c\r\n\r\n%s\r\n--c\r\n\r\n4711\r\n--c--\r\n"])
-def test_a_reports_text_is_cut_to_a_length(bank: House, form: bytes) -> None:
+def test_a_reports_text_is_cut_to_a_length(bank: Context, form: bytes) -> None:
     text = form % (b"It could not be delivered.\r\n" * 400 + b"4711\r\n")
     report = (b"From: staff@bank.example\r\nSubject: Undelivered\r\nContent-Type: " + REPORT + b"\r\n\r\n--b\r\n"
               + text + b"\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n--b--\r\n")
@@ -573,7 +573,7 @@ def test_a_reports_text_is_cut_to_a_length(bank: House, form: bytes) -> None:
     assert status.get_content_type() == "message/delivery-status"
 
 
-def test_long_lines_of_unsigned_mail_are_re_encoded(bank: House) -> None:
+def test_long_lines_of_unsigned_mail_are_re_encoded(bank: Context) -> None:
     """RFC 5321 4.5.3.1.6: no next hop need take a line of more than 998 octets; every decoded part survives."""
     text = "x" * 30_000 + " \u00fc"
     mail = EmailMessage()
@@ -582,7 +582,7 @@ def test_long_lines_of_unsigned_mail_are_re_encoded(bank: House) -> None:
     octets = mail.as_bytes().replace(b"\n", b"\r\n").replace(b"short", text.encode())
     from dataclasses import replace
 
-    bank.gateway.use(replace(bank.gateway.house, client_from={"staff": ("*@bank.example",)}))
+    bank.gateway.use(replace(bank.gateway.context, client_from={"staff": ("*@bank.example",)}))
     sent = bank.send(octets, "eve@nowhere.example", client="staff", sender="carla@bank.example")
     assert bank.gateway.handle(sent).answer is Settled.TAKEN
     left = bank.outbound.octets_for("eve@nowhere.example")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.pipeline.sealed_only import is_sealed
+from gateway.pipeline.outbound.sealed_only import is_sealed
 from tests.support import sealed
 
 CONTENT = b"Content-Type: text/plain\r\n\r\n12345678\r\n"

@@ -10,7 +10,7 @@ from gateway.model.verdict import (
     Trust,
     Verdicts,
 )
-from gateway.pipeline.status import status_fields
+from gateway.pipeline.inbound.status import status_fields
 
 
 def signature_field(*signers: SignerVerdict, reason: Reason | None = None) -> str:

@@ -13,9 +13,9 @@ import pytest
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.model.outcome import Settled
-from gateway.pipeline.tenant import Proof, proven
+from gateway.pipeline.outbound.tenant import Proof, proven
 from gateway.settings import Settings
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.pki import NOW
 
 SECRET = "kUZ1-Hs8v-QwEr-7731"
@@ -103,14 +103,14 @@ def cloud(path: Path, secret: str = SECRET) -> Callable[[Settings], Settings]:
     return change
 
 
-def code(house_: House, field: str) -> Mail:
+def code(house_: Context, field: str) -> Mail:
     octets = (f"From: otp@bank.example\r\n{field}To: anna@customer.example\r\nSubject: code\r\n"
               f"Message-ID: <{secrets.token_hex(4)}@bank.example>\r\n\r\n1234\r\n").encode()
     return house_.send(octets, "anna@customer.example")
 
 
 def test_the_gateway_asks_for_it(tmp_path: Path) -> None:
-    with house(tmp_path / "bank", cloud(tmp_path / "route")) as bank:
+    with context(tmp_path / "bank", cloud(tmp_path / "route")) as bank:
         with pytest.raises(GatewayError) as caught:
             bank.gateway.handle(code(bank, ""))
         assert caught.value.reason is Reason.CLIENT_UNKNOWN
@@ -123,7 +123,7 @@ def test_the_gateway_asks_for_it(tmp_path: Path) -> None:
 
 
 def test_in_place_it_is_asked_for_too(tmp_path: Path) -> None:
-    with house(tmp_path / "bank", cloud(tmp_path / "route")) as bank:
+    with context(tmp_path / "bank", cloud(tmp_path / "route")) as bank:
         with pytest.raises(GatewayError) as caught:
             bank.gateway.handle_in_place(code(bank, ""), lambda octets, envelope: True)
         assert caught.value.reason is Reason.CLIENT_UNKNOWN
@@ -132,6 +132,6 @@ def test_in_place_it_is_asked_for_too(tmp_path: Path) -> None:
 def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     change = cloud(tmp_path / "route")
     (tmp_path / "route").chmod(0o644)
-    with pytest.raises(GatewayError) as caught, house(tmp_path / "bank", change):
+    with pytest.raises(GatewayError) as caught, context(tmp_path / "bank", change):
         pass
     assert caught.value.reason is Reason.KEY_UNAVAILABLE

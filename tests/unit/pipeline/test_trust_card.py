@@ -20,9 +20,9 @@ from gateway.model.verdict import (
     Trust,
     Verdicts,
 )
-from gateway.pipeline.status import status_fields
-from gateway.pipeline.trust_card import CardIssuer, read, relaxed_body, thumbprint
-from tests.support.bank import House
+from gateway.pipeline.inbound.status import status_fields
+from gateway.pipeline.inbound.trust_card import CardIssuer, read, relaxed_body, thumbprint
+from tests.support.bank import Context
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -146,7 +146,7 @@ def test_the_relaxed_form_does_not_depend_on_where_it_is_cut() -> None:
         assert {b"".join(relaxed_body(body, 0, octets)) for octets in range(1, 9)} == {whole}
 
 
-def test_the_gateway_puts_one_on_what_it_delivers(bank: House) -> None:
+def test_the_gateway_puts_one_on_what_it_delivers(bank: Context) -> None:
     question = openssl.sign(b"Content-Type: text/plain\r\n\r\nhello\r\n", bank.bank.people["anna"])
     forged = b"Sealgate-Trust-Card: a.b.c\r\nFrom: anna@customer.example\r\nSubject: x\r\n" + question
     bank.gateway.handle(bank.receive(forged, "support@bank.example"))

@@ -1,6 +1,6 @@
 """`without_certificate: hold` and `invite`: a whole bank, a clock moved by hand, openssl to open what left.
 
-Truth: docs/fallbacks.md and the numbered list of gateway/pipeline/waiting.py.
+Truth: docs/fallbacks.md and the numbered list of gateway/pipeline/background/waiting.py.
 """
 
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import Caught, Gateway
+from gateway.app import DryRunHop, Gateway
 from gateway.authority import ca
 from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
@@ -24,11 +24,11 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Absent, Conflict, Unavailable, Unusable
 from gateway.model.mail import Recipient
 from gateway.model.outcome import Outcome, Settled
-from gateway.pipeline.again import in_hand
-from gateway.pipeline.waiting import LOOK_AGAIN, Round
+from gateway.pipeline.background.rejudge import in_hand
+from gateway.pipeline.background.waiting import LOOK_AGAIN, Round
 from gateway.ports.administration import NewCertificate
 from gateway.settings import Invite, Settings, load
-from tests.support.bank import House, ScriptedHop, policy
+from tests.support.bank import Context, ScriptedHop, policy
 from tests.support.locked import mail_of
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing")
@@ -70,7 +70,7 @@ class HandClock:
 class Room:
     """A bank, its clock, and what looks after its waiting mail."""
 
-    bank: House
+    bank: Context
     clock: HandClock
     settings: Settings
 
@@ -80,8 +80,8 @@ class Room:
     def after(self, **delta: float) -> Round:
         """A round at a later time, as the jobs' process does it: what is tried is tried in a gateway of its own."""
         self.clock.at += timedelta(**delta)
-        trial = Gateway(self.settings, clock=self.clock, caught=Caught())
-        trial.use(replace(trial.house, select=self.bank.gateway.house.select))
+        trial = Gateway(self.settings, clock=self.clock, caught=DryRunHop())
+        trial.use(replace(trial.context, select=self.bank.gateway.context.select))
         try:
             return self.bank.gateway.waiting_room(trial.handle).round()
         finally:
@@ -104,7 +104,7 @@ class Room:
 
     def answers(self, answer: object) -> None:
         """From now on every look-up says this."""
-        self.bank.gateway.use(replace(self.bank.gateway.house, select=lambda address, want: answer))
+        self.bank.gateway.use(replace(self.bank.gateway.context, select=lambda address, want: answer))
 
 
 @contextmanager
@@ -114,9 +114,9 @@ def room(home: Path, way: str = "hold", invite: Invite | None = None) -> Iterato
     settings = settings.model_copy(update={"fallbacks": settings.fallbacks.model_copy(update={"invite": invite})})
     gateway = Gateway(settings, clock=clock)
     hops = ScriptedHop(), ScriptedHop()
-    gateway.use(replace(gateway.house, outbound_hop=hops[0], inbound_hop=hops[1]))
+    gateway.use(replace(gateway.context, outbound_hop=hops[0], inbound_hop=hops[1]))
     try:
-        yield Room(House(bank, gateway, *hops), clock, settings)
+        yield Room(Context(bank, gateway, *hops), clock, settings)
     finally:
         gateway.close()
 
@@ -199,8 +199,8 @@ def test_in_observe_mode_what_was_held_leaves_sealed_all_the_same(holding: Room)
     """In this mode mail goes on as it came; what was held before may not."""
     holding.send(BEN)
     holding.enrol(BEN)
-    house = holding.bank.gateway.house
-    holding.bank.gateway.use(replace(house, trial=lambda house, evidence: replace(house, trial=None)))
+    context = holding.bank.gateway.context
+    holding.bank.gateway.use(replace(context, trial=lambda context, evidence: replace(context, trial=None)))
     assert len(holding.after(minutes=1).left) == 1
     assert b"planted" not in holding.bank.outbound.octets_for(BEN)
 
@@ -358,8 +358,8 @@ def test_who_has_a_certificate_since_is_a_figure(home: Path) -> None:
         holding.send(BEN, octets=MAIL.replace(b"<1@", b"<2@"))
         holding.enrol(BEN)
         holding.after(minutes=1)
-        assert holding.bank.gateway.house.fallbacks is not None
-        (row,) = holding.bank.gateway.house.fallbacks.book.figures()
+        assert holding.bank.gateway.context.fallbacks is not None
+        (row,) = holding.bank.gateway.context.fallbacks.book.figures()
         assert (row.rule, row.way, row.people, row.mails, row.converted) == ("letters:letters", "hold", 2, 3, 1)
 
 
@@ -373,8 +373,8 @@ def test_also_of_people_whose_mail_does_not_wait(home: Path) -> None:
 
 def test_a_round_is_worth_while_only_when_something_may_have_changed(holding: Room) -> None:
     terms = holding.bank.gateway.waiting_room(lambda mail: pytest.fail(str(mail))).terms
-    assert holding.bank.gateway.house.fallbacks is not None
-    book = holding.bank.gateway.house.fallbacks.book
+    assert holding.bank.gateway.context.fallbacks is not None
+    book = holding.bank.gateway.context.fallbacks.book
     assert not terms.due(book, holding.clock.now())
     holding.send(BEN)
     assert terms.due(book, holding.clock.now())
@@ -438,9 +438,9 @@ def test_what_an_operator_releases_out_of_several_groups_leaves(home: Path) -> N
     with room(home) as holding:
         changed = policy(home / "letters.yaml", text.replace("WAY", "hold"))(holding.settings)
         holding.bank.gateway.reload(changed)
-        house = holding.bank.gateway.house
+        context = holding.bank.gateway.context
         holding.bank.gateway.use(
-            replace(house, outbound_hop=holding.bank.outbound, inbound_hop=holding.bank.inbound))
+            replace(context, outbound_hop=holding.bank.outbound, inbound_hop=holding.bank.inbound))
         holding.send(BEN, "anna@customer.example")
         (held,) = holding.held
         _, mail = holding.bank.gateway.store.hold.get(held)
@@ -455,8 +455,8 @@ def test_of_a_mail_for_several_that_is_released_the_others_get_it(home: Path) ->
         "expect: {then: [protect_headers, sign, encrypt]}", "expect: {end: hold}")
     with room(home, "hold") as holding:
         holding.bank.gateway.reload(policy(home / "letters.yaml", text)(holding.settings))
-        house = holding.bank.gateway.house
-        holding.bank.gateway.use(replace(house, outbound_hop=holding.bank.outbound))
+        context = holding.bank.gateway.context
+        holding.bank.gateway.use(replace(context, outbound_hop=holding.bank.outbound))
         to = ("anna@customer.example", BEN)
         both = MAIL.replace(b"ben@nowhere.example, cara@nowhere.example", ", ".join(to).encode())
         holding.send(*to, octets=both)

@@ -8,10 +8,10 @@ import pytest
 
 from gateway.cms import algorithms
 from gateway.errors import Reason
-from gateway.pki import believed
-from gateway.pki.believed import believe
-from gateway.pki.revocation import FOREVER, Known, Revocation
-from gateway.pki.slots import SLOT_S, Slots
+from gateway.pki.path import verdicts as believed
+from gateway.pki.path.cache import SLOT_S, VerdictCache
+from gateway.pki.path.verdicts import believe
+from gateway.pki.revocation.verdict import FOREVER, Known, Revocation
 from gateway.pki.trust import TrustSet
 from tests.support.pki import NOW, get_pki
 from tests.support.sealed import anna, trust_of
@@ -36,7 +36,7 @@ class Table:
 
 @pytest.fixture(autouse=True)
 def empty(monkeypatch):
-    monkeypatch.setattr(believed, "_kept", Slots())
+    monkeypatch.setattr(believed, "_kept", VerdictCache())
 
 
 def ask(table, *, at=NOW, received=None, mode="require", trust=TRUST, extra=None, purpose="signer", **named):

@@ -7,8 +7,8 @@ from gateway.authority import ca
 from gateway.authority.ca import Naming, Profile, Purpose
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import Reason
-from gateway.pki import path
-from gateway.pki.constraints import MailConstraints, _allowed
+from gateway.pki.path import validation as path
+from gateway.pki.path.constraints import MailConstraints, _allowed
 from gateway.pki.trust import TrustSet, anchors_of
 from tests.support.pki import END, NOW, START, get_pki
 

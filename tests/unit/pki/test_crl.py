@@ -17,9 +17,9 @@ from gateway.cms import algorithms
 from gateway.cms.certificate import parse_certificate
 from gateway.der import build
 from gateway.errors import GatewayError, Reason
-from gateway.pki.crl import read_head, read_list
-from gateway.pki.revoked import WIDTH, authority_id, count, find, serial_key
-from gateway.pki.scope import parse_scope
+from gateway.pki.revocation.crl import read_head, read_list
+from gateway.pki.revocation.entries import WIDTH, authority_id, count, find, serial_key
+from gateway.pki.revocation.scope import parse_scope
 from tests.support.pki import END, NOW, START, get_pki, key, raw_sign
 from tests.support.sealed import anna, trust_of
 
@@ -273,7 +273,7 @@ def test_altered():
 
 
 def test_a_revoked_speaker_speaks_no_more():
-    from gateway.pki.revocation import Known
+    from gateway.pki.revocation.verdict import Known
 
     class Table:
         version = "x"

@@ -30,9 +30,9 @@ from gateway.model.scheme import SignScheme
 from gateway.model.sentences import SENTENCES
 from gateway.model.verdict import Status
 from gateway.pki.content import Content
-from gateway.pki.given import GivenFile, GivenRevocation
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Revocation, RevocationMode
+from gateway.pki.revocation.from_files import GivenFile, GivenRevocation
+from gateway.pki.revocation.verdict import Revocation, RevocationMode
 from gateway.pki.select import select
 from gateway.pki.trust import TrustSet
 from tests.support.pki import END, LONG_AGO, NOW, START, Person, get_pki, key

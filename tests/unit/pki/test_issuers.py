@@ -5,8 +5,8 @@ import pytest
 from gateway.authority import ca
 from gateway.authority.ca import Naming, Profile
 from gateway.cms.certificate import parse_certificate
-from gateway.pki import issuers
-from gateway.pki.issuers import LENGTH_MAX, SIGNATURES_MAX, WAYS_MAX, Pool, search
+from gateway.pki.path import issuers
+from gateway.pki.path.issuers import LENGTH_MAX, SIGNATURES_MAX, WAYS_MAX, Pool, search
 from gateway.pki.trust import anchors_of
 from tests.support.pki import END, START, get_pki
 

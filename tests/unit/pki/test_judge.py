@@ -14,7 +14,7 @@ from gateway.model.scheme import SignScheme
 from gateway.model.verdict import Status
 from gateway.pki.content import Content
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Known, Revocation
+from gateway.pki.revocation.verdict import Known, Revocation
 from tests.support import forge
 from tests.support.pki import LONG_AGO, NOW, START, get_pki
 from tests.support.sealed import ANNA, TEXT, anna, judge, signature, stamper, trust_of

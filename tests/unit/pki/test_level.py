@@ -13,8 +13,8 @@ from gateway.authority.ca import Naming, Profile, Purpose
 from gateway.cms.certificate import parse_certificate
 from gateway.der import build
 from gateway.model.lookup import CertificateRow
-from gateway.pki import path
 from gateway.pki.level import OWN_POLICIES_MAX, WORDS, level_of
+from gateway.pki.path import validation as path
 from gateway.pki.trust import STATED, Mark, same_for_mail
 from gateway.policy.levels import MESIGN, meant, stated
 from gateway.policy.levels import WORDS as IN_POLICIES

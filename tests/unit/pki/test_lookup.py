@@ -6,7 +6,7 @@ from gateway.clock import FrozenClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Absent, CertificateRow, Conflict, Found, Unavailable, Unusable
 from gateway.pki.lookup import LookUp
-from gateway.pki.revocation import Known, Revocation
+from gateway.pki.revocation.verdict import Known, Revocation
 from gateway.ports.certificates import Reply
 from tests.support.pki import LONG_AGO, NOW, get_pki
 from tests.support.sealed import trust_of

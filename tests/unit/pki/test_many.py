@@ -12,9 +12,9 @@ from gateway.authority.ca import Naming, create_intermediate, generate_signing_k
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import Reason
 from gateway.model.lookup import CertificateRow, Found, Unusable
-from gateway.pki import many as module
-from gateway.pki.many import Many, read
-from gateway.pki.revocation import Known, Revocation
+from gateway.pki import bulk as module
+from gateway.pki.bulk import BulkSelect, read
+from gateway.pki.revocation.verdict import Known, Revocation
 from gateway.pki.select import select
 from gateway.pki.trust import anchors_of
 from tests.support.pki import ALGORITHMS_ENCRYPT, END, LONG_AGO, NOW, START, get_pki
@@ -112,7 +112,7 @@ REVOCATION = Revocation("require", Listed(bob("rsa-2048").certificate.serial,
                           st.sampled_from(["any", "enrolled"]),
                           st.sampled_from([BOB, "BOB@customer.EXAMPLE", "bob@else.example"])), min_size=1, max_size=8))
 def test_the_answer_is_that_of_select_whatever_came_before(asked) -> None:
-    many = Many(intermediates(), REVOCATION, NOW)
+    many = BulkSelect(intermediates(), REVOCATION, NOW)
     for names, want, address in asked:
         given_rows = tuple(ROWS[name] for name in names)
         assert many(given_rows, address, want) == select(
@@ -123,7 +123,7 @@ def test_the_answer_is_that_of_select_whatever_came_before(asked) -> None:
 def test_each_alone_is_judged_as_select_judges_it(name: str) -> None:
     address = "bob@else.example" if name == "may not name" else BOB
     for revocation in (Revocation(), REVOCATION):
-        many = Many(intermediates(), revocation, NOW)
+        many = BulkSelect(intermediates(), revocation, NOW)
         for _ in range(2):  # as the first of its kind, and as another one
             assert many((ROWS[name],), address) == select((ROWS[name],), address, NOW, intermediates(),
                                                           revocation=revocation)
@@ -141,7 +141,7 @@ def test_those_of_one_authority_are_one_kind_and_the_path_is_walked_once(monkeyp
     judged = []
     validate = module.path.validate
     monkeypatch.setattr(module.path, "validate", lambda *given: judged.append(given) or validate(*given))
-    many = Many(trust(), Revocation(), NOW)
+    many = BulkSelect(trust(), Revocation(), NOW)
     for number in range(50):
         person = PKI.recipient("p-256", email=f"c{number}@customer.example", which=number)
         assert isinstance(many((row(person, customer=str(number)),), f"c{number}@customer.example"), Found)
@@ -168,7 +168,7 @@ def test_a_short_key_is_no_long_one_of_the_same_length_of_octets() -> None:
 
 
 def test_a_forged_one_that_comes_first_refuses_no_genuine_one() -> None:
-    many = Many(trust(), Revocation(), NOW)
+    many = BulkSelect(trust(), Revocation(), NOW)
     assert many((ROWS["forged"],), BOB) == Unusable((module.Loser(ROWS["forged"], Reason.PATH_SIGNATURE),))
     assert isinstance(many((ROWS["p-256"],), BOB), Found)
 
@@ -177,7 +177,7 @@ def test_where_nobody_verifies_it_is_not_tried_for_ever(monkeypatch: pytest.Monk
     judged = []
     validate = module.path.validate
     monkeypatch.setattr(module.path, "validate", lambda *given: judged.append(given) or validate(*given))
-    many = Many(trust(), Revocation(), NOW)
+    many = BulkSelect(trust(), Revocation(), NOW)
     der = ROWS["forged"].der
     for number in range(3 * module.DOUBTED_MAX):
         forged = replace(ROWS["forged"], sha256=f"{number:064x}", der=der[:-4] + number.to_bytes(4, "big"))
@@ -197,4 +197,4 @@ def test_octets_that_lie_about_lengths_never_end_a_pre_flight() -> None:
 
 def test_without_anchors_nothing_is_decided() -> None:
     nobody = replace(trust(), recipients=anchors_of(()))
-    assert Many(nobody, Revocation(), NOW)((ROWS["p-256"],), BOB) == select((ROWS["p-256"],), BOB, NOW, nobody)
+    assert BulkSelect(nobody, Revocation(), NOW)((ROWS["p-256"],), BOB) == select((ROWS["p-256"],), BOB, NOW, nobody)

@@ -11,7 +11,8 @@ from threading import Barrier
 import pytest
 
 from gateway.cms.certificate import parse_certificate
-from gateway.pki import issuers, path, rfc5280
+from gateway.pki.path import issuers, rfc5280
+from gateway.pki.path import validation as path
 from tests.support.pki import NOW, get_pki
 from tests.support.sealed import trust_of
 

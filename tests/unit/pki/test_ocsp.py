@@ -18,9 +18,9 @@ from gateway.cms.certificate import parse_certificate
 from gateway.der import build
 from gateway.errors import GatewayError, Reason
 from gateway.model.scheme import SignScheme
-from gateway.pki.ocsp import build_request, parse_response, read_answer
-from gateway.pki.revocation import Known
-from gateway.pki.revoked import authority_id
+from gateway.pki.revocation.entries import authority_id
+from gateway.pki.revocation.ocsp import build_request, parse_response, read_answer
+from gateway.pki.revocation.verdict import Known
 from gateway.pki.trust import TrustSet
 from tests.support.pki import END, NOW, START, get_pki, key, raw_sign
 from tests.support.sealed import anna, trust_of
@@ -62,7 +62,7 @@ SHA1 = algorithms.identifier(algorithms.DIGEST_OIDS["sha1"], build.null())
 def cert_id(serial=None):
     import hashlib
 
-    from gateway.pki.ocsp import _key_of
+    from gateway.pki.revocation.ocsp import _key_of
 
     return build.sequence(SHA1, build.octet_string(hashlib.sha1(ISSUER.subject_der).digest()),
                           build.octet_string(hashlib.sha1(_key_of(ISSUER)).digest()),

@@ -17,7 +17,7 @@ from gateway.authority.ca import Authority, Naming, Profile, Purpose
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import Reason
 from gateway.model.verdict import Status
-from gateway.pki import path
+from gateway.pki.path import validation as path
 from gateway.pki.trust import anchors_of
 from tests.support.pki import END, LONG_AGO, NOW, START, get_pki, pem
 from tests.support.sealed import trust_of

@@ -14,8 +14,8 @@ import pytest
 
 from gateway.errors import GatewayError, Reason
 from gateway.model.verdict import Status
-from gateway.pki import path
-from gateway.pki.rfc5280 import ANY, ANY_POLICY, PolicyInputs, walk
+from gateway.pki.path import validation as path
+from gateway.pki.path.rfc5280 import ANY, ANY_POLICY, PolicyInputs, walk
 from tests.support.pki import pem
 from tests.support.pkits import ROOT, get_pkits
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.errors import Reason
 from gateway.model.verdict import Status
 from gateway.pki.judge import Judge
-from gateway.pki.revocation import Revocation
+from gateway.pki.revocation.verdict import Revocation
 from gateway.smime.open import open_mail
 from tests.support.pkits import ROOT, get_pkits
 from tests.unit.pki.test_pkits import AT, PLAIN, POLICIES, REFUSED_UNREAD

@@ -14,9 +14,9 @@ import pytest
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.verdict import Status
-from gateway.pki.believed import believe
-from gateway.pki.given import GivenFile, GivenRevocation
-from gateway.pki.revocation import Revocation
+from gateway.pki.path.verdicts import believe
+from gateway.pki.revocation.from_files import GivenFile, GivenRevocation
+from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.trust import TrustSet, anchors_of
 from tests.support.pki import NOW
 
@@ -41,7 +41,7 @@ def end_entities():
 
 
 @cache
-def house():
+def context():
     """Trust set and table over the whole suite."""
     known = []
     for path in sorted((PKITS / "certs").glob("*.crt")):
@@ -57,7 +57,7 @@ def house():
 
 
 def judged(name):
-    trust, table = house()
+    trust, table = context()
     try:
         certificate = parse_certificate((PKITS / "certs" / f"{name}.crt").read_bytes())
     except GatewayError as error:

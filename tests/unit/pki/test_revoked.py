@@ -12,10 +12,20 @@ from hypothesis import strategies as st
 
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
-from gateway.pki.learn import learn_list
-from gateway.pki.revocation import UNKNOWN, Known
-from gateway.pki.revoked import WIDTH, NewList, authority_id, carry_over, count, find, pack, serial_key, stored
-from gateway.pki.table import StoredRevocation, judge_known, rows_of
+from gateway.pki.revocation.entries import (
+    WIDTH,
+    NewList,
+    authority_id,
+    carry_over,
+    count,
+    find,
+    pack,
+    serial_key,
+    stored,
+)
+from gateway.pki.revocation.learn import learn_list
+from gateway.pki.revocation.table import StoredRevocation, judge_known, rows_of
+from gateway.pki.revocation.verdict import UNKNOWN, Known
 from gateway.ports.revocation import StoredAnswer, StoredList
 from tests.support.pki import NOW, get_pki
 from tests.support.sealed import anna, trust_of

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from gateway.authority.ca import Profile, Purpose
 from gateway.errors import Reason
 from gateway.model.lookup import Absent, CertificateRow, Conflict, Found, Unavailable, Unusable
-from gateway.pki.revocation import Known, Revocation
+from gateway.pki.revocation.verdict import Known, Revocation
 from gateway.pki.select import select
 from tests.support.pki import END, LONG_AGO, NOW, START, Person, get_pki
 from tests.support.sealed import trust_of

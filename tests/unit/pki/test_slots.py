@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.pki import path
-from gateway.pki.slots import SLOT_S, Slots
+from gateway.pki.path import validation as path
+from gateway.pki.path.cache import SLOT_S, VerdictCache
 from tests.support.pki import NOW, get_pki
 from tests.support.sealed import trust_of
 
@@ -14,7 +14,7 @@ from tests.support.sealed import trust_of
 @pytest.fixture
 def counted(monkeypatch):
     """How often a path was really validated; with an empty memory."""
-    monkeypatch.setattr(path, "_verdicts", Slots())
+    monkeypatch.setattr(path, "_verdicts", VerdictCache())
     times = []
     really = path._validate
 
@@ -63,7 +63,7 @@ def test_another_trust_set_has_its_own_answer(counted):
 
 
 def test_the_memory_is_bounded_and_forgets_the_oldest():
-    slots = Slots(entries_max=3)
+    slots = VerdictCache(entries_max=3)
     for number in range(3):
         slots.put(number, NOW, str(number), stamped=False)
     slots.get(0, NOW, stamped=False)

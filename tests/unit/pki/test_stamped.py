@@ -13,8 +13,8 @@ import pytest
 from gateway.errors import Reason
 from gateway.model.verdict import Status
 from gateway.pki.content import Content
-from gateway.pki.revocation import Revocation
-from gateway.pki.stamped import SKEW, judge_token
+from gateway.pki.revocation.verdict import Revocation
+from gateway.pki.timestamps import SKEW, judge_token
 from gateway.pki.trust import Anchor, TrustSet
 from tests.support.pki import END, LONG_AGO, NOW, get_pki
 from tests.support.sealed import forged_stamper, stamper, trust_of

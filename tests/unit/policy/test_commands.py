@@ -11,8 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from gateway import app as composition
-from gateway.cli import policy
 from gateway.cli.context import CONFIG_VARIABLE
+from gateway.cli.policy import command as policy
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports
 from gateway.settings import load as load_settings

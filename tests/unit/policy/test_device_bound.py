@@ -22,7 +22,7 @@ from gateway.model.lookup import (
 from gateway.model.mail import Direction
 from gateway.policy.explain import explain
 from gateway.policy.load import Known, load
-from gateway.policy.recorded import from_record, to_record
+from gateway.policy.recorded.facts import from_record, to_record
 from gateway.policy.resolve import lowers, used
 from gateway.policy.ruleset import RuleSet
 

@@ -9,14 +9,14 @@ import typer
 from typer.testing import CliRunner
 
 from gateway.app import load_rules
-from gateway.cli import policy
 from gateway.cli.context import CONFIG_VARIABLE
+from gateway.cli.policy import command as policy
 from gateway.demo.bank import Ports
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
-from gateway.policy.observed import Seen, seen
+from gateway.policy.recorded.observed import Seen, seen
 from gateway.settings import Settings, load
-from tests.support.bank import house
+from tests.support.bank import context
 from tests.support.process import demo_bank, template
 from tests.unit.policy.test_recorded import records
 
@@ -35,9 +35,9 @@ def observed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bank whose gateway has observed five mails, and one of the live gateway before."""
     home = tmp_path_factory.mktemp("seen") / "bank"
     demo_bank(home, Ports())
-    with house(home) as bank:
+    with context(home) as bank:
         bank.gateway.handle(bank.send(CODE, "anna@customer.example"))
-    with house(home, watching) as bank:
+    with context(home, watching) as bank:
         for to in ("anna@customer.example", "anna@customer.example", "ben@nowhere.example"):
             bank.gateway.handle(bank.send(CODE, to))
         bank.gateway.handle(bank.send(CODE, "anna@customer.example", client="staff"))

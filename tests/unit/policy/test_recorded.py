@@ -19,8 +19,8 @@ from gateway.model.record import EvidenceRecord
 from gateway.policy import cases
 from gateway.policy.load import load
 from gateway.policy.matchers import NO_FROM
-from gateway.policy.recorded import HEADER_OCTETS_MAX, from_record, to_record
-from gateway.policy.replay import replay
+from gateway.policy.recorded.facts import HEADER_OCTETS_MAX, from_record, to_record
+from gateway.policy.recorded.replay import replay
 
 POLICIES = Path(__file__).parents[3] / "policies"
 FILES = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import process
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.returned import with_mailboxes
 
 
@@ -22,6 +22,6 @@ def home(template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bank(home: Path, tmp_path: Path) -> Iterator[House]:
-    with house(home, with_mailboxes(tmp_path / "policy.yaml")) as built:
+def bank(home: Path, tmp_path: Path) -> Iterator[Context]:
+    with context(home, with_mailboxes(tmp_path / "policy.yaml")) as built:
         yield built

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from gateway.cli.check_returns import returns
+from gateway.cli.check.returns import returns
 from gateway.services.verp import Verp
 from gateway.settings import load
 from tests.support.process import template

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from gateway.adapters.db.every_table import metadata
+from gateway.adapters.db.tables.complete import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

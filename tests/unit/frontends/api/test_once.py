@@ -13,7 +13,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.callers import Callers
 from gateway.frontends.api.once import once
 from gateway.frontends.api.service import Service
-from gateway.ports.requests import Answered
+from gateway.ports.services.requests import Answered
 
 
 class Done(BaseModel):

@@ -17,7 +17,7 @@ pytest.importorskip("milter", reason="pymilter is an extra")
 
 PARENT = """
 import os, select, socket, sys
-from gateway.frontends.logs import configure
+from gateway.frontends.telemetry.logs import configure
 from gateway.frontends.milter import parent
 configure("info")
 parent.BEAT_S = 0.05

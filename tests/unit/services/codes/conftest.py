@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from gateway.adapters.db.tables_codes import blocked_customer, code
-from gateway.app.codes import load_codes
+from gateway.adapters.db.tables.codes import blocked_customer, code
+from gateway.app.codes.service import load_codes
 from gateway.clock import SystemClock
 from gateway.demo import openssl
 from gateway.model.lookup import Customer
@@ -20,7 +20,7 @@ from gateway.services.codes.events import CodeEvent
 from gateway.services.codes.order import Order
 from gateway.services.codes.transaction import Money, Payee, Payment
 from gateway.settings import Settings
-from tests.support.bank import House, house
+from tests.support.bank import Context, context
 from tests.support.codes import code_in
 
 CLIENT = "online-banking"
@@ -41,7 +41,7 @@ class LateClock:
 class Office:
     """The codes, what was told, and the customers' mailboxes."""
 
-    house: House
+    context: Context
     codes: Codes
     book: Book
     clock: LateClock
@@ -63,9 +63,9 @@ class Office:
 
     def mails(self) -> list[bytes]:
         """What Anna reads, opened and verified by openssl, the oldest first."""
-        anna, root = self.house.bank.people["anna"], self.house.bank.home / "pki" / "root.pem"
+        anna, root = self.context.bank.people["anna"], self.context.bank.home / "pki" / "root.pem"
         return [openssl.verify(openssl.decrypt(octets, anna), root)
-                for to, octets, _ in self.house.outbound.taken if anna.address in to]
+                for to, octets, _ in self.context.outbound.taken if anna.address in to]
 
     def code(self) -> str:
         """Out of her newest mail."""
@@ -73,7 +73,7 @@ class Office:
 
 
 @pytest.fixture(scope="package")
-def one_bank(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def one_bank(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     """With a mailbox for what comes back; the rules are those of the distribution. Opening it is what takes time."""
     def change(settings: Settings) -> Settings:
         assert settings.codes is not None
@@ -81,12 +81,12 @@ def one_bank(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         return settings.model_copy(update={"codes": codes})
 
     home = Path(shutil.copytree(template, tmp_path_factory.mktemp("codes") / "home"))
-    with house(home, change) as built:
+    with context(home, change) as built:
         yield built
 
 
 @pytest.fixture
-def bank(one_bank: House) -> House:
+def bank(one_bank: Context) -> Context:
     """As it was before any test: no codes, no blocks, its three customers and the mail server that takes everything."""
     one_bank.outbound.codes.clear()
     one_bank.outbound.taken.clear()
@@ -103,7 +103,7 @@ def bank(one_bank: House) -> House:
 
 
 @pytest.fixture
-def office(bank: House) -> Office:
+def office(bank: Context) -> Office:
     settings = bank.gateway._loaded.settings
     clock = LateClock()
     made: list[Office] = []

@@ -15,7 +15,7 @@ from gateway.app import enrol
 from gateway.authority.ca import generate_signing_key
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer, Found
-from gateway.ports.codes import CodeState
+from gateway.ports.services.codes import CodeState
 from gateway.services.codes.desk import SENDS_MAX
 from gateway.services.codes.transaction import Batch, Money, Payee
 from tests.support.codes import code_in, parts
@@ -29,7 +29,7 @@ def refused(office: Office, **changed: object) -> GatewayError:
     """Why there is no code; and there is none."""
     with pytest.raises(GatewayError) as caught:
         office.codes.issue(CLIENT, office.order(**changed))
-    assert [one.state for one in office.house.gateway.store.codes.of_customer("10001", 99)
+    assert [one.state for one in office.context.gateway.store.codes.of_customer("10001", 99)
             if one.state is CodeState.LIVE] == []
     return caught.value
 
@@ -39,7 +39,7 @@ def refused(office: Office, **changed: object) -> GatewayError:
 
 def test_the_mail_is_sealed_and_says_what_the_code_is_good_for(office: Office) -> None:
     issued = office.codes.issue(CLIENT, office.order(language="de"))
-    (to, octets, envelope), = office.house.outbound.taken
+    (to, octets, envelope), = office.context.outbound.taken
     assert to == (ANNA,)
     assert octets.count(b"application/pkcs7-mime") == 1
     text = parts(office.mails()[0])
@@ -57,7 +57,7 @@ def test_the_mail_is_sealed_and_says_what_the_code_is_good_for(office: Office) -
 
 def test_nothing_but_the_envelope_shows_outside(office: Office) -> None:
     office.codes.issue(CLIENT, office.order())
-    outside = message_from_bytes(office.house.outbound.taken[0][1], policy=policy.default)
+    outside = message_from_bytes(office.context.outbound.taken[0][1], policy=policy.default)
     assert outside["Subject"] == "[...]"
     assert outside["Auto-Submitted"] == "auto-generated"
     assert outside["Reply-To"] == "codes@bank.example"
@@ -117,7 +117,7 @@ def test_a_login_has_no_payment(office: Office) -> None:
 
 def with_two_addresses(office: Office) -> None:
     """Anna has another address, and her certificate for it."""
-    authorities, store = office.house.bank.authorities, office.house.gateway.store
+    authorities, store = office.context.bank.authorities, office.context.gateway.store
     store.customers.put([Customer("10001", "Anna", (ANNA, WORK))])
     enrol(store, [(authorities.person("Anna", WORK, generate_signing_key("rsa-2048"), NOW), "10001")])
 
@@ -125,36 +125,36 @@ def with_two_addresses(office: Office) -> None:
 @pytest.mark.parametrize("customer, reason", [
     ("10003", Reason.CERTIFICATE_ABSENT), ("99999", Reason.CUSTOMER_UNKNOWN), ("10004", Reason.CUSTOMER_NO_ADDRESS)])
 def test_without_a_way_there_is_no_code(office: Office, customer, reason) -> None:
-    office.house.gateway.store.customers.put([Customer("10004", "Dora")])
+    office.context.gateway.store.customers.put([Customer("10004", "Dora")])
     trouble = refused(office, customer=customer)
     assert (trouble.reason, trouble.retry) == (reason, False)
-    assert office.house.gateway.store.codes.of_customer(customer, 9) == ()
-    assert office.house.outbound.taken == []
+    assert office.context.gateway.store.codes.of_customer(customer, 9) == ()
+    assert office.context.outbound.taken == []
     assert office.events == []
 
 
 def test_an_address_with_the_certificate_of_another_customer_gets_nothing(office: Office) -> None:
     """Whoever could move an address to his own number would read the code of the one to whom it was bound."""
-    store = office.house.gateway.store.customers
+    store = office.context.gateway.store.customers
     store.put([Customer("10001", "Anna"), Customer("10007", "Mallory", (ANNA,))])
     assert refused(office, customer="10007").reason is Reason.CERTIFICATE_CONFLICT
-    assert office.house.outbound.taken == []
+    assert office.context.outbound.taken == []
 
 
 def test_the_pipeline_checks_the_customer_of_a_certificate_once_more(office: Office) -> None:
     """The service looked before; the binding may have changed since then."""
-    store = office.house.gateway.store.customers
+    store = office.context.gateway.store.customers
     store.put([Customer("10001", "Anna"), Customer("10007", "Mallory", (ANNA,))])
     way = office.codes._way
     office.codes._way = replace(way, select=lambda address: Found(tuple(
         replace(row, customer="10007") for row in way.select(address).rows), enrolled=True))
     assert refused(office, customer="10007").reason is Reason.RECIPIENT_OTHER_CUSTOMER
-    assert office.house.outbound.taken == []
+    assert office.context.outbound.taken == []
 
 
 def test_a_distrusted_certificate_counts_no_more_at_once(office: Office) -> None:
     office.codes.issue(CLIENT, office.order())
-    gateway = office.house.gateway
+    gateway = office.context.gateway
     (entry,) = gateway.store.certificates.list(customer="10001")
     gateway.store.certificates.set_trust(entry.row.sha256, "distrusted")
     gateway._looked -= 2  # a mail looks once a second
@@ -164,11 +164,11 @@ def test_a_distrusted_certificate_counts_no_more_at_once(office: Office) -> None
 
 
 def test_one_mail_to_all_addresses_that_have_a_certificate(office: Office) -> None:
-    office.house.gateway.store.customers.put([Customer("10001", "Anna", (ANNA, WORK))])
+    office.context.gateway.store.customers.put([Customer("10001", "Anna", (ANNA, WORK))])
     assert office.codes.issue(CLIENT, office.order()).recipients == 1
     with_two_addresses(office)
     assert office.codes.issue(CLIENT, office.order()).recipients == 2
-    first, second = office.house.outbound.taken
+    first, second = office.context.outbound.taken
     assert (first[0], second[0]) == ((ANNA,), (ANNA, WORK))
     assert message_from_bytes(second[1])["To"] == f"{ANNA}, {WORK}"
 
@@ -176,10 +176,10 @@ def test_one_mail_to_all_addresses_that_have_a_certificate(office: Office) -> No
 @pytest.mark.parametrize("answer", [451, 550])
 def test_one_address_that_is_not_taken_keeps_no_other_from_its_code(office: Office, answer) -> None:
     with_two_addresses(office)
-    office.house.outbound.codes[WORK] = answer
+    office.context.outbound.codes[WORK] = answer
     issued = office.codes.issue(CLIENT, office.order())
     assert (issued.recipients, issued.state) == (1, CodeState.LIVE)
-    assert [to for to, _, _ in office.house.outbound.taken] == [(ANNA,)]
+    assert [to for to, _, _ in office.context.outbound.taken] == [(ANNA,)]
     assert office.codes.verify(CLIENT, issued.id, office.code(), PAID).valid
 
 
@@ -188,7 +188,7 @@ def test_one_address_that_is_not_taken_keeps_no_other_from_its_code(office: Offi
     ((550, 550), Reason.NEXT_HOP_REFUSED, False)])
 def test_of_two_that_are_not_taken_the_one_counts_that_may_pass(office: Office, answers, reason, retry) -> None:
     with_two_addresses(office)
-    office.house.outbound.codes |= dict(zip((ANNA, WORK), answers, strict=True))
+    office.context.outbound.codes |= dict(zip((ANNA, WORK), answers, strict=True))
     trouble = refused(office)
     assert (trouble.reason, trouble.retry) == (reason, retry)
 
@@ -199,20 +199,20 @@ def test_of_two_that_are_not_taken_the_one_counts_that_may_pass(office: Office, 
 @pytest.mark.parametrize("answer, reason, retry", [
     (451, Reason.NEXT_HOP_LATER, True), (0, Reason.NEXT_HOP_LATER, True), (550, Reason.NEXT_HOP_REFUSED, False)])
 def test_what_the_next_hop_does_not_take_is_cancelled_and_never_queued(office: Office, answer, reason, retry) -> None:
-    office.house.outbound.codes[ANNA] = answer
+    office.context.outbound.codes[ANNA] = answer
     trouble = refused(office)
     assert (trouble.reason, trouble.retry) == (reason, retry)
-    (row,) = office.house.gateway.store.codes.of_customer("10001", 9)
+    (row,) = office.context.gateway.store.codes.of_customer("10001", 9)
     assert row.state is CodeState.CANCELLED
     assert office.kinds == ["accepted", "failed"]
     assert office.events[1].reason is reason
-    assert office.house.gateway.store.hold.list() == ()
+    assert office.context.gateway.store.hold.list() == ()
 
 
 def test_a_mail_that_fails_ends_the_code_before_it_as_well(office: Office) -> None:
     """Two that live would be one too many; the caller who asks again gets a third."""
     office.codes.issue(CLIENT, office.order())
-    office.house.outbound.codes[ANNA] = 451
+    office.context.outbound.codes[ANNA] = 451
     refused(office)
 
 
@@ -220,7 +220,7 @@ def test_a_surprise_says_nothing_of_the_mail(office: Office, monkeypatch: pytest
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the code is 12345678")
 
-    monkeypatch.setattr(office.house.outbound, "deliver", broken, raising=False)
+    monkeypatch.setattr(office.context.outbound, "deliver", broken, raising=False)
     trouble = refused(office)
     assert (trouble.reason, trouble.retry) == (Reason.INTERNAL, True)
     assert "12345678" not in str(trouble)
@@ -277,8 +277,8 @@ def test_the_same_code_is_sent_again_a_few_times(office: Office) -> None:
         office.codes.resend(CLIENT, issued.id, PAID)
     assert (caught.value.reason, caught.value.retry) == (Reason.CODE_OFTEN, False)
     assert len({code_in(one) for one in office.mails()}) == 1
-    headers = {message_from_bytes(octets)["Message-ID"] for _, octets, _ in office.house.outbound.taken}
-    paths = {envelope.reverse_path for _, _, envelope in office.house.outbound.taken}
+    headers = {message_from_bytes(octets)["Message-ID"] for _, octets, _ in office.context.outbound.taken}
+    paths = {envelope.reverse_path for _, _, envelope in office.context.outbound.taken}
     assert (len(headers), len(paths)) == (SENDS_MAX, SENDS_MAX)
     assert [(one.kind, one.mail) for one in office.events] == [
         ("accepted", 0), ("delivered", 1), ("delivered", 2), ("delivered", 3), ("delivered", 4)]
@@ -297,7 +297,7 @@ def test_sent_again_is_what_was_ordered_and_nothing_else(office: Office) -> None
 
 def test_a_code_that_cannot_be_sent_again_lives_on(office: Office) -> None:
     issued = office.codes.issue(CLIENT, office.order())
-    office.house.outbound.codes[ANNA] = 451
+    office.context.outbound.codes[ANNA] = 451
     with pytest.raises(GatewayError) as caught:
         office.codes.resend(CLIENT, issued.id, PAID)
     assert caught.value.retry is True

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from gateway.errors import GatewayError, Reason
-from gateway.ports.codes import CodeState
+from gateway.ports.services.codes import CodeState
 from gateway.services.codes.order import Issued, Verdict
 from gateway.services.codes.transaction import Batch, Money, Payee, Payment, Transaction
 from tests.unit.services.codes.conftest import CLIENT, PAID, Office
@@ -213,7 +213,7 @@ def test_neither_code_nor_payment_is_kept_or_logged(office: Office) -> None:
         verdicts = [tried(office, issued, other(code), paid), tried(office, issued, code, paid)]
         shown = office.codes.show(CLIENT, issued.id)
     assert verdicts[1].valid
-    stored = b"".join(file.read_bytes() for file in office.house.bank.home.rglob("*") if file.is_file())
+    stored = b"".join(file.read_bytes() for file in office.context.bank.home.rglob("*") if file.is_file())
     assert issued.id.encode() in stored, "the searcher looks where codes are"
     told = repr((lines, office.events, order, issued, shown, verdicts, office.codes)).encode()
     for secret in (code, payee.name, payee.account, payee.account[-12:], "7391.42", "739142"):
@@ -228,7 +228,7 @@ def test_what_became_of_mails_and_tries_is_counted(office: Office) -> None:
     code = office.code()
     tried(office, issued, other(code))
     tried(office, issued, code)
-    office.house.outbound.codes["anna@customer.example"] = 451
+    office.context.outbound.codes["anna@customer.example"] = 451
     for customer in ("10001", "10003"):
         with pytest.raises(GatewayError):
             office.codes.issue(CLIENT, office.order(customer=customer))

@@ -7,9 +7,9 @@ import pytest
 
 from gateway.adapters.db.statements import DbStatements
 from gateway.app import Store, open_store
-from gateway.app.statements import Worker, lead, statements
+from gateway.app.statements.runs import Worker, lead, statements
 from gateway.demo.bank import Bank
-from gateway.ports.statements import ItemRow, RunRow
+from gateway.ports.services.statements import ItemRow, RunRow
 from gateway.services.statements.runs import Statements
 from gateway.settings import Settings, load
 from tests.support.bank import ScriptedHop
@@ -33,7 +33,7 @@ class Inline:
             self.desk.over = True
             return
         worker = Worker(self.desk.settings, share=1)
-        worker.gateway.use(replace(worker.gateway.house, outbound_hop=self.desk.hop, **self.desk.changes))
+        worker.gateway.use(replace(worker.gateway.context, outbound_hop=self.desk.hop, **self.desk.changes))
         self.desk.workers.append(worker)
         try:
             self.desk.prepare(worker)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.app import Gateway
-from gateway.app.preflight import look
+from gateway.app.statements.preflight import look
 from gateway.errors import Reason
 from gateway.model.lookup import Customer
-from gateway.ports.statements import RunState
+from gateway.ports.services.statements import RunState
 from tests.support.statements import RUN, account, address, number, plain_rows
 
 COLUMNS = RUN.replace("document: file", "document: file, address: to, holders: with")
@@ -72,8 +72,8 @@ def test_held_mail_does_not_leave_to_a_customer_who_enrols_its_address_later(des
     desk.store.customers.put([Customer("900", "Late", ("late@crowd.example",), "retail")])
     gateway = Gateway(desk.settings)
     try:
-        gateway.use(replace(gateway.house, outbound_hop=desk.hop))
-        _, mail = gateway.house.hold.get(held.hold_id)  # as it comes out of the database
+        gateway.use(replace(gateway.context, outbound_hop=desk.hop))
+        _, mail = gateway.context.hold.get(held.hold_id)  # as it comes out of the database
         assert mail.origin.customers == (number(0),)
         outcome = gateway.handle(mail, released=released)
     finally:

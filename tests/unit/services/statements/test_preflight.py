@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.app.preflight import Plan
+from gateway.app.statements.preflight import Plan
 from gateway.errors import Reason
 from gateway.model.decision import Decision, End, Step
 from gateway.model.lookup import Absent, CertificateRow, Customer, Found

@@ -10,10 +10,10 @@ import pytest
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.pipeline.again import in_hand
+from gateway.pipeline.background.rejudge import in_hand
 from gateway.ports.journal import JournalState
 from gateway.ports.next_hop import HopReply
-from gateway.ports.statements import ItemState, RunRow, RunState
+from gateway.ports.services.statements import ItemState, RunRow, RunState
 from gateway.services.statements import work
 from tests.support.statements import RUN, address, number, plain_rows
 from tests.unit.services.statements.conftest import CLIENT
@@ -153,7 +153,7 @@ def test_who_may_have_it_is_told(desk, monkeypatch) -> None:
 
 def test_a_refusal_after_a_try_that_nobody_answered_may_have_left(desk, monkeypatch) -> None:
     monkeypatch.setattr(work, "AGAIN_S", 0.0)
-    monkeypatch.setattr("gateway.app.statements.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.app.statements.runs.IDLE_S", 0.01)
     tries = []
 
     def deliver(octets, envelope, before_dot, **_how):
@@ -177,11 +177,11 @@ def test_a_refusal_after_a_try_that_nobody_answered_may_have_left(desk, monkeypa
 def test_what_was_held_at_an_earlier_try_stays_too(desk, monkeypatch, *, bounces: bool) -> None:
     monkeypatch.setattr(work, "AGAIN_S", 0.0)
     if not bounces:  # return paths name no item
-        monkeypatch.setattr("gateway.app.statements._waiting", lambda *_given: {})
+        monkeypatch.setattr("gateway.app.statements.runs._waiting", lambda *_given: {})
     desk.store.customers.put([Customer(number(1), "Both", (address(1), "late@crowd.example"), "retail")])
     desk.hop.codes[address(1)] = 451
     run = desk.take(desk.files([ROWS[1]]))
-    monkeypatch.setattr("gateway.app.statements.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.app.statements.runs.IDLE_S", 0.01)
     deliver = desk.hop.deliver
 
     def once(*given, **named):

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from gateway.errors import GatewayError, Reason
-from gateway.ports.statements import RunState
+from gateway.ports.services.statements import RunState
 from gateway.services.statements import work
 from tests.ports.test_evidence import RECORD
 from tests.support.statements import RUN, account, address, number, plain_rows
@@ -132,7 +132,7 @@ def test_a_refused_customer_may_be_served_by_the_next_run(desk) -> None:
 
 def test_a_surprise_at_one_customer_stops_nobody(desk, monkeypatch) -> None:
     monkeypatch.setattr(work, "AGAIN_S", 0.0)
-    monkeypatch.setattr("gateway.app.statements.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.app.statements.runs.IDLE_S", 0.01)
 
     def prepare(worker) -> None:
         check, torn = worker._documents.check, (files.documents / "5.pdf").read_bytes()
@@ -155,7 +155,7 @@ def test_a_surprise_at_one_customer_stops_nobody(desk, monkeypatch) -> None:
 
 def test_temporary_trouble_waits_and_is_tried_again(desk, monkeypatch) -> None:
     monkeypatch.setattr(work, "AGAIN_S", 0.0)
-    monkeypatch.setattr("gateway.app.statements.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.app.statements.runs.IDLE_S", 0.01)
     desk.hop.codes[address(4)] = 451
     threading.Timer(3.0, desk.hop.codes.clear).start()
     run = desk.send(desk.files())
@@ -176,8 +176,8 @@ def test_where_temporary_trouble_does_not_end_it_is_refused_by_name(desk) -> Non
 
 
 def test_a_next_hop_that_is_away_costs_nobody_his_mail(desk, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.app.statements.PAUSE_S", 0.05)
-    monkeypatch.setattr("gateway.app.statements.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.app.statements.runs.PAUSE_S", 0.05)
+    monkeypatch.setattr("gateway.app.statements.runs.IDLE_S", 0.01)
     monkeypatch.setattr(work, "PAUSE_S", 0.05)
     deliver, calls = desk.hop.deliver, []
 
@@ -205,7 +205,7 @@ def test_every_joint_holder_is_served(desk) -> None:
 
 def test_a_paused_run_goes_on_where_it_was(desk, monkeypatch) -> None:
     monkeypatch.setattr(work, "PAUSE_S", 0.0)
-    monkeypatch.setattr("gateway.app.statements.PAUSE_S", 0.0)
+    monkeypatch.setattr("gateway.app.statements.runs.PAUSE_S", 0.0)
     run = desk.take(desk.files())
     deliver = desk.hop.deliver
 
@@ -572,14 +572,14 @@ def test_over_http_a_link_leads_nowhere_else(desk, what, tmp_path) -> None:
 
 def test_a_worker_without_progress_pauses_its_run_by_name(desk, monkeypatch) -> None:
     """A mount that dies after the first mail: the thread that reads from it never returns."""
-    monkeypatch.setattr("gateway.app.statements.PROGRESS_S", -240.0 + 0.1)  # beside limits.message_deadline_s
-    monkeypatch.setattr("gateway.app.statements.WATCH_S", 0.05)
+    monkeypatch.setattr("gateway.app.statements.runs.PROGRESS_S", -240.0 + 0.1)  # beside limits.message_deadline_s
+    monkeypatch.setattr("gateway.app.statements.runs.WATCH_S", 0.05)
 
     def blocked(*_: object) -> bool:
         assert desk.workers[-1]._over.wait(30)
         return True
 
-    monkeypatch.setattr("gateway.app.statements.carry_out", blocked)
+    monkeypatch.setattr("gateway.app.statements.runs.carry_out", blocked)
     with structlog.testing.capture_logs() as lines:
         run = desk.send(desk.files())
     assert (run.state, run.reason) == (RunState.PAUSED, "input.unreadable")
@@ -595,6 +595,6 @@ def test_a_surprise_keeps_the_evidence_of_mails_that_left(desk, monkeypatch) -> 
 
     run = desk.take(desk.files())
     carry_out = work.carry_out
-    monkeypatch.setattr("gateway.app.statements.carry_out", surprised)
+    monkeypatch.setattr("gateway.app.statements.runs.carry_out", surprised)
     assert desk.go(run).state is RunState.PAUSED
     assert len(list(desk.store.evidence.find(RECORD.incident))) == 1

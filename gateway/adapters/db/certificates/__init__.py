@@ -1,0 +1,1 @@
+"""Certificates, customers, revocations and what is to be fetched for them."""

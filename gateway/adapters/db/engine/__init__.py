@@ -1,0 +1,1 @@
+"""SQLite and PostgreSQL behind one class: connections, group commit, identity, schema."""

@@ -1,0 +1,192 @@
+"""A process's signs of life in the database of several nodes, and what it sees of the others' every other second.
+
+A process that has claimed a message counts up a number in its own row of `node`. Each process that claims watches the
+others' numbers: one that does not change for `DEAD_S` of watching belongs to a process that is dead or cut off from the
+database. No clock is compared with another machine's. A look that comes late, because the machine is busy, counts as
+one in time: the rest of the pause was not watched. A lost connection begins the watch again, so after a restart of the
+database no process is dead.
+
+The same connection holds the locks of whoever leads: of all nodes' jobs only one is at work.
+
+Who was taken for dead and lives can write nothing more: each write of the journal checks the claim. So a mail whose
+`sending` was not written before is never sent by two.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+import structlog
+
+from gateway.adapters.db.engine import claim_owner as owner
+from gateway.adapters.db.engine.lookup_cache import Kept
+from gateway.errors import GatewayError
+
+BEAT_S: Final = 2.0
+DEAD_S: Final = 8.0  # three beats may be lost
+COUNTED_MAX_S: Final = 1.25 * BEAT_S  # of the time between two looks
+MISSED_MAX: Final = 10_000
+FORGET_S: Final = 86_400  # rows of processes that ended long ago, with what they left claimed
+
+log = structlog.get_logger("sealgate.database")
+
+# What a kept look-up hangs on: what the bank said of single certificates, and what is known of revocations.
+_MARK: Final = """
+SELECT md5(string_agg(sha256 || trust, ',' ORDER BY sha256)), (SELECT value FROM counter WHERE name = 'revocation')
+FROM certificate WHERE trust IS NOT NULL"""
+_BEAT: Final = """
+INSERT INTO node (name, beat, at) VALUES (%(name)s, 1, extract(epoch FROM now())::bigint)
+ON CONFLICT (name) DO UPDATE SET beat = node.beat + 1, at = excluded.at"""
+_OTHERS: Final = "SELECT name, beat FROM node"
+_LEAD: Final = "SELECT pg_try_advisory_lock(%(space)s, hashtext(%(role)s))"
+_FORGET: Final = """
+WITH gone AS (DELETE FROM node WHERE at < extract(epoch FROM now())::bigint - %(age)s RETURNING name)
+DELETE FROM journal_claim WHERE owner IN (SELECT name FROM gone)"""
+
+LEADERS: Final = 0x5EA2  # the first half of these locks' numbers, see postgresql.LOCKS
+
+Connect = Callable[[], "psycopg.Connection[Any]"]
+
+
+class Heartbeat:
+    """One thread and one connection per process, from the first claim or look-up that needs it."""
+
+    def __init__(self, connect: Connect, kept: Kept, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._connect = connect
+        self._kept = kept
+        self._clock = monotonic
+        self._lock = threading.Lock()  # over what is known; held for moments
+        self._talking = threading.Lock()  # over the connection; held while the server is asked
+        self._connection: psycopg.Connection[Any] | None = None
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self.works: list[Callable[[], None]] = []  # done after each look, see Database.when_there
+        self._beats = False
+        self._roles: dict[str, bool] = {}  # what we would lead, and whether we do
+        self._watched_s = 0.0  # for how long we have watched
+        self._seen: dict[str, tuple[int, float]] = {}  # name: its number, and `_watched_s` when it was new
+        self._missed: dict[str, float] = {}  # asked for and not there: `_watched_s` at the first time
+        self._looked = float("-inf")
+        self._away = False
+
+    def start(self) -> None:
+        """Begins to look; costs nothing where it has."""
+        if self._thread is None and not self._ended.is_set():
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+                    self._thread.start()
+
+    def attend(self) -> None:
+        """From now on this process is seen. When this returns its row is there. psycopg.Error."""
+        if not self._beats:
+            with self._talking:
+                self._once(beats=True)
+                self._beats = True
+        self.start()
+
+    def leads(self, role: str) -> bool:
+        """Whether this process is the one of all nodes that leads. It is asked again and again; False at first."""
+        with self._lock:
+            leads = self._roles.setdefault(role, False)
+        self.start()
+        return leads
+
+    def is_dead(self, name: str) -> bool | None:
+        """Whether this process shows no life. None: nothing can be known, or not yet.
+
+        Whoever claims has shown life before. One that is not there although we have looked for it so long has ended
+        and said so, and could not give back what it had: the database was away just then.
+        """
+        with self._lock:
+            found, watched_s = self._seen.get(name), self._watched_s
+            if self._clock() - self._looked > DEAD_S:
+                return None
+            if found is not None:
+                self._missed.pop(name, None)
+                return watched_s - found[1] >= DEAD_S
+            if len(self._missed) >= MISSED_MAX:
+                self._missed.clear()
+            return True if watched_s - self._missed.setdefault(name, watched_s) >= DEAD_S else None
+
+    def close(self) -> None:
+        """The row goes, so that nobody has to wait until it is old."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(BEAT_S)
+        with self._talking:
+            if self._connection is None:
+                return
+            try:
+                if self._beats:
+                    self._connection.execute("DELETE FROM node WHERE name = %s", (str(owner.here()),))
+            except psycopg.Error:
+                pass
+            self._connection.close()
+            self._connection = None
+
+    def _run(self) -> None:
+        while True:
+            try:
+                with self._talking:
+                    self._once(beats=self._beats)
+                self._work()
+            except Exception as error:  # noqa: BLE001 - whatever it is: a process without signs of life is dead to all
+                self._lost(error)
+            if self._ended.wait(BEAT_S):
+                return
+
+    def _work(self) -> None:
+        for work in self.works:
+            try:
+                work()
+            except GatewayError as trouble:
+                log.warning("not done", reason=str(trouble.reason), detail=trouble.detail)
+
+    def _once(self, *, beats: bool) -> None:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+                self._connection.execute(_FORGET, {"age": FORGET_S})
+            self._kept.seen(self._connection.execute(_MARK).fetchone())
+            with self._lock:
+                wanted = [role for role, leads in self._roles.items() if not leads]
+            for role in wanted:
+                found = self._connection.execute(_LEAD, {"space": LEADERS, "role": role}).fetchone()
+                with self._lock:
+                    self._roles[role] = found is not None and bool(found[0])
+            if beats:
+                self._connection.execute(_BEAT, {"name": str(owner.here())})
+                self._watch(self._connection.execute(_OTHERS).fetchall())
+        except Exception:  # also of the file with the password, which somebody may be writing anew
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            with self._lock:
+                self._roles = dict.fromkeys(self._roles, False)
+            self._forget()
+            raise
+        if self._away:
+            self._away = False
+            log.warning("the database is back")
+
+    def _watch(self, rows: list[Any]) -> None:
+        with self._lock:
+            now, before = self._clock(), self._seen
+            self._watched_s += min(now - self._looked, COUNTED_MAX_S)
+            self._looked = now
+            self._seen = {
+                name: before[name] if name in before and before[name][0] == beat else (beat, self._watched_s)
+                for name, beat in rows}
+
+    def _forget(self) -> None:
+        """The database was away: perhaps no process could show life."""
+        with self._lock:
+            self._seen, self._missed, self._looked = {}, {}, float("-inf")
+
+    def _lost(self, error: Exception) -> None:
+        if not self._away:
+            self._away = True
+            log.critical("the database is away", detail=type(error).__name__)

@@ -1,0 +1,9 @@
+"""All tables of the house: those of mail in `tables`, those of each service in a file of its own."""
+
+from gateway.adapters.db.tables import api as tables_api
+from gateway.adapters.db.tables import codes as tables_codes
+from gateway.adapters.db.tables import fallbacks as tables_fallbacks
+from gateway.adapters.db.tables import statements as tables_statements
+from gateway.adapters.db.tables.mail import metadata
+
+__all__ = ["metadata", "tables_api", "tables_codes", "tables_fallbacks", "tables_statements"]

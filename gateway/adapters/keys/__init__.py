@@ -1,0 +1,1 @@
+"""Private keys in files and on PKCS#11 tokens, and the tools that make them."""

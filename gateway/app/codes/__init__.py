@@ -1,0 +1,1 @@
+"""One-time codes, composed: the service, its events, callbacks to clients."""

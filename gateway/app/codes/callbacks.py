@@ -1,0 +1,156 @@
+"""What became of codes, told to the clients that asked for them: filed by whoever learns it, called out by the jobs.
+
+Calls of one client go out one after the other, those of one code in their order; a client that does not answer holds
+up no other. What fails is tried again, ever more seldom, for a day; then it is given up, and the log says so.
+"""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import structlog
+
+from gateway.adapters.web.callback import CallbackHttp
+from gateway.clock import Clock
+from gateway.errors import GatewayError, Reason
+from gateway.frontends.telemetry import metrics
+from gateway.ports.services.callbacks import Call, Callbacks, Event
+from gateway.settings import Settings
+
+log = structlog.get_logger("sealgate.callbacks")
+
+LOOK_S: Final = 0.5
+AT_ONCE_MAX: Final = 200  # calls looked at in one round
+CLIENTS_AT_ONCE_MAX: Final = 8
+GIVE_UP: Final = timedelta(days=1)
+BACKOFF_S: Final = (2, 5, 15, 60, 300, 900, 1800)
+
+Lines = Mapping[str, CallbackHttp | None]  # how each client is called; None: it cannot be called now
+
+
+class Filing(Protocol):
+    """Makes events durable, all or none."""
+
+    def __call__(self, *events: Event) -> None:
+        """GatewayError STORE_UNAVAILABLE (retry)."""
+        ...
+
+
+def filing(settings: Settings, book: Callbacks) -> Filing:
+    """Files events of clients that want to be called, and drops all others."""
+    wanted = frozenset(client.name for client in settings.clients if client.callback_url)
+
+    def file(*events: Event) -> None:
+        book.file(*(event for event in events if event.client in wanted))
+
+    return file
+
+
+class Caller:
+    """Calls out what is due. `round` is called again and again and returns at once."""
+
+    def __init__(self, book: Callbacks, clock: Clock, lines: Lines) -> None:
+        self._book = book
+        self._clock = clock
+        self._lines = dict(lines)
+        self._pool = ThreadPoolExecutor(CLIENTS_AT_ONCE_MAX, "callbacks")
+        self._lock = threading.Lock()
+        self._busy: set[str] = set()
+        self._rests: dict[str, tuple[int, datetime]] = {}  # clients that did not answer: how often, and until when
+
+    def use(self, lines: Lines) -> None:
+        """Other addresses and secrets from now on."""
+        before, self._lines = self._lines, dict(lines)
+        with self._lock:
+            self._rests.clear()
+        _close(before)
+
+    def round(self) -> None:
+        """Hands what is due to the threads. STORE_UNAVAILABLE (retry)."""
+        now = self._clock.now()
+        with self._lock:
+            left_alone = self._busy | {client for client, (_, until) in self._rests.items() if until > now}
+        by_client: dict[str, list[Call]] = {}
+        for call in self._book.due(now, AT_ONCE_MAX, left_alone):
+            by_client.setdefault(call.client, []).append(call)
+        for client, calls in by_client.items():
+            with self._lock:
+                self._busy.add(client)
+            self._pool.submit(self._client, client, calls)
+
+    def _client(self, client: str, calls: list[Call]) -> None:
+        try:
+            for call in calls:
+                if not self._one(call):
+                    return
+        except GatewayError as trouble:  # the store: nothing is lost, for nothing is forgotten
+            log.warning("callbacks wait", client=client, reason=str(trouble.reason), detail=trouble.detail)
+        finally:
+            with self._lock:
+                self._busy.discard(client)
+
+    def _one(self, call: Call) -> bool:
+        """Whether the client may be called with the next one."""
+        try:
+            self._line(call.client).call(call)
+        except GatewayError as trouble:
+            metrics.called(call.client, str(trouble.reason))
+            self._failed(call, trouble)
+            return not trouble.retry
+        metrics.called(call.client, "taken")
+        self._book.taken(call)
+        with self._lock:
+            self._rests.pop(call.client, None)
+        return True
+
+    def _line(self, client: str) -> CallbackHttp:
+        lines = self._lines
+        if client not in lines:
+            raise GatewayError(Reason.CLIENT_UNKNOWN, "no client of this name wants to be called any more")
+        line = lines[client]
+        if line is None:
+            raise GatewayError(Reason.KEY_UNAVAILABLE, "its callback_secret_file", retry=True)
+        return line
+
+    def _failed(self, call: Call, trouble: GatewayError) -> None:
+        now = self._clock.now()
+        if trouble.reason is Reason.CLIENT_UNKNOWN or now - call.at > GIVE_UP:
+            log.error("callback given up", client=call.client, kind=call.kind, subject=call.subject,
+                      callback=call.event, tries=call.tries + 1, reason=str(trouble.reason), detail=trouble.detail)
+            self._book.taken(call)
+            return
+        log.warning("callback not taken", client=call.client, kind=call.kind, subject=call.subject,
+                    callback=call.event, tries=call.tries + 1, reason=str(trouble.reason), detail=trouble.detail)
+        wait = timedelta(seconds=BACKOFF_S[min(call.tries, len(BACKOFF_S) - 1)])
+        self._book.later(call, now + wait)
+        if trouble.retry:
+            with self._lock:
+                failures = self._rests.get(call.client, (0, now))[0]
+                rest = timedelta(seconds=BACKOFF_S[min(failures, 3)])  # a minute at most: it may be back
+                self._rests[call.client] = (failures + 1, now + rest)
+
+    def close(self) -> None:
+        """At the end; what is under way is called out anew at the next start, with the same event id."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        _close(self._lines)
+
+
+def _close(lines: Lines) -> None:
+    for line in lines.values():
+        if line is not None:
+            line.close()
+
+
+def lines_of(settings: Settings, clock: Clock) -> Lines:
+    """How each client is called. One whose secret cannot be read is not called now, and that stops nobody else."""
+    lines: dict[str, CallbackHttp | None] = {}
+    for client in settings.clients:
+        if client.callback_url and client.callback_secret_file is not None:
+            lines[client.name] = None
+            try:
+                lines[client.name] = CallbackHttp(client.callback_url, client.callback_secret_file, clock)
+            except GatewayError as error:
+                log.critical("client without a callback secret", client=client.name, detail=error.detail)
+    return lines

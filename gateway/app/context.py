@@ -1,0 +1,164 @@
+"""Everything a mail's way needs, built of what was loaded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+
+from gateway.adapters.directories.guarded import Guarded
+from gateway.adapters.keys.files import read_secret
+from gateway.adapters.next_hop.dry_run import DryRunHold, DryRunHop, NoEvidence, NoJournal
+from gateway.adapters.next_hop.smtp import SmtpNextHop
+from gateway.app.fallbacks import load_fallbacks, tried
+from gateway.app.fetch import fetch_requests
+from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
+from gateway.app.letters import letterhead
+from gateway.app.rules import load_rules
+from gateway.app.services import gateway_from
+from gateway.app.sources import load_sources, look_up
+from gateway.app.stampers import stamper
+from gateway.app.store import Store
+from gateway.app.trust import Revocations, load_trust, revocations
+from gateway.clock import Clock
+from gateway.cms.algorithms import WeakCipher
+from gateway.cms.content_keys import ContentKeys
+from gateway.model.mail import GATEWAY_CLIENT
+from gateway.pipeline.context import Context, Identity, nowhere
+from gateway.pipeline.inbound.hand_in import Nobody
+from gateway.pipeline.inbound.harvest import Learning
+from gateway.pipeline.outbound.tenant import Proof
+from gateway.pki.judge import Judge
+from gateway.pki.lookup import LookUp
+from gateway.pki.trust import TrustSet
+from gateway.policy.ruleset import RuleSet
+from gateway.ports.administration import TrustList
+from gateway.ports.evidence import Evidence
+from gateway.ports.keys import Keys
+from gateway.settings import Settings, Texts
+from gateway.settings.deployment import MILTER
+from gateway.smime.layers import OpenLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a reload reads anew: all of it or nothing."""
+
+    settings: Settings
+    rules: RuleSet
+    keys: Keys
+    trust: TrustSet
+    sources: tuple[Guarded, ...]
+    look_up: LookUp
+    revocations: Revocations
+
+    @classmethod
+    def of(cls, settings: Settings, store: Store, clock: Clock, policies: Texts | None = None) -> "Loaded":
+        """GatewayError of the first thing that does not load. `policies`: see `load_rules`."""
+        rules, keys, trust, sources = (
+            load_rules(settings, policies), load_keys(settings), load_trust(settings, store), load_sources(settings))
+        wished = fetch_requests(settings, store, clock)
+        if wished is not None:
+            trust = replace(trust, known=wished)
+        judged = revocations(settings, store, wished)
+        return cls(settings, rules, keys, trust, sources,
+                   look_up(settings, store.certificates, sources, trust, clock, judged.recipients), judged)
+
+    def trusting(self, listed: TrustList, store: Store, clock: Clock) -> "Loaded":
+        """The same, with what the bank says of single certificates now."""
+        trust = replace(self.trust, trusted=listed.trusted, distrusted=listed.distrusted)
+        return replace(self, trust=trust, look_up=look_up(
+            self.settings, store.certificates, self.sources, trust, clock, self.revocations.recipients))
+
+
+def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: Callable[[str], None]) -> Context:
+    """The house of what was loaded."""
+    settings, keys = loaded.settings, loaded.keys
+
+    bank = settings.bank
+    return Context(
+        identity=Identity(
+            name=letterhead(settings).bank,
+            domains=frozenset(domain.lower() for domain in bank.domains),
+            hostname=bank.hostname,
+            authserv_id=bank.authserv_id or bank.hostname,
+            trusted_authserv_ids=bank.trusted_authserv_ids,
+            postmaster=bank.postmaster or f"postmaster@{bank.domains[0]}",
+        ),
+        clock=clock,
+        rules=lambda: loaded.rules,
+        select=loaded.look_up,
+        judge=_judge(loaded, store),
+        openers=openers(settings, keys),
+        key_sets=key_sets(settings, keys),
+        stampers={one.name: stamper(one, keys, clock, loaded.trust, loaded.revocations.stampers)
+                  for one in settings.stampers},
+        escrow={escrow.name: one_certificate(escrow.certificate) for escrow in settings.escrow},
+        client_from={client.name: client.from_addresses for client in settings.clients}
+        | {GATEWAY_CLIENT: gateway_from(settings)},
+        proofs={client.name: Proof.of(client.header, read_secret(client.header_file))
+                for client in settings.clients if client.header_file is not None},
+        customers=store.customers,
+        journal=store.journal,
+        hold=store.hold,
+        evidence=store.evidence,
+        outbound_hop=SmtpNextHop(settings.next_hops.outbound, hostname=bank.hostname),
+        inbound_hop=SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname),
+        seen=seen,
+        card=card(settings, keys),
+        partial=settings.partial,
+        peer_is_trusted=_trusted_peers(settings),
+        reach=reach,
+        opening=OpenLimits(weak=frozenset(WeakCipher(f"{name}-cbc") for name in settings.opening.weak)),
+        authorities=store.authorities,
+        learning=_learning(loaded, store, clock),
+        fallbacks=load_fallbacks(settings, store, clock),
+        trial=_trial if settings.mode == "observe" else None,
+    )
+
+
+def _trial(context: Context, evidence: Evidence) -> Context:
+    """Nothing outside is touched; which unknown authorities mail shows is worth knowing before going live, too."""
+    return replace(alone(context, DryRunHop()), evidence=evidence, authorities=context.authorities)
+
+
+def judging_by(context: Context, loaded: Loaded, store: Store, clock: Clock) -> Context:
+    """The same house, where only who is believed has changed."""
+    return replace(context, select=loaded.look_up, judge=_judge(loaded, store),
+                   learning=_learning(loaded, store, clock) if context.learning is not None else None)
+
+
+def _judge(loaded: Loaded, store: Store) -> Judge:
+    return Judge(loaded.trust, loaded.revocations.signers, stampers=loaded.revocations.stampers,
+                 registered=store.certificates)
+
+
+def _learning(loaded: Loaded, store: Store, clock: Clock) -> Learning:
+    return Learning(store.learned, loaded.trust, loaded.revocations.recipients, clock)
+
+
+def _trusted_peers(settings: Settings) -> Callable[[str, str], bool]:
+    networks = {
+        listener.name: tuple(ip_network(peer, strict=False) for peer in listener.trusted_peers)
+        for listener in settings.listeners
+    }
+    if settings.milter is not None:
+        networks[MILTER] = tuple(ip_network(peer, strict=False) for peer in settings.milter.trusted_peers)
+
+    @lru_cache(maxsize=1024)  # reading an address as text costs 15 us, and every mail asks of its peer
+    def trusted(listener: str, peer: str) -> bool:
+        if not peer:
+            return False
+        address = ip_address(peer)
+        return any(address in network for network in networks.get(listener, ()) if network.version == address.version)
+
+    return trusted
+
+
+def alone(context: Context, caught: DryRunHop) -> Context:
+    """Nothing outside is touched."""
+    hold = DryRunHold(caught)
+    return replace(
+        context, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence(),
+        fallbacks=tried(context.fallbacks),
+        authorities=None, learning=None, trial=None, reach=nowhere, services=dict.fromkeys(context.services, Nobody()),
+    )

@@ -1,0 +1,1 @@
+"""The processes beside the relay, composed: milter, HTTP, API, jobs."""

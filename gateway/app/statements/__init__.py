@@ -1,0 +1,1 @@
+"""Runs of statements, composed: pre-flight, leaders, processes, documents."""

@@ -1,0 +1,97 @@
+"""Templates of a run are tried before it begins: one with a fault refuses nobody. The words of the mail in each
+language of the first rows; where documents are made, one of these.
+
+A row may be wrong by itself, which is its customer's trouble alone; a template of which none of the first rows makes a
+document is the run's.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final
+
+from gateway.app.letters import writer
+from gateway.app.statements.documents import documents
+from gateway.errors import GatewayError, Reason
+from gateway.letters.write import Writer
+from gateway.model.lookup import Customer
+from gateway.services.statements.mail import document_values, values
+from gateway.services.statements.source import BadRow, Row
+from gateway.services.statements.spec import Spec
+from gateway.settings import Settings
+
+ROWS_MAX: Final = 20
+RUN_KINDS: Final = frozenset({"statement", "bill", "statement_replaced", "statement_recalled"})
+
+
+def tried(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: datetime) -> Iterator[Row | BadRow]:
+    """The same rows. GatewayError PDF_NOT_MADE: none of the first makes a document (with retry: none can now);
+    CONFIG_INVALID: none makes a mail in its language.
+    """
+    source = iter(rows)
+    first = list(islice(source, ROWS_MAX))
+    good = [row for row in first if isinstance(row, Row)]
+    _try_words(settings, spec, good)
+    if spec.documents.template:
+        _try(settings, spec, good, at)
+    yield from chain(first, source)
+
+
+def own_words(settings: Settings) -> Iterator[tuple[Path, frozenset[str] | GatewayError]]:
+    """The bank's own templates of a run's mails, each with the names that it asks for, or with its mistake.
+
+    Those of other mails may lie in the same directory, and pieces of templates.
+    """
+    own = settings.statements
+    if own is None or own.templates is None:
+        return
+    letters, of_others = writer(settings, own.templates, own.language), Writer().kinds() - RUN_KINDS
+    for file in sorted((*own.templates.glob("*.*.txt"), *own.templates.glob("*.*.html"))):
+        kind, language, form = file.name.split(".", 2)
+        if kind not in of_others and kind in letters.kinds() and form in ("txt", "html"):
+            try:
+                yield file, letters.names(kind, language, form)
+            except GatewayError as trouble:
+                yield file, trouble
+
+
+def _try_words(settings: Settings, spec: Spec, rows: list[Row]) -> None:
+    own = settings.statements
+    if own is None:
+        return
+    letters = writer(settings, own.templates, own.language)
+    wrong: dict[str, str] = {}
+    good: set[str] = set()
+    for row in rows:
+        language = row.language or spec.language or own.language
+        try:
+            letters.write(spec.template, language,
+                         values(spec.name, spec, row, Customer(row.customers[0], "-", (), None)))
+        except GatewayError as trouble:
+            wrong.setdefault(language, trouble.detail)
+        else:
+            good.add(language)
+    if told := [detail for language, detail in wrong.items() if language not in good]:
+        raise GatewayError(Reason.CONFIG_INVALID, "\n".join(dict.fromkeys(told)))
+
+
+def _try(settings: Settings, spec: Spec, rows: list[Row], at: datetime) -> None:
+    own = settings.statements
+    if own is None or not rows:
+        return
+    made, told = documents(settings), ""
+    try:
+        for row in rows:
+            try:
+                made.make(spec.documents.template, row.language or spec.language or own.language,
+                          document_values(spec, row, Customer(row.customers[0], "-", (), None)), at)
+            except GatewayError as trouble:
+                if trouble.retry:
+                    raise
+                told = told or trouble.detail
+            else:
+                return
+    finally:
+        made.close()
+    raise GatewayError(Reason.PDF_NOT_MADE, f"none of the first {len(rows)} rows makes a document: {told}")

@@ -1,0 +1,1 @@
+"""`sealgate cert`: import, list, find, unknown authorities, the DNS zone."""

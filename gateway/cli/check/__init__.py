@@ -1,0 +1,1 @@
+"""`sealgate check`: a file per subject, put together in `command`."""

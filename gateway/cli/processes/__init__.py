@@ -1,0 +1,1 @@
+"""The commands that start processes: run, worker, milter, http, api, jobs, runs."""

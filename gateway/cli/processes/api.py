@@ -1,0 +1,38 @@
+"""`sealgate api`: the interface for the bank's own systems, a process of its own."""
+
+import typer
+
+from gateway.app.processes import api as composition
+from gateway.cli import context
+from gateway.cli.context import USAGE, exit_code, explained, fail, say
+from gateway.errors import GatewayError
+from gateway.frontends.processes.memory_protection import start_anew
+from gateway.model.sentences import SENTENCES
+from gateway.settings import load
+
+# In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
+_ALSO_CONFIGURATION = ("key", "certificate")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(api)
+
+
+def api() -> None:
+    """Serve the HTTP API for codes and statement runs (`api` of the settings) until SIGTERM.
+
+    SIGHUP reloads the settings. `sealgate run` starts this process.
+
+    Example: sealgate --config /etc/sealgate/sealgate.yaml api
+    """
+    path = context.config_path().absolute()
+    start_anew(["--config", str(path), "api"])
+    settings = context.settings()
+    try:
+        composition.serve_api(settings, lambda: load(path))
+    except GatewayError as trouble:
+        if trouble.reason.family not in _ALSO_CONFIGURATION:
+            say(f"sealgate: {explained(trouble)}")
+            raise typer.Exit(exit_code(trouble)) from None
+        fail(f"{trouble.reason}: {trouble.detail or SENTENCES[trouble.reason].what}", USAGE)

@@ -1,0 +1,56 @@
+"""`sealgate http`: the HTTP service, a process of its own, and the tokens of its partners."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.app.processes import http as composition
+from gateway.cli import context
+from gateway.cli.context import USAGE, exit_code, explained, fail, say, told
+from gateway.errors import GatewayError
+from gateway.model.sentences import SENTENCES
+from gateway.settings import load
+
+# In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
+_ALSO_CONFIGURATION = ("key", "certificate")
+
+group = typer.Typer()
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="http")
+
+
+@group.callback(invoke_without_command=True)
+def run(called: typer.Context) -> None:
+    """Serve time-stamps and certificates for partners over HTTP (`http` of the settings) until SIGTERM.
+
+    SIGHUP reloads the settings. `sealgate run` starts this process.
+
+    Example: sealgate --config /etc/sealgate/sealgate.yaml http
+    """
+    if called.invoked_subcommand is not None:
+        return
+    settings = context.settings()
+    try:
+        composition.serve_http(settings, lambda: load(context.config_path()))
+    except GatewayError as trouble:
+        if trouble.reason.family not in _ALSO_CONFIGURATION:
+            say(f"sealgate: {explained(trouble)}")
+            raise typer.Exit(exit_code(trouble)) from None
+        fail(f"{trouble.reason}: {trouble.detail or SENTENCES[trouble.reason].what}", USAGE)
+
+
+@group.command()
+def token(name: Annotated[str, typer.Argument(metavar="PARTNER",
+                                              help="name in `http.partners` of the settings")]) -> None:
+    """Generate a partner's token and print it once. `token_file` stores its SHA-256; the old token expires.
+
+    Example: sealgate http token payments
+    """
+    settings = context.settings()
+    with told():
+        made = composition.token_for(settings, name)
+    print(made)
+    say(f"sealgate: partner {name} has a new token. Run `sealgate reload` to activate it")

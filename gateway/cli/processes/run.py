@@ -1,0 +1,88 @@
+"""`sealgate run`: all that the configuration names, on all cores that it names."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from gateway.cli import context
+from gateway.cli.context import USAGE, exit_code, explained, fail, say
+from gateway.cli.processes import milter as milter_command
+from gateway.errors import GatewayError
+from gateway.frontends.processes.control import ask_for_reload, place
+from gateway.frontends.processes.supervisor import Supervisor
+from gateway.frontends.telemetry import metrics
+from gateway.frontends.telemetry.logs import configure, own_process
+from gateway.model.sentences import SENTENCES
+from gateway.settings import InForce, Settings
+
+# In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
+_ALSO_CONFIGURATION = ("key", "certificate")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds both commands."""
+    app.command()(run)
+    app.command()(reload)
+
+
+def run() -> None:
+    """Serve the listeners of the settings until SIGTERM; mails in progress are finished first.
+
+    SIGHUP reloads the settings. If they have an error, the old ones stay in force.
+
+    Example: sealgate --config /etc/sealgate/sealgate.yaml run
+    """
+    path = context.config_path().absolute()
+    with context.told():
+        first = InForce.of(path)
+    settings = first.settings
+    if settings.milter is not None and not milter_command.installed():
+        fail(milter_command.NEEDED, USAGE)
+    configure(settings.log_level)
+    metrics.clean(settings)
+    own_process()
+    command = (sys.executable, "-m", "gateway", "--config", str(path))
+    try:
+        Supervisor(first, lambda: InForce.of(path), command, beside=beside).run()
+    except GatewayError as trouble:
+        if trouble.reason.family not in _ALSO_CONFIGURATION:
+            say(f"sealgate: {explained(trouble)}")
+            raise typer.Exit(exit_code(trouble)) from None
+        fail(f"{trouble.reason}: {trouble.detail or SENTENCES[trouble.reason].what}", USAGE)
+
+
+def reload() -> None:
+    """Let `sealgate run` reload its settings, and wait until all its processes use them.
+
+    Exit 0: the new rules apply to all new mail. Otherwise the old ones stay in force, and the message says why.
+
+    Example: sealgate --config /etc/sealgate/sealgate.yaml reload
+    """
+    directory = place(context.settings())
+    with context.told():
+        rules = ask_for_reload(directory)
+    say(f"sealgate: reloaded; {rules.get('rules')} rules are in force, digest {rules.get('digest')}")
+
+
+def beside(settings: Settings) -> Sequence[str]:
+    """The commands of the processes beside the relay."""
+    commands = ["jobs"]
+    if settings.http is not None or settings.metrics is not None:
+        commands.append("http")
+    if settings.api is not None:
+        commands.append("api")
+    if settings.milter is not None:
+        commands.append("milter")
+    if works_on_runs(settings):
+        commands.append("runs")
+    return commands
+
+
+def works_on_runs(settings: Settings) -> bool:
+    """Whether there is a process for runs: where they come over HTTP, or where several nodes share them.
+
+    Elsewhere the command that begins a run works on it.
+    """
+    asked = settings.api is not None or settings.postgresql is not None
+    return settings.statements is not None and settings.mode == "live" and asked

@@ -1,0 +1,29 @@
+"""`sealgate runs`: the process beside the relay that works on runs of statements."""
+
+import typer
+
+from gateway.app.statements import leaders as statements_crew
+from gateway.cli import context
+from gateway.cli.context import exit_code, explained, say
+from gateway.errors import GatewayError
+from gateway.settings import load
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(hidden=True)(runs)
+
+
+def runs() -> None:
+    """Process runs that were requested over HTTP, or whose command has ended, until SIGTERM.
+
+    SIGHUP reloads the settings. `sealgate run` starts this process.
+
+    Example: sealgate --config /etc/sealgate/sealgate.yaml runs
+    """
+    settings, path = context.settings(), context.config_path()
+    try:
+        statements_crew.serve_runs(settings, lambda: load(path))
+    except GatewayError as trouble:
+        say(f"sealgate: {explained(trouble)}")
+        raise typer.Exit(exit_code(trouble)) from None

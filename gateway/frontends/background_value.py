@@ -1,0 +1,51 @@
+"""A value that somebody else takes time to say, kept for a while: whoever asks never waits longer than agreed."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import structlog
+
+from gateway.frontends.telemetry.logs import surprise
+
+log = structlog.get_logger("sealgate.metrics")
+
+T = TypeVar("T")
+
+
+class BackgroundValue(Generic[T]):
+    """`ask` is called on a thread of its own, one at a time, when somebody wants a value older than `life_s`."""
+
+    def __init__(self, ask: Callable[[], T], first: T, *, life_s: float, wait_s: float,
+                 monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`first` is the value until there is one; what `ask` raises is told, and the value before stands."""
+        self._ask = ask
+        self._value = first
+        self._life_s = life_s
+        self._wait_s = wait_s
+        self._now = monotonic
+        self._lock = threading.Lock()
+        self._asked_at: float | None = None
+        self._over: threading.Event | None = None
+
+    def get(self) -> T:
+        """The value: fresh, or the one before where the answer takes longer than `wait_s`."""
+        with self._lock:
+            over = self._over
+            if over is None and (self._asked_at is None or self._now() - self._asked_at >= self._life_s):
+                over = self._over = threading.Event()
+                threading.Thread(target=self._work, args=(over,), name="fresh", daemon=True).start()
+        if over is not None:
+            over.wait(self._wait_s)
+        return self._value
+
+    def _work(self, over: threading.Event) -> None:
+        try:
+            self._value = self._ask()
+        except Exception as error:  # noqa: BLE001 - a monitor must not fall silent because of what it watches
+            surprise(log, error)
+        with self._lock:
+            self._asked_at = self._now()
+            self._over = None
+        over.set()

@@ -1,0 +1,1 @@
+"""SMTP and LMTP: listeners, sessions, commands, DATA, who the client is."""

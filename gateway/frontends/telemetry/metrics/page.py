@@ -1,0 +1,58 @@
+"""The page that Prometheus reads: what all processes counted, and what is known only now. Text format 0.0.4."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.metrics.files import bury
+from gateway.frontends.telemetry.metrics.numbers import AtScrape, Seen
+
+log = structlog.get_logger("sealgate.metrics")
+
+BURY_EVERY_S: Final = 60.0
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Page:
+    """Made in the one process that serves it."""
+
+    def __init__(self, directory: Path, seen: Callable[[], Seen]) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._now = CollectorRegistry()
+        self._now.register(AtScrape(seen))
+
+    def octets(self) -> bytes:
+        """The page. Files that cannot be read are told in the log, and the rest is served."""
+        return self._counted() + generate_latest(self._now)
+
+    def keep_burying(self) -> None:
+        """Also while nobody scrapes: processes come and go, and the files of the dead would fill the directory."""
+        threading.Thread(target=self._bury_for_ever, name="bury", daemon=True).start()
+
+    def _bury_for_ever(self) -> None:
+        while True:
+            try:
+                with self._lock:
+                    bury(self._directory)
+            except Exception as error:  # noqa: BLE001 - as at a scrape
+                surprise(log, error)
+            time.sleep(BURY_EVERY_S)
+
+    def _counted(self) -> bytes:
+        try:
+            with self._lock:
+                bury(self._directory)
+                counted = CollectorRegistry()
+                MultiProcessCollector(counted, str(self._directory))  # type: ignore[no-untyped-call]
+                return generate_latest(counted)
+        except Exception as error:  # noqa: BLE001 - a file that somebody has laid there, or cut off
+            surprise(log, error)
+            return b""

@@ -1,0 +1,1 @@
+"""Work of the jobs process: held mail, fetching, the daily report."""

@@ -1,0 +1,111 @@
+"""Everything a mail's way needs, in one frozen value; the composition root builds it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.actions.verb import KeySet
+from gateway.clock import Clock
+from gateway.cms.certificate import Certificate
+from gateway.cms.content_keys import ContentKeys
+from gateway.cms.enveloped_reader import RecipientKey
+from gateway.cms.mailbox import spellings
+from gateway.model.address import address_matches, domain_of
+from gateway.model.lookup import CertificateAnswer, Want
+from gateway.pipeline.inbound.harvest import Learning
+from gateway.pipeline.inbound.service import MailService
+from gateway.pipeline.inbound.trust_card import CardIssuer
+from gateway.pipeline.outbound.fallback import Fallbacks
+from gateway.pipeline.outbound.tenant import Proof
+from gateway.pki.judge import Judge
+from gateway.policy.ruleset import RuleSet
+from gateway.ports.authorities import UnknownAuthorities
+from gateway.ports.customers import Customers
+from gateway.ports.evidence import Evidence
+from gateway.ports.hold import Hold
+from gateway.ports.journal import Journal
+from gateway.ports.next_hop import NextHop
+from gateway.ports.stampers import TimeStamper
+from gateway.smime.layers import OpenLimits
+from gateway.smime.open import DEFAULT_OPEN_LIMITS
+
+
+def nowhere(point: str) -> None:
+    """The default of `Context.reach`: nothing happens at the named points of a mail's way."""
+    del point
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the bank is. `name`: as people read it in mails."""
+
+    name: str
+    domains: frozenset[str]
+    hostname: str
+    authserv_id: str
+    trusted_authserv_ids: tuple[str, ...]
+    postmaster: str
+
+    def owns(self, address: str) -> bool:
+        """Whether the address is in one of the bank's mail domains."""
+        return any(domain_of(one) in self.domains for one in spellings(address))
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """A decryption key and the envelope recipients (patterns) whose mail it opens."""
+
+    key: RecipientKey
+    recipients: tuple[str, ...]
+
+    def opens_for(self, address: str) -> bool:
+        """Only keys assigned to the envelope's recipient are tried."""
+        return any(address_matches(pattern, address) for pattern in self.recipients)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything a mail's way needs. `select` answers which certificates an address has; with
+    `enrolled` out of the store alone.
+
+    `seen`: the process's memory of content keys, so that none serves two ciphers.
+    `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
+    points of a mail's way (before-dot, after-250, before-commit, after-commit); tests end the process there.
+    `peer_is_trusted`: whether results of filters in front count, by the peer's address. `authorities`: where unknown
+    ones that mail shows are noted; None: nowhere. `learning`: what delivered mail teaches; None: nothing.
+    `trial`: in `mode: observe` the same house with nothing outside touched but what it records (see `observe`);
+    None: live.
+    `proofs`: client name to what its mail must bear besides, where others share its networks (see `tenant`).
+    `fallbacks`: what there is for mail to people without a certificate; None: nothing but holding it.
+    `opening`: bounds of opening a mail, and the weak ciphers that are opened.
+    `services`: by their names in the rules (`end: {hand_to: NAME}`), who acts on mail that nobody reads.
+    """
+
+    identity: Identity
+    clock: Clock
+    rules: Callable[[], RuleSet]
+    select: Callable[[str, Want], CertificateAnswer]
+    judge: Judge
+    openers: tuple[Opener, ...]
+    key_sets: Mapping[str, KeySet]
+    stampers: Mapping[str, TimeStamper]
+    escrow: Mapping[str, Certificate]
+    client_from: Mapping[str, tuple[str, ...]]
+    customers: Customers
+    journal: Journal
+    hold: Hold
+    evidence: Evidence
+    outbound_hop: NextHop
+    inbound_hop: NextHop
+    seen: ContentKeys
+    card: CardIssuer | None = None
+    partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
+    peer_is_trusted: Callable[[str, str], bool] = field(default=lambda listener, peer: False)  # noqa: ARG005
+    reach: Callable[[str], None] = nowhere
+    authorities: UnknownAuthorities | None = None
+    learning: Learning | None = None
+    proofs: Mapping[str, Proof] = field(default_factory=dict)
+    services: Mapping[str, MailService] = field(default_factory=dict)
+    fallbacks: Fallbacks | None = None
+    opening: OpenLimits = DEFAULT_OPEN_LIMITS
+    trial: Callable[["Context", Evidence], "Context"] | None = None

@@ -1,0 +1,1 @@
+"""Inbound mail: opened, judged, labelled and delivered. `receive` is the way through it."""

@@ -1,0 +1,1 @@
+"""Outbound mail: decided, sealed and sent. `send` is the way through it."""

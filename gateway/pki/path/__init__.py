@@ -1,0 +1,1 @@
+"""Certification paths: search, validation, constraints, usage, cached verdicts."""

@@ -1,0 +1,1 @@
+"""CRL and OCSP: reading, authenticating, the table of revocations and its verdict."""

@@ -1,0 +1,1 @@
+"""Facts as evidence keeps them, and decisions made again from them."""

@@ -1,0 +1,1 @@
+"""What the services ask of the outside: stores of codes, statements and fallbacks, documents, callbacks."""

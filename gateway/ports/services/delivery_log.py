@@ -1,0 +1,37 @@
+"""What the mail server behind us writes of the mails that it took from us."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.ports.services.statements import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far the log was read: in this very file (device and inode tell it from the next one), so many octets."""
+
+    device: int
+    inode: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Deliveries, and the place behind the lines that told them. `lost`: what lay before could not be read."""
+
+    deliveries: Sequence[Delivery]
+    place: Place
+    lost: bool = False
+
+
+class DeliveryLog(Protocol):
+    """Read again and again, each time from where the last reading ended."""
+
+    def read(self) -> Iterator[Told]:
+        """What has been written since, a thousand lines at a time. INPUT_UNREADABLE where the log cannot be read."""
+        ...
+
+    def keep(self, place: Place) -> None:
+        """Durable: what was told up to here has been taken. INPUT_UNREADABLE where that cannot be written."""
+        ...
