@@ -13,7 +13,7 @@ from bench.material import Material
 from bench.report import Progress, Report, Row
 from gateway.adapters.db.certificates.revocations import DbRevocations
 from gateway.adapters.db.certificates.store import DbCertificates
-from gateway.adapters.db.engine.schema import open_database
+from gateway.adapters.db.engine.schema import create_database
 from gateway.clock import SystemClock
 from gateway.cms.certificate import Certificate
 from gateway.model.lookup import CertificateRow, Found
@@ -33,7 +33,7 @@ def goals(report: Report, made: Material, progress: Progress, *, short: bool) ->
     """The rows of goal 6."""
     count = STORE[short]
     progress.stage(f"filling a store with {count:,} certificates")
-    database = open_database(made.home / "million.db")
+    database = create_database(made.home / "million.db", made.home / "million.id")
     try:
         _fill(made.home / "million.db", made.recipient.certificate, count)
         store = DbCertificates(database, SystemClock())
