@@ -20,7 +20,8 @@ class CertificateRow:
     fixed by the bank for a partner ('gcm' | 'cbc' | None).
     `trust` is the bank's own word on this certificate: it overrides the path to a root in both directions,
     never expiry, revocation, key size, usage or address; None: the path alone decides.
-    `address_customer` is the customer who has the address that was asked for; None: nobody has it, or nobody asked.
+    `address_customer` is the customer who has the address that was asked for; None: no customer, or
+    not asked for.
     """
 
     sha256: str

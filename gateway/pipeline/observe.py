@@ -1,7 +1,7 @@
 """`mode: observe`: everything is decided and recorded, and each mail goes on as it came.
 
-1. A try of the whole way, in a house of which nothing leaves (`Context.trial`): rules, look-ups, keys, signature, stamp
-   and encryption are the real ones; next hop, hold store and journal are not.
+1. A dry run of the whole way, in a context that sends nothing (`Context.trial`): rules, look-ups, keys, signature,
+   stamp and encryption are the real ones; next hop, hold store and journal are not.
 2. What stands in any mode: a stranger's mail for strangers is refused. Nothing else that the try says is done.
 3. The mail goes to the next hop, octet by octet as it came (the front end's Received is on it, as on any mail), under
    the journal like any other.

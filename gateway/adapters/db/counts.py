@@ -1,4 +1,4 @@
-"""Counts and ages for whoever measures (ports.counts)."""
+"""Counts and ages for the metrics (ports.counts)."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final

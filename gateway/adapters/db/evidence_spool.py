@@ -99,7 +99,7 @@ class Spool:
                 raise self._trouble(error) from None
 
     def _own(self) -> _File:
-        """The file of this process; where somebody removed it, or its directory, a new one with what was in it."""
+        """The file of this process. If it or its directory was removed, a new one with the same records."""
         before = self._file
         if before is not None and _is_there(before):
             return before
@@ -200,7 +200,7 @@ class Spool:
 
     def _new(self) -> _File:
         path = self._directory / f"{secrets.token_hex(8)}.evidence"
-        fresh = path.with_suffix(".new")  # nobody brings that in: it has its name only once it has its lock
+        fresh = path.with_suffix(".new")  # no process brings that in: it gets its name after its lock
         descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 """One relay worker: the gateway behind its listeners until a signal ends it.
 
 `sealgate run` (`frontends.processes.supervisor`) starts as many of these as the settings say, each a process of its
-own that opens keys, trust and database itself. Rules are never loaded anew in a worker: a reload is a new worker.
+own that opens keys, trust and database itself. A worker never reloads its rules: a reload starts a new worker.
 """
 
 import asyncio

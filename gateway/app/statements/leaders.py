@@ -49,7 +49,7 @@ OTHERS_LOOK_S: Final = 2.0  # between two looks whether others could
 YIELD: Final = signal.SIGUSR1  # to a leader: another run has its turn
 YIELD_S: Final = 30.0  # until a leader that reads its source, of which nothing has left, is killed for it
 JOBS_LOOK_S: Final = 3.0  # between two looks whether each chunk has its job
-LOST_LOOK_S: Final = 1.0  # the same, after a look that found jobs of which nobody may be at work any more
+LOST_LOOK_S: Final = 1.0  # the same, after a look that found jobs which perhaps no process works on
 FORGET_EVERY_S: Final = 3_600.0
 _SPAWN: Final = multiprocessing.get_context("spawn")  # a fork would share the database's connection
 
@@ -318,7 +318,7 @@ class _Leaders:
 
     A leader may block without end: a named pipe, a file system that does not answer. It is killed then, and the run is
     stopped by its name. Other runs go on. A leader that reads an endless source does not block, but holds up others:
-    it is killed when its turn is over, and begins anew at its next turn.
+    it is killed when its turn is over, and starts over at its next turn.
     """
 
     def __init__(self, store: Store, over: threading.Event) -> None:

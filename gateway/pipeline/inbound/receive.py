@@ -135,7 +135,7 @@ class Inbound:
         return replace(opened_with(self._house, work.mail, openers), payload=b"")
 
     def _whole(self, work: _Work, recipient: Recipient) -> Opened:
-        """The opened form, anew where it did not stay in memory; with the verdicts on which was decided."""
+        """The opened form, opened again if it is not in memory, with the verdicts of the decision."""
         seen = self._look(work, recipient)
         if seen.opened is not None:
             return seen.opened
@@ -172,7 +172,7 @@ class Inbound:
             return
         for openers, harvest in work.delivered.items():
             seen = work.opened[openers]
-            if seen.opened is None:  # many large forms: nobody's certificate is that urgent
+            if seen.opened is None:  # many large forms: learning a certificate is not urgent
                 continue
             self._house.learning.from_mail(seen.opened, seen.facts.from_, work.mail.origin.incident,
                                            ours=self._house.identity.owns, harvest=harvest)

@@ -127,7 +127,7 @@ def _coverage(verdicts: Verdicts, recipients: Sequence[str]) -> Iterator[str]:
 def has_stray_reply_to(verdicts: Verdicts) -> bool:
     """Whether a trusted mail has a Reply-To or Sender that its signer did not write.
 
-    Answers would go to somebody else, or somebody else would be shown as the author.
+    Answers would go to another person, or another person would be shown as the author.
     """
     return verdicts.verdict is Trust.TRUSTED and verdicts.coverage is not None and verdicts.coverage.stray_reply_to
 

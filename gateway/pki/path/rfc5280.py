@@ -2,7 +2,7 @@
 
 Path length, key usage, the policy graph (RFC 9618), all kinds of names under constraints, critical extensions.
 Validity is looked at once more, and signatures, over the very octets (`pki.path.issuers`); revocation never
-(`pki.revocation.verdict`), strength neither: the house's own table has spoken before.
+(`pki.revocation.verdict`), strength neither: the gateway's own table was asked before.
 
 The library is asynchronous inside. It gets all data in hand and no fetcher, so one `send(None)` runs it to its end; a
 suspension would be an error of ours.

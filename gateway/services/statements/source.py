@@ -145,7 +145,7 @@ class _Lines:
         self._row_from, self.broken, self.first = self.at, False, None
 
     def only_first(self) -> None:
-        """Gives all lines back but the first: a quote that nobody closed must not take the next customers with it.
+        """Gives all lines back but the first: an unclosed quote must not take the next customers with it.
 
         GatewayError INPUT_UNREADABLE where that was necessary too often: each time they are read again.
         """

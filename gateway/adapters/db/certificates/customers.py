@@ -55,7 +55,7 @@ class DbCustomers:
         return self._surely(found)
 
     def _surely(self, found: Customer | None) -> Customer | None:
-        """Nobody is no customer because another database was asked: a rule about segments would do less for him."""
+        """Another database must not answer "no customer": a rule about segments would then protect less."""
         if found is None:
             self._database.verify()
         return found

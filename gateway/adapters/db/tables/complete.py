@@ -1,4 +1,4 @@
-"""All tables of the house: those of mail in `tables`, those of each service in a file of its own."""
+"""All tables: those of mail in `mail`, those of each service in a file of its own."""
 
 from gateway.adapters.db.tables import api as tables_api
 from gateway.adapters.db.tables import codes as tables_codes
