@@ -1,16 +1,14 @@
-"""Each callback of the milter, driven by the protocol itself: libmilter in this process, Postfix's side by miltertest.
+"""Each command of a session, driven by the protocol itself; Postfix's side is the package miltertest.
 
 Truth: RFC 5321 and the registry of RFC 5248 for replies, the milter protocol (SMFIC_*, SMFIR_*) for the rest.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-
-pytest.importorskip("milter", reason="pymilter is an extra")
-
 from miltertest import constants
 
 from gateway.errors import GatewayError, Reason
@@ -78,6 +76,16 @@ def test_a_network_of_nobody_is_refused_at_mail() -> None:
         postfix.begin(address="192.0.2.1")
         code, text = reply(postfix.mail())
     assert (code, text[:6]) == ("554", "5.7.1 ")
+
+
+def test_a_login_is_of_its_mail_alone() -> None:
+    """Postfix announces the macros of each MAIL; where it does not, those of the mail before do not count."""
+    clients = [{"name": "portal", "logins": ["portal"], "from": ["portal@bank.test"]}]
+    with mta(shared(Way(), clients=clients)) as postfix:
+        postfix.begin(address="192.0.2.1")
+        assert postfix.mail("<portal@bank.test>", auth_authen="portal")[0] == CONTINUE
+        answer = postfix.send_get(constants.SMFIC_MAIL, args=["<portal@bank.test>"])
+        assert reply(answer)[0] == "554"
 
 
 def test_a_login_outweighs_the_network() -> None:
@@ -247,20 +255,21 @@ def test_a_mail_without_a_body() -> None:
     assert way.mails[0].octets.endswith(b"Subject: s\r\n\r\n")
 
 
-def test_data_has_an_answer() -> None:
-    """Postfix then reads once between envelope and header. Without that its second small write waited 41 ms (Nagle's
-
-    algorithm and the delayed acknowledgement, RFC 1122 4.2.3.4): 15 mails a second on one session, with it 66.
-    """
+def test_postfix_is_acknowledged_at_once() -> None:
+    """Else its second small write waits 41 ms (Nagle's algorithm and the delayed acknowledgement, RFC 1122 4.2.3.4)."""
     with mta(shared(Way())) as postfix:
         postfix.begin()
-        assert not postfix.protocol_flags & (constants.SMFIP_NODATA | constants.SMFIP_NR_DATA)
-        assert postfix.mail()[0] == CONTINUE
-        assert postfix.rcpt()[0] == CONTINUE
-        assert postfix.send_get(constants.SMFIC_DATA)[0] == CONTINUE
-        postfix.fields(*FIELDS)
-        assert postfix.chunk("x\r\n")[0] == CONTINUE
-        assert postfix.end()[-1][0] == CONTINUE
+        assert postfix.protocol_flags & constants.SMFIP_NODATA
+        seconds = []
+        for _ in range(10):
+            assert postfix.mail()[0] == CONTINUE
+            assert postfix.rcpt()[0] == CONTINUE
+            began = time.monotonic()
+            postfix.fields(*FIELDS)
+            assert postfix.chunk("x\r\n")[0] == CONTINUE
+            seconds.append(time.monotonic() - began)
+            postfix.abort()
+    assert min(seconds) < 0.03
 
 
 # Answers
@@ -276,8 +285,8 @@ def test_in_place_the_old_goes_from_the_highest_and_the_new_comes_in_order() -> 
         ("m", {"index": 2, "name": "subject", "value": ""}),
         ("m", {"index": 1, "name": "Subject", "value": ""}),
         ("i", {"index": 1, "name": "X", "value": " 1"}),
-        ("i", {"index": 4, "name": "MIME-Version", "value": " 1.0"}),
-        ("i", {"index": 5, "name": "Content-Type", "value": " t;\n b=c"}),
+        ("h", {"name": "MIME-Version", "value": " 1.0"}),
+        ("h", {"name": "Content-Type", "value": " t;\n b=c"}),
         ("b", {"buf": "new\r\n"}),
         (CONTINUE, {}),
     ]
@@ -304,7 +313,7 @@ def test_opened_mail_asks_for_headers_only() -> None:
 
 def test_what_cannot_be_put_in_place_is_asked_for_elsewhere() -> None:
     def then(mail: Mail, take: Take) -> Outcome:
-        assert not take(b"Subject: caf\xe9\r\n\r\n", mail.envelope)
+        assert not take(b"not a field\r\n\r\n", mail.envelope)
         return outcome_of(mail, Settled.TAKEN)
 
     with mta(shared(Way(then))) as postfix:
