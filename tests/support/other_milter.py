@@ -51,11 +51,11 @@ def _listening(at: str) -> socket.socket:
 
 
 def _serve(channel: socket.socket, declared: int, change: bytes) -> None:
-    """With an answer to every command: no step is left out (SMFIC_* of libmilter/mfdef.h)."""
+    """With an answer to every command, and a list of macros (SMFIF_SETSYMLIST), as some declare."""
     with channel:
         for command, _ in Packets(channel):
             if command == Command.OPTIONS:
-                channel.sendall(packet(b"O", struct.pack("!III", 6, declared, 0)))
+                channel.sendall(packet(b"O", struct.pack("!IIII", 6, declared | 0x100, 0, 5) + b"i\0"))
             elif command == Command.QUIT:
                 return
             elif command not in (Command.MACROS, Command.ABORT):

@@ -44,6 +44,7 @@ class Action(IntFlag):
     CHANGE_BODY = 0x02
     CHANGE_HEADERS = 0x10
     CHANGE_FROM = 0x40
+    NAME_MACROS = 0x100  # the lists of macros that it wants, instead of milter_*_macros of Postfix
 
 
 class Steps(IntFlag):
@@ -55,12 +56,15 @@ class Steps(IntFlag):
     NO_UNKNOWN = 0x100
     NO_DATA = 0x200
     NO_ANSWER_TO_CONNECT = 0x1000
+    NO_ANSWER_TO_BODY = 0x80000
     LEADING_SPACE = 0x100000
 
 
 ACTIONS: Final = Action.ADD_HEADERS | Action.CHANGE_BODY | Action.CHANGE_HEADERS | Action.CHANGE_FROM
 STEPS: Final = (Steps.NO_HELO | Steps.NO_END_OF_HEADER | Steps.NO_ANSWER_TO_HEADER | Steps.NO_UNKNOWN | Steps.NO_DATA
-                | Steps.NO_ANSWER_TO_CONNECT | Steps.LEADING_SPACE)
+                | Steps.NO_ANSWER_TO_CONNECT | Steps.NO_ANSWER_TO_BODY | Steps.LEADING_SPACE)
+# By stage (SMFIM_*): connection, MAIL, RCPT, end of the message.
+_MACROS: Final = ((0, "{daemon_name}"), (2, "{auth_authen} {mail_addr} {tls_version}"), (3, "{rcpt_addr}"), (5, "i"))
 
 
 class ProtocolError(Exception):
@@ -120,7 +124,10 @@ def options(offered: bytes) -> bytes:
     if version < VERSION or ACTIONS & ~actions or STEPS & ~steps:
         raise ProtocolError(f"version {version}, actions {actions:#x}, steps {steps:#x}: the gateway needs the milter "
                             "protocol of Postfix 2.6 or later (milter_protocol = 6)")
-    return packet(b"O", _OPTIONS.pack(VERSION, ACTIONS, STEPS))
+    if not actions & Action.NAME_MACROS:
+        return packet(b"O", _OPTIONS.pack(VERSION, ACTIONS, STEPS))
+    lists = b"".join(_LENGTH.pack(stage) + names.encode("ascii") + b"\0" for stage, names in _MACROS)
+    return packet(b"O", _OPTIONS.pack(VERSION, ACTIONS | Action.NAME_MACROS, STEPS) + lists)
 
 
 def strings(data: bytes) -> list[str]:

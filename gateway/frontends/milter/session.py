@@ -1,7 +1,7 @@
 """One session of Postfix: what the gateway answers to each command, on the thread of its connection.
 
 1. Who sends is known by the daemon: a mail by a daemon of no list is answered 451, and reported as an error.
-2. Header fields are taken without an answer each; what is wrong with one is answered at the end of the message.
+2. Header fields and body are taken without an answer; what is wrong with them is answered at the end of the message.
 3. Nothing is changed before the end of the message: until then whatever goes wrong leaves the mail as it came, and
    unanswered, so that Postfix does what `default_action` says, which must be tempfail.
 4. A surprise is 451 with the incident's id.
@@ -65,11 +65,11 @@ class Session:
         self._edits: Edits | None = None
         self._opened = False
         self._answers: dict[int, Callable[[bytes], Iterable[bytes]]] = {
-            Command.MAIL: self._sender, Command.RCPT: self._recipient, Command.BODY: self._chunk,
-            Command.END: self._end, Command.OPTIONS: self._options}
+            Command.MAIL: self._sender, Command.RCPT: self._recipient, Command.END: self._end,
+            Command.OPTIONS: self._options}
         self._quiet: dict[int, Callable[[bytes], None]] = {
             Command.CONNECT: self._connect, Command.HEADER: self._header, Command.MACROS: self._keep_macros,
-            Command.ABORT: self._abort}
+            Command.BODY: self._chunk, Command.ABORT: self._abort}
         shared.room.entered(self)
 
     def answer(self, command: int, data: bytes) -> Iterable[bytes]:
@@ -174,12 +174,17 @@ class Session:
     def _header(self, data: bytes) -> None:
         self._transaction().header(*protocol.header(data))
 
-    def _chunk(self, data: bytes) -> Iterable[bytes]:
-        """The next octets of the body: what is too much is rejected at once, and nothing is kept of it."""
+    def _chunk(self, data: bytes) -> None:
+        """The next octets of the body: nothing is kept of a mail that is too large, or for which there is no room."""
         mail = self._transaction()
-        self.shared.room.take(self, len(data))
-        mail.body(self.shared.rules, data)
-        return _CONTINUE
+        if mail.refused is not None:
+            return
+        try:
+            self.shared.room.take(self, len(data))
+        except GatewayError as trouble:
+            mail.refuse(trouble)
+        else:
+            mail.body(self.shared.rules, data)
 
     def _end(self, data: bytes) -> Iterable[bytes]:
         """The end of the message: the whole way of the mail, then what Postfix is to do with what it holds."""

@@ -25,10 +25,13 @@ def test_the_gateway_declares_what_it_does() -> None:
     with postfix_side(shared(Way())) as postfix:
         postfix.sendall(OFFER)
         length, name, version, actions, steps = struct.unpack("!IcIII", postfix.recv(17))
+        lists = postfix.recv(length - 13)
         postfix.sendall(packet(b"Q"))
         assert postfix.recv(1) == b""
-    assert (length, name, version) == (13, b"O", 6)
-    assert actions == 0x01 | 0x02 | 0x10 | 0x40
+    assert (name, version) == (b"O", 6)
+    assert actions == 0x01 | 0x02 | 0x10 | 0x40 | 0x100
+    assert lists.startswith(b"\0\0\0\0{daemon_name}\0\0\0\0\2{auth_authen} ")
+    assert lists.endswith(b"\0\0\0\5i\0")
     assert steps & 0x7F == 0x02 | 0x40, "HELO and end of header left out, MAIL, RCPT, body and fields wanted"
 
 
@@ -60,9 +63,8 @@ def test_a_second_session_on_one_connection() -> None:
         postfix.sendall(OFFER + packet(b"D", b"C{daemon_name}\0ours\0") + packet(b"C", b"c\x004\0\x19127.0.0.1\0")
                         + packet(b"M", b"<a@bank.test>\0"))
         received = b""
-        while len(received) < 17 + 5:
-            received += postfix.recv(17 + 5)
-        assert received.endswith(packet(b"c"))
+        while not received.endswith(packet(b"c")):
+            received += postfix.recv(1)
         postfix.sendall(packet(b"K") + OFFER + packet(b"M", b"<a@bank.test>\0"))
         received = b""
         while received.count(b"y451") == 0:
