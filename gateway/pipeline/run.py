@@ -108,7 +108,7 @@ class Run:
         except GatewayError as trouble:
             if not trouble.retry:
                 raise
-            log.warning("journal not asked", incident=self.mail.origin.incident, detail=trouble.detail)
+            log.warning("journal.not_read", incident=self.mail.origin.incident, detail=trouble.detail)
             return ()
 
     def _claim(self, recipients: tuple[str, ...]) -> tuple[JournalRow, ...]:
@@ -197,7 +197,7 @@ class Run:
                 if trouble.reason.family != "store":
                     raise
                 self.unwritten += tuple(addresses)
-                log.critical("journal not told", incident=self.mail.origin.incident, detail=trouble.detail)
+                log.critical("journal.not_written", incident=self.mail.origin.incident, detail=trouble.detail)
         self.context.reach("after-commit")
 
 

@@ -230,7 +230,7 @@ def opened_with(context: Context, mail: Mail, openers: tuple[Opener, ...]) -> Op
     keys = tuple(opener.key for opener in openers)
     opened = open_mail(mail.octets, keys, context.judge, mail.origin.received_at, context.opening, seen=context.seen)
     if ciphers := opened.verdicts.weak_ciphers:
-        log.info("weak encryption", incident=mail.origin.incident, ciphers=list(ciphers),
+        log.info("mail.weak_encryption", incident=mail.origin.incident, ciphers=list(ciphers),
                  opened=opened.verdicts.decryption.status == "decrypted")
     if not opened.changed:
         return opened
