@@ -36,7 +36,7 @@ from gateway.pipeline.observe import observed
 from gateway.pipeline.outbound.plan import Planned, ended, in_groups, let_go, plan
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, to_report, together
+from gateway.pipeline.run import Group, Passage, Run, Send, deliver, held, refuse_all, to_report, together
 from gateway.pipeline.strip import without_forgeries
 from gateway.smime.draft import Draft
 from gateway.smime.open import Opened, open_mail
@@ -158,13 +158,13 @@ class Inbound:
         groups = [group for same in by_opened.values() for group in in_groups(same, frozenset())]
         run = Run(context, mail, work.key, has_message_id=identified(mail, parse_headers(mail.octets)))
         outcomes = [*run.groups(self._group(work, group) for group in groups), *refused]
-        settled, reason = answer(outcomes)
+        settled, reason = run.answer(outcomes)
         if to_report(mail, settled, outcomes):
             outcomes = report_refused(context, mail, outcomes, may_tell=answerable(message.facts))
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(context, mail, message, work.planned, outcome, work.sent, work.key)
         self._learn(work)
-        return outcome
+        return run.answered(outcome)
 
     def _learn(self, work: _Work) -> None:
         """5. Of what was delivered."""
