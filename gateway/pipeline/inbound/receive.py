@@ -25,7 +25,7 @@ from gateway.model.address import domain_of, fold, same_address
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.model.verdict import Trust, Verdicts
+from gateway.model.verdict import Status, Trust, Verdicts
 from gateway.pipeline.context import Context, Opener
 from gateway.pipeline.facts import Message
 from gateway.pipeline.inbound.compose import compose
@@ -208,6 +208,9 @@ class Inbound:
             opened = self._whole(work, first.recipient)
             draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms(self._house.clock.now()))
             octets = compose(context, mail, opened, draft, recipients)
+            facts = self._look(work, first.recipient).facts
+            recipients = tuple(
+                replace(one, notify=_permitted_reports(one.notify, opened.verdicts, facts)) for one in recipients)
             outcomes = deliver(context, context.inbound_hop, octets, mail, recipients, passage,
                            headers_only=draft.opened)
             if any(one.settled is Settled.TAKEN for one in outcomes):
@@ -223,6 +226,23 @@ class Inbound:
 def openers_for(context: Context, recipient: Recipient) -> tuple[Opener, ...]:
     """The keys that are tried for this envelope recipient, and no others."""
     return tuple(opener for opener in context.openers if opener.opens_for(recipient.address))
+
+
+def _permitted_reports(asked: tuple[str, ...], verdicts: Verdicts, facts: Facts) -> tuple[str, ...]:
+    """NOTIFY (RFC 3461 4.1) of a mail that was, or claimed to be, signed or encrypted; of any other mail as it was.
+
+    A report has the header fields of the mail as it was delivered: what the signature is worth, and the decrypted
+    Subject. Whoever captured a mail could send it again and read them. So nobody is told of success or delay, and of a
+    failure nobody but a proven sender where decrypted fields would be quoted.
+    """
+    if (all(layer.type == "plain" for layer in verdicts.layers) and verdicts.decryption.status == "not_encrypted"
+            and verdicts.signature.status is Status.NOT_SIGNED):
+        return asked
+    if verdicts.decryption.status == "decrypted" and verdicts.headers.protected and not answerable(facts):
+        return ("NEVER",)
+    if {"SUCCESS", "DELAY"}.isdisjoint(asked):
+        return asked
+    return ("FAILURE",) if "FAILURE" in asked else ("NEVER",)
 
 
 def opened_with(context: Context, mail: Mail, openers: tuple[Opener, ...]) -> Opened:
