@@ -20,7 +20,7 @@ import structlog
 from gateway.actions.table import carry_out
 from gateway.actions.verb import Rooms
 from gateway.errors import GatewayError, Reason
-from gateway.mime.header import parse_headers
+from gateway.mime.header import parse_headers, prepend_fields
 from gateway.model.address import domain_of, fold, same_address
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient
@@ -43,6 +43,7 @@ from gateway.smime.open import Opened, open_mail
 
 log = structlog.get_logger("sealgate.inbound")
 
+NO_AUTOMATIC_ANSWER: Final = b"X-Auto-Response-Suppress: All\r\n"  # MS-OXCMAIL; Pigeonhole reads it as well
 KEPT_OCTETS: Final = 67_108_864  # of opened forms of one mail: one of 50 MB, and those of the usual mails for all keys
 
 
@@ -208,9 +209,12 @@ class Inbound:
             opened = self._whole(work, first.recipient)
             draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms(self._house.clock.now()))
             octets = compose(context, mail, opened, draft, recipients)
-            facts = self._look(work, first.recipient).facts
+            discloses = _discloses_fields(opened.verdicts, self._look(work, first.recipient).facts)
+            if discloses:
+                octets = prepend_fields(octets, NO_AUTOMATIC_ANSWER)
             recipients = tuple(
-                replace(one, notify=_permitted_reports(one.notify, opened.verdicts, facts)) for one in recipients)
+                replace(one, notify=("NEVER",) if discloses else _permitted_reports(one.notify, opened.verdicts))
+                for one in recipients)
             outcomes = deliver(context, context.inbound_hop, octets, mail, recipients, passage,
                            headers_only=draft.opened)
             if any(one.settled is Settled.TAKEN for one in outcomes):
@@ -228,18 +232,24 @@ def openers_for(context: Context, recipient: Recipient) -> tuple[Opener, ...]:
     return tuple(opener for opener in context.openers if opener.opens_for(recipient.address))
 
 
-def _permitted_reports(asked: tuple[str, ...], verdicts: Verdicts, facts: Facts) -> tuple[str, ...]:
-    """NOTIFY (RFC 3461 4.1) of a mail that was, or claimed to be, signed or encrypted; of any other mail as it was.
+def _discloses_fields(verdicts: Verdicts, facts: Facts) -> bool:
+    """Whether an answer of a program would quote decrypted header fields to a sender who is not proven.
 
-    A report has the header fields of the mail as it was delivered: what the signature is worth, and the decrypted
-    Subject. Whoever captured a mail could send it again and read them. So nobody is told of success or delay, and of a
-    failure nobody but a proven sender where decrypted fields would be quoted.
+    Whoever captured a mail can send it again with a reverse-path of their own: an absence notice has its Subject, a
+    report of a failure (RFC 3461 6.2) its header.
+    """
+    return verdicts.decryption.status == "decrypted" and verdicts.headers.protected and not answerable(facts)
+
+
+def _permitted_reports(asked: tuple[str, ...], verdicts: Verdicts) -> tuple[str, ...]:
+    """NOTIFY (RFC 3461 4.1) without SUCCESS and DELAY for a mail that was, or claimed to be, signed or encrypted.
+
+    The sender of such a report chooses when it is written, and it shows what the signature is worth and whether the
+    mail could be decrypted.
     """
     if (all(layer.type == "plain" for layer in verdicts.layers) and verdicts.decryption.status == "not_encrypted"
             and verdicts.signature.status is Status.NOT_SIGNED):
         return asked
-    if verdicts.decryption.status == "decrypted" and verdicts.headers.protected and not answerable(facts):
-        return ("NEVER",)
     if {"SUCCESS", "DELAY"}.isdisjoint(asked):
         return asked
     return ("FAILURE",) if "FAILURE" in asked else ("NEVER",)

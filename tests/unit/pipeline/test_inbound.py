@@ -293,10 +293,13 @@ def test_nobody_has_success_reported_of_what_was_opened(
 
 
 @pytest.mark.parametrize(("sender", "passed"), [("eve@elsewhere.example", ("NEVER",)), ("anna@customer.example", ())])
-def test_no_stranger_is_told_of_a_failure_with_decrypted_fields(
+def test_no_stranger_is_answered_by_programs_with_decrypted_fields(
     bank: Context, sender: str, passed: tuple[str, ...]
 ) -> None:
-    """A mailbox that is full bounces the mail with its header fields, to whoever has sent the captured mail again."""
+    """A mailbox that is full bounces the mail with its header fields, to whoever has sent the captured mail again; an
+
+    absence notice has its Subject.
+    """
     inside = b"From: anna@customer.example\r\nTo: support@bank.example\r\nSubject: A secret\r\n" + QUESTION.replace(
         b"text/plain", b'text/plain; hp="cipher"', 1)
     octets = openssl.encrypt(openssl.sign(inside, bank.bank.people["anna"]), bank.bank.support_certificate,
@@ -304,6 +307,7 @@ def test_no_stranger_is_told_of_a_failure_with_decrypted_fields(
     assert bank.gateway.handle(bank.receive(octets, "support@bank.example", sender=sender)).answer is Settled.TAKEN
     ((_, left, envelope),) = bank.inbound.taken
     assert b"A secret" in left
+    assert (b"\r\nX-Auto-Response-Suppress: All\r\n" in b"\r\n" + left) is bool(passed)
     assert envelope.recipients[0].notify == passed
 
 
