@@ -48,7 +48,7 @@ def plan(
 
     `customers`: see Origin. GatewayError STORE_UNAVAILABLE (retry).
     """
-    known = RecipientFacts(recipient.address, direction)
+    known = RecipientFacts(recipient.address, direction, spellings=spellings(recipient.address)[1:])
     rules = context.rules()
     for _ in range(_LOOK_UPS_MAX + 1):
         decided = rules.decide(facts, known)

@@ -12,10 +12,12 @@ from typing import Any, Literal
 import pytest
 import structlog
 
+from gateway.cms.mailbox import spellings
 from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import GATEWAY_CLIENT, Envelope, Recipient
 from gateway.model.outcome import Settled
+from gateway.policy.recorded.facts import from_record
 from gateway.settings import Settings
 from gateway.settings.sections import Escrow
 from tests.support.bank import Context, context, policy
@@ -361,6 +363,33 @@ def test_a_surprise_with_one_group_leaves_the_evidence_of_the_other(
     assert [(one.recipient, one.settled) for one in records] == [(both[0], Settled.TAKEN), (both[1], Settled.LATER)]
     assert bank.gateway.handle(bank.send(CODE, *both)).answer is Settled.TAKEN
     assert [to for to, *_ in bank.outbound.taken] == [(one,) for one in both]
+
+
+PARTNER = """
+version: 1
+rules:
+  - name: partner
+    when: {direction: outbound, client: online-banking, recipient: ["*@%s", chief@%s]}
+    then: {sign: {with: otp}, encrypt: {without_certificate: reject}}
+    cases: [{given: {client: online-banking, recipient: "a@%s", certificate: absent}, expect: {end: reject}}]
+  - name: others
+    when: {direction: outbound, client: online-banking, recipient: {not: ["*@%s"]}}
+    end: deliver
+    cases: [{given: {client: online-banking, recipient: a@else.example}, expect: {end: deliver}}]
+otherwise: defer
+"""
+
+
+@pytest.mark.parametrize("ruled", ["m\u00fcller.example", "xn--mller-kva.example"])
+def test_rules_know_an_internationalised_domain_however_it_is_written(home: Path, ruled: str) -> None:
+    """The rule that seals has one spelling, the mail another one: it left by the next rule, in clear."""
+    with context(home, policy(home / "p.yaml", PARTNER % ((ruled,) * 4))) as bank:
+        for domain in ("m\u00fcller.example", "M\u00dcLLER.example", "mu\u0308ller.example", "XN--mller-kva.example"):
+            outcome = bank.gateway.handle(bank.send(CODE, f"chief@{domain}"))
+            assert (outcome.answer, outcome.recipients[0].rule) == (Settled.REFUSED, "p:partner"), domain
+            (record,) = bank.gateway.store.evidence.find(outcome.incident)
+            assert from_record(record.facts).to.spellings == spellings(f"chief@{domain}")[1:]
+        assert bank.outbound.taken == []
 
 
 ESCROWED = """
