@@ -176,10 +176,8 @@ def _clients_of_opened_mail(site: Site) -> tuple[Service, ...]:
 def fall_backs(site: Site) -> Iterator[Finding]:
     """Where opened mail goes while a mail server of the bank is away."""
     for transport in _clients_of_opened_mail(site):
-        if _requires_tls(site, transport):
-            continue
         parameter = f"{transport.command}_fallback_relay"
-        outside = tuple(one for one in site.postfix.words(parameter, transport) if not _is_internal(site, one))
+        outside = _in_clear_outside(site, transport, site.postfix.words(parameter, transport))
         if outside:
             yield Finding("error", site.postfix.place(parameter, transport), f"while the bank's mail server is away, "
                           f"opened mail for it goes to {few(outside)} by {transport.key}, in clear: "
@@ -246,17 +244,30 @@ def _handed_over(site: Site, place: str, value: str) -> Iterator[Finding]:
     if transport.command == "pipe":
         yield from _program(site, place, f"{transport.key}: {transport.program}", transport.program)
     elif transport.command in ("smtp", "lmtp"):
-        outside = tuple(one for one in words(rest) if not _is_internal(site, one))
-        if outside and not _requires_tls(site, transport):
+        outside = _in_clear_outside(site, transport, words(rest))
+        if outside:
             yield Finding("error", place, f"hands opened mail to {few(outside)} by {transport.key}, which does not "
                           "require TLS: it leaves the bank in clear. If the host is the bank's, list its name in "
                           "`postfix_examined` of sealgate.yaml; otherwise "
                           f"`postconf -P '{transport.key}/{transport.command}_tls_security_level=secure'`")
 
 
-def _requires_tls(site: Site, transport: Service) -> bool:
+def _in_clear_outside(site: Site, transport: Service, next_hops: tuple[str, ...]) -> tuple[str, ...]:
+    """Those next hops that are outside the bank and for which TLS is not mandatory."""
     security = site.postfix.value(f"{transport.command}_tls_security_level", transport)
-    return security in _TLS_REQUIRED or bool(site.postfix.value(f"{transport.command}_tls_policy_maps", transport))
+    policies = {key.lower(): value.split()[0].lower() for key, value in entries(
+        site.postfix, f"{transport.command}_tls_policy_maps", transport)}
+    return tuple(one for one in next_hops if not _is_internal(site, one)
+                 and next((policies[key] for key in _policy_keys(one) if key in policies), security)
+                 not in _TLS_REQUIRED)
+
+
+def _policy_keys(next_hop: str) -> Iterator[str]:
+    """The keys of smtp_tls_policy_maps for it, the most precise first: `.parent` only where it is a bare domain."""
+    yield next_hop.lower()
+    if not next_hop.startswith("[") and ":" not in next_hop:
+        labels = next_hop.lower().split(".")
+        yield from (f".{'.'.join(labels[first:])}" for first in range(1, len(labels)))
 
 
 def _is_internal(site: Site, next_hop: str) -> bool:

@@ -279,6 +279,14 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
         "hash:/t": "a@bank.example out:[mx.else.example]\n"}}, "error", "transport_maps", "[mx.else.example]"),
     ("a route of everything", {"main": "transport_maps = hash:/t\n", "tables": {
         "hash:/t": "* out:[mx.else.example]\n"}}, "error", "transport_maps", "[mx.else.example]"),
+    ("TLS policies for others", {
+        "main": "relay_transport = relay:[mx.else.example]:25\nsmtp_tls_policy_maps = hash:/p, socketmap:x\n",
+        "tables": {"hash:/p": "[mx.else.example] secure\n.example secure\n"}}, "error", "relay_transport",
+     "to [mx.else.example]:25"),
+    ("a TLS policy below the level", {
+        "main": "relay_transport = relay:mx.else.example\nsmtp_tls_policy_maps = hash:/p\n", "overrides":
+        "relay/unix/smtp_tls_security_level = secure", "tables": {"hash:/p": ".else.example may\n"}}, "error",
+     "relay_transport", "to mx.else.example"),
     ("a route that keeps the transport", {"main": "transport_maps = hash:/t\nlocal_transport = out:[10.0.0.1]\n",
      "tables": {"hash:/t": "boss@bank.example :[mx.else.example]\n"}}, "error", "transport_maps",
      "to [mx.else.example] by out/unix"),
@@ -467,6 +475,8 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
     {"main": "virtual_transport = out:dovecot:24\nlocal_transport = out:[mbx.else.example]\n"
              "relay_transport = out:[10.1.2.3],[mbx.internal]:24\n", "of": settings(
                  postfix_examined=["mbx.else.example"])},
+    {"main": "relay_transport = relay:[mx.else.example]:25,mx.other.example\nsmtp_tls_policy_maps = hash:/p\n",
+     "tables": {"hash:/p": "[mx.else.example]:25 secure match=nexthop\n.other.example dane-only\n"}},
     {"main": "relay_transport = relay:[bank-example.cloud.example]\n",
      "overrides": "relay/unix/smtp_tls_security_level = secure"},
     {"main": "transport_maps = hash:/t\n", "tables": {
