@@ -15,7 +15,7 @@ TABLES = frozenset({
     "mongodb", "memcache", "socketmap", "tcp", "pipemap", "randmap", "unionmap"})
 _ACTION = re.compile(r"\S\s+(FILTER|REDIRECT|BCC)\b[ \t]*(\S*)", re.IGNORECASE)
 # Also `@domain` for all of a domain's addresses, and what a pattern puts in: `${1}@domain`, `$1@$2.domain`.
-_ADDRESS = re.compile(r"[^\s,:;|\"/<>]*@[A-Za-z0-9.${}()-]+")
+_ADDRESS = re.compile(r"[^\s,:;|\"/<>]*@(?:\[[^\s,\]]*\]|[\w.${}()-]+)")
 _PUT_IN: Final = re.compile(r"\$(?:\d+|\{\d+\}|\(\d+\))")
 _ALIAS_NAME: Final = re.compile(r'\s*(?:"(?:[^"\\]|\\.)*"|[^:"])*:')
 _DESTINATION: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s,"]+)')

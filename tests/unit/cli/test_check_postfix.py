@@ -218,6 +218,11 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("always_bcc outside", {"main": "always_bcc = a@else.example\n"}, "error", "always_bcc", "opened mail comes back"),
     ("unreadable map", {"main": "virtual_alias_maps = ldap:/etc/x\n"}, "error", "virtual_alias_maps",
      "ldap:/etc/x (cannot be read here)"),
+    ("a copy to an address literal", {"main": "recipient_bcc_maps = inline:{ @bank.example=a@[192.0.2.1] }\n"}, "error",
+     "recipient_bcc_maps", "leads to a@[192.0.2.1]"),
+    ("a copy to a domain that begins as ours", {
+        "main": "recipient_bcc_maps = inline:{ @bank.example=a@bank.example_x }\n"}, "error", "recipient_bcc_maps",
+     "a@bank.example_x"),
     ("forward files", {"main": "forward_path = $home/.forward\n"}, "error", "forward_path", "opened mail"),
     ("forward files of a local(8) by another name", {
         "master": "mail unix - n n - - local\n",
