@@ -30,8 +30,9 @@ from typing import Final
 import structlog
 
 from gateway.adapters.directories.rows import Unanswered
+from gateway.cms.mailbox import in_ascii
 from gateway.errors import GatewayError, Reason
-from gateway.model.address import domain_of, fold
+from gateway.model.address import domain_of
 from gateway.model.lookup import CertificateRow
 from gateway.ports.certificates import CertificateSource, Reply, TimedSource
 from gateway.settings import Source
@@ -83,8 +84,8 @@ class Guarded:
         self.name = settings.name
         self._source = source
         self._settings = settings
-        self._domains = frozenset(map(fold, settings.domains))
-        self._never = frozenset(map(fold, never))
+        self._domains = frozenset(map(in_ascii, settings.domains))
+        self._never = frozenset(map(in_ascii, never))
         self._now = monotonic
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Entry] = OrderedDict()
@@ -98,7 +99,7 @@ class Guarded:
 
     def serves(self, address: str) -> bool:
         """1."""
-        domain = fold(domain_of(address))
+        domain = domain_of(in_ascii(address))
         return bool(domain) and domain not in self._never and (not self._domains or domain in self._domains)
 
     def rows(self, address: str) -> Rows:

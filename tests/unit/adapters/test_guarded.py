@@ -93,7 +93,9 @@ def test_what_it_says_is_passed_on_whole():
         ((), "x@anywhere.example", True), ((), "x@bank.example", False), ((), "x@BANK.example", False),
         (("partner.example",), "x@Partner.Example", True), (("partner.example",), "x@other.example", False),
         (("partner.example",), "x@sub.partner.example", False), (("bank.example",), "x@bank.example", False),
-        ((), "nobody", False), ((), "", False),
+        (("m\u00fcller.example",), "x@xn--mller-kva.example", True),
+        (("M\u00dcller.example",), "x@m\u00fcller.example", True),
+        (("xn--mller-kva.example",), "x@mu\u0308ller.example", True), ((), "nobody", False), ((), "", False),
     ],
 )
 def test_it_is_asked_only_for_its_domains_and_never_for_ours(domains, address, served):
