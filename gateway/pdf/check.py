@@ -127,10 +127,14 @@ def _lacking(pdf: Any) -> tuple[str, ...]:
 
 def _has_title(pdf: Any) -> bool:
     """dc:title of the metadata stream, which is what counts (ISO 14289-1 7.1)."""
+    import pikepdf
+
     metadata = pdf.Root.get("/Metadata")
     if metadata is None:
         return False
-    packed = metadata.read_raw_bytes()
+    packed, filters = metadata.read_raw_bytes(), metadata.get("/Filter", ())
+    if isinstance(filters, pikepdf.Array) and len(filters) > 1:  # each of them shrinks a thousandfold once more
+        return False
     if len(packed) > (PACKED_OCTETS_MAX if "/Filter" in metadata else METADATA_OCTETS_MAX):
         return False
     return _TITLE.search(metadata.read_bytes()) is not None
