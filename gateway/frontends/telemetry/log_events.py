@@ -70,6 +70,7 @@ MESSAGES: Final = {
     "log.lines_dropped": "Log lines could not be written.",
     "mail": "A mail got its answer.",
     "mail.header_ends_early": "A line in the header of a mail is not a header field.",
+    "mail.left_in_part": "A mail left for a part of its recipients only.",
     "mail.repeated_failure": "The same mail has failed several times by a fault in the gateway.",
     "mail.slow": "A mail takes longer than limits.message_deadline_s.",
     "mail.stopped": "A mail as a whole could not go on.",
