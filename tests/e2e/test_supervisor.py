@@ -398,7 +398,7 @@ def test_a_worker_that_replaces_another_works_by_the_set_in_force_whatever_the_f
     until(lambda: len(lines(running, "worker.started")) == 2, running)
     assert running.submit(MAIL % b"1", [TO])[0] == 250
     assert not lines(running, "worker.not_started")
-    running.reload("the old rules stay in force")
+    running.reload('"reload.failed"')
     for path, text in good.items():
         path.write_text(text)
     assert running.submit(MAIL % b"2", [TO])[0] == 250
