@@ -16,7 +16,7 @@ APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_ARGS ?=
 
-.PHONY: run test test-long check bench fuzz chaos soak runs preflight install ldap lock clean
+.PHONY: run test test-long check docs bench fuzz chaos soak runs preflight install ldap lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -37,6 +37,12 @@ test-long: .venv/ok
 check: .venv/ok
 	.venv/bin/ruff check
 	.venv/bin/mypy
+
+# The documentation as a site with search in build/site, and man pages in build/man. A broken link is an error.
+docs: .venv/ok
+	.venv/bin/mkdocs build --strict
+	.venv/bin/python scripts/man_pages.py build/man
+	@echo "build/site/index.html and build/man/sealgate.1" >&2
 
 # The table of the speed goals; `make bench BENCH_ARGS=--short` in five minutes, `--json` for programs.
 BENCH_ARGS ?=
