@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from gateway.actions.verb import OUTWARD, Params, Rooms
+from gateway.actions.verb import OUTWARD, Params, VerbContext
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.changed import changed
@@ -38,13 +38,13 @@ class Encrypt:
     directions: ClassVar[frozenset[Direction]] = OUTWARD
     summary: ClassVar[str] = "encrypts to every selected certificate of the recipient"
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """GatewayError CERTIFICATE_ABSENT if nothing was chosen: an encryption to nobody never happens."""
-        if not rooms.chosen:
+        if not context.chosen:
             raise GatewayError(Reason.CERTIFICATE_ABSENT, "encrypt was reached without a certificate")
-        certificates = tuple(parse_certificate(row.der) for row in rooms.chosen)
-        cipher = choose_cipher(params.cipher, rooms.chosen)
-        oaep = choose_oaep(rooms.chosen)
+        certificates = tuple(parse_certificate(row.der) for row in context.chosen)
+        cipher = choose_cipher(params.cipher, context.chosen)
+        oaep = choose_oaep(context.chosen)
         return changed(draft, encrypt_to=draft.encrypt_to + certificates, cipher=cipher, oaep=oaep)
 
 

@@ -1,4 +1,4 @@
-"""What every verb is, and the rooms from which it gets what it needs."""
+"""What every verb is, and the context from which it gets what it needs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -67,7 +67,7 @@ def _told(signer: Signer, prefers: Callable[[Certificate], tuple[bool, datetime,
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class VerbContext:
     """What verbs may reach for while they work on one group of one mail.
 
     `at`: now; of a key set the generation of this time signs. `from_` and `client` are the mail's; `sender_is_ours`
@@ -97,6 +97,6 @@ class Verb(Protocol):
     directions: ClassVar[frozenset[Direction]]
     summary: ClassVar[str]
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """The draft with this verb's fields filled."""
         ...

@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from gateway.actions.table import carry_out
-from gateway.actions.verb import Rooms
+from gateway.actions.verb import VerbContext
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers
 from gateway.model.address import domain_of, fold, same_address
@@ -206,7 +206,7 @@ class Inbound:
 
         def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
             opened = self._whole(work, first.recipient)
-            draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms(self._house.clock.now()))
+            draft = carry_out(first.decision.steps, Draft(mail.octets), VerbContext(self._house.clock.now()))
             octets = compose(context, mail, opened, draft, recipients)
             outcomes = deliver(context, context.inbound_hop, octets, mail, recipients, passage,
                            headers_only=draft.opened)

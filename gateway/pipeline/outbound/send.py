@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from gateway.actions.table import carry_out
-from gateway.actions.verb import Rooms
+from gateway.actions.verb import VerbContext
 from gateway.errors import GatewayError, Reason
 from gateway.mime.canonical import seven_bit
 from gateway.mime.header import closed, remove_fields
@@ -135,7 +135,7 @@ class Outbound:
         if decision.end.kind in ("hold", "quarantine"):
             return None
         mail, facts = work.mail, work.message.facts
-        rooms = Rooms(
+        verb_context = VerbContext(
             at=self._house.clock.now(),
             key_sets=self._house.key_sets,
             stampers=self._house.stampers,
@@ -149,7 +149,7 @@ class Outbound:
         steps = decision.steps
         if decision.fallback == "encrypted_pdf":
             steps = tuple(step for step in steps if step.verb != ENCRYPTED_PDF)  # done at the moment of sending
-        return carry_out(steps, Draft(mail.octets, work.message.entity), rooms)
+        return carry_out(steps, Draft(mail.octets, work.message.entity), verb_context)
 
     def _send(
         self,
