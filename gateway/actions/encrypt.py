@@ -8,6 +8,7 @@ from gateway.actions.verb import OUTWARD, Params, VerbContext
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.changed import changed
+from gateway.model.fallbacks import FallbackName
 from gateway.model.lookup import CertificateRow
 from gateway.model.mail import Direction
 from gateway.smime.capabilities import reads_gcm, reads_oaep
@@ -25,7 +26,7 @@ class EncryptParams(Params):
     to: Literal["recipient"] = "recipient"
     certificates: Literal["enrolled", "any"] = "any"
     device_bound: bool = False
-    without_certificate: Literal["reject", "hold", "invite", "encrypted_pdf", "plain_knowingly"]
+    without_certificate: Literal["reject", FallbackName]
     cipher: Literal["auto", "cbc", "gcm"] = "auto"
 
 

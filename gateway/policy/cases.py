@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from gateway.errors import Reason
-from gateway.model.decision import ENCRYPTED_PDF, Decision, Needs
+from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, NoFrom, RecipientFacts
+from gateway.model.fallbacks import FALLBACKS
 from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Direction
 from gateway.model.verdict import (
@@ -248,7 +249,8 @@ class CaseReader:
         then: tuple[str, ...] | None = None
         if "then" in expect:
             names = expect["then"] if isinstance(expect["then"], list) else [expect["then"]]
-            then = tuple(self._word(name, (*self.verbs, ENCRYPTED_PDF), (*path, "then")) for name in names)
+            steps = (*self.verbs, *(name for name, fallback in FALLBACKS.items() if fallback.encrypts))
+            then = tuple(self._word(name, steps, (*path, "then")) for name in names)
         end = self._word(expect["end"], ENDS, (*path, "end")) if "end" in expect else None
         reason = Reason(self._word(expect["reason"], tuple(Reason), (*path, "reason"))) if "reason" in expect else None
         rule = self._text(expect, "rule", self.rule, path)

@@ -10,8 +10,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from gateway.errors import Reason
-from gateway.model.decision import ENCRYPTED_PDF, Decision, End, Needs, Step
+from gateway.model.decision import Decision, End, Needs, Step
 from gateway.model.facts import NotAsked, RecipientFacts
+from gateway.model.fallbacks import CERTAIN, FALLBACKS
 from gateway.model.lookup import (
     Absent,
     CertificateAnswer,
@@ -35,9 +36,6 @@ DEVICE_BOUND: Final = replace(_ANY_ROW, device_bound=True)  # stands for any suc
 # Without an encryption these have nothing to add to.
 _WITH_ENCRYPT = frozenset({"encrypt", "escrow"})
 _NOTHING: Final = NoParams()
-# How well a mail is kept from others' eyes where nobody knows a certificate; 0 is a rule without `encrypt`.
-_WEAKER: Final = {"plain_knowingly": 1, "encrypted_pdf": 2}
-_SURELY: Final = 3  # encrypted to a certificate, or not sent
 
 
 def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs:
@@ -88,21 +86,21 @@ def enrolled_of(answer: CertificateAnswer) -> CertificateAnswer:
     return answer
 
 
-def _without(decision: Decision, way: Any) -> Decision:
-    """Absent: every source answered, and none knows a certificate. Any way that is not built in refuses.
+def _without(decision: Decision, name: str) -> Decision:
+    """Absent: every source answered, and none has a certificate. What is not in the table of fallbacks rejects.
 
-    A rule that sends nothing needs no other way to send it.
+    A rule that holds all its mail needs no fallback: an operator looks into what it holds.
     """
-    if way in {"hold", "invite"}:
-        held = End("hold", text=decision.end.text)
-        waits = way if decision.end.kind == "deliver" else None  # else for whoever looks into what the rule holds
-        return replace(decision, end=held, reason=Reason.CERTIFICATE_ABSENT, fallback=waits)
-    if way in {"plain_knowingly", "encrypted_pdf"}:
-        kept = tuple(step for step in decision.steps if step.verb not in _WITH_ENCRYPT)
-        dropped = tuple(step.verb for step in decision.steps if step.verb in _WITH_ENCRYPT)
-        instead = (Step(ENCRYPTED_PDF, _NOTHING),) if way == "encrypted_pdf" else ()
-        return replace(decision, steps=kept + instead, dropped=dropped, fallback=way)
-    return _ended(decision, "reject", Reason.CERTIFICATE_ABSENT)
+    fallback = FALLBACKS.get(name)
+    if fallback is None:
+        return _ended(decision, "reject", Reason.CERTIFICATE_ABSENT)
+    if fallback.held:
+        return replace(decision, end=End("hold", text=decision.end.text), reason=Reason.CERTIFICATE_ABSENT,
+                       fallback=fallback.name if decision.end.kind == "deliver" else None)
+    steps = tuple(step for step in decision.steps if step.verb not in _WITH_ENCRYPT)
+    dropped = tuple(step.verb for step in decision.steps if step.verb in _WITH_ENCRYPT)
+    replacement = (Step(fallback.name, _NOTHING),) if fallback.encrypts else ()
+    return replace(decision, steps=steps + replacement, dropped=dropped, fallback=fallback.name)
 
 
 def _ended(decision: Decision, kind: Any, reason: Reason) -> Decision:
@@ -126,7 +124,7 @@ def lowers(one: Decision, other: Decision) -> bool:
 def sealed(decision: Decision) -> bool:
     """Whether the mail leaves signed and encrypted or not at all, before certificates."""
     signed, _, _, encrypted, *_ = _strength(decision.steps)
-    return signed == 1 and encrypted == _SURELY
+    return signed == 1 and encrypted == CERTAIN
 
 
 def _strength(steps: tuple[Step, ...]) -> tuple[int, ...]:
@@ -140,10 +138,15 @@ def _strength(steps: tuple[Step, ...]) -> tuple[int, ...]:
         int("sign" in verbs),
         0 if stamp is None else 1 if stamp.if_unavailable == "send_unstamped" else 2,
         int("protect_headers" in verbs),
-        0 if encrypt is None else _WEAKER.get(encrypt.without_certificate, _SURELY),
+        0 if encrypt is None else _strength_without(encrypt.without_certificate),
         int(encrypt is not None and encrypt.certificates == "enrolled"),
         int(encrypt is not None and encrypt.device_bound),
     )
+
+
+def _strength_without(name: str) -> int:
+    fallback = FALLBACKS.get(name)
+    return CERTAIN if fallback is None else fallback.strength
 
 
 def _params(steps: tuple[Step, ...], verb: str) -> Any:

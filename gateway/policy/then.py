@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from gateway.model.decision import End, EndKind, Step
+from gateway.model.fallbacks import FALLBACKS
 from gateway.policy.rules import Known
-from gateway.policy.verbs import LATER, LATER_VALUES, LATER_VERBS, WAYS, VerbSpec
+from gateway.policy.verbs import LATER, LATER_VALUES, LATER_VERBS, VerbSpec
 from gateway.policy.when import one_of
 from gateway.strictyaml import Document, Path, Problem, check, nearest
 
@@ -43,9 +44,8 @@ class Then:
                 self._tell(here, f"`{name}` {LATER}", "remove it", key=True)
             elif name not in self.verbs:
                 near = nearest(name, self.verbs) or one_of(self.verbs)
-                remedy = f"it is not a verb: write `end: {name}` next to `then`" if name in ENDS else near
-                if name in WAYS:
-                    remedy = f"write `encrypt: {{without_certificate: {name}}}`"
+                remedy = (f"it is not a verb: write `end: {name}` next to `then`" if name in ENDS else
+                          f"write `encrypt: {{without_certificate: {name}}}`" if name in FALLBACKS else near)
                 self._tell(here, f"unknown verb `{name}`", remedy, key=True)
             elif (step := self._step(self.verbs[name], params, here)) is not None:
                 steps.append(step)
@@ -61,10 +61,10 @@ class Then:
         self.problems += problems
         if model is None or later:
             return None
-        way = getattr(model, "without_certificate", None)
-        if way is not None and self.known.ways is not None and way not in self.known.ways:
-            self._tell((*path, "without_certificate"), f"`{way}` is not configured",
-                       f"add the section `{way}` to `fallbacks` in the settings")
+        fallback, known_fallbacks = getattr(model, "without_certificate", None), self.known.fallbacks
+        if fallback is not None and known_fallbacks is not None and fallback not in known_fallbacks:
+            self._tell((*path, "without_certificate"), f"`{fallback}` is not configured",
+                       f"add the section `{fallback}` to `fallbacks` in the settings")
         for name, attribute, known_field, what in NAMES:
             known = getattr(self.known, known_field)
             given = getattr(model, attribute, None) if verb.name == name else None

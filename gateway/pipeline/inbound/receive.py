@@ -28,15 +28,16 @@ from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.verdict import Trust, Verdicts
 from gateway.pipeline.context import Context, Opener
 from gateway.pipeline.facts import Message
+from gateway.pipeline.hold_store import hold
 from gateway.pipeline.inbound.compose import compose
-from gateway.pipeline.inbound.hand_in import hand_in
+from gateway.pipeline.inbound.service import hand_in
 from gateway.pipeline.inbound.unknown_authorities import note_unknown
 from gateway.pipeline.message_key import identified, message_key
-from gateway.pipeline.observe import observed
-from gateway.pipeline.outbound.plan import Planned, ended, in_groups, let_go, plan
-from gateway.pipeline.record import Sent, keep, stopped
+from gateway.pipeline.observe import observe
+from gateway.pipeline.outbound.plan import Plan, group, plan, rejection_or_deferral, release
+from gateway.pipeline.record import Sent, keep, stop
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, to_report, together
+from gateway.pipeline.run import Run, answer, is_all_or_none, needs_report, refuse_all, undelivered
 from gateway.pipeline.strip import without_forgeries
 from gateway.smime.draft import Draft
 from gateway.smime.open import Opened, open_mail
@@ -65,7 +66,7 @@ class _Work:
 
     mail: Mail
     key: str
-    planned: list[Planned] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
     first: Message | None = None
     kept_octets: int = 0
     opened: dict[tuple[Opener, ...], _Seen] = field(default_factory=dict)
@@ -77,40 +78,41 @@ class Inbound:
     """The one inbound way: relay and commands call `receive`."""
 
     def __init__(self, context: Context) -> None:
-        self._house = context
+        self._context = context
 
     def receive(self, mail: Mail, *, released: bool = False) -> Outcome:
         """As `Outbound.send`."""
-        if self._house.trial is not None and not released:
-            return observed(self._house, mail, "inbound", lambda trial: Inbound(trial).receive(mail))
+        if self._context.trial is not None and not released:
+            return observe(self._context, mail, "inbound", lambda trial: Inbound(trial).receive(mail))
         try:
-            stripped = replace(mail, octets=without_forgeries(mail.octets, self._house, mail.origin))
+            stripped = replace(mail, octets=without_forgeries(mail.octets, self._context, mail.origin))
             work = _Work(stripped, message_key(mail, parse_headers(mail.octets), "inbound"))
             outcome = self._judged(work, released=released)
             if outcome.answer is not Settled.LATER:  # it will come again
-                told = [seen.verdicts for seen in work.opened.values()]
-                note_unknown(self._house.authorities, told, self._house.clock.now())
+                verdicts = [seen.verdicts for seen in work.opened.values()]
+                note_unknown(self._context.authorities, verdicts, self._context.clock.now())
             return outcome
         except GatewayError as trouble:
-            return stopped(self._house, mail, trouble, "inbound")
+            return stop(self._context, mail, trouble, "inbound")
 
     def _judged(self, work: _Work, *, released: bool) -> Outcome:
         """2 and 3."""
-        context, mail = self._house, work.mail
+        context, mail = self._context, work.mail
         if not all(context.identity.owns(recipient.address) for recipient in mail.envelope.recipients):
             raise GatewayError(Reason.RECIPIENT_NOT_OURS, "from the world to the world")
         for recipient in mail.envelope.recipients:
             seen = self._look(work, recipient)
-            planned = plan(context, seen.facts, recipient, Direction.INBOUND, seen.signer)
-            work.planned.append(let_go(planned) if released else planned)
-        refused = {fold(one.recipient.address): end for one in work.planned if (end := ended(one)) is not None}
-        going = [one for one in work.planned if fold(one.recipient.address) not in refused]
+            made = plan(context, seen.facts, recipient, Direction.INBOUND, seen.signer)
+            work.plans.append(release(made) if released else made)
+        refused = {fold(one.recipient.address): end for one in work.plans
+                   if (end := rejection_or_deferral(one)) is not None}
+        going = [one for one in work.plans if fold(one.recipient.address) not in refused]
         first = work.first
         if first is None:
             raise GatewayError(Reason.INPUT_EMPTY, "no recipients")
-        if refused and (together(context, mail) or not going):
+        if refused and (is_all_or_none(context, mail) or not going):
             outcome = refuse_all(mail.origin.incident, tuple(one.address for one in mail.envelope.recipients), refused)
-            keep(context, mail, first, work.planned, outcome, {}, work.key)
+            keep(context, mail, first, work.plans, outcome, {}, work.key)
             return outcome
         return self._send(work, first, going, tuple(refused.values()))
 
@@ -119,10 +121,10 @@ class Inbound:
 
         So is the number of keys that open the mail: of many large forms only the first ones stay in memory.
         """
-        openers = openers_for(self._house, recipient)
+        openers = openers_for(self._context, recipient)
         if openers not in work.opened:
             opened = self._opened(work, openers)
-            message = Message.of(work.mail, self._house, octets=opened.octets, verdicts=opened.verdicts)
+            message = Message.of(work.mail, self._context, octets=opened.octets, verdicts=opened.verdicts)
             work.first = work.first or message
             octets = len(opened.octets) if opened.changed else 0
             kept = not octets or work.kept_octets + octets <= max(KEPT_OCTETS, octets)
@@ -132,92 +134,77 @@ class Inbound:
 
     def _opened(self, work: _Work, openers: tuple[Opener, ...]) -> Opened:
         # What was inside stands in its `octets` as well: of 50 MB once is enough.
-        return replace(opened_with(self._house, work.mail, openers), payload=b"")
+        return replace(opened_with(self._context, work.mail, openers), payload=b"")
 
     def _whole(self, work: _Work, recipient: Recipient) -> Opened:
         """The opened form, opened again if it is not in memory, with the verdicts of the decision."""
         seen = self._look(work, recipient)
         if seen.opened is not None:
             return seen.opened
-        opened = self._opened(work, openers_for(self._house, recipient))
+        opened = self._opened(work, openers_for(self._context, recipient))
         if opened.verdicts.decryption != seen.verdicts.decryption:
             raise GatewayError(Reason.INTERNAL, "the mail opens in another way than before", retry=True)
         return replace(opened, verdicts=seen.verdicts)
 
     def _send(
-        self, work: _Work, message: Message, going: Sequence[Planned], refused: tuple[RecipientOutcome, ...]
+        self, work: _Work, message: Message, going: Sequence[Plan], refused: tuple[RecipientOutcome, ...]
     ) -> Outcome:
         """4 and 5."""
-        context, mail = self._house, work.mail
-        by_opened: dict[tuple[int, str], list[Planned]] = {}
+        context, mail = self._context, work.mail
+        by_opened: dict[tuple[int, str], list[Plan]] = {}
         for one in going:
             seen = self._look(work, one.recipient)
             coverage = seen.verdicts.coverage
             named = coverage.addressed_to(one.recipient.address) if coverage is not None else ""
             by_opened.setdefault((id(seen), named), []).append(one)
-        groups = [group for same in by_opened.values() for group in in_groups(same, frozenset())]
-        run = Run(context, mail, work.key, has_message_id=identified(mail, parse_headers(mail.octets)))
-        outcomes = [*run.groups(self._group(work, group) for group in groups), *refused]
+        groups = [members for same in by_opened.values() for members in group(same, frozenset())]
+        with Run(context, mail, work.key, identified(mail, parse_headers(mail.octets)),
+                 [tuple([one.recipient for one in members]) for members in groups]) as run:
+            for (first, *_), recipients in zip(groups, run.groups, strict=True):
+                to = run.pending(recipients, first.decision.rule)
+                try:
+                    results = self._settle(work, run, first, to) if to else ()
+                except GatewayError as trouble:
+                    results = undelivered(to, trouble)
+                run.settle(results, first.decision.rule)
+        outcomes = [*run.outcomes, *refused]
         settled, reason = answer(outcomes)
-        if to_report(mail, settled, outcomes):
+        if needs_report(mail, settled, outcomes):
             outcomes = report_refused(context, mail, outcomes, may_tell=answerable(message.facts))
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
-        keep(context, mail, message, work.planned, outcome, work.sent, work.key)
+        keep(context, mail, message, work.plans, outcome, work.sent, work.key)
         self._learn(work)
         return outcome
 
     def _learn(self, work: _Work) -> None:
         """5. Of what was delivered."""
-        if self._house.learning is None:
+        if self._context.learning is None:
             return
         for openers, harvest in work.delivered.items():
             seen = work.opened[openers]
             if seen.opened is None:  # many large forms: learning a certificate is not urgent
                 continue
-            self._house.learning.from_mail(seen.opened, seen.facts.from_, work.mail.origin.incident,
-                                           ours=self._house.identity.owns, harvest=harvest)
+            self._context.learning.from_mail(seen.opened, seen.facts.from_, work.mail.origin.incident,
+                                           ours=self._context.identity.owns, harvest=harvest)
 
-    def _group(self, work: _Work, group: tuple[Planned, ...]) -> Group:
-        decision = group[0].decision
-        recipients = tuple(one.recipient for one in group)
-        if decision.end.kind in ("hold", "quarantine"):
-            return Group(recipients, decision.rule, self._holder(work, group[0]))
-        if decision.end.kind == "hand_to":
-            return Group(recipients, decision.rule, self._server(work, group[0]))
-        return Group(recipients, decision.rule, self._sender(work, group[0]))
-
-    def _server(self, work: _Work, first: Planned) -> Send:
-        def serve(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
-            passage.before_dot(())
-            opened = self._whole(work, first.recipient)
-            return hand_in(self._house, work.mail, opened, recipients, first.decision.end.service or "")
-
-        return serve
-
-    def _holder(self, work: _Work, first: Planned) -> Send:
-        def hold(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
-            del passage
-            return held(self._house, work.mail, recipients, first)
-
-        return hold
-
-    def _sender(self, work: _Work, first: Planned) -> Send:
-        context, mail = self._house, work.mail
-
-        def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
-            opened = self._whole(work, first.recipient)
-            draft = carry_out(first.decision.steps, Draft(mail.octets), VerbContext(self._house.clock.now()))
-            octets = compose(context, mail, opened, draft, recipients)
-            outcomes = deliver(context, context.inbound_hop, octets, mail, recipients, passage,
-                           headers_only=draft.opened)
-            if any(one.settled is Settled.TAKEN for one in outcomes):
-                openers = openers_for(context, first.recipient)
-                work.delivered[openers] = work.delivered.get(openers, False) or draft.harvest
-            sent = Sent(hashlib.sha256(octets).hexdigest())
-            work.sent.update({fold(recipient.address): sent for recipient in recipients})
-            return outcomes
-
-        return send
+    def _settle(self, work: _Work, run: Run, plan: Plan, to: tuple[Recipient, ...]) -> Sequence[RecipientOutcome]:
+        """4 and 5 for one group."""
+        context, mail, end = self._context, work.mail, plan.decision.end
+        if end.kind in ("hold", "quarantine"):
+            return hold(context, mail, to, plan)
+        if end.kind == "hand_to":
+            run.before_dot(tuple(one.address for one in to), ())
+            return hand_in(context.services, end.service or "", mail, self._whole(work, plan.recipient), to)
+        opened = self._whole(work, plan.recipient)
+        draft = carry_out(plan.decision.steps, Draft(mail.octets), VerbContext(context.clock.now()))
+        octets = compose(context, mail, opened, draft, to)
+        outcomes = run.deliver(context.inbound_hop, octets, to, headers_only=draft.opened)
+        if any(one.settled is Settled.TAKEN for one in outcomes):
+            openers = openers_for(context, plan.recipient)
+            work.delivered[openers] = work.delivered.get(openers, False) or draft.harvest
+        sent = Sent(hashlib.sha256(octets).hexdigest())
+        work.sent.update({fold(recipient.address): sent for recipient in to})
+        return outcomes
 
 
 def openers_for(context: Context, recipient: Recipient) -> tuple[Opener, ...]:

@@ -11,11 +11,11 @@ from gateway.model.mail import Mail, direction
 from gateway.pipeline.context import Context
 from gateway.pipeline.facts import Message
 from gateway.pipeline.inbound.receive import opened_with, openers_for, signer_of
-from gateway.pipeline.outbound.plan import Planned, plan
+from gateway.pipeline.outbound.plan import Plan, plan
 from gateway.pipeline.strip import without_forgeries
 
 
-def foresee(context: Context, mail: Mail) -> Iterator[tuple[Facts, Planned]]:
+def foresee(context: Context, mail: Mail) -> Iterator[tuple[Facts, Plan]]:
     """For each recipient of the envelope: the facts, and the plan with every fact that its rules asked for.
 
     GatewayError as the ways themselves have it, for a mail that comes to no decision.

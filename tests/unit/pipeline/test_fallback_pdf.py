@@ -20,7 +20,7 @@ from gateway.frontends.milter.edits import edits
 from gateway.mime.header import parse_headers
 from gateway.model.mail import Envelope
 from gateway.model.outcome import Outcome, Settled
-from gateway.pipeline.outbound.fallback import LETTERS, password
+from gateway.pipeline.fallbacks.encrypted_pdf import LETTERS, password
 from gateway.settings import EncryptedPdf, Settings
 from tests.support.bank import Context, context, policy
 from tests.support.locked import is_locked, mail_of, opened, pdf_of
