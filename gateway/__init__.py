@@ -25,7 +25,7 @@ The packages, lowest first. A package imports only packages above it in this lis
     pdf/        documents: rendering, examination, encryption
     pipeline/   the way of a message: inbound/ (`receive`), outbound/ (`send`), fallbacks/ (mail without a certificate,
                 one file each), background/ (held mail, fetching, daily report), `context` (the dependencies of all),
-                `run` (journal, next hop, answer), `hold_store`
+                `run` (journal, next hop, hold store, answer)
     services/   codes/ and statements/; `bounces`, `answers`, `verp`: mail that comes back to them
     adapters/   implementations of the ports: db/, keys/, directories/, next_hop/, web/, files/, administration/
     frontends/  smtp/ (and LMTP), milter/, http/ (time-stamps, certificates), api/ (codes, runs), processes/ (supervisor

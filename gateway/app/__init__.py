@@ -33,8 +33,7 @@ from gateway.frontends.telemetry import metrics
 from gateway.model.lookup import CertificateAnswer, LookedUp, Want
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
-from gateway.pipeline.context import Context, nowhere
-from gateway.pipeline.fallbacks.conversion import Fallbacks
+from gateway.pipeline.context import Context, Fallbacks, nowhere
 from gateway.pipeline.fallbacks.hold import HeldMail
 from gateway.pipeline.inbound.receive import Inbound
 from gateway.pipeline.outbound.in_place import InPlace, Take

@@ -19,7 +19,7 @@ from gateway.pdf.content import Content
 from gateway.pdf.lock import lock
 from gateway.pdf.mail import MailPages
 from gateway.pdf.renderer import Limits, Renderer
-from gateway.pipeline.fallbacks.conversion import Conversion, Fallbacks
+from gateway.pipeline.context import Conversion, Fallbacks
 from gateway.pipeline.fallbacks.encrypted_pdf import EncryptedPdf, password
 from gateway.pipeline.fallbacks.hold import Terms
 from gateway.pipeline.fallbacks.invite import Invitation

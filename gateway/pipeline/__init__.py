@@ -2,5 +2,5 @@
 
 Outbound (`outbound.send`): facts -> decide per recipient -> groups -> draft and verbs -> seal -> next hop -> evidence.
 Inbound (`inbound.receive`): strip forgeries -> open and judge -> facts -> decide -> compose -> next hop -> evidence.
-`run` has what both share: journal, next hop, and the answer to the client; `hold_store` and `record` likewise.
+`run` has what both share: journal, next hop, hold store, and the answer to the client; `record` the evidence.
 """

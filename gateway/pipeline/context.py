@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import datetime
+from typing import Literal, Protocol, Self
 
 from gateway.actions.verb import KeySet
 from gateway.clock import Clock
@@ -10,9 +11,9 @@ from gateway.cms.certificate import Certificate
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
 from gateway.cms.mailbox import spellings
+from gateway.letters.write import Writer
 from gateway.model.address import address_matches, domain_of
 from gateway.model.lookup import CertificateAnswer, Want
-from gateway.pipeline.fallbacks.conversion import Fallbacks
 from gateway.pipeline.inbound.harvest import Learning
 from gateway.pipeline.inbound.service import MailService
 from gateway.pipeline.inbound.trust_card import CardIssuer
@@ -25,6 +26,7 @@ from gateway.ports.evidence import Evidence
 from gateway.ports.hold import Hold
 from gateway.ports.journal import Journal
 from gateway.ports.next_hop import NextHop
+from gateway.ports.services.fallbacks import FallbackBook
 from gateway.ports.stampers import TimeStamper
 from gateway.smime.layers import OpenLimits
 from gateway.smime.open import DEFAULT_OPEN_LIMITS
@@ -61,6 +63,41 @@ class Opener:
     def opens_for(self, address: str) -> bool:
         """Only keys assigned to the envelope's recipient are tried."""
         return any(address_matches(pattern, address) for pattern in self.recipients)
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A mail and its one recipient. `octets` as it would be signed; `key`: the message key."""
+
+    octets: bytes
+    key: str
+    address: str
+
+
+class Conversion(Protocol):
+    """A fallback with `encrypts` in the table; the mail that it makes is signed and sent. Thread-safe."""
+
+    def convert(self, original: Original, at: datetime) -> bytes:
+        """The mail that is sent in the place of the original. GatewayError if it cannot be made."""
+        ...
+
+    def dry_run(self) -> Self:
+        """The same conversion without any effect outside of the gateway."""
+        ...
+
+    def close(self) -> None:
+        """Ends idle connections and processes; a conversion in work is finished."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fallbacks:
+    """`language`: of the letters. `conversions`: by the fallback's name, those that are configured."""
+
+    book: FallbackBook
+    letters: Writer
+    language: str
+    conversions: Mapping[str, Conversion]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,19 +15,23 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import structlog
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.canonical import with_short_lines
+from gateway.mime.header import parse_headers
 from gateway.model.address import fold
 from gateway.model.changed import changed
-from gateway.model.mail import Envelope, Mail, Recipient
+from gateway.model.fallbacks import FALLBACKS
+from gateway.model.mail import Direction, Envelope, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.context import Context
+from gateway.pipeline.outbound.plan import Plan
 from gateway.ports.journal import JournalRow, JournalState
 from gateway.ports.next_hop import HopReply, NextHop
+from gateway.ports.services.fallbacks import CertificateWait
 
 log = structlog.get_logger("sealgate.run")
 
@@ -202,6 +206,34 @@ def _outcome(reply: HopReply) -> RecipientOutcome:
     else:
         settled, reason = Settled.LATER, Reason.NEXT_HOP_LATER
     return RecipientOutcome(reply.address, settled, reason, reply=f"{reply.code} {reply.text}" if reply.code else "")
+
+
+def hold(context: Context, mail: Mail, recipients: tuple[Recipient, ...], plan: Plan) -> tuple[RecipientOutcome, ...]:
+    """One group into the hold store, as received; it is settled once it is durable there.
+
+    The list of held mail needs no key, so it shows of a subject only what travelled in clear: the outer one of mail
+    from outside. Ours would have been hidden, and is stored with the body under the archive certificate.
+    """
+    decision = plan.decision
+    inbound = plan.facts.direction is Direction.INBOUND
+    kind: Literal["hold", "quarantine"] = "quarantine" if decision.end.kind == "quarantine" else "hold"
+    reason = Reason.POLICY_QUARANTINED if kind == "quarantine" else Reason.POLICY_HELD
+    addresses = tuple(recipient.address for recipient in recipients)
+    wait = None
+    if decision.fallback is not None and FALLBACKS[decision.fallback].held:  # else the rule itself holds, for people
+        reason = FALLBACKS[decision.fallback].reason or reason
+        wait = CertificateWait(addresses[0], decision.fallback, plan.want)
+    hold_id = context.hold.put(
+        mail,
+        addresses,
+        kind=kind,
+        direction="inbound" if inbound else "outbound",
+        subject=(parse_headers(mail.octets).text("subject") or "") if inbound else "",
+        rule=decision.rule,
+        reason=decision.end.text or str(reason),
+        wait=wait,
+    )
+    return tuple(RecipientOutcome(address, Settled.HELD, reason, reply=f"held as {hold_id}") for address in addresses)
 
 
 def undelivered(recipients: Iterable[Recipient], trouble: GatewayError, rule: str = "") -> tuple[RecipientOutcome, ...]:

@@ -20,7 +20,7 @@ from gateway.model.address import fold
 from gateway.pdf.content import content_of
 from gateway.pdf.lock import lock
 from gateway.pdf.mail import MailPages
-from gateway.pipeline.fallbacks.conversion import Original
+from gateway.pipeline.context import Original
 from gateway.ports.customers import Customers
 from gateway.ports.services.passwords import Handover, Passwords
 

@@ -28,16 +28,15 @@ from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.verdict import Trust, Verdicts
 from gateway.pipeline.context import Context, Opener
 from gateway.pipeline.facts import Message
-from gateway.pipeline.hold_store import hold
 from gateway.pipeline.inbound.compose import compose
+from gateway.pipeline.inbound.harvest import note_unknown
 from gateway.pipeline.inbound.service import hand_in
-from gateway.pipeline.inbound.unknown_authorities import note_unknown
 from gateway.pipeline.message_key import identified, message_key
 from gateway.pipeline.observe import observe
 from gateway.pipeline.outbound.plan import Plan, group, plan, rejection_or_deferral, release
 from gateway.pipeline.record import Sent, keep, stop
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Run, answer, is_all_or_none, needs_report, refuse_all, undelivered
+from gateway.pipeline.run import Run, answer, hold, is_all_or_none, needs_report, refuse_all, undelivered
 from gateway.pipeline.strip import without_forgeries
 from gateway.smime.draft import Draft
 from gateway.smime.open import Opened, open_mail

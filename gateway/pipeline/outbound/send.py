@@ -27,17 +27,15 @@ from gateway.model.decision import Decision
 from gateway.model.fallbacks import FALLBACKS
 from gateway.model.mail import Direction, Mail, Recipient, direction
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.pipeline.context import Context
+from gateway.pipeline.context import Context, Conversion, Original
 from gateway.pipeline.facts import Message, shown_addresses, shown_in_from
-from gateway.pipeline.fallbacks.conversion import Conversion, Original
-from gateway.pipeline.hold_store import hold
 from gateway.pipeline.message_key import identified, message_key
 from gateway.pipeline.observe import observe
 from gateway.pipeline.outbound.bounce import without_returned_content
 from gateway.pipeline.outbound.plan import Plan, group, plan, rejection_or_deferral, release
 from gateway.pipeline.record import Sent, keep, stop
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Run, answer, is_all_or_none, needs_report, refuse_all, undelivered
+from gateway.pipeline.run import Run, answer, hold, is_all_or_none, needs_report, refuse_all, undelivered
 from gateway.pipeline.strip import has_forgeries, without_forgeries
 from gateway.ports.services.fallbacks import FallbackUse
 from gateway.smime.draft import Draft
