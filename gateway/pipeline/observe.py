@@ -80,7 +80,7 @@ def _rehearse(context: Context, mail: Mail, way: Way, send: Callable[[Context], 
         raise GatewayError(Reason.INTERNAL, "mode: observe without a context for the dry run", retry=True)
     trial = context.trial(context, records)
     try:
-        _may_use_sender(context, mail)
+        _check_sender(context, mail)
         send(trial)
     except GatewayError as trouble:
         records.kept.clear()
@@ -92,7 +92,7 @@ def _rehearse(context: Context, mail: Mail, way: Way, send: Callable[[Context], 
     return records.kept
 
 
-def _may_use_sender(context: Context, mail: Mail) -> None:
+def _check_sender(context: Context, mail: Mail) -> None:
     """The check of the front end at MAIL while the gateway is live."""
     sender, client = mail.envelope.reverse_path, mail.origin.client
     if sender and client is not None and not permitted_from(context.client_from.get(client, ()), sender):
@@ -111,13 +111,13 @@ def _pass_on(context: Context, mail: Mail, way: Way, would: dict[str, EvidenceRe
     with Run(context, mail, key, known_id, [tuple(recipients) for recipients in by_hop.values()]) as run:
         for ours, recipients in by_hop.items():
             hop = context.inbound_hop if ours else context.outbound_hop
-            to = run.pending(tuple(recipients), "")
-            try:
-                envelope = replace(mail.envelope, recipients=to, eight_bit=eight_bit)
-                results = run.transmit(hop, mail.octets, envelope) if to else ()
-            except GatewayError as trouble:
-                results = undelivered(to, trouble)
-            run.settle(results, "")
+            if to := run.pending(tuple(recipients), ""):
+                try:
+                    results = run.transmit(
+                        hop, mail.octets, replace(mail.envelope, recipients=to, eight_bit=eight_bit))
+                except GatewayError as trouble:
+                    results = undelivered(to, trouble)
+                run.settle(results, "")
     outcomes = [replace(one, rule=would[fold(one.address)].rule) for one in run.outcomes]
     settled, reason = answer(outcomes)
     if needs_report(mail, settled, outcomes):

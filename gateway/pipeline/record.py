@@ -122,8 +122,15 @@ def stop(context: Context, mail: Mail, trouble: GatewayError, way: Literal["outb
         RecipientOutcome(one.address, settled, trouble.reason, detail=trouble.detail)
         for one in mail.envelope.recipients
     )
+    keep_outcomes(context, mail, outcomes, way, "reject" if settled is Settled.REFUSED else "defer")
+    return Outcome(mail.origin.incident, settled, outcomes, trouble.reason)
+
+
+def keep_outcomes(context: Context, mail: Mail, outcomes: Sequence[RecipientOutcome], way: str, end: str,
+                  facts: Mapping[str, Any] | None = None) -> None:
+    """Adds one record for each outcome of a mail on which no rule decides now."""
     message_id, key = _ids(mail, way)
-    records = [
+    note(context, mail, [
         EvidenceRecord(
             at=context.clock.now(),
             incident=mail.origin.incident,
@@ -133,21 +140,19 @@ def stop(context: Context, mail: Mail, trouble: GatewayError, way: Literal["outb
             client=mail.origin.client,
             sender=mail.envelope.reverse_path,
             recipient=one.address,
-            rule="",
+            rule=one.rule or "",
             steps=(),
-            end="reject" if settled is Settled.REFUSED else "defer",
-            settled=settled,
-            reasons=(str(trouble.reason),),
+            end=end,
+            settled=one.settled,
+            reasons=(str(one.reason),),
             certificates=(),
             policy_digest=context.rules().digest,
             next_hop_reply=None,
             sealed_digest="",
-            facts={},
+            facts=dict(facts or {}),
         )
         for one in outcomes
-    ]
-    note(context, mail, records)
-    return Outcome(mail.origin.incident, settled, outcomes, trouble.reason)
+    ])
 
 
 def _ids(mail: Mail, way: str) -> tuple[str, str]:

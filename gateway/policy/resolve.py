@@ -17,11 +17,11 @@ from gateway.model.lookup import (
     Absent,
     CertificateAnswer,
     CertificateRow,
-    Conflict,
     Found,
     Loser,
     Unavailable,
     Unusable,
+    reason_of,
 )
 
 
@@ -35,7 +35,7 @@ _ANY_ROW: Final = CertificateRow("", b"", (), datetime.min.replace(tzinfo=UTC), 
 DEVICE_BOUND: Final = replace(_ANY_ROW, device_bound=True)  # stands for any such row
 # Without an encryption these have nothing to add to.
 _WITH_ENCRYPT = frozenset({"encrypt", "escrow"})
-_NOTHING: Final = NoParams()
+_NO_PARAMS: Final = NoParams()
 
 
 def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs:
@@ -46,16 +46,12 @@ def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs
     answer = _answer(params, to)
     if isinstance(answer, NotAsked):
         return Needs("certificate", params.certificates)
-    if isinstance(answer, Unavailable):
-        return _ended(decision, "defer", Reason.CERTIFICATE_UNAVAILABLE)
-    if isinstance(answer, Unusable):
-        return _ended(decision, "reject", _one_reason(answer.losers))
-    if isinstance(answer, Conflict):
-        return _ended(decision, "reject", Reason.CERTIFICATE_CONFLICT)
     if isinstance(answer, Absent):
-        return _without(decision, params.without_certificate)
+        return _fall_back(decision, params.without_certificate)
+    if not isinstance(answer, Found):
+        return _end(decision, "defer" if isinstance(answer, Unavailable) else "reject", reason_of(answer))
     if params.certificates == "enrolled" and not answer.enrolled:
-        return _ended(decision, "reject", Reason.CERTIFICATE_NOT_ENROLLED)
+        return _end(decision, "reject", Reason.CERTIFICATE_NOT_ENROLLED)
     return decision
 
 
@@ -86,30 +82,25 @@ def enrolled_of(answer: CertificateAnswer) -> CertificateAnswer:
     return answer
 
 
-def _without(decision: Decision, name: str) -> Decision:
+def _fall_back(decision: Decision, name: str) -> Decision:
     """Absent: every source answered, and none has a certificate. What is not in the table of fallbacks rejects.
 
     A rule that holds all its mail needs no fallback: an operator looks into what it holds.
     """
     fallback = FALLBACKS.get(name)
     if fallback is None:
-        return _ended(decision, "reject", Reason.CERTIFICATE_ABSENT)
+        return _end(decision, "reject", Reason.CERTIFICATE_ABSENT)
     if fallback.held:
         return replace(decision, end=End("hold", text=decision.end.text), reason=Reason.CERTIFICATE_ABSENT,
                        fallback=fallback.name if decision.end.kind == "deliver" else None)
     steps = tuple(step for step in decision.steps if step.verb not in _WITH_ENCRYPT)
     dropped = tuple(step.verb for step in decision.steps if step.verb in _WITH_ENCRYPT)
-    replacement = (Step(fallback.name, _NOTHING),) if fallback.encrypts else ()
+    replacement = (Step(fallback.name, _NO_PARAMS),) if fallback.encrypts else ()
     return replace(decision, steps=steps + replacement, dropped=dropped, fallback=fallback.name)
 
 
-def _ended(decision: Decision, kind: Any, reason: Reason) -> Decision:
+def _end(decision: Decision, kind: Any, reason: Reason) -> Decision:
     return replace(decision, steps=(), end=End(kind, text=decision.end.text), reason=reason)
-
-
-def _one_reason(losers: tuple[Loser, ...]) -> Reason:
-    reasons = {loser.reason for loser in losers}
-    return reasons.pop() if len(reasons) == 1 else Reason.CERTIFICATE_UNUSABLE
 
 
 def lowers(one: Decision, other: Decision) -> bool:
@@ -134,19 +125,15 @@ def _strength(steps: tuple[Step, ...]) -> tuple[int, ...]:
     """
     verbs = {step.verb for step in steps}
     stamp, encrypt = _params(steps, "stamp"), _params(steps, "encrypt")
+    fallback = None if encrypt is None else FALLBACKS.get(encrypt.without_certificate)
     return (
         int("sign" in verbs),
         0 if stamp is None else 1 if stamp.if_unavailable == "send_unstamped" else 2,
         int("protect_headers" in verbs),
-        0 if encrypt is None else _strength_without(encrypt.without_certificate),
+        0 if encrypt is None else CERTAIN if fallback is None else fallback.strength,
         int(encrypt is not None and encrypt.certificates == "enrolled"),
         int(encrypt is not None and encrypt.device_bound),
     )
-
-
-def _strength_without(name: str) -> int:
-    fallback = FALLBACKS.get(name)
-    return CERTAIN if fallback is None else fallback.strength
 
 
 def _params(steps: tuple[Step, ...], verb: str) -> Any:

@@ -55,9 +55,11 @@ class EncryptedPdf:
         headers = parse_headers(original.octets)
         mail = self._mail(headers, attached)
         customer = self.customers.by_address(original.address)
+        # By which the hook recognises a repetition; it discloses nothing about the password.
+        key = hashlib.sha256(f"pdf handover\0{original.key}\0{fold(original.address)}".encode()).hexdigest()[:32]
         self.passwords.hand_over(Handover(
-            _handover_key(original), original.address, customer.number if customer else None, secret,
-            headers.text("from") or "", message_id(headers), self.language))
+            key, original.address, customer.number if customer else None, secret, headers.text("from") or "",
+            message_id(headers), self.language))
         return mail
 
     def dry_run(self) -> Self:
@@ -104,8 +106,3 @@ def password(secret: bytes, length: int, key: str, address: str) -> str:
         letters += [LETTERS[octet >> (8 - _BITS)] for octet in hmac.digest(secret, text, "sha256")]
         block += 1
     return "".join(letters[:length])
-
-
-def _handover_key(original: Original) -> str:
-    """By which a hook recognises a repetition; it discloses nothing about the password."""
-    return hashlib.sha256(f"pdf handover\0{original.key}\0{fold(original.address)}".encode()).hexdigest()[:32]

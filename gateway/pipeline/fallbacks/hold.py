@@ -17,29 +17,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from secrets import token_hex
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
 from gateway.errors import GatewayError, Reason
 from gateway.letters.write import Letter
-from gateway.mime.addresses import encode_mailboxes
-from gateway.mime.build import Status, date_field, message, report
-from gateway.mime.header import parse_headers
-from gateway.mime.trace import message_id, new_message_id
-from gateway.mime.words import encode_unstructured
-from gateway.model.address import Mailbox
-from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Found, Unavailable, Unusable
-from gateway.model.mail import Envelope, Mail, Recipient
-from gateway.model.outcome import Outcome, Settled
-from gateway.model.record import EvidenceRecord
+from gateway.mime.build import Status
+from gateway.model.lookup import Absent, CertificateAnswer, Found, Unavailable, reason_of
+from gateway.model.mail import Mail, Recipient
+from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.sentences import SENTENCES
 from gateway.pipeline.background.rejudge import in_hand, judge_again
 from gateway.pipeline.context import Context
 from gateway.pipeline.fallbacks.invite import Invitation, invite
-from gateway.pipeline.message_key import message_key
-from gateway.pipeline.record import note
+from gateway.pipeline.record import keep_outcomes
+from gateway.pipeline.report import send_report, wants
 from gateway.ports.hold import HeldRow
 from gateway.ports.services.fallbacks import FallbackBook, WaitingMail
 
@@ -169,57 +162,33 @@ class HeldMail:
             if is_sent is None:
                 raise GatewayError(Reason.NEXT_HOP_LATER, "the report of giving up is not taken", retry=True)
             self.context.hold.settle(waiting.hold_id, "rejected")
-        self._record(mail, waiting)
+        outcomes = [RecipientOutcome(one.address, Settled.REPORTED, Reason.HOLD_EXPIRED, waiting.rule)
+                    for one in mail.envelope.recipients]
+        keep_outcomes(self.context, mail, outcomes, "outbound", "hold", {"fallback": waiting.wait.way})
         log.warning("held mail given up", hold_id=waiting.hold_id, incident=waiting.incident, told=is_sent)
 
     def _letter(self, kind: str, waiting: WaitingMail, answer: CertificateAnswer) -> Letter:
         fallbacks, return_after = self.context.fallbacks, self.terms.return_after
+        why = Reason.CERTIFICATE_ABSENT if isinstance(answer, Found) else reason_of(answer)
         return fallbacks.letters.write(kind, fallbacks.language, {
             "recipient": waiting.wait.address, "since": waiting.since, "until": waiting.since + return_after,
-            "days": return_after.days, "state": type(answer).__name__.lower(),
-            "why": SENTENCES[_reason(answer)].what, "invited": waiting.wait.way == "invite"})
+            "days": return_after.days, "state": type(answer).__name__.lower(), "why": SENTENCES[why].what,
+            "invited": waiting.wait.way == "invite"})
 
-    def _report(self, mail: Mail, waiting: WaitingMail, letter: Letter, action: str, status: str) -> bool | None:
-        """Sends a report (RFC 3464), with header fields only, and those only to people of the bank.
+    def _report(self, mail: Mail, waiting: WaitingMail, letter: Letter, action: Literal["delayed", "failed"],
+                status: str) -> bool | None:
+        """Whether a report is sent; False: there is no sender, or the sender wants none; None: not now.
 
-        Whether it is sent; False: there is no sender, or the sender wants none; None: not now.
+        Only people of the bank get the header fields of the mail.
         """
         to = mail.envelope.reverse_path
-        wanted = next((one for one in mail.envelope.recipients), Recipient(waiting.wait.address))
-        word = "DELAY" if action == "delayed" else "FAILURE"
-        if not to or (wanted.notify and word not in wanted.notify):
+        recipient = next(iter(mail.envelope.recipients), Recipient(waiting.wait.address))
+        if not to or not wants(recipient, "DELAY" if action == "delayed" else "FAILURE"):
             return False
-        ours = self.context.identity.owns(to)
-        entity = report(
-            f"{letter.text}\n{_incident(letter.language)}: {waiting.incident}\n", self.context.identity.hostname,
-            [Status(wanted.address, "delayed" if action == "delayed" else "failed", status)],
-            mail.octets if ours else None, arrived_at=mail.origin.received_at, envelope_id=mail.envelope.envid)
-        octets = message((
-            encode_mailboxes("From", (Mailbox("Mail gateway", self.context.identity.postmaster),)),
-            encode_mailboxes("To", (Mailbox("", to),)), encode_unstructured("Subject", letter.subject),
-            date_field(self.context.clock.now()), new_message_id(token_hex(16), self.context.identity.hostname),
-            b"Auto-Submitted: auto-replied\r\n"), entity)
-        hop = self.context.inbound_hop if ours else self.context.outbound_hop
-        try:
-            replies = hop.deliver(octets, Envelope("", (Recipient(to, notify=("NEVER",)),),
-                                                   eight_bit=not octets.isascii()))
-        except GatewayError as trouble:
-            log.warning("report not sent", incident=waiting.incident, reason=str(trouble.reason), detail=trouble.detail)
-            return None
-        # A permanent refusal ends it: a report about a report is never sent (RFC 5321 6.1).
-        if any(not reply.taken and not reply.permanent for reply in replies):
-            return None
-        return all(reply.taken for reply in replies)
-
-    def _record(self, mail: Mail, waiting: WaitingMail) -> None:
-        headers = parse_headers(mail.octets)
-        note(self.context, mail, [EvidenceRecord(
-            at=self.context.clock.now(), incident=waiting.incident, message_key=message_key(mail, headers, "outbound"),
-            message_id=message_id(headers), direction="outbound", client=mail.origin.client,
-            sender=mail.envelope.reverse_path, recipient=one.address, rule=waiting.rule, steps=(), end="hold",
-            settled=Settled.REPORTED, reasons=(str(Reason.HOLD_EXPIRED),), certificates=(),
-            policy_digest=self.context.rules().digest, next_hop_reply=None, sealed_digest="",
-            facts={"fallback": waiting.wait.way}) for one in mail.envelope.recipients])
+        incident = "Vorgangsnummer" if letter.language.partition("-")[0] == "de" else "Incident number"  # as in letters
+        return send_report(
+            self.context, mail, letter.subject, f"{letter.text}\n{incident}: {waiting.incident}\n",
+            [Status(recipient.address, action, status)], with_header=self.context.identity.owns(to))
 
     def _count_converted(self, done: Round) -> None:
         """4."""
@@ -232,18 +201,3 @@ class HeldMail:
             book.mark_person(one.address, found=found, at=now)
             done.converted += found
         book.forget(now - FIGURES_KEPT)
-
-
-def _incident(language: str) -> str:
-    """What the templates call the incident id, by which an administrator finds the mail."""
-    return "Vorgangsnummer" if language.partition("-")[0] == "de" else "Incident number"
-
-
-def _reason(answer: CertificateAnswer) -> Reason:
-    """Why there is nothing to encrypt to."""
-    if isinstance(answer, Unusable):
-        reasons = {loser.reason for loser in answer.losers}
-        return reasons.pop() if len(reasons) == 1 else Reason.CERTIFICATE_UNUSABLE
-    if isinstance(answer, Conflict):
-        return Reason.CERTIFICATE_CONFLICT
-    return Reason.CERTIFICATE_UNAVAILABLE if isinstance(answer, Unavailable) else Reason.CERTIFICATE_ABSENT

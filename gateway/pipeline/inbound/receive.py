@@ -160,12 +160,12 @@ class Inbound:
         with Run(context, mail, work.key, identified(mail, parse_headers(mail.octets)),
                  [tuple([one.recipient for one in members]) for members in groups]) as run:
             for (first, *_), recipients in zip(groups, run.groups, strict=True):
-                to = run.pending(recipients, first.decision.rule)
-                try:
-                    results = self._settle(work, run, first, to) if to else ()
-                except GatewayError as trouble:
-                    results = undelivered(to, trouble)
-                run.settle(results, first.decision.rule)
+                if to := run.pending(recipients, first.decision.rule):
+                    try:
+                        results = self._settle(work, run, first, to)
+                    except GatewayError as trouble:
+                        results = undelivered(to, trouble)
+                    run.settle(results, first.decision.rule)
         outcomes = [*run.outcomes, *refused]
         settled, reason = answer(outcomes)
         if needs_report(mail, settled, outcomes):
@@ -186,7 +186,7 @@ class Inbound:
             self._context.learning.from_mail(seen.opened, seen.facts.from_, work.mail.origin.incident,
                                            ours=self._context.identity.owns, harvest=harvest)
 
-    def _settle(self, work: _Work, run: Run, plan: Plan, to: tuple[Recipient, ...]) -> Sequence[RecipientOutcome]:
+    def _settle(self, work: _Work, run: Run, plan: Plan, to: tuple[Recipient, ...]) -> tuple[RecipientOutcome, ...]:
         """4 and 5 for one group."""
         context, mail, end = self._context, work.mail, plan.decision.end
         if end.kind in ("hold", "quarantine"):

@@ -98,7 +98,9 @@ class Outbound:
         work = _Work(mail, message, message_key(mail, message.headers, "outbound"))
         self._check_from(mail, message)
 
-        plans = [self._plan(mail, message, recipient) for recipient in mail.envelope.recipients]  # 2
+        plans = [plan(context, message.facts, recipient,  # 2
+                      direction(client_is_ours=True, recipient_is_ours=context.identity.owns(recipient.address)),
+                      customers=mail.origin.customers) for recipient in mail.envelope.recipients]
         if released:
             plans = [release(one, alone=len(plans) == 1) for one in plans]
 
@@ -124,12 +126,12 @@ class Outbound:
                  leaves) as run:
             for one in groups:
                 rule = one.plans[0].decision.rule
-                to = run.pending(one.recipients, rule)
-                try:
-                    results = self._settle(work, run, one, to) if to else ()
-                except GatewayError as trouble:
-                    results = undelivered(to, trouble)
-                run.settle(results, rule)
+                if to := run.pending(one.recipients, rule):
+                    try:
+                        results = self._settle(work, run, one, to)
+                    except GatewayError as trouble:
+                        results = undelivered(to, trouble)
+                    run.settle(results, rule)
         outcomes = [*run.outcomes, *refused.values()]
         settled, reason = answer(outcomes)
         if needs_report(mail, settled, outcomes):
@@ -160,12 +162,6 @@ class Outbound:
         for shown in shown_in_from(message):
             if self._context.identity.owns(shown) and not permitted_from(patterns, shown):
                 raise GatewayError(Reason.CLIENT_FROM_NOT_ALLOWED, f"From {facts.from_} is shown as {shown}")
-
-    def _plan(self, mail: Mail, message: Message, recipient: Recipient) -> Plan:
-        """2."""
-        ours = self._context.identity.owns(recipient.address)
-        return plan(self._context, message.facts, recipient,
-                    direction(client_is_ours=True, recipient_is_ours=ours), customers=mail.origin.customers)
 
     def _draft(self, work: _Work, plans: tuple[Plan, ...]) -> Draft | None:
         """4. None for a group that is held. The step of a fallback is done at the moment of sending."""
