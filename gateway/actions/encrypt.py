@@ -49,13 +49,13 @@ class Encrypt:
         return changed(draft, encrypt_to=draft.encrypt_to + certificates, cipher=cipher, oaep=oaep)
 
 
-def choose_cipher(wanted: Literal["auto", "cbc", "gcm"], rows: tuple[CertificateRow, ...]) -> Literal["cbc", "gcm"]:
+def choose_cipher(cipher: Literal["auto", "cbc", "gcm"], rows: tuple[CertificateRow, ...]) -> Literal["cbc", "gcm"]:
     """One content cipher for all holders: a partner's profile first, then what each holder is known to read.
 
     NSS (Thunderbird) and gpgsm read no AuthEnvelopedData, so CBC is what an unknown holder gets.
     """
-    if wanted != "auto":
-        return wanted
+    if cipher != "auto":
+        return cipher
     return (
         "gcm"
         if all(row.profile == "gcm" or (row.profile is None and reads_gcm(row.capabilities)) for row in rows)

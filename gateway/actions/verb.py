@@ -44,11 +44,11 @@ class KeySet:
         """
         if not self.others:
             return self.signer
-        everybody = (self.signer, *self.others)
-        chosen = max((one.certificate for one in everybody), key=_preference(at))
-        own = [one for one in everybody if one.certificate == chosen]
+        generations = (self.signer, *self.others)
+        chosen = max((one.certificate for one in generations), key=_preference(at))
+        own = [one for one in generations if one.certificate == chosen]
         prefers = _preference(at)
-        return max(own, key=lambda one: _told(one, prefers))
+        return max(own, key=lambda one: _encryption_rank(one, prefers))
 
 
 def _preference(at: datetime) -> Callable[[Certificate], tuple[bool, datetime, datetime]]:
@@ -61,9 +61,9 @@ def _preference(at: datetime) -> Callable[[Certificate], tuple[bool, datetime, d
     return rank
 
 
-def _told(signer: Signer, prefers: Callable[[Certificate], tuple[bool, datetime, datetime]]) -> tuple[Any, ...]:
-    told = signer.prepared.profile.encryption_certificate
-    return () if told is None else prefers(told)
+def _encryption_rank(signer: Signer, rank: Callable[[Certificate], tuple[bool, datetime, datetime]]) -> tuple[Any, ...]:
+    certificate = signer.prepared.profile.encryption_certificate
+    return () if certificate is None else rank(certificate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         evidence=store.evidence,
         outbound_hop=SmtpNextHop(settings.next_hops.outbound, hostname=bank.hostname),
         inbound_hop=SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname),
-        seen=seen,
+        content_keys=seen,
         card=card(settings, keys),
         partial=settings.partial,
         peer_is_trusted=_trusted_peers(settings),

@@ -104,7 +104,7 @@ class Fallbacks:
 class Context:
     """`select` answers which certificates an address has; with `enrolled` out of the store alone.
 
-    `seen`: the process's memory of content keys, so that none serves two ciphers.
+    `content_keys`: the process's memory of them, so that none serves two ciphers.
     `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
     points of a delivery (before-dot, after-250, before-commit, after-commit); tests end the process there.
     `peer_is_trusted`: whether results of filters in front count, by the peer's address. `authorities`: where unknown
@@ -132,7 +132,7 @@ class Context:
     evidence: Evidence
     outbound_hop: NextHop
     inbound_hop: NextHop
-    seen: ContentKeys
+    content_keys: ContentKeys
     card: CardIssuer | None = None
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     peer_is_trusted: Callable[[str, str], bool] = field(default=lambda listener, peer: False)  # noqa: ARG005

@@ -121,7 +121,7 @@ def _pass_on(context: Context, mail: Mail, way: Way, would: dict[str, EvidenceRe
     outcomes = [replace(one, rule=would[fold(one.address)].rule) for one in run.outcomes]
     settled, reason = answer(outcomes)
     if needs_report(mail, settled, outcomes):
-        outcomes = report_refused(context, mail, outcomes, may_tell=way == "outbound")
+        outcomes = report_refused(context, mail, outcomes, may_report=way == "outbound")
     return Outcome(mail.origin.incident, settled, tuple(outcomes), reason), hashlib.sha256(mail.octets).hexdigest()
 
 

@@ -21,18 +21,18 @@ log = structlog.get_logger("sealgate.report")
 
 
 def report_refused(
-    context: Context, mail: Mail, outcomes: list[RecipientOutcome], *, may_tell: bool = True
+    context: Context, mail: Mail, outcomes: list[RecipientOutcome], *, may_report: bool = True
 ) -> list[RecipientOutcome]:
     """Sends one report for all refused recipients; they become REPORTED, or LATER if the next hop does not accept it.
 
     No report is sent if the reverse-path is null or NOTIFY says so (RFC 3461 4.1): then REPORTED with that detail.
-    `may_tell`: whether the reverse-path is known to be the sender's own; a foreign one could be anyone's.
+    `may_report`: whether the reverse-path is known to be the sender's own; a foreign one could be anyone's.
     """
     refused = [one for one in outcomes if one.settled is Settled.REFUSED]
     recipients = {recipient.address: recipient for recipient in mail.envelope.recipients}
     reported = [one for one in refused if wants(recipients.get(one.address), "FAILURE")]
     detail = ""
-    if not may_tell or not mail.envelope.reverse_path or not reported:
+    if not may_report or not mail.envelope.reverse_path or not reported:
         settled, detail = Settled.REPORTED, "no report: the sender is unknown or wants none"
     else:
         statuses = [Status(one.address, "failed", "5.7.1" if one.reply is None else "5.0.0", one.reply)

@@ -268,7 +268,7 @@ def needs_report(mail: Mail, settled: Settled, outcomes: Iterable[RecipientOutco
     return any(one.settled is Settled.REFUSED for one in outcomes)
 
 
-def refuse_all(incident: str, everybody: tuple[str, ...], refused: dict[str, RecipientOutcome]) -> Outcome:
+def refuse_all(incident: str, addresses: tuple[str, ...], refused: dict[str, RecipientOutcome]) -> Outcome:
     """`partial: refuse_all`: a recipient is refused or deferred, so nothing is sent at all.
 
     `refused`: folded address to outcome. A refusal outweighs a deferral: trying again would not help.
@@ -278,6 +278,6 @@ def refuse_all(incident: str, everybody: tuple[str, ...], refused: dict[str, Rec
     )
     outcomes = tuple(
         refused.get(fold(address)) or RecipientOutcome(address, cause.settled, Reason.POLICY_OTHER_RECIPIENT_REFUSED)
-        for address in everybody
+        for address in addresses
     )
     return Outcome(incident, cause.settled, outcomes, cause.reason)

@@ -89,16 +89,16 @@ class HeldMail:
 
         GatewayError STORE_UNAVAILABLE (retry), KEY_UNAVAILABLE without the archive key.
         """
-        done, book = Round(), self.context.fallbacks.book
+        result, book = Round(), self.context.fallbacks.book
         answers: dict[tuple[str, str], CertificateAnswer] = {}
         still_held: list[str] = []
         for mail in book.waiting(EXAMINED_MAX):
             wanted = mail.wait.address, mail.wait.want
             if wanted not in answers:
                 answers[wanted] = self._answer(mail)
-            done.examined += 1
+            result.examined += 1
             try:
-                if not self._examine(mail, answers[wanted], done):
+                if not self._examine(mail, answers[wanted], result):
                     still_held.append(mail.hold_id)
             except GatewayError as trouble:
                 if trouble.reason.family == "store" or trouble.reason is Reason.KEY_UNAVAILABLE:
@@ -108,8 +108,8 @@ class HeldMail:
                             reason=str(trouble.reason), detail=trouble.detail)
         if still_held:
             book.mark_examined(still_held, self.context.clock.now())
-        self._count_converted(done)
-        return done
+        self._count_converted(result)
+        return result
 
     def _answer(self, waiting: WaitingMail) -> CertificateAnswer:
         try:
@@ -117,31 +117,31 @@ class HeldMail:
         except GatewayError as trouble:
             return Unavailable(trouble.detail)
 
-    def _examine(self, waiting: WaitingMail, answer: CertificateAnswer, done: Round) -> bool:
+    def _examine(self, waiting: WaitingMail, answer: CertificateAnswer, result: Round) -> bool:
         """Whether the mail is held no more."""
         now, book, terms = self.context.clock.now(), self.context.fallbacks.book, self.terms
-        if isinstance(answer, Found) and self._send(waiting, done):
+        if isinstance(answer, Found) and self._send(waiting, result):
             book.mark_person(waiting.wait.address, found=True, at=now)
             return True
         overdue = now - waiting.since - terms.return_after
         if overdue >= (PATIENCE if isinstance(answer, Unavailable) else timedelta(0)):
             self._return(waiting, answer)
-            done.returned += 1
+            result.returned += 1
             return True
         if terms.notify_after is not None and waiting.notified_at is None and now - waiting.since >= terms.notify_after:
-            done.notified += self._notify(waiting, answer)
+            result.notified += self._notify(waiting, answer)
         if waiting.wait.way == "invite" and terms.invitation is not None and isinstance(answer, Absent):
-            done.invited += invite(self.context, terms.invitation, waiting, self.rehearse, self.handle)
+            result.invited += invite(self.context, terms.invitation, waiting, self.rehearse, self.handle)
         return False
 
-    def _send(self, waiting: WaitingMail, done: Round) -> bool:
+    def _send(self, waiting: WaitingMail, result: Round) -> bool:
         """1."""
         with in_hand(self.context.journal, waiting.hold_id) as hand:
             row, _ = self.context.hold.get(waiting.hold_id)
             outcome = judge_again(row, self.context.hold, self.rehearse, partial(hand.let_go, self.handle))
         if outcome is None:
             return False
-        done.sent.append((row, outcome))
+        result.sent.append((row, outcome))
         return True
 
     def _notify(self, waiting: WaitingMail, answer: CertificateAnswer) -> bool:
@@ -190,7 +190,7 @@ class HeldMail:
             self.context, mail, letter.subject, f"{letter.text}\n{incident}: {waiting.incident}\n",
             [Status(recipient.address, action, status)], with_header=self.context.identity.owns(to))
 
-    def _count_converted(self, done: Round) -> None:
+    def _count_converted(self, result: Round) -> None:
         """4."""
         now, book = self.context.clock.now(), self.context.fallbacks.book
         for one in book.people(now - ASK_AFTER, EXAMINED_MAX):
@@ -199,5 +199,5 @@ class HeldMail:
             except GatewayError:
                 found = False
             book.mark_person(one.address, found=found, at=now)
-            done.converted += found
+            result.converted += found
         book.forget(now - FIGURES_KEPT)

@@ -43,11 +43,11 @@ from gateway.smime.open import Opened, open_mail
 
 log = structlog.get_logger("sealgate.inbound")
 
-KEPT_OCTETS: Final = 67_108_864  # of opened forms of one mail: one of 50 MB, and those of the usual mails for all keys
+MEMORY_OCTETS: Final = 67_108_864  # of opened forms of one mail: one of 50 MB, or those of a usual mail for all keys
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Reading:
     """What the mail is with one set of keys. `opened`: None where it is opened again once it is needed."""
 
     facts: Facts
@@ -60,15 +60,15 @@ class _Seen:
 class _Work:
     """One mail in work. `opened`: once per set of keys, for recipients that share them; facts of it likewise.
 
-    `first`: as the first recipient gets it. `kept_octets`: of all opened forms in memory.
+    `first`: as the first recipient gets it. `memory_octets`: of all opened forms in memory.
     """
 
     mail: Mail
     key: str
     plans: list[Plan] = field(default_factory=list)
     first: Message | None = None
-    kept_octets: int = 0
-    opened: dict[tuple[Opener, ...], _Seen] = field(default_factory=dict)
+    memory_octets: int = 0
+    opened: dict[tuple[Opener, ...], _Reading] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
     delivered: dict[tuple[Opener, ...], bool] = field(default_factory=dict)  # and whether its rule says `harvest`
 
@@ -88,7 +88,7 @@ class Inbound:
             work = _Work(stripped, message_key(mail, parse_headers(mail.octets), "inbound"))
             outcome = self._judged(work, released=released)
             if outcome.answer is not Settled.LATER:  # it will come again
-                verdicts = [seen.verdicts for seen in work.opened.values()]
+                verdicts = [reading.verdicts for reading in work.opened.values()]
                 note_unknown(self._context.authorities, verdicts, self._context.clock.now())
             return outcome
         except GatewayError as trouble:
@@ -100,9 +100,9 @@ class Inbound:
         if not all(context.identity.owns(recipient.address) for recipient in mail.envelope.recipients):
             raise GatewayError(Reason.RECIPIENT_NOT_OURS, "from the world to the world")
         for recipient in mail.envelope.recipients:
-            seen = self._look(work, recipient)
-            made = plan(context, seen.facts, recipient, Direction.INBOUND, seen.signer)
-            work.plans.append(release(made) if released else made)
+            reading = self._read(work, recipient)
+            one = plan(context, reading.facts, recipient, Direction.INBOUND, reading.signer)
+            work.plans.append(release(one) if released else one)
         refused = {fold(one.recipient.address): end for one in work.plans
                    if (end := rejection_or_deferral(one)) is not None}
         going = [one for one in work.plans if fold(one.recipient.address) not in refused]
@@ -115,7 +115,7 @@ class Inbound:
             return outcome
         return self._send(work, first, going, tuple(refused.values()))
 
-    def _look(self, work: _Work, recipient: Recipient) -> _Seen:
+    def _read(self, work: _Work, recipient: Recipient) -> _Reading:
         """Step 2 and the facts, once for all recipients that share their keys: their number is a stranger's choice.
 
         So is the number of keys that open the mail: of many large forms only the first ones stay in memory.
@@ -126,24 +126,25 @@ class Inbound:
             message = Message.of(work.mail, self._context, octets=opened.octets, verdicts=opened.verdicts)
             work.first = work.first or message
             octets = len(opened.octets) if opened.changed else 0
-            kept = not octets or work.kept_octets + octets <= max(KEPT_OCTETS, octets)
-            work.kept_octets += octets if kept else 0
-            work.opened[openers] = _Seen(message.facts, opened.verdicts, signer_of(opened), opened if kept else None)
+            in_memory = not octets or work.memory_octets + octets <= max(MEMORY_OCTETS, octets)
+            work.memory_octets += octets if in_memory else 0
+            work.opened[openers] = _Reading(
+                message.facts, opened.verdicts, signer_of(opened), opened if in_memory else None)
         return work.opened[openers]
 
     def _opened(self, work: _Work, openers: tuple[Opener, ...]) -> Opened:
         # What was inside stands in its `octets` as well: of 50 MB once is enough.
-        return replace(opened_with(self._context, work.mail, openers), payload=b"")
+        return replace(open_with(self._context, work.mail, openers), payload=b"")
 
-    def _whole(self, work: _Work, recipient: Recipient) -> Opened:
+    def _reopen(self, work: _Work, recipient: Recipient) -> Opened:
         """The opened form, opened again if it is not in memory, with the verdicts of the decision."""
-        seen = self._look(work, recipient)
-        if seen.opened is not None:
-            return seen.opened
+        reading = self._read(work, recipient)
+        if reading.opened is not None:
+            return reading.opened
         opened = self._opened(work, openers_for(self._context, recipient))
-        if opened.verdicts.decryption != seen.verdicts.decryption:
+        if opened.verdicts.decryption != reading.verdicts.decryption:
             raise GatewayError(Reason.INTERNAL, "the mail opens in another way than before", retry=True)
-        return replace(opened, verdicts=seen.verdicts)
+        return replace(opened, verdicts=reading.verdicts)
 
     def _send(
         self, work: _Work, message: Message, going: Sequence[Plan], refused: tuple[RecipientOutcome, ...]
@@ -152,10 +153,10 @@ class Inbound:
         context, mail = self._context, work.mail
         by_opened: dict[tuple[int, str], list[Plan]] = {}
         for one in going:
-            seen = self._look(work, one.recipient)
-            coverage = seen.verdicts.coverage
-            named = coverage.addressed_to(one.recipient.address) if coverage is not None else ""
-            by_opened.setdefault((id(seen), named), []).append(one)
+            reading = self._read(work, one.recipient)
+            coverage = reading.verdicts.coverage
+            addressed = coverage.addressed_to(one.recipient.address) if coverage is not None else ""
+            by_opened.setdefault((id(reading), addressed), []).append(one)
         groups = [members for same in by_opened.values() for members in group(same, frozenset())]
         with Run(context, mail, work.key, identified(mail, parse_headers(mail.octets)),
                  [tuple([one.recipient for one in members]) for members in groups]) as run:
@@ -169,7 +170,7 @@ class Inbound:
         outcomes = [*run.outcomes, *refused]
         settled, reason = answer(outcomes)
         if needs_report(mail, settled, outcomes):
-            outcomes = report_refused(context, mail, outcomes, may_tell=answerable(message.facts))
+            outcomes = report_refused(context, mail, outcomes, may_report=answerable(message.facts))
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(context, mail, message, work.plans, outcome, work.sent, work.key)
         self._learn(work)
@@ -180,10 +181,10 @@ class Inbound:
         if self._context.learning is None:
             return
         for openers, harvest in work.delivered.items():
-            seen = work.opened[openers]
-            if seen.opened is None:  # many large forms: learning a certificate is not urgent
+            reading = work.opened[openers]
+            if reading.opened is None:  # many large forms: learning a certificate is not urgent
                 continue
-            self._context.learning.from_mail(seen.opened, seen.facts.from_, work.mail.origin.incident,
+            self._context.learning.from_mail(reading.opened, reading.facts.from_, work.mail.origin.incident,
                                            ours=self._context.identity.owns, harvest=harvest)
 
     def _settle(self, work: _Work, run: Run, plan: Plan, to: tuple[Recipient, ...]) -> tuple[RecipientOutcome, ...]:
@@ -193,8 +194,8 @@ class Inbound:
             return hold(context, mail, to, plan)
         if end.kind == "hand_to":
             run.before_dot(tuple(one.address for one in to), ())
-            return hand_in(context.services, end.service or "", mail, self._whole(work, plan.recipient), to)
-        opened = self._whole(work, plan.recipient)
+            return hand_in(context.services, end.service or "", mail, self._reopen(work, plan.recipient), to)
+        opened = self._reopen(work, plan.recipient)
         draft = carry_out(plan.decision.steps, Draft(mail.octets), VerbContext(context.clock.now()))
         octets = compose(context, mail, opened, draft, to)
         outcomes = run.deliver(context.inbound_hop, octets, to, headers_only=draft.opened)
@@ -211,10 +212,11 @@ def openers_for(context: Context, recipient: Recipient) -> tuple[Opener, ...]:
     return tuple(opener for opener in context.openers if opener.opens_for(recipient.address))
 
 
-def opened_with(context: Context, mail: Mail, openers: tuple[Opener, ...]) -> Opened:
+def open_with(context: Context, mail: Mail, openers: tuple[Opener, ...]) -> Opened:
     """Step 2 with these keys."""
     keys = tuple(opener.key for opener in openers)
-    opened = open_mail(mail.octets, keys, context.judge, mail.origin.received_at, context.opening, seen=context.seen)
+    opened = open_mail(
+        mail.octets, keys, context.judge, mail.origin.received_at, context.opening, seen=context.content_keys)
     if ciphers := opened.verdicts.weak_ciphers:
         log.info("weak encryption", incident=mail.origin.incident, ciphers=list(ciphers),
                  opened=opened.verdicts.decryption.status == "decrypted")
