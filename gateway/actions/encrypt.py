@@ -40,7 +40,7 @@ class Encrypt:
     summary: ClassVar[str] = "encrypts to every selected certificate of the recipient"
 
     def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
-        """GatewayError CERTIFICATE_ABSENT if nothing was chosen: an encryption to nobody never happens."""
+        """GatewayError CERTIFICATE_ABSENT if no certificate was selected."""
         if not context.chosen:
             raise GatewayError(Reason.CERTIFICATE_ABSENT, "encrypt was reached without a certificate")
         certificates = tuple(parse_certificate(row.der) for row in context.chosen)

@@ -47,7 +47,7 @@ class Sign:
         """
         if not context.client_is_ours:
             raise GatewayError(Reason.KEY_NOT_PERMITTED, "a stranger never gets the bank's signature")
-        if not context.sender_is_ours:  # a bounce has nobody behind it, a forwarded mail somebody else
+        if not context.sender_is_ours:  # a bounce has no sender, a forwarded mail another one
             raise GatewayError(Reason.KEY_NOT_PERMITTED, "the envelope sender is null or foreign")
         if context.from_ is None:
             raise GatewayError(Reason.FROM_AMBIGUOUS, "a signed mail needs exactly one From mailbox")

@@ -31,7 +31,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType({verb.name: verb for verb in sorted
 
 
 def carry_out(steps: tuple[Step, ...], draft: Draft, context: VerbContext) -> Draft:
-    """The draft after all steps, in the order of the verbs' ranks whatever order the steps stand in."""
+    """The draft after all steps, in the order of the verbs' ranks."""
     for step in sorted(steps, key=lambda step: VERBS[step.verb].rank):
         draft = VERBS[step.verb].apply(draft, step.params, context)
     return draft

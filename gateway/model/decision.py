@@ -77,7 +77,7 @@ class Decision:
 class Needs:
     """The rules cannot decide without this fact: look it up, then ask again.
 
-    `want` is of the certificate alone: `enrolled` is in the store or nowhere, and nobody outside is asked for it.
+    `want` is of the certificate alone: `enrolled` ones are in the store alone, so no source outside is asked.
     """
 
     fact: Literal["certificate", "segment", "signer_customer"]

@@ -1,6 +1,6 @@
-"""What a certificate's answer makes of a decision that encrypts, and which of two decisions protects less.
+"""Settles a decision that encrypts by the look-up of the certificate, and compares the protection of two decisions.
 
-`without_certificate` speaks of Absent only: Unusable and Conflict refuse by name, Unavailable defers, whatever it says.
+`without_certificate` applies to Absent only: Unusable and Conflict always reject, and Unavailable always defers.
 """
 
 from dataclasses import replace

@@ -88,7 +88,7 @@ class NoHandover:
     """See ports.services.passwords.Passwords: of a dry run."""
 
     def hand_over(self, handover: Handover) -> None:
-        """Nobody gets it."""
+        """It is not handed over."""
 
     def close(self) -> None:
         """Nothing is open."""
