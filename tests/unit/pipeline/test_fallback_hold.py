@@ -358,7 +358,6 @@ def test_who_has_a_certificate_since_is_a_figure(home: Path) -> None:
         holding.send(BEN, octets=MAIL.replace(b"<1@", b"<2@"))
         holding.enrol(BEN)
         holding.after(minutes=1)
-        assert holding.bank.gateway.context.fallbacks is not None
         (row,) = holding.bank.gateway.context.fallbacks.book.figures()
         assert (row.rule, row.way, row.people, row.mails, row.converted) == ("letters:letters", "hold", 2, 3, 1)
 
@@ -373,7 +372,6 @@ def test_also_of_people_whose_mail_does_not_wait(home: Path) -> None:
 
 def test_a_round_is_worth_while_only_when_something_may_have_changed(holding: Room) -> None:
     terms = holding.bank.gateway.held_mail(lambda mail: pytest.fail(str(mail))).terms
-    assert holding.bank.gateway.context.fallbacks is not None
     book = holding.bank.gateway.context.fallbacks.book
     assert not terms.due(book, holding.clock.now())
     holding.send(BEN)
