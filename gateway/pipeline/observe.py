@@ -28,7 +28,7 @@ from gateway.pipeline.context import Context
 from gateway.pipeline.message_key import identified, message_key
 from gateway.pipeline.record import note, stop
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Run, answer, needs_report, undelivered
+from gateway.pipeline.run import Group, Run, needs_report, undelivered
 
 Way = Literal["outbound", "inbound"]
 
@@ -66,11 +66,11 @@ def observe(context: Context, mail: Mail, way: Way, send: Callable[[Context], Ou
         return stop(context, mail, trouble, way)
     would = {fold(one.recipient): one for one in _rehearse(context, mail, way, send)}
     try:
-        outcome, digest = _pass_on(context, mail, way, would)
+        run, outcome, digest = _pass_on(context, mail, way, would)
     except GatewayError as trouble:  # the journal: another process works on this mail, or the database does not answer
         return stop(context, mail, trouble, way)
     note(context, mail, [_record(would[fold(one.address)], one, digest) for one in outcome.recipients])
-    return outcome
+    return run.for_client(outcome)
 
 
 def _rehearse(context: Context, mail: Mail, way: Way, send: Callable[[Context], Outcome]) -> list[EvidenceRecord]:
@@ -99,7 +99,7 @@ def _check_sender(context: Context, mail: Mail) -> None:
         raise GatewayError(Reason.CLIENT_FROM_NOT_ALLOWED, f"{client} as {sender}")
 
 
-def _pass_on(context: Context, mail: Mail, way: Way, would: dict[str, EvidenceRecord]) -> tuple[Outcome, str]:
+def _pass_on(context: Context, mail: Mail, way: Way, would: dict[str, EvidenceRecord]) -> tuple[Run, Outcome, str]:
     """3. One group for each next hop, whose answers are ours. And the digest of what was sent."""
     # Neither a recipient that the next hop rejects nor evidence that cannot be written stops the mail for the others.
     context = replace(context, partial="deliver_rest", evidence=_Records())
@@ -108,21 +108,22 @@ def _pass_on(context: Context, mail: Mail, way: Way, would: dict[str, EvidenceRe
     for recipient in mail.envelope.recipients:
         by_hop.setdefault(context.identity.owns(recipient.address), []).append(recipient)
     eight_bit = mail.envelope.eight_bit or not mail.octets.isascii()
-    with Run(context, mail, key, known_id, [tuple(recipients) for recipients in by_hop.values()]) as run:
-        for ours, recipients in by_hop.items():
+    with Run(context, mail, key, known_id, [Group(tuple(recipients)) for recipients in by_hop.values()]) as run:
+        for ours, group in zip(by_hop, run.groups, strict=True):
             hop = context.inbound_hop if ours else context.outbound_hop
-            if to := run.pending(tuple(recipients), ""):
+            if to := run.pending(group):
                 try:
                     results = run.transmit(
                         hop, mail.octets, replace(mail.envelope, recipients=to, eight_bit=eight_bit))
                 except GatewayError as trouble:
                     results = undelivered(to, trouble)
-                run.settle(results, "")
+                run.settle(group, results)
     outcomes = [replace(one, rule=would[fold(one.address)].rule) for one in run.outcomes]
-    settled, reason = answer(outcomes)
+    settled, reason = run.answer(outcomes)
     if needs_report(mail, settled, outcomes):
         outcomes = report_refused(context, mail, outcomes, may_report=way == "outbound")
-    return Outcome(mail.origin.incident, settled, tuple(outcomes), reason), hashlib.sha256(mail.octets).hexdigest()
+    outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
+    return run, outcome, hashlib.sha256(mail.octets).hexdigest()
 
 
 def _key(mail: Mail, way: Way) -> tuple[str, bool]:

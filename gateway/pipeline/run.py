@@ -19,7 +19,7 @@ from typing import Final, Literal, Self
 
 import structlog
 
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, where
 from gateway.mime.canonical import with_short_lines
 from gateway.mime.header import parse_headers
 from gateway.model.address import fold
@@ -38,19 +38,33 @@ log = structlog.get_logger("sealgate.run")
 SETTLED: Final = frozenset({Settled.TAKEN, Settled.HELD, Settled.SERVED, Settled.REPORTED, Settled.DISCARDED})
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Recipients that get the same octets. `rule`: the one that decided for them."""
+
+    recipients: tuple[Recipient, ...]
+    rule: str = ""
+
+    @classmethod
+    def of(cls, plans: Sequence[Plan]) -> Self:
+        """The recipients of these plans, which have the same decision."""
+        return cls(tuple([one.recipient for one in plans]), plans[0].decision.rule)
+
+
 @dataclass(slots=True)
 class Run:
     """The delivery of one mail, used once, by `with`: a claim of the journal ends with the block.
 
-    `groups`: recipients that get the same octets. For each of them: `pending`, then `deliver` (or another way to settle
-    them), then `settle`. `leaves`: see Outbound.send. GatewayError of the journal when the block begins.
+    For each group: `pending`, then `deliver` (or another way to settle them), then `settle`. `leaves`: see
+    Outbound.send. GatewayError of the journal at the beginning and the end. An error after something was settled is
+    suppressed, because the outcomes are needed for the evidence: see `answer` and `for_client`.
     """
 
     context: Context
     mail: Mail
     key: str
     has_message_id: bool
-    groups: Sequence[tuple[Recipient, ...]]
+    groups: Sequence[Group]
     leaves: Callable[[], None] | None = None
     outcomes: list[RecipientOutcome] = field(default_factory=list, init=False)
     _all_or_none: bool = field(default=False, init=False)
@@ -59,6 +73,7 @@ class Run:
     _in_doubt: tuple[str, ...] = field(default=(), init=False)
     _sent: set[str] = field(default_factory=set, init=False)  # to whom octets left this process: see in_place
     _unwritten: tuple[str, ...] = field(default=(), init=False)  # taken, and the journal could not be written
+    _failure: GatewayError | None = field(default=None, init=False)  # after something was settled
 
     def __enter__(self) -> Self:
         """Asks the journal. The reply to a single recipient is the next hop's and needs none, except by rule 6. A mail
@@ -67,7 +82,7 @@ class Run:
         """
         several = len(self.groups) > 1
         self._all_or_none = not several and is_all_or_none(self.context, self.mail)
-        addresses = tuple([recipient.address for group in self.groups for recipient in group])
+        addresses = tuple([recipient.address for group in self.groups for recipient in group.recipients])
         if len(addresses) == 1 and not self.mail.origin.answers_each:
             return self
         rows = () if several else self._rows()
@@ -76,18 +91,58 @@ class Run:
         self._known = {fold(row.recipient): row for row in rows if row.state is JournalState.TAKEN}
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Ends the claim. A recipient in doubt without an answer, because this attempt was not for it or ended before,
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        """Ends the claim. Whether the error is suppressed."""
+        try:
+            if self._claimed:
+                self._release()
+        except Exception as failure:
+            if not self._suppress(failure):
+                raise
+            return True
+        return isinstance(error, Exception) and self._suppress(error)
 
-        stays in doubt: sending to it is counted.
+    def _release(self) -> None:
+        """A recipient in doubt without an answer, because this attempt was not for it or ended before, stays in doubt:
+
+        sending to it is counted.
         """
-        if not self._claimed:
-            return
         answered = {fold(one.address) for one in self.outcomes if one.reply and not self._in_place(one)}
         unanswered = tuple(one.address for one in self.outcomes if one.settled is Settled.LATER and one.reply == "")
         unanswered += tuple(one for one in self._in_doubt if fold(one) not in answered) + self._unwritten
         acknowledged = self.mail.origin.answers_each or answer(self.outcomes)[0] is Settled.TAKEN
         self.context.journal.release(self.key, acknowledged=acknowledged, unanswered=unanswered)
+
+    def _suppress(self, error: Exception) -> bool:
+        """Whether something was settled. Then recipients without an outcome get LATER."""
+        if not any(one.settled in SETTLED and not self._in_place(one) for one in self.outcomes):
+            return False
+        trouble = error if isinstance(error, GatewayError) else GatewayError(Reason.INTERNAL, where(error), retry=True)
+        log.critical("mail left in part", incident=self.mail.origin.incident, reason=str(trouble.reason),
+                     detail=trouble.detail)
+        self._failure = trouble
+        reached = {fold(one.address) for one in self.outcomes}
+        self.outcomes += [
+            RecipientOutcome(recipient.address, Settled.LATER, trouble.reason, group.rule, trouble.detail)
+            for group in self.groups for recipient in group.recipients if fold(recipient.address) not in reached]
+        return True
+
+    def answer(self, outcomes: Iterable[RecipientOutcome]) -> tuple[Settled, Reason | None]:
+        """As the function `answer`; LATER after a failure."""
+        return answer(outcomes) if self._failure is None else (Settled.LATER, self._failure.reason)
+
+    def for_client(self, outcome: Outcome) -> Outcome:
+        """The outcome that the client gets. After a failure it must retry the whole mail.
+
+        The journal knows who has the mail, but not that the client got that answer: otherwise it would take the next
+        equal mail without a Message-ID for this one.
+        """
+        trouble = self._failure
+        if trouble is None:
+            return outcome
+        return replace(outcome, recipients=tuple(
+            RecipientOutcome(one.address, Settled.LATER, trouble.reason, one.rule, trouble.detail)
+            for one in outcome.recipients))
 
     def _rows(self) -> tuple[JournalRow, ...]:
         """Of a mail that leaves as one group. Without the database it goes on: only a recipient to whom another group
@@ -109,15 +164,15 @@ class Run:
         self._in_doubt = tuple(row.recipient for row in rows if row.state is JournalState.SENDING)
         return rows
 
-    def pending(self, recipients: tuple[Recipient, ...], rule: str) -> tuple[Recipient, ...]:
+    def pending(self, group: Group) -> tuple[Recipient, ...]:
         """Those of a group that no earlier attempt settled; the outcome of the others is DISCARDED."""
         if not self._known:
-            return recipients
-        for recipient in recipients:
+            return group.recipients
+        for recipient in group.recipients:
             if (row := self._known.get(fold(recipient.address))) is not None:
                 self.outcomes.append(
-                    RecipientOutcome(recipient.address, Settled.DISCARDED, rule=rule, reply=row.reply))
-        return tuple(recipient for recipient in recipients if fold(recipient.address) not in self._known)
+                    RecipientOutcome(recipient.address, Settled.DISCARDED, rule=group.rule, reply=row.reply))
+        return tuple(recipient for recipient in group.recipients if fold(recipient.address) not in self._known)
 
     def deliver(self, hop: NextHop, octets: bytes, recipients: tuple[Recipient, ...], *,
                 headers_only: bool = False) -> tuple[RecipientOutcome, ...]:
@@ -166,18 +221,16 @@ class Run:
         self._sent.update(accepted)
         self.context.reach("before-dot")
 
-    def settle(self, outcomes: Iterable[RecipientOutcome], rule: str) -> None:
+    def settle(self, group: Group, outcomes: Iterable[RecipientOutcome]) -> None:
         """The outcomes of one group. A journal that fails now must not turn a taken mail into a deferred one, which the
 
         client would send again. The row stays `sending`: if the mail is retried for another group, sending to them once
         more is counted.
         """
-        outcomes = [changed(one, rule=rule) for one in outcomes]
-        if self._claimed:
-            self._write(outcomes)
+        outcomes = [changed(one, rule=group.rule) for one in outcomes]
         self.outcomes += outcomes
-
-    def _write(self, outcomes: Iterable[RecipientOutcome]) -> None:
+        if not self._claimed:
+            return
         replies: dict[str, list[str]] = {}
         for one in outcomes:
             if one.settled in SETTLED and not self._in_place(one):

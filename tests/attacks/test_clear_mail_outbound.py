@@ -306,6 +306,24 @@ def test_a_certificate_for_an_address_that_another_customer_has_now(
     nothing_clear(bank)
 
 
+@SENDERS
+@pytest.mark.parametrize("named", ["m\u00fcller.example", "xn--mller-kva.example"])
+def test_the_address_of_another_customer_written_in_another_way(
+    bank: Context, octets: bytes, client: str, sender: str, named: str, zoe: str
+) -> None:
+    """The register has one spelling of an internationalised domain, the former holder's certificate another one."""
+    local = zoe.partition("@")[0]
+    enrol(bank, f"{local}@{named}", recipient(f"{local}@{named}"))
+    customers = bank.gateway.store.customers
+    for has in ("m\u00fcller.example", "M\u00dcLLER.example", "mu\u0308ller.example", "xn--mller-kva.example"):
+        customers.put([Customer(local, "Zoe", ()), Customer(f"{local}-next", "Zora", (f"{local}@{has}",))])
+        for domain in ("m\u00fcller.example", "xn--mller-kva.example"):
+            outcome = sent(bank, f"{local}@{domain}", octets=octets.replace(b"%s", b"you"), client=client,
+                           sender=sender)
+            assert fate(outcome) == (REFUSED, Reason.RECIPIENT_OTHER_CUSTOMER)
+    assert bank.outbound.taken == []
+
+
 def test_a_found_certificate_is_not_good_enough_for_a_code(bank: Context, zoe: str) -> None:
     enrol(bank, zoe, recipient(zoe), bound=False)
     assert fate(sent(bank, zoe)) == (REFUSED, Reason.CERTIFICATE_NOT_ENROLLED)

@@ -137,6 +137,7 @@ class DbEvidence:
         count = 0
         try:
             if not spool.waiting():
+                spool.remove_unused()
                 return True
             # One first: until the database takes records this process's file, and the room in it, stay.
             if first := spool.first():

@@ -115,9 +115,12 @@ class Spool:
         return made
 
     def _bound(self, file: _File, size: int) -> None:
-        """STORE_UNAVAILABLE (retry) if the directory would hold too much with `size` octets in `file`."""
+        """STORE_UNAVAILABLE (retry) if the directory would hold too much with `size` octets in `file`.
+
+        What others have reserved and not written does not count: it is no evidence.
+        """
         others = self._occupied() - os.fstat(file.descriptor).st_size
-        if others + size > self._octets_max:
+        if others + size > self._octets_max and self.waiting() - file.written + size > self._octets_max:
             raise GatewayError(Reason.STORE_UNAVAILABLE, f"{self._directory} holds {self._octets_max} octets of "
                                "evidence: more is not kept", retry=True)
 
@@ -153,6 +156,17 @@ class Spool:
         try:
             for path in sorted(self._directory.glob("*.evidence")):
                 yield from self._of(path)
+        except OSError as error:
+            raise self._trouble(error) from None
+
+    def remove_unused(self) -> None:
+        """Removes what dead processes have reserved and not written. STORE_UNAVAILABLE (retry)."""
+        try:
+            for path in self._directory.glob("*.evidence"):
+                with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a living process has the lock
+                    if not _content(file.fileno()):
+                        path.unlink(missing_ok=True)
         except OSError as error:
             raise self._trouble(error) from None
 

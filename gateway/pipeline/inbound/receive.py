@@ -20,12 +20,12 @@ import structlog
 from gateway.actions.table import carry_out
 from gateway.actions.verb import VerbContext
 from gateway.errors import GatewayError, Reason
-from gateway.mime.header import parse_headers
+from gateway.mime.header import parse_headers, prepend_fields
 from gateway.model.address import domain_of, fold, same_address
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.model.verdict import Trust, Verdicts
+from gateway.model.verdict import Status, Trust, Verdicts
 from gateway.pipeline.context import Context, Opener
 from gateway.pipeline.facts import Message
 from gateway.pipeline.inbound.compose import compose
@@ -36,13 +36,14 @@ from gateway.pipeline.observe import observe
 from gateway.pipeline.outbound.plan import Plan, group, plan, rejection_or_deferral, release
 from gateway.pipeline.record import Sent, keep, stop
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Run, answer, hold, is_all_or_none, needs_report, refuse_all, undelivered
+from gateway.pipeline.run import Group, Run, hold, is_all_or_none, needs_report, refuse_all, undelivered
 from gateway.pipeline.strip import without_forgeries
 from gateway.smime.draft import Draft
 from gateway.smime.open import Opened, open_mail
 
 log = structlog.get_logger("sealgate.inbound")
 
+NO_AUTOMATIC_ANSWER: Final = b"X-Auto-Response-Suppress: All\r\n"  # MS-OXCMAIL; Pigeonhole reads it as well
 MEMORY_OCTETS: Final = 67_108_864  # of opened forms of one mail: one of 50 MB, or those of a usual mail for all keys
 
 
@@ -159,22 +160,22 @@ class Inbound:
             by_opened.setdefault((id(reading), addressed), []).append(one)
         groups = [members for same in by_opened.values() for members in group(same, frozenset())]
         with Run(context, mail, work.key, identified(mail, parse_headers(mail.octets)),
-                 [tuple([one.recipient for one in members]) for members in groups]) as run:
+                 [Group.of(members) for members in groups]) as run:
             for (first, *_), recipients in zip(groups, run.groups, strict=True):
-                if to := run.pending(recipients, first.decision.rule):
+                if to := run.pending(recipients):
                     try:
                         results = self._settle(work, run, first, to)
                     except GatewayError as trouble:
                         results = undelivered(to, trouble)
-                    run.settle(results, first.decision.rule)
+                    run.settle(recipients, results)
         outcomes = [*run.outcomes, *refused]
-        settled, reason = answer(outcomes)
+        settled, reason = run.answer(outcomes)
         if needs_report(mail, settled, outcomes):
             outcomes = report_refused(context, mail, outcomes, may_report=answerable(message.facts))
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(context, mail, message, work.plans, outcome, work.sent, work.key)
         self._learn(work)
-        return outcome
+        return run.for_client(outcome)
 
     def _learn(self, work: _Work) -> None:
         """5. Of what was delivered."""
@@ -198,6 +199,11 @@ class Inbound:
         opened = self._reopen(work, plan.recipient)
         draft = carry_out(plan.decision.steps, Draft(mail.octets), VerbContext(context.clock.now()))
         octets = compose(context, mail, opened, draft, to)
+        discloses = _discloses_fields(opened.verdicts, self._read(work, plan.recipient).facts)
+        if discloses:
+            octets = prepend_fields(octets, NO_AUTOMATIC_ANSWER)
+        to = tuple(replace(one, notify=("NEVER",) if discloses else _permitted_reports(one.notify, opened.verdicts))
+                   for one in to)
         outcomes = run.deliver(context.inbound_hop, octets, to, headers_only=draft.opened)
         if any(one.settled is Settled.TAKEN for one in outcomes):
             openers = openers_for(context, plan.recipient)
@@ -210,6 +216,29 @@ class Inbound:
 def openers_for(context: Context, recipient: Recipient) -> tuple[Opener, ...]:
     """The keys that are tried for this envelope recipient, and no others."""
     return tuple(opener for opener in context.openers if opener.opens_for(recipient.address))
+
+
+def _discloses_fields(verdicts: Verdicts, facts: Facts) -> bool:
+    """Whether an answer of a program would quote decrypted header fields to a sender who is not proven.
+
+    An attacker who captured a mail can send it again with a reverse-path of their own: an absence notice has its
+    Subject, a report of a failure (RFC 3461 6.2) its header.
+    """
+    return verdicts.decryption.status == "decrypted" and verdicts.headers.protected and not answerable(facts)
+
+
+def _permitted_reports(notify: tuple[str, ...], verdicts: Verdicts) -> tuple[str, ...]:
+    """NOTIFY (RFC 3461 4.1) without SUCCESS and DELAY for a mail that was, or claimed to be, signed or encrypted.
+
+    The sender of such a report chooses when it is written, and it shows what the signature is worth and whether the
+    mail could be decrypted.
+    """
+    if (all(layer.type == "plain" for layer in verdicts.layers) and verdicts.decryption.status == "not_encrypted"
+            and verdicts.signature.status is Status.NOT_SIGNED):
+        return notify
+    if {"SUCCESS", "DELAY"}.isdisjoint(notify):
+        return notify
+    return ("FAILURE",) if "FAILURE" in notify else ("NEVER",)
 
 
 def open_with(context: Context, mail: Mail, openers: tuple[Opener, ...]) -> Opened:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from gateway.actions.encrypt import choose_cipher, choose_oaep
+from gateway.cms.mailbox import spellings
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.changed import changed
@@ -48,13 +49,13 @@ def plan(
 
     `customers`: see Origin. GatewayError STORE_UNAVAILABLE (retry).
     """
-    known = RecipientFacts(recipient.address, direction)
+    known = RecipientFacts(recipient.address, direction, spellings=spellings(recipient.address)[1:])
     rules = context.rules()
     for _ in range(_LOOK_UPS_MAX + 1):
         decided = rules.decide(facts, known)
         if isinstance(decided, Decision):
             made = Plan(recipient, known, decided)
-            return _reject_others(context, made, customers) if customers else _reject_former(made)
+            return _reject_others(context, made, customers) if customers else _reject_former(context, made)
         known = _look_up(context, known, decided, signer_certificate)
     raise GatewayError(Reason.INTERNAL, "the rules ask for a fact twice", retry=True)
 
@@ -73,13 +74,19 @@ def _reject_others(context: Context, plan: Plan, customers: tuple[str, ...]) -> 
     return plan if owners <= set(customers) else _reject(plan)
 
 
-def _reject_former(plan: Plan) -> Plan:
+def _reject_former(context: Context, plan: Plan) -> Plan:
     """Rejects what would be sealed to one customer's certificate for the address that another customer has.
 
     The certificate names an address that its holder gave up, or never had at the bank: which of the two customers is
-    meant, only people can tell. Mail that names its customers says it (`_reject_others`).
+    meant, only people can tell. Mail that names its customers says it (`_reject_others`). A row knows the customer of
+    the spelling that its certificate has; of an internationalised domain the register may have another spelling.
     """
-    if any(row.customer is not None and row.address_customer not in (None, row.customer) for row in plan.rows):
+    bound = [row for row in plan.rows if row.customer is not None]
+    owners = {row.address_customer for row in bound}
+    if bound and len(spellings(plan.recipient.address)) > 1:
+        owner = context.customers.by_address(plan.recipient.address)
+        owners.add(owner.number if owner is not None else None)
+    if any(owners - {None, row.customer} for row in bound):
         return _reject(plan)
     return plan
 

@@ -35,7 +35,7 @@ from gateway.pipeline.outbound.bounce import without_returned_content
 from gateway.pipeline.outbound.plan import Plan, group, plan, rejection_or_deferral, release
 from gateway.pipeline.record import Sent, keep, stop
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Run, answer, hold, is_all_or_none, needs_report, refuse_all, undelivered
+from gateway.pipeline.run import Group, Run, hold, is_all_or_none, needs_report, refuse_all, undelivered
 from gateway.pipeline.strip import has_forgeries, without_forgeries
 from gateway.ports.services.fallbacks import FallbackUse
 from gateway.smime.draft import Draft
@@ -44,18 +44,6 @@ from gateway.smime.seal import Sealed, SignedOnce, seal
 log = structlog.get_logger("sealgate.fallback")
 
 HIDDEN_FIELDS = ("bcc", "resent-bcc")  # RFC 5322 3.6.3; Postfix drops them too (message_drop_headers)
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Recipients that get the same octets. `draft` None: the mail is held, as received."""
-
-    plans: tuple[Plan, ...]
-    draft: Draft | None
-
-    @property
-    def recipients(self) -> tuple[Recipient, ...]:
-        return tuple([one.recipient for one in self.plans])
 
 
 @dataclass(slots=True)
@@ -107,33 +95,32 @@ class Outbound:
         refused = {fold(one.recipient.address): end for one in plans  # 3 and 4
                    if (end := rejection_or_deferral(one)) is not None}
         going = [one for one in plans if fold(one.recipient.address) not in refused]
-        groups: list[_Group] = []
+        drafts: list[tuple[Group, Plan, Draft | None]] = []
         for members in group(going, shown_addresses(message)):
             try:
-                groups.append(_Group(members, self._draft(work, members)))
+                drafts.append((Group.of(members), members[0], self._draft(work, members)))
             except GatewayError as trouble:
                 failed = undelivered((one.recipient for one in members), trouble, members[0].decision.rule)
                 refused.update({fold(one.address): one for one in failed})
-        if refused and (is_all_or_none(context, mail) or not groups):
+        if refused and (is_all_or_none(context, mail) or not drafts):
             everybody = tuple(recipient.address for recipient in mail.envelope.recipients)
             outcome = refuse_all(mail.origin.incident, everybody, refused)
             keep(context, mail, message, plans, outcome, {}, work.key)
             return outcome
 
-        if len(groups) > 1:  # 5 and 6
+        if len(drafts) > 1:  # 5 and 6
             work.signed_once = {}
-        with Run(context, mail, work.key, identified(mail, message.headers), [one.recipients for one in groups],
+        with Run(context, mail, work.key, identified(mail, message.headers), [one for one, _, _ in drafts],
                  leaves) as run:
-            for one in groups:
-                rule = one.plans[0].decision.rule
-                if to := run.pending(one.recipients, rule):
+            for one, first, draft in drafts:
+                if to := run.pending(one):
                     try:
-                        results = self._settle(work, run, one, to)
+                        results = self._settle(work, run, first, draft, to)
                     except GatewayError as trouble:
                         results = undelivered(to, trouble)
-                    run.settle(results, rule)
+                    run.settle(one, results)
         outcomes = [*run.outcomes, *refused.values()]
-        settled, reason = answer(outcomes)
+        settled, reason = run.answer(outcomes)
         if needs_report(mail, settled, outcomes):
             outcomes = report_refused(context, mail, outcomes)
         if leaves is not None:
@@ -144,7 +131,7 @@ class Outbound:
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)  # 7
         keep(context, mail, message, plans, outcome, work.sent, work.key)
         self._count_fallbacks(plans, outcome)
-        return outcome
+        return run.for_client(outcome)
 
     def _check_from(self, mail: Mail, message: Message) -> None:
         """1. A client speaks only for its own addresses, in the header that people see, the name in it included."""
@@ -184,15 +171,16 @@ class Outbound:
             steps = tuple(step for step in steps if step.verb != decision.fallback)
         return carry_out(steps, Draft(mail.octets, work.message.entity), verb_context)
 
-    def _settle(self, work: _Work, run: Run, group: _Group, to: tuple[Recipient, ...]) -> tuple[RecipientOutcome, ...]:
+    def _settle(self, work: _Work, run: Run, plan: Plan, draft: Draft | None, to: tuple[Recipient, ...]
+                ) -> tuple[RecipientOutcome, ...]:
         """5 and 6 for one group."""
-        context, first, draft = self._context, group.plans[0], group.draft
+        context = self._context
         if draft is None:
             if run.leaves is not None:
                 run.leaves()
-            return hold(context, work.mail, to, first)
-        sealed = self._seal(work, draft, first, to)
-        hop = context.inbound_hop if first.facts.direction is Direction.INTERNAL else context.outbound_hop
+            return hold(context, work.mail, to, plan)
+        sealed = self._seal(work, draft, plan, to)
+        hop = context.inbound_hop if plan.facts.direction is Direction.INTERNAL else context.outbound_hop
         outcomes = run.deliver(hop, sealed.octets, to)
         sent = Sent(hashlib.sha256(sealed.octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to),
                     sealed.stamped_by, dict(draft.escrow))
