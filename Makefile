@@ -16,7 +16,7 @@ APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench fuzz chaos soak runs preflight install ldap lock clean
+.PHONY: run test test-long check bench fuzz chaos soak runs preflight install ldap lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -24,7 +24,14 @@ run: .venv/ok
 test: .venv/ok
 	@scripts/need $(APT_TEST)
 	@$(MAKE) -s .venv/ldap-ok
-	.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not long" --durations 20 --durations-min 10 $(PYTEST_ARGS)
+
+# Tests that run for a long time on purpose: kill -9 under load, killed runs, memory. SHORT=1 leaves out the hours after them.
+SHORT ?=
+test-long: .venv/ok
+	@scripts/need $(APT_TEST)
+	.venv/bin/pytest -q -n $(JOBS) -m long --durations 0 --durations-min 1 $(PYTEST_ARGS)
+	@test -n "$(SHORT)" || $(MAKE) chaos soak runs
 
 # Linters and types.
 check: .venv/ok

@@ -77,7 +77,7 @@ def again(json: Json = False) -> None:
             gateway.close()
     if context.is_child():
         for row, outcome in done.sent:
-            log.info("held mail decided", hold_id=row.hold_id, incident=outcome.incident, answer=outcome.answer)
+            log.info("hold.decided", hold_id=row.hold_id, incident=outcome.incident, answer=outcome.answer)
         return
     counted = {"looked": done.examined, "left": len(done.sent), "told": done.notified, "given_up": done.returned,
                "invited": done.invited, "converted": done.converted}

@@ -71,7 +71,7 @@ def send_report(context: Context, mail: Mail, subject: str, text: str, statuses:
     try:
         replies = hop.deliver(octets, envelope)
     except GatewayError as trouble:
-        log.warning("report not sent", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
+        log.warning("report.not_sent", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
         return None
     if any(not reply.taken and not reply.permanent for reply in replies):
         return None

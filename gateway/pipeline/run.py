@@ -118,7 +118,7 @@ class Run:
         if not any(one.settled in SETTLED and not self._in_place(one) for one in self.outcomes):
             return False
         trouble = error if isinstance(error, GatewayError) else GatewayError(Reason.INTERNAL, where(error), retry=True)
-        log.critical("mail left in part", incident=self.mail.origin.incident, reason=str(trouble.reason),
+        log.critical("mail.left_in_part", incident=self.mail.origin.incident, reason=str(trouble.reason),
                      detail=trouble.detail)
         self._failure = trouble
         reached = {fold(one.address) for one in self.outcomes}
@@ -154,7 +154,7 @@ class Run:
         except GatewayError as trouble:
             if not trouble.retry:
                 raise
-            log.warning("journal not asked", incident=self.mail.origin.incident, detail=trouble.detail)
+            log.warning("journal.not_read", incident=self.mail.origin.incident, detail=trouble.detail)
             return ()
 
     def _claim(self, addresses: tuple[str, ...]) -> tuple[JournalRow, ...]:
@@ -243,7 +243,7 @@ class Run:
                 if trouble.reason.family != "store":
                     raise
                 self._unwritten += tuple(addresses)
-                log.critical("journal not told", incident=self.mail.origin.incident, detail=trouble.detail)
+                log.critical("journal.not_written", incident=self.mail.origin.incident, detail=trouble.detail)
         self.context.reach("after-commit")
 
     def _in_place(self, outcome: RecipientOutcome) -> bool:

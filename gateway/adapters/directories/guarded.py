@@ -130,7 +130,7 @@ class Guarded:
             stale = self._stale(key)
             if stale is None:
                 raise
-            log.warning("directory answer from before", source=self.name, detail=trouble.detail)
+            log.warning("directory.stale_answer", source=self.name, detail=trouble.detail)
             return Reply(stale, "stale")
 
     def adopt(self, before: "Guarded") -> None:
@@ -265,7 +265,7 @@ class Guarded:
             trouble = self._unavailable(error.detail.removeprefix(f"{self.name}: ") or str(error.reason))
             works = isinstance(error, Unanswered)
         except Exception as error:  # a library's surprise is a source that does not answer
-            log.exception("directory failed", source=self.name)
+            log.exception("directory.failed", source=self.name)
             trouble = self._unavailable(type(error).__name__)
             works = False
         with self._lock:
@@ -311,7 +311,7 @@ class Guarded:
         self._failures += 1
         if self._failures >= self._settings.failures_max:
             self._rests_until = self._now() + self._settings.pause_s
-            log.error("directory left alone", source=self.name, failures=self._failures, for_s=self._settings.pause_s)
+            log.error("directory.circuit_open", source=self.name, failures=self._failures, for_s=self._settings.pause_s)
 
     def _keep(self, key: str, entry: _Entry) -> None:
         """Under the lock. The longest unused makes room."""

@@ -88,7 +88,7 @@ class ProcessPool:
             while member.is_alive() and time.monotonic() < began + self._patience_s():
                 member.join(LEADER_LOOK_S)
             if member.is_alive():
-                log.critical("run worker stuck", run=self._run, pid=member.pid)
+                log.critical("run.worker_stuck", run=self._run, pid=member.pid)
                 member.kill()
                 member.join(KILLED_S)
         self._members = []
@@ -136,7 +136,7 @@ class JobsPool:
             if not _goes_on(self._book, self._run):
                 _clear(self._jobs, self._book, self._run)
         except GatewayError as trouble:  # `tidy` does it later
-            log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("runs.blocked", reason=str(trouble.reason), detail=trouble.detail)
         finally:
             self._jobs.close()
 
@@ -194,7 +194,7 @@ def _work(settings: Settings, run_id: str, share: int, parent: int) -> None:
         finally:
             worker.close()
     except GatewayError as trouble:
-        log.critical("run worker ended", run=run_id, reason=str(trouble.reason), detail=trouble.detail)
+        log.critical("run.worker_not_started", run=run_id, reason=str(trouble.reason), detail=trouble.detail)
         raise SystemExit(1) from None
 
 
@@ -238,9 +238,9 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
                     if settings.postgresql is not None:
                         _tidy(settings.postgresql, store)
             except GatewayError as trouble:
-                log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
+                log.warning("runs.blocked", reason=str(trouble.reason), detail=trouble.detail)
             except Exception as surprise:  # noqa: BLE001 - whatever it is, it must not end the process of all runs
-                log.error("run worker surprised", run="", where=where(surprise))  # noqa: TRY400 - no text
+                log.error("run.internal_error", run="", where=where(surprise))  # noqa: TRY400 - no text
             over.wait(LOOK_S)
     finally:
         store.close()
@@ -252,9 +252,9 @@ def _anew(settings: Settings, read: Callable[[], Settings]) -> Settings:
         changed = read()
         section(changed)
     except GatewayError as trouble:
-        log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+        log.critical("reload.failed", reason=str(trouble.reason), detail=trouble.detail)
         return settings
-    log.info("runs reloaded")
+    log.info("runs.reloaded")
     return changed
 
 
@@ -286,9 +286,9 @@ def _lead_run(settings: Settings, run_id: str, parent: int, beat: Any) -> None:
             store.close()
     except GatewayError as trouble:
         if trouble.reason is not Reason.RUN_STATE:  # another process was quicker
-            log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("runs.blocked", reason=str(trouble.reason), detail=trouble.detail)
         raise SystemExit(HELD_UP) from None
-    log.info("run ended" if run.ended_at else "run rests", run=run.id, state=str(run.state))
+    log.info("run.ended" if run.ended_at else "run.waiting", run=run.id, state=str(run.state))
 
 
 def end_in_time(over: threading.Event) -> None:
@@ -410,12 +410,12 @@ class _Leaders:
                     silent_s += _longest_mail_s(settings)
                 looked = yields_at = time.monotonic()
             elif YIELD in sent and time.monotonic() - yields_at > YIELD_S and not self._has_sent(run_id):
-                log.warning("run worker does not yield", run=run_id, pid=leader.pid)
+                log.warning("run.worker_did_not_yield", run=run_id, pid=leader.pid)
                 leader.kill()
                 leader.join(KILLED_S)
                 return None
             if time.monotonic() - beat.value > silent_s:
-                log.critical("run worker stuck", run=run_id, pid=leader.pid)
+                log.critical("run.worker_stuck", run=run_id, pid=leader.pid)
                 leader.kill()
                 leader.join(KILLED_S)
                 self._stop(run_id, Reason.INPUT_UNREADABLE,

@@ -104,7 +104,7 @@ class HeldMail:
                 if trouble.reason.family == "store" or trouble.reason is Reason.KEY_UNAVAILABLE:
                     raise
                 still_held.append(mail.hold_id)
-                log.warning("held mail not looked at", hold_id=mail.hold_id, incident=mail.incident,
+                log.warning("hold.check_failed", hold_id=mail.hold_id, incident=mail.incident,
                             reason=str(trouble.reason), detail=trouble.detail)
         if still_held:
             book.mark_examined(still_held, self.context.clock.now())
@@ -151,7 +151,7 @@ class HeldMail:
         if is_sent is None:
             return False
         self.context.fallbacks.book.mark_notified(waiting.hold_id, self.context.clock.now())
-        log.info("sender told that mail waits", hold_id=waiting.hold_id, incident=waiting.incident, told=is_sent)
+        log.info("hold.sender_notified", hold_id=waiting.hold_id, incident=waiting.incident, notified=is_sent)
         return is_sent
 
     def _return(self, waiting: WaitingMail, answer: CertificateAnswer) -> None:
@@ -165,7 +165,7 @@ class HeldMail:
         outcomes = [RecipientOutcome(one.address, Settled.REPORTED, Reason.HOLD_EXPIRED, waiting.rule)
                     for one in mail.envelope.recipients]
         keep_outcomes(self.context, mail, outcomes, "outbound", "hold", {"fallback": waiting.wait.way})
-        log.warning("held mail given up", hold_id=waiting.hold_id, incident=waiting.incident, told=is_sent)
+        log.warning("hold.expired", hold_id=waiting.hold_id, incident=waiting.incident, notified=is_sent)
 
     def _letter(self, kind: str, waiting: WaitingMail, answer: CertificateAnswer) -> Letter:
         fallbacks, return_after = self.context.fallbacks, self.terms.return_after

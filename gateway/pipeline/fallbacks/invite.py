@@ -43,10 +43,10 @@ def invite(context: Context, invitation: Invitation, waiting: WaitingMail, rehea
         outcome = handle(mail)
         if outcome.answer is Settled.TAKEN:
             book.mark_invited(address, now)
-            log.info("invited", hold_id=waiting.hold_id, incident=mail.origin.incident)
+            log.info("invitation.sent", hold_id=waiting.hold_id, incident=mail.origin.incident)
             return True
     held = any(one.settled is Settled.HELD for one in outcome.recipients)
-    log.warning("invitation not sent", hold_id=waiting.hold_id, incident=mail.origin.incident,
+    log.warning("invitation.not_sent", hold_id=waiting.hold_id, incident=mail.origin.incident,
                 reason=str(outcome.reason or (Reason.POLICY_HELD if held else Reason.INTERNAL)))
     return False
 

@@ -34,7 +34,6 @@ AUTHORITIES_MAX: Final = 4  # of one mail: an honest one has one or two signers
 _UNKNOWN: Final = frozenset({Reason.PATH_UNTRUSTED_ROOT, Reason.PATH_ISSUER_MISSING})
 
 log = structlog.get_logger("sealgate.harvest")
-authorities_log = structlog.get_logger("sealgate.authorities")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,10 @@ class Learning:
             if harvest:
                 self._harvest(told, rows, incident)
         except GatewayError as trouble:
-            log.warning("nothing learned", incident=incident, reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("certificate.harvest_failed", incident=incident, reason=str(trouble.reason),
+                        detail=trouble.detail)
         except Exception:  # the mail was taken: a failure here must not have it sent again
-            log.exception("nothing learned", incident=incident)
+            log.exception("certificate.harvest_failed", incident=incident)
 
     def _capabilities(self, told: Told, rows: tuple[CertificateRow, ...]) -> None:
         """3."""
@@ -87,11 +87,11 @@ class Learning:
         else:
             way = usable(told, self.clock.now(), self.trust, self.recipients)
         if isinstance(way, Reason):
-            log.info("not harvested", incident=incident, address=told.address, reason=str(way))
+            log.info("certificate.not_harvested", incident=incident, address=told.address, reason=str(way))
             return
         what = self.store.harvest(Harvest(told.address, way[0], way[1:], told.capabilities, told.at))
-        log.info("harvested" if what == "stored" else "not harvested", incident=incident, address=told.address,
-                 certificate=way[0].sha256, what=what)
+        log.info("certificate.harvested" if what == "stored" else "certificate.not_harvested", incident=incident,
+                 address=told.address, certificate=way[0].sha256, what=what)
 
 
 def note_unknown(authorities: UnknownAuthorities | None, verdicts: Iterable[Verdicts], at: datetime) -> None:
@@ -107,7 +107,7 @@ def note_unknown(authorities: UnknownAuthorities | None, verdicts: Iterable[Verd
         try:
             _note(authorities, der, signer, at)
         except GatewayError as trouble:
-            authorities_log.warning("unknown authority not noted", reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("certificate.unknown_authority_not_recorded", reason=str(trouble.reason), detail=trouble.detail)
 
 
 def _note(authorities: UnknownAuthorities, der: bytes, signer: SignerVerdict, at: datetime) -> None:

@@ -247,7 +247,7 @@ def open_with(context: Context, mail: Mail, openers: tuple[Opener, ...]) -> Open
     opened = open_mail(
         mail.octets, keys, context.judge, mail.origin.received_at, context.opening, seen=context.content_keys)
     if ciphers := opened.verdicts.weak_ciphers:
-        log.info("weak encryption", incident=mail.origin.incident, ciphers=list(ciphers),
+        log.info("mail.weak_encryption", incident=mail.origin.incident, ciphers=list(ciphers),
                  opened=opened.verdicts.decryption.status == "decrypted")
     if not opened.changed:
         return opened

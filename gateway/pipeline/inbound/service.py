@@ -78,7 +78,7 @@ def _outcome(services: Mapping[str, MailService], name: str, mail: Mail, opened:
         settled = Settled.LATER if trouble.retry else Settled.REFUSED
         return RecipientOutcome(to.address, settled, trouble.reason, detail=trouble.detail)
     if isinstance(answer, Taken):
-        log.info("handed in", incident=mail.origin.incident, service=name, note=answer.note)
+        log.info("service.mail_received", incident=mail.origin.incident, service=name, note=answer.note)
         return RecipientOutcome(to.address, Settled.SERVED, reply=f"{name}: {answer.note}" if answer.note else name)
     settled = Settled.REFUSED if isinstance(answer, Refused) else Settled.LATER
     return RecipientOutcome(to.address, settled, answer.reason, detail=answer.detail)

@@ -244,5 +244,5 @@ class Outbound:
             if uses:
                 self._context.fallbacks.book.add(uses, self._context.clock.now())
         except GatewayError as trouble:
-            log.warning("fallback not counted", incident=outcome.incident, reason=str(trouble.reason),
+            log.warning("fallback.not_counted", incident=outcome.incident, reason=str(trouble.reason),
                         detail=trouble.detail)

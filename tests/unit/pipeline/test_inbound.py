@@ -364,7 +364,7 @@ def test_weak_cipher_is_named_inside_and_never_trusted(home: Path, weak: tuple[s
     with context(home, change) as bank, structlog.testing.capture_logs() as lines:
         octets = arrived(bank, in_3des(bank))
         mail = message_from_bytes(octets, policy=policy.default)
-        (said,) = [line for line in lines if line["event"] == "weak encryption"]
+        (said,) = [line for line in lines if line["event"] == "mail.weak_encryption"]
         assert (said["ciphers"], said["opened"]) == (["3des-cbc"], bool(weak))
         (record,) = bank.gateway.store.evidence.since(datetime.now(UTC) - timedelta(hours=1))
         assert record.facts["verdicts"]["weak_ciphers"] == ["3des-cbc"]
