@@ -8,7 +8,7 @@ The packages, lowest first. A package imports only packages above it in this lis
     errors      Reason, the one vocabulary of failures, and GatewayError
     clock       the time as a dependency
     strictyaml  a YAML loader that rejects ambiguous input and keeps the position of every node
-    model/      frozen values; `sentences`: every Reason in words, with its remedy
+    model/      frozen values; `sentences`: every Reason in words, with its remedy; `fallbacks`: the table of fallbacks
     der/        octets <-> DER: walker, builder, scan of hostile input, BER to DER
     mime/       octets <-> structure, by spans and splices; the S/MIME forms
     ports/      protocols of everything outside the core, one per file; services/: those of the services
@@ -23,8 +23,9 @@ The packages, lowest first. A package imports only packages above it in this lis
     inspection/ `sealgate inspect`: the same opening and judging, without a configuration
     letters/    the bank's own mails: templates in, whole messages out
     pdf/        documents: rendering, examination, encryption
-    pipeline/   the way of a message: inbound/ (`receive`), outbound/ (`send`), background/ (held mail, fetching, daily
-                report), `context` (the dependencies of both), `run` (journal, next hop, answer)
+    pipeline/   the way of a message: inbound/ (`receive`), outbound/ (`send`), fallbacks/ (mail without a certificate,
+                one file each), background/ (held mail, fetching, daily report), `context` (the dependencies of all),
+                `run` (journal, next hop, hold store, answer)
     services/   codes/ and statements/; `bounces`, `answers`, `verp`: mail that comes back to them
     adapters/   implementations of the ports: db/, keys/, directories/, next_hop/, web/, files/, administration/
     frontends/  smtp/ (and LMTP), milter/, http/ (time-stamps, certificates), api/ (codes, runs), processes/ (supervisor
@@ -36,7 +37,7 @@ The packages, lowest first. A package imports only packages above it in this lis
 A mail out: frontends.smtp.session -> app.Gateway.handle -> pipeline.outbound.send -> actions -> smime.seal -> cms ->
             next hop. By the milter: frontends.milter -> app.Gateway.handle_in_place -> pipeline.outbound.in_place.
 A mail in:  frontends.smtp.session -> app.Gateway.handle -> pipeline.inbound.receive -> smime.open -> pki.judge ->
-            pipeline.inbound.compose -> next hop, or pipeline.inbound.hand_in -> a service.
+            pipeline.inbound.compose -> next hop, or pipeline.inbound.service -> a service.
 A code:     frontends.api -> services.codes -> letters -> pipeline.outbound.send, sealed or not at all
             (pipeline.outbound.sealed_only).
 A run:      services.statements: spec, source -> preflight -> drive (one process leads) -> work (each process): letters,

@@ -251,11 +251,7 @@ def channel_of(decided: Decided) -> Channel:
             return Channel.REFUSED
         case "defer":
             return Channel.LATER
-        case "hold":
-            return Channel.INVITED if decision.fallback == "invite" else Channel.HELD
-    if decision.fallback == "encrypted_pdf":
-        return Channel.ENCRYPTED_PDF
-    return Channel.SEALED if any(step.verb == "encrypt" for step in decision.steps) else Channel.PLAIN
+    return Channel(decision.channel)
 
 
 def _refuse(tally: Tally, row: Slim, number: str, reason: Reason, what: str = "", domain: str = "") -> None:

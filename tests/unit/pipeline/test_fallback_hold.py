@@ -1,6 +1,6 @@
 """`without_certificate: hold` and `invite`: a whole bank, a clock moved by hand, openssl to open what left.
 
-Truth: docs/fallbacks.md and the numbered list of gateway/pipeline/background/waiting.py.
+Truth: docs/fallbacks.md and the numbered list of gateway/pipeline/fallbacks/hold.py.
 """
 
 import shutil
@@ -25,7 +25,7 @@ from gateway.model.lookup import Absent, Conflict, Unavailable, Unusable
 from gateway.model.mail import Recipient
 from gateway.model.outcome import Outcome, Settled
 from gateway.pipeline.background.rejudge import in_hand
-from gateway.pipeline.background.waiting import LOOK_AGAIN, Round
+from gateway.pipeline.fallbacks.hold import EXAMINE_AFTER, Round
 from gateway.ports.administration import NewCertificate
 from gateway.settings import Invite, Settings, load
 from tests.support.bank import Context, ScriptedHop, policy
@@ -83,7 +83,7 @@ class Room:
         trial = Gateway(self.settings, clock=self.clock, caught=DryRunHop())
         trial.use(replace(trial.context, select=self.bank.gateway.context.select))
         try:
-            return self.bank.gateway.waiting_room(trial.handle).round()
+            return self.bank.gateway.held_mail(trial.handle).round()
         finally:
             trial.close()
 
@@ -139,16 +139,16 @@ def inviting(home: Path) -> Iterator[Room]:
 def test_a_mail_leaves_sealed_by_itself_when_a_certificate_appears(holding: Room) -> None:
     outcome = holding.send(BEN)
     assert (outcome.answer, outcome.recipients[0].reason) == (Settled.TAKEN, Reason.CERTIFICATE_ABSENT)
-    assert holding.after(minutes=1).left == []
+    assert holding.after(minutes=1).sent == []
     assert holding.bank.outbound.taken == []
     ben = holding.enrol(BEN)
-    (left,) = holding.after(minutes=1).left
+    (left,) = holding.after(minutes=1).sent
     assert left[1].answer is Settled.TAKEN
     octets = holding.bank.outbound.octets_for(BEN)
     assert b"planted" not in octets
     assert b"The planted secret." in openssl.verify(openssl.decrypt(octets, ben), holding.bank.bank.root)
     assert holding.held == ()
-    assert holding.after(days=1).left == []
+    assert holding.after(days=1).sent == []
     assert len(holding.bank.outbound.taken) == 1
 
 
@@ -158,10 +158,10 @@ def test_each_recipient_waits_for_himself(holding: Room) -> None:
     assert [taken[0] for taken in holding.bank.outbound.taken] == [("anna@customer.example",)]
     assert len(holding.held) == 2
     holding.enrol(CARA)
-    assert len(holding.after(minutes=1).left) == 1
+    assert len(holding.after(minutes=1).sent) == 1
     assert [taken[0] for taken in holding.bank.outbound.taken] == [("anna@customer.example",), (CARA,)]
     holding.enrol(BEN)
-    assert len(holding.after(minutes=1).left) == 1
+    assert len(holding.after(minutes=1).sent) == 1
     assert len(holding.bank.outbound.taken) == 3
 
 
@@ -180,17 +180,17 @@ def test_what_the_next_hop_does_not_take_stays_held(holding: Room, code: int) ->
     holding.send(BEN)
     holding.enrol(BEN)
     holding.bank.outbound.codes[BEN] = code
-    assert holding.after(minutes=1).left == []
+    assert holding.after(minutes=1).sent == []
     assert len(holding.held) == 1
     holding.bank.outbound.codes.clear()
-    assert len(holding.after(minutes=20).left) == 1
+    assert len(holding.after(minutes=20).sent) == 1
 
 
 @pytest.mark.parametrize("answer", [Absent(), Unusable(()), Conflict(("1", "2")), Unavailable("no answer")])
 def test_nothing_but_a_usable_certificate_lets_it_go(holding: Room, answer: object) -> None:
     holding.send(BEN)
     holding.answers(answer)
-    assert holding.after(minutes=1).left == []
+    assert holding.after(minutes=1).sent == []
     assert len(holding.held) == 1
     assert holding.bank.outbound.taken == []
 
@@ -201,7 +201,7 @@ def test_in_observe_mode_what_was_held_leaves_sealed_all_the_same(holding: Room)
     holding.enrol(BEN)
     context = holding.bank.gateway.context
     holding.bank.gateway.use(replace(context, trial=lambda context, evidence: replace(context, trial=None)))
-    assert len(holding.after(minutes=1).left) == 1
+    assert len(holding.after(minutes=1).sent) == 1
     assert b"planted" not in holding.bank.outbound.octets_for(BEN)
 
 
@@ -217,7 +217,7 @@ def test_the_rules_are_asked_again(home: Path) -> None:
         (home / "letters.yaml").write_text(reject)
         second.settings = policy(home / "letters.yaml", reject)(second.settings)
         second.bank.gateway.reload(second.settings)
-        assert second.after(minutes=1).left == []
+        assert second.after(minutes=1).sent == []
         assert len(second.held) == 1
 
 
@@ -226,9 +226,9 @@ def test_the_rules_are_asked_again(home: Path) -> None:
 
 def test_the_sender_hears_once_that_it_waits(holding: Room) -> None:
     holding.send(BEN)
-    assert holding.after(days=2.9).told == 0
-    assert holding.after(days=0.2).told == 1
-    assert holding.after(days=1).told == 0
+    assert holding.after(days=2.9).notified == 0
+    assert holding.after(days=0.2).notified == 1
+    assert holding.after(days=1).notified == 0
     ((recipients, octets, envelope),) = holding.bank.inbound.taken
     assert (recipients, envelope.reverse_path) == (("otp@bank.example",), "")
     read = mail_of(octets)
@@ -243,15 +243,15 @@ def test_the_sender_hears_once_that_it_waits(holding: Room) -> None:
 def test_a_report_that_is_not_taken_comes_again(holding: Room) -> None:
     holding.send(BEN)
     holding.bank.inbound.codes["otp@bank.example"] = 451
-    assert holding.after(days=4).told == 0
+    assert holding.after(days=4).notified == 0
     holding.bank.inbound.codes.clear()
-    assert holding.after(hours=1).told == 1
+    assert holding.after(hours=1).notified == 1
 
 
 def test_it_is_given_up_in_the_end_and_the_sender_hears_it(holding: Room) -> None:
     outcome = holding.send(BEN)
-    assert holding.after(days=29.9).given_up == 0
-    assert holding.after(days=0.2).given_up == 1
+    assert holding.after(days=29.9).returned == 0
+    assert holding.after(days=0.2).returned == 1
     octets = holding.bank.inbound.taken[-1][1]
     assert b"Action: failed" in octets
     assert b"Status: 5.4.7" in octets
@@ -266,10 +266,10 @@ def test_nothing_is_given_up_in_silence(holding: Room) -> None:
     """As long as the mail server behind does not take the report, the mail stays."""
     holding.send(BEN)
     holding.bank.inbound.codes["otp@bank.example"] = 451
-    assert holding.after(days=31).given_up == 0
+    assert holding.after(days=31).returned == 0
     assert len(holding.held) == 1
     holding.bank.inbound.codes["otp@bank.example"] = 550  # he is not there any more: nobody can be told
-    assert holding.after(hours=1).given_up == 1
+    assert holding.after(hours=1).returned == 1
     assert holding.held == ()
 
 
@@ -277,14 +277,14 @@ def test_a_certificate_on_the_last_day_still_counts(holding: Room) -> None:
     holding.send(BEN)
     holding.enrol(BEN)
     done = holding.after(days=31)
-    assert (len(done.left), done.given_up) == (1, 0)
+    assert (len(done.sent), done.returned) == (1, 0)
 
 
 def test_a_directory_that_does_not_answer_on_the_last_day_is_waited_for(holding: Room) -> None:
     holding.send(BEN)
     holding.answers(Unavailable("no answer"))
-    assert holding.after(days=30.5).given_up == 0
-    assert holding.after(days=0.6).given_up == 1
+    assert holding.after(days=30.5).returned == 0
+    assert holding.after(days=0.6).returned == 1
 
 
 @pytest.mark.parametrize(("notify", "told"), [((), 2), (("NEVER",), 0), (("FAILURE",), 1), (("DELAY",), 1),
@@ -295,7 +295,7 @@ def test_whoever_wants_to_hear_nothing_hears_nothing(holding: Room, notify: tupl
     mail = replace(mail, envelope=replace(mail.envelope, recipients=(Recipient(BEN, notify),)))
     holding.bank.gateway.handle(mail)
     holding.after(days=4)
-    assert holding.after(days=30).given_up == 1
+    assert holding.after(days=30).returned == 1
     assert len(holding.bank.inbound.taken) == told
 
 
@@ -358,7 +358,6 @@ def test_who_has_a_certificate_since_is_a_figure(home: Path) -> None:
         holding.send(BEN, octets=MAIL.replace(b"<1@", b"<2@"))
         holding.enrol(BEN)
         holding.after(minutes=1)
-        assert holding.bank.gateway.context.fallbacks is not None
         (row,) = holding.bank.gateway.context.fallbacks.book.figures()
         assert (row.rule, row.way, row.people, row.mails, row.converted) == ("letters:letters", "hold", 2, 3, 1)
 
@@ -372,15 +371,14 @@ def test_also_of_people_whose_mail_does_not_wait(home: Path) -> None:
 
 
 def test_a_round_is_worth_while_only_when_something_may_have_changed(holding: Room) -> None:
-    terms = holding.bank.gateway.waiting_room(lambda mail: pytest.fail(str(mail))).terms
-    assert holding.bank.gateway.context.fallbacks is not None
+    terms = holding.bank.gateway.held_mail(lambda mail: pytest.fail(str(mail))).terms
     book = holding.bank.gateway.context.fallbacks.book
     assert not terms.due(book, holding.clock.now())
     holding.send(BEN)
     assert terms.due(book, holding.clock.now())
     holding.after(minutes=1)
     assert not terms.due(book, holding.clock.now())
-    assert terms.due(book, holding.clock.now() + LOOK_AGAIN + timedelta(seconds=1))
+    assert terms.due(book, holding.clock.now() + EXAMINE_AFTER + timedelta(seconds=1))
     holding.clock.at += timedelta(seconds=1)
     holding.enrol(BEN)
     assert terms.due(book, holding.clock.now())
@@ -399,7 +397,7 @@ def test_a_mail_that_cannot_be_opened_stops_no_other(holding: Room, monkeypatch:
         return get(self, hold_id)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(holding.bank.gateway.store.hold), "get", once)
-    assert len(holding.after(minutes=1).left) == 1
+    assert len(holding.after(minutes=1).sent) == 1
     assert holding.held == (broken,)
 
 
@@ -408,8 +406,8 @@ def test_two_who_look_at_once_let_it_go_once(holding: Room) -> None:
     holding.send(BEN)
     holding.enrol(BEN)
     with in_hand(holding.bank.gateway.store.journal, holding.held[0]):
-        assert holding.after(minutes=1).left == []
-    assert len(holding.after(minutes=20).left) == 1
+        assert holding.after(minutes=1).sent == []
+    assert len(holding.after(minutes=20).sent) == 1
 
 
 @pytest.mark.parametrize("way", ["hold", "invite", "plain_knowingly"])
@@ -424,7 +422,7 @@ def test_what_a_rule_holds_for_people_waits_for_people(home: Path, way: str) -> 
         assert holding.send(BEN).recipients[0].settled is Settled.HELD
         holding.enrol(BEN)
         done = holding.after(days=40)
-        assert (done.left, done.given_up, done.told, done.invited) == ([], 0, 0, 0)
+        assert (done.sent, done.returned, done.notified, done.invited) == ([], 0, 0, 0)
         assert len(holding.held) == 1
 
 
@@ -482,6 +480,6 @@ def test_a_database_that_fails_once_it_is_taken_makes_a_second_mail_and_loses_no
         holding.after(minutes=1)
     assert len(holding.held) == 1
     monkeypatch.setattr(kind, "settle", settle)
-    assert len(holding.after(minutes=20).left) == 1
-    assert holding.after(minutes=20).left == []
+    assert len(holding.after(minutes=20).sent) == 1
+    assert holding.after(minutes=20).sent == []
     assert [mail_of(octets)["message-id"] for _, octets, _ in holding.bank.outbound.taken] == ["<1@bank.example>"] * 2

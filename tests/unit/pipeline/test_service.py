@@ -1,4 +1,4 @@
-"""What a service says becomes the recipient's outcome; what it does not say becomes a 451 (pipeline.hand_in)."""
+"""The answer of a service becomes the outcome of the recipient; no answer becomes a 451 (pipeline.inbound.service)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
