@@ -18,6 +18,7 @@ The packages, lowest first. A package imports only packages above it in this lis
     smime/      seal (draft -> sealed mail), open (mail -> opened and judged), protect (header protection)
     authority/  what the bank issues: certificates (ca) and time-stamps (tsa)
     settings/   sealgate.yaml as frozen values
+    postfix/    `sealgate check --postfix`: the configuration of the Postfix beside the gateway
     policy/     rules -> decision, without I/O; recorded/: decisions from the evidence again
     actions/    the verbs of the policy language, one per file
     inspection/ `sealgate inspect`: the same opening and judging, without a configuration
@@ -31,7 +32,7 @@ The packages, lowest first. A package imports only packages above it in this lis
                 and workers), telemetry/ (logs, metrics); `replies`: Reason -> SMTP reply; limits
     app/        the composition root, the only package that names adapters; processes/: what each process is made of
     demo/       a bank in a directory, and its tour
-    cli/        the commands, one file or package per command group; postfix/: `check --postfix`
+    cli/        the commands, one file or package per command group
 
 A mail out: frontends.smtp.session -> app.Gateway.handle -> pipeline.outbound.send -> actions -> smime.seal -> cms ->
             next hop. By the milter: frontends.milter -> app.Gateway.handle_in_place -> pipeline.outbound.in_place.

@@ -1,6 +1,6 @@
 """The services that mail is handed to (`end: {hand_to: NAME}`): each has its section of the settings, and a mailbox."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from gateway.adapters.db.callbacks import DbCallbacks
@@ -27,13 +27,6 @@ CODES: Final = "codes"
 STATEMENTS: Final = "statements"
 
 
-def mailboxes(settings: Settings) -> Mapping[str, str]:
-    """Service to the address of its mailbox; a service without one gets no mail, and no rule may name it."""
-    named = {CODES: settings.codes.bounces if settings.codes else "",
-             STATEMENTS: settings.statements.bounces if settings.statements else ""}
-    return {name: mailbox for name, mailbox in named.items() if mailbox}
-
-
 def returns_of(settings: Codes | Statements) -> Verp:
     """Who makes and reads a service's return paths and Message-IDs. KEY_UNAVAILABLE (retry), CONFIG_INVALID."""
     service = CODES if isinstance(settings, Codes) else STATEMENTS
@@ -44,7 +37,7 @@ def is_served(settings: Settings, address: str) -> bool:
     """Whether an address is a service's mailbox or one of its return paths: no mail server behind us knows it."""
     local, _, domain = address.rpartition("@")
     mailbox = fold(f"{local.partition('+')[0]}@{domain}")
-    return any(fold(one) == mailbox for one in mailboxes(settings).values())
+    return any(fold(one) == mailbox for one in settings.mailboxes.values())
 
 
 def telling(settings: Settings, store: Store) -> Told:

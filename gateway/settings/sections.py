@@ -4,6 +4,7 @@ Other files define the sections of certificates and trust with their checks (`ke
 deployment (`deployment`), and of each service (`codes`, `statements`, `fallbacks`, `api`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -192,3 +193,10 @@ class Settings(Section):
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     limits: Limits = Limits()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def mailboxes(self) -> Mapping[str, str]:
+        """Service to the address of its mailbox. A service without one receives no mail, and no rule may name it."""
+        named = {"codes": self.codes.bounces if self.codes else "",
+                 "statements": self.statements.bounces if self.statements else ""}
+        return {name: mailbox for name, mailbox in named.items() if mailbox}

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "model": "errors",
     "settings": f"{COMMON} strictyaml",
     "policy": f"{COMMON} strictyaml",
+    "postfix": f"{COMMON} settings",
     "mime": COMMON,
     "cms": f"{COMMON} der",
     "ports": f"{COMMON} cms",
@@ -43,7 +44,7 @@ MAY_IMPORT = {
            "pdf letters services",
     "demo": f"{COMMON} app settings authority cms",
     "cli": f"{COMMON} strictyaml frontends app settings policy actions inspection pipeline pki cms ports demo "
-           "services",
+           "services postfix",
     "__main__": "cli",
 }
 
@@ -65,9 +66,9 @@ ONLY = {
     "typer": {"cli"},
     "rich": {"cli", "demo"},
     "subprocess": {"demo", "adapters/directories/ldap.py", "adapters/web/password_hook.py", "adapters/files/reader.py",
-                   "cli/postfix/reading.py", "pdf/renderer.py"},
+                   "postfix/reading.py", "pdf/renderer.py"},
     # The core has no network of its own.
-    "socket": {"frontends", "adapters", "cli", "demo", "pdf/renderer.py", "pdf/typst_child.py"},
+    "socket": {"frontends", "adapters", "postfix/reading.py", "cli", "demo", "pdf/renderer.py", "pdf/typst_child.py"},
     "ssl": {"frontends", "adapters"},
     "urllib": {"mime", "settings", "adapters", "demo"},  # urllib.parse: RFC 2231 and RFC 3986
     "urllib3": {"adapters"},

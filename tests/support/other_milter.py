@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.cli.postfix.reading import milter_actions
+from gateway.postfix.reading import milter_actions
 from tests.support.process import ROOT
 from tests.support.smtp import until
 

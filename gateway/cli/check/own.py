@@ -8,12 +8,12 @@ from typing import Final
 from gateway import app as composition
 from gateway.actions.escrow import unusable
 from gateway.app.expiry import Ending, ends
-from gateway.cli.check.finding import Finding
 from gateway.clock import SystemClock
 from gateway.cms import strength
 from gateway.cms.algorithms import FEW_READ
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.errors import GatewayError, Reason
+from gateway.model.finding import Finding
 from gateway.settings import Settings
 
 _WHAT_THEY_ARE: Final = {"key that signs": "key set", "key that opens mail": "key set", "key that stamps": "stamper",

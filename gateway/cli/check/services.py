@@ -7,11 +7,11 @@ from typing import Final
 
 from gateway import app as composition
 from gateway.app.sources import load_sources
-from gateway.cli.check.finding import Finding
 from gateway.cli.context import explained
-from gateway.cli.postfix.configuration import endpoint
 from gateway.cli.processes import milter as milter_command
 from gateway.errors import GatewayError
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import endpoint
 from gateway.settings import Milter, NextHopSettings, Settings
 
 PROBE: Final = "sealgate-check"  # nobody's mailbox, asked for in a domain that the directory serves

@@ -11,10 +11,10 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Final
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.postfix.configuration import Service, endpoint, words
-from gateway.cli.postfix.form import Site
-from gateway.cli.postfix.tables import aliases, destinations, entries, few
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import Service, endpoint, words
+from gateway.postfix.form import Site
+from gateway.postfix.tables import aliases, destinations, entries, few
 
 _MAPPED: Final = ("virtual_alias_maps", "recipient_canonical_maps", "canonical_maps")
 _TLS_REQUIRED: Final = frozenset({"encrypt", "dane-only", "fingerprint", "verify", "secure"})

@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.cli.postfix.configuration import INCLUDE, Configuration, endpoint
 from gateway.errors import GatewayError, Reason
+from gateway.postfix.configuration import INCLUDE, Configuration, endpoint
 
 _TIMEOUT_S = 30.0
 _MILTER_S = 3.0
@@ -68,7 +68,8 @@ def _postconf(*arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as trouble:
         raise GatewayError(Reason.USAGE, f"postconf: {trouble}; is Postfix installed here?") from None
     if done.returncode:
-        raise GatewayError(Reason.USAGE, done.stderr.decode("utf-8", "replace").strip())
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise GatewayError(Reason.USAGE, said or f"postconf ended with status {done.returncode}")
     return done.stdout.decode("utf-8", "replace")
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.postfix.configuration import Service, narrow, refusals
-from gateway.cli.postfix.form import NAMES, Role, Site
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import Service, narrow, refusals
+from gateway.postfix.form import NAMES, Role, Site
 
 _LOOPBACK = ("127.", "[::1]", "::1", "localhost")
 _REFUSING = frozenset({"reject", "defer", "reject_unauth_destination", "defer_unauth_destination"})

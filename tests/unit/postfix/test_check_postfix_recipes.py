@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli.check.postfix_paths import postfix
 from gateway.cli.context import CONFIG_VARIABLE
 from gateway.cli.main import application
+from gateway.postfix.check import postfix
 from gateway.settings import Settings
 from tests.support.peers import need
 

@@ -1,16 +1,15 @@
-"""`sealgate check --postfix`: the Postfix beside the gateway. What is looked at stands in `postfix/`."""
+"""All checks of `sealgate check --postfix` in their order."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.context import explained
-from gateway.cli.postfix import around, copies, delivery, doors, milters, passage, returns, services, whole
-from gateway.cli.postfix.configuration import Configuration
-from gateway.cli.postfix.form import NAMES, Site
-from gateway.cli.postfix.reading import milter_actions, read
 from gateway.errors import GatewayError
+from gateway.model.finding import Finding
+from gateway.postfix import around, copies, delivery, doors, milters, passage, returns, services, whole
+from gateway.postfix.configuration import Configuration
+from gateway.postfix.form import NAMES, Site
+from gateway.postfix.reading import milter_actions, read
 from gateway.settings import Settings
 
 CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
@@ -34,7 +33,7 @@ def postfix(settings: Settings, directory: Path | None = None) -> Iterator[Findi
     try:
         said = read(directory)
     except GatewayError as trouble:
-        yield Finding("error", "postfix", explained(trouble))
+        yield Finding("error", "postfix", trouble.detail)
         return
     asked = {socket: milter_actions(socket, said.value("queue_directory"))
              for socket in sorted(milters.others(Site(said, settings)))}

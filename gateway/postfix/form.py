@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from gateway.cli.postfix.configuration import EVERYWHERE, Configuration, Endpoint, Service, endpoint, refusals, words
+from gateway.postfix.configuration import EVERYWHERE, Configuration, Endpoint, Service, endpoint, refusals, words
 from gateway.settings import NextHopSettings, Settings
 
 Form = Literal["proxy", "filter", "milter"]

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from gateway.app.services import mailboxes
-from gateway.cli.check.finding import Finding
-from gateway.cli.postfix.configuration import endpoint
-from gateway.cli.postfix.form import Site
-from gateway.cli.postfix.tables import entries
 from gateway.model.address import fold
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import endpoint
+from gateway.postfix.form import Site
+from gateway.postfix.tables import entries
 
 _READABLE = ("inline:", "static:", "hash:", "btree:", "lmdb:", "cdb:", "dbm:", "texthash:")
 
@@ -17,14 +16,14 @@ def to_service(site: Site, address: str, transport: str) -> bool:
 
     it, and nothing of it comes back.
     """
-    ours = {fold(mailbox) for mailbox in mailboxes(site.settings).values()}
+    ours = {fold(mailbox) for mailbox in site.settings.mailboxes.values()}
     return fold(address) in ours and endpoint(transport).port in {
         one.port for one in site.settings.listeners if one.role == "inbound"}
 
 
 def bounces_of_its_own(site: Site) -> Iterator[Finding]:
     """Postfix's own bounces pass no filter: they go where their recipient is routed."""
-    found = mailboxes(site.settings)
+    found = site.settings.mailboxes
     if not found:
         return
     if "+" not in site.postfix.value("recipient_delimiter"):

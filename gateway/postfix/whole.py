@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.postfix.form import Site
+from gateway.model.finding import Finding
+from gateway.postfix.form import Site
 
 _COMPATIBLE = (3, 6)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.postfix.configuration import Service, seconds, words
-from gateway.cli.postfix.form import Site, Way
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import Service, seconds, words
+from gateway.postfix.form import Site, Way
 
 _OURS_END_S = 600.0  # how long any client waits for the answer to a whole mail (RFC 5321 4.5.3.2.6)
 

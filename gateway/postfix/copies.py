@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.postfix.configuration import Service
-from gateway.cli.postfix.form import Site
-from gateway.cli.postfix.tables import few, outside
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import Service
+from gateway.postfix.form import Site
+from gateway.postfix.tables import few, outside
 
 _MAPS = ("virtual_alias_maps", "recipient_bcc_maps", "sender_bcc_maps", "recipient_canonical_maps", "canonical_maps")
 

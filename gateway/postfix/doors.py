@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.postfix.configuration import EVERYWHERE, Service, narrow
-from gateway.cli.postfix.form import NAMES, RECIPES, Site, Way
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import EVERYWHERE, Service, narrow
+from gateway.postfix.form import NAMES, RECIPES, Site, Way
 
 
 def doors(site: Site) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.postfix.reading import milter_actions
+from gateway.postfix.reading import milter_actions
 
 OFFER = bytes.fromhex("0000000d 4f 00000006 000001ff 00000000")
 QUIT = bytes.fromhex("00000001 51")

@@ -7,9 +7,9 @@ declares at the start of each connection which changes it may ask for (SMFIC_OPT
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.postfix.configuration import Service, option, words
-from gateway.cli.postfix.form import Site
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import Service, option, words
+from gateway.postfix.form import Site
 
 # libmilter/mfapi.h: SMFIF_CHGBODY and so on.
 CHANGE_BODY: Final = 0x02

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.check.postfix_paths import findings
-from gateway.cli.postfix.configuration import Configuration, endpoint, seconds, words
-from gateway.cli.postfix.tables import outside
+from gateway.model.finding import Finding
+from gateway.postfix.check import findings
+from gateway.postfix.configuration import Configuration, endpoint, seconds, words
+from gateway.postfix.tables import outside
 from gateway.settings import Settings
 
 MAIN = """\

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.postfix.configuration import Service, endpoint, option, words
-from gateway.cli.postfix.form import Site
-from gateway.cli.postfix.services import to_service
-from gateway.cli.postfix.tables import TABLES, Action, actions, entries
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import Service, endpoint, option, words
+from gateway.postfix.form import Site
+from gateway.postfix.services import to_service
+from gateway.postfix.tables import TABLES, Action, actions, entries
 
 _CHECKS = ("header_checks", "mime_header_checks", "nested_header_checks", "body_checks", "milter_header_checks")
 _ACCESS = tuple(f"smtpd_{what}_restrictions" for what in (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from gateway.cli.postfix.configuration import INCLUDE, Configuration, Service
+from gateway.postfix.configuration import INCLUDE, Configuration, Service
 
 Kind = Literal["address", "program", "file", "include", "unread"]
 
