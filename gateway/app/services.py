@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.adapters.db.callbacks import DbCallbacks
-from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.db.statements.store import statement_store
 from gateway.adapters.files.mac_secret import mac_secret
 from gateway.app.codes.callbacks import filing
 from gateway.app.codes.events import told_by
@@ -71,5 +71,5 @@ def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], 
         alarm = Alarm(codes.from_, alarm_address(settings), letters, returns, send)
         found[CODES] = CodeMail(Book(store.codes, told), returns, store.customers.by_certificate, alarm)
     if statements is not None and statements.bounces:
-        found[STATEMENTS] = StatementMail(Bounces(DbStatements(store.database), returns_of(statements)))
+        found[STATEMENTS] = StatementMail(Bounces(statement_store(store.database).results, returns_of(statements)))
     return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.db.statements.store import statement_store
 from gateway.app.statements.runs import Worker, lead, processes, section
 from gateway.app.store import Store, open_store
 from gateway.clock import Clock
@@ -24,7 +24,8 @@ from gateway.frontends.processes.children import PARENT, end_with_parent
 from gateway.frontends.processes.notify import notify, reloaded
 from gateway.frontends.processes.priority import stand_back
 from gateway.frontends.telemetry.logs import configure, own_process
-from gateway.ports.services.statements import RunRow, RunState
+from gateway.ports.services.statements.rows import RunRow, RunState
+from gateway.ports.services.statements.store import StatementStore
 from gateway.services.statements.drive import WorkerPool, stop
 from gateway.settings import Settings
 from gateway.settings.deployment import Postgresql
@@ -105,7 +106,7 @@ class JobsPool:
 
         require_tables(store.database)
         self._jobs = RunJobs(where)
-        self._book, self._run, self._processes = DbStatements(store.database), run_id, processes
+        self._book, self._run, self._processes = statement_store(store.database), run_id, processes
         self._clock: Clock = store.database
         self._look_at = 0.0  # time.monotonic
         self._lost: AbstractSet[int] = frozenset()
@@ -122,7 +123,8 @@ class JobsPool:
 
         Of that one can be sure only when it is seen twice: between the two a process may be about to claim the chunk.
         """
-        idle = self._book.idle(self._run, self._clock.now())  # before the jobs: one that ends meanwhile does no harm
+        # Before the jobs: a chunk that ends meanwhile does no harm.
+        idle = self._book.work.idle(self._run, self._clock.now())
         waiting, working = self._jobs.of(self._run)
         lost = (idle.keys() & working) - waiting
         wanted = (idle.keys() - waiting - working) | (lost & self._lost)
@@ -149,15 +151,15 @@ def worker_pool(
     return processes if settings.postgresql is None else JobsPool(settings.postgresql, store, run_id, processes)
 
 
-def _goes_on(book: DbStatements, run_id: str) -> bool:
-    run = book.run(run_id)
-    return run is not None and run.state is RunState.RUNNING and book.next_due(run_id) is not None
+def _goes_on(book: StatementStore, run_id: str) -> bool:
+    run = book.runs.run(run_id)
+    return run is not None and run.state is RunState.RUNNING and book.work.next_due(run_id) is not None
 
 
-def _clear(jobs: "RunJobs", book: DbStatements, run_id: str) -> None:
+def _clear(jobs: "RunJobs", book: StatementStore, run_id: str) -> None:
     """Those that are at work end themselves, as long as something is open: others' nodes may not have heard yet."""
-    run = book.run(run_id)
-    jobs.clear(run_id, working=run is None or run.ended_at is not None or book.next_due(run_id) is None)
+    run = book.runs.run(run_id)
+    jobs.clear(run_id, working=run is None or run.ended_at is not None or book.work.next_due(run_id) is None)
 
 
 def _tidy(where: Postgresql, store: Store) -> None:
@@ -165,7 +167,7 @@ def _tidy(where: Postgresql, store: Store) -> None:
     from gateway.adapters.run_jobs import RunJobs, require_tables
 
     require_tables(store.database)
-    jobs, book = RunJobs(where), DbStatements(store.database)
+    jobs, book = RunJobs(where), statement_store(store.database)
     try:
         for run_id in jobs.runs():
             if not _goes_on(book, run_id):
@@ -220,21 +222,21 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
     store = open_store(settings)
     notify("READY=1", "WATCHDOG_USEC=0")  # a reload reaches us now; a run that is planned gives no sign for minutes
     try:
-        book, leaders, forgotten = DbStatements(store.database), _Leaders(store, over), 0.0
+        book, leaders, forgotten = statement_store(store.database), _Leaders(store, over), 0.0
         while not over.is_set():
             try:
                 if again.is_set():
                     again.clear()
                     settings = _anew(settings, read)
                 store.database.now()  # an alert where this machine's clock is wrong, on each node
-                unfinished = book.unfinished()
+                unfinished = book.runs.unfinished()
                 leaders.forget(unfinished)
                 for run in leaders.in_turn(unfinished):
                     leaders.lead(settings, run.id)
                     forgetful.let_go()
                 if time.monotonic() - forgotten > FORGET_EVERY_S:
                     forgotten = time.monotonic()
-                    book.forget(store.database.now() - timedelta(days=section(settings).keep_days))
+                    book.runs.forget(store.database.now() - timedelta(days=section(settings).keep_days))
                     if settings.postgresql is not None:
                         _tidy(settings.postgresql, store)
             except GatewayError as trouble:
@@ -322,7 +324,7 @@ class _Leaders:
     """
 
     def __init__(self, store: Store, over: threading.Event) -> None:
-        self._book, self._store, self._over = DbStatements(store.database), store, over
+        self._book, self._store, self._over = statement_store(store.database), store, over
         self._rests: dict[str, tuple[float, int]] = {}  # run: not before, attempts in a row
         self._turns: dict[str, float] = {}  # run: when its last turn ended
 
@@ -334,7 +336,7 @@ class _Leaders:
         """One run, unless another process leads it, or it has nothing to do now. STORE_UNAVAILABLE (retry)."""
         if self._over.is_set() or not self._is_ready(run_id):
             return
-        where_led = self._book.led(run_id)
+        where_led = self._book.runs.led(run_id)
         if where_led == "elsewhere":
             help_with(settings, self._store, run_id, self._over, lambda: self._is_other_ready(run_id))
         if where_led:
@@ -352,17 +354,17 @@ class _Leaders:
         """Whether a leader could go on with the run now. STORE_UNAVAILABLE (retry)."""
         if time.monotonic() < self._rests.get(run_id, (0.0, 0))[0]:
             return False
-        run = self._book.run(run_id)
+        run = self._book.runs.run(run_id)
         if run is None or run.ended_at is not None or run.state is RunState.PAUSED:
             return False
-        due = self._book.next_due(run_id) if run.state is RunState.RUNNING else None
+        due = self._book.work.next_due(run_id) if run.state is RunState.RUNNING else None
         return due is None or due <= self._store.database.now()
 
     def _is_other_ready(self, run_id: str) -> bool:
         """Whether another run could go on here that no process leads; False while the database does not answer."""
         try:
-            return any(run.id != run_id and self._is_ready(run.id) and not self._book.led(run.id)
-                       for run in self._book.unfinished())
+            return any(run.id != run_id and self._is_ready(run.id) and not self._book.runs.led(run.id)
+                       for run in self._book.runs.unfinished())
         except GatewayError:
             return False
 
@@ -376,13 +378,13 @@ class _Leaders:
         return is_over and self._is_other_ready(run_id)
 
     def _state(self, run_id: str) -> RunState | None:
-        run = self._book.run(run_id)
+        run = self._book.runs.run(run_id)
         return None if run is None else run.state
 
     def _has_sent(self, run_id: str) -> bool:
         """Whether mails of the run may have left; True while the database does not answer."""
         try:
-            run = self._book.run(run_id)
+            run = self._book.runs.run(run_id)
         except GatewayError:
             return True
         return run is None or run.rows is not None
@@ -426,7 +428,7 @@ class _Leaders:
         return leader.exitcode
 
     def _stop(self, run_id: str, reason: Reason, detail: str) -> None:
-        stop(self._book, run_id, reason, detail)
+        stop(self._book.runs, run_id, reason, detail)
 
 
 def _signal(leader: BaseProcess, number: signal.Signals, sent: set[signal.Signals]) -> None:
@@ -440,7 +442,7 @@ def help_with(settings: Settings, store: Store, run_id: str, over: threading.Eve
 
     `yields`: whether another run has its turn.
     """
-    book = DbStatements(store.database)
+    book = statement_store(store.database)
     if not _goes_on(book, run_id):
         return
     helpers = worker_pool(settings, store, run_id, lambda: END_S if over.is_set() else _longest_mail_s(settings))

@@ -42,7 +42,7 @@ from gateway.pdf.check import check as document_fault
 from gateway.pdf.check import lacking
 from gateway.pki.bulk import BulkSelect
 from gateway.policy.resolve import used
-from gateway.ports.services.statements import RunRow
+from gateway.ports.services.statements.rows import RunRow
 from gateway.services.statements import preflight, preflight_page
 from gateway.services.statements.preflight import CHUNK_ROWS, SAMPLE, Decided, Looking, Slim
 from gateway.services.statements.series import Series

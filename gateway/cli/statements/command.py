@@ -24,7 +24,7 @@ from gateway.cli.statements import report as statements_report
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.telemetry.logs import configure
 from gateway.model.sentences import SENTENCES
-from gateway.ports.services.statements import ItemState, RunRow, RunState
+from gateway.ports.services.statements.rows import ItemState, RunRow, RunState
 from gateway.services.statements.runs import Shown, Statements
 from gateway.settings import Settings
 from gateway.settings.read import text_of

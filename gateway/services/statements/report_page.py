@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
-from gateway.ports.services.statements import RunState
+from gateway.ports.services.statements.rows import RunState
 from gateway.services.statements.charts import COLUMNS_MAX, Part, columns, legend, number, percent, ring, stacked
 from gateway.services.statements.page import (
     Drawn,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
-from gateway.ports.services.statements import ItemRow, ItemState, RunRow, RunState
+from gateway.ports.services.statements.rows import ItemRow, ItemState, RunRow, RunState
 from gateway.services.statements import charts, preflight_page, report, report_page
 from gateway.services.statements.charts import Part
 from gateway.services.statements.page import STYLE

@@ -1,26 +1,22 @@
-"""What became of a run's mails, told by the run, by the mail server behind us, and by what comes back.
-
-See ports.services.statements for what stands where; `statements` has the rest.
-"""
+"""Results of a run: its items, how many are in each state, and the delivery status of each mail."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Text, bindparam, case, delete, func, null, or_, select, update
+from sqlalchemy import Connection, Text, bindparam, case, func, null, or_, select, update
 
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.text import indexed, storable
-from gateway.adapters.db.tables.mail import micros, moment
-from gateway.adapters.db.tables.statements import statement_chunk, statement_item, statement_run
-from gateway.ports.services.statements import Counts, Delivery, ItemRow, ItemState
+from gateway.adapters.db.statements.rows import ITEM_COLUMNS, item_of
+from gateway.adapters.db.tables.mail import micros
+from gateway.adapters.db.tables.statements import statement_item
+from gateway.ports.services.statements.rows import Counts, Delivery, ItemRow, ItemState
 
 PAGE: Final = 1_000
 QUEUED: Final = timedelta(days=15)  # how long a mail server may keep trying; later its queue id is another mail's
-FORGET_ITEMS: Final = 10_000  # at once, so that nobody waits long for it
-ITEM_COLUMNS: Final = [column for column in statement_item.columns if column.name not in {"series", "version"}]
 
-_r, _c, _i = statement_run.c, statement_chunk.c, statement_item.c
+_i = statement_item.c
 
 _HANDED_ON: Final = (
     update(statement_item)
@@ -29,14 +25,14 @@ _HANDED_ON: Final = (
     .values(queue_id=bindparam("next")))
 
 
-class DbStatementsTold:
-    """The half of DbStatements that runs are not worked on with."""
+class DbResults:
+    """See ports.services.statements.results."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def counts(self, run: str) -> Counts:
-        """See StatementStore."""
+        """See ResultStore."""
         query = select(_i.state, _i.delivery, func.count(), func.sum(_i.resent)).where(_i.run == run).group_by(
             _i.state, _i.delivery)
         states: dict[ItemState, int] = {}
@@ -50,7 +46,7 @@ class DbStatementsTold:
         return Counts(states, resent, bounced, delivered)
 
     def items(self, run: str) -> Iterator[ItemRow]:
-        """See StatementStore."""
+        """See ResultStore."""
         row, holder = -1, -1
         while True:
             behind = or_(_i.row > row, (_i.row == row) & (_i.holder > holder))
@@ -64,7 +60,7 @@ class DbStatementsTold:
             row, holder = page[-1].row, page[-1].holder
 
     def deliveries(self, told: Sequence[Delivery]) -> int:
-        """See StatementStore. A bounce is the last word."""
+        """See ResultStore. A bounce is the last word."""
         statement = (
             update(statement_item)
             .where(_i.queue_id == bindparam("queued"), _i.state == ItemState.SENT.value, _i.delivery != "bounced",
@@ -105,34 +101,3 @@ class DbStatementsTold:
             statement = update(statement_item).where(*known, or_(_i.delivery != "deferred", _i.answer != words)).values(
                 delivery="deferred", **values)
         return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
-
-    def forget(self, before: datetime) -> int:
-        """See StatementStore."""
-        old = select(_r.id).where(_r.ended_at < micros(before)).order_by(_r.ended_at).limit(1)
-        forgotten = 0
-        while True:
-            with self._database.read() as connection:
-                run = connection.scalar(old)
-            if run is None:
-                return forgotten
-            some = select(_i.id).where(_i.run == run).limit(FORGET_ITEMS)
-            items = delete(statement_item).where(_i.id.in_(some))
-
-            def work(connection: Connection, items: Any = items, run: str = run) -> int:
-                if connection.execute(items).rowcount:
-                    return 0
-                connection.execute(delete(statement_chunk).where(_c.run == run))
-                return connection.execute(delete(statement_run).where(_r.id == run)).rowcount
-
-            forgotten += self._database.write(work)
-
-
-def item_of(row: Any) -> ItemRow:
-    """A row of ITEM_COLUMNS."""
-    return ItemRow(row.id, row.run, row.row, row.holder, row.customer, ItemState(row.state), row.domain, row.rule,
-                   row.reason, row.detail, row.reply, row.queue_id or "", row.resent, row.tries, moment(row.at),
-                   row.delivery, row.answer, _moment(row.delivery_at), row.channel)
-
-
-def _moment(value: int | None) -> datetime | None:
-    return None if value is None else moment(value)
