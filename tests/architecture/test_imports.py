@@ -55,7 +55,7 @@ ONLY = {
     "alembic": {"adapters/db"},
     "psycopg": {"adapters/db"},
     "procrastinate": {"adapters/run_jobs.py"},
-    "yaml": {"strictyaml.py"},
+    "yaml": {"strictyaml/reader.py"},
     "jinja2": {"letters"},
     "pyhanko_certvalidator": {"pki"},
     "smtplib": {"adapters/next_hop/session.py", "demo"},

@@ -12,6 +12,7 @@ from gateway.adapters.web.address import read_url
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Section, Settings
 from gateway.settings.base import web_url
+from gateway.strictyaml.declared import models_in
 
 CONF = Path(__file__).parents[2] / "conf" / "sealgate.yaml"
 
@@ -53,7 +54,7 @@ def sections(value: object) -> Iterator[Section]:
 def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     yield model
     for field in model.model_fields.values():
-        for inner in strictyaml._models_in(field.annotation):
+        for inner in models_in(field.annotation):
             yield from models(inner)
 
 

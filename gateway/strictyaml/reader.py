@@ -1,95 +1,26 @@
-"""A strict YAML reader: a file has one meaning for every reader, or it is rejected with an error.
+"""YAML to a document: events to values, with every ambiguity as a problem."""
 
-`load` reads one document into plain values and keeps every node's mark; `check` and `validate` compare it with a
-pydantic model. All problems are reported at once, each with file:line:column and the remedy.
-
-Ambiguous YAML 1.1 (PyYAML's dialect) is rejected rather than interpreted: `off` and `yes` (booleans there),
-`010` (8), `1:30` (90), `1_000`, duplicate keys (the last one wins), anchors, aliases, merge keys, tags, several
-documents. Texts and keys stay texts; numbers are plain decimals; booleans are `true` and `false`.
-Imports errors only; opens no file.
-"""
-
-import difflib
-import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path as OsPath
-from typing import Any, Final, Literal, TypeVar, get_args, get_origin
+from dataclasses import dataclass
+from typing import Any, Final
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel
 
-from gateway.errors import GatewayError, Reason
+from gateway.strictyaml.declared import kinds_at
+from gateway.strictyaml.document import Document, Path, Problem, YamlProblems, nearest, one_of
 
 OCTETS_MAX = 1_048_576  # 1 MiB: a policy of a thousand rules has a tenth of it
 DEPTH_MAX = 32
 NODES_MAX = 100_000
 
-Path = tuple[str | int, ...]
-Model = TypeVar("Model", bound=BaseModel)
-
 _BOOLEAN_TRAP = re.compile(r"(?i:yes|no|on|off|true|false)$")
-_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})$")
+DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})$")
 _FRACTION = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,17}$")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?$")
+NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?$")
 _ODD_NUMBER = re.compile(
     r"[-+]?(?:0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*|[0-9_]*\.[0-9_]+(?:[eE][-+]?[0-9]+)?|[0-9]+\."
     r"|[0-9]+[eE][-+]?[0-9]+|[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?|\.(?i:inf)|\.(?i:nan))$")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One error in a file. `place` is 'file:line:column', counted from 1; `remedy` '' if none is known."""
-
-    place: str
-    text: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.text}" + (f" ({self.remedy})" if self.remedy else "")
-
-
-class YamlProblems(GatewayError):  # noqa: N818 - it is a list of them
-    """All problems of one or several files, in the order of their places: CONFIG_INVALID."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(Reason.CONFIG_INVALID, "\n".join(map(str, self.problems)))
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """Plain values (dict, list, str, int, float, bool, None) and where each stands.
-
-    `marks`: path of a value to (line, column) of the value, from 1; `keys`: the same for the key that names it.
-    """
-
-    name: str
-    value: Any
-    marks: Mapping[Path, tuple[int, int]] = field(repr=False)
-    keys: Mapping[Path, tuple[int, int]] = field(repr=False)
-
-    def place(self, path: Path, *, key: bool = False) -> str:
-        """'file:line:column' of what stands at `path`, or of the nearest thing around it that exists."""
-        while True:
-            mark = (self.keys.get(path) if key else None) or self.marks.get(path)
-            if mark is not None or not path:
-                line, column = mark or (1, 1)
-                return f"{self.name}:{line}:{column}"
-            path = path[:-1]
-
-    def problem(self, path: Path, text: str, remedy: str = "", *, key: bool = False) -> Problem:
-        """A Problem at `path`."""
-        return Problem(self.place(path, key=key), text, remedy)
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """A remedy that names the nearest of `words`: 'did you mean `sign`?', '' if none is near."""
-    known = {w.lower(): w for w in words}
-    found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return f"did you mean `{known[found[0]]}`?" if found else ""
 
 
 def load(text: str, name: str, model: type[BaseModel] | None = None) -> Document:
@@ -280,7 +211,7 @@ class _Composer:
 
     def _remedy(self, path: Path, meant: str, text: str) -> str:
         """How to write an ambiguous boolean, by the type that the model declares for it."""
-        kinds = _kinds_at(self.model, path) if self.model is not None else frozenset()
+        kinds = kinds_at(self.model, path) if self.model is not None else frozenset()
         words = sorted(kind for kind in kinds if isinstance(kind, str))
         if not kinds or (bool in kinds and str in kinds):
             return f'write {meant}, or "{text}" for the text'
@@ -289,7 +220,7 @@ class _Composer:
         if str in kinds:
             return f'quote it: "{text}"'
         if words:
-            return nearest(text, words) or _one_of(words)
+            return nearest(text, words) or one_of(words)
         return f"`{path[-1]}` is a number: write one" if path and kinds & {int, float} else "write a valid value"
 
     def _resolve(self, event: yaml.ScalarEvent, path: Path) -> str | int | float | bool | None:
@@ -308,7 +239,7 @@ class _Composer:
             meant = "true" if text.lower() in ("yes", "on", "true") else "false"
             self._tell(event, f"`{text}` is ambiguous: some YAML readers take it for a boolean, others for a text",
                        self._remedy(path, meant, text))
-        elif _DECIMAL.match(text):
+        elif DECIMAL.match(text):
             return int(text)
         elif _FRACTION.match(text):
             return float(text)
@@ -367,161 +298,3 @@ def _value_of(line: str) -> str:
         rest = rest.partition(": ")[2].strip() or rest
     inner = re.search(r"[{,\[]\s*(?:[\w-]+:\s*)?([@*&`%][^,}\]]*)", rest)
     return inner.group(1).strip() if inner else rest
-
-
-def check(model: type[Model], document: Document, at: Path = (),
-          value: Any = None) -> tuple[Model | None, list[Problem]]:
-    """Holds the part of `document` at `at` (or `value` in its place) against `model`; (None, problems) if it fails.
-
-    Types are strict as in JSON: "5" is not a number and 5 is not a text; lists become tuples, texts become paths.
-    """
-    if value is None:
-        value = document.value
-        for step in at:
-            value = value[step]
-    if value is None and not at:
-        return None, [document.problem(at, "the file is empty", "write the settings into it, or name another file")]
-    try:
-        return model.model_validate_json(json.dumps(value), strict=True), []
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        found = (_problem(document, at, model, one) for one in details if not _follows(one, details))
-        return None, list(dict.fromkeys(found))
-
-
-def _follows(detail: ErrorDetails, others: Iterable[ErrorDetails]) -> bool:
-    """Whether a list is too short because of what is wrong in its items, each of which is told."""
-    loc = detail["loc"]
-    return detail["type"] == "too_short" and any(
-        len(one["loc"]) > len(loc) and one["loc"][:len(loc)] == loc for one in others)
-
-
-def validate(model: type[Model], document: Document) -> Model:
-    """The whole document as `model`. Raises YamlProblems with everything that is wrong."""
-    good, problems = check(model, document)
-    if good is None:
-        raise YamlProblems(problems)
-    return good
-
-
-def _problem(document: Document, at: Path, model: type[BaseModel], detail: ErrorDetails) -> Problem:
-    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
-    path = _known_path(document, at, detail["loc"])
-    last = next((step for step in reversed(detail["loc"]) if isinstance(step, str)), "the file")
-    if kind == "extra_forbidden":
-        fields = _fields_at(model, detail["loc"][:-1])
-        return document.problem(path, f"unknown key `{last}`", nearest(last, fields) or _one_of(fields), key=True)
-    if kind == "too_short" and not given:
-        return document.problem(path, f"`{last}` is empty", "write at least one entry")
-    if kind == "missing":
-        return document.problem(path, f"`{last}` is missing", f"add `{last}: …` here")
-    if given is None and kind != "value_error":
-        return document.problem(path, f"`{last}` has no value",
-                                "write a value; a `#` begins a comment, so quote a text that contains one", key=True)
-    if kind in ("literal_error", "enum"):
-        words, quoted = _expected(str(context.get("expected", "")))
-        if not quoted and isinstance(given, str) and given in words:
-            return document.problem(path, f'`{last}` must be a number, not the text "{given}"',
-                                    f"write {given} without quotes")
-        return document.problem(path, f"`{last}` cannot be `{given}`", nearest(str(given), words) or _one_of(words))
-    if kind == "string_type" and isinstance(given, bool | int | float):
-        return document.problem(path, f"`{last}` must be a text, not a number or boolean",
-                                f'quote it: "{json.dumps(given)}"')
-    if kind in ("tuple_type", "list_type", "set_type", "frozen_set_type") and isinstance(given, str):
-        return document.problem(path, f"`{last}` must be a list, not a single text",
-                                f"write [{json.dumps(given, ensure_ascii=False)}]")
-    name = "the file" if last == "the file" else f"`{last}`"
-    text, remedy = _in_words(kind, given, context)
-    if not text:
-        text = detail["msg"].removeprefix("Value error, ").replace("Input should", "the value should")
-        return document.problem(path, f"{name}: {text[:1].lower()}{text[1:]}", str(context.get("remedy", "")))
-    return document.problem(path, f"{name} {text}", str(context.get("remedy", "")) or remedy)
-
-
-def _in_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str, str]:
-    """What a value must be, and how to write it, for the usual kinds of pydantic's errors; ('', '') for the others."""
-    shown = f'the text "{given}"' if isinstance(given, str) else json.dumps(given, ensure_ascii=False)[:80]
-    for bound, words, remedy in _BOUNDS:
-        if bound in context and kind.startswith(("greater", "less")):
-            limit = f"{context[bound]:.15g}"
-            return f"cannot be {shown}: it must be {words} {limit}", remedy.format(limit)
-    if kind.startswith("bool"):
-        return f"must be true or false, not {shown}", "write true or false, without quotes"
-    if kind.startswith(("int", "float")):
-        what = "a whole number" if kind.startswith("int") else "a number"
-        quoted = isinstance(given, str) and (_DECIMAL if kind.startswith("int") else _NUMBER).match(given)
-        return f"must be {what}, not {shown}", f"write {given} without quotes" if quoted else f"write {what}"
-    if kind == "string_pattern_mismatch":
-        return f"cannot be `{given}`", f"write a text that matches the pattern {context['pattern']}"
-    if kind in ("string_type", "path_type"):
-        return f"must be a text, not {shown}", "write one text"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"must be a mapping, not {shown}", "write lines of the form `key: value`"
-    if kind in ("tuple_type", "list_type"):
-        return f"must be a list, not {shown}", "write the entries in [ ]"
-    return "", ""
-
-
-_BOUNDS: Final = (
-    ("ge", "at least", "write {} or more"), ("gt", "greater than", "write more than {}"),
-    ("le", "at most", "write {} or less"), ("lt", "less than", "write less than {}"))
-
-
-def _expected(text: str) -> tuple[list[str], bool]:
-    """The allowed values of pydantic's message ("'a', 'b' or 'c'", "1 or 2"), and whether they are texts."""
-    quoted = re.findall(r"'([^']*)'", text)
-    return (quoted, True) if quoted else (re.split(r", | or ", text), False)
-
-
-def _one_of(words: Iterable[str]) -> str:
-    words = sorted(words)
-    return f"the only valid value is {words[0]}" if len(words) == 1 else "one of: " + ", ".join(words)
-
-
-def _known_path(document: Document, at: Path, loc: tuple[str | int, ...]) -> Path:
-    """Pydantic's location without what names no node (union members, validators)."""
-    path = at
-    for step in loc:
-        if (*path, step) in document.marks:
-            path = (*path, step)
-    return path
-
-
-def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """Names that a model allows at a location inside it: aliases where a field has one."""
-    candidates: list[type[BaseModel]] = [model]
-    for step in loc:
-        inner: list[type[BaseModel]] = []
-        for candidate in candidates:
-            for name, info in candidate.model_fields.items():
-                if step in (info.alias, name):
-                    inner += _models_in(info.annotation)
-        candidates = inner or candidates
-    return [info.alias or name for candidate in candidates for name, info in candidate.model_fields.items()]
-
-
-def _kinds_at(model: type[BaseModel], path: Path) -> frozenset[type | str]:
-    """What a model declares for the value at a path: bool, int, float, str, and the words of a Literal."""
-    models: list[type[BaseModel]] = [model]
-    kinds: list[type | str] = []
-    for step in (step for step in path if isinstance(step, str)):
-        fields = [info for one in models for name, info in one.model_fields.items() if step == (info.alias or name)]
-        kinds = [kind for info in fields for kind in _kinds_in(info.annotation)]
-        models = [inner for info in fields for inner in _models_in(info.annotation)]
-    return frozenset(kinds)
-
-
-def _kinds_in(annotation: Any) -> list[type | str]:
-    if annotation in (bool, int, float, str):
-        return [annotation]
-    if isinstance(annotation, type) and issubclass(annotation, OsPath):
-        return [str]
-    if get_origin(annotation) is Literal:
-        return [one if isinstance(one, str) else type(one) for one in get_args(annotation)]
-    return [kind for argument in get_args(annotation) for kind in _kinds_in(argument)]
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]
