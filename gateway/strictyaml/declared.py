@@ -1,24 +1,41 @@
 """What a pydantic model declares at a path: names of fields, and kinds of values."""
 
 from pathlib import Path as OsPath
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from gateway.strictyaml.document import Path
 
+KIND: Final = "kind"  # the field that tells the members of a tagged union apart
 
-def fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """Names that a model allows at a location inside it: aliases where a field has one."""
-    candidates: list[type[BaseModel]] = [model]
+
+def fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> dict[str, FieldInfo]:
+    """Names that a model allows at a location inside it, aliases where a field has one; the field of each."""
+    return {info.alias or name: info for one in _models_at(model, loc) for name, info in one.model_fields.items()}
+
+
+def kinds_with(model: type[BaseModel], loc: tuple[str | int, ...], name: str) -> list[str]:
+    """The kinds of a tagged union that have a field of this name. `loc` ends with the tag of another kind."""
+    return [tag for one in _models_at(model, loc[:-1]) if name in one.model_fields for tag in _tags(one)]
+
+
+def _models_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[type[BaseModel]]:
+    """The models at a location of pydantic's, which has the tag of a tagged union as a step."""
+    found: list[type[BaseModel]] = [model]
     for step in loc:
         inner: list[type[BaseModel]] = []
-        for candidate in candidates:
-            for name, info in candidate.model_fields.items():
+        for one in found:
+            for name, info in one.model_fields.items():
                 if step in (info.alias, name):
                     inner += models_in(info.annotation)
-        candidates = inner or candidates
-    return [info.alias or name for candidate in candidates for name, info in candidate.model_fields.items()]
+        found = inner or [one for one in found if step in _tags(one)] or found
+    return found
+
+
+def _tags(model: type[BaseModel]) -> list[str]:
+    return [str(one) for one in get_args(model.model_fields[KIND].annotation)] if KIND in model.model_fields else []
 
 
 def kinds_at(model: type[BaseModel], path: Path) -> frozenset[type | str]:

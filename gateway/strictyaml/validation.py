@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.strictyaml.declared import fields_at
+from gateway.strictyaml.declared import KIND, fields_at, kinds_with
 from gateway.strictyaml.document import Document, Path, Problem, YamlProblems, nearest, one_of
 from gateway.strictyaml.reader import DECIMAL, NUMBER
 
@@ -54,13 +54,20 @@ def _problem(document: Document, at: Path, model: type[BaseModel], detail: Error
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     path = _known_path(document, at, detail["loc"])
     last = next((step for step in reversed(detail["loc"]) if isinstance(step, str)), "the file")
+    if kind.startswith("union_tag"):
+        return _kind_problem(document, path, last, detail)
     if kind == "extra_forbidden":
+        if len(detail["loc"]) > 1 and (kinds := kinds_with(model, detail["loc"][:-1], last)):
+            return document.problem(path, f"`{last}` is not valid in an entry of kind {detail['loc'][-2]}",
+                                    f"remove it, or write kind: {' or '.join(kinds)}")
         fields = fields_at(model, detail["loc"][:-1])
         return document.problem(path, f"unknown key `{last}`", nearest(last, fields) or one_of(fields), key=True)
     if kind == "too_short" and not given:
         return document.problem(path, f"`{last}` is empty", "write at least one entry")
     if kind == "missing":
-        return document.problem(path, f"`{last}` is missing", f"add `{last}: …` here")
+        field = fields_at(model, detail["loc"][:-1]).get(last)
+        example = next(iter((field.examples if field else None) or ("…",)))
+        return document.problem(path, f"`{last}` is missing", f"add `{last}: {example}` here")
     if given is None and kind != "value_error":
         return document.problem(path, f"`{last}` has no value",
                                 "write a value; a `#` begins a comment, so quote a text that contains one", key=True)
@@ -82,6 +89,21 @@ def _problem(document: Document, at: Path, model: type[BaseModel], detail: Error
         text = detail["msg"].removeprefix("Value error, ").replace("Input should", "the value should")
         return document.problem(path, f"{name}: {text[:1].lower()}{text[1:]}", str(context.get("remedy", "")))
     return document.problem(path, f"{name} {text}", str(context.get("remedy", "")) or remedy)
+
+
+def _kind_problem(document: Document, path: Path, last: str, detail: ErrorDetails) -> Problem:
+    """A member of a tagged union without a valid `kind`."""
+    given = detail["input"]
+    if not isinstance(given, dict):
+        text, remedy = _in_words("model_type", given, {})
+        return document.problem(path, f"`{last}` {text}", remedy)
+    if KIND not in given:
+        return document.problem(path, f"`{KIND}` is missing", f"add `{KIND}: …` here")
+    if given[KIND] is None:
+        return document.problem((*path, KIND), f"`{KIND}` has no value", "write a value", key=True)
+    words, _ = _expected(str(detail.get("ctx", {}).get("expected_tags", "")))
+    return document.problem((*path, KIND), f"`{KIND}` cannot be `{given[KIND]}`",
+                            nearest(str(given[KIND]), words) or one_of(words))
 
 
 def _in_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str, str]:

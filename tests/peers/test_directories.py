@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from gateway.adapters.directories.ldap import LdapSource
 from gateway.errors import GatewayError, Reason
-from gateway.settings import Source
+from gateway.settings import LdapSourceSettings
 from tests.support.pki import get_pki
 from tests.support.slapd import ADMIN, ADMIN_PASSWORD, BASE, PASSWORD, READER, slapd
 from tests.support.tls import make_tls
@@ -88,7 +88,7 @@ def asked(directory):
 
 @contextmanager
 def ldap(url, **changes):
-    with closing(LdapSource(Source(
+    with closing(LdapSource(LdapSourceSettings(
             **({"name": "partner", "kind": "ldap", "url": url, "base": BASE, "deadline_s": 3.0} | changes)))) as source:
         yield source
 
@@ -209,8 +209,8 @@ def test_no_process_outlives_a_gateway_that_was_killed(directory) -> None:
     program = f"""
 import os, sys
 from gateway.adapters.directories.ldap import LdapSource
-from gateway.settings import Source
-source = LdapSource(Source(name="partner", kind="ldap", url={directory.url!r}, base={BASE!r}))
+from gateway.settings import LdapSourceSettings
+source = LdapSource(LdapSourceSettings(name="partner", kind="ldap", url={directory.url!r}, base={BASE!r}))
 source.rows("anna@partner.test")
 print(source._idle[0]._process.pid, flush=True)
 os.kill(os.getpid(), 9)

@@ -27,7 +27,7 @@ from gateway.adapters.directories.rows import rows_of, unavailable
 from gateway.adapters.keys.files import read_passphrase
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import CertificateRow
-from gateway.settings import Source
+from gateway.settings import LdapSourceSettings
 
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@.-_")
 _CONTROLS: Final = frozenset(map(chr, (*range(32), 127)))
@@ -48,7 +48,7 @@ def escaped(address: str) -> str:
 class LdapSource:
     """See ports.certificates.CertificateSource. Safe on many threads: each question has a connection of its own."""
 
-    def __init__(self, settings: Source) -> None:
+    def __init__(self, settings: LdapSourceSettings) -> None:
         """Connects to nothing yet. CONFIG_INVALID if bonsai is not installed."""
         if importlib.util.find_spec("bonsai") is None:
             raise GatewayError(

@@ -31,7 +31,7 @@ from gateway.frontends.telemetry.logs import configure, own_process
 from gateway.model.address import fold
 from gateway.model.lookup import Absent, CertificateAnswer
 from gateway.pki.select import select
-from gateway.settings import Http, Partner, Settings
+from gateway.settings import Http, InternalStamperSettings, Partner, Settings
 from gateway.strictyaml import nearest
 
 log = structlog.get_logger("sealgate.http")
@@ -77,7 +77,7 @@ class HttpContext:
 
     def _tsa(self, settings: Settings, name: str) -> EmbeddedTsa:
         """With the only key that this process loads."""
-        one = next(stamper for stamper in settings.stampers if stamper.name == name)
+        one = next(one for one in settings.stampers if isinstance(one, InternalStamperSettings) and one.name == name)
         return embedded(one, load_keys(only(settings, name)), self._clock)
 
     def _opened(self, settings: Settings) -> Store:

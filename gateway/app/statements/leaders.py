@@ -27,8 +27,7 @@ from gateway.frontends.telemetry.logs import configure, own_process
 from gateway.ports.services.statements.rows import RunRow, RunState
 from gateway.ports.services.statements.store import StatementStore
 from gateway.services.statements.drive import WorkerPool, stop
-from gateway.settings import Settings
-from gateway.settings.deployment import Postgresql
+from gateway.settings import Postgresql, Settings
 
 if TYPE_CHECKING:
     from gateway.adapters.run_jobs import RunJobs

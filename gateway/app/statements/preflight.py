@@ -50,8 +50,7 @@ from gateway.services.statements.source import count_lines, open_regular
 from gateway.services.statements.source import rows as source_rows
 from gateway.services.statements.spec import Spec
 from gateway.services.statements.tally import Preflight, Tally
-from gateway.settings import Settings
-from gateway.settings.sources import STORE
+from gateway.settings import STORE, Settings
 
 MAIL_OCTETS: Final = 150_000  # what rules on size are told: a statement's usual size, in octets
 FEW: Final = 2 * CHUNK_ROWS  # rows for which no other process is started

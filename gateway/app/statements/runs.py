@@ -41,9 +41,8 @@ from gateway.services.statements.throttle import Throttle
 from gateway.services.statements.withdraw import Held
 from gateway.services.statements.work import PAUSE_S, Tools, carry_out
 from gateway.services.verp import Verp
-from gateway.settings import Settings
+from gateway.settings import Postgresql, Settings
 from gateway.settings import Statements as Section
-from gateway.settings.deployment import Postgresql
 
 log = structlog.get_logger("sealgate.statements")
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from gateway.adapters.directories import ldap as source_ldap
 from gateway.adapters.directories.ldap import LdapSource, escaped
 from gateway.errors import GatewayError, Reason
-from gateway.settings import Source
+from gateway.settings import LdapSourceSettings
 from tests.support.slapd import need_bonsai
 
-SETTINGS = Source(name="partner", kind="ldap", url="ldap://127.0.0.1:1", base="dc=test", deadline_s=5.0)
+SETTINGS = LdapSourceSettings(name="partner", kind="ldap", url="ldap://127.0.0.1:1", base="dc=test", deadline_s=5.0)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -16,8 +16,7 @@ from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import GATEWAY_CLIENT, Recipient
 from gateway.model.outcome import Settled
-from gateway.settings import Settings
-from gateway.settings.sections import Escrow
+from gateway.settings import Escrow, Settings
 from tests.support.bank import Context, context, policy
 
 CODE = (

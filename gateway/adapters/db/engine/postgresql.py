@@ -38,7 +38,7 @@ from gateway.adapters.db.engine.lookup_cache import AGAIN, Kept
 from gateway.adapters.keys.files import read_passphrase
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
-from gateway.settings.deployment import Postgresql
+from gateway.settings import Postgresql
 
 log = structlog.get_logger("sealgate.database")
 

@@ -1,36 +1,23 @@
 """Where certificates of recipients are looked up besides the store: LDAP directories, DNS (SMIMEA), HTTP services."""
 
-import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, networks, web_url
+from gateway.settings.base import ENCRYPT, Finding, Section, networks, on_loopback, travels_safely, web_url
 
 STORE = "store"  # the name of the store among the sources
 
 
-class Source(Section):
-    """One directory. If it does not answer in time, the lookup is Unavailable and the mail is deferred."""
+class SourceSettings(Section):
+    """What all kinds have. If a source does not answer in time, the lookup is Unavailable and the mail is deferred."""
 
     name: str
-    kind: Literal["ldap", "smimea", "http"]
     domains: tuple[str, ...] = Field((), description="recipient domains to look up in it; () = all")
-    url: str = Field("", description="ldap: ldaps://host; http: template with {address}, {local} or {domain}")
-    starttls: bool = Field(False, description="ldap: with ldap://, start TLS before the first query")
-    tls_ca: Path | None = Field(None, description="ldap, http: PEM of the roots; None = the system's")
-    base: str = Field("", description="ldap: where the search begins")
-    filter: str = Field("(mail={address})", description="ldap: {address} is replaced by the escaped address")
-    bind_dn: str = Field("", description="ldap: '' = anonymous")
-    username: str = Field("", description="http: for HTTP Basic")
-    password_file: Path | None = Field(None, description="ldap, http: first line is the password; mode 0600")
-    networks: tuple[str, ...] = Field((), description="http: private networks that its address may be in")
-    resolver: str = Field("127.0.0.1", description="smimea: a validating resolver, on loopback")
-    port: int = Field(53, ge=1, le=65535, description="smimea: port of the resolver")
     deadline_s: float = Field(5.0, gt=0, le=60, description="for the whole answer")
     positive_s: float = Field(3600.0, ge=0, description="how long found certificates are cached")
     negative_s: float = Field(300.0, ge=0, description="how long the absence of a certificate is cached")
@@ -43,6 +30,42 @@ class Source(Section):
     in_flight_max: int = Field(4, ge=1, description="queries at once")
 
 
+class LdapSourceSettings(SourceSettings):
+    """A directory by LDAP."""
+
+    kind: Literal["ldap"]
+    url: str = Field(description="ldaps://host", examples=["ldaps://directory.partner.example"])
+    starttls: bool = Field(False, description="with ldap://, start TLS before the first query")
+    tls_ca: Path | None = Field(None, description="PEM of the roots; None = the system's")
+    base: str = Field(description="where the search begins", examples=["dc=partner,dc=example"])
+    filter: str = Field("(mail={address})", description="{address} is replaced by the escaped address")
+    bind_dn: str = Field("", description="'' = anonymous")
+    password_file: Path | None = Field(None, description="first line is the password; mode 0600")
+
+
+class SmimeaSourceSettings(SourceSettings):
+    """SMIMEA records in DNS (RFC 8162)."""
+
+    kind: Literal["smimea"]
+    resolver: str = Field("127.0.0.1", description="a validating resolver, on loopback")
+    port: int = Field(53, ge=1, le=65535, description="port of the resolver")
+
+
+class HttpSourceSettings(SourceSettings):
+    """A service over HTTP."""
+
+    kind: Literal["http"]
+    url: str = Field(description="template with {address}, {local} or {domain}",
+                     examples=["https://keys.example/?mail={address}"])
+    tls_ca: Path | None = Field(None, description="PEM of the roots; None = the system's")
+    username: str = Field("", description="for HTTP Basic")
+    password_file: Path | None = Field(None, description="first line is the password; mode 0600")
+    networks: tuple[str, ...] = Field((), description="private networks that its address may be in")
+
+
+Source = Annotated[LdapSourceSettings | SmimeaSourceSettings | HttpSourceSettings, Field(discriminator="kind")]
+
+
 class Lookups(Section):
     """Which sources are asked, in which order; rules with `certificates: enrolled` ask the store alone."""
 
@@ -52,7 +75,15 @@ class Lookups(Section):
 def check(sources: Sequence[Source], lookups: Lookups) -> Iterator[Finding]:
     """Contradictions in these sections."""
     for number, source in enumerate(sources):
-        yield from _source(("sources", number), source)
+        at: strictyaml.Path = ("sources", number)
+        match source:
+            case LdapSourceSettings():
+                yield from _ldap(at, source)
+            case HttpSourceSettings():
+                yield from networks((*at, "networks"), source.networks)
+                yield from _http(at, source)
+            case SmimeaSourceSettings():
+                yield from _smimea(at, source)
     known = [STORE, *(source.name for source in sources)]
     for number, name in enumerate(lookups.any):
         if name not in known:
@@ -62,23 +93,10 @@ def check(sources: Sequence[Source], lookups: Lookups) -> Iterator[Finding]:
             yield ("lookups", "any", number), f"`{name}` is in the list twice", "remove one of the two"
 
 
-_ONLY = {"starttls": "ldap", "base": "ldap", "bind_dn": "ldap", "username": "http", "networks": "http"}
-
-
 _PLACES = re.compile(r"\{[a-z]+\}")  # {address} and so on in a template
 
 
-def _source(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
-    for name, kind in _ONLY.items():
-        if getattr(source, name) and source.kind != kind:
-            yield (*at, name), f"`{name}` is not valid for a source of kind {source.kind}", (
-                f"remove it, or write kind: {kind}")
-    yield from networks((*at, "networks"), source.networks)
-    checks = {"ldap": _ldap, "http": _http, "smimea": _smimea}
-    yield from checks[source.kind](at, source)
-
-
-def _ldap(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
+def _ldap(at: strictyaml.Path, source: LdapSourceSettings) -> Iterator[Finding]:
     if not source.url.startswith(("ldap://", "ldaps://")):
         yield (*at, "url"), f"`{source.url}` is not a valid LDAP URL", (
             "write a URL such as ldaps://directory.partner.example")
@@ -86,12 +104,13 @@ def _ldap(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
         yield from web_url((*at, "url"), one)
     if source.starttls and source.url.startswith("ldaps://"):
         yield (*at, "starttls"), "`starttls` is for ldap:// URLs; an ldaps:// URL always uses TLS", "remove `starttls`"
-    if source.url.startswith("ldap://") and not source.starttls and not _on_loopback(_host(source.url)):
+    plain = [one for one in source.url.split() if one.startswith("ldap://") and not travels_safely(one)]
+    if plain and not source.starttls:
         yield (*at, "url"), f"`{source.url}` is not encrypted: an attacker on the network could hide certificates", (
             "write starttls: true, or use an ldaps:// URL")
     if not source.base:
-        yield at, "`base` is missing: the entry at which the search begins", (
-            "add it, such as base: dc=partner,dc=example")
+        yield (*at, "base"), "`base` is empty: the entry at which the search begins", (
+            "write it, such as base: dc=partner,dc=example")
     if "{address}" not in source.filter:
         yield (*at, "filter"), "the filter does not contain {address}", "write a filter such as (mail={address})"
     if not source.filter.startswith("(") or source.filter.count("(") != source.filter.count(")"):  # RFC 4515 3
@@ -105,15 +124,15 @@ def _ldap(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
             "set `password_file`, or remove `bind_dn` to bind anonymously")
 
 
-def _http(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
+def _http(at: strictyaml.Path, source: HttpSourceSettings) -> Iterator[Finding]:
     if not source.url.startswith(("https://", "http://")):
         yield (*at, "url"), f"`{source.url}` is not a valid HTTP URL", (
             "write a URL such as https://keys.example/?mail={address}")
     else:
         yield from web_url((*at, "url"), _PLACES.sub("x", source.url))
-    if source.url.startswith("http://") and not _on_loopback(_host(source.url)):
+    if source.url.startswith("http://") and not travels_safely(source.url):
         yield (*at, "url"), f"`{source.url}` is not encrypted: an attacker on the network could hide certificates", (
-            "use an https:// URL")
+            ENCRYPT)
     if not any(word in source.url for word in ("{address}", "{local}")):
         yield (*at, "url"), "the URL contains neither {address} nor {local}", (
             "put {address} where the service expects the address")
@@ -121,23 +140,7 @@ def _http(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
         yield at, "`username` and `password_file` must be set together", "set both, or neither"
 
 
-def _smimea(at: strictyaml.Path, source: Source) -> Iterator[Finding]:
-    if source.url:
-        yield (*at, "url"), "`url` is not valid for a source of kind smimea", (
-            "remove it; set `resolver` and `port`")
-    if not _on_loopback(source.resolver):
+def _smimea(at: strictyaml.Path, source: SmimeaSourceSettings) -> Iterator[Finding]:
+    if not on_loopback(source.resolver):
         yield (*at, "resolver"), f"the resolver `{source.resolver}` is not on loopback", (
             "its DNSSEC result is only safe on this machine: use a validating resolver on 127.0.0.1")
-
-
-def _host(url: str) -> str:
-    """The host of a URL, without port and brackets."""
-    host = url.partition("://")[2].partition("/")[0]
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-
-
-def _on_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gateway import strictyaml
 from gateway.settings.base import Finding, Section, fingerprints, names, on_loopback
-from gateway.settings.keys import Stamper
+from gateway.settings.sections.stampers import Stamper
 
 
 class Partner(Section):
@@ -46,7 +46,7 @@ def check(http: Http | None, stampers: Sequence[Stamper]) -> Iterator[Finding]:
         yield (*at, "client_ca"), "`client_ca` needs TLS", "set `certificate` and `key`"
     if not on_loopback(http.host) and http.certificate is None:
         yield (*at, "host"), f"{http.host} without TLS would send tokens unencrypted", (
-            "set `certificate` and `key`")
+            "set `certificate` and `key`, or write host: 127.0.0.1")
     yield from _partners(http.partners)
 
 

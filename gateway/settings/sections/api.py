@@ -1,12 +1,12 @@
 """The interface for the bank's own systems: codes and statement runs over HTTP, in a process of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, on_loopback, travels_safely, web_url
+from gateway.settings.base import Finding, Section, on_loopback
 
 
 class Api(Section):
@@ -21,17 +21,8 @@ class Api(Section):
     body_octets_max: int = Field(1_048_576, ge=1024)
 
 
-def check(api: Api | None, callbacks: Sequence[tuple[int, str, Path | None]]) -> Iterator[Finding]:
-    """Contradictions in the section. `callbacks`: number, URL and secret's file of each client."""
-    for number, url, secret in callbacks:
-        if bool(url) is not (secret is not None):
-            yield ("clients", number), "`callback_url` and `callback_secret_file` must be set together", (
-                "set both, or neither")
-        unusable = tuple(web_url(("clients", number, "callback_url"), url)) if url else ()
-        yield from unusable
-        if url and not unusable and not travels_safely(url):
-            yield ("clients", number, "callback_url"), f"`{url}` would send customer numbers unencrypted", (
-                "use an https:// URL")
+def check(api: Api | None) -> Iterator[Finding]:
+    """Contradictions in the section."""
     if api is None:
         return
     at: strictyaml.Path = ("api",)
@@ -40,4 +31,5 @@ def check(api: Api | None, callbacks: Sequence[tuple[int, str, Path | None]]) ->
     if api.client_ca is not None and api.certificate is None:
         yield (*at, "client_ca"), "`client_ca` needs TLS", "set `certificate` and `key`"
     if not on_loopback(api.host) and api.certificate is None:
-        yield (*at, "host"), f"{api.host} without TLS would send tokens unencrypted", "set `certificate` and `key`"
+        yield (*at, "host"), f"{api.host} without TLS would send tokens unencrypted", (
+            "set `certificate` and `key`, or write host: 127.0.0.1")

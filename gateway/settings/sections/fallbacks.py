@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, patterns, travels_safely, web_url
+from gateway.settings.base import ENCRYPT, Finding, Section, patterns, travels_safely, web_url
 
 
 class Invite(Section):
@@ -22,7 +22,7 @@ class EncryptedPdf(Section):
     """Mail and attachments in one PDF with a random password, which the bank delivers by another channel."""
 
     secret_file: Path = Field(description="passwords are derived from it; same form as codes.secret_file")
-    hook_url: str = Field("", description="a password is sent to this URL by POST; https, or http on loopback")
+    hook_url: str = Field("", description="a password is sent to this URL by POST; https, or http on 127.0.0.1")
     hook_secret_file: Path | None = Field(None, description="calls are signed with it (HMAC-SHA-256)")
     hook_program: Path | None = Field(None, description="or a program that reads it from standard input")
     timeout_s: float = Field(10.0, gt=0, le=60)
@@ -68,4 +68,4 @@ def check(fallbacks: Fallbacks, clients: frozenset[str]) -> Iterator[Finding]:
     unusable = tuple(web_url(where, pdf.hook_url)) if pdf is not None and pdf.hook_url else ()
     yield from unusable
     if pdf is not None and pdf.hook_url and not unusable and not travels_safely(pdf.hook_url):
-        yield where, f"`{pdf.hook_url}` would send passwords unencrypted", "use an https:// URL"
+        yield where, f"`{pdf.hook_url}` would send passwords unencrypted", ENCRYPT
