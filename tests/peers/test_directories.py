@@ -198,8 +198,8 @@ def test_one_connection_with_one_bind_serves_many_questions(directory) -> None:
 def test_the_process_ends_with_the_source(directory) -> None:
     with ldap(directory.url) as source:
         found(source)
-        (child,) = source._idle
-        pid = child._process.pid
+        (child,) = source._children.idle
+        pid = child.process.pid
         os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -212,7 +212,7 @@ from gateway.adapters.directories.ldap import LdapSource
 from gateway.settings import LdapSourceSettings
 source = LdapSource(LdapSourceSettings(name="partner", kind="ldap", url={directory.url!r}, base={BASE!r}))
 source.rows("anna@partner.test")
-print(source._idle[0]._process.pid, flush=True)
+print(source._children.idle[0].process.pid, flush=True)
 os.kill(os.getpid(), 9)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=30,
@@ -235,8 +235,8 @@ def _runs(pid):
 def test_a_killed_process_is_replaced_unnoticed(directory) -> None:
     with ldap(directory.url) as source:
         found(source)
-        source._idle[0]._process.kill()
-        source._idle[0]._process.wait()
+        source._children.idle[0].process.kill()
+        source._children.idle[0].process.wait()
         assert found(source) == [ANNA.der]
 
 
