@@ -42,7 +42,7 @@ A mail in:  frontends.smtp.session -> app.Gateway.handle -> pipeline.inbound.rec
 A code:     frontends.api -> services.codes -> letters -> pipeline.outbound.send, sealed or not at all
             (pipeline.outbound.sealed_only).
 A run:      services.statements: spec, source -> preflight -> drive (one process leads) -> work (each process): letters,
-            pdf -> pipeline.outbound.send. Composed by app.statements.runs and app.statements.leaders.
+            pdf -> pipeline.outbound.send. Composed by app.statements (runs, leaders, worker_pool).
 
 Standards, with what is partial:
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gateway import app as composition
-from gateway.app.statements.leaders import worker_pool
 from gateway.app.statements.runs import lead, section, statements
+from gateway.app.statements.worker_pool import worker_pool
 from gateway.cli import context, listing
 from gateway.cli.context import BAD, REFUSED, TEMPORARY, USAGE, fail, say, told
 from gateway.cli.listing import Json

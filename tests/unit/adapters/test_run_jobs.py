@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.adapters.db.statements.store import statement_store
 from gateway.adapters.db.tables.complete import metadata
 from gateway.adapters.run_jobs import RunJobs, make_tables, require_tables, schema, serve
-from gateway.app.statements.leaders import JobsPool
+from gateway.app.statements.worker_pool import JobsPool
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.services.statements.rows import Chunk, NewItem, RunRow, RunState
@@ -165,8 +165,8 @@ class Nobody:
 
 
 def test_each_open_chunk_gets_a_job_and_a_dead_nodes_another_one(where, database, jobs, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.app.statements.leaders.JOBS_LOOK_S", 0.0)
-    monkeypatch.setattr("gateway.app.statements.leaders.LOST_LOOK_S", 0.0)
+    monkeypatch.setattr("gateway.app.statements.worker_pool.JOBS_LOOK_S", 0.0)
+    monkeypatch.setattr("gateway.app.statements.worker_pool.LOST_LOOK_S", 0.0)
     book, now = statement_store(database), SystemClock().now()
     book.runs.add(RunRow("run1", "statement", "core-banking", "October", "2026-10", RunState.NEW, "{}", "", "", None,
                          now, None, None, "", ""))

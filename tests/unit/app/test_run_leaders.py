@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from gateway.app.statements import leaders as module
+from gateway.app.statements import worker_pool
 from gateway.app.statements.leaders import _Leaders
 from gateway.errors import Reason
 from gateway.ports.services.statements.rows import RunState
@@ -144,7 +145,7 @@ def test_a_leader_that_does_not_yield_is_killed_and_its_run_is_stopped_by_name(l
     """A mount that died: the workers cannot be ended, and the leader waits for them."""
     monkeypatch.setattr(module, "TURN_S", 0.0)
     monkeypatch.setattr(module, "STALL_S", 0.1)
-    monkeypatch.setattr(module, "END_S", 0.1)
+    monkeypatch.setattr(worker_pool, "END_S", 0.1)
     monkeypatch.setattr(module, "_lead_run", hangs)
     leaders._book.due = {"run1": [NOW]}
     leaders.lead(SimpleNamespace(limits=SimpleNamespace(message_deadline_s=0.1)), "run1")
