@@ -50,9 +50,10 @@ class Site:
     def returns(self) -> tuple[tuple[Service, frozenset[Role]], ...]:
         """The doors back from the gateway, and what comes there."""
         found = []
+        hops: dict[Role, NextHopSettings] = {"outbound": self.settings.next_hops.outbound,
+                                             "inbound": self.settings.next_hops.inbound}
         for service in self._smtpd():
-            hops = self.settings.next_hops
-            roles = frozenset(role for role, hop in _roles(hops.outbound, hops.inbound) if self._is_hop(hop, service))
+            roles = frozenset(role for role, hop in hops.items() if self._is_hop(hop, service))
             if roles and service.kind == "inet":
                 found.append((service, roles))
         return tuple(found)
@@ -156,7 +157,3 @@ class Site:
         if milter is None:
             return None
         return "outbound" if name in milter.outbound_daemons else "inbound" if name in milter.inbound_daemons else None
-
-
-def _roles(outbound: NextHopSettings, inbound: NextHopSettings) -> tuple[tuple[Role, NextHopSettings], ...]:
-    return ("outbound", outbound), ("inbound", inbound)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.adapters.files.partner_tokens import make_token, read_digest
+from gateway.adapters.files.partner_tokens import read_digest
 from gateway.app.keys import load_keys
 from gateway.app.seen import LazyStore, Watcher
 from gateway.app.stampers import embedded
@@ -32,7 +32,6 @@ from gateway.model.address import fold
 from gateway.model.lookup import Absent, CertificateAnswer
 from gateway.pki.select import select
 from gateway.settings import Http, InternalStamperSettings, Partner, Settings
-from gateway.strictyaml import nearest
 
 log = structlog.get_logger("sealgate.http")
 
@@ -149,18 +148,6 @@ def _partner(settings: Partner) -> KnownPartner:
         except GatewayError as error:
             log.critical("partner without a token", partner=settings.name, detail=error.detail)
     return KnownPartner(settings.name, token, frozenset(settings.tls_certificates))
-
-
-def token_for(settings: Settings, name: str) -> str:
-    """A new token for a partner, who has no other from the next reload on. USAGE."""
-    partners = {partner.name: partner for partner in section(settings).partners}
-    if name not in partners:
-        remedy = nearest(name, partners) or "see http.partners in the settings"
-        raise GatewayError(Reason.USAGE, f"`http.partners` has no partner `{name}`: {remedy}")
-    path = partners[name].token_file
-    if path is None:
-        raise GatewayError(Reason.USAGE, f"partner `{name}` has no `token_file` in the settings: name one there first")
-    return make_token(path)
 
 
 def serve_http(settings: Settings, read: Callable[[], Settings]) -> None:

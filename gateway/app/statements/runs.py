@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from gateway.adapters.db.certificates.bulk import DbBulk
+from gateway.adapters.db.certificates.bulk import AT_ONCE_MAX, DbBulk
 from gateway.adapters.db.source_sql import fetch
 from gateway.adapters.db.statements.store import statement_store
 from gateway.adapters.files.mac_secret import mac_secret
@@ -29,7 +29,6 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason, where
 from gateway.model.lookup import Customer
 from gateway.pipeline.background.rejudge import take_back
-from gateway.ports.bulk import AT_ONCE_MAX
 from gateway.ports.services.statements.rows import Chunk, RunRow, RunState
 from gateway.services.statements.drive import Leading, WorkerPool, checked, drive, stop
 from gateway.services.statements.mail import Sender

@@ -60,8 +60,9 @@ def html(report: Report) -> str:
         )),
         _fates(report, left),
         side_by_side(_delivery(report, left), _pace(report)),
-        _domains(report),
-        side_by_side(_channels(report), _rules(report)),
+        _stretched("By domain", "domain", "The largest destination domains", largest(report.domains)),
+        side_by_side(_channels(report), _stretched("By rule", "rule", "The rules of the policies that decided",
+                                                   largest(report.rules))),
         _answers(report),
         _cases(report),
     ]
@@ -151,18 +152,10 @@ def _pace(report: Report) -> str:
     return section("Speed", note, columns(values, f"Mails that left {each}", "pdf"))
 
 
-def _domains(report: Report) -> str:
-    return _stretched("By domain", "domain", "The largest destination domains", largest(report.domains))
-
-
 def _channels(report: Report) -> str:
     words = {channel.value: word for channel, (_, word) in CHANNELS.items()}
     named = [(words.get(name, name), counts) for name, counts in largest(report.channels)]
     return _stretched("By channel", "channel", "Sealed, or another channel that a rule allows", named)
-
-
-def _rules(report: Report) -> str:
-    return _stretched("By rule", "rule", "The rules of the policies that decided", largest(report.rules))
 
 
 def _stretched(head: str, what: str, note: str, found: list[tuple[str, Counter[Fate]]]) -> str:

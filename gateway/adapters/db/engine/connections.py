@@ -93,9 +93,10 @@ def parameters(settings: Postgresql, purpose: str, *, read_only: bool = False) -
         "tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 3,
         "tcp_user_timeout": SILENT_S * 1000}
     password = read_passphrase(settings.password_file)
+    system = "system" if settings.tls == "verify-full" else None  # libpq allows the system's roots for that alone
     return {
         "host": settings.host, "port": settings.port, "dbname": settings.name, "user": settings.user,
-        "sslmode": settings.tls, "sslrootcert": str(settings.tls_ca) if settings.tls_ca else _roots(settings.tls),
+        "sslmode": settings.tls, "sslrootcert": str(settings.tls_ca) if settings.tls_ca else system,
         "password": None if password is None else _text(password, settings),
         "connect_timeout": max(2, round(settings.connect_timeout_s)),  # libpq takes 1 for 2
         "application_name": f"sealgate {purpose}", "target_session_attrs": "primary",
@@ -113,11 +114,6 @@ def _text(password: bytes, settings: Postgresql) -> str:
         raise GatewayError(Reason.KEY_UNAVAILABLE,
                            f"{settings.password_file}: the first line is not UTF-8 text", retry=True)
     return text
-
-
-def _roots(tls: str) -> str | None:
-    """The system's roots, where the settings name none; libpq allows that for verify-full alone."""
-    return "system" if tls == "verify-full" else None
 
 
 def is_broken(error: psycopg.Error) -> bool:
