@@ -7,7 +7,6 @@ from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.adapters.db.statements.store import statement_store
 from gateway.adapters.files.mac_secret import mac_secret
 from gateway.app.codes.callbacks import filing
-from gateway.app.codes.events import told_by
 from gateway.app.letters import writer
 from gateway.app.store import Store
 from gateway.model.address import fold
@@ -42,7 +41,7 @@ def is_served(settings: Settings, address: str) -> bool:
 
 def telling(settings: Settings, store: Store) -> Told:
     """Files what became of codes for the clients that want to be called (docs/api.md)."""
-    return told_by(filing(settings, DbCallbacks(store.database)))
+    return filing(settings, DbCallbacks(store.database))
 
 
 def alarm_address(settings: Settings) -> str:
