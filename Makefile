@@ -6,25 +6,24 @@ PY ?= $(shell for p in python3.13 python3 python3.12 python3.11; do \
 
 APT_RUN   = python3-venv openssl poppler-utils
 APT_LDAP  = gcc libc6-dev python3-dev libldap-dev libsasl2-dev
-APT_MILTER = gcc libc6-dev python3-dev libmilter-dev
-APT_TEST  = $(APT_RUN) $(APT_LDAP) $(APT_MILTER) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
+APT_TEST  = $(APT_RUN) $(APT_LDAP) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
 	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc curl postgresql rspamd opendkim opendkim-tools opendmarc \
 	prometheus systemd chromium qpdf
-APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java $(APT_MILTER)
+APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java
 
 # Workers of the test run, one more than cores, because tests often wait for a process. A file's tests stay together; slow
 # files come first (tests/conftest.py). PYTEST_ARGS: e.g. `make test PYTEST_ARGS='-k signed -x'`.
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench fuzz chaos soak runs preflight install ldap milter lock clean
+.PHONY: run test check bench fuzz chaos soak runs preflight install ldap lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
 
 test: .venv/ok
 	@scripts/need $(APT_TEST)
-	@$(MAKE) -s .venv/ldap-ok .venv/milter-ok
+	@$(MAKE) -s .venv/ldap-ok
 	.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Linters and types.
@@ -36,7 +35,6 @@ check: .venv/ok
 BENCH_ARGS ?=
 bench: .venv/ok
 	@scripts/need $(APT_BENCH)
-	@$(MAKE) -s .venv/milter-ok || echo "bench: pymilter could not be installed; goal 3 is left out" >&2
 	@.venv/bin/python -m bench $(BENCH_ARGS)
 
 # Every parser against octets that a fuzzer makes, FUZZ_SECONDS each (fuzz/README.md).
@@ -76,15 +74,6 @@ ldap: .venv/ok
 	@scripts/need $(APT_LDAP)
 	@$(MAKE) -s .venv/ldap-ok
 
-# The milter needs one, too, with libmilter's.
-milter: .venv/ok
-	@scripts/need $(APT_MILTER)
-	@$(MAKE) -s .venv/milter-ok
-
-.venv/milter-ok: .venv/ok requirements-milter.lock
-	.venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps --use-pep517 --no-build-isolation -r requirements-milter.lock
-	@touch $@
-
 .venv/ldap-ok: .venv/ok requirements-ldap.lock
 	.venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements-ldap.lock
 	@touch $@
@@ -105,8 +94,6 @@ lock:
 		--no-annotate --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml
 	echo 'bonsai>=1.5.5,<2' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-header --no-emit-index-url --no-deps --output-file requirements-ldap.lock -
-	echo 'pymilter>=1.0.5,<2' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--no-header --no-emit-index-url --no-deps --output-file requirements-milter.lock -
 
 clean:
 	rm -rf .venv build dist sealgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

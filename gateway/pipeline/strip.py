@@ -31,14 +31,14 @@ def has_forgeries(headers: Headers, context: Context, origin: Origin) -> bool:
     `headers` with what only some readers see (`read_on`).
     """
     rules = context.rules()
-    is_forged, (tags, _) = _forged(rules, _ids(context, origin)), _labels(rules)
+    is_forged, tags = _forged(rules, _ids(context, origin)), _labels(rules)[0]
     for field in headers.fields:
         if is_forged(field):
             return True
         # Few subjects have a bracket, with which most tags begin: looking for the tags themselves costs more.
         if field.lower == "subject" and tags:
-            text = field.seen
-            may_have = not text.isascii() or any(fold(tag[:1]) in fold(text) for tag in tags)
+            text = fold(field.seen)
+            may_have = not text.isascii() or any(first in text for first in {fold(tag[:1]) for tag in tags})
             if may_have and without_tags(field, tags) is not None:
                 return True
     return False

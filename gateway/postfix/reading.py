@@ -14,6 +14,7 @@ from gateway.postfix.configuration import INCLUDE, Configuration, endpoint
 _TIMEOUT_S = 30.0
 _MILTER_S = 3.0
 _MILTER_VERSION, _ALL_ACTIONS = 6, 0x1FF  # SMFI_VERSION, SMFI_CURR_ACTS of libmilter/mfdef.h
+_OPTIONS_OCTETS_MAX = 4096
 _TABLE_OCTETS_MAX = 8 << 20
 _FILES = ("hash", "btree", "lmdb", "cdb", "dbm", "texthash", "regexp", "pcre", "cidr")  # compiled from, or are, text
 
@@ -38,11 +39,11 @@ def milter_actions(address: str, queue_directory: str) -> int | None:
         with _connected(address, queue_directory) as channel:
             channel.sendall(offer)
             with channel.makefile("rb") as answers:
-                length, command, _, actions = struct.unpack("!IcII", answers.read(13))
+                length, command, _, actions = struct.unpack("!IcII", answers.read(13))  # lists of macros may follow
             channel.sendall(struct.pack("!Ic", 1, b"Q"))  # SMFIC_QUIT
     except (OSError, struct.error):
         return None
-    return int(actions) if command == b"O" and length == struct.calcsize("!cIII") else None
+    return int(actions) if command == b"O" and struct.calcsize("!cIII") <= length <= _OPTIONS_OCTETS_MAX else None
 
 
 def _connected(address: str, queue_directory: str) -> socket.socket:

@@ -84,8 +84,6 @@ ONLY = {
     "aiohttp": set(),
     # Randomness is `secrets` or `os.urandom`.
     "random": set(),
-    "Milter": {"frontends/milter"},
-    "milter": {"frontends/milter/worker.py"},
     "pickle": set(),
     "typst": {"pdf/typst_child.py"},
     "pikepdf": {"pdf"},

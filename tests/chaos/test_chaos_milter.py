@@ -4,11 +4,9 @@ Starts `sealgate run` with its milter's processes, a real Postfix that asks it, 
 """
 
 from tests.chaos.test_chaos import survives
-from tests.support.milter import need_pymilter
 from tests.support.peers import need
 
 
 def test_a_milter() -> None:
-    need_pymilter()
     need("postfix", "postfix")
     survives("milter")

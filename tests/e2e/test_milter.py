@@ -150,7 +150,7 @@ def test_who_may_not_is_told_so(site: Site) -> None:
 
 
 def test_a_per_cent_sign_arrives_as_one(site: Site) -> None:
-    """libmilter wants it twice."""
+    """The milter protocol wants it twice."""
     code, text = site.submit(CODE % b"percent", "per%cent@nowhere.example")
     assert code == 550
     assert "<per%cent@nowhere.example>" in text

@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.bank import Bank
-from tests.support.milter import milter_process, need_pymilter
+from tests.support.milter import milter_process
 from tests.support.process import ROOT, free_ports, new_bank
 from tests.support.smtp import until
 
 
 @pytest.fixture
 def bank(tmp_path: Path) -> Bank:
-    need_pymilter()
     return new_bank(tmp_path / "bank")
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from gateway.demo.bank import Bank, Ports
 from gateway.settings import Settings, load
-from tests.support.milter import need_pymilter
 from tests.support.other_milter import other_milter
 from tests.support.peer_openssl import OpenSsl
 from tests.support.peers import need, run
@@ -551,7 +550,6 @@ def test_behind_the_queue_the_gateway_sees_what_other_milters_did(
     bench: Bench, tmp_path: Path, action: str, shows: Callable[[Site], None],
 ) -> None:
     """No trap: what docs/milter.md recommends where another milter holds mail or adds recipients."""
-    need_pymilter()
     trap = Trap(action, ("", ""), shows, shows, commands=(
         "postconf -P '127.0.0.1:{submission}/inet/smtpd_milters=inet:127.0.0.1:{systems}'",))
     with (other_milter(bench.at.systems, action, "helper@elsewhere.example"),

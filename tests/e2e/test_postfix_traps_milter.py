@@ -14,7 +14,7 @@ import pytest
 
 from gateway.demo.bank import Bank
 from gateway.settings import Settings, load
-from tests.support.milter import milter_process, need_pymilter, settings_for
+from tests.support.milter import milter_process, settings_for
 from tests.support.other_milter import other_milter
 from tests.support.postfix import Doors, doors
 from tests.support.process import free_ports, new_bank, without_services
@@ -47,7 +47,6 @@ def others(bench: "Bench") -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    need_pymilter()
     at = doors()
     (away,) = free_ports(1)
     bank = new_bank(tmp_path_factory.mktemp("traps") / "bank",

@@ -1,6 +1,6 @@
 """Where Postfix looks for a milter's unix socket: docs/milter.md names it relative to the queue directory.
 
-Truth: a real Postfix with one smtpd in its chroot, one outside, and cleanup outside; a real milter, by pymilter.
+Truth: a real Postfix with one smtpd in its chroot, one outside, and cleanup outside; a milter's answers.
 """
 
 import os
@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.support.milter import need_pymilter
 from tests.support.other_milter import other_milter
 from tests.support.postfix import private_postfix
 from tests.support.process import free_ports
@@ -19,7 +18,6 @@ from tests.support.smtp import Talk
 
 @pytest.mark.parametrize(("named", "outside"), [("unix:sealgate/milter.sock", "250"), ("unix:/sealgate/m.sock", "451")])
 def test_a_relative_path_is_right_in_and_out_of_a_chroot(named: str, outside: str) -> None:
-    need_pymilter()
     with TemporaryDirectory(prefix="mx-") as short:  # a unix socket's path has at most 107 octets (unix(7))
         Path(short).chmod(0o755)
         chroots(Path(short), named, outside)

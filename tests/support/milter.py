@@ -15,21 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.demo.bank import Bank
-from tests.support.peers import missing
 from tests.support.postfix import Doors, Postfix, doors, postfix_with_pieces
 from tests.support.process import ROOT, START_S, new_bank, submit, template
 from tests.support.smtp import Hop, until
 
 READY = '"event": "milter ready"'
 FEATURES = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 100000000")
-
-
-def need_pymilter() -> None:
-    """Ends the test where it is not installed."""
-    try:
-        import milter  # noqa: F401
-    except ImportError:
-        missing("pymilter", "libmilter-dev, then pip install pymilter")
 
 
 @dataclass
@@ -166,7 +157,6 @@ processes: {{milter: {workers}}}
 def milter_site(root: Path, *, workers: int = 1, change: Callable[[str], str] = lambda text: text,
                 after: Callable[[Doors], Sequence[str]] = lambda _: ()) -> Iterator[Site]:
     """Everything, in `root`. `after`: what the site has changed in the pieces, as `postconf` lines."""
-    need_pymilter()
     template()  # what takes long first: a port that is free now may not be so in ten seconds
     at = doors()
     root.joinpath("postfix").mkdir()

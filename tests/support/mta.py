@@ -1,24 +1,22 @@
 """Postfix's side of the milter protocol, by the package miltertest: each callback alone, without a Postfix.
 
-Behind it is the gateway's own Session in libmilter, on a socket of this process, with a mail's way that tests choose.
-libmilter runs once in a process and cannot be stopped: `served` starts it at its first use.
+Behind it is the gateway's own connection, on a thread of this process, with a mail's way that tests choose.
 """
 
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 from miltertest import MilterConnection, codec, constants
 
 from gateway.clock import SystemClock
 from gateway.frontends.clients import Clients
+from gateway.frontends.milter.connection import serve
 from gateway.frontends.milter.room import Room
-from gateway.frontends.milter.session import Session, Shared, Take
+from gateway.frontends.milter.session import Shared, Take
 from gateway.frontends.milter.transaction import Rules
-from gateway.frontends.milter.worker import Listener, register
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
 from gateway.settings import Milter
@@ -37,31 +35,6 @@ codec.codectypes.update(
 )
 
 
-class Served:
-    """libmilter in this process. `shared` may be another one for each connection."""
-
-    def __init__(self) -> None:
-        import milter
-
-        self.shared: Shared | None = None
-        self._listening = listening = socket.create_server(("127.0.0.1", 0))
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.address: tuple[str, int] = listening.getsockname()[:2]
-        register(self._session)
-        self._listener = Listener(listening)
-        threading.Thread(target=milter.main, name="libmilter", daemon=True).start()
-
-    def _session(self) -> Session:
-        assert self.shared is not None
-        return Session(self.shared)
-
-
-@cache
-def served() -> Served:
-    """The one of this process."""
-    return Served()
-
-
 def shared(handle: Callable[[Mail, Take], Outcome], **changes: Any) -> Shared:
     """What sessions share; `changes` are of the settings (see tests.support.smtp)."""
     values = settings(**changes)
@@ -77,7 +50,7 @@ class Mta(MilterConnection):  # type: ignore[misc]
 
     def begin(self, daemon: str = "ours", address: str = "127.0.0.1") -> None:
         """Up to MAIL."""
-        self.optneg_mta()
+        self.optneg_mta(actions=constants.SMFI_V6_ACTS & ~constants.SMFIF_SETSYMLIST)  # it cannot read lists
         self.send_macro(constants.SMFIC_CONNECT, **{"{daemon_name}": daemon, "j": "mx.bank.test"})
         self._send(constants.SMFIC_CONNECT, hostname="client", family="4", port=25, address=address)
         if not self.protocol_flags & constants.SMFIP_NR_CONN:
@@ -99,9 +72,10 @@ class Mta(MilterConnection):  # type: ignore[misc]
         for name, value in fields:
             self._send(constants.SMFIC_HEADER, name=name, value=value)
 
-    def chunk(self, octets: str) -> Answer:
-        """A piece of the body."""
-        return self.send_get(constants.SMFIC_BODY, buf=octets)  # type: ignore[no-any-return]
+    def chunk(self, octets: str) -> None:
+        """A piece of the body, without waiting: so it was negotiated."""
+        assert self.protocol_flags & constants.SMFIP_NR_BODY
+        self._send(constants.SMFIC_BODY, buf=octets)
 
     def end(self, queue_id: str = "4F1A2B3C4D") -> list[Answer]:
         """The end of the message: every edit, and the answer last."""
@@ -120,17 +94,28 @@ class Mta(MilterConnection):  # type: ignore[misc]
             assert self.rcpt(one)[0] == CONTINUE
         self.fields(*(fields or (("From", " a@bank.test"), ("Subject", " s"))))
         for piece in body:
-            assert self.chunk(piece)[0] == CONTINUE
+            self.chunk(piece)
         return self.end(queue_id)
 
 
 @contextmanager
 def mta(values: Shared) -> Iterator[Mta]:
-    """A connection to sessions that share `values`."""
-    server = served()
-    server.shared = values
-    with socket.create_connection(server.address, timeout=10) as sock:
-        yield Mta(sock)
+    """A connection to a session with `values`."""
+    with postfix_side(values) as channel:
+        yield Mta(channel)
+
+
+@contextmanager
+def postfix_side(values: Shared) -> Iterator[socket.socket]:
+    """The octets themselves. Afterwards the gateway's thread has ended."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        channel = socket.create_connection(listening.getsockname(), timeout=10)
+        thread = threading.Thread(target=serve, args=(listening.accept()[0], values))
+        thread.start()
+        with channel:
+            yield channel
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def reply(answer: Answer) -> tuple[str, str]:

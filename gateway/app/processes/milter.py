@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,15 +96,9 @@ def work_until_told(now: InForce, number: int, listening: Line, control: Line, h
 
 
 def _way(gateway: Gateway, settings: Settings) -> Callable[[Mail, Take], Outcome]:
-    """On threads that stay: libmilter has a new one for each connection, and one that has never signed or encrypted
-
-    pays for its own randomness and memory first. A tenth of a mail's work.
-    """
     failure_counter = FailureCounter(place(settings))
-    threads = ThreadPoolExecutor(settings.limits.workers_max, "mail")  # as many as there are turns
 
     def handle(mail: Mail, take: Take) -> Outcome:
-        watched = failure_counter.watching(lambda whole: gateway.handle_in_place(whole, take))
-        return threads.submit(watched, mail).result()
+        return failure_counter.watching(lambda whole: gateway.handle_in_place(whole, take))(mail)
 
     return handle

@@ -7,7 +7,6 @@ import typer
 
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
-from gateway.cli.processes import milter as milter_command
 from gateway.errors import GatewayError
 from gateway.frontends.processes.control import ask_for_reload, place
 from gateway.frontends.processes.supervisor import Supervisor
@@ -37,8 +36,6 @@ def run() -> None:
     with context.told():
         first = InForce.of(path)
     settings = first.settings
-    if settings.milter is not None and not milter_command.installed():
-        fail(milter_command.NEEDED, USAGE)
     configure(settings.log_level)
     metrics.clean(settings)
     own_process()

@@ -1,10 +1,15 @@
 """Postfix hands us each mail before it queues it, and puts in its place what we make of it (milter protocol).
 
-transaction  one mail, from MAIL to its last octet, as Postfix tells it
-edits        what to tell Postfix so that the mail it holds becomes the one that we want
-session      one connection of Postfix's: the protocol's callbacks
+protocol     packets: Postfix's commands, our answers and changes
+connection   one connection of Postfix: reads packets, sends answers
+session      what is answered to each command
+transaction  one mail, from MAIL to its last octet, as Postfix reports it
+edits        the changes that make the mail to be sent out of the one that Postfix holds
 room         what the sessions of one process share and may use up
-worker       one process: libmilter with a socket that is not its own
+worker       one process: takes connections and serves each on a thread
 parent       the process that has the socket and no key; it starts workers and replaces them
 listen       the socket, as the settings name it
+
+The protocol is our own: the library libmilter, by pymilter, cost 0.6 ms of CPU a mail more (a call into Python for each
+header field, a packet for each change) of the 3.3 ms that a sealed mail took, and is built from source by a compiler.
 """

@@ -40,9 +40,9 @@ def listen(settings: Milter) -> socket.socket:
 
 
 def _inet(address: tuple[str, int], family: socket.AddressFamily) -> socket.socket:
-    """Connections inherit TCP_NODELAY: libmilter writes each edit by itself, and Postfix answers none of them, so that
+    """Connections inherit TCP_NODELAY: Postfix acknowledges the first part of a large answer 40 ms late, and Nagle's
 
-    Nagle's algorithm would hold the second one back for the 40 ms of a delayed acknowledgement.
+    algorithm would hold the second one back so long.
     """
     listening = socket.create_server(address, family=family, backlog=BACKLOG)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

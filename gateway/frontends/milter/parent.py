@@ -1,7 +1,7 @@
 """The process that owns the milter's socket, and no key: it starts workers, watches them, and replaces them.
 
 1. Workers are forked before anything is loaded, and load keys and database themselves. This process has one thread and
-   never runs libmilter, so that a fork copies nothing that is in use.
+   never serves a mail, so that a fork copies nothing that is in use.
 2. SIGHUP: workers with the new settings are started; when all are ready the old ones retire: they take no new
    connection and end with their last one. If one does not become ready, the new ones end and the old ones stay.
 3. A worker that dies, or gives no sign of life for too long, is replaced, ever more seldom if it dies at once.

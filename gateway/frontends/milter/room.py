@@ -1,6 +1,6 @@
 """What the sessions of one worker share and may use up: octets of mails, turns to be worked on; and what is under way.
 
-Every session has a thread of its own, which libmilter starts without asking; so everything here is behind one lock.
+Every connection has a thread of its own; so everything here is behind one lock.
 """
 
 import threading

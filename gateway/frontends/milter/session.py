@@ -1,7 +1,7 @@
-"""One connection of Postfix's: libmilter calls these methods, each session on a thread of its own.
+"""One session of Postfix: what the gateway answers to each command, on the thread of its connection.
 
-1. Who sends is known by the daemon: a mail by a daemon of no list is answered 451, and loudly told.
-2. Header fields are taken without an answer each; what is wrong with one is answered at the end of the message.
+1. Who sends is known by the daemon: a mail by a daemon of no list is answered 451, and reported as an error.
+2. Header fields and body are taken without an answer; what is wrong with them is answered at the end of the message.
 3. Nothing is changed before the end of the message: until then whatever goes wrong leaves the mail as it came, and
    unanswered, so that Postfix does what `default_action` says, which must be tempfail.
 4. A surprise is 451 with the incident's id.
@@ -9,17 +9,18 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, Final, cast
+from itertools import chain, starmap
+from typing import Final
 
-import Milter
 import structlog
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
+from gateway.frontends.milter import protocol
 from gateway.frontends.milter.edits import Edits, edits
+from gateway.frontends.milter.protocol import Command, ProtocolError
 from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.transaction import Peer, Rules, Transaction
 from gateway.frontends.replies import reply_for, reply_for_reason
@@ -35,8 +36,8 @@ from gateway.settings.deployment import MILTER
 log = structlog.get_logger("sealgate.milter")
 
 Take = Callable[[bytes, Envelope], bool]
-_LINES_MAX: Final = 32  # of a reply (smfi_setmlreply)
-_PERMANENT: Final = 500
+_CONTINUE: Final = (protocol.CONTINUE,)
+_MACROS: Final = (Command.END, Command.RCPT, Command.MAIL, Command.HELO, Command.CONNECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,86 +51,107 @@ class Shared:
     room: Room
 
 
-def _guarded(method: Callable[..., int]) -> Callable[..., int]:
-    """Whatever goes wrong in a callback is an answer; none ever reaches libmilter."""
-    @wraps(method)
-    def guarded(self: "Session", *arguments: Any) -> int:
-        try:
-            return method(self, *arguments)
-        except RefusedCommandError as refused:
-            return self.say(refused.reply)
-        except GatewayError as trouble:
-            return self.refused(trouble)
-        except Exception as error:  # noqa: BLE001 - told, and answered 451
-            surprise(log, error, incident=self.incident)
-            return self.say(self.refusal(GatewayError(Reason.INTERNAL, retry=True)))
-
-    return guarded
-
-
-def _unanswered(method: Callable[..., None]) -> Callable[..., int]:
-    """A callback that Postfix does not wait for: what goes wrong in it is the mail's answer later."""
-    @wraps(method)
-    def quiet(self: "Session", *arguments: Any) -> int:
-        try:
-            method(self, *arguments)
-        except Exception as error:  # noqa: BLE001 - see above
-            surprise(log, error, incident=self.incident)
-            self.spoilt = True
-        return int(Milter.CONTINUE)
-
-    return cast(Callable[..., int], Milter.noreply(quiet))
-
-
-@Milter.header_leading_space
-class Session(Milter.Base):  # type: ignore[misc]
-    """See the module. The names of its methods are libmilter's; attributes must not take them."""
+class Session:
+    """See the module. `answer` is called for each command in its order, then `close` once."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self.address = ""
         self.daemon = ""
-        self.spoilt = False  # a callback without an answer went wrong: this session takes no mail any more
-        self.under_way: Transaction | None = None
-        self._in_place: Edits | None = None
+        self.broken = False  # a command without an answer failed: this session takes no mail any more
+        self.mail: Transaction | None = None  # in progress
+        self._macros: dict[int, dict[str, str]] = {}  # by the command to which they belong
+        self._announced = False  # macros for the next MAIL are there
+        self._edits: Edits | None = None
         self._opened = False
+        self._answers: dict[int, Callable[[bytes], Iterable[bytes]]] = {
+            Command.MAIL: self._sender, Command.RCPT: self._recipient, Command.END: self._end,
+            Command.OPTIONS: self._options}
+        self._quiet: dict[int, Callable[[bytes], None]] = {
+            Command.CONNECT: self._connect, Command.HEADER: self._header, Command.MACROS: self._keep_macros,
+            Command.BODY: self._chunk, Command.ABORT: self._abort}
         shared.room.entered(self)
+
+    def answer(self, command: int, data: bytes) -> Iterable[bytes]:
+        """Packets for Postfix; none where it does not wait. ProtocolError."""
+        if quiet := self._quiet.get(command):
+            try:
+                quiet(data)
+            except Exception as error:  # noqa: BLE001 - 2: the mail's answer later
+                surprise(log, error, incident=self.incident)
+                self.broken = True
+            return ()
+        method = self._answers.get(command)
+        if method is None:
+            raise ProtocolError(f"an unknown command (octet {command})")
+        try:
+            return method(data)
+        except ProtocolError:
+            raise
+        except RefusedCommandError as refused:
+            return self._reply(refused.reply)
+        except GatewayError as trouble:
+            return self._refused(trouble)
+        except Exception as error:  # noqa: BLE001 - 4: reported, and answered 451
+            surprise(log, error, incident=self.incident)
+            return self._reply(self._refusal(GatewayError(Reason.INTERNAL, retry=True)))
 
     @property
     def incident(self) -> str:
-        """Of the mail in work, '' if there is none."""
-        return self.under_way.incident if self.under_way else ""
+        """Of the mail in progress, '' if there is none."""
+        return self.mail.incident if self.mail else ""
 
     @property
     def permitted(self) -> bool:
-        """Whether the client may read why it is refused."""
-        return self.under_way is not None and self.under_way.peer.client is not None
+        """Whether the client may read why it is rejected."""
+        return self.mail is not None and self.mail.peer.client is not None
+
+    # Options and macros
+
+    @staticmethod
+    def _options(data: bytes) -> Iterable[bytes]:
+        return (protocol.options(data),)
+
+    def _keep_macros(self, data: bytes) -> None:
+        command, values = protocol.macros(data)
+        if command == Command.MAIL:
+            self._forget_macros()
+            self._announced = True
+        self._macros[command] = values
+
+    def _forget_macros(self) -> None:
+        """Those of a mail."""
+        for command in (Command.MAIL, Command.RCPT, Command.END):
+            self._macros.pop(command, None)
+
+    def _macro(self, name: str) -> str:
+        """What the latest command that has it says; '' where Postfix does not send it."""
+        return next((value for command in _MACROS if (value := self._macros.get(command, {}).get(name))), "")
 
     # Before a mail
 
-    @_unanswered
-    def connect(self, hostname: str, family: int, hostaddr: Any) -> None:
-        """Postfix's client: (address, port), or nothing for what is no network."""
-        del hostname, family
-        self.address = hostaddr[0] if isinstance(hostaddr, tuple) else ""
-        self.daemon = self.getsymval("{daemon_name}") or ""
+    def _connect(self, data: bytes) -> None:
+        self.address = protocol.client(data)
+        self.daemon = self._macro("{daemon_name}")
 
-    @_guarded
-    def envfrom(self, path: str, *words: str) -> int:
-        """MAIL: a new mail, whatever became of the one before."""
+    def _sender(self, data: bytes) -> Iterable[bytes]:
+        """MAIL: a new mail, whatever the end of the one before."""
         self._forget()
-        if self.spoilt:
-            raise GatewayError(Reason.INTERNAL, "the session is spoilt", retry=True)
+        if not self._announced:  # those of the mail before are not this one's
+            self._forget_macros()
+        self._announced = False
+        if self.broken:
+            raise GatewayError(Reason.INTERNAL, "an earlier command of this session failed", retry=True)
         peer = self._peer()
-        mail = Transaction.begin(self.shared.rules, peer, (path, *words), self.getsymval("{mail_addr}") or "")
+        mail = Transaction.begin(self.shared.rules, peer, protocol.strings(data), self._macro("{mail_addr}"))
         self.shared.room.began(self, peer.client.name if peer.client else peer.address)
-        self.under_way = mail
-        return int(Milter.CONTINUE)
+        self.mail = mail
+        return _CONTINUE
 
     def _peer(self) -> Peer:
         settings = self.shared.settings
-        login = self.getsymval("{auth_authen}") or None
-        tls = bool(self.getsymval("{tls_version}"))
+        login = self._macro("{auth_authen}") or None
+        tls = bool(self._macro("{tls_version}"))
         if self.daemon in settings.outbound_daemons:
             return Peer(True, self.address, tls, login, self.shared.rules.client(self.address, login))
         if self.daemon in settings.inbound_daemons:
@@ -137,58 +159,50 @@ class Session(Milter.Base):  # type: ignore[misc]
         log.error("unknown daemon", daemon=self.daemon, peer=self.address)
         raise GatewayError(Reason.CONFIG_INVALID, f"daemon {self.daemon} is in no list", retry=True)
 
-    @_guarded
-    def envrcpt(self, path: str, *words: str) -> int:
-        """RCPT: what is refused here is this recipient, not the mail."""
-        self._mail().recipient(self.shared.rules, (path, *words), self.getsymval("{rcpt_addr}") or "")
-        return int(Milter.CONTINUE)
+    def _recipient(self, data: bytes) -> Iterable[bytes]:
+        """RCPT: what is rejected here is this recipient, not the mail."""
+        self._transaction().recipient(self.shared.rules, protocol.strings(data), self._macro("{rcpt_addr}"))
+        return _CONTINUE
 
-    def _mail(self) -> Transaction:
-        if self.under_way is None:
+    def _transaction(self) -> Transaction:
+        if self.mail is None:
             raise GatewayError(Reason.INTERNAL, "no MAIL before", retry=True)
-        return self.under_way
+        return self.mail
 
     # The message
 
-    def data(self) -> int:
-        """DATA. There is nothing to decide; but Postfix waits for this answer, and with it the receipt of all before.
+    def _header(self, data: bytes) -> None:
+        self._transaction().header(*protocol.header(data))
 
-        Without this callback the first packet of the header follows those of the envelope without any answer between
-        them: Nagle's algorithm at Postfix holds it back until the delayed acknowledgement, 41 ms later.
-        """
-        return int(Milter.CONTINUE)
+    def _chunk(self, data: bytes) -> None:
+        """The next octets of the body: nothing is kept of a mail that is too large, or for which there is no room."""
+        mail = self._transaction()
+        if mail.refused is not None:
+            return
+        try:
+            self.shared.room.take(self, len(data))
+        except GatewayError as trouble:
+            mail.refuse(trouble)
+        else:
+            mail.body(self.shared.rules, data)
 
-    @_unanswered
-    def header(self, name: str, value: bytes) -> None:
-        """One field."""
-        self._mail().header(name, value)
-
-    header_bytes = header  # its value comes as octets
-
-    @_guarded
-    def body(self, chunk: bytes) -> int:
-        """The next octets of the body: what is too much is refused at once, and nothing is kept of it."""
-        mail = self._mail()
-        self.shared.room.take(self, len(chunk))
-        mail.body(self.shared.rules, chunk)
-        return int(Milter.CONTINUE)
-
-    @_guarded
-    def eom(self) -> int:
+    def _end(self, data: bytes) -> Iterable[bytes]:
         """The end of the message: the whole way of the mail, then what Postfix is to do with what it holds."""
-        mail, began = self._mail(), time.monotonic()
-        self._in_place, self._opened = None, False
-        queue_id, at = self.getsymval("i") or "", self.shared.clock.now()
+        if data:
+            self._chunk(data)
+        mail, began = self._transaction(), time.monotonic()
+        self._edits, self._opened = None, False
+        queue_id, at = self._macro("i"), self.shared.clock.now()
         result: Outcome | GatewayError
         try:
             result = self._handled(mail.mail(self.shared.rules, at, queue_id))
             reply = reply_for(result, permitted=self.permitted).octets()
         except GatewayError as trouble:
-            result, reply = trouble, self.refusal(trouble)
-        except Exception as error:  # noqa: BLE001 - told, and answered 451
+            result, reply = trouble, self._refusal(trouble)
+        except Exception as error:  # noqa: BLE001 - reported, and answered 451
             surprise(log, error, incident=self.incident)
             result = GatewayError(Reason.INTERNAL, retry=True)
-            reply = self.refusal(result)
+            reply = self._refusal(result)
         tell(mail.origin(self.shared.rules, at, queue_id), mail.envelope, code=int(reply[:3]), size=mail.size,
              seconds=time.monotonic() - began, result=result)
         answer = self._answered(result, reply)
@@ -196,76 +210,72 @@ class Session(Milter.Base):  # type: ignore[misc]
         return answer
 
     def _handled(self, whole: Mail) -> Outcome:
-        if self.spoilt:
-            raise GatewayError(Reason.INTERNAL, "a field was not understood", retry=True)
-        mail = self._mail()
+        if self.broken:
+            raise GatewayError(Reason.INTERNAL, "a header field could not be read", retry=True)
+        mail = self._transaction()
         start = sum(len(raw) for _, raw in mail.fields) + len(b"\r\n")
 
         def take(octets: bytes, envelope: Envelope) -> bool:
-            self._in_place = edits(mail.fields, memoryview(whole.octets)[start:], octets)
+            self._edits = edits(mail.fields, memoryview(whole.octets)[start:], octets)
             self._opened = envelope.ret == "HDRS" != whole.envelope.ret
-            return self._in_place is not None
+            return self._edits is not None
 
         with self.shared.room.turn():
             return self.shared.handle(whole, take)
 
     # Answers
 
-    def _answered(self, result: Outcome | GatewayError, reply: bytes) -> int:
+    def _answered(self, result: Outcome | GatewayError, reply: bytes) -> Iterable[bytes]:
         """Nothing of it is Postfix's to deliver but what was put in place for everybody."""
         if isinstance(result, GatewayError) or result.answer in (Settled.REFUSED, Settled.LATER):
-            return self.say(reply)
-        if self._in_place is None:
-            return int(Milter.DISCARD)
+            return self._reply(reply)
+        if self._edits is None:
+            return (protocol.DISCARD,)
         if any(one.settled is not Settled.TAKEN for one in result.recipients):
             raise GatewayError(Reason.INTERNAL, "in place, and yet not for everybody", retry=True)
-        self._edit(self._in_place, self._mail().sender.path.address)
-        return int(Milter.CONTINUE)
+        return self._changes(self._edits, self._transaction().sender.path.address)
 
-    def _edit(self, wanted: Edits, reverse_path: str) -> None:
-        for name, instance in wanted.deleted:
-            self.chgheader(name, instance, "")
-        for place, name, value in wanted.inserted:
-            self.addheader(name, value, place)
-        if wanted.body is not None:
-            self.replacebody(wanted.body)
-        if self._opened and reverse_path:  # no bounce may carry what was opened
-            self.chgfrom(f"<{reverse_path}>", "RET=HDRS")
+    def _changes(self, wanted: Edits, reverse_path: str) -> Iterable[bytes]:
+        opened = self._opened and reverse_path  # no bounce may carry what was opened
+        return chain(
+            starmap(protocol.change_header, wanted.changed),
+            starmap(protocol.change_header, wanted.deleted),
+            starmap(protocol.insert_header, wanted.inserted),
+            starmap(protocol.append_header, wanted.appended),
+            protocol.replace_body(wanted.body) if wanted.body is not None else (),
+            (protocol.change_from(f"<{reverse_path}>", "RET=HDRS"),) if opened else (),
+            _CONTINUE)
 
-    def refused(self, trouble: GatewayError) -> int:
+    def _refused(self, trouble: GatewayError) -> Iterable[bytes]:
         """The answer for trouble before the end of a message, with its log line."""
         incident = self.incident or secrets.token_hex(8)
         log.info("refused", incident=incident, reason=str(trouble.reason), detail=trouble.detail, peer=self.address,
                  listener=MILTER)
         metrics.refused(MILTER, trouble.reason)
-        return self.say(self.refusal(trouble, incident))
+        return self._reply(self._refusal(trouble, incident))
 
-    def refusal(self, trouble: GatewayError, incident: str = "") -> bytes:
+    def _refusal(self, trouble: GatewayError, incident: str = "") -> bytes:
         """As the relay says it."""
         return reply_for_reason(trouble.reason, retry=trouble.retry, permitted=self.permitted,
                                 incident=incident or self.incident).octets()
 
-    def say(self, reply: bytes) -> int:
-        """A reply of ours (see `replies`) as Postfix's."""
-        lines = reply.decode("ascii").split("\r\n")[:-1][:_LINES_MAX]
-        code, enhanced = lines[0][:3], lines[0][4:].partition(" ")[0]
-        texts = [line[4:].partition(" ")[2].replace("%", "%%") for line in lines]
-        self.setreply(code, enhanced, *texts)
-        return int(Milter.REJECT if int(code) >= _PERMANENT else Milter.TEMPFAIL)
+    @staticmethod
+    def _reply(lines: bytes) -> Iterable[bytes]:
+        return (protocol.reply(lines),)
 
     # Afterwards
 
-    def abort(self) -> int:
+    def _abort(self, data: bytes) -> None:
         """The mail is given up: RSET, or its client is gone."""
+        del data
         self._forget()
-        return int(Milter.CONTINUE)
+        self._forget_macros()
 
-    def close(self) -> int:
+    def close(self) -> None:
         """The connection is gone."""
         self._forget()
         self.shared.room.left(self)
-        return int(Milter.CONTINUE)
 
     def _forget(self) -> None:
-        self.under_way = self._in_place = None
+        self.mail = self._edits = None
         self.shared.room.ended(self)

@@ -108,22 +108,21 @@ class Transaction:
             return
         raw = b"%s:%s\r\n" % (name.encode("utf-8", "surrogateescape"), value.replace(b"\n", b"\r\n"))
         if len(self.fields) >= FIELDS_MAX:
-            self._refuse(GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {FIELDS_MAX} header fields"))
+            self.refuse(GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {FIELDS_MAX} header fields"))
             return
         self.fields.append((name, raw))
         self.size += len(raw)
 
     def body(self, rules: Rules, chunk: bytes) -> None:
-        """The next octets of the body. GatewayError MAIL_TOO_LARGE, or what was wrong with the header."""
+        """The next octets of the body."""
         self.size += len(chunk)
-        if self.refused is None and self.size > rules.limits.message_octets_max:
-            self._refuse(GatewayError(Reason.MAIL_TOO_LARGE, f"more than {rules.limits.message_octets_max} octets"))
-        if self.refused is not None:
-            raise self.refused
-        self.chunks.append(chunk)
+        if self.size > rules.limits.message_octets_max:
+            self.refuse(GatewayError(Reason.MAIL_TOO_LARGE, f"more than {rules.limits.message_octets_max} octets"))
+        else:
+            self.chunks.append(chunk)
 
-    def _refuse(self, trouble: GatewayError) -> None:
-        """Nothing more is kept of it."""
+    def refuse(self, trouble: GatewayError) -> None:
+        """The answer at the end of the message. Nothing more is kept of it."""
         self.refused = trouble
         self.fields.clear()
         self.chunks.clear()

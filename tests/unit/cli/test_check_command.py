@@ -90,20 +90,6 @@ def test_a_rule_that_does_not_load_is_told_once(bank) -> None:
     assert [one["about"] for one in check().errors] == ["policies"]
 
 
-def test_a_milter_without_its_library_is_told_and_does_not_start(bank, monkeypatch) -> None:
-    bank.config.write_text(bank.config.read_text() + """
-milter: {socket: "inet:10029@127.0.0.1", outbound_daemons: [ours], inbound_daemons: [theirs]}
-""")
-    assert "milter" in {one["about"] for one in check().told}
-    monkeypatch.setattr("gateway.cli.processes.milter.find_spec", lambda name: None)
-    (told,) = (one["text"] for one in check().errors if one["about"] == "milter")
-    assert "`make milter`" in told
-    for command in ("run", "milter"):
-        result = CliRunner().invoke(app, [command])
-        assert result.exit_code == 2, command
-        assert "`make milter`" in result.stderr
-
-
 @pytest.mark.parametrize(("values", "about"), [
     ({"socket": "inet:10029@127.0.0.1"}, None), ({"socket": "inet:10029@localhost"}, None),
     ({"socket": "inet6:10029@::1"}, None), ({"socket": "unix:/run/sealgate/milter.sock"}, None),

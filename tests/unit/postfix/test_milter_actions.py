@@ -44,6 +44,13 @@ def test_it_is_asked_and_dismissed() -> None:
     assert heard == [OFFER, QUIT]
 
 
+def test_lists_of_macros_may_follow() -> None:
+    """SMFIF_SETSYMLIST: the gateway itself declares some."""
+    server = socket.create_server(("127.0.0.1", 0))
+    with milter(server, bytes.fromhex("00000013 4f 00000006 0000013d 00000000 00000005 6900")):
+        assert milter_actions(f"inet:127.0.0.1:{server.getsockname()[1]}", "/") == 0x13D
+
+
 def test_a_unix_socket_is_found_below_the_queue_directory(tmp_path: Path) -> None:
     for address, queue in (("unix:/private/other", tmp_path), (f"unix:{tmp_path}/private/other", Path("/nowhere"))):
         path = tmp_path / "private" / "other"

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("milter", reason="pymilter is an extra")
-
 PARENT = """
 import os, select, socket, sys
 from gateway.frontends.telemetry.logs import configure

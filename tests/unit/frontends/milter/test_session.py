@@ -1,16 +1,14 @@
-"""Each callback of the milter, driven by the protocol itself: libmilter in this process, Postfix's side by miltertest.
+"""Each command of a session, driven by the protocol itself; Postfix's side is the package miltertest.
 
 Truth: RFC 5321 and the registry of RFC 5248 for replies, the milter protocol (SMFIC_*, SMFIR_*) for the rest.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-
-pytest.importorskip("milter", reason="pymilter is an extra")
-
 from miltertest import constants
 
 from gateway.errors import GatewayError, Reason
@@ -80,6 +78,16 @@ def test_a_network_of_nobody_is_refused_at_mail() -> None:
     assert (code, text[:6]) == ("554", "5.7.1 ")
 
 
+def test_a_login_is_of_its_mail_alone() -> None:
+    """Postfix announces the macros of each MAIL; where it does not, those of the mail before do not count."""
+    clients = [{"name": "portal", "logins": ["portal"], "from": ["portal@bank.test"]}]
+    with mta(shared(Way(), clients=clients)) as postfix:
+        postfix.begin(address="192.0.2.1")
+        assert postfix.mail("<portal@bank.test>", auth_authen="portal")[0] == CONTINUE
+        answer = postfix.send_get(constants.SMFIC_MAIL, args=["<portal@bank.test>"])
+        assert reply(answer)[0] == "554"
+
+
 def test_a_login_outweighs_the_network() -> None:
     clients = [{"name": "app", "networks": ["127.0.0.0/8"], "from": ["*@bank.test"]},
                {"name": "portal", "logins": ["portal"], "from": ["portal@bank.test"]}]
@@ -122,7 +130,7 @@ def test_strangers_reach_us_and_nobody_else() -> None:
 
 def test_ipv6_and_no_network_at_all() -> None:
     with mta(shared(way := Way())) as postfix:
-        postfix.optneg_mta()
+        postfix.optneg_mta(actions=constants.SMFI_V6_ACTS & ~constants.SMFIF_SETSYMLIST)
         postfix.send_macro(constants.SMFIC_CONNECT, **{"{daemon_name}": "world"})
         postfix._send(constants.SMFIC_CONNECT, hostname="c", family="6", port=25, address="2001:db8::1")
         assert postfix.mail("<>")[0] == CONTINUE
@@ -211,9 +219,9 @@ def test_the_size_at_mail_and_in_the_middle() -> None:
         assert postfix.mail("<a@bank.test>", "SIZE=2048")[0] == CONTINUE
         postfix.rcpt()
         postfix.fields(*FIELDS)
-        assert postfix.chunk("x" * 1024)[0] == CONTINUE
-        assert reply(postfix.chunk("x" * 1024))[0] == "552"
-        postfix.abort()
+        for _ in range(3):
+            postfix.chunk("x" * 1024)
+        assert reply(postfix.end()[-1])[0] == "552"
         assert postfix.whole()[-1][0] == CONTINUE, "the next mail of the session"
     assert len(way.mails) == 1
     until(lambda: values.room.connections == 0)
@@ -233,9 +241,10 @@ def test_what_no_mail_may_be(more: dict[str, int], fields: int, body: tuple[str,
         postfix.mail()
         postfix.rcpt()
         postfix.fields(*FIELDS, *[("X", " y")] * fields, *[("Received", " r")] * 4)
-        answers = [postfix.chunk(piece) for piece in body] + postfix.end()
-        assert reply(next(one for one in answers if one[0] != CONTINUE))[0] == code
-        postfix.abort()
+        for piece in body:
+            postfix.chunk(piece)
+        (answer,) = postfix.end()
+        assert reply(answer)[0] == code
         assert postfix.whole(*FIELDS)[-1][0] == CONTINUE
     assert len(way.mails) == 1
 
@@ -247,20 +256,21 @@ def test_a_mail_without_a_body() -> None:
     assert way.mails[0].octets.endswith(b"Subject: s\r\n\r\n")
 
 
-def test_data_has_an_answer() -> None:
-    """Postfix then reads once between envelope and header. Without that its second small write waited 41 ms (Nagle's
-
-    algorithm and the delayed acknowledgement, RFC 1122 4.2.3.4): 15 mails a second on one session, with it 66.
-    """
+def test_postfix_is_acknowledged_at_once() -> None:
+    """Else its second small write waits 41 ms (Nagle's algorithm and the delayed acknowledgement, RFC 1122 4.2.3.4)."""
     with mta(shared(Way())) as postfix:
         postfix.begin()
-        assert not postfix.protocol_flags & (constants.SMFIP_NODATA | constants.SMFIP_NR_DATA)
-        assert postfix.mail()[0] == CONTINUE
-        assert postfix.rcpt()[0] == CONTINUE
-        assert postfix.send_get(constants.SMFIC_DATA)[0] == CONTINUE
-        postfix.fields(*FIELDS)
-        assert postfix.chunk("x\r\n")[0] == CONTINUE
-        assert postfix.end()[-1][0] == CONTINUE
+        assert postfix.protocol_flags & constants.SMFIP_NODATA
+        seconds = []
+        for _ in range(10):
+            assert postfix.mail()[0] == CONTINUE
+            assert postfix.rcpt()[0] == CONTINUE
+            began = time.monotonic()
+            postfix.fields(*FIELDS)
+            postfix.chunk("x\r\n")
+            assert postfix.end() == [(CONTINUE, {})]
+            seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.03
 
 
 # Answers
@@ -276,8 +286,8 @@ def test_in_place_the_old_goes_from_the_highest_and_the_new_comes_in_order() -> 
         ("m", {"index": 2, "name": "subject", "value": ""}),
         ("m", {"index": 1, "name": "Subject", "value": ""}),
         ("i", {"index": 1, "name": "X", "value": " 1"}),
-        ("i", {"index": 4, "name": "MIME-Version", "value": " 1.0"}),
-        ("i", {"index": 5, "name": "Content-Type", "value": " t;\n b=c"}),
+        ("h", {"name": "MIME-Version", "value": " 1.0"}),
+        ("h", {"name": "Content-Type", "value": " t;\n b=c"}),
         ("b", {"buf": "new\r\n"}),
         (CONTINUE, {}),
     ]
@@ -304,7 +314,7 @@ def test_opened_mail_asks_for_headers_only() -> None:
 
 def test_what_cannot_be_put_in_place_is_asked_for_elsewhere() -> None:
     def then(mail: Mail, take: Take) -> Outcome:
-        assert not take(b"Subject: caf\xe9\r\n\r\n", mail.envelope)
+        assert not take(b"not a field\r\n\r\n", mail.envelope)
         return outcome_of(mail, Settled.TAKEN)
 
     with mta(shared(Way(then))) as postfix:
@@ -400,7 +410,7 @@ def test_nothing_of_one_mail_is_in_the_next() -> None:
         assert postfix.mail("<b@bank.test>")[0] == CONTINUE
         assert postfix.rcpt("<half@else.test>")[0] == CONTINUE
         postfix.fields(("Subject", " half"))
-        assert postfix.chunk("half\r\n")[0] == CONTINUE
+        postfix.chunk("half\r\n")
         postfix.abort()
         assert postfix.whole(("Subject", " last"), to=("<last@else.test>",))[-1][0] == CONTINUE
     assert [mail.octets for mail in way.mails] == [
@@ -419,7 +429,7 @@ def test_a_connection_that_breaks_leaves_nothing() -> None:
         postfix.rcpt()
         postfix.fields(*FIELDS)
         postfix.chunk("x" * 1000)
-        assert (values.room.connections, values.room.mails, values.room.octets) == (1, 1, 1000)
+        until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (1, 1, 1000))
     until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (0, 0, 0))
     assert not way.mails
 
@@ -432,9 +442,10 @@ def test_octets_of_others_are_452() -> None:
             postfix.mail()
             postfix.rcpt()
             postfix.fields(*FIELDS)
-        assert first.chunk("x" * 2000)[0] == CONTINUE, "one mail alone may always be in work"
-        assert reply(second.chunk("x"))[0] == "452"
-        second.abort()
+        first.chunk("x" * 2000)  # one mail alone may always be in progress
+        until(lambda: values.room.octets == 2000)
+        second.chunk("x")
+        assert reply(second.end()[-1])[0] == "452"
         assert first.end()[-1][0] == CONTINUE
         assert second.whole(*FIELDS)[-1][0] == CONTINUE
 
