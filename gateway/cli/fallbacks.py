@@ -77,7 +77,7 @@ def again(json: Json = False) -> None:
             gateway.close()
     if context.is_child():
         for row, outcome in done.left:
-            log.info("held mail decided", hold_id=row.hold_id, incident=outcome.incident, answer=outcome.answer)
+            log.info("hold.decided", hold_id=row.hold_id, incident=outcome.incident, answer=outcome.answer)
         return
     counted = {"looked": done.looked, "left": len(done.left), "told": done.told, "given_up": done.given_up,
                "invited": done.invited, "converted": done.converted}

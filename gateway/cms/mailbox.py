@@ -26,6 +26,11 @@ def spellings(address: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((folded, plain, f"{local}{at}{_in_letters(domain)}")))
 
 
+def registered(address: str) -> str:
+    """The folded address with a domain beyond ASCII in U-labels: as `spellings` of any writer's form has it."""
+    return spellings(address)[-1] if not address.isascii() else fold(address)
+
+
 def in_ascii(address: str) -> str:
     """The one spelling that all spellings of a mailbox have in common: folded, its domain in A-labels."""
     folded = fold(address)

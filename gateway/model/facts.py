@@ -49,6 +49,7 @@ class Facts:
 class RecipientFacts:
     """Of one recipient. What costs a look-up is asked for only when a rule needs it.
 
+    `spellings`: further ones of an address with an internationalised domain; rules may have any of them.
     `certificate` is the answer over all sources, `enrolled` that of the store for certificates bound to a customer.
     `signer_customer`: number of the customer to whom the mail's verified signer is bound (inbound), None if unknown.
     """
@@ -59,3 +60,4 @@ class RecipientFacts:
     enrolled: CertificateAnswer | NotAsked = NotAsked()
     segment: str | None | Unavailable | NotAsked = NotAsked()
     signer_customer: str | None | Unavailable | NotAsked = NotAsked()
+    spellings: tuple[str, ...] = ()

@@ -84,10 +84,10 @@ def _opened(octets: bytes, *, thorough: bool, accessible: bool) -> Reason | None
     import pikepdf
 
     try:
-        with pikepdf.open(BytesIO(octets), suppress_warnings=True, attempt_recovery=False) as pdf:
+        with _open(octets) as pdf:
             if pdf.is_encrypted:
                 return Reason.PDF_LOCKED
-            if not 0 < len(pdf.pages) <= PAGES_MAX:
+            if not _are_few(pdf.Root.Pages) or not 0 < len(pdf.pages) <= PAGES_MAX:
                 return Reason.PDF_UNREADABLE
             if thorough and any(map(_BROKEN.search, pdf.check_pdf_syntax())):
                 return Reason.PDF_UNREADABLE
@@ -98,12 +98,32 @@ def _opened(octets: bytes, *, thorough: bool, accessible: bool) -> Reason | None
         return Reason.PDF_UNREADABLE
 
 
+def _open(octets: bytes) -> Any:
+    """Without a look at the pages: qpdf copies a page each time that it is named."""
+    import pikepdf
+
+    return pikepdf.open(BytesIO(octets), suppress_warnings=True, attempt_recovery=False, inherit_page_attributes=False)
+
+
+def _are_few(tree: Any) -> bool:
+    """Whether a tree of pages names at most PAGES_MAX of them; also False for one that goes round in circles."""
+    named, waiting = 0, [tree]
+    while waiting:
+        children = waiting.pop().get("/Kids")
+        if children is not None:
+            named += len(children)
+            if named > PAGES_MAX:
+                return False
+            waiting.extend(children)
+    return True
+
+
 def lacking(octets: bytes) -> tuple[str, ...]:
     """What ISO 14289-1 asks of the document as a whole and is missing in it; () also for what is no whole PDF."""
     import pikepdf
 
     try:
-        with pikepdf.open(BytesIO(octets), suppress_warnings=True, attempt_recovery=False) as pdf:
+        with _open(octets) as pdf:
             return _lacking(pdf)
     except (pikepdf.PdfError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError):
         return ()
@@ -127,10 +147,14 @@ def _lacking(pdf: Any) -> tuple[str, ...]:
 
 def _has_title(pdf: Any) -> bool:
     """dc:title of the metadata stream, which is what counts (ISO 14289-1 7.1)."""
+    import pikepdf
+
     metadata = pdf.Root.get("/Metadata")
     if metadata is None:
         return False
-    packed = metadata.read_raw_bytes()
+    packed, filters = metadata.read_raw_bytes(), metadata.get("/Filter", ())
+    if isinstance(filters, pikepdf.Array) and len(filters) > 1:  # each of them shrinks a thousandfold once more
+        return False
     if len(packed) > (PACKED_OCTETS_MAX if "/Filter" in metadata else METADATA_OCTETS_MAX):
         return False
     return _TITLE.search(metadata.read_bytes()) is not None

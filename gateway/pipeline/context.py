@@ -60,7 +60,7 @@ class Opener:
 
     def opens_for(self, address: str) -> bool:
         """Only keys assigned to the envelope's recipient are tried."""
-        return any(address_matches(pattern, address) for pattern in self.recipients)
+        return any(address_matches(pattern, one) for one in spellings(address) for pattern in self.recipients)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from gateway.pipeline.context import Context
 from gateway.pipeline.message_key import identified, message_key
 from gateway.pipeline.record import note, stopped
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, answer, from_replies, to_report
+from gateway.pipeline.run import Group, Passage, Run, from_replies, to_report
 from gateway.ports.next_hop import NextHop
 
 Way = Literal["outbound", "inbound"]
@@ -67,11 +67,11 @@ def observed(context: Context, mail: Mail, way: Way, send: Callable[[Context], O
         return stopped(context, mail, trouble, way)
     would = {fold(one.recipient): one for one in _tried(context, mail, way, send)}
     try:
-        outcome, left = _passed(context, mail, way, would)
+        run, outcome, left = _passed(context, mail, way, would)
     except GatewayError as trouble:  # the journal: somebody works on this very mail, or the database is away
         return stopped(context, mail, trouble, way)
     note(context, mail, [_record(would[fold(one.address)], one, left) for one in outcome.recipients])
-    return outcome
+    return run.answered(outcome)
 
 
 def _tried(context: Context, mail: Mail, way: Way, send: Callable[[Context], Outcome]) -> list[EvidenceRecord]:
@@ -87,7 +87,7 @@ def _tried(context: Context, mail: Mail, way: Way, send: Callable[[Context], Out
         records.kept.clear()
         stopped(trial, mail, trouble, way)
     except Exception as surprise:  # noqa: BLE001 - told, recorded, and no reason to stop a mail in this mode
-        log.warning("surprise in the try", incident=mail.origin.incident, error=type(surprise).__name__)
+        log.warning("observe.internal_error", incident=mail.origin.incident, error=type(surprise).__name__)
         records.kept.clear()
         stopped(trial, mail, GatewayError(Reason.INTERNAL, type(surprise).__name__, retry=True), way)
     return records.kept
@@ -100,7 +100,8 @@ def _may_use_sender(context: Context, mail: Mail) -> None:
         raise GatewayError(Reason.CLIENT_FROM_NOT_ALLOWED, f"{client} as {sender}")
 
 
-def _passed(context: Context, mail: Mail, way: Way, would: dict[str, EvidenceRecord]) -> tuple[Outcome, str]:
+def _passed(context: Context, mail: Mail, way: Way, would: dict[str, EvidenceRecord]
+            ) -> tuple[Run, Outcome, str]:
     """3. One group for each mail server behind us; the next hop's answers are ours. And the digest of what left."""
     # A recipient that the next hop refuses keeps no other from the mail; nor does evidence that cannot be kept.
     context = replace(context, partial="deliver_rest", evidence=_Records())
@@ -113,10 +114,11 @@ def _passed(context: Context, mail: Mail, way: Way, would: dict[str, EvidenceRec
         _group(context, mail, tuple(recipients), context.inbound_hop if ours else context.outbound_hop)
         for ours, recipients in by_hop.items()))
     outcomes = [replace(one, rule=would[fold(one.address)].rule) for one in outcomes]
-    settled, reason = answer(outcomes)
+    settled, reason = run.answer(outcomes)
     if to_report(mail, settled, outcomes):
         outcomes = report_refused(context, mail, outcomes, may_tell=way == "outbound")
-    return Outcome(mail.origin.incident, settled, tuple(outcomes), reason), hashlib.sha256(mail.octets).hexdigest()
+    outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
+    return run, outcome, hashlib.sha256(mail.octets).hexdigest()
 
 
 def _group(context: Context, mail: Mail, recipients: tuple[Recipient, ...], hop: NextHop) -> Group:

@@ -117,7 +117,7 @@ def _facts(context: Context, facts: Facts, planned: Planned, settled: Settled) -
 def stopped(context: Context, mail: Mail, trouble: GatewayError, way: Literal["outbound", "inbound"]) -> Outcome:
     """One fate for every recipient, because the message itself cannot go; told and kept like any other."""
     settled = Settled.LATER if trouble.retry else Settled.REFUSED
-    log.info("message stopped", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
+    log.info("mail.stopped", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
     outcomes = tuple(
         RecipientOutcome(one.address, settled, trouble.reason, detail=trouble.detail)
         for one in mail.envelope.recipients
@@ -165,8 +165,8 @@ def note(context: Context, mail: Mail, records: Sequence[EvidenceRecord]) -> Non
         context.evidence.add(tuple(records))
     except GatewayError as trouble:
         log.critical(
-            "evidence not kept", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail
+            "evidence.lost", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail
         )
     except Exception as surprise:  # noqa: BLE001 - see above
-        log.critical("evidence not kept", incident=mail.origin.incident, reason=str(Reason.INTERNAL),
+        log.critical("evidence.lost", incident=mail.origin.incident, reason=str(Reason.INTERNAL),
                      detail=type(surprise).__name__)

@@ -52,7 +52,7 @@ def _sent(context: Context, mail: Mail, refused: list[RecipientOutcome], *, whol
     try:
         replies = hop.deliver(octets, envelope)
     except GatewayError as trouble:
-        log.warning("report not sent", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
+        log.warning("report.not_sent", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
         return False
     # A permanent refusal of a report ends it: a report about a report is never sent (RFC 5321 6.1).
     return all(reply.taken or reply.permanent for reply in replies)

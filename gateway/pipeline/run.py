@@ -18,7 +18,7 @@ from typing import Literal
 
 import structlog
 
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, where
 from gateway.mime.canonical import with_short_lines
 from gateway.mime.header import parse_headers
 from gateway.model.address import fold
@@ -71,20 +71,56 @@ class Run:
     sent: set[str] = field(default_factory=set)  # to whom something left this house: see in_place
     unwritten: tuple[str, ...] = ()  # who has it, and the journal could not be told
     leaves: Callable[[], None] | None = None  # of a service that writes down itself what leaves: see Outbound.send
+    failure: GatewayError | None = None  # of the journal, or a surprise, after something was settled
 
     def groups(self, groups: Iterable[Group]) -> tuple[RecipientOutcome, ...]:
-        """Sends every group that is not settled yet. Never raises for a group's trouble: it becomes its outcome."""
+        """Sends every group that is not settled yet. Never raises for a group's trouble: it becomes its outcome.
+
+        GatewayError where the journal fails and nothing is settled, or a surprise. If something is settled, its
+        outcomes are returned for the evidence: see `answer` and `answered`.
+        """
         groups = tuple(groups)
         self.all_or_none = len(groups) == 1 and together(self.context, self.mail)
         everybody = tuple([recipient.address for group in groups for recipient in group.recipients])
         known = self._known(everybody, several=len(groups) > 1)
         try:
-            for group in groups:
-                self._one(group, known)
-        finally:
-            if self.claimed:
-                self._release()
+            try:
+                for group in groups:
+                    self._one(group, known)
+            finally:
+                if self.claimed:
+                    self._release()
+        except Exception as error:
+            if not any(one.settled in SETTLED and not self._in_place(one) for one in self.outcomes):
+                raise
+            trouble = error if isinstance(error, GatewayError) else GatewayError(
+                Reason.INTERNAL, where(error), retry=True)
+            log.critical("mail.left_in_part", incident=self.mail.origin.incident, reason=str(trouble.reason),
+                         detail=trouble.detail)
+            self.failure = trouble
+            reached = {fold(one.address) for one in self.outcomes}
+            self.outcomes.extend(
+                RecipientOutcome(recipient.address, Settled.LATER, trouble.reason, group.rule, trouble.detail)
+                for group in groups for recipient in group.recipients if fold(recipient.address) not in reached)
         return tuple(self.outcomes)
+
+    def answer(self, outcomes: Iterable[RecipientOutcome]) -> tuple[Settled, Reason | None]:
+        """As the function `answer`; LATER after a failure."""
+        trouble = self.failure
+        return answer(outcomes) if trouble is None else (Settled.LATER, trouble.reason)
+
+    def answered(self, outcome: Outcome) -> Outcome:
+        """What the client hears. After a failure the whole mail is to come again.
+
+        The journal knows who has the mail, but not that the client heard so: without that, it would take the next
+        equal mail without a Message-ID for this one.
+        """
+        trouble = self.failure
+        if trouble is None:
+            return outcome
+        return replace(outcome, recipients=tuple(
+            RecipientOutcome(one.address, Settled.LATER, trouble.reason, one.rule, trouble.detail)
+            for one in outcome.recipients))
 
     def _known(self, everybody: tuple[str, ...], *, several: bool) -> dict[str, JournalRow]:
         """What earlier attempts settled. One recipient's reply is the next hop's reply: it needs no journal, unless it
@@ -108,7 +144,7 @@ class Run:
         except GatewayError as trouble:
             if not trouble.retry:
                 raise
-            log.warning("journal not asked", incident=self.mail.origin.incident, detail=trouble.detail)
+            log.warning("journal.not_read", incident=self.mail.origin.incident, detail=trouble.detail)
             return ()
 
     def _claim(self, recipients: tuple[str, ...]) -> tuple[JournalRow, ...]:
@@ -151,8 +187,8 @@ class Run:
             results = tuple(
                 RecipientOutcome(address, settled, trouble.reason, group.rule, trouble.detail) for address in wanted
             )
-        self._taken(results)
         self.outcomes.extend([changed(result, rule=group.rule) for result in results])
+        self._taken(results)
 
     def _before_dot(self, wanted: tuple[str, ...], accepted: tuple[str, ...]) -> None:
         """A single group that is accepted whole goes on without the journal; anything else is written down first.
@@ -197,7 +233,7 @@ class Run:
                 if trouble.reason.family != "store":
                     raise
                 self.unwritten += tuple(addresses)
-                log.critical("journal not told", incident=self.mail.origin.incident, detail=trouble.detail)
+                log.critical("journal.not_written", incident=self.mail.origin.incident, detail=trouble.detail)
         self.context.reach("after-commit")
 
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Literal
 
 from gateway.clock import Clock
-from gateway.cms.mailbox import in_ascii, spellings
+from gateway.cms.mailbox import spellings
 from gateway.errors import GatewayError
 from gateway.model.address import fold
 from gateway.model.lookup import (
@@ -127,10 +127,8 @@ class LookUp:
             if directory is None:
                 return tuple([row for one in spellings(address) for row in source.rows(one)]), "asked"
             reply = directory.reply(address)
-            plain = in_ascii(address)
-            if plain == fold(address):
-                return reply.rows, reply.kept
-            return reply.rows + directory.reply(plain).rows, reply.kept
+            others = [directory.reply(one).rows for one in spellings(address) if one != fold(address)]
+            return sum(others, reply.rows), reply.kept
         except GatewayError as trouble:
             return Unavailable(trouble.detail or str(trouble.reason))
 

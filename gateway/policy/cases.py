@@ -174,7 +174,7 @@ class CaseReader:
         customer = signer.get("customer", "unknown") if isinstance(signer, dict) else "unknown"
         customer = self._word(customer, _CUSTOMERS, (*path, "signer", "customer"))
         segment = self._text(given, "segment", "none", path)
-        certificate = {}
+        certificate: dict[str, Any] = {}
         if "certificate" in given:
             word = self._word(given["certificate"], CERTIFICATE_WORDS, (*path, "certificate"))
             answer = CERTIFICATES.get(word, Unavailable())

@@ -113,7 +113,24 @@ def _no_from(leaf: Leaf) -> frozenset[str]:
 
 
 def _leaf_test(leaf: Leaf) -> Test:
-    """The leaf without its negation: as little work as its fact allows."""
+    """The leaf without its negation."""
+    test = _fact_test(leaf)
+    return _in_any_spelling(test, leaf.values) if leaf.matcher.name == "recipient" else test
+
+
+def _in_any_spelling(test: Test, values: Values) -> Test:
+    """Of the recipient's address: an internationalised domain is the same domain, however rule and mail write it."""
+    match: Any = values.test
+
+    def spelled(facts: Facts, to: RecipientFacts) -> int:
+        if to.spellings and any(match(one) for one in to.spellings):
+            return TRUE
+        return test(facts, to)
+    return spelled
+
+
+def _fact_test(leaf: Leaf) -> Test:
+    """The test of the leaf's one fact: as little work as it allows."""
     get, values = getter(leaf), leaf.values
     if not leaf.matcher.single:
         return _several(get, values)

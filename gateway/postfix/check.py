@@ -18,7 +18,7 @@ CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     returns.rewriting,
     copies.unseen_by_milter, copies.opened_leaving, copies.once,
     delivery.aliases_of_local, delivery.forwards, delivery.programs, delivery.servers, delivery.fall_backs,
-    delivery.unknown_users, delivery.notices,
+    delivery.unknown_users, delivery.notices, delivery.other_recipients,
     milters.beside_the_gateway, milters.behind_the_gateway,
     around.dead_milter, around.actions_elsewhere, around.unread_tables, around.policy_services, around.fall_backs,
     around.other_destinations, around.routes, around.other_instances,

@@ -124,25 +124,60 @@ def servers(site: Site) -> Iterator[Finding]:
         yield from _handed_over(site, f"main.cf {parameter}", _with_next_hop(site, parameter))
     for key, value in entries(site.postfix, "transport_maps"):
         if _routes_ours(site, key):
-            yield from _handed_over(site, "main.cf transport_maps", value)
+            for route in _routes(site, value):
+                yield from _handed_over(site, "main.cf transport_maps", route)
+    yield from _unread(site, "transport_maps", None)
     relay = site.postfix.value("relay_transport")
     if _takes_relayhost(site, relay):
         for _, value in entries(site.postfix, "sender_dependent_relayhost_maps"):
             yield from _handed_over(site, "main.cf sender_dependent_relayhost_maps", f"{relay}:{value}")
+        yield from _unread(site, "sender_dependent_relayhost_maps", None)
+
+
+def _routes(site: Site, value: str) -> Iterator[str]:
+    """A value of transport(5) with its transport: where it names none, that of each class of the bank's domains."""
+    if not value.startswith(":"):
+        yield value
+        return
+    for parameter, domains in _CLASSES.items():
+        if _names_ours(site, domains):
+            yield site.postfix.value(parameter).partition(":")[0] + value
+
+
+def other_recipients(site: Site) -> Iterator[Finding]:
+    """smtp_generic_maps: the address that the bank's mail server gets in place of the recipient's."""
+    for transport in _clients_of_opened_mail(site):
+        parameter = f"{transport.command}_generic_maps"
+        place = site.postfix.place(parameter, transport)
+        found = [f"{value} (for {key})" for key, value in entries(site.postfix, parameter, transport)
+                 if _may_be_ours(site, key) and not _inside(site, value if "@" in value else key)]
+        if found:
+            yield Finding("error", place, f"{transport.key} gives opened mail another recipient: {few(tuple(found))}. "
+                          f"The next server sends it there, in clear. `postconf -P '{transport.key}/{parameter}='`")
+        yield from _unread(site, parameter, transport)
+
+
+def _may_be_ours(site: Site, key: str) -> bool:
+    """Whether this key of generic(5) is of the bank: an address, `@domain`, a user of any domain, or a pattern."""
+    return key.startswith(("/", "!/")) or "@" not in key or _inside(site, key)
+
+
+def _clients_of_opened_mail(site: Site) -> tuple[Service, ...]:
+    """The smtp(8) and lmtp(8) services by which opened mail goes on."""
+    used = [site.postfix.value(parameter) for parameter, domains in _CLASSES.items() if _names_ours(site, domains)]
+    used += [route for key, value in entries(site.postfix, "transport_maps") if _routes_ours(site, key)
+             for route in _routes(site, value)]
+    for agent in _local_agents(site):
+        used += [site.postfix.value(one, agent) for one in ("mailbox_transport", "fallback_transport")]
+    found = (site.postfix.transport(name) for name in dict.fromkeys(one.partition(":")[0] for one in used))
+    return tuple(one for one in found if one is not None and one.command in ("smtp", "lmtp"))
 
 
 def fall_backs(site: Site) -> Iterator[Finding]:
     """Where opened mail goes while a mail server of the bank is away."""
-    used = [site.postfix.value(parameter) for parameter, domains in _CLASSES.items() if _names_ours(site, domains)]
-    used += [value for key, value in entries(site.postfix, "transport_maps") if _routes_ours(site, key)]
-    for agent in _local_agents(site):
-        used += [site.postfix.value(one, agent) for one in ("mailbox_transport", "fallback_transport")]
-    for name in dict.fromkeys(one.partition(":")[0] for one in used):
-        transport = site.postfix.transport(name)
-        if transport is None or transport.command not in ("smtp", "lmtp") or _requires_tls(site, transport):
-            continue
+    for transport in _clients_of_opened_mail(site):
         parameter = f"{transport.command}_fallback_relay"
-        outside = tuple(one for one in site.postfix.words(parameter, transport) if not _is_internal(site, one))
+        outside = _in_clear_outside(site, transport, site.postfix.words(parameter, transport))
         if outside:
             yield Finding("error", site.postfix.place(parameter, transport), f"while the bank's mail server is away, "
                           f"opened mail for it goes to {few(outside)} by {transport.key}, in clear: "
@@ -162,15 +197,25 @@ def _takes_relayhost(site: Site, relay_transport: str) -> bool:
 
 
 def _routes_ours(site: Site, key: str) -> bool:
-    """Whether this key of transport_maps is of the bank: an address, a domain, or `*` where no key is more precise."""
+    """Whether this key of transport_maps is of the bank: an address or a domain of it.
+
+    Or one for many domains (transport(5): `*`, `.parent`), where no key is more precise.
+    """
     ours = {domain.lower() for domain in site.settings.bank.domains}
     if key.startswith(("/", "!/")):
         return _may_match_ours(site, key)
     domain = key.lower().rpartition("@")[2]
-    if domain != "*":
-        return domain.lstrip(".") in ours
+    bare = domain.lstrip(".")
+    if bare in ours:
+        return True
+    if domain == "*":
+        matched = ours
+    elif domain.startswith(".") or "transport_maps" in site.postfix.words("parent_domain_matches_subdomains"):
+        matched = {one for one in ours if one.endswith(f".{bare}")}
+    else:
+        return False
     keys = {one.lower() for one, _ in entries(site.postfix, "transport_maps")}
-    return bool(ours - keys)
+    return bool(matched - keys)
 
 
 def _may_match_ours(site: Site, pattern: str) -> bool:
@@ -199,17 +244,30 @@ def _handed_over(site: Site, place: str, value: str) -> Iterator[Finding]:
     if transport.command == "pipe":
         yield from _program(site, place, f"{transport.key}: {transport.program}", transport.program)
     elif transport.command in ("smtp", "lmtp"):
-        outside = tuple(one for one in words(rest) if not _is_internal(site, one))
-        if outside and not _requires_tls(site, transport):
+        outside = _in_clear_outside(site, transport, words(rest))
+        if outside:
             yield Finding("error", place, f"hands opened mail to {few(outside)} by {transport.key}, which does not "
                           "require TLS: it leaves the bank in clear. If the host is the bank's, list its name in "
                           "`postfix_examined` of sealgate.yaml; otherwise "
                           f"`postconf -P '{transport.key}/{transport.command}_tls_security_level=secure'`")
 
 
-def _requires_tls(site: Site, transport: Service) -> bool:
+def _in_clear_outside(site: Site, transport: Service, next_hops: tuple[str, ...]) -> tuple[str, ...]:
+    """Those next hops that are outside the bank and for which TLS is not mandatory."""
     security = site.postfix.value(f"{transport.command}_tls_security_level", transport)
-    return security in _TLS_REQUIRED or bool(site.postfix.value(f"{transport.command}_tls_policy_maps", transport))
+    policies = {key.lower(): value.split()[0].lower() for key, value in entries(
+        site.postfix, f"{transport.command}_tls_policy_maps", transport)}
+    return tuple(one for one in next_hops if not _is_internal(site, one)
+                 and next((policies[key] for key in _policy_keys(one) if key in policies), security)
+                 not in _TLS_REQUIRED)
+
+
+def _policy_keys(next_hop: str) -> Iterator[str]:
+    """The keys of smtp_tls_policy_maps for it, the most precise first: `.parent` only where it is a bare domain."""
+    yield next_hop.lower()
+    if not next_hop.startswith("[") and ":" not in next_hop:
+        labels = next_hop.lower().split(".")
+        yield from (f".{'.'.join(labels[first:])}" for first in range(1, len(labels)))
 
 
 def _is_internal(site: Site, next_hop: str) -> bool:
@@ -248,12 +306,17 @@ def _program(site: Site, place: str, name: str, command: str) -> Iterator[Findin
                                       f"clear, past every filter. {_EXAMINE} (`{path}`)")
 
 
-def _unread(site: Site, parameter: str, agent: Service) -> Iterator[Finding]:
+def _unread(site: Site, parameter: str, agent: Service | None) -> Iterator[Finding]:
     for table in site.postfix.words(parameter, agent):
-        if ":" in table and site.postfix.table(table) is None:
-            yield Finding("error", site.postfix.place(parameter, agent), f"{table} cannot be read here: a server "
-                          "outside or a program in it gets opened mail in clear. Run this check as a user who may "
-                          "read it, or move it to a file")
+        if ":" not in table or site.postfix.table(table) is not None:
+            continue
+        place = site.postfix.place(parameter, agent)
+        if table in site.settings.postfix_examined:
+            yield Finding("ok", place, f"{table} routes opened mail; it is listed in postfix_examined")
+        else:
+            yield Finding("error", place, f"{table} cannot be read here: a server outside or a program in it gets "
+                          "opened mail in clear. Run this check as a user who may read it, or move it to a file. "
+                          f"{_EXAMINE} (`{table}`)")
 
 
 def _inside(site: Site, address: str) -> bool:

@@ -9,13 +9,13 @@ from gateway.postfix.configuration import INCLUDE, Configuration, Service
 
 Kind = Literal["address", "program", "file", "include", "unread"]
 
-# DATABASE_README: those that may say FILTER.
+# DATABASE_README: those that may say FILTER, and those made of others.
 TABLES = frozenset({
     "hash", "btree", "lmdb", "cdb", "dbm", "texthash", "regexp", "pcre", "cidr", "ldap", "mysql", "pgsql", "sqlite",
-    "mongodb", "memcache", "socketmap", "tcp"})
+    "mongodb", "memcache", "socketmap", "tcp", "pipemap", "randmap", "unionmap"})
 _ACTION = re.compile(r"\S\s+(FILTER|REDIRECT|BCC)\b[ \t]*(\S*)", re.IGNORECASE)
 # Also `@domain` for all of a domain's addresses, and what a pattern puts in: `${1}@domain`, `$1@$2.domain`.
-_ADDRESS = re.compile(r"[^\s,:;|\"/<>]*@[A-Za-z0-9.${}()-]+")
+_ADDRESS = re.compile(r"[^\s,:;|\"/<>]*@(?:\[[^\s,\]]*\]|[\w.${}()-]+)")
 _PUT_IN: Final = re.compile(r"\$(?:\d+|\{\d+\}|\(\d+\))")
 _ALIAS_NAME: Final = re.compile(r'\s*(?:"(?:[^"\\]|\\.)*"|[^:"])*:')
 _DESTINATION: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s,"]+)')
@@ -116,9 +116,9 @@ def destinations(value: str) -> Iterator[tuple[Kind, str]]:
 def entries(postfix: Configuration, parameter: str, service: Service | None = None) -> Iterator[tuple[str, str]]:
     """Key and value of each line of the tables that a map names, as far as they can be read here."""
     for table in postfix.words(parameter, service):
-        for line in (postfix.table(table) or "").splitlines():
+        for line in _logical_lines(postfix.table(table) or ""):
             parts = line.split(maxsplit=1)
-            if len(parts) > 1 and not line.lstrip().startswith("#"):
+            if len(parts) > 1:
                 yield parts[0], parts[1].strip()
 
 

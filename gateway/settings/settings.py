@@ -60,7 +60,7 @@ class Settings(Section):
     postgresql: Postgresql | None = Field(None, description="instead of `database`, for several nodes")
     milter: Milter | None = None
     postfix_examined: tuple[str, ...] = Field(
-        (), description="programs, servers, milters, policy services that `check --postfix` accepts without an error")
+        (), description="programs, servers, tables, milters, policy services that `check --postfix` accepts")
     processes: Processes = Processes()
     metrics: Metrics | None = None
     hold: HoldSettings = HoldSettings()

@@ -154,12 +154,12 @@ class _Stamps:
             try:
                 token = one.stamp(digest, "sha256")
             except GatewayError as error:
-                log.info("stamper passed over", stamper=one.name, reason=str(error.reason))
+                log.info("stamper.skipped", stamper=one.name, reason=str(error.reason))
                 trouble = error
             else:
                 self.by = one.name
                 return token
         if not self._stamping.optional:
             raise trouble
-        log.warning("sent without a time-stamp", stamper=self._stamping.names, reason=str(trouble.reason))
+        log.warning("stamp.omitted", stamper=self._stamping.names, reason=str(trouble.reason))
         return None

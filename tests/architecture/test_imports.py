@@ -57,7 +57,7 @@ ONLY = {
     "psycopg": {"adapters/db"},
     "procrastinate": {"adapters/run_jobs.py"},
     "yaml": {"strictyaml/reader.py"},
-    "jinja2": {"letters"},
+    "jinja2": {"letters", "services/statements/pages"},
     "pyhanko_certvalidator": {"pki"},
     "smtplib": {"adapters/next_hop/session.py", "demo"},
     "argon2": {"adapters/files/logins.py"},

@@ -93,6 +93,7 @@ def store_of(bank):
     return database, statement_store(database)
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_again_and_again_serves_everybody_once(bank) -> None:
     rows = [broken(i, row) if i % BROKEN_EVERY == 0 else row for i, row in enumerate(plain_rows(MAILS))]
     files = run_files(bank.home / "statements", rows)

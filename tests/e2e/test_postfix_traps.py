@@ -288,6 +288,12 @@ chmod 755 {here}/send"""
 OUTSIDE = ("postconf -M 'out/unix=out unix - - n - - smtp'",
            "postconf -P 'out/unix/smtp_fallback_relay=[127.0.0.1]:{internet}'")
 
+def is_for_another(site: Site) -> None:
+    asks(site)
+    site.came(site.mailboxes)
+    assert b"RCPT TO:<helper@elsewhere.example>" in b"\n".join(site.mailboxes.lines)
+
+
 LOCAL_TRAPS = [
     Trap(
         "an included list of an alias leads outside",
@@ -342,6 +348,19 @@ LOCAL_TRAPS = [
         ("fallback_transport_maps", "inline:{{{{ support=out:[mail.elsewhere.example] }}}}"),
         ("local_transport", "out:[mail.elsewhere.example]"),
     )),
+    Trap(
+        "a route changes the server and keeps the transport",
+        ("main.cf transport_maps", "hands opened mail to [mail.elsewhere.example]"),
+        leaves_in_clear(asks),
+        main="local_transport = out:[127.0.0.1]:{mailboxes}\n"
+             "transport_maps = inline:{{ support@bank.example=:[mail.elsewhere.example] }}\n", commands=OUTSIDE,
+    ),
+    Trap(
+        "smtp(8) gives the mail another recipient",
+        ("main.cf smtp_generic_maps", "another recipient: helper@elsewhere.example"),
+        is_for_another,
+        main="smtp_generic_maps = inline:{{ support@bank.example=helper@elsewhere.example }}\n",
+    ),
     Trap(
         "a fall-back takes opened mail while the bank's mail server is away",
         ("out/unix/smtp_fallback_relay", "by out/unix, in clear"),

@@ -175,7 +175,7 @@ def jobs(server: postgres.Postgres, where) -> list[tuple[object, ...]]:
 
 def leads(bank: Bank) -> bool:
     """Whether a process of this node has led a run."""
-    return '"event": "run"' in (bank.home / "runs.log").read_text()
+    return '"event": "run.started"' in (bank.home / "runs.log").read_text()
 
 
 def test_nodes_share_a_run_and_its_leader_is_killed_amid_it(template, where, banks, desk) -> None:

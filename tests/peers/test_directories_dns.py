@@ -11,6 +11,10 @@ from contextlib import closing
 import dns.flags
 import dns.message
 import dns.query
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
 import pytest
 
 from gateway.adapters.directories.rows import Unanswered
@@ -59,6 +63,7 @@ RECORDS["bank.test"] += [
     f"{owner_name('nodata@bank.test')} IN TXT nothing",
     zone_line("anna@müller.bank.test", record(UMLAUT.der)),
     zone_line("wide@bank.test", record(WIDE.der), record(ANNA.der)),
+    f"_smimecert.long.bank.test. IN DNAME {'.'.join(letter * 63 for letter in 'abc')}.bank.test.",
 ]
 
 
@@ -168,6 +173,31 @@ def test_what_is_forged_is_neither_a_certificate_nor_an_absence(smimea, zone, lo
     assert "SERVFAIL" in unavailable(smimea, f"{local}@{zone}")
     with pytest.raises(Unanswered):  # that domain's fault: others are not to wait for it
         smimea.rows(f"{local}@{zone}")
+
+
+def test_a_name_that_an_alias_makes_too_long_is_not_the_resolvers_fault(smimea) -> None:
+    """RFC 6672 2.2: YXDOMAIN. Whoever owns a domain can have it so, and others are not to wait for that."""
+    with pytest.raises(Unanswered):
+        smimea.rows("anna@long.bank.test")
+
+
+def test_a_record_that_cannot_be_read_is_not_the_resolvers_fault() -> None:
+    """One octet, for which RFC 6698 2.1 wants three. unbound passes it on as it is; nsd would not serve it."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as resolver:
+        resolver.bind(("127.0.0.1", 0))
+
+        def answer():
+            octets, asker = resolver.recvfrom(2048)
+            told = dns.message.make_response(dns.message.from_wire(octets))
+            one = dns.rdata.GenericRdata(dns.rdataclass.IN, dns.rdatatype.SMIMEA, b"\0")
+            told.answer.append(dns.rrset.from_rdata(told.question[0].name, 300, one))
+            resolver.sendto(told.to_wire(), asker)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(Unanswered):
+            at(resolver.getsockname()[1]).rows("anna@bank.test")
+        thread.join()
 
 
 def test_a_domain_that_is_provably_unsigned_has_none(smimea) -> None:

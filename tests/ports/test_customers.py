@@ -32,6 +32,16 @@ def test_by_address_finds_an_internationalised_domain_however_it_is_written(stor
         assert [store.by_address(f"{local}@{domain}").number for local in "ab"] == ["1", "2"]
 
 
+@pytest.mark.parametrize("other", ["M\u00dcLLER.example", "mu\u0308ller.example", "xn--mller-kva.example"])
+def test_an_internationalised_address_belongs_to_one_customer_however_it_is_written(store, other) -> None:
+    store.put([Customer("1", "", ("a@m\u00fcller.example",))])
+    with pytest.raises(GatewayError, match="is customer 1's"):
+        store.put([Customer("2", "", (f"a@{other}",))])
+    store.put([Customer("1", "", ()), Customer("2", "", (f"a@{other}", "a@m\u00fcller.example"))])
+    assert store.by_address("a@m\u00fcller.example").number == "2"
+    assert len(store.get("2").addresses) == 1
+
+
 def test_by_certificate_asks_the_binding_never_the_name(store, database, clock) -> None:
     person = get_pki().signer("p-256", email="anna@customer.example")
     store.put([ANNA])

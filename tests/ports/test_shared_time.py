@@ -23,7 +23,7 @@ def test_it_is_the_databases_and_no_machines(database, kind, monkeypatch) -> Non
     with structlog.testing.capture_logs() as lines:
         for _ in range(3):
             assert abs(database.now() - datetime.now(UTC)) < timedelta(seconds=60)
-    alerts = [line for line in lines if line["event"] == "clock skewed"]
+    alerts = [line for line in lines if line["event"] == "clock.skewed"]
     if kind == "sqlite":
         assert alerts == []
     else:
@@ -36,7 +36,7 @@ def test_a_right_clock_alerts_nobody(database) -> None:
     with structlog.testing.capture_logs() as lines:
         before = database.now()
         assert before <= database.now()
-    assert [line for line in lines if line["event"] == "clock skewed"] == []
+    assert [line for line in lines if line["event"] == "clock.skewed"] == []
 
 
 def test_without_its_server_it_goes_on(database, kind, monkeypatch) -> None:

@@ -106,7 +106,7 @@ class Spool:
         if before is None:
             self._file = self._new()
             return self._file
-        log.critical("evidence directory was removed", directory=str(self._directory), records_octets=before.written)
+        log.critical("evidence.directory_removed", directory=str(self._directory), records_octets=before.written)
         self.prepare()
         made = self._new()
         _append(made, os.pread(before.descriptor, before.written, 0))
@@ -115,9 +115,12 @@ class Spool:
         return made
 
     def _bound(self, file: _File, size: int) -> None:
-        """STORE_UNAVAILABLE (retry) if the directory would hold too much with `size` octets in `file`."""
+        """STORE_UNAVAILABLE (retry) if the directory would hold too much with `size` octets in `file`.
+
+        What others have reserved and not written does not count: it is no evidence.
+        """
         others = self._occupied() - os.fstat(file.descriptor).st_size
-        if others + size > self._octets_max:
+        if others + size > self._octets_max and self.waiting() - file.written + size > self._octets_max:
             raise GatewayError(Reason.STORE_UNAVAILABLE, f"{self._directory} holds {self._octets_max} octets of "
                                "evidence: more is not kept", retry=True)
 
@@ -156,6 +159,17 @@ class Spool:
         except OSError as error:
             raise self._trouble(error) from None
 
+    def remove_unused(self) -> None:
+        """Removes what dead processes have reserved and not written. STORE_UNAVAILABLE (retry)."""
+        try:
+            for path in self._directory.glob("*.evidence"):
+                with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a living process has the lock
+                    if not _content(file.fileno()):
+                        path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._trouble(error) from None
+
     def close(self) -> None:
         """Ends the file of this process, and its lock; the next record begins a new one."""
         with self._lock:
@@ -187,7 +201,7 @@ class Spool:
             for line in content:
                 row = _read(line)
                 if row is None:
-                    log.warning("a record was not written whole: its mail was not answered", file=path.name)
+                    log.warning("evidence.incomplete_record", file=path.name)
                     continue
                 batch.append(row)
                 if len(batch) == BATCH:

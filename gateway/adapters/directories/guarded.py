@@ -11,6 +11,8 @@ In the order of the code, for one question about one address:
 4. Mails about the same address share one question.
 5. At most `in_flight_max` questions are with it at once, and at most twice as many further mails wait out somebody
    else's question; for any beyond that it must be quick, so that a slow source never has all the workers.
+   Domains of an owner whose questions lately took long and had no answer (a stranger's slow DNS) share half of the
+   places, so that they do not keep all others waiting.
 6. A question has `deadline_s`; the call itself may go on, holding its place, and a late answer is kept for the next.
 7. Where there is no answer, found certificates kept before serve for `stale_s` beyond their life. Absence never does:
    it is the one answer that may let a mail leave in clear.
@@ -30,8 +32,9 @@ from typing import Final
 import structlog
 
 from gateway.adapters.directories.rows import Unanswered
+from gateway.cms.mailbox import in_ascii
 from gateway.errors import GatewayError, Reason
-from gateway.model.address import domain_of, fold
+from gateway.model.address import domain_of
 from gateway.model.lookup import CertificateRow
 from gateway.ports.certificates import CertificateSource, Reply, TimedSource
 from gateway.settings import SourceSettings
@@ -47,6 +50,8 @@ ROWS_MAX: Final = 100  # of one answer
 ROWS_OCTETS_MAX: Final = 1_048_576  # 1 MiB, of one answer
 WAITING_PER_QUESTION: Final = 2  # with 4 questions at once 8 wait besides: 12 of a listener's 16 workers
 ROOM_WAIT_S: Final = 0.25  # how long a mail waits that finds no room: for a burst to pass, not for a slow source
+SLOW_OWNERS_MAX: Final = 1_024
+_SLOW: Final = "its domain is slow, and as many questions as may be asked about such domains are with it"
 _FULL: Final = "as many questions as may be asked at once are with it"
 
 
@@ -63,10 +68,11 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Question:
-    """One call to the source. `probe`: the one that tries whether it is back."""
+    """One call to the source. `probe`: the one that tries whether it is back. `slow`: its domain's owner was slow."""
 
     ends_at: float
     probe: bool
+    slow: bool = False
     answer: "Future[Rows]" = field(default_factory=Future)
     failed: bool = False
 
@@ -83,14 +89,16 @@ class Guarded:
         self.name = settings.name
         self._source = source
         self._settings = settings
-        self._domains = frozenset(map(fold, settings.domains))
-        self._never = frozenset(map(fold, never))
+        self._domains = frozenset(map(in_ascii, settings.domains))
+        self._never = frozenset(map(in_ascii, never))
         self._now = monotonic
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Entry] = OrderedDict()
         self._octets = 0
         self._asked: dict[str, _Question] = {}
         self._room = threading.BoundedSemaphore(settings.in_flight_max)
+        self._slow_room = threading.BoundedSemaphore(max(1, settings.in_flight_max // 2))
+        self._slow: OrderedDict[str, float] = OrderedDict()  # owner to the time until which it counts as slow
         self._waiting = 0
         self._failures = 0
         self._rests_until = 0.0
@@ -98,7 +106,7 @@ class Guarded:
 
     def serves(self, address: str) -> bool:
         """1."""
-        domain = fold(domain_of(address))
+        domain = domain_of(in_ascii(address))
         return bool(domain) and domain not in self._never and (not self._domains or domain in self._domains)
 
     def rows(self, address: str) -> Rows:
@@ -122,7 +130,7 @@ class Guarded:
             stale = self._stale(key)
             if stale is None:
                 raise
-            log.warning("directory answer from before", source=self.name, detail=trouble.detail)
+            log.warning("directory.stale_answer", source=self.name, detail=trouble.detail)
             return Reply(stale, "stale")
 
     def adopt(self, before: "Guarded") -> None:
@@ -195,14 +203,14 @@ class Guarded:
         resting = self._failures >= self._settings.failures_max
         if resting and (self._probing or self._now() < self._rests_until):
             raise self._unavailable("is left alone for a while after failures")
-        question = self._asked[key] = _Question(time.monotonic() + self._settings.deadline_s, probe=resting)
+        slow = self._now() < self._slow.get(_owner(key), 0.0)
+        question = self._asked[key] = _Question(time.monotonic() + self._settings.deadline_s, probe=resting, slow=slow)
         self._probing = self._probing or resting
         return question, True
 
     def _asks(self, key: str, address: str, question: _Question) -> Rows:
         """5 and 6, of the mail whose question it is."""
-        if not self._begin(key, address, question):
-            raise self._unavailable(_FULL)
+        self._begin(key, address, question)
         return self._answer(question, question.ends_at)
 
     def _shares(self, question: _Question) -> Rows:
@@ -227,17 +235,22 @@ class Guarded:
                 self._count(question, failed=True)  # once for the question, however many mails share it
             raise self._unavailable(f"no answer within {self._settings.deadline_s:g} s") from None
 
-    def _begin(self, key: str, address: str, question: _Question) -> bool:
-        """Sets the call going on a thread of its own; False if there is no room for it."""
-        if not self._room.acquire(timeout=min(ROOM_WAIT_S, self._settings.deadline_s)):
+    def _begin(self, key: str, address: str, question: _Question) -> None:
+        """Sets the call going on a thread of its own, or says in the question's answer that there is no room for it."""
+        wait_s = min(ROOM_WAIT_S, self._settings.deadline_s)
+        full = _SLOW if question.slow and not self._slow_room.acquire(timeout=wait_s) else ""
+        if not full and not self._room.acquire(timeout=wait_s):
+            full = _FULL
+            if question.slow:
+                self._slow_room.release()
+        if full:
             with self._lock:
                 self._asked.pop(key, None)
                 self._probing = self._probing and not question.probe
-            question.answer.set_exception(self._unavailable(_FULL))
-            return False
+            question.answer.set_exception(self._unavailable(full))
+            return
         # A daemon: a call that never returns must not keep the process from ending.
         threading.Thread(target=self._call, args=(key, address, question), name=f"ask-{self.name}", daemon=True).start()
-        return True
 
     def _call(self, key: str, address: str, question: _Question) -> None:
         """On the thread of the question."""
@@ -245,13 +258,14 @@ class Guarded:
         life_s = 0.0
         trouble: GatewayError | None = None
         works = True
+        began = time.monotonic()
         try:
             rows, life_s = self._source_says(address)
         except GatewayError as error:
             trouble = self._unavailable(error.detail.removeprefix(f"{self.name}: ") or str(error.reason))
             works = isinstance(error, Unanswered)
         except Exception as error:  # a library's surprise is a source that does not answer
-            log.exception("directory failed", source=self.name)
+            log.exception("directory.failed", source=self.name)
             trouble = self._unavailable(type(error).__name__)
             works = False
         with self._lock:
@@ -259,11 +273,23 @@ class Guarded:
             if trouble is None:
                 self._keep(key, _Entry(rows, self._now(), life_s))
             self._count(question, failed=not works)
+            took_long = time.monotonic() - began > self._settings.deadline_s / 2
+            self._note_slow(_owner(key), slow=works and trouble is not None and took_long)
         self._room.release()
+        if question.slow:
+            self._slow_room.release()
         if trouble is None:
             question.answer.set_result(rows)
         else:
             question.answer.set_exception(trouble)
+
+    def _note_slow(self, owner: str, *, slow: bool) -> None:
+        """5. Under the lock."""
+        self._slow.pop(owner, None)
+        if slow:
+            self._slow[owner] = self._now() + self._settings.pause_s
+            if len(self._slow) > SLOW_OWNERS_MAX:
+                self._slow.popitem(last=False)
 
     def _source_says(self, address: str) -> tuple[Rows, float]:
         """What it answers, and for how many seconds that is kept."""
@@ -285,7 +311,7 @@ class Guarded:
         self._failures += 1
         if self._failures >= self._settings.failures_max:
             self._rests_until = self._now() + self._settings.pause_s
-            log.error("directory left alone", source=self.name, failures=self._failures, for_s=self._settings.pause_s)
+            log.error("directory.circuit_open", source=self.name, failures=self._failures, for_s=self._settings.pause_s)
 
     def _keep(self, key: str, entry: _Entry) -> None:
         """Under the lock. The longest unused makes room."""
@@ -298,6 +324,11 @@ class Guarded:
 
     def _unavailable(self, why: str) -> GatewayError:
         return GatewayError(Reason.CERTIFICATE_UNAVAILABLE, f"{self.name}: {why}", retry=True)
+
+
+def _owner(address: str) -> str:
+    """Whose DNS answers for the address: about, by the last two labels, below which one owner has any number."""
+    return ".".join(domain_of(address).rsplit(".", 2)[-2:])
 
 
 def _bounded(rows: Rows) -> Rows:

@@ -17,7 +17,7 @@ is worth nothing over a network that others reach. What its answers mean here:
                               lets forgeries pass that way): Unavailable. No AD up to the root: Unavailable.
                               So only a proven absence is Absent.
 
-What concerns one domain (forged, too slow) is told as such (`Unanswered`): others are answered all the same.
+What concerns one domain (forged, too slow, malformed) is told as such (`Unanswered`): others are answered all the same.
 
 The local part is asked as it stands, for names hash case-sensitively (RFC 8162 3); then, if nothing was found, in lower
 case: hardly a mail system tells `Anna@` from `anna@`, a publisher cannot foresee how people write an address, and
@@ -54,6 +54,7 @@ from gateway.settings.base import on_loopback
 _USAGES: Final = range(4)  # RFC 6698 2.1.1
 _SHARE: Final = 0.95  # of the deadline: what is late shall be told here, where it is known whose fault it is
 _TRIES: Final = 3  # by UDP, within the deadline
+_OF_THE_OWNER: Final = frozenset({dns.rcode.SERVFAIL, dns.rcode.YXDOMAIN})  # a DNAME makes a name too long (RFC 6672)
 _UDP_OCTETS: Final = 1232  # what passes everywhere unfragmented; more comes by TCP
 
 
@@ -100,6 +101,8 @@ class SmimeaSource:
                 continue
             if first == 0 and any(rrset.rdtype == dns.rdatatype.DS for rrset in answer.answer):
                 raise Unanswered(self.name, f"{domain} is signed, and the resolver passes on what is not")
+            if _records(answer) is None:
+                raise Unanswered(self.name, f"an answer for {domain} that goes round in circles")
             return _ttl_s(answer)
         raise unavailable(self.name, f"the resolver vouches for nothing on the way to {domain}: does it validate?")
 
@@ -112,12 +115,14 @@ class SmimeaSource:
             answer = self._exchange(question, ends_at)
         except dns.exception.Timeout:
             raise Unanswered(self.name, f"{name}: no answer within {self._settings.deadline_s} s") from None
-        except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
+        except dns.exception.DNSException as error:  # resolvers pass on records as their owner wrote them
+            raise Unanswered(self.name, f"{name}: {type(error).__name__} {error}") from None
+        except (OSError, EOFError, ValueError) as error:
             raise unavailable(self.name, f"{name}: {type(error).__name__} {error}") from None
         if not isinstance(answer, dns.message.QueryMessage):
             raise unavailable(self.name, f"{name}: no answer to a question")
-        if answer.rcode() == dns.rcode.SERVFAIL:
-            raise Unanswered(self.name, f"{name}: the resolver says SERVFAIL")
+        if answer.rcode() in _OF_THE_OWNER:
+            raise Unanswered(self.name, f"{name}: the resolver says {dns.rcode.to_text(answer.rcode())}")
         if answer.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
             raise unavailable(self.name, f"{name}: the resolver says {dns.rcode.to_text(answer.rcode())}")
         return answer

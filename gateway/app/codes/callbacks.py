@@ -93,7 +93,8 @@ class Caller:
                 if not self._one(call):
                     return
         except GatewayError as trouble:  # the store: nothing is lost, for nothing is forgotten
-            log.warning("callbacks wait", client=client, reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("callback.database_unreachable", client=client, reason=str(trouble.reason),
+                        detail=trouble.detail)
         finally:
             with self._lock:
                 self._busy.discard(client)
@@ -124,11 +125,11 @@ class Caller:
     def _failed(self, call: Call, trouble: GatewayError) -> None:
         now = self._clock.now()
         if trouble.reason is Reason.CLIENT_UNKNOWN or now - call.at > GIVE_UP:
-            log.error("callback given up", client=call.client, kind=call.kind, subject=call.subject,
+            log.error("callback.given_up", client=call.client, kind=call.kind, subject=call.subject,
                       callback=call.event, tries=call.tries + 1, reason=str(trouble.reason), detail=trouble.detail)
             self._book.taken(call)
             return
-        log.warning("callback not taken", client=call.client, kind=call.kind, subject=call.subject,
+        log.warning("callback.failed", client=call.client, kind=call.kind, subject=call.subject,
                     callback=call.event, tries=call.tries + 1, reason=str(trouble.reason), detail=trouble.detail)
         wait = timedelta(seconds=BACKOFF_S[min(call.tries, len(BACKOFF_S) - 1)])
         self._book.later(call, now + wait)
@@ -159,5 +160,5 @@ def lines_of(settings: Settings, clock: Clock) -> Lines:
             try:
                 lines[client.name] = CallbackHttp(client.callback_url, client.callback_secret_file, clock)
             except GatewayError as error:
-                log.critical("client without a callback secret", client=client.name, detail=error.detail)
+                log.critical("client.callback_secret_unreadable", client=client.name, detail=error.detail)
     return lines

@@ -124,7 +124,7 @@ def _digest(client: Client) -> bytes | None:
     try:
         return read_digest(client.token_file)
     except GatewayError as error:
-        log.critical("client without a token", client=client.name, detail=error.detail)
+        log.critical("client.token_unreadable", client=client.name, detail=error.detail)
         return None
 
 
@@ -159,11 +159,11 @@ def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
             server.renew_tls(listener(section(changed)))
             context.reload(changed)
         except GatewayError as trouble:
-            log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+            log.critical("reload.failed", reason=str(trouble.reason), detail=trouble.detail)
             reloaded(trouble)
             return
         stay()
-        log.info("reloaded")
+        log.info("reload.done")
         reloaded()
 
     stay()

@@ -146,7 +146,7 @@ def _partner(settings: Partner) -> KnownPartner:
         try:
             token = read_digest(settings.token_file)
         except GatewayError as error:
-            log.critical("partner without a token", partner=settings.name, detail=error.detail)
+            log.critical("partner.token_unreadable", partner=settings.name, detail=error.detail)
     return KnownPartner(settings.name, token, frozenset(settings.tls_certificates))
 
 
@@ -188,10 +188,10 @@ def _reread(read: Callable[[], Settings], *reloads: Callable[[Settings], None]) 
         for one in reloads:
             one(changed)
     except GatewayError as trouble:
-        log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+        log.critical("reload.failed", reason=str(trouble.reason), detail=trouble.detail)
         reloaded(trouble)
         return
-    log.info("reloaded")
+    log.info("reload.done")
     reloaded()
 
 

@@ -177,7 +177,7 @@ class JobsContext:
             daily.give_back(now.date())
             raise
         self._store.authorities.told([one.key for one in found.unknown], now)
-        log.info("daily report", sent=bool(found), ends=len(found.ends), unknown=len(found.unknown),
+        log.info("report.daily", sent=bool(found), ends=len(found.ends), unknown=len(found.unknown),
                  failed=len(found.failed))
 
     def findings(self) -> Findings:
@@ -217,7 +217,7 @@ def serve_jobs(settings: Settings, read: Callable[[], Settings], command: Sequen
     jobs = Jobs(context.store.fetch_tasks, context.carry_out if settings.fetch.enabled else None, context.rounds(),
                 SystemClock(), command=command, reload=lambda: context.reload(read()),
                 leads=lambda: context.store.database.leads("jobs"))
-    log.info("jobs", fetch=settings.fetch.enabled)
+    log.info("jobs.started", fetch=settings.fetch.enabled)
     ended = jobs.run()
     if ended:
         context.close()

@@ -83,9 +83,9 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
                     if settings.postgresql is not None:
                         tidy(settings.postgresql, store)
             except GatewayError as trouble:
-                log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
+                log.warning("runs.blocked", reason=str(trouble.reason), detail=trouble.detail)
             except Exception as surprise:  # noqa: BLE001 - whatever it is, it must not end the process of all runs
-                log.error("run worker surprised", run="", where=where(surprise))  # noqa: TRY400 - no text
+                log.error("run.internal_error", run="", where=where(surprise))  # noqa: TRY400 - no text
             over.wait(LOOK_S)
     finally:
         store.close()
@@ -97,9 +97,9 @@ def _anew(settings: Settings, read: Callable[[], Settings]) -> Settings:
         changed = read()
         section(changed)
     except GatewayError as trouble:
-        log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+        log.critical("reload.failed", reason=str(trouble.reason), detail=trouble.detail)
         return settings
-    log.info("runs reloaded")
+    log.info("runs.reloaded")
     return changed
 
 
@@ -131,9 +131,9 @@ def _lead_run(settings: Settings, run_id: str, parent: int, beat: Any) -> None:
             store.close()
     except GatewayError as trouble:
         if trouble.reason is not Reason.RUN_STATE:  # another process was quicker
-            log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("runs.blocked", reason=str(trouble.reason), detail=trouble.detail)
         raise SystemExit(HELD_UP) from None
-    log.info("run ended" if run.ended_at else "run rests", run=run.id, state=str(run.state))
+    log.info("run.ended" if run.ended_at else "run.waiting", run=run.id, state=str(run.state))
 
 
 def end_in_time(over: threading.Event) -> None:
@@ -250,12 +250,12 @@ class _Leaders:
                     silent_s += longest_mail_s(settings)
                 looked = yields_at = time.monotonic()
             elif YIELD in sent and time.monotonic() - yields_at > YIELD_S and not self._has_sent(run_id):
-                log.warning("run worker does not yield", run=run_id, pid=leader.pid)
+                log.warning("run.worker_did_not_yield", run=run_id, pid=leader.pid)
                 leader.kill()
                 leader.join(KILLED_S)
                 return None
             if time.monotonic() - beat.value > silent_s:
-                log.critical("run worker stuck", run=run_id, pid=leader.pid)
+                log.critical("run.worker_stuck", run=run_id, pid=leader.pid)
                 leader.kill()
                 leader.join(KILLED_S)
                 self._stop(run_id, Reason.INPUT_UNREADABLE,

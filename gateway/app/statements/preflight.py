@@ -43,7 +43,8 @@ from gateway.pdf.check import lacking
 from gateway.pki.bulk import BulkSelect
 from gateway.policy.resolve import used
 from gateway.ports.services.statements.rows import RunRow
-from gateway.services.statements import preflight, preflight_page
+from gateway.services.statements import preflight
+from gateway.services.statements.pages import preflight_page
 from gateway.services.statements.preflight import CHUNK_ROWS, SAMPLE, Decided, Looking, Slim
 from gateway.services.statements.series import Series
 from gateway.services.statements.source import count_lines, open_regular

@@ -138,7 +138,7 @@ def _patient(alive: Callable[[], None]) -> Iterator[None]:
 
 def _query(sql: Sql, path: Path, run: RunRow) -> None:
     url = read_secret(sql.url_file).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
-    log.info("run queried", run=run.id, rows=fetch(url, sql.query, path))
+    log.info("run.queried", run=run.id, rows=fetch(url, sql.query, path))
 
 
 class Worker:
@@ -252,7 +252,7 @@ class Worker:
         def watch() -> None:
             while not done.wait(WATCH_S):
                 if time.monotonic() - min(tuple(self._progress.values()), default=math.inf) > longest_s:
-                    log.critical("run worker stuck", run=run.id, pid=os.getpid())
+                    log.critical("run.worker_stuck", run=run.id, pid=os.getpid())
                     self._stop(run, Reason.INPUT_UNREADABLE, f"a worker made no progress for {longest_s:.0f} s: check "
                                "that the file system of the run's source and documents answers")
 
@@ -294,9 +294,9 @@ class Worker:
                 evidence.let_go()
             except GatewayError as trouble:
                 if self._over.is_set():
-                    log.critical("evidence not kept", reason=str(trouble.reason), detail=trouble.detail, incident="")
+                    log.critical("evidence.lost", reason=str(trouble.reason), detail=trouble.detail, incident="")
                     return
-                log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
+                log.warning("run.blocked", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
                 self._wait(PAUSE_S)
             else:
                 evidence.keep_no_more()
@@ -309,7 +309,7 @@ class Worker:
                 now = self._clock.now()
                 self._store.work.release(chunk, now, due_at=now + timedelta(seconds=PAUSE_S))
             except GatewayError:
-                log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
+                log.warning("run.blocked", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
                 self._wait(PAUSE_S)
                 if self._over.is_set():
                     return
@@ -322,13 +322,13 @@ class Worker:
         try:
             yield
         except GatewayError as trouble:
-            log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("run.blocked", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
             if trouble.retry:
                 tools.wait(PAUSE_S)
                 return
             self._stop(run, trouble.reason, trouble.detail)
         except Exception as surprise:  # noqa: BLE001 - the chunk is free again when this process has ended
-            log.error("run worker surprised", run=run.id, where=where(surprise))  # noqa: TRY400 - no text
+            log.error("run.internal_error", run=run.id, where=where(surprise))  # noqa: TRY400 - no text
             self._stop(run, Reason.INTERNAL, where(surprise))
 
     def _stop(self, run: RunRow, reason: Reason, detail: str) -> None:

@@ -74,7 +74,7 @@ class ProcessPool:
             while member.is_alive() and time.monotonic() < began + self._patience_s():
                 member.join(JOIN_S)
             if member.is_alive():
-                log.critical("run worker stuck", run=self._run, pid=member.pid)
+                log.critical("run.worker_stuck", run=self._run, pid=member.pid)
                 member.kill()
                 member.join(KILLED_S)
         self._members = []
@@ -123,7 +123,7 @@ class JobsPool:
             if not goes_on(self._book, self._run):
                 _clear(self._jobs, self._book, self._run)
         except GatewayError as trouble:  # `tidy` does it later
-            log.warning("runs held up", reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("runs.blocked", reason=str(trouble.reason), detail=trouble.detail)
         finally:
             self._jobs.close()
 
@@ -182,7 +182,7 @@ def _work(settings: Settings, run_id: str, share: int, parent: int) -> None:
         finally:
             worker.close()
     except GatewayError as trouble:
-        log.critical("run worker ended", run=run_id, reason=str(trouble.reason), detail=trouble.detail)
+        log.critical("run.worker_not_started", run=run_id, reason=str(trouble.reason), detail=trouble.detail)
         raise SystemExit(1) from None
 
 

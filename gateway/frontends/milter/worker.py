@@ -115,5 +115,5 @@ class Worker:
             time.sleep(BEAT_S / 10)
             self._say(BEAT)
         if room.connections:
-            log.info("connections cut", connections=room.connections, mails=room.mails)
+            log.info("milter.connections_cut", connections=room.connections, mails=room.mails)
         time.sleep(LINGER_S)

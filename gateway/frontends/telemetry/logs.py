@@ -5,22 +5,34 @@ for good: at no level, whoever sets it, does a record of it reach a handler. Exc
 their text and the values on their stack may be content. So may what libraries say for themselves through `logging` or
 `warnings`: of that, too, only the place is told.
 
-A call of a logger never raises. A line that cannot be written (full disk, closed pipe) is dropped and counted, and the
-next line that can be written is preceded by the number of dropped ones.
+A call of a logger never raises, and never waits long. A line that cannot be written (full disk, closed pipe, a reader
+of the pipe or socket that reads no more) is dropped and counted, and the next line that can be written is followed by
+the number of dropped ones.
 """
 
+import contextlib
+import errno
 import logging
+import os
+import select
+import socket
+import stat
 import sys
 import threading
+import time
 from typing import Any, Final, Literal
 
 import structlog
 
 from gateway.errors import where
 from gateway.frontends.telemetry import metrics
+from gateway.frontends.telemetry.log_events import MESSAGES
 from gateway.frontends.telemetry.log_limits import Floods
 
 log = structlog.get_logger("sealgate.process")
+
+READER_S: Final = 1.0  # how long a line waits for a reader that has stopped; a restart of journald takes less
+_GRACE_S: Final = 0.05  # after which a line that finds no room is given up, though a piece of it might still go
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -38,6 +50,67 @@ _NOTHING = _Nothing("never")
 _FLOODS = Floods()
 
 
+class _Waiting:
+    """Writes to a pipe or socket whose reader may have stopped. Safe on many threads.
+
+    The first line that finds no room waits READER_S for it, later ones do not wait until there is room again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stalled = False
+        self._cut = False  # the last line was written in part
+
+    def write(self, descriptor: int, octets: bytes) -> None:
+        """Writes all of `octets`. OSError EAGAIN if the reader does not make room in time."""
+        with self._lock:
+            until = time.monotonic() + (0.0 if self._stalled else READER_S)
+            left = memoryview(b"\n" + octets if self._cut else octets)
+            whole = len(left)
+            try:
+                while left:
+                    _wait_for_room(descriptor, until)
+                    with contextlib.suppress(BlockingIOError):  # there was less than needed, or another took it
+                        left = left[_write_at_once(descriptor, left):]
+                self._stalled = self._cut = False
+            except BlockingIOError:
+                self._stalled = True
+                self._cut = self._cut or len(left) < whole
+                raise
+
+
+def _wait_for_room(descriptor: int, until: float) -> None:
+    """BlockingIOError if there is none `until` then (time.monotonic)."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    wait_s = until - time.monotonic()
+    if not poll.poll(max(0.0, wait_s) * 1000) or (wait_s < -_GRACE_S):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def _write_at_once(descriptor: int, octets: memoryview) -> int:
+    """How much was written. BlockingIOError if nothing can be.
+
+    Other programs may share the open file, so it stays a blocking one. Kernels before 6.5 cannot write to a blocking
+    pipe without waiting; they wait at most for others that fill it between the look and the write.
+    """
+    if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        one = socket.socket(fileno=descriptor)
+        try:
+            return one.send(octets, socket.MSG_DONTWAIT)
+        finally:
+            one.detach()
+    try:
+        return os.pwritev(descriptor, [octets], -1, os.RWF_NOWAIT)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return os.write(descriptor, octets[:select.PIPE_BUF])
+
+
+_WAITING: Final = _Waiting()
+
+
 class _StandardError:
     """Writes lines to what `sys.stderr` is at that moment. Raises what the stream raises."""
 
@@ -49,10 +122,23 @@ class _StandardError:
         stream = sys.stderr
         if stream is None:  # the process was started with a closed standard error
             raise OSError("no standard error")
+        if (descriptor := _with_reader(stream)) is not None:
+            _WAITING.write(descriptor, f"{line}\n".encode("utf-8", "backslashreplace"))
+            return
         stream.write(f"{line}\n")
         stream.flush()
 
     debug = info = warning = error = critical = msg
+
+
+def _with_reader(stream: Any) -> int | None:
+    """The descriptor of a stream that is a pipe or a socket; None of any other one."""
+    try:
+        descriptor: int = stream.fileno()
+        mode = os.fstat(descriptor).st_mode
+    except (AttributeError, OSError, ValueError):
+        return None
+    return descriptor if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
 
 
 class _Dropped:
@@ -91,7 +177,7 @@ def _wrapper(level: int) -> type[structlog.typing.FilteringBoundLogger]:
             _DROPPED.add()
             return
         if lines := _DROPPED.take():
-            log.warning("log lines dropped", lines=lines)
+            log.warning("log.lines_dropped", lines=lines)
 
     return type("Logger", (base,), {"_proxy_to_logger": proxy})
 
@@ -117,6 +203,7 @@ def configure(level: Literal["debug", "info", "warning", "error"]) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             _counted,
+            _with_message,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
@@ -133,13 +220,20 @@ def _counted(_logger: object, level: str, line: structlog.typing.EventDict) -> s
     return line
 
 
+def _with_message(_logger: object, _level: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Adds the sentence for people to the event's id."""
+    if message := MESSAGES.get(str(line["event"])):
+        line["message"] = message
+    return line
+
+
 class _Library(logging.Handler):
     """Tells that a library had something to say, and where; not what."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler."""
         error = record.exc_info[1] if record.exc_info else None
-        log.warning("library", logger=record.name, where=f"{record.filename}:{record.lineno}",
+        log.warning("library.warning", logger=record.name, where=f"{record.filename}:{record.lineno}",
                     error=None if error is None else where(error))
 
 
@@ -157,4 +251,4 @@ def own_process() -> None:
 
 def surprise(log: Any, error: BaseException, **fields: object) -> None:
     """The line for an exception that nobody expected."""
-    log.error("surprise", where=where(error), **fields)
+    log.error("internal.error", where=where(error), **fields)

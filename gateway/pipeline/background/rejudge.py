@@ -77,7 +77,7 @@ def take_back(hold: Hold, journal: Journal, hold_id: str) -> bool:
         state = hold.row(hold_id).state
         if state == "waiting":
             hold.settle(hold_id, "rejected")
-            log.info("held mail taken back", hold_id=hold_id)
+            log.info("hold.recalled", hold_id=hold_id)
     return state != "released" and not hand.in_doubt
 
 

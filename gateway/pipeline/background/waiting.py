@@ -125,7 +125,7 @@ class WaitingRoom:
                 if trouble.reason.family == "store" or trouble.reason is Reason.KEY_UNAVAILABLE:
                     raise
                 still.append(waiting.hold_id)
-                log.warning("held mail not looked at", hold_id=waiting.hold_id, incident=waiting.incident,
+                log.warning("hold.check_failed", hold_id=waiting.hold_id, incident=waiting.incident,
                             reason=str(trouble.reason), detail=trouble.detail)
         if still:
             self.fallbacks.book.looked(still, self.context.clock.now())
@@ -174,7 +174,7 @@ class WaitingRoom:
         if told is None:
             return False
         self.fallbacks.book.told(waiting.hold_id, self.context.clock.now())
-        log.info("sender told that mail waits", hold_id=waiting.hold_id, incident=waiting.incident, told=told)
+        log.info("hold.sender_notified", hold_id=waiting.hold_id, incident=waiting.incident, notified=told)
         return told
 
     def _give_up(self, waiting: WaitingMail, answer: CertificateAnswer) -> None:
@@ -187,7 +187,7 @@ class WaitingRoom:
                 raise GatewayError(Reason.NEXT_HOP_LATER, "the report of giving up is not taken", retry=True)
             self.context.hold.settle(waiting.hold_id, "rejected")
         self._record(mail, waiting)
-        log.warning("held mail given up", hold_id=waiting.hold_id, incident=waiting.incident, told=told)
+        log.warning("hold.expired", hold_id=waiting.hold_id, incident=waiting.incident, notified=told)
 
     def _letter(self, kind: str, waiting: WaitingMail, answer: CertificateAnswer) -> Letter:
         terms = self.terms
@@ -222,7 +222,7 @@ class WaitingRoom:
             replies = hop.deliver(octets, Envelope("", (Recipient(to, notify=("NEVER",)),),
                                                    eight_bit=not octets.isascii()))
         except GatewayError as trouble:
-            log.warning("report not sent", incident=waiting.incident, reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("report.not_sent", incident=waiting.incident, reason=str(trouble.reason), detail=trouble.detail)
             return None
         # A permanent refusal ends it: a report about a report is never sent (RFC 5321 6.1).
         if any(not reply.taken and not reply.permanent for reply in replies):
@@ -252,10 +252,10 @@ class WaitingRoom:
             outcome = self.handle(mail)
             if outcome.answer is Settled.TAKEN:
                 self.fallbacks.book.invited(address, now)
-                log.info("invited", hold_id=waiting.hold_id, incident=mail.origin.incident)
+                log.info("invitation.sent", hold_id=waiting.hold_id, incident=mail.origin.incident)
                 return True
         held = any(one.settled is Settled.HELD for one in outcome.recipients)
-        log.warning("invitation not sent", hold_id=waiting.hold_id, incident=mail.origin.incident,
+        log.warning("invitation.not_sent", hold_id=waiting.hold_id, incident=mail.origin.incident,
                     reason=str(outcome.reason or (Reason.POLICY_HELD if held else Reason.INTERNAL)))
         return False
 

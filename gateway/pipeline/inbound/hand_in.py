@@ -42,7 +42,7 @@ def _one(context: Context, mail: Mail, opened: Opened, to: Recipient, service: s
         settled = Settled.LATER if trouble.retry else Settled.REFUSED
         return RecipientOutcome(to.address, settled, trouble.reason, detail=trouble.detail)
     if isinstance(said, Taken):
-        log.info("handed in", incident=mail.origin.incident, service=service, note=said.note)
+        log.info("service.mail_received", incident=mail.origin.incident, service=service, note=said.note)
         return RecipientOutcome(to.address, Settled.SERVED, reply=f"{service}: {said.note}" if said.note else service)
     settled = Settled.REFUSED if isinstance(said, Refused) else Settled.LATER
     return RecipientOutcome(to.address, settled, said.reason, detail=said.detail)

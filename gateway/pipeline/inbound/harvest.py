@@ -55,9 +55,10 @@ class Learning:
             if harvest:
                 self._harvest(told, rows, incident)
         except GatewayError as trouble:
-            log.warning("nothing learned", incident=incident, reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("certificate.harvest_failed", incident=incident, reason=str(trouble.reason),
+                        detail=trouble.detail)
         except Exception:  # the mail was taken: a failure here must not have it sent again
-            log.exception("nothing learned", incident=incident)
+            log.exception("certificate.harvest_failed", incident=incident)
 
     def _capabilities(self, told: Told, rows: tuple[CertificateRow, ...]) -> None:
         """3."""
@@ -80,8 +81,8 @@ class Learning:
         else:
             way = usable(told, self.clock.now(), self.trust, self.recipients)
         if isinstance(way, Reason):
-            log.info("not harvested", incident=incident, address=told.address, reason=str(way))
+            log.info("certificate.not_harvested", incident=incident, address=told.address, reason=str(way))
             return
         what = self.store.harvest(Harvest(told.address, way[0], way[1:], told.capabilities, told.at))
-        log.info("harvested" if what == "stored" else "not harvested", incident=incident, address=told.address,
-                 certificate=way[0].sha256, what=what)
+        log.info("certificate.harvested" if what == "stored" else "certificate.not_harvested", incident=incident,
+                 address=told.address, certificate=way[0].sha256, what=what)

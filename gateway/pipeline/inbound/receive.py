@@ -20,12 +20,12 @@ import structlog
 from gateway.actions.table import carry_out
 from gateway.actions.verb import Rooms
 from gateway.errors import GatewayError, Reason
-from gateway.mime.header import parse_headers
+from gateway.mime.header import parse_headers, prepend_fields
 from gateway.model.address import domain_of, fold, same_address
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.model.verdict import Trust, Verdicts
+from gateway.model.verdict import Status, Trust, Verdicts
 from gateway.pipeline.context import Context, Opener
 from gateway.pipeline.facts import Message
 from gateway.pipeline.inbound.compose import compose
@@ -36,13 +36,14 @@ from gateway.pipeline.observe import observed
 from gateway.pipeline.outbound.plan import Planned, ended, in_groups, let_go, plan
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, to_report, together
+from gateway.pipeline.run import Group, Passage, Run, Send, deliver, held, refuse_all, to_report, together
 from gateway.pipeline.strip import without_forgeries
 from gateway.smime.draft import Draft
 from gateway.smime.open import Opened, open_mail
 
 log = structlog.get_logger("sealgate.inbound")
 
+NO_AUTOMATIC_ANSWER: Final = b"X-Auto-Response-Suppress: All\r\n"  # MS-OXCMAIL; Pigeonhole reads it as well
 KEPT_OCTETS: Final = 67_108_864  # of opened forms of one mail: one of 50 MB, and those of the usual mails for all keys
 
 
@@ -158,13 +159,13 @@ class Inbound:
         groups = [group for same in by_opened.values() for group in in_groups(same, frozenset())]
         run = Run(context, mail, work.key, has_message_id=identified(mail, parse_headers(mail.octets)))
         outcomes = [*run.groups(self._group(work, group) for group in groups), *refused]
-        settled, reason = answer(outcomes)
+        settled, reason = run.answer(outcomes)
         if to_report(mail, settled, outcomes):
             outcomes = report_refused(context, mail, outcomes, may_tell=answerable(message.facts))
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
         keep(context, mail, message, work.planned, outcome, work.sent, work.key)
         self._learn(work)
-        return outcome
+        return run.answered(outcome)
 
     def _learn(self, work: _Work) -> None:
         """5. Of what was delivered."""
@@ -208,6 +209,12 @@ class Inbound:
             opened = self._whole(work, first.recipient)
             draft = carry_out(first.decision.steps, Draft(mail.octets), Rooms(self._house.clock.now()))
             octets = compose(context, mail, opened, draft, recipients)
+            discloses = _discloses_fields(opened.verdicts, self._look(work, first.recipient).facts)
+            if discloses:
+                octets = prepend_fields(octets, NO_AUTOMATIC_ANSWER)
+            recipients = tuple(
+                replace(one, notify=("NEVER",) if discloses else _permitted_reports(one.notify, opened.verdicts))
+                for one in recipients)
             outcomes = deliver(context, context.inbound_hop, octets, mail, recipients, passage,
                            headers_only=draft.opened)
             if any(one.settled is Settled.TAKEN for one in outcomes):
@@ -225,12 +232,35 @@ def openers_for(context: Context, recipient: Recipient) -> tuple[Opener, ...]:
     return tuple(opener for opener in context.openers if opener.opens_for(recipient.address))
 
 
+def _discloses_fields(verdicts: Verdicts, facts: Facts) -> bool:
+    """Whether an answer of a program would quote decrypted header fields to a sender who is not proven.
+
+    Whoever captured a mail can send it again with a reverse-path of their own: an absence notice has its Subject, a
+    report of a failure (RFC 3461 6.2) its header.
+    """
+    return verdicts.decryption.status == "decrypted" and verdicts.headers.protected and not answerable(facts)
+
+
+def _permitted_reports(asked: tuple[str, ...], verdicts: Verdicts) -> tuple[str, ...]:
+    """NOTIFY (RFC 3461 4.1) without SUCCESS and DELAY for a mail that was, or claimed to be, signed or encrypted.
+
+    The sender of such a report chooses when it is written, and it shows what the signature is worth and whether the
+    mail could be decrypted.
+    """
+    if (all(layer.type == "plain" for layer in verdicts.layers) and verdicts.decryption.status == "not_encrypted"
+            and verdicts.signature.status is Status.NOT_SIGNED):
+        return asked
+    if {"SUCCESS", "DELAY"}.isdisjoint(asked):
+        return asked
+    return ("FAILURE",) if "FAILURE" in asked else ("NEVER",)
+
+
 def opened_with(context: Context, mail: Mail, openers: tuple[Opener, ...]) -> Opened:
     """Step 2 with these keys."""
     keys = tuple(opener.key for opener in openers)
     opened = open_mail(mail.octets, keys, context.judge, mail.origin.received_at, context.opening, seen=context.seen)
     if ciphers := opened.verdicts.weak_ciphers:
-        log.info("weak encryption", incident=mail.origin.incident, ciphers=list(ciphers),
+        log.info("mail.weak_encryption", incident=mail.origin.incident, ciphers=list(ciphers),
                  opened=opened.verdicts.decryption.status == "decrypted")
     if not opened.changed:
         return opened

@@ -34,7 +34,7 @@ def note_unknown(authorities: UnknownAuthorities | None, verdicts: Iterable[Verd
         try:
             _note(authorities, der, signer, at)
         except GatewayError as trouble:
-            log.warning("unknown authority not noted", reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("certificate.unknown_authority_not_recorded", reason=str(trouble.reason), detail=trouble.detail)
 
 
 def _note(authorities: UnknownAuthorities, der: bytes, signer: SignerVerdict, at: datetime) -> None:

@@ -124,4 +124,4 @@ def count(fallbacks: Fallbacks, fallen: Sequence[Fallen], at: datetime, incident
     try:
         fallbacks.book.fell(fallen, at)
     except GatewayError as trouble:
-        log.warning("fallback not counted", incident=incident, reason=str(trouble.reason), detail=trouble.detail)
+        log.warning("fallback.not_counted", incident=incident, reason=str(trouble.reason), detail=trouble.detail)

@@ -44,8 +44,9 @@ class InPlace:
 
     def _everybody(self, envelope: Envelope) -> bool:
         held = self.mail.envelope
-        return envelope.reverse_path == held.reverse_path and _addresses(envelope) == _addresses(held)
+        return envelope.reverse_path == held.reverse_path and _recipients(envelope) == _recipients(held)
 
 
-def _addresses(envelope: Envelope) -> frozenset[str]:
-    return frozenset(fold(one.address) for one in envelope.recipients)
+def _recipients(envelope: Envelope) -> frozenset[tuple[str, tuple[str, ...]]]:
+    """With NOTIFY: the front end reports to the sender as it was told before, so that must not have changed."""
+    return frozenset((fold(one.address), one.notify) for one in envelope.recipients)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from gateway.actions.encrypt import choose_cipher, choose_oaep
+from gateway.cms.mailbox import spellings
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.changed import changed
@@ -47,13 +48,13 @@ def plan(
 
     `customers`: see Origin. GatewayError STORE_UNAVAILABLE (retry).
     """
-    known = RecipientFacts(recipient.address, direction)
+    known = RecipientFacts(recipient.address, direction, spellings=spellings(recipient.address)[1:])
     rules = context.rules()
     for _ in range(_LOOK_UPS_MAX + 1):
         decided = rules.decide(facts, known)
         if isinstance(decided, Decision):
             planned = Planned(recipient, known, decided)
-            return _for_others(context, planned, customers) if customers else _for_former(planned)
+            return _for_others(context, planned, customers) if customers else _for_former(context, planned)
         known = _look_up(context, known, decided, signer_certificate)
     raise GatewayError(Reason.INTERNAL, "the rules ask for a fact twice", retry=True)
 
@@ -74,13 +75,19 @@ def _for_others(context: Context, planned: Planned, customers: tuple[str, ...]) 
     return planned if owners <= set(customers) else _rejected(planned)
 
 
-def _for_former(planned: Planned) -> Planned:
+def _for_former(context: Context, planned: Planned) -> Planned:
     """Rejects what would be sealed to one customer's certificate for the address that another customer has.
 
     The certificate names an address that its holder gave up, or never had at the bank: who of the two is meant, only
-    people can tell. Of mail that names its customers (`_for_others`) it is known.
+    people can tell. Of mail that names its customers (`_for_others`) it is known. A row knows the customer of the
+    spelling that its certificate has; of an internationalised domain the register may have another spelling.
     """
-    if any(row.customer is not None and row.address_customer not in (None, row.customer) for row in planned.rows):
+    bound = [row for row in planned.rows if row.customer is not None]
+    owners = {row.address_customer for row in bound}
+    if bound and len(spellings(planned.recipient.address)) > 1:
+        owner = context.customers.by_address(planned.recipient.address)
+        owners.add(owner.number if owner is not None else None)
+    if any(owners - {None, row.customer} for row in bound):
         return _rejected(planned)
     return planned
 

@@ -36,7 +36,7 @@ from gateway.pipeline.outbound.fallback import count, locked
 from gateway.pipeline.outbound.plan import Planned, ended, in_groups, let_go, plan, way_of
 from gateway.pipeline.record import Sent, keep, stopped
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, Send, answer, deliver, held, refuse_all, to_report, together
+from gateway.pipeline.run import Group, Passage, Run, Send, deliver, held, refuse_all, to_report, together
 from gateway.pipeline.strip import has_forgeries, without_forgeries
 from gateway.ports.services.fallbacks import Fallen
 from gateway.smime.draft import Draft
@@ -164,7 +164,7 @@ class Outbound:
         if len(drafts) > 1:
             work.signed_once = {}
         outcomes = [*run.groups([self._group(work, group, draft) for group, draft in drafts]), *refused]
-        settled, reason = answer(outcomes)
+        settled, reason = run.answer(outcomes)
         if to_report(mail, settled, outcomes):
             outcomes = report_refused(context, mail, outcomes)
         if work.leaves is not None:
@@ -174,7 +174,7 @@ class Outbound:
         keep(context, mail, work.message, work.planned, outcome, work.sent, work.key)
         if context.fallbacks is not None and any(one.decision.fallback for one in work.planned):
             count(context.fallbacks, _fallen(work.planned, outcome), context.clock.now(), mail.origin.incident)
-        return outcome
+        return run.answered(outcome)
 
     def _group(self, work: _Work, group: tuple[Planned, ...], draft: Draft | None) -> Group:
         recipients = tuple([one.recipient for one in group])

@@ -73,6 +73,8 @@ def to_record(facts: Facts, to: RecipientFacts, decision: Decision | None = None
         "keywords": keywords, "spoofs_us": facts.spoofs_us, "authentication": dict(facts.authentication),
         "recipient": to.address, "direction": str(to.direction),
     }
+    if to.spellings:
+        record["spellings"] = list(to.spellings)
     if facts.no_from is not None:
         record["no_from"] = facts.no_from
     if facts.verdicts is not None:
@@ -134,6 +136,7 @@ def from_record(record: Mapping[str, Any]) -> Recorded:
     to = RecipientFacts(
         record["recipient"], Direction(record["direction"]), certificate=certificate, enrolled=enrolled,
         segment=_looked_up(record.get("segment")), signer_customer=_looked_up(record.get("signer_customer")),
+        spellings=tuple(record.get("spellings", ())),
     )
     return Recorded(facts, to, bool(record.get("cut")))
 

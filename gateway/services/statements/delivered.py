@@ -29,7 +29,7 @@ def take(source: DeliveryLog, store: ResultStore) -> Taken:
     for told in source.read():
         if told.lost and not lost:
             lost = True
-            log.warning("delivery log lost", offset=told.place.offset)
+            log.warning("delivery_log.lost", offset=told.place.offset)
         deliveries += len(told.deliveries)
         ours += store.deliveries(told.deliveries)
         source.keep(told.place)

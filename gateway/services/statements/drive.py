@@ -109,7 +109,7 @@ def _say_what_others_have(store: StatementStore, run_id: str) -> None:
     nothing_own = counts.states[ItemState.REPEATED] == counts.all
     if store.runs.change(run_id, (RunState.RUNNING,), RunState.STOPPED if nothing_own else RunState.RUNNING,
                          reason=Reason.STATEMENT_SENT_BEFORE, detail=detail):
-        log.warning("run repeats another", run=run_id, others=list(others)[:OTHERS_NAMED_MAX], nothing_own=nothing_own)
+        log.warning("run.overlaps", run=run_id, others=list(others)[:OTHERS_NAMED_MAX], nothing_own=nothing_own)
 
 
 def stop(runs: RunStore, run_id: str, reason: Reason, detail: str) -> None:
@@ -118,9 +118,9 @@ def stop(runs: RunStore, run_id: str, reason: Reason, detail: str) -> None:
     STORE_UNAVAILABLE (retry).
     """
     if runs.change(run_id, (RunState.NEW, RunState.PLANNING), RunState.STOPPED, reason=reason, detail=detail):
-        log.critical("run stopped", run=run_id, reason=str(reason))
+        log.critical("run.stopped", run=run_id, reason=str(reason))
     elif runs.change(run_id, (RunState.RUNNING,), RunState.PAUSED, reason=reason, detail=detail):
-        log.critical("run paused", run=run_id, reason=str(reason))
+        log.critical("run.paused", run=run_id, reason=str(reason))
 
 
 def _known(runs: RunStore, run_id: str) -> RunRow:
@@ -182,7 +182,7 @@ def _work(leading: Leading, run_id: str) -> None:
         stop(store.runs, run_id, trouble.reason, trouble.detail)
         return
     worker_pool = leading.worker_pool(run)
-    log.info("run", run=run_id, rows=run.rows)
+    log.info("run.started", run=run_id, rows=run.rows)
     try:
         while not leading.ending() and _known(store.runs, run_id).state is RunState.RUNNING:
             if store.work.next_due(run_id) is None:

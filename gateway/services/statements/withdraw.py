@@ -56,7 +56,7 @@ def withdraw(run: RunRow, store: PlanStore, held: Held, clock: Clock) -> None:
                              free=not replaces)
             withdrawn += 1
     if withdrawn:
-        log.info("held statements taken back", run=run.id, about=run.about, statements=withdrawn)
+        log.info("run.held_statements_recalled", run=run.id, about=run.about, statements=withdrawn)
 
 
 def _taken_back(held: Held, hold_id: str) -> bool:

@@ -238,7 +238,7 @@ class _Work:
             outcome = Outcome("", Settled.LATER if trouble.retry else Settled.REFUSED, (), trouble.reason)
             return self._settlement(item, to, outcome, dated, left=left, detail=trouble.detail)
         except Exception as surprise:  # noqa: BLE001 - whatever it is, the next customer's mail goes
-            log.error("statement surprised", run=self.run.id, row=item.row, where=where(surprise))  # noqa: TRY400 - no text
+            log.error("statement.internal_error", run=self.run.id, row=item.row, where=where(surprise))  # noqa: TRY400 - no text
             settled = Settled.LATER if item.tries < SURPRISES_MAX else Settled.REFUSED
             return self._settlement(item, to, Outcome("", settled, (), Reason.INTERNAL), dated, left=left)
         return self._settlement(item, to, outcome, dated, left=left)

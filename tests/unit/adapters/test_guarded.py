@@ -93,7 +93,9 @@ def test_what_it_says_is_passed_on_whole():
         ((), "x@anywhere.example", True), ((), "x@bank.example", False), ((), "x@BANK.example", False),
         (("partner.example",), "x@Partner.Example", True), (("partner.example",), "x@other.example", False),
         (("partner.example",), "x@sub.partner.example", False), (("bank.example",), "x@bank.example", False),
-        ((), "nobody", False), ((), "", False),
+        (("m\u00fcller.example",), "x@xn--mller-kva.example", True),
+        (("M\u00dcller.example",), "x@m\u00fcller.example", True),
+        (("xn--mller-kva.example",), "x@mu\u0308ller.example", True), ((), "nobody", False), ((), "", False),
     ],
 )
 def test_it_is_asked_only_for_its_domains_and_never_for_ours(domains, address, served):
@@ -234,6 +236,30 @@ def test_what_a_working_source_cannot_answer_is_no_failure():
     refused(lambda: one.rows("c@partner.example"))
     assert "left alone" not in refused(lambda: one.rows("d@partner.example"))
     assert "left alone" in refused(lambda: one.rows("e@partner.example"))
+
+
+def test_an_owner_whose_dns_is_slow_does_not_have_all_places():
+    """Anybody can have automatic replies sent to his own domain, and have its name server answer late."""
+    held = threading.Semaphore(0)
+
+    def says(address: str) -> object:
+        if not address.endswith("slow.example"):
+            return (row(),)
+        if "first" not in address:
+            held.acquire()
+        time.sleep(0.2)
+        return Unanswered("dns", "no answer in time")
+
+    one = guard(Directory(says), deadline_s=0.3, in_flight_max=4)
+    refused(lambda: one.rows("first@slow.example"))
+    with ThreadPoolExecutor(5) as pool:
+        late = [pool.submit(refused, lambda: one.rows(f"{number}@sub{number}.slow.example"))  # noqa: B023
+                for number in range(5)]
+        assert one.rows(ANNA) == (row(),)
+        told = [one.result() for one in late]
+        assert one.rows("ben@partner.example") == (row(),)
+        held.release(5)
+    assert sum("its domain is slow" in one for one in told) == 3, told
 
 
 def test_a_success_between_failures_starts_the_count_anew():

@@ -28,6 +28,7 @@ from gateway.model.record import EvidenceRecord
 from tests.support import postgres
 from tests.support.databases import open_database
 from tests.support.pki import NOW
+from tests.support.smtp import until
 
 RECORD = EvidenceRecord(
     at=NOW, incident="12ab", message_key="k", message_id="<1@bank.example>", direction="outbound", client="core",
@@ -239,6 +240,23 @@ def test_what_a_process_reserved_that_was_killed_goes(spool, tmp_path) -> None:
     (tmp_path / "spool" / "dead.evidence").write_bytes(b"\0" * 4_096)
     assert list(spool.batches()) == []
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_many_processes_that_were_killed_hold_up_no_mail(tmp_path) -> None:
+    """Each left 4 MiB that it had reserved; after 64 of them no mail could leave any more."""
+    for number in range(3):
+        (tmp_path / f"dead{number}.evidence").write_bytes(b"\0" * RESERVED_OCTETS)
+    living = Spool(tmp_path)
+    living.reserve()
+    spool = Spool(tmp_path, octets_max=RESERVED_OCTETS)
+    spool.reserve()
+    evidence = DbEvidence(None, spool)
+    evidence.ready()
+    until(lambda: len(list(tmp_path.iterdir())) == 2)
+    living.add([_packed(record(1))])
+    assert spool.waiting() > 0
+    for one in (spool, living):
+        one.close()
 
 
 def test_evidence_of_a_mail_that_left_while_sqlite_was_locked_is_kept(tmp_path, spool, monkeypatch) -> None:

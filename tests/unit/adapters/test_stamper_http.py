@@ -160,7 +160,7 @@ def test_a_rejection_is_told_by_its_name(failure: Failure) -> None:
         detail = refused(one)
     assert failure.name.lower() in detail
     assert "no more [31m for today" in detail
-    assert [line["detail"] for line in logs if line["event"] == "no time-stamp"] == [detail]
+    assert [line["detail"] for line in logs if line["event"] == "stamper.failed"] == [detail]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 503])

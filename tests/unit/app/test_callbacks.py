@@ -151,7 +151,7 @@ def test_one_that_is_not_there_is_left_alone_for_a_while(tmp_path: Path) -> None
             here.file(str(number), "1")
         here.quiet()
         here.quiet()
-        assert [line["event"] for line in told] == ["callback not taken"], "49 others were not tried in vain"
+        assert [line["event"] for line in told] == ["callback.failed"], "49 others were not tried in vain"
         assert told[0]["reason"] == "fetch.unavailable"
         assert here.left() == 50
 
@@ -164,7 +164,7 @@ def test_after_a_day_it_is_given_up_and_told(tmp_path: Path) -> None:
         here.quiet()
         here.clock.forward(seconds=BACKOFF_S[0])
         here.quiet()
-        assert [line["event"] for line in told] == ["callback not taken", "callback given up"]
+        assert [line["event"] for line in told] == ["callback.failed", "callback.given_up"]
         assert told[1]["subject"] == "a"
         assert told[1]["tries"] == 2
         assert here.left() == 1, "its next event has its own day"
@@ -174,7 +174,7 @@ def test_a_client_that_wants_no_calls_any_more_gets_none(tmp_path: Path) -> None
     with world(tmp_path) as here, structlog.testing.capture_logs() as told:
         here.file("a", "1")
         here.quiet()
-        assert [(line["event"], line["reason"]) for line in told] == [("callback given up", "client.unknown")]
+        assert [(line["event"], line["reason"]) for line in told] == [("callback.given_up", "client.unknown")]
         assert here.left() == 0
 
 

@@ -73,7 +73,7 @@ def test_a_leader_without_a_sign_of_life_is_killed_and_its_run_is_stopped_by_nam
     with structlog.testing.capture_logs() as lines:
         leaders.lead(None, "run1")
     assert leaders._book.stopped == [(RunState.STOPPED, Reason.INPUT_UNREADABLE)]
-    assert [line["event"] for line in lines if line["log_level"] == "critical"] == ["run worker stuck", "run stopped"]
+    assert [line["event"] for line in lines if line["log_level"] == "critical"] == ["run.worker_stuck", "run.stopped"]
 
 
 def test_a_leader_that_dies_stops_its_run(leaders, monkeypatch) -> None:
@@ -162,7 +162,7 @@ def test_a_leader_of_an_endless_source_makes_way_for_another_run(leaders, monkey
     with structlog.testing.capture_logs() as lines:
         leaders.lead(SETTINGS, "run1")
     assert leaders._book.stopped == [], "it goes on at its next turn"
-    assert [line["event"] for line in lines] == ["run worker does not yield"]
+    assert [line["event"] for line in lines] == ["run.worker_did_not_yield"]
     assert list(leaders._rests) == ["run1"], "another run is led before"
 
 

@@ -6,9 +6,16 @@ over what asyncio or urllib3 say for themselves, and their words may quote a mai
 
 import json
 import os
+import select
+import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -41,13 +48,13 @@ def written(code: str) -> str:
 
 
 @pytest.mark.parametrize(("code", "event"), [
-    ("asyncio.run(lost())", "library"),
+    ("asyncio.run(lost())", "library.warning"),
     ("logging.getLogger('urllib3.connection').warning('Failed to parse headers (url=%s)', 'TAN-5512-Zebra')",
-     "library"),
-    ("warnings.warn('TAN-5512-Zebra')", "library"),
-    ("one = threading.Thread(target=worker); one.start(); one.join()", "surprise"),
-    ("Last()", "surprise"),
-    ("fail()", "surprise"),
+     "library.warning"),
+    ("warnings.warn('TAN-5512-Zebra')", "library.warning"),
+    ("one = threading.Thread(target=worker); one.start(); one.join()", "internal.error"),
+    ("Last()", "internal.error"),
+    ("fail()", "internal.error"),
 ])
 def test_what_others_say_is_one_line_each_without_their_words(code: str, event: str) -> None:
     lines = written(code).splitlines()
@@ -70,7 +77,7 @@ def test_a_child_of_the_relay_tells_its_end_in_the_relays_log(tmp_path: Path) ->
                            env={**os.environ, "SEALGATE_PARENT": str(os.getpid())})
     (line,) = child.stderr.splitlines()
     told = json.loads(line)
-    assert (told["event"], told["level"]) == ("said", "error")
+    assert (told["event"], told["level"]) == ("process.output", "error")
     assert told["text"] == by_hand.stderr.rstrip("\n")
     assert child.stdout == ""
 
@@ -98,7 +105,7 @@ log.info("c"); log.info("d")
 print("".join(sys.stderr.lines))
 """], capture_output=True, text=True, check=True).stdout
     told = [json.loads(line) for line in out.splitlines() if line]
-    assert [one["event"] for one in told] == ["c", "log lines dropped", "d"]
+    assert [one["event"] for one in told] == ["c", "log.lines_dropped", "d"]
     assert told[1]["lines"] == 3
 
 
@@ -109,7 +116,7 @@ from gateway.frontends.telemetry.logs import log, surprise
 import sys
 if sys.argv[1] == "closed": sys.stderr = None
 for number in range(2000):
-    log.critical("worker ended", pid=number)
+    log.critical("worker.exited", pid=number)
 surprise(log, ValueError())
 print("went on", flush=True)
 """
@@ -120,6 +127,64 @@ print("went on", flush=True)
                               stderr=writing if stream == "closed pipe" else file)
         os.close(writing)
     assert done.stdout == b"went on\n"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_reader_that_has_stopped_holds_nobody_up(kind: str) -> None:
+    """Truth: pipe(7), unix(7): a write blocks where the reader does not read; journald and `| logger` are such."""
+    code = BEGIN + """
+from gateway.frontends.telemetry.logs import log
+import sys, time
+began = time.monotonic()
+for number in range(3000):
+    log.critical("worker.exited", pid=number, why="x" * 300)
+print(time.monotonic() - began, flush=True)
+sys.stdin.readline()
+log.info("again")
+"""
+    with _ends(kind) as (reading, writing), subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writing) as process:
+        writing.close()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        took, _, _ = select.select([process.stdout], [], [], 30)
+        if not took:
+            process.kill()
+        assert took, "the process waits for the reader of its log"
+        assert float(process.stdout.readline()) < 15
+        held = bytearray()
+        reader = threading.Thread(target=_read_all, args=(reading, held))
+        reader.start()
+        read = 0
+        while len(held) != read or not read:  # all that was kept for the reader
+            read = len(held)
+            time.sleep(0.1)
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.wait(30) == 0
+        reader.join()
+    lines = held.decode().splitlines()
+    told = [json.loads(line) for line in lines if line.endswith("}")]
+    assert len(lines) - len(told) <= 1, "one line was cut, and the next one began anew"
+    assert [one["event"] for one in told[-2:]] == ["again", "log.lines_dropped"]
+    assert told[-1]["lines"] > 1000
+
+
+@contextmanager
+def _ends(kind: str) -> Iterator[tuple[Any, Any]]:
+    if kind == "socket":
+        one, other = socket.socketpair()
+        with one, other:
+            yield one, other
+        return
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb") as target:
+        yield source, target
+
+
+def _read_all(source: Any, into: bytearray) -> None:
+    while octets := os.read(source.fileno(), 65_536):
+        into += octets
 
 
 def test_a_value_that_cannot_be_rendered_does_not_raise() -> None:

@@ -191,7 +191,7 @@ def test_a_directory_that_cannot_be_had_stops_nobody(tmp_path: Path, monkeypatch
     (tmp_path / "metrics").write_text("a file")
     with structlog.testing.capture_logs() as told:
         metrics.clean(settings(tmp_path / "sealgate.db"))
-    assert [line["event"] for line in told] == ["nothing is counted"]
+    assert [line["event"] for line in told] == ["metrics.unavailable"]
     assert metrics.VARIABLE not in os.environ, "nobody after it would count there"
 
 

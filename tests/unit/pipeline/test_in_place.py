@@ -4,12 +4,13 @@ Truth: RFC 5321 4.2.5 and 4.5.4.1 (who has no 250 has not sent it, and comes aga
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from gateway.model.mail import Envelope
+from gateway.demo import openssl
+from gateway.model.mail import Envelope, Recipient
 from gateway.model.outcome import Outcome, Settled
 from gateway.ports.journal import JournalState
 from tests.support.bank import Context, context
@@ -17,6 +18,7 @@ from tests.support.bank import Context, context
 ANNA, BEN = "anna@customer.example", "ben@customer.example"
 MAIL = (b"From: otp@bank.example\r\nTo: anna@customer.example, ben@customer.example\r\nSubject: Your code\r\n"
         b"Message-ID: <m1@bank.example>\r\nDate: Thu, 26 Nov 2026 12:00:00 +0000\r\n\r\n4711\r\n")
+INBOUND = b"From: anna@customer.example\r\nTo: support@bank.example\r\nSubject: Question\r\n"
 
 
 @dataclass
@@ -67,6 +69,19 @@ def test_everybody_is_in_place(bank: Context, front: ListenerContext) -> None:
     assert send(bank, front, ANNA, BEN).answer is Settled.TAKEN
     assert len(front.placed) == 1
     assert bank.outbound.taken == []
+
+
+def test_a_front_end_that_would_report_more_than_it_may_keeps_nothing(bank: Context, front: ListenerContext) -> None:
+    """Postfix cannot be told another NOTIFY for the mail that it holds, so that is sent anew."""
+    mail = bank.receive(INBOUND + openssl.sign(b"Hello\r\n", bank.bank.people["anna"]), "support@bank.example")
+    asked = replace(mail, envelope=replace(mail.envelope, recipients=(
+        Recipient("support@bank.example", ("SUCCESS", "FAILURE")),)))
+    for one, placed in ((mail, 1), (asked, 0)):
+        front.placed.clear()
+        assert bank.gateway.handle_in_place(one, front.take).answer is Settled.TAKEN
+        assert len(front.placed) == placed
+    ((_, _, envelope),) = bank.inbound.taken
+    assert envelope.recipients[0].notify == ("FAILURE",)
 
 
 @pytest.mark.parametrize("attempts", [2, 3])

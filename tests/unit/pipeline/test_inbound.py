@@ -16,6 +16,7 @@ from gateway.cms.certificate import parse_certificate
 from gateway.demo import openssl
 from gateway.errors import Reason
 from gateway.model.facts import Facts
+from gateway.model.mail import Recipient
 from gateway.model.outcome import Settled
 from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Trust, Verdicts
 from gateway.pipeline.facts import Message
@@ -269,6 +270,47 @@ def test_only_keys_of_the_envelopes_recipient_open(bank: Context) -> None:
     assert b"decryption.no_key" in octets.replace(b"\r\n ", b" ")
 
 
+@pytest.mark.parametrize(("asked", "passed"), [
+    ((), ()), (("SUCCESS",), ("NEVER",)), (("DELAY", "FAILURE", "SUCCESS"), ("FAILURE",)), (("DELAY",), ("NEVER",)),
+    (("FAILURE",), ("FAILURE",)), (("NEVER",), ("NEVER",)),
+])
+@pytest.mark.parametrize("what", ["sealed", "sealed_only", "signed", "for another key", "broken", "plain"])
+def test_nobody_has_success_reported_of_what_was_opened(
+    bank: Context, what: str, asked: tuple[str, ...], passed: tuple[str, ...]
+) -> None:
+    """Attack: a captured mail sent again with NOTIFY=SUCCESS; the report quoted the decrypted Subject, in clear."""
+    octets = {"sealed": sealed, "sealed_only": sealed_only, "signed": signed}.get(what, sealed)(bank)
+    if what == "broken":
+        octets = octets[:-200]
+    elif what == "plain":
+        octets, passed = HEADER + QUESTION, asked
+    to = "staff@bank.example" if what == "for another key" else "support@bank.example"
+    mail = bank.receive(octets, to, sender="eve@elsewhere.example")
+    mail = replace(mail, envelope=replace(mail.envelope, recipients=(Recipient(to, asked),)))
+    assert bank.gateway.handle(mail).answer is Settled.TAKEN
+    ((_, _, envelope),) = bank.inbound.taken
+    assert envelope.recipients == (Recipient(to, passed),)
+
+
+@pytest.mark.parametrize(("sender", "passed"), [("eve@elsewhere.example", ("NEVER",)), ("anna@customer.example", ())])
+def test_no_stranger_is_answered_by_programs_with_decrypted_fields(
+    bank: Context, sender: str, passed: tuple[str, ...]
+) -> None:
+    """A mailbox that is full bounces the mail with its header fields, to whoever has sent the captured mail again; an
+
+    absence notice has its Subject.
+    """
+    inside = b"From: anna@customer.example\r\nTo: support@bank.example\r\nSubject: A secret\r\n" + QUESTION.replace(
+        b"text/plain", b'text/plain; hp="cipher"', 1)
+    octets = openssl.encrypt(openssl.sign(inside, bank.bank.people["anna"]), bank.bank.support_certificate,
+                             ("anna@customer.example", "support@bank.example", "[...]"))
+    assert bank.gateway.handle(bank.receive(octets, "support@bank.example", sender=sender)).answer is Settled.TAKEN
+    ((_, left, envelope),) = bank.inbound.taken
+    assert b"A secret" in left
+    assert (b"\r\nX-Auto-Response-Suppress: All\r\n" in b"\r\n" + left) is bool(passed)
+    assert envelope.recipients[0].notify == passed
+
+
 @pytest.mark.parametrize("before", [(), ("support@bank.example",)])
 def test_from_the_world_to_the_world_is_refused(bank: Context, before: tuple[str, ...]) -> None:
     outcome = bank.gateway.handle(bank.receive(signed(bank), *before, "anna@customer.example"))
@@ -322,7 +364,7 @@ def test_weak_cipher_is_named_inside_and_never_trusted(home: Path, weak: tuple[s
     with context(home, change) as bank, structlog.testing.capture_logs() as lines:
         octets = arrived(bank, in_3des(bank))
         mail = message_from_bytes(octets, policy=policy.default)
-        (said,) = [line for line in lines if line["event"] == "weak encryption"]
+        (said,) = [line for line in lines if line["event"] == "mail.weak_encryption"]
         assert (said["ciphers"], said["opened"]) == (["3des-cbc"], bool(weak))
         (record,) = bank.gateway.store.evidence.since(datetime.now(UTC) - timedelta(hours=1))
         assert record.facts["verdicts"]["weak_ciphers"] == ["3des-cbc"]

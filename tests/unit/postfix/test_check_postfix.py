@@ -218,6 +218,11 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("always_bcc outside", {"main": "always_bcc = a@else.example\n"}, "error", "always_bcc", "opened mail comes back"),
     ("unreadable map", {"main": "virtual_alias_maps = ldap:/etc/x\n"}, "error", "virtual_alias_maps",
      "ldap:/etc/x (cannot be read here)"),
+    ("a copy to an address literal", {"main": "recipient_bcc_maps = inline:{ @bank.example=a@[192.0.2.1] }\n"}, "error",
+     "recipient_bcc_maps", "leads to a@[192.0.2.1]"),
+    ("a copy to a domain that begins as ours", {
+        "main": "recipient_bcc_maps = inline:{ @bank.example=a@bank.example_x }\n"}, "error", "recipient_bcc_maps",
+     "a@bank.example_x"),
     ("forward files", {"main": "forward_path = $home/.forward\n"}, "error", "forward_path", "opened mail"),
     ("forward files of a local(8) by another name", {
         "master": "mail unix - n n - - local\n",
@@ -279,6 +284,38 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
         "hash:/t": "a@bank.example out:[mx.else.example]\n"}}, "error", "transport_maps", "[mx.else.example]"),
     ("a route of everything", {"main": "transport_maps = hash:/t\n", "tables": {
         "hash:/t": "* out:[mx.else.example]\n"}}, "error", "transport_maps", "[mx.else.example]"),
+    ("TLS policies for others", {
+        "main": "relay_transport = relay:[mx.else.example]:25\nsmtp_tls_policy_maps = hash:/p, socketmap:x\n",
+        "tables": {"hash:/p": "[mx.else.example] secure\n.example secure\n"}}, "error", "relay_transport",
+     "to [mx.else.example]:25"),
+    ("a TLS policy below the level", {
+        "main": "relay_transport = relay:mx.else.example\nsmtp_tls_policy_maps = hash:/p\n", "overrides":
+        "relay/unix/smtp_tls_security_level = secure", "tables": {"hash:/p": ".else.example may\n"}}, "error",
+     "relay_transport", "to mx.else.example"),
+    ("a route that keeps the transport", {"main": "transport_maps = hash:/t\nlocal_transport = out:[10.0.0.1]\n",
+     "tables": {"hash:/t": "boss@bank.example :[mx.else.example]\n"}}, "error", "transport_maps",
+     "to [mx.else.example] by out/unix"),
+    ("a route in two lines", {"main": "transport_maps = hash:/t\n", "tables": {
+        "hash:/t": "bank.example\n  out:[mx.else.example]\n"}}, "error", "transport_maps", "to [mx.else.example]"),
+    ("a route of a parent's domains", {"main": "transport_maps = hash:/t\n", "tables": {
+        "hash:/t": ".example out:[mx.else.example]\n"}}, "error", "transport_maps", "to [mx.else.example]"),
+    ("a route of a parent and its domains", {
+        "main": "transport_maps = hash:/t\nparent_domain_matches_subdomains = relay_domains, transport_maps\n",
+        "tables": {"hash:/t": "example out:[mx.else.example]\n"}}, "error", "transport_maps", "to [mx.else.example]"),
+    ("routes that only Postfix can look up", {"main": "transport_maps = proxy:mysql:/t\n"}, "error", "transport_maps",
+     "(`proxy:mysql:/t`)"),
+    ("routes in a table of tables", {"main": "transport_maps = unionmap:{hash:/t,hash:/u}\n",
+                                     "tables": {"hash:/t": "", "hash:/u": ""}}, "error", "transport_maps", "cannot be"),
+    ("relay hosts that others may not read", {
+        "main": "sender_dependent_relayhost_maps = ldap:/s\nmydestination =\nrelay_domains = bank.example\n"},
+     "error", "sender_dependent_relayhost_maps", "cannot be read here"),
+    ("another recipient by smtp(8)", {
+        "main": "local_transport = out:[10.0.0.1]\nsmtp_generic_maps = hash:/g\n", "overrides":
+        "sealgate/unix/smtp_generic_maps =", "tables": {"hash:/g": "boss@bank.example boss@else.example\n"}},
+     "error", "smtp_generic_maps", "another recipient: boss@else.example (for boss@bank.example)"),
+    ("checks in a table of tables", {
+        "main": "smtpd_sender_restrictions = check_sender_access pipemap:{hash:/a,hash:/b}\n"}, "warning",
+     "smtpd_sender_restrictions", "cannot be read here"),
     ("a filter's other destination", {
         "overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10025,[mx.else.example]:25"}, "error",
      S + "content_filter", "to [mx.else.example]:25 instead"),
@@ -443,10 +480,18 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
     {"main": "virtual_transport = out:dovecot:24\nlocal_transport = out:[mbx.else.example]\n"
              "relay_transport = out:[10.1.2.3],[mbx.internal]:24\n", "of": settings(
                  postfix_examined=["mbx.else.example"])},
+    {"main": "relay_transport = relay:[mx.else.example]:25,mx.other.example\nsmtp_tls_policy_maps = hash:/p\n",
+     "tables": {"hash:/p": "[mx.else.example]:25 secure match=nexthop\n.other.example dane-only\n"}},
     {"main": "relay_transport = relay:[bank-example.cloud.example]\n",
      "overrides": "relay/unix/smtp_tls_security_level = secure"},
     {"main": "transport_maps = hash:/t\n", "tables": {
         "hash:/t": "* out:[mx.else.example]\nbank.example local:\nelse.example out:[x.else.example]\n"}},
+    {"main": "transport_maps = hash:/t, ldap:/t\nlocal_transport = out:[10.0.0.1]\n", "of": settings(
+        postfix_examined=["ldap:/t"]), "tables": {
+        "hash:/t": ".example out:[mx.else.example]\nbank.example :[10.0.0.2]\nexample out:[mx.else.example]\n"}},
+    {"main": "local_transport = out:[10.0.0.1]\nsmtp_generic_maps = hash:/g\n",
+     "overrides": "sealgate/unix/smtp_generic_maps =", "tables": {
+         "hash:/g": "root@bank.example root@bank.example\n@host.else.example x@else.example\n"}},
     {"main": "virtual_alias_maps = hash:/v\n",
      "tables": {"hash:/v": "a@bank.example b@bank.example,\n c@bank.example\n"}},
     {"main": "header_checks = regexp:/h\n", "tables": {"regexp:/h": "/^FILTER-ME: BCC/ WARN me\n"},
@@ -551,5 +596,6 @@ def test_only_the_mailbox_and_only_inwards() -> None:
         assert "routes mail to the gateway" in " ".join(one.text for one in told(main=main, of=WITH_MAILBOX))
 
 
-def test_what_only_postfix_can_look_up_is_believed() -> None:
-    assert told(main=DELIMITER + "transport_maps = ldap:/etc/postfix/ldap.cf\n", of=WITH_MAILBOX) == []
+def test_what_only_postfix_can_look_up_is_believed_once_it_was_examined() -> None:
+    examined = WITH_MAILBOX.model_copy(update={"postfix_examined": ("ldap:/etc/postfix/ldap.cf",)})
+    assert told(main=DELIMITER + "transport_maps = ldap:/etc/postfix/ldap.cf\n", of=examined) == []

@@ -7,9 +7,8 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.tables.mail import certificate, customer, customer_address
-from gateway.cms.mailbox import spellings
+from gateway.cms.mailbox import in_ascii, registered, spellings
 from gateway.errors import GatewayError, Reason
-from gateway.model.address import fold
 from gateway.model.lookup import Customer
 
 Found = Any  # a row of _COLUMNS: SQLAlchemy types rows by position, we read them by name
@@ -102,11 +101,11 @@ def _complete(connection: Connection, rows: Sequence[Found]) -> Sequence[Custome
 
 
 def _checked(one: Customer) -> Customer:
-    """Addresses folded, each once. GatewayError(USAGE) for what is no number or address."""
+    """Addresses as `spellings` finds them, each once. GatewayError(USAGE) for what is no number or address."""
     if not one.number or not one.number.isprintable() or len(one.number) > 64:
         raise GatewayError(Reason.USAGE,
                            f"`{one.number}` is not a valid customer number. Use 1 to 64 printable characters")
-    addresses = tuple(dict.fromkeys(map(fold, one.addresses)))
+    addresses = tuple({in_ascii(address): registered(address) for address in one.addresses}.values())
     for address in addresses:
         local, at, domain = address.rpartition("@")
         if not (local and at and domain) or not address.isprintable() or " " in address or len(address) > 320:
@@ -137,13 +136,14 @@ def _put_addresses(connection: Connection, rows: Sequence[Customer]) -> None:
 
 
 def _refuse_taken(connection: Connection, rows: Sequence[Customer]) -> None:
-    """An address of another customer, in the store or among the rows themselves, is named."""
+    """An address of another customer, in any spelling, in the store or among the rows themselves, is named."""
     wanted: dict[str, str] = {}
     for row in rows:
         for address in row.addresses:
-            other = wanted.setdefault(address, row.number)
-            if other != row.number:
-                raise GatewayError(Reason.USAGE, f"customer {row.number}: {address} is customer {other}'s")
+            for one in spellings(address):
+                other = wanted.setdefault(one, row.number)
+                if other != row.number:
+                    raise GatewayError(Reason.USAGE, f"customer {row.number}: {address} is customer {other}'s")
     query = select(customer_address.c.address, customer_address.c.number).where(
         customer_address.c.address.in_(list(wanted)))
     for address, other in connection.execute(query):

@@ -17,6 +17,7 @@ from gateway.adapters.db.engine.lookup_cache import AGAIN
 from gateway.adapters.db.tables.mail import certificate, certificate_address, customer, customer_address, micros, moment
 from gateway.clock import Clock
 from gateway.cms.certificate import Certificate, parse_certificate
+from gateway.cms.mailbox import registered
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.lookup import CertificateRow
@@ -222,7 +223,8 @@ def _index(connection: Connection, number: int, addresses: Sequence[str]) -> Non
     """Lets it be found by its addresses. Not of an issuer that nobody is bound to: mail is not encrypted to those."""
     if addresses:
         connection.execute(insert(certificate_address), [
-            {"address": address, "certificate_id": number} for address in addresses])
+            {"address": address, "certificate_id": number}
+            for address in dict.fromkeys(map(registered, addresses))])
 
 
 def _set_trust(connection: Connection, beginning: str, trust: Literal["trusted", "distrusted"] | None,

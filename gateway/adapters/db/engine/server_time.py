@@ -71,7 +71,7 @@ class ServerTime:
         skew_s = (own - server).total_seconds() - (ended_s - asked_s)
         if abs(skew_s) > SKEW_S and ended_s - self._alerted_s > ALERT_EVERY_S:
             self._alerted_s = ended_s
-            log.critical("clock skewed", seconds=round(skew_s, 1), database=self._name)
+            log.critical("clock.skewed", seconds=round(skew_s, 1), database=self._name)
         return self._moment
 
     def skew_s(self) -> float:

@@ -5,11 +5,12 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
+from markupsafe import Markup
+
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
-from gateway.services.statements.charts import Part, columns, legend, number, percent, ring, stacked
-from gateway.services.statements.page import (
-    Drawn,
+from gateway.services.statements.pages.charts import Part, columns, legend, number, percent, ring, stacked
+from gateway.services.statements.pages.page import (
     banner,
     beside,
     folded,
@@ -95,7 +96,7 @@ def html(done: Preflight) -> str:
                 foot)
 
 
-def _verdict(done: Preflight) -> str:
+def _verdict(done: Preflight) -> Markup:
     tally = done.tally
     share = (f"{tally.expected_percent:.2f} % of the mails are expected to be rejected, judged by the sample of "
              f"documents; {done.percent_max:g} % are allowed.")
@@ -105,14 +106,14 @@ def _verdict(done: Preflight) -> str:
     return banner("The run will not start.", f"{why[:1].upper()}{why[1:]}.", good=False)
 
 
-def _channels(tally: Tally) -> str:
+def _channels(tally: Tally) -> Markup:
     parts = [Part(label, tally.channels[channel], kind) for channel, (kind, label) in CHANNELS.items()]
     leaving = sum(tally.channels[channel] for channel in LEAVING)
     note = f"{number(leaving)} of {number(tally.mails)} mails would be sent immediately."
     return section("By channel", note, stacked(parts, "By channel"), legend(parts))
 
 
-def _documents(done: Preflight) -> str:
+def _documents(done: Preflight) -> Markup:
     tally = done.tally
     if not tally.documents:
         return section("Documents", "The run makes them from a template when it sends each mail.")
@@ -129,7 +130,7 @@ def _documents(done: Preflight) -> str:
     return section("Documents", note, beside(ring(parts, "Documents"), legend(parts)))
 
 
-def _certificates(done: Preflight) -> str:
+def _certificates(done: Preflight) -> Markup:
     tally, limit = done.tally, done.at + timedelta(days=31 * MONTHS_SHOWN)
     soon = sorted((month, count) for month, count in tally.ends.items() if month <= f"{limit:%Y-%m}")
     note = (f"{number(tally.ending)} expire before the run must have finished ({done.until:%Y-%m-%d %H:%M} UTC). "
@@ -157,7 +158,7 @@ def _every_month(first: str, last: str) -> list[str]:
     return found
 
 
-def _domains(tally: Tally) -> str:
+def _domains(tally: Tally) -> Markup:
     largest = _largest(tally)
     if not largest:
         return section("By domain", "No mail has an address.")
@@ -165,16 +166,16 @@ def _domains(tally: Tally) -> str:
     rows = []
     for domain, counts in largest[:DOMAINS_SHOWN]:
         parts = [Part(label, counts[channel], kind) for channel, (kind, label) in CHANNELS.items()]
-        rows.append((domain, Drawn(stacked(parts, domain, of=most, small=True)), number(counts.total()),
+        rows.append((domain, stacked(parts, domain, of=most, small=True), number(counts.total()),
                      percent(counts[Channel.SEALED], counts.total()), number(counts[Channel.REFUSED])))
     more = len(largest) - len(rows)
     note = "The largest destination domains" + (f"; {number(more)} more are in the JSON." if more > 0 else ".")
     return section("By domain", note, table(
         "Mails by destination domain", ("domain", "", "mails", "sealed", "rejected"), rows,
-        numbers=frozenset({2, 3, 4}), optional=frozenset({4})))
+        drawings=frozenset({1}), numbers=frozenset({2, 3, 4}), optional=frozenset({4})))
 
 
-def _problems(tally: Tally) -> str:
+def _problems(tally: Tally) -> Markup:
     counts: Counter[tuple[Reason, bool]] = Counter()
     for (_, reason), count in tally.reasons.items():
         counts[reason, False] += count
@@ -191,11 +192,11 @@ def _problems(tally: Tally) -> str:
     return section("To be checked", "Each reason with its remedy and the rows that it concerns.", *parts)
 
 
-def _problem(reason: Reason, count: int, found: list[Problem], *, warning: bool) -> str:
+def _problem(reason: Reason, count: int, found: list[Problem], *, warning: bool) -> Markup:
     sentence = SENTENCES[reason]
     rows = [(number(one.row), one.customer, one.what) for one in found[:PROBLEMS_SHOWN]]
     shown = number(count) + (" (warning: the mails are sent)" if warning else "") + (
         f", the first {len(rows)} shown" if 0 < len(rows) < count else "")
     what = _WARNED.get(reason, sentence.what) if warning else sentence.what
     return folded(what, shown, f"{sentence.admin} ({reason})", table(
-        f"Rows: {reason}", ("row", "customer", "detail"), rows, numbers=frozenset({0})) if rows else "")
+        f"Rows: {reason}", ("row", "customer", "detail"), rows, numbers=frozenset({0})) if rows else Markup())

@@ -6,12 +6,13 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
+from markupsafe import Markup
+
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
 from gateway.ports.services.statements.rows import RunState
-from gateway.services.statements.charts import COLUMNS_MAX, Part, columns, legend, number, percent, ring, stacked
-from gateway.services.statements.page import (
-    Drawn,
+from gateway.services.statements.pages.charts import COLUMNS_MAX, Part, columns, legend, number, percent, ring, stacked
+from gateway.services.statements.pages.page import (
     banner,
     beside,
     folded,
@@ -21,7 +22,7 @@ from gateway.services.statements.page import (
     table,
     tiles,
 )
-from gateway.services.statements.preflight_page import CHANNELS
+from gateway.services.statements.pages.preflight_page import CHANNELS
 from gateway.services.statements.report import Case, Fate, Report, is_reason, largest
 
 DOMAINS_SHOWN: Final = 15
@@ -75,7 +76,7 @@ def html(report: Report) -> str:
     return page(f"{title}: {run.name}", f"Period {run.period}{about}. Delivery status of all mails.", body, foot)
 
 
-def _standing(report: Report) -> str:
+def _standing(report: Report) -> Markup:
     run = report.run
     match run.state:
         case RunState.DONE:
@@ -117,13 +118,13 @@ def _parts(counts: Counter[Fate], only: Sequence[Fate] = tuple(Fate)) -> list[Pa
     return [Part(FATES[one][1], counts[one], FATES[one][0]) for one in only]
 
 
-def _fates(report: Report, left: int) -> str:
+def _fates(report: Report, left: int) -> Markup:
     parts = _parts(report.fates)
     return section("Delivery status", f"{number(left)} of {number(report.mails)} mails have left the gateway.",
                    stacked(parts, "Delivery status"), legend(parts))
 
 
-def _delivery(report: Report, left: int) -> str:
+def _delivery(report: Report, left: int) -> Markup:
     parts = _parts(report.fates, _LEFT)
     if not report.delivery_known:
         note = ("Unknown, because no mail log is configured. Set `statements.postfix_log`. Bounces are counted if "
@@ -134,7 +135,7 @@ def _delivery(report: Report, left: int) -> str:
     return section("Delivery", note, beside(ring(parts, "Delivery"), legend(parts)))
 
 
-def _pace(report: Report) -> str:
+def _pace(report: Report) -> Markup:
     if not report.minutes:
         return section("Speed", "No mail has left yet.")
     first, last = min(report.minutes), max(report.minutes)
@@ -152,30 +153,30 @@ def _pace(report: Report) -> str:
     return section("Speed", note, columns(values, f"Mails that left {each}", "pdf"))
 
 
-def _channels(report: Report) -> str:
+def _channels(report: Report) -> Markup:
     words = {channel.value: word for channel, (_, word) in CHANNELS.items()}
     named = [(words.get(name, name), counts) for name, counts in largest(report.channels)]
     return _stretched("By channel", "channel", "Sealed, or another channel that a rule allows", named)
 
 
-def _stretched(head: str, what: str, note: str, found: list[tuple[str, Counter[Fate]]]) -> str:
+def _stretched(head: str, what: str, note: str, found: list[tuple[str, Counter[Fate]]]) -> Markup:
     if not found:
         return section(head, "No mails yet.")
     most = max(counts.total() for _, counts in found)
-    rows = [(name, Drawn(stacked(_parts(counts), name, of=most, small=True)), number(counts.total()),
+    rows = [(name, stacked(_parts(counts), name, of=most, small=True), number(counts.total()),
              percent(counts[Fate.DELIVERED], counts.total()), number(counts[Fate.REFUSED] + counts[Fate.BOUNCED]))
             for name, counts in found[:DOMAINS_SHOWN]]
     more = len(found) - len(rows)
     return section(head, note + (f"; {number(more)} more are in the JSON." if more > 0 else "."), table(
         f"{note}, with the delivery status of their mails", (what, "", "mails", "delivered", "failed"), rows,
-        numbers=frozenset({2, 3, 4}), optional=frozenset({4})))
+        drawings=frozenset({1}), numbers=frozenset({2, 3, 4}), optional=frozenset({4})))
 
 
-def _answers(report: Report) -> str:
+def _answers(report: Report) -> Markup:
     found = [((kind, answer), count) for (kind, answer), count in report.answers.most_common()
              if kind in (Fate.BOUNCED, Fate.DEFERRED) and answer]
     if not found:
-        return ""
+        return Markup()
     rows = [(answer, FATES[kind][1], number(count)) for (kind, answer), count in found[:ANSWERS_SHOWN]]
     note = "The first words of replies that rejected or deferred a mail."
     return section("Answers of recipients' servers", note, table(
@@ -183,7 +184,7 @@ def _answers(report: Report) -> str:
         optional=frozenset({1})))
 
 
-def _cases(report: Report) -> str:
+def _cases(report: Report) -> Markup:
     told: dict[tuple[Fate, str], list[Case]] = {}
     for one in report.cases:
         told.setdefault((one.fate, one.reason), []).append(one)
@@ -194,7 +195,7 @@ def _cases(report: Report) -> str:
     return section("To be checked", "Each reason with its remedy and the rows that it concerns.", *parts)
 
 
-def _case(kind: Fate, reason: str, found: list[Case], report: Report) -> str:
+def _case(kind: Fate, reason: str, found: list[Case], report: Report) -> Markup:
     sentence = SENTENCES[Reason(reason)] if is_reason(reason) else None
     count = report.reasons[kind, reason] if reason else report.fates[kind]
     rows = [(number(one.row), one.customer, one.detail) for one in found[:CASES_SHOWN]]
