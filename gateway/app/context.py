@@ -34,8 +34,7 @@ from gateway.policy.ruleset import RuleSet
 from gateway.ports.administration import TrustList
 from gateway.ports.evidence import Evidence
 from gateway.ports.keys import Keys
-from gateway.settings import Settings, Texts
-from gateway.settings.deployment import MILTER
+from gateway.settings import MILTER, Settings, Texts
 from gateway.smime.layers import OpenLimits
 
 

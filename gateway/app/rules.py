@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from gateway.actions.table import VERBS
-from gateway.app.services import mailboxes
 from gateway.model.fallbacks import FALLBACKS
 from gateway.model.mail import GATEWAY_CLIENT
 from gateway.policy.load import load
@@ -21,7 +20,7 @@ def verbs_known(settings: Settings) -> Known:
         signing_keys=frozenset(key.name for key in settings.keys if key.purpose == "sign"),
         stampers=frozenset(stamper.name for stamper in settings.stampers),
         escrow=frozenset(escrow.name for escrow in settings.escrow),
-        services=frozenset(mailboxes(settings)),
+        services=frozenset(settings.mailboxes),
         fallbacks=_fallbacks(settings),
         unsupplied=_unsupplied(settings),
     )

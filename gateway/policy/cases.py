@@ -45,7 +45,6 @@ CERTIFICATES: Final[Mapping[str, CertificateAnswer]] = {
 DIRECTORY_UNAVAILABLE: Final = "directory_unavailable"
 CERTIFICATE_WORDS: Final = (*CERTIFICATES, DIRECTORY_UNAVAILABLE)
 _CUSTOMERS = ("known", "unknown", "unavailable")
-_MANY = ("already", "keyword", "reason")  # a mail may have several
 _EXPECTED = ("then", "end", "rule", "reason")
 _RECIPIENT = {Direction.OUTBOUND: "anna@customer.example", Direction.INBOUND: "service@bank.example",
               Direction.INTERNAL: "staff@bank.example"}

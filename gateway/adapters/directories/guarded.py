@@ -37,7 +37,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import domain_of
 from gateway.model.lookup import CertificateRow
 from gateway.ports.certificates import CertificateSource, Reply, TimedSource
-from gateway.settings import Source
+from gateway.settings import SourceSettings
 
 log = structlog.get_logger("sealgate.directory")
 
@@ -80,7 +80,7 @@ class _Question:
 class Guarded:
     """See the module; a `ports.certificates.Directory` around a plain, synchronous source. Safe on many threads."""
 
-    def __init__(self, source: CertificateSource, settings: Source, never: Collection[str] = (), *,
+    def __init__(self, source: CertificateSource, settings: SourceSettings, never: Collection[str] = (), *,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
         """`never`: domains for which nobody outside is asked (the bank's own). `monotonic`: seconds that never go back.
 
@@ -142,13 +142,13 @@ class Guarded:
             with self._lock:
                 self._kept, self._octets = kept, sum(entry.octets for entry in kept.values())
 
-    def kept(self) -> tuple[tuple[Source, frozenset[str]], OrderedDict[str, _Entry]]:
+    def kept(self) -> tuple[tuple[SourceSettings, frozenset[str]], OrderedDict[str, _Entry]]:
         """How it asks, and what it keeps."""
         with self._lock:
             return (self._settings, self._never), self._kept.copy()
 
     @property
-    def asked(self) -> tuple[Source, frozenset[str]]:
+    def asked(self) -> tuple[SourceSettings, frozenset[str]]:
         """How it asks, and about whom never."""
         return self._settings, self._never
 

@@ -5,10 +5,10 @@ up no other. What fails is tried again, ever more seldom, for a day; then it is 
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -17,6 +17,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.telemetry import metrics
 from gateway.ports.services.callbacks import Call, Callbacks, Event
+from gateway.services.codes.events import CodeEvent, Told
 from gateway.settings import Settings
 
 log = structlog.get_logger("sealgate.callbacks")
@@ -30,22 +31,28 @@ BACKOFF_S: Final = (2, 5, 15, 60, 300, 900, 1800)
 Lines = Mapping[str, CallbackHttp | None]  # how each client is called; None: it cannot be called now
 
 
-class Filing(Protocol):
-    """Makes events durable, all or none."""
+def filing(settings: Settings, book: Callbacks) -> Told:
+    """Files events of codes for the clients that want to be called, all or none, and drops all others.
 
-    def __call__(self, *events: Event) -> None:
-        """GatewayError STORE_UNAVAILABLE (retry)."""
-        ...
-
-
-def filing(settings: Settings, book: Callbacks) -> Filing:
-    """Files events of clients that want to be called, and drops all others."""
+    GatewayError STORE_UNAVAILABLE (retry).
+    """
     wanted = frozenset(client.name for client in settings.clients if client.callback_url)
 
-    def file(*events: Event) -> None:
-        book.file(*(event for event in events if event.client in wanted))
+    def told(events: Sequence[CodeEvent]) -> None:
+        book.file(*(_event(one) for one in events if one.client in wanted))
 
-    return file
+    return told
+
+
+def _event(one: CodeEvent) -> Event:
+    data: dict[str, str | int | bool | None] = {"customer": one.customer, "reference": one.reference}
+    if one.mail:
+        data["mail"] = one.mail
+    if one.reason is not None:
+        data["reason"] = str(one.reason)
+    if one.detail:
+        data["status"] = one.detail
+    return Event(one.client, one.code_id, f"code.{one.kind}", one.at, f"{one.mail or ''} {one.detail}".strip(), data)
 
 
 class Caller:

@@ -18,7 +18,6 @@ from gateway.adapters.files.partner_tokens import read_digest
 from gateway.adapters.files.reader import read_below
 from gateway.app import Gateway
 from gateway.app.codes.callbacks import filing
-from gateway.app.codes.events import told_by
 from gateway.app.codes.service import load_codes
 from gateway.app.statements.runs import statements
 from gateway.clock import Clock
@@ -67,7 +66,7 @@ class ApiContext:
         self._clients = Clients(client for client in settings.clients if client.scopes)
         codes = None
         if settings.codes is not None:
-            codes = load_codes(settings, self.gateway, told_by(filing(settings, self._callbacks)))
+            codes = load_codes(settings, self.gateway, filing(settings, self._callbacks))
         runs = None
         if settings.statements is not None:
             runs = RunDesk(statements(settings, self.gateway.store, self.gateway.clock),

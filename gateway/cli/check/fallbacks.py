@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from gateway import app as composition
 from gateway.app.fallbacks import probe_letters, probe_page
-from gateway.cli.check.finding import Finding
 from gateway.cli.context import explained
 from gateway.errors import GatewayError
 from gateway.model.decision import Needs
 from gateway.model.facts import Facts, RecipientFacts
 from gateway.model.fallbacks import FALLBACKS
+from gateway.model.finding import Finding
 from gateway.model.lookup import Absent
 from gateway.model.mail import Direction
 from gateway.policy.ruleset import RuleSet

@@ -6,13 +6,13 @@ from gateway import app as composition
 from gateway.app.services import returns_of
 from gateway.app.statements.documents import tried_out
 from gateway.app.statements.template_check import own_words
-from gateway.cli.check.finding import Finding
 from gateway.cli.compliance.command import PROBE
 from gateway.errors import GatewayError
 from gateway.model.address import permitted_from
 from gateway.model.decision import Decision
 from gateway.model.facts import Facts, RecipientFacts
 from gateway.model.fallbacks import FALLBACKS
+from gateway.model.finding import Finding
 from gateway.model.lookup import Absent, CertificateAnswer, Found
 from gateway.model.mail import Direction
 from gateway.policy.resolve import DEVICE_BOUND

@@ -30,8 +30,8 @@ from gateway.frontends.telemetry.logs import surprise
 from gateway.frontends.telemetry.mail_log import tell
 from gateway.model.mail import Envelope, Mail
 from gateway.model.outcome import Outcome, Settled
+from gateway.settings import MILTER
 from gateway.settings import Milter as MilterSettings
-from gateway.settings.deployment import MILTER
 
 log = structlog.get_logger("sealgate.milter")
 

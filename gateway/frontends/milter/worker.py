@@ -21,7 +21,7 @@ from gateway.frontends.milter.connection import serve
 from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.session import Shared
 from gateway.frontends.telemetry import metrics
-from gateway.settings.deployment import MILTER
+from gateway.settings import MILTER
 
 log = structlog.get_logger("sealgate.milter")
 

@@ -22,7 +22,8 @@ from gateway.model.lookup import Customer
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.ports.services.documents import Documents
-from gateway.ports.services.statements import Chunk, ItemRow, ItemState, RunRow, Settlement, StatementStore
+from gateway.ports.services.statements.rows import Chunk, ItemRow, ItemState, RunRow, Settlement
+from gateway.ports.services.statements.work import WorkStore
 from gateway.services.statements import mail as mails
 from gateway.services.statements import source
 from gateway.services.statements.mail import Sender
@@ -60,7 +61,7 @@ class Tools:
     end.
     """
 
-    store: StatementStore
+    store: WorkStore
     clock: Clock
     send: Send
     customers: Callable[[Sequence[str]], Mapping[str, Customer]]

@@ -18,6 +18,7 @@ from gateway.adapters.web.callback import CallbackHttp, signature
 from gateway.app.codes.callbacks import BACKOFF_S, GIVE_UP, Caller, filing
 from gateway.errors import GatewayError, Reason
 from gateway.ports.services.callbacks import Event
+from gateway.services.codes.events import CodeEvent
 from gateway.settings import Client, Settings
 from tests.ports.conftest import HandClock
 from tests.support.callbacks import Heard, listening
@@ -196,8 +197,8 @@ def test_what_nobody_wants_to_hear_is_not_filed(tmp_path: Path) -> None:
         Client(name="other")))
     with world(tmp_path) as here:
         file = filing(settings, here.book)
-        file(Event("portal", "a", "1", NOW), Event("other", "b", "1", NOW))
-        file(Event("other", "c", "1", NOW))
+        file([CodeEvent("delivered", client, code, "", "", NOW) for client, code in (("portal", "a"), ("other", "b"))])
+        file([CodeEvent("delivered", "other", "c", "", "", NOW)])
         assert here.left() == 1
 
 

@@ -12,9 +12,10 @@ import pytest
 import structlog
 
 from gateway.app.statements import leaders as module
+from gateway.app.statements import worker_pool
 from gateway.app.statements.leaders import _Leaders
 from gateway.errors import Reason
-from gateway.ports.services.statements import RunState
+from gateway.ports.services.statements.rows import RunState
 from tests.support import leading
 from tests.support.leading import cannot_go_on, dies, hangs, is_not_interrupted, yields, yields_late
 
@@ -24,13 +25,14 @@ SETTINGS = SimpleNamespace(limits=SimpleNamespace(message_deadline_s=240.0))
 
 
 class Book:
-    """Keeps what becomes of the run. `due`: the runs that have begun to send, and when they go on."""
+    """A store of runs and of work. `due`: the runs that have begun to send, and when they go on."""
 
     def __init__(self) -> None:
         self.stopped: list[tuple[RunState, str]] = []
         self.due: dict[str, list[datetime]] = {}  # the last one stays
         self.elsewhere: list[str] = []
         self.cancelled: list[str] = []
+        self.runs = self.work = self
 
     def run(self, run: str) -> SimpleNamespace:
         state = RunState.CANCELLED if run in self.cancelled else RunState.RUNNING if run in self.due else RunState.NEW
@@ -54,7 +56,7 @@ class Book:
 @pytest.fixture
 def leaders(monkeypatch) -> Iterator[_Leaders]:
     signal.pthread_sigmask(signal.SIG_BLOCK, [module.YIELD])  # a leader that only starts must not die of it
-    monkeypatch.setattr(module, "DbStatements", lambda _: Book())
+    monkeypatch.setattr(module, "statement_store", lambda _: Book())
     monkeypatch.setattr(module, "LEADER_LOOK_S", 0.05)
     monkeypatch.setattr(module, "OTHERS_LOOK_S", 0.05)
     yield _Leaders(SimpleNamespace(database=SimpleNamespace(now=lambda: NOW)), threading.Event())
@@ -143,7 +145,7 @@ def test_a_leader_that_does_not_yield_is_killed_and_its_run_is_stopped_by_name(l
     """A mount that died: the workers cannot be ended, and the leader waits for them."""
     monkeypatch.setattr(module, "TURN_S", 0.0)
     monkeypatch.setattr(module, "STALL_S", 0.1)
-    monkeypatch.setattr(module, "END_S", 0.1)
+    monkeypatch.setattr(worker_pool, "END_S", 0.1)
     monkeypatch.setattr(module, "_lead_run", hangs)
     leaders._book.due = {"run1": [NOW]}
     leaders.lead(SimpleNamespace(limits=SimpleNamespace(message_deadline_s=0.1)), "run1")

@@ -21,8 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.frontends.telemetry import metrics
 from gateway.frontends.telemetry.metrics import files
 from gateway.frontends.telemetry.metrics.page import Page
-from gateway.settings import Settings
-from gateway.settings.deployment import Metrics
+from gateway.settings import Metrics, Settings
 from tests.unit.frontends.test_page import SEEN
 
 ROOT = Path(__file__).parents[3]

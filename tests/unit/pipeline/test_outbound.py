@@ -18,8 +18,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.mail import GATEWAY_CLIENT, Envelope, Recipient
 from gateway.model.outcome import Settled
 from gateway.policy.recorded.facts import from_record
-from gateway.settings import Settings
-from gateway.settings.sections import Escrow
+from gateway.settings import Escrow, Settings
 from tests.support.bank import Context, context, policy
 
 CODE = (

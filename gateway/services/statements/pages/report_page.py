@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
-from gateway.ports.services.statements import RunState
+from gateway.ports.services.statements.rows import RunState
 from gateway.services.statements.pages.charts import COLUMNS_MAX, Part, columns, legend, number, percent, ring, stacked
 from gateway.services.statements.pages.page import (
     banner,
@@ -61,8 +61,9 @@ def html(report: Report) -> str:
         )),
         _fates(report, left),
         side_by_side(_delivery(report, left), _pace(report)),
-        _domains(report),
-        side_by_side(_channels(report), _rules(report)),
+        _stretched("By domain", "domain", "The largest destination domains", largest(report.domains)),
+        side_by_side(_channels(report), _stretched("By rule", "rule", "The rules of the policies that decided",
+                                                   largest(report.rules))),
         _answers(report),
         _cases(report),
     ]
@@ -152,18 +153,10 @@ def _pace(report: Report) -> Markup:
     return section("Speed", note, columns(values, f"Mails that left {each}", "pdf"))
 
 
-def _domains(report: Report) -> Markup:
-    return _stretched("By domain", "domain", "The largest destination domains", largest(report.domains))
-
-
 def _channels(report: Report) -> Markup:
     words = {channel.value: word for channel, (_, word) in CHANNELS.items()}
     named = [(words.get(name, name), counts) for name, counts in largest(report.channels)]
     return _stretched("By channel", "channel", "Sealed, or another channel that a rule allows", named)
-
-
-def _rules(report: Report) -> Markup:
-    return _stretched("By rule", "rule", "The rules of the policies that decided", largest(report.rules))
 
 
 def _stretched(head: str, what: str, note: str, found: list[tuple[str, Counter[Fate]]]) -> Markup:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
-from gateway.ports.services.statements import ItemRow, ItemState, RunRow, RunState
+from gateway.ports.services.statements.rows import ItemRow, ItemState, RunRow, RunState
 from gateway.services.statements import report
 from gateway.services.statements.pages import charts, preflight_page, report_page
 from gateway.services.statements.pages.charts import Part

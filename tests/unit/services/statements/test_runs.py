@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from gateway.errors import GatewayError, Reason
-from gateway.ports.services.statements import RunState
+from gateway.ports.services.statements.rows import RunState
 from gateway.services.statements import work
 from tests.ports.test_evidence import RECORD
 from tests.support.statements import RUN, account, address, number, plain_rows
@@ -251,7 +251,7 @@ def test_a_cancelled_run_sends_no_more_and_leaves_the_rest_to_another(desk) -> N
 def test_a_run_that_nobody_works_on_is_cancelled_at_once(desk) -> None:
     run = desk.take(desk.files())
     desk.runs.cancel(run.id)
-    assert desk.book.run(run.id).ended_at is not None
+    assert desk.book.runs.run(run.id).ended_at is not None
     for change in (desk.runs.pause, desk.runs.resume, desk.runs.cancel):
         with pytest.raises(GatewayError) as caught:
             change(run.id)
