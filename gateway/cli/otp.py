@@ -25,8 +25,8 @@ from gateway.errors import GatewayError
 from gateway.frontends.api.paid import read_transaction
 from gateway.frontends.telemetry.logs import configure
 from gateway.model.sentences import SENTENCES
-from gateway.services.codes.codes import Codes
-from gateway.services.codes.desk import Desk
+from gateway.services.codes.administration import Desk
+from gateway.services.codes.issue_and_verify import Codes
 from gateway.services.codes.order import Issued, Order
 from gateway.services.codes.transaction import Transaction
 

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Final
 
-from gateway.frontends.limits import NO_MARK, Connections, Marks, Rate, upper_bound
+from gateway.frontends.limits import Connections, Rate
+from gateway.frontends.login_pauses import NO_MARK, Marks, upper_bound
 
 MEMORY: Final = "SEALGATE_TOGETHER"  # environment of a worker: descriptor and slot, such as 7/0
 SLOTS: Final = 128  # 64 workers, and as many old ones that finish their mails

@@ -14,7 +14,7 @@ from gateway.app.codes.service import load_codes
 from gateway.demo.bank import Ports
 from gateway.errors import GatewayError, Reason
 from gateway.ports.services.codes import CodeState
-from gateway.services.codes.codes import Codes
+from gateway.services.codes.issue_and_verify import Codes
 from gateway.services.codes.order import Order
 from gateway.services.codes.transaction import Money, Payee, Payment
 from tests.support.bank import Context, context

@@ -12,7 +12,7 @@ from gateway.app import open_store
 from gateway.app.codes.service import load_codes
 from gateway.app.statements.runs import Worker, lead, statements
 from gateway.ports.services.requests import Answered
-from gateway.services.codes.codes import Codes
+from gateway.services.codes.issue_and_verify import Codes
 from gateway.services.codes.order import Order
 from gateway.services.codes.transaction import Money, Payee, Payment
 from gateway.settings import Settings, load

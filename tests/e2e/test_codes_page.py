@@ -16,7 +16,7 @@ from gateway.demo.bank import Bank
 from gateway.errors import Reason
 from gateway.ports.services.codes import CodeState
 from gateway.services.codes import message, transaction
-from gateway.services.codes.desk import SENDS_MAX
+from gateway.services.codes.administration import SENDS_MAX
 from gateway.settings import Codes
 from tests.support.codes import code_in
 from tests.support.peers import need

@@ -1,4 +1,4 @@
-"""The program that talks LDAP: started by `source_ldap`, one process for one connection to one directory.
+"""The program that talks LDAP: started by `ldap`, one process for one connection to one directory.
 
 Why not in the gateway's own process: libldap waits inside C, and bonsai 1.5.5 holds Python's lock while it connects,
 shakes hands (without any limit, for ldaps://) and binds, so that one silent directory would stop every mail. It also

@@ -19,10 +19,10 @@ from gateway.pipeline.context import Context
 from gateway.pipeline.outbound.sealed_only import sealed_only
 from gateway.pipeline.outbound.send import Outbound
 from gateway.ports.services.codes import FailureLock, SendLimits
-from gateway.services.codes.codes import Codes, Terms, Way
+from gateway.services.codes.administration import Desk
 from gateway.services.codes.derive import CodeKeys
-from gateway.services.codes.desk import Desk
 from gateway.services.codes.events import Told
+from gateway.services.codes.issue_and_verify import Codes, Terms, Way
 from gateway.services.codes.message import Sender, rehearse
 from gateway.settings import Codes as CodesSettings
 from gateway.settings import Settings

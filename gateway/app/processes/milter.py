@@ -10,7 +10,6 @@ import structlog
 from gateway.app import Gateway
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.clients import Clients, speaking_freely
-from gateway.frontends.failure_counter import FailureCounter, place
 from gateway.frontends.milter.listen import listen
 from gateway.frontends.milter.parent import Line, Parent, Work
 from gateway.frontends.milter.room import Room
@@ -18,6 +17,7 @@ from gateway.frontends.milter.session import Shared, Take
 from gateway.frontends.milter.transaction import Rules
 from gateway.frontends.milter.worker import Worker
 from gateway.frontends.processes.children import end_with_parent
+from gateway.frontends.repeated_failures import FailureCounter, place
 from gateway.frontends.telemetry import metrics
 from gateway.frontends.telemetry.logs import configure, own_process
 from gateway.frontends.worker_limits import part, share

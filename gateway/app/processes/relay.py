@@ -14,11 +14,11 @@ from pathlib import Path
 import structlog
 
 from gateway.app import Gateway
-from gateway.frontends.failure_counter import FailureCounter, place
 from gateway.frontends.processes import handover
 from gateway.frontends.processes.children import end_with_parent
 from gateway.frontends.processes.notify import live, notify
 from gateway.frontends.processes.sockets import Sockets
+from gateway.frontends.repeated_failures import FailureCounter, place
 from gateway.frontends.shared_limits import SharedLimits
 from gateway.frontends.smtp.server import SmtpFrontend
 from gateway.frontends.telemetry.logs import configure, own_process

@@ -23,7 +23,7 @@ from gateway.frontends.api.shapes import (
     transaction_of,
 )
 from gateway.frontends.http.problems import ProblemError, of_reason
-from gateway.services.codes.codes import Codes
+from gateway.services.codes.issue_and_verify import Codes
 
 SENDING_MAX: Final = 32  # of the framework's 40 threads: a next hop that hangs never holds up who tries a code
 Id = Annotated[str, Path(pattern=CODE_ID, description="As POST /codes answered it")]

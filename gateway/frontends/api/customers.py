@@ -9,7 +9,7 @@ from gateway.frontends.api.callers import permitted
 from gateway.frontends.api.service import Current
 from gateway.frontends.api.shapes import CUSTOMER, Blocked
 from gateway.frontends.http.problems import ProblemError, of_reason
-from gateway.services.codes.codes import Codes
+from gateway.services.codes.issue_and_verify import Codes
 
 Number = Annotated[str, Path(pattern=CUSTOMER, description="The customer's number")]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from gateway.frontends.api.callers import Callers
 from gateway.ports.services.requests import Requests
-from gateway.services.codes.codes import Codes
+from gateway.services.codes.issue_and_verify import Codes
 from gateway.services.statements.runs import Statements
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.frontends.clients import Clients, among
-from gateway.frontends.limits import Admission, LoginPauses, Octets, Rate
+from gateway.frontends.limits import Admission, Octets, Rate
+from gateway.frontends.login_pauses import LoginPauses
 from gateway.frontends.smtp.threads import Workers
 from gateway.model.address import domain_of
 from gateway.model.mail import Mail

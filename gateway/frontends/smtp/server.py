@@ -25,16 +25,8 @@ import structlog
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.clients import Clients, speaking_freely
-from gateway.frontends.limits import (
-    FORGOTTEN_S,
-    KNOWN_S,
-    Admission,
-    Connections,
-    LoginPauses,
-    Marks,
-    Octets,
-    Rate,
-)
+from gateway.frontends.limits import Admission, Connections, Octets, Rate
+from gateway.frontends.login_pauses import FORGOTTEN_S, KNOWN_S, LoginPauses, Marks
 from gateway.frontends.processes.process import PATIENCE_S, REPLACED
 from gateway.frontends.processes.sockets import BACKLOG, Sockets, bound, unavailable
 from gateway.frontends.shared_limits import (

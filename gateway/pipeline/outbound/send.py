@@ -21,17 +21,18 @@ from gateway.errors import GatewayError, Reason
 from gateway.mime.canonical import seven_bit
 from gateway.mime.header import closed, remove_fields
 from gateway.mime.trace import without_keywords
-from gateway.model.address import fold, permitted_from
+from gateway.model.address import fold
 from gateway.model.changed import changed
 from gateway.model.decision import Decision
 from gateway.model.fallbacks import FALLBACKS
 from gateway.model.mail import Direction, Mail, Recipient, direction
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.context import Context, Conversion, Original
-from gateway.pipeline.facts import Message, shown_addresses, shown_in_from
+from gateway.pipeline.facts import Message, shown_addresses
 from gateway.pipeline.message_key import identified, message_key
 from gateway.pipeline.observe import observe
 from gateway.pipeline.outbound.bounce import without_returned_content
+from gateway.pipeline.outbound.from_check import check_from
 from gateway.pipeline.outbound.plan import Plan, group, plan, rejection_or_deferral, release
 from gateway.pipeline.record import Sent, keep, stop
 from gateway.pipeline.report import report_refused
@@ -84,7 +85,7 @@ class Outbound:
         context = self._context
         message = Message.of(mail, context)  # 1
         work = _Work(mail, message, message_key(mail, message.headers, "outbound"))
-        self._check_from(mail, message)
+        check_from(context, mail, message)
 
         plans = [plan(context, message.facts, recipient,  # 2
                       direction(client_is_ours=True, recipient_is_ours=context.identity.owns(recipient.address)),
@@ -132,23 +133,6 @@ class Outbound:
         keep(context, mail, message, plans, outcome, work.sent, work.key)
         self._count_fallbacks(plans, outcome)
         return run.for_client(outcome)
-
-    def _check_from(self, mail: Mail, message: Message) -> None:
-        """1. A client speaks only for its own addresses, in the header that people see, the name in it included."""
-        facts = message.facts
-        patterns = self._context.client_from.get(mail.origin.client or "", ())
-        if "*" in patterns:
-            return
-        if facts.from_ is None:
-            reason = Reason.FROM_MISSING if facts.no_from == "none" else Reason.FROM_AMBIGUOUS
-            raise GatewayError(reason, "header From must name exactly one mailbox")
-        if not permitted_from(patterns, facts.from_):
-            raise GatewayError(
-                Reason.CLIENT_FROM_NOT_ALLOWED, f"client {mail.origin.client!r} may not use From {facts.from_}"
-            )
-        for shown in shown_in_from(message):
-            if self._context.identity.owns(shown) and not permitted_from(patterns, shown):
-                raise GatewayError(Reason.CLIENT_FROM_NOT_ALLOWED, f"From {facts.from_} is shown as {shown}")
 
     def _draft(self, work: _Work, plans: tuple[Plan, ...]) -> Draft | None:
         """4. None for a group that is held. The step of a fallback is done at the moment of sending."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.frontends import limits
-from gateway.frontends.limits import FORGOTTEN_S, KNOWN_S, LoginPauses, Marks
+from gateway.frontends.login_pauses import FORGOTTEN_S, KNOWN_S, LoginPauses, Marks
 from gateway.frontends.shared_limits import FAILURES, KNOWN, SharedLimits, SharedMarks
 
 HOUR_S = 3600.0

@@ -10,8 +10,8 @@ import structlog
 
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
-from gateway.frontends import failure_counter
-from gateway.frontends.failure_counter import FailureCounter
+from gateway.frontends import repeated_failures as failure_counter
+from gateway.frontends.repeated_failures import FailureCounter
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.model.outcome import Settled
 from tests.support.smtp import outcome_of
@@ -78,7 +78,7 @@ def test_a_mail_without_a_header_or_made_of_nothing_else_has_a_key_too() -> None
 
 def test_processes_count_together(tmp_path: Path) -> None:
     file = tmp_path / "poison"
-    program = ("import sys; from pathlib import Path; from gateway.frontends.failure_counter import FailureCounter\n"
+    program = ("import sys; from pathlib import Path; from gateway.frontends.repeated_failures import FailureCounter\n"
                "one = FailureCounter(Path(sys.argv[1]))\n"
                "for _ in range(50): one.failed(bytes(16))\n"
                "print(one.failed(b'x' * 15 + sys.argv[2].encode()))")

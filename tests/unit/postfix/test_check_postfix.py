@@ -368,7 +368,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
      "sendmail(1)"),
     ("no room in place", {"form": MILTER, "overrides": "cleanup/unix/message_size_limit = 2999"}, "error",
      "cleanup/unix/message_size_limit", "2999 octets for a mail as it came and as it was sealed"),
-    ("milter.unknown_daemon", {"form": MILTER, "overrides": f"{S}milter_macro_daemon_name = mx"}, "error", "submission/inet",
+    ("unknown daemon", {"form": MILTER, "overrides": f"{S}milter_macro_daemon_name = mx"}, "error", "submission/inet",
      "`mx`"),
     ("impatient milter", {"form": MILTER, "main": "milter_content_timeout = 300s\n"}, "warning",
      "milter_content_timeout", "480"),

@@ -15,8 +15,8 @@ from gateway.clock import SystemClock
 from gateway.demo import openssl
 from gateway.model.lookup import Customer
 from gateway.services.codes.book import Book
-from gateway.services.codes.codes import Codes
 from gateway.services.codes.events import CodeEvent
+from gateway.services.codes.issue_and_verify import Codes
 from gateway.services.codes.order import Order
 from gateway.services.codes.transaction import Money, Payee, Payment
 from gateway.settings import Settings

@@ -16,7 +16,7 @@ from gateway.authority.ca import generate_signing_key
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer, Found
 from gateway.ports.services.codes import CodeState
-from gateway.services.codes.desk import SENDS_MAX
+from gateway.services.codes.administration import SENDS_MAX
 from gateway.services.codes.transaction import Batch, Money, Payee
 from tests.support.codes import code_in, parts
 from tests.support.pki import NOW

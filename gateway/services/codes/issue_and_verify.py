@@ -25,8 +25,8 @@ from gateway.model.lookup import CertificateAnswer, Conflict, Found, Unavailable
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.ports.services.codes import CodeRow, CodeState, FailureLock, SendLimits
+from gateway.services.codes.administration import SENDS_MAX, Desk
 from gateway.services.codes.derive import DIGITS_MAX, DIGITS_MIN, NONCE_OCTETS, CodeKeys, Linked, derived, digest
-from gateway.services.codes.desk import SENDS_MAX, Desk
 from gateway.services.codes.events import event, tell
 from gateway.services.codes.message import Sender, write
 from gateway.services.codes.order import Issued, Order, Verdict
