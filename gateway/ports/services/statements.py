@@ -116,7 +116,11 @@ class NewItem:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Rows that follow each other. `offset`: octets in the source file before the first; `token`: of the claim."""
+    """Rows that follow each other. `offset`: octets in the source file before the first; `token`: of the claim.
+
+    `attempts` 0: no process died at work on them. Else each item is recorded before work on it begins: `item` was in
+    work when the last process died, for the `attempts`-th time in a row; None: that is not known.
+    """
 
     run: str
     number: int
@@ -124,6 +128,8 @@ class Chunk:
     first_row: int
     rows: int
     token: str = ""
+    item: int | None = None
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +254,13 @@ class StatementStore(BounceBook, Protocol):
 
     def due_at(self, run: str, number: int) -> datetime | None:
         """When a chunk is to be tried again; None: all in it is settled."""
+        ...
+
+    def attempt(self, chunk: Chunk, item: int | None) -> Chunk:
+        """Records, in a commit of its own, that work on an item begins; None: that it has come to its end.
+
+        The chunk with these values. GatewayError RUN_STATE (retry) if another process has taken the chunk over.
+        """
         ...
 
     def todo(self, chunk: Chunk) -> Sequence[ItemRow]:

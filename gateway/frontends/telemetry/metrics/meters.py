@@ -29,6 +29,7 @@ ALARMS: Final = (
     ("warning", "customer blocked"), ("critical", "alarm refused"), ("critical", "alarm came back"),
     ("error", "callback given up"), ("critical", "run paused"), ("critical", "run stopped"),
     ("critical", "run worker ended"), ("critical", "run worker stuck"), ("error", "run worker surprised"),
+    ("error", "run worker died"), ("critical", "statement ends its process"),
     ("critical", "clock skewed"))
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0)
 SIZES: Final = (4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 52_428_800)
