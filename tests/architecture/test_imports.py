@@ -19,6 +19,7 @@ COMMON = "errors clock model"  # what every room but the five lowest may import
 MAY_IMPORT = {
     "errors": "",
     "clock": "",
+    "child_process": "",
     "strictyaml": "errors",
     "der": "errors",
     "model": "errors",
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "smime": f"{COMMON} mime cms pki der ports",
     "authority": f"{COMMON} cms der ports",
     "letters": f"{COMMON} mime",
-    "pdf": f"{COMMON} mime ports",
+    "pdf": f"{COMMON} child_process mime ports",
     "actions": f"{COMMON} smime cms ports",
     "inspection": f"{COMMON} smime cms pki mime der",
     "pipeline": f"{COMMON} policy actions smime pki cms mime letters pdf ports",
@@ -65,9 +66,10 @@ ONLY = {
     "typer": {"cli"},
     "rich": {"cli", "demo"},
     "subprocess": {"demo", "adapters/directories/ldap.py", "adapters/web/password_hook.py", "adapters/files/reader.py",
-                   "cli/postfix/reading.py", "pdf/renderer.py"},
+                   "cli/postfix/reading.py", "pdf/renderer.py", "child_process.py"},
     # The core has no network of its own.
-    "socket": {"frontends", "adapters", "cli", "demo", "pdf/renderer.py", "pdf/typst_child.py"},
+    "socket": {"frontends", "adapters", "cli", "demo", "pdf/renderer.py", "pdf/typst_child.py",
+               "pdf/check_child.py", "child_process.py"},
     "ssl": {"frontends", "adapters"},
     "urllib": {"mime", "settings", "adapters", "demo"},  # urllib.parse: RFC 2231 and RFC 3986
     "urllib3": {"adapters"},
