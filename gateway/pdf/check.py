@@ -25,7 +25,6 @@ from gateway.ports.services.documents import Depth
 HEAD_OCTETS: Final = 1024  # within which `%PDF-` may stand (Adobe's readers, ISO 32000-1 Annex H.3 note 13)
 TAIL_OCTETS: Final = 2048  # within which startxref and `%%EOF` stand (note 18: within 1024), and mostly the trailer
 TABLE_OCTETS: Final = 1024  # of what startxref leads to: a table, or a stream whose dictionary is the trailer
-PAGES_MAX: Final = 100_000
 THOROUGH_S: Final = 20.0  # until everything in one document is decompressed
 THOROUGH_OCTETS_MAX: Final = 536_870_912  # of memory for it, pikepdf's own 60 MiB included
 METADATA_OCTETS_MAX: Final = 1_048_576
@@ -92,16 +91,15 @@ def _quick(size: int, read: _Reader) -> Reason | None:
 def _opened(octets: bytes, *, thorough: bool, accessible: bool) -> Reason | None:
     import pikepdf
 
+    if thorough and not _is_sound(octets):  # first: it may end the process that opens it
+        return Reason.PDF_UNREADABLE
     try:
         with _open(octets) as pdf:
             if pdf.is_encrypted:
                 return Reason.PDF_LOCKED
-            if not _are_few(pdf.Root.Pages) or not 0 < len(pdf.pages) <= PAGES_MAX:
+            if not check_child.are_few(pdf.Root.Pages) or not 0 < len(pdf.pages) <= check_child.PAGES_MAX:
                 return Reason.PDF_UNREADABLE
-            lacks = accessible and _lacking(pdf)
-        if thorough and not _is_sound(octets):
-            return Reason.PDF_UNREADABLE
-        return Reason.PDF_INACCESSIBLE if lacks else None
+            return None if not accessible or not _lacking(pdf) else Reason.PDF_INACCESSIBLE
     except pikepdf.PasswordError:
         return Reason.PDF_LOCKED
     except (pikepdf.PdfError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError):
@@ -132,19 +130,6 @@ def _open(octets: bytes) -> Any:
     import pikepdf
 
     return pikepdf.open(BytesIO(octets), suppress_warnings=True, attempt_recovery=False, inherit_page_attributes=False)
-
-
-def _are_few(tree: Any) -> bool:
-    """Whether a tree of pages names at most PAGES_MAX of them; also False for one that goes round in circles."""
-    named, waiting = 0, [tree]
-    while waiting:
-        children = waiting.pop().get("/Kids")
-        if children is not None:
-            named += len(children)
-            if named > PAGES_MAX:
-                return False
-            waiting.extend(children)
-    return True
 
 
 def lacking(octets: bytes) -> tuple[str, ...]:

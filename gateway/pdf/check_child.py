@@ -18,19 +18,35 @@ import sys
 from io import BytesIO
 from typing import Any
 
+PAGES_MAX = 100_000
 IDLE_S = 300.0  # without a question for so long it ends
 GRACE_S = 1.0  # beyond a document's deadline, should nobody end this process from outside
 _BROKEN = re.compile(r"(?i)error decoding|\berror:|unable to|invalid object|not found")
 
 
 def is_good(pikepdf: Any, octets: bytes) -> bool:
-    """Whether everything in it can be decompressed."""
+    """Whether it can be opened, and everything in it can be decompressed. One with a password is not looked at."""
     try:
         with pikepdf.open(BytesIO(octets), suppress_warnings=True, attempt_recovery=False,
                           inherit_page_attributes=False) as pdf:
-            return not any(map(_BROKEN.search, pdf.check_pdf_syntax()))
+            return are_few(pdf.Root.Pages) and not any(map(_BROKEN.search, pdf.check_pdf_syntax()))
+    except pikepdf.PasswordError:
+        return True  # the parent process says that it is locked
     except Exception:  # noqa: BLE001 - also a lack of memory
         return False
+
+
+def are_few(tree: Any) -> bool:
+    """Whether a tree of pages names at most PAGES_MAX of them; also False for one that goes round in circles."""
+    named, waiting = 0, [tree]
+    while waiting:
+        children = waiting.pop().get("/Kids")
+        if children is not None:
+            named += len(children)
+            if named > PAGES_MAX:
+                return False
+            waiting.extend(children)
+    return True
 
 
 def receive(channel: socket.socket) -> bytes | None:

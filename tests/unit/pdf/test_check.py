@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from gateway.child_process import ChildProcesses
 from gateway.errors import Reason
 from gateway.pdf import check as module
+from gateway.pdf import check_child
 from gateway.pdf.check import TAIL_OCTETS, check, lacking
 from gateway.pdf.documents import PdfDocuments
 from gateway.ports.services.documents import Depth
@@ -206,6 +207,18 @@ def test_a_document_that_unpacks_to_more_than_the_limit(monkeypatch: pytest.Monk
     monkeypatch.setattr(module, limit, 60 if value < 1 else value)
     assert check(GOOD, MAX) is None, "the next one is not affected"
     children.close()
+
+
+def test_a_document_that_ends_the_process_that_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a crash within qpdf does. The caller's own process never opens it."""
+    program = tmp_path / "child.py"
+    program.write_text(Path(check_child.__file__).read_text().replace(
+        "import pikepdf\n\n    channel", "import pikepdf\n    pikepdf.open = lambda *_, **__: os.kill(os.getpid(), 9)\n"
+        "    channel").replace("import json\n", "import json\nimport os\n"))
+    monkeypatch.setattr(module, "_PROGRAM", program)
+    monkeypatch.setattr(module, "_children", ChildProcesses(1))
+    monkeypatch.setattr(module, "_open", pytest.fail)
+    assert check(GOOD, MAX) is Reason.PDF_UNREADABLE
 
 
 def test_no_pages() -> None:
