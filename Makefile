@@ -16,7 +16,7 @@ APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench fuzz chaos soak runs preflight install ldap lock clean
+.PHONY: run test test-long check docs bench fuzz chaos soak runs preflight install ldap lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -24,12 +24,25 @@ run: .venv/ok
 test: .venv/ok
 	@scripts/need $(APT_TEST)
 	@$(MAKE) -s .venv/ldap-ok
-	.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not long" --durations 20 --durations-min 10 $(PYTEST_ARGS)
+
+# Tests that run for a long time on purpose: kill -9 under load, killed runs, memory. SHORT=1 leaves out the hours after them.
+SHORT ?=
+test-long: .venv/ok
+	@scripts/need $(APT_TEST)
+	.venv/bin/pytest -q -n $(JOBS) -m long --durations 0 --durations-min 1 $(PYTEST_ARGS)
+	@test -n "$(SHORT)" || $(MAKE) chaos soak runs
 
 # Linters and types.
 check: .venv/ok
 	.venv/bin/ruff check
 	.venv/bin/mypy
+
+# The documentation as a site with search in build/site, and man pages in build/man. A broken link is an error.
+docs: .venv/ok
+	.venv/bin/mkdocs build --strict
+	.venv/bin/python scripts/man_pages.py build/man
+	@echo "build/site/index.html and build/man/sealgate.1" >&2
 
 # The table of the speed goals; `make bench BENCH_ARGS=--short` in five minutes, `--json` for programs.
 BENCH_ARGS ?=

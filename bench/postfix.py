@@ -67,7 +67,7 @@ def _rows(report: Report, made: Material, progress: Progress, *, short: bool) ->
             "inbound_daemons: [sealgate-inbound]}\n"))
         milter = ends.enter_context(_process(
             [sys.executable, "-m", "gateway", "--config", str(bank.config), "milter"], home / "milter.log",
-            "milter ready"))
+            "milter.ready"))
         relayed = bank_of(home / "relayed", sink)
         relay = start("relay", [word.replace("{}", str(relayed.config)) for word in RUN], relayed.ports.outbound,
                       home / "relay.log")

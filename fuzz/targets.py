@@ -250,7 +250,7 @@ def mime_header(octets: bytes) -> None:
         _ = field.text, field.unfolded
     tolerated(header.remove_fields, octets, ("subject", "received"))
     tolerated(header.replace_field, octets, "Subject", b"Subject: x\r\n")
-    tolerated(trace.strip_forged, octets, ("gateway.bank.example",))
+    tolerated(header.remove_fields, octets, trace.forged_status(("gateway.bank.example",)))
     tolerated(trace.strip_subject_tags, octets, ("[signed]", "[customer]"))
     tolerated(trace.without_keywords, octets, frozenset({"seal"}))
     trace.message_id(headers)

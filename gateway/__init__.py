@@ -8,8 +8,8 @@ The packages, lowest first. A package imports only packages above it in this lis
     errors      Reason, the one vocabulary of failures, and GatewayError
     clock       the time as a dependency
     child_process  programs that answer questions over a socket, each with a deadline
-    strictyaml  a YAML loader that rejects ambiguous input and keeps the position of every node
-    model/      frozen values; `sentences`: every Reason in words, with its remedy
+    strictyaml/ a YAML loader that rejects ambiguous input and keeps the position of every node
+    model/      frozen values; `sentences`: every Reason in words, with its remedy; `fallbacks`: the table of fallbacks
     der/        octets <-> DER: walker, builder, scan of hostile input, BER to DER
     mime/       octets <-> structure, by spans and splices; the S/MIME forms
     ports/      protocols of everything outside the core, one per file; services/: those of the services
@@ -19,29 +19,31 @@ The packages, lowest first. A package imports only packages above it in this lis
     smime/      seal (draft -> sealed mail), open (mail -> opened and judged), protect (header protection)
     authority/  what the bank issues: certificates (ca) and time-stamps (tsa)
     settings/   sealgate.yaml as frozen values
+    postfix/    `sealgate check --postfix`: the configuration of the Postfix beside the gateway
     policy/     rules -> decision, without I/O; recorded/: decisions from the evidence again
     actions/    the verbs of the policy language, one per file
     inspection/ `sealgate inspect`: the same opening and judging, without a configuration
     letters/    the bank's own mails: templates in, whole messages out
     pdf/        documents: rendering, examination, encryption
-    pipeline/   the way of a message: inbound/ (`receive`), outbound/ (`send`), background/ (held mail, fetching, daily
-                report), `context` (the dependencies of both), `run` (journal, next hop, answer)
+    pipeline/   the way of a message: inbound/ (`receive`), outbound/ (`send`), fallbacks/ (mail without a certificate,
+                one file each), background/ (held mail, fetching, daily report), `context` (the dependencies of all),
+                `run` (journal, next hop, hold store, answer)
     services/   codes/ and statements/; `bounces`, `answers`, `verp`: mail that comes back to them
     adapters/   implementations of the ports: db/, keys/, directories/, next_hop/, web/, files/, administration/
     frontends/  smtp/ (and LMTP), milter/, http/ (time-stamps, certificates), api/ (codes, runs), processes/ (supervisor
                 and workers), telemetry/ (logs, metrics); `replies`: Reason -> SMTP reply; limits
     app/        the composition root, the only package that names adapters; processes/: what each process is made of
     demo/       a bank in a directory, and its tour
-    cli/        the commands, one file or package per command group; postfix/: `check --postfix`
+    cli/        the commands, one file or package per command group
 
 A mail out: frontends.smtp.session -> app.Gateway.handle -> pipeline.outbound.send -> actions -> smime.seal -> cms ->
             next hop. By the milter: frontends.milter -> app.Gateway.handle_in_place -> pipeline.outbound.in_place.
 A mail in:  frontends.smtp.session -> app.Gateway.handle -> pipeline.inbound.receive -> smime.open -> pki.judge ->
-            pipeline.inbound.compose -> next hop, or pipeline.inbound.hand_in -> a service.
+            pipeline.inbound.compose -> next hop, or pipeline.inbound.service -> a service.
 A code:     frontends.api -> services.codes -> letters -> pipeline.outbound.send, sealed or not at all
             (pipeline.outbound.sealed_only).
 A run:      services.statements: spec, source -> preflight -> drive (one process leads) -> work (each process): letters,
-            pdf -> pipeline.outbound.send. Composed by app.statements.runs and app.statements.leaders.
+            pdf -> pipeline.outbound.send. Composed by app.statements (runs, leaders, worker_pool).
 
 Standards, with what is partial:
 

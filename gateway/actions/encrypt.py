@@ -4,10 +4,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from gateway.actions.verb import OUTWARD, Params, Rooms
+from gateway.actions.verb import OUTWARD, Params, VerbContext
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.changed import changed
+from gateway.model.fallbacks import FallbackName
 from gateway.model.lookup import CertificateRow
 from gateway.model.mail import Direction
 from gateway.smime.capabilities import reads_gcm, reads_oaep
@@ -25,7 +26,7 @@ class EncryptParams(Params):
     to: Literal["recipient"] = "recipient"
     certificates: Literal["enrolled", "any"] = "any"
     device_bound: bool = False
-    without_certificate: Literal["reject", "hold", "invite", "encrypted_pdf", "plain_knowingly"]
+    without_certificate: Literal["reject", FallbackName]
     cipher: Literal["auto", "cbc", "gcm"] = "auto"
 
 
@@ -38,23 +39,23 @@ class Encrypt:
     directions: ClassVar[frozenset[Direction]] = OUTWARD
     summary: ClassVar[str] = "encrypts to every selected certificate of the recipient"
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
-        """GatewayError CERTIFICATE_ABSENT if nothing was chosen: an encryption to nobody never happens."""
-        if not rooms.chosen:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
+        """GatewayError CERTIFICATE_ABSENT if no certificate was selected."""
+        if not context.chosen:
             raise GatewayError(Reason.CERTIFICATE_ABSENT, "encrypt was reached without a certificate")
-        certificates = tuple(parse_certificate(row.der) for row in rooms.chosen)
-        cipher = choose_cipher(params.cipher, rooms.chosen)
-        oaep = choose_oaep(rooms.chosen)
+        certificates = tuple(parse_certificate(row.der) for row in context.chosen)
+        cipher = choose_cipher(params.cipher, context.chosen)
+        oaep = choose_oaep(context.chosen)
         return changed(draft, encrypt_to=draft.encrypt_to + certificates, cipher=cipher, oaep=oaep)
 
 
-def choose_cipher(wanted: Literal["auto", "cbc", "gcm"], rows: tuple[CertificateRow, ...]) -> Literal["cbc", "gcm"]:
+def choose_cipher(cipher: Literal["auto", "cbc", "gcm"], rows: tuple[CertificateRow, ...]) -> Literal["cbc", "gcm"]:
     """One content cipher for all holders: a partner's profile first, then what each holder is known to read.
 
     NSS (Thunderbird) and gpgsm read no AuthEnvelopedData, so CBC is what an unknown holder gets.
     """
-    if wanted != "auto":
-        return wanted
+    if cipher != "auto":
+        return cipher
     return (
         "gcm"
         if all(row.profile == "gcm" or (row.profile is None and reads_gcm(row.capabilities)) for row in rows)

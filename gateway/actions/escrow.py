@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from gateway.actions.verb import OUTWARD, Params, Rooms
+from gateway.actions.verb import OUTWARD, Params, VerbContext
 from gateway.cms.algorithms import ContentCipher
 from gateway.cms.certificate import Certificate
 from gateway.cms.enveloped import encrypt
@@ -32,7 +32,7 @@ class Escrow:
     directions: ClassVar[frozenset[Direction]] = OUTWARD
     summary: ClassVar[str] = "adds a named escrow certificate to the recipients of the encryption"
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """Only where the mail is encrypted anyway.
 
         GatewayError ESCROW_UNUSABLE (retry) if the settings have no such certificate or it cannot be used: that is the
@@ -41,8 +41,8 @@ class Escrow:
         if not draft.encrypt_to:
             return draft
         name = params.certificate
-        certificate = rooms.escrow.get(name)
-        reason = Reason.CERTIFICATE_ABSENT if certificate is None else unusable(certificate, rooms.at)
+        certificate = context.escrow.get(name)
+        reason = Reason.CERTIFICATE_ABSENT if certificate is None else unusable(certificate, context.at)
         if certificate is None or reason is not None:
             raise GatewayError(Reason.ESCROW_UNUSABLE, f"escrow certificate {name!r}: {reason}", retry=True)
         return replace(draft, encrypt_to=(*draft.encrypt_to, certificate),

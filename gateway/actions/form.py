@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, model_validator
 
-from gateway.actions.verb import INWARD, Params, Rooms
+from gateway.actions.verb import INWARD, Params, VerbContext
 from gateway.model.mail import Direction
 from gateway.smime.draft import Draft
 
@@ -34,7 +34,7 @@ class Form:
     directions: ClassVar[frozenset[Direction]] = INWARD
     summary: ClassVar[str] = "delivers the mail opened (decrypted, signature taken off) or as it was received"
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """Never fails."""
-        del rooms
+        del context
         return replace(draft, opened=params.as_ == "opened")

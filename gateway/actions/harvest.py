@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from gateway.actions.verb import INWARD, Params, Rooms
+from gateway.actions.verb import INWARD, Params, VerbContext
 from gateway.model.mail import Direction
 from gateway.smime.draft import Draft
 
@@ -25,7 +25,7 @@ class Harvest:
         "keeps the certificate that a verified, surely unrevoked sender names, as merely found; "
         "never beside a bound one")
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """Never fails."""
-        del params, rooms
+        del params, context
         return replace(draft, harvest=True)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from gateway.actions.verb import INWARD, Params, Rooms
+from gateway.actions.verb import INWARD, Params, VerbContext
 from gateway.model.mail import Direction
 from gateway.smime.draft import Draft
 
@@ -23,7 +23,7 @@ class KeepOriginal:
     directions: ClassVar[frozenset[Direction]] = INWARD
     summary: ClassVar[str] = "attaches the mail as received to the opened one"
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """Never fails."""
-        del params, rooms
+        del params, context
         return replace(draft, keep_original=True)

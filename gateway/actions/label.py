@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field, field_validator
 
-from gateway.actions.verb import INWARD, OUTWARD, Params, Rooms
+from gateway.actions.verb import INWARD, OUTWARD, Params, VerbContext
 from gateway.model.mail import Direction
 from gateway.smime.draft import Draft
 
@@ -72,7 +72,7 @@ class Label:
     directions: ClassVar[frozenset[Direction]] = OUTWARD | INWARD
     summary: ClassVar[str] = "adds a tag before the subject and header fields of the bank's own"
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """Never fails."""
-        del rooms
+        del context
         return replace(draft, subject_tag=params.subject_tag, headers=draft.headers + params.header)

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from gateway.actions.verb import OUTWARD, Params, Rooms
+from gateway.actions.verb import OUTWARD, Params, VerbContext
 from gateway.model.changed import changed
 from gateway.model.mail import Direction
 from gateway.smime.draft import Draft, Protect
@@ -25,7 +25,7 @@ class ProtectHeaders:
     directions: ClassVar[frozenset[Direction]] = OUTWARD
     summary: ClassVar[str] = "signs the header fields with the content and hides the subject when encrypting (RFC 9788)"
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """Never fails."""
-        del rooms
+        del context
         return changed(draft, protect=Protect(outer_subject=params.outer_subject))

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from gateway.actions.verb import OUTWARD, KeySet, Params, Rooms
+from gateway.actions.verb import OUTWARD, KeySet, Params, VerbContext
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import address_matches, same_address
 from gateway.model.changed import changed
@@ -40,22 +40,22 @@ class Sign:
     directions: ClassVar[frozenset[Direction]] = OUTWARD
     summary: ClassVar[str] = "signs with a key set of the bank (multipart/signed, or opaque)"
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """GatewayError KEY_NOT_PERMITTED or FROM_NOT_IN_CERTIFICATE if this mail may not bear this signature.
 
         The limits stand here as well as in the rules, so that no rule, however wrong, signs for a stranger.
         """
-        if not rooms.client_is_ours:
+        if not context.client_is_ours:
             raise GatewayError(Reason.KEY_NOT_PERMITTED, "a stranger never gets the bank's signature")
-        if not rooms.sender_is_ours:  # a bounce has nobody behind it, a forwarded mail somebody else
+        if not context.sender_is_ours:  # a bounce has no sender, a forwarded mail another one
             raise GatewayError(Reason.KEY_NOT_PERMITTED, "the envelope sender is null or foreign")
-        if rooms.from_ is None:
+        if context.from_ is None:
             raise GatewayError(Reason.FROM_AMBIGUOUS, "a signed mail needs exactly one From mailbox")
         troubles = []
         for name in params.with_:
-            key_set = rooms.key_sets.get(name)
-            signer = None if key_set is None else key_set.signer_at(rooms.at)
-            trouble = _unfit(name, key_set, signer, rooms.client, rooms.from_)
+            key_set = context.key_sets.get(name)
+            signer = None if key_set is None else key_set.signer_at(context.at)
+            trouble = _unfit(name, key_set, signer, context.client, context.from_)
             if trouble is None and signer is not None:
                 detached = params.form == "detached"
                 return changed(

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from gateway.actions.verb import OUTWARD, Params, Rooms
+from gateway.actions.verb import OUTWARD, Params, VerbContext
 from gateway.errors import GatewayError, Reason
 from gateway.model.changed import changed
 from gateway.model.mail import Direction
@@ -40,12 +40,12 @@ class Stamp:
     directions: ClassVar[frozenset[Direction]] = OUTWARD
     summary: ClassVar[str] = "time-stamps the signature (RFC 3161)"
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """GatewayError STAMPER_UNAVAILABLE if the settings lost a stamper."""
         found: list[TimeStamper] = []
         for name in params.by:
-            if name not in rooms.stampers:
+            if name not in context.stampers:
                 raise GatewayError(Reason.STAMPER_UNAVAILABLE, f"no stamper {name!r}", retry=True)
-            found.append(rooms.stampers[name])
+            found.append(context.stampers[name])
         optional = params.if_unavailable == "send_unstamped"
         return changed(draft, stamping=Stamping(found[0], optional=optional, others=tuple(found[1:])))

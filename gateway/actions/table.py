@@ -12,7 +12,7 @@ from gateway.actions.label import Label
 from gateway.actions.protect_headers import ProtectHeaders
 from gateway.actions.sign import Sign
 from gateway.actions.stamp import Stamp
-from gateway.actions.verb import Rooms, Verb
+from gateway.actions.verb import Verb, VerbContext
 from gateway.model.decision import Step
 from gateway.smime.draft import Draft
 
@@ -30,8 +30,8 @@ _ALL: tuple[Verb, ...] = (
 VERBS: Mapping[str, Verb] = MappingProxyType({verb.name: verb for verb in sorted(_ALL, key=lambda verb: verb.rank)})
 
 
-def carry_out(steps: tuple[Step, ...], draft: Draft, rooms: Rooms) -> Draft:
-    """The draft after all steps, in the order of the verbs' ranks whatever order the steps stand in."""
+def carry_out(steps: tuple[Step, ...], draft: Draft, context: VerbContext) -> Draft:
+    """The draft after all steps, in the order of the verbs' ranks."""
     for step in sorted(steps, key=lambda step: VERBS[step.verb].rank):
-        draft = VERBS[step.verb].apply(draft, step.params, rooms)
+        draft = VERBS[step.verb].apply(draft, step.params, context)
     return draft

@@ -1,4 +1,4 @@
-"""What every verb is, and the rooms from which it gets what it needs."""
+"""What every verb is, and the context from which it gets what it needs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,11 +44,11 @@ class KeySet:
         """
         if not self.others:
             return self.signer
-        everybody = (self.signer, *self.others)
-        chosen = max((one.certificate for one in everybody), key=_preference(at))
-        own = [one for one in everybody if one.certificate == chosen]
+        generations = (self.signer, *self.others)
+        chosen = max((one.certificate for one in generations), key=_preference(at))
+        own = [one for one in generations if one.certificate == chosen]
         prefers = _preference(at)
-        return max(own, key=lambda one: _told(one, prefers))
+        return max(own, key=lambda one: _encryption_rank(one, prefers))
 
 
 def _preference(at: datetime) -> Callable[[Certificate], tuple[bool, datetime, datetime]]:
@@ -61,13 +61,13 @@ def _preference(at: datetime) -> Callable[[Certificate], tuple[bool, datetime, d
     return rank
 
 
-def _told(signer: Signer, prefers: Callable[[Certificate], tuple[bool, datetime, datetime]]) -> tuple[Any, ...]:
-    told = signer.prepared.profile.encryption_certificate
-    return () if told is None else prefers(told)
+def _encryption_rank(signer: Signer, rank: Callable[[Certificate], tuple[bool, datetime, datetime]]) -> tuple[Any, ...]:
+    certificate = signer.prepared.profile.encryption_certificate
+    return () if certificate is None else rank(certificate)
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class VerbContext:
     """What verbs may reach for while they work on one group of one mail.
 
     `at`: now; of a key set the generation of this time signs. `from_` and `client` are the mail's; `sender_is_ours`
@@ -97,6 +97,6 @@ class Verb(Protocol):
     directions: ClassVar[frozenset[Direction]]
     summary: ClassVar[str]
 
-    def apply(self, draft: Draft, params: Any, rooms: Rooms) -> Draft:
+    def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """The draft with this verb's fields filled."""
         ...

@@ -25,11 +25,11 @@ from procrastinate.jobs import Job
 from procrastinate.schema import SchemaManager
 from procrastinate.sync_psycopg_connector import wrap_exceptions
 
+from gateway.adapters.db.engine.connections import parameters
 from gateway.adapters.db.engine.database import Connection, Database
-from gateway.adapters.db.engine.postgresql import parameters
 from gateway.adapters.db.engine.schema import has_library_tables, library_tables
 from gateway.errors import GatewayError, Reason
-from gateway.settings.deployment import Postgresql
+from gateway.settings import Postgresql
 
 TASK: Final = "statements.chunk"
 _TABLE: Final = "procrastinate_jobs"

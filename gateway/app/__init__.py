@@ -28,15 +28,14 @@ from gateway.app.store import Store, enrol, open_store
 from gateway.app.trust import load_trust
 from gateway.clock import Clock, SystemClock
 from gateway.cms.content_keys import ContentKeys
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError
 from gateway.frontends.telemetry import metrics
 from gateway.model.lookup import CertificateAnswer, LookedUp, Want
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
-from gateway.pipeline.background.waiting import WaitingRoom
-from gateway.pipeline.context import Context, nowhere
+from gateway.pipeline.context import Context, Fallbacks, nowhere
+from gateway.pipeline.fallbacks.hold import HeldMail
 from gateway.pipeline.inbound.receive import Inbound
-from gateway.pipeline.outbound.fallback import Fallbacks
 from gateway.pipeline.outbound.in_place import InPlace, Take
 from gateway.pipeline.outbound.send import Outbound
 from gateway.pipeline.outbound.tenant import proven
@@ -107,7 +106,7 @@ class Gateway:
             metrics.resting(kind, one.name, rests=one.resting)
 
     def _take(self, loaded: Loaded) -> None:
-        rested = self._fallbacks
+        former = self._fallbacks
         context = build(loaded, self.store, self.clock, self._seen, self._reach)
         told = telling(loaded.settings, self.store)
         context = replace(context, services=services(loaded.settings, self.store, self._send, told))
@@ -121,7 +120,8 @@ class Gateway:
         metrics.in_force(loaded.rules.digest, self.clock.now().timestamp())
         self.use(context if self._caught is None else alone(context, self._caught))
         _hang_up(*left)
-        fallbacks.close(rested)
+        if former is not None:
+            fallbacks.close(former)
         self._fallbacks = context.fallbacks
 
     def _send(self, mail: Mail) -> Outcome:
@@ -182,12 +182,9 @@ class Gateway:
             return self.outbound.send(mail, released=released)
         return self.inbound.receive(mail, released=released)
 
-    def waiting_room(self, rehearse: Callable[[Mail], Outcome]) -> WaitingRoom:
-        """Mail that waits for certificates. `rehearse`: `handle` of a gateway of which nothing leaves."""
-        context = self.context
-        if context.fallbacks is None:
-            raise GatewayError(Reason.INTERNAL, "a house without fallbacks")
-        return WaitingRoom(context, context.fallbacks, fallbacks.terms(self._loaded.settings), self.handle, rehearse)
+    def held_mail(self, rehearse: Callable[[Mail], Outcome]) -> HeldMail:
+        """Mail that is held for certificates. `rehearse`: `handle` of a gateway in a dry run."""
+        return HeldMail(self.context, fallbacks.terms(self._loaded.settings), self.handle, rehearse)
 
     def handle_in_place(self, mail: Mail, take: Take) -> Outcome:
         """The same for a front end that waits with the mail and can change it: see pipeline.outbound.in_place."""
@@ -227,7 +224,8 @@ class Gateway:
     def close(self) -> None:
         """After the last mail: kept connections to mail servers, directories, stampers and the database end."""
         _hang_up(self._hops, self._directories)
-        fallbacks.close(self._fallbacks)
+        if self._fallbacks is not None:
+            fallbacks.close(self._fallbacks)
         self.store.close()
 
 

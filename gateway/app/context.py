@@ -9,7 +9,7 @@ from gateway.adapters.directories.guarded import Guarded
 from gateway.adapters.keys.files import read_secret
 from gateway.adapters.next_hop.dry_run import DryRunHold, DryRunHop, NoEvidence, NoJournal
 from gateway.adapters.next_hop.smtp import SmtpNextHop
-from gateway.app.fallbacks import load_fallbacks, tried
+from gateway.app.fallbacks import dry_run, load_fallbacks
 from gateway.app.fetch import fetch_requests
 from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
 from gateway.app.letters import letterhead
@@ -24,8 +24,8 @@ from gateway.cms.algorithms import WeakCipher
 from gateway.cms.content_keys import ContentKeys
 from gateway.model.mail import GATEWAY_CLIENT
 from gateway.pipeline.context import Context, Identity, nowhere
-from gateway.pipeline.inbound.hand_in import Nobody
 from gateway.pipeline.inbound.harvest import Learning
+from gateway.pipeline.inbound.service import NoService
 from gateway.pipeline.outbound.tenant import Proof
 from gateway.pki.judge import Judge
 from gateway.pki.lookup import LookUp
@@ -34,8 +34,7 @@ from gateway.policy.ruleset import RuleSet
 from gateway.ports.administration import TrustList
 from gateway.ports.evidence import Evidence
 from gateway.ports.keys import Keys
-from gateway.settings import Settings, Texts
-from gateway.settings.deployment import MILTER
+from gateway.settings import MILTER, Settings, Texts
 from gateway.smime.layers import OpenLimits
 
 
@@ -103,7 +102,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         evidence=store.evidence,
         outbound_hop=SmtpNextHop(settings.next_hops.outbound, hostname=bank.hostname),
         inbound_hop=SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname),
-        seen=seen,
+        content_keys=seen,
         card=card(settings, keys),
         partial=settings.partial,
         peer_is_trusted=_trusted_peers(settings),
@@ -159,6 +158,6 @@ def alone(context: Context, caught: DryRunHop) -> Context:
     hold = DryRunHold(caught)
     return replace(
         context, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence(),
-        fallbacks=tried(context.fallbacks),
-        authorities=None, learning=None, trial=None, reach=nowhere, services=dict.fromkeys(context.services, Nobody()),
+        fallbacks=dry_run(context.fallbacks), authorities=None, learning=None, trial=None, reach=nowhere,
+        services=dict.fromkeys(context.services, NoService()),
     )

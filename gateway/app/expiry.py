@@ -13,7 +13,7 @@ from gateway.adapters.files.trust import load_trusted
 from gateway.app.store import Store
 from gateway.cms.certificate import Certificate
 from gateway.errors import GatewayError
-from gateway.settings import Settings
+from gateway.settings import InternalStamperSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,11 @@ def _keys(settings: Settings, now: datetime) -> Iterator[Ending]:
 
 def _stampers(settings: Settings) -> Iterator[Ending]:
     for stamper in settings.stampers:
-        for certificate in _first(stamper.certificate):
-            yield _ending(stamper.name, "key that stamps", certificate)
-        for certificate in _first(stamper.client_certificate):
-            yield _ending(stamper.name, "TLS client certificate at the stamper", certificate)
+        if isinstance(stamper, InternalStamperSettings):
+            yield from (_ending(stamper.name, "key that stamps", one) for one in _first(stamper.certificate))
+        else:
+            yield from (_ending(stamper.name, "TLS client certificate at the stamper", one)
+                        for one in _first(stamper.client_certificate))
 
 
 def _others(settings: Settings) -> Iterator[Ending]:

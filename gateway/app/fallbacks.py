@@ -1,4 +1,4 @@
-"""What there is for mail to people without a certificate, as the settings have it (docs/fallbacks.md)."""
+"""Composes the fallbacks of the settings: what mail to recipients without a certificate needs (docs/fallbacks.md)."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -13,124 +13,117 @@ from gateway.app.letters import writer
 from gateway.app.store import Store
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
+from gateway.letters.write import Writer
+from gateway.model.fallbacks import FALLBACKS
 from gateway.pdf.content import Content
 from gateway.pdf.lock import lock
 from gateway.pdf.mail import MailPages
 from gateway.pdf.renderer import Limits, Renderer
-from gateway.pipeline.background.waiting import Invitation, Terms
-from gateway.pipeline.outbound.fallback import Fallbacks, LockedPdf, password
-from gateway.ports.services.fallbacks import Fallen, Figures
-from gateway.ports.services.passwords import Handover, Passwords
-from gateway.settings import EncryptedPdf, Settings
+from gateway.pipeline.context import Conversion, Fallbacks
+from gateway.pipeline.fallbacks.encrypted_pdf import EncryptedPdf, password
+from gateway.pipeline.fallbacks.hold import Terms
+from gateway.pipeline.fallbacks.invite import Invitation
+from gateway.ports.services.fallbacks import FallbackUse, Figures
+from gateway.ports.services.passwords import Passwords
+from gateway.settings import EncryptedPdf as PdfSettings
+from gateway.settings import Settings
 
 PAGES_AT_ONCE: Final = 4
-# Each letter with the ways for which it is written.
-_LETTERS: Final = {
-    "held_notice": frozenset({"hold", "invite"}), "held_given_up": frozenset({"hold", "invite"}),
-    "invite": frozenset({"invite"}), "encrypted_pdf": frozenset({"encrypted_pdf"})}
 
 
 def load_fallbacks(settings: Settings, store: Store, clock: Clock) -> Fallbacks:
-    """GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID: of the secrets' files. Starts nothing yet."""
-    given = settings.fallbacks
-    pdf = given.encrypted_pdf
-    return Fallbacks(DbFallbacks(store.database), writer(settings, given.templates, given.language),
-                     given.language,
-                     None if pdf is None else LockedPdf(mac_secret(pdf.secret_file), pdf.password_length,
-                                                        _hook(pdf, clock), MailPages(_renderer())))
+    """GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID: of the files with secrets. Starts no process yet."""
+    section = settings.fallbacks
+    letters = writer(settings, section.templates, section.language)
+    conversions = _conversions(settings, store, clock, letters)
+    return Fallbacks(DbFallbacks(store.database), letters, section.language, conversions)
 
 
-def _renderer() -> Renderer:
-    return Renderer(Limits(children_max=PAGES_AT_ONCE), system_fonts=True)
+def _conversions(settings: Settings, store: Store, clock: Clock, letters: Writer) -> dict[str, Conversion]:
+    """One entry for each fallback with `encrypts` whose section is in the settings."""
+    conversions: dict[str, Conversion] = {}
+    if (pdf := settings.fallbacks.encrypted_pdf) is not None:
+        conversions["encrypted_pdf"] = EncryptedPdf(
+            mac_secret(pdf.secret_file), pdf.password_length, _hook(pdf, clock), _pages(), letters,
+            settings.fallbacks.language, store.customers)
+    return conversions
 
 
-def _hook(pdf: EncryptedPdf, clock: Clock) -> Passwords:
+def _pages() -> MailPages:
+    return MailPages(Renderer(Limits(children_max=PAGES_AT_ONCE), system_fonts=True))
+
+
+def _hook(pdf: PdfSettings, clock: Clock) -> Passwords:
     if pdf.hook_program is not None:
         return ProgramHook(pdf.hook_program, pdf.timeout_s)
-    if pdf.hook_secret_file is None:  # settings.fallbacks.check has told it
+    if pdf.hook_secret_file is None:  # settings.fallbacks.check reports it
         raise GatewayError(Reason.CONFIG_INVALID, "fallbacks.encrypted_pdf: hook_url without hook_secret_file")
     return HttpHook(pdf.hook_url, mac_secret(pdf.hook_secret_file), clock, pdf.timeout_s)
 
 
 class NoBook(DbFallbacks):
-    """A try counts nobody."""
+    """A dry run counts nothing."""
 
     def __init__(self) -> None:
         """Without a database."""
 
-    def fell(self, fallen: Iterable[Fallen], at: datetime) -> None:
-        """Not kept."""
+    def add(self, uses: Iterable[FallbackUse], at: datetime) -> None:
+        """Not counted."""
 
     def flush(self) -> None:
         """There is nothing."""
 
 
-class NoHandover:
-    """See ports.services.passwords.Passwords: of a try nobody hears."""
-
-    def hand_over(self, handover: Handover) -> None:
-        """Nobody gets it."""
-
-    def close(self) -> None:
-        """Nothing is open."""
+def dry_run(fallbacks: Fallbacks) -> Fallbacks:
+    """The same without any effect outside: mail is converted, no password is handed over, and nothing is counted."""
+    return replace(fallbacks, book=NoBook(),
+                   conversions={name: one.dry_run() for name, one in fallbacks.conversions.items()})
 
 
-def tried(fallbacks: Fallbacks | None) -> Fallbacks | None:
-    """The same with nothing outside touched: pages are drawn and locked, no password leaves, nobody is counted."""
-    if fallbacks is None:
-        return None
-    pdf = None if fallbacks.pdf is None else replace(fallbacks.pdf, passwords=NoHandover())
-    return replace(fallbacks, book=NoBook(), pdf=pdf)
-
-
-def close(fallbacks: Fallbacks | None) -> None:
-    """What rests ends: connections to the hook, the processes that draw pages. What is in work ends after its mail."""
-    if fallbacks is not None:
-        with contextlib.suppress(GatewayError):  # figures alone
-            fallbacks.book.flush()
-    if fallbacks is not None and fallbacks.pdf is not None:
-        fallbacks.pdf.passwords.close()
-        fallbacks.pdf.pages.close()
+def close(fallbacks: Fallbacks) -> None:
+    """Ends idle connections and processes, and writes the figures."""
+    with contextlib.suppress(GatewayError):  # figures alone
+        fallbacks.book.flush()
+    for conversion in fallbacks.conversions.values():
+        conversion.close()
 
 
 def terms(settings: Settings) -> Terms:
-    """How long mail waits, and who is invited."""
-    given = settings.fallbacks
-    invite = given.invite
+    """How long mail is held, and the invitation of its recipients."""
+    section, invite = settings.fallbacks, settings.fallbacks.invite
     return Terms(
-        timedelta(days=given.hold_days), timedelta(days=given.notice_days) if given.notice_days else None,
+        timedelta(days=section.hold_days), timedelta(days=section.notice_days) if section.notice_days else None,
         None if invite is None else Invitation(invite.from_, invite.client, invite.way,
                                                timedelta(days=invite.every_days)))
 
 
-def worth_a_round(settings: Settings, store: Store, now: datetime) -> bool:
-    """Whether held mail may leave, be told of or be given up now. All of that needs the archive key."""
+def is_round_due(settings: Settings, store: Store, now: datetime) -> bool:
+    """Whether held mail may be sent, reported or returned now. All of that needs the archive key."""
     return settings.hold.archive_key is not None and terms(settings).due(DbFallbacks(store.database), now)
 
 
 def figures(store: Store) -> tuple[Figures, ...]:
-    """By rule and way."""
+    """By rule and fallback."""
     return DbFallbacks(store.database).figures()
 
 
-def probe_letters(settings: Settings, ways: frozenset[str]) -> Iterator[GatewayError]:
-    """What is wrong with the templates that these ways need."""
-    given, now = settings.fallbacks, SystemClock().now()
-    letters, somebody = writer(settings, given.templates, given.language), "somebody@example.com"
-    values = {"recipient": somebody, "since": now, "until": now + timedelta(days=given.hold_days),
-              "days": given.hold_days, "state": "absent", "why": "…", "invited": "invite" in ways, "sender": somebody,
-              "file": "message.pdf", "way": given.invite.way if given.invite else "…"}
-    for kind, wanted_by in _LETTERS.items():
-        if wanted_by & ways:
-            try:
-                letters.write(kind, given.language, values)
-            except GatewayError as trouble:
-                yield trouble
+def probe_letters(settings: Settings, names: frozenset[str]) -> Iterator[GatewayError]:
+    """What is wrong with the templates of these fallbacks."""
+    section, now = settings.fallbacks, SystemClock().now()
+    letters, address = writer(settings, section.templates, section.language), "somebody@example.com"
+    values = {"recipient": address, "since": now, "until": now + timedelta(days=section.hold_days),
+              "days": section.hold_days, "state": "absent", "why": "…", "invited": "invite" in names, "sender": address,
+              "file": "message.pdf", "way": section.invite.way if section.invite else "…"}
+    for kind in dict.fromkeys(kind for name, one in FALLBACKS.items() if name in names for kind in one.letters):
+        try:
+            letters.write(kind, section.language, values)
+        except GatewayError as trouble:
+            yield trouble
 
 
 def probe_page(settings: Settings) -> None:
-    """Draws and locks a page of no mail at all. GatewayError of what cannot be had: secrets, PDF_NOT_MADE."""
-    clock, pages = SystemClock(), MailPages(_renderer())
+    """Renders and encrypts a test page. GatewayError of the secrets, PDF_NOT_MADE."""
+    clock, pages = SystemClock(), _pages()
     try:
         if settings.fallbacks.encrypted_pdf is not None:
             mac_secret(settings.fallbacks.encrypted_pdf.secret_file)

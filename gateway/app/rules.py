@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from gateway.actions.table import VERBS
-from gateway.app.services import mailboxes
+from gateway.model.fallbacks import FALLBACKS
 from gateway.model.mail import GATEWAY_CLIENT
 from gateway.policy.load import load
 from gateway.policy.rules import Known
@@ -20,18 +20,17 @@ def verbs_known(settings: Settings) -> Known:
         signing_keys=frozenset(key.name for key in settings.keys if key.purpose == "sign"),
         stampers=frozenset(stamper.name for stamper in settings.stampers),
         escrow=frozenset(escrow.name for escrow in settings.escrow),
-        services=frozenset(mailboxes(settings)),
-        ways=_ways(settings),
+        services=frozenset(settings.mailboxes),
+        fallbacks=_fallbacks(settings),
         unsupplied=_unsupplied(settings),
     )
 
 
-def _ways(settings: Settings) -> frozenset[str]:
-    """Of `without_certificate`. Whether mail can be held hangs on the archive certificate, as with `end: hold`."""
-    fallbacks = settings.fallbacks
-    set_up = {"invite": fallbacks.invite, "encrypted_pdf": fallbacks.encrypted_pdf}
-    return frozenset({"reject", "hold", "plain_knowingly"}
-                     | {way for way, section in set_up.items() if section is not None})
+def _fallbacks(settings: Settings) -> frozenset[str]:
+    """Values of `without_certificate`. To hold mail needs an archive certificate, which `end: hold` needs as well."""
+    return frozenset({"reject"} | {
+        name for name, one in FALLBACKS.items()
+        if not one.has_settings or getattr(settings.fallbacks, name) is not None})
 
 
 def _unsupplied(settings: Settings) -> Mapping[str, str]:

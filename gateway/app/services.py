@@ -1,13 +1,12 @@
 """The services that mail is handed to (`end: {hand_to: NAME}`): each has its section of the settings, and a mailbox."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from gateway.adapters.db.callbacks import DbCallbacks
-from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.db.statements.store import statement_store
 from gateway.adapters.files.mac_secret import mac_secret
 from gateway.app.codes.callbacks import filing
-from gateway.app.codes.events import told_by
 from gateway.app.letters import writer
 from gateway.app.store import Store
 from gateway.model.address import fold
@@ -27,13 +26,6 @@ CODES: Final = "codes"
 STATEMENTS: Final = "statements"
 
 
-def mailboxes(settings: Settings) -> Mapping[str, str]:
-    """Service to the address of its mailbox; a service without one gets no mail, and no rule may name it."""
-    named = {CODES: settings.codes.bounces if settings.codes else "",
-             STATEMENTS: settings.statements.bounces if settings.statements else ""}
-    return {name: mailbox for name, mailbox in named.items() if mailbox}
-
-
 def returns_of(settings: Codes | Statements) -> Verp:
     """Who makes and reads a service's return paths and Message-IDs. KEY_UNAVAILABLE (retry), CONFIG_INVALID."""
     service = CODES if isinstance(settings, Codes) else STATEMENTS
@@ -44,12 +36,12 @@ def is_served(settings: Settings, address: str) -> bool:
     """Whether an address is a service's mailbox or one of its return paths: no mail server behind us knows it."""
     local, _, domain = address.rpartition("@")
     mailbox = fold(f"{local.partition('+')[0]}@{domain}")
-    return any(fold(one) == mailbox for one in mailboxes(settings).values())
+    return any(fold(one) == mailbox for one in settings.mailboxes.values())
 
 
 def telling(settings: Settings, store: Store) -> Told:
     """Files what became of codes for the clients that want to be called (docs/api.md)."""
-    return told_by(filing(settings, DbCallbacks(store.database)))
+    return filing(settings, DbCallbacks(store.database))
 
 
 def alarm_address(settings: Settings) -> str:
@@ -78,5 +70,5 @@ def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], 
         alarm = Alarm(codes.from_, alarm_address(settings), letters, returns, send)
         found[CODES] = CodeMail(Book(store.codes, told), returns, store.customers.by_certificate, alarm)
     if statements is not None and statements.bounces:
-        found[STATEMENTS] = StatementMail(Bounces(DbStatements(store.database), returns_of(statements)))
+        found[STATEMENTS] = StatementMail(Bounces(statement_store(store.database).results, returns_of(statements)))
     return found

@@ -12,8 +12,14 @@ from gateway.pki.lookup import LookUp
 from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.trust import TrustSet
 from gateway.ports.certificates import CertificateSource
-from gateway.settings import Settings, Source
-from gateway.settings.sources import STORE
+from gateway.settings import (
+    STORE,
+    HttpSourceSettings,
+    LdapSourceSettings,
+    Settings,
+    SmimeaSourceSettings,
+    Source,
+)
 
 
 def load_sources(settings: Settings) -> tuple[Guarded, ...]:
@@ -26,16 +32,16 @@ def load_sources(settings: Settings) -> tuple[Guarded, ...]:
 
 def _source(settings: Source) -> CertificateSource:
     """What a kind needs is imported where there is one of it: dnspython alone would cost every command 50 ms."""
-    match settings.kind:
-        case "ldap":
+    match settings:
+        case LdapSourceSettings():
             from gateway.adapters.directories.ldap import LdapSource
 
             return LdapSource(settings)
-        case "smimea":
+        case SmimeaSourceSettings():
             from gateway.adapters.directories.smimea import SmimeaSource
 
             return SmimeaSource(settings)
-        case "http":
+        case HttpSourceSettings():
             from gateway.adapters.directories.http_lookup import HttpSource
 
             return HttpSource(settings)

@@ -13,19 +13,20 @@ from gateway.pki.timestamps import judge_token
 from gateway.pki.trust import TrustSet
 from gateway.ports.keys import Keys
 from gateway.ports.stampers import TimeStamper
-from gateway.settings import Stamper as StamperSettings
+from gateway.settings import HttpStamperSettings, InternalStamperSettings
 
 
 def stamper(
-    settings: StamperSettings, keys: Keys, clock: Clock, trust: TrustSet, revocation: Revocation
+    settings: InternalStamperSettings | HttpStamperSettings, keys: Keys, clock: Clock, trust: TrustSet,
+    revocation: Revocation,
 ) -> TimeStamper:
     """One service. GatewayError CONFIG_INVALID, CONFIG_UNREADABLE, KEY_UNAVAILABLE."""
-    if settings.kind == "http":
+    if isinstance(settings, HttpStamperSettings):
         return external(settings, clock, trust, revocation)
     return embedded(settings, keys, clock)
 
 
-def external(settings: StamperSettings, clock: Clock, trust: TrustSet, revocation: Revocation) -> HttpStamper:
+def external(settings: HttpStamperSettings, clock: Clock, trust: TrustSet, revocation: Revocation) -> HttpStamper:
     """Somebody's, over HTTP. Its tokens are judged as those of a stranger, under our anchors for stampers.
 
     CONFIG_INVALID without such anchors: nothing that it says could be believed. KEY_UNAVAILABLE for its secrets.
@@ -59,10 +60,8 @@ def external(settings: StamperSettings, clock: Clock, trust: TrustSet, revocatio
     )
 
 
-def embedded(settings: StamperSettings, keys: Keys, clock: Clock) -> EmbeddedTsa:
+def embedded(settings: InternalStamperSettings, keys: Keys, clock: Clock) -> EmbeddedTsa:
     """Our own. GatewayError CONFIG_INVALID, CONFIG_UNREADABLE, KEY_UNAVAILABLE."""
-    if settings.certificate is None:
-        raise GatewayError(Reason.CONFIG_INVALID, f"stamper {settings.name} has no certificate")
     return EmbeddedTsa(
         settings.name,
         keys,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway import app as composition
-from gateway.app.codes import client_tokens
+from gateway.app.tokens import client_token
 from gateway.cli import context, listing, secret
 from gateway.cli.context import say, told
 from gateway.cli.listing import Json
@@ -52,7 +52,7 @@ def token(name: Annotated[str, typer.Argument(metavar="CLIENT", help="as in `cli
     """
     settings = context.settings()
     with told():
-        made = client_tokens.token_for(settings, name)
+        made = client_token(settings, name)
     print(made)
     say(f"sealgate: client {name} has a new token. Run `sealgate reload` to activate it")
     if not next(one for one in settings.clients if one.name == name).scopes:

@@ -53,7 +53,8 @@ def is_child() -> bool:
 def say(text: str) -> None:
     """One message to standard error; of the relay's child one line of its log."""
     if is_child():
-        text = json.dumps({"text": text, "event": "said", "level": "error", "timestamp": f"{datetime.now(UTC):%FT%TZ}"})
+        text = json.dumps({"text": text, "event": "process.output", "level": "error",
+                           "timestamp": f"{datetime.now(UTC):%FT%TZ}"})
     with suppress(OSError):  # a full disk or a closed pipe must not change how the command ends
         print(text, file=sys.stderr)
 

@@ -71,17 +71,17 @@ def again(json: Json = False) -> None:
         gateway = composition.Gateway(settings)
         trial = composition.Gateway(settings, caught=composition.DryRunHop())
         try:
-            done = gateway.waiting_room(trial.handle).round()
+            done = gateway.held_mail(trial.handle).round()
         finally:
             trial.close()
             gateway.close()
     if context.is_child():
-        for row, outcome in done.left:
-            log.info("held mail decided", hold_id=row.hold_id, incident=outcome.incident, answer=outcome.answer)
+        for row, outcome in done.sent:
+            log.info("hold.decided", hold_id=row.hold_id, incident=outcome.incident, answer=outcome.answer)
         return
-    counted = {"looked": done.looked, "left": len(done.left), "told": done.told, "given_up": done.given_up,
+    counted = {"looked": done.examined, "left": len(done.sent), "told": done.notified, "given_up": done.returned,
                "invited": done.invited, "converted": done.converted}
     if json:
-        listing.json_object(counted | {"left": [row.hold_id for row, _ in done.left]})
+        listing.json_object(counted | {"left": [row.hold_id for row, _ in done.sent]})
     else:
         listing.sheet(counted)

@@ -150,7 +150,7 @@ def again(json: Json = False) -> None:
             gateway.close()
     if context.is_child():
         for row, outcome in done:
-            log.info("held mail decided", hold_id=row.hold_id, incident=outcome.incident, answer=outcome.answer)
+            log.info("hold.decided", hold_id=row.hold_id, incident=outcome.incident, answer=outcome.answer)
     elif json:
         listing.json_array({"hold_id": row.hold_id, "answer": outcome.answer} for row, outcome in done)
     else:

@@ -14,6 +14,7 @@ import typer
 
 from gateway import __version__
 from gateway.cli.context import CONFIG_VARIABLE
+from gateway.cli.summaries import SUMMARIES
 from gateway.frontends.processes.memory_protection import no_core
 
 # Command to the file that registers it, in the order of `--help`.
@@ -52,6 +53,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_COMPLETION = "_SEALGATE_COMPLETE"  # set by the shell; the words are not in the arguments then
+
 # These commands handle neither keys nor mail, so core dumps of them are allowed.
 _NO_SECRETS = ("run", "reload", "demo")
 
@@ -81,8 +84,31 @@ def configured(
 def application(arguments: Sequence[str]) -> typer.Typer:
     """The command with what these arguments need: the database's libraries alone would cost `inspect` a second.
 
-    Whatever names no command (help, completion, a misspelling) gets all of them.
+    Arguments that name no command get all commands.
     """
+    app = _application()
+    if "--version" in arguments:
+        return app
+    named = _command(arguments)
+    files = (COMMANDS[named],) if named in COMMANDS else tuple(dict.fromkeys(COMMANDS.values()))
+    for file in files:
+        import_module(f"gateway.cli.{file}").register(app)
+    return app
+
+
+def overview() -> typer.Typer:
+    """All commands by name and summary, without their files: for `--help` and for a misspelled command."""
+    app = _application()
+    for name, summary in SUMMARIES.items():
+        app.command(name, help=summary)(_nothing)
+    return app
+
+
+def _nothing() -> None:
+    pass
+
+
+def _application() -> typer.Typer:
     app = typer.Typer(
         name="sealgate",
         no_args_is_help=True,
@@ -92,12 +118,6 @@ def application(arguments: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(configured)
-    if "--version" in arguments:
-        return app
-    named = _command(arguments)
-    rooms = (COMMANDS[named],) if named in COMMANDS else tuple(dict.fromkeys(COMMANDS.values()))
-    for room in rooms:
-        import_module(f"gateway.cli.{room}").register(app)
     return app
 
 
@@ -131,7 +151,8 @@ def main() -> None:
         )
 
         configure("warning")  # processes of the service set their own level
-    commands = application(sys.argv[1:])
+    known = command in COMMANDS or _COMPLETION in os.environ
+    commands = application(sys.argv[1:]) if known else overview()
     gc.freeze()
     gc.enable()
     commands()

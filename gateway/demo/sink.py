@@ -39,12 +39,8 @@ class Sink:
         with self._lock:
             self._count += 1
             number = self._count
-        path = self._home / ("incoming" if ours else "outgoing") / f"{number:03d}-{_safe(recipients[0])}.eml"
+        recipient = re.sub(r"[^A-Za-z0-9@._+-]", "_", recipients[0])[:80]
+        path = self._home / ("incoming" if ours else "outgoing") / f"{number:03d}-{recipient}.eml"
         content: Any = envelope.content
         path.write_bytes(content if isinstance(content, bytes) else str(content).encode())
         return f"250 2.0.0 queued as {number:03d}"
-
-
-def _safe(address: str) -> str:
-    """An address as a file name."""
-    return re.sub(r"[^A-Za-z0-9@._+-]", "_", address)[:80]

@@ -72,7 +72,8 @@ class FailureCounter:
         key = _key(mail)
         times = self.failed(key)
         if times >= ALARM_AT:
-            log.critical("poison", incident=mail.origin.incident, key=key.hex(), times=times, where=where(error))
+            log.critical("mail.repeated_failure", incident=mail.origin.incident, key=key.hex(), times=times,
+                         where=where(error))
 
     def failed(self, key: bytes) -> int:
         """Counts one failure more of this key; how many there are now. Never raises."""

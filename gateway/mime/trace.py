@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from unicodedata import category, normalize
 
-from gateway.mime.header import Field, Headers, parse_headers, read_on, remove_fields, splice
+from gateway.mime.header import Field, Headers, parse_headers, read_on, splice
 from gateway.mime.params import pieces_of
 from gateway.mime.words import LINE_MAX, clean, decode_octets, encode_unstructured, unfold
 from gateway.model.address import fold as fold_case
@@ -72,11 +72,6 @@ def _claims(field: Field, ours: frozenset[str]) -> bool:
     else:
         found = authserv_id(field.value)
     return not found or found in ours
-
-
-def strip_forged(octets: bytes, own_ids: Iterable[str]) -> bytes:
-    """A message from outside without status fields; see `forged_status`."""
-    return remove_fields(octets, forged_status(own_ids))
 
 
 def strip_tags(subject: str, tags: Sequence[str]) -> str:

@@ -1,14 +1,13 @@
 """What the rules decide for one recipient."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from gateway.errors import Reason
+from gateway.model.fallbacks import FALLBACKS, FallbackName
 from gateway.model.lookup import Want
 
 EndKind = Literal["deliver", "hold", "reject", "defer", "quarantine", "hand_to"]
-Way = Literal["hold", "invite", "encrypted_pdf", "plain_knowingly"]  # of `without_certificate`, but for `reject`
-ENCRYPTED_PDF: Final = "encrypted_pdf"  # the step that stands where `encrypt` stood
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,8 @@ class Decision:
     `reason`: why it does not simply go on; None for a mail that does. `dropped`: verbs of the rule that were left out
     knowingly (`without_certificate: plain_knowingly`). `lowered_from`: the rule that would have protected more, had
     the mail's writer not asked for less; only with `may_lower`, and for the audit. `released_from`: the rule's own end,
-    where an operator let the mail go. `fallback`: which way of `without_certificate` is taken, because nobody knows a
-    certificate; None: it was not needed.
+    where an operator released the mail. `fallback`: the one of `without_certificate` that applies because there is no
+    certificate; None: there is one, or none is needed.
     """
 
     rule: str
@@ -59,14 +58,26 @@ class Decision:
     dropped: tuple[str, ...] = ()
     lowered_from: str | None = None
     released_from: Literal["hold", "quarantine"] | None = None
-    fallback: Way | None = None
+    fallback: FallbackName | None = None
+
+    @property
+    def channel(self) -> str:
+        """How the mail goes on: `sealed`, `plain`, `held` or the fallback's; '' if it does not."""
+        fallback = None if self.fallback is None else FALLBACKS[self.fallback]
+        if self.end.kind == "hold":
+            return fallback.channel if fallback is not None and fallback.held else "held"
+        if self.end.kind not in ("deliver", "hand_to"):
+            return ""
+        if fallback is not None:
+            return fallback.channel
+        return "sealed" if any(step.verb == "encrypt" for step in self.steps) else "plain"
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
     """The rules cannot decide without this fact: look it up, then ask again.
 
-    `want` is of the certificate alone: `enrolled` is in the store or nowhere, and nobody outside is asked for it.
+    `want` is of the certificate alone: `enrolled` ones are in the store alone, so no source outside is asked.
     """
 
     fact: Literal["certificate", "segment", "signer_customer"]

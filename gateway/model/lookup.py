@@ -89,6 +89,20 @@ class Unavailable:
 CertificateAnswer = Found | Absent | Unusable | Conflict | Unavailable
 
 
+def reason_of(answer: Absent | Unusable | Conflict | Unavailable) -> Reason:
+    """Why there is no certificate to encrypt to; of certificates that lost for the same reason, that reason."""
+    match answer:
+        case Unusable(losers):
+            reasons = {loser.reason for loser in losers}
+            return reasons.pop() if len(reasons) == 1 else Reason.CERTIFICATE_UNUSABLE
+        case Conflict():
+            return Reason.CERTIFICATE_CONFLICT
+        case Unavailable():
+            return Reason.CERTIFICATE_UNAVAILABLE
+        case Absent():
+            return Reason.CERTIFICATE_ABSENT
+
+
 @dataclass(frozen=True, slots=True)
 class SourceAnswer:
     """What one source said by itself. `answer` None: it was not asked, for the reason in `note`."""

@@ -20,7 +20,6 @@ LEFT, RIGHT, TOP, BOTTOM = 62.36, WIDTH - 51.02, 56.69, HEIGHT - 70.0
 INK: Final = "#14324f"
 FAINT: Final = (0.357, 0.420, 0.478)
 PALE: Final = (0.788, 0.827, 0.863)
-BLACK: Final = (0.0, 0.0, 0.0)
 LEADING: Final = 13.0
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TO_GERMAN: Final = str.maketrans(",.", ".,")

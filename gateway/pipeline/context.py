@@ -1,8 +1,9 @@
-"""Everything a mail's way needs, in one frozen value; the composition root builds it."""
+"""The dependencies of both ways through the pipeline, in one frozen value; the composition root builds it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import datetime
+from typing import Literal, Protocol, Self
 
 from gateway.actions.verb import KeySet
 from gateway.clock import Clock
@@ -10,12 +11,12 @@ from gateway.cms.certificate import Certificate
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
 from gateway.cms.mailbox import spellings
+from gateway.letters.write import Writer
 from gateway.model.address import address_matches, domain_of
 from gateway.model.lookup import CertificateAnswer, Want
 from gateway.pipeline.inbound.harvest import Learning
 from gateway.pipeline.inbound.service import MailService
 from gateway.pipeline.inbound.trust_card import CardIssuer
-from gateway.pipeline.outbound.fallback import Fallbacks
 from gateway.pipeline.outbound.tenant import Proof
 from gateway.pki.judge import Judge
 from gateway.policy.ruleset import RuleSet
@@ -25,13 +26,14 @@ from gateway.ports.evidence import Evidence
 from gateway.ports.hold import Hold
 from gateway.ports.journal import Journal
 from gateway.ports.next_hop import NextHop
+from gateway.ports.services.fallbacks import FallbackBook
 from gateway.ports.stampers import TimeStamper
 from gateway.smime.layers import OpenLimits
 from gateway.smime.open import DEFAULT_OPEN_LIMITS
 
 
 def nowhere(point: str) -> None:
-    """The default of `Context.reach`: nothing happens at the named points of a mail's way."""
+    """The default of `Context.reach`: nothing happens at the named points."""
     del point
 
 
@@ -64,21 +66,53 @@ class Opener:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """Everything a mail's way needs. `select` answers which certificates an address has; with
-    `enrolled` out of the store alone.
+class Original:
+    """A mail and its one recipient. `octets` as it would be signed; `key`: the message key."""
 
-    `seen`: the process's memory of content keys, so that none serves two ciphers.
+    octets: bytes
+    key: str
+    address: str
+
+
+class Conversion(Protocol):
+    """A fallback with `encrypts` in the table; the mail that it makes is signed and sent. Thread-safe."""
+
+    def convert(self, original: Original, at: datetime) -> bytes:
+        """The mail that is sent in the place of the original. GatewayError if it cannot be made."""
+        ...
+
+    def dry_run(self) -> Self:
+        """The same conversion without any effect outside of the gateway."""
+        ...
+
+    def close(self) -> None:
+        """Ends idle connections and processes; a conversion in work is finished."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fallbacks:
+    """`language`: of the letters. `conversions`: by the fallback's name, those that are configured."""
+
+    book: FallbackBook
+    letters: Writer
+    language: str
+    conversions: Mapping[str, Conversion]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`select` answers which certificates an address has; with `enrolled` out of the store alone.
+
+    `content_keys`: the process's memory of them, so that none serves two ciphers.
     `client_from`: client name to the patterns of From addresses it may use. `reach` is called at the named
-    points of a mail's way (before-dot, after-250, before-commit, after-commit); tests end the process there.
+    points of a delivery (before-dot, after-250, before-commit, after-commit); tests end the process there.
     `peer_is_trusted`: whether results of filters in front count, by the peer's address. `authorities`: where unknown
     ones that mail shows are noted; None: nowhere. `learning`: what delivered mail teaches; None: nothing.
-    `trial`: in `mode: observe` the same house with nothing outside touched but what it records (see `observe`);
-    None: live.
-    `proofs`: client name to what its mail must bear besides, where others share its networks (see `tenant`).
-    `fallbacks`: what there is for mail to people without a certificate; None: nothing but holding it.
+    `trial`: in `mode: observe` makes a context that has no effect outside but its evidence (see `observe`); None: live.
+    `proofs`: client name to what its mail must contain besides, where others share its networks (see `tenant`).
     `opening`: bounds of opening a mail, and the weak ciphers that are opened.
-    `services`: by their names in the rules (`end: {hand_to: NAME}`), who acts on mail that nobody reads.
+    `services`: by their names in the rules (`end: {hand_to: NAME}`), the services that act on inbound mail.
     """
 
     identity: Identity
@@ -94,10 +128,11 @@ class Context:
     customers: Customers
     journal: Journal
     hold: Hold
+    fallbacks: Fallbacks
     evidence: Evidence
     outbound_hop: NextHop
     inbound_hop: NextHop
-    seen: ContentKeys
+    content_keys: ContentKeys
     card: CardIssuer | None = None
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     peer_is_trusted: Callable[[str, str], bool] = field(default=lambda listener, peer: False)  # noqa: ARG005
@@ -106,6 +141,5 @@ class Context:
     learning: Learning | None = None
     proofs: Mapping[str, Proof] = field(default_factory=dict)
     services: Mapping[str, MailService] = field(default_factory=dict)
-    fallbacks: Fallbacks | None = None
     opening: OpenLimits = DEFAULT_OPEN_LIMITS
     trial: Callable[["Context", Evidence], "Context"] | None = None

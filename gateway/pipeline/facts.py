@@ -65,7 +65,7 @@ class Message:
         seen = read_on(octets, headers)
         if headers.broken:
             line = octets.count(b"\n", 0, headers.end) + 1
-            log.warning("header ends early", incident=mail.origin.incident, line=line)
+            log.warning("mail.header_ends_early", incident=mail.origin.incident, line=line)
         from_, no_from = single_from(headers)
         subject = headers.text("subject") or ""
         facts = Facts(

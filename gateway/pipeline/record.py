@@ -1,4 +1,4 @@
-"""What is kept of each recipient: facts and decisions, never content."""
+"""The evidence of each recipient: facts and decisions, never content."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from gateway.model.record import EvidenceRecord
 from gateway.pipeline.context import Context
 from gateway.pipeline.facts import Message
 from gateway.pipeline.message_key import message_key
-from gateway.pipeline.outbound.plan import Planned
+from gateway.pipeline.outbound.plan import Plan
 from gateway.policy.recorded.facts import to_record
 
 log = structlog.get_logger("sealgate.evidence")
@@ -44,18 +44,18 @@ def keep(
     context: Context,
     mail: Mail,
     message: Message,
-    planned: Sequence[Planned],
+    plans: Sequence[Plan],
     outcome: Outcome,
     sent: Mapping[str, Sent],
     key: str,
 ) -> None:
-    """Adds one record per recipient. The mail is settled already: a store that fails now is told, not suffered."""
+    """Adds one record per recipient. The mail is settled already: a store that fails now is logged, see `note`."""
     outcomes = {fold(one.address): one for one in outcome.recipients}
-    came = _came(mail, message)
+    origin = _origin(mail, message)
     records = []
-    for one in planned:
+    for one in plans:
         result = outcomes[fold(one.recipient.address)]
-        left = sent.get(fold(one.recipient.address))
+        octets_sent = sent.get(fold(one.recipient.address))
         records.append(
             EvidenceRecord(
                 at=context.clock.now(),
@@ -71,59 +71,66 @@ def keep(
                 end=one.decision.end.kind,
                 settled=result.settled,
                 reasons=(str(result.reason),) if result.reason else (),
-                certificates=left.certificates if left else (),
+                certificates=octets_sent.certificates if octets_sent else (),
                 policy_digest=context.rules().digest,
                 next_hop_reply=result.reply,
-                sealed_digest=left.digest if left else "",
+                sealed_digest=octets_sent.digest if octets_sent else "",
                 facts=_facts(context, message.facts, one, result.settled)
-                | ({"stamped_by": left.stamped_by} if left and left.stamped_by else {})
-                | ({"escrow": dict(left.escrow)} if left and left.escrow else {})
-                | came,
+                | ({"stamped_by": octets_sent.stamped_by} if octets_sent and octets_sent.stamped_by else {})
+                | ({"escrow": dict(octets_sent.escrow)} if octets_sent and octets_sent.escrow else {})
+                | origin,
             )
         )
     note(context, mail, records)
 
 
-def _came(mail: Mail, message: Message) -> dict[str, str]:
-    """By what the mail server in front knew it, where that is something else: `sealgate trace` finds it by that too.
+def _origin(mail: Mail, message: Message) -> dict[str, str]:
+    """Other ids by which `sealgate trace` finds the mail, because the mail server in front of the gateway uses them.
 
     Its queue id, and the Message-ID outside where an opened mail has another one inside.
     """
-    came = {"came_as": mail.origin.attempt_id or mail.origin.queue_id or came_as(mail.octets, mail.origin.incident)}
+    ids = {"came_as": mail.origin.attempt_id or mail.origin.queue_id or came_as(mail.octets, mail.origin.incident)}
     verdicts = message.facts.verdicts
     if verdicts is not None and verdicts.decryption.status == "decrypted":
         outside = message_id(parse_headers(mail.octets))
-        came["outside"] = outside if outside != message.message_id else ""
-    return {name: value for name, value in came.items() if value}
+        ids["outside"] = outside if outside != message.message_id else ""
+    return {name: value for name, value in ids.items() if value}
 
 
-def _facts(context: Context, facts: Facts, planned: Planned, settled: Settled) -> dict[str, Any]:
-    """The recorded facts. Fields that did not travel in clear do not stand in the record in clear either:
+def _facts(context: Context, facts: Facts, plan: Plan, settled: Settled) -> dict[str, Any]:
+    """The recorded facts. Header fields that did not travel in clear are not recorded in clear either:
 
-    a customer hid them inside an encryption; ours were encrypted, or the mail did not leave at all.
+    a customer hid them inside an encryption; ours were encrypted, or the mail was not sent at all.
     """
     if facts.verdicts is not None:
-        sealed = facts.verdicts.decryption.status == "decrypted" and facts.verdicts.headers.protected
+        hidden = facts.verdicts.decryption.status == "decrypted" and facts.verdicts.headers.protected
     else:
-        left = settled in (Settled.TAKEN, Settled.DISCARDED)
-        sealed = not left or any(step.verb == "encrypt" for step in planned.decision.steps)
-    if not sealed:
-        return to_record(facts, planned.facts, planned.decision)
+        was_sent = settled in (Settled.TAKEN, Settled.DISCARDED)
+        hidden = not was_sent or any(step.verb == "encrypt" for step in plan.decision.steps)
+    if not hidden:
+        return to_record(facts, plan.facts, plan.decision)
     if facts.keywords:
         facts = changed(facts, keywords=facts.keywords & context.rules().keywords)
-    return to_record(facts, planned.facts, planned.decision, hidden=_CONFIDENTIAL)
+    return to_record(facts, plan.facts, plan.decision, hidden=_CONFIDENTIAL)
 
 
-def stopped(context: Context, mail: Mail, trouble: GatewayError, way: Literal["outbound", "inbound"]) -> Outcome:
-    """One fate for every recipient, because the message itself cannot go; told and kept like any other."""
+def stop(context: Context, mail: Mail, trouble: GatewayError, way: Literal["outbound", "inbound"]) -> Outcome:
+    """The same outcome for every recipient, because the message itself cannot be sent; logged and recorded."""
     settled = Settled.LATER if trouble.retry else Settled.REFUSED
-    log.info("message stopped", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
+    log.info("mail.stopped", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
     outcomes = tuple(
         RecipientOutcome(one.address, settled, trouble.reason, detail=trouble.detail)
         for one in mail.envelope.recipients
     )
-    message_id, key = _read(mail, way)
-    records = [
+    keep_outcomes(context, mail, outcomes, way, "reject" if settled is Settled.REFUSED else "defer")
+    return Outcome(mail.origin.incident, settled, outcomes, trouble.reason)
+
+
+def keep_outcomes(context: Context, mail: Mail, outcomes: Sequence[RecipientOutcome], way: str, end: str,
+                  facts: Mapping[str, Any] | None = None) -> None:
+    """Adds one record for each outcome of a mail on which no rule decides now."""
+    message_id, key = _ids(mail, way)
+    note(context, mail, [
         EvidenceRecord(
             at=context.clock.now(),
             incident=mail.origin.incident,
@@ -133,25 +140,23 @@ def stopped(context: Context, mail: Mail, trouble: GatewayError, way: Literal["o
             client=mail.origin.client,
             sender=mail.envelope.reverse_path,
             recipient=one.address,
-            rule="",
+            rule=one.rule or "",
             steps=(),
-            end="reject" if settled is Settled.REFUSED else "defer",
-            settled=settled,
-            reasons=(str(trouble.reason),),
+            end=end,
+            settled=one.settled,
+            reasons=(str(one.reason),),
             certificates=(),
             policy_digest=context.rules().digest,
             next_hop_reply=None,
             sealed_digest="",
-            facts={},
+            facts=dict(facts or {}),
         )
         for one in outcomes
-    ]
-    note(context, mail, records)
-    return Outcome(mail.origin.incident, settled, outcomes, trouble.reason)
+    ])
 
 
-def _read(mail: Mail, way: str) -> tuple[str, str]:
-    """Message-ID and key of a mail that may be beyond reading."""
+def _ids(mail: Mail, way: str) -> tuple[str, str]:
+    """Message-ID and message key; '' for both if the header cannot be parsed."""
     try:
         headers = parse_headers(mail.octets)
     except GatewayError:
@@ -160,13 +165,13 @@ def _read(mail: Mail, way: str) -> tuple[str, str]:
 
 
 def note(context: Context, mail: Mail, records: Sequence[EvidenceRecord]) -> None:
-    """Keeps them; trouble is told and changes nothing: a mail that is taken must not become a 451, and so two."""
+    """Adds them; a failure is logged and changes nothing: a mail that is taken must not be deferred, and sent twice."""
     try:
         context.evidence.add(tuple(records))
     except GatewayError as trouble:
         log.critical(
-            "evidence not kept", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail
+            "evidence.lost", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail
         )
     except Exception as surprise:  # noqa: BLE001 - see above
-        log.critical("evidence not kept", incident=mail.origin.incident, reason=str(Reason.INTERNAL),
+        log.critical("evidence.lost", incident=mail.origin.incident, reason=str(Reason.INTERNAL),
                      detail=type(surprise).__name__)

@@ -1,5 +1,6 @@
-"""Delivery reports (RFC 3464) for recipients that were refused after others were taken: header fields only."""
+"""Delivery reports (RFC 3464): of recipients that were rejected after others were taken, and of held mail."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from secrets import token_hex
 
@@ -20,77 +21,74 @@ log = structlog.get_logger("sealgate.report")
 
 
 def report_refused(
-    context: Context, mail: Mail, outcomes: list[RecipientOutcome], *, may_tell: bool = True
+    context: Context, mail: Mail, outcomes: list[RecipientOutcome], *, may_report: bool = True
 ) -> list[RecipientOutcome]:
-    """Sends one report for all refused recipients; they become REPORTED, or LATER if it could not be handed over.
+    """Sends one report for all refused recipients; they become REPORTED, or LATER if the next hop does not accept it.
 
-    Nobody is told where the reverse-path is null or NOTIFY says so (RFC 3461 4.1): then REPORTED with that detail.
-    `may_tell`: whether the reverse-path is known to be the sender's own; a stranger's could be anybody's.
+    No report is sent if the reverse-path is null or NOTIFY says so (RFC 3461 4.1): then REPORTED with that detail.
+    `may_report`: whether the reverse-path is known to be the sender's own; a foreign one could be anyone's.
     """
     refused = [one for one in outcomes if one.settled is Settled.REFUSED]
-    wanted = {recipient.address: recipient for recipient in mail.envelope.recipients}
-    told = [one for one in refused if _wants_failure(wanted.get(one.address))]
-    if not may_tell or not mail.envelope.reverse_path or not told:
-        return [
-            replace(one, settled=Settled.REPORTED, detail="no report: the sender is unknown or wants none")
-            if one in refused else one
-            for one in outcomes
-        ]
-    settled = Settled.REPORTED if _sent(context, mail, told, whole=told == refused) else Settled.LATER
-    return [replace(one, settled=settled) if one in refused else one for one in outcomes]
+    recipients = {recipient.address: recipient for recipient in mail.envelope.recipients}
+    reported = [one for one in refused if wants(recipients.get(one.address), "FAILURE")]
+    detail = ""
+    if not may_report or not mail.envelope.reverse_path or not reported:
+        settled, detail = Settled.REPORTED, "no report: the sender is unknown or wants none"
+    else:
+        statuses = [Status(one.address, "failed", "5.7.1" if one.reply is None else "5.0.0", one.reply)
+                    for one in reported]
+        is_sent = send_report(context, mail, "Your message was not delivered to all recipients",
+                              _text(context, mail, reported, is_complete=reported == refused), statuses)
+        settled = Settled.LATER if is_sent is None else Settled.REPORTED
+    return [replace(one, settled=settled, detail=detail or one.detail) if one in refused else one for one in outcomes]
 
 
-def _wants_failure(recipient: Recipient | None) -> bool:
-    return recipient is None or not recipient.notify or "FAILURE" in recipient.notify
+def wants(recipient: Recipient | None, event: str) -> bool:
+    """Whether the sender wants a report of this event (RFC 3461 4.1): DELAY or FAILURE."""
+    return recipient is None or not recipient.notify or event in recipient.notify
 
 
-def _sent(context: Context, mail: Mail, refused: list[RecipientOutcome], *, whole: bool) -> bool:
-    to = mail.envelope.reverse_path
+def send_report(context: Context, mail: Mail, subject: str, text: str, statuses: Sequence[Status], *,
+                with_header: bool = True) -> bool | None:
+    """Sends a report to the reverse-path. `with_header`: it contains the header fields of the mail.
+
+    Whether the next hop took it; None: not now. A permanent refusal of a report ends it: a report about a report is
+    never sent (RFC 5321 6.1).
+    """
+    to, hostname = mail.envelope.reverse_path, context.identity.hostname
+    entity = report(text, hostname, statuses, mail.octets if with_header else None,
+                    arrived_at=mail.origin.received_at, envelope_id=mail.envelope.envid)
+    octets = message((
+        encode_mailboxes("From", (Mailbox("Mail gateway", context.identity.postmaster),)),
+        encode_mailboxes("To", (Mailbox("", to),)),
+        encode_unstructured("Subject", subject),
+        date_field(context.clock.now()),
+        new_message_id(token_hex(16), hostname),
+        b"Auto-Submitted: auto-replied\r\n",
+    ), entity)
     hop = context.inbound_hop if context.identity.owns(to) else context.outbound_hop
-    octets = _report(context, mail, to, refused, whole=whole)
     envelope = Envelope("", (Recipient(to, notify=("NEVER",)),), eight_bit=not octets.isascii())
     try:
         replies = hop.deliver(octets, envelope)
     except GatewayError as trouble:
-        log.warning("report not sent", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
-        return False
-    # A permanent refusal of a report ends it: a report about a report is never sent (RFC 5321 6.1).
-    return all(reply.taken or reply.permanent for reply in replies)
+        log.warning("report.not_sent", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail)
+        return None
+    if any(not reply.taken and not reply.permanent for reply in replies):
+        return None
+    return all(reply.taken for reply in replies)
 
 
-def _report(context: Context, mail: Mail, to: str, refused: list[RecipientOutcome], *, whole: bool) -> bytes:
-    """The message. `whole`: no recipient was refused who is not named here."""
-    now = context.clock.now()
-    fields = (
-        encode_mailboxes("From", (Mailbox("Mail gateway", context.identity.postmaster),)),
-        encode_mailboxes("To", (Mailbox("", to),)),
-        encode_unstructured("Subject", "Your message was not delivered to all recipients"),
-        date_field(now),
-        new_message_id(token_hex(16), context.identity.hostname),
-        b"Auto-Submitted: auto-replied\r\n",
-    )
-    failures = "\n\n".join(f"{one.address}\n    {_why(one)}" for one in refused)
-    statuses = [Status(one.address, "failed", "5.7.1" if one.reply is None else "5.0.0", one.reply) for one in refused]
-    others = "It was accepted for all other recipients. Please do not send it to them again.\n\n" if whole else ""
-    text = (
+def _text(context: Context, mail: Mail, refused: Sequence[RecipientOutcome], *, is_complete: bool) -> str:
+    """`is_complete`: every recipient that was refused is named here."""
+    lines = []
+    for one in refused:
+        sentence = SENTENCES[one.reason or Reason.INTERNAL]
+        lines.append(f"{one.address}\n    {one.text or sentence.what} {sentence.remedy}")
+    failures = "\n\n".join(lines)
+    others = "It was accepted for all other recipients. Please do not send it to them again.\n\n" if is_complete else ""
+    return (
         "Hello,\n\nYour message could not be delivered to the following recipients:\n\n"
         f"{failures}\n\n{others}"
         "If you have any questions, reply to this email and quote the incident number.\n\n"
-        f"Kind regards\n{context.identity.name}\n"
+        f"Kind regards\n{context.identity.name}\n\nIncident number: {mail.origin.incident}\n"
     )
-    return message(
-        fields,
-        report(
-            f"{text}\nIncident number: {mail.origin.incident}\n",
-            context.identity.hostname,
-            statuses,
-            mail.octets,
-            arrived_at=mail.origin.received_at,
-            envelope_id=mail.envelope.envid,
-        ),
-    )
-
-
-def _why(outcome: RecipientOutcome) -> str:
-    sentence = SENTENCES[outcome.reason or Reason.INTERNAL]
-    return f"{outcome.text or sentence.what} {sentence.remedy}"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from gateway.errors import Reason
-from gateway.model.decision import ENCRYPTED_PDF, Decision, Needs
+from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, NoFrom, RecipientFacts
+from gateway.model.fallbacks import FALLBACKS
 from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Direction
 from gateway.model.verdict import (
@@ -44,7 +45,6 @@ CERTIFICATES: Final[Mapping[str, CertificateAnswer]] = {
 DIRECTORY_UNAVAILABLE: Final = "directory_unavailable"
 CERTIFICATE_WORDS: Final = (*CERTIFICATES, DIRECTORY_UNAVAILABLE)
 _CUSTOMERS = ("known", "unknown", "unavailable")
-_MANY = ("already", "keyword", "reason")  # a mail may have several
 _EXPECTED = ("then", "end", "rule", "reason")
 _RECIPIENT = {Direction.OUTBOUND: "anna@customer.example", Direction.INBOUND: "service@bank.example",
               Direction.INTERNAL: "staff@bank.example"}
@@ -65,37 +65,37 @@ class CaseReader:
     def read(self, value: Any, path: Path, number: int) -> Case | None:
         """One case; None if it cannot be run."""
         if not isinstance(value, dict):
-            self._tell(path, "a case must be a mapping", "write it as `- given: {…}` and `expect: {…}`")
+            self._add(path, "a case must be a mapping", "write it as `- given: {…}` and `expect: {…}`")
             return None
         for key in value:
             if key not in ("given", "expect"):
-                self._tell((*path, key), f"unknown key `{key}` of a case", nearest(key, ("given", "expect")), key=True)
+                self._add((*path, key), f"unknown key `{key}` of a case", nearest(key, ("given", "expect")), key=True)
         before = len(self.problems)
         given, expect = value.get("given"), value.get("expect")
         if not isinstance(given, dict):
-            self._tell(path, "a case needs `given: {…}`", "add the facts of a mail, such as `given: {client: NAME}`")
+            self._add(path, "a case needs `given: {…}`", "add the facts of a mail, such as `given: {client: NAME}`")
         if not isinstance(expect, dict) or not expect:
-            self._tell(path, "a case needs `expect: {…}`", "add it, such as `expect: {end: deliver}`")
+            self._add(path, "a case needs `expect: {…}`", "add it, such as `expect: {end: deliver}`")
         if not isinstance(given, dict) or not isinstance(expect, dict):
             return None
         facts, to = self._given(given, (*path, "given"))
         expected = self._expect(expect, (*path, "expect"))
         return Case(facts, to, expected, self.document.place(path), number) if len(self.problems) == before else None
 
-    def _tell(self, path: Path, text: str, remedy: str = "", *, key: bool = False) -> None:
+    def _add(self, path: Path, text: str, remedy: str = "", *, key: bool = False) -> None:
         self.problems.append(self.document.problem(path, text, remedy, key=key))
 
     def _word(self, value: Any, words: Sequence[str], path: Path) -> str:
         """One of the words; the first of them, and a problem, if it is none."""
         if isinstance(value, str) and value in words:
             return value
-        self._tell(path, f"`{path[-1]}` cannot be `{value}` in a case", nearest(str(value), words) or one_of(words))
+        self._add(path, f"`{path[-1]}` cannot be `{value}` in a case", nearest(str(value), words) or one_of(words))
         return words[0]
 
     def _text(self, given: Mapping[str, Any], key: str, default: str, path: Path) -> str:
         value = given.get(key, default)
         if not isinstance(value, str):
-            self._tell((*path, key), f"`{key}` must be one text in a case",
+            self._add((*path, key), f"`{key}` must be one text in a case",
                        "write one text, in quotes if it is a number")
             return default
         return value
@@ -103,14 +103,14 @@ class CaseReader:
     def _given(self, given: dict[str, Any], path: Path) -> tuple[Facts, RecipientFacts]:
         for key in given:
             if key not in WRITTEN:
-                self._tell((*path, key), f"unknown fact `{key}`", nearest(key, WRITTEN) or one_of(WRITTEN), key=True)
+                self._add((*path, key), f"unknown fact `{key}`", nearest(key, WRITTEN) or one_of(WRITTEN), key=True)
         direction = self._direction(given, path)
         written = self._text(given, "from", "", path)
         no_from = cast("NoFrom", written) if written in NO_FROM else None
         from_ = None if no_from else written or None
         client = self._text(given, "client", "", path) or None
         if client is not None and self.known.clients is not None and client not in self.known.clients:
-            self._tell((*path, "client"), f"the settings have no client `{client}`",
+            self._add((*path, "client"), f"the settings have no client `{client}`",
                        nearest(client, self.known.clients) or one_of(self.known.clients))
         sender = self._text(given, "sender", from_ or "", path)
         inbound = direction is Direction.INBOUND
@@ -138,13 +138,13 @@ class CaseReader:
         try:
             return octets(given.get("size", "4 KiB"))
         except BadValueError as error:
-            self._tell((*path, "size"), str(error), error.remedy)
+            self._add((*path, "size"), str(error), error.remedy)
             return 0
 
     def _flag(self, given: Mapping[str, Any], path: Path) -> bool:
         value = given.get("spoofs_us", False)
         if not isinstance(value, bool):
-            self._tell((*path, "spoofs_us"), "`spoofs_us` must be true or false", "write true or false, without quotes")
+            self._add((*path, "spoofs_us"), "`spoofs_us` must be true or false", "write true or false, without quotes")
         return value is True
 
     def _many(self, given: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
@@ -157,13 +157,13 @@ class CaseReader:
 
     def _headers(self, value: Any, path: Path) -> dict[str, tuple[str, ...]]:
         if not isinstance(value, dict) or not all(isinstance(inner, str) for inner in value.values()):
-            self._tell(path, "`header` must be a mapping of texts in a case", "write `header: {X-Name: value}`")
+            self._add(path, "`header` must be a mapping of texts in a case", "write `header: {X-Name: value}`")
             return {}
         return {name.lower(): (text,) for name, text in value.items()}
 
     def _authentication(self, value: Any, path: Path) -> dict[str, str]:
         if not isinstance(value, dict):
-            self._tell(path, "`authentication` must be a mapping", "write `authentication: {dmarc: pass}`")
+            self._add(path, "`authentication` must be a mapping", "write `authentication: {dmarc: pass}`")
             return {}
         return {self._word(method, AUTHENTICATION_METHODS, (*path, method)):
                 self._word(result, AUTHENTICATION_RESULTS, (*path, method)) for method, result in value.items()}
@@ -219,16 +219,16 @@ class CaseReader:
         try:
             return seconds(given.get(key, "0 s"))
         except BadValueError as error:
-            self._tell((*path, key), str(error), error.remedy)
+            self._add((*path, key), str(error), error.remedy)
             return 0
 
     def _signer(self, value: Any, path: Path) -> tuple[tuple[str, ...], bool]:
         if not isinstance(value, dict):
-            self._tell(path, "`signer` must be a mapping", "write `signer: {matches_from: true, customer: known}`")
+            self._add(path, "`signer` must be a mapping", "write `signer: {matches_from: true, customer: known}`")
             return (), True
         for key in value:
             if key not in ("level", "matches_from", "customer"):
-                self._tell((*path, key), f"unknown key `{key}` of signer",
+                self._add((*path, key), f"unknown key `{key}` of signer",
                            nearest(key, ("level", "matches_from", "customer")), key=True)
         level = value.get("level", [])
         level = level if isinstance(level, list) else [level]
@@ -236,19 +236,20 @@ class CaseReader:
                        for one in level)
         matches = value.get("matches_from", True)
         if not isinstance(matches, bool):
-            self._tell((*path, "matches_from"), "`matches_from` must be true or false",
+            self._add((*path, "matches_from"), "`matches_from` must be true or false",
                        "write true or false, without quotes")
         return levels, matches is True
 
     def _expect(self, expect: dict[str, Any], path: Path) -> Expected:
         for key in expect:
             if key not in _EXPECTED:
-                self._tell((*path, key), f"unknown key `{key}` of expect", nearest(key, _EXPECTED) or one_of(_EXPECTED),
+                self._add((*path, key), f"unknown key `{key}` of expect", nearest(key, _EXPECTED) or one_of(_EXPECTED),
                            key=True)
         then: tuple[str, ...] | None = None
         if "then" in expect:
             names = expect["then"] if isinstance(expect["then"], list) else [expect["then"]]
-            then = tuple(self._word(name, (*self.verbs, ENCRYPTED_PDF), (*path, "then")) for name in names)
+            steps = (*self.verbs, *(name for name, fallback in FALLBACKS.items() if fallback.encrypts))
+            then = tuple(self._word(name, steps, (*path, "then")) for name in names)
         end = self._word(expect["end"], ENDS, (*path, "end")) if "end" in expect else None
         reason = Reason(self._word(expect["reason"], tuple(Reason), (*path, "reason"))) if "reason" in expect else None
         rule = self._text(expect, "rule", self.rule, path)

@@ -9,7 +9,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from gateway.model.decision import ENCRYPTED_PDF, Decision, End, Needs, Step
+from gateway.model.decision import Decision, End, Needs, Step
+from gateway.model.fallbacks import FALLBACKS
 from gateway.model.mail import Direction
 from gateway.policy import cases
 from gateway.policy.conditions import Leaf, flat, implies, leaves
@@ -56,11 +57,12 @@ def _verbs(file: PolicyFile, steps: Sequence[Step], end: End, path: Path) -> lis
         if verb in names and beside not in names:
             problems.append(file.document.problem((*path, "then", verb), f"`{verb}` needs `{beside}`: {why}",
                                                   f"add `{beside}`", key=True))
-    locked = any(step.verb == "encrypt" and step.params.without_certificate == ENCRYPTED_PDF for step in steps)
-    if locked and "escrow" in names:
+    fallbacks = (FALLBACKS.get(step.params.without_certificate) for step in steps if step.verb == "encrypt")
+    fallback = next(fallbacks, None)
+    if fallback is not None and fallback.encrypts and "escrow" in names:
         problems.append(file.document.problem(
-            (*path, "then", "escrow"),
-            "`escrow` cannot be combined with `without_certificate: encrypted_pdf`: its holder cannot open the PDFs",
+            (*path, "then", "escrow"), f"`escrow` cannot be combined with `without_certificate: {fallback.name}`: its "
+            "holder cannot open that mail",
             "write two rules: one with a certificate, one with `certificate: absent` and no `escrow`", key=True))
     if steps and end.kind in ("reject", "defer", "hand_to"):
         problems.append(file.document.problem((*path, "then"), f"`then` has no effect if `end` is {end.kind}",

@@ -35,37 +35,37 @@ class FileReader:
         """The file's rules; None if it is not a mapping."""
         value = self._document.value
         if not isinstance(value, dict):
-            self._tell((), "a policy file must be a mapping", "write `version: 1`, `rules:` and `otherwise:`")
+            self._add((), "a policy file must be a mapping", "write `version: 1`, `rules:` and `otherwise:`")
             return None
         self._keys(value, _FILE_KEYS, (), "a policy file")
         if value.get("version") != 1 or isinstance(value.get("version"), bool):
-            self._tell(("version",), "`version` must be 1", "begin the file with `version: 1`")
+            self._add(("version",), "`version` must be 1", "begin the file with `version: 1`")
         mode = self._mode(value, ())
         return PolicyFile(self._label, self._document, mode, self._rules(value, mode), self._otherwise(value))
 
-    def _tell(self, path: Path, text: str, remedy: str = "", *, key: bool = False) -> None:
+    def _add(self, path: Path, text: str, remedy: str = "", *, key: bool = False) -> None:
         self._problems.append(self._document.problem(path, text, remedy, key=key))
 
     def _keys(self, value: Mapping[str, Any], known: tuple[str, ...], path: Path, what: str) -> None:
         for key in value:
             if key in LATER_FILE_KEYS and not path:
-                self._tell((*path, key), f"`{key}` (signatures of approvers) is not supported in this version",
+                self._add((*path, key), f"`{key}` (signatures of approvers) is not supported in this version",
                            "remove it", key=True)
             elif key not in known:
                 remedy = nearest(key, known) or one_of(known)
-                self._tell((*path, key), f"unknown key `{key}` of {what}", remedy, key=True)
+                self._add((*path, key), f"unknown key `{key}` of {what}", remedy, key=True)
 
     def _mode(self, value: Mapping[str, Any], path: Path) -> Mode:
         mode = value.get("mode", "enforce")
         if mode not in ("enforce", "observe"):
             words = ("enforce", "observe")
-            self._tell((*path, "mode"), f"`mode` cannot be `{mode}`", nearest(str(mode), words) or one_of(words))
+            self._add((*path, "mode"), f"`mode` cannot be `{mode}`", nearest(str(mode), words) or one_of(words))
         return "observe" if mode == "observe" else "enforce"
 
     def _rules(self, value: Mapping[str, Any], mode: Mode) -> tuple[Rule, ...]:
         rules = value.get("rules", [])
         if not isinstance(rules, list) or len(rules) > RULES_MAX:
-            self._tell(("rules",), f"`rules` must be a list of at most {RULES_MAX} rules",
+            self._add(("rules",), f"`rules` must be a list of at most {RULES_MAX} rules",
                        "begin each rule with `- name:`, or split the file")
             return ()
         first: dict[str, str] = {}
@@ -77,16 +77,16 @@ class FileReader:
 
     def _rule(self, value: Any, path: Path, mode: Mode, first: dict[str, str]) -> Rule | None:
         if not isinstance(value, dict):
-            self._tell(path, "a rule must be a mapping", "begin it with `- name:`")
+            self._add(path, "a rule must be a mapping", "begin it with `- name:`")
             return None
         self._keys(value, _RULE_KEYS, path, "a rule")
         name = self._name(value, path, first)
         if "when" not in value:
-            self._tell(path, f"rule `{name}` has no `when`", "add `when:`; use `otherwise` for a decision on all mail")
+            self._add(path, f"rule `{name}` has no `when`", "add `when:`; use `otherwise` for a decision on all mail")
         if not isinstance(value.get("note", ""), str):
-            self._tell((*path, "note"), "`note` must be a text", "quote it")
+            self._add((*path, "note"), "`note` must be a text", "quote it")
         if "then" not in value and "end" not in value:
-            self._tell(path, f"rule `{name}` has neither `then` nor `end`",
+            self._add(path, f"rule `{name}` has neither `then` nor `end`",
                        "add `then:`, `end:` or both; write `end: deliver` for plain delivery")
         own = self._mode(value, path) if "mode" in value else mode
         when = self._when.read(value["when"], (*path, "when")) if "when" in value else None
@@ -94,7 +94,7 @@ class FileReader:
         end = self._then.end(value.get("end", "deliver"), (*path, "end"))
         may_lower = value.get("may_lower", False)
         if not isinstance(may_lower, bool):
-            self._tell((*path, "may_lower"), "`may_lower` must be true or false", "write true or false, without quotes")
+            self._add((*path, "may_lower"), "`may_lower` must be true or false", "write true or false, without quotes")
         if when is None:
             return None
         rule = Rule(f"{self._label}:{name}", when, steps, end, path, self._document.place(path),
@@ -104,12 +104,12 @@ class FileReader:
     def _name(self, value: Mapping[str, Any], path: Path, first: dict[str, str]) -> str:
         name = value.get("name")
         if not isinstance(name, str) or not _NAME.match(name) or name == "otherwise":
-            self._tell((*path, "name"), f"`{name}` is not a valid rule name",
+            self._add((*path, "name"), f"`{name}` is not a valid rule name",
                        "use lower case letters, digits, - and _, such as codes-login; `otherwise` is reserved")
             return str(name)
         place = self._document.place((*path, "name"))
         if name in first:
-            self._tell((*path, "name"), f"the rule name `{name}` is repeated",
+            self._add((*path, "name"), f"the rule name `{name}` is repeated",
                        f"rename one of them; the first is at {first[name]}")
         first.setdefault(name, place)
         return name
@@ -118,11 +118,11 @@ class FileReader:
         cases = value.get("cases", [])
         path = (*rule.path, "cases")
         if not isinstance(cases, list) or len(cases) > CASES_MAX:
-            self._tell(path, f"`cases` must be a list of at most {CASES_MAX} cases",
+            self._add(path, f"`cases` must be a list of at most {CASES_MAX} cases",
                        "write each as `- given: {…}` and `expect: {…}`")
             return ()
         if not cases:
-            self._tell(rule.path, f"rule `{rule.name.partition(':')[2]}` has no case",
+            self._add(rule.path, f"rule `{rule.name.partition(':')[2]}` has no case",
                        "add `cases:` with at least one mail that this rule decides")
         reader = CaseReader(self._document, self._known, self._problems, self._label, rule.name, rule.directions,
                             tuple(self._verbs))
@@ -139,6 +139,6 @@ class FileReader:
             return Otherwise((self._then.steps(otherwise.get("then"), (*path, "then")),
                               self._then.end(otherwise.get("end", "deliver"), (*path, "end"))), path)
         if isinstance(otherwise, str) and nearest(otherwise, ("next_file",)):
-            self._tell(path, f"`otherwise` cannot be `{otherwise}`", nearest(otherwise, ("next_file",)))
+            self._add(path, f"`otherwise` cannot be `{otherwise}`", nearest(otherwise, ("next_file",)))
             return Otherwise(None, path)
         return Otherwise(((), self._then.end(otherwise, path)), path)

@@ -31,7 +31,8 @@ def _matchers() -> Iterable[str]:
     yield "| --- | --- | --- | --- |"
     for name in WRITTEN:
         matcher = MATCHERS[name]
-        yield f"| `{name}` | {_value(matcher)} | {_directions(matcher.directions)} | {_summary(matcher)} |"
+        directions = "all" if matcher.directions == ALL else ", ".join(sorted(matcher.directions))
+        yield f"| `{name}` | {_value(matcher)} | {directions} | {_summary(matcher)} |"
     yield ""
     yield "Header fields that `header` does not offer: " + ", ".join(
         f"{name} ({why})" for name, why in HEADERS_NOT_OFFERED.items()) + "."
@@ -55,10 +56,6 @@ def _value(matcher: Matcher) -> str:
     return {"words": "a name", "address": "an address, a glob, a pattern", "text": "a text, a glob, a pattern",
             "header": "name: a text, a glob, a pattern", "size": "`over`, `under`: `10 MiB`",
             "duration": "`over`, `under`: `24 h`"}[matcher.shape]
-
-
-def _directions(directions: frozenset[str]) -> str:
-    return "all" if directions == ALL else ", ".join(sorted(directions))
 
 
 def _summary(matcher: Matcher) -> str:

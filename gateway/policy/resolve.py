@@ -1,6 +1,6 @@
-"""What a certificate's answer makes of a decision that encrypts, and which of two decisions protects less.
+"""Settles a decision that encrypts by the look-up of the certificate, and compares the protection of two decisions.
 
-`without_certificate` speaks of Absent only: Unusable and Conflict refuse by name, Unavailable defers, whatever it says.
+`without_certificate` applies to Absent only: Unusable and Conflict always reject, and Unavailable always defers.
 """
 
 from dataclasses import replace
@@ -10,17 +10,18 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from gateway.errors import Reason
-from gateway.model.decision import ENCRYPTED_PDF, Decision, End, Needs, Step
+from gateway.model.decision import Decision, End, Needs, Step
 from gateway.model.facts import NotAsked, RecipientFacts
+from gateway.model.fallbacks import CERTAIN, FALLBACKS
 from gateway.model.lookup import (
     Absent,
     CertificateAnswer,
     CertificateRow,
-    Conflict,
     Found,
     Loser,
     Unavailable,
     Unusable,
+    reason_of,
 )
 
 
@@ -34,10 +35,7 @@ _ANY_ROW: Final = CertificateRow("", b"", (), datetime.min.replace(tzinfo=UTC), 
 DEVICE_BOUND: Final = replace(_ANY_ROW, device_bound=True)  # stands for any such row
 # Without an encryption these have nothing to add to.
 _WITH_ENCRYPT = frozenset({"encrypt", "escrow"})
-_NOTHING: Final = NoParams()
-# How well a mail is kept from others' eyes where nobody knows a certificate; 0 is a rule without `encrypt`.
-_WEAKER: Final = {"plain_knowingly": 1, "encrypted_pdf": 2}
-_SURELY: Final = 3  # encrypted to a certificate, or not sent
+_NO_PARAMS: Final = NoParams()
 
 
 def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs:
@@ -48,16 +46,12 @@ def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs
     answer = _answer(params, to)
     if isinstance(answer, NotAsked):
         return Needs("certificate", params.certificates)
-    if isinstance(answer, Unavailable):
-        return _ended(decision, "defer", Reason.CERTIFICATE_UNAVAILABLE)
-    if isinstance(answer, Unusable):
-        return _ended(decision, "reject", _one_reason(answer.losers))
-    if isinstance(answer, Conflict):
-        return _ended(decision, "reject", Reason.CERTIFICATE_CONFLICT)
     if isinstance(answer, Absent):
-        return _without(decision, params.without_certificate)
+        return _fall_back(decision, params.without_certificate)
+    if not isinstance(answer, Found):
+        return _end(decision, "defer" if isinstance(answer, Unavailable) else "reject", reason_of(answer))
     if params.certificates == "enrolled" and not answer.enrolled:
-        return _ended(decision, "reject", Reason.CERTIFICATE_NOT_ENROLLED)
+        return _end(decision, "reject", Reason.CERTIFICATE_NOT_ENROLLED)
     return decision
 
 
@@ -88,30 +82,25 @@ def enrolled_of(answer: CertificateAnswer) -> CertificateAnswer:
     return answer
 
 
-def _without(decision: Decision, way: Any) -> Decision:
-    """Absent: every source answered, and none knows a certificate. Any way that is not built in refuses.
+def _fall_back(decision: Decision, name: str) -> Decision:
+    """Absent: every source answered, and none has a certificate. What is not in the table of fallbacks rejects.
 
-    A rule that sends nothing needs no other way to send it.
+    A rule that holds all its mail needs no fallback: an operator looks into what it holds.
     """
-    if way in {"hold", "invite"}:
-        held = End("hold", text=decision.end.text)
-        waits = way if decision.end.kind == "deliver" else None  # else for whoever looks into what the rule holds
-        return replace(decision, end=held, reason=Reason.CERTIFICATE_ABSENT, fallback=waits)
-    if way in {"plain_knowingly", "encrypted_pdf"}:
-        kept = tuple(step for step in decision.steps if step.verb not in _WITH_ENCRYPT)
-        dropped = tuple(step.verb for step in decision.steps if step.verb in _WITH_ENCRYPT)
-        instead = (Step(ENCRYPTED_PDF, _NOTHING),) if way == "encrypted_pdf" else ()
-        return replace(decision, steps=kept + instead, dropped=dropped, fallback=way)
-    return _ended(decision, "reject", Reason.CERTIFICATE_ABSENT)
+    fallback = FALLBACKS.get(name)
+    if fallback is None:
+        return _end(decision, "reject", Reason.CERTIFICATE_ABSENT)
+    if fallback.held:
+        return replace(decision, end=End("hold", text=decision.end.text), reason=Reason.CERTIFICATE_ABSENT,
+                       fallback=fallback.name if decision.end.kind == "deliver" else None)
+    steps = tuple(step for step in decision.steps if step.verb not in _WITH_ENCRYPT)
+    dropped = tuple(step.verb for step in decision.steps if step.verb in _WITH_ENCRYPT)
+    replacement = (Step(fallback.name, _NO_PARAMS),) if fallback.encrypts else ()
+    return replace(decision, steps=steps + replacement, dropped=dropped, fallback=fallback.name)
 
 
-def _ended(decision: Decision, kind: Any, reason: Reason) -> Decision:
+def _end(decision: Decision, kind: Any, reason: Reason) -> Decision:
     return replace(decision, steps=(), end=End(kind, text=decision.end.text), reason=reason)
-
-
-def _one_reason(losers: tuple[Loser, ...]) -> Reason:
-    reasons = {loser.reason for loser in losers}
-    return reasons.pop() if len(reasons) == 1 else Reason.CERTIFICATE_UNUSABLE
 
 
 def lowers(one: Decision, other: Decision) -> bool:
@@ -126,7 +115,7 @@ def lowers(one: Decision, other: Decision) -> bool:
 def sealed(decision: Decision) -> bool:
     """Whether the mail leaves signed and encrypted or not at all, before certificates."""
     signed, _, _, encrypted, *_ = _strength(decision.steps)
-    return signed == 1 and encrypted == _SURELY
+    return signed == 1 and encrypted == CERTAIN
 
 
 def _strength(steps: tuple[Step, ...]) -> tuple[int, ...]:
@@ -136,11 +125,12 @@ def _strength(steps: tuple[Step, ...]) -> tuple[int, ...]:
     """
     verbs = {step.verb for step in steps}
     stamp, encrypt = _params(steps, "stamp"), _params(steps, "encrypt")
+    fallback = None if encrypt is None else FALLBACKS.get(encrypt.without_certificate)
     return (
         int("sign" in verbs),
         0 if stamp is None else 1 if stamp.if_unavailable == "send_unstamped" else 2,
         int("protect_headers" in verbs),
-        0 if encrypt is None else _WEAKER.get(encrypt.without_certificate, _SURELY),
+        0 if encrypt is None else CERTAIN if fallback is None else fallback.strength,
         int(encrypt is not None and encrypt.certificates == "enrolled"),
         int(encrypt is not None and encrypt.device_bound),
     )

@@ -20,7 +20,7 @@ class Known:
     """Names of the settings that rules may use. None: not known here, any name passes.
 
     `signing_keys`: key sets with purpose sign; `escrow`: escrow certificates; `services`: those that are configured.
-    `ways`: those of `without_certificate` that are set up.
+    `fallbacks`: values of `without_certificate` that are configured.
     `unsupplied`: matcher to the reason why nothing configured supplies its fact.
     """
 
@@ -29,7 +29,7 @@ class Known:
     stampers: frozenset[str] | None = None
     escrow: frozenset[str] | None = None
     services: frozenset[str] | None = None
-    ways: frozenset[str] | None = None
+    fallbacks: frozenset[str] | None = None
     unsupplied: Mapping[str, str] = field(default_factory=dict)
 
 

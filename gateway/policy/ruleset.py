@@ -18,7 +18,7 @@ from gateway.errors import Reason
 from gateway.model.decision import Decision, End, Miss, Needs
 from gateway.model.facts import Facts, RecipientFacts
 from gateway.model.mail import Direction
-from gateway.policy.conditions import Condition, Leaf, compiled, flat, leaves
+from gateway.policy.conditions import Leaf, compiled, flat, leaves
 from gateway.policy.resolve import lowers, sealed, with_certificate
 from gateway.policy.rules import PolicyFile, Rule
 from gateway.policy.truth import FALSE, NEEDED, TRUE, UNKNOWN, Test
@@ -136,7 +136,8 @@ class RuleSet:
         table = []
         for program in self.programs:
             parts = flat(program.rule.when) if program.rule is not None else ()
-            answered = tuple(part for part in parts if _is_about(part, ("direction", "client")))
+            answered = tuple(part for part in parts
+                             if isinstance(part, Leaf) and part.matcher.name in ("direction", "client"))
             if all(compiled(part)(facts, to) == TRUE for part in answered):
                 rest = tuple(test for part, test in zip(parts, program.tests, strict=True) if part not in answered)
                 table.append(replace(program, tests=rest))
@@ -156,10 +157,6 @@ def _programs(files: Iterable[PolicyFile]) -> Iterable[Program]:
             name = f"{file.label}:otherwise"
             yield Program(name, (), Decision(name, steps, end, reason=_END_REASONS.get(end.kind)),
                           file.mode == "observe", after_word=after_word)
-
-
-def _is_about(part: Condition, matchers: tuple[str, ...]) -> bool:
-    return isinstance(part, Leaf) and part.matcher.name in matchers
 
 
 def _words(every: Iterable[Leaf], matcher: str) -> frozenset[str]:

@@ -43,8 +43,6 @@ class VerbSpec(Protocol):
 LATER = "is not supported in this version of Sealgate"
 LATER_VERBS = frozenset({"sign_pdf"})
 LATER_VALUES: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType({})
-# Words that are not verbs: they are used only if no certificate is known.
-WAYS = frozenset({"invite", "encrypted_pdf", "plain_knowingly"})
 LATER_FILE_KEYS = frozenset({"approvers", "approved_by", "signatures"})
 
 

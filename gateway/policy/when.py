@@ -49,13 +49,13 @@ class When:
     def read(self, value: Any, path: Path) -> Condition | None:
         """The condition of a `when` mapping; None if nothing of it could be read."""
         if not isinstance(value, dict) or not value:
-            self._tell(path, "`when` must name at least one matcher",
+            self._add(path, "`when` must name at least one matcher",
                        "add a matcher such as `client: NAME`; use `otherwise` for a decision on all mail")
             return None
         parts = [part for key, inner in value.items() if (part := self._one(key, inner, (*path, key))) is not None]
         return All(tuple(parts)) if parts else None
 
-    def _tell(self, path: Path, text: str, remedy: str = "", *, key: bool = False) -> None:
+    def _add(self, path: Path, text: str, remedy: str = "", *, key: bool = False) -> None:
         self.problems.append(self.document.problem(path, text, remedy, key=key))
 
     def _one(self, key: str, value: Any, path: Path) -> Condition | None:
@@ -63,13 +63,13 @@ class When:
             return self._combination(key, value, path)
         if key not in WRITTEN:
             words = (*WRITTEN, *COMBINATIONS)
-            self._tell(path, f"unknown matcher `{key}`", nearest(key, words) or one_of(words), key=True)
+            self._add(path, f"unknown matcher `{key}`", nearest(key, words) or one_of(words), key=True)
             return None
         if key in self.known.unsupplied:
-            self._tell(path, f"`{key}` is never known with the current settings", self.known.unsupplied[key], key=True)
+            self._add(path, f"`{key}` is never known with the current settings", self.known.unsupplied[key], key=True)
         matcher = MATCHERS[key]
         if value is None:
-            self._tell(path, f"`{key}` has no value",
+            self._add(path, f"`{key}` has no value",
                        "write a value; a `#` begins a comment, so quote a text that contains one", key=True)
             return None
         if matcher.shape in ("header", "authentication"):
@@ -81,7 +81,7 @@ class When:
     def _combination(self, key: str, value: Any, path: Path) -> Condition | None:
         if not isinstance(value, list) or not value:
             remedy = f"write `{key}: [{{from: …}}, {{subject: …}}]`, with at least one entry"
-            self._tell(path, f"`{key}` must be a list of matchers", remedy, key=True)
+            self._add(path, f"`{key}` must be a list of matchers", remedy, key=True)
             return None
         parts = tuple(part for index, inner in enumerate(value)
                       if (part := self.read(inner, (*path, index))) is not None)
@@ -96,18 +96,18 @@ class When:
         if not isinstance(value, dict) or not value:
             example = "write `header: {X-Name: value}`" if matcher.shape == "header" else (
                 "write `authentication: {dmarc: pass}`")
-            self._tell(path, f"`{matcher.name}` must be a mapping", example)
+            self._add(path, f"`{matcher.name}` must be a mapping", example)
             return None
         parts = []
         for key, inner in value.items():
             here = (*path, key)
             if matcher.shape == "authentication" and key not in AUTHENTICATION_METHODS:
-                self._tell(here, f"unknown method `{key}`",
+                self._add(here, f"unknown method `{key}`",
                            nearest(key, AUTHENTICATION_METHODS) or one_of(AUTHENTICATION_METHODS), key=True)
             elif matcher.shape == "header" and key.lower() in HEADERS_NOT_OFFERED:
-                self._tell(here, f"`header` cannot match the field {key}", HEADERS_NOT_OFFERED[key.lower()], key=True)
+                self._add(here, f"`header` cannot match the field {key}", HEADERS_NOT_OFFERED[key.lower()], key=True)
             elif matcher.shape == "header" and not all(33 <= ord(c) <= 126 and c != ":" for c in key):
-                self._tell(here, f"`{key}` is not a valid header field name",
+                self._add(here, f"`{key}` is not a valid header field name",
                            "use letters, digits and hyphens, such as X-Bank-Route", key=True)
             elif (leaf := self._leaf(matcher, inner, here)) is not None:
                 parts.append(replace(leaf, key=key))
@@ -115,7 +115,7 @@ class When:
 
     def _signer(self, matcher: Matcher, value: Any, path: Path) -> Condition | None:
         if not isinstance(value, dict) or not value:
-            self._tell(path, "`signer` must be a mapping", "write `signer: {matches_from: true, customer: known}`")
+            self._add(path, "`signer` must be a mapping", "write `signer: {matches_from: true, customer: known}`")
             return None
         levels: Texts | None = None
         matches: bool | None = None
@@ -127,13 +127,13 @@ class When:
             elif key == "matches_from" and isinstance(inner, bool):
                 matches = inner
             elif key == "matches_from":
-                self._tell(here, "`matches_from` must be true or false", "write true or false, without quotes")
+                self._add(here, "`matches_from` must be true or false", "write true or false, without quotes")
             elif key == "customer":
                 customer = self._leaf(MATCHERS["signer.customer"], inner, here)
                 parts += [customer] if customer is not None else []
             else:
                 words = ("level", "matches_from", "customer")
-                self._tell(here, f"unknown key `{key}` of signer", nearest(key, words) or one_of(words), key=True)
+                self._add(here, f"unknown key `{key}` of signer", nearest(key, words) or one_of(words), key=True)
         if levels is not None or matches is not None:
             parts.append(Leaf(matcher, SignerWanted(levels, matches)))
         return All(tuple(parts)) if parts else None
@@ -141,12 +141,12 @@ class When:
     def _leaf(self, matcher: Matcher, value: Any, path: Path) -> Leaf | None:
         if isinstance(value, dict) and "not" in value:
             if len(value) > 1:
-                self._tell(path, "`not` cannot be combined with other keys",
+                self._add(path, "`not` cannot be combined with other keys",
                            "put the other values into a second matcher, or use `none_of`")
                 return None
             leaf = self._leaf(matcher, value["not"], (*path, "not"))
             if leaf is not None and leaf.negated:
-                self._tell((*path, "not"), "`not` inside `not`", "write the value without both")
+                self._add((*path, "not"), "`not` inside `not`", "write the value without both")
             return replace(leaf, negated=True) if leaf is not None else None
         if matcher.shape in ("size", "duration"):
             size = self._size(matcher, value, path)
@@ -158,21 +158,21 @@ class When:
         name = matcher.name
         read, more, less = (octets, "10 MiB", "1 MiB") if matcher.shape == "size" else (seconds, "5 d", "24 h")
         if not isinstance(value, dict) or not value:
-            self._tell(path, f"`{name}` must be a comparison",
+            self._add(path, f"`{name}` must be a comparison",
                        f"write `{name}: {{over: {more}}}`, `{{under: {less}}}` or both")
             return None
         limits: dict[str, int] = {}
         for key, inner in value.items():
             if key not in ("over", "under"):
-                self._tell((*path, key), f"unknown key `{key}` of {name}", nearest(key, ("over", "under")) or
+                self._add((*path, key), f"unknown key `{key}` of {name}", nearest(key, ("over", "under")) or
                            one_of(("over", "under")), key=True)
                 continue
             try:
                 limits[key] = read(inner)
             except BadValueError as error:
-                self._tell((*path, key), str(error), error.remedy)
+                self._add((*path, key), str(error), error.remedy)
         if limits.get("under", 1 << 62) <= limits.get("over", -1) + 1:
-            self._tell(path, f"no {name} is over and under these limits at the same time",
+            self._add(path, f"no {name} is over and under these limits at the same time",
                        "make `under` greater than `over`")
             return None
         return SizeRange(**limits) if limits else None
@@ -181,7 +181,7 @@ class When:
         """One value, a list, or patterns. None if any of it is wrong."""
         items = value if isinstance(value, list) else [value]
         if not items or len(items) > _VALUES_MAX:
-            self._tell(path, f"`{matcher.name}` must have 1 to {_VALUES_MAX} values",
+            self._add(path, f"`{matcher.name}` must have 1 to {_VALUES_MAX} values",
                        "add a value, or split the rule")
             return None
         found: dict[str, set[str]] = {"literals": set(), "globs": set(), "patterns": set()}
@@ -200,11 +200,11 @@ class When:
         if isinstance(item, bool) and matcher.shape == "flag":
             return "literals", (str(item).lower(),)
         if matcher.shape == "flag":
-            self._tell(path, f"`{matcher.name}` must be true or false", "write true or false, without quotes")
+            self._add(path, f"`{matcher.name}` must be true or false", "write true or false, without quotes")
         elif not isinstance(item, str):
             plain = isinstance(item, bool | int | float)
             patterns = "" if matcher.shape == "words" else ", or write {matches: 'pattern'}"
-            self._tell(path, f"`{matcher.name}` must be a text",
+            self._add(path, f"`{matcher.name}` must be a text",
                        ('quote a number or boolean, as in "5"' if plain else "write one text") + patterns)
         elif matcher.shape == "level":
             return "literals", self._level(item, path)
@@ -216,7 +216,7 @@ class When:
               and not _is_address(item, null=matcher.name == "sender")):
             remedy = ("write only the address, without name and brackets" if "@" in item else
                       f'write an address, or a glob such as "*@{item}"')
-            self._tell(path, f"`{item}` is not a valid address", remedy)
+            self._add(path, f"`{item}` is not a valid address", remedy)
         else:
             return "literals", (fold(item),)
         return "literals", ()
@@ -226,7 +226,7 @@ class When:
         levels = meant(item)
         if not levels:
             words = (*WORDS, *MESIGN)
-            self._tell(path, f"`level` cannot be `{item}`",
+            self._add(path, f"`level` cannot be `{item}`",
                        nearest(item, words) or f'{one_of(words)}; or a policy\'s OID in quotes: "1.2.3.4"')
         return levels
 
@@ -235,13 +235,13 @@ class When:
         if matcher.name == "client":
             words = self.known.clients
         if matcher.name == "certificate" and item == "unavailable":
-            self._tell(path, "`unavailable` cannot be matched",
+            self._add(path, "`unavailable` cannot be matched",
                        "remove it: a rule whose fact is unavailable defers the mail")
         elif words is not None and item not in words:
             remedy = nearest(item, words) or (one_of(words) if len(tuple(words)) <= 12 else "")
-            self._tell(path, f"`{matcher.name}` cannot be `{item}`", remedy)
+            self._add(path, f"`{matcher.name}` cannot be `{item}`", remedy)
         elif matcher.name == "keyword" and (set(item) & set("[]") or item != item.strip() or not item):
-            self._tell(path, f"`{item}` is not a valid keyword", "write the word without brackets: `keyword: seal`")
+            self._add(path, f"`{item}` is not a valid keyword", "write the word without brackets: `keyword: seal`")
         else:
             return (fold(item),)
         return ()
@@ -251,12 +251,12 @@ class When:
         for index, pattern in enumerate(value if isinstance(value, list) else [value]):
             here = (*path, index) if isinstance(value, list) else path
             if not isinstance(pattern, str):
-                self._tell(here, "a pattern must be a text", "quote it: '…'")
+                self._add(here, "a pattern must be a text", "quote it: '…'")
                 continue
             try:
                 compile_pattern(pattern)
             except BadValueError as error:
-                self._tell(here, str(error), error.remedy)
+                self._add(here, str(error), error.remedy)
             else:
                 good.append(pattern)
         return tuple(good)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,3 @@ class StoreNumbers:
     waiting: int = 0
     fallback_people: Mapping[str, int] = field(default_factory=dict)
     fallback_converted: Mapping[str, int] = field(default_factory=dict)
-
-
-class Numbers(Protocol):
-    """Reads only. GatewayError(STORE_UNAVAILABLE, retry=True) if the database does not answer."""
-
-    def read(self, now: datetime) -> StoreNumbers:
-        """What is cheap to count."""
-        ...
-
-    def enrolled_ending(self, now: datetime, within_days: int) -> int:
-        """Certificates bound to customers that end within so many days. Reads all of them: not every minute."""
-        ...

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from gateway.model.mail import Mail
-from gateway.ports.services.fallbacks import Waits
+from gateway.ports.services.fallbacks import CertificateWait
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Hold(Protocol):
 
     def put(self, mail: Mail, recipients: tuple[str, ...], *, kind: Literal["hold", "quarantine"],
             direction: Literal["outbound", "inbound"], subject: str, rule: str, reason: str,
-            waits: Waits | None = None) -> str:
+            wait: CertificateWait | None = None) -> str:
         """Stores the mail; returns the hold id. GatewayError(HOLD_FULL, retry=True) at its limit.
 
-        `waits`: it is held for want of a certificate, see ports.services.fallbacks; known until it is settled.
+        `wait`: it is held until the recipient has a certificate (ports.services.fallbacks); kept until it is settled.
         """
         ...
 

@@ -65,14 +65,14 @@ class Bounces:
         permanent = worst.action == "failed"
         new = self._book.bounced(identifier, worst.status, worst.diagnostic[:DIAGNOSTIC_CHARACTERS_MAX], permanent,
                                  mail.origin.received_at)
-        log.info("bounced", incident=mail.origin.incident, id=identifier, status=worst.status, permanent=permanent,
-                 new=new)
+        log.info("bounce.counted", incident=mail.origin.incident, id=identifier, status=worst.status,
+                 permanent=permanent, new=new)
         kind = "bounce" if permanent else "delay"
         return Taken(f"{kind} {worst.status} of {identifier}" + ("" if new else ", already known or no longer stored"))
 
     @staticmethod
     def _passed_over(mail: Mail, why: str, identifier: str = "", detail: str = "") -> Taken:
-        log.info("not counted", incident=mail.origin.incident, id=identifier, why=why, detail=detail)
+        log.info("bounce.not_counted", incident=mail.origin.incident, id=identifier, why=why, detail=detail)
         return Taken(f"{why} ({identifier})" if identifier else why)
 
 

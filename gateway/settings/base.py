@@ -15,9 +15,11 @@ Finding = tuple[strictyaml.Path, str, str]  # where, what, remedy
 
 UTC = "UTC"  # known without the system's time zone data
 RETURNS_LOCAL_MAX = 14  # RFC 5321 4.5.3.1.1: 64, less up to 32 for an id, 16 for its MAC and 2 separators
-_HTTP = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?(?:[/?#].*)?")  # no user before the host
+# No user before the host.
+_UNENCRYPTED = re.compile(r"(?:http|ldap)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?(?:[/?#].*)?")
 _URL_LENGTH_MAX = 2048
 _NOT_IN_URLS = frozenset(' "<>\\^`{|}')
+ENCRYPT = "use an https:// URL, or http://127.0.0.1 for a service on this machine"
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
@@ -51,17 +53,20 @@ def is_time_zone(name: str) -> bool:
 
 
 def on_loopback(host: str) -> bool:
-    """Whether what is sent there stays on this machine. A name that only begins like it (127.example) is not."""
+    """Whether an address is on this machine. A name never is, `localhost` included.
+
+    A hosts file or a name server can give a name any address (RFC 6761 6.3 only recommends loopback).
+    """
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host.lower() == "localhost"
+        return False
 
 
 def travels_safely(url: str) -> bool:
-    """https, or http that stays on this machine."""
-    plain = _HTTP.fullmatch(url)
-    return url.startswith("https://") or (plain is not None and on_loopback(plain[1].strip("[]")))
+    """Whether a URL is encrypted (https, ldaps), or its host is on this machine."""
+    plain = _UNENCRYPTED.fullmatch(url)
+    return url.startswith(("https://", "ldaps://")) or (plain is not None and on_loopback(plain[1].strip("[]")))
 
 
 def web_url(at: strictyaml.Path, url: str) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.errors import GatewayError, Reason
 from gateway.settings.read import read, text_of
-from gateway.settings.sections import Settings
+from gateway.settings.settings import Settings
 
 Texts = tuple[tuple[str, str], ...]  # name of the file, and its content
 

@@ -11,7 +11,7 @@ from gateway import strictyaml
 from gateway.errors import GatewayError, Reason
 from gateway.settings.base import Section
 from gateway.settings.findings import findings
-from gateway.settings.sections import Settings
+from gateway.settings.settings import Settings
 
 AnySection = TypeVar("AnySection", bound=Section)
 

@@ -9,7 +9,7 @@
 
 import hashlib
 from collections.abc import Callable, MutableMapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -32,49 +32,52 @@ log = structlog.get_logger("sealgate.seal")
 _CIPHERS: Final = {"cbc": ContentCipher.AES256_CBC, "gcm": ContentCipher.AES256_GCM}
 
 _Stamp = Callable[[bytes], bytes | None]
-# The signed entity, and the name of the stamper that stamped it.
-SignedOnce = MutableMapping[tuple[bytes, str, bool, str, bool], tuple[bytes, str | None]]
 
 
-def seal(
-    draft: Draft, at: datetime, signed_once: SignedOnce | None, told: Callable[[str], None] | None = None
-) -> bytes:
-    """The whole message as it leaves, CRLF. `at` is the signing time; `signed_once` lives as long as the mail.
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A message, or its signed entity, in CRLF. `stamped_by`: the stamper that stamped it; '' without a stamp."""
 
-    None: nobody will ask for the signed entity again. Then a mail of 50 MB is in memory three and a half times at
-    most, the one received included: what is done with is let go.
+    octets: bytes
+    stamped_by: str = ""
 
-    `told` is called with the name of the stamper whose stamp the message has, if it has one.
+
+SignedOnce = MutableMapping[tuple[bytes, str, bool, str, bool], Sealed]
+
+
+def seal(draft: Draft, at: datetime, signed_once: SignedOnce | None) -> Sealed:
+    """The whole message as it leaves. `at`: the signing time; `signed_once`: the signed entities of this mail.
+
+    `signed_once` None: no other group of the mail needs the signed entity. Then a mail of 50 MB is in memory three and
+    a half times at most, the received octets included.
 
     GatewayError STAMPER_* (retry), KEY_UNAVAILABLE (retry), CERTIFICATE_* for a certificate nothing can be
     encrypted to, INTERNAL (retry) if what was made is not what was meant.
     """
     octets = labelled(draft.octets, draft.subject_tag, draft.headers)
     if draft.signer is None and not draft.encrypt_to:
-        return octets
+        return Sealed(octets)
     if draft.signer is None:
         raise GatewayError(Reason.INTERNAL, "encrypting without signing", retry=True)
     parts = _protected(octets, draft)
     outer = parts.outer + b"MIME-Version: 1.0\r\n"
-    signed, by = _signed_once(parts.payload, draft, draft.signer, at, signed_once)
+    signed = _signed_once(parts.payload, draft, draft.signer, at, signed_once)
     del parts
-    if told is not None and by is not None:
-        told(by)
+    stamped_by = signed.stamped_by
     if not draft.encrypt_to:
-        return outer + signed
-    der = encrypt(
-        signed, draft.encrypt_to, _CIPHERS[draft.cipher], KeyTransport.OAEP_SHA256 if draft.oaep else KeyTransport.PKCS1
-    )
+        return Sealed(outer + signed.octets, stamped_by)
+    transport = KeyTransport.OAEP_SHA256 if draft.oaep else KeyTransport.PKCS1
+    der = encrypt(signed.octets, draft.encrypt_to, _CIPHERS[draft.cipher], transport)
     del signed
     check_encrypted(der, draft.encrypt_to, _CIPHERS[draft.cipher])
     kind = "authEnveloped-data" if draft.cipher == "gcm" else "enveloped-data"
-    return pkcs7_mime(der, kind, "smime.p7m", outer)
+    return Sealed(pkcs7_mime(der, kind, "smime.p7m", outer), stamped_by)
 
 
 def _signed_once(
     payload: bytes, draft: Draft, signer: Signer, at: datetime, signed_once: SignedOnce | None
-) -> tuple[bytes, str | None]:
-    """The signed entity, and whose stamp it has; made anew where it is not known yet."""
+) -> Sealed:
+    """The signed entity: the one that another group of the mail got, or a new one."""
     signer = _fitting(signer, payload)
     key = (
         hashlib.sha256(payload).digest(),
@@ -87,7 +90,7 @@ def _signed_once(
     if known is None:
         stamps = _Stamps(draft.stamping)
         entity = _signed(payload, key[0], signer, stamps.stamp if draft.stamping else None, at)
-        known = entity, stamps.by
+        known = Sealed(entity, stamps.stamped_by)
         if signed_once is not None:
             signed_once[key] = known
     return known
@@ -139,11 +142,11 @@ def _signed(entity: bytes, sha256: bytes, signer: Signer, stamp: _Stamp | None, 
 
 
 class _Stamps:
-    """Stamps a signature value (RFC 3161 appendix A) by the first service that can. `by`: which one it was."""
+    """Stamps a signature value (RFC 3161 appendix A) by the first service that can: `stamped_by`."""
 
     def __init__(self, stamping: Stamping | None) -> None:
         self._stamping = stamping
-        self.by: str | None = None
+        self.stamped_by = ""
 
     def stamp(self, signature: bytes) -> bytes | None:
         """The token; None where the rule lets a mail go without. GatewayError: what the last one said."""
@@ -154,12 +157,12 @@ class _Stamps:
             try:
                 token = one.stamp(digest, "sha256")
             except GatewayError as error:
-                log.info("stamper passed over", stamper=one.name, reason=str(error.reason))
+                log.info("stamper.skipped", stamper=one.name, reason=str(error.reason))
                 trouble = error
             else:
-                self.by = one.name
+                self.stamped_by = one.name
                 return token
         if not self._stamping.optional:
             raise trouble
-        log.warning("sent without a time-stamp", stamper=self._stamping.names, reason=str(trouble.reason))
+        log.warning("stamp.omitted", stamper=self._stamping.names, reason=str(trouble.reason))
         return None

@@ -679,7 +679,7 @@ def test_reloading_what_is_broken_leaves_the_old_rules_in_force(tmp_path: Path) 
             for number, (name, (path, text)) in enumerate(faults.items(), 1):
                 assert text != good[path], name
                 path.write_text(text)
-                running.reload("the old rules stay in force")
+                running.reload('"reload.failed"')
                 path.write_text(good[path])
                 code, words = running.submit(CODE % b"anna@customer.example", ["anna@customer.example"])
                 assert code == 250, (name, words)
@@ -688,7 +688,7 @@ def test_reloading_what_is_broken_leaves_the_old_rules_in_force(tmp_path: Path) 
             codes.write_text("version: 1\nrules: []\notherwise: {end: {reject: not today}}\n")
             only = "policies: [policies/codes.yaml]\n"
             settings.write_text(re.sub(r"^policies: \[[^\]]*\]\n", only, good[settings], flags=re.MULTILINE))
-            running.reload('"reloaded"')
+            running.reload('"reload.done"')
             code, words = running.submit(CODE % b"anna@customer.example", ["anna@customer.example"])
             assert (code, "not today" in words) == (550, True), words
         assert len(hop.mails) == len(faults)

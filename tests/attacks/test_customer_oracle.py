@@ -61,7 +61,7 @@ def test_a_partner_does_learn_it(running: tuple[Process, str], asker: Asker) -> 
     field = f"Bearer {running[1]}"
     assert asker.ask(f"/certificates/{CUSTOMER}", authorization=field).status == 200
     assert asker.ask(f"/certificates/{UNKNOWN}", authorization=field).status == 404
-    told = [json.loads(line) for line in running[0].told.splitlines() if "certificate looked up" in line]
+    told = [json.loads(line) for line in running[0].told.splitlines() if "certificate.looked_up" in line]
     assert {(line["partner"], line["address"], line["answer"]) for line in told} >= {
         ("payments", CUSTOMER, "found"), ("payments", UNKNOWN, "absent")}
     assert running[1] not in running[0].told

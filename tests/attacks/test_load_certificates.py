@@ -47,7 +47,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, authority: Revocable) -> I
     (bank.home / "pki" / "partner.pem").write_bytes(authority.root_pem)
     authority.publish()
     with taking(bank.ports.sink), relay(bank) as one:
-        assert wait_until(lambda: '"event": "jobs"' in one.told, 60)
+        assert wait_until(lambda: '"event": "jobs.started"' in one.told, 60)
         one.receive(letter(authority.person("warm@partner.example")), ["support@bank.example"])
         others_mail_goes_on(one)
         yield one
@@ -152,7 +152,7 @@ def bounded(running: Relay, octets: bytes, *, cpu_s: float = 12, grown: int = 20
     others_mail_goes_on(running, outbound=1, inbound=1)
     assert usage.cpu_s() < cpu_s
     assert usage.grown() < grown
-    assert '"surprise"' not in running.told
+    assert '"internal.error"' not in running.told
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -257,7 +257,7 @@ def asked(authority: Revocable, path: str) -> bool:
 
 def told_of(running: Relay, path: str) -> bool:
     """Whether the jobs are done with it, one way or the other."""
-    return any(path in line and '"event": "jobs"' not in line for line in running.told.splitlines())
+    return any(path in line and '"event": "jobs.started"' not in line for line in running.told.splitlines())
 
 
 @pytest.mark.parametrize("name", LISTS)

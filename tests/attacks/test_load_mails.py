@@ -100,9 +100,9 @@ def test_a_mail_that_breaks_us_is_told_the_third_time_and_stays_451(tmp_path: Pa
             code, text = running.receive(failure_counter, ["support@bank.example"])
             assert code == 451, text
             others_mail_goes_on(running, outbound=1, inbound=1)
-            assert len(lines(running, "poison")) == max(0, attempt - 2)
-    told = lines(running, "poison")
+            assert len(lines(running, "mail.repeated_failure")) == max(0, attempt - 2)
+    told = lines(running, "mail.repeated_failure")
     assert [line["times"] for line in told] == [3, 4, 5]
     assert {line["level"] for line in told} == {"critical"}
-    assert len(lines(running, "surprise")) == 5
+    assert len(lines(running, "internal.error")) == 5
     assert "Good morning" not in running.told

@@ -147,7 +147,7 @@ def test_the_codes_were_really_there(scene: Scene) -> None:
     assert len(scene.secrets) >= len(WORDS) + 5
     assert len(scene.hop.mails) >= 6
     assert [answer.status for answer in scene.answers].count(201) >= 7
-    assert '"event": "code tried"' in scene.relay.told
+    assert '"event": "code.tried"' in scene.relay.told
 
 
 def test_no_line_of_the_log(scene: Scene) -> None:

@@ -274,7 +274,7 @@ def test_the_mails_went_their_ways(scene: Scene) -> None:
     """Else the rest would prove nothing."""
     log = scene.relay.told
     for word in (
-        '"surprise"',
+        '"internal.error"',
         '"code": 250',
         '"code": 550',
         '"code": 451',

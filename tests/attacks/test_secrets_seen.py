@@ -96,7 +96,7 @@ def test_no_number_and_no_word_of_readiness(scene: Scene) -> None:
 
 def test_no_line_of_any_process(scene: Scene) -> None:
     told = scene.relay.told
-    for word in ('"event": "request"', '"event": "certificate looked up"', '"event": "worker started"'):
+    for word in ('"event": "request"', '"event": "certificate.looked_up"', '"event": "worker.started"'):
         assert word in told, word
     assert [line for line in told.splitlines() if scene.seen(line.encode())] == []
     assert all(json.loads(line)["event"] for line in told.splitlines())

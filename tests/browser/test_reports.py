@@ -14,8 +14,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from gateway.errors import Reason
-from gateway.ports.services.statements import ItemRow, ItemState, RunRow, RunState
-from gateway.services.statements import preflight_page, report, report_page
+from gateway.ports.services.statements.rows import ItemRow, ItemState, RunRow, RunState
+from gateway.services.statements import report
+from gateway.services.statements.pages import preflight_page, report_page
 from gateway.services.statements.tally import Channel, Preflight, Problem, Tally
 from tests.support.peers import need
 from tests.support.pki import NOW

@@ -10,9 +10,13 @@ import random
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.driver import SHAPES, Chaos, show
 from tests.support.peers import need
 from tests.support.postgres import need_postgres
+
+pytestmark = pytest.mark.long
 
 
 def survives(shape: str) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.db.statements import DbStatements
-from gateway.ports.services.statements import ItemState
+from gateway.adapters.db.statements.store import statement_store
+from gateway.ports.services.statements.rows import ItemState
 from tests.support.databases import open_database
 from tests.support.load import Hop
 from tests.support.process import free_ports, new_bank
@@ -90,9 +90,10 @@ def two_by_two(text: str) -> str:
 
 def store_of(bank):
     database = open_database(bank.home / "sealgate.db")
-    return database, DbStatements(database)
+    return database, statement_store(database)
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_again_and_again_serves_everybody_once(bank) -> None:
     rows = [broken(i, row) if i % BROKEN_EVERY == 0 else row for i, row in enumerate(plain_rows(MAILS))]
     files = run_files(bank.home / "statements", rows)
@@ -112,13 +113,13 @@ def test_a_run_that_is_killed_again_and_again_serves_everybody_once(bank) -> Non
                 assert time.monotonic() < deadline, f"only {len(taker.taken)} of {wanted} mails"
                 time.sleep(0.005)
             kill(running)
-            [run] = store.runs()
+            [run] = store.runs.runs()
             running = subprocess.Popen(command(bank, "resume", run.id), cwd=ROOT, start_new_session=True,
                                        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         assert running.wait(600) == 1  # some were refused
         taken = list(taker.taken)
-    items = list(store.items(run.id))
-    counts = store.counts(run.id)
+    items = list(store.results.items(run.id))
+    counts = store.results.counts(run.id)
     database.close()
     served = Counter(to for to, _ in taken)
     assert set(served) == {address(i) for i in range(MAILS) if i not in bad}

@@ -6,10 +6,14 @@ object for each mail; a mail that is kept is some dozens. What the process holds
 
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.soak import bank, soak
 from tests.support.load import MIB
 
 WARM, MANY = 1_000, 3_000
+
+pytestmark = pytest.mark.long
 
 
 def test_three_thousand_mails_leave_no_trace_in_memory(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.db.requests import DbRequests
-from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.db.statements.store import statement_store
 from gateway.app import open_store
 from gateway.app.codes.service import load_codes
 from gateway.app.statements.runs import Worker, lead, statements
@@ -144,7 +144,7 @@ def _sent(tmp_path: Path, counts: Counts, number: int) -> Counts:
 
         ended = lead(settings, store, run.id, worker_pool, ending=lambda: False, gate=lambda *_: None)
         worker.close()
-        states: Mapping[str, int] = DbStatements(store.database).counts(ended.id).states
+        states: Mapping[str, int] = statement_store(store.database).results.counts(ended.id).states
         assert states == {"sent": number}
         return counts
     finally:

@@ -246,14 +246,14 @@ def test_what_it_does_not_start_with(service: Api, change: Callable[[str], str],
 
 def test_a_reload_that_does_not_load_changes_nothing(service: Api, portal: System) -> None:
     good = service.bank.config.read_text()
-    before = service.told.count("not reloaded")
+    before = service.told.count("reload.failed")
     for broken in (f"{good}\nnonsense: 1\n", re.sub(r"(?m)^api: .*$", "", good)):
         service.bank.config.write_text(broken)
         service.reload()
         assert service.system().order(f"broken-{len(broken)}", purpose="reload").status == 201
     service.bank.config.write_text(good)
     service.reload()
-    assert service.told.count("not reloaded") == before + 2
+    assert service.told.count("reload.failed") == before + 2
 
 
 def test_no_secret_of_all_this_stands_in_the_log(service: Api) -> None:
@@ -261,5 +261,5 @@ def test_no_secret_of_all_this_stands_in_the_log(service: Api) -> None:
     told = service.told
     assert told.count('"event": "request"') > 50
     for secret in (service.bank.token("online-banking"), "Stadtwerke", "DE89", "370400440532013000", "1234.5",
-                   "Traceback", '"surprise"'):
+                   "Traceback", '"internal.error"'):
         assert secret not in told

@@ -145,8 +145,8 @@ def test_a_run_goes_from_the_request_to_the_last_mail(site: Site) -> None:
     states = [core.ask("GET", path).json for path in stopped]
     assert [(one["state"], one["reason"]) for one in states] == [
         ("stopped", "input.unreadable"), ("stopped", "config.invalid")]
-    assert site.relay.told.count('"event": "run stopped"') == 2
-    assert '"event": "child ended", "child": "runs"' not in site.relay.told
+    assert site.relay.told.count('"event": "run.stopped"') == 2
+    assert '"event": "process.exited", "child": "runs"' not in site.relay.told
 
 
 def _ordered(core: System, sources: Path, name: str) -> str:
@@ -197,7 +197,7 @@ def test_a_reload_begins_it_and_ends_it(site: Site) -> None:
     config = Path(site.api.bank.config)
     good = config.read_text()
     config.write_text(re.sub(r"(?m)^api: .*$", "", good))
-    site.relay.reload('"event": "reloaded"')
+    site.relay.reload('"event": "reload.done"')
 
     def gone() -> bool:
         try:
@@ -208,6 +208,6 @@ def test_a_reload_begins_it_and_ends_it(site: Site) -> None:
 
     until(gone)
     config.write_text(good)
-    site.relay.reload('"event": "reloaded"')
+    site.relay.reload('"event": "reload.done"')
     answers(site.api)
     assert site.portal.order("reloaded", purpose="reloaded").status == 201

@@ -174,4 +174,4 @@ def test_how_many_are_listed(core: System) -> None:
 
 def test_no_account_stands_in_the_log(service: Api) -> None:
     assert "DE89370400440532013000" not in service.told
-    assert '"surprise"' not in service.told
+    assert '"internal.error"' not in service.told

@@ -40,7 +40,7 @@ def test_it_is_as_it_is_described(service: Api, client: str, tmp_path: Path) -> 
          "--header", f"Authorization: Bearer {service.bank.token(client)}"],
         cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert '"surprise"' not in service.told
+    assert '"internal.error"' not in service.told
 
 
 def test_it_is_complete(service: Api) -> None:

@@ -21,8 +21,7 @@ from sqlalchemy import select
 from gateway.adapters.db import export as portable
 from gateway.app.backup import backup, restore
 from gateway.errors import GatewayError, Reason
-from gateway.settings import load
-from gateway.settings.deployment import Backup
+from gateway.settings import Backup, load
 from tests.support import postgres
 from tests.support.databases import open_database
 from tests.support.nodes import code, message_ids, sealgate, section, small

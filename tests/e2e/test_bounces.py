@@ -134,7 +134,7 @@ def test_a_mailbox_that_is_not_there(site: Site) -> None:
     site.internet.replies["RCPT"] = "550 5.1.1 <anna@customer.example> is nobody here"
     about = site.issue("gone")
     assert site.bounced(about) == "5.1.1"
-    told = site.run("trace", str(site.lines("bounced")[-1]["incident"]))
+    told = site.run("trace", str(site.lines("bounce.counted")[-1]["incident"]))
     assert "served" in told
     assert f"handed to codes: bounce 5.1.1 of {about.about}" in told
     assert "rule bounces:codes: nothing, then hand_to" in told
@@ -144,8 +144,8 @@ def test_a_mailbox_that_is_not_there(site: Site) -> None:
 def test_a_server_that_is_late_and_then_given_up(site: Site) -> None:
     site.internet.replies["RCPT"] = "450 4.2.2 mailbox full, try later"
     about = site.issue("late")
-    until(lambda: [one for one in site.lines("bounced") if one["id"] == about.about and one["permanent"]], 60)
-    told = [(one["status"], one["permanent"]) for one in site.lines("bounced") if one["id"] == about.about]
+    until(lambda: [one for one in site.lines("bounce.counted") if one["id"] == about.about and one["permanent"]], 60)
+    told = [(one["status"], one["permanent"]) for one in site.lines("bounce.counted") if one["id"] == about.about]
     assert told == [("4.2.2", False), ("4.2.2", True)]
 
 

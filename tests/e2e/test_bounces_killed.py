@@ -52,7 +52,7 @@ def killed_before_the_alarm(bank: Bank, octets: bytes, hop: Hop, killed: list[in
         sending.start()
         until(lambda: b"DATA" in hop.lines, 30)
         assert blocked(bank) == [("10001", "customer")]
-        workers = re.findall(r'"pid": (\d+)[^\n]*"event": "worker started"', running.told)
+        workers = re.findall(r'"pid": (\d+)[^\n]*"event": "worker.started"', running.told)
         assert workers
         for pid in (running.process.pid, *map(int, workers)):
             os.kill(pid, signal.SIGKILL)

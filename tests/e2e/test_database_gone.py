@@ -68,7 +68,7 @@ def test_it_takes_no_mail_without_its_database_and_goes_on_with_it(tmp_path: Pat
             # It goes while workers run: each mail waits, and a reload does not help.
             move(away, bank.home)
             assert [relay.submit(code(f"gone{n}"), ANNA)[0] for n in range(3)] == [451] * 3
-            relay.reload("not reloaded")
+            relay.reload("reload.failed")
             assert relay.submit(code("gone"), ANNA)[0] == 451
             # Another one in its place is not used either.
             sealgate(bank, "init", "--database", "--replace", code=2)  # the gateway uses the old one still

@@ -92,7 +92,7 @@ def test_a_statement_waits_and_leaves_by_itself(tmp_path: Path) -> None:
             assert "it is sent automatically when there is a certificate" in sealgate(bank, "trace", "1@bank.example")
             zoe = enrolled(bank, ZOE)
             until(lambda: bool(hop.mails))
-            until(lambda: "held mail decided" in running.told)
+            until(lambda: "hold.decided" in running.told)
         (mail,) = hop.mails
         assert b"planted" not in mail
         assert b"The planted secret." in openssl.verify(openssl.decrypt(mail, zoe), bank.root)

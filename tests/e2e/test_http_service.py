@@ -110,7 +110,7 @@ def test_a_token_for_nobody(bank: Bank, name: str, told: str) -> None:
 
 def test_a_new_token_counts_from_the_reload_on(bank: Bank) -> None:
     with process(bank) as started, asking(started.port) as asker:
-        assert "partner without a token" in started.told
+        assert "partner.token_unreadable" in started.told
         first = sealgate(bank, "http", "token", "payments").stdout.strip()
         assert certificates(asker, ANNA, first) == 401
         started.reload()
@@ -127,11 +127,11 @@ def test_a_reload_that_does_not_load_changes_nothing(bank: Bank) -> None:
             bank.config.write_text(broken)
             started.reload()
             assert asker.stamp(OpenSsl().stamp_request(b"x")).status == 200
-        assert started.told.count("not reloaded") == 2
+        assert started.told.count("reload.failed") == 2
         (bank.home / "keys" / "tsa.key.pem").chmod(0o644)
         bank.config.write_text(good)
         started.reload()
-        assert started.told.count("not reloaded") == 3
+        assert started.told.count("reload.failed") == 3
         assert asker.ask("/readyz").status == 200
 
 

@@ -117,12 +117,12 @@ def test_a_directory_dies_and_mail_waits_and_goes_when_it_is_back(street: Street
     assert SECRET in openssl.verify(openssl.decrypt(left, dora), street.relay.bank.root)
     # Dead again, beyond the life of what is kept, and reloaded meanwhile: it serves on.
     street.directory.answers["/"] = reply(b"down", "503 Service Unavailable")
-    street.relay.reload('"event": "reloaded"')
+    street.relay.reload('"event": "reload.done"')
     time.sleep(1.1)
     code, text, _ = street.write(dora.address)
     assert code == 250, text
     assert SECRET in openssl.verify(openssl.decrypt(street.left(), dora), street.relay.bank.root)
-    assert "directory answer from before" in street.relay.told
+    assert "directory.stale_answer" in street.relay.told
 
 
 def test_only_a_directory_that_answers_may_say_that_there_is_none(street: Street) -> None:

@@ -70,7 +70,7 @@ def test_a_stuck_worker_is_replaced_and_nobody_says_it_is_well(bank: Bank) -> No
     with milter_process(bank) as running:
         (before,) = running.workers()
         os.kill(before, signal.SIGSTOP)
-        until(lambda: bool(running.lines("worker stuck")), 30)
+        until(lambda: bool(running.lines("worker.stuck")), 30)
         until(lambda: len(running.workers()) == 1 and running.workers() != [before], 60)
 
 
@@ -107,7 +107,7 @@ def test_what_does_not_start_says_why(bank: Bank) -> None:
 def test_a_worker_that_cannot_load_ends_the_start(bank: Bank) -> None:
     configure(bank, f"inet:{free_ports(1)[0]}@127.0.0.1")
     (bank.home / "keys" / "otp.key.pem").unlink()
-    with pytest.raises(AssertionError, match="worker does not start"), milter_process(bank):
+    with pytest.raises(AssertionError, match=r"worker\.not_started"), milter_process(bank):
         pass
 
 
@@ -118,7 +118,7 @@ def test_a_stop_before_it_is_ready_is_a_good_end(bank: Bank) -> None:
         process = subprocess.Popen([sys.executable, "-m", "gateway", "--config", str(bank.config), "milter"], cwd=ROOT,
                                    stdout=file, stderr=file)
     try:
-        until(lambda: b'"event": "worker started"' in log.read_bytes(), 60)
+        until(lambda: b'"event": "worker.started"' in log.read_bytes(), 60)
         process.terminate()
         assert process.wait(60) == 0, log.read_text()
     finally:

@@ -213,13 +213,13 @@ class Stream:
 
 def test_reloads_while_mail_runs(site: Site) -> None:
     """Five of them; every mail that has its 250 arrives, sealed; none is deferred, and none comes twice."""
-    before = len(site.milter.lines("reloaded"))
+    before = len(site.milter.lines("reload.done"))
     with Stream(site, 6) as stream:
         for _ in range(5):
             so_far = len(stream.taken)
             site.milter.reload()
             until(lambda so_far=so_far: len(stream.taken) > so_far + 5, 60)
-    assert len(site.milter.lines("reloaded")) == before + 5
+    assert len(site.milter.lines("reload.done")) == before + 5
     assert len(stream.taken) > 30
     assert not stream.broken
     assert not stream.later, f"{len(stream.later)} of {len(stream.taken)} had to come again"
@@ -251,7 +251,7 @@ def test_settings_that_do_not_load_change_nothing(site: Site) -> None:
     for broken in (good + "nonsense: 1\n", good.replace("keys/otp.key.pem", "keys/nobody.key.pem")):
         site.bank.config.write_text(broken)
         site.milter.reload()
-        assert site.milter.lines("not reloaded, the old workers go on")
+        assert site.milter.lines("reload.failed")
         until(lambda: site.milter.workers() == before, 30)
         assert site.submit(mail("same"), "anna@customer.example")[0] == 250
     site.bank.config.write_text(good)
@@ -279,7 +279,7 @@ def test_a_stop_finishes_the_mail_in_work(tmp_path: Path) -> None:
             client.start()
             assert asked.wait(30)
             site.milter.process.terminate()
-            until(lambda: "milter ending" in site.milter.told)
+            until(lambda: "milter.stopping" in site.milter.told)
             go_on.set()
             client.join(60)
             assert site.milter.process.wait(60) == 0

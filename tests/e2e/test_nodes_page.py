@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.db.engine.connections import SILENT_S
 from gateway.adapters.db.engine.heartbeat import BEAT_S, DEAD_S
 from gateway.adapters.db.engine.lookup_cache import KEPT_S
-from gateway.adapters.db.engine.postgresql import OLDEST, SILENT_S
+from gateway.adapters.db.engine.postgresql import OLDEST
 from gateway.adapters.db.engine.schema import create_database
 from gateway.adapters.db.evidence_spool import OCTETS_MAX
 from gateway.adapters.run_jobs import make_tables

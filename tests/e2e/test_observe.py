@@ -71,4 +71,4 @@ def test_all_of_it_is_recorded(site: Site) -> None:
     assert would["refused", "ben@nowhere.example"] == "refused"
     assert ("inbound", "support@bank.example") in would
     assert ("both", "anna@customer.example") in would
-    assert '"event": "observing"' in site.milter.told
+    assert '"event": "mode.observe"' in site.milter.told

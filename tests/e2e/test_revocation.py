@@ -83,7 +83,7 @@ def sealgate(bank: Bank, *arguments: str, code: int = 0) -> str:
 def with_jobs(bank: Bank) -> Iterator[Relay]:
     """The relay, from the moment on when its jobs are at work too."""
     with relay(bank) as running:
-        assert wait_until(lambda: '"event": "jobs"' in running.told), running.told
+        assert wait_until(lambda: '"event": "jobs.started"' in running.told), running.told
         yield running
 
 
@@ -129,7 +129,7 @@ def test_the_authority_dies_and_its_list_gets_old(tmp_path: Path, authority: Rev
         time.sleep(max(0.0, ends + 0.5 - time.monotonic()))
         assert sent(running, hop, anna) == then
         assert wait_until(lambda: any(
-            "not fetched" in line and "/mail.crl" in line for line in running.told.splitlines()), 15)
+            "fetch.failed" in line and "/mail.crl" in line for line in running.told.splitlines()), 15)
     (row,) = [row for row in json.loads(sealgate(bank, "revocation", "list", "--json", code=75))
               if row["url"] == authority.server.url("/mail.crl")]
     assert row["trouble"].startswith("fetch.unavailable")
@@ -259,7 +259,7 @@ def test_mail_flows_while_a_large_list_is_fetched(tmp_path: Path, authority: Rev
 
 
 def child(running: Relay, name: str) -> int:
-    lines = [json.loads(line) for line in running.told.splitlines() if '"child started"' in line]
+    lines = [json.loads(line) for line in running.told.splitlines() if '"process.started"' in line]
     return max((line["timestamp"], line["pid"]) for line in lines if line["child"] == name)[1]
 
 
@@ -281,9 +281,9 @@ def test_children_live_and_die_with_the_relay_and_harm_no_mail(tmp_path: Path, a
         assert sent(running, hop, anna) in {"pass", "temperror"}  # with whatever the jobs brought before
         assert wait_until(lambda: child(running, "jobs") != first)
         second = child(running, "jobs")
-        assert wait_until(lambda: running.told.count('"event": "jobs"') == 2)
+        assert wait_until(lambda: running.told.count('"event": "jobs.started"') == 2)
         assert not alive(first)
-        running.reload("jobs reloaded")
+        running.reload("jobs.reloaded")
         assert child(running, "jobs") == second
     assert wait_until(lambda: not alive(second), 5)
 
@@ -294,7 +294,7 @@ def test_children_end_when_the_relay_is_killed(tmp_path: Path, authority: Revoca
     log = bank.home / "gateway.log"
     with log.open("wb") as file, subprocess.Popen(command, cwd=ROOT, stderr=file) as process:
         running = Relay(bank, process, log)
-        assert wait_until(lambda: '"event": "jobs"' in running.told, 30)
+        assert wait_until(lambda: '"event": "jobs.started"' in running.told, 30)
         pid = child(running, "jobs")
         process.kill()
     assert wait_until(lambda: not alive(pid), 10)

@@ -21,12 +21,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.db.statements.store import statement_store
 from gateway.adapters.run_jobs import schema
 from gateway.app.statements.runs import statements
 from gateway.app.store import open_store
 from gateway.demo.bank import Bank
-from gateway.ports.services.statements import ItemState, RunState
+from gateway.ports.services.statements.rows import ItemState, RunState
 from gateway.settings import load
 from tests.support import postgres
 from tests.support.load import Hop
@@ -139,7 +139,7 @@ class Desk:
     def __init__(self, bank: Bank) -> None:
         self.bank, settings = bank, load(bank.config)
         self._opened = open_store(settings)
-        self.runs, self.book = statements(settings, self._opened), DbStatements(self._opened.database)
+        self.runs, self.book = statements(settings, self._opened), statement_store(self._opened.database)
 
     def files(self, rows: int, period: str = "2026-10") -> RunFiles:
         files = run_files(self.bank.home / "statements", plain_rows(rows), text=RUN.replace("2026-10", period),
@@ -153,7 +153,7 @@ class Desk:
         return self.runs.create("core-banking", files.file.read_text(), base=files.file.parent).id
 
     def ended(self, run: str, state: RunState = RunState.DONE) -> bool:
-        found = self.book.run(run)
+        found = self.book.runs.run(run)
         return found.ended_at is not None and found.state is state
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ def jobs(server: postgres.Postgres, where) -> list[tuple[object, ...]]:
 
 def leads(bank: Bank) -> bool:
     """Whether a process of this node has led a run."""
-    return '"event": "run"' in (bank.home / "runs.log").read_text()
+    return '"event": "run.started"' in (bank.home / "runs.log").read_text()
 
 
 def test_nodes_share_a_run_and_its_leader_is_killed_amid_it(template, where, banks, desk) -> None:
@@ -199,10 +199,10 @@ def test_nodes_share_a_run_and_its_leader_is_killed_amid_it(template, where, ban
     served = Counter(to for to, _ in taken)
     assert set(served) == {address(i) for i in range(SHARED)}
     assert len(set(taken)) == SHARED  # each customer has one Message-ID
-    counts = desk.book.counts(run)
+    counts = desk.book.results.counts(run)
     assert counts.states == {ItemState.SENT: SHARED}
     assert sum(served.values()) - SHARED <= counts.resent <= THREADS
-    assert {one.customer for one in desk.book.items(run)} == {number(i) for i in range(SHARED)}
+    assert {one.customer for one in desk.book.results.items(run)} == {number(i) for i in range(SHARED)}
     assert jobs(template, where) == []
 
 
@@ -214,20 +214,20 @@ def test_what_waits_has_a_job_for_later_and_a_pause_leaves_none(template, where,
     with Taker(banks[0].ports.sink) as one, working(banks[0]) as process:
         one.busy = {address(i) for i in (38, 48, 58)}  # each at the end of a chunk of ten
         run = desk.take(60)
-        until(lambda: sum(desk.book.counts(run).states.get(state, 0) for state in (ItemState.SENT, ItemState.WAITING))
-              == 60, 90)
+        ended = (ItemState.SENT, ItemState.WAITING)
+        until(lambda: sum(desk.book.results.counts(run).states.get(state, 0) for state in ended) == 60, 90)
         later = (f"SELECT count(*) FROM {schema()}.procrastinate_jobs WHERE status = 'todo' AND queue_name = '{run}' "
                  "AND scheduled_at > now() + interval '5 seconds'")
         until(lambda: template.sql(later, where.name) != [(0,)], 10)
         desk.runs.pause(run)
         until(lambda: jobs(template, where) == [], 30)
-        assert desk.book.counts(run).states[ItemState.WAITING] == 3
+        assert desk.book.results.counts(run).states[ItemState.WAITING] == 3
         template.sql("UPDATE statement_chunk SET due_at = (extract(epoch FROM now()) * 1e6)::bigint "
                      f"+ CASE number WHEN 3 THEN 0 ELSE 600000000 END WHERE run = '{run}' AND due_at IS NOT NULL",
                      where.name)
         desk.runs.resume(run)
         until(lambda: template.sql(later, where.name) == [(2,)], 90)  # out of what the chunks say, for no job was left
-        until(lambda: desk.book.counts(run).states[ItemState.SENT] == 58, 60)
+        until(lambda: desk.book.results.counts(run).states[ItemState.SENT] == 58, 60)
         assert not desk.ended(run)
         template.sql(f"SET search_path TO {schema()}; UPDATE procrastinate_jobs SET scheduled_at = now()", where.name)
         until(lambda: desk.ended(run), 60)
@@ -258,7 +258,7 @@ def test_the_database_goes_away_amid_a_run_and_a_node_is_ended(template, where, 
         taken = one.taken + two.taken
     assert {to for to, _ in taken} == {address(i) for i in range(MAILS)}
     assert len(set(taken)) == MAILS
-    counts = desk.book.counts(run)
+    counts = desk.book.results.counts(run)
     assert counts.states == {ItemState.SENT: MAILS}
     assert len(taken) - MAILS <= counts.resent <= 2 * THREADS
     assert jobs(template, where) == []

@@ -32,8 +32,8 @@ def test_it_reloads_and_ends(tmp_path) -> None:
         while not listens(running.pid):  # a signal before that would end it
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        for text, word in ((good, "runs reloaded"), (good.replace("version: 1", "version: 2"),
-                                                "not reloaded")):
+        for text, word in ((good, "runs.reloaded"), (good.replace("version: 1", "version: 2"),
+                                                "reload.failed")):
             bank.config.write_text(text)
             while not told(word):
                 assert running.poll() is None, (tmp_path / "log").read_text()
@@ -76,7 +76,7 @@ def test_a_reload_of_the_whole_reaches_it(tmp_path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         running.send_signal(signal.SIGHUP)
-        while '"event": "runs reloaded"' not in told():
+        while '"event": "runs.reloaded"' not in told():
             assert time.monotonic() < deadline, told()
             time.sleep(0.2)
         running.terminate()

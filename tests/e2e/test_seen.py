@@ -173,7 +173,7 @@ def test_a_dead_worker_takes_its_gauges_with_it_and_leaves_its_counts(scene: Sce
     assert scene.relay.submit(code(200, "anna@customer.example"), ["anna@customer.example"])[0] == 250
     assert scene.value("sealgate_mails_total") == before + 1
     assert scene.value("sealgate_policies_info") == WORKERS
-    assert scene.value("sealgate_log_events_total", level="critical", event="worker ended") == 1
+    assert scene.value("sealgate_log_events_total", level="critical", event="worker.exited") == 1
 
 
 def test_what_cannot_be_reached_is_told_and_who_can_take_no_mail_says_503(scene: Scene) -> None:

@@ -83,7 +83,7 @@ def everybody() -> Iterator[tuple[Relay, Hop]]:
     """One supervisor for all tests that leave it as well as they found it."""
     with (TemporaryDirectory() as folder, Hop() as hop,
           relay(new_bank(Path(folder) / "bank", hop=hop.port, change=two)) as one):
-        until(lambda: len(lines(one, "worker started")) == 2 and lines(one, "jobs"), one)
+        until(lambda: len(lines(one, "worker.started")) == 2 and lines(one, "jobs.started"), one)
         yield one, hop
 
 
@@ -142,7 +142,7 @@ class Senders:
 
 def reloaded(running: Relay, times: int = 1) -> Callable[[], bool]:
     """Whether the relay has told so often that it has reloaded; the children tell it for themselves."""
-    return lambda: len([one for one in lines(running, "reloaded") if "digest" in one]) >= times
+    return lambda: len([one for one in lines(running, "reload.done") if "digest" in one]) >= times
 
 
 def names(hop: Hop) -> Counter[str]:
@@ -182,11 +182,11 @@ def test_a_killed_worker_is_replaced_and_the_other_serves_meanwhile(running: Rel
     before = workers(running)
     victim = min(before)
     os.kill(victim, signal.SIGKILL)
-    until(lambda: lines(running, "worker ended"), running)
+    until(lambda: lines(running, "worker.exited"), running)
     assert running.submit(MAIL % b"1", [TO])[0] == 250
     until(lambda: len(workers(running) - before) == 1, running)
-    until(lambda: lines(running, "worker started"), running)
-    assert lines(running, "worker ended")[0] | {"pid": victim, "code": -9} == lines(running, "worker ended")[0]
+    until(lambda: lines(running, "worker.started"), running)
+    assert lines(running, "worker.exited")[0] | {"pid": victim, "code": -9} == lines(running, "worker.exited")[0]
     for number in range(8):
         assert running.submit(MAIL % b"%d" % (number + 2), [TO])[0] == 250
     assert set(names(behind).values()) == {1}
@@ -197,21 +197,21 @@ def test_a_worker_that_gives_no_sign_of_life_is_killed_and_replaced(running: Rel
     before = workers(running)
     victim = min(before)
     os.kill(victim, signal.SIGSTOP)
-    until(lambda: lines(running, "worker stuck"), running)
-    until(lambda: lines(running, "worker started"), running)
-    assert lines(running, "worker stuck")[0]["pid"] == victim
-    assert lines(running, "worker ended")[0]["code"] == -signal.SIGKILL
+    until(lambda: lines(running, "worker.stuck"), running)
+    until(lambda: lines(running, "worker.started"), running)
+    assert lines(running, "worker.stuck")[0]["pid"] == victim
+    assert lines(running, "worker.exited")[0]["code"] == -signal.SIGKILL
     assert victim not in workers(running)
     assert before - {victim} <= workers(running)
 
 
 def test_a_child_that_gives_no_sign_of_life_is_killed_and_started_again(running: Relay) -> None:
-    victim = [json.loads(line) for line in running.told.splitlines() if '"child started"' in line
+    victim = [json.loads(line) for line in running.told.splitlines() if '"process.started"' in line
               and '"jobs"' in line][-1]["pid"]
     os.kill(victim, signal.SIGSTOP)
-    until(lambda: lines(running, "child stuck"), running)
-    assert lines(running, "child stuck")[0]["pid"] == victim
-    until(lambda: [one for one in lines(running, "child started") if one["child"] == "jobs"], running)
+    until(lambda: lines(running, "process.stuck"), running)
+    assert lines(running, "process.stuck")[0]["pid"] == victim
+    until(lambda: [one for one in lines(running, "process.started") if one["child"] == "jobs"], running)
 
 
 def test_the_supervisor_opens_no_key_and_no_database(running: Relay) -> None:
@@ -395,10 +395,10 @@ def test_a_worker_that_replaces_another_works_by_the_set_in_force_whatever_the_f
     running.bank.config.write_text("version: 1\n")
     for victim in workers(running):
         os.kill(victim, signal.SIGKILL)
-    until(lambda: len(lines(running, "worker started")) == 2, running)
+    until(lambda: len(lines(running, "worker.started")) == 2, running)
     assert running.submit(MAIL % b"1", [TO])[0] == 250
-    assert not lines(running, "worker does not start")
-    running.reload("the old rules stay in force")
+    assert not lines(running, "worker.not_started")
+    running.reload('"reload.failed"')
     for path, text in good.items():
         path.write_text(text)
     assert running.submit(MAIL % b"2", [TO])[0] == 250
@@ -410,7 +410,7 @@ def test_connections_of_both_workers_count_together(tmp_path: Path, hop: Hop) ->
     bank = new_bank(tmp_path / "bank", hop=hop.port, change=lambda text: lean(
         "\n".join(line for line in text.splitlines() if not line.startswith("limits:"))) + limits + "\n")
     with relay(bank) as running:
-        until(lambda: len(lines(running, "worker started")) == 2, running)
+        until(lambda: len(lines(running, "worker.started")) == 2, running)
         inside = [smtplib.SMTP("127.0.0.1", bank.ports.outbound, timeout=60) for _ in range(8)]
         for _ in range(8):
             with pytest.raises(smtplib.SMTPConnectError) as refused:
@@ -442,7 +442,7 @@ def test_a_mail_in_work_is_finished_though_all_ends(tmp_path: Path, hop: Hop, wh
     hop.replies["dot"] = dot
     said: list[int] = []
     with relay(new_bank(tmp_path / "bank", hop=hop.port, change=lean)) as running:
-        until(lambda: len(lines(running, "worker started")) == 2 and lines(running, "jobs"), running)
+        until(lambda: len(lines(running, "worker.started")) == 2 and lines(running, "jobs.started"), running)
 
         def send() -> None:
             smtp = smtplib.SMTP("127.0.0.1", running.bank.ports.outbound, timeout=120)
@@ -457,7 +457,7 @@ def test_a_mail_in_work_is_finished_though_all_ends(tmp_path: Path, hop: Hop, wh
         if when == "after a reload":
             until(reloaded(running), running)
         running.process.terminate()
-        until(lambda: len(lines(running, "stopping")) >= 2, running)  # the supervisor, and who has the mail
+        until(lambda: len(lines(running, "service.stopping")) >= 2, running)  # the supervisor, and who has the mail
         go_on.set()
         client.join()
     assert said == [250]
@@ -470,8 +470,8 @@ def test_if_the_supervisor_is_killed_all_others_end(tmp_path: Path, hop: Hop) ->
     with log.open("wb") as file, subprocess.Popen(
             [sys.executable, "-m", "gateway", "--config", str(bank.config), "run"], cwd=ROOT, stderr=file) as process:
         one = Relay(bank, process, log)
-        until(lambda: len(lines(one, "child started")) == 2, one)
-        everyone = workers(one) | {int(str(line["pid"])) for line in lines(one, "child started")}
+        until(lambda: len(lines(one, "process.started")) == 2, one)
+        everyone = workers(one) | {int(str(line["pid"])) for line in lines(one, "process.started")}
         assert len(everyone) == 4
         process.kill()
     end = time.monotonic() + 60
@@ -488,9 +488,9 @@ def test_a_supervisor_that_stood_still_blames_nobody(running: Relay, behind: Hop
     time.sleep(8)
     assert running.submit(MAIL % b"1", [TO])[0] == 250  # mail goes on without it
     running.process.send_signal(signal.SIGCONT)
-    until(lambda: lines(running, "supervisor stood still"), running)
+    until(lambda: lines(running, "supervisor.delayed"), running)
     running.process.send_signal(signal.SIGHUP)
     until(reloaded(running), running)
-    assert not lines(running, "worker stuck")
-    assert not lines(running, "child stuck")
+    assert not lines(running, "worker.stuck")
+    assert not lines(running, "process.stuck")
     assert names(behind) == {"1": 1}

@@ -138,7 +138,7 @@ def test_what_never_became_a_mail_is_found_in_the_log(scene: Scene) -> None:
     code_, reply = scene.relay.receive(code("x@x.example", "x@elsewhere.example"), ["x@elsewhere.example"])
     assert code_ == 550
     told = scene.told(reply.replace("\n", " "), "--log", scene.relay.log)
-    assert "log  refused" in told
+    assert "log  session.rejected" in told
     assert "recipient.not_ours" in told
 
 

@@ -279,7 +279,7 @@ def test_without_the_database_mail_of_one_group_goes_and_all_else_waits(template
         for mark in one.accepted:
             until(lambda mark=mark: "anna@customer.example" in sealgate(
                 banks[0], "trace", f"<{mark}@bank.example>", code=None), 60)
-        assert "evidence waits for the database" in running.told
+        assert "evidence.spooled" in running.told
         assert Spool(banks[0].home / "spool").waiting() == 0
     copies = message_ids(sink.mails)
     assert copies.count("both") == 1

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from gateway.adapters.directories.ldap import LdapSource
 from gateway.errors import GatewayError, Reason
-from gateway.settings import Source
+from gateway.settings import LdapSourceSettings
 from tests.support.pki import get_pki
 from tests.support.slapd import ADMIN, ADMIN_PASSWORD, BASE, PASSWORD, READER, slapd
 from tests.support.tls import make_tls
@@ -88,7 +88,7 @@ def asked(directory):
 
 @contextmanager
 def ldap(url, **changes):
-    with closing(LdapSource(Source(
+    with closing(LdapSource(LdapSourceSettings(
             **({"name": "partner", "kind": "ldap", "url": url, "base": BASE, "deadline_s": 3.0} | changes)))) as source:
         yield source
 
@@ -198,8 +198,8 @@ def test_one_connection_with_one_bind_serves_many_questions(directory) -> None:
 def test_the_process_ends_with_the_source(directory) -> None:
     with ldap(directory.url) as source:
         found(source)
-        (child,) = source._idle
-        pid = child._process.pid
+        (child,) = source._children.idle
+        pid = child.process.pid
         os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -209,10 +209,10 @@ def test_no_process_outlives_a_gateway_that_was_killed(directory) -> None:
     program = f"""
 import os, sys
 from gateway.adapters.directories.ldap import LdapSource
-from gateway.settings import Source
-source = LdapSource(Source(name="partner", kind="ldap", url={directory.url!r}, base={BASE!r}))
+from gateway.settings import LdapSourceSettings
+source = LdapSource(LdapSourceSettings(name="partner", kind="ldap", url={directory.url!r}, base={BASE!r}))
 source.rows("anna@partner.test")
-print(source._idle[0]._process.pid, flush=True)
+print(source._children.idle[0].process.pid, flush=True)
 os.kill(os.getpid(), 9)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=30,
@@ -235,8 +235,8 @@ def _runs(pid):
 def test_a_killed_process_is_replaced_unnoticed(directory) -> None:
     with ldap(directory.url) as source:
         found(source)
-        source._idle[0]._process.kill()
-        source._idle[0]._process.wait()
+        source._children.idle[0].process.kill()
+        source._children.idle[0].process.wait()
         assert found(source) == [ANNA.der]
 
 

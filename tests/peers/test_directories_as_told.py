@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from gateway.adapters.directories.smimea import SmimeaSource
 from gateway.cli.main import application
 from gateway.model.smimea import owner_name, record
-from gateway.settings import Source, read
+from gateway.settings import SmimeaSourceSettings, read
 from tests.support.dnssec import DOCUMENT, names
 from tests.support.peers import need, run
 from tests.support.pki import get_pki, pem
@@ -178,7 +178,7 @@ def test_what_cert_zone_writes_is_found_by_others(bank, tmp_path) -> None:
     single = sealgate(*shlex.split(commands[1].replace("bank.example", "bank.test"))[1:])
     assert set(lines(single.out)) < set(lines(done.out))
     with names(tmp_path / "names", {"bank.test": done.out.splitlines()}) as world:
-        source = SmimeaSource(Source(name="dns", kind="smimea", port=world.port))
+        source = SmimeaSource(SmimeaSourceSettings(name="dns", kind="smimea", port=world.port))
         for address, people in (("Support@bank.test", {BOX.der}), ("support@bank.test", {BOX.der}),
                                 ("SUPPORT@bank.test", {BOX.der}), ("box@bank.test", {BOX.der, COMING.der})):
             assert {row.der for row in source.rows(address)} == people

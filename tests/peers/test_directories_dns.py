@@ -21,7 +21,7 @@ from gateway.adapters.directories.rows import Unanswered
 from gateway.adapters.directories.smimea import SmimeaSource
 from gateway.errors import GatewayError, Reason
 from gateway.model.smimea import owner_name, record
-from gateway.settings import Source
+from gateway.settings import SmimeaSourceSettings
 from tests.support.dnssec import ZONES, names
 from tests.support.pki import get_pki
 
@@ -75,11 +75,11 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def smimea(world):
-    return SmimeaSource(Source(name="dns", kind="smimea", port=world.port, deadline_s=3.0))
+    return SmimeaSource(SmimeaSourceSettings(name="dns", kind="smimea", port=world.port, deadline_s=3.0))
 
 
 def at(port):
-    return SmimeaSource(Source(name="dns", kind="smimea", port=port, deadline_s=3.0))
+    return SmimeaSource(SmimeaSourceSettings(name="dns", kind="smimea", port=port, deadline_s=3.0))
 
 
 def found(source, address):
@@ -246,7 +246,8 @@ def test_a_lost_datagram_is_sent_again(world) -> None:
 
         thread = threading.Thread(target=pass_on)
         thread.start()
-        source = SmimeaSource(Source(name="dns", kind="smimea", port=loser.getsockname()[1], deadline_s=1.5))
+        source = SmimeaSource(SmimeaSourceSettings(
+            name="dns", kind="smimea", port=loser.getsockname()[1], deadline_s=1.5))
         assert found(source, "anna@bank.test") == [PLAIN["bank.test"].der]
         thread.join()
     assert heard[0] == heard[1]
@@ -255,5 +256,5 @@ def test_a_lost_datagram_is_sent_again(world) -> None:
 @pytest.mark.parametrize("resolver", ["192.0.2.53", "dns.example", ""])
 def test_a_resolver_beyond_loopback_is_refused(resolver) -> None:
     with pytest.raises(GatewayError, match="not on loopback") as caught:
-        SmimeaSource(Source(name="dns", kind="smimea", resolver=resolver))
+        SmimeaSource(SmimeaSourceSettings(name="dns", kind="smimea", resolver=resolver))
     assert caught.value.reason is Reason.CONFIG_INVALID

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.cli.postfix.milters import ADD_RECIPIENT, DELETE_RECIPIENT, QUARANTINE
-from gateway.cli.postfix.reading import milter_actions
 from gateway.demo import openssl
+from gateway.postfix.milters import ADD_RECIPIENT, DELETE_RECIPIENT, QUARANTINE
+from gateway.postfix.reading import milter_actions
 from tests.peers.test_dkim_dmarc import RULES
 from tests.support.mail_filters import PROVEN, Filters, filters
 from tests.support.milter import Site, milter_site

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.check.postfix_paths import postfix as checked
+from gateway.postfix.check import postfix as checked
 from tests.support.postfix import Doors, Postfix, doors, postfix_with_pieces
 from tests.support.smtp import Hop, until
 from tests.support.tls import TlsFiles, make_tls
-from tests.unit.cli.test_check_postfix_recipes import settings_for
+from tests.unit.postfix.test_check_postfix_recipes import settings_for
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cloud-mail.md").read_text("utf-8")
 BLOCKS = [re.sub(r"(?m)^ {2}|\\\n", "", block) for block in re.findall(r"(?ms)^ *```sh\n(.*?)^ *```", PAGE)]

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.adapters.next_hop.postfix_log import PostfixLog
 from gateway.clock import SystemClock
-from gateway.ports.services.statements import Delivery
+from gateway.ports.services.statements.rows import Delivery
 from tests.support.postfix import private_postfix
 from tests.support.smtp import Hop, Talk, until
 

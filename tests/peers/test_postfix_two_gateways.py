@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.check.postfix_paths import postfix as checked
+from gateway.postfix.check import postfix as checked
 from gateway.settings import read
 from tests.support.postfix import Postfix, doors, postfix_with_pieces
 from tests.support.smtp import Hop, Talk, until

@@ -80,7 +80,7 @@ TABLE: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         series("sealgate_verdicts_total", "0+1x240", kind="decryption", status="no_key")
         | series("sealgate_verdicts_total", "0+9x240", kind="decryption", status="decrypted"), 120),
     "SealgateDatabaseDown": (series("sealgate_database_up", "0x240"), series("sealgate_database_up", "1x240"), 5),
-    "SealgateEvidenceNotKept": (*event("evidence not kept"), 105),
+    "SealgateEvidenceNotKept": (*event("evidence.lost"), 105),
     "SealgateEvidenceWaits": (
         series("sealgate_evidence_waiting_bytes", "99x240"), series("sealgate_evidence_waiting_bytes", "99x5 0x240"),
         30),
@@ -102,11 +102,11 @@ TABLE: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         series("sealgate_enrolled_certificates_ending", "4x240", days="30"), 90),
     "SealgateAuthoritiesUnknown": (
         series("sealgate_authorities_unknown", "1x2000"), series("sealgate_authorities_unknown", "0x2000"), 1500),
-    "SealgateProcessEnded": (*event("worker ended"), 105),
-    "SealgatePoison": (*event("poison"), 105),
-    "SealgateSurprise": (*event("surprise", level="error"), 105),
-    "SealgateNotReloaded": (*event("not reloaded, the old rules stay in force"), 105),
-    "SealgateUnknownDaemon": (*event("unknown daemon", level="error"), 105),
+    "SealgateProcessEnded": (*event("worker.exited"), 105),
+    "SealgatePoison": (*event("mail.repeated_failure"), 105),
+    "SealgateSurprise": (*event("internal.error", level="error"), 105),
+    "SealgateNotReloaded": (*event("reload.failed"), 105),
+    "SealgateUnknownDaemon": (*event("milter.unknown_daemon", level="error"), 105),
     "SealgatePoliciesDiffer": (
         series("sealgate_policies_info", "1x240", digest="1") | series(
             "sealgate_policies_info", "1x240", instance="b", digest="2"),
@@ -115,11 +115,11 @@ TABLE: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
     "SealgatePasswordsGuessed": (
         series("sealgate_refusals_total", "0+60x240", listener="submission", reason="client.auth_failed"),
         series("sealgate_refusals_total", "0+60x240", listener="submission", reason="recipient.not_ours"), 30),
-    "SealgateCustomerSaysNotMe": (*event("customer blocked", level="warning"), 105),
-    "SealgateAlarmMailLost": (*event("alarm came back"), 105),
-    "SealgateRunStands": (*event("run paused"), 105),
-    "SealgateClockSkewed": (*event("clock skewed"), 105),
-    "SealgateCallbackGivenUp": (*event("callback given up", level="error"), 105),
+    "SealgateCustomerSaysNotMe": (*event("code.customer_blocked", level="warning"), 105),
+    "SealgateAlarmMailLost": (*event("code.alarm_bounced"), 105),
+    "SealgateRunStands": (*event("run.paused"), 105),
+    "SealgateClockSkewed": (*event("clock.skewed"), 105),
+    "SealgateCallbackGivenUp": (*event("callback.given_up", level="error"), 105),
 }
 
 

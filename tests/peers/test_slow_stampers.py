@@ -18,7 +18,7 @@ from pathlib import Path
 from gateway.clock import SystemClock
 from gateway.frontends.smtp.server import SmtpFrontend
 from gateway.model.verdict import TimestampVerdict
-from gateway.settings import Settings, Stamper
+from gateway.settings import HttpStamperSettings, Settings
 from gateway.smime.open import open_mail
 from tests.support.bank import Context, context
 from tests.support.pki import get_pki
@@ -87,7 +87,7 @@ def bank(home: Path, served: Served, *, by: str, otherwise: str = "defer", **sta
     root.write_bytes(get_pki().tsa_root_pem)
 
     def change(settings: Settings) -> Settings:
-        slow = Stamper.model_validate(
+        slow = HttpStamperSettings.model_validate(
             {"name": "theirs", "kind": "http", "url": served.url, "networks": ["127.0.0.0/8"], **stamper})
         return settings.model_copy(update={
             "policies": (policy,), "stampers": (*settings.stampers, slow), "sources": (),

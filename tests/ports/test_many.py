@@ -1,10 +1,10 @@
-"""The contract of BulkRows. Truth: the adapters that answer for one customer and one address."""
+"""The contract of DbBulk. Truth: the adapters that answer for one customer and one address."""
 
 from datetime import timedelta
 
 import pytest
 
-from gateway.adapters.db.certificates.bulk import BulkRevocations, DbBulk
+from gateway.adapters.db.certificates.bulk import AT_ONCE_MAX, BulkRevocations, DbBulk
 from gateway.adapters.db.certificates.customers import DbCustomers
 from gateway.adapters.db.certificates.revocations import DbRevocations
 from gateway.adapters.db.certificates.store import DbCertificates
@@ -12,7 +12,6 @@ from gateway.adapters.db.codes import DbCodes
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.ports.administration import NewCertificate
-from gateway.ports.bulk import AT_ONCE_MAX
 from gateway.ports.revocation import StoredAnswer
 from gateway.ports.services.codes import Block
 from tests.support.pki import NOW, get_pki

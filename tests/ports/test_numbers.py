@@ -23,7 +23,7 @@ from gateway.errors import GatewayError
 from gateway.model.lookup import Customer
 from gateway.ports.administration import NewCertificate
 from gateway.ports.counts import StoreNumbers, Waiting
-from gateway.ports.services.fallbacks import Fallen, Waits
+from gateway.ports.services.fallbacks import CertificateWait, FallbackUse
 from tests.ports.test_evidence import RECORD
 from tests.ports.test_hold import ARCHIVE, MAIL, put
 from tests.support.pki import NOW, get_pki
@@ -51,13 +51,13 @@ def test_held_mail_that_waits(database, clock, tmp_path) -> None:
 def test_who_had_no_certificate(database, clock, tmp_path) -> None:
     certificate, key, _ = ARCHIVE.write(tmp_path)
     key.chmod(0o600)
-    put(DbHold(database, clock, certificate, key), waits=Waits("ben@nowhere.example", "hold", "any"))
+    put(DbHold(database, clock, certificate, key), wait=CertificateWait("ben@nowhere.example", "hold", "any"))
     book = DbFallbacks(database)
-    book.fell([Fallen(f"{name}@nowhere.example", rule, "hold", "any")
+    book.add([FallbackUse(f"{name}@nowhere.example", rule, "hold", "any")
                for name in ("ben", "cara") for rule in ("a:a", "b:b")], NOW)
-    book.fell([Fallen("ben@nowhere.example", "c:c", "plain_knowingly", "any")], NOW)
+    book.add([FallbackUse("ben@nowhere.example", "c:c", "plain_knowingly", "any")], NOW)
     book.flush()
-    book.seen("cara@nowhere.example", found=True, at=NOW)
+    book.mark_person("cara@nowhere.example", found=True, at=NOW)
     found = DbNumbers(database).read(NOW)
     assert found.waiting == 1
     assert found.fallback_people == {"hold": 2, "plain_knowingly": 1}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
-from gateway.adapters.db.engine import postgresql
+from gateway.adapters.db.engine import server_time
 from gateway.app.store import shared_clock
 from gateway.clock import FrozenClock, SystemClock
 from tests.support.pki import NOW
@@ -19,11 +19,11 @@ class Ahead(SystemClock):
 
 
 def test_it_is_the_databases_and_no_machines(database, kind, monkeypatch) -> None:
-    monkeypatch.setattr(postgresql, "SystemClock", Ahead)
+    monkeypatch.setattr(server_time, "SystemClock", Ahead)
     with structlog.testing.capture_logs() as lines:
         for _ in range(3):
             assert abs(database.now() - datetime.now(UTC)) < timedelta(seconds=60)
-    alerts = [line for line in lines if line["event"] == "clock skewed"]
+    alerts = [line for line in lines if line["event"] == "clock.skewed"]
     if kind == "sqlite":
         assert alerts == []
     else:
@@ -36,12 +36,12 @@ def test_a_right_clock_alerts_nobody(database) -> None:
     with structlog.testing.capture_logs() as lines:
         before = database.now()
         assert before <= database.now()
-    assert [line for line in lines if line["event"] == "clock skewed"] == []
+    assert [line for line in lines if line["event"] == "clock.skewed"] == []
 
 
 def test_without_its_server_it_goes_on(database, kind, monkeypatch) -> None:
     known = database.now()
-    monkeypatch.setattr(postgresql, "TIME_S", -1.0)
+    monkeypatch.setattr(server_time, "TIME_S", -1.0)
     database.close()
     assert timedelta(0) <= database.now() - known < timedelta(seconds=60)
 

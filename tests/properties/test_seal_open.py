@@ -139,7 +139,7 @@ def seal_it(octets: bytes, how: How, who: Person | None = None) -> bytes:
         cipher=how.cipher,
         oaep=how.oaep,
     )  # type: ignore[arg-type]
-    return seal(draft, NOW, {})
+    return seal(draft, NOW, {}).octets
 
 
 def open_it(octets: bytes, how: How) -> Opened:
@@ -292,4 +292,4 @@ def test_encrypting_without_signing_is_refused() -> None:
     with pytest.raises(GatewayError) as caught:
         seal(draft, NOW, {})
     assert caught.value.reason is Reason.INTERNAL
-    assert seal(replace(draft, encrypt_to=()), NOW, {}) == mails.plain()
+    assert seal(replace(draft, encrypt_to=()), NOW, {}).octets == mails.plain()

@@ -100,10 +100,10 @@ class Api:
 
     def reload(self) -> None:
         """SIGHUP, and waits until it says that it has reloaded, or not."""
-        before = self.told.count("reloaded")
+        before = self.told.count('"event": "reload.')
         self.process.send_signal(signal.SIGHUP)
         end = time.monotonic() + START_S
-        while self.told.count("reloaded") == before:
+        while self.told.count('"event": "reload.') == before:
             assert time.monotonic() < end, self.told[-2000:]
             time.sleep(0.02)
 

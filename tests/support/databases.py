@@ -9,7 +9,7 @@ import pytest
 
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.schema import connected, create_database, current
-from gateway.settings.deployment import Postgresql
+from gateway.settings import Postgresql
 from tests.support import postgres
 from tests.support.peers import scratch
 

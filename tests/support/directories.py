@@ -18,7 +18,7 @@ from gateway.errors import GatewayError
 from gateway.model.smimea import owner_name, record
 from gateway.ports.administration import NewCertificate
 from gateway.ports.certificates import CertificateSource
-from gateway.settings import Source
+from gateway.settings import HttpSourceSettings, LdapSourceSettings, SmimeaSourceSettings
 from tests.support.databases import open_database
 from tests.support.dnssec import Names, names
 from tests.support.pki import pem
@@ -77,7 +77,7 @@ class LdapServed:
 
     def source(self, *, port: int = 0, **changes: Any) -> CertificateSource:
         fields = {"url": f"ldap://127.0.0.1:{port or self.server.port}", "base": BASE, "filter": self.FILTER}
-        return LdapSource(Source(name="directory", kind="ldap", **(fields | changes)))
+        return LdapSource(LdapSourceSettings(name="directory", kind="ldap", **(fields | changes)))
 
     def stop(self) -> None:
         self.server.stop()
@@ -105,7 +105,8 @@ class SmimeaServed:
         self.world: Names = stack.enter_context(names(home / "names", {"bank.test": lines}))
 
     def source(self, *, port: int = 0, **changes: Any) -> CertificateSource:
-        return SmimeaSource(Source(name="directory", kind="smimea", port=port or self.world.port, **changes))
+        return SmimeaSource(SmimeaSourceSettings(
+            name="directory", kind="smimea", port=port or self.world.port, **changes))
 
     def stop(self) -> None:
         self.world.stop()
@@ -137,7 +138,7 @@ class HttpServed:
 
     def source(self, *, port: int = 0, **changes: Any) -> CertificateSource:
         fields = {"url": f"http://127.0.0.1:{port or self._port}/{{address}}", "networks": ("127.0.0.0/8",)}
-        return HttpSource(Source(name="directory", kind="http", **(fields | changes)))
+        return HttpSource(HttpSourceSettings(name="directory", kind="http", **(fields | changes)))
 
     def stop(self) -> None:
         self._server.shutdown()

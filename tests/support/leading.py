@@ -4,7 +4,7 @@ import os
 import signal
 from typing import Any, Final
 
-YIELD: Final = signal.SIGUSR1  # as app.statements_crew has it, and its HELD_UP: test_run_leaders.py compares them
+YIELD: Final = signal.SIGUSR1  # as app.statements.leaders has it, and its HELD_UP: test_run_leaders.py compares them
 HELD_UP: Final = 75
 
 

@@ -19,7 +19,7 @@ from tests.support.postfix import Doors, Postfix, doors, postfix_with_pieces
 from tests.support.process import ROOT, START_S, new_bank, submit, template
 from tests.support.smtp import Hop, until
 
-READY = '"event": "milter ready"'
+READY = '"event": "milter.ready"'
 FEATURES = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 100000000")
 
 
@@ -47,7 +47,7 @@ class Running:
     def reload(self) -> None:
         """SIGHUP, until it is done or refused."""
         def done() -> int:
-            return self.told.count('"event": "reloaded"') + self.told.count('"event": "not reloaded')
+            return self.told.count('"event": "reload.done"') + self.told.count('"event": "reload.failed"')
 
         before = done()
         self.process.send_signal(signal.SIGHUP)

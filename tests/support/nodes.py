@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.demo.bank import Bank
-from gateway.settings.deployment import Postgresql
+from gateway.settings import Postgresql
 from tests.support.process import ROOT, new_bank, without_web
 
 CODE = (

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.cli.postfix.reading import milter_actions
 from gateway.frontends.milter.protocol import CONTINUE, Command, Packets, packet
+from gateway.postfix.reading import milter_actions
 from tests.support.process import ROOT
 from tests.support.smtp import until
 

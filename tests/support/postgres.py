@@ -18,7 +18,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from gateway.settings.deployment import Postgresql
+from gateway.settings import Postgresql
 from tests.support.peers import missing, need, run, scratch
 from tests.support.process import free_ports
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.cli.check.finding import Finding
-from gateway.cli.check.postfix_paths import postfix as checked
 from gateway.demo.bank import Bank
+from gateway.model.finding import Finding
+from gateway.postfix.check import postfix as checked
 from gateway.settings import Settings
 from tests.support.postfix import Doors, Postfix, postfix_with_pieces
 from tests.support.smtp import Hop, Talk, until

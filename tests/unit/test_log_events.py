@@ -12,21 +12,23 @@ from pathlib import Path
 
 import pytest
 
+from gateway.frontends.telemetry.log_events import MESSAGES
+
 ROOT = Path(__file__).parents[2]
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "critical": "critical",
           "exception": "error"}
 # Written without a call of the logger that a reader of syntax trees could see, and fields that come as a mapping.
 BY_HAND = {
     "request": ({"info", "debug"}, {"incident", "peer", "method", "path", "status", "partner", "octets", "ms"}),
-    "said": ({"error"}, {"text"}),
+    "process.output": ({"error"}, {"text"}),
     "mail": ({"info"}, {"reason", "detail", "to", "queue_id", "forwarded"}),
-    "refused": ({"info"}, {"unlogged"}),
-    "timeout": ({"info"}, {"unlogged"}),
-    "surprise": ({"error"}, {"incident"}),
-    "rules in force": ({"info"}, {"digest", "rules", "settings"}),
-    "reloaded": ({"info"}, {"digest", "rules", "settings"}),
-    "fetched": ({"info"}, {"kind", "url"}),
-    "not fetched": ({"warning"}, {"kind", "url"}),
+    "session.rejected": ({"info"}, {"unlogged"}),
+    "session.timeout": ({"info"}, {"unlogged"}),
+    "internal.error": ({"error"}, {"incident"}),
+    "rules.loaded": ({"info"}, {"digest", "rules", "settings"}),
+    "reload.done": ({"info"}, {"digest", "rules", "settings"}),
+    "fetch.done": ({"info"}, {"kind", "url"}),
+    "fetch.failed": ({"warning"}, {"kind", "url"}),
 }
 
 
@@ -77,6 +79,12 @@ def test_the_page_tells_every_event_and_no_other() -> None:
     assert sorted(documented()) == sorted(written())
 
 
+def test_every_event_has_a_sentence_and_a_stable_id() -> None:
+    assert sorted(MESSAGES) == sorted(written())
+    assert [name for name in MESSAGES if not re.fullmatch(r"(mail|request)|[a-z_]+\.[a-z_]+", name)] == []
+    assert [text for text in MESSAGES.values() if not re.fullmatch(r"[A-Z].{9,79}\.", text)] == []
+
+
 def test_with_their_levels_and_fields() -> None:
     told, found = documented(), written()
     wrong = [f"{name}: {sorted(found[name].levels)} with {sorted(found[name].fields)}"
@@ -97,5 +105,5 @@ def test_every_example_is_a_line() -> None:
              for one in re.split(r"(?<=\})\n(?=\{)", block.strip())]
     assert len(lines) >= 3
     for line in lines:
-        assert set(line) - {"event", "level", "timestamp"} <= documented()[line["event"]].fields
+        assert set(line) - {"event", "level", "message", "timestamp"} <= documented()[line["event"]].fields
         assert line["level"] in documented()[line["event"]].levels

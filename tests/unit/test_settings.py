@@ -12,6 +12,7 @@ from gateway.adapters.web.address import read_url
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Section, Settings
 from gateway.settings.base import web_url
+from gateway.strictyaml.declared import models_in
 
 CONF = Path(__file__).parents[2] / "conf" / "sealgate.yaml"
 
@@ -31,8 +32,12 @@ def uncommented() -> str:
 
 
 def switched_on() -> str:
-    """The same with the sections that are off: `#name: null # or a section:`, and lines that begin with `#  `."""
+    """The same with the sections that are off: `#name: null # or a section:`, and lines that begin with `#  `.
+
+    Entries of other kinds in a list begin with `  #- `.
+    """
     text = re.sub(r"^(\w+): null +# or a section:$", r"\1:", uncommented(), flags=re.MULTILINE)
+    text = re.sub(r"^  #(- |  )(\w+:)", r"  \1\2", text, flags=re.MULTILINE)
     return re.sub(r"^#  (\w+:)", r"  \1", text, flags=re.MULTILINE)
 
 
@@ -53,7 +58,7 @@ def sections(value: object) -> Iterator[Section]:
 def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     yield model
     for field in model.model_fields.values():
-        for inner in strictyaml._models_in(field.annotation):
+        for inner in models_in(field.annotation):
             yield from models(inner)
 
 
@@ -86,7 +91,8 @@ def test_every_setting_stands_in_the_documented_file() -> None:
     # An empty list of sections shows its sections' settings in the comment beside it.
     unwritten = known - written
     assert {model for model, _ in unwritten} <= {
-        "Escrow", "Token", "Mark", "Partner", "Generation", "Invite", "EncryptedPdf"}
+        "Escrow", "Token", "Mark", "Partner", "Generation", "Invite", "EncryptedPdf", "SmimeaSourceSettings",
+        "HttpSourceSettings"}
     text = CONF.read_text()
     assert not [(model, name) for model, name in unwritten if name.rstrip("_") not in text]
 
@@ -208,6 +214,24 @@ CONTRADICTIONS = [
     (CODES % "'*@bank.example'", "'*@", "no return paths can be derived|such as codes@"),
     (CODES % "codes-and-so-on@bank.example", "codes-and", "too long|at most 14 characters"),
     (STATEMENTS % "statements+x@bank.example", "statements+x", "no return paths can be derived|such as codes@"),
+    (SOURCE % "http, url: 'https://keys.example/{address}', starttls: true", "true", "of kind http|kind: ldap"),
+    (SOURCE % "ldapp", "ldapp", "`kind` cannot be `ldapp`|did you mean `ldap`"),
+    (SOURCE % "[ldap]", "[ldap", "`kind` cannot be|did you mean `ldap`"),
+    (SOURCE % "null", "kind", "`kind` has no value|write a value"),
+    ("sources: [{name: d}]\n", "{name", "`kind` is missing|add `kind"),
+    ("sources: [ldap]\n", "ldap]", "must be a mapping, not the text|key: value"),
+    ("stampers: [{name: tsa, kind: htp}]\n", "htp", "`kind` cannot be `htp`|did you mean `http`"),
+    ("stampers: [{name: a, key: k, certificate: c, policy_oid: 1.2.3.4, url: u}]\n", "u}", "kind internal|kind: http"),
+    ("stampers: [{name: a, kind: http, url: 'https://tsa.example/', token: t}]\n", "t}", "kind http|kind: internal"),
+    ("stampers: [{name: tsa, key: k, certificate: c}]\n", "{name", "`policy_oid` is missing|1.3.6.1"),
+    (SOURCE % "ldap, url: 'ldaps://a.example ldap://b.example', base: o=d", "'ldaps", "not encrypted|starttls"),
+    # A name can be given any address, `localhost` too (RFC 6761 6.3 only recommends loopback).
+    *((text % "http://localhost:8080/x", "'http", "unencrypted|http://127.0.0.1") for text in (CALLBACK, HOOK)),
+    (SOURCE % "ldap, url: 'ldap://localhost', base: o=d", "'ldap", "not encrypted|ldaps://"),
+    (SOURCE % "http, url: 'http://localhost/{address}'", "'http", "not encrypted|http://127.0.0.1"),
+    (SOURCE % "smimea, resolver: localhost", "localhost", "not on loopback|127.0.0.1"),
+    ("api: {host: localhost}\n", "localhost", "tokens unencrypted|127.0.0.1"),
+    ("http: {host: localhost}\n", "localhost", "tokens unencrypted|127.0.0.1"),
     # Names that begin as those of loopback do are anybody's.
     (CALLBACK % "http://localhost.example/x", "'http", "customer numbers unencrypted|https"),
     (CALLBACK % "http://127.0.0.1.example/x", "'http", "customer numbers unencrypted|https"),

@@ -24,13 +24,13 @@ KINDS: Final = ("hold", "quarantine")
 
 
 class DbNumbers:
-    """See ports.counts.Numbers."""
+    """Reads only. GatewayError(STORE_UNAVAILABLE, retry=True) if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def read(self, now: datetime) -> StoreNumbers:
-        """See Numbers."""
+        """What is cheap to count."""
         at = micros(now)
         with self._database.read() as connection:
             tasks = _row(connection, func.count(), _count(fetch_task.c.due_at <= at),
@@ -55,7 +55,7 @@ class DbNumbers:
                 claims=claims, resent=int(resent or 0), authorities_unknown=int(unknown or 0))
 
     def enrolled_ending(self, now: datetime, within_days: int) -> int:
-        """See Numbers."""
+        """Certificates bound to customers that end within so many days. Reads all of them: not every minute."""
         ends = certificate.c.not_after
         query = select(func.count()).where(
             certificate.c.customer.is_not(None), ends >= micros(now), ends < micros(now + timedelta(days=within_days)))

@@ -106,7 +106,7 @@ class DbEvidence:
             if self._spool is None or not (trouble.retry or trouble.reason is Reason.STORE_UNAVAILABLE):
                 raise  # else there is no database just now, or no way in: its password's file is being changed
             self._spool.add(rows)
-            log.critical("evidence waits for the database", records=len(rows), detail=trouble.detail)
+            log.critical("evidence.spooled", records=len(rows), detail=trouble.detail)
             self._bring_in(self._spool)
 
     def waiting(self) -> int:
@@ -145,10 +145,10 @@ class DbEvidence:
             for batch in spool.batches():
                 count += self._database.write(partial(_add_missing, rows=batch))
         except GatewayError as trouble:
-            log.warning("evidence waits on", detail=trouble.detail)
+            log.warning("evidence.spool_waits", detail=trouble.detail)
             return False
         if count:
-            log.warning("evidence brought in", records=count)
+            log.warning("evidence.spool_stored", records=count)
         return not spool.waiting()
 
     def since(self, at: datetime) -> Iterator[EvidenceRecord]:

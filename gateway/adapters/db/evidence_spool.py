@@ -106,7 +106,7 @@ class Spool:
         if before is None:
             self._file = self._new()
             return self._file
-        log.critical("evidence directory was removed", directory=str(self._directory), records_octets=before.written)
+        log.critical("evidence.directory_removed", directory=str(self._directory), records_octets=before.written)
         self.prepare()
         made = self._new()
         _append(made, os.pread(before.descriptor, before.written, 0))
@@ -201,7 +201,7 @@ class Spool:
             for line in content:
                 row = _read(line)
                 if row is None:
-                    log.warning("a record was not written whole: its mail was not answered", file=path.name)
+                    log.warning("evidence.incomplete_record", file=path.name)
                     continue
                 batch.append(row)
                 if len(batch) == BATCH:

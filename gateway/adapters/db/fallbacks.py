@@ -1,4 +1,4 @@
-"""Who had no certificate, in the database. What waits is written by the hold store, in the mail's own transaction."""
+"""Who had no certificate, in the database. The hold store writes the waits, in the transaction of the held mail."""
 
 import threading
 import time
@@ -13,22 +13,23 @@ from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.tables.fallbacks import fallback, held_wait, invitation
 from gateway.adapters.db.tables.mail import certificate, certificate_address, held, micros, moment
 from gateway.model.address import fold
-from gateway.ports.services.fallbacks import Fallen, Figures, WaitingMail, Waits, Without
+from gateway.model.fallbacks import FALLBACKS
+from gateway.ports.services.fallbacks import CertificateWait, FallbackUse, Figures, Person, WaitingMail
 
-# Mail that goes in clear knowingly may be most of a bank's: it is counted together, not each with a commit of its own.
-OFTEN: Final = frozenset({"plain_knowingly"})
+# A bank may send most of its mail in clear: such mails are counted together, not each with a commit of its own.
+FREQUENT: Final = frozenset(name for name, one in FALLBACKS.items() if one.is_clear)
 GATHER_S: Final = 5.0
 GATHERED_MAX: Final = 500
-BEGUN_FOR: Final = timedelta(minutes=15)  # after which an invitation that nobody finished may be begun anew
+CLAIM_LIFETIME: Final = timedelta(minutes=15)  # after which another process may send a claimed invitation
 
 _w, _f, _i, _h = held_wait.c, fallback.c, invitation.c, held.c
 _c, _a = certificate.c, certificate_address.c
-_LOOKED: Final = func.coalesce(_w.looked_at, 0)
+_EXAMINED: Final = func.coalesce(_w.looked_at, 0)
 
 
 @dataclass(slots=True)
 class _Count:
-    """Of one person, rule and way. Times in microseconds."""
+    """Of one person, rule and fallback. Times in microseconds."""
 
     first: int
     last: int = 0
@@ -49,14 +50,14 @@ class DbFallbacks:
         self._gathered: dict[tuple[str, str, str], _Count] = {}
         self._written_at = -GATHER_S
 
-    def fell(self, fallen: Iterable[Fallen], at: datetime) -> None:
-        """See FallbackBook. Whoever falls back again has no certificate any more."""
-        rows, now = tuple(fallen), micros(at)
+    def add(self, uses: Iterable[FallbackUse], at: datetime) -> None:
+        """See FallbackBook. A person to whom a fallback is applied again has no certificate any more."""
+        rows, now = tuple(uses), micros(at)
         with self._lock:
             for one in rows:
                 key = fold(one.address), one.rule, one.way
                 self._gathered.setdefault(key, _Count(now)).add(one.want, now)
-            soon = all(one.way in OFTEN for one in rows) and len(self._gathered) < GATHERED_MAX
+            soon = all(one.way in FREQUENT for one in rows) and len(self._gathered) < GATHERED_MAX
             if soon and time.monotonic() - self._written_at < GATHER_S:
                 return
         self.flush()
@@ -93,43 +94,43 @@ class DbFallbacks:
     def waiting(self, limit: int) -> tuple[WaitingMail, ...]:
         """See FallbackBook."""
         asked = (select(held_wait, _h.rule, _h.size, _h.origin).join(held, _h.hold_id == _w.hold_id)
-                 .order_by(_LOOKED, _w.at, _w.hold_id).limit(limit))
+                 .order_by(_EXAMINED, _w.at, _w.hold_id).limit(limit))
         with self._database.read() as connection:
             return tuple(map(_waiting, connection.execute(asked).all()))
 
-    def looked(self, hold_ids: Iterable[str], at: datetime) -> None:
+    def mark_examined(self, hold_ids: Iterable[str], at: datetime) -> None:
         """See FallbackBook."""
         self._set(held_wait, _w.hold_id.in_(tuple(hold_ids)), looked_at=micros(at))
 
-    def told(self, hold_id: str, at: datetime) -> None:
+    def mark_notified(self, hold_id: str, at: datetime) -> None:
         """See FallbackBook."""
         self._set(held_wait, _w.hold_id == hold_id, told_at=micros(at))
 
-    def due(self, *, look_before: datetime, tell_before: datetime | None, give_up_before: datetime,
+    def due(self, *, examine_before: datetime, notify_before: datetime | None, return_before: datetime,
             invite_before: datetime | None, ask_before: datetime) -> bool:
         """See FallbackBook."""
-        knows = exists().where(_a.address == _w.address, _a.certificate_id == _c.id, _c.added_at > _LOOKED)
-        waits = [knows, micros(look_before) > _LOOKED, _w.at < micros(give_up_before)]
-        if tell_before is not None:
-            waits.append(and_(_w.at < micros(tell_before), _w.told_at.is_(None)))
+        known = exists().where(_a.address == _w.address, _a.certificate_id == _c.id, _c.added_at > _EXAMINED)
+        due = [known, micros(examine_before) > _EXAMINED, _w.at < micros(return_before)]
+        if notify_before is not None:
+            due.append(and_(_w.at < micros(notify_before), _w.told_at.is_(None)))
         if invite_before is not None:
             lately = func.coalesce(_i.sent_at, _i.begun_at) > micros(invite_before)
-            waits.append(and_(_w.way == "invite", ~exists().where(_i.address == _w.address, lately)))
+            due.append(and_(_w.way == "invite", ~exists().where(_i.address == _w.address, lately)))
         with self._database.read() as connection:
-            return (connection.scalar(select(_w.hold_id).where(or_(*waits)).limit(1)) is not None
-                    or bool(_without(connection, ask_before, 1)))
+            return (connection.scalar(select(_w.hold_id).where(or_(*due)).limit(1)) is not None
+                    or bool(_people(connection, ask_before, 1)))
 
-    def without(self, looked_before: datetime, limit: int) -> tuple[Without, ...]:
+    def people(self, asked_before: datetime, limit: int) -> tuple[Person, ...]:
         """See FallbackBook."""
         with self._database.read() as connection:
-            return tuple(Without(one.address, one.want) for one in _without(connection, looked_before, limit))
+            return tuple(Person(one.address, one.want) for one in _people(connection, asked_before, limit))
 
-    def seen(self, address: str, *, found: bool, at: datetime) -> None:
+    def mark_person(self, address: str, *, found: bool, at: datetime) -> None:
         """See FallbackBook."""
         values = {"looked_at": micros(at)} | ({"found_at": micros(at)} if found else {})
         self._set(fallback, and_(_f.address == fold(address), _f.found_at.is_(None)), **values)
 
-    def may_invite(self, address: str, at: datetime, *, not_since: datetime) -> bool:
+    def begin_invitation(self, address: str, at: datetime, *, not_since: datetime) -> bool:
         """See FallbackBook."""
         now, address = micros(at), fold(address)
 
@@ -138,7 +139,7 @@ class DbFallbacks:
             if last is None:
                 connection.execute(insert(invitation).values(address=address, begun_at=now))
                 return True
-            begun = last.sent_at is None and last.begun_at > micros(at - BEGUN_FOR)
+            begun = last.sent_at is None and last.begun_at > micros(at - CLAIM_LIFETIME)
             if begun or (last.sent_at is not None and last.sent_at > micros(not_since)):
                 return False
             connection.execute(update(invitation).where(_i.address == address).values(begun_at=now, sent_at=None))
@@ -146,7 +147,7 @@ class DbFallbacks:
 
         return self._database.write(work, alone="invitation")
 
-    def invited(self, address: str, at: datetime) -> None:
+    def mark_invited(self, address: str, at: datetime) -> None:
         """See FallbackBook."""
         self._set(invitation, _i.address == fold(address), sent_at=micros(at))
 
@@ -168,16 +169,16 @@ class DbFallbacks:
         self._database.write(lambda connection: connection.execute(statement) and None)
 
 
-def _without(connection: Connection, looked_before: datetime, limit: int) -> list[Any]:
+def _people(connection: Connection, asked_before: datetime, limit: int) -> list[Any]:
     """An address once for each kind of certificate that is wanted of it."""
-    knows = exists().where(_a.address == _f.address, _a.certificate_id == _c.id, _c.added_at > _f.looked_at)
+    known = exists().where(_a.address == _f.address, _a.certificate_id == _c.id, _c.added_at > _f.looked_at)
     asked = (select(_f.address, _f.want).where(_f.found_at.is_(None),
-                                               or_(_f.looked_at < micros(looked_before), knows))
+                                               or_(_f.looked_at < micros(asked_before), known))
              .group_by(_f.address, _f.want).order_by(func.min(_f.looked_at), _f.address).limit(limit))
     return list(connection.execute(asked).all())
 
 
 def _waiting(found: Any) -> WaitingMail:
     return WaitingMail(
-        found.hold_id, Waits(found.address, found.way, found.want), moment(found.at), found.rule, found.size,
+        found.hold_id, CertificateWait(found.address, found.way, found.want), moment(found.at), found.rule, found.size,
         found.origin.get("incident", ""), None if found.told_at is None else moment(found.told_at))

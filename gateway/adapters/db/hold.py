@@ -27,7 +27,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.ports.hold import HeldRow
-from gateway.ports.services.fallbacks import Waits
+from gateway.ports.services.fallbacks import CertificateWait
 
 OCTETS_MAX: Final = 1_073_741_824  # see settings.HoldSettings
 
@@ -49,7 +49,7 @@ class DbHold:
 
     def put(self, mail: Mail, recipients: tuple[str, ...], *, kind: Literal["hold", "quarantine"],
             direction: Literal["outbound", "inbound"], subject: str, rule: str, reason: str,
-            waits: Waits | None = None) -> str:
+            wait: CertificateWait | None = None) -> str:
         """See Hold. CONFIG_INVALID (retry) without a usable archive certificate: nothing is held in clear."""
         archive = self._archive
         try:
@@ -73,9 +73,9 @@ class DbHold:
                 return False
             connection.execute(insert(held).values(row))
             connection.execute(insert(held_body).values(hold_id=hold_id, sealed=sealed))
-            if waits is not None:
+            if wait is not None:
                 connection.execute(insert(held_wait).values(
-                    hold_id=hold_id, address=fold(waits.address), way=waits.way, want=waits.want, at=row["at"]))
+                    hold_id=hold_id, address=fold(wait.address), way=wait.way, want=wait.want, at=row["at"]))
             return True
 
         if not self._database.write(work, alone="held"):

@@ -89,7 +89,7 @@ class DbRequests:
                 raise GatewayError(Reason.REQUEST_KEY_CONFLICT)
             if found.status is not None:
                 return Answered(found.status, found.answer)
-            if not self._is_free(owner.Owner.parse(found.owner), since, claim.at):
+            if not self._database.is_dead(owner.Owner.parse(found.owner)) and claim.at - since <= LEASE:
                 raise GatewayError(Reason.REQUEST_IN_PROGRESS, retry=True)
         connection.execute(_TAKE_OVER, {"wanted": claim.key, "who": str(owner.here()), "own": claim.token,
                                         "now": micros(claim.at), "asked": claim.digest})
@@ -99,9 +99,6 @@ class DbRequests:
         """Claims the request; if the same one came in between, this one has to come again for its answer."""
         if self._begun(connection, claim) is not None:
             raise GatewayError(Reason.REQUEST_IN_PROGRESS, retry=True)
-
-    def _is_free(self, who: owner.Owner, since: datetime, now: datetime) -> bool:
-        return bool(self._database.is_dead(who)) or now - since > LEASE
 
     def answer(self, claim: str, answered: Answered) -> None:
         """See Requests."""

@@ -37,7 +37,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import domain_of
 from gateway.model.lookup import CertificateRow
 from gateway.ports.certificates import CertificateSource, Reply, TimedSource
-from gateway.settings import Source
+from gateway.settings import SourceSettings
 
 log = structlog.get_logger("sealgate.directory")
 
@@ -80,7 +80,7 @@ class _Question:
 class Guarded:
     """See the module; a `ports.certificates.Directory` around a plain, synchronous source. Safe on many threads."""
 
-    def __init__(self, source: CertificateSource, settings: Source, never: Collection[str] = (), *,
+    def __init__(self, source: CertificateSource, settings: SourceSettings, never: Collection[str] = (), *,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
         """`never`: domains for which nobody outside is asked (the bank's own). `monotonic`: seconds that never go back.
 
@@ -130,7 +130,7 @@ class Guarded:
             stale = self._stale(key)
             if stale is None:
                 raise
-            log.warning("directory answer from before", source=self.name, detail=trouble.detail)
+            log.warning("directory.stale_answer", source=self.name, detail=trouble.detail)
             return Reply(stale, "stale")
 
     def adopt(self, before: "Guarded") -> None:
@@ -142,13 +142,13 @@ class Guarded:
             with self._lock:
                 self._kept, self._octets = kept, sum(entry.octets for entry in kept.values())
 
-    def kept(self) -> tuple[tuple[Source, frozenset[str]], OrderedDict[str, _Entry]]:
+    def kept(self) -> tuple[tuple[SourceSettings, frozenset[str]], OrderedDict[str, _Entry]]:
         """How it asks, and what it keeps."""
         with self._lock:
             return (self._settings, self._never), self._kept.copy()
 
     @property
-    def asked(self) -> tuple[Source, frozenset[str]]:
+    def asked(self) -> tuple[SourceSettings, frozenset[str]]:
         """How it asks, and about whom never."""
         return self._settings, self._never
 
@@ -265,7 +265,7 @@ class Guarded:
             trouble = self._unavailable(error.detail.removeprefix(f"{self.name}: ") or str(error.reason))
             works = isinstance(error, Unanswered)
         except Exception as error:  # a library's surprise is a source that does not answer
-            log.exception("directory failed", source=self.name)
+            log.exception("directory.failed", source=self.name)
             trouble = self._unavailable(type(error).__name__)
             works = False
         with self._lock:
@@ -311,7 +311,7 @@ class Guarded:
         self._failures += 1
         if self._failures >= self._settings.failures_max:
             self._rests_until = self._now() + self._settings.pause_s
-            log.error("directory left alone", source=self.name, failures=self._failures, for_s=self._settings.pause_s)
+            log.error("directory.circuit_open", source=self.name, failures=self._failures, for_s=self._settings.pause_s)
 
     def _keep(self, key: str, entry: _Entry) -> None:
         """Under the lock. The longest unused makes room."""

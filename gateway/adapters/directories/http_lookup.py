@@ -17,7 +17,7 @@ from gateway.adapters.web.client import NotFound, Web
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import domain_of
 from gateway.model.lookup import CertificateRow
-from gateway.settings import Source
+from gateway.settings import HttpSourceSettings
 
 ACCEPT: Final = "application/pkix-cert, application/pkcs7-mime, application/x-pem-file, */*;q=0.5"
 
@@ -29,7 +29,7 @@ _DASHES: Final = b"-----"
 class HttpSource:
     """See ports.certificates.CertificateSource. Safe on many threads."""
 
-    def __init__(self, settings: Source) -> None:
+    def __init__(self, settings: HttpSourceSettings) -> None:
         """Connects to nothing yet. CONFIG_UNREADABLE: the roots; CONFIG_INVALID: the password."""
         self.name = settings.name
         self._template = settings.url
@@ -66,7 +66,7 @@ class HttpSource:
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)  # the end of what `rows_of` could not read
 
 
-def _basic(settings: Source) -> tuple[str, bytes] | None:
+def _basic(settings: HttpSourceSettings) -> tuple[str, bytes] | None:
     if not settings.username:
         return None
     try:

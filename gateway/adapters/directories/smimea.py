@@ -29,7 +29,6 @@ is asked for as of any other certificate. Records with a key alone or a hash hol
 usages have no meaning: they are left out.
 """
 
-import ipaddress
 import socket
 import time
 from typing import Final
@@ -49,7 +48,8 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import domain_of
 from gateway.model.lookup import CertificateRow
 from gateway.model.smimea import EXACT, FULL_CERTIFICATE, dns_name, owner_names
-from gateway.settings import Source
+from gateway.settings import SmimeaSourceSettings
+from gateway.settings.base import on_loopback
 
 _USAGES: Final = range(4)  # RFC 6698 2.1.1
 _SHARE: Final = 0.95  # of the deadline: what is late shall be told here, where it is known whose fault it is
@@ -61,13 +61,9 @@ _UDP_OCTETS: Final = 1232  # what passes everywhere unfragmented; more comes by 
 class SmimeaSource:
     """See ports.certificates.CertificateSource. Holds nothing open; safe on many threads."""
 
-    def __init__(self, settings: Source) -> None:
+    def __init__(self, settings: SmimeaSourceSettings) -> None:
         """CONFIG_INVALID if the resolver is not on loopback."""
-        try:
-            local = ipaddress.ip_address(settings.resolver).is_loopback
-        except ValueError:
-            local = False
-        if not local:
+        if not on_loopback(settings.resolver):
             raise GatewayError(
                 Reason.CONFIG_INVALID, f"source {settings.name}: the resolver {settings.resolver} is not on loopback")
         self.name = settings.name

@@ -11,7 +11,7 @@ from gateway.adapters.keys.refused_pins import directory_of
 from gateway.errors import GatewayError, Reason
 from gateway.model.scheme import SignScheme, UnwrapScheme
 from gateway.ports.keys import KeyInfo, KeyPurpose, Keys
-from gateway.settings import Generation, Settings, Stamper, Token
+from gateway.settings import InternalStamperSettings, KeyPlace, Settings, Token
 
 
 class AllKeys:
@@ -64,13 +64,13 @@ def all_keys(settings: Settings) -> Keys:
     return AllKeys([(in_files, [file.key_id for file in files]), (held, [key_id for key_id, _, _ in on_tokens])])
 
 
-def _on_tokens(settings: Settings) -> Iterator[tuple[str, Generation | Stamper, KeyPurpose]]:
+def _on_tokens(settings: Settings) -> Iterator[tuple[str, KeyPlace, KeyPurpose]]:
     for key_set in settings.keys:
         for number, one in enumerate((key_set, *key_set.generations)):
             if one.token:
                 yield generation_key(key_set.name, number), one, key_set.purpose
     for stamper in settings.stampers:
-        if stamper.token:
+        if isinstance(stamper, InternalStamperSettings) and stamper.token:
             yield stamper_key(stamper.name), stamper, "stamp"
 
 

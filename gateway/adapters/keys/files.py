@@ -23,7 +23,7 @@ from gateway.cms.private_keys import KEY_OCTETS_MAX, PrivateKey, read_private_ke
 from gateway.errors import GatewayError, Reason
 from gateway.model.scheme import SignScheme, UnwrapScheme
 from gateway.ports.keys import KeyInfo, KeyPurpose, Keys
-from gateway.settings import Settings
+from gateway.settings import InternalStamperSettings, Settings
 
 CARD_KEY: Final = "trust:card"
 ARCHIVE_KEY: Final = "hold:archive"  # key ids with a colon are the house's own; names in the settings have none
@@ -74,7 +74,7 @@ def key_files(settings: Settings) -> tuple[KeyFile, ...]:
              for key_set in settings.keys for number, one in enumerate((key_set, *key_set.generations))
              if one.key is not None]
     found += [KeyFile(stamper_key(s.name), s.key, "stamp", s.passphrase_file) for s in settings.stampers
-              if s.key is not None]
+              if isinstance(s, InternalStamperSettings) and s.key is not None]
     hold = settings.hold
     if hold.archive_key is not None:
         found.append(KeyFile(ARCHIVE_KEY, hold.archive_key, "decrypt", hold.archive_passphrase_file))

@@ -10,7 +10,7 @@ from gateway.adapters.keys.files import ARCHIVE_KEY, CARD_KEY, generation_key, s
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.errors import GatewayError, Reason
 from gateway.ports.keys import Keys
-from gateway.settings import Generation, KeySet, Settings, Stamper
+from gateway.settings import InternalStamperSettings, KeyPlace, KeySet, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def list_keys(settings: Settings, now: datetime) -> tuple[KeyEntry, ...]:
 def _single(settings: Settings, keys: Keys) -> Iterator[KeyEntry]:
     """Keys that have no generations."""
     for stamper in settings.stampers:
-        if stamper.kind == "internal":
+        if isinstance(stamper, InternalStamperSettings):
             entry = _entry(keys, stamper_key(stamper.name), "stamp", _place(stamper), stamper.certificate)
             yield replace(entry, use="stamps")
     hold = settings.hold
@@ -59,7 +59,7 @@ def _single(settings: Settings, keys: Keys) -> Iterator[KeyEntry]:
         yield replace(_entry(keys, CARD_KEY, "card", str(settings.trust_card.key), None), use="signs")
 
 
-def _place(one: Generation | Stamper) -> str:
+def _place(one: KeyPlace) -> str:
     return f"{one.token}:{one.object}" if one.token else str(one.key)
 
 

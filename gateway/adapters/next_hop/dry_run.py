@@ -12,7 +12,7 @@ from gateway.model.record import EvidenceRecord
 from gateway.ports.hold import HeldRow
 from gateway.ports.journal import JournalRow
 from gateway.ports.next_hop import HopReply
-from gateway.ports.services.fallbacks import Waits
+from gateway.ports.services.fallbacks import CertificateWait
 
 
 @dataclass(slots=True)
@@ -62,10 +62,10 @@ class DryRunHold:
         subject: str,
         rule: str,
         reason: str,
-        waits: Waits | None = None,
+        wait: CertificateWait | None = None,
     ) -> str:
         """See ports.hold.Hold."""
-        del mail, kind, direction, subject, rule, reason, waits
+        del mail, kind, direction, subject, rule, reason, wait
         self.caught.held.append(recipients)
         return "nothing: this was one mail by command"
 

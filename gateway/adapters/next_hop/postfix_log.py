@@ -23,7 +23,7 @@ from typing import BinaryIO, Final
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.ports.services.delivery_log import Place, Told
-from gateway.ports.services.statements import Delivery
+from gateway.ports.services.statements.rows import Delivery
 
 LINE_OCTETS_MAX: Final = 65_536
 ANSWER_CHARACTERS_MAX: Final = 500

@@ -106,8 +106,8 @@ class HttpStamper:
                 token = self._token(digest, digest_name)
             except GatewayError as error:
                 if self._pause.failed():
-                    log.critical("stamper left alone", stamper=self.name, pause_s=PAUSE_S)
-                log.warning("no time-stamp", stamper=self.name, detail=error.detail)
+                    log.critical("stamper.circuit_open", stamper=self.name, pause_s=PAUSE_S)
+                log.warning("stamper.failed", stamper=self.name, detail=error.detail)
                 raise
             self._pause.worked()
             return token

@@ -5,10 +5,10 @@ up no other. What fails is tried again, ever more seldom, for a day; then it is 
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -17,6 +17,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.telemetry import metrics
 from gateway.ports.services.callbacks import Call, Callbacks, Event
+from gateway.services.codes.events import CodeEvent, Told
 from gateway.settings import Settings
 
 log = structlog.get_logger("sealgate.callbacks")
@@ -30,22 +31,28 @@ BACKOFF_S: Final = (2, 5, 15, 60, 300, 900, 1800)
 Lines = Mapping[str, CallbackHttp | None]  # how each client is called; None: it cannot be called now
 
 
-class Filing(Protocol):
-    """Makes events durable, all or none."""
+def filing(settings: Settings, book: Callbacks) -> Told:
+    """Files events of codes for the clients that want to be called, all or none, and drops all others.
 
-    def __call__(self, *events: Event) -> None:
-        """GatewayError STORE_UNAVAILABLE (retry)."""
-        ...
-
-
-def filing(settings: Settings, book: Callbacks) -> Filing:
-    """Files events of clients that want to be called, and drops all others."""
+    GatewayError STORE_UNAVAILABLE (retry).
+    """
     wanted = frozenset(client.name for client in settings.clients if client.callback_url)
 
-    def file(*events: Event) -> None:
-        book.file(*(event for event in events if event.client in wanted))
+    def told(events: Sequence[CodeEvent]) -> None:
+        book.file(*(_event(one) for one in events if one.client in wanted))
 
-    return file
+    return told
+
+
+def _event(one: CodeEvent) -> Event:
+    data: dict[str, str | int | bool | None] = {"customer": one.customer, "reference": one.reference}
+    if one.mail:
+        data["mail"] = one.mail
+    if one.reason is not None:
+        data["reason"] = str(one.reason)
+    if one.detail:
+        data["status"] = one.detail
+    return Event(one.client, one.code_id, f"code.{one.kind}", one.at, f"{one.mail or ''} {one.detail}".strip(), data)
 
 
 class Caller:
@@ -86,7 +93,8 @@ class Caller:
                 if not self._one(call):
                     return
         except GatewayError as trouble:  # the store: nothing is lost, for nothing is forgotten
-            log.warning("callbacks wait", client=client, reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("callback.database_unreachable", client=client, reason=str(trouble.reason),
+                        detail=trouble.detail)
         finally:
             with self._lock:
                 self._busy.discard(client)
@@ -117,11 +125,11 @@ class Caller:
     def _failed(self, call: Call, trouble: GatewayError) -> None:
         now = self._clock.now()
         if trouble.reason is Reason.CLIENT_UNKNOWN or now - call.at > GIVE_UP:
-            log.error("callback given up", client=call.client, kind=call.kind, subject=call.subject,
+            log.error("callback.given_up", client=call.client, kind=call.kind, subject=call.subject,
                       callback=call.event, tries=call.tries + 1, reason=str(trouble.reason), detail=trouble.detail)
             self._book.taken(call)
             return
-        log.warning("callback not taken", client=call.client, kind=call.kind, subject=call.subject,
+        log.warning("callback.failed", client=call.client, kind=call.kind, subject=call.subject,
                     callback=call.event, tries=call.tries + 1, reason=str(trouble.reason), detail=trouble.detail)
         wait = timedelta(seconds=BACKOFF_S[min(call.tries, len(BACKOFF_S) - 1)])
         self._book.later(call, now + wait)
@@ -152,5 +160,5 @@ def lines_of(settings: Settings, clock: Clock) -> Lines:
             try:
                 lines[client.name] = CallbackHttp(client.callback_url, client.callback_secret_file, clock)
             except GatewayError as error:
-                log.critical("client without a callback secret", client=client.name, detail=error.detail)
+                log.critical("client.callback_secret_unreadable", client=client.name, detail=error.detail)
     return lines

@@ -18,7 +18,6 @@ from gateway.adapters.files.partner_tokens import read_digest
 from gateway.adapters.files.reader import read_below
 from gateway.app import Gateway
 from gateway.app.codes.callbacks import filing
-from gateway.app.codes.events import told_by
 from gateway.app.codes.service import load_codes
 from gateway.app.statements.runs import statements
 from gateway.clock import Clock
@@ -67,7 +66,7 @@ class ApiContext:
         self._clients = Clients(client for client in settings.clients if client.scopes)
         codes = None
         if settings.codes is not None:
-            codes = load_codes(settings, self.gateway, told_by(filing(settings, self._callbacks)))
+            codes = load_codes(settings, self.gateway, filing(settings, self._callbacks))
         runs = None
         if settings.statements is not None:
             runs = RunDesk(statements(settings, self.gateway.store, self.gateway.clock),
@@ -125,7 +124,7 @@ def _digest(client: Client) -> bytes | None:
     try:
         return read_digest(client.token_file)
     except GatewayError as error:
-        log.critical("client without a token", client=client.name, detail=error.detail)
+        log.critical("client.token_unreadable", client=client.name, detail=error.detail)
         return None
 
 
@@ -160,11 +159,11 @@ def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
             server.renew_tls(listener(section(changed)))
             context.reload(changed)
         except GatewayError as trouble:
-            log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+            log.critical("reload.failed", reason=str(trouble.reason), detail=trouble.detail)
             reloaded(trouble)
             return
         stay()
-        log.info("reloaded")
+        log.info("reload.done")
         reloaded()
 
     stay()

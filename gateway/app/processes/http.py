@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.adapters.files.partner_tokens import make_token, read_digest
+from gateway.adapters.files.partner_tokens import read_digest
 from gateway.app.keys import load_keys
 from gateway.app.seen import LazyStore, Watcher
 from gateway.app.stampers import embedded
@@ -31,8 +31,7 @@ from gateway.frontends.telemetry.logs import configure, own_process
 from gateway.model.address import fold
 from gateway.model.lookup import Absent, CertificateAnswer
 from gateway.pki.select import select
-from gateway.settings import Http, Partner, Settings
-from gateway.strictyaml import nearest
+from gateway.settings import Http, InternalStamperSettings, Partner, Settings
 
 log = structlog.get_logger("sealgate.http")
 
@@ -77,7 +76,7 @@ class HttpContext:
 
     def _tsa(self, settings: Settings, name: str) -> EmbeddedTsa:
         """With the only key that this process loads."""
-        one = next(stamper for stamper in settings.stampers if stamper.name == name)
+        one = next(one for one in settings.stampers if isinstance(one, InternalStamperSettings) and one.name == name)
         return embedded(one, load_keys(only(settings, name)), self._clock)
 
     def _opened(self, settings: Settings) -> Store:
@@ -147,20 +146,8 @@ def _partner(settings: Partner) -> KnownPartner:
         try:
             token = read_digest(settings.token_file)
         except GatewayError as error:
-            log.critical("partner without a token", partner=settings.name, detail=error.detail)
+            log.critical("partner.token_unreadable", partner=settings.name, detail=error.detail)
     return KnownPartner(settings.name, token, frozenset(settings.tls_certificates))
-
-
-def token_for(settings: Settings, name: str) -> str:
-    """A new token for a partner, who has no other from the next reload on. USAGE."""
-    partners = {partner.name: partner for partner in section(settings).partners}
-    if name not in partners:
-        remedy = nearest(name, partners) or "see http.partners in the settings"
-        raise GatewayError(Reason.USAGE, f"`http.partners` has no partner `{name}`: {remedy}")
-    path = partners[name].token_file
-    if path is None:
-        raise GatewayError(Reason.USAGE, f"partner `{name}` has no `token_file` in the settings: name one there first")
-    return make_token(path)
 
 
 def serve_http(settings: Settings, read: Callable[[], Settings]) -> None:
@@ -201,10 +188,10 @@ def _reread(read: Callable[[], Settings], *reloads: Callable[[Settings], None]) 
         for one in reloads:
             one(changed)
     except GatewayError as trouble:
-        log.critical("not reloaded", reason=str(trouble.reason), detail=trouble.detail)
+        log.critical("reload.failed", reason=str(trouble.reason), detail=trouble.detail)
         reloaded(trouble)
         return
-    log.info("reloaded")
+    log.info("reload.done")
     reloaded()
 
 

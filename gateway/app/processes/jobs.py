@@ -16,7 +16,7 @@ from gateway.adapters.db.requests import DbRequests
 from gateway.adapters.next_hop.smtp import SmtpNextHop
 from gateway.app.codes.callbacks import LOOK_S, Caller, lines_of
 from gateway.app.expiry import ends
-from gateway.app.fallbacks import worth_a_round
+from gateway.app.fallbacks import is_round_due
 from gateway.app.fetch import fetching, web
 from gateway.app.statements.delivered import take_deliveries
 from gateway.app.store import Store, open_store
@@ -152,7 +152,7 @@ class JobsContext:
 
     def waiting(self) -> Sequence[str] | None:
         """Whether mail that waits for a certificate may leave now, or its sender is to hear of it."""
-        if not worth_a_round(self._settings, self._store, self._clock.now()):
+        if not is_round_due(self._settings, self._store, self._clock.now()):
             return None
         return ("fallbacks", "again")
 
@@ -177,7 +177,7 @@ class JobsContext:
             daily.give_back(now.date())
             raise
         self._store.authorities.told([one.key for one in found.unknown], now)
-        log.info("daily report", sent=bool(found), ends=len(found.ends), unknown=len(found.unknown),
+        log.info("report.daily", sent=bool(found), ends=len(found.ends), unknown=len(found.unknown),
                  failed=len(found.failed))
 
     def findings(self) -> Findings:
@@ -217,7 +217,7 @@ def serve_jobs(settings: Settings, read: Callable[[], Settings], command: Sequen
     jobs = Jobs(context.store.fetch_tasks, context.carry_out if settings.fetch.enabled else None, context.rounds(),
                 SystemClock(), command=command, reload=lambda: context.reload(read()),
                 leads=lambda: context.store.database.leads("jobs"))
-    log.info("jobs", fetch=settings.fetch.enabled)
+    log.info("jobs.started", fetch=settings.fetch.enabled)
     ended = jobs.run()
     if ended:
         context.close()

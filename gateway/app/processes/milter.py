@@ -89,7 +89,7 @@ def work_until_told(now: InForce, number: int, listening: Line, control: Line, h
     shared = Shared(milter_of(settings), rules, _way(gateway, settings), gateway.clock, room)
     hooks.loaded(gateway)
     if number == 0:
-        log.info("rules in force", digest=gateway.rules.digest, rules=len(gateway.rules.rules),
+        log.info("rules.loaded", digest=gateway.rules.digest, rules=len(gateway.rules.rules),
                  settings=str(now.path))
     Worker(control, limits.message_deadline_s).run(listening, shared)
     gateway.close()

@@ -59,7 +59,7 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
         rules = {"digest": gateway.rules.digest, "rules": len(gateway.rules.rules), "settings": str(path)}
         if number == 0:
             tell_expired(gateway)
-            log.info("rules in force", **rules)
+            log.info("rules.loaded", **rules)
         for kept in handover.before():
             gateway.remember(kept)
         if sockets is not None and settings.fetch.enabled:
@@ -89,12 +89,12 @@ def tell_expired(gateway: Gateway) -> None:
     is believed by nobody, and in `mode: observe` there is none.
     """
     if gateway.context.trial is not None:
-        log.warning("observing", told="nothing is sealed, opened, held or refused: every mail passes as it came")
+        log.warning("mode.observe")
     now = gateway.clock.now()
     for name, key_set in gateway.context.key_sets.items():
         ended = key_set.signer_at(now).certificate.not_after
         if ended <= now:
-            log.error("certificate expired", key_set=name, ended=ended.isoformat())
+            log.error("certificate.expired", key_set=name, ended=ended.isoformat())
 
 
 def keep_memory() -> bool:

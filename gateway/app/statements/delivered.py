@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.db.statements.store import statement_store
 from gateway.adapters.next_hop.postfix_log import PostfixLog
 from gateway.app.store import Store
 from gateway.clock import Clock
@@ -25,4 +25,4 @@ def take_deliveries(settings: Settings, store: Store, clock: Clock) -> Taken | N
         own.reports.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise GatewayError(Reason.INPUT_UNREADABLE, f"{own.reports}: {error.strerror}") from None
-    return take(PostfixLog(own.postfix_log, own.reports / PLACE, clock), DbStatements(store.database))
+    return take(PostfixLog(own.postfix_log, own.reports / PLACE, clock), statement_store(store.database).results)

@@ -42,16 +42,16 @@ from gateway.pdf.check import check as document_fault
 from gateway.pdf.check import lacking
 from gateway.pki.bulk import BulkSelect
 from gateway.policy.resolve import used
-from gateway.ports.services.statements import RunRow
-from gateway.services.statements import preflight, preflight_page
+from gateway.ports.services.statements.rows import RunRow
+from gateway.services.statements import preflight
+from gateway.services.statements.pages import preflight_page
 from gateway.services.statements.preflight import CHUNK_ROWS, SAMPLE, Decided, Looking, Slim
 from gateway.services.statements.series import Series
 from gateway.services.statements.source import count_lines, open_regular
 from gateway.services.statements.source import rows as source_rows
 from gateway.services.statements.spec import Spec
 from gateway.services.statements.tally import Preflight, Tally
-from gateway.settings import Settings
-from gateway.settings.sources import STORE
+from gateway.settings import STORE, Settings
 
 MAIL_OCTETS: Final = 150_000  # what rules on size are told: a statement's usual size, in octets
 FEW: Final = 2 * CHUNK_ROWS  # rows for which no other process is started

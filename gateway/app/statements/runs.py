@@ -15,9 +15,9 @@ from pathlib import Path
 
 import structlog
 
-from gateway.adapters.db.certificates.bulk import DbBulk
+from gateway.adapters.db.certificates.bulk import AT_ONCE_MAX, DbBulk
 from gateway.adapters.db.source_sql import fetch
-from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.db.statements.store import statement_store
 from gateway.adapters.files.mac_secret import mac_secret
 from gateway.adapters.keys.files import read_secret
 from gateway.app import Gateway
@@ -32,8 +32,7 @@ from gateway.model.lookup import Customer
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
 from gateway.pipeline.background.rejudge import take_back
-from gateway.ports.bulk import AT_ONCE_MAX
-from gateway.ports.services.statements import Chunk, RunRow, RunState
+from gateway.ports.services.statements.rows import Chunk, RunRow, RunState
 from gateway.services.item_lock import ItemLock
 from gateway.services.statements.drive import Leading, WorkerPool, checked, drive, stop
 from gateway.services.statements.mail import Sender
@@ -45,9 +44,8 @@ from gateway.services.statements.throttle import Throttle
 from gateway.services.statements.withdraw import Held
 from gateway.services.statements.work import PAUSE_S, Tools, carry_out
 from gateway.services.verp import Verp
-from gateway.settings import Settings
+from gateway.settings import Postgresql, Settings
 from gateway.settings import Statements as Section
-from gateway.settings.deployment import Postgresql
 
 log = structlog.get_logger("sealgate.statements")
 
@@ -68,7 +66,7 @@ def section(settings: Settings) -> Section:
 def statements(settings: Settings, store: Store, clock: Clock | None = None) -> Statements:
     """What may be asked of runs. CONFIG_INVALID where the settings have no section for them."""
     named = section(settings)
-    return Statements(DbStatements(store.database), shared_clock(store.database, clock), sources=named.sources,
+    return Statements(statement_store(store.database), shared_clock(store.database, clock), sources=named.sources,
                       reports=named.reports, digest=lambda template: documents(settings).digest(template))
 
 
@@ -107,7 +105,7 @@ def lead(settings: Settings, store: Store, run_id: str, worker_pool: Callable[[R
         alive()
         return take_back(store.hold, store.journal, hold_id)
 
-    run = drive(Leading(DbStatements(store.database), clock, Series(mac_secret(named.secret_file)),
+    run = drive(Leading(statement_store(store.database), clock, Series(mac_secret(named.secret_file)),
                         Held(lambda about: _waiting(store, returns_of(named), about), taken_back, goes_on, time.sleep),
                         runs.opened, source_of, gate or pre_flight(settings, clock, runs.source_of, alive), worker_pool,
                         goes_on, time.sleep, alive), run_id)
@@ -144,7 +142,7 @@ def _patient(alive: Callable[[], None]) -> Iterator[None]:
 
 def _query(sql: Sql, path: Path, run: RunRow) -> None:
     url = read_secret(sql.url_file).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
-    log.info("run queried", run=run.id, rows=fetch(url, sql.query, path))
+    log.info("run.queried", run=run.id, rows=fetch(url, sql.query, path))
 
 
 class Progress(IntEnum):
@@ -173,7 +171,7 @@ class Worker:
         sender = Sender(named.from_, named.bounces, returns_of(named), letters, named.language)
         self.gateway = Gateway(settings, reach=reach)
         self._many = DbBulk(self.gateway.store.database)
-        self._store = DbStatements(self.gateway.store.database, self.gateway.store.evidence)
+        self._store = statement_store(self.gateway.store.database, self.gateway.store.evidence)
         self._clock = shared_clock(self.gateway.store.database, self.gateway.clock)
         self._documents = documents(settings)
         self._sender = sender
@@ -184,7 +182,7 @@ class Worker:
 
     def work(self, run_id: str) -> None:
         """Until nothing of the run is open, or it is stopped. RUN_UNKNOWN, RUN_CHANGED, STORE_UNAVAILABLE (retry)."""
-        run = self._store.run(run_id)
+        run = self._store.runs.run(run_id)
         if run is None:
             raise GatewayError(Reason.RUN_UNKNOWN, run_id)
         runs = statements(self._settings, self.gateway.store, self._clock)
@@ -203,7 +201,7 @@ class Worker:
 
         limit = spec.per_domain_per_minute_max or self._named.per_domain_per_minute_max
         limit = min(limit, self._named.per_domain_per_minute_max or limit)
-        tools = Tools(self._store, self._clock, self._send, self._customers, self._documents, self._sender,
+        tools = Tools(self._store.work, self._clock, self._send, self._customers, self._documents, self._sender,
                       Throttle(limit / self._share), unchanged, self._ending, self._wait, ItemLock())
         with self._watched(run):
             self._by_threads(tools, run, spec, path)
@@ -230,7 +228,7 @@ class Worker:
             with self._troubles(tools, run):
                 if not self._goes_on(run):
                     return
-                chunk = self._store.claim(run.id, self._clock.now())
+                chunk = self._store.work.claim(run.id, self._clock.now())
                 if chunk is None:
                     tools.wait(IDLE_S)
                 else:
@@ -242,12 +240,12 @@ class Worker:
 
         def job(number: int) -> datetime | None:
             with self._troubles(tools, run):
-                chunk = self._store.claim(run.id, self._clock.now(), number=number) if self._goes_on(run) else None
+                chunk = self._store.work.claim(run.id, self._clock.now(), number=number) if self._goes_on(run) else None
                 if chunk is None:  # another job has it, or had it
                     return None
                 self._carry_out(tools, run, spec, path, chunk)
                 if self._goes_on(run):
-                    return self._store.due_at(run.id, number)
+                    return self._store.work.due_at(run.id, number)
                 self._over.set()
             return None
 
@@ -258,9 +256,9 @@ class Worker:
 
     def _goes_on(self, run: RunRow) -> bool:
         """Whether anything may leave, now or later."""
-        state = self._store.run(run.id)
+        state = self._store.runs.run(run.id)
         return (state is not None and state.state is RunState.RUNNING
-                and self._store.next_due(run.id) is not None)
+                and self._store.work.next_due(run.id) is not None)
 
     @contextmanager
     def _watched(self, run: RunRow) -> Iterator[None]:
@@ -273,7 +271,7 @@ class Worker:
         def watch() -> None:
             while not done.wait(WATCH_S):
                 if time.monotonic() - min(tuple(self._progress.values()), default=math.inf) > longest_s:
-                    log.critical("run worker stuck", run=run.id, pid=os.getpid())
+                    log.critical("run.worker_stuck", run=run.id, pid=os.getpid())
                     self._stop(run, Reason.INPUT_UNREADABLE, f"a worker made no progress for {longest_s:.0f} s: check "
                                "that the file system of the run's source and documents answers")
 
@@ -316,9 +314,9 @@ class Worker:
                 evidence.let_go()
             except GatewayError as trouble:
                 if self._over.is_set():
-                    log.critical("evidence not kept", reason=str(trouble.reason), detail=trouble.detail, incident="")
+                    log.critical("evidence.lost", reason=str(trouble.reason), detail=trouble.detail, incident="")
                     return
-                log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
+                log.warning("run.blocked", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
                 self._wait(PAUSE_S)
             else:
                 evidence.keep_no_more()
@@ -328,9 +326,10 @@ class Worker:
         """A chunk in which something went wrong: nobody else takes it as long as this process lives and keeps it."""
         while True:
             try:
-                self._store.release(chunk, self._clock.now(), due_at=self._clock.now() + timedelta(seconds=PAUSE_S))
+                now = self._clock.now()
+                self._store.work.release(chunk, now, due_at=now + timedelta(seconds=PAUSE_S))
             except GatewayError:
-                log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
+                log.warning("run.blocked", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
                 self._wait(PAUSE_S)
                 if self._over.is_set():
                     return
@@ -343,20 +342,20 @@ class Worker:
         try:
             yield
         except GatewayError as trouble:
-            log.warning("run held up", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("run.blocked", run=run.id, reason=str(trouble.reason), detail=trouble.detail)
             if trouble.retry:
                 tools.wait(PAUSE_S)
                 return
             self._stop(run, trouble.reason, trouble.detail)
         except Exception as surprise:  # noqa: BLE001 - the chunk is free again when this process has ended
-            log.error("run worker surprised", run=run.id, where=where(surprise))  # noqa: TRY400 - no text
+            log.error("run.internal_error", run=run.id, where=where(surprise))  # noqa: TRY400 - no text
             self._stop(run, Reason.INTERNAL, where(surprise))
 
     def _stop(self, run: RunRow, reason: Reason, detail: str) -> None:
         """Ends the work of this process, and pauses the run: another process would meet the same."""
         self._over.set()
         with suppress(GatewayError):  # the next process finds it out, too
-            stop(self._store, run.id, reason, detail)
+            stop(self._store.runs, run.id, reason, detail)
 
     def _wait(self, seconds: float) -> None:
         self._note_progress()

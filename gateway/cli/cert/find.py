@@ -83,14 +83,11 @@ def _told(address: str, want: Want, looked_up: LookedUp) -> dict[str, object]:
         "detail": answer.detail if isinstance(answer, Unavailable) else "",
         "enrolled": answer.enrolled if isinstance(answer, Found) else None,
         "wins": [certificate_row(row) for row in _winners(answer)],
-        "loses": [_loser(loser) for loser in _losers(answer)],
+        "loses": [{**certificate_row(loser.row), "reason": loser.reason, "remedy": SENTENCES[loser.reason].admin}
+                  for loser in _losers(answer)],
         "owners": list(answer.owners) if isinstance(answer, Conflict) else [],
         "sources": [_source(one) for one in looked_up.sources],
     }
-
-
-def _loser(loser: Loser) -> dict[str, object]:
-    return {**certificate_row(loser.row), "reason": loser.reason, "remedy": SENTENCES[loser.reason].admin}
 
 
 def _source(one: SourceAnswer) -> dict[str, object]:

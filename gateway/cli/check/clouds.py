@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 from typing import Final
 
-from gateway.cli.check.finding import Finding
+from gateway.model.finding import Finding
 from gateway.settings import Settings
 
 # Networks that mail comes from, as the services' own SPF records name them (spf.protection.outlook.com, _spf.google.com

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from gateway import app as composition
 from gateway.app.codes.service import prepared
-from gateway.cli.check.finding import Finding
 from gateway.cli.compliance.command import in_force
 from gateway.model.address import permitted_from
+from gateway.model.finding import Finding
 from gateway.policy.resolve import sealed
 from gateway.settings import Settings
 

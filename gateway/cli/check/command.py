@@ -1,13 +1,13 @@
 """`sealgate check`: everything that would stop or weaken the gateway, each finding with its remedy.
 
-What is looked at stands in `check_own` (keys and certificates), `check_trust` (roots, revocation, algorithms),
+The parts are `check_own` (keys and certificates), `check_trust` (roots, revocation, algorithms),
 `check_files` (whatever else is named), `check_services` (stampers, directories, next hops), `check_codes` (whether
 codes could leave), `check_statements` (whether runs could), `check_fallbacks` (mail to people without a certificate)
 and `check_returns` (what comes back of services); here are the order, policies and the two forms of output.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -23,15 +23,15 @@ from gateway.cli.check import codes as check_codes
 from gateway.cli.check import fallbacks as check_fallbacks
 from gateway.cli.check import files as check_files
 from gateway.cli.check import own as check_own
-from gateway.cli.check import postfix_paths as check_postfix
 from gateway.cli.check import returns as check_returns
 from gateway.cli.check import services as check_services
 from gateway.cli.check import statements as check_statements
 from gateway.cli.check import trust as check_trust
-from gateway.cli.check.finding import Finding, looked
 from gateway.cli.context import BAD, USAGE, explained, say
 from gateway.errors import GatewayError
+from gateway.model.finding import Finding
 from gateway.policy.cases import run as run_cases
+from gateway.postfix.check import postfix
 from gateway.settings import Settings
 from gateway.settings import load as load_settings
 
@@ -67,7 +67,7 @@ def check(
         raise typer.Exit(USAGE) from None
     only_postfix = with_postfix or postfix_dir is not None
     findings = [*observing(settings), *(
-        check_postfix.postfix(settings, postfix_dir) if only_postfix else _everything(settings))]
+        postfix(settings, postfix_dir) if only_postfix else _everything(settings))]
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
     else:
@@ -77,6 +77,14 @@ def check(
                                         (finding.about, "bold"), f"  {finding.text}"), highlight=False)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(BAD)
+
+
+def looked(look: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
+    """The findings of one part; if it cannot continue, the reason."""
+    try:
+        yield from look(settings)
+    except GatewayError as trouble:
+        yield Finding("error", look.__name__.strip("_").replace("_", " "), explained(trouble))
 
 
 def _everything(settings: Settings) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""`sealgate check`: whether mail to people without a certificate would go the way that the rules choose for it."""
+"""`sealgate check`: whether the fallbacks of the rules would work for mail to people without a certificate."""
 
 import os
 import time
@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from gateway import app as composition
 from gateway.app.fallbacks import probe_letters, probe_page
-from gateway.cli.check.finding import Finding
 from gateway.cli.context import explained
 from gateway.errors import GatewayError
 from gateway.model.decision import Needs
 from gateway.model.facts import Facts, RecipientFacts
+from gateway.model.fallbacks import FALLBACKS
+from gateway.model.finding import Finding
 from gateway.model.lookup import Absent
 from gateway.model.mail import Direction
 from gateway.policy.ruleset import RuleSet
@@ -20,23 +21,21 @@ PROBE = "sealgate-check@example.com"  # nobody's mailbox (RFC 2606)
 
 
 def fallbacks(settings: Settings) -> Iterator[Finding]:
-    """Nothing of it where no rule has a weaker way than `reject`."""
+    """No finding if every rule rejects such mail."""
     rules = composition.load_rules(settings)
-    ways = frozenset(
+    names = frozenset(
         step.params.without_certificate for rule in rules.rules for step in rule.steps if step.verb == "encrypt")
-    if ways <= {"reject"}:
-        return
-    for trouble in probe_letters(settings, ways):
+    for trouble in probe_letters(settings, names):
         yield Finding("error", "fallbacks", explained(trouble))
-    if ways & {"hold", "invite"}:
-        yield from _waiting(settings)
-    if "invite" in ways:
+    if any(one.held for name, one in FALLBACKS.items() if name in names):
+        yield from _held(settings)
+    if "invite" in names:
         yield _invitation(settings, rules)
-    if "encrypted_pdf" in ways:
+    if "encrypted_pdf" in names:
         yield from _pdf(settings)
 
 
-def _waiting(settings: Settings) -> Iterator[Finding]:
+def _held(settings: Settings) -> Iterator[Finding]:
     days = settings.fallbacks.hold_days
     if settings.hold.archive_certificate is None:
         yield Finding("error", "fallbacks", "rules hold mail for lack of a certificate, but hold.archive_certificate "

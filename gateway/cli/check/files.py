@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.cli import context
-from gateway.cli.check.finding import Finding
+from gateway.model.finding import Finding
 from gateway.settings import Settings
 from gateway.settings.base import Section
 

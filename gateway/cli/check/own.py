@@ -8,13 +8,13 @@ from typing import Final
 from gateway import app as composition
 from gateway.actions.escrow import unusable
 from gateway.app.expiry import Ending, ends
-from gateway.cli.check.finding import Finding
 from gateway.clock import SystemClock
 from gateway.cms import strength
 from gateway.cms.algorithms import FEW_READ
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.errors import GatewayError, Reason
-from gateway.settings import Settings
+from gateway.model.finding import Finding
+from gateway.settings import InternalStamperSettings, Settings
 
 _WHAT_THEY_ARE: Final = {"key that signs": "key set", "key that opens mail": "key set", "key that stamps": "stamper",
                          "certificate told to recipients": "key set", "escrow": "escrow"}
@@ -52,7 +52,7 @@ def own_certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
         if key.encryption_certificate is not None:
             yield f"key set {key.name}", key.encryption_certificate
     for stamper in settings.stampers:
-        if stamper.certificate is not None:
+        if isinstance(stamper, InternalStamperSettings):
             yield f"stamper {stamper.name}", stamper.certificate
     for escrow in settings.escrow:
         yield f"escrow {escrow.name}", escrow.certificate

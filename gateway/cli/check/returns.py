@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from gateway import app as composition
-from gateway.app.services import CODES, alarm_address, mailboxes
-from gateway.cli.check.finding import Finding
+from gateway.app.services import alarm_address
 from gateway.model.address import domain_of, permitted_from
 from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, RecipientFacts
+from gateway.model.finding import Finding
 from gateway.model.lookup import Found
 from gateway.model.mail import GATEWAY_CLIENT, direction
 from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Trust, Verdicts
@@ -24,12 +24,12 @@ _PLAIN: Final = Verdicts((), DecryptionVerdict("not_encrypted"), SignatureVerdic
 def returns(settings: Settings) -> Iterator[Finding]:
     """Each service's mailbox and return paths by the rules, as a bounce would come; then the alarm."""
     rules = composition.load_rules(settings)
-    for name, mailbox in mailboxes(settings).items():
+    for name, mailbox in settings.mailboxes.items():
         yield from _mailbox(settings, rules, name, mailbox)
     for name, from_ in _without(settings).items():
         yield Finding("warning", name, f"`bounces` is not set, so bounces of mails from {from_} are not "
                       "processed; set it: docs/bounces.md")
-    if settings.codes is not None and CODES in mailboxes(settings):
+    if settings.codes is not None and settings.codes.bounces:
         yield from _alarm(settings, rules, settings.codes.from_, alarm_address(settings))
 
 

@@ -7,11 +7,12 @@ from typing import Final
 
 from gateway import app as composition
 from gateway.app.sources import load_sources
-from gateway.cli.check.finding import Finding
 from gateway.cli.context import explained
-from gateway.cli.postfix.configuration import endpoint
 from gateway.errors import GatewayError
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import endpoint
 from gateway.settings import Milter, NextHopSettings, Settings
+from gateway.settings.base import on_loopback
 
 PROBE: Final = "sealgate-check"  # nobody's mailbox, asked for in a domain that the directory serves
 PROBE_DOMAIN: Final = "example.com"  # RFC 2606 reserves it, and it is signed by DNSSEC
@@ -82,7 +83,7 @@ def _reached(about: str, hop: NextHopSettings) -> Finding:
     if not greeting.startswith("220"):
         return Finding("error", about, f"{place} greets with {greeting!r}, not with 220 as an SMTP server does; check "
                        "host and port")
-    if hop.tls == "none" and not hop.host.startswith(("127.", "localhost", "::1")):
+    if hop.tls == "none" and not on_loopback(hop.host):
         return Finding("warning", about, f"{place} without TLS would get decrypted mail unencrypted; set tls: require")
     return Finding("ok", about, f"{place} {greeting[:60]}")
 

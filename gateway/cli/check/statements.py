@@ -6,12 +6,13 @@ from gateway import app as composition
 from gateway.app.services import returns_of
 from gateway.app.statements.documents import tried_out
 from gateway.app.statements.template_check import own_words
-from gateway.cli.check.finding import Finding
 from gateway.cli.compliance.command import PROBE
 from gateway.errors import GatewayError
 from gateway.model.address import permitted_from
 from gateway.model.decision import Decision
 from gateway.model.facts import Facts, RecipientFacts
+from gateway.model.fallbacks import FALLBACKS
+from gateway.model.finding import Finding
 from gateway.model.lookup import Absent, CertificateAnswer, Found
 from gateway.model.mail import Direction
 from gateway.policy.resolve import DEVICE_BOUND
@@ -64,7 +65,7 @@ def _client(settings: Settings, section: Statements, rules: RuleSet, client: str
                       "signature or encryption; add `sign` and `encrypt` to it")
     without = _decided(rules, section.from_, client, Absent())
     if without is not None:
-        plain = without.fallback == "plain_knowingly"
+        plain = without.fallback is not None and FALLBACKS[without.fallback].is_clear
         yield Finding("warning" if plain else "ok", "statements",
                       f"statements of client {client} to a customer without a "
                       f"certificate: {without.fallback or without.end.kind}, by rule {without.rule}")

@@ -7,10 +7,10 @@ from typing import Final
 
 from gateway import app as composition
 from gateway.app.store import Store
-from gateway.cli.check.finding import Finding
 from gateway.clock import SystemClock
 from gateway.cms import strength
 from gateway.cms.certificate import Certificate
+from gateway.model.finding import Finding
 from gateway.pipeline.background.daily_report import failing
 from gateway.pki.trust import TrustSet
 from gateway.settings import Settings

@@ -20,8 +20,7 @@ from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.sentences import SENTENCES
 from gateway.policy.load import Files, load
-from gateway.policy.recorded.observed import Seen, seen
-from gateway.policy.recorded.replay import Replayed
+from gateway.policy.recorded.replay import ObservedCount, Replayed, observed_counts
 from gateway.policy.recorded.replay import replay as decided_again
 
 _COLOURS = {"sealed": "green", "signed": "green", "opened": "green", "refused": "red", "held": "yellow",
@@ -54,7 +53,7 @@ def replay(
         store = composition.open_store(settings)
         try:
             counts = Counter(_shown(decided_again(store.evidence.since(at), rules), under, as_json=as_json))
-            noted = seen(store.evidence.since(at))
+            noted = observed_counts(store.evidence.since(at))
         finally:
             store.close()
     if noted:
@@ -66,7 +65,7 @@ def replay(
         raise typer.Exit(BAD)
 
 
-def _tell(noted: tuple[Seen, ...], *, as_json: bool) -> None:
+def _tell(noted: tuple[ObservedCount, ...], *, as_json: bool) -> None:
     """What would have happened, in numbers; always under the rules that were in force when the mail passed."""
     if as_json:
         print(json.dumps({"observed": [asdict(one) for one in noted], "rules": "recorded"}, ensure_ascii=False))

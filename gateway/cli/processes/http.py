@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from gateway.app.processes import http as composition
+from gateway.app.tokens import partner_token
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say, told
 from gateway.errors import GatewayError
@@ -51,6 +52,6 @@ def token(name: Annotated[str, typer.Argument(metavar="PARTNER",
     """
     settings = context.settings()
     with told():
-        made = composition.token_for(settings, name)
+        made = partner_token(settings, name)
     print(made)
     say(f"sealgate: partner {name} has a new token. Run `sealgate reload` to activate it")

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gateway import app as composition
-from gateway.app.statements.leaders import worker_pool
 from gateway.app.statements.runs import lead, section, statements
+from gateway.app.statements.worker_pool import worker_pool
 from gateway.cli import context, listing
 from gateway.cli.context import BAD, REFUSED, TEMPORARY, USAGE, fail, say, told
 from gateway.cli.listing import Json
@@ -24,7 +24,7 @@ from gateway.cli.statements import report as statements_report
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.telemetry.logs import configure
 from gateway.model.sentences import SENTENCES
-from gateway.ports.services.statements import ItemState, RunRow, RunState
+from gateway.ports.services.statements.rows import ItemState, RunRow, RunState
 from gateway.services.statements.runs import Shown, Statements
 from gateway.settings import Settings
 from gateway.settings.read import text_of

@@ -21,8 +21,9 @@ from gateway.cli.listing import Json
 from gateway.clock import SystemClock
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
-from gateway.services.statements import preflight_page, report, report_page, source, spec
-from gateway.services.statements.charts import number, percent
+from gateway.services.statements import report, source, spec
+from gateway.services.statements.pages import preflight_page, report_page
+from gateway.services.statements.pages.charts import number, percent
 from gateway.services.statements.tally import Channel, Preflight, Tally
 from gateway.settings.read import text_of
 

@@ -13,6 +13,7 @@ from gateway.app.tracing import Track
 from gateway.cli.listing import shown
 from gateway.cli.trace.log import Line
 from gateway.errors import Reason
+from gateway.model.fallbacks import FALLBACKS
 from gateway.model.record import EvidenceRecord
 from gateway.model.sentences import SENTENCES
 from gateway.ports.hold import HeldRow
@@ -21,10 +22,7 @@ RECIPIENTS_SHOWN: Final = 5
 PLAIN_WIDTH: Final = 100_000  # where there is no terminal nothing is folded: what reads it goes by lines
 _GOOD: Final = frozenset({"taken", "served"})
 _BAD: Final = frozenset({"refused"})
-_WAYS: Final = {"hold": "it is held until there is one",
-    "invite": "it is held until there is one, and the recipient is invited",
-                "encrypted_pdf": "it was sent as an encrypted PDF",
-                    "plain_knowingly": "it was sent unencrypted, as the rule permits"}
+_WAITS: Final = frozenset(str(one.reason) for one in FALLBACKS.values() if one.held)
 _QUIET: Final = ("event", "timestamp", "level", "incident", "to")
 
 Entry = tuple[datetime | None, Text]
@@ -99,8 +97,8 @@ def _fate(alike: Sequence[EvidenceRecord], attempt: int, *, every: bool) -> Text
         text.append(f"\nobserve mode: it would have been {would['settled']}{why}")
     if weak := (one.facts.get("verdicts") or {}).get("weak_ciphers"):
         text.append(f"\nencrypted with {shown(', '.join(weak))}, a weak or unknown algorithm (see `opening.weak`)")
-    if one.facts.get("fallback"):
-        text.append(f"\nno certificate was found: {_WAYS.get(one.facts['fallback'], '')}")
+    if (fallback := FALLBACKS.get(one.facts.get("fallback", ""))) is not None:
+        text.append(f"\nno certificate was found: {fallback.text}")
     if one.facts.get("stamped_by"):
         text.append(f"\ntime-stamp by {shown(one.facts['stamped_by'])}")
     certificates = dict.fromkeys(name for record in alike for name in record.certificates)
@@ -128,8 +126,8 @@ def _held(rows: Iterable[HeldRow]) -> Iterator[Entry]:
         text = Text("held", style="bold yellow")
         text.append(f" as {row.hold_id} by {shown(row.rule)}: {row.state}")
         if row.state == "waiting":
-            waits = row.reason in (Reason.CERTIFICATE_ABSENT, Reason.FALLBACK_INVITED)
-            text.append("\nit is sent automatically when there is a certificate (docs/fallbacks.md)" if waits
+            text.append("\nit is sent automatically when there is a certificate (docs/fallbacks.md)"
+                        if row.reason in _WAITS
                         else f"\nsealgate hold show {row.hold_id}; then release or reject it")
         yield row.at, text
 

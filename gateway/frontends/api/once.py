@@ -65,7 +65,7 @@ def _written(request: Request, write: Callable[[], None]) -> None:
         write()
     except GatewayError as trouble:
         log.error(  # noqa: TRY400 - a traceback has values
-            "request not remembered", incident=request.scope["state"]["incident"], reason=str(trouble.reason),
+            "request.not_stored", incident=request.scope["state"]["incident"], reason=str(trouble.reason),
             detail=trouble.detail)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag
 
-from gateway.ports.services.statements import ItemState, RunRow, RunState
+from gateway.ports.services.statements.rows import ItemState, RunRow, RunState
 from gateway.services.statements.runs import Shown
 from gateway.services.statements.spec import Spec
 

@@ -21,9 +21,9 @@ from gateway.frontends.api.run_shapes import RUN_ID, RunFile, RunListed, RunOrde
 from gateway.frontends.api.service import Current, RunDesk
 from gateway.frontends.http.certificates import negotiated
 from gateway.frontends.http.problems import Problem, ProblemError, of_reason
-from gateway.ports.services.statements import RunRow
+from gateway.ports.services.statements.rows import RunRow
+from gateway.services.statements.pages.report_page import html, remedies
 from gateway.services.statements.report import as_json, csv_lines, made
-from gateway.services.statements.report_page import html, remedies
 
 Id = Annotated[str, Path(pattern=RUN_ID, description="As POST /statement-runs answered it")]
 CSV: Final = "text/csv"

@@ -100,7 +100,7 @@ def _of_customer(service: Service, partner: str, address: str, incident: str) ->
         except GatewayError as error:
             answer = Unavailable(error.detail)
     found = answer.rows if isinstance(answer, Found) else ()
-    log.info("certificate looked up", incident=incident, partner=partner, address=address[:ADDRESS_OCTETS_MAX],
+    log.info("certificate.looked_up", incident=incident, partner=partner, address=address[:ADDRESS_OCTETS_MAX],
              answer=type(answer).__name__.lower(), certificates=[row.sha256 for row in found])
     if not isinstance(answer, Found):
         raise ProblemError(of_reason(_REASONS[type(answer)], retry=isinstance(answer, Unavailable)))

@@ -88,7 +88,7 @@ class Connection(H11Protocol):
         self._peer = str(name[0]) if isinstance(name, tuple) else ""
         self._place = self._doorway.enter(self._peer)
         if self._place is None:
-            log.warning("refused", reason=str(Reason.CLIENT_BUSY), peer=self._peer)
+            log.warning("session.rejected", reason=str(Reason.CLIENT_BUSY), peer=self._peer)
             self.transport = transport
             self._turn_away(transport)
             return
@@ -184,7 +184,7 @@ class Connection(H11Protocol):
         self._deadline = self._arrival = self._awaited = None
 
     def _too_slow(self) -> None:
-        log.info("timeout", peer=self._peer)
+        log.info("session.timeout", peer=self._peer)
         self._end()
         self.transport.abort()
 

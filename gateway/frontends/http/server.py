@@ -88,7 +88,7 @@ class HttpServer(Server):
         if threading.current_thread() is threading.main_thread():
             notify("READY=1")
             self._living = loop.create_task(live(), name="signs of life")
-        log.info("listening", service=self._name, host=name[0], port=name[1], tls=self.tls is not None)
+        log.info("listener.open", service=self._name, host=name[0], port=name[1], tls=self.tls is not None)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -88,7 +88,7 @@ class Parent:
         try:
             self._begin(woken)
             if not self._end:
-                log.info("milter ready", workers=self._count)
+                log.info("milter.ready", workers=self._count)
                 notify("READY=1")
                 self._told = True
             while not self._end:
@@ -97,7 +97,7 @@ class Parent:
                     self._reload = False
                     self._change(woken)
         finally:
-            log.info("milter ending")
+            log.info("milter.stopping")
             notify("STOPPING=1")
             self._stop(woken)
             signal.set_wakeup_fd(-1)
@@ -125,7 +125,7 @@ class Parent:
         try:
             work = self.work()
         except GatewayError as trouble:
-            log.critical("not reloaded, the old workers go on", reason=str(trouble.reason), detail=trouble.detail)
+            log.critical("reload.failed", reason=str(trouble.reason), detail=trouble.detail)
             reloaded(trouble)
             return
         self._generation += 1
@@ -134,11 +134,11 @@ class Parent:
             for child in self._of(before):
                 self._order(child, RETIRE)
             del self._works[before]
-            log.info("reloaded", workers=self._count)
+            log.info("reload.done", workers=self._count)
             reloaded()
             return
         if not self._end:
-            log.critical("not reloaded, the old workers go on", detail="a new worker does not start")
+            log.critical("reload.failed", detail="a new worker does not start")
             reloaded(GatewayError(Reason.INTERNAL, "a new worker does not start; the log says why"))
         for child in self._of(self._generation):
             self._order(child, END)
@@ -168,7 +168,7 @@ class Parent:
         try:
             pid = os.fork()
         except OSError as error:
-            log.critical("worker does not start", reason=str(Reason.INTERNAL), detail=str(error.strerror))
+            log.critical("worker.not_started", reason=str(Reason.INTERNAL), detail=str(error.strerror))
             ours.close()
             theirs.close()
             return False
@@ -178,7 +178,7 @@ class Parent:
         ours.setblocking(False)
         now = time.monotonic()
         self._children[pid] = _Child(pid, number, ours, self._generation, now, now)
-        log.info("worker started", pid=pid)
+        log.info("worker.started", pid=pid)
         return True
 
     def _become(self, number: int, ours: socket.socket, theirs: socket.socket) -> None:
@@ -194,9 +194,9 @@ class Parent:
             self._works[self._generation][1](number, theirs)
             code = 0
         except GatewayError as trouble:
-            log.critical("worker does not start", reason=str(trouble.reason), detail=trouble.detail)
+            log.critical("worker.not_started", reason=str(trouble.reason), detail=trouble.detail)
         except BaseException as error:  # noqa: BLE001 - it must not return
-            log.critical("worker failed", error=where(error))
+            log.critical("worker.failed", error=where(error))
         finally:
             os._exit(code)
 
@@ -219,7 +219,7 @@ class Parent:
         self._bury(now)
         for child in self._children.values():
             if child.ready and now - child.heard > self.stuck_s:
-                log.error("worker stuck", pid=child.pid, silent_s=round(now - child.heard, 1))
+                log.error("worker.stuck", pid=child.pid, silent_s=round(now - child.heard, 1))
                 _kill(child.pid)
         if replace:
             self._replace(now)
@@ -246,9 +246,9 @@ class Parent:
             del self._children[pid]
             code = os.waitstatus_to_exitcode(status)
             if child.retiring:
-                log.info("worker ended", pid=pid, code=code)
+                log.info("worker.exited", pid=pid, code=code)
                 continue
-            log.error("worker died", pid=pid, code=code)
+            log.error("worker.exited", pid=pid, code=code)
             if now >= self._start_at:  # of several that die together one counts
                 self._deaths = 1 if child.ready and now - child.began > STEADY_S else self._deaths + 1
                 self._start_at = now + BACKOFF_S[min(self._deaths, len(BACKOFF_S)) - 1]
@@ -266,7 +266,7 @@ class Parent:
             self._served_at, self._in_outage = now, False
         elif not self._in_outage and now - self._served_at > OUTAGE_S:
             self._in_outage = True
-            log.critical("no worker serves", kind="milter")
+            log.critical("worker.outage", kind="milter")
 
     def _turn_away(self) -> None:
         """4. Of the module."""
@@ -293,7 +293,7 @@ class Parent:
         while self._children and time.monotonic() < end:
             self._step(woken, replace=False)
         for child in self._children.values():
-            log.error("worker killed", pid=child.pid)
+            log.error("worker.killed", pid=child.pid)
             _kill(child.pid)
             os.waitpid(child.pid, 0)
 

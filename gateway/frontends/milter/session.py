@@ -30,8 +30,8 @@ from gateway.frontends.telemetry.logs import surprise
 from gateway.frontends.telemetry.mail_log import tell
 from gateway.model.mail import Envelope, Mail
 from gateway.model.outcome import Outcome, Settled
+from gateway.settings import MILTER
 from gateway.settings import Milter as MilterSettings
-from gateway.settings.deployment import MILTER
 
 log = structlog.get_logger("sealgate.milter")
 
@@ -156,7 +156,7 @@ class Session:
             return Peer(True, self.address, tls, login, self.shared.rules.client(self.address, login))
         if self.daemon in settings.inbound_daemons:
             return Peer(False, self.address, tls)
-        log.error("unknown daemon", daemon=self.daemon, peer=self.address)
+        log.error("milter.unknown_daemon", daemon=self.daemon, peer=self.address)
         raise GatewayError(Reason.CONFIG_INVALID, f"daemon {self.daemon} is in no list", retry=True)
 
     def _recipient(self, data: bytes) -> Iterable[bytes]:
@@ -249,8 +249,8 @@ class Session:
     def _refused(self, trouble: GatewayError) -> Iterable[bytes]:
         """The answer for trouble before the end of a message, with its log line."""
         incident = self.incident or secrets.token_hex(8)
-        log.info("refused", incident=incident, reason=str(trouble.reason), detail=trouble.detail, peer=self.address,
-                 listener=MILTER)
+        log.info("session.rejected", incident=incident, reason=str(trouble.reason), detail=trouble.detail,
+                 peer=self.address, listener=MILTER)
         metrics.refused(MILTER, trouble.reason)
         return self._reply(self._refusal(trouble, incident))
 

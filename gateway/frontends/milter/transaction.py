@@ -18,8 +18,7 @@ from gateway.mime.header import FIELDS_MAX
 from gateway.model.address import domain_of, fold
 from gateway.model.mail import Direction, Envelope, Mail, Origin, Recipient, direction
 from gateway.model.wire import ends_in_pairs, longest_line_within
-from gateway.settings import Bank, Client, Limits
-from gateway.settings.deployment import MILTER
+from gateway.settings import MILTER, Bank, Client, Limits
 
 _MAIL_PARAMETERS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
 _RCPT_PARAMETERS: Final = frozenset({"NOTIFY", "ORCPT"})

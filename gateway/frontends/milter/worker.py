@@ -21,7 +21,7 @@ from gateway.frontends.milter.connection import serve
 from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.session import Shared
 from gateway.frontends.telemetry import metrics
-from gateway.settings.deployment import MILTER
+from gateway.settings import MILTER
 
 log = structlog.get_logger("sealgate.milter")
 
@@ -115,5 +115,5 @@ class Worker:
             time.sleep(BEAT_S / 10)
             self._say(BEAT)
         if room.connections:
-            log.info("connections cut", connections=room.connections, mails=room.mails)
+            log.info("milter.connections_cut", connections=room.connections, mails=room.mails)
         time.sleep(LINGER_S)

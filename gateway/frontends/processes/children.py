@@ -99,7 +99,7 @@ class Children:
         """Kills whoever gives no sign of life any more; its keeper starts it again."""
         for name, process in self._running.items():
             if process.stuck:
-                log.critical("child stuck", child=name, pid=process.pid)
+                log.critical("process.stuck", child=name, pid=process.pid)
                 process.kill()
 
     async def _keep(self, name: str) -> None:
@@ -120,16 +120,16 @@ class Children:
             process = await Process.start(name, self._commands[name], ear=self._ear, stuck_after_s=self._stuck_after_s,
                                           environment={**self._environment, **self._own.get(name, {})})
         except OSError as error:
-            log.critical("child does not start", child=name, error=error.strerror)
+            log.critical("process.not_started", child=name, error=error.strerror)
             return
         self._running[name] = process
-        log.info("child started", child=name, pid=process.pid)
+        log.info("process.started", child=name, pid=process.pid)
         try:
             code = await asyncio.shield(process.over)
         finally:
             await process.end(self._end_s.get(name, END_S))
             self._running.pop(name, None)
-        log.error("child ended", child=name, code=code)
+        log.error("process.exited", child=name, code=code)
 
 
 async def _answered(process: Process) -> None:
@@ -146,14 +146,14 @@ async def run_once(command: Sequence[str]) -> None:
     try:
         process = await Process.start(command[-1], command)
     except OSError as error:
-        log.critical("process does not start", command=command[-1], error=error.strerror)
+        log.critical("command.not_started", command=command[-1], error=error.strerror)
         return
     try:
         code = await asyncio.shield(process.over)
     finally:
         await process.end(END_S)
     if code:
-        log.warning("process ended", command=" ".join(command[-2:]), code=code)
+        log.warning("command.failed", command=" ".join(command[-2:]), code=code)
 
 
 def end_with_parent() -> None:

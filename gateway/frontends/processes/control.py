@@ -66,7 +66,7 @@ class Control:
         try:
             self._server = await asyncio.start_unix_server(serve, sock=self._bound())
         except OSError as error:
-            log.warning("no control socket", path=str(self._directory / NAME), error=error.strerror)
+            log.warning("control.unavailable", path=str(self._directory / NAME), error=error.strerror)
 
     def _bound(self) -> socket.socket:
         """OSError, also where another supervisor listens."""

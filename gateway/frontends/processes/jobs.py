@@ -106,10 +106,10 @@ class Jobs:
         try:
             self._reload()
         except GatewayError as trouble:
-            log.critical("jobs not reloaded, as before", reason=str(trouble.reason), detail=trouble.detail)
+            log.critical("jobs.reload_failed", reason=str(trouble.reason), detail=trouble.detail)
             reloaded(trouble)
         else:
-            log.info("jobs reloaded")
+            log.info("jobs.reloaded")
             reloaded()
 
     def _start_due(self) -> bool:
@@ -148,9 +148,9 @@ class Jobs:
         else:
             took = round(time.monotonic() - began, 3)
             if trouble is None:
-                log.info("fetched", **fields, seconds=took)
+                log.info("fetch.done", **fields, seconds=took)
             else:
-                log.warning("not fetched", **fields, seconds=took, reason=str(trouble.reason), detail=trouble.detail,
+                log.warning("fetch.failed", **fields, seconds=took, reason=str(trouble.reason), detail=trouble.detail,
                             failures=task.failures + 1)
         finally:
             del self._in_work[task.wanted.key]
@@ -175,7 +175,7 @@ class Jobs:
         try:
             arguments = await asyncio.get_running_loop().run_in_executor(self._pool, one.work)
         except GatewayError as trouble:
-            log.warning("round not done", round=one.name, reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("jobs.round_failed", round=one.name, reason=str(trouble.reason), detail=trouble.detail)
         except Exception as error:  # noqa: BLE001 - a surprise in one round ends no other
             surprise(log, error, round=one.name)
         else:
@@ -193,7 +193,7 @@ class Jobs:
 
     def _tell_trouble(self, trouble: GatewayError) -> None:
         if not self._troubled:
-            log.error("the store does not answer", reason=str(trouble.reason), detail=trouble.detail)
+            log.error("jobs.database_unreachable", reason=str(trouble.reason), detail=trouble.detail)
         self._troubled = True
 
 

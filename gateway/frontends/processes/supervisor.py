@@ -88,7 +88,7 @@ class Supervisor:
                 await self._control.open(self._asked_to_reload)
                 notify("READY=1")
                 await self._serve()
-            log.info("stopping")
+            log.info("service.stopping")
             notify("STOPPING=1")
         finally:
             await self._stop()
@@ -165,7 +165,7 @@ class Supervisor:
                 raise
             for one in () if given and self._crew.pids else sockets[listener.name]:
                 name = one.getsockname()
-                log.info("listening", listener=listener.name, role=listener.role, host=name[0], port=name[1])
+                log.info("listener.open", listener=listener.name, role=listener.role, host=name[0], port=name[1])
         return sockets
 
     def _new_crew(self, new: InForce, sockets: Mapping[str, Sequence[socket.socket]]) -> WorkerPool:
@@ -235,7 +235,7 @@ class Supervisor:
             if not isinstance(error, GatewayError):
                 surprise(log, error)
                 error = GatewayError(Reason.INTERNAL, type(error).__name__)
-            log.critical("not reloaded, the old rules stay in force", reason=str(error.reason), detail=error.detail)
+            log.critical("reload.failed", reason=str(error.reason), detail=error.detail)
             notify("READY=1", f"STATUS=not reloaded: {error.reason}; the old rules stay in force")
             _answer(asking, _told(error))
             return
@@ -249,7 +249,7 @@ class Supervisor:
         await asyncio.shield(deaf)
         _close(gone, keep=sockets)
         rules = json.loads(worker_pool.rules)
-        log.info("reloaded", **rules)
+        log.info("reload.done", **rules)
         self._children.reload(self._commands(settings))
         troubles = await self._children.reloaded(CHILDREN_S)
         await asyncio.wait({leaving}, timeout=PATIENCE_S + LATE_S)  # clients of an old worker may begin a mail
@@ -286,7 +286,7 @@ class Supervisor:
     def _look(self, late_s: float) -> None:
         """Replaces processes that are stuck. `late_s`: how much later than planned it is called."""
         if late_s > LATE_S:  # it was we who stood still: what they said meanwhile may be lost
-            log.warning("supervisor stood still", seconds=round(late_s, 1))
+            log.warning("supervisor.delayed", seconds=round(late_s, 1))
             for process in (*self._crew.everyone, *self._children.everyone):
                 process.forgive()
         self._crew.watch()

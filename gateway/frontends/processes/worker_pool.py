@@ -110,7 +110,7 @@ class WorkerPool:
                            return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if worker.ready.is_set() and not worker.over.done():
-            log.info("worker started", kind=self._kind, number=number, pid=worker.pid)
+            log.info("worker.started", kind=self._kind, number=number, pid=worker.pid)
             return worker
         if not worker.over.done():
             raise GatewayError(Reason.INTERNAL, f"a worker was not ready after {START_S:.0f} s", retry=True)
@@ -141,12 +141,12 @@ class WorkerPool:
             finally:
                 wants_out.cancel()
             if not worker.over.done():
-                log.critical("worker has a mail that does not end", kind=self._kind, number=number, pid=worker.pid)
+                log.critical("worker.mail_stuck", kind=self._kind, number=number, pid=worker.pid)
                 self._workers[number] = await self._again(number)
                 self._let_go(worker, REPLACED)
                 return
             del self._workers[number]
-            log.critical("worker ended", kind=self._kind, number=number, pid=worker.pid, code=worker.over.result())
+            log.critical("worker.exited", kind=self._kind, number=number, pid=worker.pid, code=worker.over.result())
         self._workers[number] = await self._again(number)
         self._end_outage()
 
@@ -158,7 +158,7 @@ class WorkerPool:
                 return await self._fresh(number)
             except GatewayError as trouble:
                 self.trouble = trouble
-                log.critical("worker does not start", kind=self._kind, number=number, reason=str(trouble.reason),
+                log.critical("worker.not_started", kind=self._kind, number=number, reason=str(trouble.reason),
                              detail=trouble.detail)
             except Exception as error:  # noqa: BLE001 - a place is never given up
                 surprise(log, error, kind=self._kind, number=number)
@@ -169,7 +169,7 @@ class WorkerPool:
         """Kills whoever gives no sign of life any more; its keeper replaces it."""
         for worker in self.everyone:
             if worker.stuck:
-                log.critical("worker stuck", kind=self._kind, pid=worker.pid)
+                log.critical("worker.stuck", kind=self._kind, pid=worker.pid)
                 worker.kill()
         if any(not worker.over.done() for worker in self._workers.values()):
             self.served_at = time.monotonic()
@@ -178,7 +178,7 @@ class WorkerPool:
 
     def _begin_outage(self) -> None:
         self._in_outage = True
-        log.critical("no worker serves", kind=self._kind)
+        log.critical("worker.outage", kind=self._kind)
         self._outage(True)
 
     @property

@@ -76,7 +76,8 @@ class Connection(SMTP):
         self.peer = str(name[0]) if isinstance(name, tuple) else ""
         self._place = self.front.shared.admission.enter(self.peer, known=self.front.knows(self.peer))
         if self._place is None:
-            log.warning("refused", reason=str(Reason.CLIENT_BUSY), peer=self.peer, listener=self.front.listener.name)
+            log.warning("session.rejected", reason=str(Reason.CLIENT_BUSY), peer=self.peer,
+                        listener=self.front.listener.name)
             metrics.refused(self.front.listener.name, Reason.CLIENT_BUSY)
             sender = cast(asyncio.Transport, transport)
             sender.write(dialogue.TOO_MANY_CONNECTIONS)
@@ -128,7 +129,7 @@ class Connection(SMTP):
         return cast("ssl.SSLObject | None", self.transport.get_extra_info("ssl_object"))
 
     def _timeout_cb(self) -> None:
-        log.info("timeout", peer=self.peer, listener=self.front.listener.name, incident=self.incident)
+        log.info("session.timeout", peer=self.peer, listener=self.front.listener.name, incident=self.incident)
         self.end(dialogue.TOO_SLOW)
         if self.transport is not None:  # who does not read our replies never lets the connection close by itself
             self.loop.call_later(UNREAD_GRACE_S, cast(asyncio.Transport, self.transport).abort)
@@ -292,8 +293,8 @@ class Connection(SMTP):
     def refusal(self, trouble: GatewayError) -> bytes:
         """The reply for trouble with a command, with its log line."""
         incident = self.incident or secrets.token_hex(8)
-        log.info("refused", incident=incident, reason=str(trouble.reason), detail=trouble.detail, peer=self.peer,
-                 listener=self.front.listener.name)
+        log.info("session.rejected", incident=incident, reason=str(trouble.reason), detail=trouble.detail,
+                 peer=self.peer, listener=self.front.listener.name)
         metrics.refused(self.front.listener.name, trouble.reason)
         return reply_for_reason(trouble.reason, retry=trouble.retry, permitted=self.permitted,
                                 incident=incident).octets()

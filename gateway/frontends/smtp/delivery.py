@@ -71,7 +71,7 @@ class Delivery:
         done, deadline_s = self._job.done, self._front.limits.message_deadline_s
         await asyncio.wait((done,), timeout=deadline_s)
         if not done.done() and not self.withdraw():
-            log.warning("slow", incident=self._received.origin.incident, seconds=round(self._seconds, 3))
+            log.warning("mail.slow", incident=self._received.origin.incident, seconds=round(self._seconds, 3))
             await asyncio.wait((done,), timeout=deadline_s)
         return self._replies
 

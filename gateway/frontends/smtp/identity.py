@@ -153,7 +153,7 @@ class Identified(Connection):
         if not peers:  # a listener without such peers does not know the command
             raise RefusedCommandError(dialogue.UNKNOWN_COMMAND)
         if not among(self.peer, peers):
-            log.warning("refused", command=what, peer=self.peer, listener=self.front.listener.name)
+            log.warning("session.rejected", command=what, peer=self.peer, listener=self.front.listener.name)
             raise RefusedCommandError(dialogue.NOT_AUTHORISED)
         if self.sender is not None:
             raise RefusedCommandError(dialogue.NESTED_MAIL)

@@ -140,7 +140,7 @@ class SmtpFrontend:
                     await self._accept(front, loop, one)
                     if given is None and one is not None:
                         host, port = self._addresses[front.listener.name]
-                        log.info("listening", listener=front.listener.name, role=front.listener.role, host=host,
+                        log.info("listener.open", listener=front.listener.name, role=front.listener.role, host=host,
                                  port=port)
         except BaseException:
             await self.stop(0)
@@ -230,7 +230,7 @@ class SmtpFrontend:
             if ready is not None:
                 ready()
             await ended.wait()
-            log.info("stopping")
+            log.info("service.stopping")
             return await self.stop(grace_s, deaf, patience)
 
         with asyncio.Runner(loop_factory=loop_factory) as runner:

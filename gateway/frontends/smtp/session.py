@@ -159,7 +159,7 @@ class Relay(Identified):
         except GatewayError as trouble:
             if not trouble.retry:
                 raise
-            log.warning("login_not_checked", reason=str(trouble.reason), detail=trouble.detail, peer=self.peer)
+            log.warning("session.login_not_checked", reason=str(trouble.reason), detail=trouble.detail, peer=self.peer)
             self.say(dialogue.AUTH_LATER)
             return
         if good and client is not None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-EVENTS: Final = frozenset({"refused", "timeout"})
+EVENTS: Final = frozenset({"session.rejected", "session.timeout"})
 LINES_MAX: Final = 200  # of one kind
 WITHIN_S: Final = 10.0
 KINDS_MAX: Final = 500  # event, reason and listener: a settings file has some dozens of them

@@ -26,6 +26,7 @@ import structlog
 
 from gateway.errors import where
 from gateway.frontends.telemetry import metrics
+from gateway.frontends.telemetry.log_events import MESSAGES
 from gateway.frontends.telemetry.log_limits import Floods
 
 log = structlog.get_logger("sealgate.process")
@@ -176,7 +177,7 @@ def _wrapper(level: int) -> type[structlog.typing.FilteringBoundLogger]:
             _DROPPED.add()
             return
         if lines := _DROPPED.take():
-            log.warning("log lines dropped", lines=lines)
+            log.warning("log.lines_dropped", lines=lines)
 
     return type("Logger", (base,), {"_proxy_to_logger": proxy})
 
@@ -202,6 +203,7 @@ def configure(level: Literal["debug", "info", "warning", "error"]) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             _counted,
+            _with_message,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
@@ -218,13 +220,20 @@ def _counted(_logger: object, level: str, line: structlog.typing.EventDict) -> s
     return line
 
 
+def _with_message(_logger: object, _level: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Adds the sentence for people to the event's id."""
+    if message := MESSAGES.get(str(line["event"])):
+        line["message"] = message
+    return line
+
+
 class _Library(logging.Handler):
     """Tells that a library had something to say, and where; not what."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler."""
         error = record.exc_info[1] if record.exc_info else None
-        log.warning("library", logger=record.name, where=f"{record.filename}:{record.lineno}",
+        log.warning("library.warning", logger=record.name, where=f"{record.filename}:{record.lineno}",
                     error=None if error is None else where(error))
 
 
@@ -242,4 +251,4 @@ def own_process() -> None:
 
 def surprise(log: Any, error: BaseException, **fields: object) -> None:
     """The line for an exception that nobody expected."""
-    log.error("surprise", where=where(error), **fields)
+    log.error("internal.error", where=where(error), **fields)

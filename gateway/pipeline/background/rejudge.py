@@ -1,9 +1,8 @@
-"""Held mail is judged again when what was missing may be known now: a revocation list, an answer, an issuer.
+"""Judges held mail again when missing data may be there now: a revocation list, an OCSP answer, an issuer.
 
-Only mail from the world is judged again, and only such as could not be decided for that reason: what a rule holds for
-people to look at waits for people. Each is tried first with nothing leaving the house; if it would be held once more,
-or refused, it simply stays: no mail is lost by a job. Else it goes the whole way, as not released: every rule is asked
-again.
+Only inbound mail is judged again, and only mail that could not be decided for that reason: mail that a rule holds for
+people waits for people. Each mail first goes through a dry run. If it would be held once more, or rejected, it stays:
+a job loses no mail. Otherwise it goes the whole way, as not released: every rule is asked again.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ Handle = Callable[[Mail], Outcome]
 
 
 def undecided(hold: Hold, evidence: Evidence) -> Iterator[HeldRow]:
-    """Waiting mail from the world that was held while its signature could not be decided; the oldest first."""
+    """Held inbound mail whose signature could not be decided; the oldest first."""
     for row in hold.list():
         if row.direction == "inbound" and row.incident and any(
                 _undecided(record.facts) for record in evidence.find(row.incident)):
@@ -38,14 +37,14 @@ def undecided(hold: Hold, evidence: Evidence) -> Iterator[HeldRow]:
 
 @dataclass(slots=True)
 class Hand:
-    """Who has a held mail in hand. `in_doubt`: it may have left, to somebody at least, although it waits."""
+    """The claim of one process on a held mail. `in_doubt`: some recipient may have got it although it is held."""
 
     journal: Journal
     hold_id: str
     in_doubt: bool
 
     def let_go(self, handle: Handle, mail: Mail) -> Outcome:
-        """`handle(mail)`. That it may leave is written down before: whoever is killed in the midst leaves the doubt."""
+        """`handle(mail)`. The journal records before that it may leave: a process that is killed leaves the doubt."""
         self.journal.sending(_key(self.hold_id), (self.hold_id,))
         known, self.in_doubt = self.in_doubt, True
         outcome = handle(mail)
@@ -59,7 +58,7 @@ def _key(hold_id: str) -> str:
 
 @contextmanager
 def in_hand(journal: Journal, hold_id: str) -> Iterator[Hand]:
-    """Nobody else lets this mail go meanwhile. GatewayError JOURNAL_IN_PROGRESS (retry) if somebody is just at it."""
+    """Claims the mail. GatewayError JOURNAL_IN_PROGRESS (retry) if another process has the claim."""
     rows = journal.claim(_key(hold_id), (hold_id,))
     hand = Hand(journal, hold_id, any(row.state is JournalState.SENDING for row in rows))
     try:
@@ -69,24 +68,23 @@ def in_hand(journal: Journal, hold_id: str) -> Iterator[Hand]:
 
 
 def take_back(hold: Hold, journal: Journal, hold_id: str) -> bool:
-    """Whether this mail has not left, and will not: what waits is given up, and nobody is told. False also in doubt.
+    """Deletes a held mail without a report. Whether it has not left, and will not; False also in doubt.
 
-    GatewayError USAGE if nothing was held as that; JOURNAL_IN_PROGRESS (retry) if somebody is just at it.
+    GatewayError USAGE if there is no such held mail; JOURNAL_IN_PROGRESS (retry) if another process has the claim.
     """
     with in_hand(journal, hold_id) as hand:
         state = hold.row(hold_id).state
         if state == "waiting":
             hold.settle(hold_id, "rejected")
-            log.info("held mail taken back", hold_id=hold_id)
+            log.info("hold.recalled", hold_id=hold_id)
     return state != "released" and not hand.in_doubt
 
 
 def judge_again(row: HeldRow, hold: Hold, rehearse: Handle, handle: Handle) -> Outcome | None:
-    """The outcome if the mail is decided now (it left the hold store), None if it stays.
+    """The outcome if the mail is decided now and is not held any more; None if it stays. `rehearse`: `handle`, dry run.
 
-    What is held anew in earnest, although it was not in the try, is in the hold store by itself: the mail that it came
-    from is done, or both would leave one day. `rehearse` is `handle` with nothing leaving the house.
-    GatewayError(KEY_UNAVAILABLE) without the archive key.
+    If the live attempt holds the mail again, although the dry run did not, the hold store has a second copy: the first
+    is settled, or both would be sent one day. GatewayError(KEY_UNAVAILABLE) without the archive key.
     """
     _, mail = hold.get(row.hold_id)
     if not _decided(rehearse(mail), _DONE):

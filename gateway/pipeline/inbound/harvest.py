@@ -1,31 +1,37 @@
-"""What delivered mail teaches: what its sender's program reads, and, where a rule says `harvest`, a certificate.
+"""What the gateway learns from inbound mail: capabilities, certificates by the verb `harvest`, unknown authorities.
 
-1. Once the mail was taken by the next hop, and never in the way of its answer: a failure is told in the log.
-2. Only of senders elsewhere: who the bank's own people are is not learned from outside.
-3. Capabilities belong to certificates that are in the store already, bound ones too. A newer mail counts, also where it
-   says less or nothing: then it is the cipher that everybody reads. They choose among what the policy allows.
-4. A certificate is harvested if the rule says so and the signer is unrevoked on fresh data. It is merely found; where
-   the address has a bound one, nothing is kept. What bounds a flood stands in `ports.certificates`.
+1. After the mail was settled, and never to its harm: a failure is logged.
+2. Only of senders elsewhere: data about the bank's own people is not learned from outside.
+3. Capabilities belong to certificates that are in the store already, bound ones too. A newer mail counts, also if it
+   says less or nothing: then the cipher is the one that every program reads. They choose among what the policy allows.
+4. A certificate is harvested if the rule says so and the signer is unrevoked on fresh data. It is merely found; if the
+   address has a bound one, nothing is kept. The limits are in `ports.certificates`.
+5. Authorities that no administrator has decided on are noted. A signer counts only if the signature is arithmetically
+   right, so that a name alone does not get on the list.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
 from gateway.clock import Clock
-from gateway.cms.certificate import Certificate
+from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import CertificateRow
+from gateway.model.verdict import SignerVerdict, Verdicts
 from gateway.pki.harvest import Told, heard, usable
 from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.trust import TrustSet
+from gateway.ports.authorities import UnknownAuthorities
 from gateway.ports.certificates import Harvest, LearnedCertificates
 from gateway.smime.open import Opened
 
-REPEATED_AFTER: Final = timedelta(days=1)  # the same word is written anew only so often: it costs a commit
+REPEATED_AFTER: Final = timedelta(days=1)  # the same capabilities are written again only so often: it costs a commit
+AUTHORITIES_MAX: Final = 4  # of one mail: an honest one has one or two signers
+_UNKNOWN: Final = frozenset({Reason.PATH_UNTRUSTED_ROOT, Reason.PATH_ISSUER_MISSING})
 
 log = structlog.get_logger("sealgate.harvest")
 
@@ -55,9 +61,10 @@ class Learning:
             if harvest:
                 self._harvest(told, rows, incident)
         except GatewayError as trouble:
-            log.warning("nothing learned", incident=incident, reason=str(trouble.reason), detail=trouble.detail)
+            log.warning("certificate.harvest_failed", incident=incident, reason=str(trouble.reason),
+                        detail=trouble.detail)
         except Exception:  # the mail was taken: a failure here must not have it sent again
-            log.exception("nothing learned", incident=incident)
+            log.exception("certificate.harvest_failed", incident=incident)
 
     def _capabilities(self, told: Told, rows: tuple[CertificateRow, ...]) -> None:
         """3."""
@@ -80,8 +87,33 @@ class Learning:
         else:
             way = usable(told, self.clock.now(), self.trust, self.recipients)
         if isinstance(way, Reason):
-            log.info("not harvested", incident=incident, address=told.address, reason=str(way))
+            log.info("certificate.not_harvested", incident=incident, address=told.address, reason=str(way))
             return
         what = self.store.harvest(Harvest(told.address, way[0], way[1:], told.capabilities, told.at))
-        log.info("harvested" if what == "stored" else "not harvested", incident=incident, address=told.address,
-                 certificate=way[0].sha256, what=what)
+        log.info("certificate.harvested" if what == "stored" else "certificate.not_harvested", incident=incident,
+                 address=told.address, certificate=way[0].sha256, what=what)
+
+
+def note_unknown(authorities: UnknownAuthorities | None, verdicts: Iterable[Verdicts], at: datetime) -> None:
+    """5. Every authority at which the path of a signer ended. Never raises GatewayError."""
+    if authorities is None:
+        return
+    path_ends: dict[bytes, SignerVerdict] = {}
+    for one in verdicts:
+        for signer in one.signature.signers:
+            if signer.reason in _UNKNOWN and signer.path_end is not None:
+                path_ends.setdefault(signer.path_end, signer)
+    for der, signer in list(path_ends.items())[:AUTHORITIES_MAX]:
+        try:
+            _note(authorities, der, signer, at)
+        except GatewayError as trouble:
+            log.warning("certificate.unknown_authority_not_recorded", reason=str(trouble.reason), detail=trouble.detail)
+
+
+def _note(authorities: UnknownAuthorities, der: bytes, signer: SignerVerdict, at: datetime) -> None:
+    last = parse_certificate(der)
+    example = signer.emails[0] if signer.emails else ""
+    if signer.reason is Reason.PATH_UNTRUSTED_ROOT:
+        authorities.met(last.subject, last.issuer, last.der, example, at)
+    else:  # the issuer did not come with the mail: only its name is known
+        authorities.met(last.issuer, "", None, example, at)

@@ -2,7 +2,7 @@
 
 Programs that write bounces (reports, notifications, old mailers' plain multiparts) enclose the mail as a message, in
 any transfer encoding, or as its header fields. Both forms are cut wherever they are. A report's text for people is cut
-to TEXT_OCTETS_MAX: nobody can tell whether it quotes the mail.
+to TEXT_OCTETS_MAX, because it may quote the mail.
 """
 
 from collections.abc import Iterator

@@ -10,12 +10,12 @@ from gateway.model.facts import Facts
 from gateway.model.mail import Mail, direction
 from gateway.pipeline.context import Context
 from gateway.pipeline.facts import Message
-from gateway.pipeline.inbound.receive import opened_with, openers_for, signer_of
-from gateway.pipeline.outbound.plan import Planned, plan
+from gateway.pipeline.inbound.receive import open_with, openers_for, signer_of
+from gateway.pipeline.outbound.plan import Plan, plan
 from gateway.pipeline.strip import without_forgeries
 
 
-def foresee(context: Context, mail: Mail) -> Iterator[tuple[Facts, Planned]]:
+def foresee(context: Context, mail: Mail) -> Iterator[tuple[Facts, Plan]]:
     """For each recipient of the envelope: the facts, and the plan with every fact that its rules asked for.
 
     GatewayError as the ways themselves have it, for a mail that comes to no decision.
@@ -28,7 +28,7 @@ def foresee(context: Context, mail: Mail) -> Iterator[tuple[Facts, Planned]]:
         return
     mail = replace(mail, octets=without_forgeries(mail.octets, context, mail.origin))
     for recipient in mail.envelope.recipients:
-        opened = opened_with(context, mail, openers_for(context, recipient))
+        opened = open_with(context, mail, openers_for(context, recipient))
         facts = Message.of(mail, context, octets=opened.octets, verdicts=opened.verdicts).facts
         ours = context.identity.owns(recipient.address)
         where = direction(client_is_ours=False, recipient_is_ours=ours)

@@ -1,8 +1,7 @@
 """The next hop of a mail that its front end still holds and can change: Postfix, while it waits for its milter.
 
-A group that is everybody needs no other way: what it would be sent is put in the place of what came, and the front
-end's own queue has it. Every other group leaves through the real next hop, under the journal, and the front end is
-told to drop what it holds.
+If one group has all recipients, its octets replace the mail that the front end holds, and the front end's own queue
+delivers it. Every other group leaves through the real next hop, under the journal, and the front end drops its mail.
 """
 
 from collections.abc import Callable
@@ -17,9 +16,9 @@ Take = Callable[[bytes, Envelope], bool]
 
 @dataclass(frozen=True, slots=True)
 class InPlace:
-    """Of one mail. `take` is offered the octets and the envelope of a group that is everybody: whether the front end
+    """Of one mail. `take` gets octets and envelope of a group with all recipients: whether the front end can put them
 
-    can put them in place. It is not asked about other mail that goes the same way, such as a report to the sender.
+    in place. It does not get other mail that goes the same way, such as a report to the sender.
     """
 
     hop: NextHop
@@ -29,8 +28,8 @@ class InPlace:
     def deliver(self, octets: bytes, envelope: Envelope,
                 before_dot: Callable[[tuple[str, ...]], None] | None = None, *,
                 all_or_none: bool = False) -> tuple[HopReply, ...]:
-        """See NextHop. What is put in place is taken: the front end's answer to its client is then its own."""
-        if not self._everybody(envelope) or not self.take(octets, envelope):
+        """See NextHop. Mail that is put in place counts as taken: the front end then answers its client itself."""
+        if not self._has_all_recipients(envelope) or not self.take(octets, envelope):
             return self.hop.deliver(octets, envelope, before_dot, all_or_none=all_or_none)
         addresses = tuple(one.address for one in envelope.recipients)
         if before_dot is not None:
@@ -42,7 +41,7 @@ class InPlace:
         """See NextHop."""
         return self.hop.probe(reverse_path, recipient)
 
-    def _everybody(self, envelope: Envelope) -> bool:
+    def _has_all_recipients(self, envelope: Envelope) -> bool:
         held = self.mail.envelope
         return envelope.reverse_path == held.reverse_path and _recipients(envelope) == _recipients(held)
 

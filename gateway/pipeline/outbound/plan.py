@@ -1,4 +1,4 @@
-"""Deciding: every recipient asks the rules, and facts that cost a look-up are looked up only when asked for."""
+"""Decides for each recipient by the rules, and looks up costly facts only if a rule needs them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -8,8 +8,9 @@ from gateway.cms.mailbox import spellings
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.changed import changed
-from gateway.model.decision import ENCRYPTED_PDF, Decision, Needs
+from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
+from gateway.model.fallbacks import FALLBACKS
 from gateway.model.lookup import CertificateAnswer, CertificateRow, Found, Unavailable, Want
 from gateway.model.mail import Direction, Recipient
 from gateway.model.outcome import RecipientOutcome, Settled
@@ -20,8 +21,8 @@ _LOOK_UPS_MAX = 4  # one for each kind of Needs
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """One recipient with what was decided for it, and the facts on which it was."""
+class Plan:
+    """One recipient, its facts, and the decision that the rules made on them."""
 
     recipient: Recipient
     facts: RecipientFacts
@@ -43,7 +44,7 @@ def plan(
     context: Context, facts: Facts, recipient: Recipient, direction: Direction,
     signer_certificate: str | None = None, *,
     customers: tuple[str, ...] = (),
-) -> Planned:
+) -> Plan:
     """Asks the rules until they can decide. `signer_certificate`: SHA-256 of the verified signer's (inbound).
 
     `customers`: see Origin. GatewayError STORE_UNAVAILABLE (retry).
@@ -53,48 +54,46 @@ def plan(
     for _ in range(_LOOK_UPS_MAX + 1):
         decided = rules.decide(facts, known)
         if isinstance(decided, Decision):
-            planned = Planned(recipient, known, decided)
-            return _for_others(context, planned, customers) if customers else _for_former(context, planned)
+            made = Plan(recipient, known, decided)
+            return _reject_others(context, made, customers) if customers else _reject_former(context, made)
         known = _look_up(context, known, decided, signer_certificate)
     raise GatewayError(Reason.INTERNAL, "the rules ask for a fact twice", retry=True)
 
 
-def _for_others(context: Context, planned: Planned, customers: tuple[str, ...]) -> Planned:
-    """Rejects what would reach another customer, by his certificate or by his address.
+def _reject_others(context: Context, plan: Plan, customers: tuple[str, ...]) -> Plan:
+    """Rejects what would reach another customer, by its certificate or by its address.
 
-    It also counts for mail that is held, locked or sent in clear: the other customer would be invited, or get the
-    password.
+    This includes mail for which a fallback applies: the other customer would be invited, or get the password.
     """
-    decision = planned.decision
-    if decision.end.kind in ("reject", "defer"):
-        return planned
-    owners = {row.customer for row in planned.rows}
+    if plan.decision.end.kind in ("reject", "defer"):
+        return plan
+    owners = {row.customer for row in plan.rows}
     if not owners or None in owners:  # no certificate, or one that was merely found: the address decides
-        owner = context.customers.by_address(planned.recipient.address)
+        owner = context.customers.by_address(plan.recipient.address)
         owners = set() if owner is None else {owner.number}
-    return planned if owners <= set(customers) else _rejected(planned)
+    return plan if owners <= set(customers) else _reject(plan)
 
 
-def _for_former(context: Context, planned: Planned) -> Planned:
+def _reject_former(context: Context, plan: Plan) -> Plan:
     """Rejects what would be sealed to one customer's certificate for the address that another customer has.
 
-    The certificate names an address that its holder gave up, or never had at the bank: who of the two is meant, only
-    people can tell. Of mail that names its customers (`_for_others`) it is known. A row knows the customer of the
-    spelling that its certificate has; of an internationalised domain the register may have another spelling.
+    The certificate names an address that its holder gave up, or never had at the bank: which of the two customers is
+    meant, only people can tell. Mail that names its customers says it (`_reject_others`). A row knows the customer of
+    the spelling that its certificate has; of an internationalised domain the register may have another spelling.
     """
-    bound = [row for row in planned.rows if row.customer is not None]
+    bound = [row for row in plan.rows if row.customer is not None]
     owners = {row.address_customer for row in bound}
-    if bound and len(spellings(planned.recipient.address)) > 1:
-        owner = context.customers.by_address(planned.recipient.address)
+    if bound and len(spellings(plan.recipient.address)) > 1:
+        owner = context.customers.by_address(plan.recipient.address)
         owners.add(owner.number if owner is not None else None)
     if any(owners - {None, row.customer} for row in bound):
-        return _rejected(planned)
-    return planned
+        return _reject(plan)
+    return plan
 
 
-def _rejected(planned: Planned) -> Planned:
-    decision = planned.decision
-    return replace(planned, decision=replace(
+def _reject(plan: Plan) -> Plan:
+    decision = plan.decision
+    return replace(plan, decision=replace(
         decision, steps=(), end=replace(decision.end, kind="reject"), reason=Reason.RECIPIENT_OTHER_CUSTOMER,
         fallback=None))
 
@@ -122,70 +121,58 @@ def _with_certificate(known: RecipientFacts, needs: Needs, answer: CertificateAn
     return changed(known, enrolled=answer) if needs.want == "enrolled" else changed(known, certificate=answer)
 
 
-def way_of(decision: Decision) -> str:
-    """How a mail leaves on which this was decided: sealed, encrypted_pdf or plain; '' for one that does not."""
-    if decision.end.kind != "deliver":
-        return ""
-    if decision.fallback == ENCRYPTED_PDF:
-        return ENCRYPTED_PDF
-    return "sealed" if any(step.verb == "encrypt" for step in decision.steps) else "plain"
-
-
-def ended(planned: Planned) -> RecipientOutcome | None:
-    """The outcome of a decision that sends nothing: reject and defer. None for all that goes on."""
-    end = planned.decision.end
+def rejection_or_deferral(plan: Plan) -> RecipientOutcome | None:
+    """The outcome of a recipient to whom nothing is sent; None for one whose mail goes on."""
+    decision, end = plan.decision, plan.decision.end
     if end.kind not in ("reject", "defer"):
         return None
     settled = Settled.REFUSED if end.kind == "reject" else Settled.LATER
     default = Reason.POLICY_REJECTED if end.kind == "reject" else Reason.POLICY_DEFERRED
-    decision = planned.decision
-    return RecipientOutcome(
-        planned.recipient.address, settled, decision.reason or default, decision.rule, text=end.text
-    )
+    return RecipientOutcome(plan.recipient.address, settled, decision.reason or default, decision.rule, text=end.text)
 
 
-def let_go(planned: Planned, *, alone: bool = True) -> Planned:
-    """After a release `hold` and `quarantine` deliver, with the rule's steps.
+def release(plan: Plan, *, alone: bool = True) -> Plan:
+    """After an operator's release `hold` and `quarantine` deliver, with the rule's steps.
 
-    What is held because nobody has a certificate is never sent in clear by an operator's release. Mail for him `alone`
-    stays where it is, or its waiting would begin anew; of mail for several the others get it, and he waits on.
+    A mail that is held until there is a certificate is never released unencrypted. A mail for one recipient (`alone`)
+    stays held, or its time would begin again; of a mail for several the others get it, and this one is held again.
     """
-    end = planned.decision.end
+    end = plan.decision.end
     if end.kind not in ("hold", "quarantine"):
-        return planned
-    if planned.decision.reason is Reason.CERTIFICATE_ABSENT and not alone:
-        return planned
-    if planned.decision.reason is Reason.CERTIFICATE_ABSENT:
-        return replace(planned, decision=replace(planned.decision, steps=(), end=replace(end, kind="defer")))
-    delivered = replace(planned.decision, end=replace(end, kind="deliver"), released_from=end.kind)
-    return replace(planned, decision=delivered)
+        return plan
+    if plan.decision.reason is Reason.CERTIFICATE_ABSENT and not alone:
+        return plan
+    if plan.decision.reason is Reason.CERTIFICATE_ABSENT:
+        return replace(plan, decision=replace(plan.decision, steps=(), end=replace(end, kind="defer")))
+    return replace(plan, decision=replace(
+        plan.decision, end=replace(end, kind="deliver"), released_from=end.kind))
 
 
-def in_groups(planned: Iterable[Planned], shown: frozenset[str]) -> list[tuple[Planned, ...]]:
-    """Recipients with the same decision travel together, unless an encryption would show a hidden one.
+def group(plans: Iterable[Plan], shown: frozenset[str]) -> list[tuple[Plan, ...]]:
+    """Recipients with the same decision get the same octets, unless an encryption would show a hidden one.
 
-    `shown`: folded addresses of To and Cc. A Bcc recipient of an encrypted mail goes alone: recipient infos
-    name every reader. Those whose programs read different algorithms are parted as well.
+    `shown`: folded addresses of To and Cc. A Bcc recipient of an encrypted mail has a group of its own: recipient infos
+    name every reader. Recipients whose programs read different algorithms are separated as well.
     """
-    planned = tuple(planned)
-    if len(planned) < 2:  # nothing to compare, and what is compared costs more than it takes to decide
-        return [planned] if planned else []
-    groups: dict[object, list[Planned]] = {}
-    for one in planned:
+    plans = tuple(plans)
+    if len(plans) < 2:  # nothing to compare, and comparing costs more than deciding
+        return [plans] if plans else []
+    groups: dict[object, list[Plan]] = {}
+    for one in plans:
         alone = fold(one.recipient.address) if _is_alone(one, shown) else ""
-        how = _how(one) if one.rows else None
-        groups.setdefault((one.decision.rule, one.decision.steps, one.decision.end, alone, how), []).append(one)
+        algorithms = _algorithms(one) if one.rows else None
+        groups.setdefault((one.decision.rule, one.decision.steps, one.decision.end, alone, algorithms), []).append(one)
     return [tuple(group) for group in groups.values()]
 
 
-def _is_alone(one: Planned, shown: frozenset[str]) -> bool:
-    """Also who waits for a certificate of his own, or has a password of his own."""
+def _is_alone(one: Plan, shown: frozenset[str]) -> bool:
+    """Also a recipient with a certificate of its own to wait for, or a password of its own."""
     if one.decision.fallback is not None:
-        return one.decision.fallback != "plain_knowingly"
+        return not FALLBACKS[one.decision.fallback].is_clear
     return bool(one.rows) and fold(one.recipient.address) not in shown
 
 
-def _how(one: Planned) -> tuple[str, bool]:
-    """The content cipher and key transport that this recipient's certificates call for."""
+def _algorithms(one: Plan) -> tuple[str, bool]:
+    """The content cipher and key transport that this recipient's certificates require."""
     params = next(step.params for step in one.decision.steps if step.verb == "encrypt")
     return choose_cipher(params.cipher, one.rows), choose_oaep(one.rows)

@@ -1,8 +1,8 @@
-"""A house that nothing leaves but sealed mail: for services whose mail is worth more than its arrival.
+"""A context that sends only encrypted mail: for one-time codes, which must never leave readable.
 
-Rules decide how a mail leaves, and a bank writes its own. What a one-time code must never do hangs on no rule: it is
-looked at once more as octets, right before the next hop. Nor is it held, for it would be worth nothing when it is
-released, nor does it leave as it came while the gateway only observes.
+A bank writes its own rules, and a mistake in a rule must not matter here: the octets are checked once more before the
+next hop. Such mail is not held either, because it would be worthless when it is released, and `mode: observe` does not
+send it as it came.
 """
 
 from collections.abc import Callable
@@ -19,16 +19,16 @@ from gateway.ports.next_hop import HopReply, NextHop
 
 
 def sealed_only(context: Context) -> Context:
-    """The same house with that last look. POLICY_REJECTED in `mode: observe`."""
+    """The same context with this check. GatewayError POLICY_REJECTED in `mode: observe`."""
     if context.trial is not None:
         raise GatewayError(Reason.POLICY_REJECTED, "mode: observe lets mail leave as it came")
     return replace(context, outbound_hop=SealedHop(context.outbound_hop), inbound_hop=SealedHop(context.inbound_hop),
-                   hold=NothingHeld(context.hold))
+                   hold=NoHold(context.hold))
 
 
 @dataclass(frozen=True, slots=True)
 class SealedHop:
-    """See ports.next_hop.NextHop. POLICY_REJECTED for what is not encrypted at its root."""
+    """See ports.next_hop.NextHop. GatewayError POLICY_REJECTED for a mail that is not encrypted at its root."""
 
     hop: NextHop
 
@@ -46,15 +46,15 @@ class SealedHop:
 
 
 @dataclass(frozen=True, slots=True)
-class NothingHeld:
-    """See ports.hold.Hold. POLICY_HELD for whatever is to be held."""
+class NoHold:
+    """See ports.hold.Hold. GatewayError POLICY_HELD instead of holding a mail."""
 
     hold: Hold
 
     def put(self, mail: Mail, recipients: tuple[str, ...], **about: Any) -> NoReturn:
         """See Hold."""
         del mail, recipients, about
-        raise GatewayError(Reason.POLICY_HELD, "the rule would hold what is not to wait")
+        raise GatewayError(Reason.POLICY_HELD, "the rule would hold mail that must not be held")
 
     def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:
         """See Hold."""
@@ -74,7 +74,7 @@ class NothingHeld:
 
 
 def is_sealed(octets: bytes) -> bool:
-    """Whether the root of the mail is an envelope to somebody (RFC 5652 6, RFC 5083)."""
+    """Whether the root of the mail is an envelope with a recipient (RFC 5652 6, RFC 5083)."""
     try:
         form = detect(octets)
         return isinstance(form, Cms) and bool(parse_enveloped(form.der).recipients)

@@ -6,45 +6,44 @@
 4. Groups; a draft for each, filled by the verbs (who may sign what is checked here, before anything is sent).
 5. Sealing, at the moment of sending; signature and stamp are made once where the content is the same.
 6. The next hop, under the journal; reports for what was refused after something was taken.
-7. Evidence of every recipient, whatever became of it.
+7. Evidence of every recipient, whatever its outcome.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import structlog
 
 from gateway.actions.table import carry_out
-from gateway.actions.verb import Rooms
+from gateway.actions.verb import VerbContext
 from gateway.errors import GatewayError, Reason
 from gateway.mime.canonical import seven_bit
 from gateway.mime.header import closed, remove_fields
 from gateway.mime.trace import without_keywords
 from gateway.model.address import fold, permitted_from
 from gateway.model.changed import changed
-from gateway.model.decision import ENCRYPTED_PDF
+from gateway.model.decision import Decision
+from gateway.model.fallbacks import FALLBACKS
 from gateway.model.mail import Direction, Mail, Recipient, direction
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.pipeline.context import Context
+from gateway.pipeline.context import Context, Conversion, Original
 from gateway.pipeline.facts import Message, shown_addresses, shown_in_from
 from gateway.pipeline.message_key import identified, message_key
-from gateway.pipeline.observe import observed
+from gateway.pipeline.observe import observe
 from gateway.pipeline.outbound.bounce import without_returned_content
-from gateway.pipeline.outbound.fallback import count, locked
-from gateway.pipeline.outbound.plan import Planned, ended, in_groups, let_go, plan, way_of
-from gateway.pipeline.record import Sent, keep, stopped
+from gateway.pipeline.outbound.plan import Plan, group, plan, rejection_or_deferral, release
+from gateway.pipeline.record import Sent, keep, stop
 from gateway.pipeline.report import report_refused
-from gateway.pipeline.run import Group, Passage, Run, Send, deliver, held, refuse_all, to_report, together
+from gateway.pipeline.run import Group, Run, hold, is_all_or_none, needs_report, refuse_all, undelivered
 from gateway.pipeline.strip import has_forgeries, without_forgeries
-from gateway.ports.services.fallbacks import Fallen
+from gateway.ports.services.fallbacks import FallbackUse
 from gateway.smime.draft import Draft
-from gateway.smime.seal import seal
+from gateway.smime.seal import Sealed, SignedOnce, seal
+
+log = structlog.get_logger("sealgate.fallback")
 
 HIDDEN_FIELDS = ("bcc", "resent-bcc")  # RFC 5322 3.6.3; Postfix drops them too (message_drop_headers)
-
-log = structlog.get_logger("sealgate.outbound")
 
 
 @dataclass(slots=True)
@@ -54,41 +53,90 @@ class _Work:
     mail: Mail
     message: Message
     key: str
-    planned: tuple[Planned, ...] = ()
     canonical: bytes | None = None
-    signed_once: dict[Any, tuple[bytes, str | None]] | None = None  # where several groups may share it
+    signed_once: SignedOnce | None = None  # where several groups may share it
     sent: dict[str, Sent] = field(default_factory=dict)
-    leaves: Callable[[], None] | None = None
 
 
 class Outbound:
     """The one outbound way: relay, commands and services all call `send`."""
 
     def __init__(self, context: Context) -> None:
-        self._house = context
+        self._context = context
 
     def send(self, mail: Mail, *, released: bool = False, leaves: Callable[[], None] | None = None) -> Outcome:
-        """Settles every recipient or says why not. `released`: an operator let it go, so `hold` delivers.
+        """Settles every recipient or says why not. `released`: an operator released it, so `hold` delivers.
 
-        `leaves` is called before each final dot, and before a mail goes into the hold store: what it raises keeps the
-        mail in the house. It is for services that write down what leaves; over the wire the journal is enough. With it
-        outcomes tell their `way`.
+        `leaves` is called before each final dot, and before a mail goes into the hold store: if it raises, the mail is
+        not sent. It is for services that record what leaves; over the wire the journal is enough. With it outcomes
+        have their `way`.
         Raises nothing for what may happen to a mail; a surprise comes out as it is and is the front end's 451.
         """
-        if self._house.trial is not None and not released and not mail.origin.held_as:
-            return observed(self._house, mail, "outbound", lambda trial: Outbound(trial).send(mail))
+        context = self._context
+        if context.trial is not None and not released and not mail.origin.held_as:
+            return observe(context, mail, "outbound", lambda trial: Outbound(trial).send(mail))
         try:
-            message = Message.of(mail, self._house)
-            work = _Work(mail, message, message_key(mail, message.headers, "outbound"), leaves=leaves)
-            self._check_from(mail, message)
-            return self._decided(work, released=released)
+            return self._send(mail, released=released, leaves=leaves)
         except GatewayError as trouble:
-            return stopped(self._house, mail, trouble, "outbound")
+            return stop(context, mail, trouble, "outbound")
+
+    def _send(self, mail: Mail, *, released: bool, leaves: Callable[[], None] | None) -> Outcome:
+        context = self._context
+        message = Message.of(mail, context)  # 1
+        work = _Work(mail, message, message_key(mail, message.headers, "outbound"))
+        self._check_from(mail, message)
+
+        plans = [plan(context, message.facts, recipient,  # 2
+                      direction(client_is_ours=True, recipient_is_ours=context.identity.owns(recipient.address)),
+                      customers=mail.origin.customers) for recipient in mail.envelope.recipients]
+        if released:
+            plans = [release(one, alone=len(plans) == 1) for one in plans]
+
+        refused = {fold(one.recipient.address): end for one in plans  # 3 and 4
+                   if (end := rejection_or_deferral(one)) is not None}
+        going = [one for one in plans if fold(one.recipient.address) not in refused]
+        drafts: list[tuple[Group, Plan, Draft | None]] = []
+        for members in group(going, shown_addresses(message)):
+            try:
+                drafts.append((Group.of(members), members[0], self._draft(work, members)))
+            except GatewayError as trouble:
+                failed = undelivered((one.recipient for one in members), trouble, members[0].decision.rule)
+                refused.update({fold(one.address): one for one in failed})
+        if refused and (is_all_or_none(context, mail) or not drafts):
+            everybody = tuple(recipient.address for recipient in mail.envelope.recipients)
+            outcome = refuse_all(mail.origin.incident, everybody, refused)
+            keep(context, mail, message, plans, outcome, {}, work.key)
+            return outcome
+
+        if len(drafts) > 1:  # 5 and 6
+            work.signed_once = {}
+        with Run(context, mail, work.key, identified(mail, message.headers), [one for one, _, _ in drafts],
+                 leaves) as run:
+            for one, first, draft in drafts:
+                if to := run.pending(one):
+                    try:
+                        results = self._settle(work, run, first, draft, to)
+                    except GatewayError as trouble:
+                        results = undelivered(to, trouble)
+                    run.settle(one, results)
+        outcomes = [*run.outcomes, *refused.values()]
+        settled, reason = run.answer(outcomes)
+        if needs_report(mail, settled, outcomes):
+            outcomes = report_refused(context, mail, outcomes)
+        if leaves is not None:
+            channels = {fold(one.recipient.address): one.decision.channel for one in plans
+                        if one.decision.end.kind == "deliver"}
+            outcomes = [replace(one, way=channels.get(fold(one.address), "")) for one in outcomes]
+
+        outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)  # 7
+        keep(context, mail, message, plans, outcome, work.sent, work.key)
+        self._count_fallbacks(plans, outcome)
+        return run.for_client(outcome)
 
     def _check_from(self, mail: Mail, message: Message) -> None:
         """1. A client speaks only for its own addresses, in the header that people see, the name in it included."""
         facts = message.facts
-        patterns = self._house.client_from.get(mail.origin.client or "", ())
+        patterns = self._context.client_from.get(mail.origin.client or "", ())
         if "*" in patterns:
             return
         if facts.from_ is None:
@@ -99,165 +147,102 @@ class Outbound:
                 Reason.CLIENT_FROM_NOT_ALLOWED, f"client {mail.origin.client!r} may not use From {facts.from_}"
             )
         for shown in shown_in_from(message):
-            if self._house.identity.owns(shown) and not permitted_from(patterns, shown):
+            if self._context.identity.owns(shown) and not permitted_from(patterns, shown):
                 raise GatewayError(Reason.CLIENT_FROM_NOT_ALLOWED, f"From {facts.from_} is shown as {shown}")
 
-    def _decided(self, work: _Work, *, released: bool) -> Outcome:
-        """2 and 3."""
-        mail = work.mail
-        planned = tuple([self._plan(work, recipient) for recipient in mail.envelope.recipients])
-        if released:
-            planned = tuple(let_go(one, alone=len(planned) == 1) for one in planned)
-        work.planned = planned
-        refused = {fold(one.recipient.address): end for one in planned if (end := ended(one)) is not None}
-        going = [one for one in planned if fold(one.recipient.address) not in refused]
-        drafts: list[tuple[tuple[Planned, ...], Draft | None]] = []
-        for group in in_groups(going, shown_addresses(work.message)):
-            try:
-                drafts.append((group, self._draft(work, group)))
-            except GatewayError as trouble:
-                refused.update({fold(one.recipient.address): _failed(one, trouble) for one in group})
-        if refused and (together(self._house, mail) or not drafts):
-            everybody = tuple(recipient.address for recipient in mail.envelope.recipients)
-            outcome = refuse_all(mail.origin.incident, everybody, refused)
-            keep(self._house, mail, work.message, planned, outcome, {}, work.key)
-            return outcome
-        return self._send(work, drafts, tuple(refused.values()))
-
-    def _plan(self, work: _Work, recipient: Recipient) -> Planned:
-        ours = self._house.identity.owns(recipient.address)
-        return plan(self._house, work.message.facts, recipient,
-                    direction(client_is_ours=True, recipient_is_ours=ours), customers=work.mail.origin.customers)
-
-    def _draft(self, work: _Work, group: tuple[Planned, ...]) -> Draft | None:
-        """4. None for a group that is held: its octets are stored as received."""
-        decision = group[0].decision
+    def _draft(self, work: _Work, plans: tuple[Plan, ...]) -> Draft | None:
+        """4. None for a group that is held. The step of a fallback is done at the moment of sending."""
+        context, mail, facts, decision = self._context, work.mail, work.message.facts, plans[0].decision
         if decision.end.kind in ("hold", "quarantine"):
             return None
-        mail, facts = work.mail, work.message.facts
-        rooms = Rooms(
-            at=self._house.clock.now(),
-            key_sets=self._house.key_sets,
-            stampers=self._house.stampers,
-            escrow=self._house.escrow,
+        verb_context = VerbContext(
+            at=context.clock.now(),
+            key_sets=context.key_sets,
+            stampers=context.stampers,
+            escrow=context.escrow,
             from_=facts.from_,
-            sender_is_ours=self._house.identity.owns(facts.sender),
+            sender_is_ours=context.identity.owns(facts.sender),
             client=mail.origin.client,
             client_is_ours=mail.origin.ours,
-            chosen=tuple({row.sha256: row for one in group for row in one.rows}.values()),
+            chosen=tuple({row.sha256: row for one in plans for row in one.rows}.values()),
         )
         steps = decision.steps
-        if decision.fallback == "encrypted_pdf":
-            steps = tuple(step for step in steps if step.verb != ENCRYPTED_PDF)  # done at the moment of sending
-        return carry_out(steps, Draft(mail.octets, work.message.entity), rooms)
+        if decision.fallback is not None:
+            steps = tuple(step for step in steps if step.verb != decision.fallback)
+        return carry_out(steps, Draft(mail.octets, work.message.entity), verb_context)
 
-    def _send(
-        self,
-        work: _Work,
-        drafts: Sequence[tuple[tuple[Planned, ...], Draft | None]],
-        refused: tuple[RecipientOutcome, ...],
-    ) -> Outcome:
-        """5 to 7."""
-        context, mail = self._house, work.mail
-        run = Run(context, mail, work.key, has_message_id=identified(mail, work.message.headers),
-                  leaves=work.leaves)
-        if len(drafts) > 1:
-            work.signed_once = {}
-        outcomes = [*run.groups([self._group(work, group, draft) for group, draft in drafts]), *refused]
-        settled, reason = run.answer(outcomes)
-        if to_report(mail, settled, outcomes):
-            outcomes = report_refused(context, mail, outcomes)
-        if work.leaves is not None:
-            ways = {fold(one.recipient.address): way_of(one.decision) for one in work.planned}
-            outcomes = [replace(one, way=ways.get(fold(one.address), "")) for one in outcomes]
-        outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
-        keep(context, mail, work.message, work.planned, outcome, work.sent, work.key)
-        if context.fallbacks is not None and any(one.decision.fallback for one in work.planned):
-            count(context.fallbacks, _fallen(work.planned, outcome), context.clock.now(), mail.origin.incident)
-        return run.answered(outcome)
+    def _settle(self, work: _Work, run: Run, plan: Plan, draft: Draft | None, to: tuple[Recipient, ...]
+                ) -> tuple[RecipientOutcome, ...]:
+        """5 and 6 for one group."""
+        context = self._context
+        if draft is None:
+            if run.leaves is not None:
+                run.leaves()
+            return hold(context, work.mail, to, plan)
+        sealed = self._seal(work, draft, plan, to)
+        hop = context.inbound_hop if plan.facts.direction is Direction.INTERNAL else context.outbound_hop
+        outcomes = run.deliver(hop, sealed.octets, to)
+        sent = Sent(hashlib.sha256(sealed.octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to),
+                    sealed.stamped_by, dict(draft.escrow))
+        work.sent.update({fold(recipient.address): sent for recipient in to})
+        return outcomes
 
-    def _group(self, work: _Work, group: tuple[Planned, ...], draft: Draft | None) -> Group:
-        recipients = tuple([one.recipient for one in group])
-        send = self._holder(work, group) if draft is None else self._sender(work, group, draft)
-        return Group(recipients, group[0].decision.rule, send)
+    def _seal(self, work: _Work, draft: Draft, plan: Plan, to: tuple[Recipient, ...]) -> Sealed:
+        """5. What is not signed leaves as it came, but for a bounce that would carry a mail back in clear."""
+        octets, clock = self._clean(work), self._context.clock
+        conversion = self._conversion(plan.decision)
+        if conversion is not None:
+            if draft.signer is None or draft.encrypt_to:
+                raise GatewayError(Reason.INTERNAL, "a fallback was planned without a signature", retry=True)
+            at = clock.now()
+            octets = seven_bit(conversion.convert(Original(octets, work.key, to[0].address), at), crlf=True)
+            return seal(replace(draft, octets=octets, entity=None), at, None)
+        if draft.signer is None:
+            if draft.encrypt_to:
+                raise GatewayError(Reason.INTERNAL, "an encryption without a signature was planned")
+            return seal(replace(draft, octets=without_returned_content(octets, work.message)), clock.now(), {})
+        if work.canonical is None:
+            work.canonical = seven_bit(octets, crlf=True)
+        if draft.octets is not work.canonical:
+            draft = changed(draft, octets=work.canonical)
+        return seal(draft, clock.now(), work.signed_once)
 
-    def _holder(self, work: _Work, group: tuple[Planned, ...]) -> Send:
-        def hold(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
-            del passage
-            if work.leaves is not None:
-                work.leaves()
-            return held(self._house, work.mail, recipients, group[0])
+    def _conversion(self, decision: Decision) -> Conversion | None:
+        """What makes another mail in the place of this one; None: the mail itself is sent."""
+        name = decision.fallback
+        if name is None or not FALLBACKS[name].encrypts:
+            return None
+        found = self._context.fallbacks.conversions.get(name)
+        if found is None:
+            raise GatewayError(Reason.CONFIG_INVALID, f"fallbacks.{name} is not configured", retry=True)
+        return found
 
-        return hold
-
-    def _sender(self, work: _Work, group: tuple[Planned, ...], draft: Draft) -> Send:
-        context = self._house
-        hop = context.inbound_hop if group[0].facts.direction is Direction.INTERNAL else context.outbound_hop
-
-        def send(recipients: tuple[Recipient, ...], passage: Passage) -> tuple[RecipientOutcome, ...]:
-            stamped_by: list[str] = []
-            if group[0].decision.fallback == "encrypted_pdf":
-                octets = self._as_pdf(work, draft, recipients[0], stamped_by.append)
-            else:
-                octets = self._sealed(work, draft, stamped_by.append)
-            outcomes = deliver(context, hop, octets, work.mail, recipients, passage)
-            sent = Sent(hashlib.sha256(octets).hexdigest(), tuple(one.sha256 for one in draft.encrypt_to),
-                        "".join(stamped_by), dict(draft.escrow))
-            work.sent.update({fold(recipient.address): sent for recipient in recipients})
-            return outcomes
-
-        return send
-
-    def _as_pdf(self, work: _Work, draft: Draft, to: Recipient, told: Callable[[str], None]) -> bytes:
-        """Another mail in its place, signed like any. Its password is handed over by then: it may leave now."""
-        context = self._house
-        if context.fallbacks is None or draft.signer is None or draft.encrypt_to:
-            raise GatewayError(Reason.INTERNAL, "a mail as PDF was planned that cannot be one", retry=True)
-        at = context.clock.now()
-        octets = locked(context.fallbacks, context.customers, self._cleaned(work), work.key, to.address, at)
-        return seal(replace(draft, octets=seven_bit(octets, crlf=True), entity=None), at, None, told)
-
-    def _cleaned(self, work: _Work) -> bytes:
+    def _clean(self, work: _Work) -> bytes:
         """Without hidden recipients, keywords, and what only the gateway may say: colleagues believe it, too.
 
         A header that ended early gets its empty line.
         """
-        octets, known, seen = work.mail.octets, self._house.rules().keywords, work.message.seen
-        if has_forgeries(seen, self._house, work.mail.origin):
-            octets = without_forgeries(octets, self._house, work.mail.origin)
+        octets, known, seen = work.mail.octets, self._context.rules().keywords, work.message.seen
+        if has_forgeries(seen, self._context, work.mail.origin):
+            octets = without_forgeries(octets, self._context, work.mail.origin)
         if any(seen.all(name) for name in HIDDEN_FIELDS):
             octets = remove_fields(octets, HIDDEN_FIELDS)
         if work.message.facts.keywords & known:
             octets = without_keywords(octets, known)
         return closed(octets) if seen.broken else octets
 
-    def _sealed(self, work: _Work, draft: Draft, told: Callable[[str], None]) -> bytes:
-        """5. What is not signed leaves as it came, but for a bounce that would carry a mail back in clear.
-
-        `told`: which stamper stamped it.
-        """
-        octets = self._cleaned(work)
-        if draft.signer is None:
-            if draft.encrypt_to:
-                raise GatewayError(Reason.INTERNAL, "an encryption without a signature was planned")
-            return seal(
-                replace(draft, octets=without_returned_content(octets, work.message)), self._house.clock.now(), {}
-            )
-        if work.canonical is None:
-            work.canonical = seven_bit(octets, crlf=True)
-        if draft.octets is not work.canonical:
-            draft = changed(draft, octets=work.canonical)
-        return seal(draft, self._house.clock.now(), work.signed_once, told)
-
-
-def _fallen(planned: Sequence[Planned], outcome: Outcome) -> list[Fallen]:
-    """Who had no certificate, and whose mail has gone the other way now: it waits, or it was sent."""
-    settled = {fold(one.address): one.settled for one in outcome.recipients}
-    return [Fallen(one.recipient.address, one.decision.rule, way, one.want) for one in planned
-            if (way := one.decision.fallback) is not None and settled[fold(one.recipient.address)] is (
-                Settled.HELD if way in {"hold", "invite"} else Settled.TAKEN)]
-
-
-def _failed(planned: Planned, trouble: GatewayError) -> RecipientOutcome:
-    settled = Settled.LATER if trouble.retry else Settled.REFUSED
-    return RecipientOutcome(planned.recipient.address, settled, trouble.reason, planned.decision.rule, trouble.detail)
+    def _count_fallbacks(self, plans: Iterable[Plan], outcome: Outcome) -> None:
+        """7. For the figures. The mail is settled: a failure is logged and changes nothing."""
+        applied = [(one, FALLBACKS[name]) for one in plans if (name := one.decision.fallback) is not None]
+        if not applied:
+            return
+        settled = {fold(one.address): one.settled for one in outcome.recipients}
+        uses = [FallbackUse(one.recipient.address, one.decision.rule, fallback.name, one.want)
+                for one, fallback in applied
+                if settled[fold(one.recipient.address)] is (Settled.HELD if fallback.held else Settled.TAKEN)]
+        try:
+            if uses:
+                self._context.fallbacks.book.add(uses, self._context.clock.now())
+        except GatewayError as trouble:
+            log.warning("fallback.not_counted", incident=outcome.incident, reason=str(trouble.reason),
+                        detail=trouble.detail)

@@ -1,9 +1,8 @@
-"""The proof of a client whose networks others use, too: a field that only its mail bears (cloud mail, RFC 5322 2.2).
+"""The proof of a client whose networks others use, too: a secret header field in its mail (cloud mail, RFC 5322 2.2).
 
-A mail service that many share sends from the same addresses for all of them. A client with a `header` in the settings
-is that client only if its mail bears the field with the secret value; a mail without it is nobody's and is refused.
-The field leaves every mail before anything else is done with it, whoever sent it: it is in no log, no evidence, no held
-mail and in nothing that goes on.
+A mail service with many tenants sends from the same addresses for all of them. A client with a `header` in the settings
+is that client only if its mail has the field with the secret value; other mail is rejected. The field is removed from
+every mail before anything else is done with it: it is in no log, no evidence, no held mail and in no mail that goes on.
 """
 
 import hmac
@@ -15,7 +14,7 @@ from gateway.mime.header import parse_headers, remove_fields
 from gateway.mime.words import unfold
 from gateway.model.mail import Mail
 
-SECRET_OCTETS_MIN = 16  # what cannot be guessed: 128 bits as random octets, 96 as random letters
+SECRET_OCTETS_MIN = 16  # 128 bits as random octets, 96 as random letters: impossible to guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Proof:
 
     @classmethod
     def of(cls, name: str, octets: bytes) -> "Proof":
-        """Out of a file: a value on each line."""
+        """Reads a file with a value on each line."""
         return cls(name.lower(), tuple(line.strip() for line in octets.splitlines() if line.strip()))
 
     def __post_init__(self) -> None:
@@ -39,7 +38,7 @@ class Proof:
                                f"clients: a value of {self.name} has less than {SECRET_OCTETS_MIN} octets")
 
     def is_borne(self, values: list[bytes]) -> bool:
-        """Whether one of them is it; every one is compared, and to its end, whichever is right."""
+        """Whether one of them is right. All are compared to their end, so that the time says nothing."""
         right = sum(hmac.compare_digest(value, secret) for value in values for secret in self.secrets)
         return right > 0
 

@@ -1,9 +1,10 @@
-"""Recorded facts decided again under other rules: what would have gone differently. Never bodies, they are not kept."""
+"""Recorded facts decided by other rules, and counts of what `mode: observe` recorded. Bodies are not recorded."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from gateway.model.decision import Decision
 from gateway.model.record import EvidenceRecord
@@ -61,3 +62,44 @@ def _one(record: EvidenceRecord, rules: RuleSet) -> Replayed:
     after = Decided(decision.rule, tuple(step.verb for step in decision.steps), decision.end.kind)
     outcome: Outcome = "same" if (after.steps, after.end) == (before.steps, before.end) else "differs"
     return Replayed(outcome, *common, after=after, cut=recorded.cut)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedCount:
+    """The number of recipients of one direction with one outcome of the dry run.
+
+    `fate`: sealed, signed, unsealed, opened, delivered, served, refused, held, deferred.
+    `why`: the dotted Reason, '' for none; `rule`: the one that decided, '' if none was asked.
+    """
+
+    direction: str
+    fate: str
+    why: str
+    rule: str
+    recipients: int
+
+
+def observed_counts(records: Iterable[EvidenceRecord]) -> tuple[ObservedCount, ...]:
+    """The most frequent first, within each direction."""
+    counts = Counter((one.direction, _fate(one, would), " ".join(would["reasons"]), one.rule)
+                     for one in records if (would := _would(one)) is not None)
+    return tuple(ObservedCount(*what, number) for what, number in sorted(
+        counts.items(), key=lambda item: (item[0][0], -item[1], item[0])))
+
+
+def _would(record: EvidenceRecord) -> dict[str, Any] | None:
+    """The outcome of the dry run: `settled` and `reasons`; None for a mail of the live gateway."""
+    would = record.facts.get("would")
+    return would if isinstance(would, dict) and {"settled", "reasons"} <= would.keys() else None
+
+
+def _fate(record: EvidenceRecord, would: dict[str, Any]) -> str:
+    settled = str(would["settled"])
+    if settled in ("refused", "held", "served"):
+        return settled
+    if settled == "later":
+        return "deferred"
+    if record.direction == "outbound":
+        return "sealed" if "encrypt" in record.steps else "signed" if "sign" in record.steps else "unsealed"
+    verdicts = record.facts.get("verdicts")
+    return "opened" if verdicts is not None and verdicts["decryption"][0] == "decrypted" else "delivered"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.ports.services.statements import Delivery
+from gateway.ports.services.statements.rows import Delivery
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Who had no certificate when mail was to be sealed: what waits for one, who was invited, and who has one since.
+"""Who had no certificate when mail was to be sealed: the mail held for them, invitations, and who has one since.
 
 Addresses are folded. All times are aware.
 """
@@ -8,45 +8,45 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from gateway.model.decision import Way
+from gateway.model.fallbacks import FallbackName
 from gateway.model.lookup import Want
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """A mail in the hold store that leaves by itself when this address has a certificate of the kind wanted."""
+class CertificateWait:
+    """Why a mail is held: it is sent automatically when this address has a certificate of the kind `want`."""
 
     address: str
-    way: Way
+    way: FallbackName
     want: Want
 
 
 @dataclass(frozen=True, slots=True)
-class Fallen:
-    """One recipient of one mail for whom a weaker way was taken. `rule` is FILE:NAME."""
+class FallbackUse:
+    """One recipient of one mail to whom a fallback was applied. `rule` is FILE:NAME."""
 
     address: str
     rule: str
-    way: Way
+    way: FallbackName
     want: Want
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingMail:
-    """`told_at`: when the sender heard that it waits; None: not yet. `size` in octets."""
+    """`notified_at`: when the sender was notified that it is held; None: not yet. `size` in octets."""
 
     hold_id: str
-    waits: Waits
+    wait: CertificateWait
     since: datetime
     rule: str
     size: int
     incident: str
-    told_at: datetime | None = None
+    notified_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Without:
-    """Somebody who had no certificate, the last time anybody looked."""
+class Person:
+    """A person who had no certificate at the last look-up."""
 
     address: str
     want: Want
@@ -54,13 +54,13 @@ class Without:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one rule and way. `people`: addresses; `converted`: those of them that have a certificate since.
+    """Of one rule and fallback (`way`). `people`: addresses; `converted`: those of them that have a certificate since.
 
-    `mails`: recipients of mails, each once for every mail; `invited`: people who had an invitation.
+    `mails`: recipients of mails, each once for every mail; `invited`: people who got an invitation.
     """
 
     rule: str
-    way: Way
+    way: FallbackName
     people: int
     mails: int
     converted: int
@@ -70,58 +70,58 @@ class Figures:
 
 
 class FallbackBook(Protocol):
-    """GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot tell."""
+    """GatewayError(STORE_UNAVAILABLE, retry=True) from every method if the store does not answer."""
 
-    def fell(self, fallen: Iterable[Fallen], at: datetime) -> None:
-        """Counts them; those who get their mail in clear perhaps some seconds later, many together."""
+    def add(self, uses: Iterable[FallbackUse], at: datetime) -> None:
+        """Counts them. Fallbacks that send mail in clear are frequent: their counts may be written seconds later."""
         ...
 
     def flush(self) -> None:
-        """What was counted and not written yet is written."""
+        """Writes what is counted and not written yet."""
         ...
 
     def forget(self, before: datetime) -> None:
-        """Who has not been without a certificate since then, and who was not invited since then."""
+        """Deletes people to whom a fallback was last applied before then, and invitations sent before then."""
         ...
 
     def waiting(self, limit: int) -> tuple[WaitingMail, ...]:
-        """What waits for a certificate: first what nobody looked at for longest."""
+        """Mail that is held for a certificate; first the mail that was examined longest ago."""
         ...
 
-    def looked(self, hold_ids: Iterable[str], at: datetime) -> None:
+    def mark_examined(self, hold_ids: Iterable[str], at: datetime) -> None:
         """There was no certificate yet."""
         ...
 
-    def told(self, hold_id: str, at: datetime) -> None:
-        """The sender heard that his mail waits."""
+    def mark_notified(self, hold_id: str, at: datetime) -> None:
+        """The sender was notified that the mail is held."""
         ...
 
-    def due(self, *, look_before: datetime, tell_before: datetime | None, give_up_before: datetime,
+    def due(self, *, examine_before: datetime, notify_before: datetime | None, return_before: datetime,
             invite_before: datetime | None, ask_before: datetime) -> bool:
-        """Whether anything may be to do: somebody has a certificate that was not looked at, or a time has come.
+        """Whether there may be something to do: a certificate was added since a mail was examined, or a time has come.
 
-        `look_before`: what waits and was looked at earlier is looked at again; `tell_before`: senders of older mail
-        hear of it, None: nobody does; `invite_before`: who had no invitation since then gets one, None: nobody does;
-        `ask_before`: see `without`.
+        `examine_before`: mail that was examined earlier is examined again; `notify_before`: senders of older mail are
+        notified, None: none is; `return_before`: older mail is returned; `invite_before`: people without an invitation
+        since then are invited, None: none is; `ask_before`: see `people`.
         """
         ...
 
-    def without(self, looked_before: datetime, limit: int) -> tuple[Without, ...]:
-        """People who may have a certificate now: the store knows one, or nobody looked since then."""
+    def people(self, asked_before: datetime, limit: int) -> tuple[Person, ...]:
+        """People who may have a certificate now: one is in the store, or there was no look-up since then."""
         ...
 
-    def seen(self, address: str, *, found: bool, at: datetime) -> None:
-        """What a look for this person's certificate came to."""
+    def mark_person(self, address: str, *, found: bool, at: datetime) -> None:
+        """The result of a look-up of this person's certificate."""
         ...
 
-    def may_invite(self, address: str, at: datetime, *, not_since: datetime) -> bool:
-        """Takes it upon us to invite this person, unless that was done since then, or somebody is just doing it."""
+    def begin_invitation(self, address: str, at: datetime, *, not_since: datetime) -> bool:
+        """Claims the invitation of this person; False if one was sent since then, or another process has the claim."""
         ...
 
-    def invited(self, address: str, at: datetime) -> None:
-        """The invitation is on its way."""
+    def mark_invited(self, address: str, at: datetime) -> None:
+        """The invitation was sent."""
         ...
 
     def figures(self) -> tuple[Figures, ...]:
-        """By rule and way."""
+        """By rule and fallback."""
         ...

@@ -159,7 +159,7 @@ class Codes:
         reason = None if tried.fault is None else _ENDED.get(tried.state, tried.fault)
         left = max(0, most - tried.before.tries) if tried.state is CodeState.LIVE else 0
         self._counted(client, "valid" if reason is None else "invalid", str(reason or ""))
-        log.info("code tried", code_id=code_id, client=client, valid=reason is None, reason=reason, tries_left=left)
+        log.info("code.tried", code_id=code_id, client=client, valid=reason is None, reason=reason, tries_left=left)
         return Verdict(reason is None, reason, left, tried.state)
 
     def _placed(self, client: str, order: Order) -> tuple[CodeRow, Linked, tuple[str, ...]]:
@@ -199,11 +199,11 @@ class Codes:
             taken = _taken(outcome)
         except GatewayError as trouble:
             self._counted(row.client, "not_sent", str(trouble.reason))
-            log.warning("code not sent", code_id=row.code_id, client=row.client, purpose=row.purpose,
+            log.warning("code.not_sent", code_id=row.code_id, client=row.client, purpose=row.purpose,
                         reason=trouble.reason, detail=trouble.detail)
             raise
         self._counted(row.client, "sent", "")
-        log.info("code sent", code_id=row.code_id, client=row.client, purpose=row.purpose, mail=row.sends,
+        log.info("code.sent", code_id=row.code_id, client=row.client, purpose=row.purpose, mail=row.sends,
                  recipients=taken, refused=len(outcome.recipients) - taken, incident=outcome.incident)
         return taken
 
@@ -226,7 +226,7 @@ class Codes:
         try:
             self.desk.store.end(row.code_id, CodeState.CANCELLED)
         except GatewayError as trouble:
-            log.critical("code not cancelled", code_id=row.code_id, detail=trouble.detail)
+            log.critical("code.not_cancelled", code_id=row.code_id, detail=trouble.detail)
 
     def _issued(self, row: CodeRow, taken: int) -> Issued:
         return Issued(row.code_id, row.expires_at, row.digits, taken, CodeState.LIVE, SENDS_MAX - row.sends)

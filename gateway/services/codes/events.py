@@ -52,5 +52,5 @@ def tell(told: Told, *events: CodeEvent) -> None:
         if events:
             told(events)
     except GatewayError as trouble:
-        log.critical("event not told", code_id=events[0].code_id, events=[one.kind for one in events],
+        log.critical("callback.event_not_stored", code_id=events[0].code_id, events=[one.kind for one in events],
                      reason=trouble.reason, detail=trouble.detail)

@@ -85,7 +85,7 @@ class CodeMail:
         now = mail.origin.received_at
         fresh = self._book.disown(identifier, now)
         if fresh:
-            log.warning("customer blocked", incident=mail.origin.incident, code_id=issued.code_id,
+            log.warning("code.customer_blocked", incident=mail.origin.incident, code_id=issued.code_id,
                         client=issued.client, by="customer")
         late = self._told(mail, identifier, issued, ALARMED)
         if late is not None:
@@ -93,7 +93,7 @@ class CodeMail:
         return Taken(f"code not requested, {'customer blocked' if fresh else 'already known'}: {issued.code_id}")
 
     def _doubted(self, mail: Mail, identifier: str, issued: IssuedTo, why: str) -> Received:
-        log.warning("answer without proof", incident=mail.origin.incident, code_id=issued.code_id,
+        log.warning("code.reply_without_proof", incident=mail.origin.incident, code_id=issued.code_id,
                     client=issued.client, why=why)
         late = self._told(mail, identifier, issued, DOUBTED)
         return late or Refused(Reason.SERVICE_REFUSED, why)
@@ -107,7 +107,7 @@ class CodeMail:
         if trouble is not None and trouble.retry:
             return TryLater(trouble.reason, trouble.detail)
         if trouble is not None:  # it never will; the block stands, and the log is what is left
-            log.critical("alarm refused", incident=mail.origin.incident, code_id=issued.code_id,
+            log.critical("code.alarm_rejected", incident=mail.origin.incident, code_id=issued.code_id,
                          reason=str(trouble.reason), detail=trouble.detail)
         self._book.note(identifier, what, now)
         return None
@@ -124,7 +124,7 @@ class _Returned:
         """See BounceBook. An alarm that nobody got is worth waking somebody."""
         if not is_alarm(identifier):
             return self.book.bounced(identifier, status, diagnostic, permanent, at)
-        log.critical("alarm came back", id=identifier, status=status, detail=diagnostic)
+        log.critical("code.alarm_bounced", id=identifier, status=status, detail=diagnostic)
         return True
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.ports.services.delivery_log import DeliveryLog
-from gateway.ports.services.statements import StatementStore
+from gateway.ports.services.statements.results import ResultStore
 
 log = structlog.get_logger("sealgate.statements")
 
@@ -19,7 +19,7 @@ class Taken:
     lost: bool
 
 
-def take(source: DeliveryLog, store: StatementStore) -> Taken:
+def take(source: DeliveryLog, store: ResultStore) -> Taken:
     """All that was written since the last time. The place is kept after the commit: a crash between reads them twice,
 
     which changes nothing. GatewayError INPUT_UNREADABLE, STORE_UNAVAILABLE (retry).
@@ -29,7 +29,7 @@ def take(source: DeliveryLog, store: StatementStore) -> Taken:
     for told in source.read():
         if told.lost and not lost:
             lost = True
-            log.warning("delivery log lost", offset=told.place.offset)
+            log.warning("delivery_log.lost", offset=told.place.offset)
         deliveries += len(told.deliveries)
         ours += store.deliveries(told.deliveries)
         source.keep(told.place)

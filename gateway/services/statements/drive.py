@@ -12,7 +12,9 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason, where
-from gateway.ports.services.statements import ItemState, RunRow, RunState, StatementStore
+from gateway.ports.services.statements.rows import ItemState, RunRow, RunState
+from gateway.ports.services.statements.runs import RunStore
+from gateway.ports.services.statements.store import StatementStore
 from gateway.services.statements import source
 from gateway.services.statements.plan import plan
 from gateway.services.statements.series import Series
@@ -66,63 +68,63 @@ def drive(leading: Leading, run_id: str) -> RunRow:
     RUN_STATE (retry) if another process leads it; RUN_UNKNOWN; STORE_UNAVAILABLE (retry).
     """
     store = leading.store
-    if store.run(run_id) is None:
+    if store.runs.run(run_id) is None:
         raise GatewayError(Reason.RUN_UNKNOWN, run_id)
-    if not store.lead(run_id):
+    if not store.runs.lead(run_id):
         raise GatewayError(Reason.RUN_STATE, f"another process works on run {run_id}", retry=True)
     try:
         try:
-            _begin(leading, _known(store, run_id))
+            _begin(leading, _known(store.runs, run_id))
         except GatewayError as trouble:
             if trouble.retry:
                 raise
-            stop(store, run_id, trouble.reason, trouble.detail)
+            stop(store.runs, run_id, trouble.reason, trouble.detail)
         except Exception as surprise:  # noqa: BLE001 - a fault with one run must not end the process of all
-            stop(store, run_id, Reason.INTERNAL, where(surprise))
+            stop(store.runs, run_id, Reason.INTERNAL, where(surprise))
         try:
             _work(leading, run_id)
         except GatewayError:
             raise
         except Exception as surprise:  # noqa: BLE001 - as above
-            stop(store, run_id, Reason.INTERNAL, where(surprise))
+            stop(store.runs, run_id, Reason.INTERNAL, where(surprise))
         _say_what_others_have(store, run_id)  # before: nobody must read `done` of a run that sent nothing
-        store.finish(run_id, leading.clock.now())
+        store.runs.finish(run_id, leading.clock.now())
     finally:
-        store.leave(run_id)
-    return _known(store, run_id)
+        store.runs.leave(run_id)
+    return _known(store.runs, run_id)
 
 
 def _say_what_others_have(store: StatementStore, run_id: str) -> None:
     """A run whose statements are another run's says which; if nothing is its own, it is stopped and not done."""
-    if _known(store, run_id).state is not RunState.RUNNING:
+    if _known(store.runs, run_id).state is not RunState.RUNNING:
         return
-    counts = store.counts(run_id)
+    counts = store.results.counts(run_id)
     if counts.open or not counts.states.get(ItemState.REPEATED):
         return
-    others = store.repeated_of(run_id)
+    others = store.plans.repeated_of(run_id)
     if not others:  # the source names a statement twice
         return
     detail = ", ".join(f"{number} of {counts.all} mails are of run {other}" for other, number in
                        list(others.items())[:OTHERS_NAMED_MAX])
     nothing_own = counts.states[ItemState.REPEATED] == counts.all
-    if store.change(run_id, (RunState.RUNNING,), RunState.STOPPED if nothing_own else RunState.RUNNING,
-                    reason=Reason.STATEMENT_SENT_BEFORE, detail=detail):
-        log.warning("run repeats another", run=run_id, others=list(others)[:OTHERS_NAMED_MAX], nothing_own=nothing_own)
+    if store.runs.change(run_id, (RunState.RUNNING,), RunState.STOPPED if nothing_own else RunState.RUNNING,
+                         reason=Reason.STATEMENT_SENT_BEFORE, detail=detail):
+        log.warning("run.overlaps", run=run_id, others=list(others)[:OTHERS_NAMED_MAX], nothing_own=nothing_own)
 
 
-def stop(store: StatementStore, run_id: str, reason: Reason, detail: str) -> None:
+def stop(runs: RunStore, run_id: str, reason: Reason, detail: str) -> None:
     """Stops a run that has not begun to send; pauses one that has. Logs an alert unless it stands already.
 
     STORE_UNAVAILABLE (retry).
     """
-    if store.change(run_id, (RunState.NEW, RunState.PLANNING), RunState.STOPPED, reason=reason, detail=detail):
-        log.critical("run stopped", run=run_id, reason=str(reason))
-    elif store.change(run_id, (RunState.RUNNING,), RunState.PAUSED, reason=reason, detail=detail):
-        log.critical("run paused", run=run_id, reason=str(reason))
+    if runs.change(run_id, (RunState.NEW, RunState.PLANNING), RunState.STOPPED, reason=reason, detail=detail):
+        log.critical("run.stopped", run=run_id, reason=str(reason))
+    elif runs.change(run_id, (RunState.RUNNING,), RunState.PAUSED, reason=reason, detail=detail):
+        log.critical("run.paused", run=run_id, reason=str(reason))
 
 
-def _known(store: StatementStore, run_id: str) -> RunRow:
-    run = store.run(run_id)
+def _known(runs: RunStore, run_id: str) -> RunRow:
+    run = runs.run(run_id)
     if run is None:
         raise GatewayError(Reason.RUN_UNKNOWN, run_id)
     return run
@@ -132,7 +134,7 @@ def _begin(leading: Leading, run: RunRow) -> None:
     """NEW to RUNNING."""
     store = leading.store
     if run.kind == "recall" and run.state in {RunState.NEW, RunState.PLANNING}:  # whatever has become of its source
-        withdraw(run, store, leading.held, leading.clock)
+        withdraw(run, store.plans, leading.held, leading.clock)
     if run.state not in {RunState.NEW, RunState.PLANNING}:
         return
     spec = leading.spec_of(run)
@@ -141,22 +143,22 @@ def _begin(leading: Leading, run: RunRow) -> None:
         digest = source.digest(path, leading.alive)
         if run.sha256 and run.sha256 != digest:
             raise GatewayError(Reason.RUN_CHANGED, str(path))
-        store.source(run.id, digest)
+        store.runs.source(run.id, digest)
         if leading.gate is not None:
             leading.gate(run, spec)
-        store.change(run.id, (RunState.NEW,), RunState.PLANNING)
-        run = _known(store, run.id)
+        store.runs.change(run.id, (RunState.NEW,), RunState.PLANNING)
+        run = _known(store.runs, run.id)
     if run.state is RunState.PLANNING:
         path = checked(leading.source_of(run, spec), run, leading.alive)
 
         def go_on() -> bool:
-            return not leading.ending() and _known(store, run.id).state is RunState.PLANNING
+            return not leading.ending() and _known(store.runs, run.id).state is RunState.PLANNING
 
-        rows = plan(run, spec, path, store, leading.series, leading.clock, go_on)
+        rows = plan(run, spec, path, store.plans, leading.series, leading.clock, go_on)
         if rows is not None:
             if run.kind == "replace":  # before the first of what replaces it may leave
-                withdraw(run, store, leading.held, leading.clock)
-            store.begin(run.id, rows, leading.clock.now())
+                withdraw(run, store.plans, leading.held, leading.clock)
+            store.runs.begin(run.id, rows, leading.clock.now())
 
 
 def checked(path: Path, run: RunRow, alive: Callable[[], object] = lambda: None) -> Path:
@@ -169,7 +171,7 @@ def checked(path: Path, run: RunRow, alive: Callable[[], object] = lambda: None)
 def _work(leading: Leading, run_id: str) -> None:
     """As long as the run is RUNNING and something is open. A source that has changed pauses it."""
     store = leading.store
-    run = _known(store, run_id)
+    run = _known(store.runs, run_id)
     if run.state is not RunState.RUNNING:
         return
     try:
@@ -177,13 +179,13 @@ def _work(leading: Leading, run_id: str) -> None:
     except GatewayError as trouble:
         if trouble.retry:
             raise
-        stop(store, run_id, trouble.reason, trouble.detail)
+        stop(store.runs, run_id, trouble.reason, trouble.detail)
         return
     worker_pool = leading.worker_pool(run)
-    log.info("run", run=run_id, rows=run.rows)
+    log.info("run.started", run=run_id, rows=run.rows)
     try:
-        while not leading.ending() and _known(store, run_id).state is RunState.RUNNING:
-            if store.next_due(run_id) is None:
+        while not leading.ending() and _known(store.runs, run_id).state is RunState.RUNNING:
+            if store.work.next_due(run_id) is None:
                 return
             worker_pool.tend()
             leading.wait(LOOK_S)

@@ -10,7 +10,7 @@ from gateway.letters.compose import Attachment, Heading, compose
 from gateway.letters.write import Writer
 from gateway.model.lookup import Customer
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.services.statements import ItemRow, RunRow
+from gateway.ports.services.statements.rows import ItemRow, RunRow
 from gateway.services.statements.series import masked
 from gateway.services.statements.source import Row
 from gateway.services.statements.spec import Spec, filled_in

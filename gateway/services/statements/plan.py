@@ -12,7 +12,8 @@ from typing import Final
 
 from gateway.clock import Clock
 from gateway.errors import Reason
-from gateway.ports.services.statements import Chunk, NewItem, RunRow, StatementStore
+from gateway.ports.services.statements.plans import PlanStore
+from gateway.ports.services.statements.rows import Chunk, NewItem, RunRow
 from gateway.services.statements import source
 from gateway.services.statements.series import Series
 from gateway.services.statements.source import BadRow, Row
@@ -23,7 +24,7 @@ CHUNK_ROWS_MIN: Final = 10
 # One thread works on a chunk: small ones come first, so that a run of a hundred keeps all threads at work, too.
 CHUNK_PART: Final = 40  # of what is planned before it
 
-def plan(run: RunRow, spec: Spec, path: Path, store: StatementStore, series: Series, clock: Clock,
+def plan(run: RunRow, spec: Spec, path: Path, store: PlanStore, series: Series, clock: Clock,
          go_on: Callable[[], bool]) -> int | None:
     """All rows of a run that is PLANNING, and how many. None: `go_on` said no, and the rest is planned another time.
 
@@ -54,7 +55,7 @@ def _behind(spec: Spec, path: Path, chunk: Chunk) -> int:
     return last[0].end if last else chunk.offset
 
 
-def _statements(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: StatementStore, series: Series
+def _statements(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: PlanStore, series: Series
                 ) -> Iterator[NewItem]:
     del run, store
     for row in rows:
@@ -65,7 +66,7 @@ def _statements(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: Statem
             yield NewItem(row.number, holder, customer, series.of(customer, row.account, spec.period), row.version)
 
 
-def _replaces(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: StatementStore, series: Series
+def _replaces(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: PlanStore, series: Series
               ) -> Iterator[NewItem]:
     """Only for those who have what is replaced. Rows need a version of their own, else they are repeated."""
     everything = list(_statements(run, spec, rows, store, series))
@@ -77,7 +78,7 @@ def _replaces(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: Statemen
             yield NewItem(one.row, one.holder, one.customer, b"", "", Reason.STATEMENT_NOT_SENT)
 
 
-def _recalls(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: StatementStore, series: Series
+def _recalls(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: PlanStore, series: Series
              ) -> Iterator[NewItem]:
     """A notice to everybody who got something, or may have; nobody else hears of it, not even as refused.
 

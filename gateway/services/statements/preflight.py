@@ -1,7 +1,7 @@
 """Before a run: how each mail of it would leave if it left now. Nothing is sent, and nothing is stored.
 
 The rules are asked as they are for a mail, with the same facts, by the same code. Customers and certificates are read
-by the thousand (ports.bulk), so that a million takes less than a minute. What is looked at, in the order of the code:
+by the thousand, so that a million takes less than a minute. What is looked at, in the order of the code:
 
 1. the row itself: is it one, does its statement stand in the source before, was it sent by another run
 2. the customer: is there one, has it an address, is that one, is an address of the row another customer's; are its
@@ -92,7 +92,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """What is asked of the outside; each call takes up to ports.bulk.AT_ONCE_MAX."""
+    """What is asked of the outside; each call takes up to 5,000 of them."""
 
     customers: Callable[[Sequence[str]], Mapping[str, Customer]]
     blocked: Callable[[Sequence[str]], frozenset[str]]
@@ -251,11 +251,7 @@ def channel_of(decided: Decided) -> Channel:
             return Channel.REFUSED
         case "defer":
             return Channel.LATER
-        case "hold":
-            return Channel.INVITED if decision.fallback == "invite" else Channel.HELD
-    if decision.fallback == "encrypted_pdf":
-        return Channel.ENCRYPTED_PDF
-    return Channel.SEALED if any(step.verb == "encrypt" for step in decision.steps) else Channel.PLAIN
+    return Channel(decision.channel)
 
 
 def _refuse(tally: Tally, row: Slim, number: str, reason: Reason, what: str = "", domain: str = "") -> None:

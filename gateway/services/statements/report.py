@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from gateway.errors import Reason
-from gateway.ports.services.statements import ItemRow, ItemState, RunRow
+from gateway.ports.services.statements.rows import ItemRow, ItemState, RunRow
 
 TOLD_MAX: Final = 500  # mails of one reason that are named; CSV has all
 DOMAINS_MAX: Final = 20_000  # counted one by one

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.services.statements import Counts, ItemRow, RunRow, RunState, StatementStore
+from gateway.ports.services.statements.rows import Counts, ItemRow, RunRow, RunState
+from gateway.ports.services.statements.store import StatementStore
 from gateway.services.statements import source
 from gateway.services.statements import spec as specs
 from gateway.services.statements.drive import checked
@@ -91,13 +92,13 @@ class Statements:
              sha256: str = "") -> RunRow:
         if run_id is not None and not _ID.fullmatch(run_id):
             raise GatewayError(Reason.USAGE, "the id of a run has 16 hex digits")
-        if run_id is not None and (known := self._store.run(run_id)) is not None:
+        if run_id is not None and (known := self._store.runs.run(run_id)) is not None:
             return self._same(known, spec)
         if kind != "recall":
             spec = self._with_template(spec)
         run = RunRow(run_id or secrets.token_hex(ID_OCTETS), kind, client, spec.name, spec.period, RunState.NEW,
                      spec.model_dump_json(), sha256, about, None, self._clock.now(), None, None, "", "")
-        self._store.add(run)
+        self._store.runs.add(run)
         return run
 
     def _same(self, known: RunRow, spec: Spec) -> RunRow:
@@ -110,12 +111,12 @@ class Statements:
 
     def list(self, *, client: str | None = None, limit: int = 100) -> Sequence[RunRow]:
         """The newest first; `client`: only its own."""
-        return self._store.runs(client=client, limit=limit)
+        return self._store.runs.runs(client=client, limit=limit)
 
     def show(self, run: str, *, client: str | None = None) -> Shown:
         """RUN_UNKNOWN if there is none, or if it is not the client's."""
         row = self._known(run, client)
-        counts = self._store.counts(run)
+        counts = self._store.results.counts(run)
         if row.started_at is None:
             return Shown(row, counts, 0.0, None)
         took_s = ((row.ended_at or self._clock.now()) - row.started_at).total_seconds()
@@ -139,17 +140,17 @@ class Statements:
     def cancel(self, run: str, *, client: str | None = None) -> RunRow:
         """What has not left does not leave any more. RUN_STATE if it has ended; cancelling twice changes nothing."""
         row = self._move(run, client, (*_OPEN, RunState.CANCELLED), RunState.CANCELLED)
-        if self._store.lead(run):  # nobody works on it: it ends here
+        if self._store.runs.lead(run):  # nobody works on it: it ends here
             try:
-                self._store.finish(run, self._clock.now())
+                self._store.runs.finish(run, self._clock.now())
             finally:
-                self._store.leave(run)
+                self._store.runs.leave(run)
             self.forget_rows(row)
         return replace(row, state=RunState.CANCELLED)
 
     def _move(self, run: str, client: str | None, states: Sequence[RunState], to: RunState) -> RunRow:
         row = self._known(run, client)
-        if row.ended_at is not None or not self._store.change(run, states, to):
+        if row.ended_at is not None or not self._store.runs.change(run, states, to):
             return self._in(self._known(run, client), (to,) if row.ended_at is None else ())
         return replace(row, state=to, reason="", detail="")
 
@@ -160,7 +161,7 @@ class Statements:
         return row
 
     def _known(self, run: str, client: str | None = None) -> RunRow:
-        row = self._store.run(run) if _ID.fullmatch(run) else None
+        row = self._store.runs.run(run) if _ID.fullmatch(run) else None
         if row is None or (client is not None and row.client != client):
             raise GatewayError(Reason.RUN_UNKNOWN, run if _ID.fullmatch(run) else "")
         return row
@@ -208,7 +209,7 @@ class Statements:
 
     def items(self, run: str) -> Iterator[ItemRow]:
         """All mails of a run, in the order of rows and holders."""
-        return self._store.items(run)
+        return self._store.results.items(run)
 
 
 def _readable(spec: Spec) -> None:

@@ -15,7 +15,8 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.services.statements import ItemState, RunRow, StatementStore
+from gateway.ports.services.statements.plans import PlanStore
+from gateway.ports.services.statements.rows import ItemState, RunRow
 
 log = structlog.get_logger("sealgate.statements")
 
@@ -37,7 +38,7 @@ class Held:
     wait: Callable[[float], None]
 
 
-def withdraw(run: RunRow, store: StatementStore, held: Held, clock: Clock) -> None:
+def withdraw(run: RunRow, store: PlanStore, held: Held, clock: Clock) -> None:
     """What of the run that this one is about is still held; of a replaced one only what is planned anew.
 
     Nobody is told, and a recalled statement may be sent by another run; a replaced one stays its run's own.
@@ -55,7 +56,7 @@ def withdraw(run: RunRow, store: StatementStore, held: Held, clock: Clock) -> No
                              free=not replaces)
             withdrawn += 1
     if withdrawn:
-        log.info("held statements taken back", run=run.id, about=run.about, statements=withdrawn)
+        log.info("run.held_statements_recalled", run=run.id, about=run.about, statements=withdrawn)
 
 
 def _taken_back(held: Held, hold_id: str) -> bool:

@@ -27,7 +27,8 @@ from gateway.model.lookup import Customer
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.ports.services.documents import Documents
-from gateway.ports.services.statements import Chunk, ItemRow, ItemState, RunRow, Settlement, StatementStore
+from gateway.ports.services.statements.rows import Chunk, ItemRow, ItemState, RunRow, Settlement
+from gateway.ports.services.statements.work import WorkStore
 from gateway.services.item_lock import ItemLock
 from gateway.services.statements import mail as mails
 from gateway.services.statements import source
@@ -67,7 +68,7 @@ class Tools:
     end.
     """
 
-    store: StatementStore
+    store: WorkStore
     clock: Clock
     send: Send
     customers: Callable[[Sequence[str]], Mapping[str, Customer]]
@@ -164,7 +165,7 @@ class _Work:
     def _survived(self, item: ItemRow) -> None:
         """_Refused if one process after another died with this item alone in work."""
         if item.id == self.chunk.item and self.chunk.attempts >= DEATHS_MAX:
-            log.critical("statement ends its process", run=self.run.id, row=item.row, deaths=self.chunk.attempts)
+            log.critical("statement.ended_process", run=self.run.id, row=item.row, deaths=self.chunk.attempts)
             detail = f"the process that worked on it died {self.chunk.attempts} times"
             raise _Refused(Reason.INTERNAL, detail if item.state is not ItemState.SENDING else
                            f"it may have left; {detail}")
@@ -291,7 +292,7 @@ class _Work:
             outcome = Outcome("", Settled.LATER if trouble.retry else Settled.REFUSED, (), trouble.reason)
             return self._settlement(item, to, outcome, dated, left=left, detail=trouble.detail)
         except Exception as surprise:  # noqa: BLE001 - whatever it is, the next customer's mail goes
-            log.error("statement surprised", run=self.run.id, row=item.row, where=where(surprise))  # noqa: TRY400 - no text
+            log.error("statement.internal_error", run=self.run.id, row=item.row, where=where(surprise))  # noqa: TRY400 - no text
             settled = Settled.LATER if item.tries < SURPRISES_MAX else Settled.REFUSED
             return self._settlement(item, to, Outcome("", settled, (), Reason.INTERNAL), dated, left=left)
         return self._settlement(item, to, outcome, dated, left=left)

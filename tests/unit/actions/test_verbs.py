@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from gateway.actions.encrypt import choose_cipher, choose_oaep
 from gateway.actions.label import LabelParams
 from gateway.actions.table import VERBS, carry_out
-from gateway.actions.verb import KeySet, Rooms
+from gateway.actions.verb import KeySet, VerbContext
 from gateway.cms.signed import SignerProfile, prepare
 from gateway.errors import GatewayError, Reason
 from gateway.model.decision import Step
@@ -33,8 +33,8 @@ def key_set() -> KeySet:
 
 
 @pytest.fixture
-def rooms(key_set: KeySet) -> Rooms:
-    return Rooms(
+def context(key_set: KeySet) -> VerbContext:
+    return VerbContext(
         at=NOW,
         key_sets={"otp": key_set},
         from_="otp@bank.example",
@@ -48,8 +48,8 @@ def step(verb: str, **params: object) -> Step:
     return Step(verb, VERBS[verb].params.model_validate(params))
 
 
-def test_steps_are_carried_out_by_rank_whatever_their_order(rooms: Rooms) -> None:
-    draft = carry_out((step("sign", **{"with": "otp"}), step("label", subject_tag="[bank]")), Draft(MAIL), rooms)
+def test_steps_are_carried_out_by_rank_whatever_their_order(context: VerbContext) -> None:
+    draft = carry_out((step("sign", **{"with": "otp"}), step("label", subject_tag="[bank]")), Draft(MAIL), context)
     assert draft.signer is not None
     assert draft.subject_tag == "[bank]"
     assert [verb.rank for verb in VERBS.values()] == sorted(verb.rank for verb in VERBS.values())
@@ -68,15 +68,15 @@ def test_steps_are_carried_out_by_rank_whatever_their_order(rooms: Rooms) -> Non
         ({"key_sets": {}}, Reason.KEY_UNAVAILABLE),
     ],
 )
-def test_who_may_not_have_the_signature(rooms: Rooms, change: dict[str, object], reason: Reason) -> None:
+def test_who_may_not_have_the_signature(context: VerbContext, change: dict[str, object], reason: Reason) -> None:
     with pytest.raises(GatewayError) as caught:
-        carry_out((step("sign", **{"with": "otp"}),), Draft(MAIL), replace(rooms, **change))
+        carry_out((step("sign", **{"with": "otp"}),), Draft(MAIL), replace(context, **change))
     assert caught.value.reason is reason
 
 
-def test_of_several_key_sets_the_one_for_the_from_signs(rooms: Rooms, key_set: KeySet) -> None:
+def test_of_several_key_sets_the_one_for_the_from_signs(context: VerbContext, key_set: KeySet) -> None:
     other = replace(key_set, from_addresses=("anna@bank.example",))
-    both = replace(rooms, key_sets={"anna": other, "otp": key_set})
+    both = replace(context, key_sets={"anna": other, "otp": key_set})
     draft = carry_out((step("sign", **{"with": ["anna", "otp"]}),), Draft(MAIL), both)
     assert draft.signer is not None
     assert draft.signer.name == "otp"
@@ -85,24 +85,24 @@ def test_of_several_key_sets_the_one_for_the_from_signs(rooms: Rooms, key_set: K
     assert caught.value.reason is Reason.KEY_NOT_PERMITTED
 
 
-def test_encrypting_to_nobody_never_happens(rooms: Rooms) -> None:
+def test_encrypting_to_nobody_never_happens(context: VerbContext) -> None:
     with pytest.raises(GatewayError) as caught:
-        carry_out((step("encrypt", without_certificate="reject"),), Draft(MAIL), rooms)
+        carry_out((step("encrypt", without_certificate="reject"),), Draft(MAIL), context)
     assert caught.value.reason is Reason.CERTIFICATE_ABSENT
 
 
-def escrowed(rooms: Rooms, **escrow: Person) -> Draft:
+def escrowed(context: VerbContext, **escrow: Person) -> Draft:
     """A draft for a customer with the escrow `audit`."""
     customer = get_pki().recipient("p-256")
-    ours = replace(rooms, chosen=(replace(row(), der=customer.der),), escrow={
+    ours = replace(context, chosen=(replace(row(), der=customer.der),), escrow={
         name: person.certificate for name, person in escrow.items()})
     steps = (step("encrypt", without_certificate="reject"), step("escrow", certificate="audit"))
     return carry_out(steps, Draft(MAIL), ours)
 
 
-def test_an_escrow_is_one_more_reader_with_its_name(rooms: Rooms) -> None:
+def test_an_escrow_is_one_more_reader_with_its_name(context: VerbContext) -> None:
     audit = get_pki().recipient("p-256", email="audit@bank.example")
-    draft = escrowed(rooms, audit=audit)
+    draft = escrowed(context, audit=audit)
     assert draft.encrypt_to[1:] == (audit.certificate,)
     assert draft.escrow == (("audit", audit.certificate.sha256),)
 
@@ -112,12 +112,12 @@ def test_an_escrow_is_one_more_reader_with_its_name(rooms: Rooms) -> None:
     ({"not_before": NOW + timedelta(days=1), "not_after": NOW + timedelta(days=9)}, "certificate.not_yet_valid"),
     (None, "certificate.wrong_usage"), ({}, "certificate.absent")])
 def test_an_escrow_that_cannot_be_used_defers_and_is_named(
-    rooms: Rooms, options: dict[str, object] | None, why: str
+    context: VerbContext, options: dict[str, object] | None, why: str
 ) -> None:
     """A sign-only one gave every mail a permanent 550 that blamed the customer; an expired one was used."""
     person = get_pki().signer("p-256") if options is None else get_pki().recipient("p-256", **options)
     with pytest.raises(GatewayError) as caught:
-        escrowed(rooms, **{"audit" if why != "certificate.absent" else "other": person})
+        escrowed(context, **{"audit" if why != "certificate.absent" else "other": person})
     assert (caught.value.reason, caught.value.retry) == (Reason.ESCROW_UNUSABLE, True)
     assert caught.value.detail == f"escrow certificate 'audit': {why}"
 

@@ -17,7 +17,7 @@ from gateway.adapters.directories.rows import Unanswered
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import CertificateRow
 from gateway.ports.certificates import Reply
-from gateway.settings import Source
+from gateway.settings import HttpSourceSettings
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 ANNA = "anna@partner.example"
@@ -69,7 +69,7 @@ class Directory:
 
 def guard(directory: Directory, watch: Watch | None = None, **settings: object) -> Guarded:
     given = {"deadline_s": 5, **settings}
-    source = Source(name="partner", kind="http", url="https://x.example/{address}", **given)  # type: ignore[arg-type]
+    source = HttpSourceSettings(name="partner", kind="http", url="https://x.example/{address}", **given)  # type: ignore[arg-type]
     return Guarded(directory, source, ("bank.example",), monotonic=watch or Watch())
 
 

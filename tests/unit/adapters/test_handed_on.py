@@ -9,7 +9,7 @@ from gateway.adapters.directories.guarded import Guarded
 from gateway.adapters.directories.rows import rows_of, unavailable
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import CertificateRow
-from gateway.settings import Source
+from gateway.settings import HttpSourceSettings
 
 ANNA, BEN = "anna@partner.example", "ben@partner.example"
 JUNK = rows_of([b"\x30\xff no certificate \x00"], "partner")
@@ -28,7 +28,7 @@ class Directory:
 
 
 def guard(directory: Directory, now: Callable[[], float], **settings: object) -> Guarded:
-    return Guarded(directory, Source(name="partner", kind="http", domains=("partner.example",),  # type: ignore[arg-type]
+    return Guarded(directory, HttpSourceSettings(name="partner", kind="http", domains=("partner.example",),  # type: ignore[arg-type]
                                      url="https://keys.partner.example/", positive_s=10, negative_s=10, stale_s=100,
                                      **settings), monotonic=now)
 

@@ -10,7 +10,7 @@ from gateway.adapters.keys.combined import all_keys
 from gateway.adapters.keys.files import FileKeys
 from gateway.errors import GatewayError, Reason
 from gateway.model.scheme import SignScheme
-from gateway.settings import Generation, KeySet, Settings, Stamper, Token
+from gateway.settings import Generation, InternalStamperSettings, KeySet, Settings, Stamper, Token
 from tests.support.pki import Person, get_pki
 
 PKI = get_pki()
@@ -53,7 +53,8 @@ def both(tmp_path: Path, hsm) -> Settings:
     on_token = written(tmp_path, "next", NEXT)["certificate"]
     otp = key_set("otp", "sign", **written(tmp_path, "otp", SIGNER), **{"from": ["otp@bank.example"]},
                   generations=({"token": "hsm", "object": "otp-next", "certificate": on_token},))
-    stamper = Stamper(name="internal", token="hsm", object="tsa", certificate=on_token, policy_oid="1.2.3")
+    stamper = InternalStamperSettings(name="internal", token="hsm", object="tsa", certificate=on_token,
+                                      policy_oid="1.2.3")
     return settings_of(otp, stampers=(stamper,), tokens=(token,))
 
 

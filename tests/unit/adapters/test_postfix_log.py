@@ -15,7 +15,7 @@ from gateway.adapters.next_hop import postfix_log as module
 from gateway.adapters.next_hop.postfix_log import PostfixLog
 from gateway.clock import FrozenClock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.services.statements import Delivery
+from gateway.ports.services.statements.rows import Delivery
 
 AT = datetime(2026, 11, 26, 20, 12, 55, tzinfo=UTC)
 NOW = AT + timedelta(minutes=5)

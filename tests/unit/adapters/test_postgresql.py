@@ -16,8 +16,8 @@ from sqlalchemy import insert, select, update
 from gateway.adapters.db.certificates.store import DbCertificates
 from gateway.adapters.db.engine import claim_owner as owner
 from gateway.adapters.db.engine import heartbeat as pulse
+from gateway.adapters.db.engine.connections import TRIED_AGAIN_S
 from gateway.adapters.db.engine.lookup_cache import KEPT_S, Kept
-from gateway.adapters.db.engine.postgresql import TRIED_AGAIN_S
 from gateway.adapters.db.engine.schema import connected
 from gateway.adapters.db.journal import DbJournal
 from gateway.adapters.db.tables.mail import counter, customer, journal_claim
@@ -276,7 +276,7 @@ def test_while_it_is_away_it_is_not_asked_by_every_mail(own, opened, monkeypatch
     own.stop()
     try:
         asked = []
-        monkeypatch.setattr("gateway.adapters.db.engine.postgresql._Bounded.connect", staticmethod(
+        monkeypatch.setattr("gateway.adapters.db.engine.connections._Bounded.connect", staticmethod(
             lambda **given: asked.append(1) or psycopg.connect(**given)))
         begun = time.monotonic()
         for _ in range(200):
@@ -300,11 +300,12 @@ def test_of_many_that_find_it_silent_one_waits_and_the_others_are_told_at_once(o
     with postgres.cut_off(own.port) as wire:
         database = opened(own.database().model_copy(update={"port": wire.port, "statement_timeout_s": 0.1}))
         wire.silent = True
-        database._lost()
-        database._away_until = 0.0
+        connector = database._connector
+        connector._lost()
+        connector._away_until = 0.0
         tried = []
-        real = type(database)._connected
-        monkeypatch.setattr(type(database), "_connected",
+        real = type(connector)._connected
+        monkeypatch.setattr(type(connector), "_connected",
                             lambda self, *given, **how: tried.append(1) or real(self, *given, **how))
         threads = [threading.Thread(target=lambda: unavailable(lambda: _read(database))) for _ in range(8)]
         for thread in threads:
@@ -321,7 +322,7 @@ def _read(database) -> None:
 
 def test_a_server_that_says_nothing_any_more_is_given_up(own, opened, monkeypatch) -> None:
     """As if a switch had died: what we send is taken, nothing comes back."""
-    monkeypatch.setattr("gateway.adapters.db.engine.postgresql.SILENT_S", 1)
+    monkeypatch.setattr("gateway.adapters.db.engine.connections.SILENT_S", 1)
     with postgres.cut_off(own.port) as wire:
         database = opened(own.database().model_copy(update={"port": wire.port, "statement_timeout_s": 0.3}))
         database.write(add("1"))

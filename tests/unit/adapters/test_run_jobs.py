@@ -11,13 +11,13 @@ from alembic.migration import MigrationContext
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.db.statements.store import statement_store
 from gateway.adapters.db.tables.complete import metadata
 from gateway.adapters.run_jobs import RunJobs, make_tables, require_tables, schema, serve
-from gateway.app.statements.leaders import JobsPool
+from gateway.app.statements.worker_pool import JobsPool
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.services.statements import Chunk, NewItem, RunRow, RunState
+from gateway.ports.services.statements.rows import Chunk, NewItem, RunRow, RunState
 from tests.support import postgres
 from tests.support.databases import open_database
 
@@ -165,34 +165,35 @@ class Nobody:
 
 
 def test_each_open_chunk_gets_a_job_and_a_dead_nodes_another_one(where, database, jobs, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.app.statements.leaders.JOBS_LOOK_S", 0.0)
-    monkeypatch.setattr("gateway.app.statements.leaders.LOST_LOOK_S", 0.0)
-    book, now = DbStatements(database), SystemClock().now()
-    book.add(RunRow("run1", "statement", "core-banking", "October", "2026-10", RunState.NEW, "{}", "", "", None, now,
-                    None, None, "", ""))
-    book.change("run1", [RunState.NEW], RunState.PLANNING)
+    monkeypatch.setattr("gateway.app.statements.worker_pool.JOBS_LOOK_S", 0.0)
+    monkeypatch.setattr("gateway.app.statements.worker_pool.LOST_LOOK_S", 0.0)
+    book, now = statement_store(database), SystemClock().now()
+    book.runs.add(RunRow("run1", "statement", "core-banking", "October", "2026-10", RunState.NEW, "{}", "", "", None,
+                         now, None, None, "", ""))
+    book.runs.change("run1", [RunState.NEW], RunState.PLANNING)
     for number in range(3):
-        book.plan(Chunk("run1", number, 0, number + 1, 1), [NewItem(number + 1, 0, "c", b"%d" % number, "1")], now)
-    book.begin("run1", 3, now)
+        book.plans.plan(Chunk("run1", number, 0, number + 1, 1),
+                        [NewItem(number + 1, 0, "c", b"%d" % number, "1")], now)
+    book.runs.begin("run1", 3, now)
 
     worker_pool = JobsPool(where, SimpleNamespace(database=database), "run1", Nobody())
     worker_pool.tend()
     assert jobs.of("run1") == ({0, 1, 2}, NOBODY)
     postgres.server().sql(f"SET search_path TO {schema()}; UPDATE procrastinate_jobs SET status = 'doing' "
                           "WHERE queueing_lock IN ('run1:0', 'run1:1')", where.name)
-    chunk = book.claim("run1", now, number=1)  # of a process that lives: this one
+    chunk = book.work.claim("run1", now, number=1)  # of a process that lives: this one
     worker_pool.tend()
     assert jobs.of("run1") == ({2}, {0, 1})  # a process may be about to claim the chunk
     worker_pool.tend()
     assert jobs.of("run1") == ({0, 2}, {0, 1})
     worker_pool.dismiss()
     assert jobs.of("run1") == ({0, 2}, {0, 1})  # it goes on elsewhere
-    book.change("run1", [RunState.RUNNING], RunState.PAUSED)
+    book.runs.change("run1", [RunState.RUNNING], RunState.PAUSED)
     worker_pool.dismiss()
     assert jobs.of("run1") == (NOBODY, {0, 1})  # whoever has them ends them
-    book.change("run1", [RunState.PAUSED], RunState.RUNNING)
-    book.release(chunk, now, due_at=None)
+    book.runs.change("run1", [RunState.PAUSED], RunState.RUNNING)
+    book.work.release(chunk, now, due_at=None)
     for number in (0, 2):
-        book.release(book.claim("run1", now, number=number), now, due_at=None)
+        book.work.release(book.work.claim("run1", now, number=number), now, due_at=None)
     worker_pool.dismiss()
     assert jobs.of("run1") == (NOBODY, NOBODY)

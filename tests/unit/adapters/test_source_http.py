@@ -14,7 +14,7 @@ from gateway.adapters.directories.http_lookup import HttpSource
 from gateway.adapters.directories.rows import OCTETS_MAX
 from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
-from gateway.settings import Source
+from gateway.settings import HttpSourceSettings
 from tests.support.pki import get_pki, pem
 from tests.support.tls import make_tls
 from tests.support.web import WebServer, reply
@@ -39,7 +39,7 @@ def asked(server: WebServer) -> Iterator[Callable[..., tuple[bytes, ...]]]:
     def ask(address: str = "anna@partner.example", template: str = "/?mail={address}", **settings: object
             ) -> tuple[bytes, ...]:
         given = {"networks": ("127.0.0.0/8",), "deadline_s": 5.0, **settings}
-        source = HttpSource(Source(name="partner", kind="http", url=server.url(template), **given))  # type: ignore[arg-type]
+        source = HttpSource(HttpSourceSettings(name="partner", kind="http", url=server.url(template), **given))  # type: ignore[arg-type]
         sources.append(source)
         rows = source.rows(address)
         assert all((row.source, row.customer) == ("partner", None) for row in rows)
@@ -198,7 +198,7 @@ def test_tls_is_checked_against_the_roots_of_the_settings(tmp_path) -> None:
     files = make_tls(tmp_path, ("127.0.0.1",))
     with WebServer({"/": reply(ANNA.der)}, tls=files.serving()) as server:
         for tls_ca in (files.ca, None):
-            source = HttpSource(Source(
+            source = HttpSource(HttpSourceSettings(
                 name="partner", kind="http", url=server.url("/?m={address}"), tls_ca=tls_ca,
                 networks=("127.0.0.0/8",), deadline_s=5.0))
             try:

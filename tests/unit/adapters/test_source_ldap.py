@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from gateway.adapters.directories import ldap as source_ldap
 from gateway.adapters.directories.ldap import LdapSource, escaped
 from gateway.errors import GatewayError, Reason
-from gateway.settings import Source
+from gateway.settings import LdapSourceSettings
 from tests.support.slapd import need_bonsai
 
-SETTINGS = Source(name="partner", kind="ldap", url="ldap://127.0.0.1:1", base="dc=test", deadline_s=5.0)
+SETTINGS = LdapSourceSettings(name="partner", kind="ldap", url="ldap://127.0.0.1:1", base="dc=test", deadline_s=5.0)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -83,7 +83,7 @@ def test_a_process_that_does_not_do_its_work_is_no_answer(program, told, monkeyp
     began = time.monotonic()
     assert told in unavailable(source)
     assert time.monotonic() - began < 1.5
-    assert source._idle == []
+    assert source._children.idle == []
 
 
 def test_a_python_that_is_not_there_is_no_answer(monkeypatch) -> None:
@@ -119,7 +119,7 @@ def test_processes_end_with_a_source_that_nobody_holds_any_more(monkeypatch, tmp
     monkeypatch.setattr(source_ldap, "_PROGRAM", tmp_path / "program.py")
     source = LdapSource(SETTINGS)
     assert source.rows("anna@partner.example") == ()
-    pid = source._idle[0]._process.pid
+    pid = source._children.idle[0].process.pid
     os.kill(pid, 0)
     del source
     gc.collect()
@@ -133,10 +133,10 @@ def test_a_source_that_hung_up_keeps_no_process(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(source_ldap, "_PROGRAM", tmp_path / "program.py")
     source = LdapSource(SETTINGS)
     assert source.rows("anna@partner.example") == ()
-    assert len(source._idle) == 1
+    assert len(source._children.idle) == 1
     source.close()
     assert source.rows("anna@partner.example") == ()
-    assert source._idle == []
+    assert source._children.idle == []
 
 
 def test_a_forked_process_leaves_the_parents_connections_alone(monkeypatch, tmp_path) -> None:
@@ -146,19 +146,20 @@ def test_a_forked_process_leaves_the_parents_connections_alone(monkeypatch, tmp_
     monkeypatch.setattr(source_ldap, "_PROGRAM", tmp_path / "program.py")
     source = LdapSource(SETTINGS)
     assert source.rows("anna@partner.example") == ()
-    (theirs,) = source._idle
+    (theirs,) = source._children.idle
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking among threads is what is tried here
         forked = os.fork()
     if forked == 0:
         code = 1
         try:
-            good = source.rows("anna@partner.example") == () and source._idle[0]._process.pid != theirs._process.pid
+            asked = source.rows("anna@partner.example") == ()
+            good = asked and source._children.idle[0].process.pid != theirs.process.pid
             source.close()
             code = 0 if good else 1
         finally:
             os._exit(code)
     assert os.waitpid(forked, 0)[1] == 0
-    assert theirs._process.poll() is None
+    assert theirs.process.poll() is None
     assert source.rows("anna@partner.example") == ()
     source.close()

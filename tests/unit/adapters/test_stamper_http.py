@@ -26,7 +26,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.timestamps import judge_token
 from gateway.pki.trust import TrustSet, anchors_of
-from gateway.settings import Stamper, findings, load
+from gateway.settings import HttpStamperSettings, findings, load
 from tests.support.peer_openssl import OpenSsl
 from tests.support.pki import KeyRing, get_pki
 from tests.support.tsa_server import Answering, Served, openssl_tsa, tsa_server
@@ -160,7 +160,7 @@ def test_a_rejection_is_told_by_its_name(failure: Failure) -> None:
         detail = refused(one)
     assert failure.name.lower() in detail
     assert "no more [31m for today" in detail
-    assert [line["detail"] for line in logs if line["event"] == "no time-stamp"] == [detail]
+    assert [line["detail"] for line in logs if line["event"] == "stamper.failed"] == [detail]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 503])
@@ -252,8 +252,9 @@ def test_a_full_service_is_told_at_once() -> None:
         assert len(told) == 2
 
 
-def settings(url: str, **more: Any) -> Stamper:
-    return Stamper.model_validate({"name": "theirs", "kind": "http", "url": url, "networks": ["127.0.0.0/8"], **more})
+def settings(url: str, **more: Any) -> HttpStamperSettings:
+    return HttpStamperSettings.model_validate(
+        {"name": "theirs", "kind": "http", "url": url, "networks": ["127.0.0.0/8"], **more})
 
 
 def test_composed_from_the_settings_with_basic_credentials(tmp_path: Path) -> None:

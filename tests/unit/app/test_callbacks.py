@@ -18,6 +18,7 @@ from gateway.adapters.web.callback import CallbackHttp, signature
 from gateway.app.codes.callbacks import BACKOFF_S, GIVE_UP, Caller, filing
 from gateway.errors import GatewayError, Reason
 from gateway.ports.services.callbacks import Event
+from gateway.services.codes.events import CodeEvent
 from gateway.settings import Client, Settings
 from tests.ports.conftest import HandClock
 from tests.support.callbacks import Heard, listening
@@ -150,7 +151,7 @@ def test_one_that_is_not_there_is_left_alone_for_a_while(tmp_path: Path) -> None
             here.file(str(number), "1")
         here.quiet()
         here.quiet()
-        assert [line["event"] for line in told] == ["callback not taken"], "49 others were not tried in vain"
+        assert [line["event"] for line in told] == ["callback.failed"], "49 others were not tried in vain"
         assert told[0]["reason"] == "fetch.unavailable"
         assert here.left() == 50
 
@@ -163,7 +164,7 @@ def test_after_a_day_it_is_given_up_and_told(tmp_path: Path) -> None:
         here.quiet()
         here.clock.forward(seconds=BACKOFF_S[0])
         here.quiet()
-        assert [line["event"] for line in told] == ["callback not taken", "callback given up"]
+        assert [line["event"] for line in told] == ["callback.failed", "callback.given_up"]
         assert told[1]["subject"] == "a"
         assert told[1]["tries"] == 2
         assert here.left() == 1, "its next event has its own day"
@@ -173,7 +174,7 @@ def test_a_client_that_wants_no_calls_any_more_gets_none(tmp_path: Path) -> None
     with world(tmp_path) as here, structlog.testing.capture_logs() as told:
         here.file("a", "1")
         here.quiet()
-        assert [(line["event"], line["reason"]) for line in told] == [("callback given up", "client.unknown")]
+        assert [(line["event"], line["reason"]) for line in told] == [("callback.given_up", "client.unknown")]
         assert here.left() == 0
 
 
@@ -196,8 +197,8 @@ def test_what_nobody_wants_to_hear_is_not_filed(tmp_path: Path) -> None:
         Client(name="other")))
     with world(tmp_path) as here:
         file = filing(settings, here.book)
-        file(Event("portal", "a", "1", NOW), Event("other", "b", "1", NOW))
-        file(Event("other", "c", "1", NOW))
+        file([CodeEvent("delivered", client, code, "", "", NOW) for client, code in (("portal", "a"), ("other", "b"))])
+        file([CodeEvent("delivered", "other", "c", "", "", NOW)])
         assert here.left() == 1
 
 

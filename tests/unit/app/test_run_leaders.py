@@ -13,9 +13,10 @@ import pytest
 import structlog
 
 from gateway.app.statements import leaders as module
+from gateway.app.statements import worker_pool
 from gateway.app.statements.leaders import _Leaders
 from gateway.errors import GatewayError, Reason
-from gateway.ports.services.statements import RunState
+from gateway.ports.services.statements.rows import RunState
 from tests.support import leading
 from tests.support.leading import (
     cannot_go_on,
@@ -35,13 +36,14 @@ SETTINGS = SimpleNamespace(limits=SimpleNamespace(message_deadline_s=240.0))
 
 
 class Book:
-    """Keeps what becomes of the run. `due`: the runs that have begun to send, and when they go on."""
+    """A store of runs and of work. `due`: the runs that have begun to send, and when they go on."""
 
     def __init__(self) -> None:
         self.stopped: list[tuple[RunState, str]] = []
         self.due: dict[str, list[datetime]] = {}  # the last one stays
         self.elsewhere: list[str] = []
         self.cancelled: list[str] = []
+        self.runs = self.work = self
 
     def run(self, run: str) -> SimpleNamespace:
         state = RunState.CANCELLED if run in self.cancelled else RunState.RUNNING if run in self.due else RunState.NEW
@@ -65,7 +67,7 @@ class Book:
 @pytest.fixture
 def leaders(monkeypatch) -> Iterator[_Leaders]:
     signal.pthread_sigmask(signal.SIG_BLOCK, [module.YIELD])  # a leader that only starts must not die of it
-    monkeypatch.setattr(module, "DbStatements", lambda _: Book())
+    monkeypatch.setattr(module, "statement_store", lambda _: Book())
     monkeypatch.setattr(module, "LEADER_LOOK_S", 0.05)
     monkeypatch.setattr(module, "OTHERS_LOOK_S", 0.05)
     yield _Leaders(SimpleNamespace(database=SimpleNamespace(now=lambda: NOW)), threading.Event())
@@ -82,7 +84,7 @@ def test_a_leader_without_a_sign_of_life_is_killed_and_its_run_is_stopped_by_nam
     with structlog.testing.capture_logs() as lines:
         leaders.lead(None, "run1")
     assert leaders._book.stopped == [(RunState.STOPPED, Reason.INPUT_UNREADABLE)]
-    assert [line["event"] for line in lines if line["log_level"] == "critical"] == ["run worker stuck", "run stopped"]
+    assert [line["event"] for line in lines if line["log_level"] == "critical"] == ["run.worker_stuck", "run.stopped"]
 
 
 def test_a_leader_that_dies_stops_its_run(leaders, monkeypatch) -> None:
@@ -154,7 +156,7 @@ def test_a_leader_that_does_not_yield_is_killed_and_its_run_is_stopped_by_name(l
     """A mount that died: the workers cannot be ended, and the leader waits for them."""
     monkeypatch.setattr(module, "TURN_S", 0.0)
     monkeypatch.setattr(module, "STALL_S", 0.1)
-    monkeypatch.setattr(module, "END_S", 0.1)
+    monkeypatch.setattr(worker_pool, "END_S", 0.1)
     monkeypatch.setattr(module, "_lead_run", hangs)
     leaders._book.due = {"run1": [NOW]}
     leaders.lead(SimpleNamespace(limits=SimpleNamespace(message_deadline_s=0.1)), "run1")
@@ -171,7 +173,7 @@ def test_a_leader_of_an_endless_source_makes_way_for_another_run(leaders, monkey
     with structlog.testing.capture_logs() as lines:
         leaders.lead(SETTINGS, "run1")
     assert leaders._book.stopped == [], "it goes on at its next turn"
-    assert [line["event"] for line in lines] == ["run worker does not yield"]
+    assert [line["event"] for line in lines] == ["run.worker_did_not_yield"]
     assert list(leaders._rests) == ["run1"], "another run is led before"
 
 
@@ -198,10 +200,10 @@ def test_a_leader_whose_mails_may_have_left_is_not_killed_for_another_run(leader
 @pytest.mark.parametrize(("work", "deaths_max"), [
     (dies_at_the_start, 5), (dies_at_work, 7), (dies_after_a_mail, None)])
 def test_a_pool_gives_up_where_its_processes_die_and_no_mail_has_an_outcome(monkeypatch, work, deaths_max) -> None:
-    monkeypatch.setattr(module, "_work", work)
-    monkeypatch.setattr(module, "processes", lambda _: 1)
-    monkeypatch.setattr(module, "DEATHS_AT_WORK_MAX", 7)
-    pool = module.ProcessPool(None, "run1")
+    monkeypatch.setattr(worker_pool, "_work", work)
+    monkeypatch.setattr(worker_pool, "processes", lambda _: 1)
+    monkeypatch.setattr(worker_pool, "DEATHS_AT_WORK_MAX", 7)
+    pool = worker_pool.ProcessPool(None, "run1")
 
     def one_more_dies() -> None:
         pool.tend()
@@ -213,6 +215,6 @@ def test_a_pool_gives_up_where_its_processes_die_and_no_mail_has_an_outcome(monk
         with nullcontext() if deaths_max is None else pytest.raises(GatewayError, match="end at once"):
             one_more_dies()
     pool.dismiss()
-    died = [one for one in logs if one["event"] == "run worker died"]
+    died = [one for one in logs if one["event"] == "run.worker_died"]
     assert {one["signal"] for one in died} <= {signal.SIGKILL}
     assert len(died) == (0 if work is dies_at_the_start else deaths_max or 9)

@@ -10,7 +10,7 @@ import pytest
 from gateway import app
 from gateway.app.statements.runs import lead, statements
 from gateway.errors import GatewayError, Reason
-from gateway.ports.services.statements import RunRow, RunState
+from gateway.ports.services.statements.rows import RunRow, RunState
 from gateway.services.statements.runs import Statements
 from gateway.settings import Settings, load
 from tests.support.process import new_bank

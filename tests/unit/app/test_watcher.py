@@ -14,8 +14,7 @@ import pytest
 from gateway.app.seen import LazyStore, Watcher
 from gateway.clock import FrozenClock, SystemClock
 from gateway.errors import GatewayError, Reason
-from gateway.settings import Settings, load
-from gateway.settings.deployment import Milter
+from gateway.settings import Milter, Settings, load
 from tests.support.process import new_bank
 from tests.support.smtp import Hop
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.check.codes import codes
-from gateway.cli.check.finding import Finding, looked
+from gateway.cli.check.command import looked
+from gateway.model.finding import Finding
 from gateway.settings import Settings, load
 from tests.support.bank import policy
 from tests.support.process import template

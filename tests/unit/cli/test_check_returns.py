@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli.check.finding import Finding
 from gateway.cli.check.returns import returns
 from gateway.cli.main import application
+from gateway.model.finding import Finding
 from gateway.settings import Settings, load
 from tests.support.process import template
 from tests.support.returned import with_mailboxes

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.check.finding import Finding, looked
+from gateway.cli.check.command import looked
 from gateway.cli.check.statements import statements
+from gateway.model.finding import Finding
 from gateway.pdf import renderer
 from gateway.settings import EncryptedPdf, Settings, load
 from tests.support.bank import policy

@@ -21,8 +21,7 @@ from gateway.cli.check import trust as check_trust
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports
 from gateway.pki.trust import TrustSet, anchors_of
-from gateway.settings import Mark, RevocationModes, Source, Token, load
-from gateway.settings.sections import Escrow, NextHopSettings
+from gateway.settings import Escrow, HttpSourceSettings, Mark, NextHopSettings, RevocationModes, Token, load
 from tests.support import postgres
 from tests.support.pki import NOW, get_pki
 from tests.support.process import demo_bank
@@ -186,7 +185,7 @@ def test_directories_are_asked(settings, answer, level, word):
     directory = Directory(answer)
     directory.start()
     try:
-        source = Source(name="partner", kind="http", url=f"http://127.0.0.1:{directory.port}/?m={{address}}",
+        source = HttpSourceSettings(name="partner", kind="http", url=f"http://127.0.0.1:{directory.port}/?m={{address}}",
                         networks=("127.0.0.0/8",), domains=("partner.example",), deadline_s=2)
         (told,) = check_services.sources(settings.model_copy(update={"sources": (source,)}))
         assert (told.level, told.about) == (level, "source partner")

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.cli.statements.command import what_next
 from gateway.demo.bank import Ports
-from gateway.ports.services.statements import RunRow, RunState
+from gateway.ports.services.statements.rows import RunRow, RunState
 from gateway.settings import Api, Settings, load
 from tests.support.pki import NOW
 from tests.support.process import demo_bank

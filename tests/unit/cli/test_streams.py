@@ -24,8 +24,8 @@ import structlog
 log = structlog.get_logger("sealgate")
 def noisy(handle):
     def noisily(self, mail):
-        log.warning("no time-stamp", stamper="a")
-        log.info("stamper passed over", stamper="a")
+        log.warning("stamper.failed", stamper="a")
+        log.info("stamper.skipped", stamper="a")
         return handle(self, mail)
     return noisily
 mails.composition.Gateway.handle = noisy(mails.composition.Gateway.handle)
@@ -44,4 +44,4 @@ def test_a_sealed_mail_is_all_that_is_on_standard_output(tmp_path: Path, program
     first, _, _ = done.stdout.partition(b":")
     assert re.fullmatch(rb"[A-Za-z-]+", first), done.stdout[:200]
     logged = [json.loads(line) for line in done.stderr.splitlines() if line[:1] == b"{"]
-    assert [one["event"] for one in logged] == (["no time-stamp"] if program[0] == "-c" else [])
+    assert [one["event"] for one in logged] == (["stamper.failed"] if program[0] == "-c" else [])

@@ -214,7 +214,7 @@ def test_surprise_is_451_with_an_incident_and_nothing_else(error: Exception, lin
         text, _, incident = answer.rpartition(" ")
         assert text == "451 4.3.0 This server cannot accept the message at present. Try again later. Incident"
         assert talk.say(b"NOOP").startswith("250")
-    assert {one["event"] for one in lines if one.get("incident") == incident} == {"surprise", "mail"}
+    assert {one["event"] for one in lines if one.get("incident") == incident} == {"internal.error", "mail"}
     assert "db.internal" not in json.dumps(list(lines))
 
 

@@ -48,13 +48,13 @@ def written(code: str) -> str:
 
 
 @pytest.mark.parametrize(("code", "event"), [
-    ("asyncio.run(lost())", "library"),
+    ("asyncio.run(lost())", "library.warning"),
     ("logging.getLogger('urllib3.connection').warning('Failed to parse headers (url=%s)', 'TAN-5512-Zebra')",
-     "library"),
-    ("warnings.warn('TAN-5512-Zebra')", "library"),
-    ("one = threading.Thread(target=worker); one.start(); one.join()", "surprise"),
-    ("Last()", "surprise"),
-    ("fail()", "surprise"),
+     "library.warning"),
+    ("warnings.warn('TAN-5512-Zebra')", "library.warning"),
+    ("one = threading.Thread(target=worker); one.start(); one.join()", "internal.error"),
+    ("Last()", "internal.error"),
+    ("fail()", "internal.error"),
 ])
 def test_what_others_say_is_one_line_each_without_their_words(code: str, event: str) -> None:
     lines = written(code).splitlines()
@@ -77,7 +77,7 @@ def test_a_child_of_the_relay_tells_its_end_in_the_relays_log(tmp_path: Path) ->
                            env={**os.environ, "SEALGATE_PARENT": str(os.getpid())})
     (line,) = child.stderr.splitlines()
     told = json.loads(line)
-    assert (told["event"], told["level"]) == ("said", "error")
+    assert (told["event"], told["level"]) == ("process.output", "error")
     assert told["text"] == by_hand.stderr.rstrip("\n")
     assert child.stdout == ""
 
@@ -105,7 +105,7 @@ log.info("c"); log.info("d")
 print("".join(sys.stderr.lines))
 """], capture_output=True, text=True, check=True).stdout
     told = [json.loads(line) for line in out.splitlines() if line]
-    assert [one["event"] for one in told] == ["c", "log lines dropped", "d"]
+    assert [one["event"] for one in told] == ["c", "log.lines_dropped", "d"]
     assert told[1]["lines"] == 3
 
 
@@ -116,7 +116,7 @@ from gateway.frontends.telemetry.logs import log, surprise
 import sys
 if sys.argv[1] == "closed": sys.stderr = None
 for number in range(2000):
-    log.critical("worker ended", pid=number)
+    log.critical("worker.exited", pid=number)
 surprise(log, ValueError())
 print("went on", flush=True)
 """
@@ -137,7 +137,7 @@ from gateway.frontends.telemetry.logs import log
 import sys, time
 began = time.monotonic()
 for number in range(3000):
-    log.critical("worker ended", pid=number, why="x" * 300)
+    log.critical("worker.exited", pid=number, why="x" * 300)
 print(time.monotonic() - began, flush=True)
 sys.stdin.readline()
 log.info("again")
@@ -166,7 +166,7 @@ log.info("again")
     lines = held.decode().splitlines()
     told = [json.loads(line) for line in lines if line.endswith("}")]
     assert len(lines) - len(told) <= 1, "one line was cut, and the next one began anew"
-    assert [one["event"] for one in told[-2:]] == ["again", "log lines dropped"]
+    assert [one["event"] for one in told[-2:]] == ["again", "log.lines_dropped"]
     assert told[-1]["lines"] > 1000
 
 

@@ -21,8 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.frontends.telemetry import metrics
 from gateway.frontends.telemetry.metrics import files
 from gateway.frontends.telemetry.metrics.page import Page
-from gateway.settings import Settings
-from gateway.settings.deployment import Metrics
+from gateway.settings import Metrics, Settings
 from tests.unit.frontends.test_page import SEEN
 
 ROOT = Path(__file__).parents[3]
@@ -192,7 +191,7 @@ def test_a_directory_that_cannot_be_had_stops_nobody(tmp_path: Path, monkeypatch
     (tmp_path / "metrics").write_text("a file")
     with structlog.testing.capture_logs() as told:
         metrics.clean(settings(tmp_path / "sealgate.db"))
-    assert [line["event"] for line in told] == ["nothing is counted"]
+    assert [line["event"] for line in told] == ["metrics.unavailable"]
     assert metrics.VARIABLE not in os.environ, "nobody after it would count there"
 
 

@@ -35,7 +35,8 @@ def times(handle, *mails: Mail) -> list[int]:
             with pytest.raises(ValueError):
                 handle(one)
     assert "secret" not in str(lines)
-    return [line["times"] for line in lines if line["log_level"] == "critical" and line["event"] == "poison"]
+    return [line["times"] for line in lines
+            if line["log_level"] == "critical" and line["event"] == "mail.repeated_failure"]
 
 
 @pytest.mark.parametrize("shared", [False, True])

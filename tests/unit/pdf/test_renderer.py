@@ -148,7 +148,7 @@ def test_a_child_ends_with_its_parent_however_that_ends(room: Callable[..., Room
     """kill -9 of a worker of a run leaves no process behind."""
     program = ("import sys, time; from pathlib import Path; from datetime import *; from gateway.pdf.renderer import *;"
                "r = Renderer(); r.render(Path(sys.argv[1]), 'one.typ', {}, datetime(2026, 1, 1, tzinfo=UTC));"
-               "print(r._idle[0]._process.pid, flush=True); time.sleep(60)")
+               "print(r._children.idle[0].process.pid, flush=True); time.sleep(60)")
     (room().root / "one.typ").write_text(HEAD + "= x")
     command = [sys.executable, "-c", program, str(room().root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as parent:

@@ -20,7 +20,7 @@ from gateway.frontends.milter.edits import edits
 from gateway.mime.header import parse_headers
 from gateway.model.mail import Envelope
 from gateway.model.outcome import Outcome, Settled
-from gateway.pipeline.outbound.fallback import LETTERS, password
+from gateway.pipeline.fallbacks.encrypted_pdf import LETTERS, password
 from gateway.settings import EncryptedPdf, Settings
 from tests.support.bank import Context, context, policy
 from tests.support.locked import is_locked, mail_of, opened, pdf_of
@@ -185,6 +185,16 @@ def test_whoever_has_a_certificate_gets_it_sealed(bank: Context, hook: Hook) -> 
     assert b"enveloped-data" in bank.outbound.octets_for("anna@customer.example")
 
 
+def test_what_a_rule_asks_for_and_the_settings_lost_is_deferred(bank: Context) -> None:
+    """Rules with a fallback whose section is missing do not load; if they are in force all the same, nothing leaves."""
+    before = bank.gateway.context
+    bank.gateway.use(replace(before, fallbacks=replace(before.fallbacks, conversions={})))
+    outcome = send(bank, BEN)
+    bank.gateway.use(before)
+    assert (outcome.answer, outcome.reason) == (Settled.LATER, Reason.CONFIG_INVALID)
+    assert bank.outbound.taken == []
+
+
 def test_it_is_counted_and_recorded(bank: Context) -> None:
     outcome = send(bank, BEN)
     (record,) = bank.gateway.store.evidence.find(outcome.incident)
@@ -285,7 +295,6 @@ def test_what_is_only_tried_hands_nothing_over(home: Path, hook: Hook) -> None:
         (record,) = bank.gateway.store.evidence.find(outcome.incident)
         assert record.steps == ("protect_headers", "sign", "encrypted_pdf")
         assert record.facts["would"]["settled"] == "taken"
-        assert bank.gateway.context.fallbacks is not None
         assert bank.gateway.context.fallbacks.book.figures() == ()
     assert hook.requests == []
 

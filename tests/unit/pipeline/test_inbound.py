@@ -173,15 +173,15 @@ def test_of_many_keys_that_open_a_large_mail_one_form_stays_in_memory(
 ) -> None:
     """Attack: a mail encrypted to a hundred mailboxes with keys of their own was in memory a hundred times."""
     kept: list[bool] = []
-    made = inbound._Seen
+    made = inbound._Reading
 
-    def spied(*values: Any) -> inbound._Seen:
+    def spied(*values: Any) -> inbound._Reading:
         seen = made(*values)
         kept.append(seen.opened is not None)
         return seen
 
-    monkeypatch.setattr(inbound, "_Seen", spied)
-    monkeypatch.setattr(inbound, "KEPT_OCTETS", 0)
+    monkeypatch.setattr(inbound, "_Reading", spied)
+    monkeypatch.setattr(inbound, "MEMORY_OCTETS", 0)
     boxes = [f"box-{number}@bank.example" for number in range(4)]
     opener = next(one for one in bank.gateway.context.openers if one.opens_for("support@bank.example"))
     before = bank.gateway.context
@@ -364,7 +364,7 @@ def test_weak_cipher_is_named_inside_and_never_trusted(home: Path, weak: tuple[s
     with context(home, change) as bank, structlog.testing.capture_logs() as lines:
         octets = arrived(bank, in_3des(bank))
         mail = message_from_bytes(octets, policy=policy.default)
-        (said,) = [line for line in lines if line["event"] == "weak encryption"]
+        (said,) = [line for line in lines if line["event"] == "mail.weak_encryption"]
         assert (said["ciphers"], said["opened"]) == (["3des-cbc"], bool(weak))
         (record,) = bank.gateway.store.evidence.since(datetime.now(UTC) - timedelta(hours=1))
         assert record.facts["verdicts"]["weak_ciphers"] == ["3des-cbc"]

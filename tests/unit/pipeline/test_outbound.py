@@ -18,8 +18,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.mail import GATEWAY_CLIENT, Envelope, Recipient
 from gateway.model.outcome import Settled
 from gateway.policy.recorded.facts import from_record
-from gateway.settings import Settings
-from gateway.settings.sections import Escrow
+from gateway.settings import Escrow, Settings
 from tests.support.bank import Context, context, policy
 
 CODE = (
@@ -311,7 +310,7 @@ def test_a_journal_that_cannot_be_told_makes_no_second_mail_of_a_taken_one(
     assert bank.gateway.handle(bank.send(CODE, *both)).answer is Settled.TAKEN
     assert len(bank.outbound.taken) == 2
     told = capsys.readouterr()
-    assert "journal not told" in told.out + told.err
+    assert "journal.not_written" in told.out + told.err
     assert bank.gateway.handle(bank.send(CODE, *both)).answer is Settled.TAKEN
     assert len(bank.outbound.taken) == 3
     assert sum(row.resent for row in bank.gateway.store.journal.rows(failed[0])) == 1
@@ -433,7 +432,7 @@ def test_evidence_that_cannot_be_kept_makes_no_second_mail_of_a_taken_one(
     assert bank.gateway.handle(bank.send(CODE, "anna@customer.example")).answer is Settled.TAKEN
     assert len(bank.outbound.taken) == 1
     told = capsys.readouterr()
-    assert "evidence not kept" in told.out + told.err
+    assert "evidence.lost" in told.out + told.err
 
 
 @pytest.mark.parametrize(
@@ -529,7 +528,7 @@ def test_a_line_that_is_no_field_ends_the_header_as_in_postfix(bank: Context) ->
     mail = bank.send(octets, "anna@customer.example")
     with structlog.testing.capture_logs() as lines:
         assert bank.gateway.handle(mail).answer is Settled.TAKEN
-    (line,) = [line for line in lines if line["event"] == "header ends early"]
+    (line,) = [line for line in lines if line["event"] == "mail.header_ends_early"]
     assert (line["line"], line["incident"]) == (3, mail.origin.incident)
     left = bank.outbound.octets_for("anna@customer.example")
     assert b"Your code" not in left

@@ -15,6 +15,7 @@ from gateway.cli.context import CONFIG_VARIABLE
 from gateway.cli.policy import command as policy
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports
+from gateway.model.fallbacks import FALLBACKS
 from gateway.settings import load as load_settings
 from tests.support.process import demo_bank
 from tests.unit.policy.test_recorded import records
@@ -102,9 +103,9 @@ def test_verbs(run):
     told = {row["name"]: row for row in json.loads(run("verbs", "--json").stdout)}
     parameters = {one["name"]: one for one in told["encrypt"]["parameters"]}
     assert parameters["without_certificate"]["required"] is True
-    assert parameters["without_certificate"]["type"] == "reject | hold | invite | encrypted_pdf | plain_knowingly"
-    assert "without_certificate: reject | hold | invite | encrypted_pdf | plain_knowingly  required" in (
-        run("verbs").stdout)
+    values = " | ".join(("reject", *FALLBACKS))
+    assert parameters["without_certificate"]["type"] == values
+    assert f"without_certificate: {values}  required" in run("verbs").stdout
 
 
 def test_explain_of_a_mail_that_leaves(run, tmp_path):

@@ -16,7 +16,7 @@ KNOWN = Known(
     signing_keys=frozenset({"otp", "staff"}),
     stampers=frozenset({"internal"}),
     escrow=frozenset({"audit"}),
-    ways=frozenset({"reject", "hold"}),
+    fallbacks=frozenset({"reject", "hold"}),
 )
 
 GOOD = """\
@@ -439,7 +439,7 @@ def test_an_escrow_that_could_not_open_a_locked_pdf_does_not_load():
                         "encrypt: {without_certificate: encrypted_pdf}\n      escrow: {certificate: audit}")
     assert text != GOOD
     with pytest.raises(YamlProblems, match="`escrow` cannot be combined with `without_certificate: encrypted_pdf`"):
-        load([("p1.yaml", text)], VERBS, replace(KNOWN, ways=frozenset({"reject", "encrypted_pdf"})))
+        load([("p1.yaml", text)], VERBS, replace(KNOWN, fallbacks=frozenset({"reject", "encrypted_pdf"})))
 
 
 @pytest.mark.parametrize(("before", "after", "told"), [

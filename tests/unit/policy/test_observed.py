@@ -14,7 +14,7 @@ from gateway.cli.policy import command as policy
 from gateway.demo.bank import Ports
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
-from gateway.policy.recorded.observed import Seen, seen
+from gateway.policy.recorded.replay import ObservedCount, observed_counts
 from gateway.settings import Settings, load
 from tests.support.bank import context
 from tests.support.process import demo_bank, template
@@ -42,18 +42,18 @@ def observed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             bank.gateway.handle(bank.send(CODE, to))
         bank.gateway.handle(bank.send(CODE, "anna@customer.example", client="staff"))
         bank.gateway.handle(bank.receive(HELLO, "support@bank.example"))
-        found = seen(bank.gateway.store.evidence.since(bank.gateway.clock.now().replace(year=2020)))
+        found = observed_counts(bank.gateway.store.evidence.since(bank.gateway.clock.now().replace(year=2020)))
     assert found == (
-        Seen("inbound", "delivered", "", "inbound:plain", 1),
-        Seen("outbound", "sealed", "", "codes:otp", 2),
-        Seen("outbound", "refused", "certificate.absent", "codes:otp", 1),
-        Seen("outbound", "refused", "client.from_not_allowed", "", 1),
+        ObservedCount("inbound", "delivered", "", "inbound:plain", 1),
+        ObservedCount("outbound", "sealed", "", "codes:otp", 2),
+        ObservedCount("outbound", "refused", "certificate.absent", "codes:otp", 1),
+        ObservedCount("outbound", "refused", "client.from_not_allowed", "", 1),
     )
     return home
 
 
 def test_mail_of_the_live_gateway_is_not_counted() -> None:
-    assert seen(records(load_rules(load(template() / "sealgate.yaml")))) == ()
+    assert observed_counts(records(load_rules(load(template() / "sealgate.yaml")))) == ()
 
 
 def test_replay_tells_it_as_a_table_and_as_json(observed_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_replay_tells_it_as_a_table_and_as_json(observed_home: Path, monkeypatch
     assert f"certificate.absent: {SENTENCES[Reason.CERTIFICATE_ABSENT].what}" in result.stdout
     (told,) = map(json.loads, CliRunner().invoke(
         app, ["policy", "replay", "--since", "1d", "--json"]).stdout.splitlines())
-    assert asdict(Seen("outbound", "sealed", "", "codes:otp", 2)) in told["observed"]
+    assert asdict(ObservedCount("outbound", "sealed", "", "codes:otp", 2)) in told["observed"]
 
 
 @pytest.mark.parametrize(("would", "steps", "direction", "fate"), [
@@ -81,4 +81,4 @@ def test_fates(would: str, steps: tuple[str, ...], direction: str, fate: str) ->
     first = next(records(load_rules(load(template() / "sealgate.yaml"))))
     one = replace(first, steps=steps, direction=direction, facts=first.facts | {
         "would": {"settled": would, "reasons": []}})
-    assert [row.fate for row in seen([one])] == [fate]
+    assert [row.fate for row in observed_counts([one])] == [fate]

@@ -35,7 +35,7 @@ def sealed_by(person, readers: tuple, cipher: str) -> Callable[[bytes], bytes]:
     signer = Signer("anna", person.certificate, prepare(SignerProfile(person.certificate, person.chain, scheme)),
                     lambda octets: person.sign(scheme, octets))
     return lambda octets: seal(Draft(octets, protect=Protect(), signer=signer, encrypt_to=readers, cipher=cipher),
-                               NOW, None)
+                               NOW, None).octets
 
 
 def times(octets: bytes, work: Callable[[], object]) -> float:

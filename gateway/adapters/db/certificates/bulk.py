@@ -24,9 +24,9 @@ from gateway.adapters.db.tables.mail import (
 )
 from gateway.adapters.db.tables.statements import statement_item
 from gateway.model.lookup import CertificateRow, Customer
-from gateway.ports.bulk import AT_ONCE_MAX
 from gateway.ports.revocation import StoredAnswer
 
+AT_ONCE_MAX: Final = 5_000  # numbers or addresses in one question; PostgreSQL takes 65,535 parameters, SQLite 32,766
 ANSWERS_MAX: Final = 100_000  # of one authority, whose serial numbers are kept; beyond them each is asked for
 
 _c = certificate.c
@@ -61,13 +61,13 @@ _SERIALS: Final = (
 
 
 class DbBulk:
-    """See ports.bulk.BulkRows."""
+    """Few statements for each question, however much is asked for. GatewayError(STORE_UNAVAILABLE, retry=True)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def customers(self, numbers: Sequence[str]) -> Mapping[str, Customer]:
-        """See BulkRows."""
+        """Those that exist, by number. At most AT_ONCE_MAX numbers."""
         asked = _bounded(numbers)
         addresses: dict[str, list[str]] = {}
         with self._database.read() as connection:
@@ -78,7 +78,10 @@ class DbBulk:
                 for number, name, segment in found}
 
     def certificates(self, addresses: Sequence[str]) -> Mapping[str, tuple[CertificateRow, ...]]:
-        """See BulkRows."""
+        """All certificates that name an address, as CertificateSource.rows gives them; by address, folded.
+
+        At most AT_ONCE_MAX addresses, folded. Addresses without a certificate are not in the answer.
+        """
         rows: dict[str, tuple[CertificateRow, ...]] = {}
         with self._database.read() as connection:
             for address, named, *values in connection.execute(_CERTIFICATES, _bounded(addresses)):
@@ -88,17 +91,17 @@ class DbBulk:
         return rows
 
     def owners(self, addresses: Sequence[str]) -> Mapping[str, str]:
-        """See BulkRows."""
+        """By address the number of its customer, if it has one. At most AT_ONCE_MAX addresses, folded."""
         with self._database.read() as connection:
             return {row.address: row.number for row in connection.execute(_OWNERS, _bounded(addresses))}
 
     def blocked(self, numbers: Sequence[str]) -> frozenset[str]:
-        """See BulkRows."""
+        """Those of these customers who get no codes until somebody unblocks them. At most AT_ONCE_MAX."""
         with self._database.read() as connection:
             return frozenset(connection.scalars(_BLOCKED, _bounded(numbers)))
 
     def sent(self, series: Sequence[bytes]) -> frozenset[tuple[bytes, str]]:
-        """See BulkRows."""
+        """Series and version of all statements in these series that an item has."""
         found: set[tuple[bytes, str]] = set()
         with self._database.read() as connection:
             for start in range(0, len(series), AT_ONCE_MAX):

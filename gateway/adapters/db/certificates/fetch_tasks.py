@@ -56,7 +56,8 @@ class DbFetchTasks:
         wanted = [one if one.url.startswith(host_of(one.url)) else replace(one, url=_plain(one.url)) for one in wanted
                   if len(one.url) <= URL_LENGTH_MAX and one.url.isascii() and "@" not in _authority(one.url)]
         now, known = micros(at), {task.wanted.key: task for task in self.get([one.key for one in wanted])}
-        old = [task for task in known.values() if _changes(task, now, again_s)]
+        old = [task for task in known.values()
+                   if _stale(task, now, again_s) or micros(task.asked_at) + ASKED_EVERY_S * 1_000_000 < now]
         new = [one for one in wanted if one.key not in known]
         if not old and not new:
             return tuple(known.values())
@@ -152,10 +153,6 @@ def _stale(task: FetchTask, now: int, again_s: float) -> bool:
         return micros(task.due_at) >= NEVER
     return (task.done_at is not None and micros(task.due_at) > now
             and micros(task.done_at) + int(again_s * 1e6) < now)
-
-
-def _changes(task: FetchTask, now: int, again_s: float) -> bool:
-    return _stale(task, now, again_s) or micros(task.asked_at) + ASKED_EVERY_S * 1_000_000 < now
 
 
 def _file(connection: Connection, one: Wanted, now: int) -> None:

@@ -19,7 +19,7 @@ from gateway.adapters.db.engine.group_commit import Changes, GroupCommit, Rows
 from gateway.adapters.db.engine.identity import SELECT_ID
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
-from gateway.settings.deployment import Postgresql
+from gateway.settings import Postgresql
 
 __all__ = ["Connection", "Database", "Level"]  # SQLAlchemy's connection, for those outside who write through it
 

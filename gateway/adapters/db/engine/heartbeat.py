@@ -143,7 +143,7 @@ class Heartbeat:
             try:
                 work()
             except GatewayError as trouble:
-                log.warning("not done", reason=str(trouble.reason), detail=trouble.detail)
+                log.warning("database.task_failed", reason=str(trouble.reason), detail=trouble.detail)
 
     def _once(self, *, beats: bool) -> None:
         try:
@@ -170,7 +170,7 @@ class Heartbeat:
             raise
         if self._away:
             self._away = False
-            log.warning("the database is back")
+            log.warning("database.reachable")
 
     def _watch(self, rows: list[Any]) -> None:
         with self._lock:
@@ -189,4 +189,4 @@ class Heartbeat:
     def _lost(self, error: Exception) -> None:
         if not self._away:
             self._away = True
-            log.critical("the database is away", detail=type(error).__name__)
+            log.critical("database.unreachable", detail=type(error).__name__)

@@ -1,53 +1,36 @@
 """One PostgreSQL database for several nodes, opened the way that nothing is lost and nobody waits for a dead server.
 
-- synchronous_commit=on: a commit is durable when it returns, and "durable" stands before each 250.
 - READ COMMITTED, and `alone` around what reads before it writes: nodes wait for each other only where they must.
-- A connection whose server has gone is seen when it is taken from the pool, without asking it; a server that went
-  silently is given up after `SILENT_S`.
-- While the server does not answer, it is tried by one at a time and once a second, not by every mail.
-- Look-ups that were answered a short while ago are answered alike while the server is away (`kept.py` says why).
+- Look-ups that were answered a short while ago are answered alike while the server is away (`lookup_cache` says why).
 - Each new connection, each empty answer about certificates and each sign of life compares the database's id: a database
-  that was emptied, restored or exchanged under a running process is refused (`identity.py` says why).
-The password is read from its file whenever a connection is opened, and stands in no URL.
+  that was emptied, restored or exchanged under a running process is refused (`identity` says why).
+`connections` opens and watches connections; `server_time` is the time that nodes share.
 """
 
-import select as system_select
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import psycopg
-import structlog
-from psycopg.errors import _WaitTimeout
 from psycopg.types.string import TextBinaryLoader
 from sqlalchemy import Connection, Select, bindparam, create_engine, event, func
 from sqlalchemy import select as sql_select
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError, TimeoutError  # noqa: A004 - the pool's
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError  # noqa: A004 - the pool's
 from sqlalchemy.pool import QueuePool
 
 from gateway.adapters.db.engine.claim_owner import Owner, here
+from gateway.adapters.db.engine.connections import Connector, is_broken, still_there
 from gateway.adapters.db.engine.database import SNAPSHOT_ROWS, Database, Level
 from gateway.adapters.db.engine.group_commit import store_error
 from gateway.adapters.db.engine.heartbeat import Heartbeat
 from gateway.adapters.db.engine.identity import SELECT_ID
 from gateway.adapters.db.engine.lookup_cache import AGAIN, Kept
-from gateway.adapters.keys.files import read_passphrase
-from gateway.clock import SystemClock
+from gateway.adapters.db.engine.server_time import SKEW_S, ServerTime
 from gateway.errors import GatewayError, Reason
-from gateway.settings.deployment import Postgresql
+from gateway.settings import Postgresql
 
-log = structlog.get_logger("sealgate.database")
-
-SILENT_S: Final = 10  # a server that acknowledges nothing for so long is dead
-TRIED_AGAIN_S: Final = 1.0  # between two attempts to connect while there is no server
 WAIT_S: Final = 5.0  # for a free connection of the pool
-TIME_S: Final = 10.0  # between two questions for the server's time
-SKEW_S: Final = 5.0  # between this machine's clock and the server's, above which people are alerted
-ALERT_EVERY_S: Final = 600.0
 CREATION: Final = "creation"  # the purpose of a connection that creates the database, which `_USERS` leaves out
 LOCKS: Final = 0x5EA1  # the first half of our advisory locks' numbers: others may use the database, too
 
@@ -67,43 +50,15 @@ AND application_name <> 'sealgate creation' AND pid <> pg_backend_pid() ORDER BY
 _ALONE: Final = sql_select(func.pg_advisory_xact_lock(LOCKS, func.hashtext(bindparam("name"))))
 
 
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """The server's time, and when it was asked for it by the monotonic clock; `asked_s`: of the last attempt."""
-
-    server: datetime
-    at_s: float
-    asked_s: float
-
-
-class _Bounded(psycopg.Connection[Any]):
-    """Waits for no answer longer than a server that lives can take: `statement_timeout` is the server's own."""
-
-    bound_s: float | None = None
-    silent: Callable[[], None] | None = None  # is told of it
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """See psycopg.Connection."""
-        try:
-            return super().wait(gen, interval, timeout or self.bound_s)
-        except _WaitTimeout:
-            self.pgconn.finish()
-            if self.silent is not None:
-                self.silent()
-            raise psycopg.OperationalError("the server gives no answer") from None
-
-
 class PostgresDatabase(Database):
     """See Database. Opening connects to nothing yet. `creates`: until `expect` this process is not one of the users."""
 
     def __init__(self, settings: Postgresql, *, creates: bool = False) -> None:
         self._settings = settings
         self._creates = creates
-        self._away, self._away_until = False, 0.0
-        self._trying = threading.Lock()
+        self._connector = Connector(settings, self._require_identity)
         self._kept = Kept()
-        self._moment: _Moment | None = None
-        self._asking, self._alerted_s = threading.Lock(), float("-inf")
+        self._time = ServerTime(self.read, told(settings))
         self._pulse = Heartbeat(lambda: self.connect("signs of life", autocommit=True), self._kept)
         readers = settings.connections_max - 3  # the others: two that write, one for signs of life
         common: dict[str, Any] = {"poolclass": QueuePool, "pool_timeout": WAIT_S, "hide_parameters": True}
@@ -114,34 +69,13 @@ class PostgresDatabase(Database):
             isolation_level="AUTOCOMMIT", pool_size=readers, max_overflow=0, pool_reset_on_return=None, **common)
         self._compiled: dict[Select[Any], tuple[str, dict[str, Any], bool]] = {}
         for engine in (self._writers, self._readers):
-            event.listen(engine, "checkout", _still_there)
+            event.listen(engine, "checkout", still_there)
 
     def connect(self, purpose: str, *, read_only: bool = False,
                 autocommit: bool = False) -> "psycopg.Connection[Any]":
-        """A new connection. psycopg.OperationalError; while there is no server one caller at a time finds that out."""
-        if not self._away:
-            return self._connected(purpose, read_only=read_only, autocommit=autocommit)
-        if time.monotonic() < self._away_until or not self._trying.acquire(blocking=False):
-            raise psycopg.OperationalError("the server did not answer a moment ago")
-        try:
-            return self._connected(purpose, read_only=read_only, autocommit=autocommit)
-        finally:
-            self._trying.release()
-
-    def _connected(self, purpose: str, *, read_only: bool, autocommit: bool) -> "psycopg.Connection[Any]":
-        begun = time.monotonic()
-        if self._creates:
-            purpose = CREATION
-        try:
-            made = _Bounded.connect(autocommit=autocommit,
-                                    **parameters(self._settings, purpose, read_only=read_only))
-        except psycopg.OperationalError:
-            self._lost(time.monotonic() - begun)
-            raise
-        made.bound_s, made.silent = self._settings.statement_timeout_s + SILENT_S, self._lost
-        self._away = False
-        self._require_identity(made)
-        return made
+        """A new connection. psycopg.OperationalError."""
+        return self._connector.connect(CREATION if self._creates else purpose, read_only=read_only,
+                                       autocommit=autocommit)
 
     def _require_identity(self, made: "psycopg.Connection[Any]") -> None:
         """GatewayError STORE_MISMATCH (retry), and no connection, if this is not the expected database."""
@@ -164,10 +98,6 @@ class PostgresDatabase(Database):
     def users(self, connection: Connection) -> Sequence[str]:
         """See Database. Those of other database users are seen only by a superuser."""
         return list(connection.exec_driver_sql(_USERS).scalars())
-
-    def _lost(self, waited_s: float = 0.0) -> None:
-        """The server did not answer; the longer one has to wait for that, the more seldom it is tried."""
-        self._away, self._away_until = True, time.monotonic() + max(TRIED_AGAIN_S, 2 * waited_s)
 
     def expect(self, identity: str) -> None:
         """See Database."""
@@ -271,7 +201,7 @@ class PostgresDatabase(Database):
             try:
                 return self._cursor(connection).execute(text, given, prepare=True).fetchall()
             except psycopg.Error as error:
-                broken = _broken(error)
+                broken = is_broken(error)
                 if broken:
                     connection.invalidate(error)
                 raise DBAPIError(None, None, error, connection_invalidated=broken) from None
@@ -317,43 +247,8 @@ class PostgresDatabase(Database):
         return self._pulse.leads(role)
 
     def now(self) -> datetime:
-        """See Database. The server is asked every TIME_S; in between, and while it is away, this machine counts on.
-
-        Where the server never answered the time is this machine's: nothing can be written with it anyway.
-        """
-        moment = self._moment
-        if moment is None:
-            with self._asking:
-                try:
-                    moment = self._moment or self._ask_time()
-                except GatewayError:
-                    return SystemClock().now()
-        elif time.monotonic() - moment.asked_s > TIME_S and self._asking.acquire(blocking=False):
-            try:
-                moment = self._ask_time()
-            except GatewayError:
-                moment = self._moment = replace(moment, asked_s=time.monotonic())
-            finally:
-                self._asking.release()
-        return moment.server + timedelta(seconds=time.monotonic() - moment.at_s)
-
-    def _ask_time(self) -> _Moment:
-        """GatewayError STORE_UNAVAILABLE (retry). An alert where this machine's clock is another time."""
-        begun_s = time.monotonic()
-        with self.read() as connection:
-            server = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one().astimezone(UTC)
-            ended_s, own = time.monotonic(), SystemClock().now()
-        asked_s = (begun_s + ended_s) / 2  # the answer was made somewhere between
-        self._moment = _Moment(server, asked_s, asked_s)
-        skew_s = (own - server).total_seconds() - (ended_s - asked_s)
-        if abs(skew_s) > SKEW_S and ended_s - self._alerted_s > ALERT_EVERY_S:
-            self._alerted_s = ended_s
-            log.critical("clock skewed", seconds=round(skew_s, 1), database=self.name)
-        return self._moment
-
-    def skew_s(self) -> float:
-        """By how many seconds this machine's clock is ahead of the server's."""
-        return (SystemClock().now() - self.now()).total_seconds()
+        """See Database."""
+        return self._time.now()
 
     def noted(self) -> Iterator[tuple[Level, str]]:
         """See Database. Version, TLS, and whether the server keeps what it said it has written."""
@@ -361,7 +256,7 @@ class PostgresDatabase(Database):
             found = connection.exec_driver_sql(_ASKED).mappings().one()
         words = [f"{self.name}: version {found['version']}", found["tls"] or "no TLS"]
         yield "ok", ", ".join(words)
-        if abs(skew := self.skew_s()) > SKEW_S:
+        if abs(skew := self._time.skew_s()) > SKEW_S:
             yield "error", (f"{self.name}: this machine's clock differs from the server's by {skew:.1f} s; synchronise "
                             "both by NTP, for mails and certificates are judged by this machine's clock")
         if int(found["number"]) < OLDEST:
@@ -387,75 +282,12 @@ class PostgresDatabase(Database):
         super().close()
 
 
-def told(settings: Postgresql) -> str:
-    """As people are told which database it is."""
-    return f"PostgreSQL {settings.name} on {settings.host}:{settings.port}"
-
-
-def parameters(settings: Postgresql, purpose: str, *, read_only: bool = False) -> dict[str, Any]:
-    """Those of libpq. GatewayError KEY_UNAVAILABLE (retry) if the password's file is not there or open to others."""
-    timeout_ms = round(settings.statement_timeout_s * 1000)
-    said = {
-        "statement_timeout": timeout_ms,
-        "idle_in_transaction_session_timeout": timeout_ms,  # a node that stops in the middle holds nobody up
-        "synchronous_commit": "on", "timezone": "UTC", "default_transaction_read_only": "on" if read_only else "off",
-        "default_transaction_isolation": r"read\ committed",
-        # The server's own look whether this node still lives: what it holds is free soon after.
-        "tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 3,
-        "tcp_user_timeout": SILENT_S * 1000}
-    password = read_passphrase(settings.password_file)
-    return {
-        "host": settings.host, "port": settings.port, "dbname": settings.name, "user": settings.user,
-        "sslmode": settings.tls, "sslrootcert": str(settings.tls_ca) if settings.tls_ca else _roots(settings.tls),
-        "password": None if password is None else _text(password, settings),
-        "connect_timeout": max(2, round(settings.connect_timeout_s)),  # libpq takes 1 for 2
-        "application_name": f"sealgate {purpose}", "target_session_attrs": "primary",
-        "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
-        "tcp_user_timeout": SILENT_S * 1000,
-        "options": " ".join(f"-c {name}={value}" for name, value in said.items())}
-
-
-def _text(password: bytes, settings: Postgresql) -> str:
-    try:
-        text = password.decode("utf-8")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:  # libpq would cut it there
-        raise GatewayError(Reason.KEY_UNAVAILABLE,
-                           f"{settings.password_file}: the first line is not UTF-8 text", retry=True)
-    return text
-
-
-def _roots(tls: str) -> str | None:
-    """The system's roots, where the settings name none; libpq allows that for verify-full alone."""
-    return "system" if tls == "verify-full" else None
-
-
-def _broken(error: psycopg.Error) -> bool:
-    """Whether the connection ended, rather than that the server refused what it was asked."""
-    return isinstance(error, psycopg.OperationalError) and (
-        error.sqlstate is None or error.sqlstate.startswith(("57P", "08")))
-
-
 def _no_answer(error: SQLAlchemyError) -> bool:
     """Whether nobody answered, as against an answer that we cannot use."""
     cause = getattr(error, "orig", None)
     return isinstance(cause, psycopg.OperationalError) or isinstance(error, TimeoutError)
 
 
-def _still_there(connection: "psycopg.Connection[Any]", _record: object, _proxy: object) -> None:
-    """Whether an idle connection has something to tell: then it is its end. Costs 2 us and no word to the server."""
-    try:
-        gone = connection.closed or _readable(connection.fileno())
-    except psycopg.Error:
-        gone = True
-    if gone:
-        raise DisconnectionError("the server ended it")
-
-
-def _readable(descriptor: int) -> bool:
-    poll = system_select.poll()
-    poll.register(descriptor, system_select.POLLIN | system_select.POLLHUP)
-    return bool(poll.poll(0))
-
-
+def told(settings: Postgresql) -> str:
+    """As people are told which database it is."""
+    return f"PostgreSQL {settings.name} on {settings.host}:{settings.port}"

@@ -21,7 +21,7 @@ from gateway.adapters.db.engine.sqlite import SqliteDatabase
 from gateway.adapters.db.engine.sqlite_file import Users, one_creator
 from gateway.adapters.files.owner import hand_over
 from gateway.errors import GatewayError, Reason
-from gateway.settings.deployment import Postgresql
+from gateway.settings import Postgresql
 
 if TYPE_CHECKING:  # a process that only opens the database does without it: 0.07 s of CPU less at its start
     from alembic.config import Config

@@ -1,10 +1,19 @@
-"""Tables: invitations, and what waits for a certificate. See tables.py for the conventions."""
+"""Tables: mail held for a certificate, uses of the fallbacks, invitations. See tables/mail.py for the conventions."""
+
+from collections.abc import Iterable
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Table, Text
 
 from gateway.adapters.db.tables.mail import metadata
+from gateway.model.fallbacks import FALLBACKS
 
-# Held mail that leaves by itself when its one recipient has a certificate; gone when the mail is settled.
+
+def _one_of(fallbacks: Iterable[str]) -> str:
+    """A new fallback needs a migration that widens the constraint of a database that exists."""
+    return f"way IN ({', '.join(repr(one) for one in fallbacks)})"
+
+
+# Held mail that is sent when its one recipient has a certificate; the row is deleted when the mail is settled.
 held_wait = Table(
     "held_wait", metadata,
     Column("hold_id", Text, ForeignKey("held.hold_id", ondelete="CASCADE"), primary_key=True),
@@ -12,13 +21,13 @@ held_wait = Table(
     Column("way", Text, nullable=False),
     Column("want", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("looked_at", BigInteger),  # when nobody knew a certificate the last time
-    Column("told_at", BigInteger),  # when the sender heard that it waits
-    CheckConstraint("way IN ('hold', 'invite')", name="way"),
+    Column("looked_at", BigInteger),  # when the last look-up found no certificate
+    Column("told_at", BigInteger),  # when the sender was notified that it is held
+    CheckConstraint(_one_of(one.name for one in FALLBACKS.values() if one.held), name="way"),
     CheckConstraint("want IN ('enrolled', 'any')", name="want"),
 )
 
-# Who had no certificate, by the rule that would have sealed and the way that was taken instead.
+# Who had no certificate, by the rule that would have sealed and the fallback that was applied.
 fallback = Table(
     "fallback", metadata,
     Column("address", Text, primary_key=True),
@@ -30,7 +39,7 @@ fallback = Table(
     Column("last_at", BigInteger, nullable=False),
     Column("looked_at", BigInteger, nullable=False),
     Column("found_at", BigInteger),  # when a certificate was known
-    CheckConstraint("way IN ('hold', 'invite', 'encrypted_pdf', 'plain_knowingly')", name="way"),
+    CheckConstraint(_one_of(FALLBACKS), name="way"),
     CheckConstraint("want IN ('enrolled', 'any')", name="want"),
     sqlite_with_rowid=False,
 )
@@ -38,7 +47,7 @@ fallback = Table(
 invitation = Table(
     "invitation", metadata,
     Column("address", Text, primary_key=True),
-    Column("begun_at", BigInteger, nullable=False),  # by whoever took it upon himself to send it
+    Column("begun_at", BigInteger, nullable=False),  # by the process that sends it
     Column("sent_at", BigInteger),
     sqlite_with_rowid=False,
 )

@@ -64,7 +64,7 @@ def clean(settings: Settings) -> None:
         for file in place.glob("*.db*"):
             file.unlink(missing_ok=True)
     except OSError as error:
-        log.warning("nothing is counted", directory=str(place), error=error.strerror)
+        log.warning("metrics.unavailable", directory=str(place), error=error.strerror)
         return
     os.environ[VARIABLE] = str(place)
 
@@ -86,7 +86,7 @@ def begin(settings: Settings | None = None) -> bool:
         files.reserve(place, os.getpid())
         _meters = _meters or meters.Meters()
     except OSError as error:
-        log.warning("nothing is counted", directory=str(place), error=error.strerror)
+        log.warning("metrics.unavailable", directory=str(place), error=error.strerror)
         return False
     return True
 
@@ -258,5 +258,5 @@ def _keep_sampling() -> None:
             try:
                 read()
             except Exception as error:  # noqa: BLE001 - whatever it is, the others are still looked at
-                log.warning("not sampled", error=type(error).__name__)
+                log.warning("metrics.not_sampled", error=type(error).__name__)
         time.sleep(SAMPLE_S)

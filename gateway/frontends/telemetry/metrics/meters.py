@@ -18,19 +18,16 @@ T = TypeVar("T", Counter, Gauge, Histogram)
 # Lines of the log that are alarms (conf/prometheus/alerts.yml). They are there from the start, as 0: an increase from
 # nothing to one is none to Prometheus.
 ALARMS: Final = (
-    ("critical", "evidence not kept"), ("critical", "poison"), ("error", "surprise"),
-    ("critical", "worker ended"), ("critical", "worker stuck"), ("critical", "worker does not start"),
-    ("critical", "worker has a mail that does not end"), ("error", "worker died"), ("error", "worker stuck"),
-    ("error", "worker killed"), ("critical", "worker failed"), ("error", "unknown daemon"),
-    ("error", "child ended"), ("critical", "child stuck"), ("critical", "child does not start"),
-    ("critical", "not reloaded, the old rules stay in force"), ("critical", "not reloaded"),
-    ("critical", "not reloaded, the old workers go on"),
-    ("critical", "jobs not reloaded, as before"),
-    ("warning", "customer blocked"), ("critical", "alarm refused"), ("critical", "alarm came back"),
-    ("error", "callback given up"), ("critical", "run paused"), ("critical", "run stopped"),
-    ("critical", "run worker ended"), ("critical", "run worker stuck"), ("error", "run worker surprised"),
-    ("error", "run worker died"), ("critical", "statement ends its process"),
-    ("critical", "clock skewed"))
+    ("critical", "evidence.lost"), ("critical", "mail.repeated_failure"), ("error", "internal.error"),
+    ("critical", "worker.exited"), ("error", "worker.exited"), ("critical", "worker.stuck"), ("error", "worker.stuck"),
+    ("critical", "worker.not_started"), ("critical", "worker.mail_stuck"), ("error", "worker.killed"),
+    ("critical", "worker.failed"), ("error", "milter.unknown_daemon"), ("error", "process.exited"),
+    ("critical", "process.stuck"), ("critical", "process.not_started"), ("critical", "reload.failed"),
+    ("critical", "jobs.reload_failed"), ("warning", "code.customer_blocked"), ("critical", "code.alarm_rejected"),
+    ("critical", "code.alarm_bounced"), ("error", "callback.given_up"), ("critical", "run.paused"),
+    ("critical", "run.stopped"), ("critical", "run.worker_not_started"), ("critical", "run.worker_stuck"),
+    ("error", "run.internal_error"), ("error", "run.worker_died"), ("critical", "statement.ended_process"),
+    ("critical", "clock.skewed"))
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0)
 SIZES: Final = (4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 52_428_800)
 

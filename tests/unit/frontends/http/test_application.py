@@ -250,7 +250,7 @@ def test_a_surprise_is_silent_outside_and_told_inside() -> None:
         answer = asker.stamp(QUERY)
     found = problem(answer, 500, Reason.INTERNAL)
     assert b"secret" not in answer.body
-    (surprise,) = [line for line in logs if line["event"] == "surprise"]
+    (surprise,) = [line for line in logs if line["event"] == "internal.error"]
     assert surprise["incident"] == found["incident"]
     assert surprise["where"].startswith("RuntimeError at ")
     assert "secret" not in surprise["where"]

@@ -71,7 +71,7 @@ def test_a_partner_gets_a_customers_certificate_and_is_logged() -> None:
         answer = ask(asker, ANNA, accept="application/pkix-cert")
     assert answer.status == 200
     assert answer.body == row().der
-    (told,) = [line for line in logs if line["event"] == "certificate looked up"]
+    (told,) = [line for line in logs if line["event"] == "certificate.looked_up"]
     assert (told["partner"], told["address"], told["answer"]) == ("payments", ANNA, "found")
     assert told["certificates"] == [row().sha256]
     assert [line["partner"] for line in logs if line["event"] == "request"] == ["payments"]
@@ -90,7 +90,7 @@ def test_other_answers(asker: Asker, address: str, status: int, reason: str) -> 
     assert f'"reason": "{reason}"'.encode() in answer.body
     assert not re.search(rb"\b1000", answer.body), "a customer's number is nobody's"
     assert b"sealgate.db" not in answer.body
-    assert [line["answer"] for line in logs if line["event"] == "certificate looked up"] == [
+    assert [line["answer"] for line in logs if line["event"] == "certificate.looked_up"] == [
         reason.partition(".")[2]]
 
 

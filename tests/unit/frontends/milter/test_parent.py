@@ -51,7 +51,7 @@ def test_while_no_worker_can_start_connections_are_closed_at_once(tmp_path: Path
         assert parent.stdout is not None
         assert parent.stderr is not None
         port = int(parent.stdout.readline())
-        while "milter ready" not in parent.stderr.readline():
+        while "milter.ready" not in parent.stderr.readline():
             assert parent.poll() is None
         socket.create_connection(("127.0.0.1", port), timeout=30).close()  # ends the worker
         for _ in range(2):

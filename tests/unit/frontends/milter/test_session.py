@@ -60,7 +60,7 @@ def test_a_daemon_of_no_list_is_tempfailed_and_loudly_told(capsys: pytest.Captur
     assert code == "451"
     assert "elsewhere" not in text
     told = capsys.readouterr()
-    assert "unknown daemon" in told.out + told.err
+    assert "milter.unknown_daemon" in told.out + told.err
     assert not way.mails
 
 

@@ -235,7 +235,8 @@ def test_events_that_cannot_be_told_keep_no_code_back(office: Office, monkeypatc
     with structlog.testing.capture_logs() as lines:
         issued = office.codes.issue(CLIENT, office.order())
     assert office.codes.verify(CLIENT, issued.id, office.code(), PAID).valid
-    assert [one["events"] for one in lines if one["event"] == "event not told"] == [["accepted", "delivered"]]
+    events = [one["events"] for one in lines if one["event"] == "callback.event_not_stored"]
+    assert events == [["accepted", "delivered"]]
 
 
 @pytest.mark.parametrize("changed, field", [

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gateway.adapters.db.statements import DbStatements
+from gateway.adapters.db.statements.store import statement_store
 from gateway.app import Store, open_store
 from gateway.app.statements.runs import Worker, lead, statements
 from gateway.demo.bank import Bank
-from gateway.ports.services.statements import ItemRow, RunRow
+from gateway.ports.services.statements.rows import ItemRow, RunRow
+from gateway.ports.services.statements.store import StatementStore
 from gateway.services.statements.runs import Statements
 from gateway.settings import Settings, load
 from tests.support.bank import ScriptedHop
@@ -50,7 +51,7 @@ class Desk:
     settings: Settings
     store: Store
     runs: Statements
-    book: DbStatements
+    book: StatementStore
     hop: ScriptedHop
     changes: dict[str, object] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
@@ -79,7 +80,7 @@ class Desk:
         return self.go(self.take(files))
 
     def items(self, run: RunRow) -> list[ItemRow]:
-        return list(self.book.items(run.id))
+        return list(self.book.results.items(run.id))
 
     def states(self, run: RunRow) -> list[str]:
         return [str(one.state) for one in self.items(run)]
@@ -97,5 +98,5 @@ def desk(tmp_path) -> Iterator[Desk]:
     own = settings.statements.model_copy(update={"threads": 2, "processes": 1, "nice": 0})
     settings = settings.model_copy(update={"statements": own})
     store = open_store(settings)
-    yield Desk(bank, settings, store, statements(settings, store), DbStatements(store.database), ScriptedHop())
+    yield Desk(bank, settings, store, statements(settings, store), statement_store(store.database), ScriptedHop())
     store.close()

@@ -17,7 +17,7 @@ import pytest
 import structlog
 
 from gateway.app.statements.runs import Worker, lead
-from gateway.ports.services.statements import RunState
+from gateway.ports.services.statements.rows import RunState
 from gateway.services.item_lock import ItemLock
 from gateway.services.statements import work
 from tests.support.bank import ScriptedHop
@@ -107,7 +107,7 @@ def test_what_ends_its_process_is_refused_by_name_and_all_others_are_served_once
     assert [(one.row, one.reason, one.detail) for one in items if one.state == "refused"] == [
         (2, "internal.surprise", died), (5, "internal.surprise", f"it may have left; {died}")]
     events = [json.loads(line) for line in alerts.read_text().splitlines()]
-    assert {(one["event"], one["row"]) for one in events} == {("statement ends its process", row) for row in (2, 5)}
+    assert {(one["event"], one["row"]) for one in events} == {("statement.ended_process", row) for row in (2, 5)}
     assert set(served) == {address(at) for at in range(CROWD)} - {address(1)}
     assert pool.deaths <= 2 * work.DEATHS_MAX + 1
     del served[address(4)]

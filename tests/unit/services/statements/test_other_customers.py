@@ -11,7 +11,7 @@ from gateway.app import Gateway
 from gateway.app.statements.preflight import look
 from gateway.errors import Reason
 from gateway.model.lookup import Customer
-from gateway.ports.services.statements import RunState
+from gateway.ports.services.statements.rows import RunState
 from tests.support.statements import RUN, account, address, number, plain_rows
 
 COLUMNS = RUN.replace("document: file", "document: file, address: to, holders: with")

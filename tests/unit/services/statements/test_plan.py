@@ -28,5 +28,5 @@ def test_a_large_run_has_few_chunks_more_than_it_needs() -> None:
 def test_a_run_is_cut_like_that_to_its_last_row(desk, monkeypatch) -> None:
     monkeypatch.setattr("gateway.services.statements.plan.CHUNK_ROWS_MIN", 2)
     run = desk.send(desk.files())
-    last = desk.book.planned_up_to(run.id)
+    last = desk.book.plans.planned_up_to(run.id)
     assert (last.number, last.first_row + last.rows - 1) == ((run.rows - 1) // 2, run.rows)

@@ -13,7 +13,7 @@ from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.pipeline.background.rejudge import in_hand
 from gateway.ports.journal import JournalState
 from gateway.ports.next_hop import HopReply
-from gateway.ports.services.statements import ItemState, RunRow, RunState
+from gateway.ports.services.statements.rows import ItemState, RunRow, RunState
 from gateway.services.statements import work
 from tests.support.statements import RUN, address, number, plain_rows
 from tests.unit.services.statements.conftest import CLIENT
@@ -302,7 +302,7 @@ def test_nothing_that_replaces_leaves_before_what_is_held_stays(desk, first) -> 
         crashing.setattr("gateway.services.statements.drive.withdraw", killed_at_once)
         with suppress(KeyboardInterrupt):
             desk.go(run)
-    assert (desk.book.run(run.id).state, desk.served) == (RunState.PLANNING, [])
+    assert (desk.book.runs.run(run.id).state, desk.served) == (RunState.PLANNING, [])
     assert desk.go(run).state is RunState.DONE
     assert desk.store.hold.row(old.hold_id).state == "rejected"
 

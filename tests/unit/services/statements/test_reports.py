@@ -7,6 +7,7 @@ import io
 import json
 from datetime import timedelta
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
 from hypothesis import given
@@ -14,10 +15,10 @@ from hypothesis import strategies as st
 
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
-from gateway.ports.services.statements import ItemRow, ItemState, RunRow, RunState
-from gateway.services.statements import charts, preflight_page, report, report_page
-from gateway.services.statements.charts import Part
-from gateway.services.statements.page import STYLE
+from gateway.ports.services.statements.rows import ItemRow, ItemState, RunRow, RunState
+from gateway.services.statements import report
+from gateway.services.statements.pages import charts, preflight_page, report_page
+from gateway.services.statements.pages.charts import Part
 from gateway.services.statements.report import Fate
 from gateway.services.statements.tally import Channel, Preflight, Problem, Tally
 from tests.support.pki import NOW
@@ -121,9 +122,10 @@ def test_a_page_can_be_read_aloud(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_colour_of_a_drawing_is_in_the_style_sheet(page: str) -> None:
+    style = (files("gateway") / "services" / "statements" / "pages" / "templates" / "style.css").read_text("utf-8")
     for tag, attributes in Read(PAGES[page]()).elements:
         if tag in ("rect", "circle"):
-            assert f".{attributes['class']}" in STYLE
+            assert f".{attributes['class']}" in style
     assert {kind for kind, _ in (*preflight_page.CHANNELS.values(), *report_page.FATES.values())} <= {
         "sealed", "pdf", "invited", "held", "plain", "directory", "later", "refused", "none"}
 

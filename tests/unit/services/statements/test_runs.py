@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from gateway.errors import GatewayError, Reason
-from gateway.ports.services.statements import RunState
+from gateway.ports.services.statements.rows import RunState
 from gateway.services.statements import work
 from tests.ports.test_evidence import RECORD
 from tests.support.statements import RUN, account, address, number, plain_rows
@@ -251,7 +251,7 @@ def test_a_cancelled_run_sends_no_more_and_leaves_the_rest_to_another(desk) -> N
 def test_a_run_that_nobody_works_on_is_cancelled_at_once(desk) -> None:
     run = desk.take(desk.files())
     desk.runs.cancel(run.id)
-    assert desk.book.run(run.id).ended_at is not None
+    assert desk.book.runs.run(run.id).ended_at is not None
     for change in (desk.runs.pause, desk.runs.resume, desk.runs.cancel):
         with pytest.raises(GatewayError) as caught:
             change(run.id)
@@ -289,7 +289,7 @@ def test_a_source_that_changes_while_it_is_sent_stops_before_a_wrong_row(desk, m
     with structlog.testing.capture_logs() as lines:
         paused = desk.go(run)
     assert (paused.state, paused.reason) == (RunState.PAUSED, "run.changed")
-    assert [line["log_level"] for line in lines if line["event"] == "run paused"] == ["critical"]  # once, for an alarm
+    assert [line["log_level"] for line in lines if line["event"] == "run.paused"] == ["critical"]  # once, for an alarm
     assert address(7) not in desk.served
     assert len(desk.served) <= 4  # what both threads had read before
 
@@ -506,7 +506,7 @@ def test_a_head_that_is_no_csv_stops_its_run_by_name(desk, head) -> None:
         ended = desk.go(run)
     assert (ended.state, ended.reason) == (RunState.STOPPED, "config.invalid")
     assert ended.ended_at is not None
-    assert [line["log_level"] for line in lines if line["event"] == "run stopped"] == ["critical"]
+    assert [line["log_level"] for line in lines if line["event"] == "run.stopped"] == ["critical"]
     assert desk.send(desk.files(name="next")).state is RunState.DONE
 
 
@@ -531,7 +531,7 @@ def test_a_surprise_of_a_worker_pauses_its_run(desk) -> None:
     with structlog.testing.capture_logs() as lines:
         paused = desk.send(desk.files())
     assert (paused.state, paused.reason) == (RunState.PAUSED, "internal.surprise")
-    assert [line["log_level"] for line in lines if line["event"] == "run paused"] == ["critical"]
+    assert [line["log_level"] for line in lines if line["event"] == "run.paused"] == ["critical"]
 
 
 def test_a_named_pipe_is_no_source(desk) -> None:
@@ -583,7 +583,7 @@ def test_a_worker_without_progress_pauses_its_run_by_name(desk, monkeypatch) -> 
     with structlog.testing.capture_logs() as lines:
         run = desk.send(desk.files())
     assert (run.state, run.reason) == (RunState.PAUSED, "input.unreadable")
-    assert {line["event"] for line in lines if line["log_level"] == "critical"} == {"run worker stuck", "run paused"}
+    assert {line["event"] for line in lines if line["log_level"] == "critical"} == {"run.worker_stuck", "run.paused"}
 
 
 def test_a_surprise_keeps_the_evidence_of_mails_that_left(desk, monkeypatch) -> None:

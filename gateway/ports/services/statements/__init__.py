@@ -1,0 +1,1 @@
+"""What the database keeps of statement runs, by concern: one protocol per file; `rows` has the values."""

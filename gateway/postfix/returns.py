@@ -1,0 +1,142 @@
+"""Doors back from the gateway: no loop, nobody else comes in there, nothing is lost or added on the way."""
+
+from collections.abc import Iterator
+
+from gateway.model.finding import Finding
+from gateway.postfix.configuration import Service, narrow, refusals
+from gateway.postfix.form import NAMES, Role, Site
+
+_LOOPBACK = ("127.", "[::1]", "::1", "localhost")
+_REFUSING = frozenset({"reject", "defer", "reject_unauth_destination", "defer_unauth_destination"})
+
+
+def there(site: Site) -> Iterator[Finding]:
+    """A next hop on this machine is a door of this Postfix, or of another server."""
+    hops = site.settings.next_hops
+    known = {role for _, roles in site.returns for role in roles}
+    for role, hop in (("outbound", hops.outbound), ("inbound", hops.inbound)):
+        if role not in known and hop.host.startswith(_LOOPBACK):
+            yield Finding("warning", f"next_hops.{role}", f"no service of this Postfix listens on port {hop.port}: "
+                          "mail from the gateway reaches another program there, or is not delivered")
+
+
+def loops(site: Site) -> Iterator[Finding]:
+    """What comes back is filtered no second time."""
+    for back, _ in site.returns:
+        for way in site.ways(back):
+            place = site.postfix.place(way.parameter, back)
+            if way.to is not None or way.form == "milter":
+                yield Finding("error", place, f"{back.key} is where mail comes back from the gateway, and leads to it "
+                              f"again ({NAMES[way.form]}): a loop. `postconf -P '{back.key}/{way.parameter}='`")
+            else:
+                yield Finding("warning", place, f"sealed mail goes to another filter (port {way.at.port}) behind the "
+                              "gateway: what that changes breaks signatures; put it in front")
+
+
+def strangers(site: Site) -> Iterator[Finding]:
+    """Who else may come in there."""
+    for back, roles in site.returns:
+        if "outbound" in roles:
+            yield from _open_to_others(site, back)
+        if not any(_REFUSING & refusals(site.postfix.words(f"smtpd_{what}_restrictions", back))
+                   for what in ("client", "relay", "recipient")):
+            yield Finding("error", f"master.cf {back.key}", "rejects no client: an open relay behind the gateway. `-o "
+                          f"smtpd_relay_restrictions={_restrictions(roles)}`")
+        elif roles == {"inbound"} and _relays(site, back):
+            yield Finding("error", site.postfix.place("smtpd_relay_restrictions", back), f"{back.key} takes opened "
+                          "mail, and relays for mynetworks: opened mail could leave in clear. "
+                          "`-o smtpd_relay_restrictions=reject_unauth_destination -o mynetworks=`")
+
+
+def _open_to_others(site: Site, back: Service) -> Iterator[Finding]:
+    host = back.endpoint.host
+    networks = site.postfix.words("mynetworks", back)
+    wide = tuple(one for one in networks if not narrow(one))
+    loopback = host.startswith(_LOOPBACK) or site.postfix.value("inet_interfaces") in ("loopback-only", "127.0.0.1")
+    clients = refusals(site.postfix.words("smtpd_client_restrictions", back))
+    closed = {"reject", "permit_mynetworks"} <= clients or "permit_tls_clientcerts" in clients
+    if not loopback and (wide or not closed):
+        whom = ", ".join(wide) or "everybody"
+        yield Finding("error", f"master.cf {back.key}", f"every host that reaches it from {whom} sends to the world "
+                                                        "past the "
+                      "gateway, in clear. Bind it to 127.0.0.1, or `-o mynetworks=` the gateway's own address and `-o "
+                      "smtpd_client_restrictions=permit_mynetworks,reject`")
+    elif loopback and "permit_tls_clientcerts" not in clients:
+        yield Finding("ok", f"master.cf {back.key}", "only local processes reach it; if users have accounts on this "
+                                                     "machine, let the firewall admit the gateway's user only: `nft "
+                                                     "add rule inet filter output "
+                      f"oif lo tcp dport {back.endpoint.port} meta skuid != sealgate reject`")
+
+
+def _restrictions(roles: frozenset[Role]) -> str:
+    return "permit_mynetworks,reject" if "outbound" in roles else "reject_unauth_destination"
+
+
+def _relays(site: Site, back: Service) -> bool:
+    """Whether somebody may send there to the world."""
+    relay = set(site.postfix.words("smtpd_relay_restrictions", back)) | set(
+        site.postfix.words("smtpd_recipient_restrictions", back))
+    return "permit_mynetworks" in relay and bool(site.postfix.words("mynetworks", back))
+
+
+def sizes(site: Site) -> Iterator[Finding]:
+    """A sealed mail is up to 1.9 times as large as what went in; the gateway takes what the front takes."""
+    fronts = {door.key: site.postfix.number("message_size_limit", door) for door in site.doors
+              if any(way.to for way in site.ways(door))}
+    if not fronts:
+        return
+    largest, unlimited = max(fronts.values()), 0 in fronts.values()
+    most = site.settings.limits.message_octets_max
+    if unlimited or largest > most:
+        yield Finding("warning", "main.cf message_size_limit", f"Postfix takes {largest or 'any number of'} octets, "
+                      f"the gateway {most} (limits.message_octets_max): mail between these sizes is bounced. "
+                      f"`postconf -e message_size_limit={most}`, or raise the gateway's")
+    for back, _ in site.returns:
+        # smtpd reads it to announce SIZE, cleanup to refuse: what counts is the lower of the two.
+        cleanup = site.postfix.cleanup(back)
+        for service in (back, cleanup):
+            behind = site.postfix.number("message_size_limit", service)
+            if behind and (unlimited or behind < 2 * largest):
+                needed = 2 * (largest or most)
+                remedy = (f"`postconf -P '{back.key}/message_size_limit={needed}'`" if service is back else
+                          f"give {back.key} a cleanup of its own: `postconf -M 'sealgate-back/unix=sealgate-back unix "
+                          f"n - n - 0 cleanup -o message_size_limit={needed}'` and `postconf -P "
+                          f"'{back.key}/cleanup_service_name=sealgate-back'`")
+                yield Finding("error", site.postfix.place("message_size_limit", service), f"{behind} octets behind the "
+                              f"gateway ({service.key if service else 'cleanup'} for {back.key}), "
+                              f"{largest or 'no limit'} in front: a sealed mail is up to 1.9 times as large, and would "
+                              f"be refused; {remedy}")
+                break
+
+
+def room_in_place(site: Site) -> Iterator[Finding]:
+    """A milter's new body is written behind the old one: the queue file holds both, and cleanup(8) counts it."""
+    told: set[str] = set()
+    for door in site.doors:
+        cleanup, front = site.postfix.cleanup(door), site.postfix.number("message_size_limit", door)
+        room = site.postfix.number("message_size_limit", cleanup)
+        milter = any(way.form == "milter" and way.to is not None for way in site.ways(door))
+        if milter and room and (not front or room < 3 * front) and cleanup is not None and cleanup.key not in told:
+            told.add(cleanup.key)
+            yield Finding("error", site.postfix.place("message_size_limit", cleanup), f"{cleanup.key} takes {room} "
+                          f"octets for a mail as it came and as it was sealed, and {front or 'any number'} may come: "
+                          "large mail is refused, and never sealed. "
+                          f"`postconf -P '{cleanup.key}/message_size_limit={3 * (front or room)}'`")
+
+
+def rewriting(site: Site) -> Iterator[Finding]:
+    """What was signed is not written anew."""
+    named = [one for one in ("header_checks", "body_checks", "mime_header_checks", "nested_header_checks")
+             if site.postfix.value(one)]
+    rewriting_maps = [one for one in ("canonical_maps", "sender_canonical_maps", "masquerade_domains")
+                      if site.postfix.value(one)]
+    for back, roles in site.returns:
+        options = site.postfix.words("receive_override_options", back)
+        if named and "no_header_body_checks" not in options:
+            yield Finding("warning", f"master.cf {back.key}", f"{', '.join(named)} work on what the gateway has sealed "
+                          "or opened: `-o receive_override_options=…,no_header_body_checks`")
+        if rewriting_maps and "outbound" in roles and "no_address_mappings" not in options:
+            yield Finding("warning", f"master.cf {back.key}", f"{', '.join(rewriting_maps)} rewrite the From of mail "
+                          "that is signed already, and its signature then names another address: rewrite in front "
+                          "of the "
+                          "gateway, or `-o receive_override_options=…,no_address_mappings` here")
