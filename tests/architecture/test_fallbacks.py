@@ -18,7 +18,7 @@ from gateway.settings import Fallbacks
 ROOT = Path(__file__).parents[2]
 LETTERS = ROOT / "gateway" / "letters" / "templates"
 # What is about one fallback alone: its own files, its settings, its composition, its probe, its tables, its channel.
-OWN = ("model/fallbacks.py", "pipeline/fallbacks/", "settings/fallbacks.py", "app/fallbacks.py",
+OWN = ("model/fallbacks.py", "pipeline/fallbacks/", "settings/sections/fallbacks.py", "app/fallbacks.py",
        "cli/check/fallbacks.py", "adapters/db/fallbacks.py", "services/statements/tally.py")
 
 
