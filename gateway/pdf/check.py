@@ -3,24 +3,30 @@
 quick (10 us) reads the two ends of the file: what a copy that broke off, a file of another kind or a password leaves
 there. opened (0.3 to 1 ms) is by qpdf, whose repairs count as a fault, for a reader may not repair alike; and what
 ISO 14289-1 asks of the document as a whole is looked for: marked as tagged with a tree of tags (7.1), a language (7.2),
-a title that is shown (7.1). Whether each tag is the right one no program can tell. thorough (some ms) decompresses all.
+a title that is shown (7.1). Whether each tag is the right one no program can tell. thorough (some ms) decompresses all,
+in a child process with a deadline and a limit of memory: a small file can hold many GiB.
 """
 
+import json
 import os
 import re
 import stat
+import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.errors import Reason
+from gateway.child_process import ChildProcess, ChildProcesses
+from gateway.errors import GatewayError, Reason
+from gateway.pdf import check_child
 from gateway.ports.services.documents import Depth
 
 HEAD_OCTETS: Final = 1024  # within which `%PDF-` may stand (Adobe's readers, ISO 32000-1 Annex H.3 note 13)
 TAIL_OCTETS: Final = 2048  # within which startxref and `%%EOF` stand (note 18: within 1024), and mostly the trailer
 TABLE_OCTETS: Final = 1024  # of what startxref leads to: a table, or a stream whose dictionary is the trailer
-PAGES_MAX: Final = 100_000
+THOROUGH_S: Final = 20.0  # until everything in one document is decompressed
+THOROUGH_OCTETS_MAX: Final = 536_870_912  # of memory for it, pikepdf's own 60 MiB included
 METADATA_OCTETS_MAX: Final = 1_048_576
 PACKED_OCTETS_MAX: Final = 32_768  # deflate makes a thousand octets of one at most: 32 MiB
 
@@ -30,7 +36,9 @@ _TABLE = re.compile(rb"\s{0,16}(?:xref\b|\d{1,10} \d{1,5} obj\b)")
 _ENCRYPT = re.compile(rb"/Encrypt\b")
 _TITLE = re.compile(rb"<dc:title\b[^>]{0,300}>\s{0,99}<rdf:Alt\b[^>]{0,300}>\s{0,99}<rdf:li\b[^>]{0,99}>\s{0,99}[^\s<]"
                     rb"|\bdc:title\s?=\s?[\"']\s{0,99}[^\s\"']")
-_BROKEN = re.compile(r"(?i)error decoding|\berror:|unable to|invalid object|not found")
+
+_PROGRAM: Final = Path(check_child.__file__)
+_children: Final = ChildProcesses(kept_max=1)
 
 _Reader = Callable[[int, int], bytes]  # how many octets, from where
 
@@ -83,13 +91,13 @@ def _quick(size: int, read: _Reader) -> Reason | None:
 def _opened(octets: bytes, *, thorough: bool, accessible: bool) -> Reason | None:
     import pikepdf
 
+    if thorough and not _is_sound(octets):  # first: it may end the process that opens it
+        return Reason.PDF_UNREADABLE
     try:
         with _open(octets) as pdf:
             if pdf.is_encrypted:
                 return Reason.PDF_LOCKED
-            if not _are_few(pdf.Root.Pages) or not 0 < len(pdf.pages) <= PAGES_MAX:
-                return Reason.PDF_UNREADABLE
-            if thorough and any(map(_BROKEN.search, pdf.check_pdf_syntax())):
+            if not check_child.are_few(pdf.Root.Pages) or not 0 < len(pdf.pages) <= check_child.PAGES_MAX:
                 return Reason.PDF_UNREADABLE
             return None if not accessible or not _lacking(pdf) else Reason.PDF_INACCESSIBLE
     except pikepdf.PasswordError:
@@ -98,24 +106,30 @@ def _opened(octets: bytes, *, thorough: bool, accessible: bool) -> Reason | None
         return Reason.PDF_UNREADABLE
 
 
+def _is_sound(octets: bytes) -> bool:
+    """Whether everything in it can be decompressed, within THOROUGH_S and THOROUGH_OCTETS_MAX of a child process.
+
+    GatewayError INTERNAL (retry) if the process cannot be started.
+    """
+    try:
+        return _children.ask(_start, octets, time.monotonic() + THOROUGH_S) == b"G"
+    except (EOFError, OSError):  # TimeoutError is one
+        return False
+
+
+def _start() -> ChildProcess:
+    how = json.dumps({"memory_octets_max": THOROUGH_OCTETS_MAX, "deadline_s": THOROUGH_S}).encode()
+    try:
+        return ChildProcess(_PROGRAM, how, 1, {})
+    except OSError as error:
+        raise GatewayError(Reason.INTERNAL, f"the process that checks documents: {error}", retry=True) from None
+
+
 def _open(octets: bytes) -> Any:
     """Without a look at the pages: qpdf copies a page each time that it is named."""
     import pikepdf
 
     return pikepdf.open(BytesIO(octets), suppress_warnings=True, attempt_recovery=False, inherit_page_attributes=False)
-
-
-def _are_few(tree: Any) -> bool:
-    """Whether a tree of pages names at most PAGES_MAX of them; also False for one that goes round in circles."""
-    named, waiting = 0, [tree]
-    while waiting:
-        children = waiting.pop().get("/Kids")
-        if children is not None:
-            named += len(children)
-            if named > PAGES_MAX:
-                return False
-            waiting.extend(children)
-    return True
 
 
 def lacking(octets: bytes) -> tuple[str, ...]:

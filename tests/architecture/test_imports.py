@@ -69,7 +69,8 @@ ONLY = {
     "subprocess": {"demo", "child_process.py", "adapters/web/password_hook.py", "adapters/files/reader.py",
                    "postfix/reading.py"},
     # The core has no network of its own.
-    "socket": {"frontends", "adapters", "postfix/reading.py", "cli", "demo", "child_process.py", "pdf/typst_child.py"},
+    "socket": {"frontends", "adapters", "postfix/reading.py", "cli", "demo", "child_process.py", "pdf/typst_child.py",
+               "pdf/check_child.py"},
     "ssl": {"frontends", "adapters"},
     "urllib": {"mime", "settings", "adapters", "demo"},  # urllib.parse: RFC 2231 and RFC 3986
     "urllib3": {"adapters"},

@@ -149,6 +149,42 @@ def test_the_chunk_of_a_dead_process_is_free(store, database) -> None:
     assert store.work.note(again, (), [first.id], NOW) == {first.id}
 
 
+@pytest.mark.parametrize("found_by", ["claim", "idle"])
+def test_the_item_in_work_at_a_death_is_known_to_whoever_works_on_its_chunk_next(
+        store, database, monkeypatch, found_by) -> None:
+    planned(store)
+    ended: list[bool] = []
+    monkeypatch.setattr(type(database), "is_dead", lambda *_: bool(ended))
+
+    def after_a_death() -> Chunk:
+        dead = str(replace(here(), process=2**22 + 1))
+        database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_chunk SET owner = '{dead}'") and None)
+        ended.append(True)
+        if found_by == "idle":
+            assert store.work.idle("run1", NOW) == {0: NOW}
+        claimed = store.work.claim("run1", NOW)
+        ended.clear()
+        return claimed
+
+    chunk = store.work.claim("run1", NOW)
+    assert (chunk.item, chunk.attempts) == (None, 0)
+    chunk = after_a_death()
+    assert (chunk.item, chunk.attempts) == (None, 1)
+    first, second, _ = store.work.todo(chunk)
+    for attempts in (1, 2, 3):
+        began = store.work.attempt(chunk, second.id)
+        assert (began.item, began.attempts, began.token) == (second.id, attempts, chunk.token)
+        lost, chunk = chunk, after_a_death()
+        assert (chunk.item, chunk.attempts) == (second.id, attempts)
+    with pytest.raises(GatewayError) as caught:
+        store.work.attempt(lost, first.id)
+    assert (caught.value.reason, caught.value.retry) == (Reason.RUN_STATE, True)
+    assert (store.work.attempt(chunk, first.id).item, store.work.attempt(chunk, None).attempts) == (first.id, 1)
+    store.work.release(chunk, NOW, due_at=NOW)
+    chunk = store.work.claim("run1", NOW)
+    assert (chunk.item, chunk.attempts) == (None, 1), "its items are still recorded one by one"
+
+
 def test_a_dead_claim_that_one_process_has_seen_is_free_for_one_that_has_just_started(
         store, database, monkeypatch) -> None:
     """A leader was killed with its node; each process that was started to lead watched for too short a time to know."""

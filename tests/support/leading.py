@@ -2,7 +2,7 @@
 
 import os
 import signal
-from typing import Final
+from typing import Any, Final
 
 YIELD: Final = signal.SIGUSR1  # as app.statements.leaders has it, and its HELD_UP: test_run_leaders.py compares them
 HELD_UP: Final = 75
@@ -16,6 +16,20 @@ def hangs(*_: object) -> None:
 
 def dies(*_: object) -> None:
     os._exit(9)
+
+
+def dies_at_the_start(*_: object) -> None:
+    os._exit(9)
+
+
+def dies_at_work(*given: Any) -> None:
+    given[-1].value = 1
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dies_after_a_mail(*given: Any) -> None:
+    given[-1].value = 2
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def cannot_go_on(*_: object) -> None:

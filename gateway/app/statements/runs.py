@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from enum import IntEnum
 from pathlib import Path
 
 import structlog
@@ -28,8 +29,11 @@ from gateway.app.store import Store, shared_clock
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason, where
 from gateway.model.lookup import Customer
+from gateway.model.mail import Mail
+from gateway.model.outcome import Outcome
 from gateway.pipeline.background.rejudge import take_back
 from gateway.ports.services.statements.rows import Chunk, RunRow, RunState
+from gateway.services.item_lock import ItemLock
 from gateway.services.statements.drive import Leading, WorkerPool, checked, drive, stop
 from gateway.services.statements.mail import Sender
 from gateway.services.statements.runs import Statements
@@ -141,15 +145,25 @@ def _query(sql: Sql, path: Path, run: RunRow) -> None:
     log.info("run.queried", run=run.id, rows=fetch(url, sql.query, path))
 
 
+class Progress(IntEnum):
+    """How far a process has come: `ProcessPool` tells by it why one has died."""
+
+    NONE = 0
+    BEGUN = 1  # it has rows in work: the rows may be why
+    ANSWERED = 2  # for a mail there is an outcome: the program works
+
+
 class Worker:
     """One process that works on one run."""
 
-    def __init__(self, settings: Settings, *, share: int, reach: Callable[[str], None] | None = None) -> None:
-        """`share`: how many processes work on it. `reach`: see pipeline.context.Context.
+    def __init__(self, settings: Settings, *, share: int, reach: Callable[[str], None] | None = None,
+                 progress: Callable[[Progress], None] = lambda _: None) -> None:
+        """`share`: how many processes work on it. `reach`: see pipeline.context.Context. `progress` is called at each.
 
         GatewayError of the first thing that cannot be had.
         """
         named = section(settings)
+        self._report = progress
         self._settings, self._named, self._share = settings, named, share
         self._over = threading.Event()
         self._progress: dict[int, float] = {}  # thread with a chunk: when it last made progress (time.monotonic)
@@ -187,10 +201,15 @@ class Worker:
 
         limit = spec.per_domain_per_minute_max or self._named.per_domain_per_minute_max
         limit = min(limit, self._named.per_domain_per_minute_max or limit)
-        tools = Tools(self._store.work, self._clock, self.gateway.outbound.send, self._customers, self._documents,
-                      self._sender, Throttle(limit / self._share), unchanged, self._ending, self._wait)
+        tools = Tools(self._store.work, self._clock, self._send, self._customers, self._documents, self._sender,
+                      Throttle(limit / self._share), unchanged, self._ending, self._wait, ItemLock())
         with self._watched(run):
             self._by_threads(tools, run, spec, path)
+
+    def _send(self, mail: Mail, *, leaves: Callable[[], None]) -> Outcome:
+        outcome = self.gateway.outbound.send(mail, leaves=leaves)
+        self._report(Progress.ANSWERED)
+        return outcome
 
     def _by_threads(self, tools: Tools, run: RunRow, spec: Spec, path: Path) -> None:
         if self._settings.postgresql is not None:
@@ -274,6 +293,7 @@ class Worker:
 
     def _carry_out(self, tools: Tools, run: RunRow, spec: Spec, path: Path, chunk: Chunk) -> None:
         self._progress[threading.get_ident()] = time.monotonic()
+        self._report(Progress.BEGUN)
         self.gateway.store.evidence.keep_back()  # it shares a commit with what becomes of the mail
         try:
             well = carry_out(tools, run, spec, path, chunk)

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from gateway.adapters.db.statements.store import statement_store
-from gateway.app.statements.runs import Worker, processes, section
+from gateway.app.statements.runs import Progress, Worker, processes, section
 from gateway.app.store import Store
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("sealgate.statements")
 
-DEATHS_MAX: Final = 5  # of processes that died within STEADY_S; then the run is given up for the moment
+# Of processes that died within STEADY_S: without any work in hand, and with some, without the outcome of one mail. Then
+# the run is given up for the moment. What ends a process at work is found and refused (services.statements.work).
+DEATHS_MAX: Final = 5
+DEATHS_AT_WORK_MAX: Final = 100
 STEADY_S: Final = 10.0
 END_S: Final = 60.0
 KILLED_S: Final = 5.0  # how long a killed process is waited for: a dead file system may keep it
@@ -47,30 +50,36 @@ class ProcessPool:
         """`patience_s`: how long `dismiss` waits for the mails in work."""
         self._settings, self._run, self._patience_s = settings, run_id, patience_s
         self._size = processes(settings)
-        self._members: list[tuple[BaseProcess, float]] = []
-        self._deaths = 0
+        self._members: list[tuple[BaseProcess, float, Any]] = []  # with a Progress
+        self._deaths = self._deaths_at_work = 0
 
     def tend(self) -> None:
         """See WorkerPool. STORE_UNAVAILABLE (retry) is not told: each of them says in the log why it ended."""
-        for member, began in self._members:
-            if member.exitcode and time.monotonic() - began < STEADY_S:
-                self._deaths += 1
-        self._members = [(member, began) for member, began in self._members if member.is_alive()]
-        if self._deaths >= DEATHS_MAX:
+        for member, began, progress in self._members:
+            if member.exitcode is not None and member.exitcode < 0:  # any other code has a line of its own
+                log.error("run.worker_died", run=self._run, pid=member.pid, signal=-member.exitcode)
+            if progress.value == Progress.ANSWERED:
+                self._deaths_at_work = 0
+            elif member.exitcode and time.monotonic() - began < STEADY_S:
+                self._deaths += progress.value == Progress.NONE
+                self._deaths_at_work += progress.value == Progress.BEGUN
+        self._members = [one for one in self._members if one[0].is_alive()]
+        if self._deaths >= DEATHS_MAX or self._deaths_at_work >= DEATHS_AT_WORK_MAX:
             raise GatewayError(Reason.INTERNAL, "the processes of the run end at once; the log says why", retry=True)
         while len(self._members) < self._size:
-            member = SPAWN.Process(target=_work, args=(self._settings, self._run, self._size, os.getpid()),
-                                    name=f"statements {self._run}")
+            progress = SPAWN.Value("i", Progress.NONE, lock=False)
+            member = SPAWN.Process(target=_work, name=f"statements {self._run}",
+                                   args=(self._settings, self._run, self._size, os.getpid(), progress))
             member.start()
-            self._members.append((member, time.monotonic()))
+            self._members.append((member, time.monotonic(), progress))
 
     def dismiss(self) -> None:
         """See WorkerPool."""
-        for member, _ in self._members:
+        for member, *_ in self._members:
             if member.is_alive() and member.pid is not None:
                 os.kill(member.pid, signal.SIGTERM)
         began = time.monotonic()
-        for member, _ in self._members:
+        for member, *_ in self._members:
             while member.is_alive() and time.monotonic() < began + self._patience_s():
                 member.join(JOIN_S)
             if member.is_alive():
@@ -162,7 +171,7 @@ def tidy(where: Postgresql, store: Store) -> None:
         jobs.close()
 
 
-def _work(settings: Settings, run_id: str, share: int, parent: int) -> None:
+def _work(settings: Settings, run_id: str, share: int, parent: int, reached: Any) -> None:
     """A process of the pool. It ends with the one that started it."""
     gc.freeze()  # the loaded modules are no garbage: a search for some at the exit takes 0.4 s of CPU
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the leader tells us
@@ -174,8 +183,12 @@ def _work(settings: Settings, run_id: str, share: int, parent: int) -> None:
     configure(settings.log_level)
     own_process()
     stand_back(section(settings).nice)
+
+    def progress(how_far: Progress) -> None:
+        reached.value = max(reached.value, how_far)
+
     try:
-        worker = Worker(settings, share=share)
+        worker = Worker(settings, share=share, progress=progress)
         over.append(worker)
         try:
             worker.work(run_id)

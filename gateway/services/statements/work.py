@@ -4,10 +4,15 @@ For each open item: the row out of the source, the customer, the document, the m
 leaves is written down before its final dot, together with what became of the one before: one commit a mail, shared by
 all threads (group commit). Whoever is killed leaves at most one mail a thread of which nobody knows whether it left;
 it goes again with the same Message-ID and octets, and is counted.
+
+A document can end the process: it needs too much memory, or a library crashes. After such a death the items of the
+chunk are worked on one by one, alone in their process, and each is recorded before. One that was in work at DEATHS_MAX
+deaths is refused, and the others go on.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +29,7 @@ from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.ports.services.documents import Documents
 from gateway.ports.services.statements.rows import Chunk, ItemRow, ItemState, RunRow, Settlement
 from gateway.ports.services.statements.work import WorkStore
+from gateway.services.item_lock import ItemLock
 from gateway.services.statements import mail as mails
 from gateway.services.statements import source
 from gateway.services.statements.mail import Sender
@@ -37,6 +43,7 @@ AGAIN_S: Final = 30.0  # after the first temporary trouble of an item; doubled w
 AGAIN_MAX_S: Final = 900.0
 PAUSE_S: Final = 5.0  # where the house itself has trouble, and no mail can leave
 SURPRISES_MAX: Final = 3  # of one item; then it is refused by name
+DEATHS_MAX: Final = 3  # of processes with one item alone in work; then it is refused by name
 # Trouble of the house, not of a customer: nothing of the chunk would leave now.
 _HOUSE: Final = frozenset({
     Reason.NEXT_HOP_UNAVAILABLE, Reason.NEXT_HOP_TLS, Reason.STORE_UNAVAILABLE, Reason.STORE_MISSING,
@@ -71,6 +78,7 @@ class Tools:
     unchanged: Callable[[], None]
     ending: Callable[[], bool]
     wait: Callable[[float], None]
+    lock: ItemLock
 
 
 class _NotNowError(Exception):
@@ -115,7 +123,8 @@ class _Work:
     def all(self, path: Path) -> datetime | None:
         """When the chunk is to be tried again; None: all is settled."""
         tools = self.tools
-        items = deque(tools.store.todo(self.chunk))
+        suspect = self.chunk.item  # first: else its attempts would no longer be in a row
+        items = deque(sorted(tools.store.todo(self.chunk), key=lambda one: one.id != suspect))
         rows = self._rows(path)
         tools.unchanged()  # after they were read: nothing of another file leaves
         customers = tools.customers(list(dict.fromkeys(one.customer for one in items)))
@@ -129,25 +138,70 @@ class _Work:
                 row, customer = self._row(rows, item), self._customer(customers, item)
                 to = self._addresses(row, item, customer)
                 if (rest := tools.throttle.wait_s(domain_of(to[0]))) > 0:
-                    items.append(item)
-                    passed += 1
+                    if item.id == suspect:
+                        items.appendleft(item)
+                        passed = len(items)
+                    else:
+                        items.append(item)
+                        passed += 1
                     if passed >= len(items):
                         self.flush()
                         tools.wait(min(rest, 1.0))
                         passed = 0
                     continue
                 passed = 0
-                settlement = self._one(item, row, customer, to)
+                self._survived(item)
             except _Refused as refused:
-                settlement = Settlement(item.id, ItemState.REFUSED, reason=refused.reason, detail=refused.detail,
-                                        free=item.state is not ItemState.SENDING)
-            if settlement is None:
-                again.append(self._next_time(item))
+                self.settled.append(_refusal(item, refused))
                 continue
-            self.settled.append(settlement)
-            if settlement.state is ItemState.WAITING:
+            with self._in_work(item):
+                settlement = self._one(item, row, customer, to)
+                if settlement is not None:
+                    self.settled.append(settlement)
+            if settlement is None or settlement.state is ItemState.WAITING:
                 again.append(self._next_time(item))
         return min(again, default=None)
+
+    def _survived(self, item: ItemRow) -> None:
+        """_Refused if one process after another died with this item alone in work."""
+        if item.id == self.chunk.item and self.chunk.attempts >= DEATHS_MAX:
+            log.critical("statement.ended_process", run=self.run.id, row=item.row, deaths=self.chunk.attempts)
+            detail = f"the process that worked on it died {self.chunk.attempts} times"
+            raise _Refused(Reason.INTERNAL, detail if item.state is not ItemState.SENDING else
+                           f"it may have left; {detail}")
+
+    @contextmanager
+    def _in_work(self, item: ItemRow) -> Iterator[None]:
+        """Nothing else is in work in this process, nor unwritten, while an item is that may end it."""
+        tools, alone = self.tools, self.chunk.attempts > 0
+
+        def waits() -> None:
+            self.flush()
+            tools.ending()  # a sign of progress
+
+        with tools.lock.held(alone=alone, waits=waits):
+            if not alone:
+                try:
+                    yield
+                finally:
+                    if tools.lock.is_wanted:
+                        self.flush()
+                return
+            self.flush()
+            self._attempt(item.id)
+            try:
+                yield
+            finally:
+                self.flush()
+                self._attempt(None)
+
+    def _attempt(self, item: int | None) -> None:
+        try:
+            self.chunk = self.tools.store.attempt(self.chunk, item)
+        except GatewayError as trouble:
+            if trouble.reason is Reason.RUN_STATE:
+                raise _NotNowError from None
+            raise
 
     def _next_time(self, item: ItemRow) -> datetime:
         wait_s = min(AGAIN_S * 2**min(item.tries, 10), AGAIN_MAX_S)
@@ -232,8 +286,8 @@ class _Work:
             document = self._document(row, customer, dated)
             mail = mails.write(tools.sender, self.run, self.spec, row, item, customer, to, document, dated, now)
             outcome = tools.send(mail, leaves=leaves)
-        except _Refused:
-            raise
+        except _Refused as refused:
+            return _refusal(item, refused)
         except GatewayError as trouble:
             outcome = Outcome("", Settled.LATER if trouble.retry else Settled.REFUSED, (), trouble.reason)
             return self._settlement(item, to, outcome, dated, left=left, detail=trouble.detail)
@@ -283,6 +337,11 @@ class _Work:
     def _in_time(self) -> bool:
         began = self.run.started_at or self.run.created_at
         return self.tools.clock.now() - began < timedelta(seconds=self.spec.give_up_after_s)
+
+
+def _refusal(item: ItemRow, refused: _Refused) -> Settlement:
+    return Settlement(item.id, ItemState.REFUSED, reason=refused.reason, detail=refused.detail,
+                      free=item.state is not ItemState.SENDING)
 
 
 def _is_held(one: RecipientOutcome) -> bool:

@@ -113,6 +113,8 @@ def everything_is_there(database, worker) -> None:
 
 def test_from_an_earlier_version_to_this_one(database, worker, tmp_path) -> None:
     for statement in ("DROP TABLE request", "DROP TABLE callback", "DROP TABLE database_identity",
+                      "ALTER TABLE statement_chunk DROP COLUMN item",
+                      "ALTER TABLE statement_chunk DROP COLUMN attempts",
                       "UPDATE alembic_version SET version_num = '0006'"):
         database.write(lambda connection, statement=statement: connection.exec_driver_sql(statement) and None)
     at_work = worker()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -14,10 +15,20 @@ import structlog
 from gateway.app.statements import leaders as module
 from gateway.app.statements import worker_pool
 from gateway.app.statements.leaders import _Leaders
-from gateway.errors import Reason
+from gateway.errors import GatewayError, Reason
 from gateway.ports.services.statements.rows import RunState
 from tests.support import leading
-from tests.support.leading import cannot_go_on, dies, hangs, is_not_interrupted, yields, yields_late
+from tests.support.leading import (
+    cannot_go_on,
+    dies,
+    dies_after_a_mail,
+    dies_at_the_start,
+    dies_at_work,
+    hangs,
+    is_not_interrupted,
+    yields,
+    yields_late,
+)
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -184,3 +195,26 @@ def test_a_leader_whose_mails_may_have_left_is_not_killed_for_another_run(leader
     leaders._book.due = {"run1": [NOW]}
     leaders.lead(SETTINGS, "run1")
     assert leaders._rests == {}, "it ended by itself"
+
+
+@pytest.mark.parametrize(("work", "deaths_max"), [
+    (dies_at_the_start, 5), (dies_at_work, 7), (dies_after_a_mail, None)])
+def test_a_pool_gives_up_where_its_processes_die_and_no_mail_has_an_outcome(monkeypatch, work, deaths_max) -> None:
+    monkeypatch.setattr(worker_pool, "_work", work)
+    monkeypatch.setattr(worker_pool, "processes", lambda _: 1)
+    monkeypatch.setattr(worker_pool, "DEATHS_AT_WORK_MAX", 7)
+    pool = worker_pool.ProcessPool(None, "run1")
+
+    def one_more_dies() -> None:
+        pool.tend()
+        pool._members[0][0].join()
+
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(deaths_max or 9):
+            one_more_dies()
+        with nullcontext() if deaths_max is None else pytest.raises(GatewayError, match="end at once"):
+            one_more_dies()
+    pool.dismiss()
+    died = [one for one in logs if one["event"] == "run.worker_died"]
+    assert {one["signal"] for one in died} <= {signal.SIGKILL}
+    assert len(died) == (0 if work is dies_at_the_start else deaths_max or 9)

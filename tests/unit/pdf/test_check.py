@@ -2,6 +2,7 @@
 
 import os
 import resource
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,7 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.child_process import ChildProcesses
 from gateway.errors import Reason
+from gateway.pdf import check as module
+from gateway.pdf import check_child
 from gateway.pdf.check import TAIL_OCTETS, check, lacking
 from gateway.pdf.documents import PdfDocuments
 from gateway.ports.services.documents import Depth
@@ -178,6 +182,43 @@ def test_a_page_that_cannot_be_decompressed_is_seen_when_looked_at_thoroughly() 
     octets = GOOD[:at] + b"\0" * 20 + GOOD[at + 20:]
     assert check(octets, MAX, depth="opened") is None
     assert check(octets, MAX) is Reason.PDF_UNREADABLE
+
+
+@pytest.mark.parametrize(("limit", "value"), [("THOROUGH_OCTETS_MAX", 100_000_000), ("THOROUGH_S", 0.05)])
+def test_a_document_that_unpacks_to_more_than_the_limit(monkeypatch: pytest.MonkeyPatch, limit: str, value: float,
+                                                        ) -> None:
+    """A page of 192 MiB, packed twice: a few hundred octets."""
+    monkeypatch.setattr(module, limit, value)
+    monkeypatch.setattr(module, "_children", children := ChildProcesses(1))
+    blanks, packer = bytes(1 << 20), zlib.compressobj(1)
+    once = b"".join(packer.compress(blanks) for _ in range(192)) + packer.flush()
+
+    def bomb(pdf: pikepdf.Pdf) -> None:
+        filters = pikepdf.Array([pikepdf.Name.FlateDecode, pikepdf.Name.FlateDecode])
+        pdf.pages[0].Contents = pdf.make_stream(zlib.compress(once, 9))
+        pdf.pages[0].Contents.stream_dict["/Filter"] = filters
+
+    octets = changed(bomb, compress_streams=False, stream_decode_level=pikepdf.StreamDecodeLevel.none)
+    assert len(octets) < 2 * len(GOOD)
+    began = time.monotonic()
+    assert check(octets, MAX, depth="opened") is None
+    assert check(octets, MAX) is Reason.PDF_UNREADABLE
+    assert time.monotonic() - began < 10
+    monkeypatch.setattr(module, limit, 60 if value < 1 else value)
+    assert check(GOOD, MAX) is None, "the next one is not affected"
+    children.close()
+
+
+def test_a_document_that_ends_the_process_that_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a crash within qpdf does. The caller's own process never opens it."""
+    program = tmp_path / "child.py"
+    program.write_text(Path(check_child.__file__).read_text().replace(
+        "import pikepdf\n\n    channel", "import pikepdf\n    pikepdf.open = lambda *_, **__: os.kill(os.getpid(), 9)\n"
+        "    channel").replace("import json\n", "import json\nimport os\n"))
+    monkeypatch.setattr(module, "_PROGRAM", program)
+    monkeypatch.setattr(module, "_children", ChildProcesses(1))
+    monkeypatch.setattr(module, "_open", pytest.fail)
+    assert check(GOOD, MAX) is Reason.PDF_UNREADABLE
 
 
 def test_no_pages() -> None:

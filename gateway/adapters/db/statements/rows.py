@@ -20,7 +20,8 @@ def item_of(row: Any) -> ItemRow:
 
 def chunk_of(row: Any) -> Chunk:
     """A row of `statement_chunk`."""
-    return Chunk(row.run, row.number, row.start, row.first_row, row.rows, row.token or "")
+    return Chunk(row.run, row.number, row.start, row.first_row, row.rows, row.token or "", row.item,
+                 row.attempts or 0)
 
 
 def optional_micros(at: datetime | None) -> int | None:

@@ -27,6 +27,7 @@ from gateway.adapters.db.statements.rows import (
 )
 from gateway.adapters.db.tables.mail import micros, moment
 from gateway.adapters.db.tables.statements import statement_chunk, statement_item, statement_run
+from gateway.errors import GatewayError, Reason
 from gateway.ports.services.statements.rows import Chunk, ItemRow, ItemState, RunState, Settlement
 
 LEASE: Final = timedelta(hours=1)  # of a chunk whose process cannot be checked
@@ -72,16 +73,17 @@ class DbWork:
         free = select(statement_chunk).where(*due, _c.owner.is_(None)).order_by(_c.number).limit(1)
         taken = select(statement_chunk).where(*due, _c.owner.is_not(None), _c.owner != mine)
 
-        def work(connection: Connection) -> Any:
+        def work(connection: Connection) -> Chunk | None:
             found = connection.execute(free).first() or next(
                 (one for one in connection.execute(taken).all() if self._is_free(one.owner, one.at, at)), None)
-            if found is not None:
-                connection.execute(update(statement_chunk).where(_c.run == run, _c.number == found.number)
-                                   .values(owner=mine, token=token, at=now))
-            return found
+            if found is None:
+                return None
+            attempts = found.attempts if found.owner is None else found.attempts or 1
+            connection.execute(update(statement_chunk).where(_c.run == run, _c.number == found.number)
+                               .values(owner=mine, token=token, at=now, attempts=attempts))
+            return replace(chunk_of(found), token=token, attempts=attempts or 0)
 
-        found = self._database.write(work, alone="statement_chunk")
-        return None if found is None else replace(chunk_of(found), token=token)
+        return self._database.write(work, alone="statement_chunk")
 
     def idle(self, run: str, at: datetime) -> Mapping[int, datetime]:
         """See WorkStore."""
@@ -96,7 +98,8 @@ class DbWork:
         def work(connection: Connection) -> None:
             for one in lost:
                 connection.execute(update(statement_chunk).where(
-                    _c.run == run, _c.number == one.number, _c.token == one.token).values(owner=None, token=None))
+                    _c.run == run, _c.number == one.number, _c.token == one.token).values(
+                        owner=None, token=None, attempts=func.coalesce(_c.attempts, 1)))
 
         if lost:
             self._database.write(work)
@@ -110,6 +113,16 @@ class DbWork:
     def _is_free(self, who: str, since: int, now: datetime) -> bool:
         dead = self._database.is_dead(owner.Owner.parse(who))
         return now - moment(since) > LEASE if dead is None else dead
+
+    def attempt(self, chunk: Chunk, item: int | None) -> Chunk:
+        """See WorkStore."""
+        attempts = chunk.attempts + 1 if item is not None and item == chunk.item else 1
+        statement = (update(statement_chunk)
+                     .where(_c.run == chunk.run, _c.number == chunk.number, _c.token == chunk.token)
+                     .values(item=item, attempts=attempts))
+        if not self._database.write(lambda connection: connection.execute(statement).rowcount):
+            raise GatewayError(Reason.RUN_STATE, "another process works on these rows", retry=True)
+        return replace(chunk, item=item, attempts=attempts)
 
     def todo(self, chunk: Chunk) -> Sequence[ItemRow]:
         """See WorkStore."""

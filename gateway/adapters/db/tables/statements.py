@@ -27,6 +27,8 @@ statement_run = Table(
 )
 
 # Rows that follow each other; whoever works on them is `owner`, by the one claim `token`. due_at NULL: all settled.
+# attempts NULL: no process died at work on them. Else `item` is the one in work, or NULL, and `attempts` says how often
+# in a row work on it began without coming to its end.
 statement_chunk = Table(
     "statement_chunk", metadata,
     Column("run", Text, ForeignKey("statement_run.id", ondelete="CASCADE"), primary_key=True),
@@ -38,6 +40,8 @@ statement_chunk = Table(
     Column("owner", Text),
     Column("token", Text),
     Column("at", BigInteger, nullable=False),
+    Column("item", BigInteger),
+    Column("attempts", BigInteger),
 )
 
 # One mail. No account is in it: `series` is a MAC over customer, account and period. `version` NULL: this item does not

@@ -26,7 +26,8 @@ ALARMS: Final = (
     ("critical", "jobs.reload_failed"), ("warning", "code.customer_blocked"), ("critical", "code.alarm_rejected"),
     ("critical", "code.alarm_bounced"), ("error", "callback.given_up"), ("critical", "run.paused"),
     ("critical", "run.stopped"), ("critical", "run.worker_not_started"), ("critical", "run.worker_stuck"),
-    ("error", "run.internal_error"), ("critical", "clock.skewed"))
+    ("error", "run.internal_error"), ("error", "run.worker_died"), ("critical", "statement.ended_process"),
+    ("critical", "clock.skewed"))
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0)
 SIZES: Final = (4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 52_428_800)
 

@@ -112,7 +112,11 @@ class NewItem:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Rows that follow each other. `offset`: octets in the source file before the first; `token`: of the claim."""
+    """Rows that follow each other. `offset`: octets in the source file before the first; `token`: of the claim.
+
+    `attempts` 0: no process died at work on them. Else each item is recorded before work on it begins: `item` was in
+    work when the last process died, for the `attempts`-th time in a row; None: that is not known.
+    """
 
     run: str
     number: int
@@ -120,6 +124,8 @@ class Chunk:
     first_row: int
     rows: int
     token: str = ""
+    item: int | None = None
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

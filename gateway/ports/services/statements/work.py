@@ -33,6 +33,13 @@ class WorkStore(Protocol):
         """When the next chunk is to be tried; None: no chunk is open."""
         ...
 
+    def attempt(self, chunk: Chunk, item: int | None) -> Chunk:
+        """Records, in a commit of its own, that work on an item begins; None: that it has come to its end.
+
+        The chunk with these values. GatewayError RUN_STATE (retry) if another process has taken the chunk over.
+        """
+        ...
+
     def todo(self, chunk: Chunk) -> Sequence[ItemRow]:
         """Its open items, in the order of rows."""
         ...
