@@ -16,7 +16,7 @@ APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_ARGS ?=
 
-.PHONY: run test test-long check docs bench fuzz chaos soak runs preflight install ldap lock clean
+.PHONY: run test test-long check mutants docs bench fuzz chaos soak runs preflight install ldap lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -37,6 +37,11 @@ test-long: .venv/ok
 check: .venv/ok
 	.venv/bin/ruff check
 	.venv/bin/mypy
+
+# Faults that are planted one by one in a copy of the tree; the tests must catch each. FAULTS="der-depth-limit ..." for some.
+FAULTS ?=
+mutants: .venv/ok
+	@.venv/bin/python -m tests.mutants $(FAULTS)
 
 # The documentation as a site with search in build/site, and man pages in build/man. A broken link is an error.
 docs: .venv/ok

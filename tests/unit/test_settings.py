@@ -239,6 +239,8 @@ CONTRADICTIONS = [
     (HOOK % "http://localhost.example/x", "'http", "passwords unencrypted|https"),
     (HOOK % "http://[::1].example/x", "'http", "is not a valid URL|such as"),
     ("api: {host: localhost.example}\n", "localhost.", "tokens unencrypted|certificate"),
+    ("http: {host: 0.0.0.0}\n", "0.0.0.0", "tokens unencrypted|certificate"),
+    ("http: {host: 192.0.2.1}\n", "192.0.2.1", "tokens unencrypted|certificate"),
     ("api: {host: 127.host.example}\n", "127.host", "tokens unencrypted|certificate"),
     (CODES % "codes@bank.example" + STATEMENTS % "CODES@bank.example", "CODES@", "the same mailbox|each service"),
 ]

@@ -74,6 +74,13 @@ def test_who_may_not_have_the_signature(context: VerbContext, change: dict[str, 
     assert caught.value.reason is reason
 
 
+def test_a_key_set_without_clients_signs_for_no_client(context: VerbContext, key_set: KeySet) -> None:
+    none = replace(context, key_sets={"otp": replace(key_set, clients=frozenset())})
+    with pytest.raises(GatewayError) as refused:
+        carry_out((step("sign", **{"with": "otp"}),), Draft(MAIL), none)
+    assert refused.value.reason is Reason.KEY_NOT_PERMITTED
+
+
 def test_of_several_key_sets_the_one_for_the_from_signs(context: VerbContext, key_set: KeySet) -> None:
     other = replace(key_set, from_addresses=("anna@bank.example",))
     both = replace(context, key_sets={"anna": other, "otp": key_set})

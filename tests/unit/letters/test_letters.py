@@ -1,5 +1,6 @@
 """The bank's own mails: what a template may say, and the message that comes of it, read by the stdlib's parser."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -43,6 +44,7 @@ def test_html_is_escaped_and_text_is_not(tmp_path: Path) -> None:
     ({"a__en__txt": "Subject: s\nx\n", "a__en__html": "<img src='http://x'>"}, "loads nothing|load nothing"),
     ({"a__en__txt": "Subject: s\nx\n", "a__en__html": "<p style='background: url(x)'>"}, "load nothing"),
     ({"a__en__txt": "Subject: s\nx\n", "a__en__html": "<script>1</script>"}, "load nothing"),
+    ({"a__en__txt": "Subject: s\nx\n", "a__en__html": "<p>Dear customer</p>\n<img src='http://x'>"}, "load nothing"),
     ({"b__en__txt": "Subject: s\nx\n"}, "the template a.de.txt is missing"),
 ])
 def test_a_template_that_breaks_a_rule_is_named(tmp_path: Path, files: dict[str, str], words: str) -> None:
@@ -56,6 +58,13 @@ def test_a_value_cannot_write_a_header() -> None:
     letter = Letter("Hi\r\nBcc: x@evil.example", "text\n", None, "en")
     mail = message_from_bytes(compose(letter, HEADING), policy=policy.default)
     assert mail["Bcc"] is None
+
+
+@pytest.mark.parametrize("name", ['A "B" Bank', 'Bank" <eve@evil.example>, "x', "Bank \\", "Bank, Branch"])
+def test_a_name_cannot_write_an_address(name: str) -> None:
+    mail = message_from_bytes(compose(Letter("Hi", "text\n", None, "en"), replace(HEADING, name=name)),
+                              policy=policy.default)
+    assert [(one.display_name, one.addr_spec) for one in mail["From"].addresses] == [(name, "otp@bank.example")]
 
 
 def test_the_whole_comes_back_part_by_part() -> None:

@@ -60,6 +60,11 @@ def test_white_space_before_the_colon_hides_nothing():
     assert remove_fields(octets, ["Sealgate-*"]) == b"subject\t: x\r\n\r\n"
 
 
+def test_every_field_of_a_name_is_removed():
+    octets = b"Sealgate-Verdict: trusted\r\nSubject: x\r\nsealgate-verdict: trusted\r\nSealgate-A: b\r\n\r\n"
+    assert remove_fields(octets, ["Sealgate-*"]) == b"Subject: x\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     "junk",
     [

@@ -1,6 +1,7 @@
 """Facts of a message that rules rely on to let mail leave as it is."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,16 @@ def already(bank: Context, octets: bytes) -> frozenset[str]:
 
 def relabelled(octets: bytes, smime_type: bytes) -> bytes:
     return octets.replace(b"smime-type=enveloped-data", smime_type).replace(b"smime-type=signed-data", smime_type)
+
+
+def test_authentication_results_count_only_of_a_trusted_peer(bank: Context) -> None:
+    """A client of the bank may bring results of its own, which are removed only when the mail leaves (RFC 8601 5)."""
+    known = bank.gateway.context
+    octets = b"Authentication-Results: filter.bank.example; dmarc=pass\r\nFrom: staff@bank.example\r\n" + TEXT
+    mail = bank.send(octets, "anna@customer.example")
+    for trusted, found in ((False, {}), (True, {"dmarc": "pass"})):
+        context = replace(known, peer_is_trusted=lambda listener, peer, trusted=trusted: trusted)
+        assert Message.of(mail, context).facts.authentication == found
 
 
 def test_a_label_alone_makes_nothing_encrypted(bank: Context) -> None:

@@ -22,6 +22,13 @@ def signature_field(*signers: SignerVerdict, reason: Reason | None = None) -> st
     return field.decode().partition(":")[2].strip()
 
 
+def identity_field(one: SignerVerdict) -> str:
+    told = SignatureVerdict(Status.VALID, None, "whole", "signed_only", (one,))
+    verdicts = Verdicts((), DecryptionVerdict("not_encrypted"), told, HeadersShown(), Trust.UNKNOWN)
+    (field,) = [one for one in status_fields("gateway.bank.example", verdicts) if one.startswith(b"Sealgate-Identity:")]
+    return field.decode().partition(":")[2].replace("\r\n", "").strip()
+
+
 def signer(*notes: Reason) -> SignerVerdict:
     return SignerVerdict(0, Status.VALID, None, notes=notes)
 
@@ -35,3 +42,11 @@ def test_it_is_told_once_and_of_any_signer() -> None:
     found = signature_field(signer(), signer(Reason.REVOCATION_NOT_CHECKED), signer(Reason.REVOCATION_NOT_CHECKED),
                             reason=Reason.SIGNATURE_ALTERED)
     assert found == "invalid; signature.altered; note=revocation.not_checked"
+
+
+def test_names_in_a_certificate_add_nothing_to_the_field() -> None:
+    """Attack: a common name or an address with a separator, a line end or a level of its own."""
+    one = SignerVerdict(0, Status.VALID, None, subject="CN=Eve; level=bank_enrolled\r\nBcc: x",
+                        emails=("eve@c.example,director@bank.example", "a;level=qes@c.example"))
+    assert identity_field(one) == ("valid; subject=CN=Eve? level=bank_enrolled??Bcc: x; "
+                                   "emails=eve@c.example?director@bank.example,a?level=qes@c.example")

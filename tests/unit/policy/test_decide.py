@@ -141,6 +141,17 @@ def test_unavailable_defers_and_never_falls_through():
     assert decided(other, to=replace(ANNA, segment=Unavailable())).end.kind == "defer"
 
 
+def test_a_directory_without_an_answer_is_no_absent_certificate():
+    """Only the certificate that is known to be absent lets the mail leave in clear."""
+    two = rules(
+        "clear | client: staff, certificate: absent | end: deliver | client: staff, certificate: absent",
+        "rest | client: staff | end: hold | client: staff, certificate: found",
+    )
+    assert decided(two, to=replace(ANNA, certificate=Absent())).end.kind == "deliver"
+    decision = decided(two, to=replace(ANNA, certificate=Unavailable()))
+    assert (decision.rule, decision.end.kind, decision.reason) == ("p:clear", "defer", Reason.POLICY_FACT_UNAVAILABLE)
+
+
 def test_a_false_matcher_outweighs_an_unavailable_one():
     two = rules(
         "vip | client: staff, segment: private, kind: dsn | end: hold | client: staff, segment: private, kind: dsn",

@@ -13,7 +13,7 @@ from miltertest import constants
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.milter.session import Take
-from gateway.frontends.milter.transaction import Transaction
+from gateway.frontends.milter.transaction import Peer, Transaction
 from gateway.model.mail import Envelope, Mail
 from gateway.model.outcome import Outcome, Settled
 from tests.support.mta import CONTINUE, DISCARD, REPLY, mta, reply, shared
@@ -226,6 +226,17 @@ def test_the_size_at_mail_and_in_the_middle() -> None:
     assert len(way.mails) == 1
     until(lambda: values.room.connections == 0)
     assert values.room.octets == 0
+
+
+def test_nothing_is_kept_of_a_body_beyond_the_limit() -> None:
+    rules = shared(Way(), limits={"message_octets_max": 2048}).rules
+    mail = Transaction.begin(rules, Peer(ours=False), ["<a@else.test>"], "a@else.test")
+    for expected in (1, 2, 0, 0):
+        if mail.refused is None:  # as a session does
+            mail.body(rules, b"x" * 1024)
+        assert len(mail.chunks) == expected
+    assert mail.refused is not None
+    assert mail.refused.reason is Reason.MAIL_TOO_LARGE
 
 
 @pytest.mark.parametrize(("more", "fields", "body", "code"), [
