@@ -271,13 +271,13 @@ FAULTS = (
         "The journal does not record that the next hop accepted a mail, and a retry sends it again.",
         ("tests/unit/pipeline/test_outbound.py::test_a_retry_sends_only_the_rest",)),
     Fault(
-        "codes-other-customer", "gateway/services/codes/codes.py",
+        "codes-other-customer", "gateway/services/codes/issue_and_verify.py",
         "return isinstance(answer, Found) and answer.enrolled and all(row.customer == number for row in answer.rows)",
         "return isinstance(answer, Found) and answer.enrolled",
         "A code is encrypted to the certificate of another customer.",
         ("tests/unit/services/codes/test_issue.py::test_an_address_with_the_certificate_of_another_customer_gets_nothing",)),
     Fault(
-        "codes-resend-changed", "gateway/services/codes/codes.py",
+        "codes-resend-changed", "gateway/services/codes/issue_and_verify.py",
         "        if not hmac.compare_digest(digest(self._keys, linked), row.digest):\n            raise",
         "        if not row.digest:\n            raise",
         "The same code is sent again for a payment with another amount or payee.",
