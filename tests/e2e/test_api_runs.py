@@ -85,6 +85,7 @@ def test_no_file_elsewhere_can_be_had(service: Api, core: System, name: str, sta
 @pytest.mark.parametrize("change, status, reason", [
     ({"source": {"csv": "october.csv", "json_lines": "x"}}, 422, "config.invalid"),
     ({"source": {}}, 422, "config.invalid"),
+    ({"documents": {"template": "no such template"}}, 422, "pdf.not_made"),
     ({"source": {"csv": "../sealgate.yaml"}}, 422, "usage.invalid"),
     ({"source": {"csv": "/etc/passwd"}}, 422, "usage.invalid"),
     ({"documents": {"directory": "/etc"}, "columns": {"document": "file"}}, 422, "usage.invalid"),

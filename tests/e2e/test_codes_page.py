@@ -14,6 +14,7 @@ import pytest
 from gateway.demo import openssl
 from gateway.demo.bank import Bank
 from gateway.errors import Reason
+from gateway.frontends.telemetry.log_events import MESSAGES
 from gateway.ports.services.codes import CodeState
 from gateway.services.codes import message, transaction
 from gateway.services.codes.administration import SENDS_MAX
@@ -138,5 +139,5 @@ def test_every_state_and_every_value_of_a_template_stands_there() -> None:
     given = re.findall(r'"(\w+)":', Path(message.__file__).read_text("utf-8").partition("def values")[2])
     assert {one for one in given if one not in {"name", "account"}} <= set(re.findall(r"`(\w+)`", table))
     assert [one for one in re.findall(r"`([a-z]+\.[a-z_]+)`", PAGE)
-            if one.split(".")[0] in {"code", "customer"} and one not in {str(reason) for reason in Reason}] == [
+            if one.split(".")[0] in {"code", "customer"} and one not in {*map(str, Reason), *MESSAGES}] == [
                 "code.bounced"]

@@ -242,6 +242,7 @@ def test_tables_are_brought_up_to_date_while_mail_flows(template, where, banks, 
         client.more(2)
         template.sql("DROP TABLE request", where.name)
         template.sql("DROP TABLE callback", where.name)
+        template.sql("ALTER TABLE statement_chunk DROP COLUMN item, DROP COLUMN attempts", where.name)
         template.sql("UPDATE alembic_version SET version_num = '0006'", where.name)
         client.more(2)
         sealgate(banks[1], "database", "upgrade")

@@ -34,7 +34,7 @@ _EXAMPLE: Final = {
     "source": {"csv": "2026-10/customers.csv"}, "columns": {"document": "file"},
     "documents": {"directory": "2026-10/pdf"}}
 # What is wrong with a run, in words for whoever asked for it; they quote the run and no file of the gateway.
-_OF_THE_RUN: Final = frozenset({Reason.CONFIG_INVALID, Reason.USAGE})
+_OF_THE_RUN: Final = frozenset({Reason.CONFIG_INVALID, Reason.USAGE, Reason.PDF_NOT_MADE})
 _LINES_MAX: Final = 20
 LINES_AT_ONCE: Final = 500  # of CSV: each piece goes through a thread
 REPORTING_MAX: Final = 4  # each reads all mails of a run
@@ -46,7 +46,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except GatewayError as error:
-        if error.reason in _OF_THE_RUN:
+        if error.reason in _OF_THE_RUN and not error.retry:
             lines = [("", line) for line in error.detail.splitlines()[:_LINES_MAX]]
             raise ProblemError(malformed(lines, error.reason, 422)) from None
         if error.reason is Reason.INPUT_UNREADABLE and not error.retry:
