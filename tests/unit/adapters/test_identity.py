@@ -190,7 +190,8 @@ def test_older_tables_are_named_and_upgraded_by_command(where, id_file) -> None:
     create_database(where, id_file).close()
     database = connected(where)
     for statement in ("ALTER TABLE statement_chunk DROP COLUMN item",
-                      "ALTER TABLE statement_chunk DROP COLUMN attempts", "DROP TABLE database_identity", "UPDATE alembic_version SET version_num = '0007'"):
+                      "ALTER TABLE statement_chunk DROP COLUMN attempts", "DROP TABLE database_identity",
+                      "UPDATE alembic_version SET version_num = '0007'"):
         database.write(lambda connection, statement=statement: connection.exec_driver_sql(statement) and None)
     database.close()
     id_file.unlink()
