@@ -69,7 +69,8 @@ class Worker:
                 ready = [number for number, _ in events.poll(BEAT_S)]
                 if self._control.fileno() in ready:
                     self._read_order()
-                if listening.fileno() in ready:
+                # A connection whose worker died before it accepted wakes no other one: look again after a while.
+                if listening.fileno() in ready or not ready:
                     with suppress(BlockingIOError, ConnectionAbortedError):
                         threads.submit(serve, listening.accept()[0], shared)
                 if time.monotonic() >= next_beat:
