@@ -11,7 +11,6 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from types import FrameType
 from typing import Final
 
@@ -28,6 +27,7 @@ log = structlog.get_logger("sealgate.milter")
 CONNECTIONS_MAX: Final = 512  # of one worker; Postfix has default_process_limit (100) for each of its services
 BEAT_S: Final = 1.0
 STUCK_DEADLINES: Final = 2.0  # a mail that is worked on for so many deadlines: we say nothing, and are replaced
+NO_DESCRIPTOR_S: Final = 0.2  # until the next try
 LINGER_S: Final = 0.3  # an answer leaves after its mail counts as ended
 READY: Final = b"r"
 BEAT: Final = b"."
@@ -71,8 +71,7 @@ class Worker:
                     self._read_order()
                 # A connection whose worker died before it accepted wakes no other one: look again after a while.
                 if listening.fileno() in ready or not ready:
-                    with suppress(BlockingIOError, ConnectionAbortedError):
-                        threads.submit(serve, listening.accept()[0], shared)
+                    _accept(listening, threads, shared)
                 if time.monotonic() >= next_beat:
                     next_beat = time.monotonic() + BEAT_S
                     self._beat(shared.room)
@@ -118,3 +117,16 @@ class Worker:
         if room.connections:
             log.info("milter.connections_cut", connections=room.connections, mails=room.mails)
         time.sleep(LINGER_S)
+
+
+def _accept(listening: socket.socket, threads: ThreadPoolExecutor, shared: Shared) -> None:
+    """Takes one connection, if it is still there. Without a free descriptor it waits at the socket a little longer."""
+    try:
+        channel, _ = listening.accept()
+    except (BlockingIOError, ConnectionAbortedError):
+        return
+    except OSError as error:
+        log.error("milter.not_accepted", detail=str(error.strerror))  # noqa: TRY400 - the text says it
+        time.sleep(NO_DESCRIPTOR_S)
+        return
+    threads.submit(serve, channel, shared)
