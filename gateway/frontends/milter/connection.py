@@ -27,7 +27,7 @@ def serve(channel: socket.socket, shared: Shared) -> None:
         except ProtocolError as error:
             log.error("milter.protocol_error", detail=str(error))  # noqa: TRY400 - the text says it; no place of ours
         except OSError:
-            pass  # Postfix is gone: there is nobody to answer
+            pass  # Postfix has closed the connection: no answer is possible
         except Exception as error:  # noqa: BLE001 - reported; the other connections go on
             surprise(log, error)
 

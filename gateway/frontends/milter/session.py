@@ -42,7 +42,7 @@ _MACROS: Final = (Command.END, Command.RCPT, Command.MAIL, Command.HELO, Command
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all sessions of a process share. `handle`: a mail's whole way; it is told what can be put in place."""
+    """What all sessions of a process share. `handle`: a mail's whole way; it calls Take to put octets in place."""
 
     settings: MilterSettings
     rules: Rules
