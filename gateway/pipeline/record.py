@@ -1,6 +1,6 @@
 """The evidence of each recipient: facts and decisions, never content."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -45,16 +45,18 @@ def keep(
     mail: Mail,
     message: Message,
     plans: Sequence[Plan],
-    outcome: Outcome,
+    outcomes: Iterable[RecipientOutcome],
     sent: Mapping[str, Sent],
     key: str,
 ) -> None:
-    """Adds one record per recipient. The mail is settled already: a store that fails now is logged, see `note`."""
-    outcomes = {fold(one.address): one for one in outcome.recipients}
+    """Adds one record for each of `outcomes`. They are settled: a store that fails now is logged, see `note`."""
+    by_address = {fold(one.address): one for one in outcomes}
     origin = _origin(mail, message)
     records = []
     for one in plans:
-        result = outcomes[fold(one.recipient.address)]
+        result = by_address.get(fold(one.recipient.address))
+        if result is None:
+            continue
         octets_sent = sent.get(fold(one.recipient.address))
         records.append(
             EvidenceRecord(

@@ -73,6 +73,7 @@ class Run:
     _in_doubt: tuple[str, ...] = field(default=(), init=False)
     _sent: set[str] = field(default_factory=set, init=False)  # to whom octets left this process: see in_place
     _unwritten: tuple[str, ...] = field(default=(), init=False)  # taken, and the journal could not be written
+    _recorded: set[str] = field(default_factory=set, init=False)  # whose evidence is kept: folded addresses
     _failure: GatewayError | None = field(default=None, init=False)  # after something was settled
 
     def __enter__(self) -> Self:
@@ -221,20 +222,25 @@ class Run:
         self._sent.update(accepted)
         self.context.reach("before-dot")
 
-    def settle(self, group: Group, outcomes: Iterable[RecipientOutcome]) -> None:
+    def settle(self, group: Group, outcomes: Iterable[RecipientOutcome],
+               record: Callable[[Sequence[RecipientOutcome]], None] | None = None) -> None:
         """The outcomes of one group. A journal that fails now must not turn a taken mail into a deferred one, which the
 
         client would send again. The row stays `sending`: if the mail is retried for another group, sending to them once
-        more is counted.
+        more is counted. `record` keeps the evidence of what is settled before the journal knows it: a retry after a
+        kill does not send to them again, and could not say what they got.
         """
         outcomes = [changed(one, rule=group.rule) for one in outcomes]
         self.outcomes += outcomes
         if not self._claimed:
             return
+        settled = [one for one in outcomes if one.settled in SETTLED and not self._in_place(one)]
+        if record is not None and settled:
+            record(settled)
+            self._recorded.update(fold(one.address) for one in settled)
         replies: dict[str, list[str]] = {}
-        for one in outcomes:
-            if one.settled in SETTLED and not self._in_place(one):
-                replies.setdefault(one.reply or str(one.settled), []).append(one.address)
+        for one in settled:
+            replies.setdefault(one.reply or str(one.settled), []).append(one.address)
         self.context.reach("before-commit")
         for reply, addresses in replies.items():
             try:
@@ -245,6 +251,10 @@ class Run:
                 self._unwritten += tuple(addresses)
                 log.critical("journal.not_written", incident=self.mail.origin.incident, detail=trouble.detail)
         self.context.reach("after-commit")
+
+    def not_recorded(self, outcomes: Iterable[RecipientOutcome]) -> list[RecipientOutcome]:
+        """Those whose evidence is still to be kept."""
+        return [one for one in outcomes if fold(one.address) not in self._recorded]
 
     def _in_place(self, outcome: RecipientOutcome) -> bool:
         return outcome.settled is Settled.TAKEN and outcome.address not in self._sent

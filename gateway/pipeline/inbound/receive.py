@@ -13,6 +13,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -112,7 +113,7 @@ class Inbound:
             raise GatewayError(Reason.INPUT_EMPTY, "no recipients")
         if refused and (is_all_or_none(context, mail) or not going):
             outcome = refuse_all(mail.origin.incident, tuple(one.address for one in mail.envelope.recipients), refused)
-            keep(context, mail, first, work.plans, outcome, {}, work.key)
+            keep(context, mail, first, work.plans, outcome.recipients, {}, work.key)
             return outcome
         return self._send(work, first, going, tuple(refused.values()))
 
@@ -167,13 +168,14 @@ class Inbound:
                         results = self._settle(work, run, first, to)
                     except GatewayError as trouble:
                         results = undelivered(to, trouble)
-                    run.settle(recipients, results)
+                    run.settle(recipients, results, partial(keep, context, mail, message, work.plans, sent=work.sent,
+                                                            key=work.key))
         outcomes = [*run.outcomes, *refused]
         settled, reason = run.answer(outcomes)
         if needs_report(mail, settled, outcomes):
             outcomes = report_refused(context, mail, outcomes, may_report=answerable(message.facts))
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)
-        keep(context, mail, message, work.plans, outcome, work.sent, work.key)
+        keep(context, mail, message, work.plans, run.not_recorded(outcomes), work.sent, work.key)
         self._learn(work)
         return run.for_client(outcome)
 

@@ -12,6 +12,7 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
@@ -106,7 +107,7 @@ class Outbound:
         if refused and (is_all_or_none(context, mail) or not drafts):
             everybody = tuple(recipient.address for recipient in mail.envelope.recipients)
             outcome = refuse_all(mail.origin.incident, everybody, refused)
-            keep(context, mail, message, plans, outcome, {}, work.key)
+            keep(context, mail, message, plans, outcome.recipients, {}, work.key)
             return outcome
 
         if len(drafts) > 1:  # 5 and 6
@@ -119,7 +120,7 @@ class Outbound:
                         results = self._settle(work, run, first, draft, to)
                     except GatewayError as trouble:
                         results = undelivered(to, trouble)
-                    run.settle(one, results)
+                    run.settle(one, results, partial(keep, context, mail, message, plans, sent=work.sent, key=work.key))
         outcomes = [*run.outcomes, *refused.values()]
         settled, reason = run.answer(outcomes)
         if needs_report(mail, settled, outcomes):
@@ -130,7 +131,7 @@ class Outbound:
             outcomes = [replace(one, way=channels.get(fold(one.address), "")) for one in outcomes]
 
         outcome = Outcome(mail.origin.incident, settled, tuple(outcomes), reason)  # 7
-        keep(context, mail, message, plans, outcome, work.sent, work.key)
+        keep(context, mail, message, plans, run.not_recorded(outcomes), work.sent, work.key)
         self._count_fallbacks(plans, outcome)
         return run.for_client(outcome)
 

@@ -1,6 +1,7 @@
 """The outbound way over a real store and real keys; what left is opened by openssl."""
 
 import base64
+import hashlib
 import shutil
 from dataclasses import replace
 from email import message_from_bytes
@@ -341,6 +342,39 @@ def test_what_has_left_is_in_the_evidence_whatever_the_journal_does(
     if (failing, reason) != ("taken", Reason.STORE_UNAVAILABLE):
         assert (outcome.answer, outcome.reason) == (Settled.LATER, reason)
         assert all(one.settled is Settled.LATER for one in outcome.recipients)
+
+
+class Killed(BaseException):
+    """The end of the process: nothing handles it."""
+
+
+@pytest.mark.parametrize("inbound", [False, True])
+def test_what_left_before_a_kill_stays_in_the_evidence(bank: Context, *, inbound: bool) -> None:
+    """The retry sends nothing to the first group again, so nothing later can say which octets it got."""
+    def end(point: str) -> None:
+        if point == "after-commit":
+            raise Killed
+
+    if inbound:
+        hop, both = bank.inbound, ("support@bank.example", "info@bank.example")
+        mail = bank.receive(CODE.replace(b"otp@bank", b"anna@customer"), *both)
+        mail = replace(mail, octets=mail.octets.replace(b"To: anna@customer.example", b"To: support@bank.example"))
+    else:
+        hop, both = bank.outbound, ("anna@customer.example", "ben@customer.example")
+        mail = bank.send(CODE, *both)
+    context = bank.gateway.context
+    bank.gateway.use(replace(context, reach=end))
+    with pytest.raises(Killed):
+        bank.gateway.handle(mail)
+    bank.gateway.use(context)
+    [(_, octets, _)] = hop.taken
+    assert bank.gateway.handle(replace(mail, origin=replace(mail.origin, incident="again"))).answer is Settled.TAKEN
+    assert len(hop.taken) == 2
+    records = bank.gateway.store.evidence.find("<1@bank.example>")
+    digests = {one.recipient: one.sealed_digest for one in records if one.sealed_digest}
+    assert digests[both[0]] == hashlib.sha256(octets).hexdigest()
+    assert set(digests) == set(both)
+    assert [one.settled for one in records if one.recipient == both[0]] == [Settled.TAKEN, Settled.DISCARDED]
 
 
 def test_a_surprise_with_one_group_leaves_the_evidence_of_the_other(
