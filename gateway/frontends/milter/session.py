@@ -62,8 +62,7 @@ class Session:
         self.mail: Transaction | None = None  # in progress
         self._macros: dict[int, dict[str, str]] = {}  # by the command to which they belong
         self._announced = False  # macros for the next MAIL are there
-        self._edits: Edits | None = None
-        self._opened = False
+        self._changes: Iterable[bytes] | None = None  # that put the gateway's octets in place
         self._answers: dict[int, Callable[[bytes], Iterable[bytes]]] = {
             Command.MAIL: self._sender, Command.RCPT: self._recipient, Command.END: self._end,
             Command.OPTIONS: self._options}
@@ -191,7 +190,7 @@ class Session:
         if data:
             self._chunk(data)
         mail, began = self._transaction(), time.monotonic()
-        self._edits, self._opened = None, False
+        self._changes = None
         queue_id, at = self._macro("i"), self.shared.clock.now()
         result: Outcome | GatewayError
         try:
@@ -216,9 +215,10 @@ class Session:
         start = sum(len(raw) for _, raw in mail.fields) + len(b"\r\n")
 
         def take(octets: bytes, envelope: Envelope) -> bool:
-            self._edits = edits(mail.fields, memoryview(whole.octets)[start:], octets)
-            self._opened = envelope.ret == "HDRS" != whole.envelope.ret
-            return self._edits is not None
+            found = edits(mail.fields, memoryview(whole.octets)[start:], octets)
+            opened = envelope.ret == "HDRS" != whole.envelope.ret
+            self._changes = None if found is None else _packets(found, mail.sender.path.address if opened else "")
+            return found is not None
 
         with self.shared.room.turn():
             return self.shared.handle(whole, take)
@@ -229,22 +229,11 @@ class Session:
         """Nothing of it is Postfix's to deliver but what was put in place for everybody."""
         if isinstance(result, GatewayError) or result.answer in (Settled.REFUSED, Settled.LATER):
             return self._reply(reply)
-        if self._edits is None:
+        if self._changes is None:
             return (protocol.DISCARD,)
         if any(one.settled is not Settled.TAKEN for one in result.recipients):
             raise GatewayError(Reason.INTERNAL, "in place, and yet not for everybody", retry=True)
-        return self._changes(self._edits, self._transaction().sender.path.address)
-
-    def _changes(self, wanted: Edits, reverse_path: str) -> Iterable[bytes]:
-        opened = self._opened and reverse_path  # no bounce may carry what was opened
-        return chain(
-            starmap(protocol.change_header, wanted.changed),
-            starmap(protocol.change_header, wanted.deleted),
-            starmap(protocol.insert_header, wanted.inserted),
-            starmap(protocol.append_header, wanted.appended),
-            protocol.replace_body(wanted.body) if wanted.body is not None else (),
-            (protocol.change_from(f"<{reverse_path}>", "RET=HDRS"),) if opened else (),
-            _CONTINUE)
+        return self._changes
 
     def _refused(self, trouble: GatewayError) -> Iterable[bytes]:
         """The answer for trouble before the end of a message, with its log line."""
@@ -277,5 +266,17 @@ class Session:
         self.shared.room.left(self)
 
     def _forget(self) -> None:
-        self.mail = self._edits = None
+        self.mail = self._changes = None
         self.shared.room.ended(self)
+
+
+def _packets(wanted: Edits, opened_from: str) -> Iterable[bytes]:
+    """For Postfix. All that could fail is done now, before the mail counts as sent; the body is cut while it is sent.
+
+    `opened_from`: reverse-path of a mail that was opened, whose bounces must not carry its body (RET=HDRS); or ''.
+    """
+    header = (*starmap(protocol.change_header, wanted.changed), *starmap(protocol.change_header, wanted.deleted),
+              *starmap(protocol.insert_header, wanted.inserted), *starmap(protocol.append_header, wanted.appended))
+    body = protocol.replace_body(wanted.body) if wanted.body is not None else ()
+    sender = (protocol.change_from(f"<{opened_from}>", "RET=HDRS"),) if opened_from else ()
+    return chain(header, body, sender, _CONTINUE)

@@ -12,6 +12,7 @@ import pytest
 from miltertest import constants
 
 from gateway.errors import GatewayError, Reason
+from gateway.frontends.milter import protocol
 from gateway.frontends.milter.session import Take
 from gateway.frontends.milter.transaction import Peer, Transaction
 from gateway.model.mail import Envelope, Mail
@@ -321,6 +322,25 @@ def test_opened_mail_asks_for_headers_only() -> None:
         postfix.rcpt()
         postfix.fields(*FIELDS)
         assert not [one for one in postfix.end() if one[0] == "e"], "a bounce is never bounced"
+
+
+def test_an_answer_that_cannot_be_built_stops_the_mail_before_it_counts_as_sent(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+
+    def then(mail: Mail, take: Take) -> Outcome:
+        take(b"From: a@bank.test\r\nX: y\r\n\r\nb\r\n", mail.envelope)
+        sent.append(mail)  # in the pipeline: journal and evidence
+        return outcome_of(mail, Settled.TAKEN)
+
+    def fails(*_: object) -> bytes:
+        raise ValueError
+
+    monkeypatch.setattr(protocol, "append_header", fails)
+    with mta(shared(Way(then))) as postfix:
+        postfix.begin()
+        assert reply(postfix.whole(*FIELDS)[0])[0] == "451"
+    assert not sent
 
 
 def test_what_cannot_be_put_in_place_is_asked_for_elsewhere() -> None:
