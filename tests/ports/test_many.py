@@ -46,6 +46,19 @@ def test_certificates_are_those_that_one_by_one_would_be(many, database, clock) 
         assert found[address] == one.rows(address)
 
 
+def test_a_mailbox_is_found_by_each_spelling_of_its_domain(many, database, clock) -> None:
+    """Truth: the look-up of one mail, which asks for all spellings (pki.lookup, DbCustomers.by_address)."""
+    letters, ascii_ = "eva@müller.example", "eva@xn--mller-kva.example"
+    DbCustomers(database).put([Customer("1004", "Eva", (letters,))])
+    one = DbCertificates(database, clock)
+    person = get_pki().recipient("p-256", email=ascii_)
+    one.add([NewCertificate(person.certificate, customer="1004")])
+    for asked in (letters, ascii_):
+        assert many.owners([asked, "none@customer.example"]) == {asked: "1004"}
+        rows = many.certificates([asked])[asked]
+        assert [row.sha256 for row in rows] == [person.certificate.sha256]
+
+
 def test_a_full_question_is_answered_and_a_larger_one_is_a_mistake(many) -> None:
     assert len(many.customers(["1001", *map(str, range(10_000, 9_999 + AT_ONCE_MAX))])) == 1
     assert many.certificates([f"c{number}@customer.example" for number in range(AT_ONCE_MAX)]) == {}

@@ -30,6 +30,7 @@ from gateway.app.statements.template_check import tried
 from gateway.app.store import Store, open_store
 from gateway.app.trust import load_trust, revocations
 from gateway.clock import Clock, FrozenClock
+from gateway.cms.mailbox import spellings
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.processes.children import PARENT, end_with_parent
 from gateway.frontends.processes.priority import stand_back
@@ -131,13 +132,14 @@ class Checker:
 
     def _decided(self, address: str, segment: str | None, rows: tuple[CertificateRow, ...]) -> Decided:
         """As pipeline.outbound.plan does it, where only a directory outside is not asked."""
-        way = direction(client_is_ours=True, recipient_is_ours=domain_of(address) in self._domains)
+        every = spellings(address)
+        way = direction(client_is_ours=True, recipient_is_ours=any(domain_of(one) in self._domains for one in every))
         any_, enrolled = self._answers(address, rows)
-        to = RecipientFacts(address, way, any_, enrolled, segment)
+        to = RecipientFacts(address, way, any_, enrolled, segment, spellings=every[1:])
         decision, asks = self._rules.decide(self._facts, to), False
         if not isinstance(decision, Decision):
             asks = True
-            to = RecipientFacts(address, way, Absent(), enrolled, segment)
+            to = replace(to, certificate=Absent())
             decision = self._rules.decide(self._facts, to)
         assert isinstance(decision, Decision)  # noqa: S101 - every fact of an outbound mail is known
         answer = used(decision, to)

@@ -5,7 +5,7 @@ snapshot and a call of the driver for all of them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Text, bindparam, select, type_coerce
@@ -23,6 +23,7 @@ from gateway.adapters.db.tables.mail import (
     revocation_answer,
 )
 from gateway.adapters.db.tables.statements import statement_item
+from gateway.cms.mailbox import spellings
 from gateway.model.lookup import CertificateRow, Customer
 from gateway.ports.revocation import StoredAnswer
 
@@ -78,22 +79,31 @@ class DbBulk:
                 for number, name, segment in found}
 
     def certificates(self, addresses: Sequence[str]) -> Mapping[str, tuple[CertificateRow, ...]]:
-        """All certificates that name an address, as CertificateSource.rows gives them; by address, folded.
+        """All certificates that name an address in any spelling, as CertificateSource.rows gives them for each.
 
-        At most AT_ONCE_MAX addresses, folded. Addresses without a certificate are not in the answer.
+        By address, folded. At most AT_ONCE_MAX addresses, folded. Those without a certificate are not in the answer.
         """
         rows: dict[str, tuple[CertificateRow, ...]] = {}
+        asked = _bounded(addresses)["asked"]
         with self._database.read() as connection:
-            for address, named, *values in connection.execute(_CERTIFICATES, _bounded(addresses)):
-                before = rows.get(address, ())
-                if len(before) < ROWS_MAX:
-                    rows[address] = (*before, _row(address, named, values))
-        return rows
+            for page in _pages(asked):
+                for address, named, *values in connection.execute(_CERTIFICATES, {"asked": page}):
+                    before = rows.get(address, ())
+                    if len(before) < ROWS_MAX:
+                        rows[address] = (*before, _row(address, named, values))
+        found = ((address, sum((rows.get(one, ()) for one in spellings(address)), ())) for address in asked)
+        return {address: of_all for address, of_all in found if of_all}
 
     def owners(self, addresses: Sequence[str]) -> Mapping[str, str]:
-        """By address the number of its customer, if it has one. At most AT_ONCE_MAX addresses, folded."""
+        """By address the number of its customer, if the register has it in any spelling. As many as above, folded."""
+        numbers: dict[str, str] = {}
+        asked = _bounded(addresses)["asked"]
         with self._database.read() as connection:
-            return {row.address: row.number for row in connection.execute(_OWNERS, _bounded(addresses))}
+            for page in _pages(asked):
+                numbers.update((row.address, row.number) for row in connection.execute(_OWNERS, {"asked": page}))
+        found = ((address, next((numbers[one] for one in spellings(address) if one in numbers), None))
+                 for address in asked)
+        return {address: number for address, number in found if number is not None}
 
     def blocked(self, numbers: Sequence[str]) -> frozenset[str]:
         """Those of these customers who get no codes until somebody unblocks them. At most AT_ONCE_MAX."""
@@ -135,6 +145,12 @@ def _bounded(asked: Sequence[str]) -> dict[str, list[str]]:
         msg = f"{len(asked)} at once"
         raise ValueError(msg)
     return {"asked": list(asked)}
+
+
+def _pages(addresses: Sequence[str]) -> Iterator[Sequence[str]]:
+    """All spellings of the addresses (see `spellings`), at most AT_ONCE_MAX at once."""
+    every = list(dict.fromkeys(one for address in addresses for one in spellings(address)))
+    return (every[start:start + AT_ONCE_MAX] for start in range(0, len(every), AT_ONCE_MAX))
 
 
 def _row(address: str, named: Any, values: list[Any]) -> CertificateRow:

@@ -103,3 +103,15 @@ def test_the_preflight_names_the_row(desk) -> None:
     done = look(desk.settings, spec, desk.runs.source_of(run, spec), desk.store.hold._clock.now())
     assert [(one.row, one.customer, one.what) for one in done.tally.problems if one.reason is OTHER] == [
         (1, number(0), address(5))]
+
+
+def test_the_preflight_knows_another_customers_address_by_each_spelling_of_its_domain(desk) -> None:
+    """As the run does: the register has letters, the source what DNS has (RFC 5890 2.3.2.1)."""
+    desk.store.customers.put([Customer("900", "No Certificate", ("none@kröte.example",), "retail")])
+    to = "none@xn--krte-6qa.example"
+    files = desk.files(rows(to), text=COLUMNS)
+    run = desk.take(files)
+    spec = desk.runs.spec(run)
+    done = look(desk.settings, spec, desk.runs.source_of(run, spec), desk.store.hold._clock.now())
+    assert [(one.row, one.what) for one in done.tally.problems if one.reason is OTHER] == [(1, to)]
+    assert refused(desk, desk.send(files)) == [(1, OTHER)]
