@@ -179,6 +179,8 @@ class Chaos:
         finally:
             for program in (*self.gateways, self.hop):
                 program.kill()
+            for sender in self.senders:
+                sender.give_up()
             self._opened.close()
         self.books.check()
         return self.books
@@ -190,10 +192,14 @@ class Chaos:
             gateway.ready()
         for sender in self.senders:
             sender.stop()
-        for sender in self.senders:
-            sender.join(DRAIN_S)
-        if self._queue is not None and not self._queue.drained(DRAIN_S):
+        end = time.monotonic() + DRAIN_S
+        self._wait(lambda: all(sender.done for sender in self.senders), end)
+        self.books.wrong += [f"its last mail never ended: {sender.sent[-1]}" for sender in self.senders
+                             if not sender.done]
+        if self._queue is not None and not self._queue.drained(end + DRAIN_S, self._again):
             self.books.wrong.append(f"the queue in front does not end: {self._queue.listed()}")
+        for gateway in self.gateways:
+            gateway.ready()
 
     def _hit(self, end: float, hits: int, pause_s: tuple[float, float]) -> None:
         """Between two hits some mails are acknowledged, however slow the machine is; and now and then none."""
@@ -212,6 +218,7 @@ class Chaos:
         return sum(mail.acknowledged for sender in self.senders for mail in tuple(sender.sent))
 
     def _wait(self, condition: Callable[[], bool], end: float) -> None:
+        """A supervisor whose first worker was killed ends, and is started again, whatever is waited for."""
         while not condition() and time.monotonic() < end:
             self._again()
             time.sleep(0.02)

@@ -5,7 +5,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,13 +82,13 @@ class Queue:
         """What waits."""
         return self._postfix("postqueue", "-p")
 
-    def drained(self, seconds: float) -> bool:
-        """Whether everything that waited is gone in time."""
+    def drained(self, end: float, meanwhile: Callable[[], None]) -> bool:
+        """Whether everything that waited is gone in time (`end`: monotonic seconds)."""
         self.start()
-        end = time.monotonic() + seconds
         while "empty" not in self.listed():
             if time.monotonic() > end:
                 return False
+            meanwhile()
             self._postfix("postqueue", "-f")
             time.sleep(1)
         return True

@@ -95,11 +95,17 @@ class Sender:
         """No new mail; the last one is still tried."""
         self._end.set()
 
-    def join(self, seconds: float) -> None:
-        """Waits for the last mail, at most so long."""
-        self._thread.join(seconds)
+    @property
+    def done(self) -> bool:
+        """Whether the last mail is through."""
+        return not self._thread.is_alive()
+
+    def give_up(self) -> None:
+        """The last mail is tried no more."""
+        self._end.set()
         self._give_up.set()
-        self._thread.join(TIMEOUT_S)
+        if self._thread.is_alive():
+            self._thread.join(TIMEOUT_S)
 
     def _run(self) -> None:
         while not self._end.is_set():
