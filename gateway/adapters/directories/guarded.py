@@ -12,7 +12,8 @@ In the order of the code, for one question about one address:
 5. At most `in_flight_max` questions are with it at once, and at most twice as many further mails wait out somebody
    else's question; for any beyond that it must be quick, so that a slow source never has all the workers.
    Domains of an owner whose questions lately took long and had no answer (a stranger's slow DNS) share half of the
-   places, so that they do not keep all others waiting.
+   places, so that they do not keep all others waiting. Where each domain answers for itself (`TimedSource`), a quarter
+   of the places is kept for owners who have answered in time: any number of slow domains may come for the first time.
 6. A question has `deadline_s`; the call itself may go on, holding its place, and a late answer is kept for the next.
 7. Where there is no answer, found certificates kept before serve for `stale_s` beyond their life. Absence never does:
    it is the one answer that may let a mail leave in clear.
@@ -51,7 +52,9 @@ ROWS_OCTETS_MAX: Final = 1_048_576  # 1 MiB, of one answer
 WAITING_PER_QUESTION: Final = 2  # with 4 questions at once 8 wait besides: 12 of a listener's 16 workers
 ROOM_WAIT_S: Final = 0.25  # how long a mail waits that finds no room: for a burst to pass, not for a slow source
 SLOW_OWNERS_MAX: Final = 1_024
+PROVEN_OWNERS_MAX: Final = 8_192
 _SLOW: Final = "its domain is slow, and as many questions as may be asked about such domains are with it"
+_NEW: Final = "its domain is new, and as many questions as may be asked about such domains are with it"
 _FULL: Final = "as many questions as may be asked at once are with it"
 
 
@@ -68,11 +71,14 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Question:
-    """One call to the source. `probe`: the one that tries whether it is back. `slow`: its domain's owner was slow."""
+    """One call to the source. `probe`: the one that tries whether it is back.
+
+    `share`: the part of the places that all questions of its kind have together, and what is said where it is full.
+    """
 
     ends_at: float
     probe: bool
-    slow: bool = False
+    share: tuple[threading.BoundedSemaphore, str] | None = None
     answer: "Future[Rows]" = field(default_factory=Future)
     failed: bool = False
 
@@ -98,6 +104,8 @@ class Guarded:
         self._asked: dict[str, _Question] = {}
         self._room = threading.BoundedSemaphore(settings.in_flight_max)
         self._slow_room = threading.BoundedSemaphore(max(1, settings.in_flight_max // 2))
+        self._new_room = threading.BoundedSemaphore(_places_for_new(settings.in_flight_max))
+        self._proven: OrderedDict[str, None] | None = OrderedDict() if isinstance(source, TimedSource) else None
         self._slow: OrderedDict[str, float] = OrderedDict()  # owner to the time until which it counts as slow
         self._waiting = 0
         self._failures = 0
@@ -203,10 +211,16 @@ class Guarded:
         resting = self._failures >= self._settings.failures_max
         if resting and (self._probing or self._now() < self._rests_until):
             raise self._unavailable("is left alone for a while after failures")
-        slow = self._now() < self._slow.get(_owner(key), 0.0)
-        question = self._asked[key] = _Question(time.monotonic() + self._settings.deadline_s, probe=resting, slow=slow)
+        question = self._asked[key] = _Question(
+            time.monotonic() + self._settings.deadline_s, probe=resting, share=self._share(_owner(key)))
         self._probing = self._probing or resting
         return question, True
+
+    def _share(self, owner: str) -> tuple[threading.BoundedSemaphore, str] | None:
+        """5. Under the lock."""
+        if self._now() < self._slow.get(owner, 0.0):
+            return self._slow_room, _SLOW
+        return None if self._proven is None or owner in self._proven else (self._new_room, _NEW)
 
     def _asks(self, key: str, address: str, question: _Question) -> Rows:
         """5 and 6, of the mail whose question it is."""
@@ -238,11 +252,11 @@ class Guarded:
     def _begin(self, key: str, address: str, question: _Question) -> None:
         """Sets the call going on a thread of its own, or says in the question's answer that there is no room for it."""
         wait_s = min(ROOM_WAIT_S, self._settings.deadline_s)
-        full = _SLOW if question.slow and not self._slow_room.acquire(timeout=wait_s) else ""
+        full = question.share[1] if question.share and not question.share[0].acquire(timeout=wait_s) else ""
         if not full and not self._room.acquire(timeout=wait_s):
             full = _FULL
-            if question.slow:
-                self._slow_room.release()
+            if question.share:
+                question.share[0].release()
         if full:
             with self._lock:
                 self._asked.pop(key, None)
@@ -274,22 +288,29 @@ class Guarded:
                 self._keep(key, _Entry(rows, self._now(), life_s))
             self._count(question, failed=not works)
             took_long = time.monotonic() - began > self._settings.deadline_s / 2
-            self._note_slow(_owner(key), slow=works and trouble is not None and took_long)
+            self._note(_owner(key), proven=trouble is None and not took_long,
+                       slow=works and trouble is not None and took_long)
         self._room.release()
-        if question.slow:
-            self._slow_room.release()
+        if question.share:
+            question.share[0].release()
         if trouble is None:
             question.answer.set_result(rows)
         else:
             question.answer.set_exception(trouble)
 
-    def _note_slow(self, owner: str, *, slow: bool) -> None:
+    def _note(self, owner: str, *, proven: bool, slow: bool) -> None:
         """5. Under the lock."""
         self._slow.pop(owner, None)
         if slow:
             self._slow[owner] = self._now() + self._settings.pause_s
             if len(self._slow) > SLOW_OWNERS_MAX:
                 self._slow.popitem(last=False)
+        if self._proven is not None:
+            self._proven.pop(owner, None)
+            if proven:
+                self._proven[owner] = None
+                if len(self._proven) > PROVEN_OWNERS_MAX:
+                    self._proven.popitem(last=False)
 
     def _source_says(self, address: str) -> tuple[Rows, float]:
         """What it answers, and for how many seconds that is kept."""
@@ -324,6 +345,11 @@ class Guarded:
 
     def _unavailable(self, why: str) -> GatewayError:
         return GatewayError(Reason.CERTIFICATE_UNAVAILABLE, f"{self.name}: {why}", retry=True)
+
+
+def _places_for_new(places: int) -> int:
+    """5. All but a quarter, which is at least one where there are two."""
+    return places - max(places // 4, min(places - 1, 1))
 
 
 def _owner(address: str) -> str:

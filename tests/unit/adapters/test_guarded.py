@@ -18,6 +18,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import CertificateRow
 from gateway.ports.certificates import Reply
 from gateway.settings import HttpSourceSettings
+from tests.support.smtp import until
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 ANNA = "anna@partner.example"
@@ -260,6 +261,36 @@ def test_an_owner_whose_dns_is_slow_does_not_have_all_places():
         assert one.rows("ben@partner.example") == (row(),)
         held.release(5)
     assert sum("its domain is slow" in one for one in told) == 3, told
+
+
+class Timed(Directory):
+    """As DNS: each domain answers for itself, and says for how long."""
+
+    def timed_rows(self, address: str) -> tuple[tuple[CertificateRow, ...], float]:
+        return self.rows(address), 0.0
+
+
+def test_many_new_domains_that_are_slow_leave_a_place_for_those_that_have_answered():
+    """Whoever owns many domains may have a mail sent to each of them at once."""
+    held = threading.Semaphore(0)
+
+    def says(address: str) -> object:
+        if "slow" in address:
+            held.acquire()
+            return Unanswered("dns", "no answer in time")
+        return (row(),)
+
+    one = guard(Timed(says), deadline_s=5, in_flight_max=4)
+    assert one.rows(ANNA) == (row(),)
+    with ThreadPoolExecutor(6) as pool:
+        late = [pool.submit(refused, lambda number=number: one.rows(f"a@slow{number}.example")) for number in range(6)]
+        until(lambda: one._source.at_once == 3)
+        assert one.rows("ben@partner.example") == (row(),)
+        assert "its domain is new" in refused(lambda: one.rows("a@honest.example"))
+        held.release(6)
+        told = [one.result() for one in late]
+    assert sum("its domain is new" in one for one in told) == 3, told
+    assert one.rows("a@honest.example") == (row(),)
 
 
 def test_a_success_between_failures_starts_the_count_anew():
