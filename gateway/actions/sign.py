@@ -5,8 +5,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, Field, field_validator
 
 from gateway.actions.verb import OUTWARD, KeySet, Params, VerbContext
+from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError, Reason
-from gateway.model.address import address_matches, same_address
+from gateway.model.address import address_matches
 from gateway.model.changed import changed
 from gateway.model.mail import Direction
 from gateway.smime.draft import Draft, Signer
@@ -76,6 +77,6 @@ def _unfit(
         return GatewayError(Reason.KEY_NOT_PERMITTED, f"client {client!r} may not use key set {name!r}")
     if not any(address_matches(pattern, from_) for pattern in key_set.from_addresses):
         return GatewayError(Reason.KEY_NOT_PERMITTED, f"key set {name!r} is not for From {from_}")
-    if not any(same_address(email, from_) for email in signer.certificate.emails):
+    if not any(same_mailbox(email, from_) for email in signer.certificate.emails):
         return GatewayError(Reason.FROM_NOT_IN_CERTIFICATE, f"the certificate of {name!r} does not name {from_}")
     return None

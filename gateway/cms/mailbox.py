@@ -42,6 +42,11 @@ def in_ascii(address: str) -> str:
     return f"{local}{at}{_in_ascii(domain)}"
 
 
+def same_mailbox(one: str, other: str) -> bool:
+    """Whether two addresses are the same mailbox, whatever spelling of its domain each has; '' is none."""
+    return bool(one) and in_ascii(one) == in_ascii(other)
+
+
 def _in_ascii(domain: str) -> str:
     """As mail servers look it up (UTS 46, not transitional). Some look up what IDNA 2008 does not allow, too."""
     try:

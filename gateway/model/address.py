@@ -16,11 +16,6 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
-def same_address(one: str, other: str) -> bool:
-    """Whether two addresses are the same mailbox: ASCII case ignored on both sides of the '@'."""
-    return bool(one) and fold(one) == fold(other)
-
-
 def address_matches(pattern: str, address: str) -> bool:
     """Whether `address` is covered by `pattern`: a full address, '@domain', '*@domain' or '*'."""
     pattern, address = fold(pattern), fold(address)

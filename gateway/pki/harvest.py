@@ -19,8 +19,9 @@ from typing import Final
 
 from gateway.cms import preference
 from gateway.cms.certificate import Certificate
+from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError, Reason
-from gateway.model.address import fold, same_address
+from gateway.model.address import fold
 from gateway.model.lookup import CertificateRow, Found, Unusable
 from gateway.pki.identity import SignedContent, VerifiedSigner
 from gateway.pki.path.verdicts import believe
@@ -66,7 +67,7 @@ class Told:
 def heard(signed: SignedContent, from_: str) -> Told | None:
     """1 to 3; None where nothing is told by anybody who counts. `from_`: the From of the mail."""
     for signer in signed.signers:
-        if signer.matches_from and any(same_address(from_, email) for email in signer.emails):
+        if signer.matches_from and any(same_mailbox(from_, email) for email in signer.emails):
             at = _told_at(signer, signed.judged_at)
             return None if at is None else _told(signer, from_, at)
     return None

@@ -19,9 +19,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.cms.certificate import Certificate
+from gateway.cms.mailbox import same_mailbox
 from gateway.cms.signed_reader import SignedData, SignerInfo, find_certificate, verify
 from gateway.errors import Reason
-from gateway.model.address import same_address
 from gateway.model.verdict import SignerVerdict, Status, TimestampVerdict
 from gateway.pki.content import Content
 from gateway.pki.level import level_of
@@ -63,7 +63,7 @@ class JudgedSigner:
     def speaks_for(self, address: str | None) -> bool:
         """Whether `address` is one of the certificate's; ASCII case does not matter, nothing else is folded."""
         return (address is not None and self.certificate is not None
-                and any(same_address(email, address) for email in self.certificate.emails))
+                and any(same_mailbox(email, address) for email in self.certificate.emails))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gateway import strictyaml
-from gateway.model.address import fold, same_address
+from gateway.model.address import fold
 from gateway.model.mail import GATEWAY_CLIENT
 from gateway.settings.base import Finding, names, repeated
 from gateway.settings.sections import (
@@ -80,8 +80,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 def _mailboxes(settings: Settings) -> Iterator[Finding]:
     """Each service has its own mailbox."""
-    if settings.codes is not None and settings.statements is not None and same_address(
-            settings.codes.bounces, settings.statements.bounces):
+    codes, statements = settings.codes, settings.statements
+    if codes is not None and statements is not None and fold(codes.bounces) == fold(statements.bounces) != "":
         yield ("statements", "bounces"), "`codes.bounces` has the same mailbox", (
             "use a separate mailbox for each service")
 

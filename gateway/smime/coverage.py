@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
+from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError
 from gateway.mime.addresses import mailboxes
 from gateway.mime.header import Field, Headers
-from gateway.model.address import fold, same_address
+from gateway.model.address import fold
 from gateway.model.verdict import Coverage, SignatureVerdict, SignerVerdict, Status
 from gateway.smime.unprotect import ProtectedHeaders
 
@@ -118,6 +119,6 @@ def _is_stray(fields: Sequence[Field], from_: str | None) -> bool:
             boxes = mailboxes(field.value)
         except GatewayError:
             return True
-        if not all(from_ is not None and same_address(box.address, from_) for box in boxes):
+        if not all(from_ is not None and same_mailbox(box.address, from_) for box in boxes):
             return True
     return False

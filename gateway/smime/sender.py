@@ -8,10 +8,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
+from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError, Reason
 from gateway.mime.addresses import addresses_shown, as_seen, is_turned
 from gateway.mime.header import Field, Headers, mailboxes
-from gateway.model.address import domain_of, same_address
+from gateway.model.address import domain_of
 from gateway.smime.verdict import FromFacts
 
 _ONCE: Final = ("date", "sender", "reply-to", "to", "cc", "subject")  # RFC 5322 3.6, those that readers are shown
@@ -41,7 +42,7 @@ def from_facts(outer: Sequence[Field], protected: Sequence[Field]) -> FromFacts:
         return inside
     if outside.address is None:
         return replace(inside, reason=outside.reason, differs=True)
-    return replace(inside, differs=not same_address(inside.address, outside.address))
+    return replace(inside, differs=not same_mailbox(inside.address, outside.address))
 
 
 def _one_mailbox(fields: Sequence[Field]) -> FromFacts:
@@ -65,6 +66,6 @@ def _one_mailbox(fields: Sequence[Field]) -> FromFacts:
 def _is_other(shown: str, address: str) -> bool:
     """Whether a reader takes it for another address. `Eve @ b.example` is a name at the address's own domain."""
     own = as_seen(address)
-    if same_address(shown, own):
+    if same_mailbox(shown, own):
         return False
     return domain_of(shown) != domain_of(own) or not shown.startswith("@")

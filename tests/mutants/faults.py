@@ -170,7 +170,7 @@ FAULTS = (
         ("tests/unit/smime/test_open_verdict.py::test_the_table",)),
     Fault(
         "smime-outer-from", "gateway/smime/sender.py",
-        "return replace(inside, differs=not same_address(inside.address, outside.address))",
+        "return replace(inside, differs=not same_mailbox(inside.address, outside.address))",
         "return inside",
         "The outer From may be another one than the protected From.",
         ("tests/unit/smime/test_open_sender.py::test_the_protected_and_the_outer_one",)),

@@ -20,9 +20,10 @@ import structlog
 
 from gateway.actions.table import carry_out
 from gateway.actions.verb import VerbContext
+from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers, prepend_fields
-from gateway.model.address import domain_of, fold, same_address
+from gateway.model.address import domain_of, fold
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
@@ -263,7 +264,7 @@ def answerable(facts: Facts) -> bool:
     if facts.from_ is None or facts.kind in ("dsn", "mdn", "auto_reply", "list"):
         return False
     if facts.verdicts is not None and facts.verdicts.verdict is Trust.TRUSTED:
-        return same_address(facts.sender, facts.from_)
+        return same_mailbox(facts.sender, facts.from_)
     if facts.verdicts is not None and Reason.FROM_OUTER_DIFFERS in facts.verdicts.why:
         return False  # DMARC was about the outer From, and this is the protected one
     return facts.authentication.get("dmarc") == "pass" and domain_of(facts.sender) == domain_of(facts.from_)

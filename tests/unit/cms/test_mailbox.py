@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.cms.mailbox import in_ascii, spellings
+from gateway.cms.mailbox import in_ascii, same_mailbox, spellings
 
 PLAIN, LETTERS = "anna@xn--mller-kva.example", "anna@m\u00fcller.example"
 
@@ -30,3 +30,9 @@ def test_what_servers_look_up(address: str, plain: str) -> None:
 def test_a_plain_address_has_one_spelling() -> None:
     assert spellings("J\u00f6rg@Customer.example") == ("j\u00f6rg@customer.example",)
     assert len(spellings("anna@" + "\u00fc" * 300)) == 1
+
+
+def test_no_address_is_no_mailbox() -> None:
+    assert not same_mailbox("", "")
+    assert not same_mailbox("anna@m\u00fcller.example", "anna@muller.example")
+    assert same_mailbox(PLAIN, LETTERS)

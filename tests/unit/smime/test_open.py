@@ -127,6 +127,14 @@ def test_what_stands_against_it(mail, verdict, why):
         assert not any(signer.matches_from for signer in result.signed.signers)
 
 
+@pytest.mark.parametrize("from_", ["anna@m\u00fcller.example", "Anna@M\u00dcLLER.example"])
+def test_the_spelling_of_the_domain_does_not_matter(from_):
+    """RFC 5280 7.5: a certificate has A-labels, mail programs write letters."""
+    signer = get_pki().signer("p-256", email="anna@xn--mller-kva.example")
+    assert told(message(signed(TEXT, signer), from_=from_)) == (Trust.TRUSTED, ())
+    assert told(message(signed(TEXT, signer), from_="anna@muller.example"))[0] is Trust.NOT_TRUSTED
+
+
 def test_case_of_the_address_does_not_matter():
     assert told(message(signed(TEXT, anna()), from_="ANNA@Customer.EXAMPLE")) == (Trust.TRUSTED, ())
     kelvin = get_pki().signer("p-256", email="k@customer.example")
