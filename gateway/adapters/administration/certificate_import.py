@@ -125,20 +125,20 @@ def _flush(store: CertificateStore, batch: list[tuple[str, NewCertificate]], at:
     if not waiting:
         return
     try:
-        yield from _told(store.add([new for _, new in waiting]), [new for _, new in waiting], at)
+        yield from _results(store.add([new for _, new in waiting]), [new for _, new in waiting], at)
         return
     except GatewayError as error:
         if error.retry:
             raise
     for where, new in waiting:
         try:
-            yield from _told(store.add([new]), [new], at)
+            yield from _results(store.add([new]), [new], at)
         except GatewayError as error:
             if error.retry:
                 raise
             yield Trouble(where, error.reason, error.detail)
 
 
-def _told(kept: Sequence[Kept], new: Sequence[NewCertificate], at: datetime) -> Iterator[Kept]:
+def _results(kept: Sequence[Kept], new: Sequence[NewCertificate], at: datetime) -> Iterator[Kept]:
     for one, what in zip(kept, new, strict=True):
         yield replace(one, notes=judge(what.certificate, at)[1])
