@@ -78,6 +78,7 @@ MESSAGES: Final = {
     "metrics.not_sampled": "The load of a process could not be measured.",
     "metrics.unavailable": "The directory of the metrics cannot be used.",
     "milter.connections_cut": "Connections were cut at the end of a worker.",
+    "milter.no_thread": "A milter worker could not start another thread.",
     "milter.not_accepted": "A connection of Postfix could not be accepted now.",
     "milter.protocol_error": "A connection does not speak the milter protocol.",
     "milter.ready": "The milter's socket is open.",
