@@ -1,6 +1,7 @@
 """The bank: its mail domains, and the names that the gateway uses."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import Field
 
@@ -21,6 +22,7 @@ class Bank(Section):
     postmaster: str = Field("", description="From address of reports; '' = postmaster@ the first domain")
     name: str = Field("", description="the bank's name as customers read it in mails; '' = the first domain")
     contact: str = Field("", description="telephone number or address that mails give for questions; '' = none")
+    language: Literal["en", "de"] = Field("en", description="of delivery reports and other mails to senders")
     time_zone: str = Field("UTC", description="of the times in mails to people, such as Europe/Berlin")
 
 
