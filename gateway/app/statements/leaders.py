@@ -237,7 +237,11 @@ class _Leaders:
         """The exit code of the process that led it."""
         beat = SPAWN.Value("d", time.monotonic(), lock=False)
         leader = SPAWN.Process(target=_lead_run, args=(settings, run_id, os.getpid(), beat), name=f"leads {run_id}")
-        leader.start()
+        try:
+            leader.start()
+        except OSError as error:  # no more processes, or no memory for one
+            log.warning("run.leader_not_started", run=run_id, detail=str(error.strerror))
+            return HELD_UP
         sent, silent_s, looked = set[signal.Signals](), STALL_S, time.monotonic()
         began = yields_at = looked
         while leader.is_alive():

@@ -16,11 +16,13 @@ from typing import Final
 
 import structlog
 
+from gateway.errors import GatewayError
 from gateway.frontends.milter.connection import serve
 from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.session import Shared
 from gateway.frontends.telemetry import metrics
 from gateway.settings import MILTER
+from gateway.threads import submit
 
 log = structlog.get_logger("sealgate.milter")
 
@@ -120,7 +122,10 @@ class Worker:
 
 
 def _accept(listening: socket.socket, threads: ThreadPoolExecutor, shared: Shared) -> None:
-    """Takes one connection, if it is still there. Without a free descriptor it waits at the socket a little longer."""
+    """Takes one connection, if it is still there. Without a free descriptor it waits at the socket a little longer.
+
+    Without a thread for it the connection is closed, and Postfix answers 451 (`default_action`).
+    """
     try:
         channel, _ = listening.accept()
     except (BlockingIOError, ConnectionAbortedError):
@@ -129,4 +134,9 @@ def _accept(listening: socket.socket, threads: ThreadPoolExecutor, shared: Share
         log.error("milter.not_accepted", detail=str(error.strerror))  # noqa: TRY400 - the text says it
         time.sleep(NO_DESCRIPTOR_S)
         return
-    threads.submit(serve, channel, shared)
+    try:
+        submit(threads, serve, channel, shared)
+    except GatewayError as trouble:
+        channel.close()
+        log.error("milter.not_accepted", detail=trouble.detail)  # noqa: TRY400 - the text says it
+        time.sleep(NO_DESCRIPTOR_S)
