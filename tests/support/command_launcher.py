@@ -16,6 +16,17 @@ _PASSED_ON = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM, 
 
 def launch(place: str, arguments: list[str]) -> int:
     """The exit code; negative where a signal ended the command."""
+    pids: list[int] = []
+    early: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        if pids:
+            os.kill(pids[0], number)
+        else:
+            early.append(number)
+
+    for number in _PASSED_ON:
+        _signal.signal(number, pass_on)
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     connection.connect(place)
     request = marshal.dumps({"arguments": arguments, "directory": os.getcwd(),  # noqa: PTH109 - without pathlib
@@ -23,9 +34,9 @@ def launch(place: str, arguments: list[str]) -> int:
     octets = b"%d\n%b" % (len(request), request)
     sent = connection.sendmsg([octets], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", (0, 1, 2)))])
     connection.sendall(octets[sent:])
-    pid = int(_line(connection))
-    for number in _PASSED_ON:
-        _signal.signal(number, lambda number, _: os.kill(pid, number))
+    pids.append(int(_line(connection)))
+    for number in early:
+        os.kill(pids[0], number)
     return int(_line(connection))
 
 

@@ -41,9 +41,10 @@ def test_standard_input_and_surrogates_reach_the_command(tmp_path: Path) -> None
     assert b"converted to CRLF" in told
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
-def test_a_signal_reaches_the_command(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    """`jobs` ends well at SIGTERM. At SIGKILL of the launcher the command does not stay behind."""
+@pytest.mark.parametrize("number, codes", [
+    (signal.SIGTERM, {0, -signal.SIGTERM}), (signal.SIGKILL, {-signal.SIGKILL})])
+def test_a_signal_reaches_the_command(tmp_path: Path, number: signal.Signals, codes: set[int]) -> None:
+    """`jobs` ends at SIGTERM, well if it listens for it already. At SIGKILL of the launcher it does not stay behind."""
     bank = new_bank(tmp_path / "bank")
     with subprocess.Popen([*prefix(), "--config", str(bank.config), "jobs"], stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
@@ -51,7 +52,7 @@ def test_a_signal_reaches_the_command(tmp_path: Path, number: signal.Signals, co
         assert b"jobs" in line, line
         process.send_signal(number)
         rest = process.stderr.read()  # to its end: all who could write are gone
-        assert process.wait(30) == code, line + rest
+        assert process.wait(30) in codes, line + rest
 
 
 def test_commands_run_side_by_side(tmp_path: Path) -> None:
