@@ -168,8 +168,9 @@ class Worker:
         self._settings, self._named, self._share = settings, named, share
         self._over = threading.Event()
         self._progress: dict[int, float] = {}  # thread with a chunk: when it last made progress (time.monotonic)
-        letters = writer(settings, named.templates, named.language)
-        sender = Sender(named.from_, named.bounces, returns_of(named), letters, named.language)
+        language = settings.language_of(named)
+        letters = writer(settings, named.templates, language)
+        sender = Sender(named.from_, named.bounces, returns_of(named), letters, language)
         self.gateway = Gateway(settings, reach=reach)
         self._many = DbBulk(self.gateway.store.database)
         self._store = statement_store(self.gateway.store.database, self.gateway.store.evidence)
