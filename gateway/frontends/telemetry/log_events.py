@@ -18,6 +18,7 @@ MESSAGES: Final = {
     "certificate.looked_up": "A partner asked for a certificate.",
     "certificate.not_harvested": "A signer's certificate was not learned.",
     "certificate.unknown_authority_not_recorded": "An unknown authority could not be recorded.",
+    "child.killed": "A signal ended a helper process.",
     "client.callback_secret_unreadable": "The callback secret of a client cannot be read.",
     "client.token_unreadable": "The token file of a client cannot be read.",
     "clock.skewed": "The machine's clock differs from the database server's.",
