@@ -30,6 +30,7 @@ from gateway.adapters.db.engine.database import Connection, Database
 from gateway.adapters.db.engine.schema import has_library_tables, library_tables
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Postgresql
+from gateway.threads import is_not_started, not_started
 
 TASK: Final = "statements.chunk"
 _TABLE: Final = "procrastinate_jobs"
@@ -159,9 +160,13 @@ def _pool(where: Postgresql, purpose: str, most: int) -> dict[str, Any]:
 
 @contextmanager
 def _answered() -> Iterator[None]:
-    """What procrastinate says of its database in our words."""
+    """What procrastinate says of its database in our words; INTERNAL (retry) if the system starts no thread for it."""
     try:
         yield
     except (ConnectorException, OSError) as error:
         what = type(error.__cause__ or error).__name__
         raise GatewayError(Reason.STORE_UNAVAILABLE, f"jobs: {what}", retry=True) from None
+    except RuntimeError as error:
+        if not is_not_started(error):
+            raise
+        raise not_started("of the database's jobs", error) from None

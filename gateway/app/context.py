@@ -12,7 +12,7 @@ from gateway.adapters.next_hop.smtp import SmtpNextHop
 from gateway.app.fallbacks import dry_run, load_fallbacks
 from gateway.app.fetch import fetch_requests
 from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
-from gateway.app.letters import letterhead
+from gateway.app.letters import letterhead, writer
 from gateway.app.rules import load_rules
 from gateway.app.services import gateway_from
 from gateway.app.sources import load_sources, look_up
@@ -111,6 +111,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         authorities=store.authorities,
         learning=_learning(loaded, store, clock),
         fallbacks=load_fallbacks(settings, store, clock),
+        notices=writer(settings, None, bank.language),
         trial=_trial if settings.mode == "observe" else None,
     )
 

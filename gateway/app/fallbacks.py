@@ -34,9 +34,10 @@ PAGES_AT_ONCE: Final = 4
 def load_fallbacks(settings: Settings, store: Store, clock: Clock) -> Fallbacks:
     """GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID: of the files with secrets. Starts no process yet."""
     section = settings.fallbacks
-    letters = writer(settings, section.templates, section.language)
+    language = settings.language_of(section)
+    letters = writer(settings, section.templates, language)
     conversions = _conversions(settings, store, clock, letters)
-    return Fallbacks(DbFallbacks(store.database), letters, section.language, conversions)
+    return Fallbacks(DbFallbacks(store.database), letters, language, conversions)
 
 
 def _conversions(settings: Settings, store: Store, clock: Clock, letters: Writer) -> dict[str, Conversion]:
@@ -45,7 +46,7 @@ def _conversions(settings: Settings, store: Store, clock: Clock, letters: Writer
     if (pdf := settings.fallbacks.encrypted_pdf) is not None:
         conversions["encrypted_pdf"] = EncryptedPdf(
             mac_secret(pdf.secret_file), pdf.password_length, _hook(pdf, clock), _pages(), letters,
-            settings.fallbacks.language, store.customers)
+            settings.language_of(settings.fallbacks), store.customers)
     return conversions
 
 
@@ -110,13 +111,14 @@ def figures(store: Store) -> tuple[Figures, ...]:
 def probe_letters(settings: Settings, names: frozenset[str]) -> Iterator[GatewayError]:
     """What is wrong with the templates of these fallbacks."""
     section, now = settings.fallbacks, SystemClock().now()
-    letters, address = writer(settings, section.templates, section.language), "somebody@example.com"
+    language, address = settings.language_of(section), "customer@example.com"
+    letters = writer(settings, section.templates, language)
     values = {"recipient": address, "since": now, "until": now + timedelta(days=section.hold_days),
               "days": section.hold_days, "state": "absent", "why": "…", "invited": "invite" in names, "sender": address,
               "file": "message.pdf", "way": section.invite.way if section.invite else "…"}
     for kind in dict.fromkeys(kind for name, one in FALLBACKS.items() if name in names for kind in one.letters):
         try:
-            letters.write(kind, section.language, values)
+            letters.write(kind, language, values)
         except GatewayError as trouble:
             yield trouble
 
@@ -128,7 +130,8 @@ def probe_page(settings: Settings) -> None:
         if settings.fallbacks.encrypted_pdf is not None:
             mac_secret(settings.fallbacks.encrypted_pdf.secret_file)
             _hook(settings.fallbacks.encrypted_pdf, clock).close()
-        drawn, _ = pages.draw(Content("check", (), "check", ()), settings.fallbacks.language, clock.now())
+        language = settings.language_of(settings.fallbacks)
+        drawn, _ = pages.draw(Content("check", (), "check", ()), language, clock.now())
         lock(drawn, password(b"check", 16, "check", "check"))
     finally:
         pages.close()

@@ -66,7 +66,7 @@ def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], 
     codes, statements = settings.codes, settings.statements
     if codes is not None and codes.bounces:
         returns = returns_of(codes)
-        letters = writer(settings, codes.templates, codes.language)
+        letters = writer(settings, codes.templates, settings.language_of(codes))
         alarm = Alarm(codes.from_, alarm_address(settings), letters, returns, send)
         found[CODES] = CodeMail(Book(store.codes, told), returns, store.customers.by_certificate, alarm)
     if statements is not None and statements.bounces:

@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from gateway import threads
+from gateway.errors import GatewayError
 from gateway.frontends.telemetry.logs import surprise
 
 log = structlog.get_logger("sealgate.metrics")
@@ -34,11 +36,21 @@ class BackgroundValue(Generic[T]):
         with self._lock:
             over = self._over
             if over is None and (self._asked_at is None or self._now() - self._asked_at >= self._life_s):
-                over = self._over = threading.Event()
-                threading.Thread(target=self._work, args=(over,), name="fresh", daemon=True).start()
+                over = self._start()
         if over is not None:
             over.wait(self._wait_s)
         return self._value
+
+    def _start(self) -> threading.Event | None:
+        """Asks for a value. None if the system starts no thread: the next caller tries again. Under the lock."""
+        over = threading.Event()
+        try:
+            threads.start(self._work, over, name="fresh")
+        except GatewayError as trouble:
+            log.warning("metrics.not_sampled", error=trouble.detail)
+            return None
+        self._over = over
+        return over
 
     def _work(self, over: threading.Event) -> None:
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from gateway.errors import Reason
+from gateway.model.sentences_de import GERMAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -797,3 +798,9 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Run `sealgate trace INCIDENT` and search the log for the incident. Report the error with these lines to the "
         "developers of Sealgate."),
 })
+
+
+def public_texts(reason: Reason, language: str) -> tuple[str, str]:
+    """What happened, and the remedy for the other side. `language`: such as `de-AT`; English where it is not German."""
+    sentence = SENTENCES[reason]
+    return GERMAN[reason] if language.partition("-")[0] == "de" else (sentence.what, sentence.remedy)

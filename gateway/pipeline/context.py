@@ -112,6 +112,7 @@ class Context:
     `trial`: in `mode: observe` makes a context that has no effect outside but its evidence (see `observe`); None: live.
     `proofs`: client name to what its mail must contain besides, where others share its networks (see `tenant`).
     `opening`: bounds of opening a mail, and the weak ciphers that are opened.
+    `notices`: the gateway's own mails to senders and readers, in the language of the bank.
     `services`: by their names in the rules (`end: {hand_to: NAME}`), the services that act on inbound mail.
     """
 
@@ -129,6 +130,7 @@ class Context:
     journal: Journal
     hold: Hold
     fallbacks: Fallbacks
+    notices: Writer
     evidence: Evidence
     outbound_hop: NextHop
     inbound_hop: NextHop

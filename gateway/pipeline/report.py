@@ -7,6 +7,7 @@ from secrets import token_hex
 import structlog
 
 from gateway.errors import GatewayError, Reason
+from gateway.letters.write import Letter
 from gateway.mime.addresses import encode_mailboxes
 from gateway.mime.build import Status, date_field, message, report
 from gateway.mime.trace import new_message_id
@@ -14,7 +15,7 @@ from gateway.mime.words import encode_unstructured
 from gateway.model.address import Mailbox
 from gateway.model.mail import Envelope, Mail, Recipient
 from gateway.model.outcome import RecipientOutcome, Settled
-from gateway.model.sentences import SENTENCES
+from gateway.model.sentences import public_texts
 from gateway.pipeline.context import Context
 
 log = structlog.get_logger("sealgate.report")
@@ -37,8 +38,8 @@ def report_refused(
     else:
         statuses = [Status(one.address, "failed", "5.7.1" if one.reply is None else "5.0.0", one.reply)
                     for one in reported]
-        is_sent = send_report(context, mail, "Your message was not delivered to all recipients",
-                              _text(context, mail, reported, is_complete=reported == refused), statuses)
+        letter = _letter(context, mail, reported, is_complete=reported == refused)
+        is_sent = send_report(context, mail, letter, statuses)
         settled = Settled.LATER if is_sent is None else Settled.REPORTED
     return [replace(one, settled=settled, detail=detail or one.detail) if one in refused else one for one in outcomes]
 
@@ -48,7 +49,7 @@ def wants(recipient: Recipient | None, event: str) -> bool:
     return recipient is None or not recipient.notify or event in recipient.notify
 
 
-def send_report(context: Context, mail: Mail, subject: str, text: str, statuses: Sequence[Status], *,
+def send_report(context: Context, mail: Mail, letter: Letter, statuses: Sequence[Status], *,
                 with_header: bool = True) -> bool | None:
     """Sends a report to the reverse-path. `with_header`: it contains the header fields of the mail.
 
@@ -56,15 +57,16 @@ def send_report(context: Context, mail: Mail, subject: str, text: str, statuses:
     never sent (RFC 5321 6.1).
     """
     to, hostname = mail.envelope.reverse_path, context.identity.hostname
-    entity = report(text, hostname, statuses, mail.octets if with_header else None,
+    entity = report(letter.text, hostname, statuses, mail.octets if with_header else None,
                     arrived_at=mail.origin.received_at, envelope_id=mail.envelope.envid)
     octets = message((
-        encode_mailboxes("From", (Mailbox("Mail gateway", context.identity.postmaster),)),
+        encode_mailboxes("From", (Mailbox(context.identity.name, context.identity.postmaster),)),
         encode_mailboxes("To", (Mailbox("", to),)),
-        encode_unstructured("Subject", subject),
+        encode_unstructured("Subject", letter.subject),
         date_field(context.clock.now()),
         new_message_id(token_hex(16), hostname),
         b"Auto-Submitted: auto-replied\r\n",
+        f"Content-Language: {letter.language}\r\n".encode("ascii"),
     ), entity)
     hop = context.inbound_hop if context.identity.owns(to) else context.outbound_hop
     envelope = Envelope("", (Recipient(to, notify=("NEVER",)),), eight_bit=not octets.isascii())
@@ -78,17 +80,13 @@ def send_report(context: Context, mail: Mail, subject: str, text: str, statuses:
     return all(reply.taken for reply in replies)
 
 
-def _text(context: Context, mail: Mail, refused: Sequence[RecipientOutcome], *, is_complete: bool) -> str:
+def _letter(context: Context, mail: Mail, refused: Sequence[RecipientOutcome], *, is_complete: bool) -> Letter:
     """`is_complete`: every recipient that was refused is named here."""
-    lines = []
+    notices, kind = context.notices, "not_delivered"
+    language = notices.chosen(kind, None)
+    failures = []
     for one in refused:
-        sentence = SENTENCES[one.reason or Reason.INTERNAL]
-        lines.append(f"{one.address}\n    {one.text or sentence.what} {sentence.remedy}")
-    failures = "\n\n".join(lines)
-    others = "It was accepted for all other recipients. Please do not send it to them again.\n\n" if is_complete else ""
-    return (
-        "Hello,\n\nYour message could not be delivered to the following recipients:\n\n"
-        f"{failures}\n\n{others}"
-        "If you have any questions, reply to this email and quote the incident number.\n\n"
-        f"Kind regards\n{context.identity.name}\n\nIncident number: {mail.origin.incident}\n"
-    )
+        what, remedy = public_texts(one.reason or Reason.INTERNAL, language)
+        failures.append({"recipient": one.address, "what": one.text or what, "remedy": remedy})
+    return notices.write(kind, language, {
+        "failures": failures, "others": is_complete, "at": mail.origin.received_at, "incident": mail.origin.incident})

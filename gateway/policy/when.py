@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.model.address import is_mailbox
 from gateway.policy.conditions import All, Any_, Condition, Leaf, Not
 from gateway.policy.levels import MESIGN, WORDS, meant
 from gateway.policy.matchers import (
@@ -34,8 +35,7 @@ def one_of(words: Iterable[str]) -> str:
 
 
 def _is_address(text: str, *, null: bool) -> bool:
-    """Enough to tell an address from a domain or from a mailbox with its name."""
-    return (text == "<>" and null) or ("@" in text[1:-1] and not set(text) & set(" <>,;"))
+    return (text == "<>" and null) or is_mailbox(text)
 
 
 @dataclass(slots=True)

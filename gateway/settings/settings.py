@@ -71,6 +71,10 @@ class Settings(Section):
     limits: Limits = Limits()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    def language_of(self, section: Codes | Statements | Fallbacks) -> str:
+        """The language of a service's mails where nothing else names one."""
+        return section.language or self.bank.language
+
     @property
     def mailboxes(self) -> Mapping[str, str]:
         """Service to the address of its mailbox. A service without one receives no mail, and no rule may name it."""

@@ -1,4 +1,7 @@
-"""Every Reason has a reply and three texts. `remedy` names nothing of the gateway, `admin` only what exists."""
+"""Every Reason has a reply, three texts, and two of them in German.
+
+`remedy` names nothing of the gateway, `admin` only what exists.
+"""
 
 import re
 import shlex
@@ -15,7 +18,8 @@ from typer.exceptions import TyperException
 from gateway.cli.main import application
 from gateway.errors import Reason
 from gateway.frontends.replies import WIRES, reply_for_reason
-from gateway.model.sentences import SENTENCES
+from gateway.model.sentences import SENTENCES, public_texts
+from gateway.model.sentences_de import GERMAN
 from gateway.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +69,18 @@ def test_it_has_three_texts_of_full_sentences(reason: Reason) -> None:
     for text in texts[:2]:
         assert "`" not in text, f"the other side knows no command and no setting: {text}"
         assert "sealgate " not in text.lower(), text
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_the_other_side_reads_it_in_german_too(reason: Reason) -> None:
+    english, german = public_texts(reason, "en"), public_texts(reason, "de-AT")
+    assert german == GERMAN[reason] != english
+    for text in german:
+        assert re.fullmatch(r"[A-ZÄÖÜ][ -~ÄÖÜäöüß]*\.", text), text
+        assert "`" not in text
+        assert not LEAKS.search(text.replace("CR und LF", "")), text
+        assert all(len(one.split()) <= WORDS_MAX for one in re.split(r"(?<=[.:]) ", text)), text
+    assert german[0] != german[1]
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -132,7 +148,7 @@ def _sections(annotation: object, *, listed: bool) -> Iterator[tuple[type[BaseMo
 
 
 def test_the_tables_name_no_reason_that_is_gone() -> None:
-    assert set(WIRES) == set(SENTENCES) == set(Reason)
+    assert set(WIRES) == set(SENTENCES) == set(GERMAN) == set(Reason)
 
 
 @pytest.mark.parametrize("permitted", [True, False], ids=["permitted", "stranger"])

@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection, insert, or_, select
 
+from gateway import threads
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.text import indexed, queue_id, strip_brackets
 from gateway.adapters.db.evidence_spool import Row, Spool
@@ -55,7 +56,6 @@ class DbEvidence:
             return
         self._spool.reserve()
         if not self._began:
-            self._began = True
             self._bring_in(self._spool)
 
     def add(self, records: tuple[EvidenceRecord, ...]) -> None:
@@ -120,9 +120,20 @@ class DbEvidence:
             self._spool.close()
 
     def _bring_in(self, spool: Spool) -> None:
-        """Starts a thread that brings in what waits on disk, unless one is at work; it ends when nothing waits."""
-        if self._bringing.acquire(blocking=False):
-            threading.Thread(target=self._bring_in_all, args=(spool,), name="evidence", daemon=True).start()
+        """Starts a thread that brings in what waits on disk, unless one is at work; it ends when nothing waits.
+
+        Where no thread can be started the next mail tries again (`ready`): what waits is safe on disk.
+        """
+        if not self._bringing.acquire(blocking=False):
+            return
+        try:
+            threads.start(self._bring_in_all, spool, name="evidence")
+        except GatewayError as trouble:
+            self._began = False
+            self._bringing.release()
+            log.warning("evidence.spool_waits", detail=trouble.detail)
+        else:
+            self._began = True
 
     def _bring_in_all(self, spool: Spool) -> None:
         try:

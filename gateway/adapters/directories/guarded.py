@@ -32,6 +32,7 @@ from typing import Final
 
 import structlog
 
+from gateway import threads
 from gateway.adapters.directories.rows import Unanswered
 from gateway.cms.mailbox import in_ascii
 from gateway.errors import GatewayError, Reason
@@ -258,13 +259,28 @@ class Guarded:
             if question.share:
                 question.share[0].release()
         if full:
-            with self._lock:
-                self._asked.pop(key, None)
-                self._probing = self._probing and not question.probe
-            question.answer.set_exception(self._unavailable(full))
+            self._withdraw(key, question, full)
             return
-        # A daemon: a call that never returns must not keep the process from ending.
-        threading.Thread(target=self._call, args=(key, address, question), name=f"ask-{self.name}", daemon=True).start()
+        try:
+            # A daemon: a call that never returns must not keep the process from ending.
+            threads.start(self._call, key, address, question, name=f"ask-{self.name}")
+        except GatewayError as trouble:
+            self._release(question)
+            log.warning("directory.not_asked", source=self.name, detail=trouble.detail)
+            self._withdraw(key, question, trouble.detail)
+
+    def _withdraw(self, key: str, question: _Question, why: str) -> None:
+        """Says in the question's answer why the source was not asked. That is no failure of the source."""
+        with self._lock:
+            self._asked.pop(key, None)
+            self._probing = self._probing and not question.probe
+        question.answer.set_exception(self._unavailable(why))
+
+    def _release(self, question: _Question) -> None:
+        """Gives the places back that a question holds while it is with the source."""
+        self._room.release()
+        if question.share:
+            question.share[0].release()
 
     def _call(self, key: str, address: str, question: _Question) -> None:
         """On the thread of the question."""
@@ -290,9 +306,7 @@ class Guarded:
             took_long = time.monotonic() - began > self._settings.deadline_s / 2
             self._note(_owner(key), proven=trouble is None and not took_long,
                        slow=works and trouble is not None and took_long)
-        self._room.release()
-        if question.share:
-            question.share[0].release()
+        self._release(question)
         if trouble is None:
             question.answer.set_result(rows)
         else:

@@ -19,6 +19,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
+from gateway import threads
 from gateway.errors import GatewayError, Reason
 
 URL_LENGTH_MAX = 2048  # octets; of real distribution points the longest seen are LDAP URLs of some 300
@@ -152,8 +153,11 @@ class AddressBook:
             finally:
                 self._waiting.release()
 
-        asking = threading.Thread(target=ask, name="resolver", daemon=True)
-        asking.start()
+        try:
+            asking = threads.start(ask, name="resolver")
+        except GatewayError as trouble:
+            self._waiting.release()
+            raise GatewayError(Reason.FETCH_UNAVAILABLE, trouble.detail, retry=True) from None
         asking.join(max(0.0, end - time.monotonic()))
         if not found:
             raise GatewayError(Reason.FETCH_UNAVAILABLE, f"no answer from the name servers for {target.host}",

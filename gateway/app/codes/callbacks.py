@@ -19,6 +19,7 @@ from gateway.frontends.telemetry import metrics
 from gateway.ports.services.callbacks import Call, Callbacks, Event
 from gateway.services.codes.events import CodeEvent, Told
 from gateway.settings import Settings
+from gateway.threads import submit
 
 log = structlog.get_logger("sealgate.callbacks")
 
@@ -75,7 +76,7 @@ class Caller:
         _close(before)
 
     def round(self) -> None:
-        """Hands what is due to the threads. STORE_UNAVAILABLE (retry)."""
+        """Hands what is due to the threads. STORE_UNAVAILABLE (retry); INTERNAL (retry) if no thread can be started."""
         now = self._clock.now()
         with self._lock:
             left_alone = self._busy | {client for client, (_, until) in self._rests.items() if until > now}
@@ -85,7 +86,12 @@ class Caller:
         for client, calls in by_client.items():
             with self._lock:
                 self._busy.add(client)
-            self._pool.submit(self._client, client, calls)
+            try:
+                submit(self._pool, self._client, client, calls)
+            except GatewayError:
+                with self._lock:
+                    self._busy.discard(client)
+                raise
 
     def _client(self, client: str, calls: list[Call]) -> None:
         try:

@@ -38,7 +38,7 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
     keys, sender = prepared(settings)
     terms = Terms(
         digits=section.digits, life_s=section.life_s, life_s_max=section.life_s_max, tries_max=section.tries_max,
-        language=section.language,
+        language=settings.language_of(section),
         limits=SendLimits(section.per_customer_per_hour_max, section.per_client_per_minute_max),
         lock=FailureLock(section.failures_max, section.failures_window_s) if section.failures_max else None)
     outward = _Outward(gateway, section.send_timeout_s)
@@ -55,16 +55,17 @@ def desk(settings: Settings, store: Store, clock: Clock, told: Told) -> Desk:
 def prepared(settings: Settings) -> tuple[CodeKeys, Sender]:
     """What is read of files: the secret, and the templates, each of which is tried. As `load_codes`."""
     section = section_of(settings)
-    letters = writer(settings, section.templates, section.language)
-    rehearse(letters, languages(section))
+    letters = writer(settings, section.templates, settings.language_of(section))
+    rehearse(letters, languages(settings, section))
     keys = CodeKeys.of(mac_secret(section.secret_file))
     return keys, Sender(section.from_, section.bounces, returns_of(section), letters)
 
 
-def languages(section: CodesSettings) -> tuple[str, ...]:
+def languages(settings: Settings, section: CodesSettings) -> tuple[str, ...]:
     """Those that there are templates in, the bank's own and ours."""
     own = section.templates.glob("code.*.txt") if section.templates is not None else ()
-    return tuple(dict.fromkeys((section.language, "en", "de", *(one.name.split(".")[1] for one in own))))
+    return tuple(dict.fromkeys(
+        (settings.language_of(section), "en", "de", *(one.name.split(".")[1] for one in own))))
 
 
 def section_of(settings: Settings) -> CodesSettings:

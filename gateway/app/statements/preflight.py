@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -160,7 +160,7 @@ class Checker:
 def checking(settings: Settings, plan: Plan) -> Iterator[Callable[[Iterable[Slim]], Iterator[Tally]]]:
     """What makes tallies of rows, a chunk at a time and in no order; its processes end with it.
 
-    GatewayError STORE_UNAVAILABLE (retry), CONFIG_*; INTERNAL (retry) if a process died.
+    GatewayError STORE_UNAVAILABLE (retry), CONFIG_*; INTERNAL (retry) if a process died or could not be started.
     """
     with _one(settings, plan) as checker:
         pool: list[ProcessPoolExecutor] = []
@@ -179,7 +179,8 @@ def checking(settings: Settings, plan: Plan) -> Iterator[Callable[[Iterable[Slim
             yield tallies
         finally:
             for one in pool:
-                one.shutdown(cancel_futures=True)
+                with suppress(RuntimeError):  # its thread was never started
+                    one.shutdown(cancel_futures=True)
 
 
 def _both(first: Iterable[Slim], rest: Iterable[Slim]) -> Iterator[Slim]:
@@ -197,13 +198,23 @@ def _spread(pool: ProcessPoolExecutor, chunks: Iterator[list[Slim]]) -> Iterator
     work: deque[Future[Tally]] = deque()
     try:
         for chunk in chunks:
-            work.append(pool.submit(_check, chunk))
+            work.append(_submit(pool, chunk))
             if len(work) >= AHEAD * processes():
                 yield work.popleft().result()
         while work:
             yield work.popleft().result()
     except BrokenProcessPool:
         raise GatewayError(Reason.INTERNAL, "a process of the pre-flight has ended", retry=True) from None
+
+
+def _submit(pool: ProcessPoolExecutor, chunk: list[Slim]) -> Future[Tally]:
+    try:
+        return pool.submit(_check, chunk)
+    except BrokenProcessPool:
+        raise
+    except (OSError, RuntimeError) as error:  # no more processes or threads, or no memory for one
+        raise GatewayError(Reason.INTERNAL, f"a process of the pre-flight cannot be started: {error}",
+                           retry=True) from None
 
 
 def processes() -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from gateway import threads
 from gateway.adapters.db.certificates.bulk import AT_ONCE_MAX, DbBulk
 from gateway.adapters.db.source_sql import fetch
 from gateway.adapters.db.statements.store import statement_store
@@ -133,7 +134,7 @@ def _patient(alive: Callable[[], None]) -> Iterator[None]:
         while not done.wait(ALIVE_S) and time.monotonic() < until:
             alive()
 
-    threading.Thread(target=call, name="query", daemon=True).start()
+    threads.start(call, name="query")
     try:
         yield
     finally:
@@ -167,8 +168,9 @@ class Worker:
         self._settings, self._named, self._share = settings, named, share
         self._over = threading.Event()
         self._progress: dict[int, float] = {}  # thread with a chunk: when it last made progress (time.monotonic)
-        letters = writer(settings, named.templates, named.language)
-        sender = Sender(named.from_, named.bounces, returns_of(named), letters, named.language)
+        language = settings.language_of(named)
+        letters = writer(settings, named.templates, language)
+        sender = Sender(named.from_, named.bounces, returns_of(named), letters, language)
         self.gateway = Gateway(settings, reach=reach)
         self._many = DbBulk(self.gateway.store.database)
         self._store = statement_store(self.gateway.store.database, self.gateway.store.evidence)
@@ -215,11 +217,16 @@ class Worker:
         if self._settings.postgresql is not None:
             self._by_jobs(self._settings.postgresql, tools, run, spec, path)
             return
-        threads = [threading.Thread(target=self._thread, args=(tools, run, spec, path), name=f"statements {number}")
-                   for number in range(self._named.threads)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
+        started: list[threading.Thread] = []
+        for number in range(self._named.threads):
+            try:
+                started.append(threads.start(self._thread, tools, run, spec, path, name=f"statements {number}"))
+            except GatewayError as trouble:
+                if not started:
+                    raise
+                log.warning("run.thread_not_started", run=run.id, threads=len(started), detail=trouble.detail)
+                break
+        for thread in started:
             thread.join()
 
     def _thread(self, tools: Tools, run: RunRow, spec: Spec, path: Path) -> None:
@@ -275,8 +282,7 @@ class Worker:
                     self._stop(run, Reason.INPUT_UNREADABLE, f"a worker made no progress for {longest_s:.0f} s: check "
                                "that the file system of the run's source and documents answers")
 
-        watching = threading.Thread(target=watch, name="watch", daemon=True)
-        watching.start()
+        watching = threads.start(watch, name="watch")
         try:
             yield
         finally:

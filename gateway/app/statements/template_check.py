@@ -46,7 +46,7 @@ def own_words(settings: Settings) -> Iterator[tuple[Path, frozenset[str] | Gatew
     own = settings.statements
     if own is None or own.templates is None:
         return
-    letters, of_others = writer(settings, own.templates, own.language), Writer().kinds() - RUN_KINDS
+    letters, of_others = writer(settings, own.templates, settings.language_of(own)), Writer().kinds() - RUN_KINDS
     for file in sorted((*own.templates.glob("*.*.txt"), *own.templates.glob("*.*.html"))):
         kind, language, form = file.name.split(".", 2)
         if kind not in of_others and kind in letters.kinds() and form in ("txt", "html"):
@@ -60,11 +60,11 @@ def _try_words(settings: Settings, spec: Spec, rows: list[Row]) -> None:
     own = settings.statements
     if own is None:
         return
-    letters = writer(settings, own.templates, own.language)
+    letters = writer(settings, own.templates, settings.language_of(own))
     wrong: dict[str, str] = {}
     good: set[str] = set()
     for row in rows:
-        language = row.language or spec.language or own.language
+        language = row.language or spec.language or settings.language_of(own)
         try:
             letters.write(spec.template, language,
                          values(spec.name, spec, row, Customer(row.customers[0], "-", (), None)))
@@ -84,7 +84,7 @@ def _try(settings: Settings, spec: Spec, rows: list[Row], at: datetime) -> None:
     try:
         for row in rows:
             try:
-                made.make(spec.documents.template, row.language or spec.language or own.language,
+                made.make(spec.documents.template, row.language or spec.language or settings.language_of(own),
                           document_values(spec, row, Customer(row.customers[0], "-", (), None)), at)
             except GatewayError as trouble:
                 if trouble.retry:

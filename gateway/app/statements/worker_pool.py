@@ -39,6 +39,7 @@ END_S: Final = 60.0
 KILLED_S: Final = 5.0  # how long a killed process is waited for: a dead file system may keep it
 JOBS_LOOK_S: Final = 3.0  # between two looks whether each chunk has its job
 LOST_LOOK_S: Final = 1.0  # the same, after a look that found jobs which perhaps no process works on
+NOT_STARTED_S: Final = 5.0  # until the next attempt, after the system started no process
 JOIN_S: Final = 0.5  # between two looks whether a process has ended
 SPAWN: Final = multiprocessing.get_context("spawn")  # a fork would share the database's connection
 
@@ -52,6 +53,7 @@ class ProcessPool:
         self._size = processes(settings)
         self._members: list[tuple[BaseProcess, float, Any]] = []  # with a Progress
         self._deaths = self._deaths_at_work = 0
+        self._start_at = 0.0  # time.monotonic: after the system started no process
 
     def tend(self) -> None:
         """See WorkerPool. STORE_UNAVAILABLE (retry) is not told: each of them says in the log why it ended."""
@@ -66,12 +68,20 @@ class ProcessPool:
         self._members = [one for one in self._members if one[0].is_alive()]
         if self._deaths >= DEATHS_MAX or self._deaths_at_work >= DEATHS_AT_WORK_MAX:
             raise GatewayError(Reason.INTERNAL, "the processes of the run end at once; the log says why", retry=True)
-        while len(self._members) < self._size:
+        while len(self._members) < self._size and time.monotonic() >= self._start_at:
             progress = SPAWN.Value("i", Progress.NONE, lock=False)
             member = SPAWN.Process(target=_work, name=f"statements {self._run}",
                                    args=(self._settings, self._run, self._size, os.getpid(), progress))
-            member.start()
+            try:
+                member.start()
+            except OSError as error:  # no more processes, or no memory for one
+                self._start_at = time.monotonic() + NOT_STARTED_S
+                log.critical("run.worker_not_started", run=self._run, reason=str(Reason.INTERNAL),
+                             detail=str(error.strerror))
+                break
             self._members.append((member, time.monotonic(), progress))
+        if not self._members:
+            raise GatewayError(Reason.INTERNAL, "no process for the run can be started", retry=True)
 
     def dismiss(self) -> None:
         """See WorkerPool."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -20,6 +20,7 @@ from gateway.frontends.processes.children import run_once
 from gateway.frontends.processes.notify import live, notify, reloaded
 from gateway.frontends.telemetry.logs import surprise
 from gateway.ports.fetch import FetchTask, FetchTasks
+from gateway.threads import submit
 
 log = structlog.get_logger("sealgate.jobs")
 
@@ -30,6 +31,7 @@ LOOK_S: Final = 0.1
 TROUBLED_S: Final = 1.0  # between two looks while the store does not answer
 END_S: Final = 2.0  # how long the end waits for what is being fetched; it is fetched anew at the next start
 
+T = TypeVar("T")
 Work = Callable[[], Sequence[str] | None]
 
 
@@ -138,7 +140,7 @@ class Jobs:
     async def _fetch(self, task: FetchTask, carry_out: Callable[[FetchTask], GatewayError | None]) -> None:
         began, fields = time.monotonic(), {"kind": task.wanted.kind, "url": task.wanted.url}
         try:
-            trouble = await asyncio.get_running_loop().run_in_executor(self._pool, carry_out, task)
+            trouble = await self._on_thread(carry_out, task)
         except GatewayError as error:
             self._tell_trouble(error)
             await asyncio.sleep(TROUBLED_S)
@@ -158,8 +160,7 @@ class Jobs:
     async def _give_up(self, task: FetchTask) -> None:
         """What surprises is not tried again and again."""
         try:
-            await asyncio.get_running_loop().run_in_executor(
-                self._pool, self._tasks.failed, task.wanted.key, None, Reason.INTERNAL, "")
+            await self._on_thread(self._tasks.failed, task.wanted.key, None, Reason.INTERNAL, "")
         except GatewayError as error:
             self._tell_trouble(error)
             await asyncio.sleep(TROUBLED_S)
@@ -173,7 +174,7 @@ class Jobs:
 
     async def _round(self, one: Round) -> None:
         try:
-            arguments = await asyncio.get_running_loop().run_in_executor(self._pool, one.work)
+            arguments = await self._on_thread(one.work)
         except GatewayError as trouble:
             log.warning("jobs.round_failed", round=one.name, reason=str(trouble.reason), detail=trouble.detail)
         except Exception as error:  # noqa: BLE001 - a surprise in one round ends no other
@@ -185,6 +186,10 @@ class Jobs:
         finally:
             one.running = False
 
+    async def _on_thread(self, work: Callable[..., T], *args: object) -> T:
+        """GatewayError INTERNAL (retry) if the system starts no thread."""
+        return await asyncio.wrap_future(submit(self._pool, work, *args))
+
     def _keep(self, work: "asyncio._CoroutineLike[None]", name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._kept.add(task)
@@ -193,7 +198,8 @@ class Jobs:
 
     def _tell_trouble(self, trouble: GatewayError) -> None:
         if not self._troubled:
-            log.error("jobs.database_unreachable", reason=str(trouble.reason), detail=trouble.detail)
+            log.error("jobs.database_unreachable" if trouble.reason.family == "store" else "jobs.blocked",
+                      reason=str(trouble.reason), detail=trouble.detail)
         self._troubled = True
 
 

@@ -11,7 +11,12 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+import structlog
+
+from gateway import threads
 from gateway.errors import GatewayError, Reason
+
+log = structlog.get_logger("sealgate.smtp")
 
 T = TypeVar("T")
 
@@ -82,9 +87,14 @@ class Workers:
         self._queue.put(job)  # type: ignore[arg-type]
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._threads_max:
             # Daemons: a process that was told to end does not wait for a next hop that never answers.
-            thread = threading.Thread(target=self._serve, name=f"{self._name}-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                self._threads.append(threads.start(self._serve, name=f"{self._name}-{len(self._threads)}"))
+            except GatewayError as trouble:
+                log.warning("worker.thread_not_started", detail=trouble.detail, threads=len(self._threads))
+                if not self._threads:  # else one of them does it in its turn
+                    job.withdraw()
+                    self._queue.get_nowait()
+                    raise GatewayError(Reason.CLIENT_BUSY, trouble.detail, retry=True) from None
         return job
 
     async def finish(self, timeout_s: float) -> int:

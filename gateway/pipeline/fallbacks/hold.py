@@ -14,7 +14,7 @@ sent twice; nothing is lost.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Literal
@@ -27,7 +27,7 @@ from gateway.mime.build import Status
 from gateway.model.lookup import Absent, CertificateAnswer, Found, Unavailable, reason_of
 from gateway.model.mail import Mail, Recipient
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
-from gateway.model.sentences import SENTENCES
+from gateway.model.sentences import public_texts
 from gateway.pipeline.background.rejudge import in_hand, judge_again
 from gateway.pipeline.context import Context
 from gateway.pipeline.fallbacks.invite import Invitation, invite
@@ -170,9 +170,10 @@ class HeldMail:
     def _letter(self, kind: str, waiting: WaitingMail, answer: CertificateAnswer) -> Letter:
         fallbacks, return_after = self.context.fallbacks, self.terms.return_after
         why = Reason.CERTIFICATE_ABSENT if isinstance(answer, Found) else reason_of(answer)
-        return fallbacks.letters.write(kind, fallbacks.language, {
+        language = fallbacks.letters.chosen(kind, fallbacks.language)
+        return fallbacks.letters.write(kind, language, {
             "recipient": waiting.wait.address, "since": waiting.since, "until": waiting.since + return_after,
-            "days": return_after.days, "state": type(answer).__name__.lower(), "why": SENTENCES[why].what,
+            "days": return_after.days, "state": type(answer).__name__.lower(), "why": public_texts(why, language)[0],
             "invited": waiting.wait.way == "invite"})
 
     def _report(self, mail: Mail, waiting: WaitingMail, letter: Letter, action: Literal["delayed", "failed"],
@@ -187,7 +188,7 @@ class HeldMail:
             return False
         incident = "Vorgangsnummer" if letter.language.partition("-")[0] == "de" else "Incident number"  # as in letters
         return send_report(
-            self.context, mail, letter.subject, f"{letter.text}\n{incident}: {waiting.incident}\n",
+            self.context, mail, replace(letter, text=f"{letter.text}\n{incident}: {waiting.incident}\n"),
             [Status(recipient.address, action, status)], with_header=self.context.identity.owns(to))
 
     def _count_converted(self, result: Round) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import Reason
+from gateway.letters.write import Letter
 from gateway.mime.build import multipart, text, wrap_rfc822
 from gateway.mime.canonical import with_short_lines
 from gateway.mime.entity import Entity, parse_entity
@@ -12,7 +13,7 @@ from gateway.mime.header import Field, parse_headers, prepend_fields, remove_fie
 from gateway.mime.params import parse_parameters
 from gateway.mime.words import encode_unstructured
 from gateway.model.mail import Mail, Recipient
-from gateway.model.sentences import SENTENCES
+from gateway.model.sentences import public_texts
 from gateway.model.verdict import Verdicts
 from gateway.pipeline.context import Context
 from gateway.pipeline.inbound.status import has_stray_reply_to, status_fields
@@ -20,6 +21,7 @@ from gateway.smime.draft import Draft
 from gateway.smime.open import Opened
 from gateway.smime.seal import labelled
 
+_ORIGINAL: Final = "original.eml"
 _KEPT: Final = frozenset(
     {"received", "return-path", "from", "to", "cc", "date", "message-id", "reply-to", "references", "in-reply-to"}
 )
@@ -53,28 +55,24 @@ def _opened(context: Context, mail: Mail, opened: Opened) -> bytes:
     """The opened form; a mail that could not be opened arrives as an attachment to a plain explanation."""
     decryption = opened.verdicts.decryption
     if decryption.status in ("no_key", "failed"):
-        explanation = _explanation(context, mail, decryption.reason or Reason.DECRYPTION_FAILED)
-        return _around(mail.octets, text(explanation), "The message could not be decrypted")
+        letter = _explanation(context, mail, decryption.reason or Reason.DECRYPTION_FAILED)
+        return _around(mail.octets, text(letter.text), letter.subject)
     return neutralised(opened.octets) if _unauthenticated(opened.verdicts) else opened.octets
 
 
-def _explanation(context: Context, mail: Mail, reason: Reason) -> str:
-    sentence = SENTENCES[reason]
-    return (
-        "Hello,\n\nA message to you arrived encrypted and could not be decrypted.\n\n"
-        f"Reason: {sentence.what}\n"
-        f"What to do: {sentence.remedy}\n\n"
-        "The original message is attached unchanged, as the file original.eml.\n\n"
-        f"If you have any questions, contact {context.identity.postmaster} and quote the incident number.\n\n"
-        f"Mail gateway\n{context.identity.name}\n\n"
-        f"Incident number: {mail.origin.incident}\n"
-    )
+def _explanation(context: Context, mail: Mail, reason: Reason) -> Letter:
+    notices, kind = context.notices, "not_decrypted"
+    language = notices.chosen(kind, None)
+    what, remedy = public_texts(reason, language)
+    return notices.write(kind, language, {
+        "what": what, "remedy": remedy, "file": _ORIGINAL, "at": mail.origin.received_at,
+        "postmaster": context.identity.postmaster, "incident": mail.origin.incident})
 
 
 def _around(original: bytes, explanation: bytes, subject: str) -> bytes:
     """A mail to the same people that explains, with the original as it came inside."""
     outer = b"".join(field.raw for field in parse_headers(original).fields if field.lower in _KEPT)
-    body = multipart("mixed", (explanation, wrap_rfc822(original, filename="original.eml")))
+    body = multipart("mixed", (explanation, wrap_rfc822(original, filename=_ORIGINAL)))
     return outer + encode_unstructured("Subject", subject) + b"MIME-Version: 1.0\r\n" + body
 
 
@@ -89,7 +87,7 @@ def _with_original(opened: bytes, original: bytes) -> bytes:
     )
     entity = inner + b"\r\n" + opened[headers.body_offset :]
     return (
-        outer + b"MIME-Version: 1.0\r\n" + multipart("mixed", (entity, wrap_rfc822(original, filename="original.eml")))
+        outer + b"MIME-Version: 1.0\r\n" + multipart("mixed", (entity, wrap_rfc822(original, filename=_ORIGINAL)))
     )
 
 

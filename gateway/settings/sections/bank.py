@@ -1,10 +1,11 @@
 """The bank: its mail domains, and the names that the gateway uses."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import Field
 
-from gateway.model.address import fold
+from gateway.model.address import fold, is_mailbox
 from gateway.settings.base import Finding, Section, is_time_zone, repeated
 
 
@@ -21,6 +22,7 @@ class Bank(Section):
     postmaster: str = Field("", description="From address of reports; '' = postmaster@ the first domain")
     name: str = Field("", description="the bank's name as customers read it in mails; '' = the first domain")
     contact: str = Field("", description="telephone number or address that mails give for questions; '' = none")
+    language: Literal["en", "de"] = Field("en", description="of delivery reports and other mails to senders")
     time_zone: str = Field("UTC", description="of the times in mails to people, such as Europe/Berlin")
 
 
@@ -34,7 +36,7 @@ def check(bank: Bank) -> Iterator[Finding]:
     if not bank.hostname or "@" in bank.hostname or " " in bank.hostname:
         yield ("bank", "hostname"), f"`{bank.hostname}` is not a valid host name", (
             "write a name such as mail.bank.example")
-    if bank.postmaster and "@" not in bank.postmaster:
+    if bank.postmaster and not is_mailbox(bank.postmaster):
         yield ("bank", "postmaster"), f"`{bank.postmaster}` is not a valid mail address", (
             "write an address such as postmaster@bank.example")
     for field in ("name", "contact"):

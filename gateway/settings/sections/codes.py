@@ -26,7 +26,7 @@ class Codes(Section):
     per_client_per_minute_max: int = Field(600, ge=0, description="0 = no limit")
     send_timeout_s: float = Field(10.0, ge=1, le=60, description="how long the next hop may take to accept a code's "
                                   "mail; then the code is cancelled and the answer is 503")
-    language: str = Field("en", description="used if the caller names none")
+    language: str = Field("", description="used if the caller names none; '' = bank.language")
     templates: Path | None = Field(
         None, description="directory of the bank's templates; None = those of the distribution")
     bounces: str = Field("", description="mailbox for bounces and replies, such as codes@bank.example; '' = none")

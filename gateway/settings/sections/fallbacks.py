@@ -32,7 +32,7 @@ class EncryptedPdf(Section):
 class Fallbacks(Section):
     """The settings for all services; the rules choose the fallback."""
 
-    language: str = "en"
+    language: str = Field("", description="of letters and pages; '' = bank.language")
     templates: Path | None = Field(
         None, description="directory of the bank's templates; None = those of the distribution")
     hold_days: int = Field(30, ge=1, description="held mail is returned to its sender after this many days")

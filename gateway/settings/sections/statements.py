@@ -16,7 +16,7 @@ class Statements(Section):
     secret_file: Path = Field(
         description="item keys and return paths are derived from it; same form as codes.secret_file")
     client: str = Field(description="the entry of `clients` that runs started by a command send as")
-    language: str = Field("en", description="used if neither the run nor the customer has one")
+    language: str = Field("", description="used if neither the run nor the customer has one; '' = bank.language")
     templates: Path | None = Field(
         None, description="directory of the bank's templates; None = those of the distribution")
     sources: Path = Field(Path("statements"), description="directory; runs over HTTP can only name files below it")

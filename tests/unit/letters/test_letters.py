@@ -107,6 +107,8 @@ VALUES = {
     "minutes": 5, "seconds": 300, "expires_at": AT, "recipient": "anna@customer.example", "since": AT, "until": AT,
     "days": 1, "state": "absent", "why": "", "invited": True, "sender": "otp@bank.example", "file": "message.pdf",
     "way": "Ask at any branch.", "name": "Anna", "account": "2051", "period": "2026-10", "row": {"number": "7"},
+    "failures": [{"recipient": "anna@customer.example", "what": "What.", "remedy": "Remedy."}], "others": True,
+    "at": AT, "what": "What.", "remedy": "Remedy.", "postmaster": "postmaster@bank.example", "incident": "4711",
     "proven": True, "customer": "10001", "code_id": "c", "client": "online", "reference": "", "issued_at": AT,
     "answered_at": AT}
 

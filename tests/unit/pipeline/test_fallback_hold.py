@@ -240,6 +240,23 @@ def test_the_sender_hears_once_that_it_waits(holding: Room) -> None:
     assert BEN in octets.decode()
 
 
+@pytest.mark.parametrize(("own", "subject"), [
+    ("", "Ihre Nachricht wartet auf ein Zertifikat des Empfängers"),
+    ("en", "Your message is waiting for a certificate of the recipient"),
+])
+def test_a_notice_is_in_the_language_of_the_bank_unless_fallbacks_have_their_own(
+        home: Path, own: str, subject: str) -> None:
+    with room(home) as held:
+        settings = held.settings
+        held.bank.gateway.reload(settings.model_copy(update={
+            "bank": settings.bank.model_copy(update={"language": "de"}),
+            "fallbacks": settings.fallbacks.model_copy(update={"language": own})}))
+        held.bank.gateway.use(replace(held.bank.gateway.context, inbound_hop=held.bank.inbound))
+        held.send(BEN)
+        assert held.after(days=3.1).notified == 1
+        assert mail_of(held.bank.inbound.taken[0][1])["subject"] == subject
+
+
 def test_a_report_that_is_not_taken_comes_again(holding: Room) -> None:
     holding.send(BEN)
     holding.bank.inbound.codes["otp@bank.example"] = 451

@@ -346,6 +346,20 @@ def test_what_cannot_be_opened_arrives_inside_an_explanation(home: Path) -> None
         assert attached.get_content()["Subject"] == "A question"
 
 
+def test_the_explanation_is_written_in_the_language_of_the_bank(home: Path) -> None:
+    rules = one_policy(home / "p.yaml", EXPLAINED)
+
+    def german(settings: Settings) -> Settings:
+        return rules(settings.model_copy(update={"bank": settings.bank.model_copy(update={"language": "de"})}))
+    with context(home, german) as bank:
+        bank.gateway.handle(bank.receive(sealed(bank), "staff@bank.example"))
+        mail = message_from_bytes(bank.inbound.octets_for("staff@bank.example"), policy=policy.default)
+    assert mail["Subject"] == "Die Nachricht konnte nicht entschlüsselt werden"
+    text = next(mail.iter_parts()).get_content()
+    for words in ("Guten Tag,", "original.eml", "an postmaster@bank.example", "Demo Bank\r\n", "Vorgangsnummer: "):
+        assert words in text, words
+
+
 def in_3des(bank: Context) -> bytes:
     """Signed by Anna and encrypted by openssl as Outlook 2007 did."""
     header = ("-from", "anna@customer.example", "-to", "support@bank.example", "-subject", "x", "-crlfeol")

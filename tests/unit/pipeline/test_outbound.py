@@ -116,6 +116,25 @@ def test_deliver_rest_sends_the_rest_and_reports_headers_only(home: Path) -> Non
         assert f"Incident number: {outcome.incident}".encode() in report
 
 
+def test_a_report_is_written_in_the_language_of_the_bank(home: Path) -> None:
+    def german(settings: Settings) -> Settings:
+        return settings.model_copy(update={
+            "partial": "deliver_rest", "bank": settings.bank.model_copy(update={"language": "de"})})
+    with context(home, german) as bank:
+        bank.gateway.handle(bank.send(CODE, "anna@customer.example", "ben@nowhere.example"))
+        report = message_from_bytes(bank.inbound.octets_for("otp@bank.example"), policy=default)
+    assert report["Subject"] == "Ihre Nachricht wurde nicht an alle Empfänger zugestellt"
+    assert report["From"] == "Demo Bank <postmaster@bank.example>"
+    text, status, header = report.iter_parts()
+    words = text.get_content()
+    for expected in ("Guten Tag,", " Uhr (UTC)", "Der Bank liegt kein Zertifikat des Empfängers vor.", "Demo Bank",
+                     "Bitten Sie den Empfänger um ein Zertifikat.", "Vorgangsnummer: "):
+        assert expected in words, expected
+    assert status.get_content_type() == "message/delivery-status"
+    assert "Action: failed" in status.as_string()
+    assert header.get_content_type() == "text/rfc822-headers"
+
+
 def test_a_report_claims_nothing_of_a_recipient_whom_it_may_not_name(home: Path) -> None:
     """RFC 3461 4.1: NOTIFY=NEVER for one refused recipient, so the report does not name them."""
     with context(home, lambda s: s.model_copy(update={"partial": "deliver_rest"})) as bank:

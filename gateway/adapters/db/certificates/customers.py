@@ -9,6 +9,7 @@ from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.tables.mail import certificate, customer, customer_address
 from gateway.cms.mailbox import in_ascii, registered, spellings
 from gateway.errors import GatewayError, Reason
+from gateway.model.address import is_mailbox
 from gateway.model.lookup import Customer
 
 Found = Any  # a row of _COLUMNS: SQLAlchemy types rows by position, we read them by name
@@ -107,8 +108,7 @@ def _checked(one: Customer) -> Customer:
                            f"`{one.number}` is not a valid customer number. Use 1 to 64 printable characters")
     addresses = tuple({in_ascii(address): registered(address) for address in one.addresses}.values())
     for address in addresses:
-        local, at, domain = address.rpartition("@")
-        if not (local and at and domain) or not address.isprintable() or " " in address or len(address) > 320:
+        if not is_mailbox(address):
             raise GatewayError(Reason.USAGE,
                                f"customer {one.number}: `{address}` is not a valid mail address. Write one "
                                "such as anna@customer.example")

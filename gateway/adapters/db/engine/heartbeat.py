@@ -20,6 +20,7 @@ from typing import Any, Final
 import psycopg
 import structlog
 
+from gateway import threads
 from gateway.adapters.db.engine import claim_owner as owner
 from gateway.adapters.db.engine.lookup_cache import Kept
 from gateway.errors import GatewayError
@@ -61,6 +62,7 @@ class Heartbeat:
         self._talking = threading.Lock()  # over the connection; held while the server is asked
         self._connection: psycopg.Connection[Any] | None = None
         self._thread: threading.Thread | None = None
+        self._is_late = False  # the system started no thread for it, and the log says so
         self._ended = threading.Event()
         self.works: list[Callable[[], None]] = []  # done after each look, see Database.when_there
         self._beats = False
@@ -72,20 +74,31 @@ class Heartbeat:
         self._away = False
 
     def start(self) -> None:
-        """Begins to look; costs nothing where it has."""
+        """Begins to look; costs nothing where it has. If the system starts no thread, the next call tries again."""
+        try:
+            self._begin()
+        except GatewayError as trouble:
+            if not self._is_late:
+                log.warning("database.heartbeat_not_started", detail=trouble.detail)
+            self._is_late = True
+
+    def _begin(self) -> None:
+        """GatewayError INTERNAL (retry) if the system starts no thread."""
         if self._thread is None and not self._ended.is_set():
             with self._lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
-                    self._thread.start()
+                    self._thread = threads.start(self._run, name="pulse")
 
     def attend(self) -> None:
-        """From now on this process is seen. When this returns its row is there. psycopg.Error."""
+        """From now on this process is seen. When this returns its row is there.
+
+        psycopg.Error; GatewayError INTERNAL (retry) if the system starts no thread: others would take us for dead.
+        """
         if not self._beats:
             with self._talking:
                 self._once(beats=True)
                 self._beats = True
-        self.start()
+        self._begin()
 
     def leads(self, role: str) -> bool:
         """Whether this process is the one of all nodes that leads. It is asked again and again; False at first."""

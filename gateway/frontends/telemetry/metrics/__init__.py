@@ -11,7 +11,6 @@ serves `/metrics` adds them up at each scrape. A process in which `begin` was no
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from gateway import threads
 from gateway.errors import Reason
 from gateway.model.outcome import Settled
 from gateway.settings import Settings
@@ -244,12 +244,13 @@ def sample(read: Callable[[], None]) -> None:
     """From now on `read` is called every SAMPLE_S seconds, on a thread of its own, to say how things stand.
 
     What changes with every mail is looked at now and then: that costs a mail nothing. Not before a fork.
+    GatewayError INTERNAL (retry) if the system starts no thread.
     """
     if _meters is None:
         return
+    if not _samplers:
+        threads.start(_keep_sampling, name="sample")
     _samplers.append(read)
-    if len(_samplers) == 1:
-        threading.Thread(target=_keep_sampling, name="sample", daemon=True).start()
 
 
 def _keep_sampling() -> None:

@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from gateway import threads
 from gateway.frontends.telemetry.logs import surprise
 from gateway.frontends.telemetry.metrics.files import bury
 from gateway.frontends.telemetry.metrics.numbers import AtScrape, Seen
@@ -34,8 +35,11 @@ class Page:
         return self._counted() + generate_latest(self._now)
 
     def keep_burying(self) -> None:
-        """Also while nobody scrapes: processes come and go, and the files of the dead would fill the directory."""
-        threading.Thread(target=self._bury_for_ever, name="bury", daemon=True).start()
+        """Also while nobody scrapes: processes come and go, and the files of the dead would fill the directory.
+
+        GatewayError INTERNAL (retry) if the system starts no thread.
+        """
+        threads.start(self._bury_for_ever, name="bury")
 
     def _bury_for_ever(self) -> None:
         while True:
