@@ -17,6 +17,9 @@ from typing import Final
 
 import structlog
 
+from gateway.errors import GatewayError
+from gateway.threads import start
+
 log = structlog.get_logger("sealgate.milter")
 
 CONNECTIONS_MAX: Final = 512  # of one worker; Postfix has default_process_limit (100) for each of its services
@@ -39,7 +42,7 @@ class Acceptors:
         self._waiting = 0  # of them, for a connection
 
     def start(self) -> None:
-        """Accepts from now on. RuntimeError if no thread can be started."""
+        """Accepts from now on. GatewayError INTERNAL (retry) if no thread can be started."""
         self._threads = self._waiting = 1
         self._add()
 
@@ -49,7 +52,7 @@ class Acceptors:
         os.eventfd_write(self._stopped, 1)
 
     def _add(self) -> None:
-        threading.Thread(target=self._run, name="milter", daemon=True).start()
+        start(self._run, name="milter")
 
     def _run(self) -> None:
         while channel := self._next():
@@ -84,8 +87,8 @@ class Acceptors:
             self._waiting += 1
         try:
             self._add()
-        except RuntimeError as error:
-            log.error("milter.no_thread", detail=str(error))  # noqa: TRY400 - the text says it
+        except GatewayError as error:
+            log.error("milter.thread_not_started", detail=error.detail)  # noqa: TRY400 - the text says it
             with self._lock:
                 self._threads -= 1
                 self._waiting -= 1

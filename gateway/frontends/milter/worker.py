@@ -108,4 +108,3 @@ class Worker:
         if room.connections:
             log.info("milter.connections_cut", connections=room.connections, mails=room.mails)
         time.sleep(LINGER_S)
-

@@ -117,7 +117,7 @@ def test_without_another_thread_connections_wait_for_this_one(
             assert hears(two)
         running.stop()
     until(lambda: threads() == 0)
-    assert "milter.no_thread" in "".join(capsys.readouterr())
+    assert "milter.thread_not_started" in "".join(capsys.readouterr())
 
 
 def test_without_a_descriptor_connections_wait(
