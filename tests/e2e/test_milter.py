@@ -315,6 +315,7 @@ def test_several_mails_of_one_connection(site: Site) -> None:
             smtp.rset()
             smtp.mail("eve@else.example")
             assert smtp.rcpt("anna@customer.example")[0] == 550
+            smtp.rset()
             smtp.mail("otp@bank.example")
             smtp.rcpt("anna@customer.example")
             assert smtp.data(CODE % b"session-%d" % number)[0] == 250
