@@ -8,6 +8,7 @@ frame says how to work; each further one asks, and has one answer.
 
 import contextlib
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -19,8 +20,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+log = structlog.get_logger("sealgate.children")
+
 _PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH")  # of the environment
 _READ_OCTETS: Final = 1_048_576
+_ENDED_S: Final = 0.5  # within which a process whose channel is closed has ended
+# The kernel for want of memory, an operator, a limit of the service. A process that crashes dies of other signals.
+_FROM_OUTSIDE: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+class KilledError(EOFError):
+    """A signal ended the process over a question. `from_outside`: perhaps the question has no part in it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"it was killed by signal {number}")
+        self.signal = number
+        self.from_outside = number in _FROM_OUTSIDE
 
 
 class ChildProcess:
@@ -40,17 +57,38 @@ class ChildProcess:
         finally:
             theirs.close()
         self._channel, self._answer_octets_max = ours, answer_octets_max
+        self.program = program.name
         with contextlib.suppress(OSError):  # reported when the first question fails
             self._send(first)
 
     def ask(self, question: bytes, ends_at: float) -> bytes:
-        """One answer. TimeoutError at `ends_at` (monotonic), EOFError or OSError if the process has ended."""
+        """One answer. TimeoutError at `ends_at` (monotonic); EOFError or OSError if the process has ended.
+
+        KilledError, an EOFError, if a signal ended it.
+        """
+        try:
+            return self._ask(question, ends_at)
+        except TimeoutError:
+            raise
+        except (EOFError, OSError):
+            self._raise_if_killed(ends_at)
+            raise
+
+    def _ask(self, question: bytes, ends_at: float) -> bytes:
         self._channel.settimeout(max(ends_at - time.monotonic(), 0.001))
         self._send(question)
         (length,) = struct.unpack(">I", self._receive(4, ends_at))
         if length > self._answer_octets_max:
             raise EOFError
         return self._receive(length, ends_at)
+
+    def _raise_if_killed(self, ends_at: float) -> None:
+        try:
+            code = self.process.wait(max(min(_ENDED_S, ends_at - time.monotonic()), 0.0))
+        except subprocess.TimeoutExpired:
+            return
+        if code < 0:
+            raise KilledError(-code) from None
 
     def end(self) -> None:
         """Kills the process, whatever it does."""
@@ -99,7 +137,8 @@ class ChildProcesses:
         """The answer of an idle process, or of a new one from `start`, whose errors are raised.
 
         `is_good`: whether the process is kept after this answer; None: always.
-        TimeoutError at `ends_at` (monotonic); EOFError or OSError if a new process ended without an answer.
+        TimeoutError at `ends_at` (monotonic); EOFError or OSError if a new process ended without an answer. If it was
+        killed from outside another one is asked; KilledError if that one is killed, too.
         """
         if (child := self._take()) is not None:
             try:
@@ -108,6 +147,11 @@ class ChildProcesses:
                 raise
             except (EOFError, OSError):
                 pass  # it ended while it was idle: a new one is asked instead
+        try:
+            return self._ask(start(), question, ends_at, is_good)
+        except KilledError as killed:
+            if not killed.from_outside:
+                raise
         return self._ask(start(), question, ends_at, is_good)
 
     def close(self) -> None:
@@ -123,6 +167,9 @@ class ChildProcesses:
         try:
             answer = child.ask(question, ends_at)
             good = is_good is None or is_good(answer)
+        except KilledError as killed:
+            log.warning("child.killed", program=child.program, pid=child.process.pid, signal=killed.signal)
+            raise
         finally:
             if not (good and self._keep(child)):
                 child.end()

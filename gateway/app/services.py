@@ -9,8 +9,8 @@ from gateway.adapters.files.mac_secret import mac_secret
 from gateway.app.codes.callbacks import filing
 from gateway.app.letters import writer
 from gateway.app.store import Store
-from gateway.model.address import fold
 from gateway.model.mail import GATEWAY_CLIENT, Mail
+from gateway.model.mailbox import same_mailbox
 from gateway.model.outcome import Outcome
 from gateway.pipeline.inbound.service import MailService
 from gateway.services.bounces import Bounces
@@ -35,8 +35,8 @@ def returns_of(settings: Codes | Statements) -> Verp:
 def is_served(settings: Settings, address: str) -> bool:
     """Whether an address is a service's mailbox or one of its return paths: no mail server behind us knows it."""
     local, _, domain = address.rpartition("@")
-    mailbox = fold(f"{local.partition('+')[0]}@{domain}")
-    return any(fold(one) == mailbox for one in settings.mailboxes.values())
+    mailbox = f"{local.partition('+')[0]}@{domain}"
+    return any(same_mailbox(one, mailbox) for one in settings.mailboxes.values())
 
 
 def event_sink(settings: Settings, store: Store) -> EventSink:

@@ -27,7 +27,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="CSV in UTF-8, comma or semicolon; columns: number, name, addresses (separated by blanks), segment",
+            help="CSV in UTF-8 with comma, semicolon or tab; columns: number, name, addresses (separated by blanks), "
+                 "segment",
         ),
     ],
     json: Json = False,

@@ -24,6 +24,7 @@ from gateway.cms import algorithms, names
 from gateway.der import ber, prescan, walk
 from gateway.der.walk import DerMalformed, Tlv
 from gateway.errors import GatewayError, Reason
+from gateway.model.address import is_mailbox
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
@@ -79,6 +80,12 @@ class Certificate:
     def self_issued(self) -> bool:
         """Subject and issuer are the same name (RFC 5280 3.2, 7.1)."""
         return names.same(self.subject_der, self.issuer_der)
+
+    @property
+    def no_mailboxes(self) -> tuple[str, ...]:
+        """The names in the place of addresses that are none, so that `emails` does not have them."""
+        named = _named(self.subject_der, self.x509.extensions)
+        return tuple(name for name in dict.fromkeys(named) if name and not is_mailbox(name))
 
     @property
     def issued_to(self) -> tuple[object, object]:
@@ -180,7 +187,11 @@ def _key_usage(usage: x509.KeyUsage | None) -> frozenset[str] | None:
 
 
 def _emails(subject: bytes, extensions: x509.Extensions) -> tuple[str, ...]:
-    """The addresses named, in order, each once. Such as hold control characters or spaces name nobody."""
+    """The addresses named, in order, each once. What is no mailbox (a name, a list, controls, spaces) names nobody."""
+    return tuple(dict.fromkeys(filter(is_mailbox, _named(subject, extensions))))
+
+
+def _named(subject: bytes, extensions: x509.Extensions) -> list[str]:
     alternatives = _extension(extensions, x509.SubjectAlternativeName)
     found: list[str] = []
     for name in alternatives or ():
@@ -190,7 +201,7 @@ def _emails(subject: bytes, extensions: x509.Extensions) -> tuple[str, ...]:
             found.append(_utf8_mailbox(name.value))
     if not found:
         found.extend(names.values(subject, names.EMAIL_ADDRESS))
-    return tuple(dict.fromkeys(a for a in found if "@" in a and a.isprintable() and " " not in a))
+    return found
 
 
 def _utf8_mailbox(value: bytes) -> str:

@@ -1,7 +1,15 @@
 """Mail addresses as values (RFC 5321 4.1.2): splitting, comparing, and what a stranger may not write."""
 
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
+from typing import Final
+
+MAILBOX_OCTETS_MAX: Final = 254  # RFC 5321 4.5.3.1.3: a path of 256 with the brackets
+_LABEL_OCTETS_MAX: Final = 63  # RFC 1035 2.3.4
+# Dots anywhere in a local part and `_` in a domain exist in practice. Beyond ASCII: what `isprintable` lets pass.
+_MAILBOX: Final = re.compile(
+    r"""(?:[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+|"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*")"""
+    r"@(?:([A-Za-z0-9_.\x80-\U0010ffff-]+)|\[[A-Za-z0-9.:-]+\])")
 
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -16,21 +24,19 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
-def address_matches(pattern: str, address: str) -> bool:
-    """Whether `address` is covered by `pattern`: a full address, '@domain', '*@domain' or '*'."""
-    pattern, address = fold(pattern), fold(address)
-    if pattern == "*":
-        return True
-    if pattern.startswith("*@"):
-        pattern = pattern[1:]
-    if pattern.startswith("@"):
-        return "@" in address and address.rpartition("@")[2] == pattern[1:]
-    return pattern == address
+def is_mailbox(text: str) -> bool:
+    """Whether `text` is one address to which mail can be sent, and nothing else: no name, no list, no blanks around.
 
-
-def permitted_from(patterns: Iterable[str], address: str) -> bool:
-    """Whether a client or key with these `from` patterns may use this address; the null path is never meant."""
-    return bool(address) and any(address_matches(pattern, address) for pattern in patterns)
+    As the relay reads a path (RFC 5321 4.1.2, RFC 6531 3.3). A register that keeps anything else never finds it again.
+    """
+    if not text.isprintable() or len(text.encode()) > MAILBOX_OCTETS_MAX:
+        return False
+    found = _MAILBOX.fullmatch(text)
+    if found is None:
+        return False
+    return found[1] is None or all(
+        label and label[0] != "-" != label[-1] and len(label.encode()) <= _LABEL_OCTETS_MAX
+        for label in found[1].split("."))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from gateway.child_process import ChildProcess, ChildProcesses
+from gateway.child_process import ChildProcess, ChildProcesses, KilledError
 from gateway.errors import GatewayError, Reason
 from gateway.pdf import typst_child
 
@@ -55,6 +55,7 @@ class Renderer:
         """The PDF of a template: `file` below `root`, which it cannot leave; `inputs` are its `sys.inputs`.
 
         `at` (aware) stands in the document as the time of its making. GatewayError(PDF_NOT_MADE | PDF_TOO_LARGE).
+        PDF_NOT_MADE with retry: the process could not be started, or was killed, for want of memory of the machine.
         """
         question = {"root": str(root.absolute()), "file": file, "inputs": dict(inputs),
                     "timestamp": int(at.timestamp()), "timeout_s": self._limits.deadline_s}
@@ -80,9 +81,16 @@ class Renderer:
             return self._children.ask(self._start, body, time.monotonic() + deadline_s)
         except TimeoutError:
             raise GatewayError(Reason.PDF_NOT_MADE, f"{file}: not made within {deadline_s} s") from None
+        except KilledError as killed:
+            if not killed.from_outside:
+                raise self._over(file) from None
+            raise GatewayError(Reason.PDF_NOT_MADE, f"{file}: {killed}: is memory short?", retry=True) from None
         except (EOFError, OSError):
-            raise GatewayError(Reason.PDF_NOT_MADE, f"{file}: the process ended over it, for want of memory "
-                               f"({self._limits.memory_octets_max} octets) or by a fault of typst") from None
+            raise self._over(file) from None
+
+    def _over(self, file: str) -> GatewayError:
+        return GatewayError(Reason.PDF_NOT_MADE, f"{file}: the process ended over it, for want of memory "
+                               f"({self._limits.memory_octets_max} octets) or by a fault of typst")
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:

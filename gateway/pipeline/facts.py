@@ -171,7 +171,7 @@ def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:
         for box in boxes:
             claimed += [box.address, *(addresses_in(box.name) if field.lower == "from" else ())]
         claimed += addresses_shown(field.seen) if field.lower == "from" else ()
-    return any(identity.owns(_resolved(address)) for address in claimed)
+    return any(identity.owns(one) for address in claimed for one in (address, _resolved(address)))
 
 
 def _domains_in(field: Field) -> list[str]:
@@ -181,7 +181,10 @@ def _domains_in(field: Field) -> list[str]:
 
 
 def _resolved(address: str) -> str:
-    """As programs look its domain up (UTS 46): other letters and dots for the same name, and some for nothing."""
+    """As old programs look its domain up (IDNA 2003): other letters and dots for the same name, some for nothing.
+
+    With two letters for sharp s, which today's programs keep: the address as it is counts, too.
+    """
     mapped = normalize("NFKC", address).replace("\u3002", ".").casefold()
     return "".join(letter for letter in mapped if letter.isprintable())
 

@@ -20,8 +20,9 @@ import structlog
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers
-from gateway.model.address import fold, permitted_from
+from gateway.model.address import fold
 from gateway.model.mail import Mail, Recipient
+from gateway.model.mailbox import permitted_from
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.record import EvidenceRecord
 from gateway.pipeline.context import Context

@@ -25,7 +25,7 @@ from cryptography import x509
 
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
-from gateway.model.address import fold
+from gateway.model.address import fold, is_mailbox
 from gateway.model.lookup import Absent, CertificateAnswer, CertificateRow, Found, Loser, Unavailable, Unusable, Want
 from gateway.model.verdict import Status
 from gateway.pki.path import validation as path
@@ -251,7 +251,7 @@ def _emails(der: bytes, at: int, end: int) -> tuple[str, ...] | None:
         if tag != _RFC822:
             return None
         address = der[body:after].decode("ascii")
-        if "@" in address and address.isprintable() and " " not in address:
+        if is_mailbox(address):
             found.append(address)
         at = after
     return tuple(dict.fromkeys(found))

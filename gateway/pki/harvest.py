@@ -19,10 +19,10 @@ from typing import Final
 
 from gateway.cms import preference
 from gateway.cms.certificate import Certificate
-from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.lookup import CertificateRow, Found, Unusable
+from gateway.model.mailbox import same_mailbox
 from gateway.pki.identity import SignedContent, VerifiedSigner
 from gateway.pki.path.verdicts import believe
 from gateway.pki.revocation.verdict import Revocation

@@ -19,9 +19,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.cms.certificate import Certificate
-from gateway.cms.mailbox import same_mailbox
 from gateway.cms.signed_reader import SignedData, SignerInfo, find_certificate, verify
 from gateway.errors import Reason
+from gateway.model.mailbox import same_mailbox
 from gateway.model.verdict import SignerVerdict, Status, TimestampVerdict
 from gateway.pki.content import Content
 from gateway.pki.level import level_of

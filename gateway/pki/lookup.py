@@ -21,7 +21,6 @@ from dataclasses import replace
 from typing import Literal
 
 from gateway.clock import Clock
-from gateway.cms.mailbox import spellings
 from gateway.errors import GatewayError
 from gateway.model.address import fold
 from gateway.model.lookup import (
@@ -38,6 +37,7 @@ from gateway.model.lookup import (
     Unusable,
     Want,
 )
+from gateway.model.mailbox import spellings
 from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.select import select
 from gateway.pki.trust import TrustSet

@@ -18,6 +18,10 @@ def dies(*_: object) -> None:
     os._exit(9)
 
 
+def is_killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def dies_at_the_start(*_: object) -> None:
     os._exit(9)
 

@@ -126,6 +126,7 @@ def _flush(store: CertificateStore, batch: list[tuple[str, NewCertificate]], at:
         return
     try:
         yield from _results(store.add([new for _, new in waiting]), [new for _, new in waiting], at)
+        yield from _unread(waiting)
         return
     except GatewayError as error:
         if error.retry:
@@ -133,10 +134,20 @@ def _flush(store: CertificateStore, batch: list[tuple[str, NewCertificate]], at:
     for where, new in waiting:
         try:
             yield from _results(store.add([new]), [new], at)
+            yield from _unread([(where, new)])
         except GatewayError as error:
             if error.retry:
                 raise
             yield Trouble(where, error.reason, error.detail)
+
+
+def _unread(new: Sequence[tuple[str, NewCertificate]]) -> Iterator[Trouble]:
+    """Names of kept certificates under which nobody finds them: mail to such a person would count as unprotected."""
+    for where, one in new:
+        for name in () if one.certificate.is_ca else one.certificate.no_mailboxes:
+            yield Trouble(where, Reason.CERTIFICATE_ADDRESS_MISMATCH,
+                          f"`{name}` in the certificate is not one mail address, so it was kept without it, for "
+                          f"{', '.join(one.certificate.emails)} only")
 
 
 def _results(kept: Sequence[Kept], new: Sequence[NewCertificate], at: datetime) -> Iterator[Kept]:

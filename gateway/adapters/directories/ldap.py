@@ -18,7 +18,7 @@ from typing import Any, Final
 from gateway.adapters.directories import ldap_child
 from gateway.adapters.directories.rows import rows_of, unavailable
 from gateway.adapters.keys.files import read_passphrase
-from gateway.child_process import ChildProcess, ChildProcesses
+from gateway.child_process import ChildProcess, ChildProcesses, KilledError
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import CertificateRow
 from gateway.settings import LdapSourceSettings
@@ -63,8 +63,9 @@ class LdapSource:
             answer = json.loads(self._children.ask(self._start, question, time.monotonic() + deadline_s, _is_good))
         except TimeoutError:
             raise unavailable(self.name, f"no answer within {deadline_s} s") from None
-        except (EOFError, OSError):
-            raise unavailable(self.name, "the LDAP process ended without an answer") from None
+        except (EOFError, OSError) as error:
+            killed = f": {error}" if isinstance(error, KilledError) else ""
+            raise unavailable(self.name, f"the LDAP process ended without an answer{killed}") from None
         if "values" not in answer:
             raise unavailable(self.name, str(answer.get("trouble")))
         return rows_of((b64decode(value) for value in answer["values"]), self.name)

@@ -36,6 +36,7 @@ STALL_S: Final = 120.0  # without a sign of life, after which the process that l
 LEADER_LOOK_S: Final = 0.5
 HELD_UP: Final = 75  # exit code of a leader that could not go on now (EX_TEMPFAIL of sysexits.h)
 REST_S: Final = (1.0, 5.0, 15.0, 60.0)  # between two attempts to lead a run that cannot go on now
+KILLED_MAX: Final = 3  # leaders of a run in a row; then the run is stopped by name
 TURN_S: Final = 300.0  # of a run, while others could go on as well
 OTHERS_LOOK_S: Final = 2.0  # between two looks whether others could
 YIELD: Final = signal.SIGUSR1  # to a leader: another run has its turn
@@ -164,6 +165,7 @@ class _Leaders:
     def __init__(self, store: Store, over: threading.Event) -> None:
         self._book, self._store, self._over = statement_store(store.database), store, over
         self._rests: dict[str, tuple[float, int]] = {}  # run: not before, attempts in a row
+        self._killed: dict[str, int] = {}  # run: leaders in a row that were killed, not by us
         self._turns: dict[str, float] = {}  # run: when its last turn ended
 
     def in_turn(self, runs: Sequence[RunRow]) -> Sequence[RunRow]:
@@ -183,6 +185,7 @@ class _Leaders:
         self._turns[run_id] = time.monotonic()
         if code in {0, -YIELD}:  # the latter: it had not begun when its turn ended
             self._rests.pop(run_id, None)
+            self._killed.pop(run_id, None)
             return
         attempts = self._rests.get(run_id, (0.0, 0))[1]
         rest_s = REST_S[min(attempts, len(REST_S) - 1)]
@@ -232,6 +235,7 @@ class _Leaders:
         known = {run.id for run in runs}
         self._rests = {run: rest for run, rest in self._rests.items() if run in known}
         self._turns = {run: at for run, at in self._turns.items() if run in known}
+        self._killed = {run: times for run, times in self._killed.items() if run in known}
 
     def _led(self, settings: Settings, run_id: str) -> int | None:
         """The exit code of the process that led it."""
@@ -265,9 +269,17 @@ class _Leaders:
                 self._stop(run_id, Reason.INPUT_UNREADABLE,
                            f"nothing that the run names answered for {silent_s:.0f} s")
                 return None
+        if leader.exitcode == -signal.SIGKILL and not sent and self._may_go_on(run_id):
+            log.error("run.worker_died", run=run_id, pid=leader.pid, signal=-leader.exitcode)
+            return leader.exitcode
         if leader.exitcode not in {0, HELD_UP} and not sent:
             self._stop(run_id, Reason.INTERNAL, f"the process that led it ended with code {leader.exitcode}")
         return leader.exitcode
+
+    def _may_go_on(self, run_id: str) -> bool:
+        """Whether a run whose leader was killed is led again: mostly the kernel does it, for want of memory."""
+        self._killed[run_id] = self._killed.get(run_id, 0) + 1
+        return self._killed[run_id] < KILLED_MAX
 
     def _stop(self, run_id: str, reason: Reason, detail: str) -> None:
         stop(self._book.runs, run_id, reason, detail)

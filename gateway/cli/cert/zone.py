@@ -13,7 +13,8 @@ from gateway.cli.context import BAD, reporting_errors, say
 from gateway.cli.listing import Json
 from gateway.clock import SystemClock
 from gateway.cms.certificate import Certificate
-from gateway.model.address import domain_of, fold
+from gateway.model.address import fold
+from gateway.model.mailbox import in_domains
 from gateway.model.smimea import owner_names, record
 from gateway.settings import Settings
 
@@ -97,8 +98,8 @@ def _published(settings: Settings, now: datetime) -> Iterator[Certificate]:
 
 def _addresses(certificates: Iterable[Certificate], settings: Settings) -> Iterator[str]:
     """Each address of the bank that they name, once, as it is written there."""
-    ours = set(map(fold, settings.bank.domains))
-    found = {fold(email): email for one in certificates for email in one.emails if domain_of(email) in ours}
+    found = {fold(email): email for one in certificates for email in one.emails
+             if in_domains(email, settings.bank.domains)}
     return iter(found.values())
 
 

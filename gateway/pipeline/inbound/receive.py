@@ -20,12 +20,12 @@ import structlog
 
 from gateway.actions.table import carry_out
 from gateway.actions.verb import VerbContext
-from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers, prepend_fields
 from gateway.model.address import domain_of, fold
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient
+from gateway.model.mailbox import same_mailbox
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.verdict import Status, Trust, Verdicts
 from gateway.pipeline.context import Context, Opener

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from gateway.errors import GatewayError, Reason
+from gateway.model.address import is_mailbox
 from gateway.services.statements.spec import Columns, Spec
 
 LINE_OCTETS_MAX: Final = 1_048_576  # some 8,000 bookings of a statement in JSON
@@ -24,6 +25,7 @@ READ_AGAIN_OCTETS: Final = 67_108_864  # of rows with unclosed quotes, and READ_
 READ_AGAIN_TIMES: Final = 8
 HOLDERS_MAX: Final = 20
 DIGEST_OCTETS: Final = 1_048_576  # read at once for the SHA-256 of a source
+_LOCAL_OCTETS_MAX: Final = 64  # RFC 5321 4.5.3.1.1
 _TEXT_MAX: Final = 200  # characters of a number, an account or a version
 
 
@@ -308,7 +310,6 @@ def _text(values: Mapping[str, object], column: str) -> str | None:
 
 
 def is_address(address: str) -> bool:
-    """Whether mail can go there (RFC 5321 4.1.2, 4.5.3.1)."""
-    local, at, domain = address.rpartition("@")
-    return (bool(local and at and domain) and address.isprintable() and " " not in address and len(address) <= 254
-            and len(local.encode()) <= 64 and "." in domain and not domain.startswith(".") and ".." not in domain)
+    """Whether mail can go there (RFC 5321 4.1.2, 4.5.3.1): one mailbox in a domain of the internet."""
+    local, _, domain = address.rpartition("@")
+    return is_mailbox(address) and len(local.encode()) <= _LOCAL_OCTETS_MAX and "." in domain

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gateway.model.address import fold
+from gateway.model.address import fold, is_mailbox
 from gateway.settings.base import Finding, Section, is_time_zone, repeated
 
 
@@ -36,7 +36,7 @@ def check(bank: Bank) -> Iterator[Finding]:
     if not bank.hostname or "@" in bank.hostname or " " in bank.hostname:
         yield ("bank", "hostname"), f"`{bank.hostname}` is not a valid host name", (
             "write a name such as mail.bank.example")
-    if bank.postmaster and "@" not in bank.postmaster:
+    if bank.postmaster and not is_mailbox(bank.postmaster):
         yield ("bank", "postmaster"), f"`{bank.postmaster}` is not a valid mail address", (
             "write an address such as postmaster@bank.example")
     for field in ("name", "contact"):

@@ -1,5 +1,6 @@
 """Files that a client names. Truth: open(2): a named pipe and a dead mount hold whoever opens them."""
 
+import errno
 import os
 
 import pytest
@@ -44,3 +45,20 @@ def test_a_file_system_that_does_not_answer_holds_the_caller_for_the_deadline_on
     monkeypatch.setattr(file_reader, "_CHILD", "import signal; signal.pause()")
     found = refused(tmp_path, "anything", deadline_s=0.2)
     assert (found.reason, found.retry) == (Reason.INPUT_UNREADABLE, True)
+
+
+def test_a_reader_that_was_killed_is_no_unreadable_file(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(file_reader, "_CHILD", "import os; os.kill(os.getpid(), 9)")
+    found = refused(tmp_path, "anything")
+    assert (found.reason, found.retry) == (Reason.INPUT_UNREADABLE, True)
+    assert "signal 9" in found.detail
+
+
+@pytest.mark.parametrize(("number", "retry"), [(errno.EAGAIN, True), (errno.ENOMEM, True), (errno.E2BIG, False)])
+def test_without_room_for_a_process_it_is_read_later(tmp_path, monkeypatch, number, retry) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise OSError(number, "")
+
+    monkeypatch.setattr(file_reader.subprocess, "Popen", none)
+    found = refused(tmp_path, "anything")
+    assert (found.reason, found.retry) == (Reason.INPUT_UNREADABLE, retry)

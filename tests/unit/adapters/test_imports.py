@@ -238,8 +238,47 @@ def test_bad_lines_have_their_number_and_the_others_are_taken(database) -> None:
     text = "number,addresses\n7,a@b.example\n8,nonsense\n9,A@B.example\n10,\n"
     answers = customers(database, text)
     assert [answer.where if isinstance(answer, Trouble) else answer.number for answer in answers] == [
-        "7", "c.csv:3", "c.csv:4", "10"]
+        "7", "c.csv:3:2", "c.csv:4", "10"]
     assert "customer 7's" in answers[2].detail
+
+
+@pytest.mark.parametrize("cell", [
+    "a@b.example;c@d.example", "a@b.example|c@d.example", '"a@b.example, c@d.example"', '"a@b.example\nc@d.example"',
+    "<a@b.example> <c@d.example>", "a@b.example;;c@d.example;", "a@b.example\u00a0c@d.example",
+    "a@b.example c@d.example A@B.example",
+])
+def test_several_addresses_of_a_cell_are_all_taken(database, cell) -> None:
+    customers(database, f"number,addresses\n7,{cell}\n")
+    for address in ("a@b.example", "c@d.example"):
+        assert DbCustomers(database).by_address(address).number == "7"
+
+
+@pytest.mark.parametrize(("row", "where", "words"), [
+    ("7,Anna <a@b.example>", "c.csv:2:2", "`Anna`"), ("7,mailto:a@b.example", "c.csv:2:2", "`mailto:a@b.example`"),
+    ("7,a@b.example.", "c.csv:2:2", "valid mail"), ("7,a@b..example", "c.csv:2:2", "valid mail"),
+    ("7,a@b.example/c@d.example", "c.csv:2:2", "valid mail"),
+    ("7,'a@b.example' c@d.example'", "c.csv:2:2", "valid mail"),
+    ("7,a@b.example\u200b", "c.csv:2:2", "valid mail"), ("7,\ufeffa@b.example", "c.csv:2:2", "valid mail"),
+    ("7,a@b.example,c@d.example", "c.csv:2:3", "3 cells instead of 2"), ("7;a@b.example", "c.csv:2:1", "1 cells"),
+    ('9,"x@y.example\nz@y.example"\n7,a(at)b.example', "c.csv:4:2", "valid mail"),
+    ("7,x@y.example\n7,a@b.example", "c.csv:3:1", "customer 7 is in c.csv:2"),
+])
+def test_an_address_that_cannot_be_taken_is_named(database, row, where, words) -> None:
+    trouble = customers(database, f"number,addresses\n{row}\n")[-1]
+    assert isinstance(trouble, Trouble)
+    assert (trouble.where, trouble.reason) == (where, Reason.INPUT_MALFORMED)
+    assert words in trouble.detail
+    assert DbCustomers(database).by_address("a@b.example") is None
+
+
+def test_a_name_in_a_certificate_that_is_no_mailbox_is_reported(store, monkeypatch) -> None:
+    monkeypatch.setattr(x509, "RFC822Name", x509.RFC822Name._init_without_validation)
+    one = self_made(names=["anna@customer.example", "b@x.example;c@x.example"])
+    monkeypatch.undo()
+    kept, trouble = run(store, Item("odd.pem", one.public_bytes(Encoding.DER)))
+    assert kept.row.addresses == ("anna@customer.example",)
+    assert trouble.reason is Reason.CERTIFICATE_ADDRESS_MISMATCH
+    assert "`b@x.example;c@x.example`" in trouble.detail
 
 
 @pytest.mark.parametrize(("text", "words"), [

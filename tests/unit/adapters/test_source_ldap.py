@@ -73,6 +73,7 @@ def unavailable(source):
 
 @pytest.mark.parametrize(("program", "told"), [
     ("raise SystemExit(3)", "ended without an answer"),
+    ("import os; os.kill(os.getpid(), 9)", "killed by signal 9"),
     ("import time; time.sleep(60)", "no answer within 0.5 s"),
     (r"import socket; socket.socket(fileno=0).sendall(b'\xff' * 9); input()", "ended without an answer"),
 ])

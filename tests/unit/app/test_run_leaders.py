@@ -25,6 +25,7 @@ from tests.support.leading import (
     dies_at_the_start,
     dies_at_work,
     hangs,
+    is_killed,
     is_not_interrupted,
     yields,
     yields_late,
@@ -89,6 +90,17 @@ def test_a_leader_without_a_sign_of_life_is_killed_and_its_run_is_stopped_by_nam
 
 def test_a_leader_that_dies_stops_its_run(leaders, monkeypatch) -> None:
     monkeypatch.setattr(module, "_lead_run", dies)
+    leaders.lead(None, "run1")
+    assert leaders._book.stopped == [(RunState.STOPPED, Reason.INTERNAL)]
+
+
+def test_a_leader_that_is_killed_leads_again_and_not_for_ever(leaders, monkeypatch) -> None:
+    """The kernel kills for want of memory: that is no fault of the run, unless it happens each time."""
+    monkeypatch.setattr(module, "_lead_run", is_killed)
+    monkeypatch.setattr(module, "REST_S", (0.0,))
+    for _ in range(module.KILLED_MAX - 1):
+        leaders.lead(None, "run1")
+        assert leaders._book.stopped == []
     leaders.lead(None, "run1")
     assert leaders._book.stopped == [(RunState.STOPPED, Reason.INTERNAL)]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError, Reason
+from gateway.pdf import renderer
 from gateway.pdf.renderer import Limits, Renderer
 from tests.support.papers import page_text
 from tests.support.process import ROOT
@@ -142,6 +143,19 @@ def test_a_child_that_was_ended_from_outside_is_replaced(room: Callable[..., Roo
     os.kill(child, signal.SIGKILL)
     assert b"%PDF" in limited.set("= Two")
     assert children() - before != {child}
+
+
+def test_a_child_that_is_killed_each_time_makes_the_document_later(room: Callable[..., Room], tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "child.py").write_text("import os, time; os.read(0, 1); time.sleep(0.1); os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(renderer, "_PROGRAM", tmp_path / "child.py")
+    with pytest.raises(GatewayError) as caught:
+        room().set("= One")
+    assert (caught.value.reason, caught.value.retry) == (Reason.PDF_NOT_MADE, True)
+    (tmp_path / "child.py").write_text("import os, time; os.read(0, 1); time.sleep(0.1); os.abort()")
+    with pytest.raises(GatewayError) as caught:
+        room().set("= One")
+    assert (caught.value.reason, caught.value.retry) == (Reason.PDF_NOT_MADE, False)
 
 
 def test_a_child_ends_with_its_parent_however_that_ends(room: Callable[..., Room]) -> None:

@@ -7,9 +7,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.tables.mail import certificate, customer, customer_address
-from gateway.cms.mailbox import in_ascii, registered, spellings
 from gateway.errors import GatewayError, Reason
+from gateway.model.address import is_mailbox
 from gateway.model.lookup import Customer
+from gateway.model.mailbox import in_ascii, registered, spellings
 
 Found = Any  # a row of _COLUMNS: SQLAlchemy types rows by position, we read them by name
 PAGE: Final = 500  # customers read at once when listing: no reader keeps the log from being cut for long
@@ -26,6 +27,8 @@ _ADDRESSES: Final = (
     select(customer_address.c.number, customer_address.c.address)
     .where(customer_address.c.number.in_(bindparam("numbers", expanding=True)))
     .order_by(customer_address.c.address))
+
+
 
 
 class DbCustomers:
@@ -107,8 +110,7 @@ def _checked(one: Customer) -> Customer:
                            f"`{one.number}` is not a valid customer number. Use 1 to 64 printable characters")
     addresses = tuple({in_ascii(address): registered(address) for address in one.addresses}.values())
     for address in addresses:
-        local, at, domain = address.rpartition("@")
-        if not (local and at and domain) or not address.isprintable() or " " in address or len(address) > 320:
+        if not is_mailbox(address):
             raise GatewayError(Reason.USAGE,
                                f"customer {one.number}: `{address}` is not a valid mail address. Write one "
                                "such as anna@customer.example")

@@ -17,10 +17,10 @@ from gateway.adapters.db.engine.lookup_cache import AGAIN
 from gateway.adapters.db.tables.mail import certificate, certificate_address, customer, customer_address, micros, moment
 from gateway.clock import Clock
 from gateway.cms.certificate import Certificate, parse_certificate
-from gateway.cms.mailbox import registered
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.lookup import CertificateRow
+from gateway.model.mailbox import registered
 from gateway.ports.administration import (
     ANCHOR_PURPOSES,
     AnchorPurpose,
