@@ -11,7 +11,6 @@ import secrets
 import socket
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from urllib.parse import quote
 import pytest
 
 from gateway.demo.bank import Bank
+from tests.support.command_server import prefix
 from tests.support.http_service import ROOT, Answer, Asker, Process, add_http, asking, process
 from tests.support.process import new_bank
 
@@ -28,7 +28,7 @@ OWN = "otp@bank.example"
 
 
 def new_token(bank: Bank) -> str:
-    made = subprocess.run([sys.executable, "-m", "gateway", "--config", bank.config, "http", "token", "payments"],
+    made = subprocess.run([*prefix(), "--config", bank.config, "http", "token", "payments"],
                           cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     return made.stdout.strip()
 

@@ -11,7 +11,6 @@ the source itself, in the memory of every process that lives.
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 
 from gateway.demo import openssl
 from tests.support import memory
+from tests.support.command_server import prefix
 from tests.support.planted import Planted, grouped, needs_memory, until
 from tests.support.process import ROOT, new_bank, relay
 from tests.support.smtp import Hop
@@ -47,7 +47,7 @@ class Scene(Planted):
 
     def command(self, *words: str | Path) -> str:
         """`sealgate …`; what it printed, on both ways."""
-        command = [sys.executable, "-m", "gateway", "--config", str(self.relay.bank.config), *map(str, words)]
+        command = [*prefix(), "--config", str(self.relay.bank.config), *map(str, words)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
         self.told.append(done.stdout + done.stderr)
         return done.stdout

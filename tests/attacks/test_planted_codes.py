@@ -10,13 +10,13 @@ are known because customers open their mail, with openssl.
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from gateway.demo import openssl
 from tests.support import memory
+from tests.support.command_server import prefix
 from tests.support.planted import Planted, grouped, needs_memory, until
 from tests.support.process import ROOT, new_bank, relay
 from tests.support.smtp import Hop
@@ -136,7 +136,7 @@ def commanded(scene: Scene) -> None:
 
 def _command(scene: Scene, typed: str, *words: str) -> str:
     """`sealgate otp …`; what it printed."""
-    command = [sys.executable, "-m", "gateway", "--config", str(scene.relay.bank.config), "otp", *words]
+    command = [*prefix(), "--config", str(scene.relay.bank.config), "otp", *words]
     done = subprocess.run(command, input=typed, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
     scene.told.append(done.stdout + done.stderr)
     return done.stdout

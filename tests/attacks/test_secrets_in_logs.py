@@ -10,7 +10,6 @@ in every file of the gateway's directory.
 import base64
 import smtplib
 import socket
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from gateway.app import open_store
 from gateway.demo import openssl
 from gateway.demo.bank import Bank
 from gateway.settings import load
+from tests.support.command_server import prefix
 from tests.support.peers import run
 from tests.support.process import Relay, free_ports, new_bank, relay
 from tests.support.smtp import Hop, Talk
@@ -117,9 +117,7 @@ rules:
 otherwise: next_file
 """)
     run(
-        sys.executable,
-        "-m",
-        "gateway",
+        *prefix(),
         "--config",
         bank.config,
         "client",

@@ -4,7 +4,6 @@ Behind Postfix are two sinks, the mailboxes of bank.example and the rest of the 
 """
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from gateway.app import open_store
 from gateway.model.lookup import Customer
 from gateway.ports.administration import NewCertificate
 from gateway.settings import load
+from tests.support.command_server import prefix
 from tests.support.peers import need, run
 from tests.support.pki import get_pki, pem
 from tests.support.postfix import private_postfix
@@ -130,9 +130,7 @@ listeners:
         bank = new_bank(root / "bank", hop=port, change=change)
         crowd(bank.home)
         run(
-            sys.executable,
-            "-m",
-            "gateway",
+            *prefix(),
             "--config",
             bank.config,
             "client",

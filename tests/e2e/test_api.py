@@ -7,13 +7,13 @@ RFC 9110 (Retry-After), RFC 9457.
 
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.support.api_service import PAYMENT, ROOT, Api, System, api
+from tests.support.command_server import prefix
 
 PAID = b'{"customer": "10001", "purpose": "p", "transaction": {"amount": %s, "payee": "A", "account": "1"}}'
 
@@ -209,7 +209,7 @@ def test_bodies_of_another_kind_and_size(portal: System) -> None:
 def test_a_new_token_counts_from_the_reload_on(service: Api, portal: System) -> None:
     before = service.bank.token("online-banking")
     made = subprocess.run(
-        [sys.executable, "-m", "gateway", "--config", service.bank.config, "client", "token", "online-banking"],
+        [*prefix(), "--config", service.bank.config, "client", "token", "online-banking"],
         cwd=ROOT, capture_output=True, text=True, check=True)
     token = made.stdout.strip()
     assert token not in made.stderr
@@ -224,7 +224,7 @@ def test_a_new_token_counts_from_the_reload_on(service: Api, portal: System) -> 
 @pytest.mark.parametrize("name, told", [
     ("online-bankin", "did you mean `online-banking`?"), ("zzz", "see `clients`"), ("staff", "no `token_file`")])
 def test_a_token_for_nobody(service: Api, name: str, told: str) -> None:
-    made = subprocess.run([sys.executable, "-m", "gateway", "--config", service.bank.config, "client", "token", name],
+    made = subprocess.run([*prefix(), "--config", service.bank.config, "client", "token", name],
                           cwd=ROOT, capture_output=True, text=True, check=False)
     assert (made.returncode, made.stdout) == (2, "")
     assert told in made.stderr
@@ -237,7 +237,7 @@ def test_a_token_for_nobody(service: Api, name: str, told: str) -> None:
 def test_what_it_does_not_start_with(service: Api, change: Callable[[str], str], told: str) -> None:
     broken = service.bank.home / "broken.yaml"
     broken.write_text(change(service.bank.config.read_text()))
-    ended = subprocess.run([sys.executable, "-m", "gateway", "--config", broken, "api"], cwd=ROOT, capture_output=True,
+    ended = subprocess.run([*prefix(), "--config", broken, "api"], cwd=ROOT, capture_output=True,
                            text=True, check=False, timeout=60)
     assert ended.returncode == 2, ended.stderr
     assert told in ended.stderr

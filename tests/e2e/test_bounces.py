@@ -9,7 +9,6 @@ import json
 import re
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import application
 from gateway.settings import load
+from tests.support.command_server import prefix
 from tests.support.postfix import private_postfix
 from tests.support.process import Relay, free_ports, new_bank, relay, submit
 from tests.support.returned import Reply, bounce
@@ -188,7 +188,7 @@ def test_statements_that_nobody_took(site: Site) -> None:
     """Each mail of a run has a return path; the run's report names those that came back."""
     site.internet.replies["RCPT"] = "550 5.1.1 nobody here"
     run = "examples/statements/november.yaml"
-    command = [sys.executable, "-m", "gateway", "--config", str(site.relay.bank.config), "statements", "send", run]
+    command = [*prefix(), "--config", str(site.relay.bank.config), "statements", "send", run]
     sent = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert sent.returncode in {0, 1}, sent.stderr  # Clara has no certificate: hers is held
 

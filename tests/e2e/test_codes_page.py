@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from gateway.services.codes import message, transaction
 from gateway.services.codes.administration import SENDS_MAX
 from gateway.settings import Codes
 from tests.support.codes import code_in
+from tests.support.command_server import executable
 from tests.support.peers import need
 from tests.support.process import ROOT, new_bank
 from tests.support.smtp import Hop
@@ -45,12 +45,15 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with Hop() as hop:
-        yield Place(new_bank(tmp_path_factory.mktemp("codes") / "home", hop=hop.port), hop)
+        bank = new_bank(tmp_path_factory.mktemp("codes") / "home", hop=hop.port)
+        (bank.home / "bin").mkdir()
+        executable(bank.home / "bin" / "sealgate")
+        yield Place(bank, hop)
 
 
 def run(place: Place, directory: Path, block: str) -> "subprocess.CompletedProcess[str]":
-    """With `sealgate` on the path, as it is installed."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    """With `sealgate` on the path."""
+    path = f"{place.bank.home / 'bin'}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "SEALGATE_CONFIG": str(place.bank.config),
                    "CODE": place.code() if "$CODE" in block else ""}
     return subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=directory, env=environment, check=False,

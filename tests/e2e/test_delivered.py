@@ -10,12 +10,12 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.support.command_server import prefix
 from tests.support.postfix import private_postfix
 from tests.support.process import ROOT, new_bank
 from tests.support.smtp import Hop, until
@@ -60,7 +60,7 @@ transport_maps = inline:{{ {", ".join(f"{{ {address(one)} = smtp:[127.0.0.1]:{se
 
 
 def sealgate(config: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "gateway", "--config", config, "statements", *arguments], cwd=ROOT,
+    return subprocess.run([*prefix(), "--config", config, "statements", *arguments], cwd=ROOT,
                           capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo import openssl
+from tests.support.command_server import executable
 from tests.support.peers import need
 from tests.support.postfix import private_postfix
 from tests.support.process import ROOT, free_ports
@@ -33,10 +34,10 @@ SYSTEMCTL = """#!/bin/sh
 case "$1" in
   enable|start) {python} -m gateway --config {root}/etc/sealgate/sealgate.yaml run > {root}/gateway.log 2>&1 &
     echo $! > {root}/pid
-    for n in $(seq 600); do grep -q '"event": "worker started' {root}/gateway.log && break
-      kill -0 $(cat {root}/pid) || exit 1; sleep 0.1; done;;
-  reload) {python} -m gateway --config {root}/etc/sealgate/sealgate.yaml reload;;
-  stop|disable) kill $(cat {root}/pid); while kill -0 $(cat {root}/pid) 2> /dev/null; do sleep 0.1; done;;
+    until grep -q '"event": "worker.started"' {root}/gateway.log
+      do kill -0 $(cat {root}/pid) || exit 1; sleep 0.05; done;;
+  reload) exec {root}/bin/sealgate --config {root}/etc/sealgate/sealgate.yaml reload;;
+  stop|disable) kill $(cat {root}/pid); while kill -0 $(cat {root}/pid) 2> /dev/null; do sleep 0.05; done;;
 esac
 """
 
@@ -49,7 +50,7 @@ class Machine:
         self.ports = dict(zip(("10024", "10025", "10026", "10027", "10028"), map(str, free_ports(5)), strict=True))
         for folder in ("bin", "root", "etc/systemd/system", "var"):
             (root / folder).mkdir(parents=True)
-        self._program("sealgate", f'#!/bin/sh\nexec {sys.executable} -m gateway "$@"\n')
+        executable(root / "bin" / "sealgate")
         self._program("systemctl", SYSTEMCTL.format(python=sys.executable, root=root))
         for name in ("useradd", "chown", "make"):
             self._program(name, "#!/bin/sh\n")

@@ -7,7 +7,6 @@ import csv
 import json
 import re
 import subprocess
-import sys
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +15,7 @@ import pikepdf
 import pytest
 
 from gateway.pdf.documents import PdfDocuments
+from tests.support.command_server import prefix
 from tests.support.papers import STATEMENT
 from tests.support.process import ROOT, new_bank
 from tests.support.smtp import Hop
@@ -61,7 +61,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str | None
         crowd(bank, len(EXPECTED))
 
         def sealgate(*words: str) -> "subprocess.CompletedProcess[str]":
-            command = [sys.executable, "-m", "gateway", "--config", str(bank.config), "statements", *words]
+            command = [*prefix(), "--config", str(bank.config), "statements", *words]
             return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
         sent = sealgate("send", str(home / "run.yaml"))

@@ -5,7 +5,6 @@ import email
 import email.policy
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from gateway.demo import openssl
 from gateway.demo.bank import Bank
 from gateway.errors import GatewayError
 from gateway.settings import load
+from tests.support.command_server import prefix
 from tests.support.papers import STATEMENT, page_text
 from tests.support.process import ROOT, new_bank
 from tests.support.smtp import Hop
@@ -32,7 +32,7 @@ class Site:
     hop: Hop
 
     def run(self, *words: str, at: Path = ROOT) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "gateway", "--config", str(self.bank.config), *words]
+        command = [*prefix(), "--config", str(self.bank.config), *words]
         return subprocess.run(command, cwd=at, capture_output=True, text=True, timeout=120, check=False)
 
     def letters(self, name: str, first: int = 0) -> list[EmailMessage]:

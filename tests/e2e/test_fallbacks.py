@@ -7,7 +7,6 @@ import json
 import secrets
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from gateway.demo.files import key_pem, pem
 from gateway.demo.openssl import Person
 from gateway.ports.administration import NewCertificate
 from gateway.settings import load
+from tests.support.command_server import prefix
 from tests.support.locked import opened, pdf_of
 from tests.support.process import ROOT, new_bank, relay
 from tests.support.smtp import Hop
@@ -50,7 +50,7 @@ otherwise: next_file
 
 def sealgate(bank: Bank, *arguments: str) -> str:
     """A command, which must end well."""
-    done = subprocess.run([sys.executable, "-m", "gateway", "--config", str(bank.config), *arguments], cwd=ROOT,
+    done = subprocess.run([*prefix(), "--config", str(bank.config), *arguments], cwd=ROOT,
                           capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout

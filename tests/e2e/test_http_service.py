@@ -10,7 +10,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from cryptography import x509
 
 from gateway.demo.bank import Bank
+from tests.support.command_server import prefix
 from tests.support.http_service import ROOT, Asker, Process, add_http, asking, process
 from tests.support.peer_openssl import OpenSsl
 from tests.support.process import new_bank
@@ -39,7 +39,7 @@ main()
 
 
 def sealgate(bank: Bank, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "gateway", "--config", bank.config, *words], cwd=ROOT,
+    return subprocess.run([*prefix(), "--config", bank.config, *words], cwd=ROOT,
                           capture_output=True, text=True, check=False, timeout=60)
 
 

@@ -3,11 +3,11 @@
 Truth: the octets in the sinks behind Postfix; the evidence that `sealgate trace` shows.
 """
 
-import sys
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.command_server import prefix
 from tests.support.milter import Site, milter_site
 from tests.support.peers import run
 
@@ -30,7 +30,7 @@ def test_a_mail_passes_as_it_came_and_what_would_be_is_known(site: Site) -> None
     code, text = site.submit(MAIL % b"seen", "anna@customer.example", "ben@customer.example")
     assert code == 250, text
     assert site.arrived(site.internet, b"<seen@bank.example>").endswith(MAIL % b"seen")
-    told = run(sys.executable, "-m", "gateway", "--config", site.bank.config, "trace", "<seen@bank.example>")
+    told = run(*prefix(), "--config", site.bank.config, "trace", "<seen@bank.example>")
     assert b"encrypt" in told
 
 

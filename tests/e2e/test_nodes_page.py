@@ -6,7 +6,6 @@ Starts the session's PostgreSQL server. What the commands do is shown by test_ba
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from gateway.adapters.db.evidence_spool import OCTETS_MAX
 from gateway.adapters.run_jobs import make_tables
 from gateway.settings import read
 from tests.support import postgres
+from tests.support.command_server import prefix
 from tests.unit.test_settings import SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def test_its_settings_load(tmp_path) -> None:
     shlex.split(line, comments=True)[1] for block in blocks("sh") for line in block.splitlines()
     if line.startswith("sealgate ")}))
 def test_its_commands_are_there(command) -> None:
-    told = subprocess.run([sys.executable, "-m", "gateway", command, "--help"], cwd=ROOT, capture_output=True,
+    told = subprocess.run([*prefix(), command, "--help"], cwd=ROOT, capture_output=True,
                           text=True, check=True).stdout
     assert "Example: sealgate" in told
     if command == "restore":

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.bank import Bank
+from tests.support.command_server import prefix
 from tests.support.pki import Person
 from tests.support.process import ROOT, Relay, new_bank, relay, without_web
 from tests.support.revocable import Revocable, now
@@ -73,7 +74,7 @@ def told(octets: bytes) -> str:
 
 
 def sealgate(bank: Bank, *arguments: str, code: int = 0) -> str:
-    done = subprocess.run([sys.executable, "-m", "gateway", "--config", str(bank.config), *arguments], cwd=ROOT,
+    done = subprocess.run([*prefix(), "--config", str(bank.config), *arguments], cwd=ROOT,
                           capture_output=True, check=False, timeout=60)
     assert done.returncode == code, done.stderr.decode()
     return done.stdout.decode()
@@ -239,7 +240,7 @@ def test_mail_flows_while_a_large_list_is_fetched(tmp_path: Path, authority: Rev
         assert sent(running, hop, anna) == "pass"
         authority.publish_many(100_000)
         url = authority.server.url("/mail.crl")
-        command = [sys.executable, "-m", "gateway", "--config", str(bank.config), "revocation", "refresh", url]
+        command = [*prefix(), "--config", str(bank.config), "revocation", "refresh", url]
         took: list[float] = []
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as fetching:
             while fetching.poll() is None:

@@ -3,13 +3,13 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import typer.main
 
 from gateway.cli.main import application
+from tests.support.command_server import prefix
 from tests.support.process import ROOT, new_bank
 from tests.support.smtp import Hop
 from tests.support.statements import document
@@ -36,7 +36,7 @@ def site(tmp_path):
             (home / "october" / f"{name}.pdf").write_bytes(document(f"of {name}"))
 
         def run(*words: str, code: int = 0) -> str:
-            command = [sys.executable, "-m", "gateway", "--config", str(bank.config), "statements", *words]
+            command = [*prefix(), "--config", str(bank.config), "statements", *words]
             done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=120, check=False,
                                   env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)})
             assert done.returncode == code, done.stdout + done.stderr

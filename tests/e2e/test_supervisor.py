@@ -21,6 +21,7 @@ from typing import Self
 
 import pytest
 
+from tests.support.command_server import prefix
 from tests.support.peers import need
 from tests.support.process import ROOT, Relay, free_ports, new_bank, relay, submit, without_web
 from tests.support.smtp import Hop
@@ -345,7 +346,7 @@ def test_systemd_hears_how_it_stands(tmp_path: Path, hop: Hop) -> None:
 
 def reload(running: Relay) -> "subprocess.CompletedProcess[str]":
     """The command, as ExecReload= of the unit calls it."""
-    return subprocess.run([sys.executable, "-m", "gateway", "--config", str(running.bank.config), "reload"], cwd=ROOT,
+    return subprocess.run([*prefix(), "--config", str(running.bank.config), "reload"], cwd=ROOT,
                           capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -380,7 +381,7 @@ def test_a_reload_that_fails_says_why_and_does_not_exit_0(running: Relay) -> Non
 
 def test_a_reload_without_a_gateway_says_so(tmp_path: Path) -> None:
     bank = new_bank(tmp_path / "bank")
-    done = subprocess.run([sys.executable, "-m", "gateway", "--config", str(bank.config), "reload"], cwd=ROOT,
+    done = subprocess.run([*prefix(), "--config", str(bank.config), "reload"], cwd=ROOT,
                           capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "systemctl reload sealgate" in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_server import prefix
 from tests.support.peers import need
 
 
@@ -83,9 +84,7 @@ def test_the_configuration_that_it_leaves_is_usable(
     environment = os.environ | {"SEALGATE_CONFIG": str(home / "sealgate.yaml")}
     mail = b"From: otp@bank.example\nTo: anna@customer.example\nSubject: Code\n\nYour code is 481516\n"
     command = [
-        sys.executable,
-        "-m",
-        "gateway",
+        *prefix(),
         "seal",
         "--client",
         "online-banking",

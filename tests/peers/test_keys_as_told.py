@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from cryptography import x509
 
 from gateway.settings import load
 from tests.support import peers
+from tests.support.command_server import executable
 from tests.support.softhsm import module
 
 PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
@@ -30,8 +30,7 @@ def shell(home: Path, script: str) -> str:
     bin_ = home / "bin"
     if not bin_.exists():
         bin_.mkdir()
-        (bin_ / "sealgate").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gateway "$@"\n')
-        (bin_ / "sealgate").chmod(0o755)
+        executable(bin_ / "sealgate")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=home, capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "SEALGATE_CONFIG": str(home / "sealgate.yaml"),

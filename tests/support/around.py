@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 from gateway.demo import openssl
 from gateway.demo.bank import Ports
+from tests.support.command_server import prefix
 from tests.support.peers import need, run
 from tests.support.postfix import Doors, Postfix, doors, postfix_with_pieces
 from tests.support.process import ROOT, Relay, demo_bank, free_ports, relay, without_web
@@ -126,7 +126,7 @@ def checks(site: Site) -> list[tuple[str, str]]:
     Nor of the demo's mailboxes for what comes back: these pieces give them to nobody (tests/e2e/test_bounces.py does).
     """
     done = subprocess.run(
-        [sys.executable, "-m", "gateway", "--config", site.relay.bank.config, "check", "--postfix", "--json",
+        [*prefix(), "--config", site.relay.bank.config, "check", "--postfix", "--json",
          "--postfix-dir", site.postfix.etc], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     found = json.loads(done.stdout)
     assert [one for one in found if one["level"] == "ok"], done.stderr

@@ -3,12 +3,12 @@
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.demo.bank import Bank
 from gateway.settings import Postgresql
+from tests.support.command_server import prefix
 from tests.support.process import ROOT, new_bank, without_web
 
 CODE = (
@@ -41,7 +41,7 @@ def node(home: Path, where: Postgresql, *, hop: int) -> Bank:
 
 def sealgate(bank: Bank, *arguments: str | Path, code: int | None = 0) -> str:
     """A command on the bank's settings; its standard output. `code`: the exit code it must have, None: any."""
-    done = subprocess.run([sys.executable, "-m", "gateway", "--config", bank.config, *arguments], cwd=ROOT,
+    done = subprocess.run([*prefix(), "--config", bank.config, *arguments], cwd=ROOT,
                           capture_output=True, text=True, timeout=120, check=False)
     assert code in (None, done.returncode), done.stdout + done.stderr
     return done.stdout

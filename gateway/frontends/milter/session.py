@@ -1,7 +1,8 @@
 """One session of Postfix: what the gateway answers to each command, on the thread of its connection.
 
 1. Who sends is known by the daemon: a mail by a daemon of no list is answered 451, and reported as an error.
-2. Header fields and body are taken without an answer; what is wrong with them is answered at the end of the message.
+2. Postfix waits for no answer to MAIL, header fields and body. A mail that is rejected at MAIL is rejected for each of
+   its recipients; what is wrong with header and body is answered at the end of the message.
 3. Nothing is changed before the end of the message: until then whatever goes wrong leaves the mail as it came, and
    unanswered, so that Postfix does what `default_action` says, which must be tempfail.
 4. A surprise is 451 with the incident's id.
@@ -62,13 +63,13 @@ class Session:
         self.mail: Transaction | None = None  # in progress
         self._macros: dict[int, dict[str, str]] = {}  # by the command to which they belong
         self._announced = False  # macros for the next MAIL are there
+        self._rejection: Iterable[bytes] = ()  # of the mail, found at MAIL; for each of its recipients
         self._changes: Iterable[bytes] | None = None  # that put the gateway's octets in place
         self._answers: dict[int, Callable[[bytes], Iterable[bytes]]] = {
-            Command.MAIL: self._sender, Command.RCPT: self._recipient, Command.END: self._end,
-            Command.OPTIONS: self._options}
+            Command.RCPT: self._recipient, Command.END: self._end, Command.OPTIONS: self._options}
         self._quiet: dict[int, Callable[[bytes], None]] = {
-            Command.CONNECT: self._connect, Command.HEADER: self._header, Command.MACROS: self._keep_macros,
-            Command.BODY: self._chunk, Command.ABORT: self._abort}
+            Command.CONNECT: self._connect, Command.MAIL: self._sender, Command.HEADER: self._header,
+            Command.MACROS: self._keep_macros, Command.BODY: self._chunk, Command.ABORT: self._abort}
         shared.room.entered(self)
 
     def answer(self, command: int, data: bytes) -> Iterable[bytes]:
@@ -83,8 +84,12 @@ class Session:
         method = self._answers.get(command)
         if method is None:
             raise ProtocolError(f"an unknown command (octet {command})")
+        return self._guarded(lambda: method(data))
+
+    def _guarded(self, act: Callable[[], Iterable[bytes]]) -> Iterable[bytes]:
+        """The packets of `act`, or of the reply for what it raises. ProtocolError."""
         try:
-            return method(data)
+            return act()
         except ProtocolError:
             raise
         except RefusedCommandError as refused:
@@ -133,9 +138,12 @@ class Session:
         self.address = protocol.client(data)
         self.daemon = self._macro("{daemon_name}")
 
-    def _sender(self, data: bytes) -> Iterable[bytes]:
+    def _sender(self, data: bytes) -> None:
         """MAIL: a new mail, whatever the end of the one before."""
         self._forget()
+        self._rejection = self._guarded(lambda: self._begin(data))
+
+    def _begin(self, data: bytes) -> Iterable[bytes]:
         if not self._announced:  # those of the mail before are not this one's
             self._forget_macros()
         self._announced = False
@@ -145,7 +153,7 @@ class Session:
         mail = Transaction.begin(self.shared.rules, peer, protocol.strings(data), self._macro("{mail_addr}"))
         self.shared.room.began(self, peer.client.name if peer.client else peer.address)
         self.mail = mail
-        return _CONTINUE
+        return ()
 
     def _peer(self) -> Peer:
         settings = self.shared.settings
@@ -159,7 +167,9 @@ class Session:
         raise GatewayError(Reason.CONFIG_INVALID, f"daemon {self.daemon} is in no list", retry=True)
 
     def _recipient(self, data: bytes) -> Iterable[bytes]:
-        """RCPT: what is rejected here is this recipient, not the mail."""
+        """RCPT: this recipient is rejected, not the mail, unless MAIL was already."""
+        if self._rejection:
+            return self._rejection
         self._transaction().recipient(self.shared.rules, protocol.strings(data), self._macro("{rcpt_addr}"))
         return _CONTINUE
 
@@ -280,6 +290,7 @@ class Session:
 
     def _forget(self) -> None:
         self.mail = self._changes = None
+        self._rejection = ()
         self.shared.room.ended(self)
 
 

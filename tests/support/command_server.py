@@ -1,0 +1,221 @@
+"""Runs `sealgate` commands of tests in processes that are forked from one that has loaded the gateway.
+
+A command costs 0.05 s of CPU so, and 0.7 to 1.1 s where it loads the gateway itself. `prefix()` stands in place of
+`(sys.executable, "-m", "gateway")`: a small launcher that hands its arguments, directory, environment and standard
+streams to the server, passes signals on, and ends with the command's exit code.
+
+It is for commands that are a means of a test. Where the process itself is the subject (its memory, its process id, its
+children, its start), a test starts the real one. Environment that Python or C read at their start does not count here.
+"""
+
+import array
+import atexit
+import gc
+import marshal
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from gateway.cli.main import COMMANDS, main
+from tests.support.peers import scratch
+
+ROOT: Final = Path(__file__).parents[2]
+LAUNCHER: Final = Path(__file__).with_name("command_launcher.py")
+
+
+@cache
+def prefix() -> tuple[str, ...]:
+    """The command that takes the arguments of `sealgate`. The first call starts this test process's server."""
+    place = scratch("commands") / "socket"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(place))
+    listener.listen(64)  # the first command waits here while the server loads
+    ours, theirs = socket.socketpair()
+    program = ("from tests.support.command_server import serve; "
+               f"serve({listener.fileno()}, {theirs.fileno()})")
+    server = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.DEVNULL,
+        pass_fds=(listener.fileno(), theirs.fileno()), env={**os.environ, "PYTHONPATH": str(ROOT)})
+    listener.close()
+    theirs.close()
+
+    def end() -> None:
+        ours.close()
+        server.wait()
+
+    atexit.register(end)
+    return sys.executable, "-I", "-S", str(LAUNCHER), str(place)
+
+
+def executable(path: Path) -> None:
+    """Writes `sealgate` as a program for shells."""
+    path.write_text(f'#!/bin/sh\nexec {" ".join(prefix())} "$@"\n')
+    path.chmod(0o755)
+
+
+def serve(listener_fd: int, alive_fd: int) -> None:
+    """The server's whole life: until its test process is gone."""
+    _load()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    served = _Server(socket.socket(fileno=listener_fd), socket.socket(fileno=alive_fd))
+    request = served.next_command()
+    if request is not None:
+        _become(request)
+
+
+def _load() -> None:
+    gc.disable()
+    for file in COMMANDS.values():
+        import_module(f"gateway.cli.{file}")
+    for module in ("gateway.app.processes.relay", "gateway.frontends.telemetry.logs"):
+        import_module(module)
+    gc.freeze()
+
+
+class _Server:
+    """One thread. Forks a process for each connection, and answers with its exit code."""
+
+    def __init__(self, listener: socket.socket, alive: socket.socket) -> None:
+        self._listener, self._alive = listener, alive
+        self._running: dict[int, tuple[int, socket.socket]] = {}  # pidfd to process id and connection
+        self._watched = selectors.DefaultSelector()
+        for one in (listener, alive):
+            self._watched.register(one, selectors.EVENT_READ)
+
+    def next_command(self) -> dict[str, Any] | None:
+        """In a forked process the request that it has to carry out; in the server None, at its end."""
+        while True:
+            for key, _ in self._watched.select():
+                if key.fileobj is self._alive:
+                    for pidfd in self._running:
+                        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                    return None
+                if key.fileobj is self._listener:
+                    request = self._begin()
+                    if request is not None:
+                        return request
+                elif isinstance(key.fileobj, socket.socket):
+                    self._abandoned(key.fileobj)
+                else:
+                    self._ended(key.fd)
+
+    def _begin(self) -> dict[str, Any] | None:
+        connection, _ = self._listener.accept()
+        try:
+            request, fds = _received(connection)
+        except (OSError, ValueError):  # the launcher was killed meanwhile
+            connection.close()
+            return None
+        pid = os.fork()
+        if pid == 0:
+            self._leave(connection)
+            for number, fd in enumerate(fds):
+                os.dup2(fd, number)
+            for fd in fds:
+                os.close(fd)
+            return request
+        for fd in fds:
+            os.close(fd)
+        pidfd = os.pidfd_open(pid)
+        self._running[pidfd] = pid, connection
+        for one in (pidfd, connection):
+            self._watched.register(one, selectors.EVENT_READ)
+        with suppress(OSError):
+            connection.sendall(f"{pid}\n".encode())
+        return None
+
+    def _leave(self, connection: socket.socket) -> None:
+        """What is the server's alone is closed in the forked process."""
+        self._watched.close()
+        for pidfd, (_, other) in self._running.items():
+            os.close(pidfd)
+            other.close()
+        for one in (self._listener, self._alive, connection):
+            one.close()
+
+    def _abandoned(self, connection: socket.socket) -> None:
+        """The launcher is gone: its command ends as it did."""
+        self._watched.unregister(connection)
+        for pidfd, (_, other) in self._running.items():
+            if other is connection:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+    def _ended(self, pidfd: int) -> None:
+        pid, connection = self._running.pop(pidfd)
+        self._watched.unregister(pidfd)
+        os.close(pidfd)
+        with suppress(KeyError, ValueError):
+            self._watched.unregister(connection)
+        _, status = os.waitpid(pid, 0)
+        with suppress(OSError):
+            connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        connection.close()
+
+
+def _received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """The request as the launcher sends it: length, line feed, marshalled dictionary; and three descriptors."""
+    fds = array.array("i")
+    octets, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(3 * fds.itemsize))
+    for _, _, data in ancillary:
+        fds.frombytes(data)
+    length, _, octets = octets.partition(b"\n")
+    while len(octets) < int(length):
+        more = connection.recv(1 << 16)
+        if not more:
+            raise ValueError("the launcher ended early")
+        octets += more
+    request: dict[str, Any] = marshal.loads(octets)
+    return request, list(fds)
+
+
+def _become(request: dict[str, Any]) -> None:
+    """The forked process becomes `python -m gateway …`."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(request["directory"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    time.tzset()
+    for name, fd, mode, errors in (("stdin", 0, "r", "strict"), ("stdout", 1, "w", "strict"),
+                                   ("stderr", 2, "w", "backslashreplace")):
+        stream = os.fdopen(fd, mode, 1 if name == "stderr" else -1, "utf-8", errors, closefd=False)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    module = ModuleType("__main__")
+    module.__spec__ = find_spec("gateway.__main__")
+    module.__package__, module.__file__ = "gateway", str(ROOT / "gateway" / "__main__.py")
+    sys.modules["__main__"] = module
+    sys.argv = [module.__file__, *request["arguments"]]
+    os._exit(_run())
+
+
+def _run() -> int:
+    """`main` and what Python does at the end, but for taking 2,000 modules apart, which costs 0.1 s."""
+    code: object = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # noqa: BLE001 - Python would report it and exit 1
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code is None or isinstance(code, int):
+        return code or 0
+    sys.stderr.write(f"{code}\n")
+    return 1
