@@ -163,8 +163,8 @@ def _failed(verdict: SignerVerdict, reason: Reason) -> SignerVerdict:
 
 def _together(group: list[JudgedSigner]) -> JudgedSigner:
     """One signer out of all SignerInfos of one certificate: a false one decides, then a valid one."""
-    for wanted in (Status.INVALID, Status.VALID):
+    for status in (Status.INVALID, Status.VALID):
         for judged in group:
-            if judged.verdict.status is wanted:
+            if judged.verdict.status is status:
                 return judged
     return group[0]

@@ -28,7 +28,7 @@ class Leaf:
         return f"{self.matcher.name} {self.key}" if self.key else self.matcher.name
 
     @property
-    def wanted(self) -> str:
+    def expected(self) -> str:
         """The values in words."""
         return f"not {self.values}" if self.negated else str(self.values)
 
@@ -222,7 +222,7 @@ def _leaf_implies(narrow: Leaf, wide: Leaf) -> bool:
     return bool(theirs.covers(mine)) and _no_from(narrow) <= _no_from(wide)
 
 
-def met(leaf: Leaf, facts: Facts, to: RecipientFacts) -> str:
+def actual(leaf: Leaf, facts: Facts, to: RecipientFacts) -> str:
     """The leaf's fact in words."""
     value = getter(leaf)(facts, to)
     if value.__class__ is int and leaf.matcher.shape != "size":

@@ -166,13 +166,13 @@ def checking(settings: Settings, plan: Plan) -> Iterator[Callable[[Iterable[Slim
 
         def tallies(rows: Iterable[Slim]) -> Iterator[Tally]:
             source = iter(rows)
-            few = list(islice(source, FEW + 1))
-            if len(few) <= FEW:
-                for chunk in _chunks(iter(few)):
+            first = list(islice(source, FEW + 1))
+            if len(first) <= FEW:
+                for chunk in _chunks(iter(first)):
                     yield checker.check(chunk)
                 return
             pool.append(_pool(settings, plan))
-            yield from _spread(pool[0], _chunks(_both(few, source)))
+            yield from _spread(pool[0], _chunks(_both(first, source)))
 
         try:
             yield tallies

@@ -248,7 +248,7 @@ def open_with(context: Context, mail: Mail, openers: tuple[Opener, ...]) -> Open
     """Step 2 with these keys."""
     keys = tuple(opener.key for opener in openers)
     opened = open_mail(
-        mail.octets, keys, context.judge, mail.origin.received_at, context.opening, seen=context.content_keys)
+        mail.octets, keys, context.judge, mail.origin.received_at, context.opening, used_keys=context.content_keys)
     if ciphers := opened.verdicts.weak_ciphers:
         log.info("mail.weak_encryption", incident=mail.origin.incident, ciphers=list(ciphers),
                  opened=opened.verdicts.decryption.status == "decrypted")

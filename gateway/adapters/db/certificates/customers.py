@@ -139,14 +139,14 @@ def _put_addresses(connection: Connection, rows: Sequence[Customer]) -> None:
 
 def _refuse_taken(connection: Connection, rows: Sequence[Customer]) -> None:
     """An address of another customer, in any spelling, in the store or among the rows themselves, is named."""
-    wanted: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for row in rows:
         for address in row.addresses:
             for one in spellings(address):
-                other = wanted.setdefault(one, row.number)
+                other = owners.setdefault(one, row.number)
                 if other != row.number:
                     raise GatewayError(Reason.USAGE, f"customer {row.number}: {address} is customer {other}'s")
     query = select(customer_address.c.address, customer_address.c.number).where(
-        customer_address.c.address.in_(list(wanted)))
+        customer_address.c.address.in_(list(owners)))
     for address, other in connection.execute(query):
-        raise GatewayError(Reason.USAGE, f"customer {wanted[address]}: {address} is customer {other}'s")
+        raise GatewayError(Reason.USAGE, f"customer {owners[address]}: {address} is customer {other}'s")
