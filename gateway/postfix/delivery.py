@@ -224,7 +224,7 @@ def _routes_ours(site: Site, key: str) -> bool:
     if domain == "*":
         matched = ours
     elif domain.startswith(".") or "transport_maps" in site.postfix.words("parent_domain_matches_subdomains"):
-        matched = {one for one in ours if one.endswith(f".{bare}")}
+        matched = frozenset(one for one in ours if one.endswith(f".{bare}"))
     else:
         return False
     keys = {one.lower() for one, _ in entries(site.postfix, "transport_maps")}
