@@ -9,7 +9,7 @@ import typer
 
 from gateway import app as composition
 from gateway.cli import context
-from gateway.cli.context import REFUSED, TEMPORARY, fail, say, told
+from gateway.cli.context import REFUSED, TEMPORARY, fail, reporting_errors, say
 from gateway.clock import SystemClock
 from gateway.errors import Reason
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
@@ -73,9 +73,9 @@ def _mail(from_: str, to: list[str], *, client: str | None) -> Mail:
 
 
 def _through(settings: Settings, mail: Mail, output_dir: Path | None) -> None:
-    caught = composition.DryRunHop()
-    with told():
-        gateway = composition.Gateway(settings, caught=caught)
+    dry_run_hop = composition.DryRunHop()
+    with reporting_errors():
+        gateway = composition.Gateway(settings, dry_run_hop=dry_run_hop)
         try:
             outcome = gateway.handle(mail)
         finally:
@@ -86,21 +86,21 @@ def _through(settings: Settings, mail: Mail, output_dir: Path | None) -> None:
             + (f", {one.reason}" if one.reason else "")
             + (f" (rule {one.rule})" if one.rule else "")
         )
-    _write(caught, output_dir)
+    _write(dry_run_hop, output_dir)
     _end(outcome)
 
 
-def _write(caught: "composition.DryRunHop", output_dir: Path | None) -> None:
+def _write(dry_run_hop: "composition.DryRunHop", output_dir: Path | None) -> None:
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
-        for number, (octets, recipients) in enumerate(caught.taken, 1):
+        for number, (octets, recipients) in enumerate(dry_run_hop.taken, 1):
             path = output_dir / f"{number:03d}.eml"
             path.write_bytes(octets)
             say(f"{path}: {', '.join(recipients)}")
-    elif len(caught.taken) > 1:
-        fail(f"the recipients need {len(caught.taken)} different mails. Use --output-dir DIR", context.USAGE)
-    elif caught.taken:
-        sys.stdout.buffer.write(caught.taken[0][0])
+    elif len(dry_run_hop.taken) > 1:
+        fail(f"the recipients need {len(dry_run_hop.taken)} different mails. Use --output-dir DIR", context.USAGE)
+    elif dry_run_hop.taken:
+        sys.stdout.buffer.write(dry_run_hop.taken[0][0])
 
 
 def _end(outcome: Outcome) -> None:

@@ -32,7 +32,7 @@ FAULTS = (
         ("tests/unit/cms/test_signed_reader.py::test_the_least_that_is_allowed_is_valid_here_and_with_openssl",)),
     Fault(
         "cms-content-type-attribute", "gateway/cms/signed_reader.py",
-        "if len(digests) != 1 or said.get(attributes.CONTENT_TYPE) != (build.oid(content_type),):",
+        "if len(digests) != 1 or values.get(attributes.CONTENT_TYPE) != (build.oid(content_type),):",
         "if len(digests) != 1:",
         "A signature made over one type of content counts for another type.",
         ("tests/unit/cms/test_signed_reader.py::test_attributes_that_are_not_as_the_rfc_wants_them",)),

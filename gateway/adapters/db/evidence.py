@@ -178,11 +178,11 @@ class DbEvidence:
 
     def find(self, key: str) -> tuple[EvidenceRecord, ...]:
         """See Evidence."""
-        wanted = indexed(strip_brackets(key))
-        if not wanted:
+        term = indexed(strip_brackets(key))
+        if not term:
             return ()
         query = select(_c.at, _c.record).where(
-            or_(_c.incident == wanted, _c.message_id == wanted, _c.queue_id == wanted),
+            or_(_c.incident == term, _c.message_id == term, _c.queue_id == term),
         ).order_by(_c.at, _c.id).limit(FOUND_MAX)
         with self._database.read() as connection:
             found = connection.execute(query).all()

@@ -15,7 +15,7 @@ from rich.table import Table
 from gateway import app as composition
 from gateway.actions.table import VERBS
 from gateway.cli import context
-from gateway.cli.context import BAD, USAGE, fail, say, told
+from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.sentences import SENTENCES
@@ -41,7 +41,7 @@ def replay(
     Example: sealgate policy replay --since 7d --against ./new-policies
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         texts = _against(settings.policies, against) if against is not None else composition.policy_texts(
             settings.policies)
     try:
@@ -49,7 +49,7 @@ def replay(
     except GatewayError as error:
         fail(f"the rules cannot be loaded. Correct these problems:\n{error.detail}", USAGE)
     at, under = _since(since), str(against) if against is not None else "now"
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             counts = Counter(_shown(decided_again(store.evidence.since(at), rules), under, as_json=as_json))

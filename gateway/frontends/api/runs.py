@@ -41,7 +41,7 @@ REPORTING_MAX: Final = 4  # each reads all mails of a run
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _run_errors() -> Iterator[None]:
     """A run that is wrong is the request that is wrong."""
     try:
         yield
@@ -80,7 +80,7 @@ def router(current: Current) -> APIRouter:
         run_id = current.service.mac(f"run\0{client}\0{key_of(request)}".encode())[:16]
 
         def work() -> RunListed:
-            with _told():
+            with _run_errors():
                 given: Any = runs.text(asked.file) if isinstance(asked, RunFile) else body.parsed
                 return RunListed.of(runs.statements.create(client, given, run_id=run_id))
 

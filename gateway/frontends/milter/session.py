@@ -27,7 +27,7 @@ from gateway.frontends.milter.transaction import Peer, Rules, Transaction
 from gateway.frontends.replies import reply_for, reply_for_reason
 from gateway.frontends.smtp.paths import RefusedCommandError
 from gateway.frontends.telemetry import metrics
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 from gateway.frontends.telemetry.mail_log import tell
 from gateway.model.mail import Envelope, Mail
 from gateway.model.outcome import Outcome, Settled
@@ -78,7 +78,7 @@ class Session:
             try:
                 quiet(data)
             except Exception as error:  # noqa: BLE001 - 2: the mail's answer later
-                surprise(log, error, incident=self.incident)
+                log_unexpected(log, error, incident=self.incident)
                 self.broken = True
             return ()
         method = self._answers.get(command)
@@ -97,7 +97,7 @@ class Session:
         except GatewayError as trouble:
             return self._refused(trouble)
         except Exception as error:  # noqa: BLE001 - 4: reported, and answered 451
-            surprise(log, error, incident=self.incident)
+            log_unexpected(log, error, incident=self.incident)
             return self._reply(self._refusal(GatewayError(Reason.INTERNAL, retry=True)))
 
     @property
@@ -220,7 +220,7 @@ class Session:
         except GatewayError as trouble:
             result, reply = trouble, self._refusal(trouble)
         except Exception as error:  # noqa: BLE001 - reported, and answered 451
-            surprise(log, error, incident=self.incident)
+            log_unexpected(log, error, incident=self.incident)
             result = GatewayError(Reason.INTERNAL, retry=True)
             reply = self._refusal(result)
         tell(mail.origin(self.shared.rules, at, queue_id), mail.envelope, code=int(reply[:3]), size=mail.size,

@@ -15,8 +15,9 @@ from gateway.frontends.clients import Clients, may_use
 from gateway.frontends.smtp.data import LINE_OCTETS_MAX
 from gateway.frontends.smtp.paths import MailCommand, RcptCommand, parse_mail, parse_rcpt
 from gateway.mime.header import FIELDS_MAX
-from gateway.model.address import domain_of, fold
+from gateway.model.address import fold
 from gateway.model.mail import Direction, Envelope, Mail, Origin, Recipient, direction
+from gateway.model.mailbox import in_domains
 from gateway.model.wire import ends_in_pairs, longest_line_within
 from gateway.settings import MILTER, Bank, Client, Limits
 
@@ -51,7 +52,7 @@ class Rules:
 
     def owns(self, address: str) -> bool:
         """Whether the address is in one of the bank's mail domains."""
-        return domain_of(address) in self.bank.domains
+        return in_domains(address, self.bank.domains)
 
 
 @dataclass(slots=True)

@@ -280,6 +280,37 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("relayhost of our domain", {
         "main": "relay_domains = bank.example\nrelayhost = [mx.else.example]\n"}, "error", "relay_transport",
      "[mx.else.example]"),
+    ("relayhost of a parent of our domain", {
+        "main": "mydestination =\nrelay_domains = example\nrelayhost = [mx.else.example]\n"
+                "parent_domain_matches_subdomains = relay_domains\n"}, "error", "relay_transport",
+     "[mx.else.example]"),
+    ("relayhost of the domains below a parent", {
+        "main": "mydestination =\nrelay_domains = .example\nrelayhost = [mx.else.example]\n"}, "error",
+     "relay_transport", "[mx.else.example]"),
+    ("a fall-back of a parent's mail server", {
+        "main": "mydestination =\nrelay_domains = !else.example, example\nrelay_transport = relay:[10.0.0.1]\n"
+                "parent_domain_matches_subdomains = relay_domains\nsmtp_fallback_relay = [mx.else.example]\n"},
+     "error", "main.cf smtp_fallback_relay", "by relay/unix"),
+    ("our domain in no class", {"main": "mydestination = localhost\ndefault_transport = out\n"}, "error",
+     "main.cf default_transport", "bank.example is a domain of the bank, and neither"),
+    ("our domain in no class, with a smart host", {
+        "main": "mydestination =\ndefault_transport = out\nrelayhost = [mx.else.example]\n"}, "error",
+     "main.cf relayhost", "(out:[mx.else.example])"),
+    ("one of two domains in no class", {
+        "main": "default_transport = out\n", "of": settings(bank={
+            "domains": ["bank.example", "m\u00fcller.example"], "hostname": "gw.bank.example"})}, "error",
+     "main.cf default_transport", "m\u00fcller.example is a domain of the bank"),
+    ("our domain taken out of a class", {
+        "main": "mydestination =\nrelay_domains = !bank.example, example\ndefault_transport = out\n"
+                "parent_domain_matches_subdomains = relay_domains\n"}, "error", "main.cf default_transport",
+     "strangers"),
+    ("a parent in a list of whole names", {
+        "main": "mydestination = example\ndefault_transport = out\n"
+                "parent_domain_matches_subdomains = relay_domains\n"}, "error", "main.cf default_transport",
+     "strangers"),
+    ("a route of another domain", {
+        "main": "mydestination =\ndefault_transport = out\ntransport_maps = hash:/t\n",
+        "tables": {"hash:/t": "other.example out:[10.0.0.1]\n"}}, "error", "main.cf default_transport", "strangers"),
     ("a route of an address", {"main": "transport_maps = hash:/t\n", "tables": {
         "hash:/t": "a@bank.example out:[mx.else.example]\n"}}, "error", "transport_maps", "[mx.else.example]"),
     ("a route of everything", {"main": "transport_maps = hash:/t\n", "tables": {
@@ -438,6 +469,24 @@ def test_each_is_told_by_name(given: dict[str, Any], level: str, about: str, tex
     assert [one for one in found if one.level == level and about in one.about and text in one.text], found
 
 
+@pytest.mark.parametrize("given", [
+    {"main": "mydestination =\nrelay_domains = bank.example\ndefault_transport = out\n"},
+    {"main": "mydestination =\nrelay_domains = hash:/r\ndefault_transport = out\n"},
+    {"main": "mydestination =\nvirtual_mailbox_domains = Bank.Example\ndefault_transport = out\n"},
+    {"main": "mydestination =\nvirtual_alias_domains = bank.example\ndefault_transport = out\n"},
+    {"main": "mydestination =\ndefault_transport = out:[10.0.0.1]\n"},
+    {"main": "mydestination =\ndefault_transport = out\nrelayhost = [10.0.0.1]\n"},
+    {"main": "mydestination =\ndefault_transport = out\ntransport_maps = hash:/t\n",
+     "tables": {"hash:/t": "bank.example out:[10.0.0.1]\n"}},
+    {"main": "mydestination =\ndefault_transport = out\ntransport_maps = hash:/t\n",
+     "tables": {"hash:/t": ".example out:[10.0.0.1]\n"}},
+    {"main": "mydestination = xn--mller-kva.example\ndefault_transport = out\n", "of": settings(bank={
+        "domains": ["m\u00fcller.example"], "hostname": "gw.bank.example"})},
+])
+def test_own_routes_inside_the_bank_are_clean(given: dict[str, Any]) -> None:
+    assert not [one for one in told(**given) if one.level == "error"]
+
+
 @pytest.mark.parametrize(("named", "chroot", "wrong"), [
     ("unix:sealgate/milter.sock", "y", ""), ("unix:sealgate/milter.sock", "n", ""),
     ("unix:/sealgate/milter.sock", "y", ""), ("unix:/sealgate/milter.sock", "n", "the gateway's socket at /sealgate"),
@@ -495,7 +544,7 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
     {"overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10025,[10.0.0.2]:10025"},
     {"overrides": f"{S}content_filter = sealgate:[10.0.0.2]:10025, [127.0.0.1]:10025"},
     {"overrides": "sealgate/unix/smtp_fallback_relay = [10.0.0.2]:10025"},
-    {"main": "forward_path = $home/.forward\nmydestination = localhost\n"},
+    {"main": "forward_path = $home/.forward\nmydestination = localhost\nrelay_domains = bank.example\n"},
     {"main": "alias_maps = hash:/a, nis:x\n", "tables": {
         "hash:/a": "root: ops@bank.example, local, :include:/l\n", ":include:/l": "a@bank.example\n|/no/command\n"}},
     {"main": "alias_maps = hash:/a\nallow_mail_to_commands =\n", "tables": {"hash:/a": "a: |/bin/x\n"}},
