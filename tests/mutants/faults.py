@@ -458,8 +458,8 @@ FAULTS = (
         ("tests/unit/frontends/milter/test_edits.py::test_the_wanted_mail_comes_out",)),
     Fault(
         "milter-size-limit", "gateway/frontends/milter/transaction.py",
-        "        self.size += len(chunk)\n",
-        "        self.size = len(chunk)\n",
+        "        self.size += octets\n",
+        "        self.size = octets\n",
         "A mail of any size is kept in memory.",
         ("tests/unit/frontends/milter/test_session.py::test_nothing_is_kept_of_a_body_beyond_the_limit",)),
     Fault(

@@ -432,6 +432,32 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("a milter at the door back that changes bodies", {
         "overrides": f"{B}smtpd_milters = inet:o:1", "asked": {"inet:o:1": 0x02}}, "warning", B + "smtpd_milters",
      "the signature breaks"),
+    *((f"own Received: {line}", {
+        "form": MILTER, "main": "mail_version = 3.6.12\nheader_checks = regexp:/h\n", "tables": {"regexp:/h": line}},
+       "error", "main.cf header_checks", "leaves in clear") for line in (
+        "/^Received:/ IGNORE\n", "/^received: from/i ignore\n", "/^(X-A|Received):/ PREPEND X-B: c\n", "/^Re/ STRIP\n",
+        "!/^Subject:/ IGNORE\n", "/from [a-z]+ by/ IGNORE\n", "/^Received: .*\n  internal/ IGNORE\n",
+        "/^(?:X-A|Received): / IGNORE\n", "|^Received:| IGNORE\n")),
+    *((f"own Received in {version}", {
+        "form": MILTER, "main": f"mail_version = {version}\nmessage_drop_headers = bcc, Received\n"},
+       "error", "message_drop_headers", version) for version in (
+        "2.11.3", "3.0", "3.4.29", "3.5.22", "3.6.4", "3.7.8", "3.8.3-RC1", "3.8-20230101")),
+    ("own Received of one cleanup", {
+        "form": MILTER, "main": "mail_version = 3.6.4\n", "overrides": "cleanup/unix/header_checks = regexp:/h",
+        "tables": {"regexp:/h": "/^Received:/ IGNORE\n"}},
+     "error", "master.cf cleanup/unix/header_checks", "leaves in clear"),
+    ("a field before own Received", {
+        "form": MILTER, "main": "mail_version = 3.6.4\nsmtpd_sender_restrictions = check_sender_access hash:/a\n",
+        "tables": {"hash:/a": "a@else.example PREPEND X-Seen: yes\n"}},
+     "error", "smtpd_sender_restrictions", "PREPEND in hash:/a: Postfix 3.6.4 then changes other fields"),
+    ("a policy service before own Received", {
+        "form": MILTER, "main": "mail_version = 3.6.4\nsmtpd_recipient_restrictions = check_policy_service unix:p\n",
+        "of": settings(postfix_examined=["unix:p"])},
+     "error", "smtpd_recipient_restrictions", "may answer PREPEND"),
+    ("checks of what milters write", {
+        "form": MILTER, "main": "milter_header_checks = regexp:/h\n",
+        "tables": {"regexp:/h": "/^X-A:/ REPLACE X-B: c\n"}},
+     "error", "milter_header_checks", "REPLACE in regexp:/h changes what the gateway writes"),
     ("milter and REDIRECT", {"form": MILTER, "main": "header_checks = pcre:{{/^x/ REDIRECT a@else.example}}\n"},
      "error", "header_checks", "has not seen"),
 ]
@@ -552,6 +578,17 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
     {"form": MILTER, "main": "header_checks = regexp:/h\n", "tables": {"regexp:/h": "/^X-Wait/ HOLD look first\n"},
      "overrides": f"{B}receive_override_options = no_header_body_checks\n{BACK_IN}receive_override_options = "
                   "no_header_body_checks"},
+    *({"form": MILTER,
+       "main": f"mail_version = {version}\nheader_checks = regexp:/h\nmilter_header_checks = regexp:/m\n",
+       "tables": {"regexp:/h": checks, "regexp:/m": "/^Subject:/ WARN x\n"},
+       "overrides": f"{B}receive_override_options = no_header_body_checks\n{BACK_IN}receive_override_options = "
+                    "no_header_body_checks"} for version, checks in (
+        *(("3.6.4", line) for line in (
+            "/^X-Mailer:/ IGNORE\n", "/^(User-Agent|X-Originating-IP):/ IGNORE\n", "/^Received:/ WARN seen\n",
+            "/^Received:/ REPLACE Received: x\n", "/^X-Received:.* IGNORE/ DUNNO\n")),
+        *((version, "/^Received:/ IGNORE\n") for version in (
+            "3.5.23", "3.6.13", "3.7.9", "3.8.4", "3.9.0", "3.10.13", "4.0", "unknown")))),
+    {"main": "mail_version = 3.6.4\nmessage_drop_headers = received\n"},
     {"form": MILTER, "main": "recipient_bcc_maps = inline:{ a@bank.example=archive@bank.example }\n"},
     {"overrides": f"{B}smtpd_milters = inet:127.0.0.1:8891"},
 ])
