@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "seal": "seal_open",
         "open": "seal_open",
         "inspect": "inspect.command",
+        "status": "status",
         "mails": "mails",
         "trace": "trace.command",
         "policy": "policy.command",
