@@ -261,8 +261,7 @@ def _digits(text: str) -> bool:
 
 
 def is_xtext(text: str | None, chars_max: int) -> bool:
-    """RFC 3461 4: printable ASCII but '+' and '=', or '+' with two upper-case hexadecimal digits. None is fine.
-    """
+    """RFC 3461 4: printable ASCII but '+' and '=', or '+' with two upper-case hexadecimal digits. None is fine."""
     if text is None:
         return True
     if not 0 < len(text) <= chars_max:
