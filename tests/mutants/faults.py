@@ -481,11 +481,11 @@ FAULTS = (
         "A client for statements issues one-time codes.",
         ("tests/unit/frontends/api/test_callers.py::test_a_client_may_do_what_its_scopes_name_and_nothing_else",)),
     Fault(
-        "api-key-of-client", "gateway/frontends/api/once.py",
+        "api-key-of-client", "gateway/frontends/api/idempotency.py",
         'service.mac(f"key\\0{client}\\0{key}".encode())',
         'service.mac(f"key\\0{key}".encode())',
         "A client is given the answer to the request of another client.",
-        ("tests/unit/frontends/api/test_once.py::test_a_key_is_its_clients_own",)),
+        ("tests/unit/frontends/api/test_idempotency.py::test_a_key_is_its_clients_own",)),
     Fault(
         "pdf-open", "gateway/pdf/lock.py",
         "user=password, owner=secrets.token_urlsafe(32)",
