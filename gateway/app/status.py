@@ -22,7 +22,6 @@ from gateway.ports.counts import StoreNumbers
 from gateway.settings import Settings
 
 SOON_DAYS: Final = 30
-_GAUGES: Final = ("sealgate_processes_ready", "sealgate_resting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +68,13 @@ def read_status(settings: Settings, clock: Clock | None = None) -> Status:
         checks = tuple(Watcher(settings, opened, clock).observed.checks())
         store = _store(opened)
         mails = DbMailList(store.database) if store else None
-        gauges = _gauges(settings)
+        said = metrics.of_living(settings)
         return Status(
             now, __version__, settings.bank.hostname, settings.mode, checks,
             mails.outcomes(now - timedelta(hours=1)) if mails else None,
             mails.outcomes(now - timedelta(days=1)) if mails else None,
             DbNumbers(store.database).read(now) if store else None,
-            None if gauges is None else {kind: count for (name, kind, _), count in gauges.items()
-                                         if name == "sealgate_processes_ready"},
-            None if gauges is None else tuple(sorted(
-                f"{kind} {of}" for (name, kind, of), count in gauges.items() if name == "sealgate_resting" and count)),
+            None if said is None else said.ready, None if said is None else said.not_asked,
             tuple(one for one in ends(settings, store, now) if one.not_after <= now + timedelta(days=SOON_DAYS)),
             tuple(_disks(settings)))
     finally:
@@ -92,23 +88,6 @@ def _store(opened: LazyStore) -> Store | None:
         if trouble.reason.family == "store" or trouble.reason is Reason.STORE_UNAVAILABLE:
             return None
         raise
-
-
-def _gauges(settings: Settings) -> dict[tuple[str, str, str], int] | None:
-    """What living processes say of themselves, by name and labels; None where they count nothing."""
-    place = metrics.directory(settings)
-    if place is None or not place.is_dir():
-        return None
-    from prometheus_client.multiprocess import MultiProcessCollector
-
-    from gateway.frontends.telemetry.metrics.files import of_living
-
-    found: dict[tuple[str, str, str], int] = {}
-    for family in MultiProcessCollector.merge(map(str, of_living(place))):  # type: ignore[no-untyped-call]
-        for sample in family.samples:
-            if sample.name in _GAUGES:
-                found[sample.name, sample.labels.get("kind", ""), sample.labels.get("name", "")] = int(sample.value)
-    return found
 
 
 def _disks(settings: Settings) -> list[Disk]:
