@@ -36,6 +36,7 @@ from tests.support import forked_children
 from tests.support.peers import scratch
 
 ROOT: Final = Path(__file__).parents[2]
+PYTHON: Final = "COMMAND_SERVER_PYTHON"  # environment: what a forked command takes for its interpreter
 LAUNCHER: Final = Path(__file__).with_name("command_launcher.py")
 
 
@@ -74,6 +75,14 @@ def executable(path: Path) -> None:
     path.chmod(0o755)
 
 
+def python(path: Path) -> Path:
+    """Writes a program that forks `-m gateway …` and lets Python do all else: see `PYTHON`."""
+    path.write_text(f'#!/bin/sh\nif [ "$1 $2" = "-m gateway" ]; then shift 2; exec {" ".join(prefix())} "$@"; fi\n'
+                    f'exec {sys.executable} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
 class ForkedService:
     """A command that goes on, such as `run`, `http` or `milter`: what tests use of `subprocess.Popen`.
 
@@ -86,7 +95,7 @@ class ForkedService:
         self.returncode: int | None = None
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(str(_server()))
-        request = marshal.dumps({"arguments": list(self.args), "directory": str(ROOT), "forks": "run" in self.args,
+        request = marshal.dumps({"arguments": list(self.args), "directory": str(ROOT),
                                  "environment": dict(environment)})
         with Path(os.devnull).open("rb") as null:
             socket.send_fds(self._connection, [b"%d\n" % len(request)], [null.fileno(), output, output])
@@ -261,13 +270,14 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
+    sys.executable = os.environ.pop(PYTHON, sys.executable)
     unbuffered = "PYTHONUNBUFFERED" in os.environ
     for name, fd, mode, errors in (("stdin", 0, "r", "strict"), ("stdout", 1, "w", "strict"),
                                    ("stderr", 2, "w", "backslashreplace")):
         stream = os.fdopen(fd, mode, 1 if fd == 2 or unbuffered else -1, "utf-8", errors, closefd=False)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    if request.get("forks"):
+    if request["arguments"][-1:] == ["run"]:
         forked_children.install(_become)
     module = ModuleType("__main__")
     module.__spec__ = find_spec("gateway.__main__")
