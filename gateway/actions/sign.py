@@ -5,11 +5,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, Field, field_validator
 
 from gateway.actions.verb import OUTWARD, KeySet, Params, VerbContext
-from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError, Reason
-from gateway.model.address import address_matches
 from gateway.model.changed import changed
 from gateway.model.mail import Direction
+from gateway.model.mailbox import address_matches, same_mailbox
 from gateway.smime.draft import Draft, Signer
 
 

@@ -19,9 +19,9 @@ from typing import Final
 from gateway.clock import Clock
 from gateway.cms.certificate import Certificate
 from gateway.errors import GatewayError, Reason
-from gateway.pki.revocation.fetch_list import wanted_answers, wanted_issuers, wanted_lists
+from gateway.pki.revocation.fetch_list import crl_requests, issuer_requests, ocsp_requests
 from gateway.ports.certificates import IntermediateSource
-from gateway.ports.fetch import FetchTask, FetchTasks, Wanted
+from gateway.ports.fetch import FetchRequest, FetchTask, FetchTasks
 from gateway.settings import Fetch
 
 WAITING_MAX: Final = 8  # workers that wait at once for lists and answers
@@ -48,13 +48,13 @@ class FetchRequests:
         """Nothing fresh is known of this certificate. Returns when it is worth while to look again, or not to wait."""
         schemes, end = self._settings.schemes, self._monotonic() + self._settings.wait_s
         try:
-            lists = self._want(wanted_lists(certificate, issuer, schemes))
-            new = any(task.wanted.kind == "crl" and not task.tried for task in lists)
+            lists = self._want(crl_requests(certificate, issuer, schemes))
+            new = any(task.request.kind == "crl" and not task.tried for task in lists)
             if new and not self._tasks.attended(self._clock.now()):
                 return  # the list will be there when somebody fetches again; no responder need be told
             brought = new and self._wait(lists, end - self._settings.wait_s / 2, self._waiting)
             if not brought:
-                self._wait(self._want(wanted_answers(certificate, issuer, schemes)), end, self._waiting, or_else=lists)
+                self._wait(self._want(ocsp_requests(certificate, issuer, schemes)), end, self._waiting, or_else=lists)
         except GatewayError:
             return  # the store cannot tell: then nothing is known, and that is told where it is looked up
 
@@ -64,26 +64,26 @@ class FetchRequests:
 
     def missing(self, certificate: Certificate) -> bool:
         """See IntermediateSource. True if its issuer was fetched just now."""
-        wanted = wanted_issuers(certificate, self._settings.schemes)
-        if not wanted:
+        requests = issuer_requests(certificate, self._settings.schemes)
+        if not requests:
             return False
         end = self._monotonic() + self._settings.wait_s
         try:
-            return self._wait(self._want(wanted), end, self._waiting_for_issuers)
+            return self._wait(self._want(requests), end, self._waiting_for_issuers)
         except GatewayError:
             return False
 
     def awaits_issuer(self, certificate: Certificate) -> bool:
         """See IntermediateSource. After a few failures in a row nobody waits for it any more."""
-        keys = [one.key for one in wanted_issuers(certificate, self._settings.schemes)]
+        keys = [one.key for one in issuer_requests(certificate, self._settings.schemes)]
         try:
             return any(task.done_at is None and task.failures < AWAITED_FAILURES and task.reason not in _IN_VAIN
                        for task in self._tasks.get(keys))
         except GatewayError:
             return True
 
-    def _want(self, wanted: Sequence[Wanted]) -> tuple[FetchTask, ...]:
-        return self._tasks.want(wanted, self._clock.now(), again_s=self._settings.retry_s) if wanted else ()
+    def _want(self, requests: Sequence[FetchRequest]) -> tuple[FetchTask, ...]:
+        return self._tasks.want(requests, self._clock.now(), again_s=self._settings.retry_s) if requests else ()
 
     def _wait(self, tasks: Sequence[FetchTask], end: float, bound: threading.BoundedSemaphore,
               or_else: Sequence[FetchTask] = ()) -> bool:
@@ -91,8 +91,8 @@ class FetchRequests:
 
         `or_else`: were waited for already; if one of them succeeds that ends the wait too.
         """
-        untried = [task.wanted.key for task in tasks if not task.tried]
-        late = [task.wanted.key for task in or_else if not task.tried]
+        untried = [task.request.key for task in tasks if not task.tried]
+        late = [task.request.key for task in or_else if not task.tried]
         if (not untried and not late) or not self._tasks.attended(self._clock.now()):
             return False
         with _place(bound) as free:

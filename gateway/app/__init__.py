@@ -22,7 +22,7 @@ from gateway.app import fallbacks
 from gateway.app.context import Loaded, alone, build, judging_by
 from gateway.app.metered import metered
 from gateway.app.rules import load_rules, policy_texts, verbs_known
-from gateway.app.services import is_served, services, telling
+from gateway.app.services import event_sink, is_served, services
 from gateway.app.sources import looking_up
 from gateway.app.store import Store, enrol, open_store
 from gateway.app.trust import load_trust
@@ -77,10 +77,10 @@ class Gateway:
         *,
         clock: Clock | None = None,
         reach: Callable[[str], None] | None = None,
-        caught: DryRunHop | None = None,
+        dry_run_hop: DryRunHop | None = None,
         policies: Texts | None = None,
     ) -> None:
-        """`caught` takes the place of next hops, journal, hold store and evidence: for one mail by command.
+        """`dry_run_hop` takes the place of next hops, journal, hold store and evidence: for one mail by command.
 
         `policies`: what stands in them, if somebody has read them already.
 
@@ -90,7 +90,7 @@ class Gateway:
         watch_errors(metrics.database_error)
         self.clock: Clock = clock or SystemClock()
         self._reach = reach or nowhere
-        self._caught = caught
+        self._dry_run_hop = dry_run_hop
         self._seen = ContentKeys()
         self.store = open_store(settings, self.clock)
         self._hops: tuple[NextHop, ...] = ()
@@ -108,8 +108,8 @@ class Gateway:
     def _take(self, loaded: Loaded) -> None:
         former = self._fallbacks
         context = build(loaded, self.store, self.clock, self._seen, self._reach)
-        told = telling(loaded.settings, self.store)
-        context = replace(context, services=services(loaded.settings, self.store, self._send, told))
+        sink = event_sink(loaded.settings, self.store)
+        context = replace(context, services=services(loaded.settings, self.store, self._send, sink))
         left, self._hops = (self._hops, self._directories), (context.outbound_hop, context.inbound_hop)
         stampers = tuple(one for one in context.stampers.values() if isinstance(one, HttpStamper))
         for source in loaded.sources:
@@ -118,7 +118,7 @@ class Gateway:
                     source.adopt(before)
         self._loaded, self._directories = loaded, (*loaded.sources, *stampers)
         metrics.in_force(loaded.rules.digest, self.clock.now().timestamp())
-        self.use(context if self._caught is None else alone(context, self._caught))
+        self.use(context if self._dry_run_hop is None else alone(context, self._dry_run_hop))
         _hang_up(*left)
         if former is not None:
             fallbacks.close(former)
@@ -176,7 +176,7 @@ class Gateway:
         """Outbound for clients of ours, inbound for the world: nothing else decides it."""
         self._renew_trust()
         # What was held has lost its proof; a command's mail has none.
-        if not released and not mail.origin.held_as and self._caught is None:
+        if not released and not mail.origin.held_as and self._dry_run_hop is None:
             mail = proven(mail, self.context.proofs)
         if mail.origin.ours:
             return self.outbound.send(mail, released=released)

@@ -32,7 +32,7 @@ _TABLES, _FILES = "tables/", "files/"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class BackupContents:
     """What a backup holds. `missing`: keys and other secrets that have to be kept elsewhere."""
 
     rows: dict[str, int]
@@ -42,7 +42,7 @@ class Told:
     version: str
 
 
-def backup(settings: Settings, config: Path, target: Path, clock: Clock | None = None) -> Told:
+def backup(settings: Settings, config: Path, target: Path, clock: Clock | None = None) -> BackupContents:
     """Writes the file while mail goes on; all tables as they were at one moment. GatewayError USAGE, STORE_*."""
     Spool(evidence_spool(settings)).prepare()
     database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
@@ -51,12 +51,12 @@ def backup(settings: Settings, config: Path, target: Path, clock: Clock | None =
             rows = {name: writer.add(_TABLES + name, portable.lines(connection, name)) for name in portable.TABLES}
             files, missing = _add_files(writer, settings, config)
             missing += _waiting(settings)
-            told = Told(rows, files, missing, (clock or SystemClock()).now().isoformat(), __version__)
-            writer.finish({"made_at": told.made_at, "version": told.version, "schema": schema.HEAD,
+            contents = BackupContents(rows, files, missing, (clock or SystemClock()).now().isoformat(), __version__)
+            writer.finish({"made_at": contents.made_at, "version": contents.version, "schema": schema.HEAD,
                            "database": database.name, "rows": rows, "secrets_not_in_here": missing})
     finally:
         database.close()
-    return told
+    return contents
 
 
 def _secret(settings: Settings) -> bytes | None:
@@ -111,7 +111,7 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def restore(settings: Settings, source: Path, into: Path | None = None, *, unverified: bool = False) -> Told:
+def restore(settings: Settings, source: Path, into: Path | None = None, *, unverified: bool = False) -> BackupContents:
     """Creates the database of the settings with the rows of a backup, and records its new id beside the settings.
 
     Tables, rows and id come in one transaction, and only while no process of Sealgate uses the database: no process
@@ -120,36 +120,38 @@ def restore(settings: Settings, source: Path, into: Path | None = None, *, unver
     `unverified`: skips the check of who wrote the backup. GatewayError USAGE, STORE_UNAVAILABLE, KEY_UNAVAILABLE.
     """
     with reading(source, None if unverified else _secret(settings), unverified=unverified) as reader:
-        told = _told(reader)
+        contents = _contents_of(reader)
         if reader.manifest["schema"] not in schema.known():
-            raise GatewayError(Reason.USAGE, f"{source} was made by Sealgate {told.version}, which has newer tables "
-                               "than this one: install that version first")
+            raise GatewayError(Reason.USAGE, f"{source} was made by Sealgate {contents.version}, which has newer "
+                               "tables than this version: install that version first")
         if into is not None and into.exists():
             raise GatewayError(Reason.USAGE, f"{into} is there already: name a new directory")
         aside = _aside(reader)
-        databases.create(settings, lambda connection: _fill(connection, reader, told), replace=True)
+        databases.create(settings, lambda connection: _fill(connection, reader, contents), replace=True)
         if into is not None:
             _lay_aside(reader, aside, into)
-    return told
+    return contents
 
 
-def _told(reader: Reader) -> Told:
+def _contents_of(reader: Reader) -> BackupContents:
     manifest: dict[str, Any] = reader.manifest
     try:
         rows = {str(name): int(count) for name, count in manifest["rows"].items()}
-        told = Told(rows, tuple(name.removeprefix(_FILES) for name in manifest["members"] if name.startswith(_FILES)),
-                    tuple(manifest["secrets_not_in_here"]), str(manifest["made_at"]), str(manifest["version"]))
+        files = tuple(name.removeprefix(_FILES) for name in manifest["members"] if name.startswith(_FILES))
+        contents = BackupContents(rows, files, tuple(manifest["secrets_not_in_here"]), str(manifest["made_at"]),
+                                  str(manifest["version"]))
         known = rows.keys() <= portable.TABLES.keys() and {_TABLES + name for name in rows} <= set(manifest["members"])
     except (KeyError, TypeError, ValueError, AttributeError):
         known = False
     if not known:
         raise GatewayError(Reason.USAGE, "the manifest of the backup does not say which tables are in it")
-    return told
+    return contents
 
 
-def _fill(connection: Connection, reader: Reader, told: Told) -> None:
+def _fill(connection: Connection, reader: Reader, contents: BackupContents) -> None:
     for name in portable.TABLES:  # in the order in which rows refer to each other
-        if name in told.rows and portable.take(connection, name, reader.lines(_TABLES + name)) != told.rows[name]:
+        count = contents.rows.get(name)
+        if count is not None and portable.take(connection, name, reader.lines(_TABLES + name)) != count:
             raise GatewayError(Reason.USAGE, f"{name} has other rows than the manifest says")
 
 

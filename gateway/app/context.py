@@ -55,10 +55,10 @@ class Loaded:
         """GatewayError of the first thing that does not load. `policies`: see `load_rules`."""
         rules, keys, trust, sources = (
             load_rules(settings, policies), load_keys(settings), load_trust(settings, store), load_sources(settings))
-        wished = fetch_requests(settings, store, clock)
-        if wished is not None:
-            trust = replace(trust, known=wished)
-        judged = revocations(settings, store, wished)
+        requests = fetch_requests(settings, store, clock)
+        if requests is not None:
+            trust = replace(trust, known=requests)
+        judged = revocations(settings, store, requests)
         return cls(settings, rules, keys, trust, sources,
                    look_up(settings, store.certificates, sources, trust, clock, judged.recipients), judged)
 
@@ -69,7 +69,7 @@ class Loaded:
             self.settings, store.certificates, self.sources, trust, clock, self.revocations.recipients))
 
 
-def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: Callable[[str], None]) -> Context:
+def build(loaded: Loaded, store: Store, clock: Clock, used_keys: ContentKeys, reach: Callable[[str], None]) -> Context:
     """The house of what was loaded."""
     settings, keys = loaded.settings, loaded.keys
 
@@ -102,7 +102,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, seen: ContentKeys, reach: 
         evidence=store.evidence,
         outbound_hop=SmtpNextHop(settings.next_hops.outbound, hostname=bank.hostname),
         inbound_hop=SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname),
-        content_keys=seen,
+        content_keys=used_keys,
         card=card(settings, keys),
         partial=settings.partial,
         peer_is_trusted=_trusted_peers(settings),
@@ -154,11 +154,11 @@ def _trusted_peers(settings: Settings) -> Callable[[str, str], bool]:
     return trusted
 
 
-def alone(context: Context, caught: DryRunHop) -> Context:
+def alone(context: Context, dry_run_hop: DryRunHop) -> Context:
     """Nothing outside is touched."""
-    hold = DryRunHold(caught)
+    hold = DryRunHold(dry_run_hop)
     return replace(
-        context, outbound_hop=caught, inbound_hop=caught, journal=NoJournal(), hold=hold, evidence=NoEvidence(),
-        fallbacks=dry_run(context.fallbacks), authorities=None, learning=None, trial=None, reach=nowhere,
-        services=dict.fromkeys(context.services, NoService()),
+        context, outbound_hop=dry_run_hop, inbound_hop=dry_run_hop, journal=NoJournal(), hold=hold,
+        evidence=NoEvidence(), fallbacks=dry_run(context.fallbacks), authorities=None, learning=None, trial=None,
+        reach=nowhere, services=dict.fromkeys(context.services, NoService()),
     )

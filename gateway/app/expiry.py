@@ -62,9 +62,9 @@ def _keys(settings: Settings, now: datetime) -> Iterator[Ending]:
             what = "key that signs" if key.purpose == "sign" else "key that opens mail"
             yield _ending(key.name, what, covered_by(generations, now))
     for key in settings.keys:
-        for told in _first(key.encryption_certificate):
-            if told not in opening:  # else it follows the generations of that key
-                yield _ending(key.name, "certificate told to recipients", told)
+        for published in _first(key.encryption_certificate):
+            if published not in opening:  # else it follows the generations of that key
+                yield _ending(key.name, "certificate told to recipients", published)
 
 
 def _stampers(settings: Settings) -> Iterator[Ending]:

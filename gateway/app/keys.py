@@ -28,8 +28,8 @@ def key_set(settings: KeySetSettings, keys: Keys, rolled: Sequence[Sequence[Cert
     """A signing key in all its generations. `rolled`: the certificates of each key that opens mail in several."""
     encryption: Sequence[Certificate | None] = (None,)
     if settings.encryption_certificate:
-        told = one_certificate(settings.encryption_certificate)
-        encryption = next((generations for generations in rolled if told in generations), (told,))
+        published = one_certificate(settings.encryption_certificate)
+        encryption = next((generations for generations in rolled if published in generations), (published,))
     signers = [
         _signer(settings, number, one, keys, certificate)
         for number, one in enumerate((settings, *settings.generations))

@@ -46,11 +46,11 @@ class MeteredLookUp:
 
     def __call__(self, address: str, want: Want = "any") -> CertificateAnswer:
         """See LookUp."""
-        told = self.look_up.explained(address, want)
-        for one in told.sources:
+        explanation = self.look_up.explained(address, want)
+        for one in explanation.sources:
             if one.answer is not None:
                 metrics.looked_up(one.source, _word(one.answer), one.kept, one.seconds)
-        return told.answer
+        return explanation.answer
 
 
 def _word(answer: CertificateAnswer) -> str:

@@ -9,14 +9,14 @@ from gateway.adapters.files.mac_secret import mac_secret
 from gateway.app.codes.callbacks import filing
 from gateway.app.letters import writer
 from gateway.app.store import Store
-from gateway.model.address import fold
 from gateway.model.mail import GATEWAY_CLIENT, Mail
+from gateway.model.mailbox import same_mailbox
 from gateway.model.outcome import Outcome
 from gateway.pipeline.inbound.service import MailService
 from gateway.services.bounces import Bounces
 from gateway.services.codes.alarm import Alarm
 from gateway.services.codes.book import Book
-from gateway.services.codes.events import Told
+from gateway.services.codes.events import EventSink
 from gateway.services.codes.inbound import CodeMail
 from gateway.services.statements.inbound import StatementMail
 from gateway.services.verp import Verp
@@ -35,12 +35,12 @@ def returns_of(settings: Codes | Statements) -> Verp:
 def is_served(settings: Settings, address: str) -> bool:
     """Whether an address is a service's mailbox or one of its return paths: no mail server behind us knows it."""
     local, _, domain = address.rpartition("@")
-    mailbox = fold(f"{local.partition('+')[0]}@{domain}")
-    return any(fold(one) == mailbox for one in settings.mailboxes.values())
+    mailbox = f"{local.partition('+')[0]}@{domain}"
+    return any(same_mailbox(one, mailbox) for one in settings.mailboxes.values())
 
 
-def telling(settings: Settings, store: Store) -> Told:
-    """Files what became of codes for the clients that want to be called (docs/api.md)."""
+def event_sink(settings: Settings, store: Store) -> EventSink:
+    """Files what became of codes for the clients that want to be called (docs/api-callbacks.md)."""
     return filing(settings, DbCallbacks(store.database))
 
 
@@ -57,8 +57,9 @@ def gateway_from(settings: Settings) -> tuple[str, ...]:
     return (*alarms, invite.from_) if invite is not None and invite.client == GATEWAY_CLIENT else alarms
 
 
-def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], told: Told) -> dict[str, MailService]:
-    """Those that have a mailbox. `send`: the outbound way, for alarms; `told`: what clients hear of their codes.
+def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], sink: EventSink
+             ) -> dict[str, MailService]:
+    """Those that have a mailbox. `send`: the outbound way, for alarms; `sink`: what clients hear of their codes.
 
     GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID.
     """
@@ -68,7 +69,7 @@ def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], 
         returns = returns_of(codes)
         letters = writer(settings, codes.templates, settings.language_of(codes))
         alarm = Alarm(codes.from_, alarm_address(settings), letters, returns, send)
-        found[CODES] = CodeMail(Book(store.codes, told), returns, store.customers.by_certificate, alarm)
+        found[CODES] = CodeMail(Book(store.codes, sink), returns, store.customers.by_certificate, alarm)
     if statements is not None and statements.bounces:
         found[STATEMENTS] = StatementMail(Bounces(statement_store(store.database).results, returns_of(statements)))
     return found

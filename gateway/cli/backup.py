@@ -7,7 +7,7 @@ import typer
 
 from gateway.app import backup as composition
 from gateway.cli import context
-from gateway.cli.context import say, told
+from gateway.cli.context import reporting_errors, say
 
 
 def register(app: typer.Typer) -> None:
@@ -25,12 +25,12 @@ def backup(
     Example: sealgate backup /var/backups/sealgate-2026-11-24.tar
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         found = composition.backup(settings, context.config_path(), target)
     print(f"{target}: {sum(found.rows.values())} rows of {len(found.rows)} tables, {len(found.files)} files")
     if settings.backup.secret_file is None:
         say(f"sealgate: {target} is not authenticated, so a restore cannot detect changes. Set `backup.secret_file` "
-            "(docs/nodes.md)")
+            "(docs/backup.md)")
     _tell_missing(found)
 
 
@@ -47,7 +47,7 @@ def restore(
     Example: sealgate restore /var/backups/sealgate-2026-11-24.tar --into /srv/as-it-was
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         found = composition.restore(settings, source, into, unverified=unverified)
     print(f"restored the state of {found.made_at}: {sum(found.rows.values())} rows of {len(found.rows)} tables")
     if into is not None:
@@ -55,6 +55,6 @@ def restore(
     _tell_missing(found)
 
 
-def _tell_missing(found: composition.Told) -> None:
+def _tell_missing(found: composition.BackupContents) -> None:
     for path in found.missing:
         print(f"not in it, keep it elsewhere: {path}")

@@ -10,7 +10,7 @@ import typer
 from gateway import app as composition
 from gateway.app.tokens import client_token
 from gateway.cli import context, listing, secret
-from gateway.cli.context import say, told
+from gateway.cli.context import reporting_errors, say
 from gateway.cli.listing import Json
 
 group = typer.Typer(
@@ -35,7 +35,7 @@ def add(
     """
     settings = context.settings()
     password = secrets.token_urlsafe(24) if generate else secret.asked(f"password of {name}", twice=True)
-    with told():
+    with reporting_errors():
         new = composition.office(settings).add_client(name, password)
     if generate:
         print(password)
@@ -51,7 +51,7 @@ def token(name: Annotated[str, typer.Argument(metavar="CLIENT", help="as in `cli
     Example: sealgate client token online-banking
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         made = client_token(settings, name)
     print(made)
     say(f"sealgate: client {name} has a new token. Run `sealgate reload` to activate it")
@@ -66,7 +66,7 @@ def list_(json: Json = False) -> None:
     Example: sealgate client list
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         there = dict(composition.office(settings).logins())
     rows: list[dict[str, object]] = [
         {
@@ -124,6 +124,6 @@ def remove(name: Name) -> None:
     Example: sealgate client remove online-banking
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         composition.office(settings).remove_client(name)
     say(f"{name}: removed")

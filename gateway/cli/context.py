@@ -41,7 +41,7 @@ def config_path() -> Path:
 
 def settings() -> Settings:
     """The settings in force; ends with exit 2 and all problems if they cannot be loaded."""
-    with told():
+    with reporting_errors():
         return load_settings(config_path())
 
 
@@ -66,7 +66,7 @@ def fail(text: str, code: int = BAD) -> NoReturn:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def reporting_errors() -> Iterator[None]:
     """A GatewayError inside ends the command: what, where, remedy; never a traceback."""
     try:
         yield

@@ -8,7 +8,7 @@ import typer
 
 from gateway import app as composition
 from gateway.cli import context, listing
-from gateway.cli.context import BAD, fail, say, told
+from gateway.cli.context import BAD, fail, reporting_errors, say
 from gateway.cli.listing import Json, count_lines, why
 from gateway.model.lookup import Customer
 from gateway.ports.administration import Trouble
@@ -39,7 +39,7 @@ def import_(
     """
     settings = context.settings()
     counts = {"taken": 0, "refused": 0}
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             answers = composition.office(settings).customers_from_csv(store.customers, csv)
@@ -78,7 +78,7 @@ def list_(
     Example: sealgate customer list --segment private
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             found = store.customers.list(segment=segment)
@@ -103,7 +103,7 @@ def show(
     Example: sealgate customer show anna@customer.example
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             found = store.customers.get(customer) or store.customers.by_address(customer)

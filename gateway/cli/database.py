@@ -7,7 +7,7 @@ import typer
 
 from gateway.app import database as composition
 from gateway.cli import context
-from gateway.cli.context import told
+from gateway.cli.context import reporting_errors
 from gateway.cli.listing import Json
 
 group = typer.Typer(no_args_is_help=True, help="The database of the settings: identity and version.")
@@ -31,7 +31,7 @@ def init(
     if not database:
         context.fail("Nothing to create. Use --database to create the database of the settings", context.USAGE)
     settings = context.settings()
-    with told():
+    with reporting_errors():
         name = composition.create(settings, replace=replace)
     print(f"created {name}; {settings.database_id} records its id")
 
@@ -43,7 +43,7 @@ def upgrade() -> None:
     Example: sealgate database upgrade
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         changed = composition.upgrade(settings)
     print("the tables are up to date now" if changed else "the tables were up to date")
 
@@ -55,7 +55,7 @@ def adopt() -> None:
     Example: sealgate database adopt
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         identity = composition.adopt(settings)
     print(f"{settings.database_id} records {identity}")
 
@@ -67,7 +67,7 @@ def status(*, json: Json = False) -> None:
     Example: sealgate database status
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         found = composition.status(settings)
     trouble = None if found.trouble is None else context.explained(found.trouble)
     if json:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gateway.cli.context import BAD, fail, told
+from gateway.cli.context import BAD, fail, reporting_errors
 from gateway.clock import SystemClock
 from gateway.demo import openssl
 from gateway.demo.bank import CLIENTS, DOMAIN, NUMBERS, PASSWORD, Bank, Ports, open_bank
@@ -41,7 +41,7 @@ def demo(
     console = Console(highlight=False, soft_wrap=True)
     if not openssl.available():
         fail("the tour needs openssl. Install it: apt-get install openssl")
-    with told():
+    with reporting_errors():
         with console.status("Making a bank: keys, certificates, settings, policies"):
             bank = open_bank(home.resolve(), Ports.beginning(port))
         sink = Sink(bank.home, bank.ports.sink, frozenset({DOMAIN}))

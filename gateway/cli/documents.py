@@ -12,7 +12,7 @@ import typer
 
 from gateway.app.statements.documents import documents
 from gateway.cli import context, listing
-from gateway.cli.context import BAD, USAGE, fail, say, told
+from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json
 from gateway.clock import SystemClock
 from gateway.errors import Reason
@@ -59,7 +59,7 @@ def make(
     Example: sealgate documents make statement values.json -o statement.pdf
     """
     given = _object(values)
-    with told(), _documents() as made:
+    with reporting_errors(), _documents() as made:
         octets = made.make(template, language, given, SystemClock().now())
     try:
         with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # a customer's

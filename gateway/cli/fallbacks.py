@@ -10,7 +10,7 @@ from gateway import app as composition
 from gateway.app.fallbacks import figures
 from gateway.app.processes import jobs
 from gateway.cli import context, listing
-from gateway.cli.context import told
+from gateway.cli.context import reporting_errors
 from gateway.cli.listing import Json
 from gateway.ports.services.fallbacks import Figures
 
@@ -36,7 +36,7 @@ def fallbacks(
     if asked.invoked_subcommand is not None:
         return
     settings = context.settings()
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             found = figures(store)
@@ -67,9 +67,9 @@ def again(json: Json = False) -> None:
     settings = context.settings()
     if context.is_child():
         jobs.log_as_child(settings)
-    with told():
+    with reporting_errors():
         gateway = composition.Gateway(settings)
-        trial = composition.Gateway(settings, caught=composition.DryRunHop())
+        trial = composition.Gateway(settings, dry_run_hop=composition.DryRunHop())
         try:
             done = gateway.held_mail(trial.handle).round()
         finally:

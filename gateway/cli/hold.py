@@ -11,7 +11,7 @@ import typer
 from gateway import app as composition
 from gateway.app.processes import jobs
 from gateway.cli import context, listing
-from gateway.cli.context import REFUSED, TEMPORARY, USAGE, fail, say, told
+from gateway.cli.context import REFUSED, TEMPORARY, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
@@ -42,7 +42,7 @@ def list_(
     if state not in {"waiting", "released", "rejected"}:
         fail("--state must be one of: waiting, released, rejected", context.USAGE)
     settings = context.settings()
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             found = store.hold.list(state=state)
@@ -81,7 +81,7 @@ def show(
     Example: sealgate hold show 4f1c2b7a90de --mail > held.eml
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             if mail:
@@ -106,7 +106,7 @@ def release(hold_id: HoldId, json: Json = False) -> None:
     Example: sealgate hold release 4f1c2b7a90de
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         gateway = composition.Gateway(settings)
         try:
             with in_hand(gateway.store.journal, hold_id) as hand:
@@ -116,7 +116,7 @@ def release(hold_id: HoldId, json: Json = False) -> None:
                     gateway.store.hold.settle(hold_id, "released")
         finally:
             gateway.close()
-    _told_outcome(row, outcome, json=json)
+    _report_outcome(row, outcome, json=json)
     if outcome.answer not in DONE:
         say(f"sealgate: {hold_id} is still held")
         raise typer.Exit(TEMPORARY if outcome.answer is Settled.LATER else REFUSED)
@@ -135,9 +135,9 @@ def again(json: Json = False) -> None:
     if context.is_child():
         jobs.log_as_child(settings)
     done: list[tuple[HeldRow, Outcome]] = []
-    with told():
+    with reporting_errors():
         gateway = composition.Gateway(settings)
-        trial = composition.Gateway(settings, caught=composition.DryRunHop())
+        trial = composition.Gateway(settings, dry_run_hop=composition.DryRunHop())
         try:
             hold = gateway.store.hold
             for row in tuple(undecided(hold, gateway.store.evidence)):
@@ -157,7 +157,7 @@ def again(json: Json = False) -> None:
         listing.table(("id", "from", "answer"), [(row.hold_id, row.sender, outcome.answer) for row, outcome in done])
 
 
-def _told_outcome(row: HeldRow, outcome: Outcome, *, json: bool) -> None:
+def _report_outcome(row: HeldRow, outcome: Outcome, *, json: bool) -> None:
     if json:
         listing.json_object(
             {
@@ -191,7 +191,7 @@ def reject(
     settings = context.settings()
     if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete the body of {hold_id} permanently?", err=True)):
         fail("nothing was changed. Use --yes to confirm without a terminal", USAGE)
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             with in_hand(store.journal, hold_id):

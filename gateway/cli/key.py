@@ -8,7 +8,7 @@ import typer
 
 from gateway import app as composition
 from gateway.cli import context, listing, secret
-from gateway.cli.context import BAD, USAGE, fail, say, told
+from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json
 
 group = typer.Typer(no_args_is_help=True, help="Keys of the bank, in files and on tokens.")
@@ -48,7 +48,7 @@ def import_(
     """
     settings = context.settings()
     asked = secret.asked(f"passphrase of {file}").encode() if passphrase else None
-    with told():
+    with reporting_errors():
         written, purposes = composition.office(settings).import_key(
             file, name, directory or _default(), passphrase=asked, certificates=certificate, protect_with=protect_with
         )
@@ -108,14 +108,14 @@ def generate(
     if token:
         if directory is not None or protect_with is not None:
             fail("--directory and --protect-with are for keys in files. Remove them: a token has a PIN", USAGE)
-        with told():
+        with reporting_errors():
             pem = office.generate_on_token(
                 token, label, algorithm, emails=emails, subject=subject, use=purpose or "sign", request=csr
             )
         print(csr if csr is not None else pem.decode("ascii"), end="\n" if csr is not None else "")
         return
     assert name is not None  # noqa: S101 - see above
-    with told():
+    with reporting_errors():
         written = office.generate_key(
             name, algorithm, directory or _default(), emails=emails, subject=subject, use=purpose, request=csr,
             protect_with=protect_with,
@@ -142,7 +142,7 @@ def rollover(
     Example: sealgate key rollover otp
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         made = composition.office(settings).roll_over(name, algorithm)
     if json:
         listing.json_object(
@@ -173,12 +173,12 @@ def list_(
     settings = context.settings()
     office = composition.office(settings)
     if token:
-        with told():
+        with reporting_errors():
             objects = office.token_objects(token)
         _show(("object", "id", "kind", "may"), [(label, f"id:{own}", kind, may) for label, own, kind, may in objects],
               json=json)
         return
-    with told():
+    with reporting_errors():
         keys = office.keys()
     rows = [
         (

@@ -16,13 +16,13 @@ import typer
 
 from gateway import app as composition
 from gateway.app.codes.service import desk, load_codes
-from gateway.app.services import telling
+from gateway.app.services import event_sink
 from gateway.cli import context, listing
-from gateway.cli.context import BAD, REFUSED, USAGE, exit_code, explained, fail, say, told
+from gateway.cli.context import BAD, REFUSED, USAGE, exit_code, explained, fail, reporting_errors, say
 from gateway.cli.listing import Json
 from gateway.cli.secret import asked
 from gateway.errors import GatewayError
-from gateway.frontends.api.paid import read_transaction
+from gateway.frontends.api.transactions import read_transaction
 from gateway.frontends.telemetry.logs import configure
 from gateway.model.sentences import SENTENCES
 from gateway.services.codes.administration import Desk
@@ -195,10 +195,10 @@ def _codes(client: str) -> Iterator[Codes]:
     if client not in {one.name for one in settings.clients}:
         fail(f"the settings have no client {client!r}. `sealgate client list` shows all", USAGE)
     configure("error")
-    with told():
+    with reporting_errors():
         gateway = composition.Gateway(settings)
         try:
-            yield load_codes(settings, gateway, telling(settings, gateway.store))
+            yield load_codes(settings, gateway, event_sink(settings, gateway.store))
         except GatewayError as trouble:
             if trouble.retry or trouble.reason.family not in ("certificate", "policy"):
                 raise
@@ -213,10 +213,10 @@ def _desk() -> Iterator[Desk]:
     """With the database alone."""
     settings = context.settings()
     configure("error")
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
-            yield desk(settings, store, store.database, telling(settings, store))
+            yield desk(settings, store, store.database, event_sink(settings, store))
         finally:
             store.close()
 

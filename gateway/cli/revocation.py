@@ -10,7 +10,7 @@ from gateway.app import fetch as composition
 from gateway.app.store import Store, open_store
 from gateway.app.trust import load_trust
 from gateway.cli import context, listing
-from gateway.cli.context import TEMPORARY, USAGE, fail, say, told
+from gateway.cli.context import TEMPORARY, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json
 from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
@@ -35,7 +35,7 @@ def list_(json: Json = False) -> None:
     Example: sealgate revocation list
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         store = open_store(settings)
         try:
             rows = list(_rows(store))
@@ -62,11 +62,11 @@ def refresh(url: Annotated[str, typer.Argument(metavar="[URL]",
     settings = context.settings()
     clock = SystemClock()
     failed = 0
-    with told():
+    with reporting_errors():
         store = open_store(settings, clock)
         try:
             tasks = [task for task in store.fetch_tasks.list()
-                     if (task.wanted.url == url if url else task.wanted.kind == "crl")]
+                     if (task.request.url == url if url else task.request.kind == "crl")]
             if url and not tasks:
                 fail(f"no certificate has needed {url} yet. `sealgate revocation list` shows the known URLs", USAGE)
             trust = load_trust(settings, store)
@@ -87,7 +87,7 @@ def refresh(url: Annotated[str, typer.Argument(metavar="[URL]",
 def _fetched(task: FetchTask, trouble: GatewayError | None) -> bool:
     """Tells one, and whether it failed."""
     if trouble is not None:
-        say(f"sealgate: {listing.shown(task.wanted.url)}: {context.explained(trouble)}")
+        say(f"sealgate: {listing.shown(task.request.url)}: {context.explained(trouble)}")
     return trouble is not None
 
 
@@ -97,11 +97,11 @@ def _rows(store: Store) -> Iterator[dict[str, object]]:
     names: dict[str, str] = {}
     by_place: dict[tuple[str, str], FetchTask] = {}
     for task in tasks:
-        if task.wanted.kind == "crl":
-            issuer = parse_certificate(task.wanted.issuer)
+        if task.request.kind == "crl":
+            issuer = parse_certificate(task.request.issuer)
             authority = authority_id(issuer)
             names[authority] = issuer.subject
-            by_place[authority, task.wanted.url] = task
+            by_place[authority, task.request.url] = task
     for stored in store.revocations.all_lists():
         task_of = by_place.pop((stored.authority, stored.url), None)
         yield _row(stored, names.get(stored.authority, stored.authority), store, task_of)
@@ -109,9 +109,9 @@ def _rows(store: Store) -> Iterator[dict[str, object]]:
         yield {"kind": "crl", "authority": names[authority], "scope": "", "url": url, "number": None,
                "this_update": None, "next_update": None, "entries": None, "fetched_at": task.done_at,
                "trouble": _trouble(task)}
-    responders = Counter(task.wanted.url for task in tasks if task.wanted.kind == "ocsp")
+    responders = Counter(task.request.url for task in tasks if task.request.kind == "ocsp")
     for url, number in responders.items():
-        bad = next((task for task in tasks if task.wanted.url == url and task.failures), None)
+        bad = next((task for task in tasks if task.request.url == url and task.failures), None)
         yield {"kind": "ocsp", "authority": "", "scope": "", "url": url, "number": None, "this_update": None,
                "next_update": None, "entries": number, "fetched_at": None, "trouble": _trouble(bad)}
 
@@ -132,5 +132,5 @@ def _trouble(task: FetchTask | None) -> str:
     """The last failure in words, with its remedy."""
     if task is None or not task.failures or task.reason is None:
         return ""
-    said = SENTENCES[task.reason]
-    return f"{task.reason} ({task.failures} times): {said.what} {said.admin} ({task.detail})"
+    sentence = SENTENCES[task.reason]
+    return f"{task.reason} ({task.failures} times): {sentence.what} {sentence.admin} ({task.detail})"

@@ -329,12 +329,12 @@ def read_pss(parameters: bytes | None) -> tuple[str, int]:
     digest, mask, salt, trailer = "sha1", "sha1", 20, 1
     if parameters is None:
         raise DerMalformed("PSS without parameters")
-    seen = -1
+    last = -1
     for field in walk.children(parameters, walk.single(parameters, walk.SEQUENCE), limit=4):
         number = field.tag - 0xA0
-        if not seen < number <= 3:
+        if not last < number <= 3:
             raise DerMalformed("PSS parameters out of order")
-        seen = number
+        last = number
         inner = walk.read(parameters, field.body, field.end)
         if inner.end != field.end:
             raise DerMalformed("a PSS parameter holds more than one value")
@@ -359,12 +359,12 @@ def read_oaep(parameters: bytes | None) -> UnwrapScheme | None:
     if parameters is None:
         return None
     digest = mask = "sha1"
-    seen = -1
+    last = -1
     for field in walk.children(parameters, walk.single(parameters, walk.SEQUENCE), limit=3):
         number, inner = field.tag - 0xA0, walk.read(parameters, field.body, field.end)
-        if not seen < number <= 2 or inner.end != field.end:
+        if not last < number <= 2 or inner.end != field.end:
             return None
-        seen = number
+        last = number
         if number == 0:
             digest = digest_name(read_identifier(parameters, inner))
         elif number == 1:

@@ -59,17 +59,17 @@ def encrypt(content: bytes, recipients: Sequence[Recipient | Certificate], ciphe
     certificate that cannot be encrypted to CERTIFICATE_WEAK_KEY, CERTIFICATE_WRONG_USAGE or
     CERTIFICATE_ALGORITHM_UNKNOWN.
     """
-    wanted = dict.fromkeys([r if isinstance(r, Recipient) else Recipient(r, rsa) for r in recipients])
-    if not wanted:
+    chosen = dict.fromkeys([r if isinstance(r, Recipient) else Recipient(r, rsa) for r in recipients])
+    if not chosen:
         raise GatewayError(Reason.CERTIFICATE_ABSENT, "nobody to encrypt to")
-    if len(wanted) > RECIPIENTS_MAX:
-        raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"{len(wanted)} recipients")
+    if len(chosen) > RECIPIENTS_MAX:
+        raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"{len(chosen)} recipients")
     cipher = ContentCipher(cipher)
     content_key = os.urandom(cipher.key_octets)
-    infos = build.set_of(*[_prepared(r.certificate, r.rsa, cipher.key_octets)(content_key) for r in wanted])
+    infos = build.set_of(*[_prepared(r.certificate, r.rsa, cipher.key_octets)(content_key) for r in chosen])
     if cipher.aead:
         return _auth_enveloped(content, _VERSION[0] + infos, cipher, content_key)
-    agreement = any(not r.certificate.key_algorithm.startswith("rsa-") for r in wanted)
+    agreement = any(not r.certificate.key_algorithm.startswith("rsa-") for r in chosen)
     return _enveloped(content, _VERSION[2 if agreement else 0] + infos, cipher, content_key)
 
 

@@ -72,11 +72,11 @@ class RecipientKey(Protocol):
         ...
 
 
-def decrypt(enveloped: Enveloped, keys: Sequence[RecipientKey], seen: ContentKeys | None = None,
+def decrypt(enveloped: Enveloped, keys: Sequence[RecipientKey], used_keys: ContentKeys | None = None,
             weak: Collection[WeakCipher] = ()) -> bytes:
     """The content, by the first of `keys` that a RecipientInfo means and that opens it.
 
-    `seen` remembers which cipher a content key has served; give the same one for all messages. `weak`: the weak
+    `used_keys` remembers which cipher a content key has served; give the same one for all messages. `weak`: the weak
     ciphers that may be opened; others are refused before any key is used.
     GatewayError: DECRYPTION_NO_KEY if none of `keys` is meant, DECRYPTION_FAILED for whatever fails after that, and
     what the key itself says of being unreachable. At most UNWRAPS_MAX private-key operations are made.
@@ -88,7 +88,7 @@ def decrypt(enveloped: Enveloped, keys: Sequence[RecipientKey], seen: ContentKey
     if cipher is None or (isinstance(cipher, WeakCipher) and cipher not in weak):
         raise GatewayError(Reason.DECRYPTION_FAILED)
     for info, key in fitting[:UNWRAPS_MAX]:
-        content = _try(enveloped, cipher, info, key, seen)
+        content = _try(enveloped, cipher, info, key, used_keys)
         if content is not None:
             return content
     raise GatewayError(Reason.DECRYPTION_FAILED)
@@ -115,7 +115,7 @@ def _fitting(recipients: Sequence[RecipientInfo],
 
 
 def _try(enveloped: Enveloped, cipher: ContentCipher | WeakCipher, info: RecipientInfo, key: RecipientKey,
-         seen: ContentKeys | None) -> bytes | None:
+         used_keys: ContentKeys | None) -> bytes | None:
     """The content, or None for every failure. The private key is used and the content decrypted whatever comes out."""
     unwrap = _unwrapper(info, key)
     if unwrap is None:
@@ -130,7 +130,7 @@ def _try(enveloped: Enveloped, cipher: ContentCipher | WeakCipher, info: Recipie
         if len(unwrapped) == cipher.key_octets:
             content_key = unwrapped
     content = (_gcm if cipher.aead else _cbc)(enveloped, content_key)
-    if seen is not None and not seen.first_use(content_key, cipher, opened=content is not None):
+    if used_keys is not None and not used_keys.first_use(content_key, cipher, opened=content is not None):
         return None
     return content
 

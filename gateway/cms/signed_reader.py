@@ -160,10 +160,10 @@ def is_content_of(signed: SignedData, digest_of: Callable[[str], bytes]) -> bool
     """Whether a SignerInfo's messageDigest is that of the content whose digests `digest_of` gives; no key is needed."""
     for info in signed.signer_infos:
         try:
-            said = attributes.single(info.attributes, attributes.MESSAGE_DIGEST)
+            value = attributes.single(info.attributes, attributes.MESSAGE_DIGEST)
         except GatewayError:
             continue
-        if info.digest_name in _READABLE_DIGESTS and said == build.octet_string(digest_of(info.digest_name)):
+        if info.digest_name in _READABLE_DIGESTS and value == build.octet_string(digest_of(info.digest_name)):
             return True
     return False
 
@@ -246,13 +246,13 @@ def _algorithm_fault(info: SignerInfo, at: datetime) -> Reason | None:
 
 def _message_digest(info: SignerInfo, content_type: str) -> bytes | None:
     """The value of messageDigest if the attributes are as they must be, None if not. DerMalformed likewise."""
-    said = dict(info.attributes)
-    if len(said) != len(info.attributes):
+    values = dict(info.attributes)
+    if len(values) != len(info.attributes):
         return None
-    digests = said.get(attributes.MESSAGE_DIGEST, ())
-    if len(digests) != 1 or said.get(attributes.CONTENT_TYPE) != (build.oid(content_type),):
+    digests = values.get(attributes.MESSAGE_DIGEST, ())
+    if len(digests) != 1 or values.get(attributes.CONTENT_TYPE) != (build.oid(content_type),):
         return None
-    times = said.get(attributes.SIGNING_TIME)
+    times = values.get(attributes.SIGNING_TIME)
     if times is not None:
         if len(times) != 1:
             return None

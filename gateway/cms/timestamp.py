@@ -310,12 +310,12 @@ def _bounded(octets: bytes, tlv: Tlv, octets_max: int) -> int:
 
 def _accuracy(octets: bytes, tlv: Tlv) -> float:
     """Seconds. Each of the three fields is optional, millis and micros are 1 to 999."""
-    total, seen = 0.0, -1
+    total, last = 0.0, -1
     for part in fields(octets, tlv, 0, 3):
         place = {walk.INTEGER: 0, 0x80: 1, 0x81: 2}.get(part.tag, -1)
-        if place <= seen:
+        if place <= last:
             raise DerMalformed("an accuracy with fields that do not belong there")
-        seen = place
+        last = place
         number = walk.decode_integer(octets, part._replace(tag=walk.INTEGER))
         if not 0 <= number <= (86_400, 999, 999)[place]:
             raise DerMalformed("an accuracy out of its range")

@@ -96,8 +96,9 @@ class Guide:
         """What `sealgate inspect --json` tells of it, below the bank's root."""
         path = self.bank.scratch / "mail.eml"
         path.write_bytes(octets)
-        told: dict[str, Any] = json.loads(self.command("inspect", path, "--trust", self.bank.root, "--json", *options))
-        return told
+        output = self.command("inspect", path, "--trust", self.bank.root, "--json", *options)
+        report: dict[str, Any] = json.loads(output)
+        return report
 
     def configured(self, *arguments: str | Path) -> str:
         """As `command`, with the bank's configuration."""

@@ -50,5 +50,5 @@ def _stations(guide: Guide) -> tuple[tuple[str, Callable[[], None]], ...]:
         ("A run of statements: who cannot be served is named, nobody twice", statements.run),
         ("A certificate appears: the statement that waited leaves by itself", statements.appears),
         ("A worker is killed: mail goes on, and another takes its place", running.killed),
-        ("What happened is counted, and told by a mail's Message-ID", running.seen),
+        ("What happened is counted, and told by a mail's Message-ID", running.counted),
     )

@@ -57,16 +57,16 @@ class CodesTour:
     def nobody(self) -> None:
         """The caller hears it at once, and may choose another way."""
         before = self.guide.count("outgoing")
-        status, told = self._ask("/codes", {"customer": NOBODYS_NUMBER, "purpose": "login"})
+        status, answer = self._ask("/codes", {"customer": NOBODYS_NUMBER, "purpose": "login"})
         self.guide.claim(
-            f"a customer without a certificate: {status} {told.get('reason')}",
-            holds=status >= 400 and told.get("reason") == "certificate.absent",
+            f"a customer without a certificate: {status} {answer.get('reason')}",
+            holds=status >= 400 and answer.get("reason") == "certificate.absent",
         )
         self.guide.claim("nothing left the gateway", holds=self.guide.count("outgoing") == before)
 
     def _verdict(self, path: str, body: Mapping[str, Any]) -> str:
-        _, told = self._ask(path, body)
-        return "valid" if told.get("valid") is True else str(told.get("reason"))
+        _, answer = self._ask(path, body)
+        return "valid" if answer.get("valid") is True else str(answer.get("reason"))
 
     def _ask(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         return ask(

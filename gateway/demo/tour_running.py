@@ -37,15 +37,17 @@ class RunningTour:
         guide.claim("none of them in clear", holds=not any(b"The code is" in mail for mail in left))
         guide.claim("another worker has taken its place", holds=self._replaced(workers))
 
-    def seen(self) -> None:
+    def counted(self) -> None:
         """From outside, without a look into the mail."""
         guide = self.guide
         anna = guide.bank.people["anna"]
         code = plain_mail("otp@" + DOMAIN, anna.address, "Your code", "The code is 481516.\n")
         guide.send("online-banking", code)
-        told = [json.loads(line) for line in guide.configured("trace", str(code["Message-ID"]), "--json").splitlines()]
+        output = guide.configured("trace", str(code["Message-ID"]), "--json")
+        records = [json.loads(line) for line in output.splitlines()]
         guide.claim(
-            "sealgate trace tells rule, steps and the next hop's reply", holds="otp" in json.dumps(told) and bool(told)
+            "sealgate trace tells rule, steps and the next hop's reply",
+            holds="otp" in json.dumps(records) and bool(records)
         )
         numbers = post(f"http://127.0.0.1:{guide.bank.ports.metrics}/metrics", None, "").decode()
         counts = re.split(r"[^0-9]+", numbers)  # of a fraction, its digits: no six of them by chance

@@ -67,8 +67,8 @@ class StatementsTour:
         """Two customers with certificates, one without, one whom nobody knows."""
         guide = self.guide
         file = self._written(percent=2)
-        told = self._json("statements", "check", file, "--json")
-        guide.claim(f"the pre-flight tells who gets what: {_channels(told)}", holds=bool(told))
+        result = self._json("statements", "check", file, "--json")
+        guide.claim(f"the pre-flight tells who gets what: {_channels(result)}", holds=bool(result))
         before = guide.files("outgoing")
         started = guide.done("statements", "send", file)
         guide.claim(
@@ -120,13 +120,13 @@ class StatementsTour:
         if not which("pdftotext"):
             self.guide.console.print("   (pdftotext is not here: apt-get install poppler-utils)", style="dim")
             return
-        text = _said("pdftotext", "-layout", path, "-")
+        text = _output("pdftotext", "-layout", path, "-")
         balance = "1,140.15" in text or "1.140,15" in text
         self.guide.claim(
             "pdftotext reads the account and the balance", holds=self.account in "".join(text.split()) and balance
         )
-        told = _said("pdfinfo", path)
-        self.guide.claim("pdfinfo: tagged, so that it can be read aloud", holds="Tagged:          yes" in told)
+        output = _output("pdfinfo", path)
+        self.guide.claim("pdfinfo: tagged, so that it can be read aloud", holds="Tagged:          yes" in output)
 
     def _written(self, *, percent: int, name: str = "") -> Path:
         """RUN.yaml and its data; the same customers and account each time."""
@@ -150,8 +150,8 @@ class StatementsTour:
         return path
 
     def _json(self, *arguments: str | Path) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.guide.configured(*arguments))
-        return told
+        result: dict[str, Any] = json.loads(self.guide.configured(*arguments))
+        return result
 
     def _sent(self, directory: str, before: frozenset[Path]) -> frozenset[Path]:
         return self.guide.files(directory) - before
@@ -165,17 +165,17 @@ class StatementsTour:
         return min(new)
 
 
-def _said(program: str, *arguments: str | Path) -> str:
+def _output(program: str, *arguments: str | Path) -> str:
     return subprocess.run([program, *map(str, arguments)], capture_output=True, timeout=60, check=True).stdout.decode()
 
 
-def _channels(told: dict[str, Any]) -> str:
-    return ", ".join(f"{count} {channel}" for channel, count in told["channels"].items() if count)
+def _channels(result: dict[str, Any]) -> str:
+    return ", ".join(f"{count} {channel}" for channel, count in result["channels"].items() if count)
 
 
-def _count(told: dict[str, Any], state: str) -> int:
-    return int(told.get("items", {}).get(state, 0))
+def _count(result: dict[str, Any], state: str) -> int:
+    return int(result.get("items", {}).get(state, 0))
 
 
-def _states(told: dict[str, Any]) -> str:
-    return ", ".join(f"{count} {state}" for state, count in told.get("items", {}).items() if count)
+def _states(result: dict[str, Any]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in result.get("items", {}).items() if count)

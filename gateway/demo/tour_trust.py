@@ -44,8 +44,8 @@ class TrustTour:
         guide.claim("the contract left sealed", holds=b"As agreed" not in left)
         inside = guide.checked(left, dora)
         guide.claim("the subject is inside, without the keyword", holds=inside["Subject"] == "The contract")
-        told = json.loads(guide.configured("cert", "find", dora.address, "--json"))
-        guide.claim("sealgate cert find tells which directory knew it", holds="partner" in json.dumps(told))
+        result = json.loads(guide.configured("cert", "find", dora.address, "--json"))
+        guide.claim("sealgate cert find tells which directory knew it", holds="partner" in json.dumps(result))
 
     def dies(self) -> None:
         """Nothing known is not the same as nothing there."""
@@ -122,8 +122,8 @@ class TrustTour:
             path = guide.bank.scratch / f"list{number}.crl"
             path.write_bytes(der)
             options += ["--crl", str(path)]
-        told = guide.inspect(older, *options, "--revocation", "require")
-        guide.claim("sealgate inspect with the lists says the same", holds=told["verdict"] == "trusted")
+        result = guide.inspect(older, *options, "--revocation", "require")
+        guide.claim("sealgate inspect with the lists says the same", holds=result["verdict"] == "trusted")
         newer = self._question(carl) + openssl.sign(_ENTITY, carl)
         mail = message_from_bytes(guide.received(newer, carl.address), policy=policy.default)
         guide.claim(
@@ -138,8 +138,8 @@ class TrustTour:
         query, answer = guide.bank.scratch / "query.tsq", guide.bank.scratch / "answer.tsr"
         query.write_bytes(openssl.run("ts", "-query", "-data", guide.bank.root, "-sha256", "-cert"))
         answer.write_bytes(post(base + "/tsa", query.read_bytes(), "application/timestamp-query"))
-        told = openssl.run("ts", "-verify", "-queryfile", query, "-in", answer, "-CAfile", guide.bank.root)
-        guide.claim("openssl ts -verify accepts the stamp of /tsa", holds=b"Verification" in told)
+        output = openssl.run("ts", "-verify", "-queryfile", query, "-in", answer, "-CAfile", guide.bank.root)
+        guide.claim("openssl ts -verify accepts the stamp of /tsa", holds=b"Verification" in output)
         got = post(f"{base}/certificates/support@{DOMAIN}", None, "")
         certificate = guide.bank.scratch / "support.pem"
         certificate.write_bytes(got)

@@ -82,8 +82,8 @@ def ask(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[
     except HTTPError as refused:
         status, octets = refused.code, refused.read()
         refused.close()
-    told: dict[str, Any] = json.loads(octets or b"{}")
-    return status, told
+    content: dict[str, Any] = json.loads(octets or b"{}")
+    return status, content
 
 
 def _handler(find: Find) -> type[BaseHTTPRequestHandler]:

@@ -30,14 +30,14 @@ def check(octets: bytes, limits: Limits = DEFAULT) -> None:  # noqa: C901 - one 
     INPUT_LIMIT_EXCEEDED: deeper, longer or more than `limits`.
     """
     size = len(octets)
-    offset, end, seen = 0, size, 0
+    offset, end, count = 0, size, 0
     ends: list[int] = []  # ends of the open elements' parents
     open_ended: list[bool] = []  # whether the open element is of indefinite length
     while True:
         while ends and not open_ended[-1] and offset == end:
             end = ends.pop()
             open_ended.pop()
-        if seen and not ends:
+        if count and not ends:
             break
         if offset + 2 > end:
             raise DerMalformed("an element is cut short" if size else "there is nothing")
@@ -49,8 +49,8 @@ def check(octets: bytes, limits: Limits = DEFAULT) -> None:  # noqa: C901 - one 
             end = ends.pop()
             open_ended.pop()
             continue
-        seen += 1
-        if seen > limits.elements:
+        count += 1
+        if count > limits.elements:
             raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {limits.elements} elements")
         if tag & 0x1F == 0x1F:
             offset, length = _after_long_tag(octets, offset - 1, end)

@@ -9,7 +9,7 @@ import structlog
 
 from gateway import threads
 from gateway.errors import GatewayError
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 
 log = structlog.get_logger("sealgate.metrics")
 
@@ -56,7 +56,7 @@ class BackgroundValue(Generic[T]):
         try:
             self._value = self._ask()
         except Exception as error:  # noqa: BLE001 - a monitor must not fall silent because of what it watches
-            surprise(log, error)
+            log_unexpected(log, error)
         with self._lock:
             self._asked_at = self._now()
             self._over = None

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from gateway.errors import GatewayError, Reason
-from gateway.model.address import permitted_from
+from gateway.model.mailbox import permitted_from
 from gateway.settings import Client
 
 K = TypeVar("K")

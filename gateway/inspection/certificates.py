@@ -31,7 +31,7 @@ def bundled(octets: bytes, judge: Judge, at: datetime) -> tuple[CertificateRepor
         certificates = load_certificates(octets)
     except GatewayError:
         return ()
-    return tuple(_told(certificate, certificates, judge, at, private_key=False)
+    return tuple(_certificate_report(certificate, certificates, judge, at, private_key=False)
                  for certificate in certificates[:TOLD_MAX])
 
 
@@ -57,11 +57,12 @@ def _opened(octets: bytes, passwords: Sequence[bytes | None]) -> Pkcs12:
 
 def _report(kind: str, certificates: Sequence[Certificate], judge: Judge, at: datetime, *,
             has_key: bool = False) -> Report:
-    told = tuple(_told(certificate, certificates, judge, at, private_key=has_key and place == 0)
+    reports = tuple(_certificate_report(certificate, certificates, judge, at, private_key=has_key and place == 0)
                  for place, certificate in enumerate(certificates[:TOLD_MAX]))
-    use = told[0].uses[_first_purpose(certificates[0])]
+    use = reports[0].uses[_first_purpose(certificates[0])]
     return Report("pkcs12" if kind == "pkcs12" else "certificate", _VERDICTS.get(use.status, Trust.UNKNOWN),
-                  (use.reason,) if use.reason is not None else (), certificates=told, bears_no_trust=kind == "pkcs12")
+                  (use.reason,) if use.reason is not None else (), certificates=reports,
+                  bears_no_trust=kind == "pkcs12")
 
 
 def _first_purpose(certificate: Certificate) -> Purpose:
@@ -74,7 +75,7 @@ def _first_purpose(certificate: Certificate) -> Purpose:
     return "recipient" if certificate.key_algorithm in {"x25519", "x448"} else "signer"
 
 
-def _told(certificate: Certificate, beside: Sequence[Certificate], judge: Judge, at: datetime, *,
+def _certificate_report(certificate: Certificate, beside: Sequence[Certificate], judge: Judge, at: datetime, *,
           private_key: bool) -> CertificateReport:
     extended = certificate.extended_key_usage
     return CertificateReport(

@@ -37,11 +37,11 @@ def inspect_answer(octets: bytes, judge: Judge, at: datetime) -> Report:
         response = parse_response(octets)
     except GatewayError as error:
         return Report("ocsp", _verdict([error.reason]), (error.reason,))
-    told = tuple(_single(single, response, judge, at) for single in response.singles[:TOLD_MAX])
-    why = tuple(dict.fromkeys(answer.reason for answer in told if answer.reason is not None))
-    if not told:
+    singles = tuple(_single(single, response, judge, at) for single in response.singles[:TOLD_MAX])
+    why = tuple(dict.fromkeys(answer.reason for answer in singles if answer.reason is not None))
+    if not singles:
         why = (Reason.REVOCATION_REFUSED,)
-    return Report("ocsp", _verdict(why), why, answers=told)
+    return Report("ocsp", _verdict(why), why, answers=singles)
 
 
 def _single(single: Single, response: OcspResponse, judge: Judge, at: datetime) -> AnswerReport:
@@ -70,8 +70,9 @@ def inspect_list(octets: bytes, judge: Judge, at: datetime) -> Report:
         head = read_head(der)
     except GatewayError as error:
         return Report("crl", _verdict([error.reason]), (error.reason,))
-    wanted = name_hash(head.issuer)
-    issuer = next((candidate for candidate in _known(judge.trust) if name_hash(candidate.subject_der) == wanted), None)
+    issuer_hash = name_hash(head.issuer)
+    issuer = next((candidate for candidate in _known(judge.trust)
+                   if name_hash(candidate.subject_der) == issuer_hash), None)
     entries: int | None = None
     why: list[Reason] = []
     if issuer is None:
@@ -85,9 +86,9 @@ def inspect_list(octets: bytes, judge: Judge, at: datetime) -> Report:
             why.append(error.reason)
     if at > (head.next_update or head.this_update + UNDATED_LIST):
         why.append(Reason.REVOCATION_STALE)
-    told = ListReport(issuer.subject if issuer else None, head.number, head.base_number, head.this_update,
+    listing = ListReport(issuer.subject if issuer else None, head.number, head.base_number, head.this_update,
                       head.next_update, head.scope.text, head.indirect, entries)
-    return Report("crl", _verdict(why), tuple(why), revocation_list=told)
+    return Report("crl", _verdict(why), tuple(why), revocation_list=listing)
 
 
 def _known(trust: TrustSet, beside: Sequence[Certificate] = ()) -> Iterator[Certificate]:

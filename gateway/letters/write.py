@@ -134,7 +134,7 @@ class Writer:
         except TemplateNotFound:
             return False
         except TemplateError as error:
-            raise GatewayError(Reason.CONFIG_INVALID, _told(environment, name, error)) from None
+            raise GatewayError(Reason.CONFIG_INVALID, _template_error(environment, name, error)) from None
         return True
 
 
@@ -181,10 +181,10 @@ def _rendered(environment: ImmutableSandboxedEnvironment, name: str, values: Map
     try:
         return environment.get_template(name).render(values)
     except Exception as error:  # noqa: BLE001 - a template calls what it likes; what it says may hold values
-        raise GatewayError(Reason.CONFIG_INVALID, _told(environment, name, error)) from None
+        raise GatewayError(Reason.CONFIG_INVALID, _template_error(environment, name, error)) from None
 
 
-def _told(environment: ImmutableSandboxedEnvironment, name: str, error: Exception) -> str:
+def _template_error(environment: ImmutableSandboxedEnvironment, name: str, error: Exception) -> str:
     """File, line and what is wrong there; of what is no error of the template's language only the kind."""
     file = _file(environment, name)
     line: int | None

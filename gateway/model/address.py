@@ -1,7 +1,6 @@
 """Mail addresses as values (RFC 5321 4.1.2): splitting, comparing, and what a stranger may not write."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,23 +37,6 @@ def is_mailbox(text: str) -> bool:
     return found[1] is None or all(
         label and label[0] != "-" != label[-1] and len(label.encode()) <= _LABEL_OCTETS_MAX
         for label in found[1].split("."))
-
-
-def address_matches(pattern: str, address: str) -> bool:
-    """Whether `address` is covered by `pattern`: a full address, '@domain', '*@domain' or '*'."""
-    pattern, address = fold(pattern), fold(address)
-    if pattern == "*":
-        return True
-    if pattern.startswith("*@"):
-        pattern = pattern[1:]
-    if pattern.startswith("@"):
-        return "@" in address and address.rpartition("@")[2] == pattern[1:]
-    return pattern == address
-
-
-def permitted_from(patterns: Iterable[str], address: str) -> bool:
-    """Whether a client or key with these `from` patterns may use this address; the null path is never meant."""
-    return bool(address) and any(address_matches(pattern, address) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A rule that did not match: the first matcher that failed, what it wanted and what it met, in words."""
+    """A rule that did not match: the first matcher that failed, the expected and the actual value, in words."""
 
     rule: str
     matcher: str
-    wanted: str
-    met: str
+    expected: str
+    actual: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ from gateway.clock import Clock
 from gateway.cms.certificate import Certificate
 from gateway.cms.content_keys import ContentKeys
 from gateway.cms.enveloped_reader import RecipientKey
-from gateway.cms.mailbox import spellings
 from gateway.letters.write import Writer
-from gateway.model.address import address_matches, domain_of
 from gateway.model.lookup import CertificateAnswer, Want
+from gateway.model.mailbox import address_matches, in_domains
 from gateway.pipeline.inbound.harvest import Learning
 from gateway.pipeline.inbound.service import MailService
 from gateway.pipeline.inbound.trust_card import CardIssuer
@@ -50,7 +49,7 @@ class Identity:
 
     def owns(self, address: str) -> bool:
         """Whether the address is in one of the bank's mail domains."""
-        return any(domain_of(one) in self.domains for one in spellings(address))
+        return in_domains(address, self.domains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class Opener:
 
     def opens_for(self, address: str) -> bool:
         """Only keys assigned to the envelope's recipient are tried."""
-        return any(address_matches(pattern, one) for one in spellings(address) for pattern in self.recipients)
+        return any(address_matches(pattern, address) for pattern in self.recipients)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,11 @@ log = structlog.get_logger("sealgate.mail")
 class Message:
     """One parsed message: its headers, its structure, its facts.
 
-    `seen`: the headers, with the lines behind a header that ended early (`read_on`).
+    `lenient`: the headers, with the lines behind a header that ended early (`read_on`).
     """
 
     headers: Headers
-    seen: Headers
+    lenient: Headers
     entity: Entity
     facts: Facts
     message_id: str
@@ -62,7 +62,7 @@ class Message:
         octets = mail.octets if octets is None else octets
         entity = parse_entity(octets)
         headers = entity.headers
-        seen = read_on(octets, headers)
+        lenient = read_on(octets, headers)
         if headers.broken:
             line = octets.count(b"\n", 0, headers.end) + 1
             log.warning("mail.header_ends_early", incident=mail.origin.incident, line=line)
@@ -77,13 +77,13 @@ class Message:
             headers=headers.mapping(),
             kind=kind_of(headers, entity),
             already=already(entity),
-            keywords=keywords(text for field in seen.all("subject") for text in (field.text, field.seen)),
-            spoofs_us=not mail.origin.ours and _claims_us(context.identity, seen, mail.envelope.reverse_path),
+            keywords=keywords(text for field in lenient.all("subject") for text in (field.text, field.seen)),
+            spoofs_us=not mail.origin.ours and _claims_us(context.identity, lenient, mail.envelope.reverse_path),
             verdicts=verdicts,
             authentication=_authentication(mail, context),
             no_from=no_from,
         )
-        return cls(headers, seen, entity, facts, message_id(headers))
+        return cls(headers, lenient, entity, facts, message_id(headers))
 
 
 def single_from(headers: Headers) -> tuple[str | None, NoFrom | None]:
@@ -171,7 +171,7 @@ def _claims_us(identity: Identity, headers: Headers, reverse_path: str) -> bool:
         for box in boxes:
             claimed += [box.address, *(addresses_in(box.name) if field.lower == "from" else ())]
         claimed += addresses_shown(field.seen) if field.lower == "from" else ()
-    return any(identity.owns(_resolved(address)) for address in claimed)
+    return any(identity.owns(one) for address in claimed for one in (address, _resolved(address)))
 
 
 def _domains_in(field: Field) -> list[str]:
@@ -181,7 +181,10 @@ def _domains_in(field: Field) -> list[str]:
 
 
 def _resolved(address: str) -> str:
-    """As programs look its domain up (UTS 46): other letters and dots for the same name, and some for nothing."""
+    """As old programs look its domain up (IDNA 2003): other letters and dots for the same name, some for nothing.
+
+    With two letters for sharp s, which today's programs keep: the address as it is counts, too.
+    """
     mapped = normalize("NFKC", address).replace("\u3002", ".").casefold()
     return "".join(letter for letter in mapped if letter.isprintable())
 

@@ -20,8 +20,9 @@ import structlog
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers
-from gateway.model.address import fold, permitted_from
+from gateway.model.address import fold
 from gateway.model.mail import Mail, Recipient
+from gateway.model.mailbox import permitted_from
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.record import EvidenceRecord
 from gateway.pipeline.context import Context
@@ -85,10 +86,10 @@ def _rehearse(context: Context, mail: Mail, way: Way, send: Callable[[Context], 
     except GatewayError as trouble:
         records.kept.clear()
         stop(trial, mail, trouble, way)
-    except Exception as surprise:  # noqa: BLE001 - logged, recorded, and no reason to stop a mail in this mode
-        log.warning("observe.internal_error", incident=mail.origin.incident, error=type(surprise).__name__)
+    except Exception as unexpected:  # noqa: BLE001 - logged, recorded, and no reason to stop a mail in this mode
+        log.warning("observe.internal_error", incident=mail.origin.incident, error=type(unexpected).__name__)
         records.kept.clear()
-        stop(trial, mail, GatewayError(Reason.INTERNAL, type(surprise).__name__, retry=True), way)
+        stop(trial, mail, GatewayError(Reason.INTERNAL, type(unexpected).__name__, retry=True), way)
     return records.kept
 
 

@@ -174,6 +174,6 @@ def note(context: Context, mail: Mail, records: Sequence[EvidenceRecord]) -> Non
         log.critical(
             "evidence.lost", incident=mail.origin.incident, reason=str(trouble.reason), detail=trouble.detail
         )
-    except Exception as surprise:  # noqa: BLE001 - see above
+    except Exception as unexpected:  # noqa: BLE001 - see above
         log.critical("evidence.lost", incident=mail.origin.incident, reason=str(Reason.INTERNAL),
-                     detail=type(surprise).__name__)
+                     detail=type(unexpected).__name__)

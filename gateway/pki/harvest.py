@@ -2,7 +2,7 @@
 
 The rules, in the order of the code:
 
-1. Only a verified signer is heard, whose address is the From: a signature around the whole of the mail, inside any
+1. Only a verified signer counts whose address is the From: a signature around the whole of the mail, inside any
    encryption. For a certificate it must be unrevoked on fresh data, as for every act.
 2. The age. The mail tells of the time at which it was signed: the signer's own word, but never after the time-stamp or
    the reception. A mail without it, or one older than a week, tells nothing: a mail captured long ago must not bring
@@ -19,10 +19,10 @@ from typing import Final
 
 from gateway.cms import preference
 from gateway.cms.certificate import Certificate
-from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.lookup import CertificateRow, Found, Unusable
+from gateway.model.mailbox import same_mailbox
 from gateway.pki.identity import SignedContent, VerifiedSigner
 from gateway.pki.path.verdicts import believe
 from gateway.pki.revocation.verdict import Revocation
@@ -34,7 +34,7 @@ CAPABILITIES_OCTETS_MAX: Final = 4_096  # the longest seen have 300
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Announcement:
     """What one mail tells. `signer`: whose word it is.
 
     `encrypt_to` None: it names none that was enclosed. `capabilities` None: it says nothing of its program.
@@ -64,16 +64,16 @@ class Told:
         return self.encrypt_to.issued_to == self.signer.issued_to
 
 
-def heard(signed: SignedContent, from_: str) -> Told | None:
+def announcement_of(signed: SignedContent, from_: str) -> Announcement | None:
     """1 to 3; None where nothing is told by anybody who counts. `from_`: the From of the mail."""
     for signer in signed.signers:
         if signer.matches_from and any(same_mailbox(from_, email) for email in signer.emails):
-            at = _told_at(signer, signed.judged_at)
-            return None if at is None else _told(signer, from_, at)
+            at = _announced_at(signer, signed.judged_at)
+            return None if at is None else _announcement(signer, from_, at)
     return None
 
 
-def _told_at(signer: VerifiedSigner, received: datetime) -> datetime | None:
+def _announced_at(signer: VerifiedSigner, received: datetime) -> datetime | None:
     """2."""
     claimed = signer.info.signing_time
     if claimed is None and not signer.stamped:
@@ -82,7 +82,7 @@ def _told_at(signer: VerifiedSigner, received: datetime) -> datetime | None:
     return at if received - at <= AGE_MAX else None
 
 
-def _told(signer: VerifiedSigner, from_: str, at: datetime) -> Told:
+def _announcement(signer: VerifiedSigner, from_: str, at: datetime) -> Announcement:
     """3."""
     capabilities = signer.info.capabilities
     if capabilities is not None and len(capabilities) > CAPABILITIES_OCTETS_MAX:
@@ -93,21 +93,22 @@ def _told(signer: VerifiedSigner, from_: str, at: datetime) -> Told:
             certificate = preference.preferred(signer.info.attributes, (*signer.enclosed, signer.certificate))
         except GatewayError:
             certificate = None
-    return Told(from_, at, signer.certificate, capabilities, certificate, signer.enclosed, signer.fresh)
+    return Announcement(from_, at, signer.certificate, capabilities, certificate, signer.enclosed, signer.fresh)
 
 
-def usable(told: Told, now: datetime, trust: TrustSet, revocation: Revocation) -> tuple[Certificate, ...] | Reason:
+def usable(announcement: Announcement, now: datetime, trust: TrustSet, revocation: Revocation
+           ) -> tuple[Certificate, ...] | Reason:
     """4: the certificate and the issuers that lead to its root, without that; or why it is not one to write to.
 
     `revocation`: as it is judged for recipients.
     """
-    certificate = told.encrypt_to
+    certificate = announcement.encrypt_to
     if certificate is None:
         return Reason.CERTIFICATE_ABSENT
     row = CertificateRow(certificate.sha256, certificate.der, tuple(map(fold, certificate.emails)),
                          certificate.not_before, certificate.not_after)
-    answer = select((row,), told.address, now, trust, revocation=revocation, extra=told.enclosed)
+    answer = select((row,), announcement.address, now, trust, revocation=revocation, extra=announcement.enclosed)
     if not isinstance(answer, Found):
         return answer.losers[0].reason if isinstance(answer, Unusable) else Reason.REVOCATION_UNAVAILABLE
-    way = believe(certificate, now, now, "recipient", trust, revocation, told.enclosed).path
+    way = believe(certificate, now, now, "recipient", trust, revocation, announcement.enclosed).path
     return tuple(one for one in way.path if way.anchor is None or one != way.anchor.certificate)

@@ -19,9 +19,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.cms.certificate import Certificate
-from gateway.cms.mailbox import same_mailbox
 from gateway.cms.signed_reader import SignedData, SignerInfo, find_certificate, verify
 from gateway.errors import Reason
+from gateway.model.mailbox import same_mailbox
 from gateway.model.verdict import SignerVerdict, Status, TimestampVerdict
 from gateway.pki.content import Content
 from gateway.pki.level import level_of
@@ -163,8 +163,8 @@ def _failed(verdict: SignerVerdict, reason: Reason) -> SignerVerdict:
 
 def _together(group: list[JudgedSigner]) -> JudgedSigner:
     """One signer out of all SignerInfos of one certificate: a false one decides, then a valid one."""
-    for wanted in (Status.INVALID, Status.VALID):
+    for status in (Status.INVALID, Status.VALID):
         for judged in group:
-            if judged.verdict.status is wanted:
+            if judged.verdict.status is status:
                 return judged
     return group[0]

@@ -21,7 +21,6 @@ from dataclasses import replace
 from typing import Literal
 
 from gateway.clock import Clock
-from gateway.cms.mailbox import spellings
 from gateway.errors import GatewayError
 from gateway.model.address import fold
 from gateway.model.lookup import (
@@ -38,6 +37,7 @@ from gateway.model.lookup import (
     Unusable,
     Want,
 )
+from gateway.model.mailbox import spellings
 from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.select import select
 from gateway.pki.trust import TrustSet
@@ -72,21 +72,21 @@ class LookUp:
         # 1 and 2
         alone = want == "enrolled" or isinstance(own, Unavailable) or any(row.customer is not None for row in rows)
         first = own if isinstance(own, Unavailable) else self._select(rows, address, want if alone else "any")
-        told: list[SourceAnswer] = []
+        answers: list[SourceAnswer] = []
         losers: tuple[Loser, ...] = ()
         final: CertificateAnswer | None = None
         if alone:
             final = first
-            told.append(SourceAnswer(self._store.name, first, "asked", self._monotonic() - begun))
+            answers.append(SourceAnswer(self._store.name, first, "asked", self._monotonic() - begun))
         for source in self._sources:
             if source is self._store and alone:
                 continue
             needed = final is None
             if not self._serves(source, address):
-                told.append(SourceAnswer(source.name, None, note="not_served"))
+                answers.append(SourceAnswer(source.name, None, note="not_served"))
                 continue
             if not needed and not every:
-                told.append(SourceAnswer(source.name, None, note="not_needed"))
+                answers.append(SourceAnswer(source.name, None, note="not_needed"))
                 continue
             # 3 and 4
             begun = self._monotonic()
@@ -95,12 +95,12 @@ class LookUp:
             if source is not self._store:
                 answer, kept = self._directory(source, address, rows)
             note: Literal["", "not_needed"] = "" if needed else "not_needed"
-            told.append(SourceAnswer(source.name, answer, kept, self._monotonic() - begun, note))
+            answers.append(SourceAnswer(source.name, answer, kept, self._monotonic() - begun, note))
             if needed and not isinstance(answer, Absent):
                 losers = _together(losers, answer.losers)
                 final = _with(answer, losers)
         # 5
-        return LookedUp(final or (Unusable(losers) if losers else Absent()), tuple(told))
+        return LookedUp(final or (Unusable(losers) if losers else Absent()), tuple(answers))
 
     def _directory(self, source: CertificateSource, address: str, known: Rows) -> tuple[CertificateAnswer, Kept]:
         """What one source beside the store says; `known`: the store's rows of this address."""

@@ -22,7 +22,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.cms.certificate import Certificate, parse_certificate
-from gateway.cms.mailbox import in_ascii
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import (
     Absent,
@@ -35,6 +34,7 @@ from gateway.model.lookup import (
     Unusable,
     Want,
 )
+from gateway.model.mailbox import in_ascii
 from gateway.model.verdict import Status
 from gateway.pki.path.verdicts import believe
 from gateway.pki.revocation.verdict import Revocation

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.model.facts import Facts, RecipientFacts
+from gateway.model.mailbox import has_spellings, spellings
 from gateway.policy.matchers import NO_FROM, Getter, Matcher, enrolled
 from gateway.policy.truth import FALSE, TRUE, UNKNOWN, Test, both, either, negation
 from gateway.policy.values import Texts, Values, fold
@@ -27,7 +28,7 @@ class Leaf:
         return f"{self.matcher.name} {self.key}" if self.key else self.matcher.name
 
     @property
-    def wanted(self) -> str:
+    def expected(self) -> str:
         """The values in words."""
         return f"not {self.values}" if self.negated else str(self.values)
 
@@ -115,17 +116,24 @@ def _no_from(leaf: Leaf) -> frozenset[str]:
 def _leaf_test(leaf: Leaf) -> Test:
     """The leaf without its negation."""
     test = _fact_test(leaf)
-    return _in_any_spelling(test, leaf.values) if leaf.matcher.name == "recipient" else test
+    return _in_any_spelling(test, leaf) if leaf.matcher.shape == "address" else test
 
 
-def _in_any_spelling(test: Test, values: Values) -> Test:
-    """Of the recipient's address: an internationalised domain is the same domain, however rule and mail write it."""
-    match: Any = values.test
+def _in_any_spelling(test: Test, leaf: Leaf) -> Test:
+    """Of an address: an internationalised domain is the same domain, however rule and mail write it.
+
+    A recipient is also whom servers make of its letters (a full-width `a`, KELVIN SIGN): the mail goes there.
+    """
+    get, of_recipient = leaf.matcher.get, leaf.matcher.name == "recipient"
+    match: Any = leaf.values.test
 
     def spelled(facts: Facts, to: RecipientFacts) -> int:
-        if to.spellings and any(match(one) for one in to.spellings):
+        if of_recipient and to.spellings and any(match(one) for one in to.spellings):
             return TRUE
-        return test(facts, to)
+        truth = test(facts, to)
+        if truth == FALSE and (address := get(facts, to)) and has_spellings(address):
+            return TRUE if any(match(one) for one in spellings(address)) else FALSE
+        return truth
     return spelled
 
 
@@ -214,7 +222,7 @@ def _leaf_implies(narrow: Leaf, wide: Leaf) -> bool:
     return bool(theirs.covers(mine)) and _no_from(narrow) <= _no_from(wide)
 
 
-def met(leaf: Leaf, facts: Facts, to: RecipientFacts) -> str:
+def actual(leaf: Leaf, facts: Facts, to: RecipientFacts) -> str:
     """The leaf's fact in words."""
     value = getter(leaf)(facts, to)
     if value.__class__ is int and leaf.matcher.shape != "size":

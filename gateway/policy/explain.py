@@ -6,7 +6,7 @@ from typing import Literal
 from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, Conflict, Kept, LookedUp, Unavailable, Unusable, Want
-from gateway.policy.conditions import All, Condition, Leaf, Not, compiled, flat, leaves, met
+from gateway.policy.conditions import All, Condition, Leaf, Not, actual, compiled, flat, leaves
 from gateway.policy.resolve import used
 from gateway.policy.ruleset import Program, RuleSet
 from gateway.policy.truth import FALSE, NEEDED, TRUE, UNKNOWN
@@ -16,7 +16,7 @@ RuleOutcome = Literal["won", "missed", "waits", "needs", "observed", "overruled"
 
 @dataclass(frozen=True, slots=True)
 class RuleLine:
-    """One rule's part. `missed`: `matcher` wanted one thing and met another, in words.
+    """One rule's part. `missed`: `matcher` with the expected and the actual value, in words.
 
     `waits`: it hangs on an unavailable fact; `needs`: on one that was not looked up; `observed`: it would have won;
     `overruled`: it matched, but would protect less by the mail writer's own words; `not_reached`: decided above it.
@@ -26,8 +26,8 @@ class RuleLine:
     place: str
     outcome: RuleOutcome
     matcher: str = ""
-    wanted: str = ""
-    met: str = ""
+    expected: str = ""
+    actual: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ class CertificateLine:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """What one source of the look-up said by itself; `said` None: it was not asked, for the reason in `note`."""
+    """The own answer of one source of the look-up; `answer` None: it was not asked, for the reason in `note`."""
 
     source: str
-    said: CertificateLine | None
+    answer: CertificateLine | None
     kept: Kept = "asked"
     milliseconds: float = 0.0
     note: str = ""
@@ -123,26 +123,26 @@ def _line(program: Program, facts: Facts, to: RecipientFacts, winner: str | None
 
 
 def in_words(part: Condition, facts: Facts, to: RecipientFacts) -> tuple[str, str, str]:
-    """(matcher, what it wanted, what it met)."""
+    """(matcher, the expected value, the actual value)."""
     if isinstance(part, Leaf):
-        return part.label, part.wanted, met(part, facts, to)
+        return part.label, part.expected, actual(part, facts, to)
     if isinstance(part, Not):
-        return "none_of", wanted(part), _met_of(part, facts, to)
-    return ("all_of" if isinstance(part, All) else "any_of"), wanted(part), _met_of(part, facts, to)
+        return "none_of", expected(part), _actual_of(part, facts, to)
+    return ("all_of" if isinstance(part, All) else "any_of"), expected(part), _actual_of(part, facts, to)
 
 
-def wanted(part: Condition) -> str:
+def expected(part: Condition) -> str:
     """A condition in words."""
     if isinstance(part, Leaf):
-        return f"{part.label} {part.wanted}"
+        return f"{part.label} {part.expected}"
     if isinstance(part, Not):
-        return f"not ({wanted(part.part)})"
+        return f"not ({expected(part.part)})"
     return (" and " if isinstance(part, All) else " or ").join(
-        f"({wanted(one)})" if not isinstance(one, Leaf) else wanted(one) for one in part.parts)
+        f"({expected(one)})" if not isinstance(one, Leaf) else expected(one) for one in part.parts)
 
 
-def _met_of(part: Condition, facts: Facts, to: RecipientFacts) -> str:
-    return "; ".join(dict.fromkeys(f"{leaf.label}: {met(leaf, facts, to)}" for leaf in leaves(part)))
+def _actual_of(part: Condition, facts: Facts, to: RecipientFacts) -> str:
+    return "; ".join(dict.fromkeys(f"{leaf.label}: {actual(leaf, facts, to)}" for leaf in leaves(part)))
 
 
 def source_lines(looked_up: LookedUp) -> tuple[SourceLine, ...]:

@@ -121,9 +121,9 @@ def valid_signers(verdicts: Verdicts) -> tuple[tuple[tuple[str, ...], bool | Non
 
 def reasons_of(verdicts: Verdicts) -> tuple[str, ...]:
     """Every reason told of the mail: of the whole, of the signature and its signers, of the decryption."""
-    told = [*verdicts.why, verdicts.signature.reason, verdicts.decryption.reason,
+    reasons = [*verdicts.why, verdicts.signature.reason, verdicts.decryption.reason,
             *(signer.reason for signer in verdicts.signature.signers)]
-    return tuple(dict.fromkeys(str(reason) for reason in told if reason is not None))
+    return tuple(dict.fromkeys(str(reason) for reason in reasons if reason is not None))
 
 
 def _addressed_to(facts: Facts, to: RecipientFacts) -> str | int:

@@ -101,8 +101,8 @@ class RuleSet:
                 program.name, (), End("defer"), reason=Reason.POLICY_FACT_UNAVAILABLE)
             return program, replace(decision, observed=observed) if observed else decision
         # Loading refuses a set without a last word; a mail that nevertheless comes here stays.
-        nobody = Decision("", (), End("defer"), reason=Reason.POLICY_NO_RULE, observed=observed)
-        return Program("", (), nobody), nobody
+        no_rule = Decision("", (), End("defer"), reason=Reason.POLICY_NO_RULE, observed=observed)
+        return Program("", (), no_rule), no_rule
 
     def _never_lower(self, facts: Facts, to: RecipientFacts, program: Program, decision: Decision) -> Decision | Needs:
         """Step 5."""
@@ -114,7 +114,7 @@ class RuleSet:
             return decision
         if program.rule is not None and program.rule.may_lower:
             return replace(decision, lowered_from=base.rule)
-        miss = Miss(program.name, "may_lower", f"no less than {base.rule}", "less, by the mail writer's own words")
+        miss = Miss(program.name, "may_lower", f"no less than {base.rule}", "less, by words in the mail")
         return replace(base, observed=decision.observed, misses=(miss,))
 
     @staticmethod

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.model.address import is_mailbox
+from gateway.model.mailbox import spellings
 from gateway.policy.conditions import All, Any_, Condition, Leaf, Not
 from gateway.policy.levels import MESIGN, WORDS, meant
 from gateway.policy.matchers import (
@@ -211,14 +212,14 @@ class When:
         elif matcher.shape in ("words", "authentication"):
             return "literals", self._word(matcher, item, path)
         elif "*" in item:
-            return "globs", (fold(item),)
+            return "globs", spellings(item) if matcher.shape == "address" else (fold(item),)
         elif (matcher.shape == "address" and not (matcher.name == "from" and item in NO_FROM)
               and not _is_address(item, null=matcher.name == "sender")):
             remedy = ("write only the address, without name and brackets" if "@" in item else
                       f'write an address, or a glob such as "*@{item}"')
             self._add(path, f"`{item}` is not a valid address", remedy)
         else:
-            return "literals", (fold(item),)
+            return "literals", spellings(item) if matcher.shape == "address" else (fold(item),)
         return "literals", ()
 
     def _level(self, item: str, path: Path) -> tuple[str, ...]:

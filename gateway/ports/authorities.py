@@ -11,7 +11,7 @@ class UnknownAuthority:
     """One of them. `key`: SHA-256 (hex) of its certificate, or of its Name where the certificate is not known.
 
     `subject`, `issuer`: RFC 4514 text; `der`: its certificate, None where only its name is known (the mail did not
-    enclose it). `example`: an address of a signer below it. `told_at`: when the administrator was told of it.
+    enclose it). `example`: an address of a signer below it. `reported_at`: when the administrator was told of it.
     """
 
     key: str
@@ -22,7 +22,7 @@ class UnknownAuthority:
     first_at: datetime
     last_at: datetime
     count: int
-    told_at: datetime | None = None
+    reported_at: datetime | None = None
 
 
 class UnknownAuthorities(Protocol):
@@ -31,7 +31,7 @@ class UnknownAuthorities(Protocol):
     GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot.
     """
 
-    def met(self, subject: str, issuer: str, der: bytes | None, example: str, at: datetime) -> None:
+    def record(self, subject: str, issuer: str, der: bytes | None, example: str, at: datetime) -> None:
         """Counts one meeting. One that is ignored stays ignored."""
         ...
 
@@ -39,7 +39,7 @@ class UnknownAuthorities(Protocol):
         """Those of whom the administrator has not been told, the most met first."""
         ...
 
-    def told(self, keys: Iterable[str], at: datetime) -> None:
+    def mark_reported(self, keys: Iterable[str], at: datetime) -> None:
         """The administrator knows of these now."""
         ...
 

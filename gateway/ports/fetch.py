@@ -15,7 +15,7 @@ FetchKind = Literal["crl", "ocsp", "issuer"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FetchRequest:
     """Something to fetch. `key` names it: what is wanted twice is one task. `url` is a stranger's word.
 
     `certificate`: DER of the one in question; `issuer`: DER of its issuer, b'' where that is what is missing.
@@ -35,7 +35,7 @@ class FetchTask:
     `reason` and `detail`. `due_at`: when it is carried out next.
     """
 
-    wanted: Wanted
+    request: FetchRequest
     asked_at: datetime
     due_at: datetime
     done_at: datetime | None = None
@@ -56,7 +56,7 @@ class FetchTasks(Protocol):
     longest ago go first, and those that ever succeeded go last.
     """
 
-    def want(self, wanted: Sequence[Wanted], at: datetime, *, again_s: float) -> tuple[FetchTask, ...]:
+    def want(self, requests: Sequence[FetchRequest], at: datetime, *, again_s: float) -> tuple[FetchTask, ...]:
         """Files them, due at once. Known ones stay as they are, but two kinds of them become due again: those that
 
         succeeded more than `again_s` seconds ago (what they brought did not help), and those that were given up.

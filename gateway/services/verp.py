@@ -11,6 +11,8 @@ import hmac
 import re
 from typing import Final
 
+from gateway.model.mailbox import same_mailbox
+
 MAC_OCTETS: Final = 10  # 80 bits; guessed only by mail, one try each
 ID_CHARACTERS_MAX: Final = 32  # local parts have 64 octets (RFC 5321 4.5.3.1.1)
 _ID = re.compile(rf"[a-z0-9-]{{1,{ID_CHARACTERS_MAX}}}")
@@ -35,7 +37,7 @@ class Verp:
         """The id in a return address; None if it is none of ours."""
         local, _, domain = address.rpartition("@")
         mailbox, _, detail = local.partition("+")
-        if (mailbox.lower(), domain.lower()) != (self._local.lower(), self._domain.lower()):
+        if mailbox.lower() != self._local.lower() or not same_mailbox(domain, self._domain):
             return None
         identifier, _, mac = detail.lower().rpartition(".")
         if not _ID.fullmatch(identifier) or not _same(self._mac(identifier), mac):
@@ -56,7 +58,7 @@ class Verp:
         """The id in a Message-ID, with or without its brackets; None if it is none of ours."""
         local, _, domain = message_id.strip().removeprefix("<").removesuffix(">").rpartition("@")
         identifier, _, mac = local.lower().rpartition(".")
-        if domain.lower() != self._domain.lower() or not _ID.fullmatch(identifier):
+        if not same_mailbox(domain, self._domain) or not _ID.fullmatch(identifier):
             return None
         return identifier if _same(self._mac("message " + identifier), mac) else None
 

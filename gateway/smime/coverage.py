@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
-from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError
 from gateway.mime.addresses import mailboxes
 from gateway.mime.header import Field, Headers
 from gateway.model.address import fold
+from gateway.model.mailbox import same_mailbox
 from gateway.model.verdict import Coverage, SignatureVerdict, SignerVerdict, Status
 from gateway.smime.unprotect import ProtectedHeaders
 

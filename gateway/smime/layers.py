@@ -83,10 +83,11 @@ class Peeled:
     fault: Reason | None = None
 
 
-def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, seen: ContentKeys | None = None) -> Peeled:
+def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, used_keys: ContentKeys | None = None
+         ) -> Peeled:
     """Takes off every layer that is the root. Never raises for what the layers hold.
 
-    `seen`: content keys that have been used, so that one which served a cipher opens nothing under another.
+    `used_keys`: content keys that have been used, so that one which served a cipher opens nothing under another.
     """
     found = Peeled(root)
     form = detect(root)
@@ -96,7 +97,7 @@ def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, seen: C
             break
         if len(found.layers) >= LAYERS_MAX:
             return _incomplete(found, unread, limits, Reason.INPUT_LIMIT_EXCEEDED)
-        inner = _signed_in_two(found, form) if not isinstance(form, Cms) else _cms(found, form, keys, limits, seen)
+        inner = _signed_in_two(found, form) if not isinstance(form, Cms) else _cms(found, form, keys, limits, used_keys)
         if inner is None:
             return _incomplete(found, unread, limits)
         inner = _with_line_ends(inner)
@@ -182,7 +183,7 @@ def _broken_signed(entity: Entity) -> bool:
 
 
 def _cms(found: Peeled, form: Cms, keys: Sequence[RecipientKey], limits: OpenLimits,
-         seen: ContentKeys | None) -> bytes | None:
+         used_keys: ContentKeys | None) -> bytes | None:
     try:
         kind = content_type(form.der)
     except GatewayError:
@@ -190,7 +191,7 @@ def _cms(found: Peeled, form: Cms, keys: Sequence[RecipientKey], limits: OpenLim
     if kind == algorithms.SIGNED_DATA:
         return _add_signed(found, form.der, None, detached=False)
     if kind in {algorithms.ENVELOPED_DATA, algorithms.AUTH_ENVELOPED_DATA}:
-        return _decrypted(found, form.der, kind, keys, limits, seen)
+        return _decrypted(found, form.der, kind, keys, limits, used_keys)
     if kind == algorithms.COMPRESSED_DATA:
         found.layers.append(Layer("compressed", ("zlib",)))
         try:
@@ -242,7 +243,7 @@ def _as_signed(data: SignedData, content: Content) -> Content:
 
 
 def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey], limits: OpenLimits,
-               seen: ContentKeys | None) -> bytes | None:
+               used_keys: ContentKeys | None) -> bytes | None:
     """One encrypted layer. Whatever goes wrong is told as one and the same failure, but for 'no key of ours'."""
     name: Literal["enveloped", "auth_enveloped"] = (
         "auth_enveloped" if kind == algorithms.AUTH_ENVELOPED_DATA else "enveloped")
@@ -255,7 +256,7 @@ def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey
         return None
     found.layers.append(_layer(enveloped))
     try:
-        content = decrypt(enveloped, keys, seen, limits.weak)
+        content = decrypt(enveloped, keys, used_keys, limits.weak)
     except GatewayError as error:
         if error.retry:
             raise

@@ -80,10 +80,10 @@ class Opened:
 
 
 def open_mail(octets: bytes, keys: Sequence[RecipientKey], judge: Judge, at: datetime,
-              limits: OpenLimits = DEFAULT_OPEN_LIMITS, *, seen: ContentKeys | None = None) -> Opened:
+              limits: OpenLimits = DEFAULT_OPEN_LIMITS, *, used_keys: ContentKeys | None = None) -> Opened:
     """Opens and judges the message `octets` (CRLF, as received) at the reception time `at` (aware).
 
-    `keys`: those assigned to the envelope's recipients, no others. `seen`: the process's memory of content keys.
+    `keys`: those assigned to the envelope's recipients, no others. `used_keys`: the process's memory of content keys.
     GatewayError INPUT_LIMIT_EXCEEDED where the outer structure is beyond `limits`; KEY_UNAVAILABLE (retry) where a key
     cannot be reached.
     """
@@ -93,7 +93,7 @@ def open_mail(octets: bytes, keys: Sequence[RecipientKey], judge: Judge, at: dat
     if _is_ambiguous(root):
         peeled = Peeled(root, complete=False, fault=Reason.MAIL_AMBIGUOUS)
     else:
-        peeled = peel(root, keys, limits, seen)
+        peeled = peel(root, keys, limits, used_keys)
     return _finish(octets, root, peeled, judge, at, mail=True)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError, Reason
 from gateway.mime.addresses import addresses_shown, as_seen, is_turned
 from gateway.mime.header import Field, Headers, mailboxes
 from gateway.model.address import domain_of
+from gateway.model.mailbox import same_mailbox
 from gateway.smime.verdict import FromFacts
 
 _ONCE: Final = ("date", "sender", "reply-to", "to", "cc", "subject")  # RFC 5322 3.6, those that readers are shown

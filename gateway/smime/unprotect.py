@@ -77,19 +77,19 @@ def unprotect(
     mode, source = _mode(payload, outer)
     if mode == "none":
         return None
-    told = _Told()
+    notes = _Notes()
     inner = [field for field in source.headers.fields if not _is_structural(field.lower) and field.lower != "hp-outer"]
-    reader = _choose(inner, told)
+    reader = _choose(inner, notes)
     announced = _announced(source.headers) if encrypted and mode == "cipher" else {}
-    _compare(reader, outer, announced, mode, told)
+    _compare(reader, outer, announced, mode, notes)
     replaces = frozenset(field.lower for field in reader) | (_NOT_FROM_OUTSIDE if mode != "v1" else frozenset())
     return ProtectedHeaders(
         mode, source.headers, _shown(source, reader, mode), tuple(_without_tags(field, tags) for field in reader),
-        replaces, tuple(told.differs.values()), tuple(told.unexpected.values()), tuple(told.ignored.values()),
-        tuple(told.repeated.values()))
+        replaces, tuple(notes.differs.values()), tuple(notes.unexpected.values()), tuple(notes.ignored.values()),
+        tuple(notes.repeated.values()))
 
 
-class _Told:
+class _Notes:
     """What is told beside the message; lists of names as written, without doubles."""
 
     def __init__(self) -> None:
@@ -150,16 +150,16 @@ def _authors(headers: Headers) -> frozenset[str] | None:
     return found or None
 
 
-def _choose(inner: Sequence[Field], told: _Told) -> list[Field]:
+def _choose(inner: Sequence[Field], notes: _Notes) -> list[Field]:
     """The fields to be promoted, in their order, each name once, but for those in `_SEVERAL`."""
     chosen: list[Field] = []
     for field in inner:
         if field.lower not in _READER:
-            told.ignored.setdefault(field.lower, field.name)
-        elif field.lower in told.promoted and field.lower not in _SEVERAL:
-            told.repeated.setdefault(field.lower, field.name)
+            notes.ignored.setdefault(field.lower, field.name)
+        elif field.lower in notes.promoted and field.lower not in _SEVERAL:
+            notes.repeated.setdefault(field.lower, field.name)
         else:
-            told.promoted.setdefault(field.lower, field.name)
+            notes.promoted.setdefault(field.lower, field.name)
             chosen.append(field)
     return chosen
 
@@ -180,7 +180,7 @@ def _squeeze(text: str) -> str:
 
 
 def _compare(
-    reader: Sequence[Field], outside: Headers, announced: dict[str, list[str]], mode: Mode, told: _Told,
+    reader: Sequence[Field], outside: Headers, announced: dict[str, list[str]], mode: Mode, notes: _Notes,
 ) -> None:
     names = {field.lower: field.name for field in reader}
     if mode != "v1":  # all fields were copied: one that stands outside alone was added
@@ -196,10 +196,10 @@ def _compare(
         here = shown.get(lower, [])
         if _same(lower, there, here):
             continue
-        told.differs[lower] = name
+        notes.differs[lower] = name
         is_announced = has_announcements and lower in _HIDEABLE and there == announced.get(lower, [])
         if not is_announced and not (mode == "v1" and lower == "subject"):
-            told.unexpected[lower] = name
+            notes.unexpected[lower] = name
 
 
 def _same(lower: str, there: list[str], here: list[str]) -> bool:

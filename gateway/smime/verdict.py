@@ -100,11 +100,11 @@ def signature_verdict(peeled: Peeled, layers: Sequence[JudgedLayer], from_: From
               and layer.status is not Status.NOT_SIGNED]
     status, reason = main.status, main.reason
     if status is not Status.INVALID:
-        for wanted in (Status.INVALID, Status.INDETERMINATE):
-            worse = next((layer for layer in around if layer.status is wanted), None)
-            if worse is not None and (status is Status.VALID or wanted is Status.INVALID):
-                status = wanted
-                reason = Reason.SIGNATURE_OUTER_INVALID if wanted is Status.INVALID else worse.reason
+        for worst in (Status.INVALID, Status.INDETERMINATE):
+            worse = next((layer for layer in around if layer.status is worst), None)
+            if worse is not None and (status is Status.VALID or worst is Status.INVALID):
+                status = worst
+                reason = Reason.SIGNATURE_OUTER_INVALID if worst is Status.INVALID else worse.reason
                 break
     return SignatureVerdict(status, reason, main.signatures.covers, _order(peeled, layers), signers)
 

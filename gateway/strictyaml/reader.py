@@ -260,29 +260,30 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Proble
     context, problem = error.context or "", error.problem or ""
     value = _value_of(line)
     quoted = f'quote it: "{value}"' if value and '"' not in value else f"quote it: '{value}'"
-    said = (problem, "")
+    texts = (problem, "")
     if "cannot start any token" in problem:
         char = line[mark.column:mark.column + 1]
-        said = (("a tab is used for indentation", "indent with spaces") if char == "\t"
+        texts = (("a tab is used for indentation", "indent with spaces") if char == "\t"
                 else _BLOCK_TEXT if char in (">", "|")
                 else (f"a text without quotes cannot begin with `{char}`", quoted))
     elif "alias" in context or "anchor" in context:
-        said = ("a text without quotes cannot begin with `*` or `&`", quoted)
+        texts = ("a text without quotes cannot begin with `*` or `&`", quoted)
     elif "block scalar" in context:
-        said = _BLOCK_TEXT
+        texts = _BLOCK_TEXT
     elif "escape" in problem:
-        said = (r'inside "…" a backslash begins an escape sequence', r"write a pattern in single quotes: '\d+'")
+        texts = (r'inside "…" a backslash begins an escape sequence', r"write a pattern in single quotes: '\d+'")
     elif "mapping values are not allowed" in problem:
-        said = ("the line has a second `: `", "a text that contains `: ` needs quotes; otherwise check the indentation")
+        texts = ("the line has a second `: `",
+                 "a text that contains `: ` needs quotes; otherwise check the indentation")
     elif "expected ',' or" in problem:
-        said = ("inside {…} and […] a value ends at , } ] and cannot continue after a bracket",
+        texts = ("inside {…} and […] a value ends at , } ] and cannot continue after a bracket",
                 "quote the whole text or pattern: '…'")
     elif value[:1] in ("[", "{", '"', "'") and ("expected <block end>" in problem or "could not find" in problem):
-        said = ("there is more text after the closing bracket or quote", quoted if value[0] in "[{" else
+        texts = ("there is more text after the closing bracket or quote", quoted if value[0] in "[{" else
                 "put one pair of quotes around the whole text")
     elif "expected <block end>" in problem:
-        said = ("the indentation of this line does not match the lines around it", "align it with them")
-    return Problem(f"{name}:{mark.line + 1}:{mark.column + 1}", *said)
+        texts = ("the indentation of this line does not match the lines around it", "align it with them")
+    return Problem(f"{name}:{mark.line + 1}:{mark.column + 1}", *texts)
 
 
 _BLOCK_TEXT: Final = ("`>` and `|` begin a YAML block text",

@@ -112,13 +112,14 @@ def test_gcm_relabelled_as_cbc_is_never_believed(cut):
 
 def test_with_the_memory_of_content_keys_it_is_not_even_opened():
     der = encrypt(order(), [box().certificate], GCM)
-    seen = ContentKeys()
-    assert opened(message(cms(der, "authEnveloped-data")), seen=seen).verdicts.verdict is Trust.TRUSTED
+    used = ContentKeys()
+    assert opened(message(cms(der, "authEnveloped-data")), used_keys=used).verdicts.verdict is Trust.TRUSTED
     for cut in range(0, 320, 16):
-        result = opened(message(cms(relabelled(der, cut), "enveloped-data"), from_=EVE), seen=seen)
+        result = opened(message(cms(relabelled(der, cut), "enveloped-data"), from_=EVE), used_keys=used)
         assert result.verdicts.decryption == FAILED
         assert result.octets is result.original
-    assert opened(message(cms(der, "authEnveloped-data")), seen=seen).verdicts.verdict is Trust.TRUSTED, "a retry opens"
+    assert opened(message(cms(der, "authEnveloped-data")), used_keys=used).verdicts.verdict is Trust.TRUSTED, \
+        "a retry opens"
 
 
 @pytest.mark.parametrize("flip", [0, 5, 40, 100, 200, -1, -17, -33])

@@ -313,7 +313,9 @@ def test_several_mails_of_one_connection(site: Site) -> None:
             smtp.mail("otp@bank.example")
             smtp.rcpt("given-up@customer.example")
             smtp.rset()
-            assert smtp.mail("eve@else.example")[0] == 550
+            smtp.mail("eve@else.example")
+            assert smtp.rcpt("anna@customer.example")[0] == 550
+            smtp.rset()
             smtp.mail("otp@bank.example")
             smtp.rcpt("anna@customer.example")
             assert smtp.data(CODE % b"session-%d" % number)[0] == 250

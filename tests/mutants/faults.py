@@ -32,7 +32,7 @@ FAULTS = (
         ("tests/unit/cms/test_signed_reader.py::test_the_least_that_is_allowed_is_valid_here_and_with_openssl",)),
     Fault(
         "cms-content-type-attribute", "gateway/cms/signed_reader.py",
-        "if len(digests) != 1 or said.get(attributes.CONTENT_TYPE) != (build.oid(content_type),):",
+        "if len(digests) != 1 or values.get(attributes.CONTENT_TYPE) != (build.oid(content_type),):",
         "if len(digests) != 1:",
         "A signature made over one type of content counts for another type.",
         ("tests/unit/cms/test_signed_reader.py::test_attributes_that_are_not_as_the_rfc_wants_them",)),
@@ -458,8 +458,8 @@ FAULTS = (
         ("tests/unit/frontends/milter/test_edits.py::test_the_wanted_mail_comes_out",)),
     Fault(
         "milter-size-limit", "gateway/frontends/milter/transaction.py",
-        "        self.size += len(chunk)\n",
-        "        self.size = len(chunk)\n",
+        "        self.size += octets\n",
+        "        self.size = octets\n",
         "A mail of any size is kept in memory.",
         ("tests/unit/frontends/milter/test_session.py::test_nothing_is_kept_of_a_body_beyond_the_limit",)),
     Fault(
@@ -481,11 +481,11 @@ FAULTS = (
         "A client for statements issues one-time codes.",
         ("tests/unit/frontends/api/test_callers.py::test_a_client_may_do_what_its_scopes_name_and_nothing_else",)),
     Fault(
-        "api-key-of-client", "gateway/frontends/api/once.py",
+        "api-key-of-client", "gateway/frontends/api/idempotency.py",
         'service.mac(f"key\\0{client}\\0{key}".encode())',
         'service.mac(f"key\\0{key}".encode())',
         "A client is given the answer to the request of another client.",
-        ("tests/unit/frontends/api/test_once.py::test_a_key_is_its_clients_own",)),
+        ("tests/unit/frontends/api/test_idempotency.py::test_a_key_is_its_clients_own",)),
     Fault(
         "pdf-open", "gateway/pdf/lock.py",
         "user=password, owner=secrets.token_urlsafe(32)",

@@ -21,20 +21,20 @@ def met(database):
 
 def meet(met, number=0, times=1, at=NOW):
     for _ in range(times):
-        met.met(f"CN=Authority {number}", "", None, f"{number}@customer.example", at)
+        met.record(f"CN=Authority {number}", "", None, f"{number}@customer.example", at)
 
 
 def test_one_that_is_met_again_is_counted(met) -> None:
-    met.met(ROOT.subject, ROOT.issuer, ROOT.der, "eve@customer.example", NOW)
-    met.met(ROOT.subject, ROOT.issuer, ROOT.der, "mallory@customer.example", LATER)
+    met.record(ROOT.subject, ROOT.issuer, ROOT.der, "eve@customer.example", NOW)
+    met.record(ROOT.subject, ROOT.issuer, ROOT.der, "mallory@customer.example", LATER)
     assert met.list() == (UnknownAuthority(ROOT.sha256, ROOT.subject, ROOT.issuer, ROOT.der, "mallory@customer.example",
                                        NOW, LATER, 2),)
     assert met.untold() == met.list()
 
 
 def test_one_without_a_certificate_is_known_by_its_name(met) -> None:
-    met.met(ROOT.subject, "", None, "eve@customer.example", NOW)
-    met.met(ROOT.subject, ROOT.issuer, ROOT.der, "eve@customer.example", NOW)
+    met.record(ROOT.subject, "", None, "eve@customer.example", NOW)
+    met.record(ROOT.subject, ROOT.issuer, ROOT.der, "eve@customer.example", NOW)
     assert [one.der for one in sorted(met.list(), key=lambda one: one.key != ROOT.sha256)] == [ROOT.der, None]
 
 
@@ -43,11 +43,11 @@ def test_the_administrator_is_told_once(met) -> None:
     meet(met, 2, times=5)
     untold = met.untold()
     assert [one.count for one in untold] == [5, 2]
-    met.told([untold[0].key], LATER)
+    met.mark_reported([untold[0].key], LATER)
     assert [one.count for one in met.untold()] == [2]
     meet(met, 2, at=LATER)
     assert [one.count for one in met.untold()] == [2], "met again, told already"
-    assert next(one for one in met.list() if one.count == 6).told_at == LATER
+    assert next(one for one in met.list() if one.count == 6).reported_at == LATER
 
 
 def test_what_is_ignored_stays_ignored(met) -> None:
@@ -103,7 +103,7 @@ def test_ignored_ones_take_no_room(met, monkeypatch) -> None:
 
 
 def test_large_ones_and_odd_texts_are_cut(met) -> None:
-    met.met("CN=" + "x" * 9999 + "\ud800", "\udcff", bytes(authorities.DER_OCTETS_MAX + 1), "a@b", NOW)
+    met.record("CN=" + "x" * 9999 + "\ud800", "\udcff", bytes(authorities.DER_OCTETS_MAX + 1), "a@b", NOW)
     (one,) = met.list()
     assert one.der is None
     assert len(one.subject) == authorities.TEXT_CHARACTERS_MAX

@@ -59,7 +59,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
 
 
 def met(room: Room) -> None:
-    room.context.store.authorities.met("CN=Some CA", "CN=Some Root", None, "eve@some.example", room.noon)
+    room.context.store.authorities.record("CN=Some CA", "CN=Some Root", None, "eve@some.example", room.noon)
 
 
 def test_nothing_to_tell_is_no_mail(room: Room) -> None:
@@ -126,11 +126,11 @@ def test_lists_of_known_issuers_are_wanted_before_a_mail_needs_them(room: Room) 
     store = room.context.store
     store.certificates.add([NewCertificate(room.authority.mail_certificate)])
     room.context.plan()
-    assert room.authority.server.url("/root.crl") in {task.wanted.url for task in store.fetch_tasks.list()}
-    (task,) = [one for one in store.fetch_tasks.list() if one.wanted.url == room.authority.server.url("/root.crl")]
+    assert room.authority.server.url("/root.crl") in {task.request.url for task in store.fetch_tasks.list()}
+    (task,) = [one for one in store.fetch_tasks.list() if one.request.url == room.authority.server.url("/root.crl")]
     room.authority.publish(age=timedelta(hours=12))  # the house's clock stands at noon
     assert room.context.carry_out(task) is None
-    assert [one.url for one in store.revocations.all_lists()] == [task.wanted.url]
+    assert [one.url for one in store.revocations.all_lists()] == [task.request.url]
 
 
 def test_held_mail_is_looked_at_only_where_there_is_some(room: Room) -> None:

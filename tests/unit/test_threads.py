@@ -5,11 +5,10 @@ does its work.
 """
 
 import asyncio
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +25,6 @@ from gateway.app.codes.callbacks import Caller
 from gateway.app.statements import leaders, preflight, runs, worker_pool
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.background_value import BackgroundValue
-from gateway.frontends.milter import worker as milter
 from gateway.frontends.processes.jobs import Jobs, Round
 from gateway.frontends.smtp.threads import Workers
 from gateway.settings import HttpSourceSettings
@@ -221,23 +219,6 @@ def test_a_relay_that_gets_a_thread_again_works_on_mails(limit) -> None:
         return done
 
     assert asyncio.run(mails()) == [0, 1, 2, 0, 1, 2]
-
-
-def test_the_milter_closes_a_connection_and_serves_the_next(limit, monkeypatch) -> None:
-    served: list[socket.socket] = []
-    monkeypatch.setattr(milter, "serve", lambda channel, shared: served.append(channel))
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening, ThreadPoolExecutor(4) as pool:
-        limit.reached = True
-        with socket.create_connection(listening.getsockname(), 5) as first, structlog.testing.capture_logs() as lines:
-            milter._accept(listening, pool, None)
-            assert first.recv(1) == b"", "Postfix answers 451 at once"
-        assert [line["event"] for line in lines] == ["milter.not_accepted"]
-        limit.reached = False
-        with socket.create_connection(listening.getsockname(), 5):
-            milter._accept(listening, pool, None)
-            until(lambda: bool(served))
-        assert len(served) == 1
-        served[0].close()
 
 
 def test_a_clients_callbacks_go_on(limit) -> None:

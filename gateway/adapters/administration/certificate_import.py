@@ -125,7 +125,7 @@ def _flush(store: CertificateStore, batch: list[tuple[str, NewCertificate]], at:
     if not waiting:
         return
     try:
-        yield from _told(store.add([new for _, new in waiting]), [new for _, new in waiting], at)
+        yield from _results(store.add([new for _, new in waiting]), [new for _, new in waiting], at)
         yield from _unread(waiting)
         return
     except GatewayError as error:
@@ -133,7 +133,7 @@ def _flush(store: CertificateStore, batch: list[tuple[str, NewCertificate]], at:
             raise
     for where, new in waiting:
         try:
-            yield from _told(store.add([new]), [new], at)
+            yield from _results(store.add([new]), [new], at)
             yield from _unread([(where, new)])
         except GatewayError as error:
             if error.retry:
@@ -150,6 +150,6 @@ def _unread(new: Sequence[tuple[str, NewCertificate]]) -> Iterator[Trouble]:
                           f"{', '.join(one.certificate.emails)} only")
 
 
-def _told(kept: Sequence[Kept], new: Sequence[NewCertificate], at: datetime) -> Iterator[Kept]:
+def _results(kept: Sequence[Kept], new: Sequence[NewCertificate], at: datetime) -> Iterator[Kept]:
     for one, what in zip(kept, new, strict=True):
         yield replace(one, notes=judge(what.certificate, at)[1])

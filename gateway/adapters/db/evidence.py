@@ -171,22 +171,22 @@ class DbEvidence:
             with self._database.read() as connection:
                 page = connection.execute(query).all()
             for row in page:
-                yield _unpacked(row.at, row.record)
+                yield unpacked(row.at, row.record)
             if len(page) < PAGE:
                 return
             place, number = page[-1].at, page[-1].id
 
     def find(self, key: str) -> tuple[EvidenceRecord, ...]:
         """See Evidence."""
-        wanted = indexed(strip_brackets(key))
-        if not wanted:
+        term = indexed(strip_brackets(key))
+        if not term:
             return ()
         query = select(_c.at, _c.record).where(
-            or_(_c.incident == wanted, _c.message_id == wanted, _c.queue_id == wanted),
+            or_(_c.incident == term, _c.message_id == term, _c.queue_id == term),
         ).order_by(_c.at, _c.id).limit(FOUND_MAX)
         with self._database.read() as connection:
             found = connection.execute(query).all()
-        return tuple(_unpacked(row.at, row.record) for row in found)
+        return tuple(unpacked(row.at, row.record) for row in found)
 
 
 def _packed(record: EvidenceRecord) -> dict[str, Any]:
@@ -212,7 +212,8 @@ def _stored_queue_id(record: EvidenceRecord) -> str | None:
     return None if found is None else indexed(found)
 
 
-def _unpacked(at: int, values: dict[str, Any]) -> EvidenceRecord:
+def unpacked(at: int, values: dict[str, Any]) -> EvidenceRecord:
+    """A record as its row has it."""
     packed: dict[str, Any] = {
         name: tuple(values[name]) if name in _TUPLES else values[name] for name in _FIELDS if name != "at"}
     packed["settled"] = Settled(packed["settled"])

@@ -79,10 +79,10 @@ class Spool:
                 file = self._own()
                 if file.allocated - file.written >= SPARE_OCTETS:
                     return
-                wanted = file.written + RESERVED_OCTETS
-                self._bound(file, wanted)
-                os.posix_fallocate(file.descriptor, 0, wanted)
-                file.allocated = wanted
+                size = file.written + RESERVED_OCTETS
+                self._bound(file, size)
+                os.posix_fallocate(file.descriptor, 0, size)
+                file.allocated = size
             except OSError as error:
                 raise self._trouble(error) from None
 

@@ -39,15 +39,15 @@ class DbTrace:
         Reads every record since then: ten seconds for a million. As text, for PostgreSQL looks into no JSON that has
         half a character in it, as strangers' subjects may.
         """
-        wanted = storable(word)
-        values = {"came_as": (wanted,), "outside": (wanted, f"<{wanted}>"), "sealed_digest": (wanted,)}
+        term = storable(word)
+        values = {"came_as": (term,), "outside": (term, f"<{term}>"), "sealed_digest": (term,)}
         text = cast(_c.record, Text)
         written = [text.contains(f"{json.dumps(name)}{colon}{json.dumps(value)}", autoescape=True)
                    for name, several in values.items() for value in several for colon in (": ", ":")]
         query = select(_c.incident, _c.record).where(_c.at >= micros(since), or_(*written)).order_by(_c.at, _c.id)
         with self._database.read() as connection:
             rows = connection.execute(query.limit(FOUND_MAX * _RECIPIENTS_MAX)).all()
-        return _first(row.incident for row in rows if wanted and any(
+        return _first(row.incident for row in rows if term and any(
             value in several for name, several in values.items()
             for value in (row.record.get(name), row.record["facts"].get(name)) if value))
 

@@ -34,10 +34,10 @@ import structlog
 
 from gateway import threads
 from gateway.adapters.directories.rows import Unanswered
-from gateway.cms.mailbox import in_ascii
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import domain_of
 from gateway.model.lookup import CertificateRow
+from gateway.model.mailbox import in_ascii
 from gateway.ports.certificates import CertificateSource, Reply, TimedSource
 from gateway.settings import SourceSettings
 

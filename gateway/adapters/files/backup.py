@@ -172,8 +172,8 @@ def _checked(path: Path, tar: tarfile.TarFile) -> dict[str, Any]:
     if listed.keys() != found.keys() - {MANIFEST, MAC}:
         wrong = ", ".join(sorted(listed.keys() ^ (found.keys() - {MANIFEST, MAC})))
         raise GatewayError(Reason.USAGE, f"{path} is not whole: {wrong}")
-    for name, said in listed.items():
-        if (found[name].size, _digest(tar, name)) != said:
+    for name, entry in listed.items():
+        if (found[name].size, _digest(tar, name)) != entry:
             raise GatewayError(Reason.USAGE, f"{path} is damaged: {name} is not what was written")
     result: dict[str, Any] = manifest
     return result

@@ -23,7 +23,7 @@ from pkcs11 import exceptions as refused
 from gateway.adapters.keys import oaep
 from gateway.adapters.keys.files import SIGNING, Purposes
 from gateway.adapters.keys.pkcs11_objects import Held, Listed, find, listed, make
-from gateway.adapters.keys.pkcs11_session import Logins, OpenToken, told, unavailable, work
+from gateway.adapters.keys.pkcs11_session import Logins, OpenToken, error_text, unavailable, work
 from gateway.adapters.keys.request import Asked, request
 from gateway.der import build
 from gateway.errors import GatewayError, Reason
@@ -77,7 +77,7 @@ class TokenKeys:
         try:
             return self._work(key, lambda held, pin: _sign(held, scheme, digest, pin))
         except refused.PKCS11Error as error:
-            raise unavailable(f"token {key.token.name} does not sign with {key_id}: {told(error)}") from None
+            raise unavailable(f"token {key.token.name} does not sign with {key_id}: {error_text(error)}") from None
 
     def decrypt(self, key_id: str, scheme: UnwrapScheme, wrapped: bytes) -> bytes:
         """See ports.keys.Keys. With PKCS#1 v1.5 bad octets may give random ones (implicit rejection), no error."""
@@ -129,7 +129,7 @@ class TokenKeys:
             except GatewayError as error:
                 yield f"key {key_id}: {error.detail}"
             except refused.PKCS11Error as error:
-                yield f"key {key_id}: {told(error)}"
+                yield f"key {key_id}: {error_text(error)}"
 
     def _named(self, key_id: str) -> TokenKey:
         key = self._keys.get(key_id)
@@ -151,7 +151,7 @@ class TokenKeys:
         try:
             held = work(key.token, self._logins, lambda opened: find(opened, key.token.name, key.object))
         except refused.PKCS11Error as error:
-            raise unavailable(f"token {key.token.name}, key `{key.object}`: {told(error)}") from None
+            raise unavailable(f"token {key.token.name}, key `{key.object}`: {error_text(error)}") from None
         where = f"`{key.object}` on token {key.token.name}"
         needed = "sign" if key.purpose in SIGNING else "decrypt" if held.algorithm.startswith("rsa-") else "derive"
         if needed not in held.may:
@@ -229,7 +229,7 @@ def list_token(token: Token, refused_pins: Path | None = None) -> tuple[Listed, 
     try:
         return work(token, Logins(refused_pins), listed)
     except refused.PKCS11Error as error:
-        raise unavailable(f"token {token.name}: {told(error)}") from None
+        raise unavailable(f"token {token.name}: {error_text(error)}") from None
 
 
 def make_key(token: Token, label: str, algorithm: str, whom: Asked, *, decrypts: bool,
@@ -246,4 +246,4 @@ def make_key(token: Token, label: str, algorithm: str, whom: Asked, *, decrypts:
     try:
         return work(token, Logins(refused_pins), task)
     except refused.PKCS11Error as error:
-        raise unavailable(f"token {token.name} does not make an {algorithm} key: {told(error)}") from None
+        raise unavailable(f"token {token.name} does not make an {algorithm} key: {error_text(error)}") from None

@@ -56,7 +56,7 @@ def find(opened: OpenToken, name: str, spec: str) -> Held:
 
 
 def _the_one(session: Any, name: str, spec: str) -> Any:
-    found = _objects(session, ObjectClass.PRIVATE_KEY, _wanted(name, spec))
+    found = _objects(session, ObjectClass.PRIVATE_KEY, _object_filter(name, spec))
     if not found:
         raise unavailable(f"token {name} holds no private key `{spec}`: see `sealgate key list --token {name}`")
     if len(found) > 1:
@@ -65,7 +65,7 @@ def _the_one(session: Any, name: str, spec: str) -> Any:
     return found[0]
 
 
-def _wanted(name: str, spec: str) -> dict[Attribute, Any]:
+def _object_filter(name: str, spec: str) -> dict[Attribute, Any]:
     if not spec.startswith("id:"):
         return {Attribute.LABEL: spec}
     try:
@@ -74,9 +74,9 @@ def _wanted(name: str, spec: str) -> dict[Attribute, Any]:
         raise unavailable(f"`{spec}` (token {name}) is not a valid id; write it as id:01af") from None
 
 
-def _objects(session: Any, kind: ObjectClass, wanted: dict[Attribute, Any]) -> list[Any]:
+def _objects(session: Any, kind: ObjectClass, template: dict[Attribute, Any]) -> list[Any]:
     found = []
-    for one in session.get_objects({Attribute.CLASS: kind, **wanted}):
+    for one in session.get_objects({Attribute.CLASS: kind, **template}):
         found.append(one)
         if len(found) > OBJECTS_MAX:
             raise unavailable(f"a token with more than {OBJECTS_MAX} such objects")
@@ -117,13 +117,13 @@ def _public(session: Any, private: Any) -> rsa.RSAPublicKey | ec.EllipticCurvePu
         if modulus and exponent:
             return _rsa(modulus, exponent)
     own_id, label = _id(private), _attribute(private, Attribute.LABEL)
-    wanted = {Attribute.ID: own_id} if own_id else {Attribute.LABEL: label}
-    for one in _objects(session, ObjectClass.PUBLIC_KEY, wanted):
+    template = {Attribute.ID: own_id} if own_id else {Attribute.LABEL: label}
+    for one in _objects(session, ObjectClass.PUBLIC_KEY, template):
         if one.key_type is private.key_type is KeyType.RSA:
             return _rsa(one[Attribute.MODULUS], one[Attribute.PUBLIC_EXPONENT])
         if one.key_type is private.key_type is KeyType.EC:
             return _point(private[Attribute.EC_PARAMS], one[Attribute.EC_POINT])
-    for one in _objects(session, ObjectClass.CERTIFICATE, wanted):
+    for one in _objects(session, ObjectClass.CERTIFICATE, template):
         try:
             public = parse_certificate(one[Attribute.VALUE]).x509.public_key()
         except GatewayError:

@@ -68,7 +68,7 @@ class _Module:
         try:
             self.library = pkcs11.lib(str(path))
         except refused.PKCS11Error as error:
-            raise unavailable(f"{path} does not load as a PKCS#11 module: {told(error)}") from None
+            raise unavailable(f"{path} does not load as a PKCS#11 module: {error_text(error)}") from None
 
     def renew(self) -> None:
         """Initialises the library anew; all its sessions end. PKCS11Error."""
@@ -131,9 +131,9 @@ class Logins:
         except UnicodeDecodeError:
             raise unavailable(f"{token.pin_file} is not UTF-8") from None
 
-    def failed(self, token: Token, pin: str, said: str) -> None:
+    def failed(self, token: Token, pin: str, detail: str) -> None:
         """From now on `pin` raises for this PIN."""
-        self._failed[token.module, token.label] = hashlib.sha256(pin.encode()).digest(), said
+        self._failed[token.module, token.label] = hashlib.sha256(pin.encode()).digest(), detail
 
 
 _WRONG: Final = (refused.PinIncorrect, refused.PinInvalid, refused.PinLenRange)
@@ -158,7 +158,7 @@ def work(token: Token, logins: Logins, task: Callable[[OpenToken], T]) -> T:
             if _sound(token, error):
                 raise
             _drop(token)
-            raise unavailable(f"token {token.name}: {told(error)}") from None
+            raise unavailable(f"token {token.name}: {error_text(error)}") from None
 
 
 @contextlib.contextmanager
@@ -196,7 +196,7 @@ def _found_anew(module: _Module, label: str) -> list[Any]:
         try:
             module.renew()
         except refused.PKCS11Error as error:
-            raise unavailable(f"{module.path}: {told(error)}") from None
+            raise unavailable(f"{module.path}: {error_text(error)}") from None
         found = _tokens(module, label)
         if found:
             return found
@@ -220,7 +220,7 @@ def _module(path: Path) -> _Module:
             module.renew()
         except refused.PKCS11Error as error:
             module.stale = True
-            raise unavailable(f"{path}: {told(error)}") from None
+            raise unavailable(f"{path}: {error_text(error)}") from None
     return module
 
 
@@ -235,9 +235,9 @@ def _opened(token: Token, logins: Logins) -> OpenToken:
 def _login(token: Token, logins: Logins) -> Any:
     pin = logins.pin(token)
     with refused_pins.trial(logins.directory, token, pin.encode()) as trial:
-        if trial.said is not None:
-            logins.failed(token, pin, trial.said)
-            raise unavailable(trial.said)
+        if trial.refusal is not None:
+            logins.failed(token, pin, trial.refusal)
+            raise unavailable(trial.refusal)
         found = find_token(token)
         remedy = f"see {token.pin_file}, then reload"
         if found.flags & pkcs11.TokenFlag.USER_PIN_LOCKED:
@@ -250,12 +250,12 @@ def _login(token: Token, logins: Logins) -> Any:
         except refused.UserAlreadyLoggedIn:  # a session that broke has left its login behind
             return found.open()
         except (*_WRONG, refused.PinLocked, refused.PinExpired) as error:
-            said = f"token {token.name} refuses the PIN ({type(error).__name__}); it is not tried again: {remedy}"
+            detail = f"token {token.name} refuses the PIN ({type(error).__name__}); it is not tried again: {remedy}"
             if isinstance(error, _WRONG) and trial.path is not None:
-                said += f". If the token's own PIN was changed and the file is right, remove {trial.path}"
-                trial.refused(pin.encode(), said)
-            logins.failed(token, pin, said)
-            raise unavailable(said) from None
+                detail += f". If the token's own PIN was changed and the file is right, remove {trial.path}"
+                trial.refused(pin.encode(), detail)
+            logins.failed(token, pin, detail)
+            raise unavailable(detail) from None
         trial.accepted()
         return session
 
@@ -287,7 +287,7 @@ def _drop(token: Token) -> None:
             opened.session.close()
 
 
-def told(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """An error of the library in words: its class names what happened, its text seldom says more."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 

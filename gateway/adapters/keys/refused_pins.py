@@ -37,19 +37,19 @@ def directory_of(settings: Settings) -> Path:
 class Trial:
     """The one login that is tried on this machine at this time. `path`: the token's file, None if there is none.
 
-    `said`: why this PIN must not be tried: what the token said when it refused it.
+    `refusal`: why this PIN must not be tried: what the token said when it refused it.
     """
 
     descriptor: int | None
     path: Path | None
-    said: str | None = None
+    refusal: str | None = None
 
-    def refused(self, pin: bytes, said: str) -> None:
-        """Records that the token refused `pin`; `said` is what later trials are answered. An OSError is ignored."""
+    def refused(self, pin: bytes, detail: str) -> None:
+        """Records that the token refused `pin`; `detail` is what later trials are answered. An OSError is ignored."""
         if self.descriptor is None:
             return
         salt = secrets.token_bytes(16)
-        record = {"salt": salt.hex(), "digest": _digest(pin, salt).hex(), "said": said}
+        record = {"salt": salt.hex(), "digest": _digest(pin, salt).hex(), "said": detail}
         with contextlib.suppress(OSError):
             os.ftruncate(self.descriptor, 0)
             os.pwrite(self.descriptor, json.dumps(record).encode(), 0)
@@ -73,11 +73,11 @@ def trial(directory: Path | None, token: Token, pin: bytes) -> Iterator[Trial]:
         f"{token.module}\0{token.label}".encode()).hexdigest()[:32]
     descriptor = None if path is None else _opened(path)
     try:
-        said = None
+        refusal = None
         if descriptor is not None:
             _lock(descriptor, token)
-            said = _said_of(os.pread(descriptor, RECORD_OCTETS_MAX, 0), pin)
-        yield Trial(descriptor, path, said)
+            refusal = _recorded_refusal(os.pread(descriptor, RECORD_OCTETS_MAX, 0), pin)
+        yield Trial(descriptor, path, refusal)
     finally:
         if descriptor is not None:
             os.close(descriptor)  # ends the lock
@@ -113,14 +113,14 @@ def _lock(descriptor: int, token: Token) -> None:
             return
 
 
-def _said_of(record: bytes, pin: bytes) -> str | None:
+def _recorded_refusal(record: bytes, pin: bytes) -> str | None:
     """What the token said of this very PIN; None if it was not refused, or the record cannot be read."""
     try:
         found = json.loads(record)
-        salt, digest, said = bytes.fromhex(found["salt"]), bytes.fromhex(found["digest"]), str(found["said"])
+        salt, digest, refusal = bytes.fromhex(found["salt"]), bytes.fromhex(found["digest"]), str(found["said"])
     except (ValueError, TypeError, KeyError):
         return None
-    return said if hmac.compare_digest(digest, _digest(pin, salt)) else None
+    return refusal if hmac.compare_digest(digest, _digest(pin, salt)) else None
 
 
 def _digest(pin: bytes, salt: bytes) -> bytes:

@@ -134,14 +134,14 @@ def write(directory: Path, name: str, bundle: Bundle, *, passphrase: bytes | Non
         "key": bundle.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection),
         "crt": bundle.certificate.x509.public_bytes(Encoding.PEM) if bundle.certificate else None,
         "chain": chain or None, "csr": request_pem}
-    wanted = {kind: octets for kind, octets in contents.items() if octets is not None}
-    there = [str(paths[kind]) for kind in wanted if paths[kind].exists()]
+    files = {kind: octets for kind, octets in contents.items() if octets is not None}
+    there = [str(paths[kind]) for kind in files if paths[kind].exists()]
     if there:
         raise GatewayError(Reason.USAGE, f"{', '.join(there)}: exists already, and keys are never overwritten")
     done: list[Path] = []
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for kind, octets in wanted.items():
+        for kind, octets in files.items():
             write_new(paths[kind], octets, 0o600 if kind == "key" else 0o644)
             done.append(paths[kind])
     except OSError as error:
@@ -149,7 +149,7 @@ def write(directory: Path, name: str, bundle: Bundle, *, passphrase: bytes | Non
             with contextlib.suppress(OSError):
                 path.unlink()
         raise GatewayError(Reason.USAGE, f"{error.filename or directory}: {error.strerror}") from None
-    return Written(paths["key"], *(paths[kind] if kind in wanted else None for kind in ("crt", "chain", "csr")))
+    return Written(paths["key"], *(paths[kind] if kind in files else None for kind in ("crt", "chain", "csr")))
 
 
 def write_new(path: Path, octets: bytes, mode: int) -> None:

@@ -22,7 +22,7 @@ from typing import BinaryIO, Final
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.services.delivery_log import Place, Told
+from gateway.ports.services.delivery_log import DeliveryBatch, Place
 from gateway.ports.services.statements.rows import Delivery
 
 LINE_OCTETS_MAX: Final = 65_536
@@ -53,7 +53,7 @@ class PostfixLog:
         self._kept = kept
         self._clock = clock
 
-    def read(self) -> Iterator[Told]:
+    def read(self) -> Iterator[DeliveryBatch]:
         """See DeliveryLog."""
         begin = self._place()
         try:
@@ -80,7 +80,7 @@ class PostfixLog:
                 return found
         return None
 
-    def _rest(self, path: Path, offset: int, *, lost: bool, file: BinaryIO | None = None) -> Iterator[Told]:
+    def _rest(self, path: Path, offset: int, *, lost: bool, file: BinaryIO | None = None) -> Iterator[DeliveryBatch]:
         """All whole lines from `offset` on."""
         if file is None:
             with path.open("rb") as opened:
@@ -89,7 +89,7 @@ class PostfixLog:
         here = _of(file)
         file.seek(offset)
         found: list[Delivery] = []
-        at, told = offset, False
+        at, has_batch = offset, False
         while line := file.readline(LINE_OCTETS_MAX):
             if not line.endswith(b"\n"):
                 if len(line) < LINE_OCTETS_MAX:
@@ -103,10 +103,10 @@ class PostfixLog:
             if delivery is not None:
                 found.append(delivery)
                 if len(found) == BATCH_LINES:
-                    yield Told(found, Place(here.device, here.inode, at), lost)
-                    found, lost, told = [], False, True
-        if found or not told or lost:
-            yield Told(found, Place(here.device, here.inode, at), lost)
+                    yield DeliveryBatch(found, Place(here.device, here.inode, at), lost)
+                    found, lost, has_batch = [], False, True
+        if found or not has_batch or lost:
+            yield DeliveryBatch(found, Place(here.device, here.inode, at), lost)
 
     def _delivery(self, line: bytes) -> Delivery | None:
         if b" status=" not in line or b": to=<" not in line:

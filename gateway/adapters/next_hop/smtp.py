@@ -252,8 +252,8 @@ class _Probe:
         if answers[0].code == _CLOSING:
             raise SessionLostError(answers[0].text, dead=True)
         self.clean = _good(answers[-1]) and len(answers) == len(commands)
-        told = answers[0] if not _good(answers[0]) else answers[1]
-        return HopReply(self.recipient, told.code, told.text)
+        reply = answers[0] if not _good(answers[0]) else answers[1]
+        return HopReply(self.recipient, reply.code, reply.text)
 
     def lost(self, lost: SessionLostError) -> HopReply:
         return HopReply(self.recipient, 0, lost.detail)

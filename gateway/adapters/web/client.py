@@ -316,15 +316,15 @@ def _read(response: BaseHTTPResponse, target: Target, octets_max: int | None) ->
     status = response.status
     if status in _OK:
         return b"" if octets_max is None else _body(response, target, octets_max)
-    said = f"{target.text} answers {status}"
+    detail = f"{target.text} answers {status}"
     if status in _REDIRECTS and (location := response.headers.get("Location")):
         _forget(response)
         return location
     if status in _GONE:
-        raise NotFound(said)
+        raise NotFound(detail)
     if status in _LATER or status >= _SERVER_ERROR:
-        raise GatewayError(Reason.FETCH_UNAVAILABLE, said, retry=True)
-    raise GatewayError(Reason.FETCH_REFUSED, said)
+        raise GatewayError(Reason.FETCH_UNAVAILABLE, detail, retry=True)
+    raise GatewayError(Reason.FETCH_REFUSED, detail)
 
 
 def _forget(response: BaseHTTPResponse) -> None:

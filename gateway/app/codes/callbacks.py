@@ -17,7 +17,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.telemetry import metrics
 from gateway.ports.services.callbacks import Call, Callbacks, Event
-from gateway.services.codes.events import CodeEvent, Told
+from gateway.services.codes.events import CodeEvent, EventSink
 from gateway.settings import Settings
 from gateway.threads import submit
 
@@ -32,17 +32,17 @@ BACKOFF_S: Final = (2, 5, 15, 60, 300, 900, 1800)
 Lines = Mapping[str, CallbackHttp | None]  # how each client is called; None: it cannot be called now
 
 
-def filing(settings: Settings, book: Callbacks) -> Told:
+def filing(settings: Settings, book: Callbacks) -> EventSink:
     """Files events of codes for the clients that want to be called, all or none, and drops all others.
 
     GatewayError STORE_UNAVAILABLE (retry).
     """
-    wanted = frozenset(client.name for client in settings.clients if client.callback_url)
+    subscribers = frozenset(client.name for client in settings.clients if client.callback_url)
 
-    def told(events: Sequence[CodeEvent]) -> None:
-        book.file(*(_event(one) for one in events if one.client in wanted))
+    def sink(events: Sequence[CodeEvent]) -> None:
+        book.file(*(_event(one) for one in events if one.client in subscribers))
 
-    return told
+    return sink
 
 
 def _event(one: CodeEvent) -> Event:

@@ -21,14 +21,14 @@ from gateway.pipeline.outbound.send import Outbound
 from gateway.ports.services.codes import FailureLock, SendLimits
 from gateway.services.codes.administration import Desk
 from gateway.services.codes.derive import CodeKeys
-from gateway.services.codes.events import Told
+from gateway.services.codes.events import EventSink
 from gateway.services.codes.issue_and_verify import Codes, Terms, Way
 from gateway.services.codes.message import Sender, rehearse
 from gateway.settings import Codes as CodesSettings
 from gateway.settings import Settings
 
 
-def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
+def load_codes(settings: Settings, gateway: Gateway, sink: EventSink) -> Codes:
     """Codes that leave through this gateway, also after it was reloaded; their own settings are those of now.
 
     GatewayError CONFIG_INVALID where the settings have no section `codes`, and for a template that breaks a rule; of
@@ -43,13 +43,13 @@ def load_codes(settings: Settings, gateway: Gateway, told: Told) -> Codes:
         lock=FailureLock(section.failures_max, section.failures_window_s) if section.failures_max else None)
     outward = _Outward(gateway, section.send_timeout_s)
     clock = shared_clock(gateway.store.database, gateway.clock)
-    return Codes(desk(settings, gateway.store, clock, told), terms, keys, sender,
+    return Codes(desk(settings, gateway.store, clock, sink), terms, keys, sender,
                  Way(outward.select, outward.send), metrics.code)
 
 
-def desk(settings: Settings, store: Store, clock: Clock, told: Told) -> Desk:
+def desk(settings: Settings, store: Store, clock: Clock, sink: EventSink) -> Desk:
     """What needs the database alone. CONFIG_INVALID where the settings have no section `codes`."""
-    return Desk(store.codes, clock, store.customers.get, told, section_of(settings).tries_max)
+    return Desk(store.codes, clock, store.customers.get, sink, section_of(settings).tries_max)
 
 
 def prepared(settings: Settings) -> tuple[CodeKeys, Sender]:

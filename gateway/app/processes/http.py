@@ -11,7 +11,7 @@ import structlog
 
 from gateway.adapters.files.partner_tokens import read_digest
 from gateway.app.keys import load_keys
-from gateway.app.seen import LazyStore, Watcher
+from gateway.app.measurements import LazyStore, Watcher
 from gateway.app.stampers import embedded
 from gateway.app.store import Store, open_store
 from gateway.app.trust import load_trust, revocations
@@ -165,13 +165,14 @@ def serve_http(settings: Settings, read: Callable[[], Settings]) -> None:
     store = LazyStore(only(settings, ""))
     watcher = Watcher(settings, store)
     watcher.keep()
-    seen = HttpServer(Http(host=settings.metrics.host, port=settings.metrics.port), application(watcher.observed),
-                      name="metrics", reload=lambda: _reread(read, watcher.reload))
+    metrics_server = HttpServer(Http(host=settings.metrics.host, port=settings.metrics.port),
+                                application(watcher.observed), name="metrics",
+                                reload=lambda: _reread(read, watcher.reload))
     try:
         if settings.http is None:
-            seen.run_until_ended()
+            metrics_server.run_until_ended()
         else:
-            with seen.running():
+            with metrics_server.running():
                 _serve_partners(settings, read, watcher.reload)
     finally:
         store.close()

@@ -30,7 +30,7 @@ from gateway.frontends.processes.jobs import Jobs, Round
 from gateway.frontends.telemetry.logs import configure, own_process
 from gateway.pipeline.background.daily_report import Ends, Findings, failing, report_mail, send_report
 from gateway.pipeline.background.rejudge import undecided
-from gateway.pki.revocation.fetch_list import wanted_of_issuers
+from gateway.pki.revocation.fetch_list import issuer_crl_requests
 from gateway.ports.fetch import FetchTask
 from gateway.settings import Settings
 
@@ -89,7 +89,7 @@ class JobsContext:
     def carry_out(self, task: FetchTask) -> GatewayError | None:
         """See pipeline.background.fetching.Fetching."""
         trouble = self._fetching.carry_out(task)
-        if trouble is None and task.wanted.kind == "issuer":
+        if trouble is None and task.request.kind == "issuer":
             self._issuers_learned += 1
         return trouble
 
@@ -136,7 +136,7 @@ class JobsContext:
             if len(known) == ISSUERS_MAX:
                 break
         issuers = (*self._trust.intermediates, *map(parse_certificate, known))
-        tasks.want(wanted_of_issuers(issuers, self._trust, settings.fetch.schemes), now,
+        tasks.want(issuer_crl_requests(issuers, self._trust, settings.fetch.schemes), now,
                    again_s=settings.fetch.max_age_s)
         tasks.forget(now - FORGET, unproven_before=now - FORGET_UNPROVEN)
 
@@ -176,7 +176,7 @@ class JobsContext:
         except GatewayError:
             daily.give_back(now.date())
             raise
-        self._store.authorities.told([one.key for one in found.unknown], now)
+        self._store.authorities.mark_reported([one.key for one in found.unknown], now)
         log.info("report.daily", sent=bool(found), ends=len(found.ends), unknown=len(found.unknown),
                  failed=len(found.failed))
 

@@ -30,15 +30,14 @@ from gateway.app.statements.template_check import tried
 from gateway.app.store import Store, open_store
 from gateway.app.trust import load_trust, revocations
 from gateway.clock import Clock, FrozenClock
-from gateway.cms.mailbox import spellings
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.processes.children import PARENT, end_with_parent
 from gateway.frontends.processes.priority import stand_back
-from gateway.model.address import domain_of
 from gateway.model.decision import Decision
 from gateway.model.facts import Facts, NotAsked, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, CertificateRow, Conflict, Found, Unavailable
 from gateway.model.mail import direction
+from gateway.model.mailbox import in_domains, spellings
 from gateway.pdf.check import check as document_fault
 from gateway.pdf.check import lacking
 from gateway.pki.bulk import BulkSelect
@@ -89,7 +88,7 @@ class Checker:
     def __init__(self, settings: Settings, plan: Plan, store: Store, clock: Clock) -> None:
         """GatewayError of the first thing that does not load."""
         self._plan = plan
-        self._domains = frozenset(domain.lower() for domain in settings.bank.domains)
+        self._domains = settings.bank.domains
         self._rules = load_rules(settings)
         self._rows = DbBulk(store.database)
         table = replace(store, revocations=BulkRevocations(store.database))
@@ -133,7 +132,7 @@ class Checker:
     def _decided(self, address: str, segment: str | None, rows: tuple[CertificateRow, ...]) -> Decided:
         """As pipeline.outbound.plan does it, where only a directory outside is not asked."""
         every = spellings(address)
-        way = direction(client_is_ours=True, recipient_is_ours=any(domain_of(one) in self._domains for one in every))
+        way = direction(client_is_ours=True, recipient_is_ours=in_domains(address, self._domains))
         any_, enrolled = self._answers(address, rows)
         to = RecipientFacts(address, way, any_, enrolled, segment, spellings=every[1:])
         decision, asks = self._rules.decide(self._facts, to), False
@@ -167,13 +166,13 @@ def checking(settings: Settings, plan: Plan) -> Iterator[Callable[[Iterable[Slim
 
         def tallies(rows: Iterable[Slim]) -> Iterator[Tally]:
             source = iter(rows)
-            few = list(islice(source, FEW + 1))
-            if len(few) <= FEW:
-                for chunk in _chunks(iter(few)):
+            first = list(islice(source, FEW + 1))
+            if len(first) <= FEW:
+                for chunk in _chunks(iter(first)):
                     yield checker.check(chunk)
                 return
             pool.append(_pool(settings, plan))
-            yield from _spread(pool[0], _chunks(_both(few, source)))
+            yield from _spread(pool[0], _chunks(_both(first, source)))
 
         try:
             yield tallies

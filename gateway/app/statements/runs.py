@@ -353,9 +353,9 @@ class Worker:
                 tools.wait(PAUSE_S)
                 return
             self._stop(run, trouble.reason, trouble.detail)
-        except Exception as surprise:  # noqa: BLE001 - the chunk is free again when this process has ended
-            log.error("run.internal_error", run=run.id, where=where(surprise))  # noqa: TRY400 - no text
-            self._stop(run, Reason.INTERNAL, where(surprise))
+        except Exception as unexpected:  # noqa: BLE001 - the chunk is free again when this process has ended
+            log.error("run.internal_error", run=run.id, where=where(unexpected))  # noqa: TRY400 - no text
+            self._stop(run, Reason.INTERNAL, where(unexpected))
 
     def _stop(self, run: RunRow, reason: Reason, detail: str) -> None:
         """Ends the work of this process, and pauses the run: another process would meet the same."""

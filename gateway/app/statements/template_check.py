@@ -72,15 +72,15 @@ def _try_words(settings: Settings, spec: Spec, rows: list[Row]) -> None:
             wrong.setdefault(language, trouble.detail)
         else:
             good.add(language)
-    if told := [detail for language, detail in wrong.items() if language not in good]:
-        raise GatewayError(Reason.CONFIG_INVALID, "\n".join(dict.fromkeys(told)))
+    if problems := [detail for language, detail in wrong.items() if language not in good]:
+        raise GatewayError(Reason.CONFIG_INVALID, "\n".join(dict.fromkeys(problems)))
 
 
 def _try(settings: Settings, spec: Spec, rows: list[Row], at: datetime) -> None:
     own = settings.statements
     if own is None or not rows:
         return
-    made, told = documents(settings), ""
+    made, problem = documents(settings), ""
     try:
         for row in rows:
             try:
@@ -89,9 +89,9 @@ def _try(settings: Settings, spec: Spec, rows: list[Row], at: datetime) -> None:
             except GatewayError as trouble:
                 if trouble.retry:
                     raise
-                told = told or trouble.detail
+                problem = problem or trouble.detail
             else:
                 return
     finally:
         made.close()
-    raise GatewayError(Reason.PDF_NOT_MADE, f"none of the first {len(rows)} rows makes a document: {told}")
+    raise GatewayError(Reason.PDF_NOT_MADE, f"none of the first {len(rows)} rows makes a document: {problem}")

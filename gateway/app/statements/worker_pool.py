@@ -131,9 +131,9 @@ class JobsPool:
         idle = self._book.work.idle(self._run, self._clock.now())
         waiting, working = self._jobs.of(self._run)
         lost = (idle.keys() & working) - waiting
-        wanted = (idle.keys() - waiting - working) | (lost & self._lost)
+        missing = (idle.keys() - waiting - working) | (lost & self._lost)
         self._lost = lost
-        self._jobs.defer(self._run, [(number, idle[number]) for number in sorted(wanted)])
+        self._jobs.defer(self._run, [(number, idle[number]) for number in sorted(missing)])
 
     def dismiss(self) -> None:
         """See WorkerPool. Of a run of which nothing may leave no job stays."""

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway import app as composition
 from gateway.cli import context, listing, secret
-from gateway.cli.context import BAD, fail, say, told
+from gateway.cli.context import BAD, fail, reporting_errors, say
 from gateway.cli.listing import Json, certificate_row, count_lines, why
 from gateway.clock import SystemClock
 from gateway.cms.algorithms import FEW_READ
@@ -74,7 +74,7 @@ def import_(
     if bool(files) == bool(csv):
         fail("Name files with certificates, or --csv FILE", context.USAGE)
     settings = context.settings()
-    with told():
+    with reporting_errors():
         office, store = composition.office(settings), composition.open_store(settings)
         try:
             if csv is not None:
@@ -103,18 +103,18 @@ def import_(
 def _tell(answers: Iterable[Kept | Trouble], *, json: bool, every: bool) -> int:
     """Each answer (of a bulk import only what needs eyes), a sum at the end; how many were refused."""
     counts = {"added": 0, "bound": 0, "known": 0, "refused": 0}
-    told_ones = _told_each(answers, counts)
+    reports = _report_each(answers, counts)
     if json:
-        listing.json_array(told_ones)
+        listing.json_array(reports)
     else:
-        for one in told_ones:
+        for one in reports:
             if every and "sha256" in one:
                 listing.table((), [(one["change"], one["sha256"], one["addresses"], one["customer"])])
     say(", ".join(f"{count} {change}" for change, count in counts.items() if count) or "no certificates found")
     return counts["refused"]
 
 
-def _told_each(answers: Iterable[Kept | Trouble], counts: dict[str, int]) -> Iterator[dict[str, object]]:
+def _report_each(answers: Iterable[Kept | Trouble], counts: dict[str, int]) -> Iterator[dict[str, object]]:
     """Refusals and doubts to standard error; all of them for JSON."""
     for answer in answers:
         if isinstance(answer, Trouble):
@@ -151,7 +151,7 @@ def list_(
     """
     settings = context.settings()
     before = None if ends_within is None else SystemClock().now() + timedelta(days=ends_within)
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             found = store.certificates.list(address=address, customer=customer, ends_before=before, issuers=issuers)
@@ -226,7 +226,7 @@ def distrust(sha256: Fingerprint) -> None:
 
 def _set_trust(sha256: str, word: Literal["trusted", "distrusted"] | None, purposes: list[AnchorPurpose]) -> None:
     settings = context.settings()
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             entry = store.certificates.set_trust(sha256, word, purposes)
@@ -255,7 +255,7 @@ def export(
 
 def _get(sha256: str) -> CertificateEntry:
     settings = context.settings()
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             return store.certificates.get(sha256)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gateway import app as composition
 from gateway.cli import context, listing
-from gateway.cli.context import BAD, fail, say, told
+from gateway.cli.context import BAD, fail, reporting_errors, say
 from gateway.cli.listing import Json, certificate_row, shown
 from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
@@ -58,7 +58,7 @@ def find(
         fail(f"`{address}` is not a valid mail address. Write one such as anna@customer.example", context.USAGE)
     settings = context.settings()
     want: Want = "enrolled" if enrolled else "any"
-    with told():
+    with reporting_errors():
         clock = SystemClock()
         store = composition.open_store(settings, clock)
         try:
@@ -67,14 +67,14 @@ def find(
         finally:
             store.close()
     if json:
-        listing.json_object(_told(address, want, looked_up))
+        listing.json_object(_as_json(address, want, looked_up))
     else:
         _explain(address, looked_up)
     if not isinstance(looked_up.answer, Found):
         raise typer.Exit(context.TEMPORARY if isinstance(looked_up.answer, Unavailable) else BAD)
 
 
-def _told(address: str, want: Want, looked_up: LookedUp) -> dict[str, object]:
+def _as_json(address: str, want: Want, looked_up: LookedUp) -> dict[str, object]:
     answer = looked_up.answer
     return {
         "address": address,
@@ -91,10 +91,10 @@ def _told(address: str, want: Want, looked_up: LookedUp) -> dict[str, object]:
 
 
 def _source(one: SourceAnswer) -> dict[str, object]:
-    told: dict[str, object] = {"source": one.source, "answer": None, "note": one.note}
+    fields: dict[str, object] = {"source": one.source, "answer": None, "note": one.note}
     if one.answer is None:
-        return told
-    return told | {
+        return fields
+    return fields | {
         "answer": _word(one.answer),
         "kept": one.kept,
         "milliseconds": round(one.seconds * 1000, 3),

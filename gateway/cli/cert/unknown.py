@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway import app as composition
 from gateway.cli import context, listing
-from gateway.cli.context import fail, say, told
+from gateway.cli.context import fail, reporting_errors, say
 from gateway.cli.listing import Json
 from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
@@ -39,7 +39,7 @@ def unknown(
     Example: sealgate cert unknown
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             if ignore is not None:
@@ -71,7 +71,7 @@ def _decided(one: UnknownAuthority, trust: TrustSet) -> bool:
 
 def _list(found: Sequence[UnknownAuthority], *, as_json: bool) -> None:
     if as_json:
-        listing.json_array({**_told(one), "trust_with": _trust_with(one)} for one in found)
+        listing.json_array({**_as_json(one), "trust_with": _trust_with(one)} for one in found)
         return
     listing.table(("last seen", "times", "authority", "issued by", "example", "SHA-256", "to trust it"), (
         (one.last_at, one.count, one.subject, one.issuer or "not in the mail", one.example,
@@ -80,10 +80,10 @@ def _list(found: Sequence[UnknownAuthority], *, as_json: bool) -> None:
         say("to hear no more of one: sealgate cert unknown --ignore SHA256")
 
 
-def _told(one: UnknownAuthority) -> dict[str, Any]:
+def _as_json(one: UnknownAuthority) -> dict[str, Any]:
     return {"sha256": one.key, "subject": one.subject, "issuer": one.issuer, "certificate_known": one.der is not None,
             "example": one.example, "first_at": one.first_at, "last_at": one.last_at, "count": one.count,
-            "told_at": one.told_at}
+            "told_at": one.reported_at}
 
 
 def _trust_with(one: UnknownAuthority) -> str:

@@ -9,11 +9,12 @@ import typer
 
 from gateway.app.keys import one_certificate
 from gateway.cli import context, listing
-from gateway.cli.context import BAD, say, told
+from gateway.cli.context import BAD, reporting_errors, say
 from gateway.cli.listing import Json
 from gateway.clock import SystemClock
 from gateway.cms.certificate import Certificate
-from gateway.model.address import domain_of, fold
+from gateway.model.address import fold
+from gateway.model.mailbox import in_domains
 from gateway.model.smimea import owner_names, record
 from gateway.settings import Settings
 
@@ -54,13 +55,13 @@ def zone(
     Example: sealgate cert zone support@bank.example >> bank.example.zone
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         certificates = tuple(_published(settings, SystemClock().now()))
-    wanted = tuple(addresses or ()) or tuple(_addresses(certificates, settings))
-    missing = [address for address in wanted if not _naming(address, certificates)]
+    names = tuple(addresses or ()) or tuple(_addresses(certificates, settings))
+    missing = [address for address in names if not _naming(address, certificates)]
     lines = [
         Line(address, owner, ttl, certificate)
-        for address in wanted
+        for address in names
         for certificate in _naming(address, certificates)
         for owner in owner_names(address)
     ]
@@ -72,7 +73,7 @@ def zone(
             print(f"; {listing.shown(line.address)} sha256 {line.certificate.sha256} until {until}\n{line.text}")
     for address in missing:
         say(f"sealgate: no certificate of the bank that is for encryption and has not ended names {address}")
-    if not wanted:
+    if not names:
         say("sealgate: no key set has an encryption certificate that names an address of the bank and has not ended")
     if missing or not lines:
         raise typer.Exit(BAD)
@@ -97,8 +98,8 @@ def _published(settings: Settings, now: datetime) -> Iterator[Certificate]:
 
 def _addresses(certificates: Iterable[Certificate], settings: Settings) -> Iterator[str]:
     """Each address of the bank that they name, once, as it is written there."""
-    ours = set(map(fold, settings.bank.domains))
-    found = {fold(email): email for one in certificates for email in one.emails if domain_of(email) in ours}
+    found = {fold(email): email for one in certificates for email in one.emails
+             if in_domains(email, settings.bank.domains)}
     return iter(found.values())
 
 

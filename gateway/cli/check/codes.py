@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from gateway import app as composition
 from gateway.app.codes.service import prepared
 from gateway.cli.compliance.command import in_force
-from gateway.model.address import permitted_from
 from gateway.model.finding import Finding
+from gateway.model.mailbox import permitted_from
 from gateway.policy.resolve import sealed
 from gateway.settings import Settings
 

@@ -89,15 +89,15 @@ def looked(look: Callable[[Settings], Iterator[Finding]], settings: Settings) ->
 
 def _everything(settings: Settings) -> Iterator[Finding]:
     """The parts one by one, so that all that is wrong is told; the whole is built only of good parts."""
-    told: list[str] = []  # a file that two parts need is one finding
+    reported: list[str] = []  # a file that two parts need is one finding
     for look in (policies, check_own.certificates, check_own.keys, check_own.tokens, check_trust.database_and_trust):
-        yield from _new(looked(look, settings), told)
-    whole = not told
-    yield from _new(looked(check_files.files, settings), told)
+        yield from _new(looked(look, settings), reported)
+    whole = not reported
+    yield from _new(looked(check_files.files, settings), reported)
     if whole:
         for look in (check_own.expiry, check_returns.returns, check_codes.codes, check_statements.statements,
                      check_fallbacks.fallbacks, check_services.gateway):
-            yield from _new(looked(look, settings), told)
+            yield from _new(looked(look, settings), reported)
     yield from looked(check_clouds.clouds, settings)
     yield from looked(check_trust.algorithms, settings)
     yield from looked(check_services.sources, settings)
@@ -105,13 +105,13 @@ def _everything(settings: Settings) -> Iterator[Finding]:
     yield from looked(check_services.milter, settings)
 
 
-def _new(findings: Iterable[Finding], told: list[str]) -> Iterator[Finding]:
-    """Those that say more than what was `told`, which grows by the errors."""
+def _new(findings: Iterable[Finding], reported: list[str]) -> Iterator[Finding]:
+    """Those that say more than what was `reported`, which grows by the errors."""
     for finding in findings:
         if finding.level != "error":
             yield finding
-        elif not any(text in finding.text for text in told):
-            told += [line.partition("; ")[0] for line in finding.text.splitlines()]  # the remedy follows "; "
+        elif not any(text in finding.text for text in reported):
+            reported += [line.partition("; ")[0] for line in finding.text.splitlines()]  # the remedy follows "; "
             yield finding
 
 

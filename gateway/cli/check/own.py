@@ -62,8 +62,8 @@ def own_certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 def of_algorithms(name: str, path: Path, certificate: Certificate, now: datetime) -> Iterator[Finding]:
     """What partners refuse already, what they will by the gateway's own table, and what few programs read."""
-    if (few := FEW_READ.get(certificate.key_algorithm)) is not None:
-        yield Finding("warning", name, f"{path}: its key is {certificate.key_algorithm}: {few}; use an RSA-3072 or "
+    if (readers := FEW_READ.get(certificate.key_algorithm)) is not None:
+        yield Finding("warning", name, f"{path}: its key is {certificate.key_algorithm}: {readers}; use an RSA-3072 or "
                       "P-256 key unless all partners support it")
     asked: tuple[tuple[strength.Kind, str, str], ...] = (
         ("key", certificate.key_algorithm, "its key"),

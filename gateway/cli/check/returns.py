@@ -5,12 +5,12 @@ from typing import Final
 
 from gateway import app as composition
 from gateway.app.services import alarm_address
-from gateway.model.address import domain_of, permitted_from
 from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, RecipientFacts
 from gateway.model.finding import Finding
 from gateway.model.lookup import Found
 from gateway.model.mail import GATEWAY_CLIENT, direction
+from gateway.model.mailbox import in_domains, permitted_from
 from gateway.model.verdict import DecryptionVerdict, HeadersShown, SignatureVerdict, Status, Trust, Verdicts
 from gateway.policy.resolve import DEVICE_BOUND
 from gateway.policy.ruleset import RuleSet
@@ -82,4 +82,4 @@ def _may_sign(key: KeySet, from_: str) -> bool:
 
 
 def _is_ours(settings: Settings, address: str) -> bool:
-    return domain_of(address) in {one.lower() for one in settings.bank.domains}
+    return in_domains(address, settings.bank.domains)

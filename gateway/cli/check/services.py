@@ -20,7 +20,7 @@ PROBE_DOMAIN: Final = "example.com"  # RFC 2606 reserves it, and it is signed by
 
 def gateway(settings: Settings) -> Iterator[Finding]:
     """Built once, as `run` would: the house stands, the stampers stamp, the clock is believed."""
-    built = composition.Gateway(settings, caught=composition.DryRunHop())
+    built = composition.Gateway(settings, dry_run_hop=composition.DryRunHop())
     try:
         for name, stamper in built.context.stampers.items():
             begins = time.monotonic()

@@ -8,13 +8,13 @@ from gateway.app.statements.documents import tried_out
 from gateway.app.statements.template_check import own_words
 from gateway.cli.compliance.command import PROBE
 from gateway.errors import GatewayError
-from gateway.model.address import permitted_from
 from gateway.model.decision import Decision
 from gateway.model.facts import Facts, RecipientFacts
 from gateway.model.fallbacks import FALLBACKS
 from gateway.model.finding import Finding
 from gateway.model.lookup import Absent, CertificateAnswer, Found
 from gateway.model.mail import Direction
+from gateway.model.mailbox import permitted_from
 from gateway.policy.resolve import DEVICE_BOUND
 from gateway.policy.ruleset import RuleSet
 from gateway.services.statements import mail

@@ -105,7 +105,7 @@ def _revocation(settings: Settings, store: Store) -> Iterator[Finding]:
                       "checked; set soft or require in trust.revocation")
     failed = failing(tuple(store.fetch_tasks.list()))
     for task in failed[:NAMED_MAX]:
-        yield Finding("warning", "revocation", f"{task.wanted.url} failed {task.failures} times in a row; "
+        yield Finding("warning", "revocation", f"{task.request.url} failed {task.failures} times in a row; "
                       "`sealgate revocation list` shows why, `sealgate revocation refresh URL` retries it")
     if len(failed) > NAMED_MAX:
         yield Finding("warning", "revocation", f"{len(failed) - NAMED_MAX} more CRLs cannot be fetched; "
@@ -113,7 +113,7 @@ def _revocation(settings: Settings, store: Store) -> Iterator[Finding]:
 
 
 def _purposes(asked: Mapping[str, str], mode: str) -> str:
-    return ", ".join(purpose for purpose, said in asked.items() if said == mode)
+    return ", ".join(purpose for purpose, setting in asked.items() if setting == mode)
 
 
 def _met(store: Store, trust: TrustSet) -> Iterator[Finding]:

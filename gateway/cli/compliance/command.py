@@ -12,7 +12,7 @@ from gateway import app as composition
 from gateway.cli import context, listing
 from gateway.cli.compliance.open_points import InForce
 from gateway.cli.compliance.rts import CLAUSES, Clause
-from gateway.cli.context import BAD, USAGE, fail, told
+from gateway.cli.context import BAD, USAGE, fail, reporting_errors
 from gateway.model.decision import Decision, Needs
 from gateway.model.facts import Facts, RecipientFacts
 from gateway.model.lookup import Absent, CertificateAnswer, Found
@@ -54,7 +54,7 @@ def rts(as_json: listing.Json = False) -> None:
     settings = context.settings()
     if settings.codes is None:
         fail("the settings have no section `codes`, so there is nothing to check. Add it (docs/codes.md)", USAGE)
-    with told():
+    with reporting_errors():
         now = in_force(settings, composition.load_rules(settings))
     rows = [row(clause, now) for clause in CLAUSES]
     if as_json:
@@ -131,7 +131,7 @@ def _tell(rows: list[dict[str, Any]]) -> None:
         console.print(Text.assemble("\n", (f"{one['article']:10}", "bold"), (f"{status:8}", _COLOURS[status]),
                                     one["asks"]), highlight=False)
         lines = [("served by", one["serves"]), ("open", one["open"]), ("yours", one["yours"])]
-        lines += [("setting", f"{name}: {listing.shown(_said(what))}") for name, what in one["settings"].items()]
+        lines += [("setting", f"{name}: {listing.shown(_flat(what))}") for name, what in one["settings"].items()]
         lines += [("test", test) for test in one["tests"]]
         for head, text in lines:
             if text:
@@ -141,8 +141,8 @@ def _tell(rows: list[dict[str, Any]]) -> None:
                   highlight=False)
 
 
-def _said(what: Any) -> Any:
+def _flat(what: Any) -> Any:
     """A mapping as `name: value`, without what is empty."""
     if isinstance(what, dict):
-        return "; ".join(f"{key}: {listing.shown(_said(part))}" for key, part in what.items())
+        return "; ".join(f"{key}: {listing.shown(_flat(part))}" for key, part in what.items())
     return "none" if what is None or what == "" else what

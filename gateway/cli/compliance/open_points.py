@@ -53,12 +53,13 @@ def guesses(now: InForce) -> str:
 def failures(now: InForce) -> str:
     """Art. 4 (3)(b) over all codes, and 4 (4)."""
     most = now.codes.failures_max
-    told = guesses(now)
+    points = guesses(now)
     if not most:
-        return "; ".join(filter(None, (told, f"codes.failures_max is 0, so there is no lock; set {TRIES_MAX}")))
+        return "; ".join(filter(None, (points, f"codes.failures_max is 0, so there is no lock; set {TRIES_MAX}")))
     if most > TRIES_MAX:
-        told = "; ".join(filter(None, (told, f"codes.failures_max is {most}; the article allows at most {TRIES_MAX}")))
-    return told
+        above = f"codes.failures_max is {most}; the article allows at most {TRIES_MAX}"
+        points = "; ".join(filter(None, (points, above)))
+    return points
 
 
 def plain_secret(now: InForce) -> str:
@@ -91,14 +92,14 @@ def enrolled_only(now: InForce) -> str:
 
 def in_clear(now: InForce) -> str:
     """Art. 5 (2), 22, 25."""
-    told = ["in mode: observe codes are not encrypted: set `mode: live`"] if now.settings.mode == "observe" else []
-    told += [f"codes of {', '.join(lacking)} are sent without `{verb}`: add it to their rule"
+    points = ["in mode: observe codes are not encrypted: set `mode: live`"] if now.settings.mode == "observe" else []
+    points += [f"codes of {', '.join(lacking)} are sent without `{verb}`: add it to their rule"
             for verb in ("sign", "encrypt", "protect_headers") if (lacking := now.lacking(verb))]
     weaker = [name for name, one in now.without.items() if one.end.kind != "reject"]
     if weaker:
-        told.append(f"codes of {', '.join(weaker)} are not rejected without a certificate: write "
+        points.append(f"codes of {', '.join(weaker)} are not rejected without a certificate: write "
                     "`without_certificate: reject`")
-    return "; ".join(told)
+    return "; ".join(points)
 
 
 def read_by_others(now: InForce) -> str:
@@ -123,20 +124,20 @@ def clock(now: InForce) -> str:
     """Art. 29 (2)(c): an official time."""
     lax = [one.name for one in now.settings.stampers if one.kind == "internal" and one.clock_check == "none"]
     unstamped = now.lacking("stamp")
-    told = [f"stamper {name} does not check the clock: set `clock_check: kernel`" for name in lax]
+    points = [f"stamper {name} does not check the clock: set `clock_check: kernel`" for name in lax]
     if unstamped:
-        told.append(f"codes of {', '.join(unstamped)} are sent without `stamp`: add it to their rule")
-    return "; ".join(told)
+        points.append(f"codes of {', '.join(unstamped)} are sent without `stamp`: add it to their rule")
+    return "; ".join(points)
 
 
 def misuse(now: InForce) -> str:
     """Art. 27: lost or stolen credentials are revoked, and this is reported."""
-    told = []
+    points = []
     if now.settings.trust.revocation.recipients == "none":
-        told.append("trust.revocation.recipients is none, so revoked certificates get codes: set soft or require")
+        points.append("trust.revocation.recipients is none, so revoked certificates get codes: set soft or require")
     if not now.codes.bounces:
-        told.append("codes.bounces is not set, so a customer's signed `not me` has no effect: set it")
-    return "; ".join(told)
+        points.append("codes.bounces is not set, so a customer's signed `not me` has no effect: set it")
+    return "; ".join(points)
 
 
 def own_templates(now: InForce) -> str:

@@ -68,11 +68,11 @@ def inspect_file(
     report = _inspected(octets, options)
     if output is not None:
         _write(output, file, report)
-    for told in report.given:
-        if told.state == "refused" and told.reason is not None:
-            say(f"sealgate: {told.file} was not used: {told.reason}  {SENTENCES[told.reason].what}")
-        elif told.state == "unused":
-            say(f"sealgate: {told.file} was not needed")
+    for unused in report.given:
+        if unused.state == "refused" and unused.reason is not None:
+            say(f"sealgate: {unused.file} was not used: {unused.reason}  {SENTENCES[unused.reason].what}")
+        elif unused.state == "unused":
+            say(f"sealgate: {unused.file} was not needed")
     if as_json:
         print(json.dumps(report.as_json(), indent=2))
     else:
@@ -87,8 +87,8 @@ def _inspected(octets: bytes, options: Options) -> Report:
     """One answer, whatever happens: a fault of ours is told as such, without its traceback."""
     try:
         return inspect(octets, options)
-    except Exception as surprise:  # noqa: BLE001 - a stranger's file must not be able to show our inside
-        say(f"sealgate: surprise {secrets.token_hex(4)}: {type(surprise).__name__}")
+    except Exception as unexpected:  # noqa: BLE001 - a stranger's file must not be able to show our inside
+        say(f"sealgate: surprise {secrets.token_hex(4)}: {type(unexpected).__name__}")
         return Report("unknown", why=(Reason.INTERNAL,))
 
 

@@ -61,7 +61,8 @@ def _rows(report: Report) -> Iterable[tuple[str, Text]]:
     if report.kind in ("mail", "cms"):
         order = f", {report.signature.order}" if report.signature.order else ""
         covers = f", covers {report.signature.covers}" if report.signature.covers else ""
-        yield "Signature", _told(report.signature.status, report.signature.reason, f"{covers}{order}".replace("_", " "))
+        more = f"{covers}{order}".replace("_", " ")
+        yield "Signature", _status_text(report.signature.status, report.signature.reason, more)
     for signer in report.signature.signers:
         yield from _signer(signer)
     if report.timestamp is not None:
@@ -76,7 +77,7 @@ def _rows(report: Report) -> Iterable[tuple[str, Text]]:
 
 def _signer(signer: SignerVerdict) -> Iterable[tuple[str, Text]]:
     yield "Signer", _clean(f"{signer.subject or 'unknown'} <{', '.join(signer.emails)}>")
-    yield "", _told(signer.status, signer.reason, f", layer {signer.layer}, {signer.algorithm}")
+    yield "", _status_text(signer.status, signer.reason, f", layer {signer.layer}, {signer.algorithm}")
     if signer.issuer is not None:
         yield "", _clean(f"issued by {signer.issuer}, serial {signer.serial}")
     if signer.matches_from is not None:
@@ -91,7 +92,7 @@ def _signer(signer: SignerVerdict) -> Iterable[tuple[str, Text]]:
 
 def _stamp(stamp: TimestampVerdict) -> Iterable[tuple[str, Text]]:
     time = f", {stamp.time:%Y-%m-%d %H:%M:%S} UTC +/- {stamp.accuracy_s or 0:g} s" if stamp.time is not None else ""
-    yield "Time-stamp", _told(stamp.status, stamp.reason, time)
+    yield "Time-stamp", _status_text(stamp.status, stamp.reason, time)
     if stamp.tsa is not None:
         yield "", _clean(f"by {stamp.tsa}{f' ({stamp.trust})' if stamp.trust else ''}")
 
@@ -106,7 +107,7 @@ def _certificate(certificate: CertificateReport) -> Iterable[tuple[str, Text]]:
                      + (", with its private key" if certificate.private_key else ""))
     yield "", _clean(f"SHA-256 {certificate.sha256}")
     for purpose, use in certificate.uses.items():
-        yield "", Text.assemble(f"as {purpose}: ", _told(use.status, use.reason, ""))
+        yield "", Text.assemble(f"as {purpose}: ", _status_text(use.status, use.reason, ""))
 
 
 def _answer(answer: AnswerReport) -> Iterable[tuple[str, Text]]:
@@ -119,22 +120,22 @@ def _answer(answer: AnswerReport) -> Iterable[tuple[str, Text]]:
         yield "", _clean(f"says {answer.responder}")
 
 
-def _list(told: ListReport) -> Iterable[tuple[str, Text]]:
-    number = f", number {told.number}" if told.number is not None else ""
-    base = f", changes since {told.base_number}" if told.base_number is not None else ""
-    yield "List", _clean(f"of {told.issuer or 'an unknown issuer'}{number}{base}")
-    yield "", _clean(f"as of {told.this_update:%Y-%m-%d %H:%M:%S} UTC{_until(told.next_update)}")
-    if told.entries is not None:
-        yield "", Text(f"{told.entries} entries")
-    if told.scope or told.indirect:
-        yield "", _clean(f"{'indirect ' if told.indirect else ''}{told.scope}")
+def _list(crl: ListReport) -> Iterable[tuple[str, Text]]:
+    number = f", number {crl.number}" if crl.number is not None else ""
+    base = f", changes since {crl.base_number}" if crl.base_number is not None else ""
+    yield "List", _clean(f"of {crl.issuer or 'an unknown issuer'}{number}{base}")
+    yield "", _clean(f"as of {crl.this_update:%Y-%m-%d %H:%M:%S} UTC{_until(crl.next_update)}")
+    if crl.entries is not None:
+        yield "", Text(f"{crl.entries} entries")
+    if crl.scope or crl.indirect:
+        yield "", _clean(f"{'indirect ' if crl.indirect else ''}{crl.scope}")
 
 
 def _until(at: datetime | None) -> str:
     return f", in force until {at:%Y-%m-%d %H:%M:%S} UTC" if at is not None else ""
 
 
-def _told(status: Status, reason: Reason | None, more: str) -> Text:
+def _status_text(status: Status, reason: Reason | None, more: str) -> Text:
     style = {Status.VALID: "green", Status.INVALID: "red"}.get(status, "yellow")
     text = Text.assemble((status.value.replace("_", " "), style), _clean(more))
     if reason is not None:

@@ -16,7 +16,7 @@ from rich.table import Table
 from gateway import app as composition
 from gateway.actions.table import VERBS
 from gateway.cli import context
-from gateway.cli.context import BAD, USAGE, fail, say, told
+from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.policy.replay import replay
 from gateway.errors import GatewayError
 from gateway.model.decision import Decision, Needs
@@ -141,8 +141,8 @@ def explain_(
         known = ", ".join(one.name for one in settings.clients)
         fail(f"{context.config_path()} has no client `{client}`. Use one of its clients: {known}", USAGE)
     octets = _read_mail(mail)
-    with told():
-        gateway = composition.Gateway(settings, caught=composition.DryRunHop())
+    with reporting_errors():
+        gateway = composition.Gateway(settings, dry_run_hop=composition.DryRunHop())
         try:
             origin = Origin(client is not None, client, gateway.clock.now(), secrets.token_hex(8))
             whole = Mail(octets, Envelope(from_, tuple(map(Recipient, to))), origin)
@@ -180,7 +180,7 @@ def _with_sources(one: Explanation, asked: Asked) -> Explanation:
 
 def _texts(files: list[Path] | None) -> tuple[Files, Known]:
     """The files and the names that they may use; without settings the names are not checked."""
-    with told():
+    with reporting_errors():
         if not files:
             settings = context.settings()
             return composition.policy_texts(settings.policies), composition.verbs_known(settings)
@@ -214,10 +214,10 @@ def _tell(one: Explanation) -> None:
     console.print(f"[bold]{one.recipient}[/]  {one.direction}")
     table = Table(box=None, pad_edge=False)
     table.add_column("rule", min_width=max(len(line.rule) for line in one.rules))  # a name cut short finds nothing
-    for heading in ("", "matcher", "wanted", "met"):
+    for heading in ("", "matcher", "expected", "actual"):
         table.add_column(heading, overflow="fold")
     for line in one.rules:
-        table.add_row(line.rule, _MARKS[line.outcome], line.matcher, _escaped(line.wanted), _escaped(line.met))
+        table.add_row(line.rule, _MARKS[line.outcome], line.matcher, _escaped(line.expected), _escaped(line.actual))
     console.print(table)
     if one.certificate is not None:
         _tell_certificate(console, one.certificate, one.sources)
@@ -228,10 +228,10 @@ def _tell(one: Explanation) -> None:
 def _tell_certificate(console: Console, answer: CertificateLine, sources: tuple[SourceLine, ...]) -> None:
     console.print(f"certificate: {answer.state}" + _detail(answer.detail))
     for one in sources:
-        said = one.note.replace("_", " ") if one.said is None else one.said.state + _detail(one.said.detail)
-        took = "" if one.said is None else f"  {one.milliseconds:.1f} ms"
+        state = one.note.replace("_", " ") if one.answer is None else one.answer.state + _detail(one.answer.detail)
+        took = "" if one.answer is None else f"  {one.milliseconds:.1f} ms"
         kept = "" if one.kept == "asked" else f"  {one.kept}"
-        console.print(f"  [dim]asked[/]   {_escaped(one.source)}: {said}[dim]{took}{kept}[/]")
+        console.print(f"  [dim]asked[/]   {_escaped(one.source)}: {state}[dim]{took}{kept}[/]")
     for fingerprint, source in answer.chosen:
         console.print(f"  [green]chosen[/]  {fingerprint}  {source}")
     for fingerprint, reason in answer.losers:

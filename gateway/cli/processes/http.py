@@ -7,7 +7,7 @@ import typer
 from gateway.app.processes import http as composition
 from gateway.app.tokens import partner_token
 from gateway.cli import context
-from gateway.cli.context import USAGE, exit_code, explained, fail, say, told
+from gateway.cli.context import USAGE, exit_code, explained, fail, reporting_errors, say
 from gateway.errors import GatewayError
 from gateway.model.sentences import SENTENCES
 from gateway.settings import load
@@ -51,7 +51,7 @@ def token(name: Annotated[str, typer.Argument(metavar="PARTNER",
     Example: sealgate http token payments
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         made = partner_token(settings, name)
     print(made)
     say(f"sealgate: partner {name} has a new token. Run `sealgate reload` to activate it")

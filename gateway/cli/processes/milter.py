@@ -21,7 +21,7 @@ def milter() -> None:
     Example: sealgate --config /etc/sealgate/sealgate.yaml milter
     """
     path = context.config_path().absolute()
-    with context.told():
+    with context.reporting_errors():
         first = InForce.of(path)
     # Not before: the command line of other commands must not load what touches keys.
     from gateway.app.processes import milter as composition

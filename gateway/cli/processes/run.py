@@ -33,7 +33,7 @@ def run() -> None:
     Example: sealgate --config /etc/sealgate/sealgate.yaml run
     """
     path = context.config_path().absolute()
-    with context.told():
+    with context.reporting_errors():
         first = InForce.of(path)
     settings = first.settings
     configure(settings.log_level)
@@ -57,7 +57,7 @@ def reload() -> None:
     Example: sealgate --config /etc/sealgate/sealgate.yaml reload
     """
     directory = place(context.settings())
-    with context.told():
+    with context.reporting_errors():
         rules = ask_for_reload(directory)
     say(f"sealgate: reloaded; {rules.get('rules')} rules are in force, digest {rules.get('digest')}")
 

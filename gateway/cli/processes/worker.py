@@ -23,8 +23,8 @@ def worker() -> None:
     """
     sockets, path = inherited(), context.config_path()
     try:
-        told = set_in_force()
-        ours = InForce.of(path) if told is None else InForce.unpacked(told)
+        packed = set_in_force()
+        ours = InForce.of(path) if packed is None else InForce.unpacked(packed)
         relay(ours.settings, path, sockets=sockets, policies=ours.policies)
     except GatewayError as trouble:
         notify(trouble_field(trouble))

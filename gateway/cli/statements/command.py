@@ -17,7 +17,7 @@ from gateway import app as composition
 from gateway.app.statements.runs import lead, section, statements
 from gateway.app.statements.worker_pool import worker_pool
 from gateway.cli import context, listing
-from gateway.cli.context import BAD, REFUSED, TEMPORARY, USAGE, fail, say, told
+from gateway.cli.context import BAD, REFUSED, TEMPORARY, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json
 from gateway.cli.processes.run import works_on_runs
 from gateway.cli.statements import report as statements_report
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 @contextmanager
 def _runs(settings: Settings) -> Iterator[tuple[Statements, composition.Store]]:
-    with told():
+    with reporting_errors():
         section(settings)
         store = composition.open_store(settings)
         try:

@@ -16,7 +16,7 @@ from gateway.app.statements import preflight
 from gateway.app.statements import runs as statements
 from gateway.app.statements.delivered import take_deliveries
 from gateway.cli import context, listing
-from gateway.cli.context import BAD, fail, say, told
+from gateway.cli.context import BAD, fail, reporting_errors, say
 from gateway.cli.listing import Json
 from gateway.clock import SystemClock
 from gateway.errors import Reason
@@ -51,11 +51,11 @@ def check(
     Example: sealgate statements check october.yaml --html october.html
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         base = run.absolute().parent
-        wanted = spec.placed(spec.read(text_of(run), str(run), base), base)
-        with preflight.rows_file(settings, wanted) as path, _bar("rows", source.count_lines(path)) as follow:
-            done = preflight.look(settings, wanted, path, SystemClock().now(), thorough=thorough, follow=follow)
+        run_spec = spec.placed(spec.read(text_of(run), str(run), base), base)
+        with preflight.rows_file(settings, run_spec) as path, _bar("rows", source.count_lines(path)) as follow:
+            done = preflight.look(settings, run_spec, path, SystemClock().now(), thorough=thorough, follow=follow)
     if html is not None:
         _write(html, preflight_page.html(done))
     if json:
@@ -116,7 +116,7 @@ def report_(
     """
     settings = context.settings()
     clock = SystemClock()
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             runs = statements.statements(settings, store, clock)
@@ -154,7 +154,7 @@ def delivered(json: Json = False) -> None:
     Example: sealgate statements delivered
     """
     settings = context.settings()
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             taken = take_deliveries(settings, store, SystemClock())

@@ -16,7 +16,7 @@ import typer
 from gateway import app as composition
 from gateway.app.tracing import Track, follow, plain_key
 from gateway.cli import context
-from gateway.cli.context import BAD, USAGE, fail, say, told
+from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.trace import view as trace_view
 from gateway.cli.trace.log import Line, lines_about
 from gateway.model.record import EvidenceRecord
@@ -52,7 +52,7 @@ def trace(
         fail("Give an ID, or a mail with --file", USAGE)
     settings = context.settings()
     mail = None if file is None else _read(file, settings)
-    with told():
+    with reporting_errors():
         store = composition.open_store(settings)
         try:
             track = follow(settings, store, [key] if mail is None else mail.keys, datetime.now(UTC))

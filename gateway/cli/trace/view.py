@@ -116,9 +116,9 @@ def _fate(alike: Sequence[EvidenceRecord], attempt: int, *, every: bool) -> Text
 
 
 def _names(names: Sequence[str], *, every: bool) -> str:
-    few = list(names) if every else list(names)[:RECIPIENTS_SHOWN]
-    more = f" and {len(names) - len(few)} more" if len(names) > len(few) else ""
-    return ", ".join(map(shown, few)) + more
+    shown_names = list(names) if every else list(names)[:RECIPIENTS_SHOWN]
+    more = f" and {len(names) - len(shown_names)} more" if len(names) > len(shown_names) else ""
+    return ", ".join(map(shown, shown_names)) + more
 
 
 def _held(rows: Iterable[HeldRow]) -> Iterator[Entry]:
@@ -146,10 +146,10 @@ def _logged(lines: Iterable[Line]) -> Iterator[Entry]:
         if not line.fields:
             yield line.at, Text(shown(line.text), style="dim")
             continue
-        told = [f"{name} {shown(value)}" for name, value in line.fields.items()
+        fields = [f"{name} {shown(value)}" for name, value in line.fields.items()
                 if name not in _QUIET and value not in (None, "", False)]
         text = Text(f"log  {shown(line.fields['event'])}", style="cyan")
-        text.append(f"  {', '.join(told)}")
+        text.append(f"  {', '.join(fields)}")
         yield line.at, text
 
 

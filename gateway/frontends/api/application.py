@@ -16,7 +16,7 @@ from gateway.frontends.api.bodies import malformed
 from gateway.frontends.api.callers import Door
 from gateway.frontends.api.counted import Counted
 from gateway.frontends.api.description import described
-from gateway.frontends.api.forgetting import Forgetting
+from gateway.frontends.api.memory_release import MemoryRelease
 from gateway.frontends.api.run_shapes import RunOrder
 from gateway.frontends.api.service import Current
 from gateway.frontends.api.shapes import Again, CodeOrder, Verification
@@ -53,12 +53,12 @@ def application(current: Current, octets_max: int) -> Guard:
     api.add_exception_handler(GatewayError, _gateway_error)
     api.add_exception_handler(HTTPException, _http_exception)
     api.add_exception_handler(RequestValidationError, _invalid)
-    api.add_exception_handler(Exception, _surprise)
+    api.add_exception_handler(Exception, _unexpected)
     def who(scope: Scope) -> str | None:  # a reload replaces the service
         return current.service.callers.known(scope)
 
     door = Door(api, lambda: current.service.callers)
-    return Guard(Forgetting(Counted(door)), current, octets_max=octets_max, who=who)
+    return Guard(MemoryRelease(Counted(door)), current, octets_max=octets_max, who=who)
 
 
 def _answer(request: Request, problem: Problem) -> Response:
@@ -101,7 +101,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     return _answer(request, of_reason(Reason.INPUT_MALFORMED))
 
 
-def _surprise(request: Request, error: Exception) -> Response:
+def _unexpected(request: Request, error: Exception) -> Response:
     """Starlette raises it again behind this answer, and the guard tells it."""
     del error
     return _answer(request, of_reason(Reason.INTERNAL))

@@ -59,8 +59,8 @@ def parse(octets: bytes, model: type[Model]) -> Body[Model]:
     try:
         return Body(model.model_validate_json(canonical, strict=True), canonical, value)
     except ValidationError as error:
-        told = error.errors(include_url=False, include_context=False, include_input=False)
-        wrong = [(_pointer(one["loc"]), one["msg"] + ".") for one in told[:TOLD_MAX]]
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        wrong = [(_pointer(one["loc"]), one["msg"] + ".") for one in errors[:TOLD_MAX]]
     raise ProblemError(malformed(wrong))
 
 

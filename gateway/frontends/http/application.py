@@ -59,7 +59,7 @@ def application(current: Current) -> Guard:
     api.add_exception_handler(GatewayError, _gateway_error)
     api.add_exception_handler(HTTPException, _http_exception)
     api.add_exception_handler(RequestValidationError, _invalid)
-    api.add_exception_handler(Exception, _surprise)
+    api.add_exception_handler(Exception, _unexpected)
     return Guard(api, current)
 
 
@@ -92,7 +92,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     return _answer(request, of_reason(Reason.INPUT_MALFORMED))
 
 
-def _surprise(request: Request, error: Exception) -> Response:
+def _unexpected(request: Request, error: Exception) -> Response:
     """Starlette raises it again behind this answer, and the guard tells it."""
     del error
     return _answer(request, of_reason(Reason.INTERNAL))

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import Reason
 from gateway.frontends.http.problems import MEDIA_TYPE, Problem, ProblemError, of_reason
 from gateway.frontends.limits import Rate, client_key
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 
 log = structlog.get_logger("sealgate.http")
 
@@ -122,7 +122,7 @@ class _Request:
             await self._app(self._scope, self._counted, self._answered)
         # 6. surprises
         except Exception as error:  # noqa: BLE001 - whatever it is
-            surprise(log, error, incident=self.incident)
+            log_unexpected(log, error, incident=self.incident)
             if not self._status:
                 await self._refuse(of_reason(Reason.INTERNAL))
         finally:

@@ -69,9 +69,9 @@ def readiness(checks: Sequence[Check]) -> tuple[int, dict[str, object]]:
     """
     states = {check.state for check in checks}
     status = "not_ready" if "failed" in states else "degraded" if "degraded" in states else "ready"
-    told = {check.name: {"state": check.state} | ({"detail": check.detail} if check.detail else {})
+    body = {check.name: {"state": check.state} | ({"detail": check.detail} if check.detail else {})
             for check in checks}
-    return 503 if status == "not_ready" else 200, {"status": status, "checks": told}
+    return 503 if status == "not_ready" else 200, {"status": status, "checks": body}
 
 
 def _http_exception(request: Request, error: Exception) -> Response:

@@ -6,7 +6,8 @@ session      what is answered to each command
 transaction  one mail, from MAIL to its last octet, as Postfix reports it
 edits        the changes that make the mail to be sent out of the one that Postfix holds
 room         what the sessions of one process share and may use up
-worker       one process: takes connections and serves each on a thread
+acceptors    threads that accept connections, and serve them
+worker       one process: its order, its heartbeat, its end
 parent       the process that has the socket and no key; it starts workers and replaces them
 listen       the socket, as the settings name it
 

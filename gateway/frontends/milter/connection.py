@@ -10,7 +10,7 @@ import structlog
 from gateway.frontends.milter import protocol
 from gateway.frontends.milter.protocol import Command, ProtocolError
 from gateway.frontends.milter.session import Session, Shared
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 
 log = structlog.get_logger("sealgate.milter")
 
@@ -29,7 +29,7 @@ def serve(channel: socket.socket, shared: Shared) -> None:
         except OSError:
             pass  # Postfix has closed the connection: no answer is possible
         except Exception as error:  # noqa: BLE001 - reported; the other connections go on
-            surprise(log, error)
+            log_unexpected(log, error)
 
 
 def _prepare(channel: socket.socket) -> None:

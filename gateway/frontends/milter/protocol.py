@@ -56,13 +56,14 @@ class Steps(IntFlag):
     NO_UNKNOWN = 0x100
     NO_DATA = 0x200
     NO_ANSWER_TO_CONNECT = 0x1000
+    NO_ANSWER_TO_MAIL = 0x4000
     NO_ANSWER_TO_BODY = 0x80000
     LEADING_SPACE = 0x100000
 
 
 ACTIONS: Final = Action.ADD_HEADERS | Action.CHANGE_BODY | Action.CHANGE_HEADERS | Action.CHANGE_FROM
 STEPS: Final = (Steps.NO_HELO | Steps.NO_END_OF_HEADER | Steps.NO_ANSWER_TO_HEADER | Steps.NO_UNKNOWN | Steps.NO_DATA
-                | Steps.NO_ANSWER_TO_CONNECT | Steps.NO_ANSWER_TO_BODY | Steps.LEADING_SPACE)
+                | Steps.NO_ANSWER_TO_CONNECT | Steps.NO_ANSWER_TO_MAIL | Steps.NO_ANSWER_TO_BODY | Steps.LEADING_SPACE)
 # By stage (SMFIM_*): connection, MAIL, RCPT, end of the message.
 _MACROS: Final = ((0, "{daemon_name}"), (2, "{auth_authen} {mail_addr} {tls_version}"), (3, "{rcpt_addr}"), (5, "i"))
 

@@ -1,7 +1,8 @@
 """One session of Postfix: what the gateway answers to each command, on the thread of its connection.
 
 1. Who sends is known by the daemon: a mail by a daemon of no list is answered 451, and reported as an error.
-2. Header fields and body are taken without an answer; what is wrong with them is answered at the end of the message.
+2. Postfix waits for no answer to MAIL, header fields and body. A mail that is rejected at MAIL is rejected for each of
+   its recipients; what is wrong with header and body is answered at the end of the message.
 3. Nothing is changed before the end of the message: until then whatever goes wrong leaves the mail as it came, and
    unanswered, so that Postfix does what `default_action` says, which must be tempfail.
 4. A surprise is 451 with the incident's id.
@@ -21,12 +22,12 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.milter import protocol
 from gateway.frontends.milter.edits import Edits, edits
 from gateway.frontends.milter.protocol import Command, ProtocolError
-from gateway.frontends.milter.room import Room
+from gateway.frontends.milter.room import FIELD_OCTETS, Room
 from gateway.frontends.milter.transaction import Peer, Rules, Transaction
 from gateway.frontends.replies import reply_for, reply_for_reason
 from gateway.frontends.smtp.paths import RefusedCommandError
 from gateway.frontends.telemetry import metrics
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 from gateway.frontends.telemetry.mail_log import tell
 from gateway.model.mail import Envelope, Mail
 from gateway.model.outcome import Outcome, Settled
@@ -62,13 +63,13 @@ class Session:
         self.mail: Transaction | None = None  # in progress
         self._macros: dict[int, dict[str, str]] = {}  # by the command to which they belong
         self._announced = False  # macros for the next MAIL are there
+        self._rejection: Iterable[bytes] = ()  # of the mail, found at MAIL; for each of its recipients
         self._changes: Iterable[bytes] | None = None  # that put the gateway's octets in place
         self._answers: dict[int, Callable[[bytes], Iterable[bytes]]] = {
-            Command.MAIL: self._sender, Command.RCPT: self._recipient, Command.END: self._end,
-            Command.OPTIONS: self._options}
+            Command.RCPT: self._recipient, Command.END: self._end, Command.OPTIONS: self._options}
         self._quiet: dict[int, Callable[[bytes], None]] = {
-            Command.CONNECT: self._connect, Command.HEADER: self._header, Command.MACROS: self._keep_macros,
-            Command.BODY: self._chunk, Command.ABORT: self._abort}
+            Command.CONNECT: self._connect, Command.MAIL: self._sender, Command.HEADER: self._header,
+            Command.MACROS: self._keep_macros, Command.BODY: self._chunk, Command.ABORT: self._abort}
         shared.room.entered(self)
 
     def answer(self, command: int, data: bytes) -> Iterable[bytes]:
@@ -77,14 +78,18 @@ class Session:
             try:
                 quiet(data)
             except Exception as error:  # noqa: BLE001 - 2: the mail's answer later
-                surprise(log, error, incident=self.incident)
+                log_unexpected(log, error, incident=self.incident)
                 self.broken = True
             return ()
         method = self._answers.get(command)
         if method is None:
             raise ProtocolError(f"an unknown command (octet {command})")
+        return self._guarded(lambda: method(data))
+
+    def _guarded(self, act: Callable[[], Iterable[bytes]]) -> Iterable[bytes]:
+        """The packets of `act`, or of the reply for what it raises. ProtocolError."""
         try:
-            return method(data)
+            return act()
         except ProtocolError:
             raise
         except RefusedCommandError as refused:
@@ -92,7 +97,7 @@ class Session:
         except GatewayError as trouble:
             return self._refused(trouble)
         except Exception as error:  # noqa: BLE001 - 4: reported, and answered 451
-            surprise(log, error, incident=self.incident)
+            log_unexpected(log, error, incident=self.incident)
             return self._reply(self._refusal(GatewayError(Reason.INTERNAL, retry=True)))
 
     @property
@@ -133,9 +138,12 @@ class Session:
         self.address = protocol.client(data)
         self.daemon = self._macro("{daemon_name}")
 
-    def _sender(self, data: bytes) -> Iterable[bytes]:
+    def _sender(self, data: bytes) -> None:
         """MAIL: a new mail, whatever the end of the one before."""
         self._forget()
+        self._rejection = self._guarded(lambda: self._begin(data))
+
+    def _begin(self, data: bytes) -> Iterable[bytes]:
         if not self._announced:  # those of the mail before are not this one's
             self._forget_macros()
         self._announced = False
@@ -145,7 +153,7 @@ class Session:
         mail = Transaction.begin(self.shared.rules, peer, protocol.strings(data), self._macro("{mail_addr}"))
         self.shared.room.began(self, peer.client.name if peer.client else peer.address)
         self.mail = mail
-        return _CONTINUE
+        return ()
 
     def _peer(self) -> Peer:
         settings = self.shared.settings
@@ -159,7 +167,9 @@ class Session:
         raise GatewayError(Reason.CONFIG_INVALID, f"daemon {self.daemon} is in no list", retry=True)
 
     def _recipient(self, data: bytes) -> Iterable[bytes]:
-        """RCPT: what is rejected here is this recipient, not the mail."""
+        """RCPT: this recipient is rejected, not the mail, unless MAIL was already."""
+        if self._rejection:
+            return self._rejection
         self._transaction().recipient(self.shared.rules, protocol.strings(data), self._macro("{rcpt_addr}"))
         return _CONTINUE
 
@@ -171,19 +181,30 @@ class Session:
     # The message
 
     def _header(self, data: bytes) -> None:
-        self._transaction().header(*protocol.header(data))
+        if self._may_keep(len(data) + FIELD_OCTETS):
+            self._transaction().header(self.shared.rules, *protocol.header(data))
+            self._release_refused()
 
     def _chunk(self, data: bytes) -> None:
-        """The next octets of the body: nothing is kept of a mail that is too large, or for which there is no room."""
+        """The next octets of the body."""
+        if self._may_keep(len(data)):
+            self._transaction().body(self.shared.rules, data)
+            self._release_refused()
+
+    def _may_keep(self, octets: int) -> bool:
+        """Nothing is kept of a mail that is too large, or for which there is no room."""
         mail = self._transaction()
-        if mail.refused is not None:
-            return
-        try:
-            self.shared.room.take(self, len(data))
-        except GatewayError as trouble:
-            mail.refuse(trouble)
-        else:
-            mail.body(self.shared.rules, data)
+        if mail.refused is None:
+            try:
+                self.shared.room.take(self, octets)
+            except GatewayError as trouble:
+                mail.refuse(trouble)
+                self._release_refused()
+        return mail.refused is None
+
+    def _release_refused(self) -> None:
+        if self._transaction().refused is not None:
+            self.shared.room.give_back(self)
 
     def _end(self, data: bytes) -> Iterable[bytes]:
         """The end of the message: the whole way of the mail, then what Postfix is to do with what it holds."""
@@ -199,7 +220,7 @@ class Session:
         except GatewayError as trouble:
             result, reply = trouble, self._refusal(trouble)
         except Exception as error:  # noqa: BLE001 - reported, and answered 451
-            surprise(log, error, incident=self.incident)
+            log_unexpected(log, error, incident=self.incident)
             result = GatewayError(Reason.INTERNAL, retry=True)
             reply = self._refusal(result)
         tell(mail.origin(self.shared.rules, at, queue_id), mail.envelope, code=int(reply[:3]), size=mail.size,
@@ -215,6 +236,8 @@ class Session:
         start = sum(len(raw) for _, raw in mail.fields) + len(b"\r\n")
 
         def take(octets: bytes, envelope: Envelope) -> bool:
+            if mail.contradictory:
+                return False
             found = edits(mail.fields, memoryview(whole.octets)[start:], octets)
             opened = envelope.ret == "HDRS" != whole.envelope.ret
             self._changes = None if found is None else _packets(found, mail.sender.path.address if opened else "")
@@ -267,6 +290,7 @@ class Session:
 
     def _forget(self) -> None:
         self.mail = self._changes = None
+        self._rejection = ()
         self.shared.room.ended(self)
 
 

@@ -1,35 +1,30 @@
-"""One worker process: takes connections from the parent's socket, and serves each on a thread.
+"""One worker process: its order from the parent, its heartbeat, and its end.
 
-1. Threads stay and are used again: one that has never signed or encrypted first pays for its own randomness and memory,
-   a tenth of a mail's work.
-2. A worker that is to end takes no more connections; what waits at the socket is for the other workers. Its sessions go
-   on, and the process ends when nothing is in progress any more.
+A worker that is to end takes no more connections; what waits at the socket is for the other workers. Its sessions go
+on, and the process ends when nothing is in progress any more.
 """
 
 import select
 import signal
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import FrameType
 from typing import Final
 
 import structlog
 
-from gateway.errors import GatewayError
+from gateway.frontends.milter.acceptors import Acceptors
 from gateway.frontends.milter.connection import serve
 from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.session import Shared
 from gateway.frontends.telemetry import metrics
 from gateway.settings import MILTER
-from gateway.threads import submit
 
 log = structlog.get_logger("sealgate.milter")
 
-CONNECTIONS_MAX: Final = 512  # of one worker; Postfix has default_process_limit (100) for each of its services
 BEAT_S: Final = 1.0
 STUCK_DEADLINES: Final = 2.0  # a mail that is worked on for so many deadlines: we say nothing, and are replaced
-NO_DESCRIPTOR_S: Final = 0.2  # until the next try
 LINGER_S: Final = 0.3  # an answer leaves after its mail counts as ended
 READY: Final = b"r"
 BEAT: Final = b"."
@@ -62,21 +57,15 @@ class Worker:
     def _take(self, listening: socket.socket, shared: Shared) -> None:
         """Takes connections until an order comes."""
         listening.setblocking(False)  # several workers wait for one connection, and one gets it
-        threads = ThreadPoolExecutor(CONNECTIONS_MAX, "milter")  # never waited for: the process ends with `os._exit`
-        next_beat = 0.0
-        with select.epoll() as events:
-            events.register(listening, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-            events.register(self._control, select.EPOLLIN)
-            while not self._order:
-                ready = [number for number, _ in events.poll(BEAT_S)]
-                if self._control.fileno() in ready:
-                    self._read_order()
-                # A connection whose worker died before it accepted wakes no other one: look again after a while.
-                if listening.fileno() in ready or not ready:
-                    _accept(listening, threads, shared)
-                if time.monotonic() >= next_beat:
-                    next_beat = time.monotonic() + BEAT_S
-                    self._beat(shared.room)
+        acceptors = Acceptors(listening, partial(serve, shared=shared))
+        acceptors.start()
+        control = select.poll()
+        control.register(self._control, select.POLLIN)
+        while not self._order:
+            if control.poll(BEAT_S * 1000):
+                self._read_order()
+            self._beat(shared.room)
+        acceptors.stop()
 
     def _beat(self, room: Room) -> None:
         if room.oldest_s() < STUCK_DEADLINES * self._grace_s:  # else it is in a call that does not return
@@ -119,24 +108,3 @@ class Worker:
         if room.connections:
             log.info("milter.connections_cut", connections=room.connections, mails=room.mails)
         time.sleep(LINGER_S)
-
-
-def _accept(listening: socket.socket, threads: ThreadPoolExecutor, shared: Shared) -> None:
-    """Takes one connection, if it is still there. Without a free descriptor it waits at the socket a little longer.
-
-    Without a thread for it the connection is closed, and Postfix answers 451 (`default_action`).
-    """
-    try:
-        channel, _ = listening.accept()
-    except (BlockingIOError, ConnectionAbortedError):
-        return
-    except OSError as error:
-        log.error("milter.not_accepted", detail=str(error.strerror))  # noqa: TRY400 - the text says it
-        time.sleep(NO_DESCRIPTOR_S)
-        return
-    try:
-        submit(threads, serve, channel, shared)
-    except GatewayError as trouble:
-        channel.close()
-        log.error("milter.not_accepted", detail=trouble.detail)  # noqa: TRY400 - the text says it
-        time.sleep(NO_DESCRIPTOR_S)

@@ -17,7 +17,7 @@ import structlog
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.processes.notify import Ear
 from gateway.frontends.processes.process import PARENT, Process
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 
 log = structlog.get_logger("sealgate.children")
 
@@ -110,7 +110,7 @@ class Children:
             try:
                 await self._live(name)
             except Exception as error:  # noqa: BLE001 - a keeper that ends would leave us without this process for good
-                surprise(log, error, child=name)
+                log_unexpected(log, error, child=name)
             deaths = 0 if loop.time() - began > STEADY_S else deaths + 1
             await asyncio.sleep(BACKOFF_S[min(deaths, len(BACKOFF_S)) - 1] if deaths else BACKOFF_S[0])
 

@@ -54,7 +54,7 @@ def set_in_force() -> bytes | None:
     return _read(int(word)) if word else None
 
 
-def told(own: int | None, before: Sequence[int]) -> dict[str, str]:
+def environment(own: int | None, before: Sequence[int]) -> dict[str, str]:
     """The environment of a worker."""
     return {OWN: "" if own is None else str(own), BEFORE: " ".join(map(str, before))}
 

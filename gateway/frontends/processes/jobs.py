@@ -18,7 +18,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.processes.children import run_once
 from gateway.frontends.processes.notify import live, notify, reloaded
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 from gateway.ports.fetch import FetchTask, FetchTasks
 from gateway.threads import submit
 
@@ -128,24 +128,24 @@ class Jobs:
         for task in due:
             if len(self._in_work) >= THREADS:
                 break
-            issuers = sum(one.wanted.kind == "issuer" for one in self._in_work.values())
-            if (task.wanted.key in self._in_work or host(task) in hosts
-                    or (task.wanted.kind == "issuer" and issuers >= ISSUERS_AT_ONCE_MAX)):
+            issuers = sum(one.request.kind == "issuer" for one in self._in_work.values())
+            if (task.request.key in self._in_work or host(task) in hosts
+                    or (task.request.kind == "issuer" and issuers >= ISSUERS_AT_ONCE_MAX)):
                 continue
             hosts.add(host(task))
-            self._in_work[task.wanted.key] = task
+            self._in_work[task.request.key] = task
             self._keep(self._fetch(task, self._carry_out), "fetch")
         return True
 
     async def _fetch(self, task: FetchTask, carry_out: Callable[[FetchTask], GatewayError | None]) -> None:
-        began, fields = time.monotonic(), {"kind": task.wanted.kind, "url": task.wanted.url}
+        began, fields = time.monotonic(), {"kind": task.request.kind, "url": task.request.url}
         try:
             trouble = await self._on_thread(carry_out, task)
         except GatewayError as error:
             self._tell_trouble(error)
             await asyncio.sleep(TROUBLED_S)
         except Exception as error:  # noqa: BLE001 - a surprise in one task ends no other
-            surprise(log, error, **fields)
+            log_unexpected(log, error, **fields)
             await self._give_up(task)
         else:
             took = round(time.monotonic() - began, 3)
@@ -155,12 +155,12 @@ class Jobs:
                 log.warning("fetch.failed", **fields, seconds=took, reason=str(trouble.reason), detail=trouble.detail,
                             failures=task.failures + 1)
         finally:
-            del self._in_work[task.wanted.key]
+            del self._in_work[task.request.key]
 
     async def _give_up(self, task: FetchTask) -> None:
         """What surprises is not tried again and again."""
         try:
-            await self._on_thread(self._tasks.failed, task.wanted.key, None, Reason.INTERNAL, "")
+            await self._on_thread(self._tasks.failed, task.request.key, None, Reason.INTERNAL, "")
         except GatewayError as error:
             self._tell_trouble(error)
             await asyncio.sleep(TROUBLED_S)
@@ -178,7 +178,7 @@ class Jobs:
         except GatewayError as trouble:
             log.warning("jobs.round_failed", round=one.name, reason=str(trouble.reason), detail=trouble.detail)
         except Exception as error:  # noqa: BLE001 - a surprise in one round ends no other
-            surprise(log, error, round=one.name)
+            log_unexpected(log, error, round=one.name)
         else:
             if arguments:
                 task = self._keep(run_once((*self._command, *arguments)), "process")
@@ -205,5 +205,5 @@ class Jobs:
 
 def host(task: FetchTask) -> str:
     """Whom a task asks, whatever the port."""
-    authority = task.wanted.url.partition("://")[2].partition("/")[0].lower()
+    authority = task.request.url.partition("://")[2].partition("/")[0].lower()
     return authority[:authority.find("]") + 1] or authority.partition(":")[0]  # of IPv6 in its brackets

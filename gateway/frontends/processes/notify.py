@@ -61,16 +61,17 @@ def watchdog_s() -> float | None:
 
 def trouble_field(trouble: GatewayError) -> str:
     """Why a process of ours could not start, for `trouble_of`."""
-    told = {"reason": str(trouble.reason), "detail": trouble.detail[:DATAGRAM_OCTETS_MAX // 8], "retry": trouble.retry}
-    return f"X_TROUBLE={json.dumps(told)}"
+    fields = {"reason": str(trouble.reason), "detail": trouble.detail[:DATAGRAM_OCTETS_MAX // 8],
+              "retry": trouble.retry}
+    return f"X_TROUBLE={json.dumps(fields)}"
 
 
 def trouble_of(message: Message) -> GatewayError | None:
     """What `trouble_field` wrote."""
     if "X_TROUBLE" not in message:
         return None
-    told = json.loads(message["X_TROUBLE"])
-    return GatewayError(Reason(told["reason"]), told["detail"], retry=told["retry"])
+    fields = json.loads(message["X_TROUBLE"])
+    return GatewayError(Reason(fields["reason"]), fields["detail"], retry=fields["retry"])
 
 
 async def live(well: Callable[[], bool] = lambda: True) -> None:

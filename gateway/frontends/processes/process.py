@@ -17,7 +17,7 @@ import structlog
 from gateway.errors import GatewayError
 from gateway.frontends.processes.handover import WRITTEN
 from gateway.frontends.processes.notify import SOCKET, Ear, Message, trouble_of
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 
 log = structlog.get_logger("sealgate.process")
 
@@ -58,14 +58,15 @@ class Process:
 
         `stuck_after_s`: how soon it has to give the next sign of life, once it has given one; 0: whenever it likes.
         """
-        told = {key: value for key, value in os.environ.items() if key not in _OURS}
-        told |= {PARENT: str(os.getpid()), **(environment or {})}
+        inherited_environment = {key: value for key, value in os.environ.items() if key not in _OURS}
+        inherited_environment |= {PARENT: str(os.getpid()), **(environment or {})}
         if ear is not None:
-            told[SOCKET] = ear.address
+            inherited_environment[SOCKET] = ear.address
             if stuck_after_s:
-                told["WATCHDOG_USEC"] = str(int(stuck_after_s * 1_000_000))
+                inherited_environment["WATCHDOG_USEC"] = str(int(stuck_after_s * 1_000_000))
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True, env=told, pass_fds=tuple(fds))
+            *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True, env=inherited_environment,
+            pass_fds=tuple(fds))
         return cls(name, process, ear, stuck_after_s)
 
     async def _wait(self) -> int:
@@ -74,7 +75,7 @@ class Process:
             try:
                 self._ear.forget(self.pid)
             except Exception as error:  # noqa: BLE001 - `over` has a result whatever the process said last
-                surprise(log, error, pid=self.pid)
+                log_unexpected(log, error, pid=self.pid)
         return code
 
     def _hear(self, message: Message) -> None:

@@ -113,10 +113,11 @@ def handed_on(sockets: Sockets) -> tuple[dict[str, str], tuple[int, ...]]:
 
 def inherited() -> dict[str, list[socket.socket]] | None:
     """What `handed_on` gave to this process; None if nobody did."""
-    told = os.environ.pop(GIVEN, None)
-    if told is None:
+    value = os.environ.pop(GIVEN, None)
+    if value is None:
         return None
-    sockets = {name: [socket.socket(fileno=number) for number in several] for name, several in json.loads(told).items()}
+    sockets = {name: [socket.socket(fileno=number) for number in several]
+               for name, several in json.loads(value).items()}
     for several in sockets.values():
         for one in several:
             one.set_inheritable(False)  # not for the worker's own children (LDAP)

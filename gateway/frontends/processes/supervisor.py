@@ -33,7 +33,7 @@ from gateway.frontends.processes.process import PATIENCE_S, Process
 from gateway.frontends.processes.sockets import Unavailable, bound, from_systemd, handed_on
 from gateway.frontends.processes.worker_pool import MARGIN_S, WorkerPool
 from gateway.frontends.shared_limits import MEMORY, SharedLimits
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 from gateway.frontends.worker_limits import NUMBER
 from gateway.settings import InForce, Settings
 
@@ -171,7 +171,7 @@ class Supervisor:
     def _new_crew(self, new: InForce, sockets: Mapping[str, Sequence[socket.socket]]) -> WorkerPool:
         settings = new.settings
         size = settings.processes.relay or len(os.sched_getaffinity(0))
-        told, fds = handed_on(sockets)
+        variables, fds = handed_on(sockets)
         packed = new.packed()
 
         async def launch(number: int, environment: Mapping[str, str], more: Sequence[int]) -> Process:
@@ -179,7 +179,7 @@ class Supervisor:
                 worker = await Process.start(
                     f"relay {number}", (*self._command, "worker"), ear=self._ear,
                     stuck_after_s=settings.processes.stuck_after_s, fds=(*fds, *more, *memories),
-                    environment={**told, **environment, **given, NUMBER: f"{number}/{size}"})
+                    environment={**variables, **environment, **given, NUMBER: f"{number}/{size}"})
                 worker.over.add_done_callback(lambda _: leaves())
                 return worker
 
@@ -233,11 +233,11 @@ class Supervisor:
                 raise
         except Exception as error:  # noqa: BLE001 - whatever it is, mail goes on by the old set
             if not isinstance(error, GatewayError):
-                surprise(log, error)
+                log_unexpected(log, error)
                 error = GatewayError(Reason.INTERNAL, type(error).__name__)
             log.critical("reload.failed", reason=str(error.reason), detail=error.detail)
             notify("READY=1", f"STATUS=not reloaded: {error.reason}; the old rules stay in force")
-            _answer(asking, _told(error))
+            _answer(asking, _trouble_fields(error))
             return
         old, gone = self._crew, self._sockets
         self._crew, self._settings, self._sockets = worker_pool, settings, sockets
@@ -256,7 +256,8 @@ class Supervisor:
         if troubles:
             name, trouble = next(iter(troubles.items()))
             notify("READY=1", f"STATUS=not reloaded: {', '.join(troubles)}: {trouble.reason}")
-            _answer(asking, _told(GatewayError(trouble.reason, f"{name}: {trouble.detail}", retry=trouble.retry)))
+            named = GatewayError(trouble.reason, f"{name}: {trouble.detail}", retry=trouble.retry)
+            _answer(asking, _trouble_fields(named))
             return
         notify("READY=1", "STATUS=")
         _answer(asking, rules)
@@ -280,7 +281,7 @@ class Supervisor:
                 if asked_s and self._well():
                     notify("WATCHDOG=1")
             except Exception as error:  # noqa: BLE001 - the next look may succeed; without any, systemd would end us
-                surprise(log, error)
+                log_unexpected(log, error)
             await asyncio.sleep(pause)
 
     def _look(self, late_s: float) -> None:
@@ -320,7 +321,7 @@ def _answer(asking: Sequence[asyncio.Future[dict[str, Any]]], answer: dict[str, 
             one.set_result(answer)
 
 
-def _told(trouble: GatewayError) -> dict[str, Any]:
+def _trouble_fields(trouble: GatewayError) -> dict[str, Any]:
     return {"reason": str(trouble.reason), "detail": trouble.detail, "retry": trouble.retry}
 
 

@@ -19,7 +19,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.processes import handover
 from gateway.frontends.processes.children import BACKOFF_S
 from gateway.frontends.processes.process import REPLACED, Process
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 
 log = structlog.get_logger("sealgate.workers")
 
@@ -94,7 +94,7 @@ class WorkerPool:
         """A worker that is ready. GatewayError why there is none."""
         try:
             own = self._kept.get(number)
-            worker = await self._launch(number, handover.told(own, self._before),
+            worker = await self._launch(number, handover.environment(own, self._before),
                                         (*self._before, *(() if own is None else (own,))))
         except OSError as error:
             raise GatewayError(Reason.INTERNAL, f"no process: {error.strerror}", retry=True) from None
@@ -128,7 +128,7 @@ class WorkerPool:
             try:
                 await self._keep_one(number)
             except Exception as error:  # noqa: BLE001 - a keeper that ends would leave its place empty for good
-                surprise(log, error, kind=self._kind, number=number)
+                log_unexpected(log, error, kind=self._kind, number=number)
                 await asyncio.sleep(BACKOFF_S[0])
 
     async def _keep_one(self, number: int) -> None:
@@ -161,7 +161,7 @@ class WorkerPool:
                 log.critical("worker.not_started", kind=self._kind, number=number, reason=str(trouble.reason),
                              detail=trouble.detail)
             except Exception as error:  # noqa: BLE001 - a place is never given up
-                surprise(log, error, kind=self._kind, number=number)
+                log_unexpected(log, error, kind=self._kind, number=number)
             await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
             tries += 1
 

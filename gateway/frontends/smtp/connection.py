@@ -21,7 +21,7 @@ from gateway.frontends.smtp import dialogue
 from gateway.frontends.smtp.listener import ListenerContext
 from gateway.frontends.smtp.paths import RefusedCommandError
 from gateway.frontends.telemetry import metrics
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 
 log = structlog.get_logger("sealgate.smtp")
 
@@ -217,7 +217,7 @@ class Connection(SMTP):
         except (ConnectionError, TimeoutError, ssl.SSLError):
             pass  # the client's side broke; there is nobody to tell
         except Exception as error:  # noqa: BLE001 - the last line: a connection's end, never the server's
-            surprise(log, error, peer=self.peer, listener=self.front.listener.name)
+            log_unexpected(log, error, peer=self.peer, listener=self.front.listener.name)
         finally:
             if self.transport is not None:
                 self.transport.close()
@@ -268,7 +268,7 @@ class Connection(SMTP):
             raise
         except Exception as error:  # noqa: BLE001 - surprise is temporary and silent outside
             incident = self.incident or secrets.token_hex(8)
-            surprise(log, error, incident=incident, peer=self.peer, listener=self.front.listener.name)
+            log_unexpected(log, error, incident=incident, peer=self.peer, listener=self.front.listener.name)
             self.say(reply_for_reason(Reason.INTERNAL, retry=True, permitted=False, incident=incident).octets())
         return True
 

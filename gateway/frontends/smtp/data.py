@@ -43,13 +43,13 @@ class Collector:
     def feed(self, packet: bytes) -> bytes | None:
         """Takes a packet. When the end of data was in it: what came after it (b'' if nothing did)."""
         buffer = self._buffer
-        seen = max(0, len(buffer) - len(END) + 1)
+        searched = max(0, len(buffer) - len(END) + 1)
         buffer += packet
         if self.refused is None and len(buffer) > self._raw_max:
             self.refused = Reason.MAIL_TOO_LARGE
         elif self.refused is None and not self._cover(len(buffer)):
             self.refused = Reason.CLIENT_BUSY
-        end = find_end(buffer, seen)
+        end = find_end(buffer, searched)
         if end >= 0:
             after = bytes(memoryview(buffer)[end + len(END):])
             del buffer[end + 2:]

@@ -18,7 +18,7 @@ from gateway.frontends.replies import reply_for, reply_for_reason, reply_to
 from gateway.frontends.smtp.data import Checks, Trace, whole_mail
 from gateway.frontends.smtp.listener import ListenerContext
 from gateway.frontends.smtp.threads import Job
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 from gateway.frontends.telemetry.mail_log import tell
 from gateway.model.mail import Envelope, Mail, Origin
 from gateway.model.outcome import Outcome
@@ -113,7 +113,7 @@ class Delivery:
             self._tell(outcome)
             return
         if not isinstance(error, GatewayError):
-            surprise(log, error, incident=self._received.origin.incident)
+            log_unexpected(log, error, incident=self._received.origin.incident)
             error = GatewayError(Reason.INTERNAL, retry=True)
         self._answer(error)
         self._tell(error)

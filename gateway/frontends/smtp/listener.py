@@ -13,8 +13,8 @@ from gateway.frontends.clients import Clients, among
 from gateway.frontends.limits import Admission, Octets, Rate
 from gateway.frontends.login_pauses import LoginPauses
 from gateway.frontends.smtp.threads import Workers
-from gateway.model.address import domain_of
 from gateway.model.mail import Mail
+from gateway.model.mailbox import in_domains
 from gateway.model.outcome import Outcome
 from gateway.ports.next_hop import HopReply
 from gateway.settings import Bank, Limits, Listener
@@ -78,4 +78,4 @@ class ListenerContext:
 
     def owns(self, address: str) -> bool:
         """Whether the address is in one of the bank's mail domains."""
-        return domain_of(address) in self.bank.domains
+        return in_domains(address, self.bank.domains)

@@ -1,6 +1,6 @@
 """The sentences of the log: what each event means, for a person who reads one line.
 
-The id is stable: alert rules, metrics and filters of operators go by it. docs/logs.md has levels and fields.
+The id is stable: alert rules, metrics and filters of operators go by it. docs/log-events.md has levels and fields.
 """
 
 from typing import Final
@@ -86,6 +86,7 @@ MESSAGES: Final = {
     "milter.protocol_error": "A connection does not speak the milter protocol.",
     "milter.ready": "The milter's socket is open.",
     "milter.stopping": "The milter ends after its mails.",
+    "milter.thread_not_started": "A milter worker could not start another thread.",
     "milter.unknown_daemon": "Postfix names a daemon that the settings do not list.",
     "mode.observe": "Mode observe: nothing is sealed, opened, held or rejected.",
     "observe.internal_error": "A fault in the program in mode observe.",

@@ -216,7 +216,7 @@ def configure(level: Literal["debug", "info", "warning", "error"]) -> None:
 def _counted(_logger: object, level: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Whatever is bad enough to be looked at is a number, too."""
     if level not in ("info", "debug"):
-        metrics.told(line["level"], str(line["event"]))
+        metrics.count_line(line["level"], str(line["event"]))
     return line
 
 
@@ -244,11 +244,11 @@ def own_process() -> None:
         root.addHandler(_Library(logging.WARNING))
     logging.captureWarnings(True)
     metrics.own_process()
-    sys.excepthook = lambda _kind, error, _traceback: surprise(log, error)
-    threading.excepthook = lambda args: surprise(log, args.exc_value or args.exc_type())
-    sys.unraisablehook = lambda args: surprise(log, args.exc_value or args.exc_type())
+    sys.excepthook = lambda _kind, error, _traceback: log_unexpected(log, error)
+    threading.excepthook = lambda args: log_unexpected(log, args.exc_value or args.exc_type())
+    sys.unraisablehook = lambda args: log_unexpected(log, args.exc_value or args.exc_type())
 
 
-def surprise(log: Any, error: BaseException, **fields: object) -> None:
+def log_unexpected(log: Any, error: BaseException, **fields: object) -> None:
     """The line for an exception that nobody expected."""
     log.error("internal.error", where=where(error), **fields)

@@ -52,8 +52,8 @@ class Findings:
 
 def failing(tasks: Sequence[FetchTask]) -> tuple[FetchTask, ...]:
     """Revocation lists that cannot be fetched, the most failures first."""
-    failed = [task for task in tasks if task.wanted.kind == "crl" and task.failures >= FAILURES_MIN]
-    return tuple(sorted(failed, key=lambda task: (-task.failures, task.wanted.url)))
+    failed = [task for task in tasks if task.request.kind == "crl" and task.failures >= FAILURES_MIN]
+    return tuple(sorted(failed, key=lambda task: (-task.failures, task.request.url)))
 
 
 def report_mail(findings: Findings, to: str, sender: str, hostname: str, now: datetime) -> bytes:
@@ -127,9 +127,10 @@ def _failed(found: Sequence[FetchTask]) -> str:
              "that needs a list once the last fetched one has expired. To try one now, run",
              "`sealgate revocation refresh URL`.", ""]
     for task in found[:LINES_MAX]:
-        said = SENTENCES[task.reason or Reason.FETCH_UNAVAILABLE]
+        sentence = SENTENCES[task.reason or Reason.FETCH_UNAVAILABLE]
         last = f"last fetched {_day(task.done_at)}" if task.done_at is not None else "never fetched"
-        lines += [f"  {_line(task.wanted.url)}", f"    {task.failures} failures, {last}: {said.what} {said.admin}",
+        lines += [f"  {_line(task.request.url)}",
+                  f"    {task.failures} failures, {last}: {sentence.what} {sentence.admin}",
                   f"    {_line(task.detail)}", ""]
     return "\n".join([*lines, *_rest(found)]).rstrip()
 

@@ -82,19 +82,19 @@ class Fetching:
         except GatewayError as trouble:
             if trouble.reason.family == "store":
                 raise
-            self.tasks.failed(task.wanted.key, self._again(task), trouble.reason, trouble.detail)
+            self.tasks.failed(task.request.key, self._again(task), trouble.reason, trouble.detail)
             return trouble
-        self.tasks.done(task.wanted.key, self.clock.now(), due_at)
+        self.tasks.done(task.request.key, self.clock.now(), due_at)
         return None
 
     def _again(self, task: FetchTask) -> datetime | None:
         now = self.clock.now()
-        if task.wanted.kind != "crl" and task.asked_at + GIVEN_UP < now:
+        if task.request.kind != "crl" and task.asked_at + GIVEN_UP < now:
             return None
         return now + timedelta(seconds=self.terms.retry_s * min(2 ** task.failures, BACKOFF_MAX))
 
     def _fetched(self, task: FetchTask) -> datetime | None:
-        match task.wanted.kind:
+        match task.request.kind:
             case "crl":
                 return self._list(task)
             case "ocsp":
@@ -104,8 +104,8 @@ class Fetching:
         return None
 
     def _list(self, task: FetchTask) -> datetime:
-        certificate, issuer = parse_certificate(task.wanted.certificate), parse_certificate(task.wanted.issuer)
-        url = task.wanted.url
+        certificate, issuer = parse_certificate(task.request.certificate), parse_certificate(task.request.issuer)
+        url = task.request.url
         der = self.web.get(url, deadline_s=self.terms.deadline_s, octets_max=self.terms.octets_max,
                            accept="application/pkix-crl, */*")
         now = self.clock.now()
@@ -118,9 +118,9 @@ class Fetching:
         return next_fetch(now, kept.next_update, self.terms)
 
     def _answer(self, task: FetchTask) -> None:
-        certificate, issuer = parse_certificate(task.wanted.certificate), parse_certificate(task.wanted.issuer)
+        certificate, issuer = parse_certificate(task.request.certificate), parse_certificate(task.request.issuer)
         nonce = secrets.token_bytes(NONCE_OCTETS)
-        der = self.web.post(task.wanted.url, build_request(certificate, issuer, nonce), "application/ocsp-request",
+        der = self.web.post(task.request.url, build_request(certificate, issuer, nonce), "application/ocsp-request",
                             deadline_s=self.terms.deadline_s, octets_max=ANSWER_OCTETS_MAX,
                             accept="application/ocsp-response")
         learn_answer(self.revocations, der, certificate, issuer, self.trust(), self.clock.now(), nonce=nonce,
@@ -129,8 +129,8 @@ class Fetching:
     def _issuer(self, task: FetchTask) -> None:
         """3. of the module."""
         trust = self.trust()
-        bottom = child = parse_certificate(task.wanted.certificate)
-        url = task.wanted.url
+        bottom = child = parse_certificate(task.request.certificate)
+        url = task.request.url
         found: list[Certificate] = []
         for _ in range(CLIMB_MAX):
             octets = self.web.get(url, deadline_s=self.terms.deadline_s, octets_max=ISSUER_OCTETS_MAX,

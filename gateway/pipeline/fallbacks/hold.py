@@ -93,12 +93,12 @@ class HeldMail:
         answers: dict[tuple[str, str], CertificateAnswer] = {}
         still_held: list[str] = []
         for mail in book.waiting(EXAMINED_MAX):
-            wanted = mail.wait.address, mail.wait.want
-            if wanted not in answers:
-                answers[wanted] = self._answer(mail)
+            query = mail.wait.address, mail.wait.want
+            if query not in answers:
+                answers[query] = self._answer(mail)
             result.examined += 1
             try:
-                if not self._examine(mail, answers[wanted], result):
+                if not self._examine(mail, answers[query], result):
                     still_held.append(mail.hold_id)
             except GatewayError as trouble:
                 if trouble.reason.family == "store" or trouble.reason is Reason.KEY_UNAVAILABLE:

@@ -22,7 +22,7 @@ from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import CertificateRow
 from gateway.model.verdict import SignerVerdict, Verdicts
-from gateway.pki.harvest import Told, heard, usable
+from gateway.pki.harvest import Announcement, announcement_of, usable
 from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.trust import TrustSet
 from gateway.ports.authorities import UnknownAuthorities
@@ -53,45 +53,46 @@ class Learning:
         if opened.signed is None or from_ is None or ours(from_):  # 2
             return
         try:
-            told = heard(opened.signed, from_)
-            if told is None:
+            announcement = announcement_of(opened.signed, from_)
+            if announcement is None:
                 return
             rows = self.store.rows(from_)
-            self._capabilities(told, rows)
+            self._capabilities(announcement, rows)
             if harvest:
-                self._harvest(told, rows, incident)
+                self._harvest(announcement, rows, incident)
         except GatewayError as trouble:
             log.warning("certificate.harvest_failed", incident=incident, reason=str(trouble.reason),
                         detail=trouble.detail)
         except Exception:  # the mail was taken: a failure here must not have it sent again
             log.exception("certificate.harvest_failed", incident=incident)
 
-    def _capabilities(self, told: Told, rows: tuple[CertificateRow, ...]) -> None:
+    def _capabilities(self, announcement: Announcement, rows: tuple[CertificateRow, ...]) -> None:
         """3."""
         for row in rows:
-            if not told.speaks_of(row, rows):
+            if not announcement.speaks_of(row, rows):
                 continue
             before = row.capabilities_at
-            if before is None or told.at > before + (
-                    REPEATED_AFTER if row.capabilities == told.capabilities else timedelta()):
-                self.store.set_capabilities(row.sha256, told.capabilities, told.at)
+            if before is None or announcement.at > before + (
+                    REPEATED_AFTER if row.capabilities == announcement.capabilities else timedelta()):
+                self.store.set_capabilities(row.sha256, announcement.capabilities, announcement.at)
 
-    def _harvest(self, told: Told, rows: tuple[CertificateRow, ...], incident: str) -> None:
+    def _harvest(self, announcement: Announcement, rows: tuple[CertificateRow, ...], incident: str) -> None:
         """4."""
-        if told.encrypt_to is not None and any(row.sha256 == told.encrypt_to.sha256 for row in rows):
+        if announcement.encrypt_to is not None and any(row.sha256 == announcement.encrypt_to.sha256 for row in rows):
             return
         if any(row.customer is not None for row in rows):
             return
-        if not told.fresh:
+        if not announcement.fresh:
             way: tuple[Certificate, ...] | Reason = Reason.REVOCATION_NOT_CHECKED
         else:
-            way = usable(told, self.clock.now(), self.trust, self.recipients)
+            way = usable(announcement, self.clock.now(), self.trust, self.recipients)
         if isinstance(way, Reason):
-            log.info("certificate.not_harvested", incident=incident, address=told.address, reason=str(way))
+            log.info("certificate.not_harvested", incident=incident, address=announcement.address, reason=str(way))
             return
-        what = self.store.harvest(Harvest(told.address, way[0], way[1:], told.capabilities, told.at))
+        what = self.store.harvest(Harvest(
+            announcement.address, way[0], way[1:], announcement.capabilities, announcement.at))
         log.info("certificate.harvested" if what == "stored" else "certificate.not_harvested", incident=incident,
-                 address=told.address, certificate=way[0].sha256, what=what)
+                 address=announcement.address, certificate=way[0].sha256, what=what)
 
 
 def note_unknown(authorities: UnknownAuthorities | None, verdicts: Iterable[Verdicts], at: datetime) -> None:
@@ -114,6 +115,6 @@ def _note(authorities: UnknownAuthorities, der: bytes, signer: SignerVerdict, at
     last = parse_certificate(der)
     example = signer.emails[0] if signer.emails else ""
     if signer.reason is Reason.PATH_UNTRUSTED_ROOT:
-        authorities.met(last.subject, last.issuer, last.der, example, at)
+        authorities.record(last.subject, last.issuer, last.der, example, at)
     else:  # the issuer did not come with the mail: only its name is known
-        authorities.met(last.issuer, "", None, example, at)
+        authorities.record(last.issuer, "", None, example, at)

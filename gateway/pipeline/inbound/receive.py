@@ -20,12 +20,12 @@ import structlog
 
 from gateway.actions.table import carry_out
 from gateway.actions.verb import VerbContext
-from gateway.cms.mailbox import same_mailbox
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers, prepend_fields
 from gateway.model.address import domain_of, fold
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient
+from gateway.model.mailbox import same_mailbox
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.verdict import Status, Trust, Verdicts
 from gateway.pipeline.context import Context, Opener
@@ -248,7 +248,7 @@ def open_with(context: Context, mail: Mail, openers: tuple[Opener, ...]) -> Open
     """Step 2 with these keys."""
     keys = tuple(opener.key for opener in openers)
     opened = open_mail(
-        mail.octets, keys, context.judge, mail.origin.received_at, context.opening, seen=context.content_keys)
+        mail.octets, keys, context.judge, mail.origin.received_at, context.opening, used_keys=context.content_keys)
     if ciphers := opened.verdicts.weak_ciphers:
         log.info("mail.weak_encryption", incident=mail.origin.incident, ciphers=list(ciphers),
                  opened=opened.verdicts.decryption.status == "decrypted")

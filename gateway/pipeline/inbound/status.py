@@ -106,8 +106,8 @@ def _signature(verdicts: Verdicts, recipients: Sequence[str]) -> str:
     """With notes, such as that under `soft` a revocation could not be checked, and what the signature covers."""
     signature = verdicts.signature
     notes = dict.fromkeys(note for signer in signature.signers for note in signer.notes)
-    told = f"note={','.join(notes)}" if notes else ""
-    return _words(str(signature.status), str(signature.reason or ""), told, *_coverage(verdicts, recipients))
+    note_word = f"note={','.join(notes)}" if notes else ""
+    return _words(str(signature.status), str(signature.reason or ""), note_word, *_coverage(verdicts, recipients))
 
 
 def _coverage(verdicts: Verdicts, recipients: Sequence[str]) -> Iterator[str]:

@@ -58,7 +58,7 @@ class CardIssuer:
             "exp": issued + self.lifetime_s,
             "jti": jti,
             "rcpt": sorted(_named(address, jti) for address in recipients),
-            **_told(verdicts),
+            **_verdict_fields(verdicts),
             **bound(octets),
         }
         signed = b".".join(_encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
@@ -148,19 +148,19 @@ def _named(address: str, jti: str) -> str:
     return _encoded(hashlib.sha256(f"{jti}\0{fold(address)}".encode("utf-8", "surrogateescape")).digest()).decode()
 
 
-def _told(verdicts: Verdicts) -> dict[str, object]:
+def _verdict_fields(verdicts: Verdicts) -> dict[str, object]:
     signer = believed(verdicts.signature)
-    told: dict[str, object] = {
+    fields: dict[str, object] = {
         "verdict": str(verdicts.verdict),
         "why": [str(reason) for reason in verdicts.why],
         "signature": str(verdicts.signature.status),
         "decryption": verdicts.decryption.status,
     }
     if verdicts.coverage is not None:
-        told["covers"] = {"headers": verdicts.coverage.headers, "age_s": verdicts.coverage.age_s,
+        fields["covers"] = {"headers": verdicts.coverage.headers, "age_s": verdicts.coverage.age_s,
                           "date_gap_s": verdicts.coverage.date_gap_s}
     if signer is not None:
-        told["signer"] = {
+        fields["signer"] = {
             "status": str(signer.status),
             "subject": signer.subject and signer.subject[:NAME_CHARACTERS_MAX],
             "emails": [email[:NAME_CHARACTERS_MAX] for email in signer.emails[:EMAILS_MAX]],
@@ -169,7 +169,7 @@ def _told(verdicts: Verdicts) -> dict[str, object]:
             "certificate": hashlib.sha256(signer.certificate).hexdigest() if signer.certificate else None,
             "timestamp": str(signer.timestamp.status),
         }
-    return told
+    return fields
 
 
 def _one_space(octets: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """Checks that a client may use the From address of its mail. `frontends/clients.py` checks the reverse-path."""
 
 from gateway.errors import GatewayError, Reason
-from gateway.model.address import permitted_from
 from gateway.model.mail import Mail
+from gateway.model.mailbox import permitted_from
 from gateway.pipeline.context import Context
 from gateway.pipeline.facts import Message, shown_in_from
 

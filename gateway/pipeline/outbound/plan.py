@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from gateway.actions.encrypt import choose_cipher, choose_oaep
-from gateway.cms.mailbox import spellings
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.changed import changed
@@ -13,6 +12,7 @@ from gateway.model.facts import Facts, NotAsked, RecipientFacts
 from gateway.model.fallbacks import FALLBACKS
 from gateway.model.lookup import CertificateAnswer, CertificateRow, Found, Unavailable, Want
 from gateway.model.mail import Direction, Recipient
+from gateway.model.mailbox import spellings
 from gateway.model.outcome import RecipientOutcome, Settled
 from gateway.pipeline.context import Context
 from gateway.policy.resolve import used

@@ -207,14 +207,14 @@ class Outbound:
 
         A header that ended early gets its empty line.
         """
-        octets, known, seen = work.mail.octets, self._context.rules().keywords, work.message.seen
-        if has_forgeries(seen, self._context, work.mail.origin):
+        octets, known, lenient = work.mail.octets, self._context.rules().keywords, work.message.lenient
+        if has_forgeries(lenient, self._context, work.mail.origin):
             octets = without_forgeries(octets, self._context, work.mail.origin)
-        if any(seen.all(name) for name in HIDDEN_FIELDS):
+        if any(lenient.all(name) for name in HIDDEN_FIELDS):
             octets = remove_fields(octets, HIDDEN_FIELDS)
         if work.message.facts.keywords & known:
             octets = without_keywords(octets, known)
-        return closed(octets) if seen.broken else octets
+        return closed(octets) if lenient.broken else octets
 
     def _count_fallbacks(self, plans: Iterable[Plan], outcome: Outcome) -> None:
         """7. For the figures. The mail is settled: a failure is logged and changes nothing."""

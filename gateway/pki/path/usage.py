@@ -46,5 +46,5 @@ def issuer_usage_fits(issuer: Certificate, purpose: Purpose) -> bool:
     """Whether an authority of the path may issue for this purpose (nested extended key usage, anchor included)."""
     if issuer.extended_key_usage is None:
         return True
-    wanted = TIME_STAMPING if purpose == "stamper" else EMAIL_PROTECTION
-    return bool(issuer.extended_key_usage & {wanted, ANY_EXTENDED})
+    usage = TIME_STAMPING if purpose == "stamper" else EMAIL_PROTECTION
+    return bool(issuer.extended_key_usage & {usage, ANY_EXTENDED})

@@ -188,14 +188,14 @@ def _validate(asked: _Question) -> PathVerdict:
 def _searches(asked: _Question, anchors: Sequence[Anchor]) -> Iterator[Search]:
     """4., and once more for every missing issuer that could be had (6.)."""
     trust = asked.trust
-    told: list[Certificate] = []
+    reported: list[Certificate] = []
     while True:
         found = search(asked.certificate, anchors, Pool(trust.intermediates, asked.extra, trust.known))
         yield found
-        lacking = next((end for end in found.dead_ends if end not in told), None)
-        if trust.known is None or lacking is None or len(told) == MISSING_ASKED_MAX:
+        lacking = next((end for end in found.dead_ends if end not in reported), None)
+        if trust.known is None or lacking is None or len(reported) == MISSING_ASKED_MAX:
             return
-        told.append(lacking)
+        reported.append(lacking)
         if not trust.known.missing(lacking):
             return
 

@@ -61,8 +61,8 @@ def find_speaker(algorithm: AlgorithmIdentifier, signature: bytes, signed: bytes
 def _candidates(issuer: Certificate, name: bytes, certificates: Sequence[Certificate],
                 trust: TrustSet) -> Iterator[Certificate]:
     """The issuer first; then whoever else bears the name that the list names."""
-    wanted = name_hash(name)
-    seen: set[Certificate] = set()
+    issuer_hash = name_hash(name)
+    candidates: set[Certificate] = set()
 
     def known() -> Iterator[Certificate]:
         yield issuer
@@ -77,8 +77,8 @@ def _candidates(issuer: Certificate, name: bytes, certificates: Sequence[Certifi
                 continue
 
     for certificate in known():
-        if certificate not in seen and name_hash(certificate.subject_der) == wanted:
-            seen.add(certificate)
+        if certificate not in candidates and name_hash(certificate.subject_der) == issuer_hash:
+            candidates.add(certificate)
             yield certificate
 
 

@@ -149,18 +149,19 @@ def _head(der: bytes) -> CrlHead:
     next_update = walk.decode_time(der, rest.pop(0)) if rest and rest[0].tag in (
         walk.UTC_TIME, walk.GENERALIZED_TIME) else None
     entries = rest.pop(0) if rest and rest[0].tag == walk.SEQUENCE else None
-    said: dict[str, bytes] = {}
+    extensions: dict[str, bytes] = {}
     if rest and rest[0].tag == 0xA0:
         if version != 1:
             raise DerMalformed("a list of version 1 with extensions")
-        said = _extensions(der, rest.pop(0))
+        extensions = _extensions(der, rest.pop(0))
     if rest:
         raise DerMalformed("a list with fields that no list has")
     issuer_der = walk.whole(der, issuer)
-    scope, indirect = _issuing_point(said[_ISSUING_POINT], issuer_der) if _ISSUING_POINT in said else (Scope(), False)
+    scope, indirect = (_issuing_point(extensions[_ISSUING_POINT], issuer_der) if _ISSUING_POINT in extensions
+                       else (Scope(), False))
     return CrlHead(
-        issuer_der, this_update, next_update, _number(said.get(_NUMBER)), _number(said.get(_DELTA)),
-        _authority_key(said.get(_AUTHORITY_KEY)), _time(said.get(_EXPIRED)), scope, indirect,
+        issuer_der, this_update, next_update, _number(extensions.get(_NUMBER)), _number(extensions.get(_DELTA)),
+        _authority_key(extensions.get(_AUTHORITY_KEY)), _time(extensions.get(_EXPIRED)), scope, indirect,
         algorithms.read_identifier(der, outer), walk.decode_bit_string(der, signature), walk.whole(der, tbs), entries)
 
 
@@ -215,11 +216,11 @@ def _issuing_point(value: bytes, issuer: bytes) -> tuple[Scope, bool]:
     names: set[str] = set()
     flags = dict.fromkeys((0x81, 0x82, 0x84, 0x85), False)  # users, authorities, indirect, attributes
     reasons = REASONS
-    seen = -1
+    last = -1
     for part in walk.children(value, walk.single(value, walk.SEQUENCE), limit=6):
-        if part.tag & 0x1F <= seen:
+        if part.tag & 0x1F <= last:
             raise DerMalformed("an issuing distribution point out of order")
-        seen = part.tag & 0x1F
+        last = part.tag & 0x1F
         if part.tag == 0xA0:
             names = _point_names(value, part, issuer)
         elif part.tag in flags:
@@ -263,10 +264,10 @@ def _entries(der: bytes, head: CrlHead, own: str, theirs: str) -> Iterator[tuple
     speaks_of = theirs  # in an indirect list an entry without certificateIssuer goes on with the one before it
     seconds: dict[bytes, int] = {}
     extras: dict[bytes, tuple[int, datetime | None, str | None]] = {}
-    seen = 0
+    count = 0
     while offset < end:
-        seen += 1
-        if seen > ENTRIES_MAX:
+        count += 1
+        if count > ENTRIES_MAX:
             raise DerMalformed(f"more than {ENTRIES_MAX} entries")
         body, serial_end, time_end, offset = _spans(der, offset, end)
         dated = der[serial_end:time_end]
@@ -278,12 +279,12 @@ def _entries(der: bytes, head: CrlHead, own: str, theirs: str) -> Iterator[tuple
         reason = NO_REASON
         if time_end != offset:
             extra = der[time_end:offset]
-            told = extras.get(extra)
-            if told is None:
-                told = _entry_extensions(extra)
+            fields = extras.get(extra)
+            if fields is None:
+                fields = _entry_extensions(extra)
                 if len(extras) < _KEPT_MAX:
-                    extras[extra] = told
-            reason, invalid_since, named = told
+                    extras[extra] = fields
+            reason, invalid_since, named = fields
             if named is not None:
                 if not head.indirect:
                     raise DerMalformed("an entry of another issuer in a list that is not indirect")
@@ -331,12 +332,12 @@ def _second(at: datetime) -> int:
 def _entry_extensions(octets: bytes) -> tuple[int, datetime | None, str | None]:
     """Reason, invalidityDate, and the hash of the certificateIssuer, of crlEntryExtensions that fill `octets`."""
     reason, invalid_since, issuer = NO_REASON, None, None
-    seen: set[str] = set()
+    oids: set[str] = set()
     for extension in walk.children(octets, walk.single(octets, walk.SEQUENCE), limit=EXTENSIONS_MAX):
         oid, critical, value = _extension(octets, extension)
-        if oid in seen:
+        if oid in oids:
             raise DerMalformed(f"entry extension {oid} stands twice")
-        seen.add(oid)
+        oids.add(oid)
         if oid == _REASON:
             reason = walk.decode_integer(value, walk.single(value), walk.ENUMERATED)
             if reason not in _ENTRY_REASONS:

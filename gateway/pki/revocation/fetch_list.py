@@ -14,33 +14,33 @@ from gateway.pki.path.issuers import Pool, search
 from gateway.pki.revocation.entries import authority_id
 from gateway.pki.revocation.scope import answer_urls, delta_urls, issuer_urls, list_urls
 from gateway.pki.trust import TrustSet
-from gateway.ports.fetch import FetchKind, Wanted
+from gateway.ports.fetch import FetchKind, FetchRequest
 
 _URLS_MAX: Final = 3  # of one certificate and kind that are asked at all; the rest say the same
 
 
-def wanted_lists(certificate: Certificate, issuer: Certificate, schemes: Collection[str]) -> tuple[Wanted, ...]:
+def crl_requests(certificate: Certificate, issuer: Certificate, schemes: Collection[str]) -> tuple[FetchRequest, ...]:
     """The lists that speak of this certificate, and newer, shorter ones beside them."""
     urls = (*_fitting(list_urls(certificate), schemes), *_fitting(delta_urls(certificate), schemes))
-    return tuple(wanted_list(url, certificate, issuer) for url in dict.fromkeys(urls))
+    return tuple(crl_request(url, certificate, issuer) for url in dict.fromkeys(urls))
 
 
-def wanted_list(url: str, certificate: Certificate, issuer: Certificate) -> Wanted:
+def crl_request(url: str, certificate: Certificate, issuer: Certificate) -> FetchRequest:
     """One list about certificates of `issuer`."""
-    return Wanted(_key("crl", url, authority_id(issuer)), "crl", url, certificate.der, issuer.der)
+    return FetchRequest(_key("crl", url, authority_id(issuer)), "crl", url, certificate.der, issuer.der)
 
 
-def wanted_answers(certificate: Certificate, issuer: Certificate, schemes: Collection[str]) -> tuple[Wanted, ...]:
+def ocsp_requests(certificate: Certificate, issuer: Certificate, schemes: Collection[str]) -> tuple[FetchRequest, ...]:
     """Answers about this certificate alone."""
     about = f"{authority_id(issuer)}/{certificate.serial:x}"
-    return tuple(Wanted(_key("ocsp", url, about), "ocsp", url, certificate.der, issuer.der)
+    return tuple(FetchRequest(_key("ocsp", url, about), "ocsp", url, certificate.der, issuer.der)
                  for url in _fitting(answer_urls(certificate), schemes))
 
 
-def wanted_issuers(certificate: Certificate, schemes: Collection[str]) -> tuple[Wanted, ...]:
+def issuer_requests(certificate: Certificate, schemes: Collection[str]) -> tuple[FetchRequest, ...]:
     """The certificate's issuer. One task for all certificates of one issuer that name one place."""
     about = sha256(certificate.issuer_der + (certificate.aki or b"")).hexdigest()
-    return tuple(Wanted(_key("issuer", url, about), "issuer", url, certificate.der)
+    return tuple(FetchRequest(_key("issuer", url, about), "issuer", url, certificate.der)
                  for url in _fitting(issuer_urls(certificate), schemes))
 
 
@@ -53,7 +53,8 @@ def _key(kind: FetchKind, url: str, about: str) -> str:
     return sha256(f"{kind}\n{url}\n{about}".encode()).hexdigest()
 
 
-def wanted_of_issuers(issuers: Iterable[Certificate], trust: TrustSet, schemes: Collection[str]) -> tuple[Wanted, ...]:
+def issuer_crl_requests(issuers: Iterable[Certificate], trust: TrustSet, schemes: Collection[str]
+                        ) -> tuple[FetchRequest, ...]:
     """The lists that speak of these issuers, as far as they stand below a root that is trusted for anything.
 
     They are wanted before a mail needs them: there are few, and every path hangs on them.
@@ -61,9 +62,9 @@ def wanted_of_issuers(issuers: Iterable[Certificate], trust: TrustSet, schemes: 
     anchors = tuple({anchor.certificate: anchor for purpose in (trust.signers, trust.recipients, trust.stampers)
                      for anchor in purpose}.values())
     pool = Pool(trust.intermediates, (), trust.known)
-    found: dict[str, Wanted] = {}
+    found: dict[str, FetchRequest] = {}
     for issuer in issuers:
         for way, _ in search(issuer, anchors, pool).ways:
             for child, above in pairwise(way):
-                found.update((one.key, one) for one in wanted_lists(child, above, schemes))
+                found.update((one.key, one) for one in crl_requests(child, above, schemes))
     return tuple(found.values())

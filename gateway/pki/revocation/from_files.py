@@ -61,7 +61,7 @@ class GivenRevocation:
                 try:
                     new = read_list(file.octets, issuer, self._certificates, self._trust, received, self)
                 except GatewayError as error:
-                    self._told(place, error.reason)
+                    self._note(place, error.reason)
                     continue
                 self.files[place] = replace(file, state="used", reason=None)
                 before = found.get((new.scope, new.kind))
@@ -78,14 +78,14 @@ class GivenRevocation:
             try:
                 answer = read_answer(file.octets, certificate, issuer, self._trust, received).stored(received)
             except GatewayError as error:
-                self._told(place, error.reason)
+                self._note(place, error.reason)
                 continue
             self.files[place] = replace(file, state="used", reason=None)
             if newest is None or newest.this_update <= answer.this_update:
                 newest = answer
         return newest
 
-    def _told(self, place: int, reason: Reason) -> None:
+    def _note(self, place: int, reason: Reason) -> None:
         """A file that serves one issuer is not refused for being none of another's, nor is that its fault then."""
         file = self.files[place]
         if file.state == "unused" or (file.state == "refused" and file.reason in _NOT_ABOUT_THIS):

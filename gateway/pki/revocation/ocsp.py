@@ -205,10 +205,10 @@ def single_about(response: OcspResponse, certificate: Certificate, issuer: Certi
     return max(found, key=lambda single: (single.this_update, single.status == "revoked"), default=None)
 
 
-def names_issuer(said: CertId, issuer: Certificate) -> bool:
+def names_issuer(cert_id: CertId, issuer: Certificate) -> bool:
     """Whether the single answer is about a certificate of `issuer`."""
-    return (said.name == _hashed(said.digest, issuer.subject_der)
-            and said.key == _hashed(said.digest, _key_of(issuer)))
+    return (cert_id.name == _hashed(cert_id.digest, issuer.subject_der)
+            and cert_id.key == _hashed(cert_id.digest, _key_of(issuer)))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -233,8 +233,8 @@ def _response(der: bytes) -> OcspResponse:
     parts = walk.children(der, walk.single(der, walk.SEQUENCE), limit=2)
     status = walk.decode_integer(der, parts[0], walk.ENUMERATED) if parts else 0
     if status:
-        said = _REFUSALS.get(status, f"status {status}")
-        raise GatewayError(Reason.REVOCATION_REFUSED, f"the responder says {said}", retry=status in {2, 3})
+        status_name = _REFUSALS.get(status, f"status {status}")
+        raise GatewayError(Reason.REVOCATION_REFUSED, f"the responder says {status_name}", retry=status in {2, 3})
     if len(parts) != 2:
         raise DerMalformed("a success without an answer")
     body = walk.children(der, _inner(der, walk.expect(parts[1], 0xA0), walk.SEQUENCE), limit=2)
@@ -288,9 +288,9 @@ def _data(octets: bytes, data: Tlv) -> tuple[bytes | None, bytes | None, datetim
         octets, walk.expect(fields[2], walk.SEQUENCE), limit=SINGLES_MAX))
     nonce = None
     if len(fields) == 4:
-        said = _extensions(octets, walk.expect(fields[3], 0xA1), frozenset({_NONCE}))
-        if _NONCE in said:
-            nonce = _nonce(said[_NONCE])
+        extensions = _extensions(octets, walk.expect(fields[3], 0xA1), frozenset({_NONCE}))
+        if _NONCE in extensions:
+            nonce = _nonce(extensions[_NONCE])
     return name, key, produced_at, singles, nonce
 
 
@@ -329,9 +329,9 @@ def _single(octets: bytes, tlv: Tlv) -> Single:
         next_update = walk.decode_time(octets, _inner(octets, rest.pop(0), walk.GENERALIZED_TIME))
     cutoff = None
     if rest and rest[0].tag == 0xA1:
-        said = _extensions(octets, rest.pop(0), frozenset({_ARCHIVE_CUTOFF}))
-        if _ARCHIVE_CUTOFF in said:
-            value = said[_ARCHIVE_CUTOFF]
+        extensions = _extensions(octets, rest.pop(0), frozenset({_ARCHIVE_CUTOFF}))
+        if _ARCHIVE_CUTOFF in extensions:
+            value = extensions[_ARCHIVE_CUTOFF]
             cutoff = walk.decode_time(value, walk.single(value, walk.GENERALIZED_TIME))
     if rest:
         raise DerMalformed("a single answer with fields that none has")

@@ -64,8 +64,8 @@ class Scope:
     @property
     def text(self) -> str:
         """One text for one scope, '' for a list of everything."""
-        parts = [word for word, said in (("users", self.users_only), ("authorities", self.authorities_only),
-                                         ("attributes", self.attributes_only)) if said]
+        parts = [word for word, is_set in (("users", self.users_only), ("authorities", self.authorities_only),
+                                         ("attributes", self.attributes_only)) if is_set]
         if self.reasons != REASONS:
             parts.append("reasons=" + ",".join(map(str, sorted(self.reasons))))
         if self.points:

@@ -17,7 +17,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DeliveryBatch:
     """Deliveries, and the place behind the lines that told them. `lost`: what lay before could not be read."""
 
     deliveries: Sequence[Delivery]
@@ -28,7 +28,7 @@ class Told:
 class DeliveryLog(Protocol):
     """Read again and again, each time from where the last reading ended."""
 
-    def read(self) -> Iterator[Told]:
+    def read(self) -> Iterator[DeliveryBatch]:
         """What has been written since, a thousand lines at a time. INPUT_UNREADABLE where the log cannot be read."""
         ...
 

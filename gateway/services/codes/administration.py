@@ -10,7 +10,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.ports.services.codes import Block, CodeMail, CodeRow, CodeState, CodeStore
-from gateway.services.codes.events import Told, event, tell
+from gateway.services.codes.events import EventSink, event, publish
 from gateway.services.codes.order import Shown
 
 SENDS_MAX: Final = 4  # mails with one code: whoever needs a fifth needs another way
@@ -22,13 +22,13 @@ class Desk:
     GatewayError from each: STORE_UNAVAILABLE (retry), and what its own line says.
     """
 
-    def __init__(self, store: CodeStore, clock: Clock, customer: Callable[[str], Customer | None], told: Told,
+    def __init__(self, store: CodeStore, clock: Clock, customer: Callable[[str], Customer | None], sink: EventSink,
                  tries_max: int) -> None:
         """`customer`: by number."""
         self.store = store
         self.clock = clock
         self.customer = customer
-        self.told = told
+        self.sink = sink
         self._tries_max = tries_max
 
     def cancel(self, client: str, code_id: str) -> Shown:
@@ -64,7 +64,7 @@ class Desk:
         done = self.store.block(block)
         if done is None:
             return False
-        tell(self.told, *(event("blocked", row, block.at, Reason.CUSTOMER_BLOCKED) for row in done.dead))
+        publish(self.sink, *(event("blocked", row, block.at, Reason.CUSTOMER_BLOCKED) for row in done.dead))
         return done.fresh
 
     def unblock(self, customer: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.errors import Reason
 from gateway.ports.services.bounces import IssuedTo
 from gateway.ports.services.codes import Block, CodeStore
-from gateway.services.codes.events import Told, event, tell
+from gateway.services.codes.events import EventSink, event, publish
 from gateway.services.codes.message import code_of
 
 _DISOWNED: Final = "disowned"
@@ -18,9 +18,9 @@ _DISOWNED: Final = "disowned"
 class Book:
     """See ports.services.bounces.CodeBook. What it does is told to the client that issued the code."""
 
-    def __init__(self, store: CodeStore, told: Told) -> None:
+    def __init__(self, store: CodeStore, sink: EventSink) -> None:
         self._store = store
-        self._told = told
+        self._sink = sink
 
     def bounced(self, identifier: str, status: str, diagnostic: str, permanent: bool,  # noqa: FBT001 - as the port
                 at: datetime) -> bool:
@@ -33,7 +33,7 @@ class Book:
         if row is None:
             return False
         if permanent:
-            tell(self._told, event("bounced", row, at, detail=status, mail=number))
+            publish(self._sink, event("bounced", row, at, detail=status, mail=number))
         return True
 
     def issued(self, identifier: str) -> IssuedTo | None:
@@ -51,7 +51,7 @@ class Book:
         if row is None or done is None:
             return False
         others = (one for one in done.dead if one.code_id != row.code_id)
-        tell(self._told, *(event("blocked", one, at, Reason.CUSTOMER_BLOCKED) for one in (row, *others)))
+        publish(self._sink, *(event("blocked", one, at, Reason.CUSTOMER_BLOCKED) for one in (row, *others)))
         return True
 
     def noted(self, identifier: str, what: str) -> bool:

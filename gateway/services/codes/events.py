@@ -35,7 +35,7 @@ class CodeEvent:
 
 
 # Makes events durable, in their order; GatewayError if it cannot.
-Told = Callable[[Sequence[CodeEvent]], None]
+EventSink = Callable[[Sequence[CodeEvent]], None]
 
 log = structlog.get_logger("sealgate.codes")
 
@@ -46,11 +46,11 @@ def event(kind: EventKind, row: CodeRow, at: datetime, reason: Reason | None = N
     return CodeEvent(kind, row.client, row.code_id, row.customer, row.reference, at, reason, detail, mail)
 
 
-def tell(told: Told, *events: CodeEvent) -> None:
+def publish(sink: EventSink, *events: CodeEvent) -> None:
     """What happened has happened: an event that cannot be told changes nothing of that, and is a critical line."""
     try:
         if events:
-            told(events)
+            sink(events)
     except GatewayError as trouble:
         log.critical("callback.event_not_stored", code_id=events[0].code_id, events=[one.kind for one in events],
                      reason=trouble.reason, detail=trouble.detail)

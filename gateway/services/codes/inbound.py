@@ -87,7 +87,7 @@ class CodeMail:
         if fresh:
             log.warning("code.customer_blocked", incident=mail.origin.incident, code_id=issued.code_id,
                         client=issued.client, by="customer")
-        late = self._told(mail, identifier, issued, ALARMED)
+        late = self._record_alarm(mail, identifier, issued, ALARMED)
         if late is not None:
             return late
         return Taken(f"code not requested, {'customer blocked' if fresh else 'already known'}: {issued.code_id}")
@@ -95,10 +95,10 @@ class CodeMail:
     def _doubted(self, mail: Mail, identifier: str, issued: IssuedTo, why: str) -> Received:
         log.warning("code.reply_without_proof", incident=mail.origin.incident, code_id=issued.code_id,
                     client=issued.client, why=why)
-        late = self._told(mail, identifier, issued, DOUBTED)
+        late = self._record_alarm(mail, identifier, issued, DOUBTED)
         return late or Refused(Reason.SERVICE_REFUSED, why)
 
-    def _told(self, mail: Mail, identifier: str, issued: IssuedTo, what: str) -> TryLater | None:
+    def _record_alarm(self, mail: Mail, identifier: str, issued: IssuedTo, what: str) -> TryLater | None:
         """The bank hears of it once. None: it has; else the mail is to come again."""
         if self._book.noted(identifier, what):
             return None

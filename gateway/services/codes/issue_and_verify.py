@@ -27,7 +27,7 @@ from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.ports.services.codes import CodeRow, CodeState, FailureLock, SendLimits
 from gateway.services.codes.administration import SENDS_MAX, Desk
 from gateway.services.codes.derive import DIGITS_MAX, DIGITS_MIN, NONCE_OCTETS, CodeKeys, Linked, derived, digest
-from gateway.services.codes.events import event, tell
+from gateway.services.codes.events import event, publish
 from gateway.services.codes.message import Sender, write
 from gateway.services.codes.order import Issued, Order, Verdict
 from gateway.services.codes.transaction import Transaction
@@ -113,9 +113,9 @@ class Codes:
             taken = self._mail(row, linked, to)
         except GatewayError as trouble:
             self._cancelled(row)
-            tell(self.desk.told, accepted, event("failed", row, self.desk.clock.now(), trouble.reason))
+            publish(self.desk.sink, accepted, event("failed", row, self.desk.clock.now(), trouble.reason))
             raise
-        tell(self.desk.told, accepted, event("delivered", row, self.desk.clock.now(), mail=row.sends))
+        publish(self.desk.sink, accepted, event("delivered", row, self.desk.clock.now(), mail=row.sends))
         return self._issued(row, taken)
 
     def resend(self, client: str, code_id: str, transaction: Transaction | None) -> Issued:
@@ -136,7 +136,7 @@ class Codes:
             self._must_live(self.desk.row(client, code_id))
             raise GatewayError(again, retry=again is Reason.CODE_OFTEN and row.sends < SENDS_MAX)
         taken = self._mail(again, linked, to)
-        tell(self.desk.told, event("delivered", again, self.desk.clock.now(), mail=again.sends))
+        publish(self.desk.sink, event("delivered", again, self.desk.clock.now(), mail=again.sends))
         return self._issued(again, taken)
 
     def verify(self, client: str, code_id: str, code: str, transaction: Transaction | None) -> Verdict:
@@ -213,8 +213,8 @@ class Codes:
             return self._way.send(write(self._sender, row, code, linked.transaction, to, self.desk.clock.now()))
         except GatewayError:
             raise
-        except Exception as surprise:  # noqa: BLE001 - its own words and its trace may hold what the mail holds
-            raise GatewayError(Reason.INTERNAL, where(surprise), retry=True) from None
+        except Exception as unexpected:  # noqa: BLE001 - its own words and its trace may hold what the mail holds
+            raise GatewayError(Reason.INTERNAL, where(unexpected), retry=True) from None
 
     def _must_live(self, row: CodeRow) -> None:
         state = row.state_at(self.desk.clock.now())
@@ -277,10 +277,10 @@ def _taken(outcome: Outcome) -> int:
     if taken:
         return taken
     later, refused = _first(outcome, Settled.LATER), _first(outcome, Settled.REFUSED)
-    told, detail = later or refused, f"incident {outcome.incident}"
-    if told is None:
+    failure, detail = later or refused, f"incident {outcome.incident}"
+    if failure is None:
         raise GatewayError(Reason.POLICY_HELD, detail)
-    raise GatewayError(told.reason or outcome.reason or Reason.NEXT_HOP_REFUSED, detail, retry=later is not None)
+    raise GatewayError(failure.reason or outcome.reason or Reason.NEXT_HOP_REFUSED, detail, retry=later is not None)
 
 
 def _first(outcome: Outcome, settled: Settled) -> RecipientOutcome | None:

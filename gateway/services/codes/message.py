@@ -102,10 +102,10 @@ def rehearse(writer: Writer, languages: Iterable[str]) -> None:
 
 def _must_show(writer: Writer, row: CodeRow, given: Mapping[str, Any]) -> None:
     letter = writer.write("code", row.language, given)
-    wanted = {"code": given["code"], "amount": given["amount"]}
-    wanted |= {f"{what} of {one['name']}": one[what] for one in given["payees"] for what in ("name", "account")}
+    required = {"code": given["code"], "amount": given["amount"]}
+    required |= {f"{what} of {one['name']}": one[what] for one in given["payees"] for what in ("name", "account")}
     for name, form in (("txt", letter.text), ("html", letter.html)):
-        for what, words in wanted.items():
+        for what, words in required.items():
             if form is not None and words not in form:
                 raise GatewayError(
                     Reason.CONFIG_INVALID, f"{writer.file('code', letter.language, name)} does not show everything: "

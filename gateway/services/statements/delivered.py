@@ -26,11 +26,11 @@ def take(source: DeliveryLog, store: ResultStore) -> Taken:
     """
     deliveries = ours = 0
     lost = False
-    for told in source.read():
-        if told.lost and not lost:
+    for batch in source.read():
+        if batch.lost and not lost:
             lost = True
-            log.warning("delivery_log.lost", offset=told.place.offset)
-        deliveries += len(told.deliveries)
-        ours += store.deliveries(told.deliveries)
-        source.keep(told.place)
+            log.warning("delivery_log.lost", offset=batch.place.offset)
+        deliveries += len(batch.deliveries)
+        ours += store.deliveries(batch.deliveries)
+        source.keep(batch.place)
     return Taken(deliveries, ours, lost)

@@ -79,14 +79,14 @@ def drive(leading: Leading, run_id: str) -> RunRow:
             if trouble.retry:
                 raise
             stop(store.runs, run_id, trouble.reason, trouble.detail)
-        except Exception as surprise:  # noqa: BLE001 - a fault with one run must not end the process of all
-            stop(store.runs, run_id, Reason.INTERNAL, where(surprise))
+        except Exception as unexpected:  # noqa: BLE001 - a fault with one run must not end the process of all
+            stop(store.runs, run_id, Reason.INTERNAL, where(unexpected))
         try:
             _work(leading, run_id)
         except GatewayError:
             raise
-        except Exception as surprise:  # noqa: BLE001 - as above
-            stop(store.runs, run_id, Reason.INTERNAL, where(surprise))
+        except Exception as unexpected:  # noqa: BLE001 - as above
+            stop(store.runs, run_id, Reason.INTERNAL, where(unexpected))
         _say_what_others_have(store, run_id)  # before: nobody must read `done` of a run that sent nothing
         store.runs.finish(run_id, leading.clock.now())
     finally:

@@ -23,7 +23,7 @@ from gateway.model.address import domain_of, fold
 from gateway.model.decision import Decision
 from gateway.model.lookup import CertificateAnswer, Customer, Found
 from gateway.services.statements.source import BadRow, Row, is_address
-from gateway.services.statements.tally import Channel, Problem, Tally, told
+from gateway.services.statements.tally import Channel, Problem, Tally, first_of_each
 
 CHUNK_ROWS: Final = 2_000
 SAMPLE: Final = 200  # documents that are looked at thoroughly
@@ -64,18 +64,18 @@ def slim(row: Row | BadRow, series: Callable[[str, str], bytes]) -> Slim:
 
 def once_each(rows: Iterable[Slim]) -> Iterator[Slim]:
     """Marks each statement that is in the source a second time. Keeps some 150 octets for each statement."""
-    seen: dict[int, int] = {}
+    contents: dict[int, int] = {}
     for row in rows:
         names = [hash((series, row.version)) for series in row.series]
-        if seen.keys().isdisjoint(names):
+        if contents.keys().isdisjoint(names):
             yield row
         else:
             repeated = tuple(dict.fromkeys(
-                customer for customer, name in zip(row.customers, names, strict=True) if name in seen))
+                customer for customer, name in zip(row.customers, names, strict=True) if name in contents))
             yield replace(row, repeated=repeated,
-                          differs=any(seen.get(name, row.content) != row.content for name in names))
+                          differs=any(contents.get(name, row.content) != row.content for name in names))
         for name in names:
-            seen.setdefault(name, row.content)
+            contents.setdefault(name, row.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def check(rows: Sequence[Slim], looking: Looking, until: datetime, thorough: Cal
         else:
             tally.unsampled += not sight.deep
             _mail(tally, row, number, [(address, _for_others(row, decided[address])) for address in addresses], until)
-    tally.problems = told(tally.problems)
+    tally.problems = first_of_each(tally.problems)
     return tally
 
 

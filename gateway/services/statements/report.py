@@ -99,7 +99,7 @@ class Report:
 def made(run: RunRow, items: Iterable[ItemRow], at: datetime, *, log_read: bool = True) -> Report:
     """Counts them all; `at`: now; `log_read`: see Report."""
     report = Report(run, at, log_read)
-    told: Counter[tuple[Fate, str]] = Counter()
+    counts: Counter[tuple[Fate, str]] = Counter()
     for item in items:
         found = fate(item)
         report.mails += 1
@@ -118,8 +118,8 @@ def made(run: RunRow, items: Iterable[ItemRow], at: datetime, *, log_read: bool 
         if item.reason:
             report.reasons[found, item.reason] += 1
         if found in TO_LOOK_AFTER:
-            told[found, item.reason] += 1
-            if told[found, item.reason] <= TOLD_MAX:
+            counts[found, item.reason] += 1
+            if counts[found, item.reason] <= TOLD_MAX:
                 report.cases.append(Case(item.row, item.customer, found, item.reason,
                                          item.answer if found in (Fate.BOUNCED, Fate.DEFERRED) else item.detail))
     return report
@@ -157,9 +157,9 @@ def as_json(report: Report) -> dict[str, Any]:
                   for one in Fate},
         "reasons": [{"fate": found.value, "reason": reason, "mails": count}
                     for (found, reason), count in report.reasons.most_common()],
-        "domains": [{"domain": name, **_told(counts)} for name, counts in largest(report.domains)],
-        "rules": [{"rule": name, **_told(counts)} for name, counts in largest(report.rules)],
-        "channels": [{"channel": name, **_told(counts)} for name, counts in largest(report.channels)],
+        "domains": [{"domain": name, **_by_fate(counts)} for name, counts in largest(report.domains)],
+        "rules": [{"rule": name, **_by_fate(counts)} for name, counts in largest(report.rules)],
+        "channels": [{"channel": name, **_by_fate(counts)} for name, counts in largest(report.channels)],
         "answers": [{"fate": found.value, "answer": answer, "mails": count}
                     for (found, answer), count in report.answers.most_common(100)],
         "cases": [{"row": one.row, "customer": one.customer, "fate": one.fate.value, "reason": one.reason or None,
@@ -167,7 +167,7 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _told(counts: Counter[Fate]) -> dict[str, int]:
+def _by_fate(counts: Counter[Fate]) -> dict[str, int]:
     return {"mails": counts.total(), **{one.value: counts[one] for one in Fate if counts[one]}}
 
 

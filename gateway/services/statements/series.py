@@ -15,8 +15,8 @@ class Series:
     def of(self, customer: str, account: str, period: str, *, about: str = "") -> bytes:
         """The series that one statement and its later versions are in. `about`: of a notice that recalls a run's."""
         parts = [part.encode("utf-8", "surrogatepass") for part in (customer, account, period, about)]
-        told = b"".join(len(part).to_bytes(4, "big") + part for part in parts)  # no part runs into the next
-        return hmac.digest(self._key, told, "sha256")[:OCTETS]
+        message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)  # no part runs into the next
+        return hmac.digest(self._key, message, "sha256")[:OCTETS]
 
 
 def masked(account: str) -> str:

@@ -253,8 +253,8 @@ def _otherwise(header: Sequence[str], named: Sequence[str], delimiter: str) -> s
     """A remedy if the columns exist in another spelling; never quotes the file."""
     for other in {",", ";", "\t", "|"} - {delimiter}:
         if set(named) <= set(next(csv.reader([delimiter.join(header)], delimiter=other), ())):
-            apart, said = ("a tab", "\\t") if other == "\t" else (f"`{other}`", other)
-            return f'; the separator is {apart}: write `delimiter: "{said}"` in `source`'
+            apart, shown = ("a tab", "\\t") if other == "\t" else (f"`{other}`", other)
+            return f'; the separator is {apart}: write `delimiter: "{shown}"` in `source`'
     if {name.casefold() for name in named} <= {name.casefold() for name in header}:
         return "; upper and lower case must match"
     return ""

@@ -99,7 +99,7 @@ class Tally:
         return found
 
     def add(self, other: "Tally") -> None:
-        """Counts of another process. Its problems are taken as far as they are told: see `told`."""
+        """Counts of another process. Its problems are taken as far as they are told: see `first_of_each`."""
         self.rows += other.rows
         self.mails += other.mails
         self.channels += other.channels
@@ -116,7 +116,7 @@ class Tally:
         self.unsampled += other.unsampled
         for domain, counts in other.domains.items():
             self._domain(domain).update(counts)
-        self.problems = told((*self.problems, *other.problems))
+        self.problems = first_of_each((*self.problems, *other.problems))
 
     @property
     def refused(self) -> int:
@@ -140,7 +140,7 @@ class Tally:
         return 100.0 * self.expected / self.mails if self.mails else 0.0
 
 
-def told(problems: Iterable[Problem]) -> list[Problem]:
+def first_of_each(problems: Iterable[Problem]) -> list[Problem]:
     """The first TOLD_MAX of each reason, in the order of rows."""
     left: Counter[tuple[Reason, bool]] = Counter()
     kept: list[Problem] = []

@@ -291,8 +291,8 @@ class _Work:
         except GatewayError as trouble:
             outcome = Outcome("", Settled.LATER if trouble.retry else Settled.REFUSED, (), trouble.reason)
             return self._settlement(item, to, outcome, dated, left=left, detail=trouble.detail)
-        except Exception as surprise:  # noqa: BLE001 - whatever it is, the next customer's mail goes
-            log.error("statement.internal_error", run=self.run.id, row=item.row, where=where(surprise))  # noqa: TRY400 - no text
+        except Exception as unexpected:  # noqa: BLE001 - whatever it is, the next customer's mail goes
+            log.error("statement.internal_error", run=self.run.id, row=item.row, where=where(unexpected))  # noqa: TRY400 - no text
             settled = Settled.LATER if item.tries < SURPRISES_MAX else Settled.REFUSED
             return self._settlement(item, to, Outcome("", settled, (), Reason.INTERNAL), dated, left=left)
         return self._settlement(item, to, outcome, dated, left=left)
@@ -300,12 +300,12 @@ class _Work:
     def _settlement(self, item: ItemRow, to: tuple[str, ...], outcome: Outcome, dated: datetime, *, left: bool,
                     detail: str = "") -> Settlement | None:
         by_weight = sorted(outcome.recipients, key=_is_held)
-        told = next((one for one in by_weight if one.reason is outcome.reason and one.reply is not None),
+        decisive = next((one for one in by_weight if one.reason is outcome.reason and one.reply is not None),
                     by_weight[0] if by_weight else None)
-        base = Settlement(item.id, ItemState.SENT, domain_of(to[0]), (told.rule or "") if told else "",
-                          str(outcome.reason or ""), detail or (told.detail if told else ""),
-                          (told.reply or "") if told else "", at=self.tools.clock.now(),
-                          channel=told.way if told else "")
+        base = Settlement(item.id, ItemState.SENT, domain_of(to[0]), (decisive.rule or "") if decisive else "",
+                          str(outcome.reason or ""), detail or (decisive.detail if decisive else ""),
+                          (decisive.reply or "") if decisive else "", at=self.tools.clock.now(),
+                          channel=decisive.way if decisive else "")
         match outcome.answer:
             case Settled.LATER:
                 return self._later(base, outcome, dated, left=left)

@@ -45,7 +45,7 @@ def check(clients: Sequence[Client], *, logins_are_checked: bool) -> Iterator[Fi
 
     Each client is identified by something that no other client has.
     """
-    seen: dict[tuple[str, str], str] = {}
+    owners: dict[tuple[str, str], str] = {}
     for number, client in enumerate(clients):
         at: strictyaml.Path = ("clients", number)
         yield from networks((*at, "networks"), client.networks)
@@ -63,7 +63,7 @@ def check(clients: Sequence[Client], *, logins_are_checked: bool) -> Iterator[Fi
                 "set `passwords` to the file that `sealgate client add` writes")
         for kind in ("networks", "tls_certificates", "logins"):
             for place, text in enumerate(getattr(client, kind)):
-                other = seen.setdefault((kind, text), client.name)
+                other = owners.setdefault((kind, text), client.name)
                 if other != client.name:
                     yield (*at, kind, place), (
                         f"`{text}` already identifies client `{other}`"), "remove it from one of the two clients"

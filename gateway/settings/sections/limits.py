@@ -33,8 +33,8 @@ def check(limits: Limits) -> Iterator[Finding]:
         yield ("limits", "octets_in_flight_max"), (
             f"octets_in_flight_max is less than message_octets_max ({limits.message_octets_max}): "
             "the largest mail would always be deferred"), f"write {limits.message_octets_max} or more"
-    told = "connections_per_peer_max" in limits.model_fields_set
-    if told and limits.connections_per_peer_max > limits.connections_max:
+    is_set = "connections_per_peer_max" in limits.model_fields_set
+    if is_set and limits.connections_per_peer_max > limits.connections_max:
         yield ("limits", "connections_per_peer_max"), (
             f"connections_per_peer_max is greater than connections_max ({limits.connections_max})"), (
             f"write {limits.connections_max} or less")

@@ -17,7 +17,7 @@ from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.fetch import Wanted
+from gateway.ports.fetch import FetchRequest
 from gateway.ports.revocation import StoredAnswer
 from tests.support.pki import NOW, get_pki
 
@@ -92,7 +92,7 @@ def test_of_two_customers_with_one_address_one_is_refused_by_name(together) -> N
 
 
 def test_a_wish_of_all_is_one_task_and_the_jobs_may_begin_together(database, together) -> None:
-    wanted = Wanted("key", "crl", "http://ca.test/1", b"\x30\x03\x02\x01\x07", b"\x30\x03\x02\x01\x08")
+    wanted = FetchRequest("key", "crl", "http://ca.test/1", b"\x30\x03\x02\x01\x07", b"\x30\x03\x02\x01\x08")
 
     def want(node, number: int) -> int:
         DbFetchTasks(node).attend(NOW)

@@ -8,14 +8,14 @@ from gateway.adapters.db.certificates import fetch_tasks
 from gateway.adapters.db.certificates.fetch_tasks import DbFetchTasks
 from gateway.adapters.db.engine.database import Database
 from gateway.errors import Reason
-from gateway.ports.fetch import FetchKind, Wanted
+from gateway.ports.fetch import FetchKind, FetchRequest
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DER, ISSUER = b"\x30\x03\x02\x01\x07", b"\x30\x03\x02\x01\x08"
 
 
-def wanted(name: str, kind: FetchKind = "crl", url: str = "") -> Wanted:
-    return Wanted(name, kind, url or f"http://ca.test/{name}", DER, b"" if kind == "issuer" else ISSUER)
+def wanted(name: str, kind: FetchKind = "crl", url: str = "") -> FetchRequest:
+    return FetchRequest(name, kind, url or f"http://ca.test/{name}", DER, b"" if kind == "issuer" else ISSUER)
 
 
 def later(seconds: float) -> datetime:
@@ -28,12 +28,12 @@ def tasks(database: Database) -> DbFetchTasks:
 
 
 def keys(tasks: DbFetchTasks, seconds: float = 0.0, limit: int = 100) -> list[str]:
-    return [task.wanted.key for task in tasks.due(later(seconds), limit)]
+    return [task.request.key for task in tasks.due(later(seconds), limit)]
 
 
 def test_a_wish_is_due_at_once_and_comes_back_as_it_went_in(tasks: DbFetchTasks) -> None:
     (task,) = tasks.want([wanted("a")], NOW, again_s=300)
-    assert (task.wanted, task.asked_at, task.due_at, task.tried) == (wanted("a"), NOW, NOW, False)
+    assert (task.request, task.asked_at, task.due_at, task.tried) == (wanted("a"), NOW, NOW, False)
     assert tasks.due(NOW, 10) == (task,)
     assert tasks.get(["a", "unknown"]) == (task,)
     assert keys(tasks, -1) == []
@@ -109,7 +109,7 @@ def test_a_flood_of_issuers_of_one_host_keeps_its_bound_and_touches_no_other(tas
     tasks.done("proven", NOW, None)
     for number in range(fetch_tasks.UNPROVEN_PER_HOST_MAX + 10):
         tasks.want([wanted(f"f{number:03}", "issuer", f"http://ca.test/{number}")], later(number + 1), again_s=300)
-    found = {task.wanted.key for task in tasks.list()}
+    found = {task.request.key for task in tasks.list()}
     flood = {key for key in found if key.startswith("f")}
     assert flood == {f"f{number:03}" for number in range(10, fetch_tasks.UNPROVEN_PER_HOST_MAX + 10)}
     assert found - flood == {"mine", "other", "proven"}  # `bare` is of the same host, and was asked for longest ago
@@ -123,10 +123,10 @@ def test_the_total_is_bounded_and_what_ever_succeeded_stays(tasks: DbFetchTasks,
     tasks.done("good", NOW, None)
     for number in range(20):
         tasks.want([wanted(f"i{number}", "issuer", f"http://h{number}.test/")], later(number), again_s=300)
-    assert {task.wanted.key for task in tasks.list()} == {"good", "i16", "i17", "i18", "i19"}
+    assert {task.request.key for task in tasks.list()} == {"good", "i16", "i17", "i18", "i19"}
     for number in range(20):
         tasks.want([wanted(f"c{number}")], later(number), again_s=300)
-    assert {task.wanted.key for task in tasks.list() if task.wanted.kind == "crl"} == {"c17", "c18", "c19"}
+    assert {task.request.key for task in tasks.list() if task.request.kind == "crl"} == {"c17", "c18", "c19"}
 
 
 def test_what_nobody_asks_for_is_forgotten(tasks: DbFetchTasks) -> None:
@@ -134,7 +134,7 @@ def test_what_nobody_asks_for_is_forgotten(tasks: DbFetchTasks) -> None:
     tasks.done("old", NOW, later(1))
     assert tasks.forget(NOW, unproven_before=NOW) == 0
     assert tasks.forget(NOW, unproven_before=later(1)) == 1
-    assert [task.wanted.key for task in tasks.list()] == ["old"]
+    assert [task.request.key for task in tasks.list()] == ["old"]
     assert tasks.forget(later(1), unproven_before=later(1)) == 1
 
 

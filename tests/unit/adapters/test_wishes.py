@@ -79,7 +79,7 @@ def took(work: Callable[[], object]) -> float:
 
 
 def filed(tasks: DbFetchTasks) -> list[str]:
-    return sorted(task.wanted.kind for task in tasks.list())
+    return sorted(task.request.kind for task in tasks.list())
 
 
 def anna(authority: Revocable, **places: object) -> Person:
@@ -89,7 +89,7 @@ def anna(authority: Revocable, **places: object) -> Person:
 def test_the_worker_goes_on_as_soon_as_the_list_is_there(authority: Revocable, database: Database, tasks: DbFetchTasks
                                                          ) -> None:
     person = anna(authority, ocsp=True)
-    with Jobs(tasks, lambda task: tasks.done(task.wanted.key, SystemClock().now(), None)):
+    with Jobs(tasks, lambda task: tasks.done(task.request.key, SystemClock().now(), None)):
         assert took(lambda: fetch_requests(database, 20)(person.certificate, authority.mail_certificate)) < 1.0
     assert filed(tasks) == ["crl"]  # nobody was told with whom we correspond
 
@@ -99,8 +99,8 @@ def test_the_responder_is_asked_where_the_list_takes_too_long(authority: Revocab
     person = anna(authority, ocsp=True)
 
     def carry_out(task: FetchTask) -> None:
-        if task.wanted.kind == "ocsp":
-            tasks.done(task.wanted.key, SystemClock().now(), None)
+        if task.request.kind == "ocsp":
+            tasks.done(task.request.key, SystemClock().now(), None)
 
     with Jobs(tasks, carry_out):
         assert 0.4 < took(lambda: fetch_requests(database, 1.0)(person.certificate, authority.mail_certificate)) < 0.9
@@ -112,10 +112,10 @@ def test_the_responder_is_asked_at_once_where_the_list_fails(authority: Revocabl
     person = anna(authority, ocsp=True)
 
     def carry_out(task: FetchTask) -> None:
-        if task.wanted.kind == "ocsp":
-            tasks.done(task.wanted.key, SystemClock().now(), None)
+        if task.request.kind == "ocsp":
+            tasks.done(task.request.key, SystemClock().now(), None)
         else:
-            tasks.failed(task.wanted.key, None, Reason.FETCH_UNAVAILABLE, "")
+            tasks.failed(task.request.key, None, Reason.FETCH_UNAVAILABLE, "")
 
     with Jobs(tasks, carry_out):
         assert took(lambda: fetch_requests(database, 20)(person.certificate, authority.mail_certificate)) < 1.5
@@ -126,8 +126,8 @@ def test_a_list_that_comes_late_ends_the_wait_for_the_responder(authority: Revoc
     person = anna(authority, ocsp=True)
 
     def carry_out(task: FetchTask) -> None:
-        if task.wanted.kind == "crl" and len(filed(tasks)) == 2:  # only when the responder has been asked
-            tasks.done(task.wanted.key, SystemClock().now(), None)
+        if task.request.kind == "crl" and len(filed(tasks)) == 2:  # only when the responder has been asked
+            tasks.done(task.request.key, SystemClock().now(), None)
 
     with Jobs(tasks, carry_out):
         assert took(lambda: fetch_requests(database, 2.0)(person.certificate, authority.mail_certificate)) < 1.8
@@ -160,11 +160,11 @@ def test_an_issuer_is_awaited_until_it_is_refused_or_has_failed_for_a_while(auth
     assert wished.awaits_issuer(person.certificate)
     (task,) = tasks.list()
     for _ in range(AWAITED_FAILURES - 1):
-        tasks.failed(task.wanted.key, None, Reason.FETCH_UNAVAILABLE, "")
+        tasks.failed(task.request.key, None, Reason.FETCH_UNAVAILABLE, "")
     assert wished.awaits_issuer(person.certificate)
-    tasks.failed(task.wanted.key, None, Reason.FETCH_UNAVAILABLE, "")
+    tasks.failed(task.request.key, None, Reason.FETCH_UNAVAILABLE, "")
     assert not wished.awaits_issuer(person.certificate)
-    tasks.done(task.wanted.key, SystemClock().now(), None)
+    tasks.done(task.request.key, SystemClock().now(), None)
     assert not wished.awaits_issuer(person.certificate), "what came did not help"
 
 
@@ -173,7 +173,7 @@ def test_an_issuer_that_may_not_be_fetched_is_awaited_by_nobody(authority: Revoc
     person, wished = anna(authority), fetch_requests(database, 0.05)
     wished.missing(person.certificate)
     (task,) = tasks.list()
-    tasks.failed(task.wanted.key, None, Reason.FETCH_REFUSED, "")
+    tasks.failed(task.request.key, None, Reason.FETCH_REFUSED, "")
     assert not wished.awaits_issuer(person.certificate)
 
 
@@ -182,7 +182,7 @@ def test_what_failed_before_is_not_waited_for_again(authority: Revocable, databa
     person, wished = anna(authority, ocsp=True), fetch_requests(database, 0.1)
     wished(person.certificate, authority.mail_certificate)
     for task in tasks.list():
-        tasks.failed(task.wanted.key, None, Reason.FETCH_UNAVAILABLE, "")
+        tasks.failed(task.request.key, None, Reason.FETCH_UNAVAILABLE, "")
     slow = fetch_requests(database, 20)
     assert took(lambda: slow(person.certificate, authority.mail_certificate)) < 0.5
 
@@ -213,14 +213,14 @@ def test_a_flood_of_mails_keeps_no_more_than_a_few_workers_waiting(authority: Re
 def test_an_issuer_that_was_just_learned_is_worth_another_search(authority: Revocable, database: Database,
                                                                  tasks: DbFetchTasks) -> None:
     person, wished = anna(authority), fetch_requests(database, 20)
-    with Jobs(tasks, lambda task: tasks.done(task.wanted.key, SystemClock().now(), None)):
+    with Jobs(tasks, lambda task: tasks.done(task.request.key, SystemClock().now(), None)):
         assert wished.missing(person.certificate) is True
     assert wished.missing(person.certificate) is False  # it was looked for already: what came did not help
     assert filed(tasks) == ["issuer"]
 
 
 def test_an_issuer_that_cannot_be_had_is_not(authority: Revocable, database: Database, tasks: DbFetchTasks) -> None:
-    with Jobs(tasks, lambda task: tasks.failed(task.wanted.key, None, Reason.FETCH_REFUSED, "")):
+    with Jobs(tasks, lambda task: tasks.failed(task.request.key, None, Reason.FETCH_REFUSED, "")):
         assert fetch_requests(database, 20).missing(anna(authority).certificate) is False
 
 

@@ -35,7 +35,7 @@ def sent_to(settings: Settings, port: int) -> Settings:
 
 def house_with_a_stranger(settings: Settings, at: datetime) -> JobsContext:
     jobs = JobsContext(settings, FrozenClock(at))
-    jobs.store.authorities.met(STRANGER.subject, STRANGER.issuer, STRANGER.der, "eve@elsewhere.example", at)
+    jobs.store.authorities.record(STRANGER.subject, STRANGER.issuer, STRANGER.der, "eve@elsewhere.example", at)
     return jobs
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.seen import LazyStore, Watcher
+from gateway.app.measurements import LazyStore, Watcher
 from gateway.clock import FrozenClock, SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Milter, Settings, load
@@ -82,7 +82,7 @@ def test_without_the_database_the_page_is_there_all_the_same(settings: Settings)
 
 
 def test_a_database_that_hangs_holds_up_nobody(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.app.seen.NUMBERS_WAIT_S", 0.05)
+    monkeypatch.setattr("gateway.app.measurements.NUMBERS_WAIT_S", 0.05)
     go = threading.Event()
 
     def hangs() -> LazyStore:

@@ -147,7 +147,7 @@ def test_nobody_asking_is_told(settings):
 def test_unknown_authorities_wait_for_a_decision(settings):
     stranger = get_pki("Strangers").root_certificate
     with closing(open_store(settings)) as store:
-        store.authorities.met(stranger.subject, stranger.issuer, stranger.der, "eve@customer.example", NOW)
+        store.authorities.record(stranger.subject, stranger.issuer, stranger.der, "eve@customer.example", NOW)
     (told,) = said(check_trust.database_and_trust(settings), "warning", "trust")
     assert told.startswith("1 unknown authority seen in mail needs")
     assert "sealgate cert unknown" in told

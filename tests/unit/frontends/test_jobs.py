@@ -17,7 +17,7 @@ from gateway.adapters.db.engine.database import Database
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.processes.jobs import ISSUERS_AT_ONCE_MAX, Jobs, Round, host
-from gateway.ports.fetch import FetchKind, FetchTask, Wanted
+from gateway.ports.fetch import FetchKind, FetchRequest, FetchTask
 from tests.support.databases import open_database
 from tests.support.pki import NOW
 
@@ -31,8 +31,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
     opened.close()
 
 
-def wanted(name: str, at: str, kind: FetchKind = "crl") -> Wanted:
-    return Wanted(name, kind, f"http://{at}/{name}", b"\x30\x00", b"\x30\x00")
+def wanted(name: str, at: str, kind: FetchKind = "crl") -> FetchRequest:
+    return FetchRequest(name, kind, f"http://{at}/{name}", b"\x30\x00", b"\x30\x00")
 
 
 class Worker:
@@ -49,16 +49,16 @@ class Worker:
         with self._lock:
             self._now.append(task)
             self.most_of_a_host = max(self.most_of_a_host, *Counter(map(host, self._now)).values())
-            self.most_issuers = max(self.most_issuers, sum(one.wanted.kind == "issuer" for one in self._now))
-        if task.wanted.url.endswith("surprise"):
+            self.most_issuers = max(self.most_issuers, sum(one.request.kind == "issuer" for one in self._now))
+        if task.request.url.endswith("surprise"):
             with self._lock:
                 self._now.remove(task)
             raise ZeroDivisionError
         time.sleep(self.takes_s)
-        self.tasks.done(task.wanted.key, CLOCK.now(), None)
+        self.tasks.done(task.request.key, CLOCK.now(), None)
         with self._lock:
             self._now.remove(task)
-            self.done.append(task.wanted.key)
+            self.done.append(task.request.key)
         return None
 
 
@@ -194,4 +194,4 @@ def test_one_report_a_day_over_all_processes(database: Database) -> None:
 @pytest.mark.parametrize(("url", "asked"), [
     ("http://CA.example:8080/a", "ca.example"), ("http://ca.example/a:b", "ca.example"), ("http://[::1]:80/", "[::1]")])
 def test_a_host_is_one_host_at_whatever_port(url: str, asked: str) -> None:
-    assert host(FetchTask(Wanted("key", "crl", url, b""), SystemClock().now(), SystemClock().now())) == asked
+    assert host(FetchTask(FetchRequest("key", "crl", url, b""), SystemClock().now(), SystemClock().now())) == asked

@@ -99,7 +99,7 @@ def test_a_line_that_cannot_be_written_is_dropped_and_the_number_is_reported_lat
     """Attack of a trial: a full disk ended every worker for good. Truth: POSIX ENOSPC, as of /dev/full."""
     out = subprocess.run([sys.executable, "-c", BEGIN + UNWRITABLE + """
 kept, sys.stderr = sys.stderr, Stream()
-log.info("a"); log.critical("b"); logs.surprise(log, ValueError("x"))
+log.info("a"); log.critical("b"); logs.log_unexpected(log, ValueError("x"))
 sys.stderr.full = False
 log.info("c"); log.info("d")
 print("".join(sys.stderr.lines))
@@ -117,7 +117,7 @@ import sys
 if sys.argv[1] == "closed": sys.stderr = None
 for number in range(2000):
     log.critical("worker.exited", pid=number)
-surprise(log, ValueError())
+log_unexpected(log, ValueError())
 print("went on", flush=True)
 """
     reading, writing = os.pipe()

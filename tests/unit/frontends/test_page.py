@@ -8,12 +8,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.frontends.background_value import BackgroundValue
-from gateway.frontends.telemetry.metrics.numbers import Seen
+from gateway.frontends.telemetry.metrics.numbers import Measurements
 from gateway.frontends.telemetry.metrics.page import Page
 from gateway.ports.counts import StoreNumbers, Waiting
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-SEEN = Seen(
+SEEN = Measurements(
     NOW, "0.1", StoreNumbers(
         held={"hold": Waiting(3, 3000, NOW - timedelta(hours=1)), "quarantine": Waiting(0, 0, None)},
         fetch_tasks=5, fetch_due=2, fetch_failing=1, lists=4, lists_stale=1, list_oldest=NOW - timedelta(days=1),
@@ -22,7 +22,7 @@ SEEN = Seen(
     ends={("key that signs", "otp"): NOW + timedelta(days=9)}, enrolled_ending={7: 1, 30: 12})
 
 
-def page(directory: Path, seen: Seen) -> dict[tuple[str, ...], float]:
+def page(directory: Path, seen: Measurements) -> dict[tuple[str, ...], float]:
     text = Page(directory, lambda: seen).octets().decode()
     return {(sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
             for family in text_string_to_metric_families(text) for sample in family.samples}
@@ -42,7 +42,7 @@ def test_what_the_database_and_the_settings_say(tmp_path: Path) -> None:
 
 
 def test_without_the_database_the_rest_is_told(tmp_path: Path) -> None:
-    found = page(tmp_path, Seen(NOW, "0.1", None, ends=SEEN.ends))
+    found = page(tmp_path, Measurements(NOW, "0.1", None, ends=SEEN.ends))
     assert found["sealgate_database_up",] == 0
     assert ("sealgate_expiry_timestamp_seconds", "otp", "key that signs") in found
     assert not [one for one in found if one[0].startswith("sealgate_held")]
@@ -51,7 +51,7 @@ def test_without_the_database_the_rest_is_told(tmp_path: Path) -> None:
 def test_names_may_hold_what_a_label_has_to_escape(tmp_path: Path) -> None:
     name = 'CN="Root\\1"\nO=x'
     assert ("sealgate_expiry_timestamp_seconds", name, "root for signers") in page(
-        tmp_path, Seen(NOW, "0.1", None, ends={("root for signers", name): NOW}))
+        tmp_path, Measurements(NOW, "0.1", None, ends={("root for signers", name): NOW}))
 
 
 class Clock:

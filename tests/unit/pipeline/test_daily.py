@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.pipeline.background import daily_report as daily
 from gateway.pipeline.background.daily_report import Ends, Findings, failing, report_mail, send_report
 from gateway.ports.authorities import UnknownAuthority
-from gateway.ports.fetch import FetchTask, Wanted
+from gateway.ports.fetch import FetchRequest, FetchTask
 from gateway.ports.next_hop import HopReply
 from tests.support.pki import NOW
 
@@ -25,7 +25,8 @@ MET = UnknownAuthority("ab" * 32, "CN=Some CA", "CN=Some Root", b"der", "eve@som
 
 
 def task(failures: int, url: str = "http://ca.test/a.crl", kind: Any = "crl") -> FetchTask:
-    return FetchTask(Wanted(url, kind, url, b""), NOW, NOW, None, failures, Reason.FETCH_UNAVAILABLE, "answers 503")
+    request = FetchRequest(url, kind, url, b"")
+    return FetchTask(request, NOW, NOW, None, failures, Reason.FETCH_UNAVAILABLE, "answers 503")
 
 
 def seen(findings: Findings) -> tuple[Any, str]:
@@ -79,7 +80,7 @@ def test_a_flood_is_counted_not_listed() -> None:
 
 def test_which_lists_are_told() -> None:
     found = failing([task(2, "a"), task(3, "b"), task(9, "c"), task(9, "d", "ocsp"), task(9, "e", "issuer")])
-    assert [one.wanted.url for one in found] == ["c", "b"]
+    assert [one.request.url for one in found] == ["c", "b"]
 
 
 class Hop:

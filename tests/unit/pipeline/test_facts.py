@@ -106,6 +106,16 @@ def test_who_claims_to_be_us(bank: Context, header: str, claims: bool) -> None:
     assert Message.of(mail, bank.gateway.context).facts.spoofs_us is claims
 
 
+@pytest.mark.parametrize("ours", ["stra\u00dfe.example", "xn--strae-oqa.example", "STRA\u1e9eE.example"])
+@pytest.mark.parametrize("header", [
+    "From: a@stra\u00dfe.example", "From: a@xn--strae-oqa.example", "From: STRA\u1e9eE <a@stra\u1e9ee.example>",
+    'From: "a@stra\u00dfe.example" <eve@elsewhere.example>'])
+def test_a_domain_with_sharp_s_is_claimed_in_each_spelling(bank: Context, ours: str, header: str) -> None:
+    context = replace(bank.gateway.context, identity=replace(bank.gateway.context.identity, domains=frozenset({ours})))
+    mail = bank.receive(header.encode() + b"\r\n\r\nhi\r\n", "support@bank.example", sender="eve@elsewhere.example")
+    assert Message.of(mail, context).facts.spoofs_us
+
+
 @pytest.mark.parametrize(
     ("header", "address", "why"),
     [

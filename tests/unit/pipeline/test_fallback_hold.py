@@ -80,7 +80,7 @@ class Room:
     def after(self, **delta: float) -> Round:
         """A round at a later time, as the jobs' process does it: what is tried is tried in a gateway of its own."""
         self.clock.at += timedelta(**delta)
-        trial = Gateway(self.settings, clock=self.clock, caught=DryRunHop())
+        trial = Gateway(self.settings, clock=self.clock, dry_run_hop=DryRunHop())
         trial.use(replace(trial.context, select=self.bank.gateway.context.select))
         try:
             return self.bank.gateway.held_mail(trial.handle).round()

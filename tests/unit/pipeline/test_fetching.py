@@ -25,7 +25,7 @@ from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import Reason
 from gateway.pipeline.background.fetching import Fetching, Terms, next_fetch
 from gateway.pki.revocation.entries import authority_id
-from gateway.pki.revocation.fetch_list import wanted_answers, wanted_issuers, wanted_lists, wanted_of_issuers
+from gateway.pki.revocation.fetch_list import crl_requests, issuer_crl_requests, issuer_requests, ocsp_requests
 from gateway.pki.revocation.table import StoredRevocation
 from gateway.pki.trust import TrustSet, anchors_of
 from gateway.ports.fetch import FetchTask
@@ -60,7 +60,7 @@ class Room:
         """The task as it stands afterwards."""
         (task, *_) = self.tasks.want(wanted, at.get("at", now()), again_s=300)
         trouble = self.fetching.carry_out(task)
-        (after,) = self.tasks.get([task.wanted.key])
+        (after,) = self.tasks.get([task.request.key])
         assert (trouble.reason if trouble else None) is after.reason
         return after
 
@@ -89,7 +89,7 @@ def test_a_list_is_stored_and_comes_again_before_it_ends(room: Room) -> None:
     person, mail = anna(room), room.authority.mail_certificate
     room.authority.revoke(person)
     room.authority.publish(life=timedelta(hours=2))
-    task = room.carried_out(wanted_lists(person.certificate, mail, SCHEMES))
+    task = room.carried_out(crl_requests(person.certificate, mail, SCHEMES))
     assert (task.failures, task.reason) == (0, None)
     (stored,) = room.lists.lists(authority_id(mail))
     assert stored.url == room.authority.server.url("/mail.crl")
@@ -103,7 +103,7 @@ def test_a_list_that_somebody_else_signed_is_not_stored(room: Room) -> None:
     with WebServer() as elsewhere:
         stranger = Revocable(elsewhere)  # the same names, other keys
         room.authority.server.answers["/mail.crl"] = reply(stranger.publish())
-    task = room.carried_out(wanted_lists(person.certificate, mail, SCHEMES))
+    task = room.carried_out(crl_requests(person.certificate, mail, SCHEMES))
     assert task.reason in {Reason.REVOCATION_ALTERED, Reason.REVOCATION_UNTRUSTED}
     assert room.lists.lists(authority_id(mail)) == ()
 
@@ -115,7 +115,7 @@ def test_a_list_that_somebody_else_signed_is_not_stored(room: Room) -> None:
 def test_what_is_no_list_fails_and_is_tried_ever_more_seldom(room: Room, answer: bytes | None, reason: Reason) -> None:
     if answer is not None:
         room.authority.server.answers["/mail.crl"] = answer
-    wanted = wanted_lists(anna(room).certificate, room.authority.mail_certificate, SCHEMES)
+    wanted = crl_requests(anna(room).certificate, room.authority.mail_certificate, SCHEMES)
     waits = []
     for failures in range(1, 5):
         task = room.carried_out(wanted)
@@ -128,7 +128,7 @@ def test_an_older_list_from_a_mirror_changes_nothing(room: Room) -> None:
     person, mail = anna(room), room.authority.mail_certificate
     old = room.authority.publish(age=timedelta(hours=1))
     room.authority.publish()
-    wanted = wanted_lists(person.certificate, mail, SCHEMES)
+    wanted = crl_requests(person.certificate, mail, SCHEMES)
     assert room.carried_out(wanted).reason is None
     room.authority.server.answers["/mail.crl"] = reply(old)
     task = room.carried_out(wanted)
@@ -139,7 +139,7 @@ def test_an_older_list_from_a_mirror_changes_nothing(room: Room) -> None:
 def test_an_answer_is_asked_with_a_nonce_and_stored(room: Room) -> None:
     person, mail = anna(room, lists=(), ocsp=True), room.authority.mail_certificate
     room.authority.respond(person)
-    task = room.carried_out(wanted_answers(person.certificate, mail, SCHEMES))
+    task = room.carried_out(ocsp_requests(person.certificate, mail, SCHEMES))
     assert (task.reason, task.due_at) == (None, moment(NEVER))
     answer = room.lists.answer(authority_id(mail), person.certificate.serial)
     assert answer is not None
@@ -148,7 +148,7 @@ def test_an_answer_is_asked_with_a_nonce_and_stored(room: Room) -> None:
 
 def test_what_is_no_list_is_given_up_when_nobody_asks(room: Room) -> None:
     person = anna(room, lists=(), ocsp=True)
-    wanted = wanted_answers(person.certificate, room.authority.mail_certificate, SCHEMES)
+    wanted = ocsp_requests(person.certificate, room.authority.mail_certificate, SCHEMES)
     assert room.carried_out(wanted, at=now() - 2 * DAY).due_at == moment(NEVER)
 
 
@@ -165,7 +165,7 @@ def test_an_issuer_in_every_form_that_servers_have(room: Room, form: str) -> Non
     octets = {"der": mail, "pem": pem(mail), "p7c": bundle(mail), "pem with a bad one": pem(other[:-1]) + pem(mail),
               "p7c of many": bundle(other, room.authority.root.der, mail)}[form]
     room.authority.server.answers["/mail.cer"] = reply(octets)
-    task = room.carried_out(wanted_issuers(anna(room).certificate, SCHEMES))
+    task = room.carried_out(issuer_requests(anna(room).certificate, SCHEMES))
     assert (task.reason, task.due_at) == (None, moment(NEVER))
     assert room.issuers() == {"Partner Mail CA": "aia"}
 
@@ -187,14 +187,14 @@ def test_several_issuers_one_above_the_other(room: Room) -> None:
 
 
 def wanted_at(room: Room, leaf: Certificate, path: str) -> tuple:
-    (one,) = wanted_issuers(leaf, SCHEMES)
+    (one,) = issuer_requests(leaf, SCHEMES)
     return (replace(one, url=room.authority.server.url(path)),)
 
 
 def test_a_strangers_hierarchy_is_not_kept(room: Room) -> None:
     with WebServer() as elsewhere:
         stranger = Revocable(elsewhere, "Stranger")
-        task = room.carried_out(wanted_issuers(stranger.person("eve@stranger.example").certificate, SCHEMES))
+        task = room.carried_out(issuer_requests(stranger.person("eve@stranger.example").certificate, SCHEMES))
     assert task.reason is Reason.PATH_UNTRUSTED_ROOT
     assert room.issuers() == {}
 
@@ -206,7 +206,7 @@ def test_what_is_no_issuer_is_not_kept(room: Room, case: str) -> None:
         octets = {"no issuer of it": room.authority.root.der, "another key": twin.mail.der,
                   "no CA": anna(room, chain=False).der, "nothing": b"", "too large": bytes(65_537)}[case]
     room.authority.server.answers["/mail.cer"] = reply(octets)
-    task = room.carried_out(wanted_issuers(anna(room).certificate, SCHEMES))
+    task = room.carried_out(issuer_requests(anna(room).certificate, SCHEMES))
     assert task.reason is {"nothing": Reason.CERTIFICATE_MALFORMED, "too large": Reason.FETCH_TOO_LARGE}.get(
         case, Reason.PATH_ISSUER_MISSING)
     assert room.issuers() == {}
@@ -217,24 +217,24 @@ def test_what_is_no_issuer_is_not_kept(room: Room, case: str) -> None:
 
 def test_urls_of_other_schemes_are_not_wanted(room: Room) -> None:
     person, mail = anna(room, ocsp=True), room.authority.mail_certificate
-    assert wanted_lists(person.certificate, mail, {"https", "ldap"}) == ()
-    assert wanted_answers(person.certificate, mail, {"https"}) == ()
-    assert wanted_issuers(person.certificate, ()) == ()
-    assert len(wanted_lists(person.certificate, mail, SCHEMES)) == 1
+    assert crl_requests(person.certificate, mail, {"https", "ldap"}) == ()
+    assert ocsp_requests(person.certificate, mail, {"https"}) == ()
+    assert issuer_requests(person.certificate, ()) == ()
+    assert len(crl_requests(person.certificate, mail, SCHEMES)) == 1
 
 
 def test_one_task_for_all_certificates_of_one_issuer(room: Room) -> None:
     mail = room.authority.mail_certificate
     people = [room.authority.person(f"p{number}@partner.example", ocsp=True) for number in range(3)]
-    assert len({one.key for p in people for one in wanted_lists(p.certificate, mail, SCHEMES)}) == 1
-    assert len({one.key for p in people for one in wanted_issuers(p.certificate, SCHEMES)}) == 1
-    assert len({one.key for p in people for one in wanted_answers(p.certificate, mail, SCHEMES)}) == 3
+    assert len({one.key for p in people for one in crl_requests(p.certificate, mail, SCHEMES)}) == 1
+    assert len({one.key for p in people for one in issuer_requests(p.certificate, SCHEMES)}) == 1
+    assert len({one.key for p in people for one in ocsp_requests(p.certificate, mail, SCHEMES)}) == 3
 
 
 def test_lists_about_issuers_below_trusted_roots_alone(room: Room) -> None:
     with WebServer() as elsewhere:
         stranger = Revocable(elsewhere, "Stranger")
-        found = wanted_of_issuers([room.authority.mail_certificate, stranger.mail_certificate], room.trust, SCHEMES)
+        found = issuer_crl_requests([room.authority.mail_certificate, stranger.mail_certificate], room.trust, SCHEMES)
     assert [one.url for one in found] == [room.authority.server.url("/root.crl")]
 
 

@@ -286,7 +286,7 @@ def test_a_mail_of_no_known_age_or_older_than_a_week_tells_nothing(bank: Context
 
 
 def test_a_clock_that_is_ahead_is_held_to_the_reception(bank: Context) -> None:
-    """Or one mail from the future would be the last that is heard."""
+    """Or one mail from the future would be the last that is announcement_of."""
     bind(bank, ola(), "1001")
     arrives(bank, letter(ola(), capabilities(GCM), at=now() + timedelta(days=300)))
     (row,) = bank.gateway.store.certificates.rows(OLA)

@@ -149,14 +149,14 @@ def _no_mail_at_all(bank: Context) -> Mail:
     return bank.send(b"\x00 no header at all", "anna@customer.example")
 
 
-def _surprise(bank: Context) -> Mail:
+def _unexpected(bank: Context) -> Mail:
     bank.gateway.use(replace(bank.gateway.context, select=_breaks))
     return bank.send(CODE, "anna@customer.example")
 
 
 @pytest.mark.parametrize(("mail_of", "settled", "reason"), [
     (_may_not, "refused", "client.from_not_allowed"),
-    (_surprise, "later", "internal.surprise"),
+    (_unexpected, "later", "internal.surprise"),
     (_no_mail_at_all, "refused", None),
 ])
 def test_what_breaks_or_is_not_allowed_is_told_and_passes(

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import pytest
 import structlog
 
-from gateway.cms.mailbox import spellings
 from gateway.demo import openssl
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import GATEWAY_CLIENT, Envelope, Recipient
+from gateway.model.mailbox import spellings
 from gateway.model.outcome import Settled
 from gateway.policy.recorded.facts import from_record
 from gateway.settings import Escrow, Settings
@@ -432,11 +432,17 @@ otherwise: defer
 """
 
 
-@pytest.mark.parametrize("ruled", ["m\u00fcller.example", "xn--mller-kva.example"])
-def test_rules_know_an_internationalised_domain_however_it_is_written(home: Path, ruled: str) -> None:
+@pytest.mark.parametrize(("ruled", "written"), [
+    *[(ruled, ("m\u00fcller.example", "M\u00dcLLER.example", "mu\u0308ller.example", "XN--mller-kva.example"))
+      for ruled in ("m\u00fcller.example", "M\u00dcLLER.example", "xn--mller-kva.example", "mu\u0308ller.example")],
+    *[(ruled, ("stra\u00dfe.example", "STRA\u1e9eE.example", "xn--strae-oqa.example"))
+      for ruled in ("stra\u00dfe.example", "STRA\u1e9eE.example", "xn--strae-oqa.example")],
+])
+def test_rules_know_an_internationalised_domain_however_it_is_written(
+        home: Path, ruled: str, written: tuple[str, ...]) -> None:
     """The rule that seals has one spelling, the mail another one: it left by the next rule, in clear."""
     with context(home, policy(home / "p.yaml", PARTNER % ((ruled,) * 4))) as bank:
-        for domain in ("m\u00fcller.example", "M\u00dcLLER.example", "mu\u0308ller.example", "XN--mller-kva.example"):
+        for domain in written:
             outcome = bank.gateway.handle(bank.send(CODE, f"chief@{domain}"))
             assert (outcome.answer, outcome.recipients[0].rule) == (Settled.REFUSED, "p:partner"), domain
             (record,) = bank.gateway.store.evidence.find(outcome.incident)

@@ -119,8 +119,9 @@ def test_explain_of_a_mail_that_leaves(run, tmp_path):
     assert [step["verb"] for step in anna["decision"]["steps"]] == ["protect_headers", "sign", "stamp", "encrypt"]
     assert anna["certificate"]["state"] == "enrolled"
     assert len(anna["certificate"]["chosen"]) == 1
-    assert (anna["sources"][0]["source"], anna["sources"][0]["said"]["state"]) == ("store", "enrolled")
-    assert [(one["source"], one["said"]["state"]) for one in nobody["sources"] if one["said"]] == [("store", "absent")]
+    assert (anna["sources"][0]["source"], anna["sources"][0]["answer"]["state"]) == ("store", "enrolled")
+    answered = [(one["source"], one["answer"]["state"]) for one in nobody["sources"] if one["answer"]]
+    assert answered == [("store", "absent")]
     assert carla["sources"] == []
     assert (nobody["decision"]["end"]["kind"], nobody["decision"]["reason"]) == ("reject", "certificate.absent")
     assert (carla["direction"], carla["decision"]["rule"], carla["certificate"]) == (

@@ -497,3 +497,13 @@ def test_rules_decide_on_a_from_that_is_no_address(no_from, by):
         "others | direction: outbound, client: staff | end: deliver | client: staff, kind: dsn",
     ).decide(replace(FACTS, from_=None, no_from=no_from, kind="normal" if no_from else "dsn"), ANNA)
     assert decided.rule.rpartition(":")[2] == by
+
+
+@pytest.mark.parametrize("ruled", ["stra\u00dfe.example", "STRA\u1e9eE.example", "xn--strae-oqa.example"])
+@pytest.mark.parametrize("written", ["stra\u00dfe.example", "STRA\u1e9eE.example", "XN--strae-oqa.example"])
+@pytest.mark.parametrize("field", ["sender", "from"])
+def test_senders_are_known_however_their_domain_is_written(ruled: str, written: str, field: str) -> None:
+    of = rules(f'a | {field}: "*@{ruled}" | end: deliver | {field}: "b@{ruled}"')
+    name = "from_" if field == "from" else field
+    assert of.decide(replace(FACTS, **{name: f"b@{written}"}), ANNA).rule == "p:a"
+    assert of.decide(replace(FACTS, **{name: "b@strasse.example"}), ANNA).rule != "p:a"

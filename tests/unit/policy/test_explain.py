@@ -25,17 +25,17 @@ def test_the_line_that_won_is_the_rule_that_decided(case):
     assert deciding == [told.decision.rule]
     at = [line.rule for line in told.rules].index(told.decision.rule)
     assert {line.outcome for line in told.rules[:at]} <= {"missed"}
-    assert all(line.matcher and line.wanted and line.met for line in told.rules[:at])
+    assert all(line.matcher and line.expected and line.actual for line in told.rules[:at])
     assert {line.outcome for line in told.rules[at + 1 :]} <= {"not_reached"}
 
 
 def test_the_first_matcher_that_failed():
     told = {line.rule: line for line in explain(RULES, FACTS, replace(ANNA, certificate=Unavailable())).rules}
     line = told["codes:otp"]
-    assert (line.matcher, line.wanted, line.met) == ("client", "online-banking", "staff")
+    assert (line.matcher, line.expected, line.actual) == ("client", "online-banking", "staff")
     assert line.place.endswith("codes.yaml:4:5")
     line = told["staff:seal"]
-    assert (line.matcher, line.wanted, line.met) == ("keyword", "seal", "nothing")
+    assert (line.matcher, line.expected, line.actual) == ("keyword", "seal", "nothing")
     line = told["inbound:forged-as-us"]
     assert line.outcome == "not_reached"
 
@@ -52,8 +52,8 @@ def test_combinations_in_words():
     cases: [{given: {direction: outbound, client: staff, kind: dsn}, expect: {end: hold}}]
 """)
     (line, otherwise) = explain(set_, FACTS, ANNA).rules
-    assert (line.matcher, line.wanted) == ("any_of", "(kind dsn) or (subject a* and size over 1048576)")
-    assert line.met == "kind: normal; subject: Hello; size: 4000"
+    assert (line.matcher, line.expected) == ("any_of", "(kind dsn) or (subject a* and size over 1048576)")
+    assert line.actual == "kind: normal; subject: Hello; size: 4000"
     assert otherwise.outcome == "won"
 
 
@@ -65,13 +65,13 @@ def test_what_is_not_known_is_told_apart():
     cases: [{given: {segment: private}, expect: {end: hold}}]
 """)
     told = explain(set_, FACTS, ANNA)
-    assert (told.rules[0].outcome, told.rules[0].met, told.rules[1].outcome) == (
+    assert (told.rules[0].outcome, told.rules[0].actual, told.rules[1].outcome) == (
         "needs",
         "not asked for",
         "not_reached",
     )
     told = explain(set_, FACTS, replace(ANNA, segment=Unavailable()))
-    assert (told.rules[0].outcome, told.rules[0].met) == ("waits", "unavailable")
+    assert (told.rules[0].outcome, told.rules[0].actual) == ("waits", "unavailable")
 
 
 def test_a_rule_that_would_lower_is_overruled():

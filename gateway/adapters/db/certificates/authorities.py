@@ -28,7 +28,7 @@ class DbAuthorities:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def met(self, subject: str, issuer: str, der: bytes | None, example: str, at: datetime) -> None:
+    def record(self, subject: str, issuer: str, der: bytes | None, example: str, at: datetime) -> None:
         """See UnknownAuthorities. When it is full, the one that was met least, and longest ago, makes room."""
         key = sha256(der if der is not None else b"name:" + subject.encode("utf-8", "replace")).hexdigest()
         kept = der if der is not None and len(der) <= DER_OCTETS_MAX else None
@@ -48,10 +48,10 @@ class DbAuthorities:
         return self._read(select(met_authority).where(_m.told_at.is_(None), _m.ignored_at.is_(None))
                           .order_by(_m.count.desc(), _m.last_at.desc(), _m.key).limit(TOLD_MAX))
 
-    def told(self, keys: Iterable[str], at: datetime) -> None:
+    def mark_reported(self, keys: Iterable[str], at: datetime) -> None:
         """See UnknownAuthorities."""
-        wanted = tuple(keys)
-        statement = update(met_authority).where(_m.key.in_(wanted)).values(told_at=micros(at))
+        chosen = tuple(keys)
+        statement = update(met_authority).where(_m.key.in_(chosen)).values(told_at=micros(at))
         self._database.write(lambda connection: connection.execute(statement) and None)
 
     def list(self, *, ignored: bool = False) -> tuple[UnknownAuthority, ...]:

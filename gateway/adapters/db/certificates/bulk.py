@@ -23,8 +23,8 @@ from gateway.adapters.db.tables.mail import (
     revocation_answer,
 )
 from gateway.adapters.db.tables.statements import statement_item
-from gateway.cms.mailbox import spellings
 from gateway.model.lookup import CertificateRow, Customer
+from gateway.model.mailbox import spellings
 from gateway.ports.revocation import StoredAnswer
 
 AT_ONCE_MAX: Final = 5_000  # numbers or addresses in one question; PostgreSQL takes 65,535 parameters, SQLite 32,766

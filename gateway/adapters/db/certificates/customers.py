@@ -7,10 +7,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.tables.mail import certificate, customer, customer_address
-from gateway.cms.mailbox import in_ascii, registered, spellings
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import is_mailbox
 from gateway.model.lookup import Customer
+from gateway.model.mailbox import in_ascii, registered, spellings
 
 Found = Any  # a row of _COLUMNS: SQLAlchemy types rows by position, we read them by name
 PAGE: Final = 500  # customers read at once when listing: no reader keeps the log from being cut for long
@@ -27,6 +27,8 @@ _ADDRESSES: Final = (
     select(customer_address.c.number, customer_address.c.address)
     .where(customer_address.c.number.in_(bindparam("numbers", expanding=True)))
     .order_by(customer_address.c.address))
+
+
 
 
 class DbCustomers:
@@ -137,14 +139,14 @@ def _put_addresses(connection: Connection, rows: Sequence[Customer]) -> None:
 
 def _refuse_taken(connection: Connection, rows: Sequence[Customer]) -> None:
     """An address of another customer, in any spelling, in the store or among the rows themselves, is named."""
-    wanted: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for row in rows:
         for address in row.addresses:
             for one in spellings(address):
-                other = wanted.setdefault(one, row.number)
+                other = owners.setdefault(one, row.number)
                 if other != row.number:
                     raise GatewayError(Reason.USAGE, f"customer {row.number}: {address} is customer {other}'s")
     query = select(customer_address.c.address, customer_address.c.number).where(
-        customer_address.c.address.in_(list(wanted)))
+        customer_address.c.address.in_(list(owners)))
     for address, other in connection.execute(query):
-        raise GatewayError(Reason.USAGE, f"customer {wanted[address]}: {address} is customer {other}'s")
+        raise GatewayError(Reason.USAGE, f"customer {owners[address]}: {address} is customer {other}'s")

@@ -18,7 +18,7 @@ from gateway.adapters.db.engine.text import storable
 from gateway.adapters.db.tables.mail import counter, fetch_task, micros, moment
 from gateway.der import walk
 from gateway.errors import Reason
-from gateway.ports.fetch import FetchTask, Wanted
+from gateway.ports.fetch import FetchRequest, FetchTask
 
 URL_LENGTH_MAX: Final = 2048  # as in adapters.web.address: longer ones are never fetched
 TASKS_MAX: Final = 50_000  # lists and answers; some 3 KiB each
@@ -51,14 +51,15 @@ class DbFetchTasks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def want(self, wanted: Sequence[Wanted], at: datetime, *, again_s: float) -> tuple[FetchTask, ...]:
+    def want(self, requests: Sequence[FetchRequest], at: datetime, *, again_s: float) -> tuple[FetchTask, ...]:
         """See FetchTasks. Commits only where something changes."""
-        wanted = [one if one.url.startswith(host_of(one.url)) else replace(one, url=_plain(one.url)) for one in wanted
-                  if len(one.url) <= URL_LENGTH_MAX and one.url.isascii() and "@" not in _authority(one.url)]
-        now, known = micros(at), {task.wanted.key: task for task in self.get([one.key for one in wanted])}
+        requests = [one if one.url.startswith(host_of(one.url)) else replace(one, url=_plain(one.url))
+                    for one in requests
+                    if len(one.url) <= URL_LENGTH_MAX and one.url.isascii() and "@" not in _authority(one.url)]
+        now, known = micros(at), {task.request.key: task for task in self.get([one.key for one in requests])}
         old = [task for task in known.values()
                    if _stale(task, now, again_s) or micros(task.asked_at) + ASKED_EVERY_S * 1_000_000 < now]
-        new = [one for one in wanted if one.key not in known]
+        new = [one for one in requests if one.key not in known]
         if not old and not new:
             return tuple(known.values())
 
@@ -67,12 +68,12 @@ class DbFetchTasks:
                 values: dict[str, int] = {"asked_at": now}
                 if _stale(task, now, again_s):
                     values["due_at"] = now
-                connection.execute(update(fetch_task).where(_t.key == task.wanted.key).values(values))
+                connection.execute(update(fetch_task).where(_t.key == task.request.key).values(values))
             for one in new:
                 _file(connection, one, now)
 
         self._database.write(work, alone="tasks")
-        return self.get([one.key for one in wanted])
+        return self.get([one.key for one in requests])
 
     def get(self, keys: Sequence[str]) -> tuple[FetchTask, ...]:
         """See FetchTasks."""
@@ -155,7 +156,7 @@ def _stale(task: FetchTask, now: int, again_s: float) -> bool:
             and micros(task.done_at) + int(again_s * 1e6) < now)
 
 
-def _file(connection: Connection, one: Wanted, now: int) -> None:
+def _file(connection: Connection, one: FetchRequest, now: int) -> None:
     """A new row, where there is room or can be made."""
     issuers = one.kind == "issuer"
     unproven = (_t.done_at.is_(None), _t.kind == "issuer")
@@ -190,6 +191,6 @@ def _task(row: tuple[Any, ...]) -> FetchTask:
     data: bytes = named["data"] or b""
     end = walk.read(data, 0, len(data)).end if data else 0
     return FetchTask(
-        Wanted(named["key"], named["kind"], named["url"], data[:end], data[end:]), moment(named["asked_at"]),
+        FetchRequest(named["key"], named["kind"], named["url"], data[:end], data[end:]), moment(named["asked_at"]),
         moment(named["due_at"]), None if named["done_at"] is None else moment(named["done_at"]),
         named["failures"], None if named["reason"] is None else Reason(named["reason"]), named["detail"] or "")

@@ -17,10 +17,10 @@ from gateway.adapters.db.engine.lookup_cache import AGAIN
 from gateway.adapters.db.tables.mail import certificate, certificate_address, customer, customer_address, micros, moment
 from gateway.clock import Clock
 from gateway.cms.certificate import Certificate, parse_certificate
-from gateway.cms.mailbox import registered
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.lookup import CertificateRow
+from gateway.model.mailbox import registered
 from gateway.ports.administration import (
     ANCHOR_PURPOSES,
     AnchorPurpose,
@@ -170,16 +170,16 @@ def _entry(row: Found) -> CertificateEntry:
 
 def _unique(connection: Connection, beginning: str) -> Found:
     """The one certificate whose fingerprint begins so; colons and case as people paste them."""
-    wanted = beginning.replace(":", "").lower()
-    if not wanted or not set(wanted) <= set("0123456789abcdef"):
+    prefix = beginning.replace(":", "").lower()
+    if not prefix or not set(prefix) <= set("0123456789abcdef"):
         raise GatewayError(Reason.USAGE,
                            f"`{beginning}` is not the beginning of a SHA-256 fingerprint. Use hexadecimal "
                            "digits, such as 3fa94c")
-    query = select(*_ENTRY).where(_c.sha256 >= wanted, _c.sha256 < wanted + "g").limit(2)
+    query = select(*_ENTRY).where(_c.sha256 >= prefix, _c.sha256 < prefix + "g").limit(2)
     found = connection.execute(query).all()
     if len(found) != 1:
         raise GatewayError(Reason.USAGE, f"{'several certificates begin' if found else 'no certificate begins'} with "
-                           f"{wanted}. `sealgate cert list` shows all")
+                           f"{prefix}. `sealgate cert list` shows all")
     return found[0]
 
 

@@ -84,7 +84,7 @@ class Connector:
 def parameters(settings: Postgresql, purpose: str, *, read_only: bool = False) -> dict[str, Any]:
     """Those of libpq. GatewayError KEY_UNAVAILABLE (retry) if the password's file is not there or open to others."""
     timeout_ms = round(settings.statement_timeout_s * 1000)
-    said = {
+    options = {
         "statement_timeout": timeout_ms,
         "idle_in_transaction_session_timeout": timeout_ms,  # a node that stops in the middle holds nobody up
         "synchronous_commit": "on", "timezone": "UTC", "default_transaction_read_only": "on" if read_only else "off",
@@ -102,7 +102,7 @@ def parameters(settings: Postgresql, purpose: str, *, read_only: bool = False) -
         "application_name": f"sealgate {purpose}", "target_session_attrs": "primary",
         "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
         "tcp_user_timeout": SILENT_S * 1000,
-        "options": " ".join(f"-c {name}={value}" for name, value in said.items())}
+        "options": " ".join(f"-c {name}={value}" for name, value in options.items())}
 
 
 def _text(password: bytes, settings: Postgresql) -> str:

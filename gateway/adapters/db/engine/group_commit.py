@@ -72,9 +72,9 @@ def store_error(error: Exception) -> GatewayError:
     for tell in _watching:
         tell(type(cause).__name__)
     text = str(cause) if getattr(error, "orig", None) else ""
-    told = getattr(cause, "diag", None)  # PostgreSQL's details hold values: only its first sentence is for the log
-    if told is not None:
-        text = told.message_primary or text.partition("\n")[0]
+    diagnostics = getattr(cause, "diag", None)  # details hold values: only the first sentence is logged
+    if diagnostics is not None:
+        text = diagnostics.message_primary or text.partition("\n")[0]
     return GatewayError(Reason.STORE_UNAVAILABLE, f"{type(cause).__name__}: {text}".rstrip(": "), retry=True)
 
 

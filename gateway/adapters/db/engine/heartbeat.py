@@ -163,10 +163,10 @@ class Heartbeat:
             if self._connection is None:
                 self._connection = self._connect()
                 self._connection.execute(_FORGET, {"age": FORGET_S})
-            self._kept.seen(self._connection.execute(_MARK).fetchone())
+            self._kept.observe(self._connection.execute(_MARK).fetchone())
             with self._lock:
-                wanted = [role for role, leads in self._roles.items() if not leads]
-            for role in wanted:
+                free = [role for role, leads in self._roles.items() if not leads]
+            for role in free:
                 found = self._connection.execute(_LEAD, {"space": LEADERS, "role": role}).fetchone()
                 with self._lock:
                     self._roles[role] = found is not None and bool(found[0])

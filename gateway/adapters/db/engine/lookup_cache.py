@@ -55,7 +55,7 @@ class Kept:
                 return None
             return found[1]
 
-    def seen(self, mark: object) -> None:
+    def observe(self, mark: object) -> None:
         """What the answers hang on, as it is now: another than before, and nothing that was said before counts."""
         with self._lock:
             if mark != self._mark:

@@ -58,11 +58,11 @@ class PostgresDatabase(Database):
         self._creates = creates
         self._connector = Connector(settings, self._require_identity)
         self._kept = Kept()
-        self._time = ServerTime(self.read, told(settings))
+        self._time = ServerTime(self.read, display_name(settings))
         self._pulse = Heartbeat(lambda: self.connect("signs of life", autocommit=True), self._kept)
         readers = settings.connections_max - 3  # the others: two that write, one for signs of life
         common: dict[str, Any] = {"poolclass": QueuePool, "pool_timeout": WAIT_S, "hide_parameters": True}
-        super().__init__(settings, told(settings), create_engine(
+        super().__init__(settings, display_name(settings), create_engine(
             "postgresql+psycopg://", creator=lambda: self.connect("writes"), pool_size=1, max_overflow=1, **common))
         self._readers = create_engine(
             "postgresql+psycopg://", creator=lambda: self.connect("reads", read_only=True),
@@ -288,6 +288,6 @@ def _no_answer(error: SQLAlchemyError) -> bool:
     return isinstance(cause, psycopg.OperationalError) or isinstance(error, TimeoutError)
 
 
-def told(settings: Postgresql) -> str:
+def display_name(settings: Postgresql) -> str:
     """As people are told which database it is."""
     return f"PostgreSQL {settings.name} on {settings.host}:{settings.port}"

@@ -116,7 +116,7 @@ class DbPlans:
 
 def _owned(connection: Connection, items: Sequence[NewItem]) -> Iterator[tuple[bytes, str]]:
     """Which of these statements are an item's already."""
-    wanted = [one.series for one in items if one.series]
-    for start in range(0, len(wanted), 500):
-        query = select(_i.series, _i.version).where(_i.series.in_(wanted[start:start + 500]), _i.version.is_not(None))
+    names = [one.series for one in items if one.series]
+    for start in range(0, len(names), 500):
+        query = select(_i.series, _i.version).where(_i.series.in_(names[start:start + 500]), _i.version.is_not(None))
         yield from ((bytes(series), version) for series, version in connection.execute(query))

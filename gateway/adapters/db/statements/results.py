@@ -59,7 +59,7 @@ class DbResults:
                 return
             row, holder = page[-1].row, page[-1].holder
 
-    def deliveries(self, told: Sequence[Delivery]) -> int:
+    def deliveries(self, batch: Sequence[Delivery]) -> int:
         """See ResultStore. A bounce is the last word."""
         statement = (
             update(statement_item)
@@ -68,11 +68,11 @@ class DbResults:
             .values(delivery=bindparam("what"), answer=bindparam("words"), delivery_at=bindparam("told_at"),
                     version=case((bindparam("what", type_=Text) == "bounced", null()), else_=_i.version)))
         values = [{"queued": indexed(one.queue_id), "what": one.state, "words": storable(one.answer),
-                   "told_at": micros(one.at), "since": micros(one.at - QUEUED)} for one in told]
+                   "told_at": micros(one.at), "since": micros(one.at - QUEUED)} for one in batch]
 
         def work(connection: Connection) -> int:
             known = 0
-            for one, delivery in zip(values, told, strict=True):
+            for one, delivery in zip(values, batch, strict=True):
                 if delivery.handed_on_as:
                     known += connection.execute(_HANDED_ON, {
                         "queued": one["queued"], "next": indexed(delivery.handed_on_as),

@@ -210,7 +210,7 @@ def database_error(kind: str) -> None:
         _meters.database_errors(kind).inc()
 
 
-def told(level: str, event: str) -> None:
+def count_line(level: str, event: str) -> None:
     """A line of the log of level warning or worse. Events are words of the program: there are some dozens."""
     if _meters is not None:
         _meters.events(level, event).inc()

@@ -11,7 +11,7 @@ from gateway.ports.counts import StoreNumbers
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Measurements:
     """`store` None: the database does not answer, and what it would have said is left out.
 
     `ends`: (what it is, its name in the settings) -> when it ends. `enrolled_ending`: days -> how many certificates
@@ -31,25 +31,25 @@ class Seen:
 class AtScrape(Collector):
     """For a registry. Never raises: what cannot be had is left out."""
 
-    def __init__(self, seen: Callable[[], Seen]) -> None:
-        self._seen = seen
+    def __init__(self, measure: Callable[[], Measurements]) -> None:
+        self._measure = measure
 
     def collect(self) -> Iterable[Metric]:
         """See Collector."""
-        seen = self._seen()
-        yield _one("build_info", "Version of this program", 1, {"version": seen.version})
-        yield _one("database_up", "1: the database answered", int(seen.store is not None))
-        yield _one("hold_limit_bytes", "Octets that held mail may take (hold.octets_max)", seen.hold_limit)
-        yield _one("evidence_waiting_bytes", "Evidence that waits on disk for the database", seen.spooled)
+        measured = self._measure()
+        yield _one("build_info", "Version of this program", 1, {"version": measured.version})
+        yield _one("database_up", "1: the database answered", int(measured.store is not None))
+        yield _one("hold_limit_bytes", "Octets that held mail may take (hold.octets_max)", measured.hold_limit)
+        yield _one("evidence_waiting_bytes", "Evidence that waits on disk for the database", measured.spooled)
         ends = GaugeMetricFamily("sealgate_expiry_timestamp_seconds", "When something of ours ends",
                                  labels=("what", "name"))
-        for (what, name), at in seen.ends.items():
+        for (what, name), at in measured.ends.items():
             ends.add_metric((what, name), at.timestamp())
         yield ends
-        if seen.store is not None:
-            yield from _store(seen.store, seen.at)
+        if measured.store is not None:
+            yield from _store(measured.store, measured.at)
             yield _many("enrolled_certificates_ending", "Customers' certificates that end within so many days", "days",
-                        {str(days): count for days, count in seen.enrolled_ending.items()})
+                        {str(days): count for days, count in measured.enrolled_ending.items()})
 
 
 def _store(store: StoreNumbers, now: datetime) -> Iterator[Metric]:

@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway import threads
-from gateway.frontends.telemetry.logs import surprise
+from gateway.frontends.telemetry.logs import log_unexpected
 from gateway.frontends.telemetry.metrics.files import bury
-from gateway.frontends.telemetry.metrics.numbers import AtScrape, Seen
+from gateway.frontends.telemetry.metrics.numbers import AtScrape, Measurements
 
 log = structlog.get_logger("sealgate.metrics")
 
@@ -24,11 +24,11 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 class Page:
     """Made in the one process that serves it."""
 
-    def __init__(self, directory: Path, seen: Callable[[], Seen]) -> None:
+    def __init__(self, directory: Path, measure: Callable[[], Measurements]) -> None:
         self._directory = directory
         self._lock = threading.Lock()
         self._now = CollectorRegistry()
-        self._now.register(AtScrape(seen))
+        self._now.register(AtScrape(measure))
 
     def octets(self) -> bytes:
         """The page. Files that cannot be read are told in the log, and the rest is served."""
@@ -47,7 +47,7 @@ class Page:
                 with self._lock:
                     bury(self._directory)
             except Exception as error:  # noqa: BLE001 - as at a scrape
-                surprise(log, error)
+                log_unexpected(log, error)
             time.sleep(BURY_EVERY_S)
 
     def _counted(self) -> bytes:
@@ -58,5 +58,5 @@ class Page:
                 MultiProcessCollector(counted, str(self._directory))  # type: ignore[no-untyped-call]
                 return generate_latest(counted)
         except Exception as error:  # noqa: BLE001 - a file that somebody has laid there, or cut off
-            surprise(log, error)
+            log_unexpected(log, error)
             return b""

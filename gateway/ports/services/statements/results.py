@@ -18,6 +18,6 @@ class ResultStore(BounceBook, Protocol):
         """All, in the order of rows and holders; read by pages."""
         ...
 
-    def deliveries(self, told: Sequence[Delivery]) -> int:
+    def deliveries(self, batch: Sequence[Delivery]) -> int:
         """Stores the delivery status of mails by their queue ids; how many of them were known."""
         ...

@@ -181,11 +181,11 @@ def _problems(tally: Tally) -> Markup:
         counts[reason, False] += count
     counts[Reason.CUSTOMER_BLOCKED, True] = tally.blocked
     counts[Reason.CERTIFICATE_EXPIRED, True] = tally.ending
-    told: dict[tuple[Reason, bool], list[Problem]] = {}
+    groups: dict[tuple[Reason, bool], list[Problem]] = {}
     for problem in tally.problems:
-        told.setdefault((problem.reason, problem.warning), []).append(problem)
+        groups.setdefault((problem.reason, problem.warning), []).append(problem)
     ordered = sorted(counts.items(), key=lambda one: (one[0][1], -one[1]))
-    parts = [_problem(reason, count, told.get((reason, warning), []), warning=warning)
+    parts = [_problem(reason, count, groups.get((reason, warning), []), warning=warning)
              for (reason, warning), count in ordered if count]
     if not parts:
         return section("To be checked", "No mail needs attention.")

@@ -185,11 +185,11 @@ def _answers(report: Report) -> Markup:
 
 
 def _cases(report: Report) -> Markup:
-    told: dict[tuple[Fate, str], list[Case]] = {}
+    groups: dict[tuple[Fate, str], list[Case]] = {}
     for one in report.cases:
-        told.setdefault((one.fate, one.reason), []).append(one)
+        groups.setdefault((one.fate, one.reason), []).append(one)
     parts = [_case(kind, reason, found, report) for (kind, reason), found in sorted(
-        told.items(), key=lambda pair: (tuple(Fate).index(pair[0][0]) * -1, -len(pair[1])))]
+        groups.items(), key=lambda pair: (tuple(Fate).index(pair[0][0]) * -1, -len(pair[1])))]
     if not parts:
         return section("To be checked", "No mail needs attention.")
     return section("To be checked", "Each reason with its remedy and the rows that it concerns.", *parts)

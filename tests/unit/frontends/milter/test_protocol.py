@@ -33,6 +33,8 @@ def test_the_gateway_declares_what_it_does() -> None:
     assert lists.startswith(b"\0\0\0\0{daemon_name}\0\0\0\0\2{auth_authen} ")
     assert lists.endswith(b"\0\0\0\5i\0")
     assert steps & 0x7F == 0x02 | 0x40, "HELO and end of header left out, MAIL, RCPT, body and fields wanted"
+    assert steps & 0x4000, "no answer to MAIL"
+    assert not steps & 0x8000, "an answer to RCPT"
 
 
 @pytest.mark.parametrize(("octets", "rule"), [
@@ -61,11 +63,11 @@ def test_a_second_session_on_one_connection() -> None:
     """SMFIC_QUIT_NC: nothing of the first is in it."""
     with postfix_side(values := shared(Way())) as postfix:
         postfix.sendall(OFFER + packet(b"D", b"C{daemon_name}\0ours\0") + packet(b"C", b"c\x004\0\x19127.0.0.1\0")
-                        + packet(b"M", b"<a@bank.test>\0"))
+                        + packet(b"M", b"<a@bank.test>\0") + packet(b"R", b"<x@else.test>\0"))
         received = b""
         while not received.endswith(packet(b"c")):
             received += postfix.recv(1)
-        postfix.sendall(packet(b"K") + OFFER + packet(b"M", b"<a@bank.test>\0"))
+        postfix.sendall(packet(b"K") + OFFER + packet(b"M", b"<a@bank.test>\0") + packet(b"R", b"<x@else.test>\0"))
         received = b""
         while received.count(b"y451") == 0:
             received += postfix.recv(4096)

@@ -4,7 +4,7 @@ Truth: RFC 5321 and the registry of RFC 5248 for replies, the milter protocol (S
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from miltertest import constants
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.milter import protocol
+from gateway.frontends.milter.room import FIELD_OCTETS
 from gateway.frontends.milter.session import Take
 from gateway.frontends.milter.transaction import Peer, Transaction
 from gateway.model.mail import Envelope, Mail
@@ -21,6 +22,11 @@ from tests.support.mta import CONTINUE, DISCARD, REPLY, mta, reply, shared
 from tests.support.smtp import outcome_of, until
 
 FIELDS = (("From", " a@bank.test"), ("Subject", " s"))
+
+
+def octets_of(fields: Sequence[tuple[str, str]]) -> int:
+    """What they count for: each with two NUL, as the protocol has it."""
+    return sum(len(name) + len(value) + 2 + FIELD_OCTETS for name, value in fields)
 
 
 class Way:
@@ -57,7 +63,7 @@ def settled(how: Settled, **fields: Any) -> Way:
 def test_a_daemon_of_no_list_is_tempfailed_and_loudly_told(capsys: pytest.CaptureFixture[str]) -> None:
     with mta(shared(way := Way())) as postfix:
         postfix.begin("elsewhere")
-        code, text = reply(postfix.mail())
+        code, text = postfix.rejected()
     assert code == "451"
     assert "elsewhere" not in text
     told = capsys.readouterr()
@@ -69,13 +75,13 @@ def test_no_daemon_at_all_is_tempfailed() -> None:
     """As in a Postfix whose milter_connect_macros lack it."""
     with mta(shared(Way())) as postfix:
         postfix.begin("")
-        assert reply(postfix.mail())[0] == "451"
+        assert postfix.rejected()[0] == "451"
 
 
 def test_a_network_of_nobody_is_refused_at_mail() -> None:
     with mta(shared(Way())) as postfix:
         postfix.begin(address="192.0.2.1")
-        code, text = reply(postfix.mail())
+        code, text = postfix.rejected()
     assert (code, text[:6]) == ("554", "5.7.1 ")
 
 
@@ -84,9 +90,10 @@ def test_a_login_is_of_its_mail_alone() -> None:
     clients = [{"name": "portal", "logins": ["portal"], "from": ["portal@bank.test"]}]
     with mta(shared(Way(), clients=clients)) as postfix:
         postfix.begin(address="192.0.2.1")
-        assert postfix.mail("<portal@bank.test>", auth_authen="portal")[0] == CONTINUE
-        answer = postfix.send_get(constants.SMFIC_MAIL, args=["<portal@bank.test>"])
-        assert reply(answer)[0] == "554"
+        postfix.mail("<portal@bank.test>", auth_authen="portal")
+        assert postfix.rcpt()[0] == CONTINUE
+        postfix._send(constants.SMFIC_MAIL, args=["<portal@bank.test>"])
+        assert reply(postfix.rcpt())[0] == "554"
 
 
 def test_a_login_outweighs_the_network() -> None:
@@ -94,11 +101,11 @@ def test_a_login_outweighs_the_network() -> None:
                {"name": "portal", "logins": ["portal"], "from": ["portal@bank.test"]}]
     with mta(shared(way := Way(), clients=clients)) as postfix:
         postfix.begin(address="192.0.2.1")
-        assert postfix.mail("<portal@bank.test>", auth_authen="portal", tls_version="TLSv1.3")[0] == CONTINUE
+        postfix.mail("<portal@bank.test>", auth_authen="portal", tls_version="TLSv1.3")
         assert postfix.rcpt()[0] == CONTINUE
         postfix.fields(*FIELDS)
         assert postfix.end()[-1][0] == CONTINUE
-        assert reply(postfix.mail("<portal@bank.test>", auth_authen="somebody"))[0] == "554"
+        assert postfix.rejected("<portal@bank.test>", auth_authen="somebody")[0] == "554"
     origin = way.mails[0].origin
     assert (origin.ours, origin.client, origin.login, origin.tls) == (True, "portal", "portal", True)
 
@@ -106,16 +113,28 @@ def test_a_login_outweighs_the_network() -> None:
 def test_a_client_uses_its_own_addresses_and_the_null_path() -> None:
     with mta(shared(Way())) as postfix:
         postfix.begin()
-        assert reply(postfix.mail("<eve@else.test>"))[0] == "550"
-        assert postfix.mail("<>")[0] == CONTINUE
-        assert postfix.mail("<b@bank.test>")[0] == CONTINUE
+        assert postfix.rejected("<eve@else.test>")[0] == "550"
+        for sender in ("<>", "<b@bank.test>"):
+            postfix.mail(sender)
+            assert postfix.rcpt()[0] == CONTINUE
+
+
+def test_a_rejection_at_mail_is_for_each_recipient_of_this_mail() -> None:
+    """Postfix waits for no answer to MAIL: it hears of the rejection at each RCPT, and of none at the next MAIL."""
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin()
+        first = postfix.rejected("<eve@else.test>")
+        assert reply(postfix.rcpt("<y@else.test>")) == first
+        postfix.abort()
+        assert postfix.whole(*FIELDS)[-1][0] == CONTINUE
+    assert [mail.envelope.reverse_path for mail in way.mails] == ["a@bank.test"]
 
 
 def test_strangers_reach_us_and_nobody_else() -> None:
     """The recipient is refused, the mail is not."""
     with mta(shared(way := Way())) as postfix:
         postfix.begin("world", "192.0.2.1")
-        assert postfix.mail("<eve@else.test>")[0] == CONTINUE
+        postfix.mail("<eve@else.test>")
         code, text = reply(postfix.rcpt("<x@else.test>"))
         assert (code, text[:6]) == ("550", "5.7.1 ")
         for trick in ("<v%else.test@bank.test>", "<@bank.test:v@else.test>", '<"v@else.test"@bank.test>',
@@ -134,7 +153,7 @@ def test_ipv6_and_no_network_at_all() -> None:
         postfix.optneg_mta(actions=constants.SMFI_V6_ACTS & ~constants.SMFIF_SETSYMLIST)
         postfix.send_macro(constants.SMFIC_CONNECT, **{"{daemon_name}": "world"})
         postfix._send(constants.SMFIC_CONNECT, hostname="c", family="6", port=25, address="2001:db8::1")
-        assert postfix.mail("<>")[0] == CONTINUE
+        postfix.mail("<>")
         assert postfix.rcpt("<support@bank.test>")[0] == CONTINUE
         postfix.fields(*FIELDS)
         postfix.end()
@@ -147,8 +166,8 @@ def test_ipv6_and_no_network_at_all() -> None:
 def test_parameters_arrive_and_others_do_no_harm() -> None:
     with mta(shared(way := Way())) as postfix:
         postfix.begin()
-        assert postfix.mail("<a@bank.test>", "SIZE=100", "BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=QQ+3D1",
-                            "AUTH=<>", "X-NEW=1")[0] == CONTINUE
+        postfix.mail("<a@bank.test>", "SIZE=100", "BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=QQ+3D1",
+                     "AUTH=<>", "X-NEW=1")
         assert postfix.rcpt("<jörg@else.test>", "NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;o@else.test")[0] == CONTINUE
         assert postfix.rcpt("<jörg@ELSE.test>")[0] == CONTINUE
         postfix.fields(*FIELDS)
@@ -164,11 +183,11 @@ def test_addresses_without_brackets_and_without_a_domain() -> None:
     """Postfix takes both from lax clients, and says in {mail_addr} what it makes of them."""
     with mta(shared(way := Way())) as postfix:
         postfix.begin()
-        assert postfix.mail("root", mail_addr="root@bank.test")[0] == CONTINUE
+        postfix.mail("root", mail_addr="root@bank.test")
         assert postfix.rcpt("x@else.test", rcpt_addr="x@else.test")[0] == CONTINUE
         postfix.fields(*FIELDS)
         postfix.end()
-        assert reply(postfix.mail("<nowhere>"))[0] == "553"
+        assert postfix.rejected("<nowhere>")[0] == "553"
     assert way.mails[0].envelope.reverse_path == "root@bank.test"
     assert way.mails[0].envelope.recipients[0].address == "x@else.test"
 
@@ -189,10 +208,12 @@ def test_mails_a_minute_are_of_each_client() -> None:
     with mta(values) as postfix, mta(values) as other:
         postfix.begin()
         other.begin(address="127.0.0.2")
-        answers = [postfix.mail() for _ in range(3)]
-        assert [one[0] for one in answers] == [CONTINUE, CONTINUE, REPLY]
-        assert reply(answers[2])[0] == "450"
-        assert other.mail()[0] == CONTINUE
+        for _ in range(2):
+            postfix.mail()
+            assert postfix.rcpt()[0] == CONTINUE
+        assert postfix.rejected()[0] == "450"
+        other.mail()
+        assert other.rcpt()[0] == CONTINUE
 
 
 # The message
@@ -215,9 +236,9 @@ def test_the_size_at_mail_and_in_the_middle() -> None:
     values = shared(way := Way(), limits={"message_octets_max": 2048})
     with mta(values) as postfix:
         postfix.begin()
-        code, text = reply(postfix.mail("<a@bank.test>", "SIZE=2049"))
+        code, text = postfix.rejected("<a@bank.test>", "SIZE=2049")
         assert (code, text[:6]) == ("552", "5.3.4 ")
-        assert postfix.mail("<a@bank.test>", "SIZE=2048")[0] == CONTINUE
+        postfix.mail("<a@bank.test>", "SIZE=2048")
         postfix.rcpt()
         postfix.fields(*FIELDS)
         for _ in range(3):
@@ -275,7 +296,7 @@ def test_postfix_is_acknowledged_at_once() -> None:
         assert postfix.protocol_flags & constants.SMFIP_NODATA
         seconds = []
         for _ in range(10):
-            assert postfix.mail()[0] == CONTINUE
+            postfix.mail()
             assert postfix.rcpt()[0] == CONTINUE
             began = time.monotonic()
             postfix.fields(*FIELDS)
@@ -318,7 +339,7 @@ def test_opened_mail_asks_for_headers_only() -> None:
         postfix.begin()
         answers = postfix.whole(*FIELDS)
         assert ("e", {"from": "<a@bank.test>", "args": ["RET=HDRS"]}) in answers
-        assert postfix.mail("<>")[0] == CONTINUE
+        postfix.mail("<>")
         postfix.rcpt()
         postfix.fields(*FIELDS)
         assert not [one for one in postfix.end() if one[0] == "e"], "a bounce is never bounced"
@@ -432,13 +453,13 @@ def test_half_in_place_is_a_surprise() -> None:
 def test_nothing_of_one_mail_is_in_the_next() -> None:
     with mta(shared(way := Way())) as postfix:
         postfix.begin()
-        assert postfix.mail("<a@bank.test>", "RET=FULL")[0] == CONTINUE
+        postfix.mail("<a@bank.test>", "RET=FULL")
         assert postfix.rcpt("<given-up@else.test>")[0] == CONTINUE
         postfix.abort()
         for number in range(3):
             answers = postfix.whole(("Subject", f" {number}"), to=(f"<r{number}@else.test>",))
             assert answers[-1][0] == CONTINUE
-        assert postfix.mail("<b@bank.test>")[0] == CONTINUE
+        postfix.mail("<b@bank.test>")
         assert postfix.rcpt("<half@else.test>")[0] == CONTINUE
         postfix.fields(("Subject", " half"))
         postfix.chunk("half\r\n")
@@ -460,7 +481,8 @@ def test_a_connection_that_breaks_leaves_nothing() -> None:
         postfix.rcpt()
         postfix.fields(*FIELDS)
         postfix.chunk("x" * 1000)
-        until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (1, 1, 1000))
+        until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (
+            1, 1, 1000 + octets_of(FIELDS)))
     until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (0, 0, 0))
     assert not way.mails
 
@@ -472,20 +494,109 @@ def test_octets_of_others_are_452() -> None:
             postfix.begin()
             postfix.mail()
             postfix.rcpt()
-            postfix.fields(*FIELDS)
         first.chunk("x" * 2000)  # one mail alone may always be in progress
         until(lambda: values.room.octets == 2000)
+        second.fields(*FIELDS)
         second.chunk("x")
         assert reply(second.end()[-1])[0] == "452"
         assert first.end()[-1][0] == CONTINUE
         assert second.whole(*FIELDS)[-1][0] == CONTINUE
 
 
+def test_header_fields_count_as_octets_of_a_mail() -> None:
+    """Attack: many connections, each with a large header and no body, held any amount of memory."""
+    values = shared(way := Way(), limits={"octets_in_flight_max": 60_000})
+    with mta(values) as first, mta(values) as second:
+        for postfix in (first, second):
+            postfix.begin()
+            postfix.mail()
+            postfix.rcpt()
+        first.fields(*FIELDS, *((f"X-{number}", " " + "x" * 1000) for number in range(40)))
+        until(lambda: values.room.octets > 40_000)
+        second.fields(*FIELDS, *((f"X-{number}", " " + "x" * 1000) for number in range(40)))
+        assert reply(second.end()[-1])[0] == "452"
+        assert values.room.octets < 60_000
+        assert first.end()[-1][0] == CONTINUE
+    assert len(way.mails) == 1
+
+
+def test_small_fields_count_with_what_they_cost() -> None:
+    values = shared(Way())
+    with mta(values) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt()
+        postfix.fields(*((f"X-{number}", "") for number in range(1000)))
+        until(lambda: values.room.octets >= 1000 * FIELD_OCTETS)
+
+
+def test_a_header_alone_may_not_be_larger_than_a_mail() -> None:
+    values = shared(way := Way(), limits={"message_octets_max": 2048})
+    with mta(values) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt()
+        postfix.fields(*((f"X-{number}", " " + "x" * 1000) for number in range(40)))
+        assert reply(postfix.end()[-1])[0] == "552"
+    assert not way.mails
+
+
+def test_a_mail_that_is_refused_holds_no_octets() -> None:
+    values = shared(Way(), limits={"message_octets_max": 2048})
+    with mta(values) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt()
+        postfix.fields(*FIELDS)
+        postfix.chunk("x" * 3000)
+        postfix.chunk("x" * 3000)
+        until(lambda: (values.room.mails, values.room.octets) == (1, 0))
+
+
+@pytest.mark.parametrize("notify", [("NEVER", "SUCCESS"), ("", "SUCCESS"), ("SUCCESS,FAILURE", "FAILURE"),
+                                    ("FAILURE", "FAILURE,DELAY")])
+def test_a_recipient_with_two_notify_is_not_left_to_postfix(notify: tuple[str, str]) -> None:
+    """Attack: Postfix delivers to both of them, and its report of success would show a stranger opened fields."""
+    asked: list[bool] = []
+
+    def then(mail: Mail, take: Take) -> Outcome:
+        asked.append(take(mail.octets, mail.envelope))
+        return outcome_of(mail, Settled.TAKEN)
+
+    with mta(shared(Way(then))) as postfix:
+        postfix.begin()
+        postfix.mail()
+        for one in notify:
+            assert postfix.rcpt("<x@else.test>", *([f"NOTIFY={one}"] if one else []))[0] == CONTINUE
+        postfix.fields(*FIELDS)
+        assert postfix.end()[-1][0] == DISCARD
+    assert asked == [False], "the gateway delivers it"
+
+
+@pytest.mark.parametrize("again", ["NOTIFY=SUCCESS,FAILURE", "NOTIFY=FAILURE,SUCCESS", "notify=failure,success"])
+def test_a_recipient_that_is_named_twice_alike_is_one(again: str) -> None:
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt("<x@else.test>", "NOTIFY=SUCCESS,FAILURE")
+        assert postfix.rcpt("<x@ELSE.test>", again)[0] == CONTINUE
+        postfix.fields(*FIELDS)
+        assert postfix.end()[-1][0] == CONTINUE
+    assert len(way.mails[0].envelope.recipients) == 1
+
+
+@pytest.mark.parametrize("notify", ["NEVER,SUCCESS", "SUCCESS,SUCCESS", "NEVER,NEVER", "SOMETIMES"])
+def test_a_notify_that_contradicts_itself_is_refused(notify: str) -> None:
+    """RFC 3461 4.1: NEVER stands alone. The relay says the same."""
+    with mta(shared(Way())) as postfix:
+        postfix.begin()
+        postfix.mail()
+        assert reply(postfix.rcpt("<x@else.test>", f"NOTIFY={notify}"))[0] == "501"
 
 
 def test_a_field_that_breaks_us_is_no_field_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for an answer to a field: so the mail gets none but 451, nor does the next one of this session."""
-    def breaks(_: object, name: str, value: bytes) -> None:
+    def breaks(_: object, __: object, name: str, value: bytes) -> None:
         raise ValueError(name, value)
 
     with mta(shared(way := Way())) as postfix:
@@ -493,5 +604,5 @@ def test_a_field_that_breaks_us_is_no_field_that_is_missing(monkeypatch: pytest.
         with monkeypatch.context() as broken:
             broken.setattr(Transaction, "header", breaks)
             assert reply(postfix.whole()[-1])[0] == "451"
-        assert reply(postfix.mail())[0] == "451"
+        assert postfix.rejected()[0] == "451"
     assert not way.mails

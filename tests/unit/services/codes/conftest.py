@@ -48,7 +48,7 @@ class Office:
     events: list[CodeEvent] = field(default_factory=list)
 
     def told(self, events: Sequence[CodeEvent]) -> None:
-        """See services.codes.events.Told."""
+        """See services.codes.events.EventSink."""
         self.events += events
 
     @property

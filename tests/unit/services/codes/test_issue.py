@@ -231,7 +231,7 @@ def test_events_that_cannot_be_told_keep_no_code_back(office: Office, monkeypatc
     def dead(_: object) -> None:
         raise GatewayError(Reason.STORE_UNAVAILABLE, retry=True)
 
-    monkeypatch.setattr(office.codes.desk, "told", dead)
+    monkeypatch.setattr(office.codes.desk, "sink", dead)
     with structlog.testing.capture_logs() as lines:
         issued = office.codes.issue(CLIENT, office.order())
     assert office.codes.verify(CLIENT, issued.id, office.code(), PAID).valid

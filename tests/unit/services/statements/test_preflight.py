@@ -16,7 +16,7 @@ from gateway.model.lookup import Absent, CertificateRow, Customer, Found
 from gateway.services.statements import tally as module
 from gateway.services.statements.preflight import Decided, Looking, Slim, channel_of, check, once_each, slim
 from gateway.services.statements.source import BadRow, Row
-from gateway.services.statements.tally import Channel, Preflight, Problem, Tally, told
+from gateway.services.statements.tally import Channel, Preflight, Problem, Tally, first_of_each
 from tests.support.pki import NOW, START
 
 UNTIL = NOW + timedelta(days=1)
@@ -254,7 +254,7 @@ def test_of_each_reason_so_many_are_named_and_all_are_counted(monkeypatch: pytes
     monkeypatch.setattr(module, "TOLD_MAX", 2)
     problems = [Problem(number, "1", reason) for number in (5, 3, 9, 1)
                 for reason in (Reason.PDF_MISSING, Reason.PDF_LOCKED)]
-    kept = told(problems)
+    kept = first_of_each(problems)
     assert [(one.row, one.reason) for one in kept] == [
         (1, Reason.PDF_MISSING), (1, Reason.PDF_LOCKED), (3, Reason.PDF_MISSING), (3, Reason.PDF_LOCKED)]
 

@@ -17,7 +17,7 @@ from gateway.frontends.background_value import BackgroundValue
 from gateway.frontends.http.observed import Check, Observed
 from gateway.frontends.smtp.greeting import answers, greets
 from gateway.frontends.telemetry import metrics
-from gateway.frontends.telemetry.metrics.numbers import Seen
+from gateway.frontends.telemetry.metrics.numbers import Measurements
 from gateway.frontends.telemetry.metrics.page import MEDIA_TYPE, Page
 from gateway.ports.counts import StoreNumbers
 from gateway.settings import NextHopSettings, Settings
@@ -39,8 +39,8 @@ class Watcher:
         self._clock: Clock = clock or SystemClock()
         self._settings = settings
         self._opened = opened
-        nothing = Seen(self._clock.now(), __version__, None)
-        self._numbers = BackgroundValue(self._seen, nothing, life_s=NUMBERS_LIFE_S, wait_s=NUMBERS_WAIT_S)
+        nothing = Measurements(self._clock.now(), __version__, None)
+        self._numbers = BackgroundValue(self._measure, nothing, life_s=NUMBERS_LIFE_S, wait_s=NUMBERS_WAIT_S)
         self._enrolled: BackgroundValue[dict[int, int]] = BackgroundValue(
             self._ending, {}, life_s=ENROLLED_LIFE_S, wait_s=0.0)
         self._hops: BackgroundValue[Sequence[Check]] = BackgroundValue(
@@ -60,17 +60,17 @@ class Watcher:
         """Other certificates, other next hops; the address that is listened on and the directory stay."""
         self._settings = settings
 
-    def _seen(self) -> Seen:
+    def _measure(self) -> Measurements:
         now, settings = self._clock.now(), self._settings
         try:
             store = self._opened()
-            told: StoreNumbers | None = DbNumbers(store.database).read(now)
+            numbers: StoreNumbers | None = DbNumbers(store.database).read(now)
             ending = {(one.what, one.name): one.not_after for one in ends(settings, store, now)}
         except GatewayError:
-            told = None
+            numbers = None
             ending = {(one.what, one.name): one.not_after for one in ends(settings, None, now)}
-        return Seen(now, __version__, told, settings.hold.octets_max, _spooled(settings), ending,
-                    self._enrolled.get() if told is not None else {})
+        return Measurements(now, __version__, numbers, settings.hold.octets_max, _spooled(settings), ending,
+                    self._enrolled.get() if numbers is not None else {})
 
     def _ending(self) -> dict[int, int]:
         try:

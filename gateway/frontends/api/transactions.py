@@ -1,4 +1,4 @@
-"""A transaction out of JSON, for whoever has it otherwise than by HTTP: the same form, the same limits."""
+"""Reads a transaction from JSON that did not come by HTTP, with the same form and limits."""
 
 from typing import Final
 
@@ -22,11 +22,11 @@ def read_transaction(octets: bytes) -> Transaction:
     try:
         return _SHAPE.validate_json(octets).transaction()
     except ValidationError as wrong:
-        told = {(".".join(map(str, one["loc"][1:])) or "the whole", _words(one))
+        problems = {(".".join(map(str, one["loc"][1:])) or "the whole", _words(one))
                 for one in wrong.errors(include_input=False, include_url=False, include_context=False)}
         if any(one["type"] == "json_invalid" for one in wrong.errors(include_input=False)):
             raise GatewayError(Reason.INPUT_MALFORMED, "no JSON") from None
-        raise GatewayError(Reason.INPUT_MALFORMED, ", ".join(f"{where}: {what}" for where, what in sorted(told))
+        raise GatewayError(Reason.INPUT_MALFORMED, ", ".join(f"{where}: {what}" for where, what in sorted(problems))
                            ) from None
 
 

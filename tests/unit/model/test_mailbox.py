@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.cms.mailbox import in_ascii, same_mailbox, spellings
+from gateway.model.mailbox import address_matches, in_ascii, in_domains, same_mailbox, spellings
 
 PLAIN, LETTERS = "anna@xn--mller-kva.example", "anna@m\u00fcller.example"
 
@@ -18,6 +18,9 @@ def test_all_spellings_lead_to_one_another(address: str) -> None:
     ("Anna@Customer.example", "anna@customer.example"),
     ("anna@\uff43ustomer\u3002example", "anna@customer.example"),
     ("anna@fa\u00df.example", "anna@xn--fa-hia.example"),
+    ("anna@FA\u1e9e.example", "anna@xn--fa-hia.example"),
+    ("anna@fa\u00df.\u2603.example", "anna@xn--fa-hia.xn--n3h.example"),  # sharp s beside what IDNA 2008 does not allow
+    ("anna@\u2603.\u03c3\u03c2.example", "anna@xn--n3h.xn--3xab.example"),
     ("anna@\u2603.example", "anna@xn--n3h.example"),  # not allowed by IDNA 2008
     ("anna@xn--\u00fc.example", "anna@xn--xn---3ra.example"),
     ("anna@xn--99999999.example", "anna@xn--99999999.example"),
@@ -30,6 +33,21 @@ def test_what_servers_look_up(address: str, plain: str) -> None:
 def test_a_plain_address_has_one_spelling() -> None:
     assert spellings("J\u00f6rg@Customer.example") == ("j\u00f6rg@customer.example",)
     assert len(spellings("anna@" + "\u00fc" * 300)) == 1
+
+
+SHARP = ("anna@stra\u00dfe.example", "anna@STRA\u1e9eE.example", "anna@xn--strae-oqa.example")
+
+
+def test_sharp_s_is_a_letter_of_its_own() -> None:
+    """IDNA 2003 made two letters of it, which is the domain of somebody else today."""
+    for one in SHARP:
+        assert all(same_mailbox(one, other) for other in SHARP)
+        assert not same_mailbox(one, "anna@strasse.example")
+        assert in_domains(one, ("Stra\u00dfe.example",))
+        assert in_domains(one, frozenset({"xn--strae-oqa.example"}))
+        assert not in_domains(one, ("strasse.example",))
+        assert address_matches("*@STRA\u1e9eE.example", one)
+        assert not address_matches("@strasse.example", one)
 
 
 def test_no_address_is_no_mailbox() -> None:

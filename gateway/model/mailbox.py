@@ -4,12 +4,14 @@ Mail programs write `anna@müller.example` or `anna@xn--mller-kva.example`, and 
 customers has one of them. The answer for the other must not be that there is nothing: it is the same mailbox.
 """
 
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from unicodedata import normalize
 
 import idna
 
-from gateway.model.address import fold
+from gateway.model.address import domain_of, fold
 
 _DOMAIN_OCTETS_MAX: Final = 255  # RFC 5321 4.5.3.1.2
 _LABEL_OCTETS_MAX: Final = 63  # RFC 1035 2.3.4
@@ -24,6 +26,11 @@ def spellings(address: str) -> tuple[str, ...]:
         return (folded,)
     local, at, domain = plain.rpartition("@")
     return tuple(dict.fromkeys((folded, plain, f"{local}{at}{_in_letters(domain)}")))
+
+
+def has_spellings(address: str) -> bool:
+    """Whether its domain is an internationalised one; not so where letters beyond ASCII only stand for ASCII ones."""
+    return _PREFIX in in_ascii(address)
 
 
 def registered(address: str) -> str:
@@ -42,6 +49,33 @@ def in_ascii(address: str) -> str:
     return f"{local}{at}{_in_ascii(domain)}"
 
 
+def in_domains(address: str, domains: Iterable[str]) -> bool:
+    """Whether the address is in one of these domains, whatever spelling each has."""
+    return domain_of(in_ascii(address)) in _in_ascii_once(tuple(domains))
+
+
+@lru_cache(maxsize=64)
+def _in_ascii_once(domains: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(in_ascii, domains))
+
+
+def address_matches(pattern: str, address: str) -> bool:
+    """Whether `address` is covered by `pattern`: a full address, '@domain', '*@domain' or '*', in any spelling."""
+    pattern, address = in_ascii(pattern), in_ascii(address)
+    if pattern == "*":
+        return True
+    if pattern.startswith("*@"):
+        pattern = pattern[1:]
+    if pattern.startswith("@"):
+        return "@" in address and address.rpartition("@")[2] == pattern[1:]
+    return pattern == address
+
+
+def permitted_from(patterns: Iterable[str], address: str) -> bool:
+    """Whether a client or key with these `from` patterns may use this address; the null path is never meant."""
+    return bool(address) and any(address_matches(pattern, address) for pattern in patterns)
+
+
 def same_mailbox(one: str, other: str) -> bool:
     """Whether two addresses are the same mailbox, whatever spelling of its domain each has; '' is none."""
     return bool(one) and in_ascii(one) == in_ascii(other)
@@ -52,8 +86,14 @@ def _in_ascii(domain: str) -> str:
     try:
         return idna.encode(domain, uts46=True, transitional=False).decode("ascii")
     except UnicodeError:
-        mapped = normalize("NFKC", normalize("NFKC", domain).casefold()).replace("\u3002", ".")
+        mapped = normalize("NFKC", _casefold(normalize("NFKC", domain))).replace("\u3002", ".")
         return ".".join(map(_label_in_ascii, mapped.split(".")))
+
+
+def _casefold(text: str) -> str:
+    """As UTS 46 does: sharp s and final sigma are letters of their own, for IDNA 2003 alone they were others."""
+    return "".join(letter if letter in "\u00df\u03c2" else "\u00df" if letter == "\u1e9e" else letter.casefold()
+                   for letter in text)
 
 
 def _label_in_ascii(label: str) -> str:
