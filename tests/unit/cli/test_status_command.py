@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from gateway import app as composition
 from gateway.cli.main import application
-from gateway.cli.status import _duration, _octets
+from gateway.cli.operation.status import _duration, _octets
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports
 from gateway.settings import load
