@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.adapters.db.engine.text import queue_id, strip_brackets
+from gateway.adapters.db.mail_list import DbMailList
 from gateway.adapters.db.trace import DbTrace
 from gateway.app.services import returns_of
 from gateway.app.store import Store
@@ -47,6 +48,11 @@ def plain_key(text: str) -> str:
     """What somebody pasted: a whole reply, with its incident in it, or the key alone."""
     found = _IN_REPLY.search(text)
     return strip_brackets(next(group for group in found.groups() if group) if found else text)
+
+
+def mail_list(store: Store) -> DbMailList:
+    """The last mails, and new ones."""
+    return DbMailList(store.database)
 
 
 def follow(settings: Settings, store: Store, keys: Iterable[str], now: datetime) -> Track:

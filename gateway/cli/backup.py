@@ -30,7 +30,7 @@ def backup(
     print(f"{target}: {sum(found.rows.values())} rows of {len(found.rows)} tables, {len(found.files)} files")
     if settings.backup.secret_file is None:
         say(f"sealgate: {target} is not authenticated, so a restore cannot detect changes. Set `backup.secret_file` "
-            "(docs/nodes.md)")
+            "(docs/backup.md)")
     _tell_missing(found)
 
 

@@ -4,11 +4,12 @@ Texts of strangers (subjects, names in certificates) are shown with their contro
 moves the cursor of whoever lists it. Progress goes to standard error.
 """
 
+import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -25,6 +26,17 @@ from gateway.ports.administration import Trouble
 
 T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output")]
+
+
+class Output(StrEnum):
+    """The form of a list."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", help="the form of the list")]
 
 _SHEET: Final = 2  # columns of one thing's names and values: long values are folded there
 PLAIN_EVERY: Final = 10_000  # items between two lines of progress where there is no terminal
@@ -78,6 +90,24 @@ def _grid(names: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
     for line in lines:
         grid.add_row(*map(Text, line))
     return grid
+
+
+def write(output: Output, columns: Sequence[str], rows: Iterable[Mapping[str, object]], empty: str) -> None:
+    """Rows by the names of their columns. A table and CSV have a header line; `empty` is said where there is no row."""
+    if output is Output.JSON:
+        json_array(rows)
+        return
+    lines = [[row[name] for name in columns] for row in rows]
+    if output is Output.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([shown(value) for value in line] for line in lines)
+    elif not lines:
+        print(empty)
+    elif sys.stdout.isatty():
+        table(columns, lines)
+    else:
+        table(columns, [columns, *lines])
 
 
 def sheet(values: Mapping[str, object]) -> None:

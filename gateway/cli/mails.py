@@ -1,112 +1,93 @@
-"""`sealgate seal` and `sealgate open`: the two ways for one mail, without SMTP."""
+"""`sealgate mails`: the last mails, found by who, when and what happened to them."""
 
-import secrets
-import sys
-from pathlib import Path
-from typing import Annotated
+import time
+from collections.abc import Mapping
+from typing import Annotated, Final
 
 import typer
 
 from gateway import app as composition
-from gateway.cli import context
-from gateway.cli.context import REFUSED, TEMPORARY, fail, reporting_errors, say
-from gateway.clock import SystemClock
+from gateway.app.tracing import mail_list
+from gateway.cli import context, listing
+from gateway.cli.context import USAGE, fail, reporting_errors
+from gateway.cli.listing import Output, OutputOption, shown
+from gateway.cli.times import FORMS, past
 from gateway.errors import Reason
-from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.model.outcome import Outcome, Settled
-from gateway.model.sentences import SENTENCES
-from gateway.model.wire import ends_in_pairs
-from gateway.settings import Settings
+from gateway.model.mail_query import MailQuery
+from gateway.model.outcome import Settled
+from gateway.model.record import EvidenceRecord
 
-To = Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="recipient; may be repeated")]
-Directory = Annotated[Path | None, typer.Option("--output-dir", metavar="DIR",
-                                                help="directory for one file per group of recipients")]
+COLUMNS: Final = ("at", "id", "direction", "client", "from", "to", "outcome", "reason", "rule")
+LAST_MAX: Final = 10_000
+POLL_S: Final = 1.0
+_DIRECTIONS: Final = ("outbound", "inbound", "internal")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds both commands."""
-    app.command()(seal)
-    app.command("open")(open_)
+    """Adds the command."""
+    app.command()(mails)
 
 
-def seal(
-    client: Annotated[str, typer.Option("--client", metavar="NAME", help="a client of the settings")],
-    from_: Annotated[str, typer.Option("--from", metavar="ADDRESS", help="the envelope's sender")],
-    to: To,
-    output_dir: Directory = None,
+def mails(
+    last: Annotated[int, typer.Option("--last", min=1, max=LAST_MAX, help="show at most so many")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", help="go on with new mails until Ctrl-C")] = False,
+    address: Annotated[str, typer.Option("--address", help="sender or recipient, or @domain")] = "",
+    client: Annotated[str, typer.Option("--client", metavar="NAME", help="a client of the settings")] = "",
+    direction: Annotated[str, typer.Option("--direction", help="outbound, inbound or internal")] = "",
+    outcome: Annotated[str, typer.Option("--outcome", help="taken, held, served, reported, discarded, refused or "
+                                         "later")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="such as certificate.expired, or its first part")] = "",
+    rule: Annotated[str, typer.Option("--rule", metavar="NAME", help="the rule that decided")] = "",
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help=FORMS)] = "",
+    until: Annotated[str, typer.Option("--until", metavar="TIME", help="not this time and later")] = "",
+    output: OutputOption = Output.TABLE,
 ) -> None:
-    """Sign and encrypt the mail on standard input as the rules decide; write the result to standard output.
+    """List mails, the latest last: a line for each recipient. `sealgate trace ID` shows one mail in full.
 
-    Example: sealgate seal --client online-banking --from otp@bank.example --to anna@customer.example < in.eml > out.eml
+    Example: sealgate mails --address anna@customer.example --since 1d
     """
+    _one_of("--direction", direction, _DIRECTIONS)
+    _one_of("--outcome", outcome, tuple(Settled))
+    _reason(reason)
+    query = MailQuery(address, client, direction, outcome, reason, rule,
+                      since=past(since, "--since") if since else None,
+                      until=past(until, "--until") if until else None)
     settings = context.settings()
-    if client not in {one.name for one in settings.clients}:
-        fail(f"{context.config_path()} has no client {client!r}. `sealgate client list` shows all", context.USAGE)
-    _through(settings, _mail(from_, to, client=client), output_dir)
-
-
-def open_(
-    to: To,
-    output_dir: Directory = None,
-    from_: Annotated[str, typer.Option("--from", metavar="ADDRESS", help="the envelope's sender")] = "",
-) -> None:
-    """Decrypt and verify the mail on standard input; write the mail for the mail server to standard output.
-
-    Example: sealgate open --to support@bank.example < in.eml > out.eml
-    """
-    _through(context.settings(), _mail(from_, to, client=None), output_dir)
-
-
-def _mail(from_: str, to: list[str], *, client: str | None) -> Mail:
-    octets = sys.stdin.buffer.read()
-    if not octets:
-        fail("Standard input is empty. Redirect a mail to it: `< mail.eml`", context.USAGE)
-    if b"\r" not in octets:
-        octets = octets.replace(b"\n", b"\r\n")
-        say("sealgate: the lines of the mail end in LF; they were converted to CRLF")
-    elif not ends_in_pairs(octets):
-        fail("the mail has both CRLF and LF line ends. Convert all line ends to CRLF, or all to LF", context.BAD)
-    origin = Origin(
-        ours=client is not None, client=client, received_at=SystemClock().now(), incident=secrets.token_hex(8)
-    )
-    return Mail(octets, Envelope(from_, tuple(Recipient(address) for address in to)), origin)
-
-
-def _through(settings: Settings, mail: Mail, output_dir: Path | None) -> None:
-    dry_run_hop = composition.DryRunHop()
     with reporting_errors():
-        gateway = composition.Gateway(settings, dry_run_hop=dry_run_hop)
+        store = composition.open_store(settings)
         try:
-            outcome = gateway.handle(mail)
+            found = mail_list(store)
+            following = found.follow(query) if follow else None
+            listing.write(output, COLUMNS, map(_row, found.latest(query, last)), "No mail meets these conditions.")
+            while following is not None:
+                for record in following.new():
+                    _print(output, _row(record))
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            return
         finally:
-            gateway.close()
-    for one in outcome.recipients:
-        say(
-            f"{one.address}: {one.settled}"
-            + (f", {one.reason}" if one.reason else "")
-            + (f" (rule {one.rule})" if one.rule else "")
-        )
-    _write(dry_run_hop, output_dir)
-    _end(outcome)
+            store.close()
 
 
-def _write(dry_run_hop: "composition.DryRunHop", output_dir: Path | None) -> None:
-    if output_dir is not None:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        for number, (octets, recipients) in enumerate(dry_run_hop.taken, 1):
-            path = output_dir / f"{number:03d}.eml"
-            path.write_bytes(octets)
-            say(f"{path}: {', '.join(recipients)}")
-    elif len(dry_run_hop.taken) > 1:
-        fail(f"the recipients need {len(dry_run_hop.taken)} different mails. Use --output-dir DIR", context.USAGE)
-    elif dry_run_hop.taken:
-        sys.stdout.buffer.write(dry_run_hop.taken[0][0])
+def _row(record: EvidenceRecord) -> dict[str, object]:
+    return {"at": record.at, "id": record.incident, "direction": record.direction, "client": record.client,
+            "from": record.sender or "<>", "to": record.recipient, "outcome": record.settled,
+            "reason": record.reasons, "rule": record.rule}
 
 
-def _end(outcome: Outcome) -> None:
-    if outcome.answer is Settled.TAKEN:
-        return
-    sentence = SENTENCES[outcome.reason or Reason.INTERNAL]
-    detail = next((f" ({one.detail})" for one in outcome.recipients if one.detail), "")
-    say(f"sealgate: {outcome.reason}: {sentence.what}{detail} {sentence.admin}")
-    raise typer.Exit(TEMPORARY if outcome.answer is Settled.LATER else REFUSED)
+def _print(output: Output, row: Mapping[str, object]) -> None:
+    """One more line of a list that goes on."""
+    if output is Output.JSON:
+        listing.json_object(row)
+    else:
+        print(*(shown(row[name]) for name in COLUMNS), sep="," if output is Output.CSV else "\t", flush=True)
+
+
+def _one_of(option: str, text: str, values: tuple[str, ...]) -> None:
+    if text and text not in values:
+        fail(f"{option} {text!r} does not exist. It is one of: {', '.join(values)}", USAGE)
+
+
+def _reason(text: str) -> None:
+    if text and not any(reason == text or reason.startswith(f"{text}.") for reason in Reason):
+        fail(f"--reason {text!r} does not exist. Write one such as certificate.expired, or its first part", USAGE)

@@ -22,7 +22,7 @@ from gateway.cli.context import BAD, REFUSED, USAGE, exit_code, explained, fail,
 from gateway.cli.listing import Json
 from gateway.cli.secret import asked
 from gateway.errors import GatewayError
-from gateway.frontends.api.paid import read_transaction
+from gateway.frontends.api.transactions import read_transaction
 from gateway.frontends.telemetry.logs import configure
 from gateway.model.sentences import SENTENCES
 from gateway.services.codes.administration import Desk

@@ -1,7 +1,7 @@
 """Mail that breaks us: whose work has ended in a surprise before, told loudly, and still answered 451.
 
 A mail that meets a fault of ours comes again and again, until its sender gives up; each time is one line of the log
-among many. Who failed three times is nobody's accident: that line is critical, and an alarm (docs/metrics.md). Nothing
+among many. Who failed three times is nobody's accident: that line is critical, and an alarm (docs/alerts.md). Nothing
 else changes. Refusing it would lose a mail for a fault of ours, and taking it would send what was never finished.
 
 All processes of a machine remember together, in one small file, for a retry may reach any of them. It holds digests

@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
-from gateway.mime.words import codec_of, decode_octets, decode_words, unfold
+from gateway.mime.words import codec_of, decode_as, decode_octets, decode_words, unfold
 
 VALUE_OCTETS_MAX = 100_000  # what stands behind is not looked at
 PARAMETERS_MAX = 200
@@ -179,7 +179,7 @@ def _join(numbered: dict[int, tuple[str, bool]]) -> str:
             charset, _, content = content.split("'", 2)
             codec = codec_of(charset)
         octets += unquote_to_bytes(content)
-    return octets.decode(codec, "replace") if codec else decode_octets(bytes(octets))
+    return decode_as(bytes(octets), codec, "replace") if codec else decode_octets(bytes(octets))
 
 
 def format_parameter(name: str, value: str) -> list[str]:

@@ -7,7 +7,9 @@ import modules by a stranger's word, remember every miss for ever, and knows qua
 """
 
 import binascii
+import codecs
 from encodings.aliases import aliases
+from typing import Final
 
 from gateway.mime.transfer import decode_base64, decode_quoted_printable
 
@@ -45,7 +47,9 @@ _MORE_NAMES = {
 _CHARSETS |= {name: codec for codec, names in _MORE_NAMES.items() for name in names.split()}
 
 # Programs write letters of the larger set under the name of the smaller one, and readers know it (WHATWG Encoding 4.2).
-_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932"}
+_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932", "big5": "big5hkscs",
+           "latin_1": "cp1252", "iso8859_1": "cp1252", "ascii": "cp1252", "iso8859_9": "cp1254", "iso8859_11": "cp874",
+           "tis_620": "cp874"}
 # Codecs in which ASCII octets may mean other letters.
 NOT_ASCII_LIKE = ("utf_16", "utf_32", "utf_7", "hz", "cp037", "cp500", "cp1140", "cp1026", "cp424", "cp875", "cp273")
 
@@ -67,10 +71,33 @@ def codec_of(charset: str) -> str | None:
     return _CHARSETS.get(name.replace("-", "_").replace(".", "_").replace(" ", "_").replace(":", "_"))
 
 
+def _table(codec: str) -> str:
+    """The letter of each octet; a control where Windows has none, as readers have it (WHATWG Encoding, index-*.txt)."""
+    letters = (bytes([octet]).decode(codec, "replace") for octet in range(256))
+    return "".join(chr(octet) if letter == _REPLACED and octet < _C1_END else letter
+                   for octet, letter in enumerate(letters))
+
+
+_C1_END: Final = 0xA0
+_WINDOWS: Final = {codec: _table(codec) for codec in ("cp874", *(f"cp125{digit}" for digit in range(9)))}
+_WINDOWS_1252_OCTETS: Final = {ord(letter): octet for octet, letter in enumerate(_WINDOWS["cp1252"])}
+
+
+def decode_as(octets: bytes, codec: str, errors: str = "strict") -> str:
+    """Octets in a declared charset as mail programs read them: a codec of Windows in place of a smaller one.
+
+    Octets 0x80 to 0x9F in ISO 8859-1 are windows-1252 (a euro sign, dashes, quotation marks), never controls.
+    UnicodeDecodeError as `bytes.decode` has it; ISO 8859-1 decodes everything.
+    """
+    codec = _LARGER.get(codec, codec)
+    table = _WINDOWS.get(codec)
+    return octets.decode(codec, errors) if table is None else codecs.charmap_decode(octets, errors, table)[0]
+
+
 def decode_octets(octets: bytes, codec: str = "latin_1") -> str:
     """Undeclared octets of a header as text: UTF-8 (RFC 6532) if they are, also with one letter cut off.
 
-    Else `codec`, the charset of the body; else ISO 8859-1, which loses nothing.
+    Else `codec`, the charset of the body; else windows-1252, which loses nothing.
     """
     try:
         return octets.decode("utf-8")
@@ -80,9 +107,9 @@ def decode_octets(octets: bytes, codec: str = "latin_1") -> str:
             if text.count(_REPLACED) == 1 and not text.replace(_REPLACED, "").isascii():
                 return text
     try:
-        return octets.decode(codec)
+        return decode_as(octets, codec)
     except UnicodeDecodeError:
-        return octets.decode("latin-1")
+        return decode_as(octets, "latin_1")
 
 
 def unfold(value: bytes) -> bytes:
@@ -120,16 +147,16 @@ def decode_words(text: str, *, guess: bool = False) -> str:
         between = text[literal_from:start]
         adjacent = literal_from > 0 and not between.strip(" \t\r\n")
         if pending and (codec != pending_codec or not adjacent):
-            out.append(pending.decode(pending_codec, "replace"))
+            out.append(decode_as(bytes(pending), pending_codec, "replace"))
             pending.clear()
         if not adjacent:
             out.append(between)
-        pending += _word_octets(text[content_start:word_end], encoding)
+        pending += _word_octets(text[content_start:word_end], encoding, codec)
         pending_codec = codec
         position = literal_from = word_end + 2
         start = text.find("=?", position)
     if pending:
-        out.append(pending.decode(pending_codec, "replace"))
+        out.append(decode_as(bytes(pending), pending_codec, "replace"))
     out.append(text[literal_from:])
     return "".join(out)
 
@@ -143,12 +170,18 @@ def _word_header(text: str, start: int, *, guess: bool) -> tuple[str, str, int] 
     if guess and (codec is None or codec.startswith(_WIDE)):
         codec = "latin_1"
     encoding = text[charset_end + 1].lower()
-    return (_LARGER.get(codec, codec), encoding, charset_end + 3) if codec is not None and encoding in "bq" else None
+    return (codec, encoding, charset_end + 3) if codec is not None and encoding in "bq" else None
 
 
-def _word_octets(content: str, encoding: str) -> bytes:
-    octets = content.encode("latin-1", "replace")
+def _word_octets(content: str, encoding: str, codec: str) -> bytes:
+    """`content` has what is beyond ASCII as `decode_octets` read it: from UTF-8, or as windows-1252."""
+    octets = content.encode() if content.isascii() or codec.startswith("utf_8") else _raw_octets(content)
     return decode_quoted_printable(octets.replace(b"_", b" ")) if encoding == "q" else decode_base64(octets)
+
+
+def _raw_octets(content: str) -> bytes:
+    return b"".join(bytes([_WINDOWS_1252_OCTETS[ord(letter)]]) if ord(letter) in _WINDOWS_1252_OCTETS
+                    else letter.encode("utf-8", "replace") for letter in content)
 
 
 _Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")  # RFC 2047 5 (3)

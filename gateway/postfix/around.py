@@ -102,7 +102,7 @@ def _told(site: Site, action: Action, *, opened: bool) -> str:
             return ""
         return (f"{what} replaces content_filter: such mail bypasses the gateway, in clear. Remove the line, or let "
                 "it name the gateway")
-    outside = action.argument.rpartition("@")[2].lower() not in {one.lower() for one in site.settings.bank.domains}
+    outside = action.argument.rpartition("@")[2].lower() not in site.domains
     if outside and "milter" in site.forms:
         return (f"{what} gives the mail a recipient that the milter has not seen. Remove the line, or use the "
                 "after-queue form (conf/postfix/after-queue.*)")

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.errors import GatewayError
 from gateway.model.finding import Finding
-from gateway.postfix import around, copies, delivery, doors, milters, passage, returns, services, whole
+from gateway.postfix import around, copies, delivery, doors, fields, milters, passage, returns, services, whole
 from gateway.postfix.configuration import Configuration
 from gateway.postfix.form import NAMES, Site
 from gateway.postfix.reading import milter_actions, read
@@ -17,9 +17,10 @@ CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     returns.there, returns.loops, returns.strangers, returns.sizes, returns.room_in_place,
     returns.rewriting,
     copies.unseen_by_milter, copies.opened_leaving, copies.once,
-    delivery.aliases_of_local, delivery.forwards, delivery.programs, delivery.servers, delivery.fall_backs,
+    delivery.aliases_of_local, delivery.forwards, delivery.programs, delivery.servers, delivery.own_routes,
+    delivery.fall_backs,
     delivery.unknown_users, delivery.notices, delivery.other_recipients,
-    milters.beside_the_gateway, milters.behind_the_gateway,
+    milters.beside_the_gateway, milters.behind_the_gateway, fields.wrong_field, fields.changed_behind,
     around.dead_milter, around.actions_elsewhere, around.unread_tables, around.policy_services, around.fall_backs,
     around.other_destinations, around.routes, around.other_instances,
     passage.patience, passage.milter_socket, passage.speed_adjust, passage.protocol,

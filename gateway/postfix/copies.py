@@ -15,7 +15,7 @@ def _leading_out(site: Site, doors: Iterable[Service]) -> Iterator[tuple[str, st
 
     The door's cleanup(8) reads it, out of main.cf or its own line of master.cf.
     """
-    domains = site.settings.bank.domains
+    domains = tuple(site.domains)
     seen: set[str] = set()
     for door in doors:
         cleanup = site.postfix.cleanup(door)
@@ -28,7 +28,7 @@ def _leading_out(site: Site, doors: Iterable[Service]) -> Iterator[tuple[str, st
                 found = few(outside(site.postfix, parameter, domains, cleanup))
             else:
                 found = site.postfix.value(parameter, cleanup)
-                if "@" not in found or found.rpartition("@")[2].lower() in {one.lower() for one in domains}:
+                if "@" not in found or found.rpartition("@")[2].lower() in site.domains:
                     found = ""
             if found:
                 yield place, found, door

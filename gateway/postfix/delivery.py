@@ -14,6 +14,7 @@ from typing import Final
 from gateway.model.finding import Finding
 from gateway.postfix.configuration import Service, endpoint, words
 from gateway.postfix.form import Site
+from gateway.postfix.own_domains import CLASSES, names_ours, routed_as_strangers
 from gateway.postfix.tables import aliases, destinations, entries, few
 
 _MAPPED: Final = ("virtual_alias_maps", "recipient_canonical_maps", "canonical_maps")
@@ -25,10 +26,8 @@ _NOTICES: Final = {
     "delay_notice_recipient": frozenset({"delay"}),
     "error_notice_recipient": frozenset({"resource", "software", "protocol", "policy", "data"}),
 }
-# Of each class of domains, what delivers its mail and what lists them (ADDRESS_CLASS_README).
-_CLASSES: Final = {
-    "local_transport": "mydestination", "virtual_transport": "virtual_mailbox_domains",
-    "relay_transport": "relay_domains"}
+# Of each class of domains, what delivers its mail and what lists them.
+_CLASSES: Final = {transport: domains for domains, transport in CLASSES.items() if transport}
 _DOMAIN: Final = re.compile(r"[a-z0-9-]+\.[a-z]{2,}")
 _EXAMINE: Final = "After you have verified that it does not, list it in `postfix_examined` of sealgate.yaml"
 
@@ -134,13 +133,27 @@ def servers(site: Site) -> Iterator[Finding]:
         yield from _unread(site, "sender_dependent_relayhost_maps", None)
 
 
+def own_routes(site: Site) -> Iterator[Finding]:
+    """The bank's own domains have a class or a route: else opened mail leaves as if it were for strangers."""
+    for domain, parameter, route in routed_as_strangers(site):
+        name, _, hop = route.partition(":")
+        transport = site.postfix.transport(name)
+        if transport is not None and transport.command in ("smtp", "lmtp") and hop and not _in_clear_outside(
+                site, transport, words(hop)):
+            continue
+        yield Finding("error", f"main.cf {parameter}", f"{domain} is a domain of the bank, and neither mydestination, "
+                      "virtual_mailbox_domains and relay_domains nor transport_maps have it: opened mail for it is "
+                      f"refused at the door back, or goes where mail to strangers goes ({route if hop else 'its MX'}), "
+                      "in clear. Add it to relay_domains, and its mail server to transport_maps")
+
+
 def _routes(site: Site, value: str) -> Iterator[str]:
     """A value of transport(5) with its transport: where it names none, that of each class of the bank's domains."""
     if not value.startswith(":"):
         yield value
         return
     for parameter, domains in _CLASSES.items():
-        if _names_ours(site, domains):
+        if names_ours(site, domains):
             yield site.postfix.value(parameter).partition(":")[0] + value
 
 
@@ -164,7 +177,7 @@ def _may_be_ours(site: Site, key: str) -> bool:
 
 def _clients_of_opened_mail(site: Site) -> tuple[Service, ...]:
     """The smtp(8) and lmtp(8) services by which opened mail goes on."""
-    used = [site.postfix.value(parameter) for parameter, domains in _CLASSES.items() if _names_ours(site, domains)]
+    used = [site.postfix.value(parameter) for parameter, domains in _CLASSES.items() if names_ours(site, domains)]
     used += [route for key, value in entries(site.postfix, "transport_maps") if _routes_ours(site, key)
              for route in _routes(site, value)]
     for agent in _local_agents(site):
@@ -193,7 +206,7 @@ def _with_next_hop(site: Site, parameter: str) -> str:
 
 
 def _takes_relayhost(site: Site, relay_transport: str) -> bool:
-    return ":" not in relay_transport and _names_ours(site, "relay_domains")
+    return ":" not in relay_transport and names_ours(site, "relay_domains")
 
 
 def _routes_ours(site: Site, key: str) -> bool:
@@ -201,7 +214,7 @@ def _routes_ours(site: Site, key: str) -> bool:
 
     Or one for many domains (transport(5): `*`, `.parent`), where no key is more precise.
     """
-    ours = {domain.lower() for domain in site.settings.bank.domains}
+    ours = site.domains
     if key.startswith(("/", "!/")):
         return _may_match_ours(site, key)
     domain = key.lower().rpartition("@")[2]
@@ -211,7 +224,7 @@ def _routes_ours(site: Site, key: str) -> bool:
     if domain == "*":
         matched = ours
     elif domain.startswith(".") or "transport_maps" in site.postfix.words("parent_domain_matches_subdomains"):
-        matched = {one for one in ours if one.endswith(f".{bare}")}
+        matched = frozenset(one for one in ours if one.endswith(f".{bare}"))
     else:
         return False
     keys = {one.lower() for one, _ in entries(site.postfix, "transport_maps")}
@@ -224,7 +237,7 @@ def _may_match_ours(site: Site, pattern: str) -> bool:
     not. What is no pattern for Python may be one for Postfix.
     """
     text = pattern.rpartition("/")[0].lstrip("!").removeprefix("/").lower()
-    ours = [domain.lower() for domain in site.settings.bank.domains]
+    ours = site.domains
     plain = text.replace("\\", "")
     if any(domain in plain for domain in ours) or not _DOMAIN.search(plain):
         return True
@@ -281,7 +294,7 @@ def _is_internal(site: Site, next_hop: str) -> bool:
     try:
         address = ip_address(host)
     except ValueError:
-        ours = [*site.settings.bank.domains, site.postfix.value("myhostname"), "localhost", "local", "internal"]
+        ours = [*site.domains, site.postfix.value("myhostname"), "localhost", "local", "internal"]
         if "." not in host or host in site.settings.postfix_examined:
             return True
         return any(host == one.lower() or host.endswith(f".{one.lower()}") for one in ours if one)
@@ -321,7 +334,7 @@ def _unread(site: Site, parameter: str, agent: Service | None) -> Iterator[Findi
 
 def _inside(site: Site, address: str) -> bool:
     domain = address.rpartition("@")[2].lower()
-    return domain in {one.lower() for one in (*site.settings.bank.domains, *site.postfix.words("mydestination"))}
+    return domain in site.domains or domain in map(str.lower, site.postfix.words("mydestination"))
 
 
 def _local_agents(site: Site) -> tuple[Service, ...]:
@@ -329,14 +342,8 @@ def _local_agents(site: Site) -> tuple[Service, ...]:
     routes = [value for _, value in entries(site.postfix, "transport_maps")]
     routes += [site.postfix.value(one) for one in ("virtual_transport", "relay_transport", "default_transport")]
     mapped = any(site.postfix.value(one) for one in _MAPPED)
-    if _names_ours(site, "mydestination") or (mapped and site.postfix.words("mydestination")):
+    if names_ours(site, "mydestination") or (mapped and site.postfix.words("mydestination")):
         routes.append(site.postfix.value("local_transport"))
     named = {route.partition(":")[0] for route in routes}
     return tuple(one for one in site.postfix.services
                  if one.kind == "unix" and one.command == "local" and one.name in named)
-
-
-def _names_ours(site: Site, parameter: str) -> bool:
-    """Whether a list of domains names one of the bank's. A table or a file may."""
-    ours = {one.lower() for one in site.settings.bank.domains}
-    return any(one.lower() in ours or ":" in one or one.startswith("/") for one in site.postfix.words(parameter))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from gateway.model.mailbox import spellings
 from gateway.postfix.configuration import EVERYWHERE, Configuration, Endpoint, Service, endpoint, refusals, words
 from gateway.settings import NextHopSettings, Settings
 
@@ -45,6 +46,16 @@ class Site:
     postfix: Configuration
     settings: Settings
     milter_actions: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def spelled_domains(self) -> tuple[tuple[str, ...], ...]:
+        """The bank's domains, each in all its spellings (Postfix has A-labels, sealgate.yaml may have letters)."""
+        return tuple(map(spellings, self.settings.bank.domains))
+
+    @cached_property
+    def domains(self) -> frozenset[str]:
+        """The bank's domains in lower case, in any spelling."""
+        return frozenset(one for spelled in self.spelled_domains for one in spelled)
 
     @cached_property
     def returns(self) -> tuple[tuple[Service, frozenset[Role]], ...]:

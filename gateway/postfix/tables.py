@@ -113,6 +113,13 @@ def destinations(value: str) -> Iterator[tuple[Kind, str]]:
             yield "address", text
 
 
+def lines(postfix: Configuration, parameter: str, service: Service | None = None) -> Iterator[tuple[str, str]]:
+    """Each table that a list names, with each of its lines, as far as it can be read here."""
+    for table in postfix.words(parameter, service):
+        for line in _logical_lines(postfix.table(table) or ""):
+            yield table, line
+
+
 def entries(postfix: Configuration, parameter: str, service: Service | None = None) -> Iterator[tuple[str, str]]:
     """Key and value of each line of the tables that a map names, as far as they can be read here."""
     for table in postfix.words(parameter, service):

@@ -14,7 +14,7 @@ from gateway.mime.entity import Entity, decode
 from gateway.mime.header import Field
 from gateway.mime.params import ContentType, format_field
 from gateway.mime.transfer import base64_lines, decode_span, is_exact, quoted_printable
-from gateway.mime.words import NOT_ASCII_LIKE, clean, codec_of
+from gateway.mime.words import NOT_ASCII_LIKE, clean, codec_of, decode_as
 
 MARK = "hp-legacy-display"
 _CLASS = "header-protection-legacy-display"
@@ -241,7 +241,7 @@ def _without_text(part: Entity, content: bytes, known: set[tuple[str, str]]) -> 
     if end < 0:
         return None
     codec = codec_of(part.content_type.params.get("charset", "us-ascii")) or "utf_8"
-    block = content[:end].decode("utf_8" if codec == "ascii" else codec, "replace")
+    block = decode_as(content[:end], "utf_8" if codec == "ascii" else codec, "replace")
     return content[end + len(newline):] if _repeats(block.splitlines(), known) else None
 
 

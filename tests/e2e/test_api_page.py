@@ -14,7 +14,8 @@ from gateway.app.codes.callbacks import BACKOFF_S, CLIENTS_AT_ONCE_MAX
 from gateway.app.processes.api import DEADLINE_S as REQUEST_S
 from tests.support.api_service import ROOT, Api, api
 
-PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")
+PAGE = "\n".join(
+    (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("api", "api-reference", "api-callbacks"))
 
 
 def blocks(language: str) -> list[str]:

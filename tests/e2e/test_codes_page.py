@@ -24,7 +24,7 @@ from tests.support.peers import need
 from tests.support.process import ROOT, new_bank
 from tests.support.smtp import Hop
 
-PAGE = (ROOT / "docs" / "codes.md").read_text("utf-8")
+PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("codes", "codes-reference"))
 
 THIRD_DIGIT = '{"amount": "1.234", "currency": "EUR", "payee": "P", "account": "A"}'
 

@@ -12,7 +12,7 @@ from tests.support.peers import need, run
 from tests.support.postfix import DIST, PIECES
 from tests.support.process import new_bank
 
-PAGE = (Path(__file__).parents[2] / "docs" / "milter.md").read_text()
+PAGE = "\n".join((Path(__file__).parents[2] / "docs" / f"{name}.md").read_text() for name in ("milter-fit", "milter"))
 
 
 def blocks(language: str) -> list[str]:

@@ -23,7 +23,7 @@ from tests.support.command_server import prefix
 from tests.unit.test_settings import SMALL
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "nodes.md").read_text("utf-8")
+PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("nodes", "node-failures", "backup"))
 
 
 def blocks(kind: str) -> list[str]:

@@ -379,6 +379,14 @@ LOCAL_TRAPS = [
              "relayhost = [mail.elsewhere.example]\n",
         commands=OUTSIDE, remedy=("postconf -e relay_transport=smtp:[127.0.0.1]:{mailboxes}",),
     ),
+    Trap(
+        "relayhost takes mail of domains below a relay domain",
+        ("main.cf relay_transport", "hands opened mail to [mail.elsewhere.example]"),
+        leaves_in_clear(asks), arrives_opened,
+        main="mydestination =\nrelay_domains = example\nrelay_transport = out\n"
+             "parent_domain_matches_subdomains = relay_domains\nrelayhost = [mail.elsewhere.example]\n",
+        commands=OUTSIDE, remedy=("postconf -e relay_transport=smtp:[127.0.0.1]:{mailboxes}",),
+    ),
 ]
 
 

@@ -79,6 +79,32 @@ def leaves_sealed(site: Site) -> None:
     assert CODE not in mail
 
 
+SECRET = b"4711 is the subject"
+
+
+def with_subject_first() -> bytes:
+    """A mail of the bank's own program, which writes the Subject before all other fields."""
+    from_, to, _, *rest = code_for(ANNA).split(b"\r\n")
+    return b"\r\n".join((b"Subject: " + SECRET, from_, to, *rest))
+
+
+def leaves_with_its_subject(site: Site) -> None:
+    reply = site.submit(site.postfix.doors.submission, with_subject_first(), ANNA)
+    assert reply.startswith("250"), reply
+    (mail,) = site.came(site.internet)
+    assert CODE not in mail
+    assert SECRET in mail
+
+
+def leaves_without_its_subject(site: Site) -> None:
+    reply = site.submit(site.postfix.doors.submission, with_subject_first(), ANNA)
+    assert reply.startswith("250"), reply
+    (mail,) = site.came(site.internet)
+    assert b"application/pkcs7-mime" in mail
+    assert SECRET not in mail
+    assert mail.lower().count(b"\nsubject:") == 1
+
+
 def is_told_to_wait(site: Site) -> None:
     reply = site.submit(site.postfix.doors.submission, code_for(ANNA), ANNA)
     assert reply.startswith("4"), reply
@@ -249,6 +275,21 @@ TRAPS = [
         commands=("postconf -e 'header_checks=regexp:{{{{/^Subject:/ REDIRECT helper@elsewhere.example}}}}'",),
         remedy=("postconf -e header_checks=",),
     ),
+    Trap(
+        "checks of what the milter writes",
+        ("main.cf milter_header_checks", "what the gateway writes"),
+        leaves_with_its_subject, leaves_without_its_subject, form="milter",
+        commands=("postconf -e 'milter_header_checks=regexp:{{{{/^Subject:/ IGNORE}}}}'",),
+        remedy=("postconf -e milter_header_checks=",),
+    ),
+]
+
+# A Postfix that counts as its HISTORY of 2023-12-13 says: one before that is told by `check` (tests/unit/postfix).
+HARMLESS_CHECKS = [
+    "/^Received:/ IGNORE", "/^Received:/ STRIP",
+    "/^Received:/ REPLACE Received: from somewhere", "/^Received:/ PREPEND X-Site: one",
+    "/^Subject:/ PREPEND X-Site: one", "/^(To|Date):/ PREPEND X-Site: one", "/^Date:/ IGNORE",
+    "/^Subject: (.*)$/ REPLACE Subject: $1 again",
 ]
 
 OURS = "{{ " + SOCKET + ", default_action=tempfail, content_timeout=600s }}"
@@ -322,6 +363,16 @@ def test_a_trap_is_shown_named_and_taken_away(bench: Bench, tmp_path: Path, trap
         milter = settings.milter.model_copy(update={"socket": f"inet:{bench.away}@127.0.0.1"})
         settings, trap = settings.model_copy(update={"milter": milter}), replace(trap, dead=False)
     holds(trap, tmp_path, at, bench.bank, bench.ends, settings, bench.away)
+
+
+@pytest.mark.parametrize("line", HARMLESS_CHECKS)
+def test_checks_before_the_milter_change_no_field_of_another(bench: Bench, tmp_path: Path, line: str) -> None:
+    """No trap: what the milter is shown is what Postfix counts, wherever a table adds or takes a field."""
+    trap = Trap("checks", ("", ""), leaves_without_its_subject, form="milter", commands=(
+        "postconf -e 'header_checks=regexp:{{{{" + line.replace("$", "$$") + "}}}}'",))
+    with with_trap(tmp_path / "checks", bench.at, bench.bank, bench.ends, trap, dead=0, remedied=False) as site:
+        assert findings(site, bench.settings) == []
+        leaves_without_its_subject(site)
 
 
 def test_what_postfix_holds_is_sealed_already(bench: Bench, tmp_path: Path) -> None:

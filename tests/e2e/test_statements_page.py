@@ -14,7 +14,7 @@ from tests.support.process import ROOT, new_bank
 from tests.support.smtp import Hop
 from tests.support.statements import document
 
-PAGE = (ROOT / "docs" / "statements.md").read_text("utf-8")
+PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("statements", "statements-source"))
 
 
 def block(kind: str) -> str:

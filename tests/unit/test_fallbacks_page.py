@@ -24,7 +24,7 @@ from gateway.settings import Settings, read
 from tests.support.process import template
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "fallbacks.md").read_text("utf-8")
+PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("encrypted-pdf", "fallbacks"))
 AT = datetime(2026, 11, 30, 13, 5, tzinfo=UTC)
 HANDOVER = Handover("0123abcd", "ben@nowhere.example", None, "abcd2345abcd2345", "s@bank.example", "<1@x>", "de")
 

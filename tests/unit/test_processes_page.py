@@ -8,7 +8,7 @@ from gateway.frontends.processes.process import PATIENCE_S
 from gateway.settings import Limits, NextHopSettings, Processes
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "processes.md").read_text("utf-8")
+PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("processes", "process-limits"))
 
 
 def test_every_log_line_it_names_is_written() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
+PAGE = "\n".join(page.read_text("utf-8") for page in sorted((ROOT / "docs").glob("threat*.md")))
 NAMED = sorted(set(re.findall(r"`(tests/[^`]+)`", PAGE)))
 
 

@@ -171,7 +171,7 @@ class DbEvidence:
             with self._database.read() as connection:
                 page = connection.execute(query).all()
             for row in page:
-                yield _unpacked(row.at, row.record)
+                yield unpacked(row.at, row.record)
             if len(page) < PAGE:
                 return
             place, number = page[-1].at, page[-1].id
@@ -186,7 +186,7 @@ class DbEvidence:
         ).order_by(_c.at, _c.id).limit(FOUND_MAX)
         with self._database.read() as connection:
             found = connection.execute(query).all()
-        return tuple(_unpacked(row.at, row.record) for row in found)
+        return tuple(unpacked(row.at, row.record) for row in found)
 
 
 def _packed(record: EvidenceRecord) -> dict[str, Any]:
@@ -212,7 +212,8 @@ def _stored_queue_id(record: EvidenceRecord) -> str | None:
     return None if found is None else indexed(found)
 
 
-def _unpacked(at: int, values: dict[str, Any]) -> EvidenceRecord:
+def unpacked(at: int, values: dict[str, Any]) -> EvidenceRecord:
+    """A record as its row has it."""
     packed: dict[str, Any] = {
         name: tuple(values[name]) if name in _TUPLES else values[name] for name in _FIELDS if name != "at"}
     packed["settled"] = Settled(packed["settled"])

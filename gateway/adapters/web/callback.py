@@ -1,4 +1,4 @@
-"""Calls to a client of the bank: an event as JSON, signed, by HTTP POST. What a receiver has to do: docs/api.md.
+"""Calls clients with what became of their codes (docs/api-callbacks.md): signed, without redirects, with a deadline.
 
 The header field `Sealgate-Signature: t=SECONDS,v1=HEX` is HMAC-SHA-256 with the client's secret over "SECONDS.BODY":
 who gets it compares, and refuses what is older than some minutes, so that what was listened to cannot be sent again.

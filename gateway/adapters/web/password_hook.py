@@ -1,4 +1,4 @@
-"""Where passwords of locked PDFs are handed over: the bank's hook, by HTTP or as a program. docs/fallbacks.md.
+"""Where passwords of locked PDFs are handed over: the bank's hook, by HTTP or as a program. docs/encrypted-pdf.md.
 
 Both get one JSON object and have one deadline. What they say besides yes or no is not read: it might repeat the
 password, and nobody would want that in a log. A hook that does not answer holds up no more than IN_FLIGHT_MAX mails at

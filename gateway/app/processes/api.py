@@ -24,7 +24,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.application import application
 from gateway.frontends.api.callers import Caller, Callers
-from gateway.frontends.api.forgetting import stay
+from gateway.frontends.api.memory_release import stay
 from gateway.frontends.api.service import Current, RunDesk, Service
 from gateway.frontends.clients import Clients
 from gateway.frontends.http.partners import KnownPartner

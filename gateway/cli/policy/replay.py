@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from gateway import app as composition
 from gateway.actions.table import VERBS
 from gateway.cli import context
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
-from gateway.clock import SystemClock
+from gateway.cli.times import FORMS, past
 from gateway.errors import GatewayError, Reason
 from gateway.model.sentences import SENTENCES
 from gateway.policy.load import Files, load
@@ -31,7 +30,7 @@ def replay(
     against: Annotated[Path | None, typer.Option(
         "--against", metavar="DIR",
             help="directory of other policy files with the same names; default: those in force")] = None,
-    since: Annotated[str, typer.Option("--since", metavar="TIME", help="7d, 12h, 30m, or an ISO 8601 time")] = "7d",
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help=FORMS)] = "7d",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON objects")] = False,
 ) -> None:
     """Evaluate recorded mails again with the current rules, or with others, and report differences.
@@ -48,7 +47,7 @@ def replay(
         rules = load(texts, VERBS, composition.verbs_known(settings))
     except GatewayError as error:
         fail(f"the rules cannot be loaded. Correct these problems:\n{error.detail}", USAGE)
-    at, under = _since(since), str(against) if against is not None else "now"
+    at, under = past(since, "--since"), str(against) if against is not None else "now"
     with reporting_errors():
         store = composition.open_store(settings)
         try:
@@ -108,15 +107,3 @@ def _against(policies: tuple[Path, ...], directory: Path) -> Files:
     if others:
         say(f"sealgate: ignored, because `policies` in the settings does not list them: {', '.join(others)}")
     return composition.policy_texts(there)
-
-
-def _since(text: str) -> datetime:
-    now = SystemClock().now()
-    unit = {"d": "days", "h": "hours", "m": "minutes"}.get(text[-1:])
-    try:
-        if unit is not None:
-            return now - timedelta(**{unit: float(text[:-1])})
-        at = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        fail(f"--since {text!r} is not a valid time. Write 7d, 12h, 30m, or ISO 8601 such as 2026-11-24T08:00", USAGE)
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -4,11 +4,13 @@ draft-ietf-httpapi-idempotency-key-header-07.
     service       what the endpoints need, in one frozen value that a reload replaces
     callers       which client asks, and what it may
     bodies        octets -> a value that cannot be wrong, or a problem that says where it is
-    once          a request that is repeated is not done twice
-    few           what takes long is done a few times at once
+    idempotency   a repeated request gets the first answer and is not carried out twice
+    concurrency_limit: at most so many slow requests at the same time
+    memory_release: frees and overwrites the memory of a finished request
+    transactions  a transaction out of JSON
     shapes        the JSON of requests and answers of codes, with their limits
     codes, customers, runs, health: the endpoints
-    counted       each request is a number
+    counted       counts each request
     description   them in OpenAPI 3.1
-    application   them together, behind the guard of `frontends.http`
+    application   all of it, behind the guard of `frontends.http`
 """

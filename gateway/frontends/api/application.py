@@ -16,7 +16,7 @@ from gateway.frontends.api.bodies import malformed
 from gateway.frontends.api.callers import Door
 from gateway.frontends.api.counted import Counted
 from gateway.frontends.api.description import described
-from gateway.frontends.api.forgetting import Forgetting
+from gateway.frontends.api.memory_release import MemoryRelease
 from gateway.frontends.api.run_shapes import RunOrder
 from gateway.frontends.api.service import Current
 from gateway.frontends.api.shapes import Again, CodeOrder, Verification
@@ -58,7 +58,7 @@ def application(current: Current, octets_max: int) -> Guard:
         return current.service.callers.known(scope)
 
     door = Door(api, lambda: current.service.callers)
-    return Guard(Forgetting(Counted(door)), current, octets_max=octets_max, who=who)
+    return Guard(MemoryRelease(Counted(door)), current, octets_max=octets_max, who=who)
 
 
 def _answer(request: Request, problem: Problem) -> Response:

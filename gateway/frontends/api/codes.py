@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from gateway.errors import Reason
 from gateway.frontends.api.bodies import Body, body_of
 from gateway.frontends.api.callers import permitted
+from gateway.frontends.api.concurrency_limit import ConcurrencyLimit
 from gateway.frontends.api.description import asks, key_parameter
-from gateway.frontends.api.few import Few
-from gateway.frontends.api.forgetting import forgetting
-from gateway.frontends.api.once import once
+from gateway.frontends.api.idempotency import idempotent
+from gateway.frontends.api.memory_release import clearing_stack
 from gateway.frontends.api.service import Current
 from gateway.frontends.api.shapes import (
     CODE_ID,
@@ -35,7 +35,7 @@ def router(current: Current) -> APIRouter:
     """The endpoints."""
     routes = APIRouter(tags=["codes"])
     client = Depends(permitted("codes", lambda: current.service.callers))
-    sending = Few(SENDING_MAX)
+    sending = ConcurrencyLimit(SENDING_MAX)
 
     def codes() -> Codes:
         if current.service.codes is None:
@@ -47,7 +47,7 @@ def router(current: Current) -> APIRouter:
                  openapi_extra={**asks(CodeOrder, {
                      "customer": "10001", "purpose": "payment", "transaction": _PAID, "language": "de"}),
                      "parameters": [key_parameter(required=True)]})
-    @forgetting
+    @clearing_stack
     def issue(request: Request, client: Annotated[str, client],
               body: Annotated[Body[CodeOrder], Depends(body_of(CodeOrder))]) -> Response:
         """Returns once the next mail server has the sealed mail, to all enrolled addresses of the customer.
@@ -57,7 +57,7 @@ def router(current: Current) -> APIRouter:
         """
         desk = codes()
         with sending, current.service.urgent():
-            return once(current.service, request, client, body.canonical,
+            return idempotent(current.service, request, client, body.canonical,
                         lambda: CodeIssued.of(desk.issue(client, body.value.order())), status=201)
 
     @routes.get("/codes/{code_id}", operation_id="show", summary="What became of a code")
@@ -66,7 +66,7 @@ def router(current: Current) -> APIRouter:
 
     @routes.post("/codes/{code_id}/verify", operation_id="verify", summary="Try a code",
                  openapi_extra=asks(Verification, {"code": "12345678", "transaction": _PAID}))
-    @forgetting
+    @clearing_stack
     def verify(code_id: Id, client: Annotated[str, client],
                body: Annotated[Body[Verification], Depends(body_of(Verification))]) -> Verified:
         """One try of a few, counted before it is compared; a valid code is used by it. Never repeat it blindly.
@@ -81,13 +81,13 @@ def router(current: Current) -> APIRouter:
     @routes.post("/codes/{code_id}/resend", operation_id="resend", response_model=CodeIssued,
                  summary="Send the same code again",
                  openapi_extra={**asks(Again, {"transaction": _PAID}), "parameters": [key_parameter(required=False)]})
-    @forgetting
+    @clearing_stack
     def resend(code_id: Id, request: Request, client: Annotated[str, client],
                body: Annotated[Body[Again], Depends(body_of(Again))]) -> Response:
         """It lives no longer by that. Where the mail cannot leave now the code lives on."""
         desk, asked = codes(), body.value
         with sending, current.service.urgent():
-            return once(current.service, request, client, body.canonical,
+            return idempotent(current.service, request, client, body.canonical,
                         lambda: CodeIssued.of(desk.resend(client, code_id, transaction_of(asked.transaction))),
                         status=200, required=False)
 

@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from gateway.errors import Reason
 from gateway.frontends.api.bodies import JSON
-from gateway.frontends.api.once import HEADER, KEY_CHARACTERS_MAX, REPLAYED
+from gateway.frontends.api.idempotency import HEADER, KEY_CHARACTERS_MAX, REPLAYED
 from gateway.frontends.http.problems import MEDIA_TYPE, RETRY_AFTER_S, TITLES
 
 Statuses = Mapping[int, Mapping[str, Any]]

@@ -14,9 +14,9 @@ from pydantic_core import to_json
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.bodies import JSON, Body, body_of, malformed
 from gateway.frontends.api.callers import permitted
+from gateway.frontends.api.concurrency_limit import ConcurrencyLimit
 from gateway.frontends.api.description import asks, key_parameter
-from gateway.frontends.api.few import Few
-from gateway.frontends.api.once import key_of, once
+from gateway.frontends.api.idempotency import idempotent, key_of
 from gateway.frontends.api.run_shapes import RUN_ID, RunFile, RunListed, RunOrder, Runs, RunShown
 from gateway.frontends.api.service import Current, RunDesk
 from gateway.frontends.http.certificates import negotiated
@@ -63,7 +63,7 @@ def router(current: Current) -> APIRouter:
     """The endpoints."""
     routes = APIRouter(tags=["statement runs"])
     client = Depends(permitted("statements", lambda: current.service.callers))
-    reporting = Few(REPORTING_MAX)
+    reporting = ConcurrencyLimit(REPORTING_MAX)
 
     def desk() -> RunDesk:
         if current.service.runs is None:
@@ -84,7 +84,7 @@ def router(current: Current) -> APIRouter:
                 given: Any = runs.text(asked.file) if isinstance(asked, RunFile) else body.parsed
                 return RunListed.of(runs.statements.create(client, given, run_id=run_id))
 
-        return once(current.service, request, client, body.canonical, work, status=201)
+        return idempotent(current.service, request, client, body.canonical, work, status=201)
 
     @routes.get("/statement-runs", operation_id="runs", summary="The newest runs")
     def listed(client: Annotated[str, client],

@@ -5,7 +5,8 @@ Each edit costs Postfix a walk through its queue file, so there are as few as ca
 
 1. Numbers. Postfix counts instances of one name from 1, without its own Received, which it shows to no milter; places
    where a field is put in are counted with it, so that place 1 is right behind it.
-2. Fields that change their value and not their place come first: they move no other.
+2. Fields that change their value and not their place come first: they move no other. A change to no octets at all is a
+   deletion for Postfix (SMFIR_CHGHEADER), so a field that becomes empty is deleted and put in.
 3. Then deletions, in each name from the last instance to the first: a deletion moves all later ones.
 4. Then insertions from the top down, each at its final place; then the fields of the header's end in their order.
 5. SMFIP_HDR_LEADSPC: values begin behind the colon, with their space; folded lines are parted by LF alone.
@@ -84,14 +85,15 @@ def _equal(held: Held, wanted: Sequence[Field]) -> dict[int, int]:
 
 
 def _same_place(held: Held, wanted: Sequence[Field], stays: dict[int, int]) -> dict[int, int]:
-    """Fields between the same two that stay, of the same name: only their value changes."""
+    """Fields between the same two that stay, of the same name: only their value changes, and not to nothing: see 2."""
     pairs: dict[int, int] = {}
     borders = ((-1, -1), *stays.items(), (len(held), len(wanted)))
     for (old, new), (old_end, new_end) in pairwise(borders):
         at = new + 1
         for place in range(old + 1, old_end):
             name = held[place][0]
-            found = next((there for there in range(at, new_end) if wanted[there].name == name), None)
+            found = next((there for there in range(at, new_end)
+                          if wanted[there].name == name and _value(wanted[there])), None)
             if found is not None:
                 pairs[place], at = found, found + 1
     return pairs

@@ -12,6 +12,7 @@ from typing import Final
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.limits import Rate
 
+FIELD_OCTETS: Final = 256  # of memory for a header field, beside its own octets
 TURN_TIMEOUT_S: Final = 30.0  # how long a whole mail waits until others are worked on; Postfix waits far longer
 
 
@@ -19,7 +20,7 @@ class Room:
     """Of one process. Sessions are told apart by identity."""
 
     def __init__(self, octets_max: int, turns_max: int, per_minute: int = 0) -> None:
-        """`octets_max`: of the bodies of all mails being received or worked on. `turns_max`: worked on at once.
+        """`octets_max`: of all mails being received or worked on, fields and body. `turns_max`: worked on at once.
 
         `per_minute`: mails of one client; 0: no limit.
         """
@@ -85,6 +86,12 @@ class Room:
             if used > own and used + octets > self._octets_max:
                 raise GatewayError(Reason.CLIENT_BUSY, "octets in work", retry=True)
             self._octets[id(session)] = own + octets
+
+    def give_back(self, session: object) -> None:
+        """Nothing is kept of this session's mail any more."""
+        with self._lock:
+            if id(session) in self._octets:
+                self._octets[id(session)] = 0
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -22,7 +22,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.milter import protocol
 from gateway.frontends.milter.edits import Edits, edits
 from gateway.frontends.milter.protocol import Command, ProtocolError
-from gateway.frontends.milter.room import Room
+from gateway.frontends.milter.room import FIELD_OCTETS, Room
 from gateway.frontends.milter.transaction import Peer, Rules, Transaction
 from gateway.frontends.replies import reply_for, reply_for_reason
 from gateway.frontends.smtp.paths import RefusedCommandError
@@ -181,19 +181,30 @@ class Session:
     # The message
 
     def _header(self, data: bytes) -> None:
-        self._transaction().header(*protocol.header(data))
+        if self._may_keep(len(data) + FIELD_OCTETS):
+            self._transaction().header(self.shared.rules, *protocol.header(data))
+            self._release_refused()
 
     def _chunk(self, data: bytes) -> None:
-        """The next octets of the body: nothing is kept of a mail that is too large, or for which there is no room."""
+        """The next octets of the body."""
+        if self._may_keep(len(data)):
+            self._transaction().body(self.shared.rules, data)
+            self._release_refused()
+
+    def _may_keep(self, octets: int) -> bool:
+        """Nothing is kept of a mail that is too large, or for which there is no room."""
         mail = self._transaction()
-        if mail.refused is not None:
-            return
-        try:
-            self.shared.room.take(self, len(data))
-        except GatewayError as trouble:
-            mail.refuse(trouble)
-        else:
-            mail.body(self.shared.rules, data)
+        if mail.refused is None:
+            try:
+                self.shared.room.take(self, octets)
+            except GatewayError as trouble:
+                mail.refuse(trouble)
+                self._release_refused()
+        return mail.refused is None
+
+    def _release_refused(self) -> None:
+        if self._transaction().refused is not None:
+            self.shared.room.give_back(self)
 
     def _end(self, data: bytes) -> Iterable[bytes]:
         """The end of the message: the whole way of the mail, then what Postfix is to do with what it holds."""
@@ -225,6 +236,8 @@ class Session:
         start = sum(len(raw) for _, raw in mail.fields) + len(b"\r\n")
 
         def take(octets: bytes, envelope: Envelope) -> bool:
+            if mail.contradictory:
+                return False
             found = edits(mail.fields, memoryview(whole.octets)[start:], octets)
             opened = envelope.ret == "HDRS" != whole.envelope.ret
             self._changes = None if found is None else _packets(found, mail.sender.path.address if opened else "")

@@ -57,7 +57,11 @@ class Rules:
 
 @dataclass(slots=True)
 class Transaction:
-    """From MAIL to the end of the message. `refused`: why the mail cannot go, found where no answer was possible."""
+    """From MAIL to the end of the message. `refused`: why the mail cannot go, found where no answer was possible.
+
+    `contradictory`: a recipient was named more than once, with another NOTIFY (RFC 3461 4.1). Postfix delivers to each
+    of them and reports as each says, so the mail must not be left to it.
+    """
 
     peer: Peer
     sender: MailCommand
@@ -67,6 +71,7 @@ class Transaction:
     chunks: list[bytes] = field(default_factory=list)
     size: int = 0
     refused: GatewayError | None = None
+    contradictory: bool = False
 
     @classmethod
     def begin(cls, rules: Rules, peer: Peer, words: Sequence[str], resolved: str) -> "Transaction":
@@ -100,9 +105,10 @@ class Transaction:
         if len(self.recipients) >= rules.limits.recipients_max:
             raise GatewayError(Reason.RECIPIENT_TOO_MANY, "recipients of one transaction", retry=True)
         local, _, domain = address.rpartition("@")
-        self.recipients.setdefault(f"{local}@{fold(domain)}", command.recipient())
+        first = self.recipients.setdefault(f"{local}@{fold(domain)}", command.recipient())
+        self.contradictory |= set(first.notify) != set(command.notify)
 
-    def header(self, name: str, value: bytes) -> None:
+    def header(self, rules: Rules, name: str, value: bytes) -> None:
         """One field; `value` begins right behind the colon, its lines are parted by LF."""
         if self.refused is not None:
             return
@@ -111,15 +117,17 @@ class Transaction:
             self.refuse(GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {FIELDS_MAX} header fields"))
             return
         self.fields.append((name, raw))
-        self.size += len(raw)
+        self._grow(rules, len(raw))
 
     def body(self, rules: Rules, chunk: bytes) -> None:
         """The next octets of the body."""
-        self.size += len(chunk)
+        self.chunks.append(chunk)
+        self._grow(rules, len(chunk))
+
+    def _grow(self, rules: Rules, octets: int) -> None:
+        self.size += octets
         if self.size > rules.limits.message_octets_max:
             self.refuse(GatewayError(Reason.MAIL_TOO_LARGE, f"more than {rules.limits.message_octets_max} octets"))
-        else:
-            self.chunks.append(chunk)
 
     def refuse(self, trouble: GatewayError) -> None:
         """The answer at the end of the message. Nothing more is kept of it."""

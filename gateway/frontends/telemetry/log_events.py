@@ -1,6 +1,6 @@
 """The sentences of the log: what each event means, for a person who reads one line.
 
-The id is stable: alert rules, metrics and filters of operators go by it. docs/logs.md has levels and fields.
+The id is stable: alert rules, metrics and filters of operators go by it. docs/log-events.md has levels and fields.
 """
 
 from typing import Final

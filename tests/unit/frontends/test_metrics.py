@@ -215,7 +215,7 @@ print(json.dumps([_unpack_integer(open(path, "rb").read(4), 0)[0], os.stat(path)
 
 
 def test_docs_and_program_have_the_same_metrics(tmp_path: Path) -> None:
-    names = set(re.findall(r"^\| `(sealgate_\w+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
+    names = set(re.findall(r"^\| `(sealgate_\w+)` \|", (ROOT / "docs" / "metrics-list.md").read_text(), re.MULTILINE))
     told = counting(tmp_path, """
 import gateway.frontends.telemetry.metrics.meters as meters, json
 made = []
@@ -232,7 +232,8 @@ print(json.dumps(made))
     scraped = {family.name for family in text_string_to_metric_families(
         Page(tmp_path / "none", lambda: SEEN).octets().decode())}
     assert names == set(counted) | scraped
-    rows = re.findall(r"^\| `(sealgate_\w+)` \| ([^|]*) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    page = (ROOT / "docs" / "metrics-list.md").read_text()
+    rows = re.findall(r"^\| `(sealgate_\w+)` \| ([^|]*) \|", page, re.MULTILINE)
     for name, labels in rows:
         if name in counted:
             assert [one.strip() for one in labels.split(",") if one.strip()] == counted[name], name

@@ -214,3 +214,10 @@ def test_counting_and_ids():
 def test_trace_fields():
     assert all(is_trace(name) for name in ("received", "arc-seal", "dkim-signature", "return-path"))
     assert not any(is_trace(name) for name in ("subject", "from", "arcade"))
+
+
+def test_a_subject_without_its_keyword_keeps_letters_of_windows() -> None:
+    """Octet 0x85 under the name ISO 8859-1 is an ellipsis to readers; as a control it was taken for a line end."""
+    octets = b"Subject: =?iso-8859-1?q?[seal]_100_=80=85x?=\r\n\r\n"
+    rest = parse_headers(without_keywords(octets, frozenset({"seal"})))
+    assert rest.text("subject") == "100 \u20ac\u2026x"

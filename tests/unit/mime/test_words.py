@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mime.header import parse_headers
-from gateway.mime.words import codec_of, decode_words, encode_unstructured, encode_words, fold
+from gateway.mime.words import codec_of, decode_as, decode_octets, decode_words, encode_unstructured, encode_words, fold
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffd"), max_size=120)
 
@@ -125,3 +125,36 @@ def test_a_megabyte_of_beginnings_is_linear(hostile):
     started = time.process_time()
     decode_words(hostile)
     assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize(("written", "shown"), [
+    # Truth: index-windows-1252.txt and the other indexes of the WHATWG Encoding standard, by the labels of its 4.2.
+    ("=?iso-8859-1?q?100_=80_=96_=93x=94?=", "100 \u20ac \u2013 \u201cx\u201d"),
+    ("=?ISO_8859-1:1987?q?=85?=", "\u2026"),
+    ("=?us-ascii?q?Jos=E9_=80?=", "Jos\u00e9 \u20ac"),
+    ("=?iso-8859-1?q?=81=8D=8F=90=9D?=", "\x81\x8d\x8f\x90\x9d"),  # Windows has no letter there
+    ("=?windows-1252?q?=81=80?=", "\x81\u20ac"),
+    ("=?iso-8859-9?q?=80=FE?=", "\u20ac\u015f"),
+    ("=?iso-8859-11?q?=80=A1?=", "\u20ac\u0e01"),
+    ("=?tis-620?b?gKE=?=", "\u20ac\u0e01"),
+    ("=?windows-1253?q?=81=AA?=", "\x81\ufffd"),
+    ("=?unknown-8bit?q?=80?=", "\u20ac"),
+    ("=?iso-8859-2?q?=A1?=", "\u0104"),
+    # Octets beyond ASCII in the word itself, in the word's charset.
+    (b"=?windows-1252?q?100 \x80?=", "100 \u20ac"),
+    (b"=?iso-8859-1?q?Jos\xe9?=", "Jos\u00e9"),
+    (b"=?iso-8859-2?q?\xa1?=", "\u0104"),
+    ("=?utf-8?q?Jos\u00e9 \u20ac?=".encode(), "Jos\u00e9 \u20ac"),
+    # Undeclared octets that are no UTF-8.
+    (b"100 \x80 \xe9", "100 \u20ac \u00e9"),
+])
+def test_charsets_of_windows_are_read_as_mail_programs_read_them(written: str | bytes, shown: str) -> None:
+    assert decode_words(decode_octets(written) if isinstance(written, bytes) else written) == shown
+
+
+@given(st.binary(max_size=40))
+def test_undeclared_octets_lose_nothing(octets: bytes) -> None:
+    text = decode_as(octets, "iso8859_1")
+    assert len(text) == len(octets)
+    assert len(set(text)) == len(set(octets))
+    assert "\ufffd" not in text

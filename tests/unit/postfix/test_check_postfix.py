@@ -280,6 +280,37 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("relayhost of our domain", {
         "main": "relay_domains = bank.example\nrelayhost = [mx.else.example]\n"}, "error", "relay_transport",
      "[mx.else.example]"),
+    ("relayhost of a parent of our domain", {
+        "main": "mydestination =\nrelay_domains = example\nrelayhost = [mx.else.example]\n"
+                "parent_domain_matches_subdomains = relay_domains\n"}, "error", "relay_transport",
+     "[mx.else.example]"),
+    ("relayhost of the domains below a parent", {
+        "main": "mydestination =\nrelay_domains = .example\nrelayhost = [mx.else.example]\n"}, "error",
+     "relay_transport", "[mx.else.example]"),
+    ("a fall-back of a parent's mail server", {
+        "main": "mydestination =\nrelay_domains = !else.example, example\nrelay_transport = relay:[10.0.0.1]\n"
+                "parent_domain_matches_subdomains = relay_domains\nsmtp_fallback_relay = [mx.else.example]\n"},
+     "error", "main.cf smtp_fallback_relay", "by relay/unix"),
+    ("our domain in no class", {"main": "mydestination = localhost\ndefault_transport = out\n"}, "error",
+     "main.cf default_transport", "bank.example is a domain of the bank, and neither"),
+    ("our domain in no class, with a smart host", {
+        "main": "mydestination =\ndefault_transport = out\nrelayhost = [mx.else.example]\n"}, "error",
+     "main.cf relayhost", "(out:[mx.else.example])"),
+    ("one of two domains in no class", {
+        "main": "default_transport = out\n", "of": settings(bank={
+            "domains": ["bank.example", "m\u00fcller.example"], "hostname": "gw.bank.example"})}, "error",
+     "main.cf default_transport", "m\u00fcller.example is a domain of the bank"),
+    ("our domain taken out of a class", {
+        "main": "mydestination =\nrelay_domains = !bank.example, example\ndefault_transport = out\n"
+                "parent_domain_matches_subdomains = relay_domains\n"}, "error", "main.cf default_transport",
+     "strangers"),
+    ("a parent in a list of whole names", {
+        "main": "mydestination = example\ndefault_transport = out\n"
+                "parent_domain_matches_subdomains = relay_domains\n"}, "error", "main.cf default_transport",
+     "strangers"),
+    ("a route of another domain", {
+        "main": "mydestination =\ndefault_transport = out\ntransport_maps = hash:/t\n",
+        "tables": {"hash:/t": "other.example out:[10.0.0.1]\n"}}, "error", "main.cf default_transport", "strangers"),
     ("a route of an address", {"main": "transport_maps = hash:/t\n", "tables": {
         "hash:/t": "a@bank.example out:[mx.else.example]\n"}}, "error", "transport_maps", "[mx.else.example]"),
     ("a route of everything", {"main": "transport_maps = hash:/t\n", "tables": {
@@ -401,6 +432,32 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("a milter at the door back that changes bodies", {
         "overrides": f"{B}smtpd_milters = inet:o:1", "asked": {"inet:o:1": 0x02}}, "warning", B + "smtpd_milters",
      "the signature breaks"),
+    *((f"own Received: {line}", {
+        "form": MILTER, "main": "mail_version = 3.6.12\nheader_checks = regexp:/h\n", "tables": {"regexp:/h": line}},
+       "error", "main.cf header_checks", "leaves in clear") for line in (
+        "/^Received:/ IGNORE\n", "/^received: from/i ignore\n", "/^(X-A|Received):/ PREPEND X-B: c\n", "/^Re/ STRIP\n",
+        "!/^Subject:/ IGNORE\n", "/from [a-z]+ by/ IGNORE\n", "/^Received: .*\n  internal/ IGNORE\n",
+        "/^(?:X-A|Received): / IGNORE\n", "|^Received:| IGNORE\n")),
+    *((f"own Received in {version}", {
+        "form": MILTER, "main": f"mail_version = {version}\nmessage_drop_headers = bcc, Received\n"},
+       "error", "message_drop_headers", version) for version in (
+        "2.11.3", "3.0", "3.4.29", "3.5.22", "3.6.4", "3.7.8", "3.8.3-RC1", "3.8-20230101")),
+    ("own Received of one cleanup", {
+        "form": MILTER, "main": "mail_version = 3.6.4\n", "overrides": "cleanup/unix/header_checks = regexp:/h",
+        "tables": {"regexp:/h": "/^Received:/ IGNORE\n"}},
+     "error", "master.cf cleanup/unix/header_checks", "leaves in clear"),
+    ("a field before own Received", {
+        "form": MILTER, "main": "mail_version = 3.6.4\nsmtpd_sender_restrictions = check_sender_access hash:/a\n",
+        "tables": {"hash:/a": "a@else.example PREPEND X-Seen: yes\n"}},
+     "error", "smtpd_sender_restrictions", "PREPEND in hash:/a: Postfix 3.6.4 then changes other fields"),
+    ("a policy service before own Received", {
+        "form": MILTER, "main": "mail_version = 3.6.4\nsmtpd_recipient_restrictions = check_policy_service unix:p\n",
+        "of": settings(postfix_examined=["unix:p"])},
+     "error", "smtpd_recipient_restrictions", "may answer PREPEND"),
+    ("checks of what milters write", {
+        "form": MILTER, "main": "milter_header_checks = regexp:/h\n",
+        "tables": {"regexp:/h": "/^X-A:/ REPLACE X-B: c\n"}},
+     "error", "milter_header_checks", "REPLACE in regexp:/h changes what the gateway writes"),
     ("milter and REDIRECT", {"form": MILTER, "main": "header_checks = pcre:{{/^x/ REDIRECT a@else.example}}\n"},
      "error", "header_checks", "has not seen"),
 ]
@@ -410,6 +467,24 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
 def test_each_is_told_by_name(given: dict[str, Any], level: str, about: str, text: str) -> None:
     found = told(**given)
     assert [one for one in found if one.level == level and about in one.about and text in one.text], found
+
+
+@pytest.mark.parametrize("given", [
+    {"main": "mydestination =\nrelay_domains = bank.example\ndefault_transport = out\n"},
+    {"main": "mydestination =\nrelay_domains = hash:/r\ndefault_transport = out\n"},
+    {"main": "mydestination =\nvirtual_mailbox_domains = Bank.Example\ndefault_transport = out\n"},
+    {"main": "mydestination =\nvirtual_alias_domains = bank.example\ndefault_transport = out\n"},
+    {"main": "mydestination =\ndefault_transport = out:[10.0.0.1]\n"},
+    {"main": "mydestination =\ndefault_transport = out\nrelayhost = [10.0.0.1]\n"},
+    {"main": "mydestination =\ndefault_transport = out\ntransport_maps = hash:/t\n",
+     "tables": {"hash:/t": "bank.example out:[10.0.0.1]\n"}},
+    {"main": "mydestination =\ndefault_transport = out\ntransport_maps = hash:/t\n",
+     "tables": {"hash:/t": ".example out:[10.0.0.1]\n"}},
+    {"main": "mydestination = xn--mller-kva.example\ndefault_transport = out\n", "of": settings(bank={
+        "domains": ["m\u00fcller.example"], "hostname": "gw.bank.example"})},
+])
+def test_own_routes_inside_the_bank_are_clean(given: dict[str, Any]) -> None:
+    assert not [one for one in told(**given) if one.level == "error"]
 
 
 @pytest.mark.parametrize(("named", "chroot", "wrong"), [
@@ -469,7 +544,7 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
     {"overrides": f"{S}content_filter = sealgate:[127.0.0.1]:10025,[10.0.0.2]:10025"},
     {"overrides": f"{S}content_filter = sealgate:[10.0.0.2]:10025, [127.0.0.1]:10025"},
     {"overrides": "sealgate/unix/smtp_fallback_relay = [10.0.0.2]:10025"},
-    {"main": "forward_path = $home/.forward\nmydestination = localhost\n"},
+    {"main": "forward_path = $home/.forward\nmydestination = localhost\nrelay_domains = bank.example\n"},
     {"main": "alias_maps = hash:/a, nis:x\n", "tables": {
         "hash:/a": "root: ops@bank.example, local, :include:/l\n", ":include:/l": "a@bank.example\n|/no/command\n"}},
     {"main": "alias_maps = hash:/a\nallow_mail_to_commands =\n", "tables": {"hash:/a": "a: |/bin/x\n"}},
@@ -503,6 +578,17 @@ def test_a_unix_socket_is_known_in_and_out_of_postfixs_chroot(named: str, chroot
     {"form": MILTER, "main": "header_checks = regexp:/h\n", "tables": {"regexp:/h": "/^X-Wait/ HOLD look first\n"},
      "overrides": f"{B}receive_override_options = no_header_body_checks\n{BACK_IN}receive_override_options = "
                   "no_header_body_checks"},
+    *({"form": MILTER,
+       "main": f"mail_version = {version}\nheader_checks = regexp:/h\nmilter_header_checks = regexp:/m\n",
+       "tables": {"regexp:/h": checks, "regexp:/m": "/^Subject:/ WARN x\n"},
+       "overrides": f"{B}receive_override_options = no_header_body_checks\n{BACK_IN}receive_override_options = "
+                    "no_header_body_checks"} for version, checks in (
+        *(("3.6.4", line) for line in (
+            "/^X-Mailer:/ IGNORE\n", "/^(User-Agent|X-Originating-IP):/ IGNORE\n", "/^Received:/ WARN seen\n",
+            "/^Received:/ REPLACE Received: x\n", "/^X-Received:.* IGNORE/ DUNNO\n")),
+        *((version, "/^Received:/ IGNORE\n") for version in (
+            "3.5.23", "3.6.13", "3.7.9", "3.8.4", "3.9.0", "3.10.13", "4.0", "unknown")))),
+    {"main": "mail_version = 3.6.4\nmessage_drop_headers = received\n"},
     {"form": MILTER, "main": "recipient_bcc_maps = inline:{ a@bank.example=archive@bank.example }\n"},
     {"overrides": f"{B}smtpd_milters = inet:127.0.0.1:8891"},
 ])

@@ -4,7 +4,7 @@ Truth: RFC 5321 and the registry of RFC 5248 for replies, the milter protocol (S
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from miltertest import constants
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.milter import protocol
+from gateway.frontends.milter.room import FIELD_OCTETS
 from gateway.frontends.milter.session import Take
 from gateway.frontends.milter.transaction import Peer, Transaction
 from gateway.model.mail import Envelope, Mail
@@ -21,6 +22,11 @@ from tests.support.mta import CONTINUE, DISCARD, REPLY, mta, reply, shared
 from tests.support.smtp import outcome_of, until
 
 FIELDS = (("From", " a@bank.test"), ("Subject", " s"))
+
+
+def octets_of(fields: Sequence[tuple[str, str]]) -> int:
+    """What they count for: each with two NUL, as the protocol has it."""
+    return sum(len(name) + len(value) + 2 + FIELD_OCTETS for name, value in fields)
 
 
 class Way:
@@ -475,7 +481,8 @@ def test_a_connection_that_breaks_leaves_nothing() -> None:
         postfix.rcpt()
         postfix.fields(*FIELDS)
         postfix.chunk("x" * 1000)
-        until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (1, 1, 1000))
+        until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (
+            1, 1, 1000 + octets_of(FIELDS)))
     until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (0, 0, 0))
     assert not way.mails
 
@@ -487,20 +494,109 @@ def test_octets_of_others_are_452() -> None:
             postfix.begin()
             postfix.mail()
             postfix.rcpt()
-            postfix.fields(*FIELDS)
         first.chunk("x" * 2000)  # one mail alone may always be in progress
         until(lambda: values.room.octets == 2000)
+        second.fields(*FIELDS)
         second.chunk("x")
         assert reply(second.end()[-1])[0] == "452"
         assert first.end()[-1][0] == CONTINUE
         assert second.whole(*FIELDS)[-1][0] == CONTINUE
 
 
+def test_header_fields_count_as_octets_of_a_mail() -> None:
+    """Attack: many connections, each with a large header and no body, held any amount of memory."""
+    values = shared(way := Way(), limits={"octets_in_flight_max": 60_000})
+    with mta(values) as first, mta(values) as second:
+        for postfix in (first, second):
+            postfix.begin()
+            postfix.mail()
+            postfix.rcpt()
+        first.fields(*FIELDS, *((f"X-{number}", " " + "x" * 1000) for number in range(40)))
+        until(lambda: values.room.octets > 40_000)
+        second.fields(*FIELDS, *((f"X-{number}", " " + "x" * 1000) for number in range(40)))
+        assert reply(second.end()[-1])[0] == "452"
+        assert values.room.octets < 60_000
+        assert first.end()[-1][0] == CONTINUE
+    assert len(way.mails) == 1
+
+
+def test_small_fields_count_with_what_they_cost() -> None:
+    values = shared(Way())
+    with mta(values) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt()
+        postfix.fields(*((f"X-{number}", "") for number in range(1000)))
+        until(lambda: values.room.octets >= 1000 * FIELD_OCTETS)
+
+
+def test_a_header_alone_may_not_be_larger_than_a_mail() -> None:
+    values = shared(way := Way(), limits={"message_octets_max": 2048})
+    with mta(values) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt()
+        postfix.fields(*((f"X-{number}", " " + "x" * 1000) for number in range(40)))
+        assert reply(postfix.end()[-1])[0] == "552"
+    assert not way.mails
+
+
+def test_a_mail_that_is_refused_holds_no_octets() -> None:
+    values = shared(Way(), limits={"message_octets_max": 2048})
+    with mta(values) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt()
+        postfix.fields(*FIELDS)
+        postfix.chunk("x" * 3000)
+        postfix.chunk("x" * 3000)
+        until(lambda: (values.room.mails, values.room.octets) == (1, 0))
+
+
+@pytest.mark.parametrize("notify", [("NEVER", "SUCCESS"), ("", "SUCCESS"), ("SUCCESS,FAILURE", "FAILURE"),
+                                    ("FAILURE", "FAILURE,DELAY")])
+def test_a_recipient_with_two_notify_is_not_left_to_postfix(notify: tuple[str, str]) -> None:
+    """Attack: Postfix delivers to both of them, and its report of success would show a stranger opened fields."""
+    asked: list[bool] = []
+
+    def then(mail: Mail, take: Take) -> Outcome:
+        asked.append(take(mail.octets, mail.envelope))
+        return outcome_of(mail, Settled.TAKEN)
+
+    with mta(shared(Way(then))) as postfix:
+        postfix.begin()
+        postfix.mail()
+        for one in notify:
+            assert postfix.rcpt("<x@else.test>", *([f"NOTIFY={one}"] if one else []))[0] == CONTINUE
+        postfix.fields(*FIELDS)
+        assert postfix.end()[-1][0] == DISCARD
+    assert asked == [False], "the gateway delivers it"
+
+
+@pytest.mark.parametrize("again", ["NOTIFY=SUCCESS,FAILURE", "NOTIFY=FAILURE,SUCCESS", "notify=failure,success"])
+def test_a_recipient_that_is_named_twice_alike_is_one(again: str) -> None:
+    with mta(shared(way := Way())) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt("<x@else.test>", "NOTIFY=SUCCESS,FAILURE")
+        assert postfix.rcpt("<x@ELSE.test>", again)[0] == CONTINUE
+        postfix.fields(*FIELDS)
+        assert postfix.end()[-1][0] == CONTINUE
+    assert len(way.mails[0].envelope.recipients) == 1
+
+
+@pytest.mark.parametrize("notify", ["NEVER,SUCCESS", "SUCCESS,SUCCESS", "NEVER,NEVER", "SOMETIMES"])
+def test_a_notify_that_contradicts_itself_is_refused(notify: str) -> None:
+    """RFC 3461 4.1: NEVER stands alone. The relay says the same."""
+    with mta(shared(Way())) as postfix:
+        postfix.begin()
+        postfix.mail()
+        assert reply(postfix.rcpt("<x@else.test>", f"NOTIFY={notify}"))[0] == "501"
 
 
 def test_a_field_that_breaks_us_is_no_field_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for an answer to a field: so the mail gets none but 451, nor does the next one of this session."""
-    def breaks(_: object, name: str, value: bytes) -> None:
+    def breaks(_: object, __: object, name: str, value: bytes) -> None:
         raise ValueError(name, value)
 
     with mta(shared(way := Way())) as postfix:

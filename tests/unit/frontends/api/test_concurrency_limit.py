@@ -3,11 +3,11 @@
 import pytest
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.api.few import Few
+from gateway.frontends.api.concurrency_limit import ConcurrencyLimit
 
 
 def test_as_many_as_there_are_places_and_no_more() -> None:
-    places = Few(2)
+    places = ConcurrencyLimit(2)
     with places, places:
         with pytest.raises(GatewayError) as caught, places:
             pytest.fail("a third")
@@ -17,7 +17,7 @@ def test_as_many_as_there_are_places_and_no_more() -> None:
 
 
 def test_a_place_is_given_back_whatever_happens() -> None:
-    places = Few(1)
+    places = ConcurrencyLimit(1)
     for _ in range(3):
         with pytest.raises(ValueError, match="x"), places:
             raise ValueError("x")

@@ -1,4 +1,4 @@
-"""What takes long is done a few times at once, so that threads are left for what must be answered meanwhile."""
+"""Limits how many slow requests run at the same time, so that threads are left for quick ones."""
 
 import threading
 from types import TracebackType
@@ -6,8 +6,8 @@ from types import TracebackType
 from gateway.errors import GatewayError, Reason
 
 
-class Few:
-    """A `with` that raises CLIENT_BUSY (retry) where as many are under way already. Nobody waits for a place."""
+class ConcurrencyLimit:
+    """A `with` that raises CLIENT_BUSY (retry) if the limit is reached. No caller waits for a place."""
 
     def __init__(self, most: int) -> None:
         self._places = threading.BoundedSemaphore(most)

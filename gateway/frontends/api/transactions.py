@@ -1,4 +1,4 @@
-"""A transaction out of JSON, for whoever has it otherwise than by HTTP: the same form, the same limits."""
+"""Reads a transaction from JSON that did not come by HTTP, with the same form and limits."""
 
 from typing import Final
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.callers import Callers
-from gateway.frontends.api.once import once
+from gateway.frontends.api.idempotency import idempotent
 from gateway.frontends.api.service import Service
 from gateway.ports.services.requests import Answered
 
@@ -55,7 +55,7 @@ class Desk:
             self.done += 1
             return Done(number=self.done)
 
-        answer = once(self.service, Request(scope), client, body, work, status=201)
+        answer = idempotent(self.service, Request(scope), client, body, work, status=201)
         return Done.model_validate_json(bytes(answer.body)).number, "idempotent-replayed" in answer.headers
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.api.paid import read_transaction
+from gateway.frontends.api.transactions import read_transaction
 
 GOOD = {"amount": "1234.50", "currency": "EUR", "payee": "Stadtwerke Musterstadt", "account": "DE89370400440532013000"}
 

@@ -23,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Forgetting:
+class MemoryRelease:
     """An ASGI application around another one."""
 
     def __init__(self, app: ASGIApp, *, after_s: float = AFTER_S) -> None:
@@ -59,7 +59,7 @@ def stay() -> None:
     gc.freeze()
 
 
-def forgetting(function: Callable[P, R]) -> Callable[P, R]:
+def clearing_stack(function: Callable[P, R]) -> Callable[P, R]:
     """An endpoint that is called in a thread, and leaves nothing on its stack."""
 
     @wraps(function)

@@ -40,9 +40,9 @@ def key_of(request: Request, *, required: bool = True) -> str | None:
     return key
 
 
-def once(service: Service, request: Request, client: str, canonical: bytes, work: Callable[[], BaseModel], *,
+def idempotent(service: Service, request: Request, client: str, canonical: bytes, work: Callable[[], BaseModel], *,
          status: int, required: bool = True) -> Response:
-    """Does it, or answers as it was answered before. ProblemError 400, GatewayError 409, 422."""
+    """Carries out the request, or returns the stored answer of its key. ProblemError 400, GatewayError 409, 422."""
     key = key_of(request, required=required)
     if key is None:
         return _answer(Answered(status, work().model_dump_json()))

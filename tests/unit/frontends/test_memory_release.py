@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.frontends.api.forgetting import Forgetting, forgetting, stay
+from gateway.frontends.api.memory_release import MemoryRelease, clearing_stack, stay
 
 SCOPE = {"type": "http"}
 
@@ -45,7 +45,7 @@ def test_a_circle_is_let_go_a_moment_after_its_request() -> None:
         left.append(circle())
 
     async def serve() -> None:
-        app_ = Forgetting(app, after_s=0.05)
+        app_ = MemoryRelease(app, after_s=0.05)
         await app_(SCOPE, never, never)
         assert left[0]() is not None
         await asyncio.sleep(0.3)
@@ -66,7 +66,7 @@ def test_a_request_that_fails_leaves_as_little() -> None:
 
     async def serve() -> None:
         with pytest.raises(ValueError):
-            await Forgetting(app, after_s=0.01)(SCOPE, never, never)
+            await MemoryRelease(app, after_s=0.01)(SCOPE, never, never)
         await asyncio.sleep(0.2)
         assert left[0]() is None
 
@@ -75,13 +75,13 @@ def test_a_request_that_fails_leaves_as_little() -> None:
 
 def test_requests_at_once_are_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
     searches: list[int] = []
-    monkeypatch.setattr("gateway.frontends.api.forgetting.gc.collect", lambda: searches.append(1))
+    monkeypatch.setattr("gateway.frontends.api.memory_release.gc.collect", lambda: searches.append(1))
 
     async def app(*_: object) -> None:
         await asyncio.sleep(0)
 
     async def serve() -> None:
-        app_ = Forgetting(app, after_s=0.05)
+        app_ = MemoryRelease(app, after_s=0.05)
         await asyncio.gather(*(app_(SCOPE, never, never) for _ in range(50)))
         await asyncio.sleep(0.2)
 
@@ -105,7 +105,7 @@ def test_an_endpoint_is_called_as_it_was_written() -> None:
         """Says so."""
         return name * number
 
-    told = forgetting(endpoint)
+    told = clearing_stack(endpoint)
     assert told(2, name="a") == "aa"
     assert inspect.signature(told) == inspect.signature(endpoint)
     assert told.__doc__ == "Says so."

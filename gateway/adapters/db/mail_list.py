@@ -1,0 +1,74 @@
+"""Evidence records as a list of mails, the latest first, and as they come: for `sealgate mails`."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import Select, func, select, tuple_
+
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.evidence import unpacked
+from gateway.adapters.db.tables.mail import evidence, micros
+from gateway.model.mail_query import MailQuery
+from gateway.model.record import EvidenceRecord
+
+PAGE: Final = 500  # records read at once: a long search keeps no snapshot open
+OVERLAP: Final = 200  # numbers of records that are read again
+
+_c = evidence.c
+
+
+class DbMailList:
+    """Reads only. A search reads every record of its time: about ten seconds for a million."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def latest(self, query: MailQuery, count: int) -> tuple[EvidenceRecord, ...]:
+        """At most `count` records, the oldest of them first. GatewayError STORE_UNAVAILABLE (retry)."""
+        return tuple(islice(self._backwards(query), count))[::-1]
+
+    def follow(self, query: MailQuery) -> "Following":
+        """What comes from now on."""
+        return Following(self._database, query)
+
+    def _backwards(self, query: MailQuery) -> Iterator[EvidenceRecord]:
+        wanted = select(_c.id, _c.at, _c.record).order_by(_c.at.desc(), _c.id.desc())
+        if query.since is not None:
+            wanted = wanted.where(_c.at >= micros(query.since))
+        if query.until is not None:
+            wanted = wanted.where(_c.at < micros(query.until))
+        page = _page(self._database, wanted)
+        while page:
+            yield from filter(query.matches, (unpacked(row.at, row.record) for row in page))
+            page = _page(self._database, wanted.where(tuple_(_c.at, _c.id) < (page[-1].at, page[-1].id)))
+
+
+class Following:
+    """Records as they are stored."""
+
+    def __init__(self, database: Database, query: MailQuery) -> None:
+        """GatewayError STORE_UNAVAILABLE (retry)."""
+        self._database = database
+        self._query = query
+        with database.read() as connection:
+            last = connection.scalar(select(func.max(_c.id))) or 0
+            self._seen = set(connection.scalars(select(_c.id).where(_c.id > last - OVERLAP)))
+        self._place = last
+
+    def new(self) -> Iterator[EvidenceRecord]:
+        """Those stored since the last call; of several connections, a smaller number may be committed later."""
+        place = self._place - OVERLAP
+        while page := _page(self._database, select(_c.id, _c.at, _c.record).where(_c.id > place).order_by(_c.id)):
+            for row in page:
+                if row.id not in self._seen and self._query.matches(record := unpacked(row.at, row.record)):
+                    yield record
+            place = page[-1].id
+            self._seen.update(row.id for row in page)
+            self._place = max(self._place, place)
+        self._seen = {number for number in self._seen if number > self._place - OVERLAP}
+
+
+def _page(database: Database, wanted: Select[Any]) -> list[Any]:
+    with database.read() as connection:
+        return list(connection.execute(wanted.limit(PAGE)).all())

@@ -1,0 +1,38 @@
+"""Which evidence records a list of mails shows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.model.mailbox import address_matches
+from gateway.model.record import EvidenceRecord
+
+
+@dataclass(frozen=True, slots=True)
+class MailQuery:
+    """Every condition that is given must hold; '' and None are no condition.
+
+    `address`: of the sender or the recipient, or `@domain`, in any spelling. `reason`: a dotted Reason or its first
+    part, such as `certificate`. `since` is included, `until` is not.
+    """
+
+    address: str = ""
+    client: str = ""
+    direction: str = ""
+    outcome: str = ""
+    reason: str = ""
+    rule: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def matches(self, record: EvidenceRecord) -> bool:
+        """Whether the record meets all conditions but those of time."""
+        equal = ((self.client, record.client), (self.direction, record.direction), (self.outcome, record.settled),
+                 (self.rule, record.rule))
+        return (all(wanted in ("", value) for wanted, value in equal)
+                and (not self.reason or any(_is_in(reason, self.reason) for reason in record.reasons))
+                and (not self.address or any(address_matches(self.address, one)
+                                             for one in (record.sender, record.recipient))))
+
+
+def _is_in(reason: str, family: str) -> bool:
+    return reason == family or reason.startswith(f"{family}.")
