@@ -66,7 +66,8 @@ def locked(lock: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-build.lock"])
 def test_development_uses_the_versions_of_production_and_of_the_build(lock: str) -> None:
-    assert {name: entry for name, entry in locked("requirements-dev.lock").items() if name in locked(lock)} == locked(lock)
+    wanted = locked(lock)
+    assert {name: entry for name, entry in locked("requirements-dev.lock").items() if name in wanted} == wanted
 
 
 @pytest.mark.parametrize("name", ["pytest", "mypy", "ruff", "hatchling", "mkdocs", "playwright", "setuptools", "pip"])
