@@ -5,6 +5,7 @@ PY ?= $(shell for p in python3.13 python3 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 
 APT_RUN   = python3-venv openssl poppler-utils
+APT_STAGE = python3-venv binutils
 APT_LDAP  = gcc libc6-dev python3-dev libldap-dev libsasl2-dev
 APT_TEST  = $(APT_RUN) $(APT_LDAP) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
 	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc curl postgresql rspamd opendkim opendkim-tools opendmarc \
@@ -16,7 +17,7 @@ APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_ARGS ?=
 
-.PHONY: run test test-long check mutants docs bench fuzz chaos soak runs preflight dev ldap lock clean
+.PHONY: run test test-long check mutants docs bench fuzz chaos soak runs preflight dev install wheel ldap lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -83,6 +84,18 @@ runs: .venv/ok
 PREFLIGHT_ROWS ?= 1000000
 preflight: .venv/ok
 	SEALGATE_PREFLIGHT_ROWS=$(PREFLIGHT_ROWS) .venv/bin/pytest -q -s tests/e2e/test_preflight.py -k every_mail
+
+# What operators use, without test and build tools: the program below PREFIX, units and man pages. `make deb` makes a package.
+PREFIX  ?= /usr/local
+DESTDIR ?= /
+install:
+	@scripts/need $(APT_STAGE)
+	@test -n "$(PY)" || { echo "Sealgate needs Python 3.11 or newer, and found none. Name one: make PY=/path/to/python3" >&2; exit 1; }
+	$(PY) scripts/package/stage.py --destdir "$(DESTDIR)" --prefix "$(PREFIX)"
+
+# The wheel, in dist/.
+wheel: .venv/ok
+	.venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 # The set-up of developers alone: .venv with the test and build tools, and this tree as it is edited.
 dev: .venv/ok
