@@ -45,6 +45,7 @@ _DIRECTORIES: Final = (
 _POLICIES: Final = ("codes", "statements", "staff", "bounces", "inbound")
 _SECRETS: Final = ("codes", "statements", "pdf")
 _MARK: Final = ".sealgate-demo"
+KEYS: Final = {Purpose.SIGN: "rsa-2048", Purpose.DECRYPT: "rsa-3072", Purpose.STAMP: "p-256"}  # the bank's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,7 @@ def _make(bank: Bank, now: datetime) -> None:
 
 
 def _service(bank: Bank, name: str, address: str, purpose: Purpose, now: datetime) -> None:
-    key = ca.generate_signing_key(
-        "rsa-3072" if purpose is Purpose.DECRYPT else "p-256" if purpose is Purpose.STAMP else "rsa-2048"
-    )
+    key = ca.generate_signing_key(KEYS[purpose])
     der = bank.authorities.service(name, address, purpose, key, now)
     write(bank.home / "keys" / f"{name}.crt.pem", pem(der))
     write(bank.home / "keys" / f"{name}.key.pem", key_pem(key), mode=0o600)
