@@ -33,8 +33,8 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
     _R.INPUT_MALFORMED: Sentence(
         "The input breaks the rules of its format.",
         "Correct the input, or report the fault to the vendor of the program that wrote it.",
-        "Correct the named place in the input. `sealgate inspect FILE` shows the structure of a mail, certificate or "
-        "signature."),
+        "Correct the named place in the input. For a mail, certificate or signature `sealgate inspect FILE` shows the "
+        "structure."),
     _R.INPUT_NOT_RECOGNISED: Sentence(
         "The gateway does not recognise the format of the file.",
         "Send a message, a certificate, a signature, a time-stamp or revocation data.",
