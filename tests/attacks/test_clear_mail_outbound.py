@@ -675,7 +675,7 @@ def test_reloading_what_is_broken_leaves_the_old_rules_in_force(tmp_path: Path) 
             ),
             "a key that is not there": (settings, good[settings].replace("key: keys/otp.key", "key: keys/none.key")),
         }
-        with relay(bank) as running:
+        with relay(bank, forked=True) as running:
             for number, (name, (path, text)) in enumerate(faults.items(), 1):
                 assert text != good[path], name
                 path.write_text(text)

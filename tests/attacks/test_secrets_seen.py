@@ -52,7 +52,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         bank = new_bank(tmp_path_factory.mktemp("seen") / "bank", hop=hop.port, change=change)
         made = CliRunner().invoke(application(["http"]), ["--config", str(bank.config), "http", "token", "payments"])
         assert made.exit_code == 0, made.stderr
-        with relay(bank) as running:
+        with relay(bank, forked=True) as running:
             scene = Scene(running, made.stdout.strip())
             listening(running)
             play(scene)

@@ -138,7 +138,7 @@ listeners:
             "portal",
             octets=PASSWORD.encode() + b"\n",
         )
-        with relay(bank, wait_for=(submission,)) as running:
+        with relay(bank, wait_for=(submission,), forked=True) as running:
             yield Site(running, internet, mailboxes, submission, tls)
 
 

@@ -53,7 +53,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with listening() as heard, Hop() as hop, urllib3.PoolManager() as pool:
         bank = new_bank(root / "bank", hop=hop.port, api=True, change=lambda text: text.replace(
             "scopes: [codes]", f"scopes: [codes], callback_url: '{heard.url}', callback_secret_file: {secret}"))
-        with relay(bank) as running:
+        with relay(bank, forked=True) as running:
             api = Api(bank, running.process, running.log, hop, pool)
             answers(api)
             yield Site(api, running, heard)

@@ -73,7 +73,7 @@ def test_the_state_moves_to_another_kind_of_database_while_mail_flows(kind, othe
         if kind == "postgresql":
             enrolled(old, tmp_path / "demo")
         saved, ended, sent = tmp_path / "saved.tar", threading.Event(), []
-        with relay(old) as running:
+        with relay(old, forked=True) as running:
             assert running.receive(FORGED, ["support@bank.example"])[0] == 250  # quarantined
             assert running.submit(code("before"), ["anna@customer.example", "ben@customer.example"])[0] == 250
 
@@ -107,7 +107,7 @@ def test_the_state_moves_to_another_kind_of_database_while_mail_flows(kind, othe
         assert {"before@bank.example"} <= {one["message_id"].strip("<>") for one in evidence}
         assert during >= len({one["message_id"] for one in evidence}) - 3
         assert state["held_body"] != []
-        with relay(new) as running:
+        with relay(new, forked=True) as running:
             assert running.submit(code("after"), ["anna@customer.example", "ben@customer.example"])[0] == 250
             # A mail that the old place has sent already is known here: nobody gets it twice.
             copies = message_ids(sink.mails).count("before")
@@ -123,7 +123,7 @@ def test_the_state_moves_to_another_kind_of_database_while_mail_flows(kind, othe
 def test_every_value_comes_back_as_it_was(kind, tmp_path) -> None:
     with Hop() as sink:
         old = bank_on("sqlite", tmp_path / "old", sink.port)
-        with relay(old) as running:
+        with relay(old, forked=True) as running:
             assert running.receive(FORGED, ["support@bank.example"])[0] == 250  # quarantined
             assert running.submit(code("one"), ["anna@customer.example", "ben@customer.example"])[0] == 250
     backup(load(old.config), old.config, tmp_path / "saved.tar")

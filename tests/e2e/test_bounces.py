@@ -116,7 +116,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     bank = new_bank(root / "bank", hop=port, change=change)
     with Hop() as mailboxes, Hop() as internet:
         conf = main_cf(bank.ports.inbound, mailboxes.port, internet.port)
-        with private_postfix(root / "postfix", conf, port=port), relay(bank) as running:
+        with private_postfix(root / "postfix", conf, port=port), relay(bank, forked=True) as running:
             yield Site(running, port, root / "postfix" / "maillog", mailboxes, internet)
 
 

@@ -43,7 +43,7 @@ def blocked(bank: Bank) -> list[tuple[str, str]]:
 
 def killed_before_the_alarm(bank: Bank, octets: bytes, hop: Hop, killed: list[int]) -> None:
     """All processes, while the next hop has not answered DATA."""
-    with relay(bank) as running:
+    with relay(bank, forked=True) as running:
         def send() -> None:
             with suppress(OSError, smtplib.SMTPException):
                 running.receive(octets, [MAILBOX])
@@ -76,7 +76,7 @@ def test_the_alarm_leaves_when_the_mail_comes_again(tmp_path: Path, hop: Hop) ->
         hop.hang_up()
         hop.go.set()  # type: ignore[attr-defined]
         assert hop.mails == []
-        with relay(bank) as running:
+        with relay(bank, forked=True) as running:
             for _ in range(2):  # whoever heard no answer sends again; and once more, for good measure
                 assert running.receive(octets, [MAILBOX])[0] == 250
         assert blocked(bank) == [("10001", "customer")]

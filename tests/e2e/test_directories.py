@@ -63,7 +63,7 @@ def test_mail_waits_while_the_directory_is_dead_and_goes_when_it_is_back(tmp_pat
             f"name: partner, kind: ldap, domains: [partner.example], url: 'ldap://127.0.0.1:{server.port}', "
             f"base: '{BASE}', deadline_s: 2, positive_s: 0, negative_s: 0, stale_s: 0, failures_max: 2, pause_s: 0.2"))
         server.add([{"mail": ["dora@partner.example"], "userCertificate;binary": [der_of(bank, "dora")]}])
-        with relay(bank) as running:
+        with relay(bank, forked=True) as running:
             assert (send(running, "dora@partner.example", 1), last(hop)) == (250, "encrypted")
             assert (send(running, "nobody@partner.example", 2), last(hop)) == (250, "clear")  # by the bank's own rule
             server.stop()
@@ -84,7 +84,7 @@ def test_forged_dns_makes_mail_wait_and_a_proven_absence_does_not(tmp_path: Path
     with names(tmp_path / "names", {"bank.test": lines}) as world:
         text = bank.config.read_text("utf-8").replace("kind: smimea, port: 1", f"kind: smimea, port: {world.port}")
         bank.config.write_text(text, "utf-8")
-        with relay(bank) as running:
+        with relay(bank, forked=True) as running:
             assert (send(running, "nobody@bank.test", 1), last(hop)) == (250, "clear")
             assert (send(running, "anna@plain.test", 2), last(hop)) == (250, "clear")
             left = len(hop.mails)

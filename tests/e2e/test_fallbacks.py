@@ -84,7 +84,7 @@ def test_a_statement_waits_and_leaves_by_itself(tmp_path: Path) -> None:
     """By the policies of the distribution, with nobody doing anything but enrolling the customer."""
     with Hop() as hop:
         bank = new_bank(tmp_path / "home", hop=hop.port)
-        with relay(bank) as running:
+        with relay(bank, forked=True) as running:
             code, _ = running.submit(MAIL % (ZOE.encode(), b"1"), [ZOE], sender="statements@bank.example",
                                      peer=CLIENTS["core-banking"])
             assert code == 250
@@ -125,7 +125,7 @@ def test_a_letter_leaves_as_pdf_once_its_password_is_handed_over(tmp_path: Path)
         checked = json.loads(sealgate(bank, "policy", "test", "--json"))
         assert checked["failed"] == []
         letter = MAIL.replace(b"Your statement 4711", b"letter 4711") % (ZOE.encode(), b"2")
-        with relay(bank) as running:
+        with relay(bank, forked=True) as running:
             hook.chmod(0o600)
             code, text = running.submit(letter, [ZOE], sender="statements@bank.example", peer=CLIENTS["core-banking"])
             assert code == 451, text

@@ -76,7 +76,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
                 f'url: "{directory.url("/?mail={address}")}", networks: [127.0.0.0/8], deadline_s: {DEADLINE_S}, '
                 f'positive_s: 1, negative_s: 0, stale_s: 3600, failures_max: 2, pause_s: 0.5}}\n') + text[end:]
 
-        with relay(new_bank(tmp_path / "bank", hop=hop.port, change=change)) as running:
+        with relay(new_bank(tmp_path / "bank", hop=hop.port, change=change), forked=True) as running:
             yield Street(running, hop, directory)
 
 

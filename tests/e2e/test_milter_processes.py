@@ -29,7 +29,7 @@ MAIL = (
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with milter_site(tmp_path_factory.mktemp("processes"), workers=2) as site:
+    with milter_site(tmp_path_factory.mktemp("processes"), workers=2, forked=False) as site:
         yield site
 
 
@@ -109,7 +109,7 @@ def test_killed_while_postfix_waits_for_its_answer(site: Site) -> None:
 
 def test_killed_while_it_works(tmp_path: Path) -> None:
     """In the middle of a look-up, at the end of the message: nothing of it is in place."""
-    with Killer() as killer, milter_site(tmp_path, change=killer.change) as site:
+    with Killer() as killer, milter_site(tmp_path, change=killer.change, forked=False) as site:
         killer.victims = site.milter.workers
         octets = mail("cut").replace(b"otp@", b"staff@").replace(b"anna@customer", b"dora@partner")
         code, _ = site.submit(octets, "dora@partner.example", sender="staff@bank.example", peer="127.0.0.3")
@@ -278,7 +278,7 @@ def test_a_stop_finishes_the_mail_in_work(tmp_path: Path) -> None:
                              if line.startswith("  outbound: {host:") else line for line in text.splitlines()) + "\n"
 
         answers: list[int] = []
-        with milter_site(tmp_path, change=change) as site:
+        with milter_site(tmp_path, change=change, forked=False) as site:
             client = threading.Thread(target=lambda: answers.append(
                 site.submit(mail("slow"), "anna@customer.example", "ben@customer.example")[0]))
             client.start()

@@ -51,7 +51,7 @@ def test_who_waits_too_short_sends_twice(tmp_path: Path) -> None:
         bank = new_bank(tmp_path / "bank", change=to_the_hop)
         bank = replace(bank, ports=Ports(outbound=at.gateway_outbound, sink=internet.port, inbound=at.gateway_inbound))
         settings = load(bank.config)
-        with relay(bank):
+        with relay(bank, forked=True):
             with with_trap(tmp_path / "trap", at, bank, (mailboxes, internet), TRAP, dead=0, remedied=False) as site:
                 told = findings(site, settings)
                 assert [one for one in told if TRAP.told[0] in one.about and TRAP.told[1] in one.text], told

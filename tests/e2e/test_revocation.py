@@ -83,7 +83,7 @@ def sealgate(bank: Bank, *arguments: str, code: int = 0) -> str:
 @contextmanager
 def with_jobs(bank: Bank) -> Iterator[Relay]:
     """The relay, from the moment on when its jobs are at work too."""
-    with relay(bank) as running:
+    with relay(bank, forked=True) as running:
         assert wait_until(lambda: '"event": "jobs.started"' in running.told), running.told
         yield running
 

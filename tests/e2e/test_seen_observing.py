@@ -18,7 +18,7 @@ def test_what_would_have_been(tmp_path_factory: pytest.TempPathFactory) -> None:
     with Hop() as hop:
         bank = new_bank(tmp_path_factory.mktemp("observing") / "bank", hop=hop.port,
                         change=lambda text: f"mode: observe\n{text}")
-        with relay(bank) as running:
+        with relay(bank, forked=True) as running:
             scene = Scene(running, bank.ports.metrics, hop)
             until(lambda: f'"port": {scene.port}' in running.told, "the HTTP process does not listen")
             for number, to in ((1, "anna@customer.example"), (2, "zoe@nowhere.example")):

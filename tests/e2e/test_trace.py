@@ -70,7 +70,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
     with Hop(RCPT=rcpt, dot=lambda _: f"250 2.0.0 Ok: queued as {next(names)}") as hop:
         bank = new_bank(home, hop=hop.port, change=without_web)
-        with relay(bank) as running:
+        with relay(bank, forked=True) as running:
             scene = Scene(running, hop)
             front = RECEIVED.format("4Front99abc")
             assert running.submit(code("one@bank.example", ANNA, more=front), [ANNA])[0] == 250

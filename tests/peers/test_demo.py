@@ -3,13 +3,12 @@
 import os
 import socket
 import subprocess
-import sys
 from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
-from tests.support.command_server import prefix
+from tests.support.command_server import PYTHON, prefix, python
 from tests.support.peers import need
 
 
@@ -29,9 +28,11 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     need("openssl", "openssl")
+    """The tour with its commands forked: it starts 40 of them."""
     home = tmp_path_factory.mktemp("demo") / "bank"
-    command = [sys.executable, "-m", "gateway", "demo", "--once", "--home", str(home), "--port", str(free_port())]
-    return home, subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    command = [*prefix(), "demo", "--once", "--home", str(home), "--port", str(free_port())]
+    environment = os.environ | {PYTHON: str(python(home.with_name("python")))}
+    return home, subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_every_claim_holds(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -92,7 +92,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     at = replace(at, gateway_outbound=bank.ports.outbound, gateway_inbound=bank.ports.inbound)
     (bank.home / "policies").mkdir(exist_ok=True)
     (bank.home / "policies" / "judged.yaml").write_text(RULES)
-    with filters(root / "filters") as around, Hop() as mailboxes, Hop() as internet, relay(bank) as running:
+    with (filters(root / "filters") as around, Hop() as mailboxes, Hop() as internet,
+          relay(bank, forked=True) as running):
         main_cf = SITE.format(mailboxes=mailboxes.port, internet=internet.port)
         after = [
             NO_DOOR_FORGOTTEN["relay"].format(forgotten=at.forgotten, gateway_outbound=at.gateway_outbound),

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ import urllib3
 
 from gateway.demo import openssl
 from gateway.demo.bank import Bank
+from gateway.frontends.processes.memory_protection import ENVIRONMENT
+from tests.support.command_server import ForkedService
 from tests.support.process import new_bank
 from tests.support.smtp import Hop
 
@@ -73,7 +74,7 @@ class Api:
     """It running. `hop`: what got the mails."""
 
     bank: Bank
-    process: "subprocess.Popen[bytes]"
+    process: "ForkedService | subprocess.Popen[bytes]"
     log: Path
     hop: Hop
     pool: urllib3.PoolManager
@@ -115,8 +116,8 @@ def api(home: Path, change: Callable[[str], str] = lambda text: text, *, tls: Pa
         bank = new_bank(home, hop=hop.port, change=change, api=True)
         log = home / "api.log"
         with log.open("wb") as file:
-            started = subprocess.Popen([sys.executable, "-m", "gateway", "--config", str(bank.config), "api"],
-                                       cwd=ROOT, stdout=file, stderr=file, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+            started = ForkedService(("--config", bank.config, "api"), output=file.fileno(),
+                              environment={**os.environ, **ENVIRONMENT})
         running = Api(bank, started, log, hop, pool, "https" if tls else "http")
         try:
             answers(running)

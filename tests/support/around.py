@@ -98,7 +98,7 @@ def bank_around(root: Path, form: str, change: Callable[[str, Doors], str], *, w
     with Hop() as mailboxes, Hop() as internet:
         main_cf = MAIN_CF.format(mailboxes=mailboxes.port, internet=internet.port)
         with (postfix_with_pieces(root / "postfix", at, main_cf, form, after=after) as postfix,
-              relay(bank, wait_for=waited) as running):
+              relay(bank, wait_for=waited, forked=True) as running):
             yield Site(running, postfix, mailboxes, internet)
 
 

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -30,15 +31,24 @@ from types import ModuleType
 from typing import Any, Final
 
 from gateway.cli.main import COMMANDS, main
+from gateway.frontends.telemetry.metrics import VARIABLE
+from tests.support import forked_children
 from tests.support.peers import scratch
 
 ROOT: Final = Path(__file__).parents[2]
+PYTHON: Final = "COMMAND_SERVER_PYTHON"  # environment: what a forked command takes for its interpreter
+_WITH_CHILDREN: Final = frozenset({"run", "runs", "statements"})  # commands
 LAUNCHER: Final = Path(__file__).with_name("command_launcher.py")
 
 
-@cache
 def prefix() -> tuple[str, ...]:
-    """The command that takes the arguments of `sealgate`. The first call starts this test process's server."""
+    """The command that takes the arguments of `sealgate`."""
+    return sys.executable, "-I", "-S", str(LAUNCHER), str(_server())
+
+
+@cache
+def _server() -> Path:
+    """The socket of this test process's server, which the first call starts."""
     place = scratch("commands") / "socket"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(place))
@@ -57,13 +67,84 @@ def prefix() -> tuple[str, ...]:
         server.wait()
 
     atexit.register(end)
-    return sys.executable, "-I", "-S", str(LAUNCHER), str(place)
+    return place
 
 
 def executable(path: Path) -> None:
     """Writes `sealgate` as a program for shells."""
     path.write_text(f'#!/bin/sh\nexec {" ".join(prefix())} "$@"\n')
     path.chmod(0o755)
+
+
+def python(path: Path) -> Path:
+    """Writes a program that forks `-m gateway …` and lets Python do all else: see `PYTHON`."""
+    path.write_text(f'#!/bin/sh\nif [ "$1 $2" = "-m gateway" ]; then shift 2; exec {" ".join(prefix())} "$@"; fi\n'
+                    f'exec {sys.executable} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+class ForkedService:
+    """A command that goes on, such as `run`, `http` or `milter`: what tests use of `subprocess.Popen`.
+
+    The processes that `run` starts are forked too (forked_children.py), and are its children.
+    """
+
+    def __init__(self, arguments: Sequence[str | Path], *, output: int, environment: Mapping[str, str]) -> None:
+        """`output`: the descriptor of standard output and error."""
+        self.args = tuple(map(str, arguments))
+        self.returncode: int | None = None
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(str(_server()))
+        request = marshal.dumps({"arguments": list(self.args), "directory": str(ROOT),
+                                 "environment": dict(environment)})
+        with Path(os.devnull).open("rb") as null:
+            socket.send_fds(self._connection, [b"%d\n" % len(request)], [null.fileno(), output, output])
+        self._connection.sendall(request)
+        self._read = b""
+        self.pid = int(self._line(None) or 0)
+
+    def _line(self, timeout: float | None) -> bytes | None:
+        """The server's next line; None if there is none yet."""
+        self._connection.settimeout(timeout)
+        try:
+            while b"\n" not in self._read:
+                octets = self._connection.recv(100)
+                if not octets:
+                    raise ConnectionError("the command server has ended")
+                self._read += octets
+        except (TimeoutError, BlockingIOError):
+            return None
+        line, _, self._read = self._read.partition(b"\n")
+        return line
+
+    def poll(self) -> int | None:
+        """The exit code, if it has ended."""
+        return self._ended(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code; TimeoutExpired."""
+        code = self._ended(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return code
+
+    def _ended(self, timeout: float | None) -> int | None:
+        if self.returncode is None and (line := self._line(timeout)) is not None:
+            self.returncode = int(line)
+            self._connection.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """To one that has ended, nothing."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 def serve(listener_fd: int, alive_fd: int) -> None:
@@ -78,10 +159,12 @@ def serve(listener_fd: int, alive_fd: int) -> None:
 
 def _load() -> None:
     gc.disable()
+    os.environ[VARIABLE] = os.devnull  # read at the import; the processes write to their own directories
     for file in COMMANDS.values():
         import_module(f"gateway.cli.{file}")
     for module in ("gateway.app.processes.relay", "gateway.frontends.telemetry.logs"):
         import_module(module)
+    del os.environ[VARIABLE]
     gc.freeze()
 
 
@@ -188,24 +271,31 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
+    sys.executable = os.environ.pop(PYTHON, sys.executable)
+    unbuffered = "PYTHONUNBUFFERED" in os.environ
     for name, fd, mode, errors in (("stdin", 0, "r", "strict"), ("stdout", 1, "w", "strict"),
                                    ("stderr", 2, "w", "backslashreplace")):
-        stream = os.fdopen(fd, mode, 1 if name == "stderr" else -1, "utf-8", errors, closefd=False)
+        stream = os.fdopen(fd, mode, 1 if fd == 2 or unbuffered else -1, "utf-8", errors, closefd=False)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+    if _WITH_CHILDREN.intersection(request["arguments"]):
+        forked_children.install(_become)
     module = ModuleType("__main__")
     module.__spec__ = find_spec("gateway.__main__")
     module.__package__, module.__file__ = "gateway", str(ROOT / "gateway" / "__main__.py")
     sys.modules["__main__"] = module
     sys.argv = [module.__file__, *request["arguments"]]
-    os._exit(_run())
+    os._exit(_run(request.get("code")))
 
 
-def _run() -> int:
-    """`main` and what Python does at the end, but for taking 2,000 modules apart, which costs 0.1 s."""
+def _run(program: str | None) -> int:
+    """`main` or a program in Python, and what Python does at the end; not taking 2,000 modules apart saves 0.1 s."""
     code: object = 0
     try:
-        main()
+        if program is None:
+            main()
+        else:
+            exec(program, {})
     except SystemExit as end:
         code = end.code
     except BaseException:  # noqa: BLE001 - Python would report it and exit 1

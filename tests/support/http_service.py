@@ -17,6 +17,7 @@ from gateway.demo.bank import Bank
 from gateway.frontends.http.server import HttpServer
 from gateway.frontends.http.service import Current, Service
 from gateway.settings import Http
+from tests.support.command_server import ForkedService
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
@@ -73,7 +74,7 @@ class Process:
     """`sealgate http`, running."""
 
     bank: Bank
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | ForkedService"
     log: Path
     port: int
 
@@ -102,15 +103,21 @@ def add_http(bank: Bank, text: str) -> None:
 
 
 @contextmanager
-def process(bank: Bank, program: tuple[str, ...] = ("-m", "gateway")) -> Iterator[Process]:
+def process(bank: Bank, program: tuple[str, ...] = ()) -> Iterator[Process]:
     """Started on the port that the settings say (0: any free one); ended by SIGTERM, which must end it well.
 
-    `program`: what Python runs.
+    `program`: what Python runs in place of a forked command.
     """
     log = bank.home / "http.log"
+    arguments = ("--config", str(bank.config), "http")
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    started: subprocess.Popen[bytes] | ForkedService
     with log.open("wb") as file:
-        started = subprocess.Popen([sys.executable, *program, "--config", str(bank.config), "http"],
-                                   cwd=ROOT, stdout=file, stderr=file, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        if program:
+            started = subprocess.Popen([sys.executable, *program, *arguments], cwd=ROOT, stdout=file, stderr=file,
+                                       env=environment)
+        else:
+            started = ForkedService(arguments, output=file.fileno(), environment=environment)
     try:
         yield Process(bank, started, log, _port(started, log))
         started.terminate()
@@ -120,7 +127,7 @@ def process(bank: Bank, program: tuple[str, ...] = ("-m", "gateway")) -> Iterato
         started.wait()
 
 
-def _port(started: "subprocess.Popen[bytes]", log: Path) -> int:
+def _port(started: "subprocess.Popen[bytes] | ForkedService", log: Path) -> int:
     end = time.monotonic() + START_S
     while True:
         told = log.read_text("utf-8", "replace")

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,14 @@ def pieces(pid: int) -> Iterator[tuple[str, bytes]]:
                     continue
 
 
+def contained(octets: bytes, secrets: Iterable[str]) -> list[str]:
+    """The secrets that are somewhere in the octets, in any form; in one pass. Of two that overlap, the first."""
+    whose = {form: secret for secret in secrets for form in forms(secret)}
+    if not whose:
+        return []
+    return list(dict.fromkeys(whose[match.group()] for match in _any_of(tuple(whose)).finditer(octets)))
+
+
 def found(pid: int, secrets: Iterable[str]) -> dict[str, list[str]]:
     """Secret to where it was seen: the mapping's name and what stands around it."""
     whose = {form: secret for secret in secrets for form in forms(secret)}
@@ -65,7 +73,7 @@ def found(pid: int, secrets: Iterable[str]) -> dict[str, list[str]]:
     return seen
 
 
-@cache
+@lru_cache(16)
 def _any_of(shapes: tuple[bytes, ...]) -> Any:
     """All of them in one pass: gigabytes are looked through."""
     options = re2.Options()

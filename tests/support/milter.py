@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.demo.bank import Bank
+from tests.support.command_server import ForkedService
 from tests.support.postfix import Doors, Postfix, doors, postfix_with_pieces
 from tests.support.process import ROOT, START_S, new_bank, submit, template
 from tests.support.smtp import Hop, until
@@ -27,7 +28,7 @@ FEATURES = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 100000000")
 class Running:
     """`sealgate milter`."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | ForkedService"
     log: Path
 
     @property
@@ -55,14 +56,18 @@ class Running:
 
 
 @contextmanager
-def milter_process(bank: Bank, *, environment: dict[str, str] | None = None) -> Iterator[Running]:
-    """Until it is ready; ended by SIGTERM, which must end it well."""
+def milter_process(bank: Bank, *, environment: dict[str, str] | None = None, forked: bool = False) -> Iterator[Running]:
+    """Until it is ready; ended by SIGTERM, which must end it well. `forked`: see `tests.support.process.relay`."""
     log = bank.home / "milter.log"
     before = log.read_text("utf-8").count(READY) if log.exists() else 0
     with log.open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "--config", str(bank.config), "milter"], cwd=ROOT, stdout=file,
-            stderr=file, env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})})
+        process: subprocess.Popen[bytes] | ForkedService
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
+        if forked:
+            process = ForkedService(("--config", bank.config, "milter"), output=file.fileno(), environment=environment)
+        else:
+            process = subprocess.Popen([sys.executable, "-m", "gateway", "--config", str(bank.config), "milter"],
+                                       cwd=ROOT, stdout=file, stderr=file, env=environment)
     running = Running(process, log)
     try:
         end = time.monotonic() + START_S
@@ -155,8 +160,11 @@ processes: {{milter: {workers}}}
 
 @contextmanager
 def milter_site(root: Path, *, workers: int = 1, change: Callable[[str], str] = lambda text: text,
-                after: Callable[[Doors], Sequence[str]] = lambda _: ()) -> Iterator[Site]:
-    """Everything, in `root`. `after`: what the site has changed in the pieces, as `postconf` lines."""
+                after: Callable[[Doors], Sequence[str]] = lambda _: (), forked: bool = True) -> Iterator[Site]:
+    """Everything, in `root`. `after`: what the site has changed in the pieces, as `postconf` lines.
+
+    `forked`: see `tests.support.process.relay`.
+    """
     template()  # what takes long first: a port that is free now may not be so in ten seconds
     at = doors()
     root.joinpath("postfix").mkdir()
@@ -167,5 +175,5 @@ def milter_site(root: Path, *, workers: int = 1, change: Callable[[str], str] = 
                             after=after(at)) as postfix,
     ):
         bank = new_bank(root / "bank", change=lambda text: change(settings_for(at, workers=workers)(text)))
-        with milter_process(bank) as running:
+        with milter_process(bank, forked=forked) as running:
             yield Site(bank, postfix, running, world, mailboxes, at)

@@ -44,22 +44,25 @@ class Planted:
         """File to what was found in it, of all files of the gateway's directory. `but`: names or folders of sources."""
         seen = {}
         for path in self.relay.bank.home.rglob("*"):
-            if path.is_file() and not {path.name, *path.relative_to(self.relay.bank.home).parts} & set(but):
-                found = [secret for secret in self.secrets if _in(path.read_bytes(), secret)]
+            inside = path.relative_to(self.relay.bank.home)
+            if path.is_file() and not set(inside.parts) & set(but):
+                found = memory.contained(path.read_bytes(), self.secrets)
                 if found:
-                    seen[str(path.relative_to(self.relay.bank.home))] = found
+                    seen[str(inside)] = found
         return seen
 
     def in_answers(self) -> list[str]:
         """In what was answered over HTTP and by commands."""
         octets = b"\n".join(answer.body + repr(answer.headers).encode() for answer in self.answers)
         octets += "\n".join(self.told).encode()
-        return [secret for secret in self.secrets if _in(octets, secret)]
+        return memory.contained(octets, self.secrets)
 
     def in_log(self) -> list[str]:
         """Lines that show one."""
-        return [line for line in self.relay.told.splitlines()
-                if any(_in(line.encode(), secret) for secret in self.secrets)]
+        log = self.relay.told
+        if not memory.contained(log.encode(), self.secrets):
+            return []
+        return [line for line in log.splitlines() if memory.contained(line.encode(), self.secrets)]
 
     def in_memory(self) -> dict[str, dict[str, list[str]]]:
         """Command to what was found in its memory, once nothing is under way any more; the best look of several.
@@ -91,10 +94,6 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
     except OSError:
         return ""
-
-
-def _in(octets: bytes, secret: str) -> bool:
-    return any(form in octets for form in memory.forms(secret))
 
 
 def until(true: Callable[[], object], relay: Relay, seconds: float = 60.0) -> None:

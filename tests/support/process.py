@@ -18,11 +18,13 @@ from functools import cache
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from gateway.app.database import adopt
-from gateway.demo.bank import Bank, Ports, open_bank
+from gateway.demo.bank import KEYS, Bank, Ports, open_bank
 from gateway.errors import GatewayError
 from gateway.settings import load
+from tests.support.command_server import ForkedService
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
@@ -56,11 +58,16 @@ def free_ports(count: int) -> list[int]:
 
 @cache
 def template() -> Path:
-    """A bank in a directory, once per test process: making keys is what would take time."""
+    """A bank in a directory, once per test process: making keys is what would take time.
+
+    Its own keys are P-256: each process of a gateway loads them, and OpenSSL checks an RSA key for 30 to 100 ms. The
+    customers have RSA keys, and so has the bank that `sealgate demo` makes (tests/peers/test_demo.py).
+    """
     keep: TemporaryDirectory[str] = TemporaryDirectory(prefix="bank-")
     _KEPT.append(keep)
     home = Path(keep.name) / "home"
-    open_bank(home, Ports())
+    with patch.dict(KEYS, dict.fromkeys(KEYS, "p-256")):
+        open_bank(home, Ports())
     return home
 
 
@@ -106,7 +113,7 @@ class Relay:
     """A running one."""
 
     bank: Bank
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | ForkedService"
     log: Path
 
     @property
@@ -158,17 +165,22 @@ def submit(
 
 
 @contextmanager
-def relay(bank: Bank, *, wait_for: Sequence[int] = (), arguments: Sequence[str] | None = None) -> Iterator[Relay]:
+def relay(bank: Bank, *, wait_for: Sequence[int] = (), arguments: Sequence[str] | None = None,
+          forked: bool = False) -> Iterator[Relay]:
     """`sealgate run`, until its listeners answer; ended by SIGTERM, which must end it well.
 
-    `arguments`: another program than `-m gateway --config … run`.
+    `arguments`: another program than `-m gateway --config … run`. `forked`: its processes are forked from one that has
+    loaded the gateway, which saves a second of CPU each; for tests whose subject is not a process.
     """
     log = bank.home / "gateway.log"
-    command = [sys.executable, *(arguments or ("-m", "gateway", "--config", str(bank.config), "run"))]
+    process: subprocess.Popen[bytes] | ForkedService
     with log.open("ab") as file:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=file, stderr=file, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-        )
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        if forked:
+            process = ForkedService(("--config", bank.config, "run"), output=file.fileno(), environment=environment)
+        else:
+            command = [sys.executable, *(arguments or ("-m", "gateway", "--config", str(bank.config), "run"))]
+            process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file, env=environment)
     running = Relay(bank, process, log)
     try:
         for port in (bank.ports.outbound, bank.ports.inbound, *wait_for):

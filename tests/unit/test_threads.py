@@ -264,7 +264,7 @@ def test_a_round_of_jobs_is_done_later_and_only_once_at_a_time(limit) -> None:
 
 def test_what_is_to_be_fetched_stays_due(limit) -> None:
     failed: list[object] = []
-    task = SimpleNamespace(wanted=SimpleNamespace(key="k", kind="crl", url="http://x/"), failures=0)
+    task = SimpleNamespace(request=SimpleNamespace(key="k", kind="crl", url="http://x/"), failures=0)
     tasks = SimpleNamespace(due=lambda *_: [task], failed=lambda *args: failed.append(args))
 
     async def fetch() -> None:

@@ -159,7 +159,7 @@ def _occupied(connection: Connection, kind: str | None = None) -> int:
 def _one(connection: Connection, hold_id: str) -> Found:
     found = connection.execute(select(held).where(_h.hold_id == hold_id)).first()
     if found is None:
-        raise GatewayError(Reason.USAGE, f"nothing is held as {hold_id}")
+        raise GatewayError(Reason.USAGE, f"no held message has the id {hold_id}. `sealgate hold list` shows all")
     return found
 
 

@@ -13,7 +13,8 @@ from typing import Final
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.clients import Clients, may_use
 from gateway.frontends.smtp.data import LINE_OCTETS_MAX
-from gateway.frontends.smtp.paths import MailCommand, RcptCommand, parse_mail, parse_rcpt
+from gateway.frontends.smtp.orcpt import canonical
+from gateway.frontends.smtp.paths import ENVID_CHARS_MAX, MailCommand, RcptCommand, is_xtext, parse_mail, parse_rcpt
 from gateway.mime.header import FIELDS_MAX
 from gateway.model.address import fold
 from gateway.model.mail import Direction, Envelope, Mail, Origin, Recipient, direction
@@ -181,5 +182,15 @@ def _path(word: str, resolved: str) -> str:
 
 
 def _parameters(words: Sequence[str], wanted: frozenset[str]) -> str:
-    """Those that mean something to us; what else Postfix took from its client is its own business."""
-    return "".join(f" {word}" for word in words if word.partition("=")[0].upper() in wanted)
+    """Those that mean something to us; what else Postfix took from its client is its own business.
+
+    So is an ORCPT or ENVID of a form that only Postfix takes (RFC 3461 4.2, 4.4): no reason to refuse the mail.
+    """
+    return "".join(f" {word}" for word in words
+                   if (name := word.partition("=")[0].upper()) in wanted and _is_readable(name, word[len(name) + 1:]))
+
+
+def _is_readable(name: str, value: str) -> bool:
+    if name == "ORCPT":
+        return canonical(value, smtputf8=True) is not None
+    return name != "ENVID" or is_xtext(value, ENVID_CHARS_MAX)

@@ -24,6 +24,7 @@ log = structlog.get_logger("sealgate.children")
 BACKOFF_S: Final = (1.0, 2.0, 5.0, 15.0, 60.0)
 STEADY_S: Final = 60.0  # who has lived so long has not died at once
 END_S: Final = 10.0
+ONCE_S: Final = 3_600.0  # of a command that is run to its end: the next one goes on where it was
 _PR_SET_PDEATHSIG: Final = 1  # prctl.h
 
 __all__ = ["BACKOFF_S", "PARENT", "STEADY_S", "Children", "end_with_parent", "run_once"]
@@ -142,14 +143,17 @@ async def _answered(process: Process) -> None:
 
 
 async def run_once(command: Sequence[str]) -> None:
-    """Runs a command to its end; ends it when cancelled. Its code is told if it is not 0."""
+    """Runs a command to its end; ends it when cancelled, and after ONCE_S. Its code is told if it is not 0."""
     try:
         process = await Process.start(command[-1], command)
     except OSError as error:
         log.critical("command.not_started", command=command[-1], error=error.strerror)
         return
     try:
-        code = await asyncio.shield(process.over)
+        code = await asyncio.wait_for(asyncio.shield(process.over), ONCE_S)
+    except TimeoutError:
+        log.critical("command.stuck", command=" ".join(command[-2:]), pid=process.pid, for_s=ONCE_S)
+        return
     finally:
         await process.end(END_S)
     if code:

@@ -29,6 +29,7 @@ ISSUERS_AT_ONCE_MAX: Final = 2
 DUE_MAX: Final = 256  # of each kind looked at at once
 LOOK_S: Final = 0.1
 TROUBLED_S: Final = 1.0  # between two looks while the store does not answer
+STUCK_S: Final = 3_600.0  # a thread that does not return by then never will: this process ends, and is started again
 END_S: Final = 2.0  # how long the end waits for what is being fetched; it is fetched anew at the next start
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class Jobs:
         self._in_work: dict[str, FetchTask] = {}
         self._kept: set[asyncio.Task[None]] = set()
         self._troubled = False
+        self._since: dict[str, float] = {}  # what threads are at work on, and from when (time.monotonic)
 
     def run(self, *, ready: Callable[[], None] | None = None) -> bool:
         """Until SIGTERM or SIGINT, on the main thread. False: threads are still at work, the process must just end."""
@@ -85,7 +87,7 @@ class Jobs:
             ready()
         notify("READY=1")
         living = loop.create_task(live(), name="signs of life")
-        while not ended.is_set():
+        while not ended.is_set() and not self._is_stuck():
             pause = TROUBLED_S
             if self._leads():
                 self._start_rounds()
@@ -140,7 +142,7 @@ class Jobs:
     async def _fetch(self, task: FetchTask, carry_out: Callable[[FetchTask], GatewayError | None]) -> None:
         began, fields = time.monotonic(), {"kind": task.request.kind, "url": task.request.url}
         try:
-            trouble = await self._on_thread(carry_out, task)
+            trouble = await self._on_thread(f"fetch {task.request.url}", carry_out, task)
         except GatewayError as error:
             self._tell_trouble(error)
             await asyncio.sleep(TROUBLED_S)
@@ -160,7 +162,8 @@ class Jobs:
     async def _give_up(self, task: FetchTask) -> None:
         """What surprises is not tried again and again."""
         try:
-            await self._on_thread(self._tasks.failed, task.request.key, None, Reason.INTERNAL, "")
+            await self._on_thread(f"failed {task.request.url}", self._tasks.failed, task.request.key, None,
+                                  Reason.INTERNAL, "")
         except GatewayError as error:
             self._tell_trouble(error)
             await asyncio.sleep(TROUBLED_S)
@@ -174,7 +177,7 @@ class Jobs:
 
     async def _round(self, one: Round) -> None:
         try:
-            arguments = await self._on_thread(one.work)
+            arguments = await self._on_thread(f"round {one.name}", one.work)
         except GatewayError as trouble:
             log.warning("jobs.round_failed", round=one.name, reason=str(trouble.reason), detail=trouble.detail)
         except Exception as error:  # noqa: BLE001 - a surprise in one round ends no other
@@ -186,9 +189,20 @@ class Jobs:
         finally:
             one.running = False
 
-    async def _on_thread(self, work: Callable[..., T], *args: object) -> T:
+    async def _on_thread(self, name: str, work: Callable[..., T], *args: object) -> T:
         """GatewayError INTERNAL (retry) if the system starts no thread."""
-        return await asyncio.wrap_future(submit(self._pool, work, *args))
+        self._since[name] = time.monotonic()
+        try:
+            return await asyncio.wrap_future(submit(self._pool, work, *args))
+        finally:
+            self._since.pop(name, None)
+
+    def _is_stuck(self) -> bool:
+        """Whether a thread has been at work for STUCK_S: a round or a fetch would never come again."""
+        stuck = [name for name, since in self._since.items() if time.monotonic() - since > STUCK_S]
+        for name in stuck:
+            log.critical("jobs.stuck", work=name, for_s=STUCK_S)
+        return bool(stuck)
 
     def _keep(self, work: "asyncio._CoroutineLike[None]", name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from gateway.frontends.smtp import dialogue
+from gateway.frontends.smtp.orcpt import ORCPT_CHARS_MAX, canonical
 from gateway.model.address import fold
 from gateway.model.mail import Recipient
 
@@ -15,7 +16,6 @@ PATH_OCTETS_MAX = 254  # RFC 5321 4.5.3.1.3: 256 with the brackets
 DOMAIN_OCTETS_MAX = 255
 LABEL_OCTETS_MAX = 63
 ENVID_CHARS_MAX = 100  # RFC 3461 4.4
-ORCPT_CHARS_MAX = 500  # RFC 3461 4.2
 AUTH_CHARS_MAX = 500  # RFC 4954 3
 SIZE_DIGITS_MAX = 20  # RFC 1870 3
 
@@ -93,7 +93,7 @@ def parse_mail(argument: str) -> MailCommand:
     envid = parameters.pop("ENVID", None)
     auth = parameters.pop("AUTH", None)  # who wrote it first; nothing here depends on it (RFC 4954 5)
     if (body not in ("7BIT", "8BITMIME") or smtputf8 not in (None, "") or ret not in (None, "FULL", "HDRS")
-            or not _xtext(envid, ENVID_CHARS_MAX) or not (auth == "<>" or _xtext(auth, AUTH_CHARS_MAX))):
+            or not is_xtext(envid, ENVID_CHARS_MAX) or not (auth == "<>" or is_xtext(auth, AUTH_CHARS_MAX))):
         raise RefusedCommandError(dialogue.BAD_PARAMETER)
     _none_left(parameters)
     command = MailCommand(path, int(size) if size else None, body == "8BITMIME", smtputf8 is not None,
@@ -111,13 +111,12 @@ def parse_rcpt(argument: str, *, smtputf8: bool, postmaster_domain: str) -> Rcpt
     orcpt = parameters.pop("ORCPT", None)
     if notify and notify != ("NEVER",) and (not _NOTIFY.issuperset(notify) or len(set(notify)) != len(notify)):
         raise RefusedCommandError(dialogue.BAD_PARAMETER)
-    if orcpt is not None:
-        kind, semicolon, value = orcpt.partition(";")
-        if not (semicolon and kind and value and _xtext(kind, ORCPT_CHARS_MAX) and _xtext(value, ORCPT_CHARS_MAX)):
-            raise RefusedCommandError(dialogue.BAD_PARAMETER)
+    named = None if orcpt is None else canonical(orcpt, smtputf8=smtputf8)
+    if orcpt is not None and named is None:
+        raise RefusedCommandError(dialogue.BAD_PARAMETER)
     _none_left(parameters)
     _check_script(path, smtputf8=smtputf8)
-    return RcptCommand(path, notify, orcpt)
+    return RcptCommand(path, notify, named if named is not None and len(named) <= ORCPT_CHARS_MAX else None)
 
 
 def _check_script(path: Path, *, smtputf8: bool) -> None:
@@ -174,7 +173,8 @@ def _parameters(text: str) -> dict[str, str]:
             continue
         key, equals, value = word.partition("=")
         key = key.upper()
-        sound = bool(key) and _ALNUM.union("-").issuperset(key) and all("!" <= char <= "~" for char in value)
+        sound = bool(key) and _ALNUM.union("-").issuperset(key) and all(
+            "!" <= char <= "~" or (key == "ORCPT" and _beyond_ascii(char)) for char in value)
         if not sound or key in parameters or (equals and not value):
             raise RefusedCommandError(dialogue.BAD_PARAMETER)
         parameters[key] = value
@@ -260,7 +260,7 @@ def _digits(text: str) -> bool:
     return bool(text) and text.isascii() and text.isdigit()
 
 
-def _xtext(text: str | None, chars_max: int) -> bool:
+def is_xtext(text: str | None, chars_max: int) -> bool:
     """RFC 3461 4: printable ASCII but '+' and '=', or '+' with two upper-case hexadecimal digits. None is fine."""
     if text is None:
         return True

@@ -270,7 +270,23 @@ def _json_lines(file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int]]:
             values = json.loads(line) if not broken else None
         except (ValueError, RecursionError):
             values = None
-        yield (values, lines.at) if isinstance(values, dict) else ("the line is not a JSON object", lines.at)
+        if not isinstance(values, dict):
+            yield "the line is not a JSON object", lines.at
+        elif not _is_text(line, values):
+            yield "the line has half of a UTF-16 surrogate pair, which is not text", lines.at
+        else:
+            yield values, lines.at
+
+
+def _is_text(line: str, values: object) -> bool:
+    """Whether all strings can be written as UTF-8: JSON's escapes can name halves of pairs (RFC 8259 8.2)."""
+    if "\\u" not in line:
+        return True
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _row(columns: Columns, number: int, values: _Values) -> Row | BadRow:
@@ -285,6 +301,9 @@ def _row(columns: Columns, number: int, values: _Values) -> Row | BadRow:
     named = (customer, account, version, document, language, address, further)
     names = (columns.customer, columns.account, columns.version, columns.document, columns.language, columns.address,
              columns.holders)
+    if wrong := next((name for name, one in zip(names, named, strict=True)
+                      if one is not None and (len(one) > _TEXT_MAX or not one.isprintable())), ""):
+        return BadRow(number, "", f"`{wrong}` has more than {_TEXT_MAX} characters, or a control character")
     if wrong := next((name for name, one in zip(names, named, strict=True) if one is None), ""):
         return BadRow(number, customer or "", f"`{wrong}` is not text")
     if not customer or not account or not version:
@@ -292,9 +311,6 @@ def _row(columns: Columns, number: int, values: _Values) -> Row | BadRow:
         return BadRow(number, customer or "", f"`{empty}` is empty")
     if columns.document and not document:
         return BadRow(number, customer, f"`{columns.document}` is empty")
-    if wrong := next((name for name, one in zip(names, named, strict=True)
-                      if one is not None and (len(one) > _TEXT_MAX or not one.isprintable())), ""):
-        return BadRow(number, "", f"`{wrong}` has more than {_TEXT_MAX} characters, or a control character")
     customers = tuple(dict.fromkeys((customer, *(one.strip() for one in (further or "").split(";") if one.strip()))))
     if len(customers) > HOLDERS_MAX:
         return BadRow(number, customer, f"more than {HOLDERS_MAX} holders")

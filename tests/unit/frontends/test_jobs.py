@@ -10,12 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 
 from gateway.adapters.db.certificates.fetch_tasks import DbFetchTasks
 from gateway.adapters.db.daily import DbDaily
 from gateway.adapters.db.engine.database import Database
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
+from gateway.frontends.processes import children
+from gateway.frontends.processes import jobs as jobs_module
 from gateway.frontends.processes.jobs import ISSUERS_AT_ONCE_MAX, Jobs, Round, host
 from gateway.ports.fetch import FetchKind, FetchRequest, FetchTask
 from tests.support.databases import open_database
@@ -195,3 +198,34 @@ def test_one_report_a_day_over_all_processes(database: Database) -> None:
     ("http://CA.example:8080/a", "ca.example"), ("http://ca.example/a:b", "ca.example"), ("http://[::1]:80/", "[::1]")])
 def test_a_host_is_one_host_at_whatever_port(url: str, asked: str) -> None:
     assert host(FetchTask(FetchRequest("key", "crl", url, b""), SystemClock().now(), SystemClock().now())) == asked
+
+
+def test_a_process_of_a_round_that_does_not_end_is_ended_by_name(database: Database, tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "ONCE_S", 0.2)
+    started = tmp_path / "started"
+    program = tmp_path / "again"
+    program.write_text(f"#!/bin/sh\necho x >> {started}\nsleep 60\n")
+    program.chmod(0o755)
+    one = Round("held", 0.1, lambda: ("hold", "again"))
+    with structlog.testing.capture_logs() as lines:
+        run(loop(DbFetchTasks(database), None, one, command=(str(program),)),
+            lambda: started.exists() and len(started.read_text()) >= 4)
+    stuck = [line for line in lines if line["event"] == "command.stuck"]
+    assert {(line["command"], line["log_level"]) for line in stuck} == {("hold again", "critical")}
+
+
+def test_jobs_with_a_round_that_does_not_return_end_by_name_and_are_started_anew(
+        database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "STUCK_S", 0.3)
+    release, done = threading.Event(), Counter[str]()
+    rounds = (Round("hangs", 60, lambda: release.wait(30) and None),
+              Round("good", 0.05, lambda: done.update(("good",))))
+    began = time.monotonic()
+    with structlog.testing.capture_logs() as lines:
+        assert loop(DbFetchTasks(database), None, *rounds).run() is False, "the process must just end"
+    release.set()
+    assert time.monotonic() - began < 10
+    assert done["good"] > 1
+    assert [(line["work"], line["log_level"]) for line in lines if line["event"] == "jobs.stuck"] == [
+        ("round hangs", "critical")]

@@ -264,3 +264,46 @@ def test_a_path_that_no_file_has_is_told_as_one(tmp_path, place) -> None:
     with pytest.raises(GatewayError) as caught:
         placed(of_mapping(given), tmp_path, below=tmp_path)
     assert caught.value.reason is Reason.USAGE
+
+
+_ODD = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(st.characters(), max_size=300),
+                 st.sampled_from(("", "\ud800", "a\0b", "a\nb", "../../etc/passwd", "x" * 5_000, "/", "..", "\u202ea",
+                                  ";")),
+                 st.lists(st.text(max_size=3), max_size=2), st.dictionaries(st.text(max_size=3), st.text(max_size=3)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(("customer", "account", "file", "other", "\ud800")), _ODD))
+def test_whatever_stands_in_a_row_what_is_told_of_it_can_be_stored_and_shown(values: dict[str, object]) -> None:
+    """Truth: SQLite and PostgreSQL take UTF-8 without NUL; a log and a report are read line by line."""
+    with TemporaryDirectory() as home:
+        path = Path(home, "s.jsonl")
+        path.write_text(json.dumps(values) + "\n" + json.dumps(row(2)) + "\n")
+        first, second = (one.row for one in source.rows(a_spec(path, "json_lines"), path))
+    assert isinstance(second, Row), "the next row stands"
+    told = (first.customer, first.problem) if isinstance(first, BadRow) else (
+        *first.customers, first.account, first.document, first.version)
+    assert all(text.isprintable() and len(text) <= 250 for text in told)
+    if isinstance(first, Row):
+        json.dumps(first.values, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(("values", "problem"), [
+    ({"customer": "\ud800", "account": ""}, "surrogate"),
+    ({"customer": "c", "account": "a", "file": "f.pdf", "text": "\ud800"}, "surrogate"),
+    ({"customer": "a\0b", "account": "a"}, "`customer` has"),
+    ({"customer": "c" * 201, "account": 1.5}, "`customer` has"),
+    ({"customer": "c", "account": 1.5, "file": "f.pdf"}, "`account` is not text"),
+])
+def test_an_odd_name_refuses_its_row_by_name(tmp_path: Path, values: dict[str, object], problem: str) -> None:
+    (tmp_path / "s.jsonl").write_text(json.dumps(values))
+    (placed_row,) = source.rows(a_spec(tmp_path / "s.jsonl", "json_lines"), tmp_path / "s.jsonl")
+    assert isinstance(placed_row.row, BadRow)
+    assert problem in placed_row.row.problem
+
+
+def test_a_whole_pair_is_text(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text(json.dumps(row(1, text="\U0001f4b6")))
+    (placed_row,) = source.rows(a_spec(tmp_path / "s.jsonl", "json_lines"), tmp_path / "s.jsonl")
+    assert isinstance(placed_row.row, Row)
+    assert placed_row.row.values["text"] == "\U0001f4b6"
