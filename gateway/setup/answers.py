@@ -76,7 +76,7 @@ class Answers:
         if not self.addresses:
             yield "no From address of the first client is given: write one such as service@bank.example"
         for address in self.addresses:
-            if not (is_mailbox(address) and address.isascii()):
+            if not (is_mailbox(address) and address.isascii()) or "*" in address:
                 yield f"`{address}` is not a mail address: write one such as service@bank.example"
             elif address.rpartition("@")[2].lower() not in self.domains:
                 yield f"`{address}` is not in a domain of the bank ({', '.join(self.domains)})"

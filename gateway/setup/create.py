@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 
@@ -26,8 +27,9 @@ from gateway.setup.authorities import InternalAuthority, TestAuthority
 from gateway.setup.files import key_pem, pem
 from gateway.setup.texts import policy_text, settings_text
 
-TEST_CUSTOMER_NUMBER = "1"
-_DIRECTORIES = (("policies", 0o755), ("keys", 0o700), ("trust", 0o755), ("trust/mail", 0o755),
+DATABASE: Final = "sealgate.db"
+TEST_CUSTOMER_NUMBER: Final = "1"
+_DIRECTORIES: Final = (("policies", 0o755), ("keys", 0o700), ("trust", 0o755), ("trust/mail", 0o755),
                 ("trust/time-stamps", 0o755), ("test", 0o700))
 
 
@@ -49,9 +51,13 @@ def create(config: Path, state: Path | None, answers: Answers) -> Created:
     answers.check()
     home = config.absolute().parent
     _refuse_existing(config, home, state)
-    made = _Making(home, answers, SystemClock().now())
+    made = _Making(home, (state or home) / DATABASE, answers, SystemClock().now())
     try:
         made.everything(config, state)
+    except OSError as error:
+        made.undo()
+        raise GatewayError(Reason.USAGE, f"{error.filename or home}: {error.strerror or error}. What was written was "
+                           "removed; correct the cause and run the command again") from None
     except BaseException:
         made.undo()
         raise
@@ -59,7 +65,7 @@ def create(config: Path, state: Path | None, answers: Answers) -> Created:
 
 
 def _refuse_existing(config: Path, home: Path, state: Path | None) -> None:
-    files = [config, home / "database.id", home / "backup.secret", (state or home) / "sealgate.db"]
+    files = [config, home / "database.id", home / "backup.secret", *_beside((state or home) / DATABASE)]
     there = [path for path in files if path.exists()]
     there += [path for name, _ in _DIRECTORIES for path in _children(home / name) if not path.is_dir()]
     if there:
@@ -73,8 +79,9 @@ def _children(path: Path) -> Iterator[Path]:
 
 
 class _Making:
-    def __init__(self, home: Path, answers: Answers, now: datetime) -> None:
+    def __init__(self, home: Path, database_file: Path, answers: Answers, now: datetime) -> None:
         self.home, self.answers, self.created = home, answers, Created()
+        self._database_file = database_file
         self._test = TestAuthority.make(answers.name, now)
         self._internal = InternalAuthority.make(answers.name, now)
         self._directories: list[Path] = []
@@ -96,7 +103,7 @@ class _Making:
         self._database(settings)
 
     def undo(self) -> None:
-        for path in reversed(self.created.files):
+        for path in (*self.created.files, *_beside(self._database_file)):
             path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
         for path in reversed(self._directories):
             with contextlib.suppress(OSError):
@@ -165,10 +172,8 @@ class _Making:
             self._write(self.home / "trust" / "time-stamps" / "internal-ca.pem", pem(self._internal.authority.der))
 
     def _database(self, settings: Settings) -> None:
-        try:
-            database.create(settings)
-        finally:  # whatever there is of it was made now
-            self.created.files += [settings.database_id, *_beside(settings.database)]
+        database.create(settings)
+        self.created.files += [settings.database, settings.database_id]
         if self.answers.test_customer:
             self._customer(settings, self.answers.test_customer)
         owner = settings.database.parent.stat()
@@ -194,4 +199,5 @@ class _Making:
 
 def _beside(path: Path) -> Iterator[Path]:
     """The database and what SQLite and the evidence keep beside it."""
-    yield from sorted(one for one in path.parent.iterdir() if one.name.startswith(path.name))
+    if path.parent.is_dir():
+        yield from sorted(one for one in path.parent.iterdir() if one.name.startswith(path.name))
