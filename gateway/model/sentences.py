@@ -548,6 +548,11 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Try again later.",
         "Synchronise the clock with chrony or systemd-timesyncd; `timedatectl` shows the state. "
         "`stampers[].clock_check` sets the check."),
+    _R.CLOCK_WRONG: Sentence(
+        "The clock of the gateway is wrong.",
+        "Try again later.",
+        "Set the clock of the machine, or start chrony or systemd-timesyncd; `timedatectl` shows the state. The "
+        "gateway works again as soon as the time is right."),
     _R.STORE_UNAVAILABLE: Sentence(
         "The gateway cannot use its database.",
         "Try again later.",
