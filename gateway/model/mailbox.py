@@ -76,6 +76,11 @@ def permitted_from(patterns: Iterable[str], address: str) -> bool:
     return bool(address) and any(address_matches(pattern, address) for pattern in patterns)
 
 
+def same_domain(one: str, other: str) -> bool:
+    """Whether two addresses have the same domain, whatever spelling each has."""
+    return domain_of(in_ascii(one)) == domain_of(in_ascii(other))
+
+
 def same_mailbox(one: str, other: str) -> bool:
     """Whether two addresses are the same mailbox, whatever spelling of its domain each has; '' is none."""
     return bool(one) and in_ascii(one) == in_ascii(other)
