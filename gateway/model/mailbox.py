@@ -112,9 +112,11 @@ def _in_letters(domain: str) -> str:
 
 
 def _label_in_letters(label: str) -> str:
+    """Only of an A-label (RFC 5890 2.3.2.1): `xn--bank-` would be the ASCII label of somebody else."""
     if not label.startswith(_PREFIX) or len(label) > _LABEL_OCTETS_MAX:
         return label
     try:
-        return label.removeprefix(_PREFIX).encode("ascii").decode("punycode")
+        letters = label.removeprefix(_PREFIX).encode("ascii").decode("punycode")
     except UnicodeError:
         return label
+    return letters if not letters.isascii() and letters.isprintable() and _label_in_ascii(letters) == label else label

@@ -52,6 +52,11 @@ def test_sharp_s_is_a_letter_of_its_own() -> None:
         assert not address_matches("@strasse.example", one)
 
 
+@pytest.mark.parametrize("label", ["xn--", "xn--bank-", "xn--strasse-", "xn--a", "xn--99999999"])
+def test_what_is_no_a_label_is_no_other_domain(label: str) -> None:
+    assert spellings(f"anna@{label}.example") == (f"anna@{label}.example",)
+
+
 def test_no_address_is_no_mailbox() -> None:
     assert not same_mailbox("", "")
     assert not same_mailbox("anna@m\u00fcller.example", "anna@muller.example")
