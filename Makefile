@@ -17,7 +17,7 @@ APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_ARGS ?=
 
-.PHONY: run test test-long check mutants docs bench fuzz chaos soak runs preflight dev install wheel ldap lock clean
+.PHONY: run test test-long check mutants docs bench fuzz chaos soak runs preflight dev install deb wheel ldap lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -92,6 +92,12 @@ install:
 	@scripts/need $(APT_STAGE)
 	@test -n "$(PY)" || { echo "Sealgate needs Python 3.11 or newer, and found none. Name one: make PY=/path/to/python3" >&2; exit 1; }
 	$(PY) scripts/package/stage.py --destdir "$(DESTDIR)" --prefix "$(PREFIX)"
+
+# The Debian package, in dist/; equal octet by octet each time. DEB_ARGS: e.g. --version 0.1.0+bank1.
+DEB_ARGS ?=
+deb:
+	@scripts/need $(APT_STAGE)
+	/usr/bin/python3 scripts/package/deb.py $(DEB_ARGS)
 
 # The wheel, in dist/.
 wheel: .venv/ok

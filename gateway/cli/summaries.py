@@ -20,6 +20,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType({
     "trace":
         "Show what happened to a mail: rule, steps, certificates, the next hop's reply, reasons with the "
         "remedy.",
+    "audit": "The audit log: who did what, when, from where, with what result.",
     "backup":
         "Write database, settings, policies and trust anchors to one file, without private keys. Mail is not "
         "stopped.",

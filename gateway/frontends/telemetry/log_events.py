@@ -6,6 +6,7 @@ The id is stable: alert rules, metrics and filters of operators go by it. docs/l
 from typing import Final
 
 MESSAGES: Final = {
+    "audit.not_recorded": "A failed act is missing in the audit log.",
     "bounce.counted": "A mail of a service came back.",
     "bounce.not_counted": "A returned mail does not count as a bounce.",
     "callback.database_unreachable": "The database did not answer while a client was called.",
