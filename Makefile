@@ -1,10 +1,11 @@
-# Two commands: `make run` and `make test`. Each does its own set-up, on a bare Debian 13 too.
+# Two commands to try it: `make run` and `make test`. Each does its own set-up, on a bare Debian 13 too.
 
 # The newest Python from 3.11 on that answers (a name in PATH is not yet a Python that runs).
 PY ?= $(shell for p in python3.13 python3 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 
 APT_RUN   = python3-venv openssl poppler-utils
+APT_STAGE = python3-venv binutils
 APT_LDAP  = gcc libc6-dev python3-dev libldap-dev libsasl2-dev
 APT_TEST  = $(APT_RUN) $(APT_LDAP) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
 	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc curl postgresql rspamd opendkim opendkim-tools opendmarc \
@@ -16,7 +17,7 @@ APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_ARGS ?=
 
-.PHONY: run test test-long check mutants docs bench fuzz chaos soak runs preflight install ldap lock clean
+.PHONY: run test test-long check mutants docs bench fuzz chaos soak runs preflight dev install deb wheel ldap lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -86,8 +87,26 @@ PREFLIGHT_ROWS ?= 1000000
 preflight: .venv/ok
 	SEALGATE_PREFLIGHT_ROWS=$(PREFLIGHT_ROWS) .venv/bin/pytest -q -s tests/e2e/test_preflight.py -k every_mail
 
-# The set-up alone.
-install: .venv/ok
+# What operators use, without test and build tools: the program below PREFIX, units and man pages. `make deb` makes a package.
+PREFIX  ?= /usr/local
+DESTDIR ?= /
+install:
+	@scripts/need $(APT_STAGE)
+	@test -n "$(PY)" || { echo "Sealgate needs Python 3.11 or newer, and found none. Name one: make PY=/path/to/python3" >&2; exit 1; }
+	$(PY) scripts/package/stage.py --destdir "$(DESTDIR)" --prefix "$(PREFIX)"
+
+# The Debian package, in dist/; equal octet by octet each time. DEB_ARGS: e.g. --version 0.1.0+bank1.
+DEB_ARGS ?=
+deb:
+	@scripts/need $(APT_STAGE)
+	/usr/bin/python3 scripts/package/deb.py $(DEB_ARGS)
+
+# The wheel, in dist/.
+wheel: .venv/ok
+	.venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+# The set-up of developers alone: .venv with the test and build tools, and this tree as it is edited.
+dev: .venv/ok
 
 # LDAP directories need a library that is built here, with a compiler and OpenLDAP's headers.
 ldap: .venv/ok
@@ -98,22 +117,28 @@ ldap: .venv/ok
 	.venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements-ldap.lock
 	@touch $@
 
-.venv/ok: pyproject.toml requirements.lock scripts/need
+.venv/ok: pyproject.toml requirements-dev.lock requirements-build.lock scripts/need
 	@scripts/need $(APT_RUN)
 	@test -n "$(PY)" || { echo "Sealgate needs Python 3.11 or newer, and found none. Name one: make PY=/path/to/python3" >&2; exit 1; }
 	@echo "setting up .venv with $(PY); this takes about half a minute" >&2
 	@rm -f $@
 	$(PY) -m venv .venv
-	.venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-build.lock
+	.venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-dev.lock
 	.venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The lock holds names, versions and hashes; no addresses. Needs uv.
+# The locks hold names, versions and hashes; no addresses. requirements.lock is what a bank runs; requirements-build.lock
+# builds packages that come as source, and Sealgate itself; requirements-dev.lock is both and the test tools, in the same
+# versions. Needs uv.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --extra test --extra hsm --extra postgres --extra build --generate-hashes \
-		--no-annotate --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml
-	echo 'bonsai>=1.5.5,<2' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--no-header --no-emit-index-url --no-deps --output-file requirements-ldap.lock -
+	$(COMPILE) --extra hsm --extra postgres --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra hsm --extra postgres --extra test --extra build --constraint requirements.lock \
+		--output-file requirements-dev.lock pyproject.toml
+	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["build"], sep="\n")' | \
+		$(COMPILE) --constraint requirements-dev.lock --output-file requirements-build.lock -
+	echo 'bonsai>=1.5.5,<2' | $(COMPILE) --no-deps --output-file requirements-ldap.lock -
 
 clean:
 	rm -rf .venv build dist sealgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -164,6 +164,7 @@ class Reason(StrEnum):
     KEY_NOT_PERMITTED = "key.not_permitted"
     STAMPER_UNAVAILABLE = "stamper.unavailable"
     STAMPER_CLOCK = "stamper.clock"
+    CLOCK_WRONG = "clock.wrong"
     STORE_UNAVAILABLE = "store.unavailable"
     STORE_MISSING = "store.missing"
     STORE_VERSION = "store.version"

@@ -205,7 +205,7 @@ class Gateway:
     def probe(self, reverse_path: str, recipient: str) -> HopReply:
         """What the mail server behind us says to this recipient, without a mail."""
         if is_served(self._loaded.settings, recipient):
-            return HopReply(recipient, 250, "2.1.5 a service of ours")
+            return HopReply(recipient, 250, "2.1.5 mailbox of a service")
         return self.context.inbound_hop.probe(reverse_path, recipient)
 
     def login(self, name: str, password: str) -> bool:

@@ -64,7 +64,7 @@ def _keys(settings: Settings, now: datetime) -> Iterator[Ending]:
     for key in settings.keys:
         for published in _first(key.encryption_certificate):
             if published not in opening:  # else it follows the generations of that key
-                yield _ending(key.name, "certificate told to recipients", published)
+                yield _ending(key.name, "published encryption certificate", published)
 
 
 def _stampers(settings: Settings) -> Iterator[Ending]:

@@ -117,7 +117,7 @@ class Watcher:
 
 def _milter(address: str) -> Check:
     """It is never `failed`: Postfix on this machine waits for it, nobody else could be asked."""
-    return Check("milter", "ok") if answers(address) else Check("milter", "degraded", "nobody listens")
+    return Check("milter", "ok") if answers(address) else Check("milter", "degraded", "no process listens")
 
 
 def _spooled(settings: Settings) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.adapters.db.audit import DbAudit
 from gateway.adapters.db.certificates.authorities import DbAuthorities
 from gateway.adapters.db.certificates.customers import DbCustomers
 from gateway.adapters.db.certificates.fetch_tasks import DbFetchTasks
@@ -46,6 +47,7 @@ class Store:
     revocations: DbRevocations
     fetch_tasks: DbFetchTasks
     codes: DbCodes
+    audit: DbAudit
 
     def close(self) -> None:
         """Ends the connections; what was committed is there."""
@@ -87,6 +89,7 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
         revocations=DbRevocations(database),
         fetch_tasks=DbFetchTasks(database),
         codes=DbCodes(database),
+        audit=DbAudit(database),
     )
 
 

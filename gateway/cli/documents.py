@@ -87,7 +87,7 @@ def check(
         listing.json_array({"file": name, "reason": reason, "lacking": lacking.get(name, "")}
                            for name, reason in found.items())
     else:
-        listing.table(("file", "result", "lacking", "remedy"), [
+        listing.table(("file", "result", "missing", "remedy"), [
             (name, str(reason) if reason else "good", lacking.get(name, ""),
              SENTENCES[reason].admin if reason else "") for name, reason in found.items()])
     if any(found.values()):

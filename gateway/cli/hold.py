@@ -16,7 +16,7 @@ from gateway.cli.listing import Json
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
 from gateway.pipeline.background.rejudge import in_hand, judge_again, undecided
-from gateway.ports.hold import HeldRow
+from gateway.ports.hold import HeldRow, held_act
 
 log = structlog.get_logger("sealgate.hold")
 
@@ -85,8 +85,9 @@ def show(
         store = composition.open_store(settings)
         try:
             if mail:
-                sys.stdout.buffer.write(store.hold.get(hold_id)[1].octets)
-                sys.stdout.buffer.flush()
+                with store.audit.carrying_out(held_act("hold.read", store.hold.row(hold_id))):
+                    sys.stdout.buffer.write(store.hold.get(hold_id)[1].octets)
+                    sys.stdout.buffer.flush()
                 return
             row = store.hold.row(hold_id)
         finally:
@@ -111,9 +112,13 @@ def release(hold_id: HoldId, json: Json = False) -> None:
         try:
             with in_hand(gateway.store.journal, hold_id) as hand:
                 row, mail = gateway.store.hold.get(hold_id)
-                outcome = hand.let_go(partial(gateway.handle, released=True), mail)
-                if outcome.answer in DONE:
-                    gateway.store.hold.settle(hold_id, "released")
+                with gateway.store.audit.carrying_out(held_act("hold.release", row)) as carried:
+                    outcome = hand.let_go(partial(gateway.handle, released=True), mail)
+                    if outcome.answer in DONE:
+                        gateway.store.hold.settle(hold_id, "released")
+                        carried.recorded = True
+                    else:
+                        carried.failure = str(outcome.reason or outcome.answer)
         finally:
             gateway.close()
     _report_outcome(row, outcome, json=json)

@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
+from gateway.cli.audit.actor import command_actor
 from gateway.cli.context import CONFIG_VARIABLE
 from gateway.cli.summaries import SUMMARIES
 from gateway.frontends.processes.memory_protection import no_core
+from gateway.model.audit.actor import act_by_default
 
 # Command to the file that registers it, in the order of `--help`.
 COMMANDS: Mapping[str, str] = MappingProxyType(
@@ -28,8 +30,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "seal": "seal_open",
         "open": "seal_open",
         "inspect": "inspect.command",
-        "mails": "mails",
+        "status": "operation.status",
+        "mails": "operation.mails",
         "trace": "trace.command",
+        "audit": "audit.command",
         "policy": "policy.command",
         "cert": "cert.command",
         "key": "key",
@@ -146,6 +150,7 @@ def main() -> None:
     command = _command(sys.argv[1:])
     if command not in _NO_SECRETS:
         no_core()
+    act_by_default(command_actor(command))
     if command in COMMANDS:
         from gateway.frontends.telemetry.logs import (
             configure,  # a tenth of a second that help and completion do not need

@@ -128,7 +128,7 @@ def show(code_id: CodeId, json: Json = False) -> None:
         listing.json_object({"client": client, **asdict(shown), "mails": [asdict(one) for one in mails]})
         return
     listing.sheet({"client": client, **asdict(shown)})
-    listing.table(("mail", "sent", "replies", "status", "because"),
+    listing.table(("mail", "sent", "returned", "status", "diagnostic"),
                   [(one.number, one.at, one.bounced_at, one.bounced_status, one.diagnostic) for one in mails])
 
 

@@ -14,10 +14,13 @@ SUMMARIES: Mapping[str, str] = MappingProxyType({
     "seal": "Sign and encrypt the mail on standard input as the rules decide; write the result to standard output.",
     "open": "Decrypt and verify the mail on standard input; write the mail for the mail server to standard output.",
     "inspect": "Show what FILE contains, and whether it can be trusted. Exit 0 only if it can.",
+    "status":
+        "Show the state of the gateway: services, mail of the last hour and day, held mail, what expires, disk.",
     "mails": "List mails, the latest last: a line for each recipient. `sealgate trace ID` shows one mail in full.",
     "trace":
         "Show what happened to a mail: rule, steps, certificates, the next hop's reply, reasons with the "
         "remedy.",
+    "audit": "The audit log: who did what, when, from where, with what result.",
     "backup":
         "Write database, settings, policies and trust anchors to one file, without private keys. Mail is not "
         "stopped.",

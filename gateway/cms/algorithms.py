@@ -114,7 +114,7 @@ CURVES: Final[Mapping[str, str]] = MappingProxyType({
 # (CANNOT_READ) and tests/peers/test_enveloped.py compare it with the programs.
 FEW_READ: Final[Mapping[str, str]] = MappingProxyType({
     "ed25519": "Thunderbird (NSS) and gpgsm call what it signs forged",
-    "x25519": "OpenSSL, Bouncy Castle, Thunderbird (NSS) and gpgsm do not decrypt what is encrypted to it",
+    "x25519": "OpenSSL, Bouncy Castle, Thunderbird (NSS) and gpgsm do not decrypt mail that is encrypted to it",
 })
 KEY_OIDS: Final[Mapping[str, str]] = MappingProxyType({
     X25519: "x25519",
@@ -347,7 +347,7 @@ def read_pss(parameters: bytes | None) -> tuple[str, int]:
         else:
             trailer = walk.decode_integer(parameters, inner)
     if mask != digest or trailer != 1 or not 0 <= salt <= 1024:
-        raise DerMalformed("PSS parameters that nobody uses")
+        raise DerMalformed("unsupported PSS parameters")
     return digest, salt
 
 

@@ -62,6 +62,6 @@ def _parse(octets: bytes) -> bytes:
         raise DerMalformed("a CompressedData of an unknown version")
     identifier = algorithms.read_identifier(octets, algorithm)
     if identifier.oid != ZLIB or not algorithms.no_parameters(identifier):
-        raise DerMalformed(f"compressed by {identifier.oid}, which nobody uses")
+        raise DerMalformed(f"compressed by {identifier.oid}, which is not supported")
     _, content = fields(octets, encapsulated, 2)
     return walk.content(octets, walk.expect(only_child(octets, walk.expect(content, 0xA0)), walk.OCTET_STRING))

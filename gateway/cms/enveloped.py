@@ -61,7 +61,7 @@ def encrypt(content: bytes, recipients: Sequence[Recipient | Certificate], ciphe
     """
     chosen = dict.fromkeys([r if isinstance(r, Recipient) else Recipient(r, rsa) for r in recipients])
     if not chosen:
-        raise GatewayError(Reason.CERTIFICATE_ABSENT, "nobody to encrypt to")
+        raise GatewayError(Reason.CERTIFICATE_ABSENT, "there is no recipient to encrypt to")
     if len(chosen) > RECIPIENTS_MAX:
         raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"{len(chosen)} recipients")
     cipher = ContentCipher(cipher)

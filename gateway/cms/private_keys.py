@@ -40,7 +40,7 @@ class Pkcs12:
             raise GatewayError(Reason.INPUT_UNREADABLE, "a PKCS#12 without a private key")
         if len(self.keys) > 1:
             raise GatewayError(Reason.INPUT_UNREADABLE, f"a PKCS#12 with {len(self.keys)} private keys, one is "
-                               "expected: export each key into a file of its own")
+                               "expected: export each key into a separate file")
         return self.keys[0]
 
 

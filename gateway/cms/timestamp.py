@@ -336,7 +336,7 @@ def _extensions(octets: bytes, tlv: Tlv) -> tuple[tuple[str, bool], ...]:
 def _bits(content: bytes) -> tuple[int, ...]:
     """The numbers of the bits set in a named BIT STRING of at most 64 bits."""
     if not 1 <= len(content) <= 9 or content[0] > 7:
-        raise DerMalformed("failures that are no bits")
+        raise DerMalformed("the failure information is not a bit string")
     return tuple(8 * index + bit for index, octet in enumerate(content[1:]) for bit in range(8) if octet << bit & 0x80)
 
 

@@ -17,7 +17,6 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +28,7 @@ from gateway.clock import SystemClock
 from gateway.demo.authorities import Authorities
 from gateway.demo.files import key_pem, pem, write
 from gateway.demo.openssl import Person
+from gateway.distribution import directory
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.settings import load
@@ -107,8 +107,8 @@ def open_bank(home: Path, ports: Ports) -> Bank:
     new = not (home / _MARK).exists()
     if new and home.exists() and any(home.iterdir()):
         raise GatewayError(Reason.USAGE, f"{home} is not empty and not a demo; name another directory with --home")
-    for directory in _DIRECTORIES:
-        (home / directory).mkdir(parents=True, exist_ok=True)
+    for name in _DIRECTORIES:
+        (home / name).mkdir(parents=True, exist_ok=True)
     now = SystemClock().now()
     authorities = (
         Authorities.make(home / "pki", ports.lists, now) if new else Authorities.load(home / "pki", ports.lists)
@@ -149,19 +149,11 @@ def _make(bank: Bank, now: datetime) -> None:
     people = (*bank.people.values(), *bank.partners.values())
     for person, algorithm in zip(people, ("rsa-3072", "rsa-2048", "rsa-2048", "rsa-2048"), strict=True):
         _person(bank, person, algorithm, now)
-    for policy in policy_files():
+    for policy in sorted(directory("policies").glob("*.yaml")):
         shutil.copy(policy, home / "policies" / policy.name)
     write(bank.config, _settings(bank.ports).encode())
     _enrol(bank)
     write(home / _MARK, b"This directory belongs to `sealgate demo`.\n")
-
-
-def policy_files() -> tuple[Path, ...]:
-    """The policies of the distribution: beside the package in a source tree, inside it when installed."""
-    installed = Path(str(files("gateway"))) / "_policies"
-    source = Path(str(files("gateway"))).parent / "policies"
-    directory = installed if installed.is_dir() else source
-    return tuple(sorted(directory.glob("*.yaml")))
 
 
 def _service(bank: Bank, name: str, address: str, purpose: Purpose, now: datetime) -> None:

@@ -3,7 +3,6 @@
 import json
 import smtplib
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -17,6 +16,7 @@ from rich.console import Console
 from gateway.demo import openssl
 from gateway.demo.bank import CLIENTS, DOMAIN, Bank
 from gateway.demo.world import World
+from gateway.distribution import own_command
 
 _WAIT_S: Final = 20.0
 
@@ -106,12 +106,12 @@ class Guide:
 
     def done(self, *arguments: str | Path) -> bool:
         """Whether a command with the bank's configuration ended with exit 0."""
-        command = [sys.executable, "-m", "gateway", "--config", str(self.bank.config), *map(str, arguments)]
+        command = [*own_command(), "--config", str(self.bank.config), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
     def command(self, *arguments: str | Path) -> str:
         """What `sealgate` printed."""
-        command = [sys.executable, "-m", "gateway", *map(str, arguments)]
+        command = [*own_command(), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, timeout=60, check=False)
         if not done.stdout:
             raise OSError(f"sealgate {arguments[0]} said nothing: {done.stderr.decode('utf-8', 'replace')[-300:]}")

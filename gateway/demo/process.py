@@ -3,13 +3,13 @@
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from gateway.demo.bank import Bank
+from gateway.distribution import own_command
 from gateway.errors import GatewayError, Reason
 
 _READY_S: Final = 30.0
@@ -31,7 +31,7 @@ def running(bank: Bank) -> Iterator[Process]:
             raise GatewayError(Reason.CONFIG_INVALID, detail)
     before = signal.signal(signal.SIGTERM, _end)
     with (bank.home / "gateway.log").open("ab") as log:
-        command = [sys.executable, "-m", "gateway", "--config", str(bank.config), "run"]
+        command = [*own_command(), "--config", str(bank.config), "run"]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         _wait(bank, process)

@@ -45,7 +45,7 @@ def check(octets: bytes, limits: Limits = DEFAULT) -> None:  # noqa: C901 - one 
         offset += 2
         if tag == 0 and length == 0:
             if not (ends and open_ended[-1]):
-                raise DerMalformed("an end-of-contents stands where nothing is open")
+                raise DerMalformed("an end-of-contents without an open element")
             end = ends.pop()
             open_ended.pop()
             continue

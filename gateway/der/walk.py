@@ -114,7 +114,7 @@ def single(octets: bytes, tag: int | None = None) -> Tlv:
 def expect(tlv: Tlv, tag: int) -> Tlv:
     """`tlv`, which must have this tag. DerMalformed."""
     if tlv.tag != tag:
-        msg = f"tag {tlv.tag:02x} stands where {tag:02x} is expected"
+        msg = f"tag {tlv.tag:02x} instead of {tag:02x}"
         raise DerMalformed(msg)
     return tlv
 

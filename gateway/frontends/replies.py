@@ -189,6 +189,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.KEY_NOT_PERMITTED: _wire("7.1"),
     _R.STAMPER_UNAVAILABLE: _wire("3.0", _ALWAYS_LATER),
     _R.STAMPER_CLOCK: _wire("3.0", _ALWAYS_LATER),
+    _R.CLOCK_WRONG: _wire("3.0", _ALWAYS_LATER),
     _R.STORE_UNAVAILABLE: _wire("3.0", _ALWAYS_LATER),
     _R.STORE_MISSING: _wire("3.0", _ALWAYS_LATER),
     _R.STORE_VERSION: _wire("3.0", _ALWAYS_LATER),

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from traceback import extract_tb
@@ -107,6 +108,10 @@ class Writer:
         asked = [language or "", (language or "").partition("-")[0], self._language, ENGLISH]
         for one in asked:
             if _LANGUAGE.fullmatch(one) and self._has(self._plain, f"{kind}.{one}.txt"):
+                if _formats(one) is None:
+                    raise GatewayError(Reason.CONFIG_INVALID, f"{self.file(kind, one, 'txt')}: there are no formats of "
+                                       f"dates and numbers for the language `{one}`. An installation has those of the "
+                                       "languages of Europe (docs/install.md); rename the template")
                 return one
         raise GatewayError(Reason.CONFIG_INVALID,
                            f"the template {kind}.{self._language}.txt is missing. Create it, or change `language`")
@@ -169,12 +174,16 @@ def _clock_in(zone: tzinfo) -> Callable[..., str]:
 
 def _locale(context: Context) -> Locale:
     """By the name of the template, `KIND.LANGUAGE.txt`. English is that of Britain: the day before the month."""
-    language = (context.name or "").split(".")[1:2]
-    try:
-        found = Locale.parse(language[0], sep="-") if language else None
-    except (UnknownLocaleError, ValueError):
-        found = None
+    found = _formats(((context.name or "").split(".")[1:2] or [""])[0])
     return found if found is not None and str(found) != ENGLISH else Locale("en", "GB")
+
+
+@cache
+def _formats(language: str) -> Locale | None:
+    try:
+        return Locale.parse(language, sep="-")
+    except (UnknownLocaleError, ValueError):
+        return None
 
 
 def _rendered(environment: ImmutableSandboxedEnvironment, name: str, values: Mapping[str, object]) -> str:

@@ -33,8 +33,8 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
     _R.INPUT_MALFORMED: Sentence(
         "The input breaks the rules of its format.",
         "Correct the input, or report the fault to the vendor of the program that wrote it.",
-        "Correct the named place in the input. `sealgate inspect FILE` shows the structure of a mail, certificate or "
-        "signature."),
+        "Correct the named place in the input. For a mail, certificate or signature `sealgate inspect FILE` shows the "
+        "structure."),
     _R.INPUT_NOT_RECOGNISED: Sentence(
         "The gateway does not recognise the format of the file.",
         "Send a message, a certificate, a signature, a time-stamp or revocation data.",
@@ -548,6 +548,11 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Try again later.",
         "Synchronise the clock with chrony or systemd-timesyncd; `timedatectl` shows the state. "
         "`stampers[].clock_check` sets the check."),
+    _R.CLOCK_WRONG: Sentence(
+        "The clock of the gateway is wrong.",
+        "Try again later.",
+        "Set the clock of the machine, or start chrony or systemd-timesyncd; `timedatectl` shows the state. The "
+        "gateway works again as soon as the time is right."),
     _R.STORE_UNAVAILABLE: Sentence(
         "The gateway cannot use its database.",
         "Try again later.",

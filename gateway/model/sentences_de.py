@@ -346,6 +346,7 @@ GERMAN: Mapping[Reason, tuple[str, str]] = MappingProxyType({
     _R.STAMPER_CLOCK: (
         "Die Uhr des Gateways ist für Zeitstempel nicht genau genug.",
         "Versuchen Sie es später noch einmal."),
+    _R.CLOCK_WRONG: ("Die Uhr des Gateways geht falsch.", "Versuchen Sie es später noch einmal."),
     _R.STORE_UNAVAILABLE: ("Die Datenbank des Gateways ist nicht verwendbar.", "Versuchen Sie es später noch einmal."),
     _R.STORE_MISSING: ("Die Datenbank des Gateways ist nicht auffindbar.", "Versuchen Sie es später noch einmal."),
     _R.STORE_VERSION: (

@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.errors import GatewayError, Reason
 from gateway.mime.entity import Entity, decode, parse_entity
-from gateway.mime.words import codec_of
+from gateway.mime.words import codec_of, decode_as
 from gateway.pdf.html_text import CHARACTERS_MAX, text_of
 from gateway.pdf.plain import cleaned
 
@@ -94,10 +94,16 @@ class _Parts:
             if child is chosen:
                 self.take(child)
             elif child.is_multipart:
-                for one in child.walk():
-                    if not one.children and not one.is_multipart and not one.type.startswith("text/"):
-                        self._file(one)
+                self._files_in(child)
             elif child.type not in {"text/plain", "text/html"}:
+                self._file(child)
+
+    def _files_in(self, entity: Entity) -> None:
+        """Of a way to say the text that is not chosen: all but that text itself, also files of a text type."""
+        for child in entity.children:
+            if child.is_multipart and child.children:
+                self._files_in(child)
+            elif child.type not in {"text/plain", "text/html"} or child.disposition == "attachment" or child.filename:
                 self._file(child)
 
     def _is_text(self, entity: Entity) -> bool:
@@ -106,7 +112,9 @@ class _Parts:
 
     def _text(self, entity: Entity) -> None:
         self._left -= entity.end - entity.body_start
-        text = _decoded(entity)
+        text, exact = _read(entity)
+        if not exact:  # readers may know better than we what its octets are
+            self._file(entity)
         if entity.type == "text/html":
             text = text_of(text)
         elif entity.content_type.params.get("format", "").lower() == "flowed":
@@ -131,15 +139,24 @@ def _html_in(entity: Entity) -> Entity | None:
 
 
 def _decoded(entity: Entity) -> str:
-    """The text of a part in its charset; what is none in it is shown as the replacement character."""
+    return _read(entity)[0]
+
+
+def _read(entity: Entity) -> tuple[str, bool]:
+    """The text of a part in its charset, and whether that is certain.
+
+    What is no text in its charset is shown as the replacement character. An unknown charset is taken for UTF-8, or for
+    windows-1252.
+    """
     octets = decode(entity)
-    codec = codec_of(entity.content_type.params.get("charset", ""))
-    if codec is None or codec == "ascii":
+    charset = entity.content_type.params.get("charset", "")
+    codec = codec_of(charset)
+    for tried in ("utf_8",) if codec in (None, "ascii") else (codec,):
         try:
-            return octets.decode("utf-8")
+            return decode_as(octets, tried), codec is not None or not charset or octets.isascii()
         except UnicodeDecodeError:
-            return octets.decode("cp1252", "replace")
-    return octets.decode(codec, "replace")
+            continue
+    return decode_as(octets, codec or "cp1252", "replace"), codec == "ascii" or not charset
 
 
 def _unflowed(text: str, *, delete: bool) -> str:

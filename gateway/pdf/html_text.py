@@ -15,8 +15,16 @@ _BLOCKS: Final = frozenset({
     "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section",
     "table", "tr", "ul"})
 _PARAGRAPHS: Final = frozenset({"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"})
-_UNSEEN: Final = frozenset({"head", "noscript", "object", "script", "style", "template", "title", "iframe", "svg"})
-_VOID: Final = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"})
+_UNSEEN: Final = frozenset({"head", "script", "style", "template", "title", "iframe"})
+_IN_HEAD: Final = frozenset({"base", "link", "meta", "noscript", "script", "style", "template", "title"})
+# Start tags that end an open element whose end tag may be left out (HTML 13.1.2.4), but not in a list or table in it.
+_ENDED_BY: Final = {
+    "li": frozenset({"li"}), "dt": frozenset({"dt", "dd"}), "dd": frozenset({"dt", "dd"}),
+    "td": frozenset({"td", "th", "tr", "tbody", "tfoot"}), "th": frozenset({"td", "th", "tr", "tbody", "tfoot"}),
+    "tr": frozenset({"tr", "tbody", "tfoot"}), "option": frozenset({"option", "optgroup"})}
+_SCOPES: Final = frozenset({"table", "ul", "ol", "dl", "select"})
+_VOID: Final = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param",
+                          "source", "wbr"})
 _SPACES: Final = re.compile(r"[ \t\r\n\f]+")
 _HIDDEN: Final = re.compile(r"(?i)display\s*:\s*none|visibility\s*:\s*hidden")
 _CELL: Final = "\x1f"  # between two; spaces around it do not count
@@ -40,9 +48,11 @@ class _Reader(HTMLParser):
         self._places: dict[str, list[int]] = {}  # of each open element in `_open`: what is closed is found at once
         self._hidden_from: int | None = None  # the outermost open element that is not shown
         self._cell = self._said = False  # the next text begins a new cell; there is text in this line
-        self._links: list[tuple[str, int]] = []
+        self._href: str | None = None  # of the open link
+        self._link_words: list[str] = []  # its text so far, also of lines that have ended
 
     def text(self) -> str:
+        self._end_link()
         self._end_line()
         out: list[str] = []
         for line in self._lines:
@@ -52,6 +62,7 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
+        self._end_hidden(tag)
         if tag in _BLOCKS and self._open and self._open[-1] == "p":
             self._close(len(self._open) - 1)
         hidden = tag in _UNSEEN or "hidden" in given or bool(_HIDDEN.search(given.get("style") or ""))
@@ -73,17 +84,31 @@ class _Reader(HTMLParser):
         elif tag == "img" and (alt := (given.get("alt") or "").strip()):
             self._add(f"[{_SPACES.sub(' ', alt)}]")
         elif tag == "a":
-            self._links = [((given.get("href") or "").strip(), len(self._line))]  # there is no link inside a link
+            self._end_link()  # there is no link inside a link
+            self._href = (given.get("href") or "").strip()
 
     def handle_endtag(self, tag: str) -> None:
         if not self._places.get(tag):
             return  # closes nothing
         if self._hidden_from is None:
-            if tag == "a" and self._links:
-                self._end_link(*self._links.pop())
+            if tag == "a":
+                self._end_link()
             if tag in _BLOCKS:
                 self._end_line(blank=tag in _PARAGRAPHS)
         self._close(self._places[tag][-1])
+
+    def _end_hidden(self, tag: str) -> None:
+        """Ends the hidden element where this start tag does, so that what follows is not hidden with it."""
+        if self._hidden_from is None:
+            return
+        element = self._open[self._hidden_from]
+        if element == "head":
+            ends = tag not in _IN_HEAD and self._open[-1] == "head"
+        else:
+            ends = tag in _ENDED_BY.get(element, ()) and not any(
+                places[-1] > self._hidden_from for scope in _SCOPES if (places := self._places.get(scope)))
+        if ends:
+            self._close(self._hidden_from)
 
     def _close(self, place: int) -> None:
         """This element and all that is open inside it."""
@@ -93,6 +118,8 @@ class _Reader(HTMLParser):
             self._hidden_from = None
 
     def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "head" and data.strip():
+            self._close(len(self._open) - 1)  # text begins the body (HTML 13.2.6.4.4)
         if self._hidden_from is not None:
             return
         if self._places.get("pre"):
@@ -110,9 +137,12 @@ class _Reader(HTMLParser):
             self._cell = False
         self._said = self._said or bool(text.strip())
         self._line.append(text.replace(_CELL, ""))
+        if self._href is not None:
+            self._link_words.append(text)
 
-    def _end_link(self, href: str, since: int) -> None:
-        shown = "".join(self._line[since:]).strip()
+    def _end_link(self) -> None:
+        href, shown = self._href or "", _SPACES.sub(" ", "".join(self._link_words)).strip()
+        self._href, self._link_words = None, []
         address = href.partition(":")[2] if href.lower().startswith(("mailto:", "tel:")) else href
         if href.lower().startswith(_LINKS) and shown not in {href, address} and len(href) <= 2000:
             self._line.append(f" <{href}>")
@@ -120,10 +150,10 @@ class _Reader(HTMLParser):
     def _end_line(self, *, blank: bool = False) -> None:
         line = "".join(self._line)
         if self._places.get("pre"):
-            self._lines.append(line.rstrip())
+            self._lines.append(line.replace(_CELL, "  |  ").rstrip())
         else:
             cells = [_SPACES.sub(" ", cell).strip(" ") for cell in line.split(_CELL)]
             self._lines.append("  |  ".join(cells))
-        self._line, self._cell, self._said, self._links = [], False, False, []
+        self._line, self._cell, self._said = [], False, False
         if blank:
             self._lines.append("")

@@ -18,7 +18,8 @@ DEPTH_MAX: Final = 32
 INTEGER_MAX: Final = 2**53  # beyond it JSON's readers round: such a number becomes text
 
 _OUT: Final = {
-    **dict.fromkeys(range(0x20)), 0x09: " ", 0x0A: "\n", 0x0D: None, 0x7F: None, **dict.fromkeys(range(0x80, 0xA0)),
+    **dict.fromkeys(range(0x20)), 0x09: " ", 0x0A: "\n", 0x0B: "\n", 0x0C: "\n", 0x0D: None, 0x7F: None,
+    **dict.fromkeys(range(0x80, 0xA0)), 0x85: "\n",
     **dict.fromkeys(range(0x202A, 0x202F)), **dict.fromkeys(range(0x2066, 0x206A)),
     0x2028: "\n", 0x2029: "\n", 0xFEFF: None, 0xFFFE: None, 0xFFFF: None,
     **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),

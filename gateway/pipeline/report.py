@@ -34,7 +34,7 @@ def report_refused(
     reported = [one for one in refused if wants(recipients.get(one.address), "FAILURE")]
     detail = ""
     if not may_report or not mail.envelope.reverse_path or not reported:
-        settled, detail = Settled.REPORTED, "no report: the sender is unknown or wants none"
+        settled, detail = Settled.REPORTED, "no report: the sender is unknown or asked for none"
     else:
         statuses = [Status(one.address, "failed", "5.7.1" if one.reply is None else "5.0.0", one.reply)
                     for one in reported]

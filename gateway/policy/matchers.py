@@ -177,7 +177,7 @@ _TABLE = (
             words=(Status.VALID, Status.INVALID, Status.INDETERMINATE, Status.NOT_SIGNED), cost=2),
     Matcher("verdict", "words", "the one word for the whole mail: trusted is signed, whole, valid and by the From",
             _of_verdicts(lambda verdicts: verdicts.verdict), INBOUND, words=tuple(Trust), cost=2),
-    Matcher("reason", "words", "a reason told of the signature, its signers, the decryption or the whole mail",
+    Matcher("reason", "words", "a reason reported for the signature, its signers, the decryption or the whole mail",
             _of_verdicts(reasons_of), INBOUND, words=tuple(Reason), single=False, cost=2),
     Matcher("decryption", "words", "how opening went",
             _of_verdicts(lambda verdicts: verdicts.decryption.status), INBOUND,

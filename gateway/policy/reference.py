@@ -39,7 +39,7 @@ def _matchers() -> Iterable[str]:
     yield ""
     yield f"In `given` of a case `certificate` is one of: {', '.join(CERTIFICATE_WORDS)};"
     yield f"`{DIRECTORY_UNAVAILABLE}`: the store answers and knows nothing that is bound, a directory does not answer."
-    yield "What is `found` in a case is in the store: rules with `certificates: enrolled` refuse it by name."
+    yield "`found` means found in the store; rules with `certificates: enrolled` reject such a certificate."
     yield "`segment` and `signer.customer` may be `unavailable` too."
 
 
@@ -65,7 +65,7 @@ def _summary(matcher: Matcher) -> str:
 
 
 def _verbs(verbs: Mapping[str, VerbSpec]) -> Iterable[str]:
-    yield "In the order in which they are carried out, whatever the order in the file."
+    yield "In the order in which they are carried out, not in the order of the file."
     yield ""
     yield "| verb | mail | parameters (default) | what it does |"
     yield "| --- | --- | --- | --- |"
@@ -77,5 +77,5 @@ def _verbs(verbs: Mapping[str, VerbSpec]) -> Iterable[str]:
     yield ""
     later = [f"`{verb}`" for verb in sorted(LATER_VERBS)]
     later += [f"`{verb}: {{{key}: {word}}}`" for (verb, key), words in LATER_VALUES.items() for word in sorted(words)]
-    yield "Reserved for later versions, and refused by name until then: " + ", ".join(
+    yield "Reserved for later versions and rejected until then: " + ", ".join(
         [*later, "external time-stamping services", "approvers' signatures"]) + "."

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from gateway.model.audit.acts import Act
 from gateway.model.mail import Mail
 from gateway.ports.services.fallbacks import CertificateWait
 
@@ -28,6 +29,12 @@ class HeldRow:
     state: Literal["waiting", "released", "rejected"]
     size: int
     incident: str = ""
+
+
+def held_act(name: str, row: HeldRow) -> Act:
+    """An act on a held mail, for the audit log."""
+    return Act(name, row.hold_id, {"kind": row.kind, "incident": row.incident, "rule": row.rule, "reason": row.reason},
+               {"sender": row.sender, "recipients": " ".join(row.recipients)})
 
 
 class Hold(Protocol):

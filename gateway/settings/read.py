@@ -28,12 +28,12 @@ def load(path: Path) -> Settings:
     return read(text_of(path), path)
 
 
-def text_of(path: Path) -> str:
-    """The content of the file. CONFIG_UNREADABLE if it cannot be read, with what to do about it."""
+def text_of(path: Path, missing: str = _NAME_IT) -> str:
+    """The content of the file. CONFIG_UNREADABLE with a remedy if it cannot be read; `missing`: that of no file."""
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:
-        remedy = _AS_ROOT if isinstance(error, PermissionError) else _NAME_IT
+        remedy = _AS_ROOT if isinstance(error, PermissionError) else missing
         raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {error.strerror}. {remedy}") from None
     except UnicodeDecodeError as error:
         raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: octet {error.start} is not valid UTF-8. Save the file "

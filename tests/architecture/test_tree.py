@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TEXT = {".py", ".md", ".yaml", ".toml", ".service", ".cf", ".java", ".c", ".svg", ".lock", ""}
 
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-ldap.lock")
+
 # Built from pieces, so that this file does not hold what it looks for.
 WORDS = ("TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK")
 UNFINISHED = re.compile(rf"\b({'|'.join(WORDS)})\b|raise NotImplemented" + "Error")
@@ -48,11 +50,29 @@ def test_no_private_key_lies_in_the_tree() -> None:
     assert [name for name, text in files() if PRIVATE_KEY.search(text)] == []
 
 
-def test_the_lock_holds_names_versions_and_hashes_alone() -> None:
-    text = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_holds_only_names_versions_and_hashes(lock: str) -> None:
+    text = (ROOT / lock).read_text()
     for line in text.splitlines():
         assert re.fullmatch(r"(    --hash=sha256:[0-9a-f]{64}( \\)?|[A-Za-z0-9._-]+==[^ ]+( ; [^:]+)? \\)", line), line
     assert "://" not in text
+
+
+def locked(lock: str) -> dict[str, str]:
+    """The entry of each name: version, marker and hashes."""
+    entries = re.split(r"^(?=\S)", (ROOT / lock).read_text(), flags=re.MULTILINE)
+    return {entry.partition("==")[0]: entry for entry in entries if entry.strip()}
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-build.lock"])
+def test_development_uses_the_versions_of_production_and_of_the_build(lock: str) -> None:
+    wanted = locked(lock)
+    assert {name: entry for name, entry in locked("requirements-dev.lock").items() if name in wanted} == wanted
+
+
+@pytest.mark.parametrize("name", ["pytest", "mypy", "ruff", "hatchling", "mkdocs", "playwright", "setuptools", "pip"])
+def test_production_has_no_test_or_build_tools(name: str) -> None:
+    assert name not in locked("requirements.lock")
 
 
 def test_every_source_file_says_what_it_is_for() -> None:

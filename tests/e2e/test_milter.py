@@ -12,6 +12,7 @@ import pytest
 from gateway.demo import openssl
 from tests.support import mails
 from tests.support.milter import Site, milter_site
+from tests.support.smtp import until
 
 CODE = (
     b"From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: Your code\r\nMessage-ID: <%s@bank.example>\r\n"
@@ -230,6 +231,22 @@ def test_delivery_notices_are_asked_for_behind_us_too(site: Site) -> None:
     assert any(line.startswith("RCPT TO:<anna@") and "NOTIFY=FAILURE,DELAY" in line
                and "ORCPT=rfc822;a+2Bb@customer.example" in line for line in lines)
     assert any(line.startswith("RCPT TO:<ben@") and "NOTIFY=NEVER" in line for line in lines)
+
+
+def test_a_stranger_who_names_a_recipient_twice_gets_no_report_of_success(site: Site) -> None:
+    """Postfix delivers to both, and its report of success would show eve the opened fields of anna's captured mail."""
+    octets = question(site, b"x\r\n", "Frage-secret")
+    with smtplib.SMTP("127.0.0.1", site.doors.smtp, timeout=60) as smtp:
+        smtp.ehlo("eve")
+        smtp.mail("eve@else.example")
+        for notify in ("NEVER", "SUCCESS"):
+            assert smtp.rcpt("support@bank.example", [f"NOTIFY={notify}"])[0] == 250
+        assert smtp.data(octets)[0] == 250
+    site.arrived(site.mailboxes, b"Frage-secret")
+    until(lambda: b"Mail queue is empty" in site.postfix.queue())
+    assert sum(b"Frage-secret" in one for one in site.mailboxes.mails) == 1
+    assert not any("SUCCESS" in line for line in sent(site, "mailboxes", "support@"))
+    assert not any(b"eve@else.example" in one for one in site.internet.mails), "a report"
 
 
 def test_sendmail_is_a_client_of_ours(site: Site) -> None:

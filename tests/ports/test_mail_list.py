@@ -74,3 +74,14 @@ def test_in_an_empty_database(database) -> None:
     following = mails.follow(MailQuery())
     DbEvidence(database).add(MAILS)
     assert len(list(following.new())) == 4
+
+
+def test_outcomes_of_a_time(mails) -> None:
+    assert mails.outcomes(NOW + timedelta(minutes=2)) == {Settled.TAKEN: 1, Settled.HELD: 1, Settled.REFUSED: 1}
+    assert mails.outcomes(NOW + timedelta(days=1)) == {}
+
+
+def test_a_subject_that_quotes_a_record_counts_as_nothing(database) -> None:
+    """Text of strangers is JSON inside a string: its quotation marks are escaped."""
+    DbEvidence(database).add((replace(RECORD, facts={"subject": '"settled": "held", "settled":"later" \udce9'}),))
+    assert DbMailList(database).outcomes(NOW) == {Settled.TAKEN: 1}

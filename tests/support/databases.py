@@ -13,6 +13,9 @@ from gateway.settings import Postgresql
 from tests.support import postgres
 from tests.support.peers import scratch
 
+# What undoes the migration 0010, for tests that upgrade from before it.
+DROP_AUDIT = tuple(f"DROP TABLE {table}" for table in ("audit", "audit_value", "audit_head", "policy_set"))
+
 
 def open_database(where: Path | Postgresql) -> Database:
     """The database of a test with all its tables, made where there is none. Its id is not compared: see test_identity.

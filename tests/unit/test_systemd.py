@@ -12,7 +12,7 @@ from tests.support.peers import need
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "systemd").iterdir())
 EXPOSURE_MAX = 2.5
-INSTALLED = "/opt/sealgate/.venv/bin/sealgate"
+INSTALLED = "/usr/bin/sealgate"
 
 
 def analyze(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -71,6 +71,8 @@ def read_lines(text: str, name: str, columns: Sequence[str], required: Sequence[
 def _check_header(header: Sequence[str], name: str, columns: Sequence[str], required: Sequence[str]) -> None:
     """GatewayError INPUT_MALFORMED that says which column is wrong and what to write in line 1."""
     known = f"The columns are {', '.join(columns)}"
+    if not header:
+        raise GatewayError(Reason.INPUT_EMPTY, f"{name}: the file has no line with the column names. {known}")
     for number, column in enumerate(header, 1):
         if column not in columns:
             near = difflib.get_close_matches(column, columns, n=1)

@@ -11,6 +11,7 @@ from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.tables.codes import blocked_customer, code, code_mail, code_note
 from gateway.adapters.db.tables.mail import micros, moment
 from gateway.errors import Reason
+from gateway.model.audit.acts import Act
 from gateway.ports.services.codes import (
     Block,
     Blocked,
@@ -157,7 +158,9 @@ class DbCodes:
             connection.execute(update(code).where(*live).values(state=CodeState.BLOCKED.value))
             return Blocked(before is None, tuple(one for one in rows if one.state_at(block.at) is CodeState.LIVE))
 
-        return self._database.write(work, alone=_ALONE)
+        act = Act("customer.block", block.customer, {"by": block.by})
+        return self._database.write(work, alone=_ALONE, act=act,
+                                    done=lambda found: act if found is not None and found.fresh else None)
 
     def unblock(self, customer: str) -> bool:
         """See CodeStore."""
@@ -165,7 +168,9 @@ class DbCodes:
         statements = (delete(blocked_customer).where(_b.customer == customer),
                       delete(code_note).where(own, _n.what.startswith(_FAILED)))
         return bool(self._database.write(
-            lambda connection: sum([connection.execute(one).rowcount for one in statements]), alone=_ALONE))
+            lambda connection: sum([connection.execute(one).rowcount for one in statements]), alone=_ALONE,
+            act=Act("customer.unblock", customer), done=lambda count: Act("customer.unblock", customer) if count
+            else None))
 
     def blocks(self, customer: str | None = None) -> tuple[Block, ...]:
         """See CodeStore."""

@@ -25,8 +25,9 @@ from gateway.cms.enveloped import encrypt
 from gateway.cms.enveloped_reader import decrypt
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
+from gateway.model.audit.acts import Act
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.hold import HeldRow
+from gateway.ports.hold import HeldRow, held_act
 from gateway.ports.services.fallbacks import CertificateWait
 
 OCTETS_MAX: Final = 1_073_741_824  # see settings.HoldSettings
@@ -111,15 +112,17 @@ class DbHold:
 
     def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:
         """See Hold. GatewayError(USAGE) if it is settled already."""
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> HeldRow:
             found = _one(connection, hold_id)
             if found.state != "waiting":
                 raise GatewayError(Reason.USAGE, f"{hold_id} is {found.state} already")
             connection.execute(update(held).where(_h.hold_id == hold_id).values(state=state, stored=0))
             connection.execute(delete(held_body).where(held_body.c.hold_id == hold_id))
             connection.execute(delete(held_wait).where(held_wait.c.hold_id == hold_id))
+            return _row(found)
 
-        self._database.write(work, alone="held")
+        name = "hold.release" if state == "released" else "hold.reject"
+        self._database.write(work, alone="held", act=Act(name, hold_id), done=lambda row: held_act(name, row))
 
     @cached_property
     def _archive(self) -> Certificate:
@@ -156,7 +159,7 @@ def _occupied(connection: Connection, kind: str | None = None) -> int:
 def _one(connection: Connection, hold_id: str) -> Found:
     found = connection.execute(select(held).where(_h.hold_id == hold_id)).first()
     if found is None:
-        raise GatewayError(Reason.USAGE, f"nothing is held as {hold_id}")
+        raise GatewayError(Reason.USAGE, f"no held message has the id {hold_id}. `sealgate hold list` shows all")
     return found
 
 

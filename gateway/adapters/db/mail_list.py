@@ -1,15 +1,17 @@
 """Evidence records as a list of mails, the latest first, and as they come: for `sealgate mails`."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, Text, case, cast, func, or_, select, tuple_
 
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.evidence import unpacked
 from gateway.adapters.db.tables.mail import evidence, micros
 from gateway.model.mail_query import MailQuery
+from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
 
 PAGE: Final = 500  # records read at once: a long search keeps no snapshot open
@@ -27,6 +29,18 @@ class DbMailList:
     def latest(self, query: MailQuery, count: int) -> tuple[EvidenceRecord, ...]:
         """At most `count` records, the oldest of them first. GatewayError STORE_UNAVAILABLE (retry)."""
         return tuple(islice(self._backwards(query), count))[::-1]
+
+    def outcomes(self, since: datetime) -> dict[Settled, int]:
+        """How many recipients had each outcome since then. Reads every record of that time, as text.
+
+        PostgreSQL looks into no JSON that has half a character in it, as strangers' subjects may.
+        """
+        text = cast(_c.record, Text)
+        counts = [func.sum(case((or_(*(text.contains(f'"settled":{blank}"{one}"', autoescape=True)
+                                       for blank in ("", " "))), 1), else_=0)) for one in Settled]
+        with self._database.read() as connection:
+            row = connection.execute(select(*counts).where(_c.at >= micros(since))).one()
+        return {one: int(count) for one, count in zip(Settled, row, strict=True) if count}
 
     def follow(self, query: MailQuery) -> "Following":
         """What comes from now on."""

@@ -48,9 +48,12 @@ def read_clients(path: Path) -> Mapping[str, str]:
             continue
         name, colon, hashed = line.strip().partition(":")
         if not colon or not _is_name(name) or not hashed.startswith("$argon2id$"):
-            raise GatewayError(Reason.CONFIG_INVALID, f"{path}:{number}:1: no line of `sealgate client add`")
+            raise GatewayError(Reason.CONFIG_INVALID,
+                               f"{path}:{number}:1: `sealgate client add` did not write this line. "
+                               "Remove it, and add the client again")
         if name in found:
-            raise GatewayError(Reason.CONFIG_INVALID, f"{path}:{number}:1: `{name}` stands here a second time")
+            raise GatewayError(Reason.CONFIG_INVALID, f"{path}:{number}:1: the name `{name}` is repeated. "
+                               "Remove one of the two lines")
         found[name] = hashed
     return found
 

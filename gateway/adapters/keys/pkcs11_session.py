@@ -183,7 +183,7 @@ def find_token(token: Token) -> Any:
         raise unavailable(f"no token labelled `{token.label}` is found by {token.module} (is it plugged in? may this "
                           "user read it? see `pkcs11-tool --list-token-slots`)")
     if len(found) > 1:
-        raise unavailable(f"{len(found)} tokens are labelled `{token.label}`: give each a label of its own")
+        raise unavailable(f"{len(found)} tokens are labelled `{token.label}`: give each a different label")
     return found[0]
 
 
@@ -250,7 +250,7 @@ def _login(token: Token, logins: Logins) -> Any:
         except refused.UserAlreadyLoggedIn:  # a session that broke has left its login behind
             return found.open()
         except (*_WRONG, refused.PinLocked, refused.PinExpired) as error:
-            detail = f"token {token.name} refuses the PIN ({type(error).__name__}); it is not tried again: {remedy}"
+            detail = f"token {token.name} rejects the PIN ({type(error).__name__}); it is not tried again: {remedy}"
             if isinstance(error, _WRONG) and trial.path is not None:
                 detail += f". If the token's own PIN was changed and the file is right, remove {trial.path}"
                 trial.refused(pin.encode(), detail)

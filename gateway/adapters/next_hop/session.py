@@ -183,7 +183,7 @@ class HopSession(smtplib.SMTP):
         """
         code, _ = self.docmd("STARTTLS")
         if code != _READY:
-            raise SessionLostError(f"STARTTLS refused with {code}")
+            raise SessionLostError(f"STARTTLS rejected with {code}")
         if self._unread:
             raise SessionLostError("octets in clear after the reply to STARTTLS")
         if self.sock is None:
@@ -198,7 +198,7 @@ class HopSession(smtplib.SMTP):
         self.helo_resp = self.ehlo_resp = None
         self.esmtp_features, self.does_esmtp = {}, False
         if self.ehlo()[0] // 100 != 2 and self.helo()[0] // 100 != 2:
-            raise SessionLostError("EHLO and HELO refused")
+            raise SessionLostError("EHLO and HELO rejected")
 
     def abandon(self) -> None:
         """Closes without a word: for sessions whose state is unknown."""

@@ -118,7 +118,7 @@ class AddressBook:
             raise GatewayError(Reason.FETCH_UNAVAILABLE, f"{target.host} has no address", retry=True)
         for text in found:
             if not self.permitted(text, target.port):
-                where = f"{target.host} stands at {text}, which may not be asked"
+                where = f"{target.host} has the address {text}, which the settings do not permit"
                 raise GatewayError(Reason.FETCH_REFUSED, f"{where} at port {target.port}")
         return tuple(found)
 

@@ -153,7 +153,7 @@ class Web:
         answer = self._exchange("POST", target, body, headers, end, octets_max)
         if isinstance(answer, bytes):
             return answer
-        raise GatewayError(Reason.FETCH_REFUSED, f"{target.text} redirects what is posted to it")
+        raise GatewayError(Reason.FETCH_REFUSED, f"{target.text} answers a POST request with a redirection")
 
     def notify(self, url: str, body: bytes, content_type: str, *, deadline_s: float, fields: Mapping[str, str],
                ) -> None:
@@ -162,7 +162,7 @@ class Web:
         target = read_url(url, self._schemes)
         headers = {"Accept": "*/*", "Content-Type": content_type, **fields}
         if isinstance(self._exchange("POST", target, body, headers, end, None), str):
-            raise GatewayError(Reason.FETCH_REFUSED, f"{target.text} redirects what is posted to it")
+            raise GatewayError(Reason.FETCH_REFUSED, f"{target.text} answers a POST request with a redirection")
 
     def close(self) -> None:
         """Closes what is idle; connections in use are closed by who uses them."""

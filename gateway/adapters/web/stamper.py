@@ -151,7 +151,8 @@ class HttpStamper:
         # 6. believed: that the imprint is the right one was seen above, so that nothing but this may be missing
         verdict = self._judge(response.token)
         if verdict.reason is not Reason.TIMESTAMP_SUBJECT_MISSING:
-            raise self._unavailable(f"its token is not believed: {verdict.reason}, {verdict.tsa or 'nobody known'}")
+            signer = verdict.tsa or "an unknown service"
+            raise self._unavailable(f"its token is not trusted: {verdict.reason}, signed by {signer}")
         self.trust = verdict.trust or self.trust
         return response.token
 
@@ -164,4 +165,4 @@ def _refusal(response: TimestampResponse) -> str:
     names = {int(one): one.name for one in Failure}
     failures = ", ".join(names.get(bit, f"bit {bit}").lower() for bit in response.failures) or "no reason"
     words = "".join(c if c.isprintable() else " " for c in " ".join(response.text))[:_TEXT_LOGGED_MAX]
-    return f"it refused: status {response.status}, {failures}" + (f" ({words})" if words else "")
+    return f"it rejected the request: status {response.status}, {failures}" + (f" ({words})" if words else "")

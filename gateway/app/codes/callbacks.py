@@ -122,7 +122,7 @@ class Caller:
     def _line(self, client: str) -> CallbackHttp:
         lines = self._lines
         if client not in lines:
-            raise GatewayError(Reason.CLIENT_UNKNOWN, "no client of this name wants to be called any more")
+            raise GatewayError(Reason.CLIENT_UNKNOWN, "no client with this name has a `callback_url` any more")
         line = lines[client]
         if line is None:
             raise GatewayError(Reason.KEY_UNAVAILABLE, "its callback_secret_file", retry=True)

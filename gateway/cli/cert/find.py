@@ -133,7 +133,7 @@ def _explain(address: str, looked_up: LookedUp) -> None:
             rows += [_line("not needed", row, "") for row in _winners(one.answer) if row.sha256 not in known]
             rows += [_line("loses", loser.row, _why(loser.reason)) for loser in _losers(one.answer)
                      if loser.row.sha256 not in known]
-    listing.table(("", "SHA-256", "subject", "customer", "source", "until", "why"), rows)
+    listing.table(("", "SHA-256", "subject", "customer", "source", "expires", "reason"), rows)
 
 
 def _sources(sources: Iterable[SourceAnswer]) -> None:

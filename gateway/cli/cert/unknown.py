@@ -77,7 +77,7 @@ def _list(found: Sequence[UnknownAuthority], *, as_json: bool) -> None:
         (one.last_at, one.count, one.subject, one.issuer or "not in the mail", one.example,
          one.key[:16], _trust_with(one)) for one in found))
     if found:
-        say("to hear no more of one: sealgate cert unknown --ignore SHA256")
+        say("to omit one from reports: sealgate cert unknown --ignore SHA256")
 
 
 def _as_json(one: UnknownAuthority) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from gateway.model.finding import Finding
 from gateway.settings import InternalStamperSettings, Settings
 
 _WHAT_THEY_ARE: Final = {"key that signs": "key set", "key that opens mail": "key set", "key that stamps": "stamper",
-                         "certificate told to recipients": "key set", "escrow": "escrow"}
+                         "published encryption certificate": "key set", "escrow": "escrow"}
 
 
 def certificates(settings: Settings) -> Iterator[Finding]:

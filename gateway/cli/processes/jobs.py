@@ -1,13 +1,13 @@
 """`sealgate jobs`: the process that fetches in the background, judges held mail again and writes the daily report."""
 
 import os
-import sys
 
 import typer
 
 from gateway.app.processes import jobs as composition
 from gateway.cli import context
 from gateway.cli.context import exit_code, explained, say
+from gateway.distribution import own_command
 from gateway.errors import GatewayError
 from gateway.frontends.processes.priority import stand_back
 from gateway.settings import load
@@ -29,7 +29,7 @@ def jobs() -> None:
     """
     stand_back(NICE)
     settings, path = context.settings(), context.config_path()
-    command = (sys.executable, "-m", "gateway", "--config", str(path.absolute()))
+    command = (*own_command(), "--config", str(path.absolute()))
     try:
         ended = composition.serve_jobs(settings, lambda: load(path), command)
     except GatewayError as trouble:

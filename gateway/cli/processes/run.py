@@ -1,12 +1,12 @@
 """`sealgate run`: all that the configuration names, on all cores that it names."""
 
-import sys
 from collections.abc import Sequence
 
 import typer
 
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
+from gateway.distribution import own_command
 from gateway.errors import GatewayError
 from gateway.frontends.processes.control import ask_for_reload, place
 from gateway.frontends.processes.supervisor import Supervisor
@@ -39,7 +39,7 @@ def run() -> None:
     configure(settings.log_level)
     metrics.clean(settings)
     own_process()
-    command = (sys.executable, "-m", "gateway", "--config", str(path))
+    command = (*own_command(), "--config", str(path))
     try:
         Supervisor(first, lambda: InForce.of(path), command, beside=beside).run()
     except GatewayError as trouble:

@@ -71,7 +71,8 @@ def send(
     settings = context.settings()
     _somebody_works(settings, background=background)
     with _runs(settings) as (runs, store):
-        row = runs.create(section(settings).client, text_of(run), base=run.absolute().parent, name=str(run))
+        text = text_of(run, statements_report.NO_RUN_FILE)
+        row = runs.create(section(settings).client, text, base=run.absolute().parent, name=str(run))
         say(f"run {row.id}: {row.name}")
         if background:
             _tell(runs.show(row.id), json=json)
@@ -164,7 +165,8 @@ def replace(old: RunId, run: RunFile, json: Json = False) -> None:
     """
     settings = context.settings()
     with _runs(settings) as (runs, store):
-        row = runs.replace(old, section(settings).client, text_of(run), base=run.absolute().parent, name=str(run))
+        text = text_of(run, statements_report.NO_RUN_FILE)
+        row = runs.replace(old, section(settings).client, text, base=run.absolute().parent, name=str(run))
         _carry_out(settings, store, runs, row.id, json=json)
 
 

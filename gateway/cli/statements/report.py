@@ -29,6 +29,7 @@ from gateway.settings.read import text_of
 
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="file for a page with charts; `-` = standard "
                                                                           "output")]
+NO_RUN_FILE: Final = "Check the name of the run file (docs/statements.md)"
 ROWS_NAMED: Final = 5  # of each reason, on a terminal
 
 
@@ -53,7 +54,7 @@ def check(
     settings = context.settings()
     with reporting_errors():
         base = run.absolute().parent
-        run_spec = spec.placed(spec.read(text_of(run), str(run), base), base)
+        run_spec = spec.placed(spec.read(text_of(run, NO_RUN_FILE), str(run), base), base)
         with preflight.rows_file(settings, run_spec) as path, _bar("rows", source.count_lines(path)) as follow:
             done = preflight.look(settings, run_spec, path, SystemClock().now(), thorough=thorough, follow=follow)
     if html is not None:
@@ -69,7 +70,7 @@ def check(
 
 def _print(done: Preflight) -> None:
     tally = done.tally
-    listing.table(("way", "mails", "share"), [
+    listing.table(("channel", "mails", "share"), [
         (preflight_page.CHANNELS[channel][1], number(tally.channels[channel]),
          percent(tally.channels[channel], tally.mails)) for channel in Channel if tally.channels[channel]])
     if tally.reasons:
@@ -139,7 +140,7 @@ def report_(
                        "further copies": number(made.copies),
                        **({} if made.delivery_known else {
                            "delivered": "unknown: `statements.postfix_log` is not set"})})
-        listing.table(("fate", "mails", "share"), [
+        listing.table(("delivery status", "mails", "share"), [
             (report_page.FATES[one][1], number(made.fates[one]), percent(made.fates[one], made.mails))
             for one in report.Fate if made.fates[one]])
         listing.table(("mails", "reason", "what", "remedy"), [_reason(count, reason) for (_, reason), count

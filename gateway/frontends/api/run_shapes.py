@@ -60,7 +60,7 @@ class RunShown(RunListed):
     delivered: int | None = Field(description="null: no mail log is read, so it is unknown")
     bounced: int
     rate: float = Field(description="Mails a second since it began")
-    rest_s: float | None = Field(description="How long it will still take; null: nobody knows")
+    rest_s: float | None = Field(description="Remaining time; null: unknown")
 
     @classmethod
     def whole(cls, shown: Shown, *, log_read: bool) -> "RunShown":

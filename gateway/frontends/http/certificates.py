@@ -67,7 +67,7 @@ def written(ders: Sequence[bytes], form: str) -> tuple[bytes, str]:
 def router(current: Current) -> APIRouter:
     """The endpoint."""
     routes = APIRouter(tags=["certificates"])
-    problem = {"description": "No certificate is published for this address, to whoever asks"}
+    problem = {"description": "No certificate is published for this address"}
 
     @routes.get("/certificates/{address:path}", operation_id="certificates", response_class=Response,
                 summary="Certificates of a mail address",

@@ -164,13 +164,14 @@ class Parent:
 
     def _start(self, number: int) -> bool:
         """Whether the system gives us a process; the other workers must not end because it does not."""
-        ours, theirs = socket.socketpair()
+        line: tuple[Line, ...] = ()
         try:
+            line = ours, theirs = socket.socketpair()
             pid = os.fork()
         except OSError as error:
             log.critical("worker.not_started", reason=str(Reason.INTERNAL), detail=str(error.strerror))
-            ours.close()
-            theirs.close()
+            for one in line:
+                one.close()
             return False
         if pid == 0:
             self._become(number, ours, theirs)

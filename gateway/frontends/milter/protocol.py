@@ -13,6 +13,7 @@ from typing import Final
 
 VERSION: Final = 6
 PACKET_OCTETS_MAX: Final = 1 << 20  # Postfix: a header field of header_size_limit (102,400), 65,535 octets of a body
+SKIPPED_OCTETS_MAX: Final = 1 << 28  # of a longer field, which is read over; what is beyond is no packet of Postfix
 BODY_CHUNK_OCTETS: Final = 65_535  # MILTER_CHUNK_SIZE
 _RECEIVED_OCTETS: Final = 1 << 16
 _HEAD: Final = struct.Struct("!Ic")
@@ -35,6 +36,7 @@ class Command(IntEnum):
     ABORT = ord("A")
     QUIT = ord("Q")
     QUIT_NEW_CONNECTION = ord("K")
+    TOO_LONG = 0  # no command of Postfix: in the place of a field or a body that is longer than PACKET_OCTETS_MAX
 
 
 class Action(IntFlag):
@@ -64,6 +66,7 @@ class Steps(IntFlag):
 ACTIONS: Final = Action.ADD_HEADERS | Action.CHANGE_BODY | Action.CHANGE_HEADERS | Action.CHANGE_FROM
 STEPS: Final = (Steps.NO_HELO | Steps.NO_END_OF_HEADER | Steps.NO_ANSWER_TO_HEADER | Steps.NO_UNKNOWN | Steps.NO_DATA
                 | Steps.NO_ANSWER_TO_CONNECT | Steps.NO_ANSWER_TO_MAIL | Steps.NO_ANSWER_TO_BODY | Steps.LEADING_SPACE)
+_SKIPPED: Final = frozenset({Command.HEADER, Command.BODY})  # without an answer, so the mail gets it at its end
 # By stage (SMFIM_*): connection, MAIL, RCPT, end of the message.
 _MACROS: Final = ((0, "{daemon_name}"), (2, "{auth_authen} {mail_addr} {tls_version}"), (3, "{rcpt_addr}"), (5, "i"))
 
@@ -92,8 +95,15 @@ class Packets:
             available = len(self._received) - self._at
             if available >= _LENGTH.size:
                 (length,) = _LENGTH.unpack_from(self._received, self._at)
-                if not 0 < length <= PACKET_OCTETS_MAX:
+                if not 0 < length <= SKIPPED_OCTETS_MAX or (
+                        length > PACKET_OCTETS_MAX and available > _LENGTH.size
+                        and self._received[self._at + _LENGTH.size] not in _SKIPPED):
                     raise ProtocolError(f"a packet of {length} octets")
+                if length > PACKET_OCTETS_MAX and available > _LENGTH.size:
+                    if not self._skip(length - (available - _LENGTH.size)):
+                        return
+                    yield Command.TOO_LONG, b""
+                    continue
                 if available >= _LENGTH.size + length:
                     begin = self._at + _LENGTH.size
                     self._at = begin + length
@@ -105,6 +115,17 @@ class Packets:
             if not more:
                 return
             self._received, self._at = self._received[self._at:] + more, 0
+
+
+    def _skip(self, octets: int) -> bool:
+        """Reads so many more octets, of a packet that has begun, and keeps none. False if the other side closes."""
+        self._received, self._at = b"", 0
+        while octets > 0:
+            more = self._channel.recv(min(octets, _RECEIVED_OCTETS))
+            if not more:
+                return False
+            octets -= len(more)
+        return True
 
 
 def packet(name: bytes, data: bytes = b"") -> bytes:

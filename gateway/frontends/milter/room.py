@@ -29,6 +29,7 @@ class Room:
         self._lock = threading.Lock()
         self._sessions: set[int] = set()
         self._octets: dict[int, int] = {}  # of each mail, from MAIL on
+        self._used = 0  # of all: asked for each field, so not summed up each time
         self._turns = threading.BoundedSemaphore(turns_max)
         self._since: dict[int, float] = {}  # of each mail that is worked on, by its thread; monotonic
 
@@ -45,8 +46,7 @@ class Room:
     @property
     def octets(self) -> int:
         """Of all mails under way."""
-        with self._lock:
-            return sum(self._octets.values())
+        return self._used
 
     def oldest_s(self) -> float:
         """For how long the mail has been worked on that has been longest; 0 if there is none."""
@@ -62,19 +62,20 @@ class Room:
         """It is gone, and its mail with it."""
         with self._lock:
             self._sessions.discard(id(session))
-            self._octets.pop(id(session), None)
+            self._used -= self._octets.pop(id(session), 0)
 
     def began(self, session: object, client: str = "") -> None:
         """A mail is under way. GatewayError(CLIENT_RATE_EXCEEDED) if it is one too many of this client's."""
         with self._lock:
             if not self._rate.allow(client):
                 raise GatewayError(Reason.CLIENT_RATE_EXCEEDED, "messages per minute", retry=True)
+            self._used -= self._octets.get(id(session), 0)
             self._octets[id(session)] = 0
 
     def ended(self, session: object) -> None:
         """It has its answer, or was given up."""
         with self._lock:
-            self._octets.pop(id(session), None)
+            self._used -= self._octets.pop(id(session), 0)
 
     def take(self, session: object, octets: int) -> None:
         """So many more of this session's mail. GatewayError(CLIENT_BUSY) where others have them.
@@ -82,15 +83,17 @@ class Room:
         One mail alone may always be in work.
         """
         with self._lock:
-            own, used = self._octets.get(id(session), 0), sum(self._octets.values())
-            if used > own and used + octets > self._octets_max:
+            own = self._octets.get(id(session), 0)
+            if self._used > own and self._used + octets > self._octets_max:
                 raise GatewayError(Reason.CLIENT_BUSY, "octets in work", retry=True)
             self._octets[id(session)] = own + octets
+            self._used += octets
 
     def give_back(self, session: object) -> None:
         """Nothing is kept of this session's mail any more."""
         with self._lock:
             if id(session) in self._octets:
+                self._used -= self._octets[id(session)]
                 self._octets[id(session)] = 0
 
     @contextmanager

@@ -69,7 +69,8 @@ class Session:
             Command.RCPT: self._recipient, Command.END: self._end, Command.OPTIONS: self._options}
         self._quiet: dict[int, Callable[[bytes], None]] = {
             Command.CONNECT: self._connect, Command.MAIL: self._sender, Command.HEADER: self._header,
-            Command.MACROS: self._keep_macros, Command.BODY: self._chunk, Command.ABORT: self._abort}
+            Command.MACROS: self._keep_macros, Command.BODY: self._chunk, Command.ABORT: self._abort,
+            Command.TOO_LONG: self._too_long}
         shared.room.entered(self)
 
     def answer(self, command: int, data: bytes) -> Iterable[bytes]:
@@ -189,6 +190,14 @@ class Session:
         """The next octets of the body."""
         if self._may_keep(len(data)):
             self._transaction().body(self.shared.rules, data)
+            self._release_refused()
+
+    def _too_long(self, data: bytes) -> None:
+        """A header field that only a raised header_size_limit of Postfix lets pass. The relay rejects it, too."""
+        del data
+        if self._transaction().refused is None:
+            self._transaction().refuse(GatewayError(
+                Reason.INPUT_LIMIT_EXCEEDED, f"a header field of more than {protocol.PACKET_OCTETS_MAX} octets"))
             self._release_refused()
 
     def _may_keep(self, octets: int) -> bool:

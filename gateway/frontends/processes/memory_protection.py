@@ -25,6 +25,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final
 
+from gateway.distribution import own_command
+
 _STACK_OCTETS: Final = 128 << 10  # C's part of it: Python's own calls need none
 _PR_SET_DUMPABLE: Final = 4  # prctl.h
 _TUNABLES: Final = "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"  # 165: any octet but 0
@@ -53,7 +55,7 @@ def let_go() -> None:
 def start_anew(arguments: Sequence[str]) -> None:
     """Becomes `sealgate` with these arguments in that environment, under the same process id; returns if it is so."""
     if not forgets():
-        os.execve(sys.executable, [sys.executable, "-m", "gateway", *arguments],  # noqa: S606 - ourselves again
+        os.execve(sys.executable, [*own_command(), *arguments],  # noqa: S606 - ourselves again
                   {**os.environ, **ENVIRONMENT})
 
 

@@ -6,6 +6,7 @@ The id is stable: alert rules, metrics and filters of operators go by it. docs/l
 from typing import Final
 
 MESSAGES: Final = {
+    "audit.not_recorded": "A failed act is missing in the audit log.",
     "bounce.counted": "A mail of a service came back.",
     "bounce.not_counted": "A returned mail does not count as a bounce.",
     "callback.database_unreachable": "The database did not answer while a client was called.",
@@ -132,7 +133,7 @@ MESSAGES: Final = {
     "stamper.circuit_open": "A time-stamping service failed too often and is not asked for a while.",
     "stamper.failed": "A time-stamping service gave no time-stamp.",
     "stamper.skipped": "A time-stamping service could not be used; the next one was asked.",
-    "statement.ended_process": "A statement that ends each process that works on it was refused.",
+    "statement.ended_process": "A statement that ended each process working on it was rejected.",
     "statement.internal_error": "A fault in the program stopped one statement.",
     "supervisor.delayed": "The machine gave the supervisor no time.",
     "worker.exited": "A worker has exited.",

@@ -35,7 +35,7 @@ def find_speaker(algorithm: AlgorithmIdentifier, signature: bytes, signed: bytes
     REVOCATION_UNTRUSTED where nobody who may speak has signed it.
     """
     tried = 0
-    refused = "nobody known has signed the list"
+    refused = "no authorised signer is known for the list"
     for candidate in _candidates(issuer, name, certificates, trust):
         if candidate.key_usage is not None and "crl_sign" not in candidate.key_usage:
             refused = f"{candidate.subject} may not sign lists"

@@ -174,7 +174,7 @@ def _extensions(der: bytes, explicit: Tlv) -> dict[str, bytes]:
     for extension in walk.children(der, walk.expect(inner, walk.SEQUENCE), limit=EXTENSIONS_MAX):
         oid, critical, value = _extension(der, extension)
         if oid in found:
-            raise DerMalformed(f"extension {oid} stands twice")
+            raise DerMalformed(f"extension {oid} is repeated")
         if critical and oid not in _PROCESSED:
             raise DerMalformed(f"the critical extension {oid} is unknown here")
         found[oid] = value
@@ -336,7 +336,7 @@ def _entry_extensions(octets: bytes) -> tuple[int, datetime | None, str | None]:
     for extension in walk.children(octets, walk.single(octets, walk.SEQUENCE), limit=EXTENSIONS_MAX):
         oid, critical, value = _extension(octets, extension)
         if oid in oids:
-            raise DerMalformed(f"entry extension {oid} stands twice")
+            raise DerMalformed(f"entry extension {oid} is repeated")
         oids.add(oid)
         if oid == _REASON:
             reason = walk.decode_integer(value, walk.single(value), walk.ENUMERATED)

@@ -174,7 +174,7 @@ def responder_of(response: OcspResponse, issuer: Certificate, trust: TrustSet, a
     GatewayError REVOCATION_WEAK_ALGORITHM, _MALFORMED (unknown algorithm), _UNTRUSTED, _ALTERED.
     """
     check_algorithm(response.algorithm, at)
-    fault = "nobody known bears the responder's name or key"
+    fault = "no known certificate has the responder's name or key"
     altered = False
     for candidate in dict.fromkeys((issuer, *trust.ocsp_responders, *response.certificates)):
         if not _is_named(response, candidate):
@@ -239,7 +239,7 @@ def _response(der: bytes) -> OcspResponse:
         raise DerMalformed("a success without an answer")
     body = walk.children(der, _inner(der, walk.expect(parts[1], 0xA0), walk.SEQUENCE), limit=2)
     if len(body) != 2 or walk.decode_oid(der, body[0]) != _BASIC:
-        raise DerMalformed("an answer of a kind that nobody here reads")
+        raise DerMalformed("an unsupported response type")
     basic = walk.content(der, walk.expect(body[1], walk.OCTET_STRING))
     fields = walk.children(basic, walk.single(basic, walk.SEQUENCE), limit=4)
     if not 3 <= len(fields) <= 4:
@@ -310,7 +310,7 @@ def _extensions(octets: bytes, explicit: Tlv, processed: frozenset[str]) -> dict
             raise DerMalformed("an extension without its value")
         oid = walk.decode_oid(octets, parts[0])
         if oid in found:
-            raise DerMalformed(f"extension {oid} stands twice")
+            raise DerMalformed(f"extension {oid} is repeated")
         if len(parts) == 3 and walk.decode_boolean(octets, parts[1]) and oid not in processed:
             raise DerMalformed(f"the critical extension {oid} is unknown here")
         found[oid] = walk.content(octets, walk.expect(parts[-1], walk.OCTET_STRING))
@@ -341,7 +341,7 @@ def _single(octets: bytes, tlv: Tlv) -> Single:
 def _read_id(octets: bytes, tlv: Tlv) -> CertId:
     fields = walk.children(octets, walk.expect(tlv, walk.SEQUENCE), limit=4)
     if len(fields) != 4:
-        raise DerMalformed("an answer about nobody")
+        raise DerMalformed("a certificate identifier without its four fields")
     digest = algorithms.digest_name(algorithms.read_identifier(octets, fields[0]))
     if digest not in _HASHES:
         raise DerMalformed(f"an issuer named by {digest}")

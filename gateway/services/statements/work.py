@@ -48,7 +48,7 @@ DEATHS_MAX: Final = 3  # of processes with one item alone in work; then it is re
 _HOUSE: Final = frozenset({
     Reason.NEXT_HOP_UNAVAILABLE, Reason.NEXT_HOP_TLS, Reason.STORE_UNAVAILABLE, Reason.STORE_MISSING,
     Reason.STORE_VERSION, Reason.STORE_MISMATCH, Reason.KEY_UNAVAILABLE, Reason.STAMPER_UNAVAILABLE,
-    Reason.STAMPER_CLOCK, Reason.HOLD_FULL, Reason.RUN_STATE,
+    Reason.STAMPER_CLOCK, Reason.CLOCK_WRONG, Reason.HOLD_FULL, Reason.RUN_STATE,
 })
 
 

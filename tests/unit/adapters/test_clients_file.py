@@ -123,7 +123,7 @@ def test_a_line_that_is_none_has_its_place(path, line) -> None:
 def test_a_name_twice_is_refused(path) -> None:
     add_client(path, "a", GOOD)
     path.write_text(path.read_text() * 2)
-    with pytest.raises(GatewayError, match="second time"):
+    with pytest.raises(GatewayError, match="is repeated"):
         read_clients(path)
 
 

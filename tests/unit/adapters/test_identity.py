@@ -31,6 +31,7 @@ from gateway.adapters.db.tables.mail import customer
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from tests.support import postgres
+from tests.support.databases import DROP_AUDIT
 
 ADDRESS = "anna@customer.example"
 
@@ -191,6 +192,7 @@ def test_older_tables_are_named_and_upgraded_by_command(where, id_file) -> None:
     database = connected(where)
     for statement in ("ALTER TABLE statement_chunk DROP COLUMN item",
                       "ALTER TABLE statement_chunk DROP COLUMN attempts", "DROP TABLE database_identity",
+                      *DROP_AUDIT,
                       "UPDATE alembic_version SET version_num = '0007'"):
         database.write(lambda connection, statement=statement: connection.exec_driver_sql(statement) and None)
     database.close()

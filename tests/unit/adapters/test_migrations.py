@@ -22,7 +22,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
 from gateway.ports.journal import JournalState
-from tests.support.databases import written
+from tests.support.databases import DROP_AUDIT, written
 from tests.support.pki import NOW
 
 ANNA, BEN = "anna@customer.example", "ben@customer.example"
@@ -113,6 +113,7 @@ def everything_is_there(database, worker) -> None:
 
 def test_from_an_earlier_version_to_this_one(database, worker, tmp_path) -> None:
     for statement in ("DROP TABLE request", "DROP TABLE callback", "DROP TABLE database_identity",
+                      *DROP_AUDIT,
                       "ALTER TABLE statement_chunk DROP COLUMN item",
                       "ALTER TABLE statement_chunk DROP COLUMN attempts",
                       "UPDATE alembic_version SET version_num = '0006'"):

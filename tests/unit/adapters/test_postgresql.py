@@ -344,7 +344,7 @@ class Hand:
 def test_an_answer_is_kept_for_its_time_and_not_longer() -> None:
     clock = Hand()
     kept = Kept(clock)
-    kept.seen("mark")
+    kept.observe("mark")
     kept.put("anna", [(1,)])
     clock.at = KEPT_S
     assert kept.get("anna") == [(1,)]
@@ -356,19 +356,19 @@ def test_an_answer_is_kept_for_its_time_and_not_longer() -> None:
 def test_an_answer_is_dropped_when_what_it_hangs_on_changes() -> None:
     kept = Kept(Hand())
     kept.put("before anybody looked", [(1,)])
-    kept.seen("mark")
+    kept.observe("mark")
     assert kept.get("before anybody looked") is None
     kept.put("anna", [(1,)])
-    kept.seen("mark")
+    kept.observe("mark")
     assert kept.get("anna") == [(1,)]
-    kept.seen("another")
+    kept.observe("another")
     assert kept.get("anna") is None
 
 
 def test_an_answer_is_not_given_when_nobody_has_watched_for_long() -> None:
     clock = Hand()
     kept = Kept(clock)
-    kept.seen("mark")
+    kept.observe("mark")
     clock.at = KEPT_S + 1
     kept.put("anna", [(1,)])
     assert kept.get("anna") is None

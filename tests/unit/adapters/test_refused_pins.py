@@ -16,7 +16,7 @@ TOKEN = Token(name="hsm", module=Path("/usr/lib/x.so"), label="bank", pin_file=P
 
 def said(directory: Path | None, pin: bytes, token: Token = TOKEN) -> str | None:
     with refused_pins.trial(directory, token, pin) as trial:
-        return trial.said
+        return trial.refusal
 
 
 def refuse(directory: Path, pin: bytes) -> Path:

@@ -142,14 +142,14 @@ def test_what_is_not_the_token_that_was_asked_for(answer: Answering, told: str) 
 def test_a_token_that_no_anchor_carries_is_not_used() -> None:
     other = TrustSet(stampers=anchors_of((get_pki("Other").tsa_root_certificate,), "qualified"))
     with served(unit().respond, trust=other) as (one, _):
-        assert "not believed" in refused(one)
+        assert "not trusted" in refused(one)
 
 
 def test_roots_for_mail_do_not_make_a_stamper_believable() -> None:
     root = get_pki().tsa_root_certificate
     wrong = TrustSet(signers=anchors_of((root,)), stampers=anchors_of((get_pki("Other").tsa_root_certificate,)))
     with served(unit().respond, trust=wrong) as (one, _):
-        assert "not believed" in refused(one)
+        assert "not trusted" in refused(one)
 
 
 @pytest.mark.parametrize("failure", list(Failure))

@@ -111,7 +111,7 @@ def test_a_milter_is_there_or_it_is_not(settings: Settings, tmp_path: Path) -> N
     port, path = free(), tmp_path / "milter"
     for address in (f"inet:{port}@127.0.0.1", f"unix:{path}"):
         with_it = settings.model_copy(update={"milter": Milter(socket=address, inbound_daemons=("mx",))})
-        assert checks(Watcher(with_it, LazyStore(with_it)))["milter"] == ("degraded", "nobody listens")
+        assert checks(Watcher(with_it, LazyStore(with_it)))["milter"] == ("degraded", "no process listens")
         family = socket.AF_UNIX if address.startswith("unix") else socket.AF_INET
         with socket.socket(family) as listening:
             listening.bind(str(path) if family == socket.AF_UNIX else ("127.0.0.1", port))

@@ -184,7 +184,7 @@ def test_the_pin_is_never_told(desk, hsm) -> None:
     for words in (("list", "--token", "hsm"), ("generate", "--token", "hsm", "--object", "new")):
         done = run("key", *words)
         assert done.code == 75
-        assert "refuses the PIN (PinIncorrect)" in done.err
+        assert "rejects the PIN (PinIncorrect)" in done.err
         assert "maple" not in done.err + done.out
         assert PIN not in done.err + done.out
 

@@ -144,7 +144,7 @@ def test_what_is_no_attribute_is_501_and_leaves_nobody(bad: bytes) -> None:
         return
     with relay(Taker(), with_front()) as at, Talk(at["out"]) as talk:
         talk.greet()
-        assert talk.say(bad) == "501 5.5.4 An attribute is not known, stands twice or has a bad value"
+        assert talk.say(bad) == "501 5.5.4 An attribute is unknown, is repeated or has a bad value"
         assert talk.say(b"XFORWARD SOURCE=LOCAL IDENT=Q1") == "250 2.0.0 Ok"
         assert talk.say(b"MAIL FROM:<a@bank.test>").startswith("554 5.7.1")
         assert talk.say(b"RSET").startswith("250")

@@ -138,7 +138,6 @@ def test_without_a_contact_a_mail_still_says_what_to_do_in_doubt(kind: str, lang
     ("en", "26 November 2026, 13:00 (CET), 13:00:00 (CET)"),
     ("de", "26. November 2026, 13:00 Uhr (MEZ), 13:00:00 Uhr (MEZ)"),
     ("fr", "26 novembre 2026, 13:00 (+0100), 13:00:00 (+0100)"),
-    ("xx", "26 November 2026, 13:00 (CET), 13:00:00 (CET)"),
 ])
 def test_times_are_written_as_the_bank_and_the_language_have_them(tmp_path: Path, language: str, words: str) -> None:
     """Truth: CLDR. 12:00 UTC is 13:00 in Berlin in winter."""
@@ -146,6 +145,15 @@ def test_times_are_written_as_the_bank_and_the_language_have_them(tmp_path: Path
     (tmp_path / f"own.{language}.txt").write_text(body)
     found = Writer(tmp_path, language, Letterhead("Example Bank", zone=ZoneInfo("Europe/Berlin")))
     assert found.write("own", language, {"at": AT}).text == words
+
+
+def test_a_language_without_formats_is_an_error_and_not_half_english(tmp_path: Path) -> None:
+    (tmp_path / "own.xx.txt").write_text("Subject: x\n{{ at|day }}")
+    with pytest.raises(GatewayError) as caught:
+        Writer(tmp_path, "xx").write("own", "xx", {"at": AT})
+    assert caught.value.reason is Reason.CONFIG_INVALID
+    assert "own.xx.txt" in caught.value.detail
+    assert "no formats of dates and numbers for the language `xx`" in caught.value.detail
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "for 5 minutes, until 12:00 (UTC)"),

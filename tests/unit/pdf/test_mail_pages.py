@@ -55,7 +55,17 @@ HTML = "Content-Type: text/html; charset=utf-8\n\n"
 @pytest.mark.parametrize(("octets", "text", "files"), [
     (mail("text/plain", "one\ntwo\n"), "one\ntwo\n", []),
     (mail("text/plain; charset=iso-8859-15", b"10 \xa4"), "10 €", []),
-    (mail("text/plain; charset=no-such", b"caf\xe9"), "café", []),
+    (mail("text/plain; charset=no-such", b"caf\xe9"), "café", [("attachment-1.txt", b"caf\xe9")]),
+    (mail("text/plain; charset=utf-8", b"caf\xe9"), "caf\ufffd", [("attachment-1.txt", b"caf\xe9")]),
+    (mail("text/plain; charset=iso-8859-1", b"100 \x80 \x96 \x93x\x94"), "100 \u20ac \u2013 \u201cx\u201d", []),
+    (mail("text/plain; charset=us-ascii", b"100 \x80"), "100 \u20ac", []),
+    (mail("text/plain; charset=no-such", b"plain"), "plain", []),
+    (mail("text/plain", b"page one\x0cpage two\x0bline"), "page one\npage two\nline", []),
+    (parts("alternative", f"{PLAIN}words", "Content-Type: multipart/mixed; boundary=c\n\n"
+           f"--c\n{HTML}<p>words</p>\n--c\nContent-Type: text/csv; name=a.csv\n\n1;2\n"
+           "--c\nContent-Type: text/plain\nContent-Disposition: attachment; filename=b.txt\n\nfile\n"
+           "--c\nContent-Type: message/rfc822\n\nSubject: inner\n\nbody\n--c--\n"), "words",
+     [("a.csv", b"1;2"), ("b.txt", b"file"), ("attachment-3.eml", b"Subject: inner\r\n\r\nbody")]),
     (mail("text/plain; format=flowed", "one \ntwo\n> quoted \n> more\n-- \nme\n"),
      "one two\n> quoted \n> more\n-- \nme\n", []),
     (mail("text/html", "<p>one<p>two"), "one\n\ntwo", []),

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.tables.mail import met_authority, micros, moment
 from gateway.errors import GatewayError, Reason
+from gateway.model.audit.acts import Act
 from gateway.ports.authorities import UnknownAuthority
 
 ROWS_MAX: Final = 1_000  # that nobody has decided on; an honest year brings a dozen
@@ -71,7 +72,8 @@ class DbAuthorities:
             connection.execute(update(met_authority).where(_m.key == found.key).values(ignored_at=micros(at)))
             return _authority(found)
 
-        return self._database.write(work)
+        return self._database.write(work, act=Act("authority.ignore", key), done=lambda found: Act(
+            "authority.ignore", found.key, {"subject": found.subject}))
 
     def _read(self, statement: Any) -> tuple[UnknownAuthority, ...]:
         with self._database.read() as connection:

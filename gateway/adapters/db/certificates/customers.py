@@ -9,6 +9,7 @@ from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.tables.mail import certificate, customer, customer_address
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import is_mailbox
+from gateway.model.audit.acts import Act
 from gateway.model.lookup import Customer
 from gateway.model.mailbox import in_ascii, registered, spellings
 
@@ -87,7 +88,9 @@ class DbCustomers:
             for page in pages:  # all old addresses are gone by now, so that two customers may swap theirs
                 _put_addresses(connection, page)
 
-        self._database.write(work, alone="customers")
+        act = (Act("customer.import", rows[0].number, {"customers": 1}) if len(rows) == 1 else
+               Act("customer.import", "", {"customers": len(rows)}))
+        self._database.write(work, alone="customers", act=act, done=lambda _: act if rows else None)
 
 
 def _one(connection: Connection, row: Found | None) -> Customer | None:

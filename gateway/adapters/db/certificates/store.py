@@ -19,6 +19,7 @@ from gateway.clock import Clock
 from gateway.cms.certificate import Certificate, parse_certificate
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
+from gateway.model.audit.acts import Act, Scalar
 from gateway.model.lookup import CertificateRow
 from gateway.model.mailbox import registered
 from gateway.ports.administration import (
@@ -31,6 +32,7 @@ from gateway.ports.administration import (
 )
 
 Found = Any  # a row of _ENTRY or _COLUMNS: SQLAlchemy types rows by position, we read them by name
+_TRUST_ACTS: Final = {"trusted": "certificate.trust", "distrusted": "certificate.distrust", None: "certificate.forget"}
 PAGE: Final = 500  # certificates read at once when listing
 ROWS_MAX: Final = 1_000  # certificates of one address; more is no directory but an attack on every mail to it
 
@@ -93,7 +95,7 @@ class DbCertificates:
         """See CertificateStore."""
         now = micros(self._clock.now())
         return self._database.write(lambda connection: tuple(_add(connection, one, now) for one in new),
-                                    alone="certificates")
+                                    alone="certificates", act=_attempted_import(new), done=_import_act)
 
     def get(self, sha256: str) -> CertificateEntry:
         """See CertificateStore."""
@@ -118,8 +120,10 @@ class DbCertificates:
     def set_trust(self, sha256: str, trust: Literal["trusted", "distrusted"] | None,
                   purposes: Sequence[AnchorPurpose] = ()) -> CertificateEntry:
         """See CertificateStore."""
-        return self._database.write(lambda connection: _set_trust(connection, sha256, trust, purposes),
-                                    alone="certificates")
+        name = _TRUST_ACTS[trust]
+        return self._database.write(
+            lambda connection: _set_trust(connection, sha256, trust, purposes), alone="certificates",
+            act=Act(name, sha256, {"purposes": " ".join(purposes)}), done=lambda entry: _trust_act(name, entry))
 
     def trust_list(self) -> TrustList:
         """See CertificateStore."""
@@ -143,6 +147,30 @@ class DbCertificates:
             if len(page) < PAGE:
                 return
             after = page[-1].id
+
+
+def _trust_act(name: str, entry: CertificateEntry) -> Act:
+    details: dict[str, Scalar] = {"purposes": " ".join(entry.trust_for)}
+    if entry.is_issuer:
+        return Act(name, entry.row.sha256, details | {"subject": entry.subject})
+    return Act(name, entry.row.sha256, details, {"subject": entry.subject, "customer": entry.row.customer or ""})
+
+
+def _attempted_import(new: Sequence[NewCertificate]) -> Act:
+    return Act("certificate.import", new[0].certificate.sha256 if len(new) == 1 else "", {"certificates": len(new)})
+
+
+def _import_act(kept: Sequence[Kept]) -> Act | None:
+    """One record for each transaction; of several certificates it has their number and a digest of their digests."""
+    changed = [one for one in kept if one.change != "known"]
+    if not changed:
+        return None
+    if len(changed) > 1:
+        digest = sha256("\n".join(sorted(one.row.sha256 for one in changed)).encode()).hexdigest()
+        return Act("certificate.import", "", {"certificates": len(changed), "sha256_of_list": digest})
+    row = changed[0].row
+    return Act("certificate.import", row.sha256, {"certificates": 1, "change": changed[0].change, "source": row.source},
+               {"customer": row.customer or "", "addresses": " ".join(row.addresses)})
 
 
 def _row(row: Found) -> CertificateRow:

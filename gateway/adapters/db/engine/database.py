@@ -14,11 +14,15 @@ from typing import Any, Literal, TypeVar
 import structlog
 from sqlalchemy import Connection, Engine, Insert, Select
 
+from gateway.adapters.db.engine.audit_record import LOCK, write_record
 from gateway.adapters.db.engine.claim_owner import Owner
 from gateway.adapters.db.engine.group_commit import Changes, GroupCommit, Rows
 from gateway.adapters.db.engine.identity import SELECT_ID
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
+from gateway.model.audit.actor import current_actor
+from gateway.model.audit.acts import Act
+from gateway.model.audit.record import Result
 from gateway.settings import Postgresql
 
 __all__ = ["Connection", "Database", "Level"]  # SQLAlchemy's connection, for those outside who write through it
@@ -54,12 +58,42 @@ class Database(ABC):
         """While it lasts, other processes' transactions wait for this process's, where they would be in its way."""
         return nullcontext()
 
-    def write(self, work: Callable[[Connection], T], *, alone: str = "", acts: bool = False) -> T:
+    def write(self, work: Callable[[Connection], T], *, alone: str = "", acts: bool = False, act: Act | None = None,
+              done: Callable[[T], Act | None] | None = None) -> T:
         """See GroupCommit.run. `alone`: what the work reads before it writes, so that no other node does it too.
 
         `acts`: it is what a request of a client stands for; its idempotency key is claimed in the same transaction.
+        `act`: an act for the audit log, recorded in the same transaction: both are stored or neither is. `done`: the
+        act as it is known afterwards, from the result of `work`; None: nothing was changed, nothing is recorded.
         """
-        return self.group.run(work, alone, acts=acts)
+        if act is None:
+            return self.group.run(work, (alone,) if alone else (), acts=acts)
+        actor, at = current_actor(), self.now()
+
+        def audited(connection: Connection) -> T:
+            result = work(connection)
+            finished = act if done is None else done(result)
+            if finished is not None:
+                write_record(connection, finished, actor, "done", at)
+            return result
+
+        try:
+            return self.group.run(audited, (alone, LOCK) if alone else (LOCK,), acts=acts)
+        except GatewayError as trouble:
+            self.record_failure(act, str(trouble.reason))
+            raise
+
+    def record(self, act: Act, result: Result, reason: str = "") -> int:
+        """Records an act on files, mail or the network in a transaction of its own; the record's number."""
+        actor, at = current_actor(), self.now()
+        return self.group.run(lambda connection: write_record(connection, act, actor, result, at, reason), (LOCK,))
+
+    def record_failure(self, act: Act, reason: str) -> None:
+        """Records that an act has failed. The log names one that cannot be recorded."""
+        try:
+            self.record(act, "failed", reason)
+        except GatewayError as error:
+            log.critical("audit.not_recorded", act=act.name, reason=reason, detail=error.detail)
 
     def expect(self, identity: str) -> None:
         """From now on only the database with this id is worked with; another one in its place is refused by name."""

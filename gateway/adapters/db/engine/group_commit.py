@@ -100,7 +100,7 @@ class GroupCommit:
         self._led = False  # whether somebody leads
         self.commits = 0
 
-    def run(self, work: Callable[[Connection], T], alone: str = "", *, acts: bool = False) -> T:
+    def run(self, work: Callable[[Connection], T], alone: Sequence[str] = (), *, acts: bool = False) -> T:
         """Runs `work` in a transaction; when this returns, what it wrote is durable.
 
         `alone`, `acts`: see Database.write.
@@ -110,14 +110,14 @@ class GroupCommit:
         """
         claim = self._before.take() if acts else None
         if claim is None:
-            return self._settled(_Job(work, alone=(alone,) if alone else ()))
+            return self._settled(_Job(work, alone=alone))
         claims, claimed = claim
 
         def whole(connection: Connection) -> T:
             claims(connection)
             return work(connection)
 
-        return self._settled(_Job(whole, alone=tuple(name for name in (alone, claimed) if name)))
+        return self._settled(_Job(whole, alone=(*alone, claimed) if claimed else alone))
 
     def before_act(self, work: Callable[[Connection], None], alone: str = "") -> None:
         """Has `work` done by the next `run` of this thread with `acts`, before what that does: both or neither.

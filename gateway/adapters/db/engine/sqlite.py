@@ -330,6 +330,7 @@ def _connect_writer(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA recursive_triggers=ON")  # else INSERT OR REPLACE deletes without a DELETE trigger
     connection.execute("PRAGMA busy_timeout=0")  # from now on _take_write_lock waits
 
 

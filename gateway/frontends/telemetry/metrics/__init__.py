@@ -24,6 +24,7 @@ from gateway.model.outcome import Settled
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
+    from gateway.frontends.telemetry.metrics.living import Living
     from gateway.frontends.telemetry.metrics.meters import Meters
 
 log = structlog.get_logger("sealgate.metrics")
@@ -49,6 +50,16 @@ def directory(settings: Settings) -> Path | None:
         return Path(os.environ[VARIABLE])
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Path(runtime or settings.database.parent) / DIRECTORY
+
+
+def of_living(settings: Settings) -> "Living | None":
+    """What the processes that live say of themselves; None where they count nothing."""
+    place = directory(settings)
+    if place is None or not place.is_dir():
+        return None
+    from gateway.frontends.telemetry.metrics import living  # loads prometheus_client, see VARIABLE
+
+    return living.read(place)
 
 
 def clean(settings: Settings) -> None:

@@ -51,6 +51,11 @@ def bury(directory: Path) -> None:
             _together(directory / f"{kind}_{_DEAD}.db", paths)
 
 
+def of_living(directory: Path) -> list[Path]:
+    """The gauges of processes that live."""
+    return [path for kind, process, path in _files(directory) if kind.startswith(_LIVE) and _lives(process)]
+
+
 def _files(directory: Path) -> Iterator[tuple[str, int, Path]]:
     for path in directory.glob("*.db"):
         kind, _, process = path.stem.rpartition("_")

@@ -57,14 +57,14 @@ class Meters:
         self.recipients = counter("recipients", "Recipients by what became of them", "direction", "settled")
         self.mail_seconds = histogram("mail_seconds", "From a mail's last octet to its answer", SECONDS, "direction")
         self.mail_size = histogram("mail_size_bytes", "Size of mails as received", SIZES, "direction")
-        self.refusals = counter("refusals", "Commands and connections refused before there was a mail",
+        self.refusals = counter("refusals", "Commands and connections rejected before a mail",
                                 "listener", "reason")
         self.decisions = counter("decisions", "Recipients by the rule that decided, and its end", "rule", "end")
         self.observed = counter("observed", "In mode observe, recipients by what would have become of them",
                                 "direction", "settled")
         self.protections = counter("protections", "Recipients who got their mail, by what was done to it",
                                    "direction", "verb")
-        self.fallbacks = counter("fallbacks", "Recipients whose mail went another way for want of a certificate",
+        self.fallbacks = counter("fallbacks", "Recipients without a certificate whose mail was sent by a fallback",
                                  "rule", "way")
         self.verdicts = counter("verdicts", "Inbound mails by what was found", "kind", "status")
         self.lookups = counter("lookups", "Certificate look-ups by source and answer", "source", "answer", "kept")

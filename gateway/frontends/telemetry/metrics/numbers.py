@@ -41,7 +41,7 @@ class AtScrape(Collector):
         yield _one("database_up", "1: the database answered", int(measured.store is not None))
         yield _one("hold_limit_bytes", "Octets that held mail may take (hold.octets_max)", measured.hold_limit)
         yield _one("evidence_waiting_bytes", "Evidence that waits on disk for the database", measured.spooled)
-        ends = GaugeMetricFamily("sealgate_expiry_timestamp_seconds", "When something of ours ends",
+        ends = GaugeMetricFamily("sealgate_expiry_timestamp_seconds", "Expiry of certificates and roots of the bank",
                                  labels=("what", "name"))
         for (what, name), at in measured.ends.items():
             ends.add_metric((what, name), at.timestamp())
@@ -64,7 +64,7 @@ def _store(store: StoreNumbers, now: datetime) -> Iterator[Metric]:
                 store.fallback_people)
     yield _many("fallback_converted_people", "Those of them who have a certificate since", "way",
                 store.fallback_converted)
-    yield _many("fetch_tasks", "What is fetched in the background", "state",
+    yield _many("fetch_tasks", "Fetch requests in the background", "state",
                 {"all": store.fetch_tasks, "due": store.fetch_due, "failing": store.fetch_failing})
     yield _many("revocation_lists", "Revocation lists in use", "state",
                 {"all": store.lists, "stale": store.lists_stale})
@@ -73,7 +73,7 @@ def _store(store: StoreNumbers, now: datetime) -> Iterator[Metric]:
     yield _one("journal_claims", "Mails of several groups in work", store.claims)
     yield _one("journal_resent", "Sends repeated because it was not known how the first went, of the mails still kept",
                store.resent)
-    yield _one("authorities_unknown", "Roots and issuers met in mail on which nobody has decided",
+    yield _one("authorities_unknown", "Roots and issuers found in mail and not decided on",
                store.authorities_unknown)
 
 

@@ -39,12 +39,20 @@ if sys.argv[2] == "no fork":
             raise BlockingIOError(11, "Resource temporarily unavailable")
         return real()
     os.fork = fork
+if sys.argv[2] == "no descriptor":
+    made, pairs = socket.socketpair, []
+    def pair():
+        pairs.append(1)
+        if len(pairs) > 2:  # its own, and that of the first worker
+            raise OSError(24, "Too many open files")
+        return made()
+    socket.socketpair = pair
 print(listening.getsockname()[1], flush=True)
 parent.Parent(lambda: (1, work), 60, 5, listening).run()
 """
 
 
-@pytest.mark.parametrize("why", ["dies", "no fork"])
+@pytest.mark.parametrize("why", ["dies", "no fork", "no descriptor"])
 def test_while_no_worker_can_start_connections_are_closed_at_once(tmp_path: Path, why: str) -> None:
     command = [sys.executable, "-c", PARENT, str(tmp_path / "started"), why]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
@@ -57,6 +65,10 @@ def test_while_no_worker_can_start_connections_are_closed_at_once(tmp_path: Path
         for _ in range(2):
             with socket.create_connection(("127.0.0.1", port), timeout=30) as postfix:
                 assert postfix.recv(1) == b""
+        line = "begins"
+        while "worker.not_started" not in line and "worker.failed" not in line:
+            assert line, "it has ended"
+            line = parent.stderr.readline()
         assert parent.poll() is None
         os.kill(parent.pid, signal.SIGTERM)
         assert parent.wait(30) == 0

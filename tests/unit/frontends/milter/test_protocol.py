@@ -44,7 +44,8 @@ def test_the_gateway_declares_what_it_does() -> None:
     (packet(b"O", b"short"), "fewer than 12 octets"),
     (OFFER + packet(b"z"), "unknown command"),
     (OFFER + struct.pack("!I", 0), "a packet of 0 octets"),
-    (OFFER + struct.pack("!I", 1 << 24) + b"L", "a packet of 16777216 octets"),
+    (OFFER + struct.pack("!I", 1 << 24) + b"M", "a packet of 16777216 octets"),
+    (OFFER + struct.pack("!I", 1 << 29) + b"L", "a packet of 536870912 octets"),
     (b"GET / HTTP/1.1\r\n\r\n", "a packet of 1195725856 octets"),
 ])
 def test_another_protocol_ends_the_connection_by_name(octets: bytes, rule: str,

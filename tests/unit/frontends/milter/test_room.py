@@ -1,6 +1,8 @@
 """What the sessions of a worker share: octets, turns, and for how long a mail is worked on."""
 
+import random
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -22,6 +24,23 @@ def test_octets_are_of_all_and_one_mail_alone_may_have_more() -> None:
     room.take(second, 100)
     room.left(second)
     assert (room.connections, room.mails, room.octets) == (1, 0, 0)
+
+
+def test_the_octets_of_all_are_the_sum_whatever_order_things_come_in() -> None:
+    room, sessions = Room(10_000, 1), [object() for _ in range(5)]
+    draw = random.Random(471)
+    for _ in range(3_000):
+        session = draw.choice(sessions)
+        act = draw.choice(("entered", "began", "take", "take", "give_back", "ended", "left"))
+        if act == "take":
+            with suppress(GatewayError):
+                room.take(session, draw.randrange(3_000))
+        else:
+            getattr(room, act)(session)
+        assert room.octets == sum(room._octets.values()) >= 0
+    for session in sessions:
+        room.left(session)
+    assert (room.octets, room.mails, room.connections) == (0, 0, 0)
 
 
 def test_a_turn_that_does_not_come_is_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:

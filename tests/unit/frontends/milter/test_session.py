@@ -16,6 +16,7 @@ from gateway.frontends.milter import protocol
 from gateway.frontends.milter.room import FIELD_OCTETS
 from gateway.frontends.milter.session import Take
 from gateway.frontends.milter.transaction import Peer, Transaction
+from gateway.mime.header import FIELDS_MAX
 from gateway.model.mail import Envelope, Mail
 from gateway.model.outcome import Outcome, Settled
 from tests.support.mta import CONTINUE, DISCARD, REPLY, mta, reply, shared
@@ -606,3 +607,31 @@ def test_a_field_that_breaks_us_is_no_field_that_is_missing(monkeypatch: pytest.
             assert reply(postfix.whole()[-1])[0] == "451"
         assert postfix.rejected()[0] == "451"
     assert not way.mails
+
+
+@pytest.mark.parametrize("field_octets", [(1 << 20) - 1, 1 << 20, 3 << 20])
+def test_a_field_that_is_too_long_is_answered_and_the_session_goes_on(field_octets: int) -> None:
+    """Postfix passes such a field where header_size_limit is raised; a cut connection would defer it for days."""
+    with mta(shared(way := Way(), limits={"octets_in_flight_max": 1 << 26})) as postfix:
+        postfix.begin()
+        postfix.mail()
+        postfix.rcpt("<x@else.test>")
+        postfix.fields(*FIELDS, ("X-Long", " " + "x\n y" * (field_octets // 4)))
+        postfix.chunk("hello\n")
+        assert reply(postfix.end()[-1])[0] == "550"
+        postfix.mail()
+        postfix.rcpt("<x@else.test>")
+        postfix.fields(*FIELDS)
+        assert postfix.end()[-1][0] == CONTINUE
+    assert b"X-Long" not in way.mails[-1].octets
+
+
+def test_as_many_fields_as_the_relay_takes() -> None:
+    many = [("X-N", f" {number}") for number in range(FIELDS_MAX - len(FIELDS))]
+    for more, answer in (([], CONTINUE), ([("X-N", " one more")], REPLY)):
+        with mta(shared(Way())) as postfix:
+            postfix.begin()
+            postfix.mail()
+            postfix.rcpt("<x@else.test>")
+            postfix.fields(*FIELDS, *many, *more)
+            assert postfix.end()[-1][0] == answer

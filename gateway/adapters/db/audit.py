@@ -1,0 +1,115 @@
+"""The audit log in the database: reading it, and recording acts that are no change of the database."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, func, or_, select
+
+from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.tables.audit import audit, audit_value
+from gateway.adapters.db.tables.mail import micros
+from gateway.errors import GatewayError, Reason
+from gateway.model.audit.acts import Act
+from gateway.model.audit.record import AuditEntry, PersonalValue, unpacked
+from gateway.ports.audit import AuditQuery, CarriedOut
+
+PAGE: Final = 500  # records read at once
+PREFIX_MIN: Final = 8  # characters of an id that may stand for the whole id
+
+_a, _v = audit.c, audit_value.c
+
+
+class DbAudit:
+    """See ports.audit.AuditLog."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def carrying_out(self, act: Act) -> Iterator[CarriedOut]:
+        """See AuditLog."""
+        self._database.record(act, "begun")
+        carried = CarriedOut()
+        try:
+            yield carried
+        except BaseException as error:
+            reason = error.reason if isinstance(error, GatewayError) else Reason.INTERNAL
+            self._database.record_failure(act, str(reason))
+            raise
+        if carried.failure:
+            self._database.record(act, "failed", carried.failure)
+        elif not carried.recorded:
+            self._database.record(act, "done")
+
+    def entries(self, query: AuditQuery) -> Iterator[AuditEntry]:
+        """See AuditLog."""
+        wanted = _selected(query).order_by(_a.number.desc()).limit(PAGE)
+        page = self._page(wanted)
+        while page:
+            yield from page
+            page = self._page(wanted.where(_a.number < page[-1].record.number))
+
+    def entry(self, number: int) -> AuditEntry:
+        """See AuditLog."""
+        found = self._page(_OCTETS.where(_a.number == number))
+        if not found:
+            raise GatewayError(Reason.USAGE, f"the audit log has no record {number}. `sealgate audit list` shows the "
+                               "last ones")
+        return found[0]
+
+    def all_after(self, number: int) -> Iterator[AuditEntry]:
+        """See AuditLog."""
+        wanted = _OCTETS.order_by(_a.number).limit(PAGE)
+        page = self._page(wanted.where(_a.number > number))
+        while page:
+            yield from page
+            page = self._page(wanted.where(_a.number > page[-1].record.number))
+
+    def size(self) -> int:
+        """See AuditLog."""
+        with self._database.read() as connection:
+            return connection.scalar(select(func.max(_a.number))) or 0
+
+    def _page(self, wanted: Select[Any]) -> Sequence[AuditEntry]:
+        with self._database.read() as connection:
+            rows = connection.execute(wanted).all()
+            values = _values(connection, [row.number for row in rows])
+        return [AuditEntry(unpacked(bytes(row.octets)), bytes(row.octets), values.get(row.number, {})) for row in rows]
+
+
+_OCTETS: Final = select(_a.number, _a.octets)
+
+
+def _values(connection: Connection, numbers: Sequence[int]) -> dict[int, dict[str, PersonalValue]]:
+    found: dict[int, dict[str, PersonalValue]] = {}
+    if numbers:
+        for row in connection.execute(select(audit_value).where(_v.number.in_(numbers))):
+            found.setdefault(row.number, {})[row.field] = PersonalValue(row.value, row.salt)
+    return found
+
+
+def _selected(query: AuditQuery) -> Select[Any]:
+    wanted = _OCTETS
+    if query.act:
+        wanted = wanted.where(or_(_a.act == query.act, _a.act.startswith(f"{query.act}.", autoescape=True)))
+    if query.result:
+        wanted = wanted.where(_a.result == query.result)
+    if query.client:
+        wanted = wanted.where(_a.actor_kind == "client", _a.actor == query.client)
+    if query.actor:
+        wanted = wanted.where(or_(_a.actor == query.actor, _has_value("actor", query.actor)))
+    if query.object:
+        same = [_a.object_id == query.object, _has_value("object", query.object)]
+        if len(query.object) >= PREFIX_MIN:
+            same.append(_a.object_id.startswith(query.object, autoescape=True))
+        wanted = wanted.where(or_(*same))
+    if query.since is not None:
+        wanted = wanted.where(_a.at >= micros(query.since))
+    if query.until is not None:
+        wanted = wanted.where(_a.at < micros(query.until))
+    return wanted
+
+
+def _has_value(field: str, value: str) -> Any:
+    return _a.number.in_(select(_v.number).where(_v.field == field, _v.value == value))

@@ -1,0 +1,102 @@
+"""The state of the gateway in one value: what an administrator looks at first."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from gateway import __version__
+from gateway.adapters.db.counts import DbNumbers
+from gateway.adapters.db.mail_list import DbMailList
+from gateway.app.expiry import Ending, ends
+from gateway.app.measurements import LazyStore, Watcher
+from gateway.app.store import Store, evidence_spool
+from gateway.clock import Clock, SystemClock
+from gateway.errors import GatewayError, Reason
+from gateway.frontends.http.observed import Check
+from gateway.frontends.telemetry import metrics
+from gateway.model.outcome import Settled
+from gateway.ports.counts import StoreNumbers
+from gateway.settings import Settings
+
+SOON_DAYS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Octets of the file system that holds `path`."""
+
+    path: Path
+    free: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`hour` and `day`: recipients by outcome; `numbers`: counts of the database; both None if it does not answer.
+
+    `processes`: by kind, how many take mail, and `not_asked`: directories and stampers that processes leave alone
+    after failures; both None without the section `metrics` of the settings. `expiring`: within SOON_DAYS, or already.
+    """
+
+    at: datetime
+    version: str
+    hostname: str
+    mode: str
+    checks: tuple[Check, ...]
+    hour: Mapping[Settled, int] | None
+    day: Mapping[Settled, int] | None
+    numbers: StoreNumbers | None
+    processes: Mapping[str, int] | None
+    not_asked: tuple[str, ...] | None
+    expiring: tuple[Ending, ...]
+    disks: tuple[Disk, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether mail can be taken."""
+        return self.numbers is not None and all(one.state != "failed" for one in self.checks)
+
+
+def read_status(settings: Settings, clock: Clock | None = None) -> Status:
+    """Asks listeners, next hops, database and processes; seconds at most. Raises nothing that one of them causes."""
+    clock = clock or SystemClock()
+    now, opened = clock.now(), LazyStore(settings, clock)
+    try:
+        checks = tuple(Watcher(settings, opened, clock).observed.checks())
+        store = _store(opened)
+        mails = DbMailList(store.database) if store else None
+        said = metrics.of_living(settings)
+        return Status(
+            now, __version__, settings.bank.hostname, settings.mode, checks,
+            mails.outcomes(now - timedelta(hours=1)) if mails else None,
+            mails.outcomes(now - timedelta(days=1)) if mails else None,
+            DbNumbers(store.database).read(now) if store else None,
+            None if said is None else said.ready, None if said is None else said.not_asked,
+            tuple(one for one in ends(settings, store, now) if one.not_after <= now + timedelta(days=SOON_DAYS)),
+            tuple(_disks(settings)))
+    finally:
+        opened.close()
+
+
+def _store(opened: LazyStore) -> Store | None:
+    try:
+        return opened()
+    except GatewayError as trouble:
+        if trouble.reason.family == "store" or trouble.reason is Reason.STORE_UNAVAILABLE:
+            return None
+        raise
+
+
+def _disks(settings: Settings) -> list[Disk]:
+    """Each file system once."""
+    found: dict[int, Disk] = {}
+    for path in (settings.database.parent, evidence_spool(settings)):
+        try:
+            usage = shutil.disk_usage(path)
+            found.setdefault(path.stat().st_dev, Disk(path, usage.free, usage.total))
+        except OSError:
+            continue
+    return list(found.values())

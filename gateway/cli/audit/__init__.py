@@ -1,0 +1,1 @@
+"""`sealgate audit`, and who acts on the command line."""

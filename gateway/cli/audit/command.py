@@ -1,0 +1,124 @@
+"""`sealgate audit`: who did what, when, from where, to which object, and with what result."""
+
+import json as json_text
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Annotated, Final
+
+import typer
+
+from gateway import app as composition
+from gateway.cli import context, listing
+from gateway.cli.context import USAGE, fail, reporting_errors
+from gateway.cli.listing import Json, Output, OutputOption
+from gateway.cli.times import FORMS, past
+from gateway.model.audit.acts import ACTS
+from gateway.model.audit.record import AuditEntry, exported
+from gateway.ports.audit import AuditLog, AuditQuery
+
+LAST_MAX: Final = 1_000_000
+COLUMNS: Final = ("number", "at", "actor", "from", "act", "object", "result", "reason")
+_RESULTS: Final = ("begun", "done", "failed")
+
+group = typer.Typer(no_args_is_help=True, help="The audit log: who did what, when, from where, with what result.")
+
+ActorOption = Annotated[str, typer.Option("--actor", metavar="NAME", help="a user, client or program")]
+ActOption = Annotated[str, typer.Option("--act", metavar="NAME", help="such as hold.release, or its first part")]
+ObjectOption = Annotated[str, typer.Option("--object", metavar="ID",
+                                           help="a held mail, certificate, customer, key, run, …")]
+ClientOption = Annotated[str, typer.Option("--client", metavar="NAME", help="only what this client of the API did")]
+ResultOption = Annotated[str, typer.Option("--result", help="begun, done or failed")]
+SinceOption = Annotated[str, typer.Option("--since", metavar="TIME", help=FORMS)]
+UntilOption = Annotated[str, typer.Option("--until", metavar="TIME", help="not this time and later")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="audit")
+
+
+@group.command("list")
+def list_(
+    last: Annotated[int, typer.Option("--last", min=1, max=LAST_MAX, help="show at most so many")] = 50,
+    actor: ActorOption = "",
+    act: ActOption = "",
+    object_: ObjectOption = "",
+    client: ClientOption = "",
+    result: ResultOption = "",
+    since: SinceOption = "",
+    until: UntilOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List records of the audit log, the latest last. `sealgate audit show NUMBER` shows one in full.
+
+    Example: sealgate audit list --act hold.release --since 7d
+    """
+    query = _query(actor, act, object_, client, result, since, until)
+    with audit_log() as log:
+        found = list(islice(log.entries(query), last))[::-1]
+    listing.write(output, COLUMNS, map(_row, found), "No record of the audit log meets these conditions.")
+
+
+@group.command()
+def show(number: Annotated[int, typer.Argument(metavar="NUMBER", min=1)], json: Json = False) -> None:
+    """Show one record in full.
+
+    Example: sealgate audit show 17
+    """
+    with audit_log() as log:
+        entry = log.entry(number)
+    if json:
+        listing.json_object(exported(entry))
+        return
+    record = entry.record
+    personal = {name: entry.values[name].value if name in entry.values else "(deleted)" for name in record.commitments
+                if name not in {"actor", "object"}}
+    listing.sheet({
+        "number": record.number, "at": f"{record.at:%Y-%m-%dT%H:%M:%S.%fZ}", "act": record.act,
+        "meaning": ACTS[record.act].sentence if record.act in ACTS else "", "actor": entry.actor,
+        "actor is a": record.actor_kind, "credential": record.credential, "object": entry.object_id,
+        "object is a": record.object_kind, "result": record.result, "reason": record.reason, **personal,
+        **record.details})
+
+
+@group.command()
+def export(
+    after: Annotated[int, typer.Option("--after", metavar="NUMBER", min=0,
+                                       help="only records after this one")] = 0,
+) -> None:
+    """Write all records as JSON lines, the oldest first. docs/audit.md describes the format.
+
+    Example: sealgate audit export --after 1200 >> audit.jsonl
+    """
+    with audit_log() as log:
+        for entry in log.all_after(after):
+            print(json_text.dumps(exported(entry), ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+
+
+@contextmanager
+def audit_log() -> Iterator[AuditLog]:
+    """The audit log of the settings' database."""
+    settings = context.settings()
+    with reporting_errors():
+        store = composition.open_store(settings)
+        try:
+            yield store.audit
+        finally:
+            store.close()
+
+
+def _query(actor: str, act: str, object_: str, client: str, result: str, since: str, until: str) -> AuditQuery:
+    if act and not any(name == act or name.startswith(f"{act}.") for name in ACTS):
+        fail(f"--act {act!r} does not exist. It is one of: {', '.join(ACTS)}", USAGE)
+    if result and result not in _RESULTS:
+        fail(f"--result must be one of: {', '.join(_RESULTS)}", USAGE)
+    return AuditQuery(actor, act, object_, client, result, past(since, "--since") if since else None,
+                      past(until, "--until") if until else None)
+
+
+def _row(entry: AuditEntry) -> dict[str, object]:
+    record = entry.record
+    source = entry.values["source"].value if "source" in entry.values else record.credential
+    return {"number": record.number, "at": record.at, "actor": entry.actor, "from": source, "act": record.act,
+            "object": entry.object_id, "result": record.result, "reason": record.reason}

@@ -1,0 +1,1 @@
+"""Daily work: the state on one screen, and lists of mails."""
