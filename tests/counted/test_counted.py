@@ -129,7 +129,7 @@ def counting(monkeypatch: pytest.MonkeyPatch, counts: Counts) -> None:
 def bank(home: Path, monkeypatch: pytest.MonkeyPatch, change=lambda settings: settings) -> Iterator[Counted]:
     """A warm bank: keys are loaded, certificates judged, connections open. `change`: of the settings."""
     counts = Counts()
-    shutil.copytree(template(), home)
+    shutil.copytree(template(rsa=True), home)
     counting(monkeypatch, counts)
     monkeypatch.setattr("gateway.app.TRUST_LOOK_S", 1e9)  # once a second the trust list is looked at; not here
     with context(home, change) as built:

@@ -58,23 +58,23 @@ def free_ports(count: int) -> list[int]:
 
 
 @cache
-def template() -> Path:
+def template(*, rsa: bool = False) -> Path:
     """A bank in a directory, once per test process: making keys is what would take time.
 
-    Its own keys are P-256: each process of a gateway loads them, and OpenSSL checks an RSA key for 30 to 100 ms. The
-    customers have RSA keys, and so has the bank that `sealgate demo` makes (tests/peers/test_demo.py).
+    Its own keys are P-256: each process of a gateway loads them, and OpenSSL checks an RSA key for 30 to 100 ms. `rsa`:
+    they are RSA, as in the bank that `sealgate demo` makes. The customers always have RSA keys.
     """
     keep: TemporaryDirectory[str] = TemporaryDirectory(prefix="bank-")
     _KEPT.append(keep)
     home = Path(keep.name) / "home"
-    with patch.dict(KEYS, dict.fromkeys(KEYS, "p-256")):
+    with patch.dict(KEYS, {} if rsa else dict.fromkeys(KEYS, "p-256")):
         open_bank(home, Ports())
     return home
 
 
-def demo_bank(home: Path, ports: Ports) -> Bank:
+def demo_bank(home: Path, ports: Ports, *, rsa: bool = False) -> Bank:
     """A bank in the new directory `home`, with the keys of the template."""
-    shutil.copytree(template(), home, dirs_exist_ok=True)
+    shutil.copytree(template(rsa=rsa), home, dirs_exist_ok=True)
     return open_bank(home, ports)
 
 
