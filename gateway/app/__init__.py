@@ -91,7 +91,7 @@ class Gateway:
         self.clock: Clock = clock or SystemClock()
         self._reach = reach or nowhere
         self._dry_run_hop = dry_run_hop
-        self._seen = ContentKeys()
+        self._used_keys = ContentKeys()
         self.store = open_store(settings, self.clock)
         self._hops: tuple[NextHop, ...] = ()
         self._fallbacks: Fallbacks | None = None
@@ -107,7 +107,7 @@ class Gateway:
 
     def _take(self, loaded: Loaded) -> None:
         former = self._fallbacks
-        context = build(loaded, self.store, self.clock, self._seen, self._reach)
+        context = build(loaded, self.store, self.clock, self._used_keys, self._reach)
         sink = event_sink(loaded.settings, self.store)
         context = replace(context, services=services(loaded.settings, self.store, self._send, sink))
         left, self._hops = (self._hops, self._directories), (context.outbound_hop, context.inbound_hop)

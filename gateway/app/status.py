@@ -68,13 +68,13 @@ def read_status(settings: Settings, clock: Clock | None = None) -> Status:
         checks = tuple(Watcher(settings, opened, clock).observed.checks())
         store = _store(opened)
         mails = DbMailList(store.database) if store else None
-        said = metrics.of_living(settings)
+        living = metrics.of_living(settings)
         return Status(
             now, __version__, settings.bank.hostname, settings.mode, checks,
             mails.outcomes(now - timedelta(hours=1)) if mails else None,
             mails.outcomes(now - timedelta(days=1)) if mails else None,
             DbNumbers(store.database).read(now) if store else None,
-            None if said is None else said.ready, None if said is None else said.not_asked,
+            None if living is None else living.ready, None if living is None else living.not_asked,
             tuple(one for one in ends(settings, store, now) if one.not_after <= now + timedelta(days=SOON_DAYS)),
             tuple(_disks(settings)))
     finally:

@@ -39,7 +39,7 @@ Client = Annotated[str, typer.Option("--client", metavar="NAME",
                                      help="the client of the settings that orders the code")]
 CodeId = Annotated[str, typer.Argument(metavar="ID", help="id of the code, as `sealgate otp send` prints it")]
 Number = Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's number")]
-Paid = Annotated[
+TransactionFile = Annotated[
     Path | None,
     typer.Option("--transaction", metavar="FILE", help="the transaction that the code approves: JSON as in POST "
                  "/codes; `-` = standard input"),
@@ -56,7 +56,7 @@ def send(
     customer: Number,
     client: Client,
     purpose: Annotated[str, typer.Option("--purpose", metavar="WORD", help="login, payment, …")] = "login",
-    transaction: Paid = None,
+    transaction: TransactionFile = None,
     digits: Annotated[int | None, typer.Option("--digits", help="number of digits, 6 to 10")] = None,
     life: Annotated[int | None, typer.Option("--life", metavar="SECONDS", help="validity in seconds")] = None,
     language: Annotated[str | None, typer.Option("--language", metavar="en|de|…")] = None,
@@ -75,7 +75,7 @@ def send(
 
 
 @group.command()
-def verify(code_id: CodeId, client: Client, transaction: Paid = None, json: Json = False) -> None:
+def verify(code_id: CodeId, client: Client, transaction: TransactionFile = None, json: Json = False) -> None:
     """Verify a code from the terminal or the first line of standard input. Exit 1 if it is not valid.
 
     Each attempt counts; a valid code can be used once.
@@ -96,7 +96,7 @@ def verify(code_id: CodeId, client: Client, transaction: Paid = None, json: Json
 
 
 @group.command()
-def resend(code_id: CodeId, client: Client, transaction: Paid = None, json: Json = False) -> None:
+def resend(code_id: CodeId, client: Client, transaction: TransactionFile = None, json: Json = False) -> None:
     """Send the same code again while it is valid. Give the transaction again, because it is not stored.
 
     Example: sealgate otp resend 5f0c2b7a90de4f1c2b7a90de --client online-banking --transaction payment.json

@@ -54,7 +54,7 @@ class CodesTour:
         guide.claim("for this payment it is valid", holds=self._verdict(path, asked) == "valid")
         guide.claim("once: code.used", holds=self._verdict(path, asked) == "code.used")
 
-    def nobody(self) -> None:
+    def without_certificate(self) -> None:
         """The caller hears it at once, and may choose another way."""
         before = self.guide.count("outgoing")
         status, answer = self._ask("/codes", {"customer": NOBODYS_NUMBER, "purpose": "login"})

@@ -56,7 +56,7 @@ class MailTour:
             holds=[hashlib.sha256(octets).digest() for octets in found] == [hashlib.sha256(document).digest()],
         )
 
-    def nobody(self) -> None:
+    def without_certificate(self) -> None:
         """Refused by name, nothing left."""
         before = self.guide.count("outgoing")
         reply = self.guide.refused(
@@ -120,7 +120,7 @@ class MailTour:
         )
         self.guide.claim("no reader got it", holds=self.guide.count("incoming") == before)
 
-    def somebody_else(self) -> None:
+    def another_signer(self) -> None:
         """A valid signature, of a customer who is not the From."""
         forged = self._sealed_question(self.guide.bank.people["ben"], from_=self.guide.bank.people["anna"].address)
         self._not_believed(self.guide.received(forged))

@@ -109,7 +109,7 @@ class SharedLimits:
         return (sum(_ALL.unpack_from(self._memory, base)[0] for base in everyone),
                 sum(_PEER.unpack_from(self._memory, base + peer)[0] for base in everyone))
 
-    def tell_connections(self, role: str, count: int, place: int, step: int) -> None:
+    def count_connection(self, role: str, count: int, place: int, step: int) -> None:
         """This worker has `count`, one more or less of the peer."""
         at = self._own + ROLES.index(role) * _ROLE_OCTETS
         _ALL.pack_into(self._memory, at, count)
@@ -148,51 +148,51 @@ class SharedLimits:
 class SharedConnections(Connections):
     """Of one role of listener in all workers."""
 
-    __slots__ = ("_role", "_together")
+    __slots__ = ("_role", "_shared")
 
-    def __init__(self, all_max: int, peer_max: int, together: SharedLimits, role: str) -> None:
+    def __init__(self, all_max: int, peer_max: int, shared: SharedLimits, role: str) -> None:
         super().__init__(all_max, peer_max)
-        self._together, self._role = together, role
+        self._shared, self._role = shared, role
 
     def enter(self, peer: str) -> bool:
         """See Connections."""
-        place = self._together.place(peer)
-        everyone, of_peer = self._together.connections(self._role, place)
+        place = self._shared.place(peer)
+        everyone, of_peer = self._shared.connections(self._role, place)
         if self._all + everyone >= self.all_max or self._peers[peer] + of_peer >= self.peer_max:
             if not self._peers[peer]:
                 del self._peers[peer]
             return False
         if not super().enter(peer):
             return False
-        self._together.tell_connections(self._role, self._all, place, 1)
+        self._shared.count_connection(self._role, self._all, place, 1)
         return True
 
     def leave(self, peer: str) -> None:
         """See Connections."""
         super().leave(peer)
-        self._together.tell_connections(self._role, self._all, self._together.place(peer), -1)
+        self._shared.count_connection(self._role, self._all, self._shared.place(peer), -1)
 
 
 class SharedRate(Rate):
     """The bucket that counts is the one out of which somebody took last."""
 
-    __slots__ = ("_together",)
+    __slots__ = ("_shared",)
 
-    def __init__(self, per_minute: int, now: Callable[[], float], together: SharedLimits) -> None:
+    def __init__(self, per_minute: int, now: Callable[[], float], shared: SharedLimits) -> None:
         super().__init__(per_minute, now)
-        self._together = together
+        self._shared = shared
 
     def allow(self, key: str) -> bool:
         """See Rate."""
         if not self.per_minute:
             return True
-        place = self._together.place(key)
-        left, when = self._together.latest(place)
+        place = self._shared.place(key)
+        left, when = self._shared.latest(place)
         if when:
             self._buckets[key] = (left, when)
         if not super().allow(key):
             return False
-        self._together.write(place, *self._buckets[key])
+        self._shared.write(place, *self._buckets[key])
         return True
 
 
@@ -202,33 +202,33 @@ class SharedMarks(Marks):
     A set that is full drops an expired mark, or else its lowest one, which `dropped` keeps account of.
     """
 
-    def __init__(self, keep_s: float, together: SharedLimits, table: int) -> None:
+    def __init__(self, keep_s: float, shared: SharedLimits, table: int) -> None:
         """`table`: FAILURES or KNOWN."""
         super().__init__(keep_s)
-        self._together, self._table = together, table
+        self._shared, self._table = shared, table
 
     def get(self, key: str) -> tuple[float, float]:
         """See Marks."""
-        number, tag = self._together.tag(key)
-        found = (mark for marks in self._together.marks(self._table, number) for mark in marks[1:] if mark[0] == tag)
+        number, tag = self._shared.tag(key)
+        found = (mark for marks in self._shared.marks(self._table, number) for mark in marks[1:] if mark[0] == tag)
         _, count, when = max(found, key=lambda mark: mark[2], default=(tag, *NO_MARK))
         return count, when
 
     def dropped(self, key: str) -> tuple[float, float]:
         """See Marks. A worker that has the key's mark has not dropped it."""
-        number, tag = self._together.tag(key)
-        return max(((marks[0][1], marks[0][2]) for marks in self._together.marks(self._table, number)
+        number, tag = self._shared.tag(key)
+        return max(((marks[0][1], marks[0][2]) for marks in self._shared.marks(self._table, number)
                     if all(mark[0] != tag for mark in marks[1:])), default=NO_MARK)
 
     def put(self, key: str, number: float, when: float) -> None:
         """See Marks."""
-        which, tag = self._together.tag(key)
-        marks, since = next(self._together.marks(self._table, which)), when - self.keep_s
+        which, tag = self._shared.tag(key)
+        marks, since = next(self._shared.marks(self._table, which)), when - self.keep_s
         way = next((way for way, mark in enumerate(marks) if mark[0] == tag), 0)
         if not way:
             live = [(mark[2] >= since, *mark[1:]) for mark in marks[1:]]
             way = 1 + live.index(min(live))
             before, lowest = marks[0][1:], marks[way][1:]
             if lowest[1] >= since:
-                self._together.write_mark(self._table, which, 0, (0, *upper_bound(before, [lowest], since)))
-        self._together.write_mark(self._table, which, way, (tag, number, when))
+                self._shared.write_mark(self._table, which, 0, (0, *upper_bound(before, [lowest], since)))
+        self._shared.write_mark(self._table, which, way, (tag, number, when))

@@ -97,7 +97,7 @@ class Judge:
             # 1'. without a certificate the signer is told by what the SignerInfo names
             key = judged.certificate or info.signer
             grouped.setdefault(key, []).append(judged)
-        return tuple(_together(group) for group in grouped.values())
+        return tuple(_combined(group) for group in grouped.values())
 
     def timestamp(self, token: bytes, subject: Content | None, received: datetime) -> TimestampVerdict:
         """A token by itself (`subject`: the octets that it is said to be about)."""
@@ -161,7 +161,7 @@ def _failed(verdict: SignerVerdict, reason: Reason) -> SignerVerdict:
     return replace(verdict, status=Status.INDETERMINATE if reason in _UNDECIDED else Status.INVALID, reason=reason)
 
 
-def _together(group: list[JudgedSigner]) -> JudgedSigner:
+def _combined(group: list[JudgedSigner]) -> JudgedSigner:
     """One signer out of all SignerInfos of one certificate: a false one decides, then a valid one."""
     for status in (Status.INVALID, Status.VALID):
         for judged in group:

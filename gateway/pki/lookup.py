@@ -97,7 +97,7 @@ class LookUp:
             note: Literal["", "not_needed"] = "" if needed else "not_needed"
             answers.append(SourceAnswer(source.name, answer, kept, self._monotonic() - begun, note))
             if needed and not isinstance(answer, Absent):
-                losers = _together(losers, answer.losers)
+                losers = _combined(losers, answer.losers)
                 final = _with(answer, losers)
         # 5
         return LookedUp(final or (Unusable(losers) if losers else Absent()), tuple(answers))
@@ -133,7 +133,7 @@ class LookUp:
             return Unavailable(trouble.detail or str(trouble.reason))
 
 
-def _together(losers: tuple[Loser, ...], more: tuple[Loser, ...]) -> tuple[Loser, ...]:
+def _combined(losers: tuple[Loser, ...], more: tuple[Loser, ...]) -> tuple[Loser, ...]:
     """Each certificate once, told as the first source had it."""
     known = {loser.row.sha256 for loser in losers}
     return losers + tuple(loser for loser in more if loser.row.sha256 not in known)

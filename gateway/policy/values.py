@@ -145,7 +145,7 @@ class SizeRange:
 
 
 @dataclass(frozen=True, slots=True)
-class SignerWanted:
+class SignerCondition:
     """One valid signer who has all of this. `levels`: any of; None: not asked."""
 
     levels: Texts | None = None
@@ -157,12 +157,12 @@ class SignerWanted:
         return ((self.levels is None or any(map(self.levels.test, levels)))
                 and (self.matches_from is None or matches is self.matches_from))
 
-    def covers(self, other: "SignerWanted") -> bool:
+    def covers(self, other: "SignerCondition") -> bool:
         """Whether every signer that `other` takes is taken here."""
         return ((self.levels is None or (other.levels is not None and self.levels.covers(other.levels)))
                 and self.matches_from in (None, other.matches_from))
 
-    def excludes(self, other: "SignerWanted") -> bool:
+    def excludes(self, other: "SignerCondition") -> bool:
         """A mail may have several signers: never."""
         del other
         return False
@@ -172,7 +172,7 @@ class SignerWanted:
         return ", ".join(filter(None, (f"level {self.levels}" if self.levels else "", matches)))
 
 
-Values = Texts | SizeRange | SignerWanted
+Values = Texts | SizeRange | SignerCondition
 
 
 def octets(value: object) -> int:

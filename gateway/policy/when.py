@@ -21,7 +21,16 @@ from gateway.policy.matchers import (
     Matcher,
 )
 from gateway.policy.rules import Known
-from gateway.policy.values import BadValueError, SignerWanted, SizeRange, Texts, compile_pattern, fold, octets, seconds
+from gateway.policy.values import (
+    BadValueError,
+    SignerCondition,
+    SizeRange,
+    Texts,
+    compile_pattern,
+    fold,
+    octets,
+    seconds,
+)
 from gateway.strictyaml import Document, Path, Problem, nearest
 
 _VALUES_MAX = 10_000
@@ -136,7 +145,7 @@ class When:
                 words = ("level", "matches_from", "customer")
                 self._add(here, f"unknown key `{key}` of signer", nearest(key, words) or one_of(words), key=True)
         if levels is not None or matches is not None:
-            parts.append(Leaf(matcher, SignerWanted(levels, matches)))
+            parts.append(Leaf(matcher, SignerCondition(levels, matches)))
         return All(tuple(parts)) if parts else None
 
     def _leaf(self, matcher: Matcher, value: Any, path: Path) -> Leaf | None:

@@ -21,7 +21,7 @@ class ItemLock:
         self._waiting = 0  # to work alone
 
     @property
-    def is_wanted(self) -> bool:
+    def is_contended(self) -> bool:
         """Whether a thread waits to work alone."""
         return self._waiting > 0
 

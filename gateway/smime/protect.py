@@ -149,8 +149,8 @@ def _whole(field: Field) -> bytes:
 
 def _hp_outer(raw: bytes) -> bytes:
     """RFC 9788 2.2; a first line that would grow too long is folded behind the names."""
-    room = LINE_MAX - len(b"HP-Outer: ")
-    if len(raw) <= room or len(raw.partition(b"\r\n")[0]) <= room:
+    width = LINE_MAX - len(b"HP-Outer: ")
+    if len(raw) <= width or len(raw.partition(b"\r\n")[0]) <= width:
         return b"HP-Outer: " + raw
     name, colon, value = raw.partition(b":")
     return b"HP-Outer: " + name + colon + b"\r\n " + value.lstrip(b" \t")

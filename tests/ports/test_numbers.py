@@ -17,7 +17,7 @@ from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.fallbacks import DbFallbacks
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
-from gateway.adapters.db.tables.mail import fetch_task, met_authority, micros, revocation_list
+from gateway.adapters.db.tables.mail import fetch_task, micros, revocation_list, unknown_authority
 from gateway.adapters.db.trace import FOUND_MAX, DbTrace
 from gateway.errors import GatewayError
 from gateway.model.lookup import Customer
@@ -78,7 +78,7 @@ def test_what_is_fetched_and_the_lists_in_use(database) -> None:
             {"authority": "b", "this_update": micros(NOW - timedelta(days=3)), "next_update": None, **lists},
             {"authority": "c", "this_update": micros(NOW), "next_update": micros(NOW) + 1, **lists}])
         about = {"subject": "s", "issuer": "i", "example": "e", "first_at": 0, "last_at": 0, "count": 1}
-        connection.execute(insert(met_authority), [
+        connection.execute(insert(unknown_authority), [
             {"key": "a", "ignored_at": None, **about}, {"key": "b", "ignored_at": 5, **about}])
 
     database.write(work)

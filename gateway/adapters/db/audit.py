@@ -44,11 +44,11 @@ class DbAudit:
 
     def entries(self, query: AuditQuery) -> Iterator[AuditEntry]:
         """See AuditLog."""
-        wanted = _selected(query).order_by(_a.number.desc()).limit(PAGE)
-        page = self._page(wanted)
+        statement = _selected(query).order_by(_a.number.desc()).limit(PAGE)
+        page = self._page(statement)
         while page:
             yield from page
-            page = self._page(wanted.where(_a.number < page[-1].record.number))
+            page = self._page(statement.where(_a.number < page[-1].record.number))
 
     def entry(self, number: int) -> AuditEntry:
         """See AuditLog."""
@@ -60,20 +60,20 @@ class DbAudit:
 
     def all_after(self, number: int) -> Iterator[AuditEntry]:
         """See AuditLog."""
-        wanted = _OCTETS.order_by(_a.number).limit(PAGE)
-        page = self._page(wanted.where(_a.number > number))
+        statement = _OCTETS.order_by(_a.number).limit(PAGE)
+        page = self._page(statement.where(_a.number > number))
         while page:
             yield from page
-            page = self._page(wanted.where(_a.number > page[-1].record.number))
+            page = self._page(statement.where(_a.number > page[-1].record.number))
 
     def size(self) -> int:
         """See AuditLog."""
         with self._database.read() as connection:
             return connection.scalar(select(func.max(_a.number))) or 0
 
-    def _page(self, wanted: Select[Any]) -> Sequence[AuditEntry]:
+    def _page(self, statement: Select[Any]) -> Sequence[AuditEntry]:
         with self._database.read() as connection:
-            rows = connection.execute(wanted).all()
+            rows = connection.execute(statement).all()
             values = _values(connection, [row.number for row in rows])
         return [AuditEntry(unpacked(bytes(row.octets)), bytes(row.octets), values.get(row.number, {})) for row in rows]
 
@@ -90,25 +90,25 @@ def _values(connection: Connection, numbers: Sequence[int]) -> dict[int, dict[st
 
 
 def _selected(query: AuditQuery) -> Select[Any]:
-    wanted = _OCTETS
+    statement = _OCTETS
     if query.act:
-        wanted = wanted.where(or_(_a.act == query.act, _a.act.startswith(f"{query.act}.", autoescape=True)))
+        statement = statement.where(or_(_a.act == query.act, _a.act.startswith(f"{query.act}.", autoescape=True)))
     if query.result:
-        wanted = wanted.where(_a.result == query.result)
+        statement = statement.where(_a.result == query.result)
     if query.client:
-        wanted = wanted.where(_a.actor_kind == "client", _a.actor == query.client)
+        statement = statement.where(_a.actor_kind == "client", _a.actor == query.client)
     if query.actor:
-        wanted = wanted.where(or_(_a.actor == query.actor, _has_value("actor", query.actor)))
+        statement = statement.where(or_(_a.actor == query.actor, _has_value("actor", query.actor)))
     if query.object:
         same = [_a.object_id == query.object, _has_value("object", query.object)]
         if len(query.object) >= PREFIX_MIN:
             same.append(_a.object_id.startswith(query.object, autoescape=True))
-        wanted = wanted.where(or_(*same))
+        statement = statement.where(or_(*same))
     if query.since is not None:
-        wanted = wanted.where(_a.at >= micros(query.since))
+        statement = statement.where(_a.at >= micros(query.since))
     if query.until is not None:
-        wanted = wanted.where(_a.at < micros(query.until))
-    return wanted
+        statement = statement.where(_a.at < micros(query.until))
+    return statement
 
 
 def _has_value(field: str, value: str) -> Any:

@@ -13,10 +13,10 @@ from gateway.adapters.db.tables.mail import (
     held,
     journal,
     journal_claim,
-    met_authority,
     micros,
     moment,
     revocation_list,
+    unknown_authority,
 )
 from gateway.ports.counts import StoreNumbers, Waiting
 
@@ -39,7 +39,7 @@ class DbNumbers:
                          func.min(revocation_list.c.this_update), table=revocation_list)
             (claims,) = _row(connection, func.count(), table=journal_claim)
             (resent,) = _row(connection, func.sum(journal.c.resent), table=journal)
-            (unknown,) = _row(connection, _count(met_authority.c.ignored_at.is_(None)), table=met_authority)
+            (unknown,) = _row(connection, _count(unknown_authority.c.ignored_at.is_(None)), table=unknown_authority)
             (waiting,) = _row(connection, func.count(), table=held_wait)
             people = connection.execute(select(
                 fallback.c.way, func.count(fallback.c.address.distinct()),

@@ -34,7 +34,7 @@ def verify_login(path: Path, name: str, password: str) -> bool:
         return False
     with _turns:
         try:
-            return _HASHER.verify(hashed or _nobody(), password) and hashed is not None
+            return _HASHER.verify(hashed or _dummy_hash(), password) and hashed is not None
         except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
 
@@ -88,7 +88,7 @@ def _is_name(name: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _nobody() -> str:
+def _dummy_hash() -> str:
     """A hash that no password fits."""
     return _HASHER.hash(os.urandom(32))
 

@@ -50,7 +50,7 @@ class DryRunHop:
 class DryRunHold:
     """See ports.hold.Hold: tells that a mail would be held, and forgets it."""
 
-    caught: DryRunHop
+    hop: DryRunHop
 
     def put(
         self,
@@ -66,7 +66,7 @@ class DryRunHold:
     ) -> str:
         """See ports.hold.Hold."""
         del mail, kind, direction, subject, rule, reason, wait
-        self.caught.held.append(recipients)
+        self.hop.held.append(recipients)
         return "nothing: this was one mail by command"
 
     def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:

@@ -56,7 +56,7 @@ def serve_milter(first: InForce, load: Callable[[], InForce], hooks: Hooks) -> N
         now = waiting.pop() if waiting else load()
         if milter_of(now.settings).socket != milter.socket:
             raise GatewayError(Reason.CONFIG_INVALID, "milter.socket changes by a new start only")
-        return workers(now.settings), lambda number, control: work_until_told(now, number, listening, control, hooks)
+        return workers(now.settings), lambda number, control: work_until_end(now, number, listening, control, hooks)
 
     grace_s = settings.limits.message_deadline_s
     Parent(work, settings.processes.stuck_after_s, grace_s + END_S, listening).run()
@@ -74,7 +74,7 @@ def workers(settings: Settings) -> int:
     return settings.processes.milter or len(os.sched_getaffinity(0))
 
 
-def work_until_told(now: InForce, number: int, listening: Line, control: Line, hooks: Hooks) -> None:
+def work_until_end(now: InForce, number: int, listening: Line, control: Line, hooks: Hooks) -> None:
     """The life of worker `number`. GatewayError of the first thing that cannot be had."""
     hooks.begin()
     metrics.begin()

@@ -54,7 +54,7 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
             probe=gateway.probe,
             verify=gateway.login if settings.passwords else None,
             clock=gateway.clock,
-            together=SharedLimits.inherited(),
+            shared_limits=SharedLimits.inherited(),
         )
         rules = {"digest": gateway.rules.digest, "rules": len(gateway.rules.rules), "settings": str(path)}
         if number == 0:

@@ -27,7 +27,7 @@ def database_and_trust(settings: Settings) -> Iterator[Finding]:
         trust = composition.load_trust(settings, store)
         yield from anchors(trust, now)
         yield from _revocation(settings, store)
-        yield from _met(store, trust)
+        yield from _unknown_authorities(store, trust)
         for level, text in store.database.noted():
             yield Finding(level, "database", text)
         waiting = store.evidence.waiting()
@@ -116,7 +116,7 @@ def _purposes(asked: Mapping[str, str], mode: str) -> str:
     return ", ".join(purpose for purpose, setting in asked.items() if setting == mode)
 
 
-def _met(store: Store, trust: TrustSet) -> Iterator[Finding]:
+def _unknown_authorities(store: Store, trust: TrustSet) -> Iterator[Finding]:
     decided = {anchor.certificate.sha256 for anchor in trust.signers} | trust.distrusted
     waiting = [one for one in store.authorities.list() if one.key not in decided]
     if waiting:

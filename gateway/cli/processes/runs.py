@@ -2,7 +2,7 @@
 
 import typer
 
-from gateway.app.statements import leaders as statements_crew
+from gateway.app.statements import leaders
 from gateway.cli import context
 from gateway.cli.context import exit_code, explained, say
 from gateway.errors import GatewayError
@@ -23,7 +23,7 @@ def runs() -> None:
     """
     settings, path = context.settings(), context.config_path()
     try:
-        statements_crew.serve_runs(settings, lambda: load(path))
+        leaders.serve_runs(settings, lambda: load(path))
     except GatewayError as trouble:
         say(f"sealgate: {explained(trouble)}")
         raise typer.Exit(exit_code(trouble)) from None

@@ -69,7 +69,7 @@ def send(
     Example: sealgate statements send october.yaml
     """
     settings = context.settings()
-    _somebody_works(settings, background=background)
+    _require_worker(settings, background=background)
     with _runs(settings) as (runs, store):
         text = text_of(run, statements_report.NO_RUN_FILE)
         row = runs.create(section(settings).client, text, base=run.absolute().parent, name=str(run))
@@ -130,7 +130,7 @@ def resume(
     Example: sealgate statements resume 3f0c9a1be2d47586
     """
     settings = context.settings()
-    _somebody_works(settings, background=background)
+    _require_worker(settings, background=background)
     with _runs(settings) as (runs, store):
         runs.resume(run)
         if background:
@@ -189,7 +189,7 @@ def recall(old: RunId, json: Json = False,
         _carry_out(settings, store, runs, row.id, json=json)
 
 
-def _somebody_works(settings: Settings, *, background: bool) -> None:
+def _require_worker(settings: Settings, *, background: bool) -> None:
     if background and not works_on_runs(settings):
         fail("--background needs `api` or `postgresql` in the settings. Omit --background, or add one of them", USAGE)
 

@@ -120,7 +120,7 @@ def _which(value: Any) -> str:
 
 Linked = Annotated[
     Annotated[Payment, Tag("<payment>")] | Annotated[Batch, Tag("<batch>")], Discriminator(_which)]
-Paid = Annotated[Linked | None, Field(description="What the code is good for; without it, for no payment")]
+TransactionField = Annotated[Linked | None, Field(description="What the code is good for; without it, for no payment")]
 
 
 class CodeOrder(_Shape):
@@ -129,7 +129,7 @@ class CodeOrder(_Shape):
     customer: str = Field(pattern=CUSTOMER, examples=["10001"], description="The customer's number")
     purpose: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,31}$", examples=["payment"],
                          description="Of one purpose and customer one code lives; a newer one takes its place")
-    transaction: Paid = None
+    transaction: TransactionField = None
     digits: int | None = Field(None, ge=6, le=10, description="Unset: as the bank has it")
     life_s: int | None = Field(None, ge=30, le=3600, examples=[300],
                                description="Seconds; unset, or longer than the bank allows: as the bank has it")
@@ -148,13 +148,13 @@ class Verification(_Shape):
     """One try."""
 
     code: str = Field(pattern="^[0-9]{6,10}$", examples=["12345678"], description="As the customer entered it")
-    transaction: Paid = None
+    transaction: TransactionField = None
 
 
 class Again(_Shape):
     """The same code again. What is paid is stored nowhere, so it is said again."""
 
-    transaction: Paid = None
+    transaction: TransactionField = None
 
 
 class CodeIssued(BaseModel):

@@ -62,8 +62,8 @@ class Supervisor:
         self._sockets: dict[str, Sequence[socket.socket]] = {}
         self._ear = Ear()
         self._children = Children({})
-        self._together = SharedLimits.new()
-        self._crew = self._new_crew(first, {})  # the sockets come when it runs
+        self._shared_limits = SharedLimits.new()
+        self._pool = self._new_pool(first, {})  # the sockets come when it runs
         self._leaving: set[asyncio.Task[None]] = set()
         self._end = asyncio.Event()
         self._reload = asyncio.Event()
@@ -83,7 +83,7 @@ class Supervisor:
         try:
             self._sockets = self._open(self._settings, from_systemd(self._settings.listeners),
                                        time.monotonic() + TAKEN_S)
-            self._crew = self._new_crew(self._first, self._sockets)
+            self._pool = self._new_pool(self._first, self._sockets)
             if await self._unless_ended(self._begin()):
                 await self._control.open(self._asked_to_reload)
                 notify("READY=1")
@@ -96,14 +96,14 @@ class Supervisor:
     async def _begin(self) -> None:
         """Starts everything. Without a usable database clients are answered 421 until there is one."""
         try:
-            await self._crew.start()
+            await self._pool.start()
         except GatewayError as trouble:
             if trouble.reason.family != "store" or not trouble.retry:
                 raise
             log.critical("database.unusable", reason=str(trouble.reason), detail=trouble.detail)
             notify(f"STATUS=no mail is taken: {trouble.reason}")
-            self._crew = self._new_crew(self._first, self._sockets)
-            self._crew.start_later()
+            self._pool = self._new_pool(self._first, self._sockets)
+            self._pool.start_later()
         self._children = Children(
             self._commands(self._settings), ear=self._ear, stuck_after_s=self._settings.processes.stuck_after_s,
             own=FORGETS, end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S, "api": API_END_S})
@@ -163,12 +163,12 @@ class Supervisor:
             except GatewayError:
                 _close(sockets, keep=before)
                 raise
-            for one in () if given and self._crew.pids else sockets[listener.name]:
+            for one in () if given and self._pool.pids else sockets[listener.name]:
                 name = one.getsockname()
                 log.info("listener.open", listener=listener.name, role=listener.role, host=name[0], port=name[1])
         return sockets
 
-    def _new_crew(self, new: InForce, sockets: Mapping[str, Sequence[socket.socket]]) -> WorkerPool:
+    def _new_pool(self, new: InForce, sockets: Mapping[str, Sequence[socket.socket]]) -> WorkerPool:
         settings = new.settings
         size = settings.processes.relay or len(os.sched_getaffinity(0))
         variables, fds = handed_on(sockets)
@@ -197,14 +197,14 @@ class Supervisor:
         if in_force is not None:
             given[handover.SET] = str(in_force)
             descriptors.append(in_force)
-        slot = None if self._together is None else self._together.take()
-        if self._together is not None and slot is not None:
-            given[MEMORY] = f"{self._together.descriptor}/{slot}"
-            descriptors.append(self._together.descriptor)
+        slot = None if self._shared_limits is None else self._shared_limits.take()
+        if self._shared_limits is not None and slot is not None:
+            given[MEMORY] = f"{self._shared_limits.descriptor}/{slot}"
+            descriptors.append(self._shared_limits.descriptor)
 
         def leaves() -> None:
-            if self._together is not None and slot is not None:
-                self._together.give(slot)
+            if self._shared_limits is not None and slot is not None:
+                self._shared_limits.give(slot)
 
         try:
             yield given, descriptors, leaves
@@ -225,9 +225,9 @@ class Supervisor:
             new = self._read()
             settings = new.settings
             sockets = self._open_changed(settings)
-            worker_pool = self._new_crew(new, sockets)
+            worker_pool = self._new_pool(new, sockets)
             try:
-                await worker_pool.start(await self._crew.write_down())
+                await worker_pool.start(await self._pool.write_down())
             except BaseException:
                 _close(sockets, keep=self._sockets)
                 raise
@@ -239,8 +239,8 @@ class Supervisor:
             notify("READY=1", f"STATUS=not reloaded: {error.reason}; the old rules stay in force")
             _answer(asking, _trouble_fields(error))
             return
-        old, gone = self._crew, self._sockets
-        self._crew, self._settings, self._sockets = worker_pool, settings, sockets
+        old, gone = self._pool, self._sockets
+        self._pool, self._settings, self._sockets = worker_pool, settings, sockets
         loop = asyncio.get_running_loop()
         deaf = loop.create_task(old.retire(replaced=True))
         leaving = loop.create_task(_ended(old, deaf))  # whatever becomes of this reload, the end waits for it
@@ -288,9 +288,9 @@ class Supervisor:
         """Replaces processes that are stuck. `late_s`: how much later than planned it is called."""
         if late_s > LATE_S:  # it was we who stood still: what they said meanwhile may be lost
             log.warning("supervisor.delayed", seconds=round(late_s, 1))
-            for process in (*self._crew.everyone, *self._children.everyone):
+            for process in (*self._pool.everyone, *self._children.everyone):
                 process.forgive()
-        self._crew.watch()
+        self._pool.watch()
         self._children.watch()
 
     def _well(self) -> bool:
@@ -298,20 +298,20 @@ class Supervisor:
 
         While the database cannot be used a new start helps nothing, and clients are answered.
         """
-        if self._crew.waits_for_database:
+        if self._pool.waits_for_database:
             return True
         limit = self._settings.processes.stuck_after_s
-        return time.monotonic() - self._crew.served_at <= limit
+        return time.monotonic() - self._pool.served_at <= limit
 
     async def _stop(self) -> None:
         self._control.close()
 
-        async def crew_ends() -> None:
-            await self._crew.retire()
+        async def pool_ends() -> None:
+            await self._pool.retire()
             _close(self._sockets, keep={})  # a client that connects now must not wait for the last mail's end
-            await self._crew.ended()
+            await self._pool.ended()
 
-        await asyncio.gather(crew_ends(), self._children.stop(), *self._leaving)
+        await asyncio.gather(pool_ends(), self._children.stop(), *self._leaving)
         self._ear.close()
 
 

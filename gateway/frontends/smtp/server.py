@@ -68,27 +68,28 @@ class SmtpFrontend:
     """All SMTP listeners of the settings in one process."""
 
     def __init__(self, settings: Settings, handle: Handle, *, probe: Probe | None = None, verify: Verify | None = None,
-                 clock: Clock | None = None, together: SharedLimits | None = None) -> None:
+                 clock: Clock | None = None, shared_limits: SharedLimits | None = None) -> None:
         """Loads certificates and clients: GatewayError(CONFIG_INVALID | CONFIG_UNREADABLE) if they are wrong.
 
         `handle`: the mail's whole way, called in a thread; GatewayError becomes its reply, anything else 451.
         `probe`: (reverse-path, recipient) -> the inbound next hop's answer, for `recipient_check: next_hop`.
         `verify`: (login, password) -> right or not, called in a thread.
-        `together`: where connections and mails a minute are counted with those of other workers.
+        `shared_limits`: where connections and mails a minute are counted with those of other workers.
         """
         silence_aiosmtpd()
         limits = settings.limits
         clients = Clients(settings.clients if settings.mode == "live" else speaking_freely(settings.clients))
         roles = {listener.role for listener in settings.listeners}
         per_minute = limits.messages_per_minute_per_client_max
-        rate = Rate(per_minute, time.monotonic) if together is None else SharedRate(
-            per_minute, time.monotonic, together)
-        failures, known = ((Marks(FORGOTTEN_S), Marks(KNOWN_S)) if together is None else
-                           (SharedMarks(FORGOTTEN_S, together, FAILURES), SharedMarks(KNOWN_S, together, KNOWN)))
+        rate = Rate(per_minute, time.monotonic) if shared_limits is None else SharedRate(
+            per_minute, time.monotonic, shared_limits)
+        failures, known = ((Marks(FORGOTTEN_S), Marks(KNOWN_S)) if shared_limits is None else
+                           (SharedMarks(FORGOTTEN_S, shared_limits, FAILURES),
+                            SharedMarks(KNOWN_S, shared_limits, KNOWN)))
         pauses = LoginPauses(failures, known, time.monotonic)
         self._logins = Workers("login", LOGIN_THREADS, LOGINS_WAITING_MAX)
         self._probes = Workers("probe", PROBE_THREADS, limits.connections_max)
-        shared = {role: Shared(_admission(settings, role, together), rate,
+        shared = {role: Shared(_admission(settings, role, shared_limits), rate,
                                Octets(limits.octets_in_flight_max), self._logins, pauses, self._probes)
                   for role in roles}
         # A next hop of one direction that is slow must not stop the other direction.
@@ -245,7 +246,7 @@ class SmtpFrontend:
                 thread.join()
 
 
-def _admission(settings: Settings, role: str, together: SharedLimits | None) -> Admission:
+def _admission(settings: Settings, role: str, shared_limits: SharedLimits | None) -> Admission:
     """Of one role. On outbound listeners strangers get a small share: they may still log in, and must do so soon.
 
     On inbound ones nearly everybody is a stranger. A share is reserved only for mail servers that a listener names.
@@ -260,9 +261,9 @@ def _admission(settings: Settings, role: str, together: SharedLimits | None) -> 
         strangers = max(1, int(most * STRANGERS_INBOUND))
 
     def connections(all_max: int, peer_max: int, counted: str) -> Connections:
-        if together is None:
+        if shared_limits is None:
             return Connections(all_max, peer_max)
-        return SharedConnections(all_max, peer_max, together, counted)
+        return SharedConnections(all_max, peer_max, shared_limits, counted)
 
     return Admission(connections(most, of_peer, role), connections(strangers, of_stranger, f"{role} strangers"))
 

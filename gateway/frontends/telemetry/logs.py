@@ -69,7 +69,7 @@ class _Waiting:
             whole = len(left)
             try:
                 while left:
-                    _wait_for_room(descriptor, until)
+                    _wait_until_writable(descriptor, until)
                     with contextlib.suppress(BlockingIOError):  # there was less than needed, or another took it
                         left = left[_write_at_once(descriptor, left):]
                 self._stalled = self._cut = False
@@ -79,7 +79,7 @@ class _Waiting:
                 raise
 
 
-def _wait_for_room(descriptor: int, until: float) -> None:
+def _wait_until_writable(descriptor: int, until: float) -> None:
     """BlockingIOError if there is none `until` then (time.monotonic)."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)

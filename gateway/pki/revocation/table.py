@@ -104,7 +104,7 @@ class StoredRevocation:
         self._version = f"{self._number}.none"
         self._rows: dict[str, tuple[_Row, ...]] = {}
         self._answers: dict[tuple[str, int], StoredAnswer | None] = {}
-        self._wanted: dict[tuple[str, int], float] = {}
+        self._requested_at: dict[tuple[str, int], float] = {}
 
     @property
     def version(self) -> str:
@@ -144,11 +144,11 @@ class StoredRevocation:
             return False
         key, now = (authority_id(issuer), certificate.serial), self._clock()
         with self._lock:
-            if now - self._wanted.get(key, float("-inf")) < WANT_S:
+            if now - self._requested_at.get(key, float("-inf")) < WANT_S:
                 return False
-            if len(self._wanted) >= _KEPT_MAX:
-                self._wanted.clear()
-            self._wanted[key] = now
+            if len(self._requested_at) >= _KEPT_MAX:
+                self._requested_at.clear()
+            self._requested_at[key] = now
         return True
 
     def _known(self, certificate: Certificate, issuer: Certificate, at: datetime, received: datetime) -> Known:

@@ -122,10 +122,10 @@ def values(row: CodeRow, code: str, transaction: Transaction | None, now: dateti
     return {
         "code": code, "purpose": row.purpose, "reference": row.reference, "again": row.sends > 1,
         "answers": answers, "minutes": (left + _BARELY_S) // 60, "seconds": left, "expires_at": row.expires_at,
-        **_paid(transaction, row.language)}
+        **_transaction_values(transaction, row.language)}
 
 
-def _paid(transaction: Transaction | None, language: str) -> Mapping[str, object]:
+def _transaction_values(transaction: Transaction | None, language: str) -> Mapping[str, object]:
     match transaction:
         case Payment(amount, payee):
             return {"kind": "payment", "amount": _amount(amount, language), "payees": [_shown(payee)]}

@@ -184,7 +184,7 @@ class _Work:
                 try:
                     yield
                 finally:
-                    if tools.lock.is_wanted:
+                    if tools.lock.is_contended:
                         self.flush()
                 return
             self.flush()

@@ -92,7 +92,7 @@ def test_after_a_lost_connection_the_watch_begins_again(rows) -> None:
     assert not watched.later(DEAD_S - BEAT_S, *rows)
     watched.pulse._connect = refused
     with pytest.raises(OSError):
-        watched.pulse._once(beats=True)
+        watched.pulse._beat(beats=True)
     assert watched.pulse.is_dead(OTHER) is None
     watched.now += BEAT_S
     watched.look(*rows)

@@ -259,7 +259,7 @@ async def test_a_fault_in_the_keeper_does_not_leave_a_place_empty(ear: Ear, tmp_
     worker_pool = WorkerPool("relay", 2, launch, grace_s=10)
     await worker_pool.start()
     monkeypatch.setattr(crew_module, "log", Log())
-    monkeypatch.setattr(crew_module, "surprise", lambda *_, **__: None)
+    monkeypatch.setattr(crew_module, "log_unexpected", lambda *_, **__: None)
     victim = worker_pool.pids[0]
     os.kill(victim, 9)
     await until(lambda: len(worker_pool.pids) == 2 and victim not in worker_pool.pids and len(launch.living) >= 2)

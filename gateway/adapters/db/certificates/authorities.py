@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from gateway.adapters.db.engine.database import Database
-from gateway.adapters.db.tables.mail import met_authority, micros, moment
+from gateway.adapters.db.tables.mail import micros, moment, unknown_authority
 from gateway.errors import GatewayError, Reason
 from gateway.model.audit.acts import Act
 from gateway.ports.authorities import UnknownAuthority
@@ -20,7 +20,7 @@ TEXT_CHARACTERS_MAX: Final = 512
 TOLD_MAX: Final = 100  # in one report
 
 Found = Any  # a row of the table: SQLAlchemy types rows by position, we read them by name
-_m = met_authority.c
+_m = unknown_authority.c
 
 
 class DbAuthorities:
@@ -37,28 +37,28 @@ class DbAuthorities:
                "example": _short(example), "first_at": micros(at), "last_at": micros(at), "count": 1}
 
         def work(connection: Connection) -> None:
-            again = connection.execute(update(met_authority).where(_m.key == key).values(
+            again = connection.execute(update(unknown_authority).where(_m.key == key).values(
                 count=_m.count + 1, last_at=micros(at), example=row["example"]))
-            if again.rowcount == 0 and _has_room(connection):
-                connection.execute(insert(met_authority), row)
+            if again.rowcount == 0 and _has_space(connection):
+                connection.execute(insert(unknown_authority), row)
 
         self._database.write(work, alone="authorities")
 
     def untold(self) -> tuple[UnknownAuthority, ...]:
         """See UnknownAuthorities."""
-        return self._read(select(met_authority).where(_m.told_at.is_(None), _m.ignored_at.is_(None))
+        return self._read(select(unknown_authority).where(_m.told_at.is_(None), _m.ignored_at.is_(None))
                           .order_by(_m.count.desc(), _m.last_at.desc(), _m.key).limit(TOLD_MAX))
 
     def mark_reported(self, keys: Iterable[str], at: datetime) -> None:
         """See UnknownAuthorities."""
         chosen = tuple(keys)
-        statement = update(met_authority).where(_m.key.in_(chosen)).values(told_at=micros(at))
+        statement = update(unknown_authority).where(_m.key.in_(chosen)).values(told_at=micros(at))
         self._database.write(lambda connection: connection.execute(statement) and None)
 
     def list(self, *, ignored: bool = False) -> tuple[UnknownAuthority, ...]:
         """See UnknownAuthorities."""
         decided = _m.ignored_at.is_not(None) if ignored else _m.ignored_at.is_(None)
-        return self._read(select(met_authority).where(decided).order_by(_m.last_at.desc(), _m.key))
+        return self._read(select(unknown_authority).where(decided).order_by(_m.last_at.desc(), _m.key))
 
     def get(self, key: str) -> UnknownAuthority:
         """One, ignored or not. GatewayError(USAGE) if none or several begin so."""
@@ -69,7 +69,7 @@ class DbAuthorities:
         """See UnknownAuthorities."""
         def work(connection: Connection) -> UnknownAuthority:
             found = _one(connection, key)
-            connection.execute(update(met_authority).where(_m.key == found.key).values(ignored_at=micros(at)))
+            connection.execute(update(unknown_authority).where(_m.key == found.key).values(ignored_at=micros(at)))
             return _authority(found)
 
         return self._database.write(work, act=Act("authority.ignore", key), done=lambda found: Act(
@@ -80,16 +80,16 @@ class DbAuthorities:
             return tuple(map(_authority, connection.execute(statement).all()))
 
 
-def _has_room(connection: Connection) -> bool:
+def _has_space(connection: Connection) -> bool:
     """Makes some where it can: those who come again and again stay, whatever a flood brings."""
-    waiting = connection.scalar(select(func.count()).select_from(met_authority).where(_m.ignored_at.is_(None)))
+    waiting = connection.scalar(select(func.count()).select_from(unknown_authority).where(_m.ignored_at.is_(None)))
     if (waiting or 0) < ROWS_MAX:
         return True
     least = connection.scalar(
         select(_m.key).where(_m.ignored_at.is_(None), _m.count < REGULAR).order_by(_m.count, _m.last_at).limit(1))
     if least is None:
         return False
-    connection.execute(delete(met_authority).where(_m.key == least))
+    connection.execute(delete(unknown_authority).where(_m.key == least))
     return True
 
 
@@ -100,7 +100,7 @@ def _one(connection: Connection, key: str) -> Found:
                            f"`{key}` is not the beginning of a SHA-256 fingerprint. Copy it from `sealgate "
                            "cert unknown`")
     found = connection.execute(
-        select(met_authority).where(_m.key.startswith(beginning, autoescape=True)).limit(2)).all()
+        select(unknown_authority).where(_m.key.startswith(beginning, autoescape=True)).limit(2)).all()
     if len(found) != 1:
         raise GatewayError(Reason.USAGE, f"{'several' if found else 'no'} unknown authorities begin with {key}")
     return found[0]

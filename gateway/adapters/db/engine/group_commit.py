@@ -210,19 +210,19 @@ class GroupCommit:
             job.settle(result, None)
 
     def _commit(self, group: list[_Job[Any]]) -> list[Any]:
-        together: dict[Insert, list[Mapping[str, Any]]] = {}
+        by_statement: dict[Insert, list[Mapping[str, Any]]] = {}
         works: dict[int, Callable[[Connection], Any]] = {}
         changes: dict[int, Changes] = {}
         for number, job in enumerate(group):
             if job.insert is not None and job.rows:
-                together.setdefault(job.insert, []).extend(job.rows)
+                by_statement.setdefault(job.insert, []).extend(job.rows)
             if callable(job.work):
                 works[number] = job.work
             else:
                 changes[number] = job.work
         results: list[Any] = [None] * len(group)
         begun = self._begun()
-        changed = None if works else self._short_way(together, tuple(changes.values()))
+        changed = None if works else self._short_way(by_statement, tuple(changes.values()))
         if changed is not None:
             for number, counts in zip(changes, changed, strict=True):
                 results[number] = counts
@@ -233,7 +233,7 @@ class GroupCommit:
                     results[number] = work(connection)
                 for number, some in changes.items():
                     results[number] = [connection.execute(statement, values).rowcount for statement, values in some]
-                for statement, rows in together.items():
+                for statement, rows in by_statement.items():
                     connection.execute(statement, rows)
         self._committed(begun)
         self.commits += 1

@@ -68,7 +68,7 @@ class Heartbeat:
         self._beats = False
         self._roles: dict[str, bool] = {}  # what we would lead, and whether we do
         self._watched_s = 0.0  # for how long we have watched
-        self._seen: dict[str, tuple[int, float]] = {}  # name: its number, and `_watched_s` when it was new
+        self._last_beats: dict[str, tuple[int, float]] = {}  # name: its number, and `_watched_s` when it was new
         self._missed: dict[str, float] = {}  # asked for and not there: `_watched_s` at the first time
         self._looked = float("-inf")
         self._away = False
@@ -96,7 +96,7 @@ class Heartbeat:
         """
         if not self._beats:
             with self._talking:
-                self._once(beats=True)
+                self._beat(beats=True)
                 self._beats = True
         self._begin()
 
@@ -114,7 +114,7 @@ class Heartbeat:
         and said so, and could not give back what it had: the database was away just then.
         """
         with self._lock:
-            found, watched_s = self._seen.get(name), self._watched_s
+            found, watched_s = self._last_beats.get(name), self._watched_s
             if self._clock() - self._looked > DEAD_S:
                 return None
             if found is not None:
@@ -144,7 +144,7 @@ class Heartbeat:
         while True:
             try:
                 with self._talking:
-                    self._once(beats=self._beats)
+                    self._beat(beats=self._beats)
                 self._work()
             except Exception as error:  # noqa: BLE001 - whatever it is: a process without signs of life is dead to all
                 self._lost(error)
@@ -158,7 +158,7 @@ class Heartbeat:
             except GatewayError as trouble:
                 log.warning("database.task_failed", reason=str(trouble.reason), detail=trouble.detail)
 
-    def _once(self, *, beats: bool) -> None:
+    def _beat(self, *, beats: bool) -> None:
         try:
             if self._connection is None:
                 self._connection = self._connect()
@@ -187,17 +187,17 @@ class Heartbeat:
 
     def _watch(self, rows: list[Any]) -> None:
         with self._lock:
-            now, before = self._clock(), self._seen
+            now, before = self._clock(), self._last_beats
             self._watched_s += min(now - self._looked, COUNTED_MAX_S)
             self._looked = now
-            self._seen = {
+            self._last_beats = {
                 name: before[name] if name in before and before[name][0] == beat else (beat, self._watched_s)
                 for name, beat in rows}
 
     def _forget(self) -> None:
         """The database was away: perhaps no process could show life."""
         with self._lock:
-            self._seen, self._missed, self._looked = {}, {}, float("-inf")
+            self._last_beats, self._missed, self._looked = {}, {}, float("-inf")
 
     def _lost(self, error: Exception) -> None:
         if not self._away:

@@ -223,7 +223,7 @@ fetch_task = Table(
 )
 
 # Roots and issuers that mail has shown and nobody has decided on.
-met_authority = Table(
+unknown_authority = Table(
     "met_authority", metadata,
     Column("key", Text, primary_key=True),
     Column("subject", Text, nullable=False),

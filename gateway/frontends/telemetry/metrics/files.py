@@ -48,7 +48,7 @@ def bury(directory: Path) -> None:
             dead.setdefault(kind, []).append(path)
     for kind, paths in dead.items():
         if len(paths) > DEAD_FILES_MAX:
-            _together(directory / f"{kind}_{_DEAD}.db", paths)
+            _merge(directory / f"{kind}_{_DEAD}.db", paths)
 
 
 def of_living(directory: Path) -> list[Path]:
@@ -73,7 +73,7 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _together(into: Path, paths: list[Path]) -> None:
+def _merge(into: Path, paths: list[Path]) -> None:
     """Adds up. A crash in between counts some twice or not at all, which `rate()` takes for a restart."""
     fresh = into.with_suffix(".db.new")
     fresh.unlink(missing_ok=True)

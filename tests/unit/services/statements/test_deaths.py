@@ -131,7 +131,7 @@ def test_an_item_that_works_alone_waits_for_the_others_and_goes_before_those_tha
         first = threading.Thread(target=hold, args=("alone",), kwargs={"alone": True})
         first.start()
         assert waited.wait(10)
-        assert lock.is_wanted
+        assert lock.is_contended
         waited.clear()
         second = threading.Thread(target=hold, args=("shared",), kwargs={"alone": False})
         second.start()
@@ -140,4 +140,4 @@ def test_an_item_that_works_alone_waits_for_the_others_and_goes_before_those_tha
     first.join(10)
     second.join(10)
     assert order == ["alone", "shared"]
-    assert not lock.is_wanted
+    assert not lock.is_contended
