@@ -34,6 +34,7 @@ from typing import Any, Final
 
 import gateway
 from gateway.cli.main import main
+from gateway.distribution import own_command
 from gateway.frontends.telemetry.metrics import VARIABLE
 from tests.support import forked_children
 from tests.support.peers import scratch
@@ -81,9 +82,10 @@ def executable(path: Path) -> None:
 
 
 def python(path: Path) -> Path:
-    """Writes a program that forks `-m gateway …` and lets Python do all else: see `PYTHON`."""
-    path.write_text(f'#!/bin/sh\nif [ "$1 $2" = "-m gateway" ]; then shift 2; exec {" ".join(prefix())} "$@"; fi\n'
-                    f'exec {sys.executable} "$@"\n')
+    """Writes a program that forks the gateway's own command and lets Python do all else: see `PYTHON`."""
+    options = own_command()[1:]
+    path.write_text(f'#!/bin/sh\nif [ "$(echo "$@" | cut -d" " -f1-{len(options)})" = "{" ".join(options)}" ]\n'
+                    f'  then shift {len(options)}; exec {" ".join(prefix())} "$@"; fi\nexec {sys.executable} "$@"\n')
     path.chmod(0o755)
     return path
 
