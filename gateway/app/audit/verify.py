@@ -55,55 +55,55 @@ def verify(log: AuditLog, key: NoteKey | None, exported: Sequence[str] = ()) -> 
 
     GatewayError INPUT_MALFORMED if one of them is no head, STORE_UNAVAILABLE (retry).
     """
-    given = [(parsed(note), note) for note in exported]
-    kept = log.heads()
-    wanted = {head.size for head, _ in given} | {size for size, _ in kept}
+    exported_heads = [(parsed(note), note) for note in exported]
+    stored_heads = log.heads()
+    sizes = {head.size for head, _ in exported_heads} | {size for size, _ in stored_heads}
     tree, roots, restores = MerkleTree(), dict[int, bytes](), list[_Restore]()
-    found = Verification(Head(log.origin(), 0, tree.root))
+    verification = Verification(Head(log.origin(), 0, tree.root))
     number = 0
     for record in log.stored():
         if record.number != number + 1:
-            found.report(f"records {number + 1} to {record.number - 1} are missing" if record.number > number + 1
+            verification.report(f"records {number + 1} to {record.number - 1} are missing" if record.number > number + 1
                          else f"record {record.number} is there twice")
         number = record.number
-        content = _examined(record, found)
+        content = _examined(record, verification)
         if content is not None and (content.act, content.result) == (RESTORE, "done"):
             restores.append(_restore(content))
         tree.append(record.octets)
-        if tree.size in wanted:
+        if tree.size in sizes:
             roots[tree.size] = tree.root
-    found.head = Head(found.head.origin, tree.size, tree.root)
+    verification.head = Head(verification.head.origin, tree.size, tree.root)
     good = 0
-    for size, note in kept:
-        good = _compare_kept(found, roots, size, note, key, good)
-    for head, note in given:
+    for size, note in stored_heads:
+        good = _compare_stored(verification, roots, size, note, key, good)
+    for head, note in exported_heads:
         if is_signed(note) and key is not None and not is_signed_by(note, key):
-            found.report(f"the head of size {head.size} is not signed by `audit.key`: it was changed, or is of another "
+            verification.report(f"the head of size {head.size} is not signed by `audit.key`: it was changed, or is of another "
                          "log")
-        _compare_given(found, roots, head, restores)
-    return found
+        _compare_exported(verification, roots, head, restores)
+    return verification
 
 
-def _examined(stored: StoredRecord, found: Verification) -> AuditRecord | None:
+def _examined(stored: StoredRecord, verification: Verification) -> AuditRecord | None:
     """Steps 2 and 3."""
     number = stored.number
     try:
         record = unpacked(stored.octets)
     except ValueError as error:
-        found.report(f"record {number} was changed: {error}")
+        verification.report(f"record {number} was changed: {error}")
         return None
-    said: Mapping[str, object] = {
+    expected: Mapping[str, object] = {
         "act": record.act, "result": record.result, "actor_kind": record.actor_kind, "actor": record.actor,
         "object_id": record.object_id, "at": record.at}
     columns = dict(stored.columns) | {"at": moment(int(stored.columns["at"]))}
     if record.number != number:
-        found.report(f"record {number} was changed: its octets are those of record {record.number}")
-    for name, value in said.items():
+        verification.report(f"record {number} was changed: its octets are those of record {record.number}")
+    for name, value in expected.items():
         if columns[name] != value:
-            found.report(f"record {number} was changed: the column `{name}` is not what its octets say")
+            verification.report(f"record {number} was changed: the column `{name}` is not what its octets say")
     for name, personal in stored.values.items():
         if record.commitments.get(name) != personal.commitment:
-            found.report(f"record {number}: the value of `{name}` was changed: it does not belong to its commitment")
+            verification.report(f"record {number}: the value of `{name}` was changed: it does not belong to its commitment")
     return record
 
 
@@ -113,44 +113,44 @@ def _restore(record: AuditRecord) -> _Restore:
                     str(details.get("head_root", "")))
 
 
-def _compare_kept(found: Verification, roots: Mapping[int, bytes], size: int, note: str, key: NoteKey | None,
+def _compare_stored(verification: Verification, roots: Mapping[int, bytes], size: int, note: str, key: NoteKey | None,
                   good: int) -> int:
     """One head of the database; the size of the last one that is right."""
     try:
         head = parsed(note)
     except GatewayError:
-        found.report(f"the kept head of size {size} was changed")
+        verification.report(f"the kept head of size {size} was changed")
         return good
     if head.size != size or (key is not None and not is_signed_by(note, key)):
-        found.report(f"the kept head of size {size} was changed: it is not signed by `audit.key`")
+        verification.report(f"the kept head of size {size} was changed: it is not signed by `audit.key`")
         return good
-    found.heads += 1
-    if size > found.head.size:
-        found.report(f"records {found.head.size + 1} to {size} were cut off: there is a signed head of size {size}")
+    verification.heads += 1
+    if size > verification.head.size:
+        verification.report(f"records {verification.head.size + 1} to {size} were cut off: there is a signed head of size {size}")
     elif roots.get(size) != head.root:
-        found.report(f"a record between {good + 1} and {size} was changed, removed or inserted")
+        verification.report(f"a record between {good + 1} and {size} was changed, removed or inserted")
     else:
         return size
     return good
 
 
-def _compare_given(found: Verification, roots: Mapping[int, bytes], head: Head, restores: Sequence[_Restore]) -> None:
-    found.heads += 1
+def _compare_exported(verification: Verification, roots: Mapping[int, bytes], head: Head, restores: Sequence[_Restore]) -> None:
+    verification.heads += 1
     restore = None
-    if head.origin != found.head.origin:
+    if head.origin != verification.head.origin:
         restore = next((one for one in restores if one.origin == head.origin), None)
         if restore is None:
-            found.report(f"the head is of another log ({head.origin}), and no record of a restore names that log")
+            verification.report(f"the head is of another log ({head.origin}), and no record of a restore names that log")
             return
     if restore is not None and head.size >= restore.number:
         lost = f"records {restore.number} to {head.size} of the log before the restore (record {restore.number})"
         if restore.head_size < head.size:
-            found.report(f"{lost} are not there, and the restore does not name them")
+            verification.report(f"{lost} are not there, and the restore does not name them")
         elif restore.head_size == head.size and restore.head_root != head.root.hex():
-            found.report(f"{lost}: the restore names another root")
+            verification.report(f"{lost}: the restore names another root")
         else:
-            found.notes.append(f"{lost} are lost, as the restore recorded")
-    elif head.size > found.head.size:
-        found.report(f"records {found.head.size + 1} to {head.size} were cut off: the head has size {head.size}")
-    elif roots.get(head.size, found.head.root if head.size == found.head.size else None) != head.root:
-        found.report(f"a record up to {head.size} was changed, removed or inserted after that head was taken")
+            verification.notes.append(f"{lost} are lost, as the restore recorded")
+    elif head.size > verification.head.size:
+        verification.report(f"records {verification.head.size + 1} to {head.size} were cut off: the head has size {head.size}")
+    elif roots.get(head.size, verification.head.root if head.size == verification.head.size else None) != head.root:
+        verification.report(f"a record up to {head.size} was changed, removed or inserted after that head was taken")
