@@ -66,7 +66,7 @@ def test_a_key_on_the_never_list_is_an_error(tmp_path):
 
 @pytest.mark.parametrize(("person", "words"), [
     (get_pki().signer("ed25519"), "gpgsm call what it signs forged"),
-    (get_pki().recipient("x25519"), "do not decrypt what is encrypted to it"),
+    (get_pki().recipient("x25519"), "do not decrypt mail that is encrypted to it"),
     (get_pki().signer("p-256"), ""), (get_pki().recipient("rsa-3072"), "")],
     ids=lambda value: getattr(value, "name", ""))
 def test_keys_that_few_programs_read_are_warned_of(tmp_path, person, words):

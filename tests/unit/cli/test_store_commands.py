@@ -170,7 +170,7 @@ def test_import_warns_of_a_key_that_few_programs_read(desk) -> None:
     (desk / "kim.pem").write_bytes(PKI.recipient("x25519", email="kim@customer.example").pem)
     done = run("cert", "import", desk / "kim.pem")
     assert done.code == 0
-    assert "Thunderbird (NSS) and gpgsm do not decrypt what is encrypted to it" in done.err
+    assert "Thunderbird (NSS) and gpgsm do not decrypt mail that is encrypted to it" in done.err
     assert "an RSA or P-256 key" in done.err
     assert run("cert", "import", desk / "kim.pem").err == "1 known\n"
 
