@@ -21,7 +21,15 @@ from gateway.frontends.api.run_shapes import RunOrder
 from gateway.frontends.api.service import Current
 from gateway.frontends.api.shapes import Again, CodeOrder, Verification
 from gateway.frontends.http.guard import Guard
-from gateway.frontends.http.problems import MEDIA_TYPE, Problem, ProblemError, of_error, of_reason, of_status
+from gateway.frontends.http.problems import (
+    MEDIA_TYPE,
+    Problem,
+    ProblemError,
+    of_error,
+    of_reason,
+    of_runtime_error,
+    of_status,
+)
 from gateway.model.sentences import SENTENCES
 
 # Of these families what has no status of its own is 409, where it is no matter of time: the request is good, and as
@@ -53,6 +61,7 @@ def application(current: Current, octets_max: int) -> Guard:
     api.add_exception_handler(GatewayError, _gateway_error)
     api.add_exception_handler(HTTPException, _http_exception)
     api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(RuntimeError, _runtime_error)
     api.add_exception_handler(Exception, _unexpected)
     def who(scope: Scope) -> str | None:  # a reload replaces the service
         return current.service.callers.known(scope)
@@ -61,16 +70,19 @@ def application(current: Current, octets_max: int) -> Guard:
     return Guard(MemoryRelease(Counted(door)), current, octets_max=octets_max, who=who)
 
 
+# Coroutines, for Starlette calls a function on a thread of its own, and there may be none.
+
+
 def _answer(request: Request, problem: Problem) -> Response:
     return Response(problem.octets(request.scope["state"]["incident"]), problem.status, problem.headers, MEDIA_TYPE)
 
 
-def _problem(request: Request, error: Exception) -> Response:
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101 - the table above says so
     return _answer(request, error.problem)
 
 
-def _gateway_error(request: Request, error: Exception) -> Response:
+async def _gateway_error(request: Request, error: Exception) -> Response:
     """What is wrong with the request is told in words: the services quote nothing of it."""
     assert isinstance(error, GatewayError)  # noqa: S101
     if error.reason is Reason.INPUT_MALFORMED and error.detail:
@@ -82,7 +94,7 @@ def _gateway_error(request: Request, error: Exception) -> Response:
     return _answer(request, replace(problem, detail=f"{sentence.what} {sentence.remedy}"))
 
 
-def _http_exception(request: Request, error: Exception) -> Response:
+async def _http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own: no such place, no such method."""
     assert isinstance(error, HTTPException)  # noqa: S101
     allowed = _methods(request) if error.status_code == 405 else set()
@@ -96,12 +108,16 @@ def _methods(request: Request) -> set[str]:
     return allowed | ({"HEAD"} if "GET" in allowed else set())
 
 
-def _invalid(request: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     del error
     return _answer(request, of_reason(Reason.INPUT_MALFORMED))
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
+async def _runtime_error(request: Request, error: Exception) -> Response:
+    return _answer(request, of_runtime_error(error))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
     """Starlette raises it again behind this answer, and the guard tells it."""
     del error
     return _answer(request, of_reason(Reason.INTERNAL))

@@ -11,7 +11,15 @@ from gateway import __version__
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.http import certificates, health, tsa
 from gateway.frontends.http.guard import Guard
-from gateway.frontends.http.problems import MEDIA_TYPE, Problem, ProblemError, of_error, of_reason, of_status
+from gateway.frontends.http.problems import (
+    MEDIA_TYPE,
+    Problem,
+    ProblemError,
+    of_error,
+    of_reason,
+    of_runtime_error,
+    of_status,
+)
 from gateway.frontends.http.service import Current
 
 _REF: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -59,25 +67,29 @@ def application(current: Current) -> Guard:
     api.add_exception_handler(GatewayError, _gateway_error)
     api.add_exception_handler(HTTPException, _http_exception)
     api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(RuntimeError, _runtime_error)
     api.add_exception_handler(Exception, _unexpected)
     return Guard(api, current)
+
+
+# Coroutines, for Starlette calls a function on a thread of its own, and there may be none.
 
 
 def _answer(request: Request, problem: Problem) -> Response:
     return Response(problem.octets(request.scope["state"]["incident"]), problem.status, problem.headers, MEDIA_TYPE)
 
 
-def _problem(request: Request, error: Exception) -> Response:
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101 - the table above says so
     return _answer(request, error.problem)
 
 
-def _gateway_error(request: Request, error: Exception) -> Response:
+async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101
     return _answer(request, of_error(error))
 
 
-def _http_exception(request: Request, error: Exception) -> Response:
+async def _http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own: no such place, no such method."""
     assert isinstance(error, HTTPException)  # noqa: S101
     headers: Mapping[str, str] = error.headers or {}
@@ -87,12 +99,16 @@ def _http_exception(request: Request, error: Exception) -> Response:
     return _answer(request, of_status(error.status_code, {"allow": ", ".join(sorted(allowed))} if allowed else None))
 
 
-def _invalid(request: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     del error
     return _answer(request, of_reason(Reason.INPUT_MALFORMED))
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
+async def _runtime_error(request: Request, error: Exception) -> Response:
+    return _answer(request, of_runtime_error(error))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
     """Starlette raises it again behind this answer, and the guard tells it."""
     del error
     return _answer(request, of_reason(Reason.INTERNAL))

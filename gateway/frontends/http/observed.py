@@ -74,7 +74,7 @@ def readiness(checks: Sequence[Check]) -> tuple[int, dict[str, object]]:
     return 503 if status == "not_ready" else 200, {"status": status, "checks": body}
 
 
-def _http_exception(request: Request, error: Exception) -> Response:
+async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the table above says so
     problem = of_status(error.status_code)
     return Response(problem.octets(request.scope["state"]["incident"]), problem.status, problem.headers, PROBLEM)

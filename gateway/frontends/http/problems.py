@@ -6,13 +6,19 @@ a path, a host, a library or what was asked for: an error for one address has th
 """
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+import structlog
+
 from gateway.errors import GatewayError, Reason
 from gateway.model.sentences import SENTENCES
+from gateway.threads import is_not_started, not_started
+
+log = structlog.get_logger("sealgate.http")
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 30
@@ -87,6 +93,15 @@ def of_reason(reason: Reason, *, retry: bool = False) -> Problem:
 def of_error(error: GatewayError) -> Problem:
     """The problem of what went wrong inside; its detail stays inside."""
     return of_reason(error.reason, retry=error.retry)
+
+
+def of_runtime_error(error: Exception) -> Problem:
+    """Where the system starts no thread for a request: it may come again. Any other error is raised."""
+    if not isinstance(error, RuntimeError) or not is_not_started(error):
+        raise error
+    log.warning("worker.thread_not_started", detail=not_started("of a request", error).detail,
+                threads=threading.active_count())
+    return of_reason(Reason.CLIENT_BUSY, retry=True)
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:

@@ -4,6 +4,7 @@ Truth: RFC 9110 (methods, Accept, statuses), RFC 9457 (problem documents), RFC 3
 """
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -235,6 +236,24 @@ def test_not_ready() -> None:
         assert int(answer.headers["retry-after"]) > 0
         assert "secret" not in str(found)
         assert asker.ask("/healthz").status == 200
+
+
+def test_without_a_thread_a_request_may_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system is at its limit of tasks: that passes, and is no fault of this program or of the request."""
+    start = threading.Thread.start
+
+    def starts(thread: threading.Thread) -> None:
+        if "AnyIO" in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with serving(Service()) as (asker, _):
+        with monkeypatch.context() as limit:
+            limit.setattr(threading.Thread, "start", starts)
+            answer = asker.ask("/readyz")
+            problem(answer, 503, Reason.CLIENT_BUSY)
+            assert int(answer.headers["retry-after"]) > 0
+        assert asker.ask("/readyz").status == 200
 
 
 def test_no_time_stamps_are_served() -> None:
