@@ -24,7 +24,7 @@ from bench.stamp import StampKey
 from gateway.authority.tsa import EmbeddedTsa
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports, open_bank
-from gateway.demo.files import pem
+from gateway.setup.files import pem
 
 SLOW_S = 0.2
 IN_FLIGHT = 4

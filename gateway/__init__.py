@@ -35,6 +35,7 @@ The packages, lowest first. A package imports only packages above it in this lis
     frontends/  smtp/ (and LMTP), milter/, http/ (time-stamps, certificates), api/ (codes, runs), processes/ (supervisor
                 and workers), telemetry/ (logs, metrics); `replies`: Reason -> SMTP reply; limits
     app/        the composition root, the only package that names adapters; processes/: what each process is made of
+    setup/      `sealgate init`: a new bank from five answers
     demo/       a bank in a directory, and its tour
     cli/        the commands, one file or package per command group
 

@@ -11,7 +11,7 @@ from gateway import app as composition
 from gateway.app.tokens import client_token
 from gateway.cli import context, listing, secret
 from gateway.cli.context import reporting_errors, say
-from gateway.cli.listing import Json
+from gateway.cli.listing import Json, Output, OutputOption, output_of
 
 group = typer.Typer(
     no_args_is_help=True, help="Logins of clients, in the argon2 file that `passwords` of the settings names."
@@ -60,7 +60,7 @@ def token(name: Annotated[str, typer.Argument(metavar="CLIENT", help="as in `cli
 
 
 @group.command("list")
-def list_(json: Json = False) -> None:
+def list_(output: OutputOption = Output.TABLE, json: Json = False) -> None:
     """List clients of the settings: logins, networks, From addresses, scopes; whether password and token are set.
 
     Example: sealgate client list
@@ -87,10 +87,8 @@ def list_(json: Json = False) -> None:
         for login in there
         if login not in owned
     ]
-    if json:
-        listing.json_array(rows)
-        return
-    listing.table(
+    listing.write(
+        output_of(output, json=json),
         ("client", "logins", "networks", "TLS certificates", "from", "over HTTP"),
         [
             (
@@ -103,6 +101,8 @@ def list_(json: Json = False) -> None:
             )
             for row in rows
         ],
+        "The settings have no client.",
+        rows,
     )
 
 

@@ -9,7 +9,7 @@ import typer
 from gateway import app as composition
 from gateway.cli import context, listing
 from gateway.cli.context import BAD, fail, reporting_errors, say
-from gateway.cli.listing import Json, count_lines, why
+from gateway.cli.listing import Json, Output, OutputOption, count_lines, output_of, why
 from gateway.model.lookup import Customer
 from gateway.ports.administration import Trouble
 
@@ -71,6 +71,7 @@ def _refused(answers: Iterable[Customer | Trouble], counts: dict[str, int]) -> I
 def list_(
     segment: Annotated[str | None, typer.Option("--segment", metavar="NAME",
                                                 help="only customers of this segment")] = None,
+    output: OutputOption = Output.TABLE,
     json: Json = False,
 ) -> None:
     """List customers: number, name, segment, addresses.
@@ -82,13 +83,9 @@ def list_(
         store = composition.open_store(settings)
         try:
             found = store.customers.list(segment=segment)
-            if json:
-                listing.json_array(map(_customer, found))
-            else:
-                listing.table(
-                    ("number", "name", "segment", "addresses"),
-                    ((one.number, one.name, one.segment, one.addresses) for one in found),
-                )
+            listing.write(output_of(output, json=json), ("number", "name", "segment", "addresses"),
+                          ((one.number, one.name, one.segment, one.addresses) for one in found),
+                          "There is no such customer." if segment else "There is no customer.", map(_customer, found))
         finally:
             store.close()
 

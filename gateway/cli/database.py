@@ -1,7 +1,6 @@
-"""`sealgate init --database` and `sealgate database`: the only commands that create or change a database's tables."""
+"""`sealgate database`: beside `sealgate init` the only command that changes a database's tables."""
 
 import json as json_text
-from typing import Annotated
 
 import typer
 
@@ -14,26 +13,8 @@ group = typer.Typer(no_args_is_help=True, help="The database of the settings: id
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command and the group."""
-    app.command()(init)
+    """Adds the group."""
     app.add_typer(group, name="database")
-
-
-def init(
-    database: Annotated[bool, typer.Option("--database", help="create the database of the settings")] = False,
-    replace: Annotated[bool, typer.Option(
-        "--replace", help="create it even if the settings expect another database, which is then lost")] = False,
-) -> None:
-    """Create the database of the settings if it does not exist. Existing files are not changed.
-
-    Example: sealgate init --database
-    """
-    if not database:
-        context.fail("Nothing to create. Use --database to create the database of the settings", context.USAGE)
-    settings = context.settings()
-    with reporting_errors():
-        name = composition.create(settings, replace=replace)
-    print(f"created {name}; {settings.database_id} records its id")
 
 
 @group.command()

@@ -13,7 +13,7 @@ import typer
 from gateway.app.statements.documents import documents
 from gateway.cli import context, listing
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
-from gateway.cli.listing import Json
+from gateway.cli.listing import Json, Output, OutputOption
 from gateway.clock import SystemClock
 from gateway.errors import Reason
 from gateway.model.sentences import SENTENCES
@@ -37,13 +37,14 @@ def _documents() -> Iterator[Documents]:
 
 
 @group.command("list")
-def list_() -> None:
+def list_(output: OutputOption = Output.TABLE) -> None:
     """List the templates of the bank and of the distribution, with the digest for the file of a run.
 
     Example: sealgate documents list
     """
     with _documents() as made:
-        listing.table(("template", "digest"), [(name, made.digest(name)) for name in made.names()])
+        listing.write(output, ("template", "digest"), [(name, made.digest(name)) for name in made.names()],
+                      "There is no template.")
 
 
 @group.command()

@@ -1,7 +1,6 @@
 """`sealgate fallbacks`: who had no certificate, what became of his mail, and how many have a certificate since."""
 
 from dataclasses import asdict
-from typing import Annotated
 
 import structlog
 import typer
@@ -11,7 +10,7 @@ from gateway.app.fallbacks import figures
 from gateway.app.processes import jobs
 from gateway.cli import context, listing
 from gateway.cli.context import reporting_errors
-from gateway.cli.listing import Json
+from gateway.cli.listing import Json, Output, OutputOption, output_of
 from gateway.ports.services.fallbacks import Figures
 
 log = structlog.get_logger("sealgate.waiting")
@@ -27,7 +26,8 @@ def register(app: typer.Typer) -> None:
 @group.callback(invoke_without_command=True)
 def fallbacks(
     asked: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON array")] = False,
+    output: OutputOption = Output.TABLE,
+    json: Json = False,
 ) -> None:
     """Show for each rule and fallback the recipients, their mails, and those with a certificate since.
 
@@ -42,13 +42,12 @@ def fallbacks(
             found = figures(store)
         finally:
             store.close()
-    if json:
-        listing.json_array({**asdict(row), "conversion": _share(row)} for row in found)
-        return
-    listing.table(
+    listing.write(
+        output_of(output, json=json),
         ("rule", "way", "people", "mails", "invited", "certificate since", "share", "first", "last"),
         [(row.rule, row.way, row.people, row.mails, row.invited, row.converted, f"{_share(row):.1%}", row.first_at,
-          row.last_at) for row in found])
+          row.last_at) for row in found],
+        "No fallback was used.", ({**asdict(row), "conversion": _share(row)} for row in found))
 
 
 def _share(row: Figures) -> float:

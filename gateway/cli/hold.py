@@ -12,7 +12,7 @@ from gateway import app as composition
 from gateway.app.processes import jobs
 from gateway.cli import context, listing
 from gateway.cli.context import REFUSED, TEMPORARY, USAGE, fail, reporting_errors, say
-from gateway.cli.listing import Json
+from gateway.cli.listing import Json, Output, OutputOption, output_of
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
 from gateway.pipeline.background.rejudge import in_hand, judge_again, undecided
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
 @group.command("list")
 def list_(
     state: Annotated[str, typer.Option("--state", help="waiting, released or rejected")] = "waiting",
+    output: OutputOption = Output.TABLE,
     json: Json = False,
 ) -> None:
     """List held mail, the oldest first. It needs no key, because the encrypted subject is not shown.
@@ -48,10 +49,8 @@ def list_(
             found = store.hold.list(state=state)
         finally:
             store.close()
-    if json:
-        listing.json_array(map(asdict, found))
-        return
-    listing.table(
+    listing.write(
+        output_of(output, json=json),
         ("id", "kind", "since", "from", "to", "subject", "rule", "reason", "octets"),
         [
             (
@@ -67,6 +66,8 @@ def list_(
             )
             for row in found
         ],
+        f"No mail is {state}.",
+        map(asdict, found),
     )
 
 

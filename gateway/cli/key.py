@@ -1,6 +1,5 @@
 """`sealgate key`: the bank's own keys, in files that only their owner can read and on PKCS#11 tokens."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +8,7 @@ import typer
 from gateway import app as composition
 from gateway.cli import context, listing, secret
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
-from gateway.cli.listing import Json
+from gateway.cli.listing import Json, Output, OutputOption, output_of
 
 group = typer.Typer(no_args_is_help=True, help="Keys of the bank, in files and on tokens.")
 Directory = Annotated[
@@ -161,6 +160,7 @@ def list_(
     token: Annotated[
         str, typer.Option("--token", metavar="TOKEN", help="list all keys on this token")
     ] = "",
+    output: OutputOption = Output.TABLE,
     json: Json = False,
 ) -> None:
     """Load and list all keys of the settings in all generations: usage now, expiry, problems.
@@ -170,13 +170,15 @@ def list_(
     Example: sealgate key list
     Example: sealgate key list --token hsm
     """
+    form = output_of(output, json=json)
     settings = context.settings()
     office = composition.office(settings)
     if token:
         with reporting_errors():
             objects = office.token_objects(token)
-        _show(("object", "id", "kind", "may"), [(label, f"id:{own}", kind, may) for label, own, kind, may in objects],
-              json=json)
+        listing.write(form, ("object", "id", "kind", "may"),
+                      [(label, f"id:{own}", kind, may) for label, own, kind, may in objects],
+                      "The token has no object.")
         return
     with reporting_errors():
         keys = office.keys()
@@ -194,16 +196,10 @@ def list_(
         )
         for entry in keys
     ]
-    _show(("key", "purpose", "use", "kind", "place", "certificate", "from", "until", "trouble"), rows, json=json)
+    listing.write(form, ("key", "purpose", "use", "kind", "place", "certificate", "from", "until", "trouble"), rows,
+                  "The settings have no key.")
     if any(row[-1] for row in rows):
         raise typer.Exit(BAD)
-
-
-def _show(columns: tuple[str, ...], rows: Sequence[Sequence[object]], *, json: bool) -> None:
-    if json:
-        listing.json_array(dict(zip(columns, row, strict=True)) for row in rows)
-    else:
-        listing.table(columns, rows)
 
 
 def _default() -> Path:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -92,22 +93,34 @@ def _grid(names: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
     return grid
 
 
-def write(output: Output, columns: Sequence[str], rows: Iterable[Mapping[str, object]], empty: str) -> None:
-    """Rows by the names of their columns. A table and CSV have a header line; `empty` is said where there is no row."""
+def write(output: Output, columns: Sequence[str], lines: Iterable[Sequence[object]], empty: str,
+          objects: Iterable[Mapping[str, object]] | None = None) -> None:
+    """A list in the form that was asked for. A table and CSV have a header line; `empty` is said where there is none.
+
+    `objects`: what JSON has, where it is not the same under the names of the columns. Lines may come one by one: all
+    forms but a table on a terminal write them so.
+    """
     if output is Output.JSON:
-        json_array(rows)
+        json_array(objects if objects is not None else (dict(zip(columns, line, strict=True)) for line in lines))
         return
-    lines = [[row[name] for name in columns] for row in rows]
     if output is Output.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([shown(value) for value in line] for line in lines)
-    elif not lines:
+        writer.writerows(map(shown, line) for line in lines)
+        return
+    rest = iter(lines)
+    first = next(rest, None)
+    if first is None:
         print(empty)
     elif sys.stdout.isatty():
-        table(columns, lines)
+        table(columns, [first, *rest])
     else:
-        table(columns, [columns, *lines])
+        table(columns, chain([columns, first], rest))
+
+
+def output_of(output: Output, *, json: bool) -> Output:
+    """`--json` is short for `--output json`."""
+    return Output.JSON if json else output
 
 
 def sheet(values: Mapping[str, object]) -> None:

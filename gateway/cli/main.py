@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "run": "processes.run",
         "reload": "processes.run",
         "demo": "demo",
-        "init": "database",
+        "init": "init",
         "check": "check.command",
         "seal": "seal_open",
         "open": "seal_open",

@@ -19,7 +19,7 @@ from gateway.app.codes.service import desk, load_codes
 from gateway.app.services import event_sink
 from gateway.cli import context, listing
 from gateway.cli.context import BAD, REFUSED, USAGE, exit_code, explained, fail, reporting_errors, say
-from gateway.cli.listing import Json
+from gateway.cli.listing import Json, Output, OutputOption, output_of
 from gateway.cli.secret import asked
 from gateway.errors import GatewayError
 from gateway.frontends.api.transactions import read_transaction
@@ -138,6 +138,7 @@ def list_(
                                                    help="customer number; default: list blocked customers")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000,
                                        help="maximum number of codes, the newest first")] = 20,
+    output: OutputOption = Output.TABLE,
     json: Json = False,
 ) -> None:
     """List the codes of a customer without their digits; without a customer: the blocked customers.
@@ -147,21 +148,18 @@ def list_(
     with _desk() as found:
         blocks = found.blocks(customer)
         rows = found.of_customer(customer, limit) if customer is not None else ()
+    form = output_of(output, json=json)
     if customer is None:
-        if json:
-            listing.json_array(map(asdict, blocks))
-        else:
-            listing.table(("customer", "blocked since", "by"), [(one.customer, one.at, one.by) for one in blocks])
+        listing.write(form, ("customer", "blocked since", "by"), [(one.customer, one.at, one.by) for one in blocks],
+                      "No customer is blocked.", map(asdict, blocks))
         return
     for block in blocks:
         say(f"sealgate: {block.customer} is blocked since {listing.shown(block.at)} by the {block.by}")
-    if json:
-        listing.json_array({"client": client, **asdict(one)} for client, one in rows)
-        return
-    listing.table(
-        ("id", "client", "purpose", "state", "since", "until", "tries left", "reference"),
+    listing.write(
+        form, ("id", "client", "purpose", "state", "since", "until", "tries left", "reference"),
         [(one.id, client, one.purpose, one.state, one.created_at, one.expires_at, one.tries_left, one.reference)
-         for client, one in rows])
+         for client, one in rows],
+        f"Customer {customer} has no codes.", ({"client": client, **asdict(one)} for client, one in rows))
 
 
 @group.command()

@@ -11,7 +11,7 @@ from gateway.app.store import Store, open_store
 from gateway.app.trust import load_trust
 from gateway.cli import context, listing
 from gateway.cli.context import TEMPORARY, USAGE, fail, reporting_errors, say
-from gateway.cli.listing import Json
+from gateway.cli.listing import Json, Output, OutputOption, output_of
 from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import GatewayError
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command("list")
-def list_(json: Json = False) -> None:
+def list_(output: OutputOption = Output.TABLE, json: Json = False) -> None:
     """List the fetched and the missing CRLs with number, times, entries and last error. Exit 75 if one failed.
 
     Example: sealgate revocation list
@@ -41,12 +41,10 @@ def list_(json: Json = False) -> None:
             rows = list(_rows(store))
         finally:
             store.close()
-    if json:
-        listing.json_array(rows)
-    else:
-        columns = ("kind", "authority", "scope", "url", "number", "this_update", "next_update", "entries", "fetched_at",
-                   "trouble")
-        listing.table(columns, [[row[column] for column in columns] for row in rows])
+    columns = ("kind", "authority", "scope", "url", "number", "this_update", "next_update", "entries", "fetched_at",
+               "trouble")
+    listing.write(output_of(output, json=json), columns, [[row[column] for column in columns] for row in rows],
+                  "No CRL was needed yet.", rows)
     if any(row["trouble"] for row in rows):
         raise typer.Exit(TEMPORARY)
 

@@ -7,7 +7,8 @@ SUMMARIES: Mapping[str, str] = MappingProxyType({
     "run": "Serve the listeners of the settings until SIGTERM; mails in progress are finished first.",
     "reload": "Let `sealgate run` reload its settings, and wait until all its processes use them.",
     "demo": "Run a demo bank and a guided tour: outbound mail verified by openssl, inbound mail created by it.",
-    "init": "Create the database of the settings if it does not exist. Existing files are not changed.",
+    "init":
+        "Write settings, policies, keys, a time-stamping authority, the first client and the database of a new bank.",
     "check":
         "Check settings, policies, keys, certificates, algorithms, trust, revocation, tokens, stampers, "
         "directories, next hops and the database. Exit 1 if mail would be deferred or rejected.",

@@ -17,9 +17,9 @@ from gateway.authority import ca
 from gateway.authority.ca import Authority, Naming, Profile, Purpose, SigningKey
 from gateway.authority.crl import RevokedEntry, build_crl
 from gateway.cms.certificate import parse_certificate
-from gateway.demo.files import key_pem, pem, write
 from gateway.demo.world import Lists
 from gateway.errors import GatewayError, Reason
+from gateway.setup.files import key_pem, pem, write
 
 MAIL_EKU: Final = "1.3.6.1.5.5.7.3.4"
 _YEAR: Final = timedelta(days=365)

@@ -26,12 +26,12 @@ from gateway.authority import ca
 from gateway.authority.ca import Purpose
 from gateway.clock import SystemClock
 from gateway.demo.authorities import Authorities
-from gateway.demo.files import key_pem, pem, write
 from gateway.demo.openssl import Person
 from gateway.distribution import directory
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Customer
 from gateway.settings import load
+from gateway.setup.files import key_pem, pem, write
 
 DOMAIN: Final = "bank.example"
 PASSWORD: Final = "demo"  # noqa: S105 - printed by the demo, protects nothing

@@ -7,9 +7,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.authority import ca
 from gateway.clock import SystemClock
-from gateway.demo.files import key_pem, pem, write
 from gateway.demo.guide import Guide
 from gateway.demo.openssl import Person
+from gateway.setup.files import key_pem, pem, write
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,10 @@ MAY_IMPORT = {
     "adapters": f"{COMMON} threads child_process ports cms settings pki der",
     "app": f"{COMMON} threads strictyaml settings policy cms ports pki smime authority actions pipeline frontends "
            "adapters pdf letters services",
-    "demo": f"{COMMON} distribution app settings authority cms",
+    "setup": f"{COMMON} distribution app settings authority cms",
+    "demo": f"{COMMON} distribution setup app settings authority cms",
     "cli": f"{COMMON} distribution strictyaml frontends app settings policy actions inspection pipeline pki cms ports "
-           "demo services postfix",
+           "setup demo services postfix",
     "__main__": "cli",
 }
 

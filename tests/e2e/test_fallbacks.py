@@ -19,10 +19,10 @@ from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
 from gateway.demo import openssl
 from gateway.demo.bank import CLIENTS, Bank
-from gateway.demo.files import key_pem, pem
 from gateway.demo.openssl import Person
 from gateway.ports.administration import NewCertificate
 from gateway.settings import load
+from gateway.setup.files import key_pem, pem
 from tests.support.command_server import prefix
 from tests.support.locked import opened, pdf_of
 from tests.support.process import ROOT, new_bank, relay

@@ -57,7 +57,8 @@ def list_(
     query = _query(actor, act, object_, client, result, since, until)
     with audit_log() as log:
         found = list(islice(log.entries(query), last))[::-1]
-    listing.write(output, COLUMNS, map(_row, found), "No record of the audit log meets these conditions.")
+    lines = ([row[name] for name in COLUMNS] for row in map(_row, found))
+    listing.write(output, COLUMNS, lines, "No record of the audit log meets these conditions.")
 
 
 @group.command()

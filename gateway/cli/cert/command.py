@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway import app as composition
 from gateway.cli import context, listing, secret
 from gateway.cli.context import BAD, fail, reporting_errors, say
-from gateway.cli.listing import Json, certificate_row, count_lines, why
+from gateway.cli.listing import Json, Output, OutputOption, certificate_row, count_lines, output_of, why
 from gateway.clock import SystemClock
 from gateway.cms.algorithms import FEW_READ
 from gateway.cms.certificate import Certificate, parse_certificate
@@ -143,6 +143,7 @@ def list_(
                                  help="only those that expire within this many days, or have expired")
     ] = None,
     issuers: Annotated[bool | None, typer.Option("--issuers/--people", help="only issuers, or only holders")] = None,
+    output: OutputOption = Output.TABLE,
     json: Json = False,
 ) -> None:
     """List certificates: fingerprint, subject, addresses, customer, expiry, trust.
@@ -155,23 +156,11 @@ def list_(
         store = composition.open_store(settings)
         try:
             found = store.certificates.list(address=address, customer=customer, ends_before=before, issuers=issuers)
-            if json:
-                listing.json_array(map(_entry, found))
-            else:
-                listing.table(
-                    ("SHA-256", "subject", "addresses", "customer", "until", "trust"),
-                    (
-                        (
-                            entry.row.sha256[:16],
-                            entry.subject,
-                            entry.row.addresses,
-                            entry.row.customer,
-                            entry.row.not_after,
-                            _trust(entry),
-                        )
-                        for entry in found
-                    ),
-                )
+            form = output_of(output, json=json)
+            lines = ((entry.row.sha256[:16], entry.subject, entry.row.addresses, entry.row.customer,
+                      entry.row.not_after, _trust(entry)) for entry in found)
+            listing.write(form, ("SHA-256", "subject", "addresses", "customer", "until", "trust"), lines,
+                          "No certificate meets these conditions.", map(_entry, found))
         finally:
             store.close()
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway import app as composition
 from gateway.cli import context, listing
 from gateway.cli.context import fail, reporting_errors, say
-from gateway.cli.listing import Json
+from gateway.cli.listing import Json, Output, OutputOption, output_of
 from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
 from gateway.pki.trust import TrustSet
@@ -30,6 +30,7 @@ def unknown(
     export: Annotated[
         str | None, typer.Option("--export", metavar="SHA256", help="write its certificate as PEM to standard output")
     ] = None,
+    output: OutputOption = Output.TABLE,
     json: Json = False,
 ) -> None:
     """List unknown authorities of signers, with the command that trusts each.
@@ -53,7 +54,8 @@ def unknown(
             found = store.authorities.list(ignored=ignored)
         finally:
             store.close()
-    _list([one for one in found if not _decided(one, trust)], as_json=json)
+    _list([one for one in found if not _decided(one, trust)],
+          output_of(output, json=json))
 
 
 def _export(one: UnknownAuthority) -> None:
@@ -69,14 +71,12 @@ def _decided(one: UnknownAuthority, trust: TrustSet) -> bool:
     return one.key in trust.distrusted or any(anchor.certificate.sha256 == one.key for anchor in trust.signers)
 
 
-def _list(found: Sequence[UnknownAuthority], *, as_json: bool) -> None:
-    if as_json:
-        listing.json_array({**_as_json(one), "trust_with": _trust_with(one)} for one in found)
-        return
-    listing.table(("last seen", "times", "authority", "issued by", "example", "SHA-256", "to trust it"), (
+def _list(found: Sequence[UnknownAuthority], output: Output) -> None:
+    listing.write(output, ("last seen", "times", "authority", "issued by", "example", "SHA-256", "to trust it"), (
         (one.last_at, one.count, one.subject, one.issuer or "not in the mail", one.example,
-         one.key[:16], _trust_with(one)) for one in found))
-    if found:
+         one.key[:16], _trust_with(one)) for one in found), "No unknown authority was met.",
+        ({**_as_json(one), "trust_with": _trust_with(one)} for one in found))
+    if found and output is not Output.JSON:
         say("to omit one from reports: sealgate cert unknown --ignore SHA256")
 
 

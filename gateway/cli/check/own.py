@@ -15,6 +15,7 @@ from gateway.cms.certificate import Certificate, load_certificates
 from gateway.errors import GatewayError, Reason
 from gateway.model.finding import Finding
 from gateway.settings import InternalStamperSettings, Settings
+from gateway.setup.authorities import TEST_CA
 
 _WHAT_THEY_ARE: Final = {"key that signs": "key set", "key that opens mail": "key set", "key that stamps": "stamper",
                          "published encryption certificate": "key set", "escrow": "escrow"}
@@ -32,6 +33,10 @@ def certificates(settings: Settings) -> Iterator[Finding]:
             yield Finding("error", name, f"{path}: {trouble.detail}; see `sealgate inspect {path}`")
         else:
             yield from of_algorithms(name, path, certificate, now)
+            if f"CN={TEST_CA}" in certificate.issuer:
+                request = path.with_name(path.name.replace(".crt.", ".csr."))
+                yield Finding("warning", name, f"{path}: a test certificate that nobody outside trusts; store the one "
+                              f"that your CA issues for {request} in its place")
             if name.startswith(("escrow ", "archive")):
                 yield from _of_use(name, path, certificate, now)
 

@@ -1,7 +1,9 @@
 """`sealgate mails`: the last mails, found by who, when and what happened to them."""
 
+import csv
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
@@ -58,10 +60,10 @@ def mails(
         try:
             found = mail_list(store)
             following = found.follow(query) if follow else None
-            listing.write(output, COLUMNS, map(_row, found.latest(query, last)), "No mail meets these conditions.")
+            listing.write(output, COLUMNS, map(_line, found.latest(query, last)), "No mail meets these conditions.")
             while following is not None:
                 for record in following.new():
-                    _print(output, _row(record))
+                    _print(output, _line(record))
                 time.sleep(POLL_S)
         except KeyboardInterrupt:
             return
@@ -69,18 +71,20 @@ def mails(
             store.close()
 
 
-def _row(record: EvidenceRecord) -> dict[str, object]:
-    return {"at": record.at, "id": record.incident, "direction": record.direction, "client": record.client,
-            "from": record.sender or "<>", "to": record.recipient, "outcome": record.settled,
-            "reason": record.reasons, "rule": record.rule}
+def _line(record: EvidenceRecord) -> tuple[object, ...]:
+    return (record.at, record.incident, record.direction, record.client, record.sender or "<>", record.recipient,
+            record.settled, record.reasons, record.rule)
 
 
-def _print(output: Output, row: Mapping[str, object]) -> None:
+def _print(output: Output, line: Sequence[object]) -> None:
     """One more line of a list that goes on."""
     if output is Output.JSON:
-        listing.json_object(row)
+        listing.json_object(dict(zip(COLUMNS, line, strict=True)))
+    elif output is Output.CSV:
+        csv.writer(sys.stdout, lineterminator="\n").writerow(map(shown, line))
     else:
-        print(*(shown(row[name]) for name in COLUMNS), sep="," if output is Output.CSV else "\t", flush=True)
+        print(*map(shown, line), sep="\t")
+    sys.stdout.flush()
 
 
 def _one_of(option: str, text: str, values: tuple[str, ...]) -> None:

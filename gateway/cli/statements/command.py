@@ -18,7 +18,7 @@ from gateway.app.statements.runs import lead, section, statements
 from gateway.app.statements.worker_pool import worker_pool
 from gateway.cli import context, listing
 from gateway.cli.context import BAD, REFUSED, TEMPORARY, USAGE, fail, reporting_errors, say
-from gateway.cli.listing import Json
+from gateway.cli.listing import Json, Output, OutputOption, output_of
 from gateway.cli.processes.run import works_on_runs
 from gateway.cli.statements import report as statements_report
 from gateway.errors import GatewayError, Reason
@@ -81,19 +81,17 @@ def send(
 
 
 @group.command("list")
-def list_(json: Json = False) -> None:
+def list_(output: OutputOption = Output.TABLE, json: Json = False) -> None:
     """List the runs, the newest first.
 
     Example: sealgate statements list
     """
     with _runs(context.settings()) as (runs, _):
         found = runs.list()
-    if json:
-        listing.json_array(_plain(row) for row in found)
-        return
-    listing.table(("id", "kind", "name", "period", "state", "rows", "since", "ended", "reason"),
+    listing.write(output_of(output, json=json),
+                  ("id", "kind", "name", "period", "state", "rows", "since", "ended", "reason"),
                   [(row.id, row.kind, row.name, row.period, row.state, row.rows, row.created_at, row.ended_at,
-                    row.reason) for row in found])
+                    row.reason) for row in found], "There is no run.", (_plain(row) for row in found))
 
 
 @group.command()

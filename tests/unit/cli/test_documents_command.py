@@ -36,7 +36,9 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
 
 
 def test_templates_are_listed(ask: Ask) -> None:
-    found = dict(line.split("\t") for line in ask("list").stdout.splitlines())
+    columns, *lines = (line.split("\t") for line in ask("list").stdout.splitlines())
+    assert columns == ["template", "digest"]
+    found = dict(lines)
     assert sorted(found) == ["bill", "fast-bill", "fast-statement", "statement"]
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in found.values())
 

@@ -187,15 +187,17 @@ def test_bulk_import(desk) -> None:
 def test_list_show_export(desk) -> None:
     run("cert", "import", "--customer", "1001", desk / "anna.pem")
     run("cert", "import", desk / "root.pem")
-    assert len(run("cert", "list").out.splitlines()) == 2
+    assert len(run("cert", "list").out.splitlines()) == 3, "two and a header line"
+    assert run("cert", "list", "--customer", "1002").out == "No certificate meets these conditions.\n"
     (listed,) = run("cert", "list", "--customer", "1001", "--json").json()
     assert listed["sha256"] == ANNA.certificate.sha256
     assert run("cert", "list", "--address", "nobody@x.example", "--json").json() == []
     assert [one["subject"] for one in run("cert", "list", "--issuers", "--json").json()] == [
         PKI.root_certificate.subject]
     days = (ANNA.certificate.not_after - NOW).days
-    assert run("cert", "list", "--ends-within", 1).out == ""
-    assert len(run("cert", "list", "--ends-within", days + 3650).out.splitlines()) == 2
+    soon = run("cert", "list", "--ends-within", 1, "--output", "csv")
+    assert soon.out == "SHA-256,subject,addresses,customer,until,trust\n"
+    assert len(run("cert", "list", "--ends-within", days + 3650).out.splitlines()) == 3
     shown = run("cert", "show", ANNA.certificate.sha256[:12], "--json").json()
     assert (shown["key"], shown["customer"], shown["valid_now"]) == ("p-256", "1001", True)
     assert f"serial\t{ANNA.certificate.serial:x}\n" in run("cert", "show", ANNA.certificate.sha256).out
@@ -227,7 +229,8 @@ def test_trust_and_distrust(desk) -> None:
 def test_customers(desk) -> None:
     run("cert", "import", "--customer", "1001", desk / "anna.pem")
     assert run("customer", "list").out.splitlines() == [
-        "1001\tAnna\tretail\tanna@customer.example", "1002\tZoe\t\tzoe@customer.example"]
+        "number\tname\tsegment\taddresses", "1001\tAnna\tretail\tanna@customer.example",
+        "1002\tZoe\t\tzoe@customer.example"]
     assert [one["number"] for one in run("customer", "list", "--segment", "retail", "--json").json()] == ["1001"]
     for name in ("1001", "ANNA@customer.example"):
         shown = run("customer", "show", name, "--json").json()

@@ -19,7 +19,7 @@ MAIL = (b"From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: Code\r
         b"Date: Tue, 24 Nov 2026 12:00:00 +0000\r\n\r\n481516\r\n")
 NOISY = """
 import sys
-from gateway.cli import main, mails
+from gateway.cli import main, seal_open
 import structlog
 log = structlog.get_logger("sealgate")
 def noisy(handle):
@@ -28,7 +28,7 @@ def noisy(handle):
         log.info("stamper.skipped", stamper="a")
         return handle(self, mail)
     return noisily
-mails.composition.Gateway.handle = noisy(mails.composition.Gateway.handle)
+seal_open.composition.Gateway.handle = noisy(seal_open.composition.Gateway.handle)
 main.main()
 """
 

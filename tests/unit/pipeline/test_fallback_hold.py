@@ -18,7 +18,6 @@ from gateway.clock import SystemClock
 from gateway.cms.certificate import parse_certificate
 from gateway.demo import openssl
 from gateway.demo.bank import Ports, open_bank
-from gateway.demo.files import key_pem, pem
 from gateway.demo.openssl import Person
 from gateway.errors import GatewayError, Reason
 from gateway.model.lookup import Absent, Conflict, Unavailable, Unusable
@@ -28,6 +27,7 @@ from gateway.pipeline.background.rejudge import in_hand
 from gateway.pipeline.fallbacks.hold import EXAMINE_AFTER, Round
 from gateway.ports.administration import NewCertificate
 from gateway.settings import Invite, Settings, load
+from gateway.setup.files import key_pem, pem
 from tests.support.bank import Context, ScriptedHop, policy
 from tests.support.locked import mail_of
 

@@ -18,10 +18,10 @@ from gateway.cms.certificate import Certificate, load_certificates
 from gateway.cms.signed_reader import parse_signed
 from gateway.demo import openssl
 from gateway.demo.authorities import Authorities
-from gateway.demo.files import key_pem, pem, write
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
 from gateway.settings import Generation, KeySet, Settings
+from gateway.setup.files import key_pem, pem, write
 from tests.support.bank import Context, context
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing")

@@ -1,4 +1,4 @@
-"""Files of the demo: PEM, and none that ever exists with wider rights than it shall have."""
+"""Files of a new bank: PEM, and none that ever exists with wider rights than it shall have."""
 
 import os
 from pathlib import Path
