@@ -50,8 +50,8 @@ def aliases_of_local(site: Site) -> Iterator[Finding]:
         yield Finding("error", "main.cf alias_maps", f"leads to {head(tuple(outside))}: local(8) hands opened mail on "
                       "in clear, past every filter. Remove those addresses, or make them mailboxes of the bank")
     if unread:
-        yield Finding("error", "main.cf alias_maps", f"{head(tuple(unread))} cannot be read: an outside address in "
-                      "it gets opened mail in clear. Run this check as a user who may read it, create it "
+        yield Finding("error", "main.cf alias_maps", f"{head(tuple(unread))} cannot be read here: an outside address"
+                      " in it gets opened mail in clear. Run this check as a user who may read it, create it "
                       "(`newaliases`), or remove it from alias_maps")
     for name, command in programs.items():
         yield from _program(site, "main.cf alias_maps", name, command)
