@@ -76,6 +76,11 @@ def permitted_from(patterns: Iterable[str], address: str) -> bool:
     return bool(address) and any(address_matches(pattern, address) for pattern in patterns)
 
 
+def same_domain(one: str, other: str) -> bool:
+    """Whether two addresses have the same domain, whatever spelling each has."""
+    return domain_of(in_ascii(one)) == domain_of(in_ascii(other))
+
+
 def same_mailbox(one: str, other: str) -> bool:
     """Whether two addresses are the same mailbox, whatever spelling of its domain each has; '' is none."""
     return bool(one) and in_ascii(one) == in_ascii(other)
@@ -107,9 +112,11 @@ def _in_letters(domain: str) -> str:
 
 
 def _label_in_letters(label: str) -> str:
+    """Only of an A-label (RFC 5890 2.3.2.1): `xn--bank-` would be the ASCII label of somebody else."""
     if not label.startswith(_PREFIX) or len(label) > _LABEL_OCTETS_MAX:
         return label
     try:
-        return label.removeprefix(_PREFIX).encode("ascii").decode("punycode")
+        letters = label.removeprefix(_PREFIX).encode("ascii").decode("punycode")
     except UnicodeError:
         return label
+    return letters if not letters.isascii() and letters.isprintable() and _label_in_ascii(letters) == label else label

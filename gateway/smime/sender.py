@@ -11,8 +11,7 @@ from typing import Final
 from gateway.errors import GatewayError, Reason
 from gateway.mime.addresses import addresses_shown, as_seen, is_turned
 from gateway.mime.header import Field, Headers, mailboxes
-from gateway.model.address import domain_of
-from gateway.model.mailbox import same_mailbox
+from gateway.model.mailbox import same_domain, same_mailbox
 from gateway.smime.verdict import FromFacts
 
 _ONCE: Final = ("date", "sender", "reply-to", "to", "cc", "subject")  # RFC 5322 3.6, those that readers are shown
@@ -68,4 +67,4 @@ def _is_other(shown: str, address: str) -> bool:
     own = as_seen(address)
     if same_mailbox(shown, own):
         return False
-    return domain_of(shown) != domain_of(own) or not shown.startswith("@")
+    return not same_domain(shown, own) or not shown.startswith("@")

@@ -22,10 +22,10 @@ from gateway.actions.table import carry_out
 from gateway.actions.verb import VerbContext
 from gateway.errors import GatewayError, Reason
 from gateway.mime.header import parse_headers, prepend_fields
-from gateway.model.address import domain_of, fold
+from gateway.model.address import fold
 from gateway.model.facts import Facts
 from gateway.model.mail import Direction, Mail, Recipient
-from gateway.model.mailbox import same_mailbox
+from gateway.model.mailbox import same_domain, same_mailbox
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
 from gateway.model.verdict import Status, Trust, Verdicts
 from gateway.pipeline.context import Context, Opener
@@ -267,7 +267,7 @@ def answerable(facts: Facts) -> bool:
         return same_mailbox(facts.sender, facts.from_)
     if facts.verdicts is not None and Reason.FROM_OUTER_DIFFERS in facts.verdicts.why:
         return False  # DMARC was about the outer From, and this is the protected one
-    return facts.authentication.get("dmarc") == "pass" and domain_of(facts.sender) == domain_of(facts.from_)
+    return facts.authentication.get("dmarc") == "pass" and same_domain(facts.sender, facts.from_)
 
 
 def signer_of(opened: Opened) -> str | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.model.mailbox import address_matches, in_ascii, in_domains, same_mailbox, spellings
+from gateway.model.mailbox import address_matches, in_ascii, in_domains, same_domain, same_mailbox, spellings
 
 PLAIN, LETTERS = "anna@xn--mller-kva.example", "anna@m\u00fcller.example"
 
@@ -43,11 +43,18 @@ def test_sharp_s_is_a_letter_of_its_own() -> None:
     for one in SHARP:
         assert all(same_mailbox(one, other) for other in SHARP)
         assert not same_mailbox(one, "anna@strasse.example")
+        assert same_domain(one, "@xn--strae-oqa.example")
+        assert not same_domain(one, "anna@strasse.example")
         assert in_domains(one, ("Stra\u00dfe.example",))
         assert in_domains(one, frozenset({"xn--strae-oqa.example"}))
         assert not in_domains(one, ("strasse.example",))
         assert address_matches("*@STRA\u1e9eE.example", one)
         assert not address_matches("@strasse.example", one)
+
+
+@pytest.mark.parametrize("label", ["xn--", "xn--bank-", "xn--strasse-", "xn--a", "xn--99999999"])
+def test_what_is_no_a_label_is_no_other_domain(label: str) -> None:
+    assert spellings(f"anna@{label}.example") == (f"anna@{label}.example",)
 
 
 def test_no_address_is_no_mailbox() -> None:

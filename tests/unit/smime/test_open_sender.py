@@ -69,6 +69,7 @@ def test_a_misleading_name(name):
     '"Eve Smith @ b . example" <eve@b.example>', '"Eve @ M\u00fcller GmbH & Co. KG" <eve@b.example>',
     '"\u202aEve\u202c" <eve@b.example>', '"Dr. Eve" <eve@b.example>', '"\u200fEve" <eve@b.example>',
     '"Eve Smith @ b.example" <eve@b.example>', '"Eve @b.example" <eve@b.example>',
+    '"Eve @ m\u00fcller.example" <eve@xn--mller-kva.example>', "eve@stra\u00dfe.example (eve@xn--strae-oqa.example)",
     '"a b"@b.example', "a@[192.0.2.1]", "\uff41@b.example"])
 def test_no_other_address_in_the_display_name(value):
     assert from_facts(fields(value), ()).in_name == ()
