@@ -59,51 +59,51 @@ def verify(log: AuditLog, key: NoteKey | None, exported: Sequence[str] = ()) -> 
     stored_heads = log.heads()
     sizes = {head.size for head, _ in exported_heads} | {size for size, _ in stored_heads}
     tree, roots, restores = MerkleTree(), dict[int, bytes](), list[_Restore]()
-    verification = Verification(Head(log.origin(), 0, tree.root))
+    result = Verification(Head(log.origin(), 0, tree.root))
     number = 0
     for record in log.stored():
         if record.number != number + 1:
-            verification.report(f"records {number + 1} to {record.number - 1} are missing" if record.number > number + 1
-                         else f"record {record.number} is there twice")
+            result.report(f"records {number + 1} to {record.number - 1} are missing" if record.number > number + 1
+                          else f"record {record.number} is there twice")
         number = record.number
-        content = _examined(record, verification)
+        content = _examined(record, result)
         if content is not None and (content.act, content.result) == (RESTORE, "done"):
             restores.append(_restore(content))
         tree.append(record.octets)
         if tree.size in sizes:
             roots[tree.size] = tree.root
-    verification.head = Head(verification.head.origin, tree.size, tree.root)
+    result.head = Head(result.head.origin, tree.size, tree.root)
     good = 0
     for size, note in stored_heads:
-        good = _compare_stored(verification, roots, size, note, key, good)
+        good = _compare_stored(result, roots, size, note, key, good)
     for head, note in exported_heads:
         if is_signed(note) and key is not None and not is_signed_by(note, key):
-            verification.report(f"the head of size {head.size} is not signed by `audit.key`: it was changed, or is of another "
-                         "log")
-        _compare_exported(verification, roots, head, restores)
-    return verification
+            result.report(f"the head of size {head.size} is not signed by `audit.key`: it was changed, or is of "
+                          "another log")
+        _compare_exported(result, roots, head, restores)
+    return result
 
 
-def _examined(stored: StoredRecord, verification: Verification) -> AuditRecord | None:
+def _examined(stored: StoredRecord, result: Verification) -> AuditRecord | None:
     """Steps 2 and 3."""
     number = stored.number
     try:
         record = unpacked(stored.octets)
     except ValueError as error:
-        verification.report(f"record {number} was changed: {error}")
+        result.report(f"record {number} was changed: {error}")
         return None
     expected: Mapping[str, object] = {
         "act": record.act, "result": record.result, "actor_kind": record.actor_kind, "actor": record.actor,
         "object_id": record.object_id, "at": record.at}
     columns = dict(stored.columns) | {"at": moment(int(stored.columns["at"]))}
     if record.number != number:
-        verification.report(f"record {number} was changed: its octets are those of record {record.number}")
+        result.report(f"record {number} was changed: its octets are those of record {record.number}")
     for name, value in expected.items():
         if columns[name] != value:
-            verification.report(f"record {number} was changed: the column `{name}` is not what its octets say")
+            result.report(f"record {number} was changed: the column `{name}` is not what its octets say")
     for name, personal in stored.values.items():
         if record.commitments.get(name) != personal.commitment:
-            verification.report(f"record {number}: the value of `{name}` was changed: it does not belong to its commitment")
+            result.report(f"record {number}: the value of `{name}` was changed: it does not belong to its commitment")
     return record
 
 
@@ -113,44 +113,45 @@ def _restore(record: AuditRecord) -> _Restore:
                     str(details.get("head_root", "")))
 
 
-def _compare_stored(verification: Verification, roots: Mapping[int, bytes], size: int, note: str, key: NoteKey | None,
-                  good: int) -> int:
+def _compare_stored(result: Verification, roots: Mapping[int, bytes], size: int, note: str, key: NoteKey | None,
+                    good: int) -> int:
     """One head of the database; the size of the last one that is right."""
     try:
         head = parsed(note)
     except GatewayError:
-        verification.report(f"the kept head of size {size} was changed")
+        result.report(f"the kept head of size {size} was changed")
         return good
     if head.size != size or (key is not None and not is_signed_by(note, key)):
-        verification.report(f"the kept head of size {size} was changed: it is not signed by `audit.key`")
+        result.report(f"the kept head of size {size} was changed: it is not signed by `audit.key`")
         return good
-    verification.heads += 1
-    if size > verification.head.size:
-        verification.report(f"records {verification.head.size + 1} to {size} were cut off: there is a signed head of size {size}")
+    result.heads += 1
+    if size > result.head.size:
+        result.report(f"records {result.head.size + 1} to {size} were cut off: there is a signed head of size {size}")
     elif roots.get(size) != head.root:
-        verification.report(f"a record between {good + 1} and {size} was changed, removed or inserted")
+        result.report(f"a record between {good + 1} and {size} was changed, removed or inserted")
     else:
         return size
     return good
 
 
-def _compare_exported(verification: Verification, roots: Mapping[int, bytes], head: Head, restores: Sequence[_Restore]) -> None:
-    verification.heads += 1
+def _compare_exported(result: Verification, roots: Mapping[int, bytes], head: Head,
+                      restores: Sequence[_Restore]) -> None:
+    result.heads += 1
     restore = None
-    if head.origin != verification.head.origin:
+    if head.origin != result.head.origin:
         restore = next((one for one in restores if one.origin == head.origin), None)
         if restore is None:
-            verification.report(f"the head is of another log ({head.origin}), and no record of a restore names that log")
+            result.report(f"the head is of another log ({head.origin}), and no record of a restore names that log")
             return
     if restore is not None and head.size >= restore.number:
         lost = f"records {restore.number} to {head.size} of the log before the restore (record {restore.number})"
         if restore.head_size < head.size:
-            verification.report(f"{lost} are not there, and the restore does not name them")
+            result.report(f"{lost} are not there, and the restore does not name them")
         elif restore.head_size == head.size and restore.head_root != head.root.hex():
-            verification.report(f"{lost}: the restore names another root")
+            result.report(f"{lost}: the restore names another root")
         else:
-            verification.notes.append(f"{lost} are lost, as the restore recorded")
-    elif head.size > verification.head.size:
-        verification.report(f"records {verification.head.size + 1} to {head.size} were cut off: the head has size {head.size}")
-    elif roots.get(head.size, verification.head.root if head.size == verification.head.size else None) != head.root:
-        verification.report(f"a record up to {head.size} was changed, removed or inserted after that head was taken")
+            result.notes.append(f"{lost} are lost, as the restore recorded")
+    elif head.size > result.head.size:
+        result.report(f"records {result.head.size + 1} to {head.size} were cut off: the head has size {head.size}")
+    elif roots.get(head.size, result.head.root if head.size == result.head.size else None) != head.root:
+        result.report(f"a record up to {head.size} was changed, removed or inserted after that head was taken")
