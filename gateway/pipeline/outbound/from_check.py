@@ -1,4 +1,7 @@
-"""Checks that a client may use the From address of its mail. `frontends/clients.py` checks the reverse-path."""
+"""Checks that a client may use the From address of its mail.
+
+`frontends/clients.py` checks the reverse-path, `actions/sign.py` that the key set and its certificate are for this From.
+"""
 
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Mail
