@@ -1,6 +1,6 @@
 """Checks that a client may use the From address of its mail.
 
-`frontends/clients.py` checks the reverse-path, `actions/sign.py` that the key set and its certificate are for this From.
+`frontends/clients.py` checks the reverse-path, `actions/sign.py` the From against the key set and its certificate.
 """
 
 from gateway.errors import GatewayError, Reason
