@@ -82,10 +82,11 @@ def executable(path: Path) -> None:
 
 
 def python(path: Path) -> Path:
-    """Writes a program that forks the gateway's own command and lets Python do all else: see `PYTHON`."""
+    """Writes a program that forks the gateway's own command, but for `run`; Python does all else. See `PYTHON`."""
     options = own_command()[1:]
-    path.write_text(f'#!/bin/sh\nif [ "$(echo "$@" | cut -d" " -f1-{len(options)})" = "{" ".join(options)}" ]\n'
-                    f'  then shift {len(options)}; exec {" ".join(prefix())} "$@"; fi\nexec {sys.executable} "$@"\n')
+    path.write_text(f'#!/bin/sh\ncase "$*" in\n"{" ".join(options)} "*" run") ;;\n'
+                    f'"{" ".join(options)} "*) shift {len(options)}; exec {" ".join(prefix())} "$@";;\nesac\n'
+                    f'exec {sys.executable} "$@"\n')
     path.chmod(0o755)
     return path
 
