@@ -22,6 +22,8 @@ PYTEST_ARGS ?=
 run: .venv/ok
 	.venv/bin/sealgate demo
 
+# Compiled tests are kept: to compile them costs each worker 10 s of CPU.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/ok
 	@scripts/need $(APT_TEST)
 	@$(MAKE) -s .venv/ldap-ok

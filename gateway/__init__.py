@@ -20,6 +20,7 @@ The packages, lowest first. A package imports only packages above it in this lis
                 `judge` (of signers), `identity` (the only constructor of VerifiedSigner and SignedContent)
     smime/      seal (draft -> sealed mail), open (mail -> opened and judged), protect (header protection)
     authority/  what the bank issues: certificates (ca) and time-stamps (tsa)
+    evidence/   the Merkle tree of the audit log, and its heads
     settings/   sealgate.yaml as frozen values
     postfix/    `sealgate check --postfix`: the configuration of the Postfix beside the gateway
     policy/     rules -> decision, without I/O; recorded/: decisions from the evidence again
@@ -64,6 +65,7 @@ Standards, with what is partial:
     look-ups    RFC 4511, 4513, 4515 and 4523 (LDAP, simple bind), 8162 and 6698 (SMIMEA; whole
                 certificates only), 3986 (URL templates)
     keys        RFC 5958 and 7292 (files), PKCS#11 2.40 (tokens), RFC 2986 (requests)
+    audit log   RFC 9162 2.1 (tree of records, roots only), 8032 (Ed25519); C2SP tlog-checkpoint and signed-note
     HTTP        RFC 9110, 9457 (problems), 6750 (bearer tokens), 6901 (places in a body), 3161 3.4 (time-stamps);
                 OpenAPI 3.1
     codes       RFC 2104 (HMAC), ISO 4217 (currencies, minor units), EU 2018/389 (`sealgate compliance rts`)

@@ -24,10 +24,26 @@ private_keys.load_pem_private_key = cache(private_keys.load_pem_private_key)
 _LOG = pytest.StashKey[dict[str, object]]()
 _SLOW = ("chaos", "e2e", "peers", "attacks")  # their tests start processes
 
+# Files that take longest, the longest first (`--durations`, summed for each file). A file stays in one process.
+_LONGEST = (
+    "attacks/test_load_bombs.py", "e2e/test_supervisor.py", "e2e/test_milter_processes.py", "e2e/test_revocation.py",
+    "peers/test_demo.py", "attacks/test_load_connections.py", "e2e/test_api_schema.py", "e2e/test_preflight.py",
+    "e2e/test_milter_alone.py", "e2e/test_postfix_traps.py", "e2e/test_two_nodes.py", "e2e/test_backup.py",
+    "attacks/test_planted_codes.py", "attacks/test_planted_accounts.py", "e2e/test_postfix_traps_milter.py",
+    "e2e/test_examples.py", "e2e/test_runs_on_two_nodes.py", "e2e/test_database_gone.py", "e2e/test_runs_process.py",
+    "attacks/test_load_certificates.py", "attacks/test_load_mails.py", "attacks/test_secrets_in_logs.py",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow files come first: where one is the last, the other workers wait for it."""
-    items.sort(key=lambda item: item.path.parent.name not in _SLOW)
+    place = {name: number for number, name in enumerate(_LONGEST)}
+
+    def key(item: pytest.Item) -> tuple[int, bool]:
+        directory = item.path.parent.name
+        return place.get(f"{directory}/{item.path.name}", len(place)), directory not in _SLOW
+
+    items.sort(key=key)
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,7 +8,7 @@ from gateway.actions.verb import OUTWARD, KeySet, Params, VerbContext
 from gateway.errors import GatewayError, Reason
 from gateway.model.changed import changed
 from gateway.model.mail import Direction
-from gateway.model.mailbox import address_matches, same_mailbox
+from gateway.model.mailbox import permitted_from, same_mailbox
 from gateway.smime.draft import Draft, Signer
 
 
@@ -74,7 +74,7 @@ def _unfit(
         return GatewayError(Reason.KEY_UNAVAILABLE, f"no key set {name!r}", retry=True)
     if client not in key_set.clients:
         return GatewayError(Reason.KEY_NOT_PERMITTED, f"client {client!r} may not use key set {name!r}")
-    if not any(address_matches(pattern, from_) for pattern in key_set.from_addresses):
+    if not permitted_from(key_set.from_addresses, from_):
         return GatewayError(Reason.KEY_NOT_PERMITTED, f"key set {name!r} is not for From {from_}")
     if not any(same_mailbox(email, from_) for email in signer.certificate.emails):
         return GatewayError(Reason.FROM_NOT_IN_CERTIFICATE, f"the certificate of {name!r} does not name {from_}")

@@ -136,8 +136,10 @@ def _loaded(load: Callable[[bytes, bytes | None], object], octets: bytes, passph
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         if encrypted and "password" in str(error).lower():
             raise GatewayError(Reason.INPUT_PASSWORD_WRONG, "this passphrase does not open the key") from None
+        # Of 256 wrong passphrases one leaves a padding that looks right, and octets that are no key.
+        doubt = "the passphrase is wrong, or " if encrypted else ""
         raise GatewayError(Reason.INPUT_UNREADABLE,
-                           f"not a private key that can be read: {str(error)[:200]}") from None
+                           f"{doubt}not a private key that can be read: {str(error)[:200]}") from None
 
 
 def _checked(key: object) -> PrivateKey:

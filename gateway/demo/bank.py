@@ -142,6 +142,7 @@ def _make(bank: Bank, now: datetime) -> None:
     for name in ("tsa", "tsa-public"):
         _service(bank, name, "", Purpose.STAMP, now)
     write(home / "keys" / "card.key.pem", key_pem(ca.generate_key("p-256")), mode=0o600)
+    write(home / "keys" / "audit.key.pem", key_pem(ca.generate_key("ed25519")), mode=0o600)
     for name in _SECRETS:
         write(home / "keys" / f"{name}.secret", secrets.token_hex(32).encode(), mode=0o600)
     for client in ("online-banking", "core-banking"):
@@ -266,5 +267,6 @@ trust:
   intermediates: [pki/chain.pem]
 hold: {{archive_certificate: keys/archive.crt.pem, archive_key: keys/archive.key.pem}}
 trust_card: {{key: keys/card.key.pem}}
+audit: {{key: keys/audit.key.pem}}
 policies: [{", ".join(f"policies/{name}.yaml" for name in _POLICIES)}]
 """

@@ -72,8 +72,11 @@ def address_matches(pattern: str, address: str) -> bool:
 
 
 def permitted_from(patterns: Iterable[str], address: str) -> bool:
-    """Whether a client or key with these `from` patterns may use this address; the null path is never meant."""
-    return bool(address) and any(address_matches(pattern, address) for pattern in patterns)
+    """Whether a client or key with these `from` patterns may use this address; the null path is never meant.
+
+    A domain with letters that only stand for others (KELVIN SIGN for k) is nobody's: readers are shown the letters.
+    """
+    return bool(address) and _is_exact(address) and any(address_matches(pattern, address) for pattern in patterns)
 
 
 def same_domain(one: str, other: str) -> bool:
@@ -82,8 +85,28 @@ def same_domain(one: str, other: str) -> bool:
 
 
 def same_mailbox(one: str, other: str) -> bool:
-    """Whether two addresses are the same mailbox, whatever spelling of its domain each has; '' is none."""
-    return bool(one) and in_ascii(one) == in_ascii(other)
+    """Whether two addresses are the same mailbox, whatever spelling of its domain each has; '' is none.
+
+    Only U-labels and A-labels are spellings (RFC 9598 5), not what a look-up maps to them: KELVIN SIGN is no k.
+    """
+    if not one or fold(one) == fold(other):
+        return bool(one)
+    return in_ascii(one) == in_ascii(other) and _is_exact(one) and _is_exact(other)
+
+
+def _is_exact(address: str) -> bool:
+    """Whether the domain is in ASCII or in U-labels of IDNA 2008, but for capitals."""
+    if address.isascii():
+        return True
+    domain = "".join(lower if not (lower := letter.lower()).isascii() or letter.isascii() else letter
+                     for letter in domain_of(address))
+    if domain.isascii():
+        return True
+    try:
+        idna.encode(domain)
+    except UnicodeError:
+        return False
+    return True
 
 
 def _in_ascii(domain: str) -> str:

@@ -87,8 +87,8 @@ class _Parts:
         chosen = plain or rich or entity.children[-1]
         if plain is not None and rich is not None:
             html = _html_in(rich)
-            said = len(_decoded(plain).strip())
-            if html is not None and len(text_of(_decoded(html))) > _LONGER * said:
+            length = len(_decoded(plain).strip())
+            if html is not None and len(text_of(_decoded(html))) > _LONGER * length:
                 chosen = rich
         for child in entity.children:
             if child is chosen:

@@ -47,7 +47,7 @@ class _Reader(HTMLParser):
         self._open: list[str] = []
         self._places: dict[str, list[int]] = {}  # of each open element in `_open`: what is closed is found at once
         self._hidden_from: int | None = None  # the outermost open element that is not shown
-        self._cell = self._said = False  # the next text begins a new cell; there is text in this line
+        self._cell = self._has_text = False  # the next text begins a new cell; there is text in this line
         self._href: str | None = None  # of the open link
         self._link_words: list[str] = []  # its text so far, also of lines that have ended
 
@@ -80,7 +80,7 @@ class _Reader(HTMLParser):
         elif tag == "hr":
             self._lines.append("---")
         elif tag in {"td", "th"}:
-            self._cell = self._said
+            self._cell = self._has_text
         elif tag == "img" and (alt := (given.get("alt") or "").strip()):
             self._add(f"[{_SPACES.sub(' ', alt)}]")
         elif tag == "a":
@@ -135,7 +135,7 @@ class _Reader(HTMLParser):
         if self._cell and text.strip():
             self._line.append(_CELL)
             self._cell = False
-        self._said = self._said or bool(text.strip())
+        self._has_text = self._has_text or bool(text.strip())
         self._line.append(text.replace(_CELL, ""))
         if self._href is not None:
             self._link_words.append(text)
@@ -154,6 +154,6 @@ class _Reader(HTMLParser):
         else:
             cells = [_SPACES.sub(" ", cell).strip(" ") for cell in line.split(_CELL)]
             self._lines.append("  |  ".join(cells))
-        self._line, self._cell, self._said = [], False, False
+        self._line, self._cell, self._has_text = [], False, False
         if blank:
             self._lines.append("")

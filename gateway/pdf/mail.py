@@ -51,8 +51,9 @@ class MailPages:
         """
         words = _WORDS.get(language.partition("-")[0], _WORDS["en"])
         language = language.partition("-")[0] if language.partition("-")[0] in _WORDS else "en"
-        told = File(free_name(words["text"], [one.name for one in content.files]), "text/plain", content.text.encode())
-        files = (told, *content.files)
+        name = free_name(words["text"], [one.name for one in content.files])
+        text_file = File(name, "text/plain", content.text.encode())
+        files = (text_file, *content.files)
         tries = [content, _with(content, _glyphs(), files), replace(_with(content, _glyphs(), files), text="")]
         if _drawable(content):
             del tries[1]

@@ -69,12 +69,12 @@ def answer(typesetter: Typesetter, question: dict[str, Any]) -> bytes:
     try:
         return b"P" + typesetter.make(question)
     except Exception as error:  # noqa: BLE001 TypstError, and what Rust makes of values that are no Unicode
-        return b"T" + told(error, question).encode()
+        return b"T" + error_text(error, question).encode()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def told(error: Exception, question: dict[str, Any]) -> str:
+def error_text(error: Exception, question: dict[str, Any]) -> str:
     """Where and what kind. Of what it quotes no more than a name that the template itself uses."""
     diagnostic = _COLOUR.sub("", str(getattr(error, "diagnostic", "")))
     place = _PLACE.search(diagnostic)
@@ -82,16 +82,16 @@ def told(error: Exception, question: dict[str, Any]) -> str:
     message = _PREFIX.sub("", _COLOUR.sub("", str(getattr(error, "message", type(error).__name__))))
     if "could not be displayed" in message:
         return f"{where}: a letter that no font has; fonts may lie in the directory `fonts` beside the bank's templates"
-    if message.startswith(_ASSERTION) and _says(question, said := message.removeprefix(_ASSERTION)):
-        return f"{where}: {_ASSERTION}{said}"
+    if message.startswith(_ASSERTION) and _says(question, words := message.removeprefix(_ASSERTION)):
+        return f"{where}: {_ASSERTION}{words}"
     kind = _QUOTED.split(message, maxsplit=1)[0].strip()[:120]
     name = _NAME.search(message)
     return f"{where}: {kind} `{name[1]}`" if name and name[1] in _names_of(question) else f"{where}: {kind}"
 
 
-def _says(question: dict[str, Any], said: str) -> bool:
+def _says(question: dict[str, Any], words: str) -> bool:
     """Whether an assertion's words stand in the template from quote to quote: then nothing of a value is in them."""
-    return '"' not in said and any(f'message: "{said}")' in text for text in _own_files(question))
+    return '"' not in words and any(f'message: "{words}")' in text for text in _own_files(question))
 
 
 def _names_of(question: dict[str, Any]) -> frozenset[str]:

@@ -1,13 +1,13 @@
 """The audit log: what people and clients did. The database records an act with its change (`Database.write`)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from gateway.model.audit.acts import Act
-from gateway.model.audit.record import AuditEntry
+from gateway.model.audit.record import AuditEntry, PersonalValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,16 @@ class CarriedOut:
     recorded: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as it is stored, unexamined. `columns`: what the table repeats of the record, by name."""
+
+    number: int
+    octets: bytes
+    columns: Mapping[str, str | int]
+    values: Mapping[str, PersonalValue]
+
+
 class AuditLog(Protocol):
     """GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot."""
 
@@ -58,6 +68,22 @@ class AuditLog(Protocol):
         """The oldest first, from the record after this one; read by pages."""
         ...
 
+    def stored(self) -> Iterator[StoredRecord]:
+        """All records, the oldest first, as a verifier needs them; read by pages."""
+        ...
+
     def size(self) -> int:
-        """How many records there are."""
+        """The number of the last record."""
+        ...
+
+    def add_head(self, size: int, note: str) -> None:
+        """Keeps a signed head; the first one of a size stays."""
+        ...
+
+    def heads(self) -> tuple[tuple[int, str], ...]:
+        """Size and note of all heads that were kept, the smallest first."""
+        ...
+
+    def origin(self) -> str:
+        """The name of this log in its heads: it ends with the id of the database."""
         ...

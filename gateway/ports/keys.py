@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from gateway.model.scheme import SignScheme, UnwrapScheme
 
-KeyPurpose = Literal["sign", "decrypt", "stamp", "issue", "card"]
+KeyPurpose = Literal["sign", "decrypt", "stamp", "issue", "card", "audit"]
 
 
 @dataclass(frozen=True, slots=True)

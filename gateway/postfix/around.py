@@ -36,12 +36,12 @@ def dead_milter(site: Site) -> Iterator[Finding]:
 
 def actions_elsewhere(site: Site) -> Iterator[Finding]:
     """FILTER, REDIRECT and BCC in tables of checks and of access. (HOLD holds what the gateway has sealed already.)"""
-    seen: set[tuple[Action, str]] = set()
+    reported: set[tuple[Action, str]] = set()
     for service, parameter, opened in _readers(site):
         for action in actions(site.postfix, _tables(site, parameter, service)):
-            text = _told(site, action, opened=opened)
-            if text and (action, text) not in seen:
-                seen.add((action, text))
+            text = _description(site, action, opened=opened)
+            if text and (action, text) not in reported:
+                reported.add((action, text))
                 yield Finding("error", site.postfix.place(parameter, service), text)
 
 
@@ -61,12 +61,12 @@ def _readers(site: Site) -> Iterator[tuple[Service | None, str, bool]]:
 
 def unread_tables(site: Site) -> Iterator[Finding]:
     """Tables of checks and of access that nobody can look into here: read by other users, or out of a directory."""
-    seen: set[str] = set()
+    reported: set[str] = set()
     for service, parameter, _ in _readers(site):
         for table in _tables(site, parameter, service):
             kind = table.removeprefix("proxy:").partition(":")[0]
-            if kind in TABLES and table not in seen and site.postfix.table(table) is None:
-                seen.add(table)
+            if kind in TABLES and table not in reported and site.postfix.table(table) is None:
+                reported.add(table)
                 yield Finding("warning", site.postfix.place(parameter, service),
                               f"{table} cannot be read here: a FILTER in it leads mail past the gateway, in clear. "
                               "Run this check as a user who may read it")
@@ -77,14 +77,14 @@ def policy_services(site: Site) -> Iterator[Finding]:
 
     that leads elsewhere.
     """
-    seen: set[str] = set()
+    reported: set[str] = set()
     for service, parameter, _ in _readers(site):
         named = site.postfix.words(parameter, service)
         for before, word in pairwise(named):
             address = (words(word) or ("",))[0]
-            if before.lower() != "check_policy_service" or address in seen:
+            if before.lower() != "check_policy_service" or address in reported:
                 continue
-            seen.add(address)
+            reported.add(address)
             place = site.postfix.place(parameter, service)
             if address in site.settings.postfix_examined:
                 yield Finding("ok", place, f"{address} is a policy service; it is listed in postfix_examined")
@@ -94,7 +94,7 @@ def policy_services(site: Site) -> Iterator[Finding]:
                               f"it in `postfix_examined` of sealgate.yaml (`{address}`)")
 
 
-def _told(site: Site, action: Action, *, opened: bool) -> str:
+def _description(site: Site, action: Action, *, opened: bool) -> str:
     what = f"{action.name} {action.argument}".strip() + f" in {action.table}"
     if action.name == "FILTER":
         places = tuple(map(endpoint, words(action.argument.partition(":")[2])))
@@ -155,10 +155,10 @@ def routes(site: Site) -> Iterator[Finding]:
         "relayhost", "default_transport", "relay_transport", "local_transport", "virtual_transport")]
     named += [(parameter, value) for parameter in ("transport_maps", "sender_dependent_relayhost_maps")
               for key, value in entries(site.postfix, parameter) if not to_service(site, key, value)]
-    told: set[str] = set()
+    reported: set[str] = set()
     for parameter, value in named:
-        if any(endpoint(one).port in ports for one in words(value.partition(" ")[0])) and parameter not in told:
-            told.add(parameter)
+        if any(endpoint(one).port in ports for one in words(value.partition(" ")[0])) and parameter not in reported:
+            reported.add(parameter)
             yield Finding("error", f"main.cf {parameter}", f"routes mail to the gateway ({value}): what comes back "
                           "is routed there again, and mail on other routes leaves in clear. Use content_filter "
                           "at the doors (conf/postfix/after-queue.master.cf)")

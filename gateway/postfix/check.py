@@ -14,7 +14,7 @@ from gateway.settings import Settings
 
 CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     doors.ports, doors.doors, doors.silent_milters, doors.some_clients_unseen, doors.other_names,
-    returns.there, returns.loops, returns.strangers, returns.sizes, returns.room_in_place,
+    returns.there, returns.loops, returns.strangers, returns.sizes, returns.size_in_place,
     returns.rewriting,
     copies.unseen_by_milter, copies.opened_leaving, copies.once,
     delivery.aliases_of_local, delivery.forwards, delivery.programs, delivery.servers, delivery.own_routes,
@@ -32,20 +32,21 @@ CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
 def postfix(settings: Settings, directory: Path | None = None) -> Iterator[Finding]:
     """Every path by which mail could leave past the gateway, with its remedy. None: the usual directory."""
     try:
-        said = read(directory)
+        configuration = read(directory)
     except GatewayError as trouble:
         yield Finding("error", "postfix", trouble.detail)
         return
-    asked = {socket: milter_actions(socket, said.value("queue_directory"))
-             for socket in sorted(milters.others(Site(said, settings)))}
-    yield from findings(said, settings, {socket: actions for socket, actions in asked.items() if actions is not None})
+    asked = {socket: milter_actions(socket, configuration.value("queue_directory"))
+             for socket in sorted(milters.others(Site(configuration, settings)))}
+    answered = {socket: actions for socket, actions in asked.items() if actions is not None}
+    yield from findings(configuration, settings, answered)
 
 
 def findings(
-    said: Configuration, settings: Settings, milter_actions: Mapping[str, int] | None = None,
+    configuration: Configuration, settings: Settings, milter_actions: Mapping[str, int] | None = None,
 ) -> Iterator[Finding]:
     """Of a configuration that was read, and of what other milters say that they may do."""
-    site = Site(said, settings, milter_actions or {})
+    site = Site(configuration, settings, milter_actions or {})
     forms = ", ".join(NAMES[form] for form in sorted(site.forms)) or "none: Postfix does not use the gateway"
     yield Finding("ok", "postfix", f"forms in use: {forms}")
     for check in CHECKS:

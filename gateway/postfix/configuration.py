@@ -121,14 +121,14 @@ class Configuration:
 
     def named_tables(self) -> Iterator[str]:
         """Every TYPE:NAME in any value that a check wants to look into, once."""
-        seen: set[str] = set()
+        visited: set[str] = set()
         values = [*self.main.items(), *(pair for own in self.overrides.values() for pair in own.items())]
         classes = self.words("smtpd_restriction_classes")  # the site's own names for lists of restrictions
         for parameter, value in values:
             if parameter in classes or parameter.endswith(_WITH_TABLES):
                 for word in words(value):
-                    if ":" in word and word not in seen:
-                        seen.add(word)
+                    if ":" in word and word not in visited:
+                        visited.add(word)
                         yield word
 
     def included_lists(self) -> frozenset[str]:
@@ -213,13 +213,13 @@ def narrow(network: str) -> bool:
 
 def refusals(restrictions: tuple[str, ...]) -> frozenset[str]:
     """The words of a list of restrictions that count: none after `permit`, none that `warn_if_reject` only tells."""
-    found, only_told = set(), False
+    found, only_warns = set(), False
     for one in map(str.lower, restrictions):
         if one == "permit":
             break
-        if not only_told:
+        if not only_warns:
             found.add(one)
-        only_told = one == "warn_if_reject"
+        only_warns = one == "warn_if_reject"
     return frozenset(found)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from gateway.model.finding import Finding
 from gateway.postfix.configuration import Service
 from gateway.postfix.form import Site
-from gateway.postfix.tables import few, outside
+from gateway.postfix.tables import head, outside
 
 _MAPS = ("virtual_alias_maps", "recipient_bcc_maps", "sender_bcc_maps", "recipient_canonical_maps", "canonical_maps")
 
@@ -16,16 +16,16 @@ def _leading_out(site: Site, doors: Iterable[Service]) -> Iterator[tuple[str, st
     The door's cleanup(8) reads it, out of main.cf or its own line of master.cf.
     """
     domains = tuple(site.domains)
-    seen: set[str] = set()
+    visited: set[str] = set()
     for door in doors:
         cleanup = site.postfix.cleanup(door)
         for parameter in (*_MAPS, "always_bcc"):
             place = site.postfix.place(parameter, cleanup)
-            if place in seen:
+            if place in visited:
                 continue
-            seen.add(place)
+            visited.add(place)
             if parameter != "always_bcc":
-                found = few(outside(site.postfix, parameter, domains, cleanup))
+                found = head(outside(site.postfix, parameter, domains, cleanup))
             else:
                 found = site.postfix.value(parameter, cleanup)
                 if "@" not in found or found.rpartition("@")[2].lower() in site.domains:

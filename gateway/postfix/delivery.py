@@ -15,7 +15,7 @@ from gateway.model.finding import Finding
 from gateway.postfix.configuration import Service, endpoint, words
 from gateway.postfix.form import Site
 from gateway.postfix.own_domains import CLASSES, names_ours, routed_as_strangers
-from gateway.postfix.tables import aliases, destinations, entries, few
+from gateway.postfix.tables import aliases, destinations, entries, head
 
 _MAPPED: Final = ("virtual_alias_maps", "recipient_canonical_maps", "canonical_maps")
 _TLS_REQUIRED: Final = frozenset({"encrypt", "dane-only", "fingerprint", "verify", "secure"})
@@ -47,16 +47,16 @@ def aliases_of_local(site: Site) -> Iterator[Finding]:
         elif kind == "file" and text != "/dev/null":
             files.append(name)
     if outside:
-        yield Finding("error", "main.cf alias_maps", f"leads to {few(tuple(outside))}: local(8) hands opened mail on "
+        yield Finding("error", "main.cf alias_maps", f"leads to {head(tuple(outside))}: local(8) hands opened mail on "
                       "in clear, past every filter. Remove those addresses, or make them mailboxes of the bank")
     if unread:
-        yield Finding("error", "main.cf alias_maps", f"{few(tuple(unread))} cannot be read here: an address outside in "
-                      "it gets opened mail in clear. Run this check as a user who may read it, create it "
+        yield Finding("error", "main.cf alias_maps", f"{head(tuple(unread))} cannot be read here: an outside address"
+                      " in it gets opened mail in clear. Run this check as a user who may read it, create it "
                       "(`newaliases`), or remove it from alias_maps")
     for name, command in programs.items():
         yield from _program(site, "main.cf alias_maps", name, command)
     if files:
-        yield Finding("warning", "main.cf alias_maps", f"local(8) appends opened mail to {few(tuple(files))}: "
+        yield Finding("warning", "main.cf alias_maps", f"local(8) appends opened mail to {head(tuple(files))}: "
                       "restrict who can read these files")
 
 
@@ -165,7 +165,7 @@ def other_recipients(site: Site) -> Iterator[Finding]:
         found = [f"{value} (for {key})" for key, value in entries(site.postfix, parameter, transport)
                  if _may_be_ours(site, key) and not _inside(site, value if "@" in value else key)]
         if found:
-            yield Finding("error", place, f"{transport.key} gives opened mail another recipient: {few(tuple(found))}. "
+            yield Finding("error", place, f"{transport.key} gives opened mail another recipient: {head(tuple(found))}. "
                           f"The next server sends it there, in clear. `postconf -P '{transport.key}/{parameter}='`")
         yield from _unread(site, parameter, transport)
 
@@ -193,7 +193,7 @@ def fall_backs(site: Site) -> Iterator[Finding]:
         outside = _in_clear_outside(site, transport, site.postfix.words(parameter, transport))
         if outside:
             yield Finding("error", site.postfix.place(parameter, transport), f"while the bank's mail server is away, "
-                          f"opened mail for it goes to {few(outside)} by {transport.key}, in clear: "
+                          f"opened mail for it goes to {head(outside)} by {transport.key}, in clear: "
                           f"`postconf -P '{transport.key}/{parameter}='`")
 
 
@@ -259,7 +259,7 @@ def _handed_over(site: Site, place: str, value: str) -> Iterator[Finding]:
     elif transport.command in ("smtp", "lmtp"):
         outside = _in_clear_outside(site, transport, words(rest))
         if outside:
-            yield Finding("error", place, f"hands opened mail to {few(outside)} by {transport.key}, which does not "
+            yield Finding("error", place, f"hands opened mail to {head(outside)} by {transport.key}, which does not "
                           "require TLS: it leaves the bank in clear. If the host is the bank's, list its name in "
                           "`postfix_examined` of sealgate.yaml; otherwise "
                           f"`postconf -P '{transport.key}/{transport.command}_tls_security_level=secure'`")

@@ -32,12 +32,12 @@ def others(site: Site) -> frozenset[str]:
 
 def beside_the_gateway(site: Site) -> Iterator[Finding]:
     """Milters in the same list as the gateway's."""
-    seen: set[tuple[str, str, bool]] = set()
+    reported: set[tuple[str, str, bool]] = set()
     for door in site.doors:
         for milter, place, before in _beside(site, door):
-            if (milter, place, before) in seen:
+            if (milter, place, before) in reported:
                 continue
-            seen.add((milter, place, before))
+            reported.add((milter, place, before))
             if before:
                 yield from _default_action(site, door, milter)
             yield from _of_one(site, milter, place, before=before)

@@ -15,15 +15,15 @@ def patience(site: Site) -> Iterator[Finding]:
     if needed >= _OURS_END_S:
         yield Finding("warning", "limits.message_deadline_s", f"the gateway may take twice that, {needed:.0f} s, and "
                       "clients give up after 600 s: they then send again. Set less than 300")
-    told: set[str] = set()
+    reported: set[str] = set()
     for door in site.doors:
         for way in site.ways(door):
             if way.to is None:
                 continue
             parameter, service, given = _waits(site, door, way)
             place = site.postfix.place(parameter, service)
-            if given < needed and place not in told:
-                told.add(place)
+            if given < needed and place not in reported:
+                reported.add(place)
                 yield Finding("warning", place, f"gives up after {given:.0f} s, the gateway answers within "
                               f"{needed:.0f} (twice limits.message_deadline_s): mail that is sent again is delivered "
                               f"twice. Set {parameter}={needed:.0f}s or more")
@@ -46,13 +46,13 @@ def _waits(site: Site, door: Service, way: Way) -> tuple[str, Service | None, fl
 def milter_socket(site: Site) -> Iterator[Finding]:
     """A service in a chroot and one outside of it look for an absolute path in two places."""
     ours = site.settings.milter.socket if site.settings.milter is not None else ""
-    seen: set[str] = set()
+    reported: set[str] = set()
     for door in site.doors if ours.startswith("unix:") else ():
         parameter, reader = site.milters(door)
         for text in site.postfix.words(parameter, reader):
             where = site.socket_of_milter(text, reader)
-            if site.is_gateways_milter(text) and where != ours.removeprefix("unix:") and where not in seen:
-                seen.add(where)
+            if site.is_gateways_milter(text) and where != ours.removeprefix("unix:") and where not in reported:
+                reported.add(where)
                 below = ours.removeprefix("unix:").removeprefix(site.postfix.value("queue_directory") + "/")
                 yield Finding("error", site.postfix.place(parameter, reader), f"{reader.key} looks for the gateway's "
                               f"socket at {where}, and the gateway listens on {ours}: mail waits. A path relative to "
@@ -72,7 +72,7 @@ def speed_adjust(site: Site) -> Iterator[Finding]:
 
 def protocol(site: Site) -> Iterator[Finding]:
     """smtp(8) speaks to a listener of SMTP, lmtp(8) to one of LMTP; the octets go over as they are."""
-    seen: set[str] = set()
+    reported: set[str] = set()
     for door in site.doors:
         for way in site.ways(door):
             if way.to is None or way.form == "milter":
@@ -84,8 +84,8 @@ def protocol(site: Site) -> Iterator[Finding]:
                 yield Finding("error", site.postfix.place(way.parameter, door), f"{spoken} is spoken to the listener "
                               f"{listener.name}, which speaks {listener.protocol}: nothing passes. Set `protocol: "
                               f"{spoken}` there, or use the other recipe")
-            if transport is not None and transport.key not in seen:
-                seen.add(transport.key)
+            if transport is not None and transport.key not in reported:
+                reported.add(transport.key)
                 yield from _as_they_are(site, transport, xforward=bool(listener.xforward_peers))
 
 
@@ -99,7 +99,7 @@ def _as_they_are(site: Site, transport: Service, *, xforward: bool) -> Iterator[
         if site.postfix.value(parameter, transport):
             yield Finding("warning", site.postfix.place(parameter, transport),
                           f"rewrites mail on its way to the gateway: `postconf -P '{transport.key}/{parameter}='`")
-    said = f"{spoken}_send_xforward_command" in site.postfix.overrides.get(transport.key, {})
-    if xforward and not said and not site.postfix.yes(f"{spoken}_send_xforward_command", transport):
+    is_set = f"{spoken}_send_xforward_command" in site.postfix.overrides.get(transport.key, {})
+    if xforward and not is_set and not site.postfix.yes(f"{spoken}_send_xforward_command", transport):
         yield Finding("warning", f"master.cf {transport.key}", "the listener believes XFORWARD of Postfix, which does "
                       f"not send it, so the gateway knows no client: `-o {spoken}_send_xforward_command=yes`")

@@ -22,11 +22,13 @@ _FILES = ("hash", "btree", "lmdb", "cdb", "dbm", "texthash", "regexp", "pcre", "
 def read(directory: Path | None) -> Configuration:
     """GatewayError(USAGE) if there is no Postfix, or postconf refuses its configuration. None: the usual directory."""
     where = () if directory is None else ("-c", str(directory.absolute()))
-    said = Configuration.parsed(_postconf(*where, "-x"), _postconf(*where, "-M"), _postconf(*where, "-P", "-x"))
-    said = replace(said, tables={name: _text(name) for name in said.named_tables()})
-    while new := said.included_lists() - said.tables.keys():
-        said = replace(said, tables={**said.tables, **{name: _included(name) for name in new}})
-    return said
+    configuration = Configuration.parsed(
+        _postconf(*where, "-x"), _postconf(*where, "-M"), _postconf(*where, "-P", "-x"))
+    configuration = replace(configuration, tables={name: _text(name) for name in configuration.named_tables()})
+    while new := configuration.included_lists() - configuration.tables.keys():
+        included = {name: _included(name) for name in new}
+        configuration = replace(configuration, tables={**configuration.tables, **included})
+    return configuration
 
 
 def milter_actions(address: str, queue_directory: str) -> int | None:
@@ -69,8 +71,8 @@ def _postconf(*arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as trouble:
         raise GatewayError(Reason.USAGE, f"postconf: {trouble}; is Postfix installed here?") from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise GatewayError(Reason.USAGE, said or f"postconf ended with status {done.returncode}")
+        output = done.stderr.decode("utf-8", "replace").strip()
+        raise GatewayError(Reason.USAGE, output or f"postconf ended with status {done.returncode}")
     return done.stdout.decode("utf-8", "replace")
 
 

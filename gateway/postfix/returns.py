@@ -109,19 +109,20 @@ def sizes(site: Site) -> Iterator[Finding]:
                 break
 
 
-def room_in_place(site: Site) -> Iterator[Finding]:
+def size_in_place(site: Site) -> Iterator[Finding]:
     """A milter's new body is written behind the old one: the queue file holds both, and cleanup(8) counts it."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for door in site.doors:
         cleanup, front = site.postfix.cleanup(door), site.postfix.number("message_size_limit", door)
-        room = site.postfix.number("message_size_limit", cleanup)
+        limit = site.postfix.number("message_size_limit", cleanup)
         milter = any(way.form == "milter" and way.to is not None for way in site.ways(door))
-        if milter and room and (not front or room < 3 * front) and cleanup is not None and cleanup.key not in told:
-            told.add(cleanup.key)
-            yield Finding("error", site.postfix.place("message_size_limit", cleanup), f"{cleanup.key} takes {room} "
+        if (milter and limit and (not front or limit < 3 * front)
+                and cleanup is not None and cleanup.key not in reported):
+            reported.add(cleanup.key)
+            yield Finding("error", site.postfix.place("message_size_limit", cleanup), f"{cleanup.key} takes {limit} "
                           f"octets for a mail as it came and as it was sealed, and {front or 'any number'} may come: "
                           "large mail is refused, and never sealed. "
-                          f"`postconf -P '{cleanup.key}/message_size_limit={3 * (front or room)}'`")
+                          f"`postconf -P '{cleanup.key}/message_size_limit={3 * (front or limit)}'`")
 
 
 def rewriting(site: Site) -> Iterator[Finding]:

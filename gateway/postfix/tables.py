@@ -78,13 +78,13 @@ def aliases(postfix: Configuration) -> Iterator[tuple[str, Kind, str]]:
     waiting = [(table, _right_sides(table, text)) for table in tables if (text := postfix.table(table)) is not None]
     yield from ((table, "unread", "the table") for table in tables
                 if postfix.table(table) is None and not table.startswith("nis:"))
-    seen: set[tuple[str, Kind, str]] = set()
+    visited: set[tuple[str, Kind, str]] = set()
     while waiting:
         where, values = waiting.pop(0)
         for found in ((where, *one) for value in values for one in destinations(value)):
-            if found in seen:
+            if found in visited:
                 continue
-            seen.add(found)
+            visited.add(found)
             included = postfix.table(found[2]) if found[1] == "include" else None
             if included is not None:
                 waiting.append((found[2], list(_logical_lines(included))))
@@ -129,7 +129,7 @@ def entries(postfix: Configuration, parameter: str, service: Service | None = No
                 yield parts[0], parts[1].strip()
 
 
-def few(found: tuple[str, ...], most: int = 3) -> str:
+def head(found: tuple[str, ...], most: int = 3) -> str:
     """The first of them, and how many more."""
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more

@@ -37,14 +37,14 @@ def bounces(site: Site) -> Iterator[Finding]:
 
 def line_ends(site: Site) -> Iterator[Finding]:
     """SMTP smuggling: a bare line feed ends no message."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for door in site.doors:
         if door.command != "smtpd" or site.postfix.value("smtpd_forbid_bare_newline", door) in (
                 "yes", "normalize", "reject"):
             continue
         place = site.postfix.place("smtpd_forbid_bare_newline", door)
-        if place not in told:
-            told.add(place)
+        if place not in reported:
+            reported.add(place)
             yield Finding("error", place, "a mail can hide another one behind bare line feeds, which this Postfix "
                                           "accepts and the gateway rejects: "
                           "`postconf -e smtpd_forbid_bare_newline=normalize`")

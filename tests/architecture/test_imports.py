@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "pki": f"{COMMON} cms der ports",
     "smime": f"{COMMON} mime cms pki der ports",
     "authority": f"{COMMON} cms der ports",
+    "evidence": "errors",
     "letters": f"{COMMON} mime",
     "pdf": f"{COMMON} child_process mime ports",
     "actions": f"{COMMON} smime cms ports",
@@ -44,7 +45,7 @@ MAY_IMPORT = {
     # Adapters hold what the core reads: pki decides what a list or an answer says, der what an octet string is.
     "adapters": f"{COMMON} threads child_process ports cms settings pki der",
     "app": f"{COMMON} threads strictyaml settings policy cms ports pki smime authority actions pipeline frontends "
-           "adapters pdf letters services",
+           "adapters pdf letters services evidence",
     "setup": f"{COMMON} distribution app settings authority cms",
     "demo": f"{COMMON} distribution setup app settings authority cms",
     "cli": f"{COMMON} distribution strictyaml frontends app settings policy actions inspection pipeline pki cms ports "

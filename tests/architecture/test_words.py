@@ -40,8 +40,7 @@ RETIRED_IN_NAMES = {
 }
 # Columns of tables and packages whose names are changed later.
 STORED = {"told_at"}
-LATER = ("adapters/directories/", "adapters/db/mail_list.py", "frontends/milter/", "mime/", "model/mail_query.py",
-         "pdf/", "postfix/")
+LATER = ("frontends/milter/", "mime/", "model/mail_query.py")
 
 
 def _words(name: str) -> set[str]:

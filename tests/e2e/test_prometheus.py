@@ -110,7 +110,9 @@ def watching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     home = tmp_path_factory.mktemp("prometheus")
     with Hop() as hop:
         bank = new_bank(home / "bank", hop=hop.port)
-        with relay(bank, forked=True) as running, prometheus(home / "prometheus", bank.ports.metrics) as one:
+        shorter = {"gateway.app.measurements.NUMBERS_LIFE_S": 2.0}
+        with (relay(bank, forked=True, constants=shorter) as running,
+              prometheus(home / "prometheus", bank.ports.metrics) as one):
             traffic(running, 1)
             seen = "sealgate_mails_total{{direction='outbound', answer='taken'}} >= {}"
             until(lambda: one.query(seen.format(1)), "it never saw the first mail")

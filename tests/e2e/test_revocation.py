@@ -81,9 +81,10 @@ def sealgate(bank: Bank, *arguments: str, code: int = 0) -> str:
 
 
 @contextmanager
-def with_jobs(bank: Bank) -> Iterator[Relay]:
-    """The relay, from the moment on when its jobs are at work too."""
-    with relay(bank, forked=True) as running:
+def with_jobs(bank: Bank, **constants: float) -> Iterator[Relay]:
+    """The relay, from the moment on when its jobs are at work too. `constants`: of gateway.app.processes.jobs."""
+    with relay(bank, forked=True, constants={
+            f"gateway.app.processes.jobs.{name}": value for name, value in constants.items()}) as running:
         assert wait_until(lambda: '"event": "jobs.started"' in running.told), running.told
         yield running
 
@@ -209,7 +210,7 @@ def test_held_mail_is_judged_again_when_the_list_is_there(tmp_path: Path, author
     authority.publish()
     good = authority.server.answers.pop("/mail.crl")
     bank = bank_that(tmp_path, authority, hop, fetch=", wait_s: 1, retry_s: 2", policy=HOLDING)
-    with with_jobs(bank) as running:
+    with with_jobs(bank, HELD_S=2.0) as running:
         mail = message(signed(TEXT, anna, at=now()), from_=ANNA, to="support@bank.example")
         assert running.receive(mail, ["support@bank.example"], sender=ANNA)[0] == 250
         assert hop.mails == []

@@ -85,7 +85,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         scene_hop = Hop()
         stack.callback(stopped, scene_hop)
         bank = new_bank(home, hop=scene_hop.port, change=lambda text: text.replace("relay: 1}", f"relay: {WORKERS}}}"))
-        running = stack.enter_context(relay(bank, forked=True))
+        running = stack.enter_context(relay(bank, forked=True, constants={"gateway.app.measurements.HOPS_LIFE_S": 2.0}))
         scene = Scene(running, bank.ports.metrics, scene_hop)
         until(lambda: f'"port": {scene.port}' in running.told, "the HTTP process does not listen")
         yield scene

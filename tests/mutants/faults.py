@@ -218,7 +218,7 @@ FAULTS = (
         ("tests/unit/actions/test_verbs.py::test_a_key_set_without_clients_signs_for_no_client",)),
     Fault(
         "actions-from", "gateway/actions/sign.py",
-        "if not any(address_matches(pattern, from_) for pattern in key_set.from_addresses):",
+        "if not permitted_from(key_set.from_addresses, from_):",
         "if not key_set.from_addresses:",
         "A client signs with the bank's key under any From address.",
         ("tests/unit/actions/test_verbs.py::test_who_may_not_have_the_signature",)),

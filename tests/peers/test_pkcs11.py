@@ -78,7 +78,7 @@ def bank(tmp_path: Path, hsm: SoftHsm) -> Iterator[Context]:
             return {"key": None, "token": "hsm", "object": name}
 
         keys = tuple(
-            key.model_copy(update=at(key.name, key.key, "sign" if key.purpose == "sign" else "decrypt"))
+            key.model_copy(update=at(key.name, key.key, "sign" if key.purpose == "sign" else "derive"))
             if key.name in {"otp", "support"} else key for key in settings.keys)
         stampers = tuple(
             one.model_copy(update=at(one.name, one.key, "sign")) if one.name == "internal" else one

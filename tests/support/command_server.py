@@ -11,6 +11,7 @@ children, its start), a test starts the real one. Environment that Python or C r
 import array
 import atexit
 import gc
+import json
 import marshal
 import os
 import selectors
@@ -27,10 +28,13 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import walk_packages
 from types import ModuleType
 from typing import Any, Final
 
-from gateway.cli.main import COMMANDS, main
+import gateway
+from gateway.cli.main import main
+from gateway.distribution import own_command
 from gateway.frontends.telemetry.metrics import VARIABLE
 from tests.support import forked_children
 from tests.support.peers import scratch
@@ -38,6 +42,7 @@ from tests.support.peers import scratch
 ROOT: Final = Path(__file__).parents[2]
 PYTHON: Final = "COMMAND_SERVER_PYTHON"  # environment: what a forked command takes for its interpreter
 _WITH_CHILDREN: Final = frozenset({"run", "runs", "statements"})  # commands
+CONSTANTS: Final = "COMMAND_SERVER_CONSTANTS"  # environment: JSON, "gateway.module.NAME_S" to its value there
 LAUNCHER: Final = Path(__file__).with_name("command_launcher.py")
 
 
@@ -77,8 +82,10 @@ def executable(path: Path) -> None:
 
 
 def python(path: Path) -> Path:
-    """Writes a program that forks `-m gateway …` and lets Python do all else: see `PYTHON`."""
-    path.write_text(f'#!/bin/sh\nif [ "$1 $2" = "-m gateway" ]; then shift 2; exec {" ".join(prefix())} "$@"; fi\n'
+    """Writes a program that forks the gateway's own command, but for `run`; Python does all else. See `PYTHON`."""
+    options = own_command()[1:]
+    path.write_text(f'#!/bin/sh\ncase "$*" in\n"{" ".join(options)} "*" run") ;;\n'
+                    f'"{" ".join(options)} "*) shift {len(options)}; exec {" ".join(prefix())} "$@";;\nesac\n'
                     f'exec {sys.executable} "$@"\n')
     path.chmod(0o755)
     return path
@@ -158,12 +165,13 @@ def serve(listener_fd: int, alive_fd: int) -> None:
 
 
 def _load() -> None:
+    """All of the gateway but its programs and migrations: what a command loads late is loaded here too."""
     gc.disable()
     os.environ[VARIABLE] = os.devnull  # read at the import; the processes write to their own directories
-    for file in COMMANDS.values():
-        import_module(f"gateway.cli.{file}")
-    for module in ("gateway.app.processes.relay", "gateway.frontends.telemetry.logs"):
-        import_module(module)
+    for module in walk_packages(gateway.__path__, "gateway."):
+        if not module.name.endswith(("__main__", "_child")) and ".migrations" not in module.name:
+            with suppress(ImportError):  # an optional library is missing
+                import_module(module.name)
     del os.environ[VARIABLE]
     gc.freeze()
 
@@ -272,6 +280,10 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     time.tzset()
     sys.executable = os.environ.pop(PYTHON, sys.executable)
+    for name, value in json.loads(os.environ.get(CONSTANTS, "{}")).items():
+        module, _, constant = name.rpartition(".")
+        assert hasattr(import_module(module), constant)
+        setattr(import_module(module), constant, value)
     unbuffered = "PYTHONUNBUFFERED" in os.environ
     for name, fd, mode, errors in (("stdin", 0, "r", "strict"), ("stdout", 1, "w", "strict"),
                                    ("stderr", 2, "w", "backslashreplace")):

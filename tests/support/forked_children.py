@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing import util
 from typing import Any, Final, cast
 
+from gateway.distribution import own_command
 from gateway.frontends.processes.memory_protection import ENVIRONMENT
 
 _PR_SET_CHILD_SUBREAPER: Final = 36  # prctl.h
@@ -66,10 +67,11 @@ class _Asking:
                    pass_fds: Sequence[int]) -> asyncio.subprocess.Process:
         """In place of `asyncio.create_subprocess_exec`, as `gateway.frontends.processes.process` calls it."""
         assert (stdin, start_new_session) == (asyncio.subprocess.DEVNULL, True)
-        assert command[1:3] == ("-m", "gateway")
+        own = own_command()
+        assert command[:len(own)] == own
         if "api" in command:  # it would start itself again, to forget what it frees
             env = {**env, **ENVIRONMENT}
-        pid = self._child(pass_fds, arguments=list(command[3:]), environment=env, session=True)
+        pid = self._child(pass_fds, arguments=list(command[len(own):]), environment=env, session=True)
         return cast("asyncio.subprocess.Process", _Child(pid))
 
     def spawn(self, path: bytes, arguments: Sequence[str], fds: Sequence[int]) -> int:

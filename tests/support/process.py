@@ -1,6 +1,7 @@
 """The real relay as a process of its own, over a demo's bank whose settings a test may change as text."""
 
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +25,7 @@ from gateway.app.database import adopt
 from gateway.demo.bank import KEYS, Bank, Ports, open_bank
 from gateway.errors import GatewayError
 from gateway.settings import load
-from tests.support.command_server import ForkedService
+from tests.support.command_server import CONSTANTS, ForkedService
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
@@ -57,23 +58,23 @@ def free_ports(count: int) -> list[int]:
 
 
 @cache
-def template() -> Path:
+def template(*, rsa: bool = False) -> Path:
     """A bank in a directory, once per test process: making keys is what would take time.
 
-    Its own keys are P-256: each process of a gateway loads them, and OpenSSL checks an RSA key for 30 to 100 ms. The
-    customers have RSA keys, and so has the bank that `sealgate demo` makes (tests/peers/test_demo.py).
+    Its own keys are P-256: each process of a gateway loads them, and OpenSSL checks an RSA key for 30 to 100 ms. `rsa`:
+    they are RSA, as in the bank that `sealgate demo` makes. The customers always have RSA keys.
     """
     keep: TemporaryDirectory[str] = TemporaryDirectory(prefix="bank-")
     _KEPT.append(keep)
     home = Path(keep.name) / "home"
-    with patch.dict(KEYS, dict.fromkeys(KEYS, "p-256")):
+    with patch.dict(KEYS, {} if rsa else dict.fromkeys(KEYS, "p-256")):
         open_bank(home, Ports())
     return home
 
 
-def demo_bank(home: Path, ports: Ports) -> Bank:
+def demo_bank(home: Path, ports: Ports, *, rsa: bool = False) -> Bank:
     """A bank in the new directory `home`, with the keys of the template."""
-    shutil.copytree(template(), home, dirs_exist_ok=True)
+    shutil.copytree(template(rsa=rsa), home, dirs_exist_ok=True)
     return open_bank(home, ports)
 
 
@@ -166,17 +167,19 @@ def submit(
 
 @contextmanager
 def relay(bank: Bank, *, wait_for: Sequence[int] = (), arguments: Sequence[str] | None = None,
-          forked: bool = False) -> Iterator[Relay]:
+          forked: bool = False, constants: Mapping[str, float] | None = None) -> Iterator[Relay]:
     """`sealgate run`, until its listeners answer; ended by SIGTERM, which must end it well.
 
     `arguments`: another program than `-m gateway --config … run`. `forked`: its processes are forked from one that has
-    loaded the gateway, which saves a second of CPU each; for tests whose subject is not a process.
+    loaded the gateway, which saves a second of CPU each; for tests whose subject is not a process. `constants`: values
+    of the gateway's constants ("gateway.module.NAME_S") in the forked processes, for a test that waits for an interval.
     """
     log = bank.home / "gateway.log"
     process: subprocess.Popen[bytes] | ForkedService
     with log.open("ab") as file:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         if forked:
+            environment[CONSTANTS] = json.dumps(dict(constants or {}))
             process = ForkedService(("--config", bank.config, "run"), output=file.fileno(), environment=environment)
         else:
             command = [sys.executable, *(arguments or ("-m", "gateway", "--config", str(bank.config), "run"))]

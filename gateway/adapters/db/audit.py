@@ -4,20 +4,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, func, insert, or_, select
 
+from gateway.adapters.db.engine.audit_record import LOCK
 from gateway.adapters.db.engine.database import Database
-from gateway.adapters.db.tables.audit import audit, audit_value
+from gateway.adapters.db.engine.identity import SELECT_ID
+from gateway.adapters.db.tables.audit import audit, audit_head, audit_value
 from gateway.adapters.db.tables.mail import micros
 from gateway.errors import GatewayError, Reason
 from gateway.model.audit.acts import Act
 from gateway.model.audit.record import AuditEntry, PersonalValue, unpacked
-from gateway.ports.audit import AuditQuery, CarriedOut
+from gateway.ports.audit import AuditQuery, CarriedOut, StoredRecord
 
 PAGE: Final = 500  # records read at once
 PREFIX_MIN: Final = 8  # characters of an id that may stand for the whole id
 
-_a, _v = audit.c, audit_value.c
+_a, _v, _h = audit.c, audit_value.c, audit_head.c
 
 
 class DbAudit:
@@ -66,10 +68,45 @@ class DbAudit:
             yield from page
             page = self._page(statement.where(_a.number > page[-1].record.number))
 
+    def stored(self) -> Iterator[StoredRecord]:
+        """See AuditLog."""
+        last = 0
+        while True:
+            with self._database.read() as connection:
+                rows = connection.execute(
+                    select(audit).where(_a.number > last).order_by(_a.number).limit(PAGE)).mappings().all()
+                values = _values(connection, [row["number"] for row in rows])
+            for row in rows:
+                columns = {name: row[name] for name in row if name not in ("number", "octets")}
+                yield StoredRecord(row["number"], bytes(row["octets"]), columns, values.get(row["number"], {}))
+            if len(rows) < PAGE:
+                return
+            last = rows[-1]["number"]
+
     def size(self) -> int:
         """See AuditLog."""
         with self._database.read() as connection:
             return connection.scalar(select(func.max(_a.number))) or 0
+
+    def add_head(self, size: int, note: str) -> None:
+        """See AuditLog."""
+        at = micros(self._database.now())
+
+        def work(connection: Connection) -> None:
+            if connection.scalar(select(_h.size).where(_h.size == size)) is None:
+                connection.execute(insert(audit_head).values(size=size, at=at, note=note))
+
+        self._database.write(work, alone=LOCK)
+
+    def heads(self) -> tuple[tuple[int, str], ...]:
+        """See AuditLog."""
+        with self._database.read() as connection:
+            return tuple((row.size, row.note) for row in connection.execute(select(audit_head).order_by(_h.size)))
+
+    def origin(self) -> str:
+        """See AuditLog."""
+        with self._database.read() as connection:
+            return f"sealgate/audit/{connection.scalar(SELECT_ID)}"
 
     def _page(self, statement: Select[Any]) -> Sequence[AuditEntry]:
         with self._database.read() as connection:

@@ -47,15 +47,15 @@ class DbMailList:
         return Following(self._database, query)
 
     def _backwards(self, query: MailQuery) -> Iterator[EvidenceRecord]:
-        wanted = select(_c.id, _c.at, _c.record).order_by(_c.at.desc(), _c.id.desc())
+        statement = select(_c.id, _c.at, _c.record).order_by(_c.at.desc(), _c.id.desc())
         if query.since is not None:
-            wanted = wanted.where(_c.at >= micros(query.since))
+            statement = statement.where(_c.at >= micros(query.since))
         if query.until is not None:
-            wanted = wanted.where(_c.at < micros(query.until))
-        page = _page(self._database, wanted)
+            statement = statement.where(_c.at < micros(query.until))
+        page = _page(self._database, statement)
         while page:
             yield from filter(query.matches, (unpacked(row.at, row.record) for row in page))
-            page = _page(self._database, wanted.where(tuple_(_c.at, _c.id) < (page[-1].at, page[-1].id)))
+            page = _page(self._database, statement.where(tuple_(_c.at, _c.id) < (page[-1].at, page[-1].id)))
 
 
 class Following:
@@ -83,6 +83,6 @@ class Following:
         self._seen = {number for number in self._seen if number > self._place - OVERLAP}
 
 
-def _page(database: Database, wanted: Select[Any]) -> list[Any]:
+def _page(database: Database, statement: Select[Any]) -> list[Any]:
     with database.read() as connection:
-        return list(connection.execute(wanted.limit(PAGE)).all())
+        return list(connection.execute(statement.limit(PAGE)).all())

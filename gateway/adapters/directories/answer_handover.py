@@ -28,15 +28,15 @@ def taken_over(octets: bytes, directories: Iterable[Guarded]) -> None:
     """Gives it to those that may have it. Of nothing, nothing."""
     if not octets:
         return
-    told = json.loads(octets)
+    answers = json.loads(octets)
     for one in directories:
-        before = told.get(one.name)
+        before = answers.get(one.name)
         if before is not None and before["asked"] == _asked(one):
             one.remember(_answers(before["answers"], one.name))
 
 
-def _answers(told: Iterable[Any], source: str) -> Iterator[Answer]:
-    for key, at, life_s, values in told:
+def _answers(rows: Iterable[Any], source: str) -> Iterator[Answer]:
+    for key, at, life_s, values in rows:
         try:
             yield key, at, life_s, rows_of(map(base64.b64decode, values), source)
         except GatewayError:

@@ -64,18 +64,18 @@ class Directory:
         except (self._bonsai.ClosedConnection, self._bonsai.ConnectionError) as error:
             self.close()
             if not kept:
-                raise Trouble(told(error)) from None
+                raise Trouble(error_text(error)) from None
         except self._bonsai.AuthenticationError as error:
             self.close()
-            raise Trouble(f"it refuses the password of `bind_dn` ({told(error)})") from None
+            raise Trouble(f"it refuses the password of `bind_dn` ({error_text(error)})") from None
         except (self._bonsai.LDAPError, ValueError, TypeError) as error:
             self.close()
-            raise Trouble(told(error)) from None
+            raise Trouble(error_text(error)) from None
         try:
             return self._values(search, timeout_s)
         except (self._bonsai.LDAPError, ValueError, TypeError) as error:
             self.close()
-            raise Trouble(told(error)) from None
+            raise Trouble(error_text(error)) from None
 
     def _values(self, search: str, timeout_s: float) -> list[bytes]:
         if self._connection is None:
@@ -117,7 +117,7 @@ class Directory:
                 connection.close()
 
 
-def told(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """A library's exception on one line."""
     return f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
 
@@ -178,7 +178,7 @@ def main() -> None:
         directory = Directory(bonsai, how)
     except Exception as error:  # noqa: BLE001 told once, as the answer to the first question
         if receive(channel) is not None:
-            send(channel, {"trouble": told(error)})
+            send(channel, {"trouble": error_text(error)})
         return
     channel.settimeout(IDLE_S)
     try:

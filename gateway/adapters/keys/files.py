@@ -26,6 +26,7 @@ from gateway.ports.keys import KeyInfo, KeyPurpose, Keys
 from gateway.settings import InternalStamperSettings, Settings
 
 CARD_KEY: Final = "trust:card"
+AUDIT_KEY: Final = "audit:head"
 ARCHIVE_KEY: Final = "hold:archive"  # key ids with a colon are the house's own; names in the settings have none
 
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
@@ -45,7 +46,7 @@ def _way(scheme: SignScheme) -> tuple[Any, tuple[Any, ...]]:
 
 
 _WAYS: Final = {scheme: _way(scheme) for scheme in SignScheme}  # made once: for each mail anew it costs 3 us
-SIGNING: Final[tuple[KeyPurpose, ...]] = ("sign", "stamp", "issue", "card")
+SIGNING: Final[tuple[KeyPurpose, ...]] = ("sign", "stamp", "issue", "card", "audit")
 
 
 @dataclass(frozen=True, slots=True)

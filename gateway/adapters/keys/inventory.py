@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gateway.adapters.keys.combined import all_keys
-from gateway.adapters.keys.files import ARCHIVE_KEY, CARD_KEY, generation_key, stamper_key
+from gateway.adapters.keys.files import ARCHIVE_KEY, AUDIT_KEY, CARD_KEY, FileKeys, KeyFile, generation_key, stamper_key
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.errors import GatewayError, Reason
 from gateway.ports.keys import Keys
@@ -57,6 +57,9 @@ def _single(settings: Settings, keys: Keys) -> Iterator[KeyEntry]:
         yield replace(entry, use="opens")
     if settings.trust_card is not None:
         yield replace(_entry(keys, CARD_KEY, "card", str(settings.trust_card.key), None), use="signs")
+    if settings.audit.key is not None:  # no other process loads it
+        own = FileKeys([KeyFile(AUDIT_KEY, settings.audit.key, "audit", settings.audit.passphrase_file)])
+        yield replace(_entry(own, AUDIT_KEY, "audit", str(settings.audit.key), None), use="signs")
 
 
 def _place(one: KeyPlace) -> str:
@@ -64,7 +67,7 @@ def _place(one: KeyPlace) -> str:
 
 
 def _entry(keys: Keys, key_id: str, purpose: str, place: str, certificate_path: Path | None) -> KeyEntry:
-    """The trust card's key has no certificate."""
+    """The keys of trust cards and of the audit log have no certificate."""
     entry = KeyEntry(key_id, purpose, place)
     try:
         info = keys.public(key_id)

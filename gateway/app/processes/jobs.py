@@ -45,6 +45,7 @@ DELIVERIES_S: Final = 30.0
 FORGET_REQUESTS_S: Final = 600.0
 ISSUERS_MAX: Final = 1_000  # of the store, whose lists are fetched before a mail needs them
 FORGET_CODES_S: Final = 3_600.0
+AUDIT_S: Final = 3_600.0  # between two heads of the audit log
 FORGET: Final = timedelta(days=90)
 FORGET_UNPROVEN: Final = timedelta(days=1)
 
@@ -58,6 +59,7 @@ class JobsContext:
         self._settings = settings
         self._judged_with = (-1, 0)  # what was known when held mail was judged the last time
         self._issuers_learned = 0
+        self._audited = 0  # records at the last head of the audit log
         self._store = open_store(settings, self._clock)
         self._callbacks = Caller(DbCallbacks(self._store.database), self._clock, lines_of(settings, self._clock))
         try:
@@ -99,7 +101,8 @@ class JobsContext:
                 Round("held", HELD_S, self.held), Round("waiting", WAITING_S, self.waiting),
                 Round("report", REPORT_S, self.report),
                 Round("deliveries", DELIVERIES_S, self.deliveries), Round("callbacks", LOOK_S, self.callbacks),
-                Round("requests", FORGET_REQUESTS_S, self.requests), Round("codes", FORGET_CODES_S, self.codes))
+                Round("requests", FORGET_REQUESTS_S, self.requests), Round("codes", FORGET_CODES_S, self.codes),
+                Round("audit", AUDIT_S, self.audit))
 
     def at_work(self) -> None:
         """Lets mails know that it is worth while to wait a moment."""
@@ -155,6 +158,14 @@ class JobsContext:
         if not is_round_due(self._settings, self._store, self._clock.now()):
             return None
         return ("fallbacks", "again")
+
+    def audit(self) -> Sequence[str] | None:
+        """Whether there are records since the last head. A process of its own signs it, for this one holds no key."""
+        size = self._store.audit.size()
+        if size == self._audited:
+            return None
+        self._audited = size
+        return ("audit", "head")
 
     def report(self) -> None:
         """Once a day, after the hour of the settings, by whichever process comes first."""

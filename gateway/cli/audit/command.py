@@ -4,18 +4,25 @@ import json as json_text
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Final
 
+import structlog
 import typer
 
 from gateway import app as composition
+from gateway.app.audit.heads import HeadSigner, signer, take_head
+from gateway.app.audit.verify import verify as composition_verify
+from gateway.app.processes import jobs
 from gateway.cli import context, listing
-from gateway.cli.context import USAGE, fail, reporting_errors
+from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption
 from gateway.cli.times import FORMS, past
 from gateway.model.audit.acts import ACTS
 from gateway.model.audit.record import AuditEntry, exported
 from gateway.ports.audit import AuditLog, AuditQuery
+
+log = structlog.get_logger("sealgate.audit")
 
 LAST_MAX: Final = 1_000_000
 COLUMNS: Final = ("number", "at", "actor", "from", "act", "object", "result", "reason")
@@ -55,8 +62,8 @@ def list_(
     Example: sealgate audit list --act hold.release --since 7d
     """
     query = _query(actor, act, object_, client, result, since, until)
-    with audit_log() as log:
-        found = list(islice(log.entries(query), last))[::-1]
+    with audit_log() as log_:
+        found = list(islice(log_.entries(query), last))[::-1]
     lines = ([row[name] for name in COLUMNS] for row in map(_row, found))
     listing.write(output, COLUMNS, lines, "No record of the audit log meets these conditions.")
 
@@ -67,8 +74,8 @@ def show(number: Annotated[int, typer.Argument(metavar="NUMBER", min=1)], json: 
 
     Example: sealgate audit show 17
     """
-    with audit_log() as log:
-        entry = log.entry(number)
+    with audit_log() as log_:
+        entry = log_.entry(number)
     if json:
         listing.json_object(exported(entry))
         return
@@ -92,9 +99,74 @@ def export(
 
     Example: sealgate audit export --after 1200 >> audit.jsonl
     """
-    with audit_log() as log:
-        for entry in log.all_after(after):
+    with audit_log() as log_:
+        for entry in log_.all_after(after):
             print(json_text.dumps(exported(entry), ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+
+
+@group.command()
+def head(
+    verifier: Annotated[bool, typer.Option("--verifier-key",
+                                           help="print the public key instead, as C2SP programs read it")] = False,
+) -> None:
+    """Print the head of the log: origin, number of records, root, and the signature by `audit.key`.
+
+    Keep it in a place that the administrators of this database cannot change. `sealgate audit verify --head` compares.
+
+    Example: sealgate audit head > audit-head-2026-11-24.txt
+    """
+    settings = context.settings()
+    if verifier:
+        with reporting_errors():
+            print(HeadSigner(settings).key.verifier)
+        return
+    if context.is_child():
+        jobs.log_as_child(settings)
+    with audit_log() as log_:
+        found, note = take_head(settings, log_)
+    if context.is_child():
+        log.info("audit.head", size=found.size, root=found.root.hex(), note=note)
+        return
+    print(note, end="")
+    if settings.audit.key is None:
+        say("sealgate: the head is not signed. Set `audit.key` (docs/audit.md)")
+
+
+@group.command()
+def verify(
+    heads: Annotated[list[Path] | None, typer.Option(
+        "--head", metavar="FILE", help="a head that was kept in another place; may be repeated")] = None,
+    json: Json = False,
+) -> None:
+    """Verify all records, and compare them with the heads of the database and of files. Exit 1 if one was changed.
+
+    Example: sealgate audit verify --head audit-head-2026-11-24.txt
+    """
+    settings = context.settings()
+    notes = [_note(path) for path in heads or ()]
+    with audit_log() as log_:
+        by = signer(settings)
+        found = composition_verify(log_, None if by is None else by.key, notes)
+    if json:
+        listing.json_object({"good": not found.problems, "size": found.head.size, "root": found.head.root.hex(),
+                             "heads": found.heads, "problems": found.problems, "notes": found.notes})
+    else:
+        for line in (*found.problems, *found.notes):
+            print(line)
+        print(f"{found.head.size} records, compared with {found.heads} heads: "
+              f"{'CHANGED' if found.problems else 'unchanged'}")
+    if not found.heads:
+        say("sealgate: there was no head to compare with, so a change by an administrator of the database is not "
+            "found. Set `audit.key`, and keep heads in another place (docs/audit.md)")
+    if found.problems:
+        raise typer.Exit(BAD)
+
+
+def _note(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{path}: {getattr(error, 'strerror', None) or 'the file is not UTF-8'}", USAGE)
 
 
 @contextmanager

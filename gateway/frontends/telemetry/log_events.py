@@ -6,6 +6,7 @@ The id is stable: alert rules, metrics and filters of operators go by it. docs/l
 from typing import Final
 
 MESSAGES: Final = {
+    "audit.head": "The head of the audit log; it proves what was recorded up to now.",
     "audit.not_recorded": "A failed act is missing in the audit log.",
     "bounce.counted": "A mail of a service came back.",
     "bounce.not_counted": "A returned mail does not count as a bounce.",

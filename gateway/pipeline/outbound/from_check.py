@@ -1,4 +1,7 @@
-"""Checks that a client may use the From address of its mail. `frontends/clients.py` checks the reverse-path."""
+"""Checks that a client may use the From address of its mail.
+
+`frontends/clients.py` checks the reverse-path, `actions/sign.py` the From against the key set and its certificate.
+"""
 
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Mail

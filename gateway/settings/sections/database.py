@@ -1,4 +1,4 @@
-"""The database of several nodes, and backups."""
+"""The database of several nodes, backups, and the audit log."""
 
 from pathlib import Path
 from typing import Literal
@@ -31,3 +31,11 @@ class Backup(Section):
 
     secret_file: Path | None = Field(
         None, description="32 random characters or more; mode 0600; None = no authentication")
+
+
+class Audit(Section):
+    """The audit log: docs/audit.md."""
+
+    key: Path | None = Field(
+        None, description="Ed25519 key that signs the heads, used for nothing else; mode 0600; None = unsigned heads")
+    passphrase_file: Path | None = None

@@ -65,6 +65,32 @@ def test_export_has_the_octets_that_are_hashed(run) -> None:
     assert run("export", "--after", str(len(lines) - 1)).stdout.splitlines() == lines[-1:]
 
 
+def test_verify_compares_with_heads_of_database_and_file(run, tmp_path) -> None:
+    head = tmp_path / "head.txt"
+    head.write_text(run("head").stdout)
+    result = run("verify", "--head", str(head))
+    assert (result.exit_code, result.stdout.endswith(" records, compared with 2 heads: unchanged\n")) == (0, True)
+    head.write_text(head.read_text().replace("sealgate/audit/", "sealgate/audit/f"))
+    result = run("verify", "--head", str(head), "--json")
+    assert (result.exit_code, json.loads(result.stdout)["good"]) == (1, False)
+    assert run("head", "--verifier-key").stdout.count("+") >= 2
+
+
+def test_verify_says_when_there_was_nothing_to_compare_with(run) -> None:
+    result = run("verify")
+    assert (result.exit_code, "there was no head to compare with" in result.stderr) == (0, True)
+    assert run("verify", "--head", "none.txt").exit_code == 2
+
+
+def test_a_head_without_a_key_is_not_signed(run) -> None:
+    config = Path(os.environ["SEALGATE_CONFIG"])
+    config.write_text(config.read_text().replace("audit: {key: keys/audit.key.pem}", "audit: {}"))
+    result = run("head")
+    assert (result.stdout.count("\n"), "`audit.key`" in result.stderr) == (3, True)
+    result = run("head", "--verifier-key")
+    assert (result.exit_code, "sealgate key generate audit" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (("list", "--act", "hold.delete"), "hold.release"), (("list", "--result", "good"), "begun, done, failed"),
     (("list", "--since", "yesterday"), "Write 7d"), (("show", "99999"), "sealgate audit list")])

@@ -29,7 +29,7 @@ from tests.support.process import demo_bank
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return demo_bank(tmp_path_factory.mktemp("check") / "home", Ports(sink=1)).home
+    return demo_bank(tmp_path_factory.mktemp("check") / "home", Ports(sink=1), rsa=True).home
 
 
 @pytest.fixture

@@ -68,8 +68,12 @@ def test_encrypted_pkcs8(encoding) -> None:
     octets = ANNA.key.private_bytes(encoding, PrivateFormat.PKCS8, BestAvailableEncryption(b"demo"))
     assert same(read_private_key(octets, b"demo"))
     for wrong in (b"wrong", b"", None):
-        error = refused(Reason.INPUT_PASSWORD_WRONG, lambda wrong=wrong: read_private_key(octets, wrong))
-        assert "demo" not in str(error)
+        with pytest.raises(GatewayError) as caught:
+            read_private_key(octets, wrong)
+        # A padding that looks right by chance (1 of 256) cannot be told from a key of a kind that is not known.
+        assert caught.value.reason is Reason.INPUT_PASSWORD_WRONG or (
+            wrong is not None and "the passphrase is wrong, or" in caught.value.detail)
+        assert "demo" not in str(caught.value)
 
 
 def test_pkcs12_of_today_and_of_windows() -> None:

@@ -112,7 +112,7 @@ print("".join(sys.stderr.lines))
 @pytest.mark.parametrize("stream", ["/dev/full", "closed pipe", "closed"])
 def test_no_way_of_losing_standard_error_raises(stream: str) -> None:
     code = BEGIN + """
-from gateway.frontends.telemetry.logs import log, surprise
+from gateway.frontends.telemetry.logs import log, log_unexpected
 import sys
 if sys.argv[1] == "closed": sys.stderr = None
 for number in range(2000):

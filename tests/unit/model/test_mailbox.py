@@ -2,7 +2,15 @@
 
 import pytest
 
-from gateway.model.mailbox import address_matches, in_ascii, in_domains, same_domain, same_mailbox, spellings
+from gateway.model.mailbox import (
+    address_matches,
+    in_ascii,
+    in_domains,
+    permitted_from,
+    same_domain,
+    same_mailbox,
+    spellings,
+)
 
 PLAIN, LETTERS = "anna@xn--mller-kva.example", "anna@m\u00fcller.example"
 
@@ -61,3 +69,13 @@ def test_no_address_is_no_mailbox() -> None:
     assert not same_mailbox("", "")
     assert not same_mailbox("anna@m\u00fcller.example", "anna@muller.example")
     assert same_mailbox(PLAIN, LETTERS)
+
+
+def test_a_letter_that_only_stands_for_another_makes_no_mailbox() -> None:
+    """RFC 5892: KELVIN SIGN and fullwidth letters are in no U-label; a look-up maps them (UTS 46), a name does not."""
+    for other in ("anna@ban\u212a.example", "anna@\uff42ank.example"):
+        assert in_ascii(other) == "anna@bank.example", "it is looked up, and routed, as the bank's"
+        assert not same_mailbox("anna@bank.example", other)
+        assert not permitted_from(("*@bank.example",), other)
+        assert same_mailbox(other, other)
+    assert permitted_from(("*@m\u00fcller.example",), "anna@M\u00dcLLER.example")

@@ -12,7 +12,7 @@ from tests.support.bank import Context, context
 
 @pytest.fixture(scope="session")
 def template() -> Path:
-    return process.template()
+    return process.template(rsa=True)
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_a_store_that_fails_harms_no_mail(bank: Context, monkeypatch: pytest.Mon
     def broken(*_: object) -> None:
         raise GatewayError(Reason.STORE_UNAVAILABLE, "disk full", retry=True)
 
-    monkeypatch.setattr(type(bank.gateway.store.authorities), "met", broken)
+    monkeypatch.setattr(type(bank.gateway.store.authorities), "record", broken)
     outcome = bank.gateway.handle(bank.receive(strangers_mail(root=True), "support@bank.example"))
     assert outcome.answer in (Settled.TAKEN, Settled.REFUSED)
 
