@@ -80,11 +80,12 @@ def test_addresses_that_the_path_library_does_not_see():
     assert found.reason is Reason.PATH_CONSTRAINT
 
 
-@pytest.mark.parametrize("email", ["boss@\uff42ank.example", "boss@bank\u3002example", "BOSS@bank.example"])
-def test_an_excluded_mailbox_is_out_in_each_spelling_that_is_the_same_mailbox(email):
+@pytest.mark.parametrize(("excluded", "email"), [
+    ("boss@xn--mller-kva.example", "boss@m\u00fcller.example"), ("boss@bank.example", "BOSS@bank.example")])
+def test_an_excluded_mailbox_is_out_in_each_spelling_that_is_the_same_mailbox(excluded, email):
     """Its mail would be the excluded mailbox's own: a From is compared with these addresses in the same way."""
-    assert same_mailbox(email, "boss@bank.example")
-    issuer = constrained(excluded=["boss@bank.example"], which=5)
+    assert same_mailbox(email, excluded)
+    issuer = constrained(excluded=[excluded], which=5)
     assert reason(issuer, email=email) is Reason.PATH_CONSTRAINT
     assert reason(issuer, email="staff@bank.example") is None
 
