@@ -16,7 +16,7 @@ log = structlog.get_logger("sealgate")
 OTHERS: Final = 512  # in one process: next hops, database, directories, the HTTP interfaces, files, libraries
 
 
-def needed(settings: Settings) -> int:
+def needed_by(settings: Settings) -> int:
     """How many descriptors a process may need: `connections_max` counts for each role of listener."""
     roles = {listener.role for listener in settings.listeners}
     return len(roles) * settings.limits.connections_max + OTHERS
@@ -24,18 +24,18 @@ def needed(settings: Settings) -> int:
 
 def make_room(settings: Settings) -> None:
     """Raises the limit of this process, and of those that it starts, as far as the system allows; logs if too low."""
-    wanted = needed(settings)
+    needed = needed_by(settings)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if _is_enough(soft, wanted):
+    if _is_enough(soft, needed):
         return
-    allowed = wanted if _is_enough(hard, wanted) else hard
+    allowed = needed if _is_enough(hard, needed) else hard
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     except (OSError, ValueError):
         allowed = soft
-    if allowed < wanted:
-        log.warning("limits.open_files", needed=wanted, allowed=allowed)
+    if allowed < needed:
+        log.warning("limits.open_files", needed=needed, allowed=allowed)
 
 
-def _is_enough(limit: int, wanted: int) -> bool:
-    return limit == resource.RLIM_INFINITY or limit >= wanted
+def _is_enough(limit: int, needed: int) -> bool:
+    return limit == resource.RLIM_INFINITY or limit >= needed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.frontends.processes.open_files import OTHERS, make_room, needed
+from gateway.frontends.processes.open_files import OTHERS, make_room, needed_by
 from gateway.settings import Settings, load
 from tests.support.process import template
 
@@ -41,8 +41,8 @@ def test_room_for_the_connections_of_the_settings(limits, connections_max, expec
 
 def test_each_role_of_listener_counts() -> None:
     settings: Settings = load(template() / "sealgate.yaml")
-    both = needed(settings)
+    both = needed_by(settings)
     outbound = [one for one in settings.listeners if one.role == "outbound"]
-    one = needed(settings.model_copy(update={"listeners": tuple(outbound)}))
+    one = needed_by(settings.model_copy(update={"listeners": tuple(outbound)}))
     assert both - one == settings.limits.connections_max
     make_room(settings.model_copy(update={"limits": settings.limits.model_copy(update={"connections_max": 1})}))
