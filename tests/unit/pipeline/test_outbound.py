@@ -692,6 +692,54 @@ def test_a_bounce_that_returns_content_is_cut_to_header_fields(
     assert left.startswith(b"From: postmaster@bank.example")
 
 
+OLD_HEADER = (b"Return-Path: <anna@customer.example>\r\nReceived: from mx.customer.example\r\n"
+              b"\tby mx.bank.example; Tue\r\nFrom: anna@customer.example\r\nSubject: My question\r\n")
+PLAIN = b"My secret is 4711\r\n\r\nMore of it: 4711\r\n"
+QMAIL = (b"Hi. This is the qmail-send program at mail.bank.example.\r\nI'm afraid I wasn't able to deliver it.\r\n\r\n"
+         b"<carla@bank.example>:\r\nSorry, no mailbox here by that name. (#5.1.1)\r\n\r\n"
+         b"--- Below this line is a copy of the message.\r\n\r\n" + OLD_HEADER + b"\r\n" + PLAIN)
+SENDMAIL = b"   ----- Unsent message follows -----\r\n" + OLD_HEADER + b"\r\n" + PLAIN
+QUOTED = b"".join(b"> " + line + b"\r\n" for line in (OLD_HEADER + b"\r\n" + PLAIN).split(b"\r\n"))
+MIXED = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nfailed\r\n--b\r\n"
+FILE = b'Content-Type: application/octet-stream; name="original.eml"\r\n'
+
+
+@pytest.mark.parametrize("entity", [
+    b"\r\n" + QMAIL,
+    b"\r\n" + SENDMAIL,
+    b"\r\n" + QUOTED,
+    b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    + base64.encodebytes(QMAIL).replace(b"\n", b"\r\n"),
+    MIXED + b"\r\n" + QMAIL + b"--b--\r\n",
+    MIXED + FILE + b"\r\n" + OLD_HEADER + b"\r\n" + PLAIN + b"--b--\r\n",
+    MIXED + FILE + b"Content-Transfer-Encoding: base64\r\n\r\n"
+    + base64.encodebytes(OLD_HEADER + b"\r\n" + PLAIN).replace(b"\n", b"\r\n") + b"--b--\r\n",
+], ids=["qmail", "sendmail", "quoted", "base64", "a part", "a file", "a file in base64"])
+def test_a_bounce_with_the_mail_in_its_text_is_cut_behind_the_header_fields(bank: Context, entity: bytes) -> None:
+    bounce = b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: failure notice\r\n" + entity
+    outcome = bank.gateway.handle(bank.send(bounce, "anna@customer.example", client="staff", sender=""))
+    assert outcome.answer is Settled.TAKEN
+    left = message_from_bytes(bank.outbound.octets_for("anna@customer.example"))
+    texts = [part.get_payload(decode=True) for part in left.walk() if not part.is_multipart()]
+    assert b"4711" not in b"".join(texts)
+    assert b"Subject: My question" in b"".join(texts)
+    if b"qmail" in b"".join(texts):
+        assert QMAIL[:200] in b"".join(texts)
+
+
+@pytest.mark.parametrize("text", [
+    b"Your message\r\n\r\n   To: carla\r\n   Subject: x\r\n   Sent: Monday\r\n\r\nwas read on Tuesday.\r\n",
+    b"I am away.\r\nFrom: 1 May\r\nTo: 3 May\r\n\r\nIn urgent cases: dan@bank.example\r\n",
+    b"From: here\r\nno field\r\nTo: there\r\nSubject: x\r\nDate: y\r\n\r\nkept\r\n",
+    OLD_HEADER + b"\r\n",
+    OLD_HEADER,
+])
+def test_words_of_people_with_a_null_sender_stay_whole(bank: Context, text: bytes) -> None:
+    notice = b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: away\r\n\r\n" + text
+    bank.gateway.handle(bank.send(notice, "anna@customer.example", client="staff", sender=""))
+    assert bank.outbound.octets_for("anna@customer.example") == notice
+
+
 @pytest.mark.parametrize("form", [
     b"\r\n%s", b"Content-Type: text/html\r\n\r\n%s",
     b"Content-Type: multipart/alternative; boundary=c\r\n\r\n--c\r\n\r\n%s\r\n--c\r\n\r\n4711\r\n--c--\r\n"])
