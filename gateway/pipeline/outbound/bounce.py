@@ -16,6 +16,7 @@ from gateway.mime.header import parse_headers
 from gateway.pipeline.facts import Message
 
 TEXT_OCTETS_MAX: Final = 8_192  # Postfix writes one of about 1,000 octets
+SEARCHED_OCTETS_MAX: Final = 1 << 20  # of a text: an enclosed message begins behind some lines for each recipient
 _MESSAGES: Final = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
 _IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
 # Lines of a message in a text, also quoted or indented.
@@ -81,13 +82,13 @@ def _cut_content(part: Entity, head: bytes) -> Iterator[tuple[int, int, bytes]]:
 def body_of_enclosed(text: bytes) -> int | None:
     """Where the body of a message begins that a program has written into a text; None where there is none.
 
-    Its header is known by _FIELDS_MIN fields in one block that an empty line ends.
+    Its header is known by _FIELDS_MIN fields in one block that an empty line ends, in the first SEARCHED_OCTETS_MAX.
     """
-    if _AUTHOR.search(text) is None:
+    if _AUTHOR.search(text, 0, SEARCHED_OCTETS_MAX) is None:
         return None
     names: set[bytes] = set()
     in_block = False
-    for line in _LINE.finditer(text):
+    for line in _LINE.finditer(text, 0, SEARCHED_OCTETS_MAX):
         name = line[2]
         if name is not None:
             names.add(name.lower())

@@ -18,6 +18,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.mail import GATEWAY_CLIENT, Envelope, Recipient
 from gateway.model.mailbox import spellings
 from gateway.model.outcome import Settled
+from gateway.pipeline.outbound.bounce import SEARCHED_OCTETS_MAX, body_of_enclosed
 from gateway.policy.recorded.facts import from_record
 from gateway.settings import Escrow, Settings
 from tests.support.bank import Context, context, policy
@@ -738,6 +739,12 @@ def test_words_of_people_with_a_null_sender_stay_whole(bank: Context, text: byte
     notice = b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: away\r\n\r\n" + text
     bank.gateway.handle(bank.send(notice, "anna@customer.example", client="staff", sender=""))
     assert bank.outbound.octets_for("anna@customer.example") == notice
+
+
+def test_an_enclosed_message_is_looked_for_near_the_beginning() -> None:
+    text = b"words\r\n" * 100 + OLD_HEADER + b"\r\n" + PLAIN
+    assert text[body_of_enclosed(text) or 0:] == PLAIN
+    assert body_of_enclosed(b"words\r\n" * (SEARCHED_OCTETS_MAX // 7) + text) is None
 
 
 @pytest.mark.parametrize("form", [
