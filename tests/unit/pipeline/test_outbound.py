@@ -165,6 +165,34 @@ def test_shown_recipients_travel_together(bank: Context) -> None:
         assert b"481516" in opened(bank, bank.outbound.taken[0][1], name)
 
 
+EVERYWHERE = """
+version: 1
+rules:
+  - name: everywhere
+    when: {client: staff}
+    STEPSend: deliver
+    cases:
+      - given: {client: staff, from: staff@bank.example}
+        expect: {end: deliver}
+otherwise: reject
+"""
+
+
+@pytest.mark.parametrize("steps", ["", "then: {sign: {with: staff}}\n    "])
+@pytest.mark.parametrize("outside_first", [True, False])
+def test_a_rule_for_both_directions_sends_each_recipient_its_own_way(
+    home: Path, steps: str, *, outside_first: bool
+) -> None:
+    to = ("anna@customer.example", "carla@bank.example")[:: 1 if outside_first else -1]
+    octets = b"From: staff@bank.example\r\nTo: %b, %b\r\nMessage-ID: <1@bank.example>\r\n\r\nhi\r\n" % (
+        to[0].encode(), to[1].encode())
+    with context(home, policy(home / "everywhere.yaml", EVERYWHERE.replace("STEPS", steps))) as bank:
+        outcome = bank.gateway.handle(bank.send(octets, *to, client="staff", sender="staff@bank.example"))
+        assert outcome.answer is Settled.TAKEN
+        assert [taken[0] for taken in bank.outbound.taken] == [("anna@customer.example",)]
+        assert [taken[0] for taken in bank.inbound.taken] == [("carla@bank.example",)]
+
+
 def test_signed_and_stamped_once_for_all_groups(bank: Context) -> None:
     """Counted: private-key operations per mail, however many groups it has."""
     signed: list[bytes] = []
@@ -739,6 +767,18 @@ def test_words_of_people_with_a_null_sender_stay_whole(bank: Context, text: byte
     notice = b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: away\r\n\r\n" + text
     bank.gateway.handle(bank.send(notice, "anna@customer.example", client="staff", sender=""))
     assert bank.outbound.octets_for("anna@customer.example") == notice
+
+
+@pytest.mark.parametrize("entity", [
+    b"Content-Type: " + REPORT + b"\r\n\r\n--b\r\n\r\nfailed\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n" + RETURNED
+    + b"--b--\r\n",
+    b"\r\n" + QMAIL,
+])
+def test_inside_the_bank_a_bounce_stays_whole(bank: Context, entity: bytes) -> None:
+    bounce = b"From: staff@bank.example\r\nTo: carla@bank.example\r\nSubject: failure notice\r\n" + entity
+    outcome = bank.gateway.handle(bank.send(bounce, "carla@bank.example", client="staff", sender=""))
+    assert outcome.answer is Settled.TAKEN
+    assert bank.inbound.octets_for("carla@bank.example") == bounce
 
 
 def test_an_enclosed_message_is_looked_for_near_the_beginning() -> None:
