@@ -21,7 +21,7 @@ CUSTOMERS: Final = "/customers/"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A client of the settings. `known`: how it shows who it is; `scopes`: codes, statements."""
+    """A client of the settings. `known`: how it shows who it is; `scopes`: codes, statements, operate."""
 
     known: KnownPartner
     scopes: frozenset[str]
