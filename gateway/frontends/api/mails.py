@@ -1,10 +1,11 @@
 """`/v1/mails`: what happened to mails, for the bank's monitoring and support systems. No content and no subject."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from gateway.errors import Reason
 from gateway.frontends.api.callers import permitted
@@ -19,7 +20,20 @@ from gateway.ports.mail_list import MailList, Place
 SEARCHING_MAX: Final = 4  # a search reads up to 20,000 records
 LIMIT_MAX: Final = 200
 CURSOR: Final = "^[0-9]{1,18}-[0-9]{1,18}$"
+_MOMENT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 _WORD: Final = "^[!-~]{0,128}$"
+
+
+
+def _rfc3339(value: str) -> str:
+    """Pydantic takes numbers for times, too."""
+    if not re.match(_MOMENT, value):
+        raise ValueError
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339), WithJsonSchema(
+    {"type": "string", "format": "date-time", "pattern": _MOMENT, "examples": ["2026-11-24T08:00:00Z"]})]
 
 
 class MailShown(BaseModel):
@@ -73,8 +87,8 @@ def router(current: Current) -> APIRouter:
         outcome: Annotated[Settled | None, Query()] = None,
         reason: Annotated[str, Query(pattern=_WORD, description="certificate.expired, or certificate for all")] = "",
         rule: Annotated[str, Query(max_length=256)] = "",
-        since: Annotated[AwareDatetime | None, Query(description="This time or later")] = None,
-        until: Annotated[AwareDatetime | None, Query(description="Before this time")] = None,
+        since: Annotated[Moment | None, Query(description="This time or later")] = None,
+        until: Annotated[Moment | None, Query(description="Before this time")] = None,
     ) -> MailsShown:
         """A line for each recipient; it names addresses, reasons and rules, and nothing of a mail's content."""
         query = MailQuery(address, of_client, direction, outcome or "", reason, rule, since, until)
