@@ -22,15 +22,18 @@ def there(site: Site) -> Iterator[Finding]:
 
 def loops(site: Site) -> Iterator[Finding]:
     """What comes back is filtered no second time."""
-    for back, _ in site.returns:
+    for back, roles in site.returns:
         for way in site.ways(back):
             place = site.postfix.place(way.parameter, back)
             if way.to is not None or way.form == "milter":
                 yield Finding("error", place, f"{back.key} is where mail comes back from the gateway, and leads to it "
                               f"again ({NAMES[way.form]}): a loop. `postconf -P '{back.key}/{way.parameter}='`")
-            else:
+            elif "outbound" in roles:
                 yield Finding("warning", place, f"sealed mail goes to another filter (port {way.at.port}) behind the "
                               "gateway: what that changes breaks signatures; put it in front")
+            else:
+                yield Finding("warning", place, f"opened mail goes to another filter (port {way.at.port}) behind the "
+                              f"gateway: let it hand mail to a door that relays nothing, as {back.key} does")
 
 
 def strangers(site: Site) -> Iterator[Finding]:

@@ -175,6 +175,23 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
                 "sender_dependent_relayhost_maps = hash:/s\n",
         "tables": {"hash:/s": "@bank.example [mx.else.example]:587\n"}}, "error", "sender_dependent_relayhost_maps",
      "hands opened mail to [mx.else.example]:587 by relay/unix"),
+    ("a filter outside where opened mail comes back", {
+        "overrides": f"{BACK_IN}content_filter = out:[scan.else.example]:10025"}, "error", BACK_IN + "content_filter",
+     "hands opened mail to [scan.else.example]:10025 by out/unix"),
+    ("its next hop is everybody's", {
+        "main": "default_filter_nexthop = [scan.else.example]\n", "overrides": f"{BACK_IN}content_filter = out:"},
+     "error", BACK_IN + "content_filter", "hands opened mail to [scan.else.example] by out/unix"),
+    ("a fall-back of the filter where opened mail comes back", {
+        "main": "smtp_fallback_relay = [mx.else.example]\n",
+        "overrides": f"{BACK_IN}content_filter = out:[127.0.0.1]:10040"}, "error", "main.cf smtp_fallback_relay",
+     "opened mail for it goes to [mx.else.example] by out/unix"),
+    ("a filter that is a program where opened mail comes back", {"overrides": f"{BACK_IN}content_filter = mda:"},
+     "error", BACK_IN + "content_filter", "the program mda/unix: /usr/bin/mda gets opened mail"),
+    ("a proxy outside where opened mail comes back", {
+        "overrides": f"{BACK_IN}smtpd_proxy_filter = scan.else.example:10025"}, "error", BACK_IN + "smtpd_proxy_filter",
+     "hands opened mail to scan.else.example:10025 without TLS"),
+    ("a filter inside where opened mail comes back", {"overrides": f"{BACK_IN}content_filter = out:[127.0.0.1]:10040"},
+     "warning", BACK_IN + "content_filter", "a door that relays nothing"),
     ("a policy service", {
         "overrides": f"{S}smtpd_end_of_data_restrictions = check_policy_service unix:private/p"}, "warning",
      "smtpd_end_of_data_restrictions", "the policy service unix:private/p can answer FILTER"),
