@@ -39,10 +39,10 @@ class DbMailList:
 
     def page(self, query: MailQuery, count: int, before: Place | None = None) -> MailPage:
         """See MailList. It reads at most READ_MAX records."""
-        wanted = _wanted(query)
+        selection = _selection(query)
         found: list[EvidenceRecord] = []
         for _ in range(READ_MAX // PAGE):
-            older = wanted if before is None else wanted.where(tuple_(_c.at, _c.id) < (before.at, before.number))
+            older = selection if before is None else selection.where(tuple_(_c.at, _c.id) < (before.at, before.number))
             rows = _page(self._database, older)
             for row in rows:
                 if query.matches(record := unpacked(row.at, row.record)):
@@ -71,14 +71,14 @@ class DbMailList:
         return Following(self._database, query)
 
 
-def _wanted(query: MailQuery) -> Select[Any]:
+def _selection(query: MailQuery) -> Select[Any]:
     """The records of the query's time, the latest first."""
-    wanted = select(_c.id, _c.at, _c.record).order_by(_c.at.desc(), _c.id.desc())
+    selection = select(_c.id, _c.at, _c.record).order_by(_c.at.desc(), _c.id.desc())
     if query.since is not None:
-        wanted = wanted.where(_c.at >= micros(query.since))
+        selection = selection.where(_c.at >= micros(query.since))
     if query.until is not None:
-        wanted = wanted.where(_c.at < micros(query.until))
-    return wanted
+        selection = selection.where(_c.at < micros(query.until))
+    return selection
 
 
 class Following:
