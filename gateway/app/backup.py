@@ -18,7 +18,7 @@ from gateway.adapters.files.mac_secret import mac_secret
 from gateway.app import database as databases
 from gateway.app.store import evidence_spool
 from gateway.clock import Clock, SystemClock
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 from gateway.settings import Settings
 from gateway.settings.base import Section
 
@@ -176,4 +176,4 @@ def _lay_aside(reader: Reader, files: dict[str, Path], into: Path) -> None:
             path.write_bytes(reader.octets(name))
             path.chmod(0o600)
     except OSError as error:
-        raise GatewayError(Reason.USAGE, f"{into}: {error.strerror}") from None
+        raise GatewayError(Reason.USAGE, file_error(into, error)) from None

@@ -73,8 +73,8 @@ def _postconf(*arguments: str) -> str:
                            "Postfix is installed") from None
     if done.returncode:
         output = done.stderr.decode("utf-8", "replace").strip()
-        raise GatewayError(Reason.USAGE, output or f"postconf failed with status {done.returncode}. Run `postconf` to "
-                           "see the error")
+        raise GatewayError(Reason.USAGE, f"{output or f'postconf failed with status {done.returncode}'}. Check the "
+                           "configuration of Postfix and `--postfix-dir`; `postconf` shows all errors")
     return done.stdout.decode("utf-8", "replace")
 
 

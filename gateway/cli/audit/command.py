@@ -18,6 +18,7 @@ from gateway.cli import context, listing
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption
 from gateway.cli.times import FORMS, past
+from gateway.errors import file_error
 from gateway.model.audit.acts import ACTS
 from gateway.model.audit.record import AuditEntry, exported
 from gateway.ports.audit import AuditLog, AuditQuery
@@ -165,8 +166,10 @@ def verify(
 def _note(path: Path) -> str:
     try:
         return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"{path}: {getattr(error, 'strerror', None) or 'the file is not UTF-8'}", USAGE)
+    except OSError as error:
+        fail(file_error(path, error), USAGE)
+    except UnicodeDecodeError:
+        fail(f"{path}: the file is not UTF-8. Name a file with a signed head (docs/audit.md)", USAGE)
 
 
 @contextmanager
