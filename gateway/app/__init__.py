@@ -97,6 +97,7 @@ class Gateway:
         self._fallbacks: Fallbacks | None = None
         self._directories: tuple[Guarded | HttpStamper, ...] = ()
         self._looking, self._looked = Lock(), time.monotonic()
+        self._in_service = False
         self._take(Loaded.of(settings, self.store, self.clock, policies))
         metrics.sample(self._sample)
 
@@ -137,7 +138,18 @@ class Gateway:
     def reload(self, settings: Settings) -> None:
         """Rules, keys, trust, sources and next hops anew; listeners and database stay. If it fails nothing changes."""
         with self._looking:  # a mail that renews trust just then must not put the old rules back
-            self._take(Loaded.of(settings, self.store, self.clock))
+            loaded = Loaded.of(settings, self.store, self.clock)
+            if self._in_service:
+                self.store.policy_sets.put_in_force(loaded.rules.digest, loaded.policies)
+            self._take(loaded)
+
+    def enter_service(self) -> None:
+        """Mails of clients and strangers are decided here from now on: the audit log records the policy set.
+
+        A command with files that are not in force yet does not. GatewayError STORE_UNAVAILABLE (retry).
+        """
+        self.store.policy_sets.put_in_force(self._loaded.rules.digest, self._loaded.policies)
+        self._in_service = True
 
     def _renew_trust(self) -> None:
         """`cert distrust` and `cert trust` count at once, without a reload: of single certificates, not of new roots.

@@ -10,15 +10,19 @@ from typing import Any, Final
 
 from gateway import __version__
 from gateway.adapters.db import export as portable
+from gateway.adapters.db.audit import DbAudit
 from gateway.adapters.db.engine import schema
 from gateway.adapters.db.engine.database import Connection
 from gateway.adapters.db.evidence_spool import Spool
 from gateway.adapters.files.backup import Reader, Writer, reading, writing
 from gateway.adapters.files.mac_secret import mac_secret
 from gateway.app import database as databases
+from gateway.app.audit.heads import signer
+from gateway.app.audit.restores import described, restore_act
 from gateway.app.store import evidence_spool
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason, file_error
+from gateway.model.audit.acts import Act
 from gateway.settings import Settings
 from gateway.settings.base import Section
 
@@ -46,14 +50,17 @@ def backup(settings: Settings, config: Path, target: Path, clock: Clock | None =
     """Writes the file while mail goes on; all tables as they were at one moment. GatewayError USAGE, STORE_*."""
     Spool(evidence_spool(settings)).prepare()
     database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
+    log = DbAudit(database)
     try:
-        with writing(target, _secret(settings)) as writer, database.snapshot() as connection:
+        with (log.carrying_out(Act("backup.create", str(target.absolute()))),
+              writing(target, _secret(settings)) as writer, database.snapshot() as connection):
             rows = {name: writer.add(_TABLES + name, portable.lines(connection, name)) for name in portable.TABLES}
             files, missing = _add_files(writer, settings, config)
             missing += _waiting(settings)
             contents = BackupContents(rows, files, missing, (clock or SystemClock()).now().isoformat(), __version__)
             writer.finish({"made_at": contents.made_at, "version": contents.version, "schema": schema.HEAD,
-                           "database": database.name, "rows": rows, "secrets_not_in_here": missing})
+                           "database": database.name, "rows": rows, "secrets_not_in_here": missing,
+                           "audit": described(connection, log.origin())})
     finally:
         database.close()
     return contents
@@ -111,13 +118,15 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def restore(settings: Settings, source: Path, into: Path | None = None, *, unverified: bool = False) -> BackupContents:
+def restore(settings: Settings, source: Path, into: Path | None = None, *, unverified: bool = False,
+            head: str | None = None) -> BackupContents:
     """Creates the database of the settings with the rows of a backup, and records its new id beside the settings.
 
     Tables, rows and id come in one transaction, and only while no process of Sealgate uses the database: no process
     ever sees a register that is empty or half filled. Nothing is written before the whole backup was checked.
     `into`: a new directory for settings, policies and trust as they were, for the administrator to compare.
-    `unverified`: skips the check of who wrote the backup. GatewayError USAGE, STORE_UNAVAILABLE, KEY_UNAVAILABLE.
+    `unverified`: skips the check of who wrote the backup. `head`: the last exported head of the audit log, which the
+    record of the restore names. GatewayError USAGE, STORE_UNAVAILABLE, KEY_UNAVAILABLE.
     """
     with reading(source, None if unverified else _secret(settings), unverified=unverified) as reader:
         contents = _contents_of(reader)
@@ -127,7 +136,9 @@ def restore(settings: Settings, source: Path, into: Path | None = None, *, unver
         if into is not None and into.exists():
             raise GatewayError(Reason.USAGE, f"{into} is there already: name a new directory")
         aside = _aside(reader)
-        databases.create(settings, lambda connection: _fill(connection, reader, contents), replace=True)
+        by = signer(settings)
+        act = restore_act(source.absolute(), reader.manifest, head, None if by is None else by.key)
+        databases.create(settings, lambda connection: _fill(connection, reader, contents), replace=True, act=act)
         if into is not None:
             _lay_aside(reader, aside, into)
     return contents

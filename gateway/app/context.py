@@ -13,7 +13,7 @@ from gateway.app.fallbacks import dry_run, load_fallbacks
 from gateway.app.fetch import fetch_requests
 from gateway.app.keys import card, key_sets, load_keys, one_certificate, openers
 from gateway.app.letters import letterhead, writer
-from gateway.app.rules import load_rules
+from gateway.app.rules import load_rules, policy_texts
 from gateway.app.services import gateway_from
 from gateway.app.sources import load_sources, look_up
 from gateway.app.stampers import stamper
@@ -43,6 +43,7 @@ class Loaded:
     """What a reload reads anew: all of it or nothing."""
 
     settings: Settings
+    policies: Texts
     rules: RuleSet
     keys: Keys
     trust: TrustSet
@@ -53,13 +54,14 @@ class Loaded:
     @classmethod
     def of(cls, settings: Settings, store: Store, clock: Clock, policies: Texts | None = None) -> "Loaded":
         """GatewayError of the first thing that does not load. `policies`: see `load_rules`."""
+        texts = policy_texts(settings.policies) if policies is None else policies
         rules, keys, trust, sources = (
-            load_rules(settings, policies), load_keys(settings), load_trust(settings, store), load_sources(settings))
+            load_rules(settings, texts), load_keys(settings), load_trust(settings, store), load_sources(settings))
         requests = fetch_requests(settings, store, clock)
         if requests is not None:
             trust = replace(trust, known=requests)
         judged = revocations(settings, store, requests)
-        return cls(settings, rules, keys, trust, sources,
+        return cls(settings, texts, rules, keys, trust, sources,
                    look_up(settings, store.certificates, sources, trust, clock, judged.recipients), judged)
 
     def trusting(self, listed: TrustList, store: Store, clock: Clock) -> "Loaded":

@@ -1,12 +1,15 @@
 """The database of the settings: created, upgraded and adopted by explicit commands only."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.adapters.db.engine import identity, schema
+from gateway.adapters.db.engine.audit_record import write_record
 from gateway.adapters.db.engine.database import Connection
 from gateway.adapters.db.engine.schema import Fill
+from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
+from gateway.model.audit.actor import current_actor
+from gateway.model.audit.acts import Act
 from gateway.settings import Settings
 
 
@@ -24,10 +27,11 @@ class DatabaseStatus:
     trouble: GatewayError | None
 
 
-def create(settings: Settings, fill: Fill | None = None, *, replace: bool = False) -> str:
+def create(settings: Settings, fill: Fill | None = None, *, replace: bool = False, act: Act | None = None) -> str:
     """Creates the database of the settings and records its id beside them; its name, for people.
 
-    `fill` writes rows in the same transaction. `replace`: another database is recorded, and is meant no longer.
+    `fill` writes rows in the same transaction. `act`: what the audit log records of it; None: `database.create`.
+    `replace`: another database is recorded, and is meant no longer.
     GatewayError USAGE if there is one already, or one is recorded and not to be replaced; STORE_UNAVAILABLE (retry).
     """
     recorded = identity.recorded_id(settings.database_id)
@@ -35,8 +39,14 @@ def create(settings: Settings, fill: Fill | None = None, *, replace: bool = Fals
         raise GatewayError(
             Reason.USAGE, f"{settings.database_id} records the database {recorded}. If it is lost for good, run the "
             "command again with --replace; if its disk is not mounted, mount it")
-    made = schema.create_database(settings.postgresql or settings.database, settings.database_id,
-                                  _with_libraries(settings, fill))
+
+    def write(connection: Connection) -> None:
+        _make_libraries(settings, connection)
+        if fill is not None:
+            fill(connection)
+        _record(connection, act or Act("database.create", _name(settings), {"version": schema.HEAD}))
+
+    made = schema.create_database(settings.postgresql or settings.database, settings.database_id, write)
     try:
         return made.name
     finally:
@@ -45,8 +55,12 @@ def create(settings: Settings, fill: Fill | None = None, *, replace: bool = Fals
 
 def upgrade(settings: Settings) -> bool:
     """Brings its tables up to date; whether anything had to be done. GatewayError STORE_*."""
-    return schema.upgrade_database(settings.postgresql or settings.database, settings.database_id,
-                                   _with_libraries(settings, None))
+    def write(connection: Connection, version: str) -> None:
+        _make_libraries(settings, connection)
+        if version != schema.HEAD:
+            _record(connection, Act("database.upgrade", _name(settings), {"from": version, "version": schema.HEAD}))
+
+    return schema.upgrade_database(settings.postgresql or settings.database, settings.database_id, write)
 
 
 def adopt(settings: Settings) -> str:
@@ -77,14 +91,18 @@ def status(settings: Settings) -> DatabaseStatus:
     return DatabaseStatus(name, version, found, recorded, trouble)
 
 
-def _with_libraries(settings: Settings, fill: Fill | None) -> Callable[[Connection], None]:
-    """`fill`, and on PostgreSQL the tables of the job queue."""
-    def write(connection: Connection) -> None:
-        if settings.postgresql is not None:
-            from gateway.adapters.run_jobs import make_tables  # of the extra `postgres`
+def _make_libraries(settings: Settings, connection: Connection) -> None:
+    """On PostgreSQL the tables of the job queue."""
+    if settings.postgresql is not None:
+        from gateway.adapters.run_jobs import make_tables  # of the extra `postgres`
 
-            make_tables(connection)
-        if fill is not None:
-            fill(connection)
+        make_tables(connection)
 
-    return write
+
+def _record(connection: Connection, act: Act) -> None:
+    """In the transaction that makes or changes the tables: no other process works with them."""
+    write_record(connection, act, current_actor(), "done", SystemClock().now())
+
+
+def _name(settings: Settings) -> str:
+    return str(settings.database) if settings.postgresql is None else settings.postgresql.name

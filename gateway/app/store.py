@@ -18,6 +18,7 @@ from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.evidence_spool import Spool
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
+from gateway.adapters.db.policy_sets import DbPolicySets
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import load_certificates
 from gateway.errors import GatewayError
@@ -48,6 +49,7 @@ class Store:
     fetch_tasks: DbFetchTasks
     codes: DbCodes
     audit: DbAudit
+    policy_sets: DbPolicySets
 
     def close(self) -> None:
         """Ends the connections; what was committed is there."""
@@ -90,6 +92,7 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
         fetch_tasks=DbFetchTasks(database),
         codes=DbCodes(database),
         audit=DbAudit(database),
+        policy_sets=DbPolicySets(database),
     )
 
 

@@ -7,6 +7,7 @@ import typer
 
 from gateway.app import backup as composition
 from gateway.cli import context
+from gateway.cli.audit.heads import read_head
 from gateway.cli.context import reporting_errors, say
 
 
@@ -41,14 +42,17 @@ def restore(
             help="directory to create, for the settings, policies and trust anchors of the backup")] = None,
     unverified: Annotated[bool, typer.Option(
         "--unverified", help="accept a backup that is not authenticated, or whose secret is lost")] = False,
+    audit_head: Annotated[Path | None, typer.Option(
+        "--audit-head", metavar="FILE", help="the last exported head of the audit log before the loss")] = None,
 ) -> None:
     """Fill the empty database of the settings from a backup. The backup is checked before the first write.
 
     Example: sealgate restore /var/backups/sealgate-2026-11-24.tar --into /srv/as-it-was
     """
     settings = context.settings()
+    head = None if audit_head is None else read_head(audit_head)
     with reporting_errors():
-        found = composition.restore(settings, source, into, unverified=unverified)
+        found = composition.restore(settings, source, into, unverified=unverified, head=head)
     print(f"restored the state of {found.made_at}: {sum(found.rows.values())} rows of {len(found.rows)} tables")
     if into is not None:
         print(f"{len(found.files)} files are in {into}: compare them, nothing was put in force")

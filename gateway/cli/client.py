@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from gateway import app as composition
+from gateway.app.audit.recorded import recorded
 from gateway.app.tokens import client_token
 from gateway.cli import context, listing, secret
 from gateway.cli.context import reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption, output_of
+from gateway.model.audit.acts import Act
 
 group = typer.Typer(
     no_args_is_help=True, help="Logins of clients, in the argon2 file that `passwords` of the settings names."
@@ -35,7 +37,7 @@ def add(
     """
     settings = context.settings()
     password = secrets.token_urlsafe(24) if generate else secret.asked(f"password of {name}", twice=True)
-    with reporting_errors():
+    with reporting_errors(), recorded(settings, Act("client.login", name)):
         new = composition.office(settings).add_client(name, password)
     if generate:
         print(password)
@@ -51,7 +53,7 @@ def token(name: Annotated[str, typer.Argument(metavar="CLIENT", help="as in `cli
     Example: sealgate client token online-banking
     """
     settings = context.settings()
-    with reporting_errors():
+    with reporting_errors(), recorded(settings, Act("client.token", name)):
         made = client_token(settings, name)
     print(made)
     say(f"sealgate: client {name} has a new token. Run `sealgate reload` to activate it")
@@ -124,6 +126,6 @@ def remove(name: Name) -> None:
     Example: sealgate client remove online-banking
     """
     settings = context.settings()
-    with reporting_errors():
+    with reporting_errors(), recorded(settings, Act("client.logout", name)):
         composition.office(settings).remove_client(name)
     say(f"{name}: removed")

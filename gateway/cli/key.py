@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 import typer
 
 from gateway import app as composition
+from gateway.app.audit.recorded import recorded
 from gateway.cli import context, listing, secret
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption, output_of
+from gateway.model.audit.acts import Act
 
 group = typer.Typer(no_args_is_help=True, help="Keys of the bank, in files and on tokens.")
 Directory = Annotated[
@@ -47,7 +49,7 @@ def import_(
     """
     settings = context.settings()
     asked = secret.asked(f"passphrase of {file}").encode() if passphrase else None
-    with reporting_errors():
+    with reporting_errors(), recorded(settings, Act("key.import", name, {"file": str(file)})):
         written, purposes = composition.office(settings).import_key(
             file, name, directory or _default(), passphrase=asked, certificates=certificate, protect_with=protect_with
         )
@@ -107,14 +109,16 @@ def generate(
     if token:
         if directory is not None or protect_with is not None:
             fail("--directory and --protect-with are for keys in files. Remove them: a token has a PIN", USAGE)
-        with reporting_errors():
+        act = Act("key.generate", label, {"algorithm": algorithm, "token": token})
+        with reporting_errors(), recorded(settings, act):
             pem = office.generate_on_token(
                 token, label, algorithm, emails=emails, subject=subject, use=purpose or "sign", request=csr
             )
         print(csr if csr is not None else pem.decode("ascii"), end="\n" if csr is not None else "")
         return
     assert name is not None  # noqa: S101 - see above
-    with reporting_errors():
+    act = Act("key.generate", name, {"algorithm": algorithm, "directory": str(directory or _default())})
+    with reporting_errors(), recorded(settings, act):
         written = office.generate_key(
             name, algorithm, directory or _default(), emails=emails, subject=subject, use=purpose, request=csr,
             protect_with=protect_with,
@@ -141,7 +145,7 @@ def rollover(
     Example: sealgate key rollover otp
     """
     settings = context.settings()
-    with reporting_errors():
+    with reporting_errors(), recorded(settings, Act("key.rollover", name, {"algorithm": algorithm or ""})):
         made = composition.office(settings).roll_over(name, algorithm)
     if json:
         listing.json_object(

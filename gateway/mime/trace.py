@@ -24,6 +24,12 @@ _RECEIVED_ID = re.compile(rb"\sid[ \t\r\n]+<?([0-9A-Za-z.-]{5,64})>?(?=[\s;])", 
 _ESCAPE = re.compile(r"\\(.)")
 # Hangul fillers and empty braille: printable and unseen. U+FFFD: octets of no letter, which some readers drop.
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffd")
+_RIGHT_TO_LEFT = "\u202e"
+_OPENS = frozenset("\u202a\u202b\u202d\u202e\u2066\u2067\u2068")
+_CLOSES = {"\u202c": frozenset("\u202a\u202b\u202d\u202e"), "\u2069": frozenset("\u2066\u2067\u2068")}
+_NO_DIRECTION = dict.fromkeys(map(ord, _OPENS | _CLOSES.keys()))
+_MIRRORED = str.maketrans("[]()<>{}", "][)(><}{")
+_DIRECTED_LETTERS_MAX = 2_000  # of a subject with overrides; nobody writes one, and looking at it is slow
 _INSTANCE = re.compile(r"i[ \t]*=[ \t]*[0-9]+")  # of an ARC set (RFC 8617 4.2.1)
 
 
@@ -78,8 +84,50 @@ def strip_tags(subject: str, tags: Sequence[str]) -> str:
     """The subject text without any of our tags ('[signed]'), ASCII case ignored, wherever they stand; spaces joined.
 
     Letters that a reader does not see, and spaces, make no other tag of it; compatible letters and brackets are the
-    same. What a removal brings together is looked at again ('[sig[signed]ned]' leaves nothing). One pass.
+    same. What a removal brings together is looked at again ('[sig[signed]ned]' leaves nothing). Where an override of
+    the direction of writing shows a tag ('[dengis]' from right to left), or could in a text that is too long to look
+    at, all marks of direction go. Linear.
     """
+    stripped = _strip_tags(subject, tags)
+    if _RIGHT_TO_LEFT not in stripped:
+        return stripped
+    if len(stripped) <= _DIRECTED_LETTERS_MAX:
+        shown = _as_shown(stripped)
+        if _strip_tags(shown, tags) == shown:
+            return stripped
+    return " ".join(stripped.translate(_NO_DIRECTION).split())
+
+
+def _as_shown(text: str) -> str:
+    """The text in the order in which a reader sees it where U+202E is obeyed (UAX #9 X1 to X8, L2), on one line.
+
+    Latin letters keep their order in embeddings and isolates; whatever these do to spaces and signs is left out.
+    """
+    frames: list[tuple[str, list[str]]] = [("", [])]
+    for letter in text:
+        if letter in _OPENS:
+            frames.append((letter, []))
+        elif letter in _CLOSES:
+            if frames[-1][0] in _CLOSES[letter]:
+                _close_frame(frames)
+        else:
+            frames[-1][1].append(letter)
+    while len(frames) > 1:
+        _close_frame(frames)
+    return "".join(frames[0][1])
+
+
+def _close_frame(frames: list[tuple[str, list[str]]]) -> None:
+    """Puts what the innermost frame holds into the one around it, as one piece."""
+    opener, pieces = frames.pop()
+    if opener == _RIGHT_TO_LEFT:
+        # Single letters only: a frame inside has been put in order already.
+        pieces = [_alike(piece).translate(_MIRRORED) if len(piece) == 1 else piece for piece in reversed(pieces)]
+    frames[-1][1].append("".join(pieces))
+
+
+def _strip_tags(subject: str, tags: Sequence[str]) -> str:
+    """One pass, in the order in which it is written."""
     wanted = {_alike(_seen(tag)[1]) for tag in tags} - {""}
     places, letters = _seen(subject)
     folded = _alike(letters)

@@ -276,6 +276,7 @@ def hold(context: Context, mail: Mail, recipients: tuple[Recipient, ...], plan: 
 
     The list of held mail needs no key, so it shows of a subject only what travelled in clear: the outer one of mail
     from outside. Ours would have been hidden, and is stored with the body under the archive certificate.
+    Ours keeps for whom it is: when it leaves, its address may be another customer's.
     """
     decision = plan.decision
     inbound = plan.facts.direction is Direction.INBOUND
@@ -287,7 +288,7 @@ def hold(context: Context, mail: Mail, recipients: tuple[Recipient, ...], plan: 
         reason = FALLBACKS[decision.fallback].reason or reason
         wait = CertificateWait(addresses[0], decision.fallback, plan.want)
     hold_id = context.hold.put(
-        mail,
+        mail if inbound else _with_customers(context, mail, addresses),
         addresses,
         kind=kind,
         direction="inbound" if inbound else "outbound",
@@ -297,6 +298,17 @@ def hold(context: Context, mail: Mail, recipients: tuple[Recipient, ...], plan: 
         wait=wait,
     )
     return tuple(RecipientOutcome(address, Settled.HELD, reason, reply=f"held as {hold_id}") for address in addresses)
+
+
+def _with_customers(context: Context, mail: Mail, addresses: tuple[str, ...]) -> Mail:
+    """The mail with the customers to whom the register gives its addresses now, where each of them is a customer's."""
+    if mail.origin.customers:
+        return mail
+    owners = [context.customers.by_address(address) for address in addresses]
+    if None in owners:
+        return mail
+    numbers = dict.fromkeys(owner.number for owner in owners if owner is not None)
+    return replace(mail, origin=replace(mail.origin, customers=tuple(numbers)))
 
 
 def undelivered(recipients: Iterable[Recipient], trouble: GatewayError, rule: str = "") -> tuple[RecipientOutcome, ...]:

@@ -18,7 +18,7 @@ CHECKS: Final[tuple[Callable[[Site], Iterator[Finding]], ...]] = (
     returns.rewriting,
     copies.unseen_by_milter, copies.opened_leaving, copies.once,
     delivery.aliases_of_local, delivery.forwards, delivery.programs, delivery.servers, delivery.own_routes,
-    delivery.fall_backs,
+    delivery.filters, delivery.fall_backs,
     delivery.unknown_users, delivery.notices, delivery.other_recipients,
     milters.beside_the_gateway, milters.behind_the_gateway, fields.wrong_field, fields.changed_behind,
     around.dead_milter, around.actions_elsewhere, around.unread_tables, around.policy_services, around.fall_backs,

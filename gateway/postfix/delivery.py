@@ -134,6 +134,24 @@ def servers(site: Site) -> Iterator[Finding]:
         yield from _unread(site, "sender_dependent_relayhost_maps", None)
 
 
+def filters(site: Site) -> Iterator[Finding]:
+    """content_filter and smtpd_proxy_filter where opened mail comes back: inside the bank, or by mandatory TLS."""
+    for back in _doors_of_opened_mail(site):
+        transport, _, hop = site.postfix.value("content_filter", back).partition(":")
+        yield from _handed_over(site, site.postfix.place("content_filter", back),
+                                f"{transport}:{hop or site.postfix.value('default_filter_nexthop')}")
+        proxy = site.postfix.value("smtpd_proxy_filter", back)
+        if proxy and not _is_internal(site, proxy):
+            yield Finding("error", site.postfix.place("smtpd_proxy_filter", back), f"{back.key} sends opened "
+                          f"mail to {proxy} without TLS, so the mail leaves the bank unencrypted. If the host is the "
+                          "bank's, list its name in `postfix_examined` of sealgate.yaml. Otherwise run "
+                          f"`postconf -P '{back.key}/smtpd_proxy_filter='`")
+
+
+def _doors_of_opened_mail(site: Site) -> tuple[Service, ...]:
+    return tuple(back for back, roles in site.returns if "inbound" in roles)
+
+
 def own_routes(site: Site) -> Iterator[Finding]:
     """The bank's own domains have a class or a route: else opened mail leaves as if it were for strangers."""
     for domain, parameter, route in routed_as_strangers(site):
@@ -183,6 +201,7 @@ def _clients_of_opened_mail(site: Site) -> tuple[Service, ...]:
     used = [site.postfix.value(parameter) for parameter, domains in _CLASSES.items() if names_ours(site, domains)]
     used += [route for key, value in entries(site.postfix, "transport_maps") if _routes_ours(site, key)
              for route in _routes(site, value)]
+    used += [site.postfix.value("content_filter", back) for back in _doors_of_opened_mail(site)]
     for agent in _local_agents(site):
         used += [site.postfix.value(one, agent) for one in ("mailbox_transport", "fallback_transport")]
     found = (site.postfix.transport(name) for name in dict.fromkeys(one.partition(":")[0] for one in used))

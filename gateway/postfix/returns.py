@@ -23,16 +23,20 @@ def there(site: Site) -> Iterator[Finding]:
 
 def loops(site: Site) -> Iterator[Finding]:
     """What comes back is filtered no second time."""
-    for back, _ in site.returns:
+    for back, roles in site.returns:
         for way in site.ways(back):
             place = site.postfix.place(way.parameter, back)
             if way.to is not None or way.form == "milter":
                 yield Finding("error", place, f"{back.key} accepts mail from the gateway and sends it to the gateway "
                               f"again ({NAMES[way.form]}), which makes a loop. Run `postconf -P "
                               f"'{back.key}/{way.parameter}='`")
-            else:
+            elif "outbound" in roles:
                 yield Finding("warning", place, f"Sealed mail goes to another filter (port {way.at.port}) after the "
                               "gateway. Changes by that filter break signatures. Place the filter before the gateway")
+            else:
+                yield Finding("warning", place, f"Opened mail goes to another filter (port {way.at.port}) after the "
+                              "gateway. Make sure that this filter passes it to a service that relays nothing, as "
+                              f"{back.key} does")
 
 
 def strangers(site: Site) -> Iterator[Finding]:

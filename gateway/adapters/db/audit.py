@@ -118,6 +118,12 @@ class DbAudit:
 _OCTETS: Final = select(_a.number, _a.octets)
 
 
+def octets_of(connection: Connection) -> Iterator[bytes]:
+    """The octets of all records, the oldest first. `connection`: of a snapshot."""
+    for row in connection.execute(_OCTETS.order_by(_a.number)):
+        yield bytes(row.octets)
+
+
 def _values(connection: Connection, numbers: Sequence[int]) -> dict[int, dict[str, PersonalValue]]:
     found: dict[int, dict[str, PersonalValue]] = {}
     if numbers:

@@ -53,6 +53,7 @@ class ApiContext:
         self._requests = DbRequests(self.gateway.store.database, self.gateway.clock, self.gateway.store.evidence)
         self._callbacks = DbCallbacks(self.gateway.store.database)
         try:
+            self.gateway.enter_service()
             self.current = Current(self._service(settings))
         except GatewayError:
             self.gateway.close()

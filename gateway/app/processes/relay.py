@@ -48,6 +48,7 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
     number, size = numbered()
     gateway = Gateway(share(settings, number, size), reach=reach, policies=policies)
     try:
+        gateway.enter_service()
         front = SmtpFrontend(
             share(settings, number, size),
             FailureCounter(place(settings)).watching(gateway.handle),

@@ -15,10 +15,10 @@ from gateway.app.audit.heads import HeadSigner, signer, take_head
 from gateway.app.audit.verify import verify as composition_verify
 from gateway.app.processes import jobs
 from gateway.cli import context, listing
+from gateway.cli.audit.heads import read_head
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption
 from gateway.cli.times import FORMS, past
-from gateway.errors import file_error
 from gateway.model.audit.acts import ACTS
 from gateway.model.audit.record import AuditEntry, exported
 from gateway.ports.audit import AuditLog, AuditQuery
@@ -144,7 +144,7 @@ def verify(
     Example: sealgate audit verify --head audit-head-2026-11-24.txt
     """
     settings = context.settings()
-    notes = [_note(path) for path in heads or ()]
+    notes = [read_head(path) for path in heads or ()]
     with audit_log() as log_:
         by = signer(settings)
         found = composition_verify(log_, None if by is None else by.key, notes)
@@ -161,15 +161,6 @@ def verify(
             "found. Set `audit.key`, and keep heads in another place (docs/audit.md)")
     if found.problems:
         raise typer.Exit(BAD)
-
-
-def _note(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        fail(file_error(path, error), USAGE)
-    except UnicodeDecodeError:
-        fail(f"{path}: the file is not UTF-8. Name a file with a signed head (docs/audit.md)", USAGE)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from gateway.actions.table import VERBS
 from gateway.cli import context
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.policy.replay import replay
+from gateway.cli.policy.show import show
 from gateway.errors import GatewayError
 from gateway.model.decision import Decision, Needs
 from gateway.model.lookup import CertificateAnswer, LookedUp, Want
@@ -44,6 +45,7 @@ _MARKS = {"won": "[green]won[/]", "missed": "[dim]missed[/]", "waits": "[red]wai
 def register(app: typer.Typer) -> None:
     """Adds the group."""
     group.command("replay")(replay)
+    group.command("show")(show)
     app.add_typer(group, name="policy")
 
 

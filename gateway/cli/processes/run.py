@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
+from gateway.app.audit.recorded import recorded
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.distribution import own_command
@@ -12,6 +13,7 @@ from gateway.frontends.processes.control import ask_for_reload, place
 from gateway.frontends.processes.supervisor import Supervisor
 from gateway.frontends.telemetry import metrics
 from gateway.frontends.telemetry.logs import configure, own_process
+from gateway.model.audit.acts import Act
 from gateway.model.sentences import SENTENCES
 from gateway.settings import InForce, Settings
 
@@ -56,9 +58,9 @@ def reload() -> None:
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml reload
     """
-    directory = place(context.settings())
-    with context.reporting_errors():
-        rules = ask_for_reload(directory)
+    settings = context.settings()
+    with context.reporting_errors(), recorded(settings, Act("settings.reload", str(context.config_path().absolute()))):
+        rules = ask_for_reload(place(settings))
     say(f"sealgate: reloaded; {rules.get('rules')} rules are in force, digest {rules.get('digest')}")
 
 

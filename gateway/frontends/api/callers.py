@@ -12,11 +12,13 @@ from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import Reason
-from gateway.frontends.http.partners import KnownPartner, Partners
+from gateway.frontends.http.partners import KnownPartner, Partners, token_digest
 from gateway.frontends.http.problems import MEDIA_TYPE, ProblemError, of_reason
+from gateway.model.audit.actor import Actor, acting
 
 OPEN: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})  # for monitors and programs that have no token
 CUSTOMERS: Final = "/customers/"
+CREDENTIAL_DIGITS: Final = 16  # of a token's SHA-256 in the audit log, which `sealgate client token` prints, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,22 @@ class Door:
                 await answer(scope, receive, send)
                 return
             state["identified"]()
+            with acting(_actor(scope)):
+                await self._app(scope, receive, send)
+            return
         await self._app(scope, receive, send)
+
+
+def _actor(scope: Scope) -> Actor:
+    """The client for the audit log, with the token or certificate that it used and its address."""
+    state = scope["state"]
+    authorization = dict(scope["headers"]).get(b"authorization")
+    if authorization is not None:
+        credential = f"token {token_digest(authorization.decode('latin-1')).hex()[:CREDENTIAL_DIGITS]}"
+    else:
+        credential = f"certificate {state.get('certificate')}"
+    peer = scope.get("client")
+    return Actor("client", state["partner"], peer[0] if peer else "", credential=credential)
 
 
 def permitted(scope: str, callers: Callable[[], Callers]) -> Callable[[Request], Awaitable[str]]:

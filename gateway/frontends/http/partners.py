@@ -26,6 +26,16 @@ class KnownPartner:
     certificates: frozenset[str] = frozenset()
 
 
+def token_digest(authorization: str) -> bytes:
+    """SHA-256 of the token in an Authorization field."""
+    return hashlib.sha256(_token_of(authorization)[:TOKEN_OCTETS_MAX + 1]).digest()
+
+
+def _token_of(authorization: str) -> bytes:
+    token = authorization.encode("utf-8", "surrogateescape")
+    return token[len(_SCHEME):].strip(b" ") if authorization[:len(_SCHEME)].lower() == _SCHEME else b""
+
+
 class Partners:
     """All of them."""
 
@@ -46,9 +56,8 @@ class Partners:
         return None
 
     def _by_token(self, authorization: str) -> str:
-        token = authorization.encode("utf-8", "surrogateescape")
-        given = token[len(_SCHEME):].strip(b" ") if authorization[:len(_SCHEME)].lower() == _SCHEME else b""
-        digest = hashlib.sha256(given[:TOKEN_OCTETS_MAX + 1]).digest()
+        given = _token_of(authorization)
+        digest = token_digest(authorization)
         found = None
         for partner in self._known:
             if partner.token is not None and hmac.compare_digest(digest, partner.token):

@@ -29,6 +29,7 @@ from gateway.frontends.processes import memory_protection as forgetful
 from gateway.frontends.processes.children import Children
 from gateway.frontends.processes.control import Control, place
 from gateway.frontends.processes.notify import Ear, notify, reloading, watchdog_s
+from gateway.frontends.processes.open_files import make_room
 from gateway.frontends.processes.process import PATIENCE_S, Process
 from gateway.frontends.processes.sockets import Unavailable, bound, from_systemd, handed_on
 from gateway.frontends.processes.worker_pool import MARGIN_S, WorkerPool
@@ -170,6 +171,7 @@ class Supervisor:
 
     def _new_pool(self, new: InForce, sockets: Mapping[str, Sequence[socket.socket]]) -> WorkerPool:
         settings = new.settings
+        make_room(settings)
         size = settings.processes.relay or len(os.sched_getaffinity(0))
         variables, fds = handed_on(sockets)
         packed = new.packed()

@@ -74,6 +74,7 @@ MESSAGES: Final = {
     "journal.not_read": "The journal could not be read.",
     "journal.not_written": "The journal could not be written after a delivery.",
     "library.warning": "A library reported something.",
+    "limits.open_files": "The system allows too few open files for `limits.connections_max`.",
     "listener.open": "A listener is open.",
     "log.lines_dropped": "Log lines could not be written.",
     "mail": "A mail got its answer.",

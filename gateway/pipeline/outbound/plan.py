@@ -152,7 +152,8 @@ def group(plans: Iterable[Plan], shown: frozenset[str]) -> list[tuple[Plan, ...]
     """Recipients with the same decision get the same octets, unless an encryption would show a hidden one.
 
     `shown`: folded addresses of To and Cc. A Bcc recipient of an encrypted mail has a group of its own: recipient infos
-    name every reader. Recipients whose programs read different algorithms are separated as well.
+    name every reader. Recipients whose programs read different algorithms are separated as well, and those in the bank
+    from others: their mail goes to another next hop.
     """
     plans = tuple(plans)
     if len(plans) < 2:  # nothing to compare, and comparing costs more than deciding
@@ -161,7 +162,9 @@ def group(plans: Iterable[Plan], shown: frozenset[str]) -> list[tuple[Plan, ...]
     for one in plans:
         alone = fold(one.recipient.address) if _is_alone(one, shown) else ""
         algorithms = _algorithms(one) if one.rows else None
-        groups.setdefault((one.decision.rule, one.decision.steps, one.decision.end, alone, algorithms), []).append(one)
+        decision, direction = one.decision, one.facts.direction
+        key = (direction, decision.rule, decision.steps, decision.end, alone, algorithms)
+        groups.setdefault(key, []).append(one)
     return [tuple(group) for group in groups.values()]
 
 

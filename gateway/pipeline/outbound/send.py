@@ -185,7 +185,9 @@ class Outbound:
         if draft.signer is None:
             if draft.encrypt_to:
                 raise GatewayError(Reason.INTERNAL, "an encryption without a signature was planned")
-            return seal(replace(draft, octets=without_returned_content(octets, work.message)), clock.now(), {})
+            if plan.facts.direction is Direction.OUTBOUND:
+                octets = without_returned_content(octets, work.message)
+            return seal(replace(draft, octets=octets), clock.now(), {})
         if work.canonical is None:
             work.canonical = seven_bit(octets, crlf=True)
         if draft.octets is not work.canonical:

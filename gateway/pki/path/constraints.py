@@ -3,7 +3,9 @@
 The path library enforces name constraints on the names it sees. Two addresses escape it that this house takes as
 identity: a SmtpUTF8Mailbox, and the subject's emailAddress where the alternative names hold no address but
 something else. So the constraints are held here once more, over exactly the addresses that
-`Certificate.emails` gives out; the anchor's own constraints count too (RFC 5937).
+`Certificate.emails` gives out; the anchor's own constraints count too (RFC 5937). They are compared as mailboxes are:
+a domain in U-labels or in compatible letters is the one in A-labels (RFC 9598 6), and ASCII case does not count. Else
+an authority could certify an excluded mailbox in another spelling.
 """
 
 from collections.abc import Iterable
@@ -13,7 +15,7 @@ from typing import NamedTuple
 from cryptography import x509
 
 from gateway.cms.certificate import Certificate
-from gateway.model.address import fold
+from gateway.model.mailbox import in_ascii
 
 
 class MailConstraints(NamedTuple):
@@ -39,13 +41,13 @@ def _allowed(address: str, constraints: MailConstraints) -> bool:
 
 def _within(address: str, tree: str) -> bool:
     """RFC 5280 4.2.1.10: 'user@host' is one mailbox, 'host' all at that very host, '.domain' all at hosts below it."""
-    local, at, host = address.rpartition("@")
-    host = fold(host).rstrip(".")
-    tree_local, tree_at, tree_host = tree.rpartition("@")
-    tree_host = fold(tree_host).rstrip(".")
+    local, at, host = in_ascii(address).rpartition("@")
+    host = host.rstrip(".")
+    tree_local, _, tree_host = in_ascii(tree if "@" in tree else f"@{tree}").rpartition("@")
+    tree_host = tree_host.rstrip(".")
     if not at or not tree_host:
         return False
-    if tree_at:
+    if tree_local:
         return local == tree_local and host == tree_host
     if tree_host.startswith("."):
         return host.endswith(tree_host) and len(host) > len(tree_host)

@@ -127,7 +127,7 @@ class Statements:
 
     def pause(self, run: str, *, client: str | None = None) -> RunRow:
         """Mails in work are finished. RUN_STATE if it has ended; pausing a paused run changes nothing."""
-        return self._move(run, client, _OPEN, RunState.PAUSED)
+        return self._move(run, client, _OPEN, RunState.PAUSED, "run.pause")
 
     def resume(self, run: str, *, client: str | None = None) -> RunRow:
         """Goes on, where it was. RUN_STATE if it has ended; resuming a run that goes changes nothing."""
@@ -135,11 +135,11 @@ class Statements:
         if row.state is not RunState.PAUSED:
             return self._in(row, _OPEN)
         to = RunState.RUNNING if row.rows is not None else RunState.PLANNING if row.sha256 else RunState.NEW
-        return self._move(run, client, (RunState.PAUSED,), to)
+        return self._move(run, client, (RunState.PAUSED,), to, "run.resume")
 
     def cancel(self, run: str, *, client: str | None = None) -> RunRow:
         """What has not left does not leave any more. RUN_STATE if it has ended; cancelling twice changes nothing."""
-        row = self._move(run, client, (*_OPEN, RunState.CANCELLED), RunState.CANCELLED)
+        row = self._move(run, client, (*_OPEN, RunState.CANCELLED), RunState.CANCELLED, "run.cancel")
         if self._store.runs.lead(run):  # nobody works on it: it ends here
             try:
                 self._store.runs.finish(run, self._clock.now())
@@ -148,9 +148,10 @@ class Statements:
             self.forget_rows(row)
         return replace(row, state=RunState.CANCELLED)
 
-    def _move(self, run: str, client: str | None, states: Sequence[RunState], to: RunState) -> RunRow:
+    def _move(self, run: str, client: str | None, states: Sequence[RunState], to: RunState,
+              act: str) -> RunRow:
         row = self._known(run, client)
-        if row.ended_at is not None or not self._store.runs.change(run, states, to):
+        if row.ended_at is not None or not self._store.runs.change(run, states, to, act=act):
             return self._in(self._known(run, client), (to,) if row.ended_at is None else ())
         return replace(row, state=to, reason="", detail="")
 

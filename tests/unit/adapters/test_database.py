@@ -1,9 +1,10 @@
 """The database itself: migrations against tables, durability settings, group commit, processes that start together."""
 
+import sqlite3
 import stat
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -235,6 +236,28 @@ def test_anothers_fault_costs_nobody_else_anything(database) -> None:
     assert results[3].reason is Reason.STORE_UNAVAILABLE
     assert isinstance(results[4], ZeroDivisionError)
     assert numbers(database) == ["1", "2"]
+
+
+def test_a_lock_that_another_program_holds_is_waited_for_once_and_not_by_each(sqlite, monkeypatch) -> None:
+    """The sixteen mails of a worker waited 5 s together and then 5 s for each of them."""
+    monkeypatch.setattr("gateway.adapters.db.engine.sqlite.BUSY_TIMEOUT_MS", 300)
+    failed: list[Reason] = []
+
+    def run(number: int) -> None:
+        with pytest.raises(GatewayError) as caught:
+            sqlite.write(add(str(number)))
+        failed.append(caught.value.reason)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(11)]
+    with closing(sqlite3.connect(sqlite.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        for thread in threads:  # the first one's group is waiting already when the others gather
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert time.monotonic() - begun < 1.8
+    assert failed == [Reason.STORE_UNAVAILABLE] * 11
 
 
 @pytest.mark.parametrize(("works", "groups"), [(7, 1), (8, 1), (9, 2)])

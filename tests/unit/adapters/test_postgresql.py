@@ -197,6 +197,31 @@ def test_nobody_but_us_is_held_up_by_a_transaction_that_stands_still(server, ope
     database.write(add("1"))
 
 
+def test_a_table_that_somebody_locks_costs_a_few_timeouts_and_not_one_for_each_write(server, opened) -> None:
+    """Nine mails, and one write that has nothing to do with the table."""
+    where = server.database().model_copy(update={"statement_timeout_s": 0.5})
+    database = opened(where)
+    results: list[object] = []
+
+    def run(work) -> None:
+        try:
+            results.append(database.write(work))
+        except GatewayError as trouble:
+            results.append(trouble.reason)
+
+    with psycopg.connect(server.dsn(where.name)) as stranger:
+        stranger.execute("LOCK TABLE customer")
+        begun = time.monotonic()
+        threads = [threading.Thread(target=run, args=(work,)) for work in
+                   (*(add(str(number)) for number in range(10)), lambda _: "its own")]
+        for thread in threads:  # the first one's group is waiting already when the others gather
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert time.monotonic() - begun < 3.0
+    assert sorted(map(str, results)) == ["its own", *[str(Reason.STORE_UNAVAILABLE)] * 10]
+
+
 def test_a_process_takes_no_more_connections_than_the_settings_say(server, opened) -> None:
     where = server.database().model_copy(update={"connections_max": 4})
     database = opened(where)

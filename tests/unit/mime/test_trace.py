@@ -119,6 +119,17 @@ def test_tags_in_octets_whose_order_readers_guess(charset, order):
     assert "signed" not in parse_headers(stripped).first("subject").seen.replace("\0", "")
 
 
+@pytest.mark.parametrize(("subject", "left"), [
+    ("\u202e[dengis]\u202c Pay", "[dengis] Pay"), ("\u202e[dengis] Pay", "[dengis] Pay"),
+    ("[sig\u202eden\u202c] Pay", "[sigden] Pay"),
+    ("\u202e]\u202dsigned\u202c[\u202c", "\u202e]\u202dsigned\u202c[\u202c"),
+    ("\u202e[den\u2067gis\u2069] Pay", "\u202e[den\u2067gis\u2069] Pay"),
+    ("\u202e\uff3bdengis\uff3d", "\uff3bdengis\uff3d"),
+    ("\u202eyaP", "\u202eyaP"), ("\u202eyaP" * 1_000, "yaP" * 1_000), ("\u202a[dengis]\u202c", "\u202a[dengis]\u202c")])
+def test_tags_that_an_override_of_the_direction_of_writing_shows(subject, left):
+    assert strip_tags(subject, ["[signed]"]) == left
+
+
 def test_tags_in_every_subject():
     octets = b"Subject: a\r\nTo: x\r\nSUBJECT : [signed] b\r\nSubject: [signed] c\r\n\r\n[signed]"
     assert strip_subject_tags(octets, ["[signed]"]) == (

@@ -20,7 +20,7 @@ from gateway.demo import openssl
 from gateway.demo.bank import Ports, open_bank
 from gateway.demo.openssl import Person
 from gateway.errors import GatewayError, Reason
-from gateway.model.lookup import Absent, Conflict, Unavailable, Unusable
+from gateway.model.lookup import Absent, Conflict, Customer, Unavailable, Unusable
 from gateway.model.mail import Recipient
 from gateway.model.outcome import Outcome, Settled
 from gateway.pipeline.background.rejudge import in_hand
@@ -87,16 +87,19 @@ class Room:
         finally:
             trial.close()
 
-    def enrol(self, address: str) -> Person:
-        """Somebody with this address has a certificate now."""
+    def enrol(self, address: str, customer: str | None = None) -> Person:
+        """Somebody with this address has a certificate now; `customer`: to whom it is bound."""
         key = ca.generate_signing_key("rsa-2048")
         der = self.bank.bank.authorities.person("Ben", address, key, self.clock.now())
         name = address.partition("@")[0]
         person = Person(name, address, self.bank.bank.home / f"{name}.crt.pem", self.bank.bank.home / f"{name}.key.pem")
         person.certificate.write_bytes(pem(der))
         person.key.write_bytes(key_pem(key))
-        self.bank.gateway.store.certificates.add([NewCertificate(parse_certificate(der))])
+        self.bank.gateway.store.certificates.add([NewCertificate(parse_certificate(der), customer=customer)])
         return person
+
+    def register(self, number: str, *addresses: str) -> None:
+        self.bank.gateway.store.customers.put([Customer(number, "Somebody", addresses)])
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -150,6 +153,29 @@ def test_a_mail_leaves_sealed_by_itself_when_a_certificate_appears(holding: Room
     assert holding.held == ()
     assert holding.after(days=1).sent == []
     assert len(holding.bank.outbound.taken) == 1
+
+
+def test_it_is_never_sealed_to_another_customer_who_has_the_address_now(holding: Room) -> None:
+    holding.register("20001", BEN)
+    holding.send(BEN)
+    holding.register("20001")
+    holding.register("20002", BEN)
+    holding.enrol(BEN, "20002")
+    assert holding.after(minutes=1).sent == []
+    assert holding.bank.outbound.taken == []
+    assert len(holding.held) == 1
+    holding.send(BEN, octets=MAIL.replace(b"<1@", b"<2@"))  # what is written to the new customer leaves
+    assert len(holding.bank.outbound.taken) == 1
+
+
+def test_the_customer_may_have_the_certificate_later_and_the_address_too(holding: Room) -> None:
+    holding.send(BEN)
+    holding.register("20001", CARA)
+    holding.send(CARA, octets=MAIL.replace(b"<1@", b"<2@"))
+    holding.register("20002", BEN)
+    holding.enrol(BEN, "20002")
+    holding.enrol(CARA, "20001")
+    assert len(holding.after(minutes=1).sent) == 2
 
 
 def test_each_recipient_waits_for_himself(holding: Room) -> None:

@@ -18,6 +18,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.mail import GATEWAY_CLIENT, Envelope, Recipient
 from gateway.model.mailbox import spellings
 from gateway.model.outcome import Settled
+from gateway.pipeline.outbound.bounce import SEARCHED_OCTETS_MAX, body_of_enclosed
 from gateway.policy.recorded.facts import from_record
 from gateway.settings import Escrow, Settings
 from tests.support.bank import Context, context, policy
@@ -162,6 +163,34 @@ def test_shown_recipients_travel_together(bank: Context) -> None:
     assert len(bank.outbound.taken) == 1
     for name in ("anna", "ben"):
         assert b"481516" in opened(bank, bank.outbound.taken[0][1], name)
+
+
+EVERYWHERE = """
+version: 1
+rules:
+  - name: everywhere
+    when: {client: staff}
+    STEPSend: deliver
+    cases:
+      - given: {client: staff, from: staff@bank.example}
+        expect: {end: deliver}
+otherwise: reject
+"""
+
+
+@pytest.mark.parametrize("steps", ["", "then: {sign: {with: staff}}\n    "])
+@pytest.mark.parametrize("outside_first", [True, False])
+def test_a_rule_for_both_directions_sends_each_recipient_its_own_way(
+    home: Path, steps: str, *, outside_first: bool
+) -> None:
+    to = ("anna@customer.example", "carla@bank.example")[:: 1 if outside_first else -1]
+    octets = b"From: staff@bank.example\r\nTo: %b, %b\r\nMessage-ID: <1@bank.example>\r\n\r\nhi\r\n" % (
+        to[0].encode(), to[1].encode())
+    with context(home, policy(home / "everywhere.yaml", EVERYWHERE.replace("STEPS", steps))) as bank:
+        outcome = bank.gateway.handle(bank.send(octets, *to, client="staff", sender="staff@bank.example"))
+        assert outcome.answer is Settled.TAKEN
+        assert [taken[0] for taken in bank.outbound.taken] == [("anna@customer.example",)]
+        assert [taken[0] for taken in bank.inbound.taken] == [("carla@bank.example",)]
 
 
 def test_signed_and_stamped_once_for_all_groups(bank: Context) -> None:
@@ -690,6 +719,72 @@ def test_a_bounce_that_returns_content_is_cut_to_header_fields(
     assert b"Subject: My question" in left
     assert left.count(b"text/rfc822-headers") == max(len(returned), 1)
     assert left.startswith(b"From: postmaster@bank.example")
+
+
+OLD_HEADER = (b"Return-Path: <anna@customer.example>\r\nReceived: from mx.customer.example\r\n"
+              b"\tby mx.bank.example; Tue\r\nFrom: anna@customer.example\r\nSubject: My question\r\n")
+PLAIN = b"My secret is 4711\r\n\r\nMore of it: 4711\r\n"
+QMAIL = (b"Hi. This is the qmail-send program at mail.bank.example.\r\nI'm afraid I wasn't able to deliver it.\r\n\r\n"
+         b"<carla@bank.example>:\r\nSorry, no mailbox here by that name. (#5.1.1)\r\n\r\n"
+         b"--- Below this line is a copy of the message.\r\n\r\n" + OLD_HEADER + b"\r\n" + PLAIN)
+SENDMAIL = b"   ----- Unsent message follows -----\r\n" + OLD_HEADER + b"\r\n" + PLAIN
+QUOTED = b"".join(b"> " + line + b"\r\n" for line in (OLD_HEADER + b"\r\n" + PLAIN).split(b"\r\n"))
+MIXED = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nfailed\r\n--b\r\n"
+FILE = b'Content-Type: application/octet-stream; name="original.eml"\r\n'
+
+
+@pytest.mark.parametrize("entity", [
+    b"\r\n" + QMAIL,
+    b"\r\n" + SENDMAIL,
+    b"\r\n" + QUOTED,
+    b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    + base64.encodebytes(QMAIL).replace(b"\n", b"\r\n"),
+    MIXED + b"\r\n" + QMAIL + b"--b--\r\n",
+    MIXED + FILE + b"\r\n" + OLD_HEADER + b"\r\n" + PLAIN + b"--b--\r\n",
+    MIXED + FILE + b"Content-Transfer-Encoding: base64\r\n\r\n"
+    + base64.encodebytes(OLD_HEADER + b"\r\n" + PLAIN).replace(b"\n", b"\r\n") + b"--b--\r\n",
+], ids=["qmail", "sendmail", "quoted", "base64", "a part", "a file", "a file in base64"])
+def test_a_bounce_with_the_mail_in_its_text_is_cut_behind_the_header_fields(bank: Context, entity: bytes) -> None:
+    bounce = b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: failure notice\r\n" + entity
+    outcome = bank.gateway.handle(bank.send(bounce, "anna@customer.example", client="staff", sender=""))
+    assert outcome.answer is Settled.TAKEN
+    left = message_from_bytes(bank.outbound.octets_for("anna@customer.example"))
+    texts = [part.get_payload(decode=True) for part in left.walk() if not part.is_multipart()]
+    assert b"4711" not in b"".join(texts)
+    assert b"Subject: My question" in b"".join(texts)
+    if b"qmail" in b"".join(texts):
+        assert QMAIL[:200] in b"".join(texts)
+
+
+@pytest.mark.parametrize("text", [
+    b"Your message\r\n\r\n   To: carla\r\n   Subject: x\r\n   Sent: Monday\r\n\r\nwas read on Tuesday.\r\n",
+    b"I am away.\r\nFrom: 1 May\r\nTo: 3 May\r\n\r\nIn urgent cases: dan@bank.example\r\n",
+    b"From: here\r\nno field\r\nTo: there\r\nSubject: x\r\nDate: y\r\n\r\nkept\r\n",
+    OLD_HEADER + b"\r\n",
+    OLD_HEADER,
+])
+def test_words_of_people_with_a_null_sender_stay_whole(bank: Context, text: bytes) -> None:
+    notice = b"From: staff@bank.example\r\nTo: anna@customer.example\r\nSubject: away\r\n\r\n" + text
+    bank.gateway.handle(bank.send(notice, "anna@customer.example", client="staff", sender=""))
+    assert bank.outbound.octets_for("anna@customer.example") == notice
+
+
+@pytest.mark.parametrize("entity", [
+    b"Content-Type: " + REPORT + b"\r\n\r\n--b\r\n\r\nfailed\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n" + RETURNED
+    + b"--b--\r\n",
+    b"\r\n" + QMAIL,
+])
+def test_inside_the_bank_a_bounce_stays_whole(bank: Context, entity: bytes) -> None:
+    bounce = b"From: staff@bank.example\r\nTo: carla@bank.example\r\nSubject: failure notice\r\n" + entity
+    outcome = bank.gateway.handle(bank.send(bounce, "carla@bank.example", client="staff", sender=""))
+    assert outcome.answer is Settled.TAKEN
+    assert bank.inbound.octets_for("carla@bank.example") == bounce
+
+
+def test_an_enclosed_message_is_looked_for_near_the_beginning() -> None:
+    text = b"words\r\n" * 100 + OLD_HEADER + b"\r\n" + PLAIN
+    assert text[body_of_enclosed(text) or 0:] == PLAIN
+    assert body_of_enclosed(b"words\r\n" * (SEARCHED_OCTETS_MAX // 7) + text) is None
 
 
 @pytest.mark.parametrize("form", [

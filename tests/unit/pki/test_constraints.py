@@ -7,6 +7,7 @@ from gateway.authority import ca
 from gateway.authority.ca import Naming, Profile, Purpose
 from gateway.cms.certificate import parse_certificate
 from gateway.errors import Reason
+from gateway.model.mailbox import same_mailbox
 from gateway.pki.path import validation as path
 from gateway.pki.path.constraints import MailConstraints, _allowed
 from gateway.pki.trust import TrustSet, anchors_of
@@ -20,8 +21,11 @@ EMAIL = ("1.3.6.1.5.5.7.3.4",)
     ("bank.example", "a@sub.bank.example", False), ("bank.example", "a@notbank.example", False),
     (".bank.example", "a@sub.bank.example", True), (".bank.example", "a@bank.example", False),
     (".bank.example", "a@notbank.example", False), ("a@bank.example", "a@bank.example", True),
-    ("a@bank.example", "A@bank.example", False), ("a@bank.example", "b@bank.example", False),
+    ("a@bank.example", "A@bank.example", True), ("a@bank.example", "b@bank.example", False),
     ("bank.example", '"x@evil.example"@bank.example', True), ("bank.example", "a@bank.example.", True),
+    ("bank.example", "ä@\uff42ank.example", True), ("bank.example", "ä@bank\u3002example", True),
+    (".bank.example", "ä@team.\uff42ank.example", True), ("a@bank.example", "a@\uff42ank.example", True),
+    ("xn--mller-kva.example", "a@müller.example", True), ("xn--mller-kva.example", "a@mueller.example", False),
     ("bank.example", "nobody", False), ("", "a@bank.example", False)])
 def test_the_table(tree, address, within):
     assert _allowed(address, MailConstraints((tree,), ())) is within
@@ -74,6 +78,16 @@ def test_addresses_that_the_path_library_does_not_see():
     trust = TrustSet(signers=anchors_of([get_pki().root_certificate]))
     found = path.validate(smuggled, NOW, "signer", trust, (parse_certificate(issuer.der),))
     assert found.reason is Reason.PATH_CONSTRAINT
+
+
+@pytest.mark.parametrize(("excluded", "email"), [
+    ("boss@xn--mller-kva.example", "boss@m\u00fcller.example"), ("boss@bank.example", "BOSS@bank.example")])
+def test_an_excluded_mailbox_is_out_in_each_spelling_that_is_the_same_mailbox(excluded, email):
+    """Its mail would be the excluded mailbox's own: a From is compared with these addresses in the same way."""
+    assert same_mailbox(email, excluded)
+    issuer = constrained(excluded=[excluded], which=5)
+    assert reason(issuer, email=email) is Reason.PATH_CONSTRAINT
+    assert reason(issuer, email="staff@bank.example") is None
 
 
 def test_constraints_of_the_anchor_count():

@@ -177,6 +177,23 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
                 "sender_dependent_relayhost_maps = hash:/s\n",
         "tables": {"hash:/s": "@bank.example [mx.else.example]:587\n"}}, "error", "sender_dependent_relayhost_maps",
      "relay/unix sends opened mail to [mx.else.example]:587"),
+    ("a filter outside where opened mail comes back", {
+        "overrides": f"{BACK_IN}content_filter = out:[scan.else.example]:10025"}, "error", BACK_IN + "content_filter",
+     "out/unix sends opened mail to [scan.else.example]:10025"),
+    ("its next hop is everybody's", {
+        "main": "default_filter_nexthop = [scan.else.example]\n", "overrides": f"{BACK_IN}content_filter = out:"},
+     "error", BACK_IN + "content_filter", "out/unix sends opened mail to [scan.else.example]"),
+    ("a fall-back of the filter where opened mail comes back", {
+        "main": "smtp_fallback_relay = [mx.else.example]\n",
+        "overrides": f"{BACK_IN}content_filter = out:[127.0.0.1]:10040"}, "error", "main.cf smtp_fallback_relay",
+     "out/unix sends its opened mail to [mx.else.example]"),
+    ("a filter that is a program where opened mail comes back", {"overrides": f"{BACK_IN}content_filter = mda:"},
+     "error", BACK_IN + "content_filter", "The program mda/unix: /usr/bin/mda receives opened mail"),
+    ("a proxy outside where opened mail comes back", {
+        "overrides": f"{BACK_IN}smtpd_proxy_filter = scan.else.example:10025"}, "error", BACK_IN + "smtpd_proxy_filter",
+     "sends opened mail to scan.else.example:10025 without TLS"),
+    ("a filter inside where opened mail comes back", {"overrides": f"{BACK_IN}content_filter = out:[127.0.0.1]:10040"},
+     "warning", BACK_IN + "content_filter", "a service that relays nothing"),
     ("a policy service", {
         "overrides": f"{S}smtpd_end_of_data_restrictions = check_policy_service unix:private/p"}, "warning",
      "smtpd_end_of_data_restrictions", "The policy service unix:private/p can answer FILTER"),

@@ -4,6 +4,7 @@ The first that comes leads: it runs all that waits in one transaction, commits, 
 the first of those who came meanwhile leads the next group. Nobody waits for company: alone, a write costs one commit.
 """
 
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,8 @@ from gateway.errors import GatewayError, Reason
 T = TypeVar("T")
 
 GROUP_MAX: Final = 256  # jobs in one transaction: bounds how long the first of them waits for the last
+TIMEOUTS_MAX: Final = 2  # of a group's jobs that run alone; then the others fail without a try of their own
+_TIMEOUTS: Final = frozenset({"57014", "55P03"})  # SQLSTATE: the statement was cancelled; no lock was to be had
 
 Rows = Sequence[Mapping[str, Any]]
 Changes = Sequence[tuple[Update, Mapping[str, Any]]]
@@ -40,6 +43,15 @@ class _Job(Generic[T]):
         self.result: T | None = None
         self.wake = threading.Lock()  # held until there is something to do
         self.wake.acquire()
+
+    @property
+    def kind(self) -> object:
+        """Equal for jobs that write to the same tables: the same statements, or the same function."""
+        work = self.work
+        if not callable(work):
+            return self.insert, tuple(update for update, _ in work), tuple(self.alone)
+        function = getattr(work, "func", work)  # of a functools.partial
+        return self.insert, getattr(function, "__code__", type(function)), tuple(self.alone)
 
     def settle(self, result: T | None, error: BaseException | None) -> None:
         self.result, self.error = result, error
@@ -78,9 +90,17 @@ def store_error(error: Exception) -> GatewayError:
     return GatewayError(Reason.STORE_UNAVAILABLE, f"{type(cause).__name__}: {text}".rstrip(": "), retry=True)
 
 
-def _lost(error: Exception) -> bool:
-    """Whether the connection broke."""
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+def _concerns_all(error: Exception) -> bool:
+    """Whether the connection broke, or the one lock of a SQLite database was not to be had."""
+    if not isinstance(error, DBAPIError):
+        return False
+    code: int = getattr(error.orig, "sqlite_errorcode", 0)
+    return error.connection_invalidated or code & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _timed_out(error: Exception) -> bool:
+    """Whether PostgreSQL gave up a statement that took too long, most often behind somebody's lock."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _TIMEOUTS
 
 
 class GroupCommit:
@@ -196,18 +216,40 @@ class GroupCommit:
 
         Not so when the database went: nobody knows whether it has committed, and what is done twice may count twice.
         """
+        error = self._try(group)
+        if error is None:
+            return
+        if len(group) == 1 or _concerns_all(error):
+            _fail(group, error)
+        elif _timed_out(error):
+            self._settle_after_timeout(group, error)
+        else:
+            for job in group:
+                self._settle([job])
+
+    def _settle_after_timeout(self, group: list[_Job[Any]], error: Exception) -> None:
+        """Each in its own transaction, without a timeout for each: everybody in the process waits meanwhile.
+
+        What is of a kind with a job that timed out fails with it.
+        """
+        blocked: dict[object, Exception] = {}
+        for job in group:
+            if job.kind in blocked or len(blocked) >= TIMEOUTS_MAX:
+                _fail([job], blocked.get(job.kind, error))
+            elif (own := self._try([job])) is not None:
+                _fail([job], own)
+                if _timed_out(own):
+                    blocked[job.kind] = own
+
+    def _try(self, group: list[_Job[Any]]) -> Exception | None:
+        """Settles the jobs and returns None, or leaves them all as they are and returns why."""
         try:
             results = self._commit(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the caller whose work it was
-            if len(group) == 1 or _lost(error):
-                for job in group:
-                    job.settle(None, store_error(error) if isinstance(error, SQLAlchemyError) else error)
-                return
-            for job in group:
-                self._settle([job])
-            return
+            return error
         for job, result in zip(group, results, strict=True):
             job.settle(result, None)
+        return None
 
     def _commit(self, group: list[_Job[Any]]) -> list[Any]:
         by_statement: dict[Insert, list[Mapping[str, Any]]] = {}
@@ -238,3 +280,8 @@ class GroupCommit:
         self._committed(begun)
         self.commits += 1
         return results
+
+
+def _fail(group: Sequence[_Job[Any]], error: Exception) -> None:
+    for job in group:
+        job.settle(None, store_error(error) if isinstance(error, SQLAlchemyError) else error)

@@ -21,6 +21,7 @@ from gateway.adapters.db.engine.sqlite import SqliteDatabase
 from gateway.adapters.db.engine.sqlite_file import Users, one_creator
 from gateway.adapters.files.owner import hand_over
 from gateway.errors import GatewayError, Reason
+from gateway.model.audit.acts import Act
 from gateway.settings import Postgresql
 
 if TYPE_CHECKING:  # a process that only opens the database does without it: 0.07 s of CPU less at its start
@@ -92,10 +93,12 @@ def _created(where: Path | Postgresql, id_file: Path, fill: Fill | None) -> Data
     return database
 
 
-def upgrade_database(where: Path | Postgresql, id_file: Path, fill: Fill | None = None) -> bool:
+def upgrade_database(where: Path | Postgresql, id_file: Path,
+                     fill: Callable[[Connection, str], None] | None = None) -> bool:
     """Brings the tables up to date, in one transaction; whether anything had to be done.
 
-    A database from before version 0008 gets its id here, and `id_file` records it. `fill`: as of `create_database`.
+    A database from before version 0008 gets its id here, and `id_file` records it. `fill` writes
+    rows in the same transaction; it gets the version that the tables had.
     GatewayError STORE_MISSING, STORE_VERSION (newer than this program), STORE_MISMATCH, STORE_UNAVAILABLE (retry).
     """
     database = connected(where)
@@ -107,7 +110,7 @@ def upgrade_database(where: Path | Postgresql, id_file: Path, fill: Fill | None 
                 _require_id(database, found, recorded, id_file)
             _migrate(connection)
             if fill is not None:
-                fill(connection)
+                fill(connection, version)
             if found is None:
                 found = identity.new_id()
                 identity.write_id(connection, found)
@@ -130,7 +133,10 @@ def adopt_database(where: Path | Postgresql, id_file: Path) -> str:
         with database.read() as connection:
             found = identity.read_id(connection)
         there = _require_id(database, found, found, id_file)
+        act = Act("database.adopt", there)
+        database.record(act, "begun")
         identity.record_id(id_file, there)
+        database.record(act, "done")
     except (SQLAlchemyError, GatewayError) as error:
         raise _named(database, error) from None
     finally:

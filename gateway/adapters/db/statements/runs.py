@@ -12,6 +12,7 @@ from gateway.adapters.db.engine.text import storable
 from gateway.adapters.db.statements.rows import OPEN_STATES, optional_micros, optional_moment
 from gateway.adapters.db.tables.mail import micros, moment
 from gateway.adapters.db.tables.statements import statement_chunk, statement_item, statement_run
+from gateway.model.audit.acts import Act
 from gateway.ports.services.statements.rows import ItemState, RunRow, RunState
 
 FORGET_ITEMS: Final = 10_000  # at once, so that nobody waits long for it
@@ -33,8 +34,10 @@ class DbRuns:
                   "state": run.state.value, "spec": run.spec, "sha256": run.sha256, "about": run.about,
                   "rows": run.rows, "created_at": micros(run.created_at), "started_at": optional_micros(run.started_at),
                   "ended_at": optional_micros(run.ended_at), "reason": run.reason, "detail": run.detail}
+        act = Act("run.recall" if run.kind == "recall" else "run.create", run.id, {
+            "kind": run.kind, "name": run.name, "period": run.period, "client": run.client, "about": run.about})
         self._database.write(lambda connection: connection.execute(insert(statement_run).values(values)) and None,
-                             acts=True)
+                             acts=True, act=act)
 
     def run(self, run: str) -> RunRow | None:
         """See RunStore."""
@@ -58,12 +61,14 @@ class DbRuns:
             return tuple(map(_run, connection.execute(query)))
 
     def change(self, run: str, states: Iterable[RunState], to: RunState, *, reason: str = "",
-               detail: str = "") -> bool:
+               detail: str = "", act: str = "") -> bool:
         """See RunStore."""
         values: dict[str, Any] = {"state": to.value, "reason": reason, "detail": storable(detail)}
         statement = (update(statement_run).where(_r.id == run, _r.state.in_([one.value for one in states]))
                      .values(values))
-        return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
+        named = Act(act, run) if act else None
+        return self._database.write(lambda connection: connection.execute(statement).rowcount == 1, act=named,
+                                    done=lambda is_changed: named if is_changed else None)
 
     def lead(self, run: str) -> bool:
         """See RunStore."""

@@ -27,8 +27,10 @@ class RunStore(Protocol):
         ...
 
     def change(self, run: str, states: Iterable[RunState], to: RunState, *, reason: str = "",
-               detail: str = "") -> bool:
+               detail: str = "", act: str = "") -> bool:
         """Moves a run from one of `states`; False if it is in none of them, and nothing is changed.
+
+        `act`: its name for the audit log; '' for a change that the gateway makes itself.
 
         A run that is CANCELLED or STOPPED has ended when `finish` says so.
         """
