@@ -28,7 +28,7 @@ class MailQuery:
         """Whether the record meets all conditions but those of time."""
         equal = ((self.client, record.client), (self.direction, record.direction), (self.outcome, record.settled),
                  (self.rule, record.rule))
-        return (all(wanted in ("", value) for wanted, value in equal)
+        return (all(expected in ("", value) for expected, value in equal)
                 and (not self.reason or any(_is_in(reason, self.reason) for reason in record.reasons))
                 and (not self.address or any(address_matches(self.address, one)
                                              for one in (record.sender, record.recipient))))

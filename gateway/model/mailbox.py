@@ -1,9 +1,11 @@
-"""Internationalised domains of mail addresses (RFC 5280 7.5, RFC 9598 5): one mailbox has several spellings.
+"""Spellings of mail addresses: internationalised domains (RFC 5280 7.5, RFC 9598 5), quotes (RFC 5321 4.1.2).
 
 Mail programs write `anna@müller.example` or `anna@xn--mller-kva.example`, and a certificate or the register of
-customers has one of them. The answer for the other must not be that there is nothing: it is the same mailbox.
+customers has one of them. The answer for the other must not be that there is nothing: it is the same mailbox. So is
+`"anna"@customer.example`: the relay has taken quotes away that say nothing, files of the bank may have them.
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -16,10 +18,15 @@ from gateway.model.address import domain_of, fold
 _DOMAIN_OCTETS_MAX: Final = 255  # RFC 5321 4.5.3.1.2
 _LABEL_OCTETS_MAX: Final = 63  # RFC 1035 2.3.4
 _PREFIX: Final = "xn--"  # of A-labels (RFC 5890 2.3.2.1)
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)+)"(@[^@"]*)')
+_PLAIN: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+")  # as `is_mailbox`
 
 
 def spellings(address: str) -> tuple[str, ...]:
-    """The folded address as it is, with its domain in A-labels, and in U-labels; each once. Mostly there is but one."""
+    """The folded address as it is, with its domain in A-labels, and in U-labels, both without quotes; each once.
+
+    Mostly there is but one.
+    """
     folded = fold(address)
     plain = in_ascii(folded)
     if plain == folded and _PREFIX not in folded:
@@ -35,18 +42,28 @@ def has_spellings(address: str) -> bool:
 
 def registered(address: str) -> str:
     """The folded address with a domain beyond ASCII in U-labels: as `spellings` of any writer's form has it."""
-    return spellings(address)[-1] if not address.isascii() else fold(address)
+    return spellings(address)[-1] if not address.isascii() else _folded(address)
 
 
 def in_ascii(address: str) -> str:
     """The one spelling that all spellings of a mailbox have in common: folded, its domain in A-labels."""
-    folded = fold(address)
+    folded = _folded(address)
     if folded.isascii():
         return folded
     local, at, domain = folded.rpartition("@")
     if domain.isascii() or len(domain) > _DOMAIN_OCTETS_MAX:
         return folded
     return f"{local}{at}{_in_ascii(domain)}"
+
+
+def _folded(address: str) -> str:
+    """Without quotes where the local part needs none."""
+    folded = fold(address)
+    if not folded.startswith('"'):
+        return folded
+    found = _QUOTED.fullmatch(folded)
+    local = re.sub(r"\\(.)", r"\1", found[1]) if found is not None else ""
+    return f"{local}{found[2]}" if found is not None and _PLAIN.fullmatch(local) else folded
 
 
 def in_domains(address: str, domains: Iterable[str]) -> bool:

@@ -69,6 +69,16 @@ def test_an_address_belongs_to_one_customer(store) -> None:
     assert store.get("1002") is None
 
 
+def test_quotes_make_no_other_address(store) -> None:
+    store.put([Customer("1", "", ('"x.y"@y.example',))])
+    found = store.by_address("x.y@y.example")
+    assert found is not None
+    assert found == store.by_address('"X.y"@y.example')
+    assert found.addresses == ("x.y@y.example",)
+    with pytest.raises(GatewayError, match=r"customer 2: x\.y@y\.example is customer 1's"):
+        store.put([Customer("2", "", ("x.y@y.example",))])
+
+
 def test_an_address_twice_in_one_batch_is_named(store) -> None:
     with pytest.raises(GatewayError, match=r"customer 2: x@y\.example is customer 1's"):
         store.put([Customer("1", "", ("x@y.example",)), Customer("2", "", ("X@y.example",))])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Select, Text, case, cast, func, or_, select, tuple_
@@ -13,7 +12,9 @@ from gateway.adapters.db.tables.mail import evidence, micros
 from gateway.model.mail_query import MailQuery
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
+from gateway.ports.mail_list import MailPage, Place
 
+READ_MAX: Final = 20_000  # records for one page of a list
 PAGE: Final = 500  # records read at once: a long search keeps no snapshot open
 OVERLAP: Final = 200  # numbers of records that are read again
 
@@ -28,7 +29,30 @@ class DbMailList:
 
     def latest(self, query: MailQuery, count: int) -> tuple[EvidenceRecord, ...]:
         """At most `count` records, the oldest of them first. GatewayError STORE_UNAVAILABLE (retry)."""
-        return tuple(islice(self._backwards(query), count))[::-1]
+        found: list[EvidenceRecord] = []
+        page = self.page(query, count)
+        while True:
+            found += page.records
+            if page.next is None or len(found) >= count:
+                return tuple(found[::-1])
+            page = self.page(query, count - len(found), page.next)
+
+    def page(self, query: MailQuery, count: int, before: Place | None = None) -> MailPage:
+        """See MailList. It reads at most READ_MAX records."""
+        selection = _selection(query)
+        found: list[EvidenceRecord] = []
+        for _ in range(READ_MAX // PAGE):
+            older = selection if before is None else selection.where(tuple_(_c.at, _c.id) < (before.at, before.number))
+            rows = _page(self._database, older)
+            for row in rows:
+                if query.matches(record := unpacked(row.at, row.record)):
+                    found.append(record)
+                    if len(found) == count:
+                        return MailPage(tuple(found), Place(row.at, row.id))
+            if len(rows) < PAGE:
+                return MailPage(tuple(found), None)
+            before = Place(rows[-1].at, rows[-1].id)
+        return MailPage(tuple(found), before)
 
     def outcomes(self, since: datetime) -> dict[Settled, int]:
         """How many recipients had each outcome since then. Reads every record of that time, as text.
@@ -46,16 +70,15 @@ class DbMailList:
         """What comes from now on."""
         return Following(self._database, query)
 
-    def _backwards(self, query: MailQuery) -> Iterator[EvidenceRecord]:
-        statement = select(_c.id, _c.at, _c.record).order_by(_c.at.desc(), _c.id.desc())
-        if query.since is not None:
-            statement = statement.where(_c.at >= micros(query.since))
-        if query.until is not None:
-            statement = statement.where(_c.at < micros(query.until))
-        page = _page(self._database, statement)
-        while page:
-            yield from filter(query.matches, (unpacked(row.at, row.record) for row in page))
-            page = _page(self._database, statement.where(tuple_(_c.at, _c.id) < (page[-1].at, page[-1].id)))
+
+def _selection(query: MailQuery) -> Select[Any]:
+    """The records of the query's time, the latest first."""
+    selection = select(_c.id, _c.at, _c.record).order_by(_c.at.desc(), _c.id.desc())
+    if query.since is not None:
+        selection = selection.where(_c.at >= micros(query.since))
+    if query.until is not None:
+        selection = selection.where(_c.at < micros(query.until))
+    return selection
 
 
 class Following:

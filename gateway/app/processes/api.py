@@ -20,6 +20,7 @@ from gateway.app import Gateway
 from gateway.app.codes.callbacks import filing
 from gateway.app.codes.service import load_codes
 from gateway.app.statements.runs import statements
+from gateway.app.tracing import mail_list
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.application import application
@@ -74,7 +75,8 @@ class ApiContext:
                            reader(settings.statements.sources), self.gateway.clock.now,
                            settings.statements.postfix_log is not None)
         return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings), ready=self._ready,
-                       codes=codes, runs=runs, requests_per_minute_max=section(settings).requests_per_minute_max,
+                       codes=codes, runs=runs, mails=mail_list(self.gateway.store),
+                       requests_per_minute_max=section(settings).requests_per_minute_max,
                        urgent=self.gateway.store.database.urgent)
 
     def _ready(self) -> None:
@@ -108,7 +110,7 @@ def reader(directory: Path) -> Callable[[str], str]:
 def section(settings: Settings) -> Api:
     """CONFIG_INVALID where there is none."""
     if settings.api is None:
-        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `api`: there is nothing to serve")
+        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `api`. Add it: docs/api.md")
     return settings.api
 
 

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from gateway import __version__
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.api import codes, customers, health, runs
+from gateway.frontends.api import codes, customers, health, mails, runs
 from gateway.frontends.api.bodies import malformed
 from gateway.frontends.api.callers import Door
 from gateway.frontends.api.counted import Counted
@@ -52,10 +52,10 @@ class _Api(FastAPI):
 
 def application(current: Current, octets_max: int) -> Guard:
     """The whole of it. `octets_max`: of one body."""
-    api = _Api(title="Sealgate for the bank's systems", version=__version__,
-               summary="One-time codes by sealed mail, and runs of statements", docs_url=None, redoc_url=None,
+    api = _Api(title="Sealgate for the bank's systems", version=__version__, docs_url=None, redoc_url=None,
+               summary="One-time codes by sealed mail, runs of statements, and what happened to mails",
                redirect_slashes=False)
-    for part in (codes, customers, runs, health):
+    for part in (codes, customers, runs, mails, health):
         api.include_router(part.router(current))
     api.add_exception_handler(ProblemError, _problem)
     api.add_exception_handler(GatewayError, _gateway_error)

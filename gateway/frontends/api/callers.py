@@ -23,7 +23,7 @@ CREDENTIAL_DIGITS: Final = 16  # of a token's SHA-256 in the audit log, which `s
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A client of the settings. `known`: how it shows who it is; `scopes`: codes, statements."""
+    """A client of the settings. `known`: how it shows who it is; `scopes`: codes, statements, operate."""
 
     known: KnownPartner
     scopes: frozenset[str]

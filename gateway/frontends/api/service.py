@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.frontends.api.callers import Callers
+from gateway.ports.mail_list import MailList
 from gateway.ports.services.requests import Requests
 from gateway.services.codes.issue_and_verify import Codes
 from gateway.services.statements.runs import Statements
@@ -39,6 +40,7 @@ class Service:
     ready: Callable[[], None]
     codes: Codes | None = None
     runs: RunDesk | None = None
+    mails: MailList | None = None
     requests_per_minute_max: int = 6000
     urgent: Callable[[], AbstractContextManager[None]] = nullcontext
 

@@ -7,6 +7,7 @@ from gateway.model.mailbox import (
     in_ascii,
     in_domains,
     permitted_from,
+    registered,
     same_domain,
     same_mailbox,
     spellings,
@@ -33,6 +34,13 @@ def test_all_spellings_lead_to_one_another(address: str) -> None:
     ("anna@xn--\u00fc.example", "anna@xn--xn---3ra.example"),
     ("anna@xn--99999999.example", "anna@xn--99999999.example"),
     ("", ""),
+    ('"Anna"@Customer.example', "anna@customer.example"),
+    ('"an\\na"@m\u00fcller.example', "anna@xn--mller-kva.example"),
+    ('"an na"@customer.example', '"an na"@customer.example'),
+    ('"a@b"@customer.example', '"a@b"@customer.example'),
+    ('"a\\"b"@customer.example', '"a\\"b"@customer.example'),
+    ('""@customer.example', '""@customer.example'),
+    ('"anna@customer.example', '"anna@customer.example'),
 ])
 def test_what_servers_look_up(address: str, plain: str) -> None:
     assert in_ascii(address) == plain
@@ -79,3 +87,10 @@ def test_a_letter_that_only_stands_for_another_makes_no_mailbox() -> None:
         assert not permitted_from(("*@bank.example",), other)
         assert same_mailbox(other, other)
     assert permitted_from(("*@m\u00fcller.example",), "anna@M\u00dcLLER.example")
+
+
+def test_quotes_that_say_nothing_make_no_other_mailbox() -> None:
+    assert spellings('"Anna"@customer.example') == ('"anna"@customer.example', "anna@customer.example")
+    assert registered('"Anna"@customer.example') == "anna@customer.example"
+    assert same_mailbox('"anna"@customer.example', "anna@customer.example")
+    assert not same_mailbox('"an na"@customer.example', "anna@customer.example")

@@ -1,0 +1,34 @@
+"""Mails as they are found again: a record for each recipient, the latest first."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.model.mail_query import MailQuery
+from gateway.model.record import EvidenceRecord
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Of a record among all of them: its time in microseconds since 1970, and its number."""
+
+    at: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class MailPage:
+    """`records`: the latest first. `next`: where the next page begins; None: there is nothing older."""
+
+    records: tuple[EvidenceRecord, ...]
+    next: Place | None
+
+
+class MailList(Protocol):
+    """Reads only."""
+
+    def page(self, query: MailQuery, count: int, before: Place | None = None) -> MailPage:
+        """At most `count` records before this place. A page of a long search may have fewer, or none, and a `next`.
+
+        GatewayError STORE_UNAVAILABLE (retry).
+        """
+        ...
