@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import typer
 
-from gateway.app.audit.recorded import recorded
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.distribution import own_command
@@ -58,6 +57,8 @@ def reload() -> None:
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml reload
     """
+    from gateway.app.audit.recorded import recorded  # here, for it loads what uses keys: the supervisor has none of it
+
     settings = context.settings()
     with context.reporting_errors(), recorded(settings, Act("settings.reload", str(context.config_path().absolute()))):
         rules = ask_for_reload(place(settings))
