@@ -1,11 +1,13 @@
-"""The one vocabulary of why: every refusal, doubt and failure of the house is a member of Reason.
+"""Reason, the one vocabulary of failures: every rejection, doubt and failure of the gateway is a member of it.
 
 A Reason is data, never a sentence. Sentences and remedies for people are in `model.sentences`,
-SMTP codes in `frontends.replies`; tests hold that every Reason has both.
+SMTP codes in `frontends.replies`; tests check that every Reason has both.
 """
 
+import errno
 import traceback
 from enum import StrEnum
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -268,3 +270,34 @@ def where(error: BaseException) -> str:
     frames: list[tuple[FrameType, int]] = list(traceback.walk_tb(error.__traceback__))[-_FRAMES_MAX:]
     places = ", ".join(f"{frame.f_code.co_filename.rpartition('/')[2]}:{line}" for frame, line in frames)
     return f"{type(error).__name__} at {places or 'no frame'}"
+
+
+_FILE_REMEDIES: Final = {
+    errno.ENOENT: "Check the path; create its directory if that is missing",
+    errno.ENOTDIR: "Check the path: a part of it is a file, not a directory",
+    errno.EISDIR: "Name a file, not a directory",
+    errno.EACCES: "Run the command as a user who has access, or change the owner or the mode",
+    errno.EPERM: "Run the command as a user who has access, or change the owner or the mode",
+    errno.EEXIST: "Choose another name, or remove the old file",
+    errno.ENOSPC: "Free space on this disk",
+    errno.EROFS: "Choose a directory on a file system that can be written",
+}
+
+
+def file_error(path: Path | str, error: OSError) -> str:
+    """Returns which file cannot be used, why, and what to do, as text for the administrator."""
+    remedy = _FILE_REMEDIES.get(error.errno or 0, "Check the path and the disk")
+    return f"{path}: {error.strerror or type(error).__name__}. {remedy}"
+
+
+_ADDRESS_REMEDIES: Final = {
+    errno.EADDRINUSE: "Another program uses this port: `ss -ltnp` shows it. Stop it, or choose another port",
+    errno.EADDRNOTAVAIL: "This machine does not have the address. Correct `host`",
+    errno.EACCES: "Ports below 1024 need the capability CAP_NET_BIND_SERVICE. Grant it, or choose another port",
+}
+
+
+def address_error(place: str, error: OSError) -> str:
+    """Returns why an address cannot be opened to listen, and what to do. `place`: setting, host and port."""
+    remedy = _ADDRESS_REMEDIES.get(error.errno or 0, "Correct `host` and `port`")
+    return f"{place}: {error.strerror or error}. {remedy}"

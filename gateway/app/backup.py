@@ -21,7 +21,7 @@ from gateway.app.audit.heads import signer
 from gateway.app.audit.restores import described, restore_act
 from gateway.app.store import evidence_spool
 from gateway.clock import Clock, SystemClock
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 from gateway.model.audit.acts import Act
 from gateway.settings import Settings
 from gateway.settings.base import Section
@@ -187,4 +187,4 @@ def _lay_aside(reader: Reader, files: dict[str, Path], into: Path) -> None:
             path.write_bytes(reader.octets(name))
             path.chmod(0o600)
     except OSError as error:
-        raise GatewayError(Reason.USAGE, f"{into}: {error.strerror}") from None
+        raise GatewayError(Reason.USAGE, file_error(into, error)) from None

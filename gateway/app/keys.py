@@ -9,7 +9,7 @@ from gateway.adapters.keys.combined import all_keys
 from gateway.adapters.keys.files import CARD_KEY, StoredKey, generation_key
 from gateway.cms.certificate import Certificate, load_certificates
 from gateway.cms.signed import SignerProfile, prepare
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 from gateway.model.scheme import SignScheme
 from gateway.pipeline.context import Opener
 from gateway.pipeline.inbound.trust_card import CardIssuer, thumbprint
@@ -125,7 +125,7 @@ def one_certificate(path: Path) -> Certificate:
     try:
         certificates = load_certificates(path.read_bytes())
     except OSError as trouble:
-        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {trouble.strerror}") from None
+        raise GatewayError(Reason.CONFIG_UNREADABLE, file_error(path, trouble)) from None
     if not certificates:
         raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"{path} holds no certificate")
     return certificates[0]

@@ -38,7 +38,7 @@ def import_(
     Example: sealgate customer import customers.csv
     """
     settings = context.settings()
-    counts = {"taken": 0, "refused": 0}
+    counts = {"imported": 0, "rejected": 0}
     with reporting_errors():
         store = composition.open_store(settings)
         try:
@@ -52,17 +52,17 @@ def import_(
         finally:
             store.close()
     say(", ".join(f"{count} {word}" for word, count in counts.items() if count) or "the file has no customers")
-    if counts["refused"]:
+    if counts["rejected"]:
         raise typer.Exit(BAD)
 
 
 def _refused(answers: Iterable[Customer | Trouble], counts: dict[str, int]) -> Iterator[dict[str, object]]:
-    """What was refused, told on standard error; the others are counted."""
+    """Yields the rejected lines, and prints them to standard error; counts the others."""
     for answer in answers:
         if isinstance(answer, Customer):
-            counts["taken"] += 1
+            counts["imported"] += 1
             continue
-        counts["refused"] += 1
+        counts["rejected"] += 1
         say(f"sealgate: {listing.shown(answer.where)}: rejected: {why(answer)}")
         yield {"where": answer.where, "reason": answer.reason, "detail": answer.detail}
 

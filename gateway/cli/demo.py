@@ -31,7 +31,7 @@ def demo(
                                        help="directory of the demo bank")] = Path("sealgate-demo"),
     once: Annotated[bool, typer.Option("--once", help="end after the tour; exit 0 only if all checks passed")] = False,
     port: Annotated[
-        int, typer.Option("--port", help="first of eight ports: outbound, sink, inbound, and what stands around")
+        int, typer.Option("--port", help="first of eight ports: outbound, sink, inbound, and the other services")
     ] = 2525,
 ) -> None:
     """Run a demo bank and a guided tour: outbound mail verified by openssl, inbound mail created by it.
@@ -75,7 +75,7 @@ def _start(what: str, start: Callable[[], None]) -> None:
     try:
         start()
     except OSError as trouble:
-        fail(f"{what}: {trouble.strerror}; If another demo is running, choose other ports with --port")
+        fail(f"{what}: {trouble.strerror}. If another demo is running, choose other ports with --port")
 
 
 def _conclude(bank: Bank, guide: Guide, console: Console) -> None:

@@ -15,7 +15,7 @@ from gateway.cli import context, listing
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption
 from gateway.clock import SystemClock
-from gateway.errors import Reason
+from gateway.errors import Reason, file_error
 from gateway.model.sentences import SENTENCES
 from gateway.ports.services.documents import Documents
 
@@ -66,7 +66,7 @@ def make(
         with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # a customer's
             file.write(octets)
     except OSError as error:
-        fail(f"{out}: {error.strerror}", USAGE)
+        fail(file_error(out, error), USAGE)
     say(f"{out}: {len(octets)} octets")
 
 
@@ -90,9 +90,13 @@ def check(
     else:
         listing.table(("file", "result", "missing", "remedy"), [
             (name, str(reason) if reason else "good", lacking.get(name, ""),
-             SENTENCES[reason].admin if reason else "") for name, reason in found.items()])
+             _explained(reason) if reason else "") for name, reason in found.items()])
     if any(found.values()):
         raise typer.Exit(BAD)
+
+
+def _explained(reason: Reason) -> str:
+    return f"{SENTENCES[reason].what} {SENTENCES[reason].admin}"
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -100,7 +104,7 @@ def _object(path: Path) -> dict[str, Any]:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
         given = json_.loads(text)
     except OSError as error:
-        fail(f"{path}: {error.strerror}", USAGE)
+        fail(file_error(path, error), USAGE)
     except ValueError:  # what it says may quote
         fail(f"{path}: the file is not JSON in UTF-8. Correct it", USAGE)
     if not isinstance(given, dict):

@@ -139,7 +139,8 @@ def _report(config: Path, answers: Answers, made: Created) -> None:
     for request in made.requests:
         name = request.name.removesuffix(".csr.pem")
         say(f"sealgate: to do: send {request} to your CA, and store its certificate as "
-            f"{request.with_name(f'{name}.crt.pem')}. Until then a test certificate is there that nobody else trusts")
+            f"{request.with_name(f'{name}.crt.pem')}. Until then the file is a test certificate, which no other "
+            "mail program trusts")
     if answers.time_stamps != INTERNAL:
         say(f"sealgate: to do: store the root of {answers.time_stamps} in {config.parent / 'trust' / 'time-stamps'}")
     else:

@@ -21,7 +21,7 @@ from gateway.cli import context, listing
 from gateway.cli.context import BAD, REFUSED, USAGE, exit_code, explained, fail, reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption, output_of
 from gateway.cli.secret import asked
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, file_error
 from gateway.frontends.api.transactions import read_transaction
 from gateway.frontends.telemetry.logs import configure
 from gateway.model.sentences import SENTENCES
@@ -229,9 +229,9 @@ def _read(path: Path | None) -> Transaction | None:
             with path.open("rb") as file:
                 octets = file.read(TRANSACTION_OCTETS_MAX + 1)
         except OSError as error:
-            fail(f"{path}: {error.strerror}", USAGE)
+            fail(file_error(path, error), USAGE)
     if len(octets) > TRANSACTION_OCTETS_MAX:
-        fail(f"{path}: more than {TRANSACTION_OCTETS_MAX} octets", USAGE)
+        fail(f"{path}: more than {TRANSACTION_OCTETS_MAX} octets. Name a file with one transaction", USAGE)
     try:
         return read_transaction(octets)
     except GatewayError as trouble:

@@ -264,8 +264,10 @@ def each_certificate(octets: bytes) -> tuple[Certificate | GatewayError, ...]:
     """
     blocks = _pem_blocks(octets) if b"-----BEGIN " in octets else bundled(octets)
     ders = list(islice(blocks, CERTIFICATES_MAX + 1))
-    if not ders or len(ders) > CERTIFICATES_MAX:
-        raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"{len(ders)} certificates in the file")
+    if not ders:
+        raise GatewayError(Reason.CERTIFICATE_MALFORMED, "the file has no certificate")
+    if len(ders) > CERTIFICATES_MAX:
+        raise GatewayError(Reason.CERTIFICATE_MALFORMED, f"the file has more than {CERTIFICATES_MAX} certificates")
     return tuple(_readable(der, place, len(ders)) for place, der in enumerate(ders, 1))
 
 

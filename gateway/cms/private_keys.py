@@ -123,7 +123,8 @@ def _load_der(octets: bytes, passphrase: bytes | None) -> object:
         parts = walk.children(octets, walk.single(octets, walk.SEQUENCE), limit=8)
         encrypted = [part.tag for part in parts] == [walk.SEQUENCE, walk.OCTET_STRING]  # RFC 5958 3
     except GatewayError as error:
-        raise GatewayError(Reason.INPUT_UNREADABLE, f"not a private key: {error.detail}") from None
+        raise GatewayError(Reason.INPUT_UNREADABLE,
+                           f"not a private key in PEM, DER or PKCS#12: {error.detail}") from None
     return _loaded(load_der_private_key, octets, passphrase if encrypted else None, encrypted=encrypted)
 
 

@@ -38,7 +38,8 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
     _R.INPUT_NOT_RECOGNISED: Sentence(
         "The gateway does not recognise the format of the file.",
         "Send a message, a certificate, a signature, a time-stamp or revocation data.",
-        "Check the name of the file. `sealgate inspect --help` lists the formats."),
+        "Check that this is the right file. `sealgate inspect FILE` shows its content, and `sealgate inspect --help` "
+        "lists the formats."),
     _R.INPUT_TOO_LARGE: Sentence(
         "The input is larger than the limit.",
         "Split the input and send it in several parts.",

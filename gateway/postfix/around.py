@@ -28,10 +28,10 @@ def dead_milter(site: Site) -> Iterator[Finding]:
             action = own or site.postfix.value("milter_default_action", reader)
             place = site.postfix.place(parameter if own else "milter_default_action", reader)
             if action not in _DEAD_MILTER_GOOD:
-                why = ("holds it as it came, and `postsuper -H` then sends it in clear" if action == "quarantine"
-                       else "lets it through in clear")
-                yield Finding("error", place, f"while the gateway is away {action} {why} ({door.key}): "
-                              "`milter_default_action=tempfail`")
+                why = ("holds the mail unsealed, and `postsuper -H` sends it unencrypted" if action == "quarantine"
+                       else "lets the mail through unencrypted")
+                yield Finding("error", place, f"While the gateway is down, the milter action `{action}` {why} "
+                              f"({door.key}). Set `milter_default_action=tempfail`")
 
 
 def actions_elsewhere(site: Site) -> Iterator[Finding]:
@@ -68,8 +68,8 @@ def unread_tables(site: Site) -> Iterator[Finding]:
             if kind in TABLES and table not in reported and site.postfix.table(table) is None:
                 reported.add(table)
                 yield Finding("warning", site.postfix.place(parameter, service),
-                              f"{table} cannot be read here: a FILTER in it leads mail past the gateway, in clear. "
-                              "Run this check as a user who may read it")
+                              f"This check cannot read {table}. A FILTER action in it would send mail past the "
+                              "gateway, unencrypted. Run this check as a user with read access to the table")
 
 
 def policy_services(site: Site) -> Iterator[Finding]:
@@ -89,8 +89,8 @@ def policy_services(site: Site) -> Iterator[Finding]:
             if address in site.settings.postfix_examined:
                 yield Finding("ok", place, f"{address} is a policy service; it is listed in postfix_examined")
             else:
-                yield Finding("warning", place, f"the policy service {address} can answer FILTER, REDIRECT or BCC, and "
-                              "so lead mail past the gateway, in clear. After you have verified that it does not, list "
+                yield Finding("warning", place, f"The policy service {address} can answer FILTER, REDIRECT or BCC, "
+                              "and so send mail past the gateway, unencrypted. Verify that it does not, then list "
                               f"it in `postfix_examined` of sealgate.yaml (`{address}`)")
 
 
@@ -100,14 +100,14 @@ def _description(site: Site, action: Action, *, opened: bool) -> str:
         places = tuple(map(endpoint, words(action.argument.partition(":")[2])))
         if places and all(any(at.reaches(one.host, one.port) for one in site.settings.listeners) for at in places):
             return ""
-        return (f"{what} replaces content_filter: such mail bypasses the gateway, in clear. Remove the line, or let "
-                "it name the gateway")
+        return (f"{what} replaces content_filter, so this mail bypasses the gateway, unencrypted. Remove the line, or "
+                "name the gateway in it")
     outside = action.argument.rpartition("@")[2].lower() not in site.domains
     if outside and "milter" in site.forms:
-        return (f"{what} gives the mail a recipient that the milter has not seen. Remove the line, or use the "
+        return (f"{what} gives the mail a recipient that the milter does not see. Remove the line, or use the "
                 "after-queue form (conf/postfix/after-queue.*)")
     if outside and opened:
-        return f"{what} sends opened mail to that address, in clear, past every filter. Remove the line"
+        return f"{what} sends opened mail to that address, unencrypted, past every filter. Remove the line"
     return ""
 
 
@@ -122,16 +122,16 @@ def fall_backs(site: Site) -> Iterator[Finding]:
         transport = site.postfix.transport(name)
         if transport is None:
             yield Finding("error", "main.cf content_filter",
-                          f"there is no transport `{name}` in master.cf: mail is never delivered. Add its lines from "
+                          f"master.cf has no transport `{name}`, so mail is never delivered. Add its lines from "
                           "conf/postfix/after-queue.master.cf")
             continue
         parameter = f"{transport.command}_fallback_relay"
         relays = site.postfix.words(parameter, transport)
         if not all(site.leads_to_gateway(endpoint(one), "outbound" if role == "outbound" else "inbound")
                    for one in relays):
-            yield Finding("error", site.postfix.place(parameter, transport), "while the gateway is away, mail for it "
-                          "goes to that relay instead, in clear: "
-                          f"`postconf -P '{transport.key}/{parameter}='`")
+            yield Finding("error", site.postfix.place(parameter, transport), "While the gateway is down, Postfix "
+                          "sends its mail to that relay, unencrypted. Run `postconf -P "
+                          f"'{transport.key}/{parameter}='`")
 
 
 def other_destinations(site: Site) -> Iterator[Finding]:
@@ -141,11 +141,11 @@ def other_destinations(site: Site) -> Iterator[Finding]:
             for at in way.others if way.to is not None else ():
                 place, where = site.postfix.place(way.parameter, door), f"[{at.host}]:{at.port}"
                 if site.leads_to_gateway(at, way.to):
-                    yield Finding("ok", place, f"{where} must be another node of the gateway: run `sealgate check` "
+                    yield Finding("ok", place, f"{where} must be another node of the gateway. Run `sealgate check` "
                                   "there")
                 else:
-                    yield Finding("error", place, f"while the gateway is away, mail for it goes to {where} instead, in "
-                                  f"clear: no {way.to} listener of sealgate.yaml has this port. Take {where} out")
+                    yield Finding("error", place, f"While the gateway is down, Postfix sends its mail to {where}, "
+                                  f"unencrypted: no {way.to} listener of sealgate.yaml has this port. Remove {where}")
 
 
 def routes(site: Site) -> Iterator[Finding]:
@@ -159,13 +159,14 @@ def routes(site: Site) -> Iterator[Finding]:
     for parameter, value in named:
         if any(endpoint(one).port in ports for one in words(value.partition(" ")[0])) and parameter not in reported:
             reported.add(parameter)
-            yield Finding("error", f"main.cf {parameter}", f"routes mail to the gateway ({value}): what comes back "
-                          "is routed there again, and mail on other routes leaves in clear. Use content_filter "
-                          "at the doors (conf/postfix/after-queue.master.cf)")
+            yield Finding("error", f"main.cf {parameter}", f"This route sends mail to the gateway ({value}). Mail "
+                          "from the gateway is routed there again, and mail on other routes leaves unencrypted. Set "
+                          "content_filter at the services that accept mail instead "
+                          "(conf/postfix/after-queue.master.cf)")
 
 
 def other_instances(site: Site) -> Iterator[Finding]:
     """A second Postfix on the machine has doors of its own."""
     for directory in site.postfix.words("multi_instance_directories"):
-        yield Finding("warning", "main.cf multi_instance_directories", f"another Postfix has doors of its own: "
+        yield Finding("warning", "main.cf multi_instance_directories", "This machine runs another Postfix. Run "
                       f"`sealgate check --postfix --postfix-dir {directory}`")

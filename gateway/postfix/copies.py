@@ -39,9 +39,9 @@ def unseen_by_milter(site: Site) -> Iterator[Finding]:
     if "milter" not in site.forms:
         return
     for place, whom, _ in _leading_out(site, site.doors):
-        yield Finding("error", place, f"leads to {whom}, and the milter sees recipients before that: "
-                      "their copies leave by the rules of another recipient, or in clear. The milter form is not "
-                      "possible here: use the after-queue form (conf/postfix/after-queue.*), which sees final "
+        yield Finding("error", place, f"Mail is copied or redirected to {whom} after the milter has seen the "
+                      "recipients. The copies leave under the rules of another recipient, or unencrypted. Use the "
+                      "after-queue form instead of the milter (conf/postfix/after-queue.*); it sees the final "
                       "recipients")
 
 
@@ -52,10 +52,10 @@ def opened_leaving(site: Site) -> Iterator[Finding]:
     already = {place for place, _, _ in _leading_out(site, site.doors)} if "milter" in site.forms else set()
     for place, whom, back in _leading_out(site, backs):
         if place not in already:
-            yield Finding("error", place, f"leads to {whom}, and is applied where opened mail comes "
-                          f"back ({back.key}): it leaves in clear. Take those addresses out, or give "
-                          "the recipient a rule with `form: as_received`, so that its mail stays sealed, and say "
-                          f"`-o receive_override_options=…,no_address_mappings` at {back.key}")
+            yield Finding("error", place, f"Opened mail from the gateway ({back.key}) is copied or redirected to "
+                          f"{whom}, unencrypted. Remove those addresses. Or give the recipient a rule with `form: "
+                          "as_received`, so that its mail stays sealed, and set `-o "
+                          f"receive_override_options=…,no_address_mappings` at {back.key}")
 
 
 def once(site: Site) -> Iterator[Finding]:
@@ -71,9 +71,9 @@ def once(site: Site) -> Iterator[Finding]:
         in_front = "no_address_mappings" not in site.postfix.words("receive_override_options", door)
         about = f"master.cf {door.key}"
         if in_front and mapped_behind:
-            yield Finding("error", about, f"{', '.join(named)} are applied here and again on the way back: automatic "
-                          "copies come twice. "
-                          f"`postconf -P '{door.key}/receive_override_options=no_address_mappings'`")
+            yield Finding("error", about, f"Postfix applies {', '.join(named)} here and again to mail from the "
+                          "gateway, so automatic copies arrive twice. Run `postconf -P "
+                          f"'{door.key}/receive_override_options=no_address_mappings'`")
         elif not in_front and site.returns and not mapped_behind:
-            yield Finding("warning", about, f"{', '.join(named)} are applied nowhere: no_address_mappings stands in "
-                          "front and at the doors back; leave it at one of them")
+            yield Finding("warning", about, f"Postfix never applies {', '.join(named)}: no_address_mappings is set "
+                          "here and at the services that accept mail from the gateway. Remove it at one of them")

@@ -29,7 +29,7 @@ _NOTICES: Final = {
 # Of each class of domains, what delivers its mail and what lists them.
 _CLASSES: Final = {transport: domains for domains, transport in CLASSES.items() if transport}
 _DOMAIN: Final = re.compile(r"[a-z0-9-]+\.[a-z]{2,}")
-_EXAMINE: Final = "After you have verified that it does not, list it in `postfix_examined` of sealgate.yaml"
+_EXAMINE: Final = "Verify that it does not, then list it in `postfix_examined` of sealgate.yaml"
 
 
 def aliases_of_local(site: Site) -> Iterator[Finding]:
@@ -47,17 +47,18 @@ def aliases_of_local(site: Site) -> Iterator[Finding]:
         elif kind == "file" and text != "/dev/null":
             files.append(name)
     if outside:
-        yield Finding("error", "main.cf alias_maps", f"leads to {head(tuple(outside))}: local(8) hands opened mail on "
-                      "in clear, past every filter. Remove those addresses, or make them mailboxes of the bank")
+        yield Finding("error", "main.cf alias_maps", f"The aliases lead to {head(tuple(outside))}: local(8) sends "
+                      "opened mail there unencrypted, past every filter. Remove those addresses, or make them "
+                      "mailboxes of the bank")
     if unread:
-        yield Finding("error", "main.cf alias_maps", f"{head(tuple(unread))} cannot be read here: an outside address"
-                      " in it gets opened mail in clear. Run this check as a user who may read it, create it "
-                      "(`newaliases`), or remove it from alias_maps")
+        yield Finding("error", "main.cf alias_maps", f"This check cannot read {head(tuple(unread))}. An outside "
+                      "address in it would receive opened mail unencrypted. Run this check as a user with read "
+                      "access, create the table (`newaliases`), or remove it from alias_maps")
     for name, command in programs.items():
         yield from _program(site, "main.cf alias_maps", name, command)
     if files:
-        yield Finding("warning", "main.cf alias_maps", f"local(8) appends opened mail to {head(tuple(files))}: "
-                      "restrict who can read these files")
+        yield Finding("warning", "main.cf alias_maps", f"local(8) appends opened mail to {head(tuple(files))}. "
+                      "Restrict read access to these files")
 
 
 def _runs_commands(site: Site, where: str) -> bool:
@@ -83,8 +84,8 @@ def forwards(site: Site) -> Iterator[Finding]:
     for agent in _local_agents(site):
         path = site.postfix.value("forward_path", agent)
         if path:
-            yield Finding("error", site.postfix.place("forward_path", agent), f"each user's {path.split(',')[0]} sends "
-                          "opened mail to any address or program, in clear, past every filter: "
+            yield Finding("error", site.postfix.place("forward_path", agent), "Each user can send opened mail to any "
+                          f"address or program with {path.split(',')[0]}, unencrypted, past every filter. Run "
                           "`postconf -e forward_path=`")
 
 
@@ -94,8 +95,8 @@ def unknown_users(site: Site) -> Iterator[Finding]:
         place = site.postfix.place("luser_relay", agent)
         for kind, text in destinations(site.postfix.value("luser_relay", agent)):
             if kind == "address" and not _inside(site, text):
-                yield Finding("error", place, f"local(8) sends opened mail for unknown users to {text}, in clear, past "
-                              "every filter: `postconf -e luser_relay=`")
+                yield Finding("error", place, f"local(8) sends opened mail for unknown users to {text}, unencrypted, "
+                              "past every filter. Run `postconf -e luser_relay=`")
             elif kind == "program":
                 yield from _program(site, place, text, text)
 
@@ -105,8 +106,8 @@ def notices(site: Site) -> Iterator[Finding]:
     for parameter, classes in _NOTICES.items():
         to = site.postfix.value(parameter)
         if classes & set(site.postfix.words("notify_classes")) and "@" in to and not _inside(site, to):
-            yield Finding("error", f"main.cf {parameter}", f"sends header fields of opened mail to {to}, in clear, "
-                          f"past every filter: `postconf -e {parameter}=postmaster`")
+            yield Finding("error", f"main.cf {parameter}", f"Postfix sends header fields of opened mail to {to}, "
+                          f"unencrypted, past every filter. Run `postconf -e {parameter}=postmaster`")
 
 
 def servers(site: Site) -> Iterator[Finding]:
@@ -141,9 +142,9 @@ def filters(site: Site) -> Iterator[Finding]:
                                 f"{transport}:{hop or site.postfix.value('default_filter_nexthop')}")
         proxy = site.postfix.value("smtpd_proxy_filter", back)
         if proxy and not _is_internal(site, proxy):
-            yield Finding("error", site.postfix.place("smtpd_proxy_filter", back), f"hands opened mail to {proxy} "
-                          "without TLS: it leaves the bank in clear. If the host is the bank's, list its name in "
-                          "`postfix_examined` of sealgate.yaml; otherwise "
+            yield Finding("error", site.postfix.place("smtpd_proxy_filter", back), f"{back.key} sends opened "
+                          f"mail to {proxy} without TLS, so the mail leaves the bank unencrypted. If the host is the "
+                          "bank's, list its name in `postfix_examined` of sealgate.yaml. Otherwise run "
                           f"`postconf -P '{back.key}/smtpd_proxy_filter='`")
 
 
@@ -159,10 +160,11 @@ def own_routes(site: Site) -> Iterator[Finding]:
         if transport is not None and transport.command in ("smtp", "lmtp") and hop and not _in_clear_outside(
                 site, transport, words(hop)):
             continue
-        yield Finding("error", f"main.cf {parameter}", f"{domain} is a domain of the bank, and neither mydestination, "
-                      "virtual_mailbox_domains and relay_domains nor transport_maps have it: opened mail for it is "
-                      f"refused at the door back, or goes where mail to strangers goes ({route if hop else 'its MX'}), "
-                      "in clear. Add it to relay_domains, and its mail server to transport_maps")
+        yield Finding("error", f"main.cf {parameter}", f"{domain} is a domain of the bank, but is not in "
+                      "mydestination, virtual_mailbox_domains, relay_domains or transport_maps. Postfix rejects "
+                      "opened mail for it, or sends it to the route of outside domains "
+                      f"({route if hop else 'its MX'}), unencrypted. Add the domain to relay_domains, and its mail "
+                      "server to transport_maps")
 
 
 def _routes(site: Site, value: str) -> Iterator[str]:
@@ -183,8 +185,9 @@ def other_recipients(site: Site) -> Iterator[Finding]:
         found = [f"{value} (for {key})" for key, value in entries(site.postfix, parameter, transport)
                  if _may_be_ours(site, key) and not _inside(site, value if "@" in value else key)]
         if found:
-            yield Finding("error", place, f"{transport.key} gives opened mail another recipient: {head(tuple(found))}. "
-                          f"The next server sends it there, in clear. `postconf -P '{transport.key}/{parameter}='`")
+            yield Finding("error", place, f"{transport.key} gives opened mail another recipient: "
+                          f"{head(tuple(found))}. The next server sends it there, unencrypted. Run `postconf -P "
+                          f"'{transport.key}/{parameter}='`")
         yield from _unread(site, parameter, transport)
 
 
@@ -211,9 +214,9 @@ def fall_backs(site: Site) -> Iterator[Finding]:
         parameter = f"{transport.command}_fallback_relay"
         outside = _in_clear_outside(site, transport, site.postfix.words(parameter, transport))
         if outside:
-            yield Finding("error", site.postfix.place(parameter, transport), f"while the bank's mail server is away, "
-                          f"opened mail for it goes to {head(outside)} by {transport.key}, in clear: "
-                          f"`postconf -P '{transport.key}/{parameter}='`")
+            yield Finding("error", site.postfix.place(parameter, transport), "While the bank's mail server is down, "
+                          f"{transport.key} sends its opened mail to {head(outside)}, unencrypted. Run `postconf -P "
+                          f"'{transport.key}/{parameter}='`")
 
 
 def _with_next_hop(site: Site, parameter: str) -> str:
@@ -278,10 +281,10 @@ def _handed_over(site: Site, place: str, value: str) -> Iterator[Finding]:
     elif transport.command in ("smtp", "lmtp"):
         outside = _in_clear_outside(site, transport, words(rest))
         if outside:
-            yield Finding("error", place, f"hands opened mail to {head(outside)} by {transport.key}, which does not "
-                          "require TLS: it leaves the bank in clear. If the host is the bank's, list its name in "
-                          "`postfix_examined` of sealgate.yaml; otherwise "
-                          f"`postconf -P '{transport.key}/{transport.command}_tls_security_level=secure'`")
+            yield Finding("error", place, f"{transport.key} sends opened mail to {head(outside)} and does not require "
+                          "TLS, so the mail leaves the bank unencrypted. If the host is the bank's, list its name "
+                          "in `postfix_examined` of sealgate.yaml. Otherwise run `postconf -P "
+                          f"'{transport.key}/{transport.command}_tls_security_level=secure'`")
 
 
 def _in_clear_outside(site: Site, transport: Service, next_hops: tuple[str, ...]) -> tuple[str, ...]:
@@ -332,10 +335,10 @@ def _program(site: Site, place: str, name: str, command: str) -> Iterator[Findin
     """An error until the operator has examined the program, an OK finding afterwards."""
     path = command.strip().lstrip("|\"' ").split()[0] if command.strip("|\"' ") else ""
     if path in site.settings.postfix_examined:
-        yield Finding("ok", place, f"{name} gets opened mail; it is listed in postfix_examined")
+        yield Finding("ok", place, f"{name} receives opened mail; it is listed in postfix_examined")
     else:
-        yield Finding("error", place, f"the program {name} gets opened mail and can send it to any address, in "
-                                      f"clear, past every filter. {_EXAMINE} (`{path}`)")
+        yield Finding("error", place, f"The program {name} receives opened mail and can send it to any address, "
+                      f"unencrypted, past every filter. {_EXAMINE} (`{path}`)")
 
 
 def _unread(site: Site, parameter: str, agent: Service | None) -> Iterator[Finding]:
@@ -346,9 +349,9 @@ def _unread(site: Site, parameter: str, agent: Service | None) -> Iterator[Findi
         if table in site.settings.postfix_examined:
             yield Finding("ok", place, f"{table} routes opened mail; it is listed in postfix_examined")
         else:
-            yield Finding("error", place, f"{table} cannot be read here: a server outside or a program in it gets "
-                          "opened mail in clear. Run this check as a user who may read it, or move it to a file. "
-                          f"{_EXAMINE} (`{table}`)")
+            yield Finding("error", place, f"This check cannot read {table}. An outside server or a program in it "
+                          "would receive opened mail unencrypted. Run this check as a user with read access, or "
+                          f"move the table to a file. {_EXAMINE} (`{table}`)")
 
 
 def _inside(site: Site, address: str) -> bool:

@@ -14,12 +14,13 @@ def doors(site: Site) -> Iterator[Finding]:
         ours = tuple(way for way in ways if way.to is not None)
         about = f"master.cf {door.key}"
         if not ways:
-            yield Finding("error", about, f"{_who(door)} leaves without the gateway: in clear. {_lead(site, door)}")
+            yield Finding("error", about, f"{_who(door)} does not pass the gateway and leaves unencrypted. "
+                          f"{_lead(site, door)}")
         elif not ours:
             yield from _elsewhere(site, door, ways)
         elif len(ours) > 1:
             names = " and ".join(f"{NAMES[way.form]} ({way.parameter})" for way in ours)
-            yield Finding("error", about, f"mail passes the gateway twice, by {names}: leave one; "
+            yield Finding("error", about, f"The mail passes the gateway twice: by {names}. Keep one of them; "
                           f"`postconf -P '{door.key}/{ours[-1].parameter}='` removes the other")
         else:
             yield from _role(site, door, ours[0])
@@ -33,8 +34,8 @@ def ports(site: Site) -> Iterator[Finding]:
             same_host = at.host == listener.host or {at.host, listener.host} & EVERYWHERE
             if service.kind == "inet" and at.port == listener.port and same_host:
                 yield Finding("error", f"master.cf {service.key}", f"Postfix listens on port {at.port}, which the "
-                              f"gateway's listener {listener.name} wants (amavis takes 10024 and 10025 as well): give "
-                              "the listener another port, here and in content_filter")
+                              f"gateway's listener {listener.name} uses too (amavis uses 10024 and 10025). Set "
+                              "another port for the listener in sealgate.yaml and in content_filter")
 
 
 def silent_milters(site: Site) -> Iterator[Finding]:
@@ -45,9 +46,9 @@ def silent_milters(site: Site) -> Iterator[Finding]:
         named = site.postfix.words("smtpd_milters", door)
         if named:
             place = site.postfix.place("receive_override_options", door)
-            yield Finding("error", place, f"no_milters silences {', '.join(named)}, which {door.key} names: a DKIM "
-                          "signer there signs nothing, a gateway there sees nothing. Remove no_milters, and set `-o "
-                          "smtpd_milters=` at the services that need none")
+            yield Finding("error", place, f"no_milters switches off {', '.join(named)} at {door.key}: a DKIM signer "
+                          "does not sign, and the gateway does not receive the mail. Remove no_milters, and set `-o "
+                          "smtpd_milters=` at the services that need no milter")
 
 
 def some_clients_unseen(site: Site) -> Iterator[Finding]:
@@ -55,8 +56,8 @@ def some_clients_unseen(site: Site) -> Iterator[Finding]:
     for door in site.doors:
         if "milter" in site.forms and site.postfix.value("smtpd_milter_maps", door):
             place = site.postfix.place("smtpd_milter_maps", door)
-            yield Finding("error", place, "clients that this map names bypass the gateway's milter, in clear: "
-                                          "remove the map where the gateway's milter is set")
+            yield Finding("error", place, "Mail of the clients in this map bypasses the gateway's milter, "
+                          "unencrypted. Remove the map at the services that use the gateway's milter")
 
 
 def other_names(site: Site) -> Iterator[Finding]:
@@ -68,9 +69,9 @@ def other_names(site: Site) -> Iterator[Finding]:
             wide = tuple(one for one in site.postfix.words(parameter, door) if not narrow(one))
             if wide and door.command == "smtpd":
                 yield Finding("error", site.postfix.place(parameter, door),
-                              f"every host in {', '.join(wide)} can claim at {door.key} to be any client of the "
-                              "bank, and the gateway signs its mail as that client's: list only the addresses of "
-                              "your own filters there, or none")
+                              f"Every host in {', '.join(wide)} can claim at {door.key} to be any client of the bank, "
+                              "and the gateway signs its mail as that client's. List only the addresses of the "
+                              "bank's own filters, or none")
 
 
 def _elsewhere(site: Site, door: Service, ways: tuple[Way, ...]) -> Iterator[Finding]:
@@ -79,13 +80,14 @@ def _elsewhere(site: Site, door: Service, ways: tuple[Way, ...]) -> Iterator[Fin
     for way in ways:
         if way.form == "milter":
             name = site.daemon_name(door)
-            yield Finding("error", about, f"the gateway's milter does not know the daemon `{name}` and defers its "
-                          "mail: name it in milter.outbound_daemons (our own mail) or inbound_daemons (the world's), "
-                          f"or give the door a name: `postconf -P '{door.key}/milter_macro_daemon_name=…'`")
+            yield Finding("error", about, f"The gateway's milter does not know the daemon `{name}` and defers its "
+                          "mail. Add the name to milter.outbound_daemons (mail of the bank) or "
+                          "milter.inbound_daemons (mail from the internet). Or name the daemon: `postconf -P "
+                          f"'{door.key}/milter_macro_daemon_name=…'`")
         else:
             yield Finding("warning", site.postfix.place(way.parameter, door), f"{_who(door)} goes to another filter "
-                          f"(port {way.at.port}{_on(way)}): see that this one hands it to a door that leads to the "
-                          "gateway. If it should be the gateway itself, sealgate.yaml lacks a listener there")
+                          f"(port {way.at.port}{_on(way)}). Make sure that this filter passes it to a service that "
+                          "leads to the gateway. If the port is the gateway's, add a listener to sealgate.yaml")
 
 
 def _on(way: Way) -> str:
@@ -96,15 +98,14 @@ def _role(site: Site, door: Service, way: Way) -> Iterator[Finding]:
     place = site.postfix.place(way.parameter, door)
     about = f"master.cf {door.key}"
     if way.to == "outbound" and site.of_the_world(door) and not _knows_clients(site, way):
-        yield Finding("error", place, f"unknown hosts may send to {door.key}, and it leads to the OUTBOUND listener, "
-                                      "where the gateway takes Postfix's address for the client: their mail would "
-                                      "be signed as the bank's. "
-                      "Lead it to the inbound listener, or let the door reject unknown hosts "
+        yield Finding("error", place, f"Unknown hosts may send to {door.key}, which leads to the OUTBOUND listener. "
+                      "The gateway takes Postfix's address for the client's there, so their mail would be signed as "
+                      "the bank's. Change the port to that of the inbound listener, or reject unknown hosts "
                       "(smtpd_client_restrictions=permit_sasl_authenticated,reject)")
     elif way.to == "inbound" and not site.of_the_world(door):
         yield Finding("warning", place, f"{_who(door)} goes to the INBOUND listener, which treats it as mail from "
-                                        "outside: nothing leaves in clear, but mail to other domains is rejected. "
-                                        f"{_lead(site, door)}")
+                      "outside. No mail leaves unencrypted, but the gateway rejects mail to other domains. "
+                      f"{_lead(site, door)}")
     else:
         yield Finding("ok", about, f"{NAMES[way.form]}, {way.to}{_of_our_systems(site, door, way)}")
 
@@ -115,8 +116,8 @@ def _of_our_systems(site: Site, door: Service, way: Way) -> str:
         site.postfix.words("smtpd_recipient_restrictions", door))
     if way.to != "inbound" or not site.of_the_world(door) or "permit_mynetworks" not in relaying:
         return ""
-    return (f"; systems in mynetworks ({site.postfix.value('mynetworks', door)}) that send to the world by it are "
-            "strangers now, and refused: give them a door of their own")
+    return (f"; systems in mynetworks ({site.postfix.value('mynetworks', door)}) can no longer send to the internet "
+            "here, because the gateway treats them as outside hosts. Give them a service of their own")
 
 
 def _knows_clients(site: Site, way: Way) -> bool:
@@ -144,4 +145,4 @@ def _lead(site: Site, door: Service) -> str:
     transport = next((way.transport for other in site.doors for way in site.ways(other)
                       if way.form == "filter" and way.to is not None), "sealgate")
     port = next((one.port for one in site.settings.listeners if one.role == "outbound"), 10025)
-    return f"`postconf -P '{door.key}/content_filter={transport}:[127.0.0.1]:{port}'`; {recipe}"
+    return f"Run `postconf -P '{door.key}/content_filter={transport}:[127.0.0.1]:{port}'`; {recipe}"

@@ -34,8 +34,8 @@ def wrong_field(site: Site) -> Iterator[Finding]:
     found = (one for door in _milter_doors(site) for one in _first_fields(site, door))
     for place, what in dict.fromkeys(found):
         yield Finding("error", place, f"{what}: Postfix {version} then changes other fields than the gateway names, "
-                      "and a Subject that the gateway takes out leaves in clear. Update Postfix (3.9, or 3.8.4, 3.7.9, "
-                      "3.6.13, 3.5.23), or use the after-queue form (conf/postfix/after-queue.*)")
+                      "and a Subject that the gateway removes leaves unencrypted. Update Postfix (3.9, or 3.8.4, "
+                      "3.7.9, 3.6.13, 3.5.23), or use the after-queue form (conf/postfix/after-queue.*)")
 
 
 def changed_behind(site: Site) -> Iterator[Finding]:
@@ -45,8 +45,8 @@ def changed_behind(site: Site) -> Iterator[Finding]:
              for table, line in lines(site.postfix, "milter_header_checks", cleanup)
              if (action := _CHANGES.search(line))]
     for place, what in dict.fromkeys(found):
-        yield Finding("error", place, f"{what} changes what the gateway writes: a field that it takes out could stay, "
-                      "in clear. Remove the line from milter_header_checks")
+        yield Finding("error", place, f"{what} changes fields that the gateway writes: a field that the gateway "
+                      "removes may stay, unencrypted. Remove the line from milter_header_checks")
 
 
 def _first_fields(site: Site, door: Service) -> Iterator[tuple[str, str]]:

@@ -18,8 +18,8 @@ DELETE_RECIPIENT: Final = 0x08
 QUARANTINE: Final = 0x20
 
 _AFTER_QUEUE: Final = (
-    "Turn this off there and list the milter in `postfix_examined` of sealgate.yaml, or use the after-queue form "
-    "(conf/postfix/after-queue.*), which sees the mail after all milters (docs/milter.md)")
+    "Switch this off in the milter and list the milter in `postfix_examined` of sealgate.yaml. Or use the "
+    "after-queue form (conf/postfix/after-queue.*), which sees the mail after all milters (docs/milter.md)")
 
 
 def others(site: Site) -> frozenset[str]:
@@ -54,11 +54,13 @@ def behind_the_gateway(site: Site) -> Iterator[Finding]:
             actions = site.milter_actions.get(socket)
             if "inbound" in roles and (actions is None or actions & ADD_RECIPIENT):
                 yield Finding("error", place, f"{_knowledge(socket, actions)} add recipients to opened mail at "
-                              f"{back.key}: their copies leave in clear. `postconf -P '{back.key}/smtpd_milters='`, or "
-                              "turn this off there and list the milter in `postfix_examined` of sealgate.yaml")
+                              f"{back.key}: their copies leave unencrypted. Run `postconf -P "
+                              f"'{back.key}/smtpd_milters='`, or switch this off in the milter and list the milter "
+                              "in `postfix_examined` of sealgate.yaml")
             if actions is not None and actions & CHANGE_BODY:
                 yield Finding("warning", place, f"{_knowledge(socket, actions)} change the body of mail that the "
-                              f"gateway has signed ({back.key}): the signature breaks. Place it before the gateway")
+                              f"gateway has signed ({back.key}), which breaks the signature. Place it before the "
+                              "gateway")
 
 
 def _beside(site: Site, door: Service) -> Iterator[tuple[str, str, bool]]:
@@ -79,8 +81,9 @@ def _default_action(site: Site, door: Service, milter: str) -> Iterator[Finding]
     own = option(milter, "default_action")
     place = site.postfix.place(*site.milters(door)) if own else site.postfix.place("milter_default_action", reader)
     if (own or site.postfix.value("milter_default_action", reader)) == "quarantine":
-        yield Finding("error", place, f"while {_socket(milter)} is away, Postfix puts mail on HOLD before the gateway "
-                      "has seen it, and `postsuper -H` sends it in clear: give it `default_action=tempfail`")
+        yield Finding("error", place, f"While {_socket(milter)} is down, Postfix puts mail on HOLD before the gateway "
+                      "has seen it, and `postsuper -H` sends it unencrypted. Set `default_action=tempfail` for this "
+                      "milter")
 
 
 def _of_one(site: Site, milter: str, place: str, *, before: bool) -> Iterator[Finding]:
@@ -92,18 +95,18 @@ def _of_one(site: Site, milter: str, place: str, *, before: bool) -> Iterator[Fi
     known = actions if actions is not None else ADD_RECIPIENT | DELETE_RECIPIENT | QUARANTINE
     harm = []
     if before and known & QUARANTINE:
-        harm.append("put mail on HOLD before the gateway has seen it, and `postsuper -H` sends it in clear")
+        harm.append("put mail on HOLD before the gateway has seen it, and `postsuper -H` sends it unencrypted")
     if known & ADD_RECIPIENT:
-        harm.append("add recipients that the gateway does not see: they get internal mail in clear")
+        harm.append("add recipients that the gateway does not see: they receive internal mail unencrypted")
     if known & DELETE_RECIPIENT:
-        harm.append("remove recipients, who still get the copies that the gateway sends through its next hops")
+        harm.append("remove recipients, who still receive the copies that the gateway sends through its next hops")
     order = "before" if before else "after"
     if harm:
         yield Finding("error", place, f"{_knowledge(socket, actions)} ({order} the gateway) {'; '.join(harm)}. "
                       f"{_AFTER_QUEUE}")
     elif not before and known & CHANGE_BODY:
         yield Finding("warning", place, f"{_knowledge(socket, actions)} change the body of mail that the gateway has "
-                      "signed: the signature breaks. Place it before the gateway")
+                      "signed, which breaks the signature. Place it before the gateway")
     else:
         yield Finding("ok", place, f"{socket} is another milter ({order} the gateway); it holds no mail and changes no "
                       "recipients")

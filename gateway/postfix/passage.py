@@ -13,8 +13,8 @@ def patience(site: Site) -> Iterator[Finding]:
     """Who gives up while the gateway still works sends again what may have left: a copy."""
     needed = 2 * site.settings.limits.message_deadline_s
     if needed >= _OURS_END_S:
-        yield Finding("warning", "limits.message_deadline_s", f"the gateway may take twice that, {needed:.0f} s, and "
-                      "clients give up after 600 s: they then send again. Set less than 300")
+        yield Finding("warning", "limits.message_deadline_s", f"The gateway may take twice this time, {needed:.0f} s, "
+                      "but clients give up after 600 s and send the mail again. Set less than 300")
     reported: set[str] = set()
     for door in site.doors:
         for way in site.ways(door):
@@ -24,9 +24,9 @@ def patience(site: Site) -> Iterator[Finding]:
             place = site.postfix.place(parameter, service)
             if given < needed and place not in reported:
                 reported.add(place)
-                yield Finding("warning", place, f"gives up after {given:.0f} s, the gateway answers within "
-                              f"{needed:.0f} (twice limits.message_deadline_s): mail that is sent again is delivered "
-                              f"twice. Set {parameter}={needed:.0f}s or more")
+                yield Finding("warning", place, f"Postfix gives up after {given:.0f} s, but the gateway may take "
+                              f"{needed:.0f} s (twice limits.message_deadline_s). Mail that Postfix sends again is "
+                              f"delivered twice. Set {parameter}={needed:.0f}s or more")
 
 
 def _waits(site: Site, door: Service, way: Way) -> tuple[str, Service | None, float]:
@@ -54,9 +54,10 @@ def milter_socket(site: Site) -> Iterator[Finding]:
             if site.is_gateways_milter(text) and where != ours.removeprefix("unix:") and where not in reported:
                 reported.add(where)
                 below = ours.removeprefix("unix:").removeprefix(site.postfix.value("queue_directory") + "/")
-                yield Finding("error", site.postfix.place(parameter, reader), f"{reader.key} looks for the gateway's "
-                              f"socket at {where}, and the gateway listens on {ours}: mail waits. A path relative to "
-                              f"the queue directory is right in and out of a chroot: `unix:{below}`")
+                yield Finding("error", site.postfix.place(parameter, reader), f"{reader.key} expects the gateway's "
+                              f"socket at {where}, but the gateway listens on {ours}, so mail is deferred. Use a "
+                              "path relative to the queue directory, which works with and without a chroot: "
+                              f"`unix:{below}`")
 
 
 def speed_adjust(site: Site) -> Iterator[Finding]:
@@ -65,9 +66,8 @@ def speed_adjust(site: Site) -> Iterator[Finding]:
         proxied = any(way.form == "proxy" and way.to is not None for way in site.ways(door))
         if proxied and "speed_adjust" in site.postfix.words("smtpd_proxy_options", door):
             yield Finding("error", site.postfix.place("smtpd_proxy_options", door),
-                          "speed_adjust turns the rejection of one recipient into the rejection of the whole mail: "
-                          "`postconf -P "
-                          f"'{door.key}/smtpd_proxy_options='`")
+                          "With speed_adjust, the rejection of one recipient rejects the whole mail. Run `postconf "
+                          f"-P '{door.key}/smtpd_proxy_options='`")
 
 
 def protocol(site: Site) -> Iterator[Finding]:
@@ -81,9 +81,9 @@ def protocol(site: Site) -> Iterator[Finding]:
             transport = site.postfix.transport(way.transport)
             spoken = "smtp" if transport is None else transport.command
             if spoken != listener.protocol:
-                yield Finding("error", site.postfix.place(way.parameter, door), f"{spoken} is spoken to the listener "
-                              f"{listener.name}, which speaks {listener.protocol}: nothing passes. Set `protocol: "
-                              f"{spoken}` there, or use the other recipe")
+                yield Finding("error", site.postfix.place(way.parameter, door), f"Postfix uses {spoken.upper()} to "
+                              f"the listener {listener.name}, which uses {listener.protocol.upper()}, so no mail "
+                              f"passes. Set `protocol: {spoken}` for the listener, or use the other recipe")
             if transport is not None and transport.key not in reported:
                 reported.add(transport.key)
                 yield from _as_they_are(site, transport, xforward=bool(listener.xforward_peers))
@@ -93,13 +93,15 @@ def _as_they_are(site: Site, transport: Service, *, xforward: bool) -> Iterator[
     spoken = transport.command
     if not site.postfix.yes("disable_mime_output_conversion", transport):
         yield Finding("warning", f"master.cf {transport.key}",
-                      "8-bit mail may be rewritten on its way to the gateway, which breaks signatures in it: `-o "
-                      "disable_mime_output_conversion=yes`")
+                      "Postfix may rewrite 8-bit mail before the gateway receives it, which breaks signatures. Set "
+                      "`-o disable_mime_output_conversion=yes`")
     for parameter in (f"{spoken}_generic_maps", f"{spoken}_header_checks", f"{spoken}_body_checks"):
         if site.postfix.value(parameter, transport):
             yield Finding("warning", site.postfix.place(parameter, transport),
-                          f"rewrites mail on its way to the gateway: `postconf -P '{transport.key}/{parameter}='`")
+                          "Postfix rewrites mail before the gateway receives it. Run `postconf -P "
+                          f"'{transport.key}/{parameter}='`")
     is_set = f"{spoken}_send_xforward_command" in site.postfix.overrides.get(transport.key, {})
     if xforward and not is_set and not site.postfix.yes(f"{spoken}_send_xforward_command", transport):
-        yield Finding("warning", f"master.cf {transport.key}", "the listener believes XFORWARD of Postfix, which does "
-                      f"not send it, so the gateway knows no client: `-o {spoken}_send_xforward_command=yes`")
+        yield Finding("warning", f"master.cf {transport.key}", "The listener expects XFORWARD from Postfix, which "
+                      "does not send it, so the gateway recognises no client. Set `-o "
+                      f"{spoken}_send_xforward_command=yes`")

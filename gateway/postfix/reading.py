@@ -69,10 +69,12 @@ def _postconf(*arguments: str) -> str:
         done = subprocess.run(  # noqa: S603 - no shell, and the directory is the administrator's own
             ("postconf", *arguments), capture_output=True, check=False, timeout=_TIMEOUT_S)  # noqa: S607 - as typed
     except (OSError, subprocess.TimeoutExpired) as trouble:
-        raise GatewayError(Reason.USAGE, f"postconf: {trouble}; is Postfix installed here?") from None
+        raise GatewayError(Reason.USAGE, f"Cannot run postconf: {trouble}. Run this check on the machine on which "
+                           "Postfix is installed") from None
     if done.returncode:
         output = done.stderr.decode("utf-8", "replace").strip()
-        raise GatewayError(Reason.USAGE, output or f"postconf ended with status {done.returncode}")
+        raise GatewayError(Reason.USAGE, f"{output or f'postconf failed with status {done.returncode}'}. Check the "
+                           "configuration of Postfix and `--postfix-dir`; `postconf` shows all errors")
     return done.stdout.decode("utf-8", "replace")
 
 

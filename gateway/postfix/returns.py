@@ -16,8 +16,9 @@ def there(site: Site) -> Iterator[Finding]:
     known = {role for _, roles in site.returns for role in roles}
     for role, hop in (("outbound", hops.outbound), ("inbound", hops.inbound)):
         if role not in known and hop.host.startswith(_LOOPBACK):
-            yield Finding("warning", f"next_hops.{role}", f"no service of this Postfix listens on port {hop.port}: "
-                          "mail from the gateway reaches another program there, or is not delivered")
+            yield Finding("warning", f"next_hops.{role}", f"No service of this Postfix listens on port {hop.port}, so "
+                          "another program receives the gateway's mail, or none does. Add the service from "
+                          "conf/postfix, or correct the port")
 
 
 def loops(site: Site) -> Iterator[Finding]:
@@ -26,14 +27,16 @@ def loops(site: Site) -> Iterator[Finding]:
         for way in site.ways(back):
             place = site.postfix.place(way.parameter, back)
             if way.to is not None or way.form == "milter":
-                yield Finding("error", place, f"{back.key} is where mail comes back from the gateway, and leads to it "
-                              f"again ({NAMES[way.form]}): a loop. `postconf -P '{back.key}/{way.parameter}='`")
+                yield Finding("error", place, f"{back.key} accepts mail from the gateway and sends it to the gateway "
+                              f"again ({NAMES[way.form]}), which makes a loop. Run `postconf -P "
+                              f"'{back.key}/{way.parameter}='`")
             elif "outbound" in roles:
-                yield Finding("warning", place, f"sealed mail goes to another filter (port {way.at.port}) behind the "
-                              "gateway: what that changes breaks signatures; put it in front")
+                yield Finding("warning", place, f"Sealed mail goes to another filter (port {way.at.port}) after the "
+                              "gateway. Changes by that filter break signatures. Place the filter before the gateway")
             else:
-                yield Finding("warning", place, f"opened mail goes to another filter (port {way.at.port}) behind the "
-                              f"gateway: let it hand mail to a door that relays nothing, as {back.key} does")
+                yield Finding("warning", place, f"Opened mail goes to another filter (port {way.at.port}) after the "
+                              "gateway. Make sure that this filter passes it to a service that relays nothing, as "
+                              f"{back.key} does")
 
 
 def strangers(site: Site) -> Iterator[Finding]:
@@ -43,12 +46,12 @@ def strangers(site: Site) -> Iterator[Finding]:
             yield from _open_to_others(site, back)
         if not any(_REFUSING & refusals(site.postfix.words(f"smtpd_{what}_restrictions", back))
                    for what in ("client", "relay", "recipient")):
-            yield Finding("error", f"master.cf {back.key}", "rejects no client: an open relay behind the gateway. `-o "
-                          f"smtpd_relay_restrictions={_restrictions(roles)}`")
+            yield Finding("error", f"master.cf {back.key}", "This service rejects no client, so it is an open relay "
+                          f"after the gateway. Set `-o smtpd_relay_restrictions={_restrictions(roles)}`")
         elif roles == {"inbound"} and _relays(site, back):
-            yield Finding("error", site.postfix.place("smtpd_relay_restrictions", back), f"{back.key} takes opened "
-                          "mail, and relays for mynetworks: opened mail could leave in clear. "
-                          "`-o smtpd_relay_restrictions=reject_unauth_destination -o mynetworks=`")
+            yield Finding("error", site.postfix.place("smtpd_relay_restrictions", back), f"{back.key} accepts opened "
+                          "mail and relays for mynetworks, so opened mail could leave unencrypted. Set `-o "
+                          "smtpd_relay_restrictions=reject_unauth_destination -o mynetworks=`")
 
 
 def _open_to_others(site: Site, back: Service) -> Iterator[Finding]:
@@ -60,14 +63,12 @@ def _open_to_others(site: Site, back: Service) -> Iterator[Finding]:
     closed = {"reject", "permit_mynetworks"} <= clients or "permit_tls_clientcerts" in clients
     if not loopback and (wide or not closed):
         whom = ", ".join(wide) or "everybody"
-        yield Finding("error", f"master.cf {back.key}", f"every host that reaches it from {whom} sends to the world "
-                                                        "past the "
-                      "gateway, in clear. Bind it to 127.0.0.1, or `-o mynetworks=` the gateway's own address and `-o "
-                      "smtpd_client_restrictions=permit_mynetworks,reject`")
+        yield Finding("error", f"master.cf {back.key}", f"Every host from {whom} that reaches this service can send "
+                      "to the internet past the gateway, unencrypted. Bind it to 127.0.0.1, or set `-o mynetworks=` "
+                      "to the gateway's own address and `-o smtpd_client_restrictions=permit_mynetworks,reject`")
     elif loopback and "permit_tls_clientcerts" not in clients:
-        yield Finding("ok", f"master.cf {back.key}", "only local processes reach it; if users have accounts on this "
-                                                     "machine, let the firewall admit the gateway's user only: `nft "
-                                                     "add rule inet filter output "
+        yield Finding("ok", f"master.cf {back.key}", "Only local processes reach this service. If users have "
+                      "accounts on this machine, admit only the gateway's user: `nft add rule inet filter output "
                       f"oif lo tcp dport {back.endpoint.port} meta skuid != sealgate reject`")
 
 
@@ -91,9 +92,9 @@ def sizes(site: Site) -> Iterator[Finding]:
     largest, unlimited = max(fronts.values()), 0 in fronts.values()
     most = site.settings.limits.message_octets_max
     if unlimited or largest > most:
-        yield Finding("warning", "main.cf message_size_limit", f"Postfix takes {largest or 'any number of'} octets, "
-                      f"the gateway {most} (limits.message_octets_max): mail between these sizes is bounced. "
-                      f"`postconf -e message_size_limit={most}`, or raise the gateway's")
+        yield Finding("warning", "main.cf message_size_limit", f"Postfix accepts {largest or 'any number of'} octets, "
+                      f"the gateway {most} (limits.message_octets_max), so mail between these sizes bounces. Run "
+                      f"`postconf -e message_size_limit={most}`, or raise limits.message_octets_max")
     for back, _ in site.returns:
         # smtpd reads it to announce SIZE, cleanup to refuse: what counts is the lower of the two.
         cleanup = site.postfix.cleanup(back)
@@ -101,14 +102,14 @@ def sizes(site: Site) -> Iterator[Finding]:
             behind = site.postfix.number("message_size_limit", service)
             if behind and (unlimited or behind < 2 * largest):
                 needed = 2 * (largest or most)
-                remedy = (f"`postconf -P '{back.key}/message_size_limit={needed}'`" if service is back else
-                          f"give {back.key} a cleanup of its own: `postconf -M 'sealgate-back/unix=sealgate-back unix "
-                          f"n - n - 0 cleanup -o message_size_limit={needed}'` and `postconf -P "
+                remedy = (f"Run `postconf -P '{back.key}/message_size_limit={needed}'`" if service is back else
+                          f"Give {back.key} its own cleanup service: `postconf -M 'sealgate-back/unix=sealgate-back "
+                          f"unix n - n - 0 cleanup -o message_size_limit={needed}'` and `postconf -P "
                           f"'{back.key}/cleanup_service_name=sealgate-back'`")
-                yield Finding("error", site.postfix.place("message_size_limit", service), f"{behind} octets behind the "
-                              f"gateway ({service.key if service else 'cleanup'} for {back.key}), "
-                              f"{largest or 'no limit'} in front: a sealed mail is up to 1.9 times as large, and would "
-                              f"be refused; {remedy}")
+                yield Finding("error", site.postfix.place("message_size_limit", service), "The size limit is "
+                              f"{behind} octets after the gateway ({service.key if service else 'cleanup'} for "
+                              f"{back.key}) and {largest or 'none'} before it. A sealed mail is up to 1.9 times as "
+                              f"large and would be rejected. {remedy}")
                 break
 
 
@@ -122,10 +123,10 @@ def size_in_place(site: Site) -> Iterator[Finding]:
         if (milter and limit and (not front or limit < 3 * front)
                 and cleanup is not None and cleanup.key not in reported):
             reported.add(cleanup.key)
-            yield Finding("error", site.postfix.place("message_size_limit", cleanup), f"{cleanup.key} takes {limit} "
-                          f"octets for a mail as it came and as it was sealed, and {front or 'any number'} may come: "
-                          "large mail is refused, and never sealed. "
-                          f"`postconf -P '{cleanup.key}/message_size_limit={3 * (front or limit)}'`")
+            yield Finding("error", site.postfix.place("message_size_limit", cleanup), f"{cleanup.key} accepts {limit} "
+                          f"octets for a mail as received and as sealed together, but {front or 'any number'} may "
+                          "arrive. Large mail is rejected and never sealed. Run `postconf -P "
+                          f"'{cleanup.key}/message_size_limit={3 * (front or limit)}'`")
 
 
 def rewriting(site: Site) -> Iterator[Finding]:
@@ -137,10 +138,9 @@ def rewriting(site: Site) -> Iterator[Finding]:
     for back, roles in site.returns:
         options = site.postfix.words("receive_override_options", back)
         if named and "no_header_body_checks" not in options:
-            yield Finding("warning", f"master.cf {back.key}", f"{', '.join(named)} work on what the gateway has sealed "
-                          "or opened: `-o receive_override_options=…,no_header_body_checks`")
+            yield Finding("warning", f"master.cf {back.key}", f"Postfix applies {', '.join(named)} to mail that the "
+                          "gateway has sealed or opened. Set `-o receive_override_options=…,no_header_body_checks`")
         if rewriting_maps and "outbound" in roles and "no_address_mappings" not in options:
-            yield Finding("warning", f"master.cf {back.key}", f"{', '.join(rewriting_maps)} rewrite the From of mail "
-                          "that is signed already, and its signature then names another address: rewrite in front "
-                          "of the "
-                          "gateway, or `-o receive_override_options=…,no_address_mappings` here")
+            yield Finding("warning", f"master.cf {back.key}", f"Postfix applies {', '.join(rewriting_maps)} to the "
+                          "From of signed mail, and the signature then names another address. Rewrite addresses "
+                          "before the gateway, or set `-o receive_override_options=…,no_address_mappings` here")

@@ -28,7 +28,7 @@ def bounces_of_its_own(site: Site) -> Iterator[Finding]:
         return
     if "+" not in site.postfix.value("recipient_delimiter"):
         yield Finding("error", "main.cf recipient_delimiter",
-                      "return paths such as codes+ID@… do not reach their mailbox: `postconf -e "
+                      "Return paths such as codes+ID@… do not reach their mailbox. Run `postconf -e "
                       "recipient_delimiter=+`")
     tables = site.postfix.words("transport_maps")
     if any(not one.removeprefix("proxy:").startswith(_READABLE) for one in tables):
@@ -36,5 +36,5 @@ def bounces_of_its_own(site: Site) -> Iterator[Finding]:
     routed = {fold(key) for key, value in entries(site.postfix, "transport_maps") if to_service(site, key, value)}
     for name, mailbox in found.items():
         if fold(mailbox) not in routed:
-            yield Finding("warning", "main.cf transport_maps", f"bounces that this Postfix writes itself do not reach "
-                          f"the service `{name}`: give {mailbox} to the inbound listener, as docs/bounces.md has it")
+            yield Finding("warning", "main.cf transport_maps", "Bounces that this Postfix writes do not reach the "
+                          f"service `{name}`. Route {mailbox} to the inbound listener as docs/bounces.md describes")

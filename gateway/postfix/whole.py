@@ -12,27 +12,26 @@ def routed_addresses(site: Site) -> Iterator[Finding]:
     """`v%evil@bank`, `evil!v@bank` and `"v@evil"@bank` are names of nobody."""
     for parameter in ("allow_percent_hack", "swap_bangpath"):
         if site.postfix.value(parameter) != "no":
-            yield Finding("error", f"main.cf {parameter}", "an address of the bank can be rewritten to one outside, "
-                                                           "and opened mail for it leaves in clear: `postconf -e "
-                                                           f"{parameter}=no`")
+            yield Finding("error", f"main.cf {parameter}", "Postfix can rewrite an address of the bank to an outside "
+                          f"address, so opened mail for it leaves unencrypted. Run `postconf -e {parameter}=no`")
     if site.postfix.yes("allow_untrusted_routing"):
-        yield Finding("error", "main.cf allow_untrusted_routing", "`user@elsewhere@bank` is relayed for unknown hosts: "
-                      "`postconf -e allow_untrusted_routing=no`")
+        yield Finding("error", "main.cf allow_untrusted_routing", "Postfix relays `user@elsewhere@bank` for unknown "
+                      "hosts. Run `postconf -e allow_untrusted_routing=no`")
 
 
 def bounces(site: Site) -> Iterator[Finding]:
     """Opened mail does not go back with its body."""
     if site.postfix.number("bounce_size_limit") != 1 and any(key.purpose == "decrypt" for key in site.settings.keys):
-        yield Finding("error", "main.cf bounce_size_limit", "a bounce may return opened mail to its sender, in "
-                                                            "clear: `postconf -e bounce_size_limit=1`")
+        yield Finding("error", "main.cf bounce_size_limit", "A bounce may return opened mail to its sender, "
+                      "unencrypted. Run `postconf -e bounce_size_limit=1`")
     for back, roles in site.returns:
         dropped = {one.lower() for one in site.postfix.words("smtpd_discard_ehlo_keywords", back)}
         if "inbound" in roles and "dsn" in dropped:
-            yield Finding("error", site.postfix.place("smtpd_discard_ehlo_keywords", back), "without DSN the gateway "
-                          "cannot ask for bounces without the opened body (RET=HDRS): remove dsn")
+            yield Finding("error", site.postfix.place("smtpd_discard_ehlo_keywords", back), "Without DSN the gateway "
+                          "cannot ask for bounces without the opened body (RET=HDRS). Remove dsn from the list")
     if site.postfix.yes("soft_bounce"):
-        yield Finding("warning", "main.cf soft_bounce", "mail that the gateway rejects is retried for days instead "
-                                                        "of being bounced: `postconf -e soft_bounce=no`")
+        yield Finding("warning", "main.cf soft_bounce", "Postfix retries mail that the gateway rejects for days "
+                      "instead of bouncing it. Run `postconf -e soft_bounce=no`")
 
 
 def line_ends(site: Site) -> Iterator[Finding]:
@@ -45,9 +44,8 @@ def line_ends(site: Site) -> Iterator[Finding]:
         place = site.postfix.place("smtpd_forbid_bare_newline", door)
         if place not in reported:
             reported.add(place)
-            yield Finding("error", place, "a mail can hide another one behind bare line feeds, which this Postfix "
-                                          "accepts and the gateway rejects: "
-                          "`postconf -e smtpd_forbid_bare_newline=normalize`")
+            yield Finding("error", place, "A mail can hide another mail behind bare line feeds, which this Postfix "
+                          "accepts and the gateway rejects. Run `postconf -e smtpd_forbid_bare_newline=normalize`")
 
 
 def compatibility(site: Site) -> Iterator[Finding]:
@@ -55,5 +53,5 @@ def compatibility(site: Site) -> Iterator[Finding]:
     level = tuple(int(one) for one in site.postfix.value("compatibility_level").split(".") if one.isdigit())
     if level < _COMPATIBLE:
         networks = site.postfix.value("mynetworks")
-        yield Finding("warning", "main.cf compatibility_level", "defaults of an old version are in force (mynetworks = "
-                      f"{networks}): `postconf -e compatibility_level=3.6`, and `postfix check`")
+        yield Finding("warning", "main.cf compatibility_level", "Defaults of an old version are in force (mynetworks "
+                      f"= {networks}). Run `postconf -e compatibility_level=3.6`, then `postfix check`")

@@ -260,7 +260,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Proble
     context, problem = error.context or "", error.problem or ""
     value = _value_of(line)
     quoted = f'quote it: "{value}"' if value and '"' not in value else f"quote it: '{value}'"
-    texts = (problem, "")
+    texts = (f"invalid YAML: {problem}", "correct this line; check brackets, quotes and indentation")
     if "cannot start any token" in problem:
         char = line[mark.column:mark.column + 1]
         texts = (("a tab is used for indentation", "indent with spaces") if char == "\t"

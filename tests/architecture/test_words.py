@@ -40,7 +40,7 @@ RETIRED_IN_NAMES = {
 }
 # Columns of tables and packages whose names are changed later.
 STORED = {"told_at"}
-LATER = ("frontends/milter/", "mime/", "model/mail_query.py")
+LATER = ("frontends/milter/", "mime/")
 
 
 def _words(name: str) -> set[str]:

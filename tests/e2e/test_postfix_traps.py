@@ -312,7 +312,7 @@ LOCAL_TRAPS = [
     ),
     Trap(
         "a user's .forward leads outside",
-        ("main.cf forward_path", "sends opened mail to any address or program"),
+        ("main.cf forward_path", "can send opened mail to any address or program"),
         leaves_in_clear(asks), arrives_opened,
         main=TO_A_USER + "forward_path = {here}/forward.$user\n",
         commands=("echo helper@elsewhere.example > {here}/forward.daemon", "chown daemon {here}/forward.daemon"),
@@ -338,7 +338,7 @@ LOCAL_TRAPS = [
     ),
     *(Trap(
         f"{parameter} is a server outside",
-        (f"main.cf {parameter}", "hands opened mail to [mail.elsewhere.example]"),
+        (f"main.cf {parameter}", "sends opened mail to [mail.elsewhere.example]"),
         leaves_in_clear(asks),
         main=f"{LOCAL}{parameter} = {value}\n", commands=OUTSIDE,
     ) for parameter, value in (
@@ -350,7 +350,7 @@ LOCAL_TRAPS = [
     )),
     Trap(
         "a route changes the server and keeps the transport",
-        ("main.cf transport_maps", "hands opened mail to [mail.elsewhere.example]"),
+        ("main.cf transport_maps", "sends opened mail to [mail.elsewhere.example]"),
         leaves_in_clear(asks),
         main="local_transport = out:[127.0.0.1]:{mailboxes}\n"
              "transport_maps = inline:{{ support@bank.example=:[mail.elsewhere.example] }}\n", commands=OUTSIDE,
@@ -363,7 +363,7 @@ LOCAL_TRAPS = [
     ),
     Trap(
         "a fall-back takes opened mail while the bank's mail server is away",
-        ("out/unix/smtp_fallback_relay", "by out/unix, in clear"),
+        ("out/unix/smtp_fallback_relay", "out/unix sends its opened mail to"),
         leaves_in_clear(asks), arrives_opened,
         main="local_transport = out:[127.0.0.1]:{dead}\n",
         commands=(OUTSIDE[0], ("postconf -P 'out/unix/smtp_fallback_relay="
@@ -373,7 +373,7 @@ LOCAL_TRAPS = [
     ),
     Trap(
         "relayhost takes mail of the bank's domains",
-        ("main.cf relay_transport", "hands opened mail to [mail.elsewhere.example]"),
+        ("main.cf relay_transport", "sends opened mail to [mail.elsewhere.example]"),
         leaves_in_clear(asks), arrives_opened,
         main="mydestination =\nrelay_domains = bank.example\nrelay_transport = out\n"
              "relayhost = [mail.elsewhere.example]\n",
@@ -381,7 +381,7 @@ LOCAL_TRAPS = [
     ),
     Trap(
         "relayhost takes mail of domains below a relay domain",
-        ("main.cf relay_transport", "hands opened mail to [mail.elsewhere.example]"),
+        ("main.cf relay_transport", "sends opened mail to [mail.elsewhere.example]"),
         leaves_in_clear(asks), arrives_opened,
         main="mydestination =\nrelay_domains = example\nrelay_transport = out\n"
              "parent_domain_matches_subdomains = relay_domains\nrelayhost = [mail.elsewhere.example]\n",
@@ -421,21 +421,21 @@ TRAPS = [
     ),
     Trap(
         "a door without a filter",
-        ("master.cf 127.0.0.1:", "leaves without the gateway"),
+        ("master.cf 127.0.0.1:", "does not pass the gateway"),
         leaves_in_clear(submits), leaves_sealed(submits),
         commands=("postconf -P '127.0.0.1:{submission}/inet/content_filter='",),
         remedy=("postconf -P '127.0.0.1:{submission}/inet/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}'",),
     ),
     Trap(
         "sendmail without a filter",
-        ("master.cf pickup/unix", "mail of sendmail(1) leaves without the gateway"),
+        ("master.cf pickup/unix", "mail of sendmail(1) does not pass the gateway"),
         leaves_in_clear(by_sendmail), leaves_sealed(by_sendmail),
         commands=("postconf -P 'pickup/unix/content_filter='",),
         remedy=("postconf -P 'pickup/unix/content_filter=sealgate:[127.0.0.1]:{gateway_outbound}'",),
     ),
     Trap(
         "QMQP without a filter",
-        ("master.cf 127.0.0.1:", "mail by QMQP leaves without the gateway"),
+        ("master.cf 127.0.0.1:", "mail by QMQP does not pass the gateway"),
         qmqp_in_clear, qmqp_sealed,
         commands=("postconf -M '127.0.0.1:{systems}/inet=127.0.0.1:{systems} inet n - n - - qmqpd'",
                   "postconf -P 127.0.0.1:{systems}/inet/content_filter=",
@@ -445,7 +445,7 @@ TRAPS = [
     ),
     Trap(
         "a mail hidden in another",
-        ("main.cf smtpd_forbid_bare_newline", "hide another one behind bare line feeds"),
+        ("main.cf smtpd_forbid_bare_newline", "hide another mail behind bare line feeds"),
         smuggles(2), smuggles(1),
         commands=("postconf -e smtpd_forbid_bare_newline=no smtpd_forbid_unauth_pipelining=no",),
         remedy=("postconf -e smtpd_forbid_bare_newline=normalize",),
@@ -467,14 +467,14 @@ TRAPS = [
     ),
     Trap(
         "a domain of the bank is another domain's",
-        ("main.cf virtual_alias_maps", "leads to @elsewhere.example"),
+        ("main.cf virtual_alias_maps", "redirected to @elsewhere.example"),
         leaves_in_clear(asks), arrives_opened,
         main="virtual_alias_maps = inline:{{ {{ @bank.example = @elsewhere.example }} }}\n",
         remedy=("postconf -e virtual_alias_maps=",),
     ),
     Trap(
         "a fall-back while the gateway is away",
-        ("smtp_fallback_relay", "goes to that relay instead"),
+        ("smtp_fallback_relay", "to that relay, unencrypted"),
         leaves_in_clear(submits), waits_for_the_gateway(submits),
         main="smtp_fallback_relay = [127.0.0.1]:{internet}\n",
         commands=("postconf -PX sealgate/unix/smtp_fallback_relay",),
@@ -483,21 +483,21 @@ TRAPS = [
     ),
     Trap(
         "an alias leads opened mail outside",
-        ("main.cf virtual_alias_maps", "is applied where opened mail comes back"),
+        ("main.cf virtual_alias_maps", "Opened mail from the gateway"),
         leaves_in_clear(asks), arrives_opened,
         main="virtual_alias_maps = inline:{{ support@bank.example=helper@elsewhere.example }}\n",
         remedy=("postconf -P 127.0.0.1:{opened}/inet/receive_override_options=no_address_mappings",),
     ),
     Trap(
         "an alias of local(8) leads opened mail outside",
-        ("main.cf alias_maps", "local(8) hands opened mail on in clear"),
+        ("main.cf alias_maps", "local(8) sends opened mail there unencrypted"),
         leaves_in_clear(asks), arrives_opened,
         main="local_transport = local\nforward_path =\nalias_maps = inline:{{ support=helper@elsewhere.example }}\n",
         remedy=("postconf -e alias_maps= local_transport=smtp:[127.0.0.1]:{mailboxes}",),
     ),
     Trap(
         "an archive gets its copy twice",
-        ("master.cf 127.0.0.1:", "automatic copies come twice"),
+        ("master.cf 127.0.0.1:", "automatic copies arrive twice"),
         archive_gets(2), archive_gets(1),
         main="recipient_bcc_maps = inline:{{ support@bank.example=archive@bank.example }}\n",
         commands=("postconf -P '127.0.0.1:{smtp}/inet/smtpd_proxy_filter='",
@@ -506,7 +506,7 @@ TRAPS = [
     ),
     Trap(
         "percent signs lead outside",
-        ("main.cf allow_percent_hack", "can be rewritten to one outside"),
+        ("main.cf allow_percent_hack", "to an outside address"),
         relays_percent, takes_percent_for_a_name,
         main="local_recipient_maps =\n",
         commands=("postconf -e allow_percent_hack=yes",),
@@ -514,7 +514,7 @@ TRAPS = [
     ),
     Trap(
         "no room for what was sealed",
-        ("main.cf message_size_limit", "give 127.0.0.1:"),
+        ("main.cf message_size_limit", "Give 127.0.0.1:"),
         then_comes_back(is_too_large), leaves_sealed(is_too_large),
         commands=("postconf -e message_size_limit=30000",
                   "postconf -P '127.0.0.1:{sealed}/inet/cleanup_service_name=cleanup'"),
@@ -522,7 +522,7 @@ TRAPS = [
     ),
     Trap(
         "a bounce carries what was opened",
-        ("main.cf bounce_size_limit", "in clear"),
+        ("main.cf bounce_size_limit", "unencrypted"),
         bounces_opened, bounces_headers,
         main="bounce_size_limit = 50000\n",
         commands=("postconf -P '127.0.0.1:{opened}/inet/smtpd_discard_ehlo_keywords=dsn'",),

@@ -45,6 +45,10 @@ def read_certificates(octets: bytes, passphrase: bytes | None = None) -> tuple[C
     if len(octets) > OCTETS_MAX:
         raise GatewayError(Reason.INPUT_TOO_LARGE, f"{len(octets)} octets")
     if not is_pkcs12(octets):
+        if not octets.strip():
+            raise GatewayError(Reason.INPUT_EMPTY, "0 octets")
+        if not _may_hold_certificates(octets):
+            raise GatewayError(Reason.INPUT_NOT_RECOGNISED, "this is not PEM, DER, P7B or PKCS#12")
         found = each_certificate(octets)
         if len(found) == 1 and isinstance(found[0], GatewayError):
             raise found[0]
@@ -54,6 +58,12 @@ def read_certificates(octets: bytes, passphrase: bytes | None = None) -> tuple[C
     if not own:
         raise GatewayError(Reason.INPUT_UNREADABLE, "a PKCS#12 without a certificate")
     return own
+
+
+def _may_hold_certificates(octets: bytes) -> bool:
+    """Whether the file has a PEM certificate, or begins as DER does (a SEQUENCE)."""
+    return octets.startswith(b"\x30") or (b"-----BEGIN " in octets and (
+        b"CERTIFICATE" in octets or b"PKCS7" in octets or b"CMS" in octets or b"SIGNED MESSAGE" in octets))
 
 
 def judge(certificate: Certificate, at: datetime) -> tuple[Reason | None, tuple[Reason, ...]]:

@@ -154,4 +154,5 @@ def _text(path: Path) -> str:
     try:
         return import_csv.read_file(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise GatewayError(Reason.INPUT_MALFORMED, f"{path}: octet {error.start} is not UTF-8: save it so") from None
+        raise GatewayError(Reason.INPUT_MALFORMED, f"{path}: the octet at position {error.start} is not UTF-8. Save "
+                           "the file as UTF-8") from None

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 
 MANIFEST: Final = "manifest.json"
 MAC: Final = MANIFEST + ".hmac"
@@ -82,7 +82,7 @@ def writing(path: Path, secret: bytes | None = None) -> Iterator[Writer]:
             os.fsync(file.fileno())
         os.link(part, path)  # never over another one
     except OSError as error:
-        raise GatewayError(Reason.USAGE, f"{path}: {error.strerror}") from None
+        raise GatewayError(Reason.USAGE, file_error(path, error)) from None
     finally:
         if part is not None:
             with suppress(OSError):
@@ -125,7 +125,7 @@ def reading(path: Path, secret: bytes | None = None, *, unverified: bool = False
     except tarfile.TarError as error:
         raise GatewayError(Reason.USAGE, f"{path} is not a backup: {error}. Name a file of `sealgate backup`") from None
     except OSError as error:
-        raise GatewayError(Reason.USAGE, f"{path}: {error.strerror}") from None
+        raise GatewayError(Reason.USAGE, file_error(path, error)) from None
 
 
 def _mac(secret: bytes, manifest: bytes) -> bytes:

@@ -16,7 +16,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from gateway.adapters.files.owner import hand_over
 from gateway.adapters.keys.files import read_secret
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 
 NAME_MAX: Final = 64
 PASSWORD_MIN: Final = 12  # characters: a machine's password is made, not remembered
@@ -108,4 +108,4 @@ def _write(path: Path, clients: Mapping[str, str]) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {error.strerror}") from None
+        raise GatewayError(Reason.CONFIG_UNREADABLE, file_error(path, error)) from None

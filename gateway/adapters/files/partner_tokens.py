@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.adapters.files.owner import hand_over
 from gateway.adapters.keys.files import read_secret
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 
 TOKEN_OCTETS: Final = 32
 _DIGEST_OCTETS: Final = 32  # of SHA-256
@@ -34,7 +34,7 @@ def make_token(path: Path) -> str:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {error.strerror}") from None
+        raise GatewayError(Reason.CONFIG_UNREADABLE, file_error(path, error)) from None
     return token
 
 

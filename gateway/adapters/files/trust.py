@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.cms.certificate import Certificate, load_certificates
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 
 OCTETS_MAX: Final = 16_777_216  # the system's bundle of all web roots has 0.2 MiB
 FILES_MAX: Final = 10_000
@@ -38,7 +38,7 @@ def _files(path: Path) -> Iterator[Path]:
     try:
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS and file.is_file())
     except OSError as error:
-        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: {error.strerror}") from None
+        raise GatewayError(Reason.CONFIG_UNREADABLE, file_error(path, error)) from None
     if not files:
         raise GatewayError(Reason.CONFIG_UNREADABLE, f"{path}: no certificate in this directory ({' '.join(ENDINGS)})")
     if len(files) > FILES_MAX:
@@ -51,7 +51,7 @@ def _read(file: Path) -> tuple[Certificate, ...]:
         with file.open("rb") as opened:
             octets = opened.read(OCTETS_MAX + 1)
     except OSError as error:
-        raise GatewayError(Reason.CONFIG_UNREADABLE, f"{file}: {error.strerror}") from None
+        raise GatewayError(Reason.CONFIG_UNREADABLE, file_error(file, error)) from None
     if len(octets) > OCTETS_MAX:
         raise GatewayError(Reason.CONFIG_UNREADABLE, f"{file}: larger than {OCTETS_MAX} octets")
     try:

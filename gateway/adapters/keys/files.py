@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from gateway.cms.certificate import Certificate, key_algorithm
 from gateway.cms.private_keys import KEY_OCTETS_MAX, PrivateKey, read_private_key
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 from gateway.model.scheme import SignScheme, UnwrapScheme
 from gateway.ports.keys import KeyInfo, KeyPurpose, Keys
 from gateway.settings import InternalStamperSettings, Settings
@@ -93,7 +93,7 @@ def read_secret(path: Path, octets_max: int = KEY_OCTETS_MAX) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise GatewayError(Reason.KEY_UNAVAILABLE, f"{path}: {error.strerror}", retry=True) from None
+        raise GatewayError(Reason.KEY_UNAVAILABLE, file_error(path, error), retry=True) from None
     if len(octets) > octets_max:
         raise GatewayError(Reason.KEY_UNAVAILABLE, f"{path} is larger than {octets_max} octets", retry=True)
     return octets
@@ -143,7 +143,8 @@ class Purposes:
         with self._lock:
             known, other = self._known.setdefault(public, (purpose, key_id))
         if known != purpose:
-            raise GatewayError(Reason.KEY_WRONG_PURPOSE, f"{where}: the key of {other}, which is for {known}")
+            raise GatewayError(Reason.KEY_WRONG_PURPOSE, f"{where}: the key set {other} uses this key already, with "
+                               f"`purpose: {known}`. Use another key")
 
 
 class FileKeys:

@@ -84,7 +84,8 @@ def _entry(keys: Keys, key_id: str, purpose: str, place: str, certificate_path: 
     entry = replace(entry, subject=certificate.subject, not_before=certificate.not_before,
                     not_after=certificate.not_after)
     if not entry.trouble and info.public != certificate.spki:
-        return replace(entry, trouble=f"{certificate_path} is the certificate of another key")
+        return replace(entry, trouble=f"{certificate_path} is the certificate of another key. Correct `key` or "
+                       "`certificate` of this key set")
     return entry
 
 

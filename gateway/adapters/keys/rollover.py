@@ -19,7 +19,7 @@ from gateway.adapters.keys.refused_pins import directory_of
 from gateway.adapters.keys.request import asked_again
 from gateway.adapters.keys.tools import Bundle
 from gateway.cms.certificate import Certificate, load_certificates
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 from gateway.settings import Generation, KeySet, Settings
 
 _PLAIN: Final = frozenset(string.ascii_letters + string.digits + "/._-")
@@ -81,7 +81,7 @@ def made_on_token(request: Path | None, make: Callable[[], bytes]) -> bytes:
         request.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         key_tools.write_new(request, b"", 0o644)
     except OSError as error:
-        raise GatewayError(Reason.USAGE, f"{request}: {error.strerror}") from None
+        raise GatewayError(Reason.USAGE, file_error(request, error)) from None
     try:
         pem = make()
         request.write_bytes(pem)
@@ -108,7 +108,7 @@ def _newest(key_set: KeySet) -> tuple[Generation, Certificate]:
         try:
             found.append((one, load_certificates(one.certificate.read_bytes())[0]))
         except OSError as error:
-            raise GatewayError(Reason.CONFIG_UNREADABLE, f"{one.certificate}: {error.strerror}") from None
+            raise GatewayError(Reason.CONFIG_UNREADABLE, file_error(one.certificate, error)) from None
     return max(found, key=lambda pair: pair[1].not_after)
 
 

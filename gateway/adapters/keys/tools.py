@@ -116,7 +116,7 @@ def check_new(algorithm: str, known: Sequence[str] = ALGORITHMS) -> None:
     bits = algorithm.removeprefix("rsa-")
     if algorithm.startswith("rsa-") and bits.isdecimal() and len(bits) < 6 and int(bits) < 3072:
         raise GatewayError(Reason.USAGE, f"{algorithm} is too weak for a new key: rsa-3072, or p-256")
-    raise GatewayError(Reason.USAGE, f"`{algorithm}` is none of {', '.join(known)}")
+    raise GatewayError(Reason.USAGE, f"`{algorithm}` is not a supported key algorithm. Use one of: {', '.join(known)}")
 
 
 def write(directory: Path, name: str, bundle: Bundle, *, passphrase: bytes | None = None,

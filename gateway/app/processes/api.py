@@ -110,7 +110,7 @@ def reader(directory: Path) -> Callable[[str], str]:
 def section(settings: Settings) -> Api:
     """CONFIG_INVALID where there is none."""
     if settings.api is None:
-        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `api`: there is nothing to serve")
+        raise GatewayError(Reason.CONFIG_INVALID, "the settings have no section `api`. Add it: docs/api.md")
     return settings.api
 
 

@@ -89,7 +89,8 @@ def section(settings: Settings) -> Http:
     """CONFIG_INVALID where there is none."""
     if settings.http is None:
         raise GatewayError(
-            Reason.CONFIG_INVALID, "the settings have no section `http` and no `metrics`: there is nothing to serve")
+            Reason.CONFIG_INVALID, "the settings have neither a section `http` nor `metrics`. Add one: "
+            "docs/http.md, docs/metrics.md")
     return settings.http
 
 

@@ -26,6 +26,8 @@ Fingerprint = Annotated[str, typer.Argument(metavar="SHA256", help="fingerprint,
 
 Profile = Literal["cbc", "gcm"]
 
+_WORDS = {"refused": "rejected"}  # where the word for people differs from the stored one
+
 group = typer.Typer(no_args_is_help=True, help="Certificates of customers and issuers: import, look up, trust, export.")
 
 
@@ -72,7 +74,7 @@ def import_(
     Example: sealgate cert import --customer 1001 anna.p12
     """
     if bool(files) == bool(csv):
-        fail("Name files with certificates, or --csv FILE", context.USAGE)
+        fail("Name files with certificates or use --csv FILE, not both: `sealgate cert import anna.pem`", context.USAGE)
     settings = context.settings()
     with reporting_errors():
         office, store = composition.office(settings), composition.open_store(settings)
@@ -101,7 +103,7 @@ def import_(
 
 
 def _tell(answers: Iterable[Kept | Trouble], *, json: bool, every: bool) -> int:
-    """Each answer (of a bulk import only what needs eyes), a sum at the end; how many were refused."""
+    """Prints each answer (of a bulk import only the rejected), and the totals. Returns how many were rejected."""
     counts = {"added": 0, "bound": 0, "known": 0, "refused": 0}
     reports = _report_each(answers, counts)
     if json:
@@ -110,7 +112,8 @@ def _tell(answers: Iterable[Kept | Trouble], *, json: bool, every: bool) -> int:
         for one in reports:
             if every and "sha256" in one:
                 listing.table((), [(one["change"], one["sha256"], one["addresses"], one["customer"])])
-    say(", ".join(f"{count} {change}" for change, count in counts.items() if count) or "no certificates found")
+    say(", ".join(f"{count} {_WORDS.get(change, change)}" for change, count in counts.items() if count)
+        or "The input has no certificate.")
     return counts["refused"]
 
 

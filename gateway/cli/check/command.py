@@ -111,7 +111,7 @@ def _new(findings: Iterable[Finding], reported: list[str]) -> Iterator[Finding]:
         if finding.level != "error":
             yield finding
         elif not any(text in finding.text for text in reported):
-            reported += [line.partition("; ")[0] for line in finding.text.splitlines()]  # the remedy follows "; "
+            reported += [_without_remedy(line) for line in finding.text.splitlines()]
             yield finding
 
 
@@ -133,3 +133,8 @@ def policies(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "ok", "policies",
                 f"{len(rules.rules)} rules, {len(ran.results)} test cases pass, digest {rules.digest[:16]}")
+
+
+def _without_remedy(line: str) -> str:
+    """The fact of a finding: its remedy follows ". " or "; "."""
+    return line.partition("; ")[0].partition(". ")[0]

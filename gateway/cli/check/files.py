@@ -21,23 +21,23 @@ def files(settings: Settings) -> Iterator[Finding]:
     """Whatever the settings name, and who may write it."""
     for about, name, path in _named(settings, ""):
         if name not in _MAY_BE_MISSING and not path.exists():
-            yield Finding("error", about or name, f"{path}: No such file or directory; {_remedy(about, name, path)}")
+            yield Finding("error", about or name, f"{path}: No such file or directory. {_remedy(about, name, path)}")
         elif path.exists() and not os.access(path, os.R_OK):
             yield Finding("error", about or name,
-                          f"{path}: Permission denied; give the gateway's user read access, or correct `{name}`")
+                          f"{path}: Permission denied. Give the gateway's user read access, or correct `{name}`")
     for path in (context.config_path(), *settings.policies):
         if path.exists() and path.stat().st_mode & 0o022:
             yield Finding("warning", "files", f"other users can change {path}; run `chmod go-w {path}`")
 
 
 def _remedy(about: str, name: str, path: Path) -> str:
-    """What makes the file that is not there."""
+    """Returns what to do about a missing file."""
     if name == "token_file":
         kind, _, whose = about.partition(" ")
-        return f"create it with `sealgate {'client' if kind == 'client' else 'http'} token {whose}`"
+        return f"Create it with `sealgate {'client' if kind == 'client' else 'http'} token {whose}`"
     if name.endswith("secret_file"):
-        return f"create it with `(umask 077; openssl rand -hex 32 > {path})`, or correct `{name}`"
-    return f"create it, or correct `{name}`"
+        return f"Create it with `(umask 077; openssl rand -hex 32 > {path})`, or correct `{name}`"
+    return f"Create it, or correct `{name}`"
 
 
 def _named(section: Section, about: str) -> Iterator[tuple[str, str, Path]]:

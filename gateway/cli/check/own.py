@@ -12,7 +12,7 @@ from gateway.clock import SystemClock
 from gateway.cms import strength
 from gateway.cms.algorithms import FEW_READ
 from gateway.cms.certificate import Certificate, load_certificates
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 from gateway.model.finding import Finding
 from gateway.settings import InternalStamperSettings, Settings
 from gateway.setup.authorities import TEST_CA
@@ -28,15 +28,15 @@ def certificates(settings: Settings) -> Iterator[Finding]:
         try:
             certificate = load_certificates(path.read_bytes())[0]
         except OSError as trouble:
-            yield Finding("error", name, f"{path}: {trouble.strerror}")
+            yield Finding("error", name, file_error(path, trouble))
         except GatewayError as trouble:
             yield Finding("error", name, f"{path}: {trouble.detail}; see `sealgate inspect {path}`")
         else:
             yield from of_algorithms(name, path, certificate, now)
             if f"CN={TEST_CA}" in certificate.issuer:
                 request = path.with_name(path.name.replace(".crt.", ".csr."))
-                yield Finding("warning", name, f"{path}: a test certificate that nobody outside trusts; store the one "
-                              f"that your CA issues for {request} in its place")
+                yield Finding("warning", name, f"{path} is a test certificate, which no other mail program trusts. "
+                              f"Replace it with the certificate that your CA issues for {request}")
             if name.startswith(("escrow ", "archive")):
                 yield from _of_use(name, path, certificate, now)
 

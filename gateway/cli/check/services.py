@@ -79,7 +79,8 @@ def _reached(about: str, hop: NextHopSettings) -> Finding:
             greeting = connection.recv(512).decode("utf-8", "replace").strip()
     except OSError as trouble:
         return Finding("error", about,
-                       f"{place}: {trouble.strerror or trouble}; mail is deferred until it answers")
+                       f"{place}: {trouble.strerror or trouble}. Mail is deferred until it answers. Start the "
+                       "server, or correct `next_hops`")
     if not greeting.startswith("220"):
         return Finding("error", about, f"{place} greets with {greeting!r}, not with 220 as an SMTP server does; check "
                        "host and port")

@@ -13,7 +13,7 @@ import typer
 from gateway.cli.context import BAD, USAGE, fail, say
 from gateway.clock import SystemClock
 from gateway.cms.certificate import Certificate, each_certificate, load_certificates
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 from gateway.inspection.inspect import OCTETS_MAX, Options, inspect
 from gateway.inspection.keys import KeyFile, desk_keys
 from gateway.inspection.report import Report
@@ -181,4 +181,4 @@ def _write(output: Path, file: str, report: Report) -> None:
             fail("--output is the same file as FILE. Name another file", USAGE)
         output.write_bytes(report.output)
     except OSError as error:
-        fail(f"{output}: {error.strerror}", USAGE)
+        fail(file_error(output, error), USAGE)

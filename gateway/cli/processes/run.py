@@ -4,9 +4,6 @@ from collections.abc import Sequence
 
 import typer
 
-from gateway import app as composition
-from gateway.app.audit.four_eyes import stored
-from gateway.app.audit.recorded import recorded
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.distribution import own_command
@@ -60,6 +57,8 @@ def reload() -> None:
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml reload
     """
+    from gateway.app.audit.recorded import recorded  # here, for it loads what uses keys: the supervisor has none of it
+
     settings = context.settings()
     with context.reporting_errors():
         _require_approval(settings)
@@ -70,6 +69,9 @@ def reload() -> None:
 
 def _require_approval(settings: Settings) -> None:
     """Of the policy set, where `four_eyes` has `policy`."""
+    from gateway import app as composition
+    from gateway.app.audit.four_eyes import stored
+
     if not settings.database_id.exists():
         return
     store = composition.open_store(settings)

@@ -19,7 +19,7 @@ from gateway.cli import context, listing
 from gateway.cli.context import BAD, fail, reporting_errors, say
 from gateway.cli.listing import Json
 from gateway.clock import SystemClock
-from gateway.errors import Reason
+from gateway.errors import Reason, file_error
 from gateway.model.sentences import SENTENCES
 from gateway.services.statements import report, source, spec
 from gateway.services.statements.pages import preflight_page, report_page
@@ -185,7 +185,7 @@ def _write(path: Path, text: str) -> None:
     try:
         preflight.write_own(path, text)
     except OSError as error:
-        fail(f"{path}: {error.strerror}", context.USAGE)
+        fail(file_error(path, error), context.USAGE)
 
 
 @contextmanager

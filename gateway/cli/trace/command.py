@@ -19,6 +19,7 @@ from gateway.cli import context
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.trace import view as trace_view
 from gateway.cli.trace.log import Line, lines_about
+from gateway.errors import file_error
 from gateway.model.record import EvidenceRecord
 from gateway.settings import Settings
 
@@ -79,7 +80,7 @@ def _lines(log: str, words: frozenset[str]) -> Iterator[Line]:
         try:
             file = stack.enter_context(Path(log).open(encoding="utf-8", errors="replace"))
         except OSError as error:
-            fail(f"{log}: {error.strerror}", USAGE)
+            fail(file_error(log, error), USAGE)
         yield from lines_about(file, words)
 
 
@@ -124,7 +125,7 @@ def _read(file: Path, settings: Settings) -> Given:
     try:
         octets = file.read_bytes()
     except OSError as error:
-        fail(f"{file}: {error.strerror}", USAGE)
+        fail(file_error(file, error), USAGE)
     if b"\r\n" not in octets:
         octets = octets.replace(b"\n", b"\r\n")
     if octets.startswith(b"From "):  # the line by which an mbox begins a mail

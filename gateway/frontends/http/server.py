@@ -19,7 +19,7 @@ import structlog
 from uvicorn.config import Config
 from uvicorn.server import Server
 
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, address_error
 from gateway.frontends.http.application import application
 from gateway.frontends.http.connection import REQUEST_DEADLINE_S, Connection, Doorway, settings_of
 from gateway.frontends.http.guard import Guard
@@ -80,7 +80,7 @@ class HttpServer(Server):
                 self._http.host, self._http.port, backlog=BACKLOG, **(tls if self.tls else {}))
         except OSError as error:
             raise GatewayError(Reason.CONFIG_INVALID,
-                               f"{self._name}: {self._http.host}:{self._http.port}: {error.strerror}") from None
+                               address_error(f"{self._name}: {self._http.host}:{self._http.port}", error)) from None
         self.servers = [server]
         name = server.sockets[0].getsockname()
         self.address = (name[0], name[1])

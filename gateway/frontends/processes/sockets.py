@@ -19,7 +19,7 @@ from contextlib import suppress
 from errno import EADDRINUSE
 from typing import Final
 
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, address_error
 from gateway.frontends.smtp import dialogue
 from gateway.settings import Listener
 
@@ -68,9 +68,9 @@ def _bound(listener: Listener) -> list[socket.socket]:
 
 
 def unavailable(listener: Listener, error: OSError) -> GatewayError:
-    """An address that cannot be had, in words."""
+    """Returns the error of a listener whose address cannot be opened."""
     return GatewayError(Reason.CONFIG_INVALID,
-                        f"listeners: {listener.name}: {listener.host}:{listener.port}: {error.strerror}",
+                        address_error(f"listeners: {listener.name}: {listener.host}:{listener.port}", error),
                         retry=error.errno == EADDRINUSE)
 
 

@@ -105,10 +105,11 @@ def test_one_bad_certificate_of_a_file_loses_no_other(store) -> None:
 
 
 @pytest.mark.parametrize(("octets", "passphrase", "reason"), [
-    (b"", None, Reason.CERTIFICATE_MALFORMED), (b"hello", None, Reason.CERTIFICATE_MALFORMED),
-    (ANNA.der[:-1], None, Reason.CERTIFICATE_MALFORMED), (ANNA.key_pem, None, Reason.CERTIFICATE_MALFORMED),
+    (b"", None, Reason.INPUT_EMPTY), (b"hello: world", None, Reason.INPUT_NOT_RECOGNISED),
+    (ANNA.der[:-1], None, Reason.CERTIFICATE_MALFORMED), (ANNA.key_pem, None, Reason.INPUT_NOT_RECOGNISED),
     (ANNA.p12(b"demo"), b"wrong", Reason.INPUT_PASSWORD_WRONG), (ANNA.p12(b"demo"), None, Reason.INPUT_PASSWORD_WRONG),
-    (os.urandom(1000), None, Reason.CERTIFICATE_MALFORMED), (bytes(OCTETS_MAX + 1), None, Reason.INPUT_TOO_LARGE)])
+    (b"\0" + os.urandom(999), None, Reason.INPUT_NOT_RECOGNISED),
+    (bytes(OCTETS_MAX + 1), None, Reason.INPUT_TOO_LARGE)])
 def test_what_cannot_be_read_has_its_reason(octets, passphrase, reason) -> None:
     with pytest.raises(GatewayError) as caught:
         read_certificates(octets, passphrase)
@@ -176,7 +177,7 @@ def test_troubles_stand_in_their_place_and_cost_nobody_else(store) -> None:
     answers = run(store, Item("1", ANNA.pem), Item("2", b"rubbish"), Item("3", weak),
                   Item("4", BEN.pem, None, "nobody"), Item("5", EXPIRED.pem))
     assert [(type(answer), getattr(answer, "where", None), getattr(answer, "reason", None)) for answer in answers] == [
-        (Kept, None, None), (Trouble, "2", Reason.CERTIFICATE_MALFORMED), (Trouble, "3", Reason.CERTIFICATE_WEAK_KEY),
+        (Kept, None, None), (Trouble, "2", Reason.INPUT_NOT_RECOGNISED), (Trouble, "3", Reason.CERTIFICATE_WEAK_KEY),
         (Trouble, "4", Reason.USAGE), (Kept, None, None)]
     assert store.rows("ben@customer.example") == ()
 

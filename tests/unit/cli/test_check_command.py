@@ -121,10 +121,10 @@ def test_files_that_nothing_opens_before_it_needs_them(bank) -> None:
     done = check()
     assert [(one["about"], one["text"].rpartition("/")[2]) for one in done.errors] == [
         ("client online-banking",
-         "none.sha256: No such file or directory; create it with `sealgate client token online-banking`"),
-        ("http", "none.pem: No such file or directory; create it, or correct `client_ca`"),
+         "none.sha256: No such file or directory. Create it with `sealgate client token online-banking`"),
+        ("http", "none.pem: No such file or directory. Create it, or correct `client_ca`"),
         ("partner payments",
-         "payments: No such file or directory; create it with `sealgate http token payments`")]
+         "payments: No such file or directory. Create it with `sealgate http token payments`")]
     assert any(one["text"].startswith("stamps, in ") for one in done.told)  # and the rest is looked at all the same
 
 
@@ -133,7 +133,7 @@ def test_a_secret_that_is_not_there_is_told_once_with_the_command_that_makes_it(
     for path in secrets.values():
         path.unlink()
     assert [(one["about"], one["text"]) for one in check().errors] == [
-        (name, (f"{path}: No such file or directory; create it with `(umask 077; openssl rand -hex 32 > {path})`, "
+        (name, (f"{path}: No such file or directory. Create it with `(umask 077; openssl rand -hex 32 > {path})`, "
                 "or correct `secret_file`")) for name, path in secrets.items()]
 
 
@@ -160,4 +160,4 @@ def test_a_log_that_may_not_be_read(bank, monkeypatch) -> None:
     monkeypatch.setattr("os.access", lambda path, *how, **more: path != log and access(path, *how, **more))
     (told,) = check().errors
     assert told == {"level": "error", "about": "statements",
-                    "text": f"{log}: Permission denied; give the gateway's user read access, or correct `postfix_log`"}
+                    "text": f"{log}: Permission denied. Give the gateway's user read access, or correct `postfix_log`"}
