@@ -84,6 +84,10 @@ class AuditLog(Protocol):
         """Size and note of all heads that were kept, the smallest first."""
         ...
 
+    def missing_triggers(self) -> tuple[str, ...]:
+        """Triggers that keep records from being changed, and are not there or do nothing."""
+        ...
+
     def origin(self) -> str:
         """The name of this log in its heads: it ends with the id of the database."""
         ...

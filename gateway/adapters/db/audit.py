@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, insert, or_, select
+from sqlalchemy import Connection, Select, func, insert, or_, select, text
 
 from gateway.adapters.db.engine.audit_record import LOCK
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.identity import SELECT_ID
 from gateway.adapters.db.engine.second_person import approved_inside
-from gateway.adapters.db.tables.audit import audit, audit_head, audit_value
+from gateway.adapters.db.tables.audit import APPEND_ONLY, audit, audit_head, audit_value
 from gateway.adapters.db.tables.mail import micros
 from gateway.errors import GatewayError, Reason
 from gateway.model.audit.acts import Act
@@ -18,6 +18,8 @@ from gateway.model.audit.record import AuditEntry, PersonalValue, unpacked
 from gateway.ports.audit import AuditQuery, CarriedOut, StoredRecord
 
 PAGE: Final = 500  # records read at once
+_SQLITE_TRIGGERS: Final = text("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+_POSTGRESQL_TRIGGERS: Final = text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'")
 PREFIX_MIN: Final = 8  # characters of an id that may stand for the whole id
 
 _a, _v, _h = audit.c, audit_value.c, audit_head.c
@@ -104,6 +106,15 @@ class DbAudit:
         """See AuditLog."""
         with self._database.read() as connection:
             return tuple((row.size, row.note) for row in connection.execute(select(audit_head).order_by(_h.size)))
+
+    def missing_triggers(self) -> tuple[str, ...]:
+        """See AuditLog."""
+        with self._database.read() as connection:
+            is_sqlite = connection.dialect.name == "sqlite"
+            names = set(connection.execute(_SQLITE_TRIGGERS if is_sqlite else _POSTGRESQL_TRIGGERS).scalars())
+        changes = ("update", "delete") if is_sqlite else ("change", "truncate")
+        expected = ["audit_next", *(f"{table.name}_no_{change}" for table in APPEND_ONLY for change in changes)]
+        return tuple(name for name in expected if name not in names)
 
     def origin(self) -> str:
         """See AuditLog."""

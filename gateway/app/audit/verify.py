@@ -1,6 +1,6 @@
 """Verifies the whole audit log: each record by itself, and all of them against heads that were taken before.
 
-1. Numbers follow each other without gaps.
+1. The triggers are there, and numbers follow each other without gaps.
 2. The octets of each record are canonical, and the columns by which it is searched say the same.
 3. Each personal value that has not been deleted belongs to its commitment.
 4. The root over the first n records is that of each head of size n: heads that the database keeps count if they are
@@ -60,6 +60,8 @@ def verify(log: AuditLog, key: NoteKey | None, exported: Sequence[str] = ()) -> 
     sizes = {head.size for head, _ in exported_heads} | {size for size, _ in stored_heads}
     tree, roots, restores = MerkleTree(), dict[int, bytes](), list[_Restore]()
     result = Verification(Head(log.origin(), 0, tree.root))
+    for trigger in log.missing_triggers():
+        result.report(f"the trigger {trigger} was removed or disabled: the database does not refuse changes")
     number = 0
     for record in log.stored():
         if record.number != number + 1:

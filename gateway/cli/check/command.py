@@ -18,6 +18,7 @@ from rich.text import Text
 
 from gateway import app as composition
 from gateway.cli import context
+from gateway.cli.check import audit as check_audit
 from gateway.cli.check import clouds as check_clouds
 from gateway.cli.check import codes as check_codes
 from gateway.cli.check import fallbacks as check_fallbacks
@@ -96,7 +97,7 @@ def _everything(settings: Settings) -> Iterator[Finding]:
     yield from _new(looked(check_files.files, settings), reported)
     if whole:
         for look in (check_own.expiry, check_returns.returns, check_codes.codes, check_statements.statements,
-                     check_fallbacks.fallbacks, check_services.gateway):
+                     check_fallbacks.fallbacks, check_audit.audit_log, check_services.gateway):
             yield from _new(looked(look, settings), reported)
     yield from looked(check_clouds.clouds, settings)
     yield from looked(check_trust.algorithms, settings)

@@ -1,0 +1,69 @@
+"""A second person on the command line. Truth: docs/four-eyes.md, exit codes of sysexits.h."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import application
+from gateway.demo.bank import Ports
+from gateway.model.audit.actor import Actor, acting
+from tests.support.process import demo_bank
+
+app = application([])
+RULE = """
+four_eyes: [trust, key]
+persons: [{name: Anna, accounts: [anna]}, {name: Ben, accounts: [ben]}]
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    bank = demo_bank(tmp_path / "bank", Ports())
+    bank.config.write_text(bank.config.read_text() + RULE)
+    monkeypatch.setenv("SEALGATE_CONFIG", str(bank.config))
+
+    def command(who: str, *words: str):
+        with acting(Actor("user", who)):
+            return CliRunner().invoke(app, list(words))
+
+    return command
+
+
+def test_a_certificate_is_trusted_by_two(run) -> None:
+    (first, *_) = json.loads(run("anna", "cert", "list", "--people", "--json").stdout)
+    trust = ("cert", "trust", first["sha256"])
+    result = run("anna", *trust)
+    assert (result.exit_code, "sealgate audit approve 1" in result.stderr) == (75, True)
+    assert run("anna", "audit", "approve", "1").exit_code == 2
+    (request,) = json.loads(run("ben", "audit", "requests", "--output", "json").stdout)
+    assert (request["requester"], request["act"], request["object"]) == ("Anna", "certificate.trust", first["sha256"])
+    assert run("ben", "audit", "approve", "1").exit_code == 0
+    assert run("anna", *trust).exit_code == 0
+    assert run("ben", "audit", "decline", "1").exit_code == 2
+
+
+def test_no_key_is_generated_before_it_is_approved(run) -> None:
+    keys = Path(os.environ["SEALGATE_CONFIG"]).parent / "keys"
+    result = run("anna", "key", "generate", "next", "--algorithm", "p-256")
+    assert (result.exit_code, (keys / "next.key.pem").exists()) == (75, False)
+    assert run("ben", "audit", "approve", "1").exit_code == 0
+    assert run("anna", "key", "generate", "next", "--algorithm", "p-256").exit_code == 0
+    assert (keys / "next.key.pem").exists()
+
+
+def test_relaxing_the_rule_waits_too(run) -> None:
+    config = Path(os.environ["SEALGATE_CONFIG"])
+    assert '"trust"' in run("anna", "audit", "four-eyes").stdout
+    config.write_text(config.read_text().replace("[trust, key]", "[key]"))
+    assert run("anna", "audit", "four-eyes").exit_code == 75
+    findings = json.loads(run("anna", "check", "--json").stdout)
+    assert "four_eyes" in {one["about"] for one in findings if one["level"] == "warning"}
+    assert run("ben", "audit", "approve", "1").exit_code == 0
+    assert '"trust"' not in run("anna", "audit", "four-eyes").stdout
+
+
+def test_an_empty_list_of_requests_says_so(run) -> None:
+    assert run("anna", "audit", "requests").stdout == "There is no request.\n"
