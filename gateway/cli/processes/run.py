@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import typer
 
-from gateway.app.audit.recorded import recorded
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, say
 from gateway.distribution import own_command
@@ -58,10 +57,29 @@ def reload() -> None:
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml reload
     """
+    from gateway.app.audit.recorded import recorded  # here, for it loads what uses keys: the supervisor has none of it
+
     settings = context.settings()
+    with context.reporting_errors():
+        _require_approval(settings)
     with context.reporting_errors(), recorded(settings, Act("settings.reload", str(context.config_path().absolute()))):
         rules = ask_for_reload(place(settings))
     say(f"sealgate: reloaded; {rules.get('rules')} rules are in force, digest {rules.get('digest')}")
+
+
+def _require_approval(settings: Settings) -> None:
+    """Of the policy set, where `four_eyes` has `policy`."""
+    from gateway import app as composition
+    from gateway.app.audit.four_eyes import stored
+
+    if not settings.database_id.exists():
+        return
+    store = composition.open_store(settings)
+    try:
+        if "policy" in stored(store.database).acts | set(settings.four_eyes):
+            store.policy_sets.require_approval(composition.load_rules(settings).digest)
+    finally:
+        store.close()
 
 
 def beside(settings: Settings) -> Sequence[str]:
