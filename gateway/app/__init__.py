@@ -19,6 +19,7 @@ from gateway.adapters.next_hop.dry_run import DryRunHop
 from gateway.adapters.next_hop.smtp import SmtpNextHop
 from gateway.adapters.web.stamper import HttpStamper
 from gateway.app import fallbacks
+from gateway.app.audit.four_eyes import keep_rule
 from gateway.app.context import Loaded, alone, build, judging_by
 from gateway.app.metered import metered
 from gateway.app.rules import load_rules, policy_texts, verbs_known
@@ -148,6 +149,7 @@ class Gateway:
 
         A command with files that are not in force yet does not. GatewayError STORE_UNAVAILABLE (retry).
         """
+        keep_rule(self.store.database)
         self.store.policy_sets.put_in_force(self._loaded.rules.digest, self._loaded.policies)
         self._in_service = True
 

@@ -19,6 +19,7 @@ from gateway.adapters.db.evidence_spool import Spool
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
 from gateway.adapters.db.policy_sets import DbPolicySets
+from gateway.app.audit.four_eyes import demand
 from gateway.clock import Clock, SystemClock
 from gateway.cms.certificate import load_certificates
 from gateway.errors import GatewayError
@@ -64,6 +65,7 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
     """
     held = settings.hold
     database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
+    demand(database, settings)
     spool = Spool(evidence_spool(settings))
     try:
         spool.prepare()

@@ -11,6 +11,7 @@ from gateway.app.processes import jobs
 from gateway.cli import context, listing
 from gateway.cli.context import reporting_errors
 from gateway.cli.listing import Json, Output, OutputOption, output_of
+from gateway.model.audit.actor import act_by_default, automatic
 from gateway.ports.services.fallbacks import Figures
 
 log = structlog.get_logger("sealgate.waiting")
@@ -64,6 +65,7 @@ def again(json: Json = False) -> None:
     Example: sealgate fallbacks again
     """
     settings = context.settings()
+    act_by_default(automatic())
     if context.is_child():
         jobs.log_as_child(settings)
     with reporting_errors():

@@ -1,8 +1,9 @@
 """`sealgate hold`: mail that rules held back; released mail goes through the whole way again."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from hashlib import sha256
 from typing import Annotated
 
 import structlog
@@ -13,6 +14,9 @@ from gateway.app.processes import jobs
 from gateway.cli import context, listing
 from gateway.cli.context import REFUSED, TEMPORARY, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption, output_of
+from gateway.model.audit.actor import act_by_default, automatic
+from gateway.model.audit.acts import Act
+from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
 from gateway.pipeline.background.rejudge import in_hand, judge_again, undecided
@@ -113,7 +117,7 @@ def release(hold_id: HoldId, json: Json = False) -> None:
         try:
             with in_hand(gateway.store.journal, hold_id) as hand:
                 row, mail = gateway.store.hold.get(hold_id)
-                with gateway.store.audit.carrying_out(held_act("hold.release", row)) as carried:
+                with gateway.store.audit.carrying_out(_release_act(row, mail)) as carried:
                     outcome = hand.let_go(partial(gateway.handle, released=True), mail)
                     if outcome.answer in DONE:
                         gateway.store.hold.settle(hold_id, "released")
@@ -128,6 +132,12 @@ def release(hold_id: HoldId, json: Json = False) -> None:
         raise typer.Exit(TEMPORARY if outcome.answer is Settled.LATER else REFUSED)
 
 
+def _release_act(row: HeldRow, mail: Mail) -> Act:
+    """With the digest of the content: an approval is for this mail."""
+    act = held_act("hold.release", row)
+    return replace(act, details={**act.details, "sha256": sha256(mail.octets).hexdigest()})
+
+
 @group.command()
 def again(json: Json = False) -> None:
     """Verify mail again that was held because a CRL, an OCSP response or an issuer was missing.
@@ -138,6 +148,7 @@ def again(json: Json = False) -> None:
     Example: sealgate hold again
     """
     settings = context.settings()
+    act_by_default(automatic())
     if context.is_child():
         jobs.log_as_child(settings)
     done: list[tuple[HeldRow, Outcome]] = []

@@ -1,5 +1,6 @@
 """`sealgate key`: the bank's own keys, in files that only their owner can read and on PKCS#11 tokens."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -49,7 +50,7 @@ def import_(
     """
     settings = context.settings()
     asked = secret.asked(f"passphrase of {file}").encode() if passphrase else None
-    with reporting_errors(), recorded(settings, Act("key.import", name, {"file": str(file)})):
+    with reporting_errors(), recorded(settings, Act("key.import", name, _facts(file))):
         written, purposes = composition.office(settings).import_key(
             file, name, directory or _default(), passphrase=asked, certificates=certificate, protect_with=protect_with
         )
@@ -204,6 +205,14 @@ def list_(
                   "The settings have no key.")
     if any(row[-1] for row in rows):
         raise typer.Exit(BAD)
+
+
+def _facts(file: Path) -> dict[str, str | int | bool]:
+    """Name and digest of a file, for the audit log. A file that cannot be read is reported by the import."""
+    try:
+        return {"file": str(file), "sha256": sha256(file.read_bytes()).hexdigest()}
+    except OSError:
+        return {"file": str(file)}
 
 
 def _default() -> Path:

@@ -11,6 +11,7 @@ from gateway.settings.sections import (
     bank,
     clients,
     codes,
+    database,
     fallbacks,
     hold,
     http,
@@ -50,6 +51,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from fallbacks.check(settings.fallbacks, frozenset(senders))
     yield from hold.check(settings.hold)
     yield from limits.check(settings.limits)
+    yield from database.check(settings.four_eyes, settings.persons)
     yield from repeated("policies", list(map(str, settings.policies)))
     yield from _ports(settings)
     yield from _mailboxes(settings)

@@ -11,7 +11,7 @@ from gateway.settings.sections.api import Api
 from gateway.settings.sections.bank import Bank
 from gateway.settings.sections.clients import Client
 from gateway.settings.sections.codes import Codes
-from gateway.settings.sections.database import Audit, Backup, Postgresql
+from gateway.settings.sections.database import Audit, Backup, Person, Postgresql
 from gateway.settings.sections.fallbacks import Fallbacks
 from gateway.settings.sections.hold import HoldSettings
 from gateway.settings.sections.http import Http
@@ -67,6 +67,9 @@ class Settings(Section):
     opening: Opening = Opening()
     backup: Backup = Backup()
     audit: Audit = Audit()
+    four_eyes: tuple[Literal["release", "trust", "key", "policy"], ...] = Field(
+        (), description="acts that a second person must approve: docs/four-eyes.md")
+    persons: tuple[Person, ...] = ()
     trust_card: TrustCard | None = None
     partial: Literal["refuse_all", "deliver_rest"] = "refuse_all"
     limits: Limits = Limits()

@@ -95,11 +95,11 @@ def opened(debian: Debian, mail: Path) -> str:
 
 def test_install_seal_upgrade_purge(debian: Debian, package: Package, tmp_path: Path) -> None:
     install, init, start, postfix, first, check = blocks("install.md")
-    (debian.root / "root" / package.deb.name).write_bytes(package.deb.read_bytes())
+    (debian.root / "srv" / package.deb.name).write_bytes(package.deb.read_bytes())
     debian.shell("mkdir -p /sink/outgoing /sink/incoming; " + POSTFIX)
     debian.shell("mkdir -p /run/systemd/system")  # from now on programs ask systemctl
     begin = time.monotonic()
-    debian.shell("cd /root\n" + install)
+    debian.shell("cd /srv\n" + install)
     assert "nothing" not in debian.shell("sealgate --version")
     debian.shell(init.replace("--mode live", "--mode live --clock-check none"))
     debian.background(f'exec /usr/lib/sealgate/bin/python3 -I -c "{SINK}"')
@@ -123,14 +123,14 @@ def test_install_seal_upgrade_purge(debian: Debian, package: Package, tmp_path: 
 
 def _failed_upgrade(debian: Debian, deb: Path) -> None:
     """No backup, no upgrade: the old program stays and runs."""
-    debian.shell("rm /root/*.deb")
-    (debian.root / "root" / deb.name).write_bytes(deb.read_bytes())
-    debian.shell("mv /etc/sealgate/backup.secret /root/")
-    told = debian.shell("cd /root; apt-get install -y ./sealgate_*.deb", code=100)
+    debian.shell("rm /srv/*.deb")
+    (debian.root / "srv" / deb.name).write_bytes(deb.read_bytes())
+    debian.shell("mv /etc/sealgate/backup.secret /srv/")
+    told = debian.shell("cd /srv; apt-get install -y ./sealgate_*.deb", code=100)
     assert "the backup before the upgrade failed; nothing was changed" in told
     assert debian.shell("dpkg-query -W -f '${Version} ${Status}' sealgate") == f"{__version__} install ok installed"
     debian.shell("systemctl is-active --quiet sealgate.service; rm -rf /var/backups/sealgate")
-    debian.shell("mv /root/backup.secret /etc/sealgate/")
+    debian.shell("mv /srv/backup.secret /etc/sealgate/")
 
 
 def _upgrade(debian: Debian) -> None:
@@ -139,7 +139,7 @@ def _upgrade(debian: Debian) -> None:
     load = debian.background(LOAD)
     time.sleep(2)
     (block,) = blocks("upgrade.md")
-    told = debian.shell("cd /root\n" + block)
+    told = debian.shell("cd /srv\n" + block)
     assert "the tables are up to date now" in told
     assert load.wait(60) == 0
     until(lambda: len(sealed(debian)) == MAILS + 1, 90)
@@ -161,6 +161,6 @@ def _purge(debian: Debian) -> None:
     assert debian.shell("find /usr -name '*sealgate*' -not -path '/usr/local/*'") == ""
     (removal,) = re.findall(r"^    (rm -r .*)$", told, re.MULTILINE)
     debian.shell(removal)
-    others = ("proc", "root", "run", "sink", "var/log", "var/spool", "etc/postfix")
+    others = ("proc", "srv", "run", "sink", "var/log", "var/spool", "etc/postfix")
     outside = " ".join(f"-not -path '/{name}/*'" for name in others)
     assert debian.shell(f"find / -xdev -name '*sealgate*' {outside}") == "/etc/postfix.before-sealgate\n"

@@ -13,8 +13,9 @@ from gateway.settings import Postgresql
 from tests.support import postgres
 from tests.support.peers import scratch
 
-# What undoes the migration 0010, for tests that upgrade from before it.
-DROP_AUDIT = tuple(f"DROP TABLE {table}" for table in ("audit", "audit_value", "audit_head", "policy_set"))
+# What undoes the migrations 0010 and 0011, for tests that upgrade from before it.
+DROP_AUDIT = tuple(f"DROP TABLE {table}" for table in (
+    "audit", "audit_value", "audit_head", "policy_set", "approval", "four_eyes"))
 
 
 def open_database(where: Path | Postgresql) -> Database:

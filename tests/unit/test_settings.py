@@ -91,7 +91,7 @@ def test_every_setting_stands_in_the_documented_file() -> None:
     # An empty list of sections shows its sections' settings in the comment beside it.
     unwritten = known - written
     assert {model for model, _ in unwritten} <= {
-        "Escrow", "Token", "Mark", "Partner", "Generation", "Invite", "EncryptedPdf", "SmimeaSourceSettings",
+        "Escrow", "Person", "Token", "Mark", "Partner", "Generation", "Invite", "EncryptedPdf", "SmimeaSourceSettings",
         "HttpSourceSettings"}
     text = CONF.read_text()
     assert not [(model, name) for model, name in unwritten if name.rstrip("_") not in text]
@@ -388,3 +388,15 @@ def test_a_url_that_the_settings_take_can_be_requested(url: str) -> None:
         assert "pw" not in " ".join(refused[0][1:])
     else:
         assert not refused
+
+
+@pytest.mark.parametrize(("text", "problem"), [
+    ("four_eyes: [trust]\n", "does not name two"),
+    ("four_eyes: [trust]\npersons: [{name: Anna, accounts: [anna]}]\n", "does not name two"),
+    ("persons: [{name: Anna, accounts: [anna]}, {name: Ben, accounts: [anna]}]\n", "`anna` is listed twice"),
+    ("persons: [{name: Anna, accounts: [anna, anna]}]\n", "`anna` is listed twice"),
+])
+def test_a_second_person_is_another_person(text, problem) -> None:
+    with pytest.raises(strictyaml.YamlProblems) as caught:
+        settings.read(SMALL + text, Path("s.yaml"))
+    assert any(problem in one.text for one in caught.value.problems)

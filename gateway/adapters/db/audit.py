@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, func, insert, or_, select
 from gateway.adapters.db.engine.audit_record import LOCK
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.identity import SELECT_ID
+from gateway.adapters.db.engine.second_person import approved_inside
 from gateway.adapters.db.tables.audit import audit, audit_head, audit_value
 from gateway.adapters.db.tables.mail import micros
 from gateway.errors import GatewayError, Reason
@@ -34,7 +35,8 @@ class DbAudit:
         self._database.record(act, "begun")
         carried = CarriedOut()
         try:
-            yield carried
+            with approved_inside(act):
+                yield carried
         except BaseException as error:
             reason = error.reason if isinstance(error, GatewayError) else Reason.INTERNAL
             self._database.record_failure(act, str(reason))

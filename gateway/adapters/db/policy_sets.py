@@ -2,6 +2,7 @@
 
 import json
 import socket
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -9,16 +10,23 @@ from typing import Final
 from sqlalchemy import Connection, desc, insert, select
 
 from gateway.adapters.db.engine.database import Database
+from gateway.adapters.db.engine.second_person import approved_inside
 from gateway.adapters.db.tables.audit import audit, policy_set
 from gateway.adapters.db.tables.mail import micros, moment
 from gateway.errors import GatewayError, Reason
-from gateway.model.audit.actor import acting, current_actor
+from gateway.model.audit.actor import Actor, acting, current_actor
 from gateway.model.audit.acts import Act
+from gateway.model.audit.four_eyes import ApprovalNeededError
 
 Texts = tuple[tuple[str, str], ...]  # name of the file, and its content
 IN_FORCE: Final = "policy.in_force"
 
-_LAST: Final = (select(audit.c.object_id).where(audit.c.act == IN_FORCE).order_by(desc(audit.c.number)).limit(1))
+_LAST: Final = (select(audit.c.object_id).where(audit.c.act == IN_FORCE, audit.c.result == "done")
+                .order_by(desc(audit.c.number)).limit(1))
+
+
+def _act(digest: str, before: str) -> Act:
+    return Act(IN_FORCE, digest, {"before": before})
 
 
 class DbPolicySets:
@@ -33,8 +41,9 @@ class DbPolicySets:
         GatewayError STORE_UNAVAILABLE (retry): the process must not use it.
         """
         with self._database.read() as connection:
-            if connection.scalar(_LAST) == digest:
-                return
+            last = connection.scalar(_LAST)
+        if last == digest:
+            return
         at = micros(self._database.now())
 
         def work(connection: Connection) -> str | None:
@@ -46,10 +55,25 @@ class DbPolicySets:
             return before or ""
 
         def act(before: str | None) -> Act | None:
-            return None if before is None else Act(IN_FORCE, digest, {"before": before, "files": len(texts)})
+            return None if before is None else _act(digest, before)
 
-        with acting(replace(current_actor(), source=socket.gethostname())):
+        approved = approved_inside(Act(IN_FORCE, digest)) if last is None else nullcontext()  # the first set of all
+        with acting(replace(current_actor(), source=socket.gethostname())), approved:
             self._database.write(work, alone="policy sets", act=Act(IN_FORCE, digest), done=act)
+
+    def require_approval(self, digest: str) -> None:
+        """Before a reload: if this set needs a second person, it is approved. GatewayError USAGE (retry) if not yet."""
+        with self._database.read() as connection:
+            last = connection.scalar(_LAST)
+        if last in {None, digest}:
+            return
+        act = _act(digest, str(last))
+
+        def work(connection: Connection, actor: Actor, at: datetime) -> None:
+            if not self._database.second_person.is_approved(connection, act, actor, at):
+                raise ApprovalNeededError(act)
+
+        self._database.change_rule(work)
 
     def texts(self, digest: str) -> tuple[str, Texts]:
         """The full digest and the files, by the digest or its beginning. GatewayError(USAGE) if none has it."""

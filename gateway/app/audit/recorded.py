@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from gateway.adapters.db.audit import DbAudit
 from gateway.adapters.db.engine import identity, schema
+from gateway.app.audit.four_eyes import demand
 from gateway.model.audit.acts import Act
 from gateway.ports.audit import CarriedOut
 from gateway.settings import Settings
@@ -21,6 +22,7 @@ def recorded(settings: Settings, act: Act) -> Iterator[CarriedOut]:
         yield CarriedOut()
         return
     database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
+    demand(database, settings)
     try:
         with DbAudit(database).carrying_out(act) as carried:
             yield carried

@@ -15,6 +15,7 @@ from gateway.app.audit.heads import HeadSigner, signer, take_head
 from gateway.app.audit.verify import verify as composition_verify
 from gateway.app.processes import jobs
 from gateway.cli import context, listing
+from gateway.cli.audit import approvals
 from gateway.cli.audit.heads import read_head
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption
@@ -43,6 +44,7 @@ UntilOption = Annotated[str, typer.Option("--until", metavar="TIME", help="not t
 
 def register(app: typer.Typer) -> None:
     """Adds the group."""
+    approvals.register(group)
     app.add_typer(group, name="audit")
 
 

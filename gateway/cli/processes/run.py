@@ -60,9 +60,26 @@ def reload() -> None:
     from gateway.app.audit.recorded import recorded  # here, for it loads what uses keys: the supervisor has none of it
 
     settings = context.settings()
+    with context.reporting_errors():
+        _require_approval(settings)
     with context.reporting_errors(), recorded(settings, Act("settings.reload", str(context.config_path().absolute()))):
         rules = ask_for_reload(place(settings))
     say(f"sealgate: reloaded; {rules.get('rules')} rules are in force, digest {rules.get('digest')}")
+
+
+def _require_approval(settings: Settings) -> None:
+    """Of the policy set, where `four_eyes` has `policy`."""
+    from gateway import app as composition
+    from gateway.app.audit.four_eyes import stored
+
+    if not settings.database_id.exists():
+        return
+    store = composition.open_store(settings)
+    try:
+        if "policy" in stored(store.database).acts | set(settings.four_eyes):
+            store.policy_sets.require_approval(composition.load_rules(settings).digest)
+    finally:
+        store.close()
 
 
 def beside(settings: Settings) -> Sequence[str]:

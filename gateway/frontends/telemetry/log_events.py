@@ -56,6 +56,7 @@ MESSAGES: Final = {
     "fallback.not_counted": "A mail without a certificate is missing in the statistics.",
     "fetch.done": "A revocation list, answer or issuer was fetched.",
     "fetch.failed": "A fetch failed and is tried again.",
+    "four_eyes.not_relaxed": "The settings demand a second person for less; the old rule stays.",
     "hold.check_failed": "A held mail could not be checked.",
     "hold.decided": "An operator released or rejected a held mail.",
     "hold.expired": "A held mail was given up.",

@@ -47,6 +47,13 @@ def acting(actor: Actor) -> Iterator[None]:
         _acting.reset(token)
 
 
+def automatic() -> Actor:
+    """The gateway itself, where it decides by its rules; a person who started it is a remark."""
+    actor = current_actor()
+    return actor if actor.kind == "program" else Actor("program", "sealgate", actor.source,
+                                                       remark=f"started by {actor.name}")
+
+
 def act_by_default(actor: Actor) -> None:
     """`actor` does everything in this process for which `acting` names no other."""
     _of_process[0] = actor

@@ -12,29 +12,32 @@ Scalar = str | int | bool
 class ActKind:
     """`sentence`: what the actor did. `object`: the kind of thing that the act changes.
 
-    `personal`: the object's id is personal data, such as a customer number.
+    `personal`: the object's id is personal data, such as a customer number. `four_eyes`: the name by which the setting
+    `four_eyes` demands a second person for it; '' = none can be demanded.
     """
 
     sentence: str
     object: str
     personal: bool = False
+    four_eyes: str = ""
 
 
 ACTS: Final[Mapping[str, ActKind]] = MappingProxyType({
-    "hold.release": ActKind("Released a held mail: it was processed again and sent.", "held mail"),
+    "hold.release": ActKind("Released a held mail: it was processed again and sent.", "held mail", four_eyes="release"),
     "hold.reject": ActKind("Rejected a held mail: its body was deleted.", "held mail"),
     "hold.read": ActKind("Read the content of a held mail.", "held mail"),
     "certificate.import": ActKind("Added certificates, or bound them to customers.", "certificate"),
-    "certificate.trust": ActKind("Trusted a certificate without a path to a root.", "certificate"),
+    "certificate.trust": ActKind("Trusted a certificate without a path to a root.", "certificate", four_eyes="trust"),
     "certificate.distrust": ActKind("Distrusted a certificate.", "certificate"),
-    "certificate.forget": ActKind("Removed the decision on a certificate: its path to a root decides.", "certificate"),
+    "certificate.forget": ActKind("Removed the decision on a certificate: its path to a root decides.", "certificate",
+                                  four_eyes="trust"),
     "authority.ignore": ActKind("Ignored an unknown authority.", "authority"),
     "customer.import": ActKind("Added or replaced customers.", "customer", personal=True),
     "customer.block": ActKind("Blocked a customer: no code is issued.", "customer", personal=True),
     "customer.unblock": ActKind("Unblocked a customer.", "customer", personal=True),
-    "key.generate": ActKind("Generated a key.", "key"),
-    "key.import": ActKind("Imported a key.", "key"),
-    "key.rollover": ActKind("Generated the next key of a key set.", "key"),
+    "key.generate": ActKind("Generated a key.", "key", four_eyes="key"),
+    "key.import": ActKind("Imported a key.", "key", four_eyes="key"),
+    "key.rollover": ActKind("Generated the next key of a key set.", "key", four_eyes="key"),
     "client.login": ActKind("Added a client's login, or changed its password.", "login"),
     "client.logout": ActKind("Removed a client's login.", "login"),
     "client.token": ActKind("Generated a client's token.", "client"),
@@ -44,7 +47,11 @@ ACTS: Final[Mapping[str, ActKind]] = MappingProxyType({
     "run.resume": ActKind("Resumed a statement run.", "run"),
     "run.cancel": ActKind("Cancelled a statement run.", "run"),
     "settings.reload": ActKind("Reloaded settings and policies.", "settings"),
-    "policy.in_force": ActKind("Put a policy set in force.", "policy set"),
+    "policy.in_force": ActKind("Put a policy set in force.", "policy set", four_eyes="policy"),
+    "four_eyes.request": ActKind("Requested a second person's approval of an act.", "request"),
+    "four_eyes.approve": ActKind("Approved the act of another person.", "request"),
+    "four_eyes.decline": ActKind("Declined the act of another person, or withdrew a request.", "request"),
+    "four_eyes.change": ActKind("Changed which acts need a second person, or who the persons are.", "rule"),
     "backup.create": ActKind("Made a backup.", "backup"),
     "backup.restore": ActKind("Restored a backup into a new database.", "backup"),
     "database.create": ActKind("Created the database.", "database"),

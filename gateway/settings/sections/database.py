@@ -1,11 +1,12 @@
 """The database of several nodes, backups, and the audit log."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from gateway.settings.base import Section
+from gateway.settings.base import Finding, Section
 
 
 class Postgresql(Section):
@@ -39,3 +40,24 @@ class Audit(Section):
     key: Path | None = Field(
         None, description="Ed25519 key that signs the heads, used for nothing else; mode 0600; None = unsigned heads")
     passphrase_file: Path | None = None
+
+
+class Person(Section):
+    """Someone who requests or approves acts, with all their accounts on this machine."""
+
+    name: str
+    accounts: tuple[str, ...] = Field(min_length=1, description="login names")
+
+
+def check(acts: tuple[str, ...], persons: tuple[Person, ...]) -> Iterator[Finding]:
+    """Contradictions of `four_eyes` and `persons`."""
+    owners: dict[str, str] = {}
+    for number, person in enumerate(persons):
+        for place, account in enumerate(person.accounts):
+            owner = owners.setdefault(account, person.name)
+            if owner != person.name or person.accounts.count(account) > 1:
+                yield ("persons", number, "accounts", place), f"the account `{account}` is listed twice", (
+                    "give each person accounts of their own")
+    if acts and len(set(owners.values())) < 2:
+        yield ("four_eyes",), "a second person is demanded, and `persons` does not name two", (
+            "add each person with their accounts to `persons`")

@@ -18,10 +18,12 @@ from gateway.adapters.db.engine.audit_record import LOCK, write_record
 from gateway.adapters.db.engine.claim_owner import Owner
 from gateway.adapters.db.engine.group_commit import Changes, GroupCommit, Rows
 from gateway.adapters.db.engine.identity import SELECT_ID
+from gateway.adapters.db.engine.second_person import SecondPerson, approved_act
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
-from gateway.model.audit.actor import current_actor
-from gateway.model.audit.acts import Act
+from gateway.model.audit.actor import Actor, current_actor
+from gateway.model.audit.acts import ACTS, Act
+from gateway.model.audit.four_eyes import ApprovalNeededError, FourEyesRule
 from gateway.model.audit.record import Result
 from gateway.settings import Postgresql
 
@@ -47,6 +49,7 @@ class Database(ABC):
         self._writers = writers
         self._identity: str | None = None  # of the database that the settings mean; None: any
         self._refused: GatewayError | None = None  # why it is not used just now
+        self.second_person = SecondPerson(FourEyesRule())  # a process sets the rule of its settings
         self.group = GroupCommit(writers, self.alone, self.short_way, self.begun, self.committed)
 
     @property
@@ -68,25 +71,59 @@ class Database(ABC):
         """
         if act is None:
             return self.group.run(work, (alone,) if alone else (), acts=acts)
-        actor, at = current_actor(), self.now()
+        actor, at, approved = current_actor(), self.now(), approved_act()
 
         def audited(connection: Connection) -> T:
             result = work(connection)
             finished = act if done is None else done(result)
             if finished is not None:
+                if approved != (finished.name, finished.id):
+                    self.second_person.check(connection, finished, actor, at)
                 write_record(connection, finished, actor, "done", at)
             return result
 
         try:
             return self.group.run(audited, (alone, LOCK) if alone else (LOCK,), acts=acts)
+        except ApprovalNeededError as needed:
+            raise self._needs_approval(needed.act, actor, at) from None
         except GatewayError as trouble:
             self.record_failure(act, str(trouble.reason))
             raise
 
     def record(self, act: Act, result: Result, reason: str = "") -> int:
-        """Records an act on files, mail or the network in a transaction of its own; the record's number."""
+        """Records an act on files, mail or the network in a transaction of its own; the record's number.
+
+        GatewayError USAGE (retry) if it begins and needs another person's approval first.
+        """
         actor, at = current_actor(), self.now()
-        return self.group.run(lambda connection: write_record(connection, act, actor, result, at, reason), (LOCK,))
+
+        def work(connection: Connection) -> int:
+            if result == "begun":
+                self.second_person.check(connection, act, actor, at)
+            return write_record(connection, act, actor, result, at, reason)
+
+        try:
+            return self.group.run(work, (LOCK,))
+        except ApprovalNeededError as needed:
+            raise self._needs_approval(needed.act, actor, at) from None
+
+    def change_rule(self, work: Callable[[Connection, Actor, datetime], T]) -> T:
+        """Work on requests and on the rule of four eyes, for the present actor; errors as of `record`."""
+        actor, at = current_actor(), self.now()
+        try:
+            return self.group.run(lambda connection: work(connection, actor, at), (LOCK,))
+        except ApprovalNeededError as needed:
+            raise self._needs_approval(needed.act, actor, at) from None
+
+    def _needs_approval(self, act: Act, actor: Actor, at: datetime) -> GatewayError:
+        """Creates the request; the error that says so."""
+        if actor.kind == "program":
+            return GatewayError(Reason.CONFIG_INVALID, f"{ACTS[act.name].sentence.rstrip('.')}: `four_eyes` demands "
+                                f"that two persons approve it first ({act.id}). Run `sealgate reload` to request it")
+        number = self.group.run(lambda connection: self.second_person.request(connection, act, actor, at), (LOCK,))
+        return GatewayError(Reason.USAGE, f"nothing was changed: `four_eyes` demands a second person. This is request "
+                            f"{number}. Another person approves it with `sealgate audit approve {number}` within 24 h; "
+                            "then run the same command again", retry=True)
 
     def record_failure(self, act: Act, reason: str) -> None:
         """Records that an act has failed. The log names one that cannot be recorded."""
@@ -142,7 +179,7 @@ class Database(ABC):
 
     @abstractmethod
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
-        """Holds until the transaction's end what the names stand for; sorted, so that nobody waits in a circle."""
+        """Holds until the transaction's end what the names stand for; sorted, so that there is no deadlock."""
 
     def short_way(self, inserts: Mapping[Insert, Rows], changes: Sequence[Changes]) -> list[list[int]] | None:
         """Does all this in a transaction of its own and makes it durable, where a driver has a shorter way.
