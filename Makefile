@@ -6,6 +6,7 @@ PY ?= $(shell for p in python3.13 python3 python3.12 python3.11; do \
 
 APT_RUN   = python3-venv openssl poppler-utils
 APT_STAGE = python3-venv binutils
+APT_PACKAGE = $(APT_RUN) $(APT_STAGE) $(APT_LDAP) mmdebstrap iproute2
 APT_LDAP  = gcc libc6-dev python3-dev libldap-dev libsasl2-dev
 APT_TEST  = $(APT_RUN) $(APT_LDAP) postfix libnss3-tools gpgsm swaks libnet-ssleay-perl default-jdk-headless libbcmail-java \
 	slapd ldap-utils nsd unbound ldnsutils softhsm2 opensc curl postgresql rspamd opendkim opendkim-tools opendmarc \
@@ -17,7 +18,7 @@ APT_BENCH = postfix openssl libssl-dev default-jdk-headless libbcmail-java
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_ARGS ?=
 
-.PHONY: run test test-long check mutants docs bench fuzz chaos soak runs preflight dev install deb wheel ldap lock clean
+.PHONY: run test test-long test-package check mutants docs bench fuzz chaos soak runs preflight dev install deb image wheel ldap lock clean
 
 run: .venv/ok
 	.venv/bin/sealgate demo
@@ -27,7 +28,7 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/ok
 	@scripts/need $(APT_TEST)
 	@$(MAKE) -s .venv/ldap-ok
-	.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not long" --durations 20 --durations-min 10 $(PYTEST_ARGS)
+	.venv/bin/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not long and not package" --durations 20 --durations-min 10 $(PYTEST_ARGS)
 
 # Tests that run for a long time on purpose: kill -9 under load, killed runs, memory. SHORT=1 leaves out the hours after them.
 SHORT ?=
@@ -35,6 +36,11 @@ test-long: .venv/ok
 	@scripts/need $(APT_TEST)
 	.venv/bin/pytest -q -n $(JOBS) -m long --durations 0 --durations-min 1 $(PYTEST_ARGS)
 	@test -n "$(SHORT)" || $(MAKE) chaos soak runs
+
+# The Debian package: made twice, installed, upgraded and purged in a fresh Debian. Fetches packages; needs root.
+test-package: .venv/ok
+	@scripts/need $(APT_PACKAGE)
+	.venv/bin/pytest -q -m package --durations 0 --durations-min 1 tests/package $(PYTEST_ARGS)
 
 # Linters and types.
 check: .venv/ok
@@ -87,19 +93,28 @@ PREFLIGHT_ROWS ?= 1000000
 preflight: .venv/ok
 	SEALGATE_PREFLIGHT_ROWS=$(PREFLIGHT_ROWS) .venv/bin/pytest -q -s tests/e2e/test_preflight.py -k every_mail
 
-# What operators use, without test and build tools: the program below PREFIX, units and man pages. `make deb` makes a package.
+# What operators use, without test and build tools: the program below PREFIX, units and man pages.
+# STAGE_ARGS=--ldap: with LDAP directories, after scripts/need of APT_LDAP. `make deb` makes a package, which has them.
 PREFIX  ?= /usr/local
 DESTDIR ?= /
+STAGE_ARGS ?=
 install:
 	@scripts/need $(APT_STAGE)
 	@test -n "$(PY)" || { echo "Sealgate needs Python 3.11 or newer, and found none. Name one: make PY=/path/to/python3" >&2; exit 1; }
-	$(PY) scripts/package/stage.py --destdir "$(DESTDIR)" --prefix "$(PREFIX)"
+	$(PY) scripts/package/stage.py --destdir "$(DESTDIR)" --prefix "$(PREFIX)" $(STAGE_ARGS)
 
 # The Debian package, in dist/; equal octet by octet each time. DEB_ARGS: e.g. --version 0.1.0+bank1.
 DEB_ARGS ?=
 deb:
-	@scripts/need $(APT_STAGE)
+	@scripts/need $(APT_STAGE) $(APT_LDAP)
 	/usr/bin/python3 scripts/package/deb.py $(DEB_ARGS)
+
+# An image of that package. Health checks need the format `docker`, which docker itself has without a word:
+# make image CONTAINER=docker IMAGE_ARGS=
+CONTAINER ?= podman
+IMAGE_ARGS ?= --format docker
+image: deb
+	$(CONTAINER) build --file Containerfile --tag sealgate $(IMAGE_ARGS) .
 
 # The wheel, in dist/.
 wheel: .venv/ok

@@ -2,7 +2,7 @@
 
 Where something was never tried before, the worker waits a moment for it, so that a correspondent's first mail is
 already judged; whatever fails or takes longer is not waited for again, and nothing while no jobs are at work. At most
-a few workers wait at once: a flood of mails with made-up certificates slows down nobody.
+a few workers wait at once: a flood of mails with made-up certificates slows down no other mail.
 
 Lists come first, and answers (OCSP) only where no list helps: there is none, it could not be had, or it takes too long.
 One list serves all certificates of its issuer, also through an outage of the responder, and tells nobody with whom the
@@ -74,7 +74,7 @@ class FetchRequests:
             return False
 
     def awaits_issuer(self, certificate: Certificate) -> bool:
-        """See IntermediateSource. After a few failures in a row nobody waits for it any more."""
+        """See IntermediateSource. After a few failures in a row no caller waits for it any more."""
         keys = [one.key for one in issuer_requests(certificate, self._settings.schemes)]
         try:
             return any(task.done_at is None and task.failures < AWAITED_FAILURES and task.reason not in _IN_VAIN

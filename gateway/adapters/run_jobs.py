@@ -3,7 +3,7 @@
 A job says which chunk is to be worked on, and when. Who may is said by the chunk's claim alone
 (ports.services.statements),
 which every job takes first: a job that is there twice sends nothing twice. A job that is lost with its node loses
-nothing either: whoever looks after the run defers another one for a chunk that nobody works on
+nothing either: the leader of the run defers another one for a chunk that no process works on
 (app.statements_crew). So jobs can be made of the chunks at any time, and belong into no backup.
 
 The tables lie in a schema of their own, named after procrastinate's own SQL: a version of it that has other tables
@@ -37,7 +37,7 @@ _TABLE: Final = "procrastinate_jobs"
 AT_ONCE: Final = 1_000  # jobs deferred in one statement
 BEAT_S: Final = 5.0
 STALLED_S: Final = 30.0  # a worker of whom nothing was heard for so long is forgotten
-POLL_S: Final = 2.0  # what is new is told at once; what becomes due again is found by this
+POLL_S: Final = 2.0  # what is new is reported at once; what becomes due again is found by this
 LOOK_S: Final = 0.2  # whether the process is to end
 
 _OF: Final = "SELECT args->'number' AS number, status::text FROM procrastinate_jobs WHERE queue_name = %(run)s"
@@ -64,7 +64,7 @@ def require_tables(database: Database) -> None:
 
 
 class RunJobs:
-    """For whoever looks after a run: one connection, from the first use to `close`.
+    """For the leader of a run: one connection, from the first use to `close`.
 
     GatewayError STORE_UNAVAILABLE (retry) from every method.
     """
@@ -129,7 +129,7 @@ async def _serve(where: Postgresql, run: str, threads: int, carry_out: Callable[
     def chunk(run: str, number: int) -> None:
         again = carry_out(number)
         if again is not None:
-            with suppress(AlreadyEnqueued, ConnectorException):  # then whoever looks after the run does it
+            with suppress(AlreadyEnqueued, ConnectorException):  # then the leader of the run does it
                 app.job_manager.defer_job(_job(run, number, again))
 
     app.task(name=TASK)(chunk)

@@ -1,6 +1,6 @@
 """What goes out of and comes into a house, counted on its way (docs/metrics.md). The pipeline knows nothing of it.
 
-Only in a process that counts (`metrics.attend`); everywhere else the house stays as it is.
+Only in a process that counts (`metrics.attend`); everywhere else the gateway stays as it is.
 """
 
 import time

@@ -54,7 +54,7 @@ def _mark(mark: MarkSettings) -> Mark:
 
 @dataclass(frozen=True, slots=True)
 class Revocations:
-    """How revocation is looked for, by purpose; one table of the house's store behind all."""
+    """How revocation is looked for, by purpose; one table of the gateway's store behind all."""
 
     signers: Revocation
     recipients: Revocation

@@ -30,7 +30,7 @@ MS_ENCRYPTION_KEY_PREFERENCE: Final = "1.3.6.1.4.1.311.16.4"  # the same wish, i
 
 ATTRIBUTES_MAX: Final = 64  # of one SignerInfo; the richest CAdES profile has under 20
 CERTIFICATE_HASHES_MAX: Final = 64  # of one signingCertificate; a path has under 10
-KEPT_OCTETS_MAX: Final = 512  # longer attributes are read anew each time: the cache stays under 2 MiB
+KEPT_OCTETS_MAX: Final = 512  # longer attributes are read again each time: the cache stays under 2 MiB
 VALUES_MAX: Final = 16  # of one attribute; only time-stamps come in numbers
 
 

@@ -15,7 +15,7 @@ from gateway.errors import GatewayError, Reason
 
 RECIPIENTS_MAX: Final = 2048
 WRAPPED_OCTETS_MAX: Final = 2048  # RSA-16384
-IDENTIFIER_OCTETS_KEPT: Final = 512  # longer names of recipients are read anew each time
+IDENTIFIER_OCTETS_KEPT: Final = 512  # longer names of recipients are read again each time
 UKM_OCTETS_MAX: Final = 1024
 SEGMENTS_MAX: Final = 200_000
 BLOCK: Final = 16  # octets of an AES block

@@ -9,7 +9,7 @@ What a sender can try, and what is done about it:
 - A distinguishable failure is an oracle for the content key (Bleichenbacher, Manger) or the content (Vaudenay).
   Every failure after a key fits is DECRYPTION_FAILED; when unwrapping fails or gives a key of the wrong size, a key
   that means nothing goes the rest of the way (RFC 3218 2.3.2). It is drawn from the wrapped octets under a secret of
-  this process: in CBC any wrong key pads well once in 256 times, and a key drawn anew for each call would tell itself
+  this process: in CBC any wrong key pads well once in 256 times, and a key drawn again for each call would tell itself
   from a real one by answering the same mail once this way and once that. OAEP parameters that are not exactly
   understood end the matter: they never mean PKCS#1 v1.5.
 - CBC is malleable and nothing in an EnvelopedData authenticates it (EFAIL). What comes out of it is worth as much as a

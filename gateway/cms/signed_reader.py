@@ -44,7 +44,7 @@ CERTIFICATES_MAX: Final = 256  # enclosed in one SignedData
 DIGEST_ALGORITHMS_MAX: Final = 64
 
 START_OCTETS_KEPT: Final = 128  # a version, a digest or two, id-data
-CERTIFICATES_OCTETS_KEPT: Final = 16_384  # longer paths are read anew each time: the cache stays under 16 MiB
+CERTIFICATES_OCTETS_KEPT: Final = 16_384  # longer paths are read again each time: the cache stays under 16 MiB
 
 _SIGNED_DATA: Final = build.oid(algorithms.SIGNED_DATA)
 _NO_CONTENT: Final = build.sequence(build.oid(algorithms.DATA))  # the EncapsulatedContentInfo of a detached signature

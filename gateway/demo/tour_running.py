@@ -1,4 +1,4 @@
-"""The tour's stations on the house at work: processes that die, numbers, the trace of one mail."""
+"""The tour's stations on the gateway at work: processes that die, numbers, the trace of one mail."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A value that somebody else takes time to say, kept for a while: whoever asks never waits longer than agreed."""
+"""A cached value of a slow dependency: a caller never waits longer than agreed."""
 
 import threading
 import time
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 class BackgroundValue(Generic[T]):
-    """`ask` is called on a thread of its own, one at a time, when somebody wants a value older than `life_s`."""
+    """`ask` is called on a thread of its own, one at a time, when a caller wants a value older than `life_s`."""
 
     def __init__(self, ask: Callable[[], T], first: T, *, life_s: float, wait_s: float,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
-        """`first` is the value until there is one; what `ask` raises is told, and the value before stands."""
+        """`first` is the value until there is one; errors of `ask` are logged, and the earlier value stays."""
         self._ask = ask
         self._value = first
         self._life_s = life_s

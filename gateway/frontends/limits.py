@@ -186,7 +186,7 @@ class Octets:
         self._next()
 
     def _next(self) -> None:
-        """Who waits is served in order; whoever has used up his share is passed over."""
+        """Serves waiting peers in order, and skips those that have used up their share."""
         for entry in tuple(self._waiting):
             octets, peer, turn = entry
             if not self._free(octets):

@@ -1,8 +1,8 @@
-"""Mail that breaks us: whose work has ended in a surprise before, told loudly, and still answered 451.
+"""The repeated failure counter: mail that has caused an unexpected error before is reported, and answered 451.
 
-A mail that meets a fault of ours comes again and again, until its sender gives up; each time is one line of the log
-among many. Who failed three times is nobody's accident: that line is critical, and an alarm (docs/alerts.md). Nothing
-else changes. Refusing it would lose a mail for a fault of ours, and taking it would send what was never finished.
+A mail that meets a fault of the gateway is retried until its sender gives up; each time is one line of the log
+among many. Three failures are no accident: that line is critical, and an alarm (docs/alerts.md). Nothing
+else changes. To reject it would lose a mail for a fault of the gateway, and to accept it would send an unfinished mail.
 
 All processes of a machine remember together, in one small file, for a retry may reach any of them. It holds digests
 and counts, no octet of a mail, and never more than KEYS_MAX of them. Where there is no such file, each process

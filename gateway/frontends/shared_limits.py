@@ -1,8 +1,8 @@
 """Limits that hold for all relay workers of one machine: connections, those of one peer, mails a minute, login tries.
 
 Every worker writes how much it has into a slot of its own in one piece of shared memory, and reads those of all
-others. Nobody locks: two workers that look at the same moment may both take the last place, so that a limit can be
-passed by as many as there are workers, less one. Peers and clients are told apart by a keyed hash of 16 bits; where two
+others. There are no locks: two workers that look at the same moment may both take the last place, so a limit can be
+passed by as many as there are workers, less one. Peers and clients are identified by a keyed hash of 16 bits; where two
 share a place each may be refused what the other uses up in other workers, and never more is let in.
 
 Marks of logins carry a second, longer keyed hash, so that the mark of one key is never taken for another's.
@@ -174,7 +174,7 @@ class SharedConnections(Connections):
 
 
 class SharedRate(Rate):
-    """The bucket that counts is the one out of which somebody took last."""
+    """The bucket that counts is the one used last."""
 
     __slots__ = ("_shared",)
 

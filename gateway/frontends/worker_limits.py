@@ -1,7 +1,7 @@
 """What one of several workers may use up of what the settings allow all of them together.
 
 Threads, octets of mails in work and connections to a next hop are divided: their sum over the workers is what the
-settings say, but nobody gets less than one of anything, so with more workers than that it is one for each. While a
+settings say, but no worker gets less than one of anything, so with more workers than that it is one for each. While a
 reload lets old workers finish their mails these count besides.
 """
 

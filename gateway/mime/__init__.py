@@ -9,7 +9,7 @@
     openpgp      the shapes of OpenPGP recognised by their packets (RFC 9580)
     smime_forms  the shapes of S/MIME recognised and written (RFC 8551 3, RFC 1847)
     build        parts, multiparts, delivery reports (RFC 3464) made from nothing
-    trace        trace fields, status fields that nobody else may set, subject tags and keywords
+    trace        trace fields, status fields that only the gateway may set, subject tags and keywords
 
 Nothing is ever written back from a parsed form: what was signed stays as it came. Everything is linear and bounded.
 """

@@ -46,7 +46,7 @@ def mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
 def readable_mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
     """Those mailboxes of one address field's value that can be read. For fields from which nothing is routed.
 
-    None where not even its words can be told apart, or where there are more than 10,000.
+    None if its words cannot be separated, or if there are more than 10,000.
     """
     try:
         return _read(value, lenient=True)

@@ -33,7 +33,7 @@ _TYPED = re.compile(r"[A-Za-z0-9-]{1,40}[ \t]*;[ \t]*(.*)")  # RFC 3464 2.1.2: a
 class Reported:
     """What became of one recipient. `recipient`: as the reporting server knows it, after any forwarding.
 
-    `status`: RFC 3463; `diagnostic`: what the server behind it said, printable ASCII, '' where the report tells none.
+    `status`: RFC 3463; `diagnostic`: what the server behind it said, printable ASCII, '' if the report has none.
     """
 
     recipient: str
@@ -69,7 +69,7 @@ def read_report(entity: Entity) -> Report | None:
         raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"a delivery report of more than {STATUS_OCTETS_MAX} octets")
     whole, *groups = _groups(decode_span(part.octets, part.body_start, part.end, part.cte))
     if not groups:
-        raise GatewayError(Reason.MAIL_MALFORMED, "a delivery report about nobody")
+        raise GatewayError(Reason.MAIL_MALFORMED, "a delivery report without a recipient")
     _one(whole, "reporting-mta")
     envelope_id = whole.first("original-envelope-id")
     return Report(tuple(_reported(group) for group in groups),

@@ -92,6 +92,6 @@ def _with_short_names(value: str) -> str:
 
 def _parameters(field: Field) -> bytes:
     main, params = parse_parameters(field.value, field.codec)
-    if not main.isascii() or len(main) > MAIN_VALUE_MAX:  # nobody knows it: written as what it counts as
+    if not main.isascii() or len(main) > MAIN_VALUE_MAX:  # an unknown value: written as what it counts as
         main = "text/plain" if field.lower == "content-type" else "attachment"  # RFC 2045 5.2, RFC 2183 2.8
     return format_field(field.name, main, {name: value for name, value in params.items() if name.isascii()})

@@ -46,7 +46,7 @@ _OIDS = (bytes.fromhex("06092a864886f70d0107"), bytes.fromhex("060b2a864886f70d0
 class Detached(NamedTuple):
     """multipart/signed: `content` exactly as signed (also octets[start:end] of the buffer), `signature` DER or BER.
 
-    `micalg` as written, lower case, '' if absent: told, never believed.
+    `micalg` as written, lower case, '' if absent: reported, never trusted.
     """
 
     content: bytes

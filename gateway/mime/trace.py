@@ -1,6 +1,6 @@
 """What the way of a mail leaves in its header, and what must not be believed there.
 
-Trace fields (RFC 5321 4.4, RFC 5322 3.6.7) are told from the author's; status fields that only we may set
+Trace fields (RFC 5321 4.4, RFC 5322 3.6.7) are distinguished from the author's; status fields that only we may set
 (Sealgate-*, Authentication-Results with our id, RFC 8601 5) and subject tags are taken out of what strangers send.
 """
 
@@ -29,7 +29,7 @@ _OPENS = frozenset("\u202a\u202b\u202d\u202e\u2066\u2067\u2068")
 _CLOSES = {"\u202c": frozenset("\u202a\u202b\u202d\u202e"), "\u2069": frozenset("\u2066\u2067\u2068")}
 _NO_DIRECTION = dict.fromkeys(map(ord, _OPENS | _CLOSES.keys()))
 _MIRRORED = str.maketrans("[]()<>{}", "][)(><}{")
-_DIRECTED_LETTERS_MAX = 2_000  # of a subject with overrides; nobody writes one, and looking at it is slow
+_DIRECTED_LETTERS_MAX = 2_000  # of a subject with overrides; no person writes one, and examining it is slow
 _INSTANCE = re.compile(r"i[ \t]*=[ \t]*[0-9]+")  # of an ARC set (RFC 8617 4.2.1)
 
 

@@ -3,7 +3,7 @@
 Reading is forgiving, as real mail needs it (words longer than 75 octets, letters cut between two words, spaces
 inside a word), bounded and linear. Writing is strict: UTF-8, words of at most 75 characters, lines of at most 78.
 Charset names come from strangers, so only codecs of a fixed table are ever asked for: Python's own look-up would
-import modules by a stranger's word, remember every miss for ever, and knows quadratic codecs (punycode, idna).
+import modules named by the sender, cache every miss without a limit, and knows quadratic codecs (punycode, idna).
 """
 
 import binascii

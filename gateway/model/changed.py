@@ -1,6 +1,6 @@
 """A frozen value with some fields changed, at a sixth of what `dataclasses.replace` costs.
 
-That looks at each field anew each time: 6 us for a dozen of them, and a mail's way changes a dozen values. Elsewhere
+That looks at each field again each time: 6 us for a dozen of them, and a mail's way changes a dozen values. Elsewhere
 `replace` does.
 """
 

@@ -1,4 +1,4 @@
-"""A mail as it is handed through the house: octets, envelope, origin."""
+"""A mail as it is handed through the gateway: octets, envelope, origin."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,7 +56,7 @@ class Origin:
     `incident`: the random id that log lines and replies carry. `peer`: IP address as text, '' if not by SMTP.
     `queue_id`: of the mail server in front, the same at each of its attempts (XFORWARD IDENT). `forwarded`: the address
     of that server's client as it tells it, '' if it does not; known is the client by it, believed is only the peer.
-    `held_as`: the id of a mail that comes out of the hold store; it is settled anew, whatever became of it before.
+    `held_as`: the id of a mail that comes out of the hold store; it is settled again, whatever became of it before.
     `customers`: the numbers of those for whom a service of the bank wrote the mail; nothing of it leaves to an address
     or a certificate of another customer. (): the gateway does not know for whom it is.
     """

@@ -1,7 +1,7 @@
 """The octets of a mail on an SMTP connection: line ends, transparency, end of data (RFC 5321 2.3.8, 4.5.2, 4.1.1.4).
 
 Pure functions, linear in time, fast on what nearly all big mails are: base64 in lines of equal length, where a
-search for single octets costs a tenth of a search for CR LF. Both sides of the house use the same ones, so that
+search for single octets costs a tenth of a search for CR LF. Both sides of the gateway use the same ones, so that
 what comes in and what goes out can never be cut differently.
 """
 

@@ -192,7 +192,7 @@ def _name(entity: Entity, number: int) -> str:
 
 
 def free_name(name: str, taken: Iterable[str]) -> str:
-    """The name, or one like it that no other file has; letter case is not told apart by many systems."""
+    """The name, or one like it that no other file has; many systems ignore letter case."""
     folded = {one.casefold() for one in taken}
     return next(one for one in _like(name) if one.casefold() not in folded)
 

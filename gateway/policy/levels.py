@@ -25,7 +25,7 @@ def meant(text: str) -> tuple[str, ...]:
 
 
 def stated(text: str) -> bool:
-    """Whether a signer can have exactly this level: a word of the house, or a policy's OID in dotted form."""
+    """Whether a signer can have exactly this level: a word of the gateway, or a policy's OID in dotted form."""
     return text in WORDS or _is_oid(text)
 
 

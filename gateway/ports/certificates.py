@@ -37,7 +37,7 @@ class Reply:
 
 @runtime_checkable
 class Directory(CertificateSource, Protocol):
-    """A source outside the house, which may be slow, dead or not concerned."""
+    """A source outside the gateway, which may be slow, dead or not concerned."""
 
     def serves(self, address: str) -> bool:
         """Whether it is asked for this address at all."""

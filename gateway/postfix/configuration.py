@@ -203,7 +203,7 @@ def _kind(host: str) -> Literal["loopback", "address", "name"]:
 
 
 def narrow(network: str) -> bool:
-    """One address, or loopback: 127.0.0.0/8 is this machine. Names and tables are told apart by nobody here."""
+    """One address, or loopback: 127.0.0.0/8 is this machine. Names and tables are not examined here."""
     try:
         one = ip_network(network.replace("[", "").replace("]", ""), strict=False)
     except ValueError:

@@ -18,7 +18,7 @@ def settings_text(answers: Answers, state: Path | None, *, chain: bool) -> str:
     tls = "none" if answers.is_local else "require"
     addresses, mailboxes = _list(answers.addresses), _list(f"*@{domain}" for domain in answers.domains)
     return f"""\
-# Written by `sealgate init`. Every setting, with its default: /usr/share/doc/sealgate/conf/sealgate.yaml
+# Written by `sealgate init`. Every setting, with its default: /usr/share/sealgate/conf/sealgate.yaml
 version: 1
 # observe: decides and records, and passes all mail unchanged. live: docs/deploy.md, "Go live".
 mode: {answers.mode}
@@ -51,6 +51,8 @@ trust:
   {"stampers" if answers.time_stamps == INTERNAL else "stampers_external"}: [trust/time-stamps]
 hold: {{archive_certificate: keys/archive.crt.pem, archive_key: keys/archive.key.pem}}
 backup: {{secret_file: backup.secret}}
+# Numbers for Prometheus, /healthz and /readyz, on 127.0.0.1: docs/metrics.md.
+metrics: {{port: 8026}}
 # codes.yaml, statements.yaml and bounces.yaml are beside them: docs/codes.md, docs/statements.md.
 policies: [policies/staff.yaml, policies/inbound.yaml]
 {"" if state is None else f"database: {state / 'sealgate.db'}"}

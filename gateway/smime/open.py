@@ -4,7 +4,7 @@ The steps, in this order; their numbers stand in the code:
 
  1. Time. The judgement is made for the time of reception, which is handed in; each signer's own time is found in
     step 6, before anything else is asked about the signer.
- 2. Structure. The message as received is cut into header and parts on spans; its octets are never written anew.
+ 2. Structure. The message as received is cut into header and parts on spans; its octets are never written again.
     S/MIME whose type, encoding or boundary is there twice is not opened: programs read it differently.
  3. Layers. While the root is a CMS object it is taken off, eight at most: verified over the octets as received
     (inside an encryption, else over their CRLF form: docs/architecture.md), decrypted with the recipients' own keys

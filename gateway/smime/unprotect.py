@@ -123,7 +123,7 @@ def _is_wrapped(root: Entity, outside: Headers) -> bool:
     """Whether a message/rfc822 payload is the message itself (RFC 8551 3.1), and not one that is forwarded.
 
     `forwarded=no` says so. Without a word, only where it is the same author's and the same Message-ID or Date: the
-    two forms cannot be told apart by themselves, and a forwarded mail must not lend its From to this one
+    two forms cannot be distinguished by themselves, and a forwarded mail must not lend its From to this one
     (RFC 9788 4.10.1). The payload has structural fields only, the inner message no layer of its own.
     """
     inner = root.children[0]

@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from stage import ROOT, VERSION, Tree, stage
+from stage import ROOT, VERSION, Tree, stage, version
 
 SCRIPTS: Final = ("preinst", "postinst", "prerm", "postrm")
 # Shared libraries of the system that the packages' modules load, and Debian's packages of them.
 LIBRARIES: Final = {"libc.so": "libc6", "libm.so": "libc6", "libpthread.so": "libc6", "libdl.so": "libc6",
                     "librt.so": "libc6", "libutil.so": "libc6", "libresolv.so": "libc6", "ld-linux": "libc6",
-                    "libstdc++.so": "libstdc++6", "libgcc_s.so": "libgcc-s1", "libz.so": "zlib1g"}
+                    "libstdc++.so": "libstdc++6", "libgcc_s.so": "libgcc-s1", "libz.so": "zlib1g",
+                    "libldap.so.2": "libldap2", "liblber.so.2": "libldap2", "libsasl2.so": "libsasl2-2"}
 _SHARED: Final = re.compile(r"\.so(\.\d+)*$")
 _NEEDED: Final = re.compile(r"\(NEEDED\)\s+Shared library: \[([^]]+)\]")
 _GLIBC: Final = re.compile(r"GLIBC_(\d+)\.(\d+)")
@@ -38,16 +39,16 @@ Suggests: postfix, openssl, poppler-utils
 Section: mail
 Priority: optional
 Description: mail encryption gateway for banks
- Signs, time-stamps and encrypts outbound mail as the bank's policies require, or
- does not send it; decrypts, verifies, judges and labels inbound mail. Built from
- S/MIME (RFC 8551), CMS, RFC 3161 and SMTP alone.
+ Signs, time-stamps and encrypts outbound mail as the bank's policies require,
+ or does not send it; decrypts, verifies, judges and labels inbound mail. Built
+ from S/MIME (RFC 8551), CMS, RFC 3161 and SMTP alone.
 """
 
 
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description="Make the Debian package.")
-    parser.add_argument("--version", default=_version(), help="default: that of the program")
+    parser.add_argument("--version", default=version(), help="default: that of the program")
     parser.add_argument("--output", type=Path, default=ROOT / "dist")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "deb")
     asked = parser.parse_args()
@@ -57,7 +58,7 @@ def main() -> None:
     moment = int(os.environ.get("SOURCE_DATE_EPOCH") or _last_commit())
     root = asked.work.absolute() / "root"
     shutil.rmtree(root, ignore_errors=True)
-    tree = Tree(root, Path("/usr"), asked.work.absolute())
+    tree = Tree(root, Path("/usr"), asked.work.absolute(), ldap=True)
     stage(tree)
     _documents(tree)
     _control(tree, asked.version)
@@ -68,11 +69,6 @@ def main() -> None:
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Zzstd", "-z9", "--threads-max=1", "--build", root, made],
                    check=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(moment)}, stdout=subprocess.DEVNULL)
     print(f"{made}  {hashlib.sha256(made.read_bytes()).hexdigest()}")
-
-
-def _version() -> str:
-    found = re.search(r'__version__ = "([^"]+)"', (ROOT / "gateway" / "__init__.py").read_text("utf-8"))
-    return found[1] if found else sys.exit("gateway/__init__.py has no version")
 
 
 def _last_commit() -> str:

@@ -4,6 +4,7 @@
     PREFIX/lib/sealgate/lib/python3.X/site-packages what requirements.lock names, and Sealgate; byte code
     PREFIX/bin/sealgate                             starts it
     PREFIX/lib/systemd/system, share/man, share/bash-completion, share/doc
+    PREFIX/share/sealgate/conf, policies            the sample of the settings, pieces for Postfix, shipped rules
 
 The tree is complete below DESTDIR and names no path of the machine that made it: it can be moved to PREFIX of another
 machine with the same minor version of Python. It is equal octet by octet each time it is made of the same sources.
@@ -11,7 +12,9 @@ machine with the same minor version of Python. It is equal octet by octet each t
 
 import argparse
 import gzip
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sbom import sbom
 from trim import strip, trim
 
 ROOT: Final = Path(__file__).parents[2]
@@ -31,11 +35,12 @@ DOCUMENTS: Final = ("README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE")
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Below `destdir`, for `prefix`. `work`: for what is made on the way."""
+    """Below `destdir`, for `prefix`. `work`: for what is made on the way. `ldap`: with the library of directories."""
 
     destdir: Path
     prefix: Path
     work: Path
+    ldap: bool = False
 
     def at(self, *names: str) -> Path:
         """A path of the tree, as it is now."""
@@ -64,9 +69,10 @@ def main() -> None:
     parser.add_argument("--destdir", type=Path, default=Path("/"))
     parser.add_argument("--prefix", type=Path, default=Path("/usr/local"))
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "stage")
+    parser.add_argument("--ldap", action="store_true", help="with LDAP directories; needs a compiler and headers")
     asked = parser.parse_args()
     os.umask(0o022)
-    stage(Tree(asked.destdir.absolute(), asked.prefix, asked.work.absolute()))
+    stage(Tree(asked.destdir.absolute(), asked.prefix, asked.work.absolute(), asked.ldap))
 
 
 def stage(tree: Tree) -> None:
@@ -80,6 +86,7 @@ def stage(tree: Tree) -> None:
     strip(tree.packages)
     _interpreter(tree)
     _compile(tree)
+    _readable(tree)
     _launcher(tree)
     _units(tree)
     _manual(tree)
@@ -93,10 +100,16 @@ def _install(tree: Tree) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", tools], check=True)
     pip = (tools / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes",
            "--no-deps", "--only-binary", ":all:")
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    # Debugging information would name the directory in which a module is compiled, and its build id would follow it.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "CFLAGS": "-g0"}
     subprocess.run([*pip, "-r", ROOT / "requirements-build.lock"], check=True, env=environment)
     subprocess.run([*pip, "--no-build-isolation", "--no-binary", ",".join(FROM_SOURCE), "--no-compile",
-                    "--target", tree.packages, "-r", ROOT / "requirements.lock"], check=True, env=environment)
+                    "--report", tree.work / "report.json", "--target", tree.packages,
+                    "-r", ROOT / "requirements.lock"], check=True, env=environment)
+    if tree.ldap:
+        subprocess.run([*pip, "--no-build-isolation", "--no-binary", ":all:", "--no-compile",
+                        "--report", tree.work / "report-ldap.json", "--target", tree.packages,
+                        "-r", ROOT / "requirements-ldap.lock"], check=True, env=environment)
 
 
 def _own(tree: Tree) -> None:
@@ -121,6 +134,13 @@ def _compile(tree: Tree) -> None:
             "sys.argv[1], quiet=1, stripdir=sys.argv[2], prependdir='/', force=True, "
             "invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH))")
     tree.python("-c", text, tree.packages, tree.destdir)
+
+
+def _readable(tree: Tree) -> None:
+    """For everybody, whatever the umask was when the sources were fetched."""
+    for path in tree.home.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def _launcher(tree: Tree) -> None:
@@ -148,14 +168,28 @@ def _completion(tree: Tree) -> None:
 
 
 def _documents(tree: Tree) -> None:
-    for source in (*(ROOT / name for name in DOCUMENTS), *_pages()):
+    for source in (*(ROOT / name for name in DOCUMENTS), *_files("docs", "examples")):
         _write(tree.at("share", "doc", "sealgate", source.relative_to(ROOT).as_posix()), source.read_bytes())
+    reports = ("report.json", "report-ldap.json") if tree.ldap else ("report.json",)
+    installed = [one for name in reports for one in json.loads((tree.work / name).read_text("utf-8"))["install"]]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = ("hsm", "postgres", "ldap") if tree.ldap else ("hsm", "postgres")
+    direct = [*project["dependencies"], *(one for extra in extras for one in project["optional-dependencies"][extra])]
+    _write(tree.at("share", "doc", "sealgate", "sbom.cdx.json"), sbom(installed, direct, version()))
+    for source in _files("conf", "policies"):
+        _write(tree.at("share", "sealgate", source.relative_to(ROOT).as_posix()), source.read_bytes())
 
 
-def _pages() -> Iterator[Path]:
-    for directory in ("docs", "conf", "examples"):
+def _files(*directories: str) -> Iterator[Path]:
+    for directory in directories:
         found = (one for one in (ROOT / directory).rglob("*") if one.is_file())
         yield from sorted(one for one in found if "__pycache__" not in one.parts)
+
+
+def version() -> str:
+    """Of the program."""
+    found = re.search(r'__version__ = "([^"]+)"', (ROOT / "gateway" / "__init__.py").read_text("utf-8"))
+    return found[1] if found else sys.exit("gateway/__init__.py has no version")
 
 
 def _compressed(path: Path, octets: bytes) -> None:

@@ -14,8 +14,8 @@ from miltertest import MilterConnection, codec, constants
 from gateway.clock import SystemClock
 from gateway.frontends.clients import Clients
 from gateway.frontends.milter.connection import serve
-from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.session import Shared, Take
+from gateway.frontends.milter.session_limits import SessionLimits
 from gateway.frontends.milter.transaction import Rules
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome
@@ -41,7 +41,7 @@ def shared(handle: Callable[[Mail, Take], Outcome], **changes: Any) -> Shared:
     return Shared(
         values.milter or Milter(outbound_daemons=("ours",), inbound_daemons=("world",)),
         Rules(values.bank, values.limits, Clients(values.clients)), handle, SystemClock(),
-        Room(values.limits.octets_in_flight_max, values.limits.workers_max,
+        SessionLimits(values.limits.octets_in_flight_max, values.limits.workers_max,
              values.limits.messages_per_minute_per_client_max))
 
 

@@ -107,7 +107,7 @@ class DbHold:
         if len(octets) != found.size:
             raise GatewayError(Reason.DECRYPTION_FAILED, f"{hold_id} has {len(octets)} octets, {found.size} were held")
         row = _row(found)
-        origin = replace(_origin(found.origin), held_as=hold_id, answers_each=False)  # nobody waits for an answer
+        origin = replace(_origin(found.origin), held_as=hold_id, answers_each=False)  # no caller waits for an answer
         return row, Mail(octets, _envelope(found.envelope, row.recipients), origin)
 
     def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:

@@ -30,7 +30,7 @@ LEASE: Final = timedelta(minutes=15)
 LEFT: Final = timedelta(seconds=60)  # longer than a server that lives takes for a commit it has in hand
 KEPT: Final = timedelta(days=8)  # senders give up after 5 days (RFC 5321 4.5.4.1), some after 7
 FORGET_EVERY: Final = timedelta(hours=1)
-FORGET_MAX: Final = 10_000  # rows at once, so that nobody waits long for it
+FORGET_MAX: Final = 10_000  # rows at once, so that no caller waits long for it
 
 _j = journal.c
 _c = journal_claim.c
@@ -63,7 +63,7 @@ _UNCLAIM: Final = delete(journal_claim).where(_c.message_key == bindparam("key")
 
 
 class DbJournal:
-    """See ports.journal.Journal. Recipients are told apart as addresses are: ASCII case aside."""
+    """See ports.journal.Journal. Recipients are distinguished as addresses are: ASCII case aside."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -115,7 +115,7 @@ class DbJournal:
 
         try:
             outcome = self._database.write(work)
-        except BaseException:  # nobody knows whether it is there; not before, others would end it
+        except BaseException:  # it is unknown whether it is there; not before, others would end it
             self._leave(token, message_key)
             raise
         self._gave_back(left)
@@ -126,7 +126,7 @@ class DbJournal:
         return outcome
 
     def _leave(self, token: str, message_key: str) -> None:
-        """Remembers a claim of which nobody knows whether it was written, or taken back, when the database went."""
+        """Remembers a claim of which it is unknown whether it was written, or taken back, when the database went."""
         with self._lock:
             self._left[token] = (message_key, None)
             first, self._giving_back = not self._giving_back, True

@@ -1,7 +1,7 @@
 """Requests that must not be done twice, in the database (see ports.services.requests for what it promises).
 
 A claim is the row itself, without an answer. It is free again when its process has died (`Database.is_dead`), or when
-it is older than any work can last: where nobody can tell whether that process lives, or the database went away just
+it is older than any work can last: where it is unknown whether that process lives, or the database went away just
 when it wanted to write down the answer.
 """
 
@@ -24,7 +24,7 @@ from gateway.ports.services.requests import Answered
 
 LEASE: Final = timedelta(minutes=15)  # as the journal's; a request is cut off long before
 KEPT: Final = timedelta(days=3)  # who repeats a request does so within minutes
-FORGET_MAX: Final = 10_000  # rows at once, so that nobody waits long for it
+FORGET_MAX: Final = 10_000  # rows at once, so that no caller waits long for it
 
 _r = request.c
 _FOUND: Final = select(_r.digest, _r.owner, _r.at, _r.status, _r.answer).where(_r.key == bindparam("wanted"))

@@ -1,4 +1,4 @@
-"""A directory outside the house, made bearable for the mail's way: it may be slow, dead or flooded, and no mail
+"""A directory outside the gateway, made bearable for the mail's way: it may be slow, dead or flooded, and no mail
 waits for it longer than its deadline.
 
 In the order of the code, for one question about one address:

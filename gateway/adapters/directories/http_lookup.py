@@ -59,7 +59,7 @@ class HttpSource:
         return url
 
     def close(self) -> None:
-        """Hangs up the connections that nobody uses."""
+        """Hangs up the connections that no request uses."""
         self._web.close()
 
 

@@ -84,7 +84,7 @@ class LdapSource:
             raise unavailable(self.name, f"the LDAP process cannot be started: {error}") from None
 
     def _how(self) -> dict[str, Any]:
-        """How to connect. The password is read anew for each connection, so that it can be changed."""
+        """How to connect. The password is read again for each connection, so that it can be changed."""
         settings = self._settings
         system = ssl.get_default_verify_paths()
         password = None

@@ -1,6 +1,6 @@
 """Reads a small file in a process of its own, which is killed if the file system does not answer.
 
-A named pipe without a writer or a network file system that hangs would hold a thread of this process for ever.
+A named pipe without a writer or a network file system that hangs would hold a thread of this process permanently.
 """
 
 import errno

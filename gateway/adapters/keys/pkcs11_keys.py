@@ -54,7 +54,7 @@ class TokenKey:
 
 
 class TokenKeys:
-    """See ports.keys.Keys. Made anew at each reload; the logins stay with the process."""
+    """See ports.keys.Keys. Made again at each reload; the logins stay with the process."""
 
     def __init__(self, keys: Iterable[TokenKey], purposes: Purposes | None = None,
                  refused_pins: Path | None = None) -> None:
@@ -167,7 +167,7 @@ class TokenKeys:
         def with_key(opened: OpenToken) -> T:
             held = find(opened, key.token.name, key.object)
             info = self._infos.get(key.key_id)
-            if info is not None and info.public != held.public:  # the token was made anew while we run
+            if info is not None and info.public != held.public:  # the token was made again while we run
                 raise unavailable(f"`{key.object}` on token {key.token.name} has become another key: reload")
             return task(held, self._logins.pin(key.token) if held.again else None)
 
@@ -220,7 +220,7 @@ def _derive(held: Held, point: bytes) -> bytes:
         try:
             return bytes(secret[Attribute.VALUE]).rjust(held.octets, b"\0")
         finally:
-            secret.destroy()  # it would stay in the session for ever
+            secret.destroy()  # it would stay in the session permanently
     raise GatewayError(Reason.DECRYPTION_FAILED, "the token does not agree on keys (CKM_ECDH1_DERIVE)")
 
 

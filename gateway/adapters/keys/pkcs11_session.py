@@ -5,10 +5,10 @@ What the libraries do to those who know them less well, and what is done about i
 - Modules are initialised without locking flags (SoftHSM then fails at random or aborts): every call of the process
   runs under one lock. It is waited for at most LOCK_WAIT_S.
 - A login counts for the process and ends with the session that made it: that session is kept until it breaks.
-- A child after fork has handles that mean nothing: it initialises the module anew at its first call. A fork waits for
+- A child after fork has handles that mean nothing: it initialises the module again at its first call. A fork waits for
   the call at work, so that no child inherits a lock that nobody will open.
-- A token that was pulled, restarted or made anew: its session is dropped and opened again, once; if the module does
-  not even find the token, it is initialised anew, at most every RENEW_S (its other tokens have to log in again then).
+- A token that was pulled, restarted or made again: its session is dropped and opened again, once; if the module does
+  not even find the token, it is initialised again, at most every RENEW_S (its other tokens have to log in again then).
 - Wrong PINs lock tokens: a PIN that a token refused is not tried again by any process of the machine
   (`refused_pins`), nor is one ventured where the token says that the next wrong PIN is its last.
 
@@ -71,7 +71,7 @@ class _Module:
             raise unavailable(f"{path} does not load as a PKCS#11 module: {error_text(error)}") from None
 
     def renew(self) -> None:
-        """Initialises the library anew; all its sessions end. PKCS11Error."""
+        """Initialises the library again; all its sessions end. PKCS11Error."""
         self.tokens.clear()
         self.stale = False
         with contextlib.suppress(refused.PKCS11Error):  # a child may not end what its parent began

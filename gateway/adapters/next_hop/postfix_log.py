@@ -27,7 +27,7 @@ from gateway.ports.services.statements.rows import Delivery
 
 LINE_OCTETS_MAX: Final = 65_536
 ANSWER_CHARACTERS_MAX: Final = 500
-BATCH_LINES: Final = 1_000  # of deliveries, told at once
+BATCH_LINES: Final = 1_000  # of deliveries, reported at once
 
 # A quoted local part may hold what looks like the rest of the line.
 _ADDRESS: Final = r'(?:[^\s<>"]{1,256}|"(?:[^"\\]|\\.){0,256}")@[^\s<>"]{1,255}'

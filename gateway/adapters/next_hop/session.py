@@ -104,7 +104,7 @@ class HopSession(smtplib.SMTP):
             if left <= 0:
                 raise SessionLostError("no reply in time")
             try:
-                # The first octets of a reply may take all of its time: then the socket need not be told anew.
+                # The first octets of a reply may take all of its time: then the socket need not be set again.
                 self._wait(self.reply_timeout_s if first else left)
                 first = False
                 more = self.sock.recv(8192)

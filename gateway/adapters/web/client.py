@@ -1,4 +1,4 @@
-"""The house's one HTTP client: revocation lists, OCSP, issuers, directories, time-stamps.
+"""The gateway's one HTTP client: revocation lists, OCSP, issuers, directories, time-stamps.
 
 What comes from there is a stranger's, so everything has an end: one deadline over name, connection, TLS, header and
 body together (a server that sends an octet a second gains nothing), a limit on the octets before and after
@@ -238,7 +238,7 @@ class Web:
             connection.close()
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
-        """For the next request, where the server lets us; idle ones that nobody wants any more are closed."""
+        """For the next request, where the server lets us; idle ones that no request needs are closed."""
         if connection.sock is None:
             return
         now = connection.used_at = time.monotonic()

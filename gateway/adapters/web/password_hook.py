@@ -2,7 +2,7 @@
 
 Both get one JSON object and have one deadline. What they say besides yes or no is not read: it might repeat the
 password, and nobody would want that in a log. A hook that does not answer holds up no more than IN_FLIGHT_MAX mails at
-once; others are told at once to come again, so that no slow hook stops all mail.
+once; others are deferred at once, so that no slow hook stops all mail.
 
     HTTP      POST, application/json; the header field `Sealgate-Signature` as for calls to clients (docs/api.md), and
               `Idempotency-Key`; 2xx is yes

@@ -1,6 +1,6 @@
 """A time-stamping service over HTTP. RFC 3161 2.4 and 3.4, RFC 5816; RFC 7617 and TLS client certificates by `web`.
 
-1. left alone: after FAILURES_MAX failures in a row nobody waits for the service for PAUSE_S; then one request tries
+1. left alone: after FAILURES_MAX failures in a row no caller waits for the service for PAUSE_S; then one request tries
 2. never more than `in_flight_max` requests at once: a further mail does not wait, it is told at once, so that a slow
    service can hold up only so many mails, and other mails none
 3. one POST within `deadline_s`, with a nonce of 64 bits

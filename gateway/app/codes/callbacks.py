@@ -146,7 +146,7 @@ class Caller:
                 self._rests[call.client] = (failures + 1, now + rest)
 
     def close(self) -> None:
-        """At the end; what is under way is called out anew at the next start, with the same event id."""
+        """At the end; what is under way is called out again at the next start, with the same event id."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         _close(self._lines)
 

@@ -75,7 +75,7 @@ class JobsContext:
         self._settings, self._web, self._fetching = settings, client, fetch
 
     def reload(self, settings: Settings) -> None:
-        """Trust and settings anew; `fetch.enabled` and the database as they were at the start."""
+        """Trust and settings again; `fetch.enabled` and the database as they were at the start."""
         trust = load_trust(settings, self._store)
         before = self._web
         self._take(settings)
@@ -217,7 +217,7 @@ def log_as_child(settings: Settings) -> None:
 
 
 def serve_jobs(settings: Settings, read: Callable[[], Settings], command: Sequence[str]) -> bool:
-    """Blocks until SIGTERM. `read` gives the settings anew at SIGHUP; `command`: how `sealgate` is called.
+    """Blocks until SIGTERM. `read` gives the settings again at SIGHUP; `command`: how `sealgate` is called.
 
     False: threads are still at work, the process must just end. GatewayError if something cannot be had.
     """

@@ -12,8 +12,8 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.clients import Clients, speaking_freely
 from gateway.frontends.milter.listen import listen
 from gateway.frontends.milter.parent import Line, Parent, Work
-from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.session import Shared, Take
+from gateway.frontends.milter.session_limits import SessionLimits
 from gateway.frontends.milter.transaction import Rules
 from gateway.frontends.milter.worker import Worker
 from gateway.frontends.processes.children import end_with_parent
@@ -85,9 +85,9 @@ def work_until_end(now: InForce, number: int, listening: Line, control: Line, ho
     clients, limits = settings.clients, settings.limits
     rules = Rules(settings.bank, limits, Clients(speaking_freely(clients) if observing else clients), observing)
     mails = limits.messages_per_minute_per_client_max
-    room = Room(limits.octets_in_flight_max, limits.workers_max,
-                part(mails, number, workers(now.settings)) if mails else 0)
-    shared = Shared(milter_of(settings), rules, _way(gateway, settings), gateway.clock, room)
+    session_limits = SessionLimits(limits.octets_in_flight_max, limits.workers_max,
+                                   part(mails, number, workers(now.settings)) if mails else 0)
+    shared = Shared(milter_of(settings), rules, _way(gateway, settings), gateway.clock, session_limits)
     hooks.loaded(gateway)
     if number == 0:
         log.info("rules.loaded", digest=gateway.rules.digest, rules=len(gateway.rules.rules),

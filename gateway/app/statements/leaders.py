@@ -47,7 +47,7 @@ FORGET_EVERY_S: Final = 3_600.0
 def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
     """Blocks until SIGTERM: has each unfinished run led by a process of its own. They take turns, the oldest first.
 
-    Those of commands that have died are among them. `read` gives the settings anew at SIGHUP: the next run goes by
+    Those of commands that have died are among them. `read` gives the settings again at SIGHUP: the next run goes by
     them, and the present one when it goes on after a pause. GatewayError of the first thing that cannot be had.
     """
     end_with_parent()

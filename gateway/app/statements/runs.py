@@ -197,7 +197,7 @@ class Worker:
         def unchanged() -> None:
             nonlocal known
             now = mark(path)
-            if now != known:  # touched, or written anew: its content decides
+            if now != known:  # touched, or written again: its content decides
                 checked(path, run)
                 known = now
 

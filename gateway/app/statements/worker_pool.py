@@ -168,7 +168,7 @@ def _clear(jobs: "RunJobs", book: StatementStore, run_id: str) -> None:
 
 
 def tidy(where: Postgresql, store: Store) -> None:
-    """No jobs of runs that nobody works on any more. STORE_UNAVAILABLE (retry)."""
+    """No jobs of runs that no process works on any more. STORE_UNAVAILABLE (retry)."""
     from gateway.adapters.run_jobs import RunJobs, require_tables
 
     require_tables(store.database)

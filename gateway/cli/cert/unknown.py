@@ -1,4 +1,4 @@
-"""`sealgate cert unknown`: authorities that mail has shown and nobody has decided on, and how to decide."""
+"""`sealgate cert unknown`: authorities that mail has shown and no operator has decided on, and how to decide."""
 
 import sys
 from collections.abc import Sequence

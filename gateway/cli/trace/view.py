@@ -66,7 +66,7 @@ def _head(track: Track) -> Iterator[Text]:
 
 
 def _records(records: Sequence[EvidenceRecord], *, every: bool) -> Iterator[Entry]:
-    """An entry for each attempt and fate. Attempts are told apart by their incident."""
+    """An entry for each attempt and fate. Attempts are distinguished by their incident."""
     attempts = dict.fromkeys(one.incident for one in records)
     number = {incident: place for place, incident in enumerate(attempts, 1)}
     groups: dict[tuple[Any, ...], list[EvidenceRecord]] = {}

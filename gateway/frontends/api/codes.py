@@ -52,8 +52,8 @@ def router(current: Current) -> APIRouter:
               body: Annotated[Body[CodeOrder], Depends(body_of(CodeOrder))]) -> Response:
         """Returns once the next mail server has the sealed mail, to all enrolled addresses of the customer.
 
-        No usable certificate, no code: the reason is told at once, and another way may be chosen. Where the mail
-        cannot leave now the answer is 503 with Retry-After, and the code is cancelled.
+        No usable certificate, no code: the response states the reason, and the caller may use another channel. If the
+        mail cannot leave now, the answer is 503 with Retry-After, and the code is cancelled.
         """
         desk = codes()
         with sending, current.service.urgent():

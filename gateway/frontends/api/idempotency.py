@@ -1,7 +1,7 @@
 """A request that is repeated is not done twice. draft-ietf-httpapi-idempotency-key-header-07.
 
 - the key is the client's own: two clients may have the same one
-- the same request again gets the first one's answer, told apart by `Idempotent-Replayed: true`
+- the same request again gets the first one's answer, distinguished by `Idempotent-Replayed: true`
 - another request with the same key is 422, one while the first is in work 409, both by name
 - only what was done is remembered: whatever was refused left nothing behind, and may be tried again with its key
 - in the book of requests stand MACs of key and content, and the answer, which has no code in it

@@ -41,7 +41,7 @@ TITLES: Final[Mapping[int, str]] = MappingProxyType({
     406: "Not Acceptable", 409: "Conflict", 413: "Content Too Large", 415: "Unsupported Media Type",
     422: "Unprocessable Content", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable",
 })
-# Where the house's sentence speaks of mails.
+# Where the gateway's sentence speaks of mails.
 _DETAILS: Final[Mapping[Reason, str]] = MappingProxyType({
     _R.CERTIFICATE_ABSENT: "The service publishes no certificate for this address.",
     _R.CERTIFICATE_UNUSABLE: "None of the certificates for this address can be used at present.",

@@ -1,11 +1,11 @@
-"""Postfix hands us each mail before it queues it, and puts in its place what we make of it (milter protocol).
+"""The milter: Postfix passes each mail to the gateway before it queues it, and applies the returned changes.
 
 protocol     packets: Postfix's commands, our answers and changes
 connection   one connection of Postfix: reads packets, sends answers
 session      what is answered to each command
 transaction  one mail, from MAIL to its last octet, as Postfix reports it
 edits        the changes that make the mail to be sent out of the one that Postfix holds
-room         what the sessions of one process share and may use up
+session_limits  what the sessions of one process share, and its limits
 acceptors    threads that accept connections, and serve them
 worker       one process: its order, its heartbeat, its end
 parent       the process that has the socket and no key; it starts workers and replaces them

@@ -24,7 +24,7 @@ log = structlog.get_logger("sealgate.milter")
 
 CONNECTIONS_MAX: Final = 512  # of one worker; Postfix has default_process_limit (100) for each of its services
 WAITING_MAX: Final = 32  # threads more than these end when their connection ends
-LOOK_S: Final = 1.0  # a connection whose worker died before it accepted wakes nobody: look again after a while
+LOOK_S: Final = 1.0  # a connection whose worker died before accept wakes no thread: poll at this interval
 NO_DESCRIPTOR_S: Final = 0.2  # until the next try
 
 

@@ -25,7 +25,7 @@ def serve(channel: socket.socket, shared: Shared) -> None:
             _prepare(channel)
             _converse(channel, shared)
         except ProtocolError as error:
-            log.error("milter.protocol_error", detail=str(error))  # noqa: TRY400 - the text says it; no place of ours
+            log.error("milter.protocol_error", detail=str(error))  # noqa: TRY400 - the text says it; the place is outside the program
         except OSError:
             pass  # Postfix has closed the connection: no answer is possible
         except Exception as error:  # noqa: BLE001 - reported; the other connections go on

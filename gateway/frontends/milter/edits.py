@@ -1,6 +1,6 @@
 """From the mail that Postfix holds to the one that is to leave: which fields go, change and come, and the body.
 
-Fields that stay are not touched: their octets and their order are those that a signature of somebody else may cover.
+Fields that stay are not touched: their octets and their order are those that a foreign signature may cover.
 Each edit costs Postfix a walk through its queue file, so there are as few as can be.
 
 1. Numbers. Postfix counts instances of one name from 1, without its own Received, which it shows to no milter; places

@@ -50,7 +50,7 @@ def _inet(address: tuple[str, int], family: socket.AddressFamily) -> socket.sock
 
 
 def _unix(path: Path, mode: int) -> socket.socket:
-    """Its file has the right mode before anybody can connect, and takes the place of one that nobody listens at."""
+    """The file has the right mode before a client can connect, and replaces a socket without a listener."""
     _remove_stale(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -183,7 +183,7 @@ class Parent:
         return True
 
     def _become(self, number: int, ours: socket.socket, theirs: socket.socket) -> None:
-        """In the new process: only its own end of the line, no handlers of ours, and no way back into our loop."""
+        """Runs in the new process: with its own end of the pipe, without handlers and loop of the parent."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -271,7 +271,7 @@ class Parent:
 
     def _turn_away(self) -> None:
         """4. Of the module."""
-        with suppress(OSError):  # nobody waits any more
+        with suppress(OSError):  # the client no longer waits
             while True:
                 self.listening.accept()[0].close()
 

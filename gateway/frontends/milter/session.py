@@ -22,7 +22,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.milter import protocol
 from gateway.frontends.milter.edits import Edits, edits
 from gateway.frontends.milter.protocol import Command, ProtocolError
-from gateway.frontends.milter.room import FIELD_OCTETS, Room
+from gateway.frontends.milter.session_limits import FIELD_OCTETS, SessionLimits
 from gateway.frontends.milter.transaction import Peer, Rules, Transaction
 from gateway.frontends.replies import reply_for, reply_for_reason
 from gateway.frontends.smtp.paths import RefusedCommandError
@@ -49,7 +49,7 @@ class Shared:
     rules: Rules
     handle: Callable[[Mail, Take], Outcome]
     clock: Clock
-    room: Room
+    limits: SessionLimits
 
 
 class Session:
@@ -71,7 +71,7 @@ class Session:
             Command.CONNECT: self._connect, Command.MAIL: self._sender, Command.HEADER: self._header,
             Command.MACROS: self._keep_macros, Command.BODY: self._chunk, Command.ABORT: self._abort,
             Command.TOO_LONG: self._too_long}
-        shared.room.entered(self)
+        shared.limits.entered(self)
 
     def answer(self, command: int, data: bytes) -> Iterable[bytes]:
         """Packets for Postfix; none where it does not wait. ProtocolError."""
@@ -152,7 +152,7 @@ class Session:
             raise GatewayError(Reason.INTERNAL, "an earlier command of this session failed", retry=True)
         peer = self._peer()
         mail = Transaction.begin(self.shared.rules, peer, protocol.strings(data), self._macro("{mail_addr}"))
-        self.shared.room.began(self, peer.client.name if peer.client else peer.address)
+        self.shared.limits.began(self, peer.client.name if peer.client else peer.address)
         self.mail = mail
         return ()
 
@@ -205,7 +205,7 @@ class Session:
         mail = self._transaction()
         if mail.refused is None:
             try:
-                self.shared.room.take(self, octets)
+                self.shared.limits.take(self, octets)
             except GatewayError as trouble:
                 mail.refuse(trouble)
                 self._release_refused()
@@ -213,7 +213,7 @@ class Session:
 
     def _release_refused(self) -> None:
         if self._transaction().refused is not None:
-            self.shared.room.give_back(self)
+            self.shared.limits.give_back(self)
 
     def _end(self, data: bytes) -> Iterable[bytes]:
         """The end of the message: the whole way of the mail, then what Postfix is to do with what it holds."""
@@ -252,7 +252,7 @@ class Session:
             self._changes = None if found is None else _packets(found, mail.sender.path.address if opened else "")
             return found is not None
 
-        with self.shared.room.turn():
+        with self.shared.limits.turn():
             return self.shared.handle(whole, take)
 
     # Answers
@@ -295,12 +295,12 @@ class Session:
     def close(self) -> None:
         """The connection is gone."""
         self._forget()
-        self.shared.room.left(self)
+        self.shared.limits.left(self)
 
     def _forget(self) -> None:
         self.mail = self._changes = None
         self._rejection = ()
-        self.shared.room.ended(self)
+        self.shared.limits.ended(self)
 
 
 def _packets(wanted: Edits, opened_from: str) -> Iterable[bytes]:

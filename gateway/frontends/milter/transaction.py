@@ -1,4 +1,4 @@
-"""One mail as Postfix tells it to a milter: envelope, header, body, and who sent it.
+"""One mail as Postfix reports it to a milter: envelope, header, body, and who sent it.
 
 Postfix has read the SMTP dialogue; what it hands on is read again here as strictly as the relay's own front end does.
 The octets are put together as they stand in Postfix's queue: fields as `name:value`, line ends as CR LF.
@@ -44,10 +44,10 @@ class Rules:
     bank: Bank
     limits: Limits
     clients: Clients
-    observing: bool = False  # nobody is refused for who he is: that is recorded, and Postfix goes on as before
+    observing: bool = False  # no client is rejected: the result is recorded, and Postfix continues unchanged
 
     def client(self, address: str, login: str | None) -> Client | None:
-        """By login, else by network. Postfix tells a milter no fingerprint of a certificate."""
+        """By login, else by network. Postfix sends a milter no fingerprint of a certificate."""
         known = self.clients.by_login(login) if login else None
         return known or self.clients.by_peer(address)
 

@@ -16,8 +16,8 @@ import structlog
 
 from gateway.frontends.milter.acceptors import Acceptors
 from gateway.frontends.milter.connection import serve
-from gateway.frontends.milter.room import Room
 from gateway.frontends.milter.session import Shared
+from gateway.frontends.milter.session_limits import SessionLimits
 from gateway.frontends.telemetry import metrics
 from gateway.settings import MILTER
 
@@ -33,7 +33,7 @@ END: Final = b"e"  # the same, but only mails in work are waited for
 
 
 class Worker:
-    """Runs until it is told to end. Everything but sessions happens on the main thread."""
+    """Runs until it receives the order to end. All but sessions runs on the main thread."""
 
     def __init__(self, control: socket.socket, grace_s: float) -> None:
         """`control`: the parent's other end. `grace_s`: at most so long are sessions waited for, and then mails."""
@@ -51,8 +51,8 @@ class Worker:
         metrics.ready(MILTER, takes_mail=True)
         self._take(listening, shared)
         metrics.ready(MILTER, takes_mail=False)
-        listening.close()  # a milter that is started anew may have its address
-        self._drain(shared.room)
+        listening.close()  # a restarted milter may use its address
+        self._drain(shared.limits)
 
     def _take(self, listening: socket.socket, shared: Shared) -> None:
         """Takes connections until an order comes."""
@@ -64,13 +64,13 @@ class Worker:
         while not self._order:
             if control.poll(BEAT_S * 1000):
                 self._read_order()
-            self._beat(shared.room)
+            self._beat(shared.limits)
         acceptors.stop()
 
-    def _beat(self, room: Room) -> None:
-        if room.oldest_s() < STUCK_DEADLINES * self._grace_s:  # else it is in a call that does not return
+    def _beat(self, limits: SessionLimits) -> None:
+        if limits.oldest_s() < STUCK_DEADLINES * self._grace_s:  # else it is in a call that does not return
             self._say(BEAT)
-        metrics.load(MILTER, connections=room.connections, waiting=0, working=room.mails, octets=room.octets)
+        metrics.load(MILTER, connections=limits.connections, waiting=0, working=limits.mails, octets=limits.octets)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -93,18 +93,18 @@ class Worker:
         except OSError:
             self._order = END
 
-    def _drain(self, room: Room) -> None:
+    def _drain(self, limits: SessionLimits) -> None:
         """Sessions may end by themselves; then mails in work are waited for."""
-        time.sleep(LINGER_S)  # a connection taken a moment ago has not told its name yet
+        time.sleep(LINGER_S)  # a connection accepted a moment ago has not sent its name yet
         end = time.monotonic() + self._grace_s
-        while self._order == RETIRE and room.connections and time.monotonic() < end:
+        while self._order == RETIRE and limits.connections and time.monotonic() < end:
             time.sleep(BEAT_S / 10)
             self._read_order()
             self._say(BEAT)
         end = time.monotonic() + self._grace_s
-        while room.mails and time.monotonic() < end:
+        while limits.mails and time.monotonic() < end:
             time.sleep(BEAT_S / 10)
             self._say(BEAT)
-        if room.connections:
-            log.info("milter.connections_cut", connections=room.connections, mails=room.mails)
+        if limits.connections:
+            log.info("milter.connections_cut", connections=limits.connections, mails=limits.mails)
         time.sleep(LINGER_S)

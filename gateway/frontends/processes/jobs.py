@@ -30,7 +30,7 @@ DUE_MAX: Final = 256  # of each kind looked at at once
 LOOK_S: Final = 0.1
 TROUBLED_S: Final = 1.0  # between two looks while the store does not answer
 STUCK_S: Final = 3_600.0  # a thread that does not return by then never will: this process ends, and is started again
-END_S: Final = 2.0  # how long the end waits for what is being fetched; it is fetched anew at the next start
+END_S: Final = 2.0  # how long the end waits for what is being fetched; it is fetched again at the next start
 
 T = TypeVar("T")
 Work = Callable[[], Sequence[str] | None]

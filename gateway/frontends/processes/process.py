@@ -107,7 +107,7 @@ class Process:
         return time.monotonic() - self.heard_at > self._stuck_after_s
 
     def forgive(self) -> None:
-        """Its time begins anew."""
+        """Its time begins again."""
         if self.heard_at is not None:
             self.heard_at = time.monotonic()
 

@@ -35,7 +35,7 @@ STREAM_OCTETS_MAX = 16_384
 HANDSHAKE_TIMEOUT_S = 10.0
 STRANGER_S = 30.0  # to log in at an outbound listener, all replies and pauses included
 UNREAD_GRACE_S = 5.0
-REPLIES_MAX = 64  # that wait to leave together: a client that always has sent more would have them pile up for ever
+REPLIES_MAX = 64  # that wait to leave together: a client that always has sent more would have them pile up permanently
 FAIR_COMMANDS = 32
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HOST:"})
 

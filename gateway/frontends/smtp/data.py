@@ -61,7 +61,7 @@ class Collector:
         return None
 
     def take(self) -> bytearray:
-        """The octets as they came, behind one virtual CR LF. Only once: nobody else keeps them."""
+        """The octets as they came, behind one virtual CR LF. Only once: no other object keeps them."""
         buffer, self._buffer = self._buffer, bytearray()
         return buffer
 

@@ -111,7 +111,7 @@ class Identified(Connection):
     async def smtp_XFORWARD(self, argument: str) -> None:
         """Rule 2; holds until the mail is over (RSET, a greeting, its final dot), or until MAIL was refused and the
 
-        peer begins anew. In several commands, as Postfix sends it.
+        peer begins again. In several commands, as Postfix sends it.
         """
         self._may_name("xforward", self.front.listener.xforward_peers)
         before = None if self.spent else self.forwarded
@@ -126,7 +126,7 @@ class Identified(Connection):
         self.say(dialogue.OK)
 
     async def smtp_XCLIENT(self, argument: str) -> None:
-        """Rule 3: the dialogue begins anew, with 220."""
+        """Rule 3: the dialogue begins again, with 220."""
         self._may_name("xclient", self.front.listener.xclient_peers)
         before = self.named
         if before is not None and self._greeted:

@@ -53,7 +53,7 @@ class Job(Generic[T]):
         try:
             self._loop.call_soon_threadsafe(self._settle, result, error)
         except RuntimeError:
-            return  # the loop has ended; nobody waits any more
+            return  # the loop has ended; no caller waits any more
 
     def _settle(self, result: T | None, error: BaseException | None) -> None:
         if self.done.done():

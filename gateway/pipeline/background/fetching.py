@@ -34,7 +34,7 @@ ISSUERS_MAX: Final = 16  # certificates in one answer that are looked at
 CLIMB_MAX: Final = 3  # issuers fetched one above the other
 NONCE_OCTETS: Final = 16  # RFC 8954 allowed 1 to 32, RFC 9654 32 to 128; this one everybody knows
 BACKOFF_MAX: Final = 4  # failures are tried again after retry_s, twice that, and so on up to so many times
-LEAD: Final = 10  # a list is fetched anew when a tenth of its time is left,
+LEAD: Final = 10  # a list is fetched again when a tenth of its time is left,
 LEAD_MAX: Final = timedelta(hours=1)  # or an hour
 SOON: Final = timedelta(seconds=60)  # a list is not fetched more often than this, however short its life is
 GIVEN_UP: Final = timedelta(days=1)  # what is not a list and fails is tried for so long after it was last asked for

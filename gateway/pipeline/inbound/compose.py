@@ -113,7 +113,7 @@ def neutralised(octets: bytes) -> bytes:
 
 
 def _may_be_active(entity: Entity, field: Field) -> bool:
-    """Also what is not written as a type must be (RFC 2045 5.1), and an encoded message whose parts nobody sees."""
+    """Also what is not written as a type must be (RFC 2045 5.1), and an encoded message whose parts are not visible."""
     main, _ = parse_parameters(field.value)
     if entity.type in _ACTIVE or "html" in entity.content_type.subtype or not _TYPE.fullmatch(main):
         return True

@@ -1,4 +1,4 @@
-"""The signature of a list or an answer about revocations, by the house's one table of algorithms."""
+"""The signature of a list or an answer about revocations, by the gateway's one table of algorithms."""
 
 from datetime import datetime
 

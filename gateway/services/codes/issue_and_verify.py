@@ -1,7 +1,7 @@
 """The life of a code: issued, sent again, verified once, cancelled. `app.codes.service` builds it.
 
 1. Who: a customer of the bank, not blocked, with an address whose certificate is bound to this very customer. Nobody
-   else gets the mail, and without one there is no code: the caller is told at once and may choose another way.
+   else gets the mail, and without one there is no code: the caller learns this at once and may choose another channel.
 2. What: the order in one spelling (`transaction`), limits, a random id and nonce.
 3. The code is noted as live, in one commit that also replaces the one before and counts for the limits.
 4. The mail leaves by the one outbound way, signed and encrypted or not at all. The next hop's 250 ends it well.
@@ -65,7 +65,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Out of the house. `select`: the enrolled certificates of an address; `send`: the outbound way, for a mail that
+    """Out of the gateway. `select`: the enrolled certificates of an address; `send`: the outbound way, for a mail that
 
     leaves signed and encrypted or not at all.
     """

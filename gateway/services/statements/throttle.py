@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-DOMAINS_MAX: Final = 100_000  # remembered; beyond them all are forgotten, and a minute begins anew
+DOMAINS_MAX: Final = 100_000  # remembered; beyond them all are forgotten, and a minute begins again
 
 MINUTE_S: Final = 60.0
 

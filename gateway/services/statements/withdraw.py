@@ -2,7 +2,7 @@
 
 An item knows what it was held as at its last try. The return path of what is held names its item, so that what was
 held at an earlier try, or by a process that was killed, is found, too. What is taken back twice stays taken back:
-whoever is killed in the midst begins anew.
+whoever is killed in the midst begins again.
 """
 
 import re
@@ -39,7 +39,7 @@ class Held:
 
 
 def withdraw(run: RunRow, store: PlanStore, held: Held, clock: Clock) -> None:
-    """What of the run that this one is about is still held; of a replaced one only what is planned anew.
+    """What of the run that this one is about is still held; of a replaced one only what is planned again.
 
     Nobody is told, and a recalled statement may be sent by another run; a replaced one stays its run's own.
     GatewayError STORE_UNAVAILABLE (retry); JOURNAL_IN_PROGRESS (retry) if somebody has one in hand for long.

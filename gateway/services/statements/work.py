@@ -2,7 +2,7 @@
 
 For each open item: the row out of the source, the customer, the document, the mail; then the one outbound way. That it
 leaves is written down before its final dot, together with what became of the one before: one commit a mail, shared by
-all threads (group commit). Whoever is killed leaves at most one mail a thread of which nobody knows whether it left;
+all threads (group commit). Whoever is killed leaves at most one mail a thread of which it is unknown whether it left;
 it goes again with the same Message-ID and octets, and is counted.
 
 A document can end the process: it needs too much memory, or a library crashes. After such a death the items of the
@@ -41,10 +41,10 @@ log = structlog.get_logger("sealgate.statements")
 
 AGAIN_S: Final = 30.0  # after the first temporary trouble of an item; doubled with each
 AGAIN_MAX_S: Final = 900.0
-PAUSE_S: Final = 5.0  # where the house itself has trouble, and no mail can leave
+PAUSE_S: Final = 5.0  # where the gateway itself has trouble, and no mail can leave
 SURPRISES_MAX: Final = 3  # of one item; then it is refused by name
 DEATHS_MAX: Final = 3  # of processes with one item alone in work; then it is refused by name
-# Trouble of the house, not of a customer: nothing of the chunk would leave now.
+# Trouble of the gateway, not of a customer: nothing of the chunk would leave now.
 _HOUSE: Final = frozenset({
     Reason.NEXT_HOP_UNAVAILABLE, Reason.NEXT_HOP_TLS, Reason.STORE_UNAVAILABLE, Reason.STORE_MISSING,
     Reason.STORE_VERSION, Reason.STORE_MISMATCH, Reason.KEY_UNAVAILABLE, Reason.STAMPER_UNAVAILABLE,
@@ -92,7 +92,7 @@ class _Refused(Exception):  # noqa: N818 - it is no fault of the program
 
 
 def carry_out(tools: Tools, run: RunRow, spec: Spec, path: Path, chunk: Chunk) -> bool:
-    """Sends what is open in a chunk and gives it back. False: the house has trouble, and the worker should rest.
+    """Sends what is open in a chunk and gives it back. False: the gateway has trouble, and the worker should rest.
 
     GatewayError STORE_UNAVAILABLE (retry), INPUT_UNREADABLE, RUN_CHANGED.
     """
@@ -264,7 +264,7 @@ class _Work:
         return octets
 
     def _one(self, item: ItemRow, row: Row, customer: Customer, to: tuple[str, ...]) -> Settlement | None:
-        """What became of it. None: nobody knows whether it left, and it stays SENDING.
+        """What became of it. None: it is unknown whether it left, and it stays SENDING.
 
         One customer's trouble, whatever it is, is his alone.
         """
@@ -359,7 +359,7 @@ def lacks(documents: Documents, octets: bytes) -> str:
 def read_document(documents: Documents, directory: Path, name: str) -> bytes:
     """A document below the run's directory. PDF_MISSING, also for one that lies elsewhere; else as Documents.check.
 
-    Looked at before it is read: a file of any size must not fill the memory, a pipe must not hold a worker for ever.
+    Looked at before it is read: a file of any size must not fill the memory, a pipe must not hold a worker permanently.
     """
     path = directory / name
     try:

@@ -13,7 +13,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.audit.acts import Act
 from gateway.ports.authorities import UnknownAuthority
 
-ROWS_MAX: Final = 1_000  # that nobody has decided on; an honest year brings a dozen
+ROWS_MAX: Final = 1_000  # that no operator has decided on; an honest year brings a dozen
 REGULAR: Final = 3  # meetings after which one is not driven out by newer ones
 DER_OCTETS_MAX: Final = 8_192  # a root has 1,000 to 2,000; of larger ones only the name is kept
 TEXT_CHARACTERS_MAX: Final = 512

@@ -106,7 +106,7 @@ class DbBulk:
         return {address: number for address, number in found if number is not None}
 
     def blocked(self, numbers: Sequence[str]) -> frozenset[str]:
-        """Those of these customers who get no codes until somebody unblocks them. At most AT_ONCE_MAX."""
+        """Those of these customers who get no codes until an operator unblocks them. At most AT_ONCE_MAX."""
         with self._database.read() as connection:
             return frozenset(connection.scalars(_BLOCKED, _bounded(numbers)))
 

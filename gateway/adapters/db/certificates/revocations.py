@@ -1,7 +1,7 @@
 """Revocation lists and OCSP answers in the database: jobs put them, every process judges from them.
 
 A list of half a million entries is one blob of 15 MB, put in one short transaction. Readers keep the blobs that they
-use, and load one anew only if it is another one: most changes of the generation are single answers.
+use, and load one again only if it is another one: most changes of the generation are single answers.
 """
 
 from collections import OrderedDict

@@ -48,7 +48,7 @@ class Owner:
 
 
 def here() -> Owner:
-    """This process; asked anew after a fork."""
+    """This process; asked again after a fork."""
     return _owner(os.getpid())
 
 

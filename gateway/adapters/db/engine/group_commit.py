@@ -214,7 +214,7 @@ class GroupCommit:
     def _settle(self, group: list[_Job[Any]]) -> None:
         """All in one transaction; if one fails, each in its own, so that nobody pays for another's fault.
 
-        Not so when the database went: nobody knows whether it has committed, and what is done twice may count twice.
+        Not so when the database went: it is unknown whether it has committed, and what is done twice may count twice.
         """
         error = self._try(group)
         if error is None:

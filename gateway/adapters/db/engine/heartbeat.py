@@ -173,7 +173,7 @@ class Heartbeat:
             if beats:
                 self._connection.execute(_BEAT, {"name": str(owner.here())})
                 self._watch(self._connection.execute(_OTHERS).fetchall())
-        except Exception:  # also of the file with the password, which somebody may be writing anew
+        except Exception:  # also of the file with the password, which somebody may be writing again
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None

@@ -1,4 +1,4 @@
-"""One PostgreSQL database for several nodes, opened the way that nothing is lost and nobody waits for a dead server.
+"""One PostgreSQL database for several nodes, opened the way that nothing is lost and no caller waits for a dead server.
 
 - READ COMMITTED, and `alone` around what reads before it writes: nodes wait for each other only where they must.
 - Look-ups that were answered a short while ago are answered alike while the server is away (`lookup_cache` says why).

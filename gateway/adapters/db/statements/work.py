@@ -37,7 +37,7 @@ _MAY_LEAVE: Final = exists(
     select(_c.number).join(statement_run, _r.id == _c.run)
     .where(_c.run == bindparam("of"), _c.number == bindparam("chunk"), _c.token == bindparam("own", type_=Text),
            _r.state == RunState.RUNNING.value))
-# Spelt out, because a list of its own length would be compiled anew for each mail.
+# Spelt out, because a list of its own length would be compiled again for each mail.
 _IS_OPEN: Final = or_(*[_i.state == state for state in OPEN_STATES])
 _LEAVE: Final = (
     update(statement_item).where(_i.id == bindparam("item"), _IS_OPEN, _MAY_LEAVE)

@@ -58,7 +58,7 @@ code_note = Table(
     sqlite_with_rowid=False,
 )
 
-# Customers who get no codes until somebody unblocks them.
+# Customers who get no codes until an operator unblocks them.
 blocked_customer = Table(
     "blocked_customer", metadata,
     Column("customer", Text, primary_key=True),

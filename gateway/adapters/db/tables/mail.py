@@ -1,7 +1,7 @@
-"""The tables of the house, once, for SQLite and PostgreSQL alike. `migrations/` makes them; a test compares both.
+"""The tables of the gateway, once, for SQLite and PostgreSQL alike. `migrations/` makes them; a test compares both.
 
 Times are microseconds since 1970 in UTC: they sort, and no database shifts them. Addresses are folded
-(ASCII case only). Sets of texts that nobody searches in are JSON.
+(ASCII case only). Sets of texts that no query searches are JSON.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -222,7 +222,7 @@ fetch_task = Table(
     CheckConstraint("kind IN ('crl', 'ocsp', 'issuer')", name="kind"),
 )
 
-# Roots and issuers that mail has shown and nobody has decided on.
+# Roots and issuers that mail has shown and no operator has decided on.
 unknown_authority = Table(
     "met_authority", metadata,
     Column("key", Text, primary_key=True),
@@ -237,7 +237,7 @@ unknown_authority = Table(
     Column("ignored_at", BigInteger),  # when it was decided to hear no more of it
 )
 
-# Processes of several nodes that show life: who works on what is told apart from who has died (see pulse.py).
+# Processes of several nodes that show life: who works on what is distinguished from who has died (see pulse.py).
 node = Table(
     "node", metadata,
     Column("name", Text, primary_key=True),  # as journal_claim.owner

@@ -54,7 +54,7 @@ def test_another_protocol_ends_the_connection_by_name(octets: bytes, rule: str,
         postfix.sendall(octets)
         while postfix.recv(4096):
             pass
-    assert values.room.connections == 0
+    assert values.limits.connections == 0
     logged = "".join(capsys.readouterr())
     assert "milter.protocol_error" in logged
     assert rule in logged
@@ -72,7 +72,7 @@ def test_a_second_session_on_one_connection() -> None:
         received = b""
         while received.count(b"y451") == 0:
             received += postfix.recv(4096)
-        assert values.room.connections == 1
+        assert values.limits.connections == 1
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))

@@ -13,8 +13,8 @@ from miltertest import constants
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.milter import protocol
-from gateway.frontends.milter.room import FIELD_OCTETS
 from gateway.frontends.milter.session import Take
+from gateway.frontends.milter.session_limits import FIELD_OCTETS
 from gateway.frontends.milter.transaction import Peer, Transaction
 from gateway.mime.header import FIELDS_MAX
 from gateway.model.mail import Envelope, Mail
@@ -247,8 +247,8 @@ def test_the_size_at_mail_and_in_the_middle() -> None:
         assert reply(postfix.end()[-1])[0] == "552"
         assert postfix.whole()[-1][0] == CONTINUE, "the next mail of the session"
     assert len(way.mails) == 1
-    until(lambda: values.room.connections == 0)
-    assert values.room.octets == 0
+    until(lambda: values.limits.connections == 0)
+    assert values.limits.octets == 0
 
 
 def test_nothing_is_kept_of_a_body_beyond_the_limit() -> None:
@@ -482,9 +482,9 @@ def test_a_connection_that_breaks_leaves_nothing() -> None:
         postfix.rcpt()
         postfix.fields(*FIELDS)
         postfix.chunk("x" * 1000)
-        until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (
+        until(lambda: (values.limits.connections, values.limits.mails, values.limits.octets) == (
             1, 1, 1000 + octets_of(FIELDS)))
-    until(lambda: (values.room.connections, values.room.mails, values.room.octets) == (0, 0, 0))
+    until(lambda: (values.limits.connections, values.limits.mails, values.limits.octets) == (0, 0, 0))
     assert not way.mails
 
 
@@ -496,7 +496,7 @@ def test_octets_of_others_are_452() -> None:
             postfix.mail()
             postfix.rcpt()
         first.chunk("x" * 2000)  # one mail alone may always be in progress
-        until(lambda: values.room.octets == 2000)
+        until(lambda: values.limits.octets == 2000)
         second.fields(*FIELDS)
         second.chunk("x")
         assert reply(second.end()[-1])[0] == "452"
@@ -513,10 +513,10 @@ def test_header_fields_count_as_octets_of_a_mail() -> None:
             postfix.mail()
             postfix.rcpt()
         first.fields(*FIELDS, *((f"X-{number}", " " + "x" * 1000) for number in range(40)))
-        until(lambda: values.room.octets > 40_000)
+        until(lambda: values.limits.octets > 40_000)
         second.fields(*FIELDS, *((f"X-{number}", " " + "x" * 1000) for number in range(40)))
         assert reply(second.end()[-1])[0] == "452"
-        assert values.room.octets < 60_000
+        assert values.limits.octets < 60_000
         assert first.end()[-1][0] == CONTINUE
     assert len(way.mails) == 1
 
@@ -528,7 +528,7 @@ def test_small_fields_count_with_what_they_cost() -> None:
         postfix.mail()
         postfix.rcpt()
         postfix.fields(*((f"X-{number}", "") for number in range(1000)))
-        until(lambda: values.room.octets >= 1000 * FIELD_OCTETS)
+        until(lambda: values.limits.octets >= 1000 * FIELD_OCTETS)
 
 
 def test_a_header_alone_may_not_be_larger_than_a_mail() -> None:
@@ -551,7 +551,7 @@ def test_a_mail_that_is_refused_holds_no_octets() -> None:
         postfix.fields(*FIELDS)
         postfix.chunk("x" * 3000)
         postfix.chunk("x" * 3000)
-        until(lambda: (values.room.mails, values.room.octets) == (1, 0))
+        until(lambda: (values.limits.mails, values.limits.octets) == (1, 0))
 
 
 @pytest.mark.parametrize("notify", [("NEVER", "SUCCESS"), ("", "SUCCESS"), ("SUCCESS,FAILURE", "FAILURE"),

@@ -1,6 +1,6 @@
-"""What the sessions of one worker share and may use up: octets of mails, turns to be worked on; and what is under way.
+"""Limits that the sessions of one worker share: octets of mails in progress, and mails processed at once.
 
-Every connection has a thread of its own; so everything here is behind one lock.
+Every connection has its own thread, so one lock protects all of it.
 """
 
 import threading
@@ -16,8 +16,8 @@ FIELD_OCTETS: Final = 256  # of memory for a header field, beside its own octets
 TURN_TIMEOUT_S: Final = 30.0  # how long a whole mail waits until others are worked on; Postfix waits far longer
 
 
-class Room:
-    """Of one process. Sessions are told apart by identity."""
+class SessionLimits:
+    """The limits of one process. Sessions are identified by object identity."""
 
     def __init__(self, octets_max: int, turns_max: int, per_minute: int = 0) -> None:
         """`octets_max`: of all mails being received or worked on, fields and body. `turns_max`: worked on at once.
@@ -35,37 +35,37 @@ class Room:
 
     @property
     def connections(self) -> int:
-        """How many sessions there are."""
+        """Number of sessions."""
         return len(self._sessions)
 
     @property
     def mails(self) -> int:
-        """How many of them are in the middle of a mail."""
+        """Number of sessions with a mail in progress."""
         return len(self._octets)
 
     @property
     def octets(self) -> int:
-        """Of all mails under way."""
+        """Octets of all mails in progress."""
         return self._used
 
     def oldest_s(self) -> float:
-        """For how long the mail has been worked on that has been longest; 0 if there is none."""
+        """Seconds since the oldest mail in progress got its turn; 0 if there is none."""
         with self._lock:
             return time.monotonic() - min(self._since.values()) if self._since else 0.0
 
     def entered(self, session: object) -> None:
-        """A connection is there."""
+        """Counts a new connection."""
         with self._lock:
             self._sessions.add(id(session))
 
     def left(self, session: object) -> None:
-        """It is gone, and its mail with it."""
+        """Removes a connection and its mail."""
         with self._lock:
             self._sessions.discard(id(session))
             self._used -= self._octets.pop(id(session), 0)
 
     def began(self, session: object, client: str = "") -> None:
-        """A mail is under way. GatewayError(CLIENT_RATE_EXCEEDED) if it is one too many of this client's."""
+        """Counts a new mail. Raises CLIENT_RATE_EXCEEDED if the client exceeds its rate limit."""
         with self._lock:
             if not self._rate.allow(client):
                 raise GatewayError(Reason.CLIENT_RATE_EXCEEDED, "messages per minute", retry=True)
@@ -73,7 +73,7 @@ class Room:
             self._octets[id(session)] = 0
 
     def ended(self, session: object) -> None:
-        """It has its answer, or was given up."""
+        """Removes a mail that was answered or aborted."""
         with self._lock:
             self._used -= self._octets.pop(id(session), 0)
 
