@@ -80,6 +80,10 @@ class AuditLog(Protocol):
         """Keeps a signed head; the first one of a size stays."""
         ...
 
+    def head_size(self) -> int:
+        """The size of the largest head that was kept; 0 if there is none."""
+        ...
+
     def heads(self) -> tuple[tuple[int, str], ...]:
         """Size and note of all heads that were kept, the smallest first."""
         ...

@@ -102,6 +102,11 @@ class DbAudit:
 
         self._database.write(work, alone=LOCK)
 
+    def head_size(self) -> int:
+        """See AuditLog."""
+        with self._database.read() as connection:
+            return connection.scalar(select(func.max(_h.size))) or 0
+
     def heads(self) -> tuple[tuple[int, str], ...]:
         """See AuditLog."""
         with self._database.read() as connection:

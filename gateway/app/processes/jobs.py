@@ -162,7 +162,8 @@ class JobsContext:
     def audit(self) -> Sequence[str] | None:
         """Whether there are records since the last head. A process of its own signs it, for this one holds no key."""
         size = self._store.audit.size()
-        if size == self._audited:
+        signed = self._settings.audit.key is not None
+        if size == (self._store.audit.head_size() if signed else self._audited):
             return None
         self._audited = size
         return ("audit", "head")

@@ -3,12 +3,15 @@
 import json
 import os
 import pwd
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from gateway import app as composition
+from gateway.app.processes.jobs import JobsContext
 from gateway.cli.audit.actor import command_actor
 from gateway.cli.main import application
 from gateway.demo.bank import Ports
@@ -74,6 +77,26 @@ def test_verify_compares_with_heads_of_database_and_file(run, tmp_path) -> None:
     result = run("verify", "--head", str(head), "--json")
     assert (result.exit_code, json.loads(result.stdout)["good"]) == (1, False)
     assert run("head", "--verifier-key").stdout.count("+") >= 2
+
+
+def test_the_jobs_take_a_head_when_there_are_new_records(run) -> None:
+    settings = load(Path(os.environ["SEALGATE_CONFIG"]))
+    jobs = JobsContext(settings)
+    try:
+        command = jobs.audit()
+        assert command == ("audit", "head")
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", *command], capture_output=True, text=True, check=True, timeout=60,
+            env={**os.environ, "SEALGATE_PARENT": "1"})
+        (line,) = [json.loads(one) for one in done.stderr.splitlines() if "audit.head" in one]
+        assert (line["event"], line["size"]) == ("audit.head", jobs.store.audit.size())
+        assert jobs.audit() is None
+        jobs.store.customers.put([Customer("77002", "Eve", (), None)])
+        assert jobs.audit() == command
+        (settings.database.parent / "head.txt").write_text(line["note"])
+        assert run("verify", "--head", str(settings.database.parent / "head.txt")).exit_code == 0
+    finally:
+        jobs.close()
 
 
 def test_verify_says_when_there_was_nothing_to_compare_with(run) -> None:
