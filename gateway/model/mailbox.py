@@ -68,7 +68,7 @@ def _folded(address: str) -> str:
 
 def in_domains(address: str, domains: Iterable[str]) -> bool:
     """Whether the address is in one of these domains, whatever spelling each has."""
-    return domain_of(in_ascii(address)) in _in_ascii_once(tuple(domains))
+    return _is_exact(address) and domain_of(in_ascii(address)) in _in_ascii_once(tuple(domains))
 
 
 @lru_cache(maxsize=64)

@@ -144,7 +144,7 @@ def test_it_ends_well(bank: Bank, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("change, told", [
-    (lambda text: re.sub(r"(?m)^http:\n(?:  .*\n)*", "", text), "no section `http`"),
+    (lambda text: re.sub(r"(?m)^http:\n(?:  .*\n)*", "", text), "neither a section `http` nor `metrics`"),
     (lambda text: text.replace("  tsa: internal", "  tsa: intrnal"), "did you mean `internal`?"),
     (lambda text: text.replace("  tsa: internal", "  tsa: internal\n  host: 192.0.2.1"), "without TLS")])
 def test_what_it_does_not_start_with(bank: Bank, change: object, told: str) -> None:

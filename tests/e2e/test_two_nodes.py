@@ -25,6 +25,7 @@ from gateway.adapters.db.engine.schema import HEAD
 from gateway.adapters.db.evidence_spool import Spool
 from gateway.demo.bank import Bank
 from tests.support import postgres
+from tests.support.databases import DROP_AUDIT
 from tests.support.nodes import code, message_ids, moved, node, sealgate
 from tests.support.peers import need
 from tests.support.postfix import private_postfix
@@ -240,6 +241,8 @@ def test_tables_are_brought_up_to_date_while_mail_flows(template, where, banks, 
     client = Client(banks[:1])
     with started(banks[0]) as first, client.flowing(2):
         client.more(2)
+        for statement in DROP_AUDIT:
+            template.sql(statement, where.name)
         template.sql("DROP TABLE request", where.name)
         template.sql("DROP TABLE callback", where.name)
         template.sql("ALTER TABLE statement_chunk DROP COLUMN item, DROP COLUMN attempts", where.name)

@@ -111,7 +111,7 @@ def test_one_key_serves_one_purpose_in_files_and_on_tokens(tmp_path: Path, hsm, 
     with pytest.raises(GatewayError) as caught:
         keys.public(order[1])
     assert caught.value.reason is Reason.KEY_WRONG_PURPOSE
-    assert f"the key of {order[0]}" in caught.value.detail
+    assert f"the key set {order[0]} uses this key already" in caught.value.detail
 
 
 def test_without_the_package_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,7 @@ def test_one_key_under_two_purposes_is_refused(tmp_path) -> None:
     path = write(tmp_path, PKI.signer("rsa-2048"))
     keys = FileKeys([KeyFile("s", path, "sign"), KeyFile("d", path, "decrypt"), KeyFile("again", path, "sign")])
     assert keys.public("s").purposes == {"sign"}
-    assert "key of s" in refused(Reason.KEY_WRONG_PURPOSE, lambda: keys.public("d")).detail
+    assert "the key set s uses this key already" in refused(Reason.KEY_WRONG_PURPOSE, lambda: keys.public("d")).detail
     assert keys.public("again").public == keys.public("s").public
     assert len(keys.health()) == 1
 
