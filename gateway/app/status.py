@@ -14,7 +14,7 @@ from gateway.app.expiry import Ending, ends
 from gateway.app.measurements import LazyStore, Watcher
 from gateway.app.store import Store, evidence_spool
 from gateway.clock import Clock, SystemClock
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError
 from gateway.frontends.http.observed import Check
 from gateway.frontends.telemetry import metrics
 from gateway.model.outcome import Settled
@@ -66,14 +66,11 @@ def read_status(settings: Settings, clock: Clock | None = None) -> Status:
     now, opened = clock.now(), LazyStore(settings, clock)
     try:
         checks = tuple(Watcher(settings, opened, clock).observed.checks())
-        store = _store(opened)
-        mails = DbMailList(store.database) if store else None
+        store, hour, day, numbers = _stored(opened, now)
         living = metrics.of_living(settings)
         return Status(
             now, __version__, settings.bank.hostname, settings.mode, checks,
-            mails.outcomes(now - timedelta(hours=1)) if mails else None,
-            mails.outcomes(now - timedelta(days=1)) if mails else None,
-            DbNumbers(store.database).read(now) if store else None,
+            hour, day, numbers,
             None if living is None else living.ready, None if living is None else living.not_asked,
             tuple(one for one in ends(settings, store, now) if one.not_after <= now + timedelta(days=SOON_DAYS)),
             tuple(_disks(settings)))
@@ -81,12 +78,17 @@ def read_status(settings: Settings, clock: Clock | None = None) -> Status:
         opened.close()
 
 
-def _store(opened: LazyStore) -> Store | None:
+def _stored(opened: LazyStore, now: datetime) -> tuple[
+        Store | None, Mapping[Settled, int] | None, Mapping[Settled, int] | None, StoreNumbers | None]:
+    """The store and what is counted in it; all None if it does not answer, also if it stops while it is asked."""
     try:
-        return opened()
+        store = opened()
+        mails = DbMailList(store.database)
+        return (store, mails.outcomes(now - timedelta(hours=1)), mails.outcomes(now - timedelta(days=1)),
+                DbNumbers(store.database).read(now))
     except GatewayError as trouble:
-        if trouble.reason.family == "store" or trouble.reason is Reason.STORE_UNAVAILABLE:
-            return None
+        if trouble.reason.family == "store":
+            return None, None, None, None
         raise
 
 

@@ -7,10 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway import app as composition
+from gateway.adapters.db.mail_list import DbMailList
 from gateway.cli.main import application
 from gateway.cli.operation.status import _duration, _octets
 from gateway.clock import SystemClock
 from gateway.demo.bank import Ports
+from gateway.errors import GatewayError, Reason
 from gateway.settings import load
 from tests.ports.test_evidence import RECORD
 from tests.ports.test_mail_list import replace
@@ -54,6 +56,16 @@ def test_without_a_database_the_rest_is_shown(bank) -> None:
     assert "last hour: not known, because the database does not answer" in result.stdout
     assert "Disk" in result.stdout
     assert json.loads(run("--json").stdout)["numbers"] is None
+
+
+def test_a_database_that_stops_while_it_is_asked(bank, monkeypatch) -> None:
+    def stops(*_: object) -> None:
+        raise GatewayError(Reason.STORE_UNAVAILABLE, "it went away", retry=True)
+
+    monkeypatch.setattr(DbMailList, "outcomes", stops)
+    result = run()
+    assert result.exit_code == 1
+    assert "last hour: not known, because the database does not answer" in result.stdout
 
 
 def test_a_certificate_that_expired(bank, monkeypatch) -> None:

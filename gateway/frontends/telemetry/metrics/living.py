@@ -1,4 +1,4 @@
-"""What living processes say of themselves, for whoever asks without HTTP."""
+"""Reads the gauges of running processes without HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
