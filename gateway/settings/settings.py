@@ -22,6 +22,7 @@ from gateway.settings.sections.milter import Milter
 from gateway.settings.sections.next_hops import NextHops
 from gateway.settings.sections.opening import Opening, TrustCard
 from gateway.settings.sections.processes import Metrics, Processes
+from gateway.settings.sections.retention import Retention
 from gateway.settings.sections.sources import Lookups, Source
 from gateway.settings.sections.stampers import Stamper
 from gateway.settings.sections.statements import Statements
@@ -66,6 +67,7 @@ class Settings(Section):
     hold: HoldSettings = HoldSettings()
     opening: Opening = Opening()
     backup: Backup = Backup()
+    retention: Retention = Retention()
     audit: Audit = Audit()
     four_eyes: tuple[Literal["release", "trust", "key", "policy"], ...] = Field(
         (), description="acts that a second person must approve: docs/four-eyes.md")
