@@ -11,7 +11,7 @@ from gateway.settings.sections.api import Api
 from gateway.settings.sections.bank import Bank
 from gateway.settings.sections.clients import Client
 from gateway.settings.sections.codes import Codes
-from gateway.settings.sections.database import Audit, Backup, Person, Postgresql
+from gateway.settings.sections.database import Audit, Backup, Person, Postgresql, Retention
 from gateway.settings.sections.fallbacks import Fallbacks
 from gateway.settings.sections.hold import HoldSettings
 from gateway.settings.sections.http import Http
@@ -22,7 +22,6 @@ from gateway.settings.sections.milter import Milter
 from gateway.settings.sections.next_hops import NextHops
 from gateway.settings.sections.opening import Opening, TrustCard
 from gateway.settings.sections.processes import Metrics, Processes
-from gateway.settings.sections.retention import Retention
 from gateway.settings.sections.sources import Lookups, Source
 from gateway.settings.sections.stampers import Stamper
 from gateway.settings.sections.statements import Statements
