@@ -19,8 +19,8 @@ from gateway.adapters.files.reader import read_below
 from gateway.app import Gateway
 from gateway.app.codes.callbacks import filing
 from gateway.app.codes.service import load_codes
+from gateway.app.operation.tracing import mail_list
 from gateway.app.statements.runs import statements
-from gateway.app.tracing import mail_list
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.application import application
