@@ -377,6 +377,18 @@ GERMAN: Mapping[Reason, tuple[str, str]] = MappingProxyType({
     _R.REQUEST_IN_PROGRESS: (
         "Der Dienst verarbeitet dieselbe Anfrage bereits.",
         "Wiederholen Sie sie später mit demselben Schlüssel."),
+    _R.REQUEST_PATH_GONE: (
+        "Dieser Pfad ist abgelaufen: Pfade des Dienstes beginnen mit der Version der Schnittstelle.",
+        "Senden Sie die Anfrage an den Pfad der heutigen Version."),
+    _R.REQUEST_OUTDATED: (
+        "Die Ressource wurde geändert, nachdem sie gelesen wurde.",
+        "Lesen Sie sie neu, und senden Sie den neuen Wert ihres Feldes ETag."),
+    _R.REQUEST_UNCONDITIONAL: (
+        "Die Anfrage ändert eine Ressource und hat kein Feld If-Match.",
+        "Lesen Sie zuerst die Ressource, und senden Sie den Wert ihres Feldes ETag als If-Match."),
+    _R.REQUEST_NEEDS_APPROVAL: (
+        "Es wurde nichts geändert: Diese Handlung braucht die Zustimmung einer zweiten Person.",
+        "Bitten Sie die Administratoren der Bank, sie auszuführen."),
     _R.CUSTOMER_UNKNOWN: (
         "Das Verzeichnis der Bank enthält diesen Kunden nicht.",
         "Prüfen Sie die Kundennummer, oder lassen Sie den Kunden eintragen."),

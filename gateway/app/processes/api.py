@@ -171,7 +171,8 @@ def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
 
     stay()
     try:
-        server = HttpServer(listener(api), application(context.current, api.body_octets_max), reload=reload, name="api",
+        endpoints = application(context.current, api.body_octets_max, context.gateway.clock.now)
+        server = HttpServer(listener(api), endpoints, reload=reload, name="api",
                             deadline_s=DEADLINE_S, strangers_max=STRANGERS_MAX, known=context.knows)
         server.run_until_ended()
     finally:
