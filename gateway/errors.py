@@ -182,6 +182,10 @@ class Reason(StrEnum):
     REQUEST_KEY_MISSING = "request.key_missing"
     REQUEST_KEY_CONFLICT = "request.key_conflict"
     REQUEST_IN_PROGRESS = "request.in_progress"
+    REQUEST_PATH_GONE = "request.path_gone"
+    REQUEST_OUTDATED = "request.outdated"
+    REQUEST_UNCONDITIONAL = "request.unconditional"
+    REQUEST_NEEDS_APPROVAL = "request.needs_approval"
 
     # Customers, and those of them without a certificate
     CUSTOMER_UNKNOWN = "customer.unknown"

@@ -609,6 +609,22 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "The service is already processing the same request.",
         "Repeat it later with the same key.",
         "Repeat it later with the same key."),
+    _R.REQUEST_PATH_GONE: Sentence(
+        "This path has ended: paths of the service begin with the version of the interface.",
+        "Send the request to the path of the present version.",
+        "Change the calling system: docs/api.md lists the paths below /v1."),
+    _R.REQUEST_OUTDATED: Sentence(
+        "The resource has changed since it was read.",
+        "Read it again, and send the new value of its ETag field.",
+        "Read it again, and send the new value of its ETag field (docs/api-reference.md)."),
+    _R.REQUEST_UNCONDITIONAL: Sentence(
+        "The request changes a resource and has no If-Match field.",
+        "Read the resource first, and send the value of its ETag field as If-Match.",
+        "Correct the calling system: docs/api-reference.md describes If-Match."),
+    _R.REQUEST_NEEDS_APPROVAL: Sentence(
+        "Nothing was changed: this act needs the approval of a second person.",
+        "Ask the bank's administrators to do it.",
+        "Use the command of the act, such as `sealgate hold release ID`. docs/four-eyes.md describes approvals."),
     _R.CUSTOMER_UNKNOWN: Sentence(
         "The bank's register does not contain this customer.",
         "Check the customer number, or have the customer registered.",

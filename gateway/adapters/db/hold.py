@@ -27,7 +27,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.audit.acts import Act
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.hold import HeldRow, held_act
+from gateway.ports.hold import HeldRow, HoldQuery, held_act
 from gateway.ports.services.fallbacks import CertificateWait
 
 OCTETS_MAX: Final = 1_073_741_824  # see settings.HoldSettings
@@ -85,11 +85,12 @@ class DbHold:
                 Reason.HOLD_FULL, f"{share}hold.octets_max of {self._octets_max} octets is reached", retry=True)
         return hold_id
 
-    def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:
+    def list(self, *, state: str = "waiting", query: HoldQuery | None = None) -> tuple[HeldRow, ...]:
         """See Hold."""
         with self._database.read() as connection:
             found = connection.execute(select(held).where(_h.state == state).order_by(_h.at, _h.id)).all()
-        return tuple(map(_row, found))
+        rows = map(_row, found)
+        return tuple(rows if query is None else filter(query.matches, rows))
 
     def row(self, hold_id: str) -> HeldRow:
         """See Hold."""

@@ -19,8 +19,8 @@ from gateway.adapters.files.reader import read_below
 from gateway.app import Gateway
 from gateway.app.codes.callbacks import filing
 from gateway.app.codes.service import load_codes
+from gateway.app.operation.tracing import mail_list
 from gateway.app.statements.runs import statements
-from gateway.app.tracing import mail_list
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.application import application
@@ -171,7 +171,8 @@ def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
 
     stay()
     try:
-        server = HttpServer(listener(api), application(context.current, api.body_octets_max), reload=reload, name="api",
+        endpoints = application(context.current, api.body_octets_max, context.gateway.clock.now)
+        server = HttpServer(listener(api), endpoints, reload=reload, name="api",
                             deadline_s=DEADLINE_S, strangers_max=STRANGERS_MAX, known=context.knows)
         server.run_until_ended()
     finally:

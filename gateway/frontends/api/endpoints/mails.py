@@ -76,7 +76,7 @@ def router(current: Current) -> APIRouter:
             raise ProblemError(of_reason(Reason.REQUEST_UNKNOWN))
         return current.service.mails
 
-    @routes.get("/v1/mails", operation_id="list_mails", summary="What happened to mails", dependencies=[client])
+    @routes.get("/mails", operation_id="list_mails", summary="What happened to mails", dependencies=[client])
     def list_mails(
         mails: Annotated[MailList, Depends(mails)],
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 50,
