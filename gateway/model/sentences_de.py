@@ -361,6 +361,9 @@ GERMAN: Mapping[Reason, tuple[str, str]] = MappingProxyType({
     _R.HOLD_FULL: (
         "Zurzeit können keine weiteren Nachrichten angehalten werden.",
         "Versuchen Sie es später noch einmal."),
+    _R.HOLD_SETTLED: (
+        "Die Nachricht wird nicht mehr angehalten: Sie wurde freigegeben oder abgelehnt.",
+        "Lesen Sie die Liste der angehaltenen Nachrichten neu."),
     _R.PARTNER_UNKNOWN: (
         "Der Dienst konnte das anfragende System nicht erkennen.",
         "Verwenden Sie das vereinbarte Token oder Zertifikat."),
