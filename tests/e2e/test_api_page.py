@@ -14,8 +14,8 @@ from gateway.app.codes.callbacks import BACKOFF_S, CLIENTS_AT_ONCE_MAX
 from gateway.app.processes.api import DEADLINE_S as REQUEST_S
 from tests.support.api_service import ROOT, Api, api
 
-PAGE = "\n".join(
-    (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("api", "api-operation", "api-reference", "api-callbacks"))
+PAGES = ("api", "api-operation", "api-reference", "api-callbacks")
+PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in PAGES)
 
 
 def blocks(language: str) -> list[str]:
