@@ -277,7 +277,8 @@ class Parent:
 
     def _alive(self, now: float) -> None:
         """Our sign of life is that of our workers, the old ones during a reload: none of them, and we say nothing."""
-        if self._is_ready and any(child.ready and now - child.heard < self.stuck_s for child in self._children.values()):
+        if self._is_ready and any(
+                child.ready and now - child.heard < self.stuck_s for child in self._children.values()):
             notify("WATCHDOG=1")
 
     # The end
