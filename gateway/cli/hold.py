@@ -113,7 +113,7 @@ def release(hold_id: HoldId, json: Json = False) -> None:
     """
     settings = context.settings()
     with reporting_errors():
-        gateway = composition.Gateway(settings)
+        gateway = composition.Gateway(settings, by_set_in_force=True)
         try:
             with in_hand(gateway.store.journal, hold_id) as hand:
                 row, mail = gateway.store.hold.get(hold_id)
@@ -153,8 +153,8 @@ def again(json: Json = False) -> None:
         jobs.log_as_child(settings)
     done: list[tuple[HeldRow, Outcome]] = []
     with reporting_errors():
-        gateway = composition.Gateway(settings)
-        trial = composition.Gateway(settings, dry_run_hop=composition.DryRunHop())
+        gateway = composition.Gateway(settings, by_set_in_force=True)
+        trial = composition.Gateway(settings, dry_run_hop=composition.DryRunHop(), by_set_in_force=True)
         try:
             hold = gateway.store.hold
             for row in tuple(undecided(hold, gateway.store.evidence)):
