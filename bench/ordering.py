@@ -30,7 +30,7 @@ class Ordering:
         body = json.dumps({"customer": self._customer, "purpose": f"bench-{self._number % 50}", "transaction": PAID})
         headers = {**self._headers, "Idempotency-Key": f"{time.time_ns()}-{self._number}"}
         started = time.perf_counter()
-        self._connection.request("POST", "/codes", body, headers)
+        self._connection.request("POST", "/v1/codes", body, headers)
         answer = self._connection.getresponse()
         octets = answer.read()
         took = (time.perf_counter() - started) * 1000

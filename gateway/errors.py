@@ -173,6 +173,7 @@ class Reason(StrEnum):
     STORE_MISMATCH = "store.mismatch"
     JOURNAL_IN_PROGRESS = "journal.in_progress"
     HOLD_FULL = "hold.full"
+    HOLD_SETTLED = "hold.settled"
 
     # Who asks over HTTP
     PARTNER_UNKNOWN = "partner.unknown"
@@ -182,6 +183,10 @@ class Reason(StrEnum):
     REQUEST_KEY_MISSING = "request.key_missing"
     REQUEST_KEY_CONFLICT = "request.key_conflict"
     REQUEST_IN_PROGRESS = "request.in_progress"
+    REQUEST_PATH_GONE = "request.path_gone"
+    REQUEST_OUTDATED = "request.outdated"
+    REQUEST_UNCONDITIONAL = "request.unconditional"
+    REQUEST_NEEDS_APPROVAL = "request.needs_approval"
 
     # Customers, and those of them without a certificate
     CUSTOMER_UNKNOWN = "customer.unknown"

@@ -103,7 +103,7 @@ def _stay(bank: Bank, gateway: Process, console: Console) -> None:
         f"  {sealgate} --config {bank.config} hold list",
         f"  {sealgate} --config {bank.config} otp send {NUMBERS['anna']} --client online-banking --purpose login",
         f"  {sealgate} --config {bank.config} statements check {home}/statements/november.yaml",
-        f"  curl -H 'Authorization: Bearer '$({token}) http://127.0.0.1:{ports.api}/statement-runs",
+        f"  curl -H 'Authorization: Bearer '$({token}) http://127.0.0.1:{ports.api}/v1/statement-runs",
         "",
         "The demo's time-stamps do not ask the kernel whether the clock is right (clock_check: none).",
         "Press Ctrl-C to end.",

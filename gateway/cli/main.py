@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "customer": "customer",
         "statements": "statements.command",
         "documents": "documents",
-        "hold": "hold",
+        "hold": "operation.hold",
         "fallbacks": "fallbacks",
         "otp": "otp",
         "revocation": "revocation",

@@ -1,7 +1,7 @@
 """`sealgate otp`: one-time codes by hand, as the bank's systems have them over HTTP.
 
 Neither a code nor what is paid is ever an argument: the list of processes is open to everybody. The transaction is
-JSON in a file or on standard input, in the form of `POST /codes`; the code is typed, or the first line of standard
+JSON in a file or on standard input, in the form of `POST /v1/codes`; the code is typed, or the first line of standard
 input.
 """
 
@@ -42,7 +42,7 @@ Number = Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's 
 TransactionFile = Annotated[
     Path | None,
     typer.Option("--transaction", metavar="FILE", help="the transaction that the code approves: JSON as in POST "
-                 "/codes; `-` = standard input"),
+                 "/v1/codes; `-` = standard input"),
 ]
 
 

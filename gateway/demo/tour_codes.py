@@ -37,7 +37,7 @@ class CodesTour:
         status, issued = self._ask(
             "/codes", {"customer": NUMBERS["anna"], "purpose": "payment", "transaction": _PAYMENT}
         )
-        guide.claim(f"POST /codes: {status}, good until {issued.get('expires_at')}", holds=status == 201)
+        guide.claim(f"POST /v1/codes: {status}, good until {issued.get('expires_at')}", holds=status == 201)
         inside = guide.checked(guide.new("outgoing", before), anna)
         text = text_of(inside)
         code = _code(text)
@@ -70,7 +70,7 @@ class CodesTour:
 
     def _ask(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         return ask(
-            f"http://127.0.0.1:{self.guide.bank.ports.api}{path}",
+            f"http://127.0.0.1:{self.guide.bank.ports.api}/v1{path}",
             body,
             {"Authorization": f"Bearer {self.guide.bank.token(_CLIENT)}", "Idempotency-Key": str(uuid4())},
         )

@@ -29,10 +29,11 @@ class MailQuery:
         equal = ((self.client, record.client), (self.direction, record.direction), (self.outcome, record.settled),
                  (self.rule, record.rule))
         return (all(expected in ("", value) for expected, value in equal)
-                and (not self.reason or any(_is_in(reason, self.reason) for reason in record.reasons))
+                and (not self.reason or any(is_of(reason, self.reason) for reason in record.reasons))
                 and (not self.address or any(address_matches(self.address, one)
                                              for one in (record.sender, record.recipient))))
 
 
-def _is_in(reason: str, family: str) -> bool:
+def is_of(reason: str, family: str) -> bool:
+    """Whether a dotted Reason is this one, or begins with this first part."""
     return reason == family or reason.startswith(f"{family}.")

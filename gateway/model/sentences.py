@@ -3,15 +3,16 @@
 `what` and `remedy` leave the bank (SMTP replies, bounces, answers of the API). They name no host, path, command,
 library or setting. `admin` is for the CLI, `check`, `trace` and the daily report: it names commands and
 settings that exist.
-All are ASCII: SMTP replies carry them (RFC 5321 4.2). tests/architecture/test_reasons.py holds these rules.
+All are ASCII: SMTP replies carry them (RFC 5321 4.2). tests/architecture/test_reasons.py holds these rules. The first
+two in other languages, for mails to people, are in letters/templates/LANGUAGE/reasons.json.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from gateway import languages
 from gateway.errors import Reason
-from gateway.model.sentences_de import GERMAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -582,6 +583,10 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "The gateway cannot hold more messages at present.",
         "Try again later.",
         "Release or reject messages after `sealgate hold list`, or raise `hold.octets_max`."),
+    _R.HOLD_SETTLED: Sentence(
+        "The message is not held any more: it was released or rejected.",
+        "Read the list of held messages again.",
+        "`sealgate hold show ID` shows its state, `sealgate audit list --object ID` who decided."),
     _R.PARTNER_UNKNOWN: Sentence(
         "The service could not authenticate the client.",
         "Use the token or certificate that was agreed on.",
@@ -608,6 +613,22 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "The service is already processing the same request.",
         "Repeat it later with the same key.",
         "Repeat it later with the same key."),
+    _R.REQUEST_PATH_GONE: Sentence(
+        "This path has ended: paths of the service begin with the version of the interface.",
+        "Send the request to the path of the present version.",
+        "Change the calling system: docs/api.md lists the paths below /v1."),
+    _R.REQUEST_OUTDATED: Sentence(
+        "The resource has changed since it was read.",
+        "Read it again, and send the new value of its ETag field.",
+        "Read it again, and send the new value of its ETag field (docs/api-reference.md)."),
+    _R.REQUEST_UNCONDITIONAL: Sentence(
+        "The request changes a resource and has no If-Match field.",
+        "Read the resource first, and send the value of its ETag field as If-Match.",
+        "Correct the calling system: docs/api-reference.md describes If-Match."),
+    _R.REQUEST_NEEDS_APPROVAL: Sentence(
+        "Nothing was changed: this act needs the approval of a second person.",
+        "Ask the bank's administrators to do it.",
+        "Use the command of the act, such as `sealgate hold release ID`. docs/four-eyes.md describes approvals."),
     _R.CUSTOMER_UNKNOWN: Sentence(
         "The bank's register does not contain this customer.",
         "Check the customer number, or have the customer registered.",
@@ -807,6 +828,6 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
 
 
 def public_texts(reason: Reason, language: str) -> tuple[str, str]:
-    """What happened, and the remedy for the other side. `language`: such as `de-AT`; English where it is not German."""
+    """What happened, and the remedy for the other side. `language`: such as `de-AT`; English where it has no texts."""
     sentence = SENTENCES[reason]
-    return GERMAN[reason] if language.partition("-")[0] == "de" else (sentence.what, sentence.remedy)
+    return languages.reasons(language).get(reason.value, (sentence.what, sentence.remedy))

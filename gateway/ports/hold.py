@@ -6,6 +6,9 @@ from typing import Literal, Protocol
 
 from gateway.model.audit.acts import Act
 from gateway.model.mail import Mail
+from gateway.model.mail_query import is_of
+from gateway.model.mailbox import address_matches
+from gateway.ports.place import Place
 from gateway.ports.services.fallbacks import CertificateWait
 
 
@@ -31,6 +34,41 @@ class HeldRow:
     incident: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HoldQuery:
+    """Every condition that is given must hold; '' and None are no condition.
+
+    `address`: of the sender or a recipient, or `@domain`, in any spelling. `reason`: a dotted Reason or its first
+    part, such as `policy`. `since` is included, `until` is not.
+    """
+
+    kind: str = ""
+    address: str = ""
+    direction: str = ""
+    reason: str = ""
+    rule: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def matches(self, row: HeldRow) -> bool:
+        """Whether the held mail meets all conditions."""
+        equal = ((self.kind, row.kind), (self.direction, row.direction), (self.rule, row.rule))
+        return (all(expected in ("", value) for expected, value in equal)
+                and (not self.reason or is_of(row.reason, self.reason))
+                and (self.since is None or row.at >= self.since)
+                and (self.until is None or row.at < self.until)
+                and (not self.address or any(address_matches(self.address, one)
+                                             for one in (row.sender, *row.recipients))))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPage:
+    """`rows`: the oldest first. `next`: the last one that was examined; None: there are no others."""
+
+    rows: tuple[HeldRow, ...]
+    next: Place | None
+
+
 def held_act(name: str, row: HeldRow) -> Act:
     """An act on a held mail, for the audit log."""
     return Act(name, row.hold_id, {"kind": row.kind, "incident": row.incident, "rule": row.rule, "reason": row.reason},
@@ -49,8 +87,8 @@ class Hold(Protocol):
         """
         ...
 
-    def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:
-        """Oldest first."""
+    def list(self, *, state: str = "waiting", query: HoldQuery | None = None) -> tuple[HeldRow, ...]:
+        """Oldest first; with `query` those that meet its conditions."""
         ...
 
     def get(self, hold_id: str) -> tuple[HeldRow, Mail]:
@@ -63,4 +101,16 @@ class Hold(Protocol):
 
     def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:
         """Marks it done and drops the body."""
+        ...
+
+
+class HeldList(Protocol):
+    """Held mail as it is listed page by page. GatewayError STORE_UNAVAILABLE (retry)."""
+
+    def page(self, query: HoldQuery, count: int, *, state: str, after: Place | None = None) -> HeldPage:
+        """At most `count` rows after this place. A page of a long search may have fewer, or none, and a `next`."""
+        ...
+
+    def row(self, hold_id: str) -> HeldRow:
+        """See Hold."""
         ...

@@ -50,6 +50,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from statements.check(settings.statements, frozenset(own))
     yield from fallbacks.check(settings.fallbacks, frozenset(senders))
     yield from hold.check(settings.hold)
+    yield from database.check_retention(settings.retention, settings.fallbacks.hold_days)
     yield from limits.check(settings.limits)
     yield from database.check(settings.four_eyes, settings.persons)
     yield from repeated("policies", list(map(str, settings.policies)))

@@ -11,7 +11,7 @@ from gateway.settings.sections.api import Api
 from gateway.settings.sections.bank import Bank
 from gateway.settings.sections.clients import Client
 from gateway.settings.sections.codes import Codes
-from gateway.settings.sections.database import Audit, Backup, Person, Postgresql
+from gateway.settings.sections.database import Audit, Backup, Person, Postgresql, Retention
 from gateway.settings.sections.fallbacks import Fallbacks
 from gateway.settings.sections.hold import HoldSettings
 from gateway.settings.sections.http import Http
@@ -66,6 +66,7 @@ class Settings(Section):
     hold: HoldSettings = HoldSettings()
     opening: Opening = Opening()
     backup: Backup = Backup()
+    retention: Retention = Retention()
     audit: Audit = Audit()
     four_eyes: tuple[Literal["release", "trust", "key", "policy"], ...] = Field(
         (), description="acts that a second person must approve: docs/four-eyes.md")

@@ -43,7 +43,7 @@ class Scene(Planted):
         """The code's id."""
         self.keys += 1
         body = {"customer": "10001", "purpose": "payment", "digits": 10, "language": "de", "reference": REFERENCE}
-        answer = self.ask("/codes", body | fields, CLIENT, idempotency_key=f"order-{self.keys}")
+        answer = self.ask("/v1/codes", body | fields, CLIENT, idempotency_key=f"order-{self.keys}")
         assert answer.status == status, answer.body
         return re.findall(rb'"id": ?"([0-9a-f]{24})"', answer.body)[0].decode() if status == 201 else ""
 
@@ -59,7 +59,7 @@ class Scene(Planted):
 
     def tries(self, id_: str, code: str, transaction: object = None) -> bool:
         """Whether it was right."""
-        answer = self.ask(f"/codes/{id_}/verify", {"code": code, "transaction": transaction}, CLIENT)
+        answer = self.ask(f"/v1/codes/{id_}/verify", {"code": code, "transaction": transaction}, CLIENT)
         assert answer.status == 200, answer.body
         return b'"valid":true' in answer.body.replace(b" ", b"")
 
@@ -85,7 +85,7 @@ def play(scene: Scene, wanted: set[bytes]) -> None:
     """Every way that a code can take."""
     paid = scene.order(transaction=PAID)
     code = scene.opened()
-    assert scene.ask(f"/codes/{paid}/resend", {"transaction": PAID}, CLIENT).status == 200
+    assert scene.ask(f"/v1/codes/{paid}/resend", {"transaction": PAID}, CLIENT).status == 200
     assert scene.opened() == code
     assert not scene.tries(paid, code, PAID | {"amount": TOTAL})
     assert not scene.tries(paid, code, PAID | {"account": OTHER_ACCOUNT})
@@ -96,7 +96,7 @@ def play(scene: Scene, wanted: set[bytes]) -> None:
     assert scene.tries(batch, scene.opened(), BATCH)
     login = scene.order(purpose="login", customer="10002")
     scene.opened("ben")
-    assert scene.ask(f"/codes/{login}/cancel", {}, CLIENT).status == 200
+    assert scene.ask(f"/v1/codes/{login}/cancel", {}, CLIENT).status == 200
     scene.order(transaction=PAID)
     scene.opened()
     scene.order(transaction=PAID | {"amount": TOTAL})  # in its place
@@ -104,11 +104,11 @@ def play(scene: Scene, wanted: set[bytes]) -> None:
     # Asked twice, refused, deferred, and what is no order at all.
     for _ in range(2):
         twice = {"customer": "10001", "purpose": "twice", "digits": 10, "transaction": PAID}
-        assert scene.ask("/codes", twice, CLIENT, idempotency_key="the-same").status == 201
+        assert scene.ask("/v1/codes", twice, CLIENT, idempotency_key="the-same").status == 201
     scene.opened()
-    changed = scene.ask("/codes", twice | {"transaction": BATCH}, CLIENT, idempotency_key="the-same")
+    changed = scene.ask("/v1/codes", twice | {"transaction": BATCH}, CLIENT, idempotency_key="the-same")
     assert changed.status in (409, 422)
-    assert scene.ask("/codes", {"customer": "99999", "purpose": "x", "transaction": PAID}, CLIENT,
+    assert scene.ask("/v1/codes", {"customer": "99999", "purpose": "x", "transaction": PAID}, CLIENT,
                      idempotency_key="nobody").status >= 400
     wanted.add(b"later")
     scene.order(503, transaction=PAID)

@@ -38,7 +38,7 @@ def refused(answer, status: int, reason: str) -> None:
 
 
 def tried(portal: System, code_id: str, code: str, transaction: object = PAYMENT) -> tuple[bool, str | None]:
-    answer = portal.post(f"/codes/{code_id}/verify", {"code": code, "transaction": transaction})
+    answer = portal.post(f"/v1/codes/{code_id}/verify", {"code": code, "transaction": transaction})
     assert answer.status == 200, answer.body
     assert set(answer.json) == {"valid", "reason", "tries_left", "state"}
     return answer.json["valid"], answer.json["reason"]
@@ -60,13 +60,13 @@ def test_a_payment_from_the_order_to_the_consent(service: Api, portal: System) -
     for change in ({"amount": "1234.51"}, {"payee": "Somebody else"}, {"account": "DE02 1203 0000 0000 2020 51"},
                    {"currency": "USD"}):
         assert tried(portal, code_id, code, PAYMENT | change)[0] is False
-        shown = portal.ask("GET", f"/codes/{code_id}").json
+        shown = portal.ask("GET", f"/v1/codes/{code_id}").json
         if shown["tries_left"] == 1:
             break
     same = PAYMENT | {"amount": "1234.5", "account": "DE89370400440532013000"}
     assert tried(portal, code_id, code, same) == (True, None)
     assert tried(portal, code_id, code) == (False, "code.used")
-    shown = portal.ask("GET", f"/codes/{code_id}").json
+    shown = portal.ask("GET", f"/v1/codes/{code_id}").json
     assert (shown["state"], shown["reference"], shown["customer"]) == ("used", "order-4711", "10001")
     assert "account" not in shown
 
@@ -85,8 +85,8 @@ def test_a_request_that_is_repeated_sends_no_second_mail(service: Api, portal: S
 
 
 def test_the_same_json_in_another_spelling_is_the_same_request(service: Api, portal: System) -> None:
-    first = portal.post("/codes", b'{"customer":"10001","purpose":"spelling"}', "spelling")
-    again = portal.post("/codes", b'{ "purpose" : "spelling", "customer": "\\u0031000\\u0031" }', "spelling")
+    first = portal.post("/v1/codes", b'{"customer":"10001","purpose":"spelling"}', "spelling")
+    again = portal.post("/v1/codes", b'{ "purpose" : "spelling", "customer": "\\u0031000\\u0031" }', "spelling")
     assert (first.status, again.body) == (201, first.body)
 
 
@@ -112,7 +112,7 @@ def test_of_many_at_once_with_one_key_one_is_done(service: Api, portal: System) 
 
 @pytest.mark.parametrize("key", ["", "ä", "a b", "x" * 256, '""'])
 def test_without_a_good_key_nothing_is_done(service: Api, portal: System, key: str) -> None:
-    answer = portal.post("/codes", {"customer": "10001", "purpose": "login"},
+    answer = portal.post("/v1/codes", {"customer": "10001", "purpose": "login"},
                          **({"idempotency_key": key.encode().decode("latin-1")} if key else {}))
     refused(answer, 400, "request.key_missing")
     assert service.hop.mails == []
@@ -137,7 +137,7 @@ def test_what_cannot_leave_now_is_503_and_its_key_may_try_again(service: Api, po
 
 def test_again_and_cancelled(service: Api, portal: System) -> None:
     made = portal.order("resent", purpose="resent").json
-    path = f"/codes/{made['id']}"
+    path = f"/v1/codes/{made['id']}"
     refused(portal.post(f"{path}/resend", {"transaction": PAYMENT | {"amount": "1"}}), 409, "code.changed")
     again = portal.post(f"{path}/resend", {"transaction": PAYMENT}, "again-1")
     assert (again.status, again.json["expires_at"]) == (200, made["expires_at"])
@@ -151,7 +151,7 @@ def test_again_and_cancelled(service: Api, portal: System) -> None:
 
 def test_a_block_holds_until_it_is_lifted(service: Api, portal: System) -> None:
     made = portal.order("before-the-block", purpose="block").json
-    block = "/customers/10001/block"
+    block = "/v1/customers/10001/block"
     try:
         assert portal.ask("PUT", block).json == {"state": "blocked", "changed": True}
         assert portal.ask("PUT", block).json == {"state": "blocked", "changed": False}
@@ -160,21 +160,22 @@ def test_a_block_holds_until_it_is_lifted(service: Api, portal: System) -> None:
     finally:
         assert portal.ask("DELETE", block).json == {"state": "not_blocked", "changed": True}
     assert portal.ask("DELETE", block).json == {"state": "not_blocked", "changed": False}
-    refused(portal.ask("PUT", "/customers/99999/block"), 404, "customer.unknown")
+    refused(portal.ask("PUT", "/v1/customers/99999/block"), 404, "customer.unknown")
     assert portal.order("blocked", purpose="block").status == 201
-    assert "/customers/10001" not in service.told
+    assert "/v1/customers/10001" not in service.told
 
 
 def test_nobody_comes_in_whom_nobody_knows(service: Api, portal: System) -> None:
     code_id = portal.order("who", purpose="who").json["id"]
-    for token, path, broken in [("", f"/codes/{code_id}", b"{"), ("x" * 43, "/codes", b"{"), ("", "/nothing", None)]:
+    for token, path, broken in [
+            ("", f"/v1/codes/{code_id}", b"{"), ("x" * 43, "/v1/codes", b"{"), ("", "/nothing", None)]:
         stranger = System(service.base, token, service.pool)
         answer = stranger.ask("POST", path, broken)
         refused(answer, 401, "partner.unknown")
         assert answer.headers["www-authenticate"] == "Bearer"
     statements = service.system("core-banking")
-    for answer in (statements.ask("GET", f"/codes/{code_id}"), statements.order("mine"),
-                   statements.ask("PUT", "/customers/10001/block")):
+    for answer in (statements.ask("GET", f"/v1/codes/{code_id}"), statements.order("mine"),
+                   statements.ask("PUT", "/v1/customers/10001/block")):
         refused(answer, 403, "partner.not_permitted")
 
 
@@ -195,15 +196,15 @@ def test_nobody_comes_in_whom_nobody_knows(service: Api, portal: System) -> None
     (PAID % b'"1.5", "currency": "QQQ"', ""),
 ])
 def test_what_is_no_order_is_told_where_it_is_none(service: Api, portal: System, body: bytes, pointer: str) -> None:
-    answer = portal.post("/codes", body, "broken")
+    answer = portal.post("/v1/codes", body, "broken")
     refused(answer, 400, "input.malformed")
     assert pointer in [one["pointer"] for one in answer.json["errors"]], answer.body
     assert service.hop.mails == []
 
 
 def test_bodies_of_another_kind_and_size(portal: System) -> None:
-    assert portal.post("/codes", b"{}", "k", content_type="text/plain").status == 415
-    refused(portal.post("/codes", b" " * 1_048_577, "k"), 413, "input.too_large")
+    assert portal.post("/v1/codes", b"{}", "k", content_type="text/plain").status == 415
+    refused(portal.post("/v1/codes", b" " * 1_048_577, "k"), 413, "input.too_large")
 
 
 def test_a_new_token_counts_from_the_reload_on(service: Api, portal: System) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import urllib3
 
 from gateway.app import open_store
-from gateway.frontends.api.codes import SENDING_MAX
+from gateway.frontends.api.endpoints.codes import SENDING_MAX
 from gateway.ports.services.codes import CodeState
 from gateway.settings import load
 from tests.support.api_service import PAYMENT, System, api
@@ -53,7 +53,7 @@ def test_a_next_hop_that_hangs_holds_up_nobody_who_tries_a_code(tmp_path: Path) 
                 busy = [one for one in orders if one.done()]
                 time.sleep(0.02)
             began = time.monotonic()
-            verdict = portal.post(f"/codes/{code_id}/verify", {"code": "000000", "transaction": PAYMENT})
+            verdict = portal.post(f"/v1/codes/{code_id}/verify", {"code": "000000", "transaction": PAYMENT})
             assert (verdict.status, time.monotonic() - began < 10) == (200, True)
             go_on.set()
             told = [one.result() for one in orders]
@@ -131,4 +131,4 @@ def test_many_at_once_each_get_their_own(tmp_path: Path) -> None:
         assert [one.status for one in told] == [201] * len(told)
         assert len({one.json["id"] for one in told}) == len(told)
         for number, one in enumerate(told):
-            assert portal.ask("GET", f"/codes/{one.json['id']}").json["reference"] == f"r{number}"
+            assert portal.ask("GET", f"/v1/codes/{one.json['id']}").json["reference"] == f"r{number}"

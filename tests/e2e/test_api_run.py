@@ -88,8 +88,8 @@ def test_it_hears_of_a_code_that_could_not_leave(site: Site) -> None:
 
 def test_it_hears_of_a_block_of_its_customer(site: Site) -> None:
     made = site.portal.order("blocked", purpose="blocked").json
-    site.portal.ask("PUT", "/customers/10001/block")
-    site.portal.ask("DELETE", "/customers/10001/block")
+    site.portal.ask("PUT", "/v1/customers/10001/block")
+    site.portal.ask("DELETE", "/v1/customers/10001/block")
     until(lambda: "code.blocked" in [one["kind"] for one in site.told(made["id"])])
 
 
@@ -126,9 +126,9 @@ def test_a_run_goes_from_the_request_to_the_last_mail(site: Site) -> None:
     fresh = len(hop.mails)
     found: list[dict[str, int]] = []
     for key in ("first", "second"):
-        made = core.post("/statement-runs", {"file": "november.yaml"}, key)
+        made = core.post("/v1/statement-runs", {"file": "november.yaml"}, key)
         assert made.status == 201, made.body
-        path = f"/statement-runs/{made.json['id']}"
+        path = f"/v1/statement-runs/{made.json['id']}"
         until(lambda path=path: core.ask("GET", path).json["ended_at"] is not None, 90)
         shown = core.ask("GET", path).json
         assert (shown["state"], shown["reason"]) == {
@@ -155,11 +155,11 @@ def _ordered(core: System, sources: Path, name: str) -> str:
         os.mkfifo(sources / name)
     else:
         (sources / name).write_text('customer,"account\n')
-    made = core.post("/statement-runs", {
+    made = core.post("/v1/statement-runs", {
         "version": 1, "name": name, "period": name, "source": {"csv": name},
         "documents": {"template": "statement"}}, name)
     assert made.status == 201, made.body
-    return f"/statement-runs/{made.json['id']}"
+    return f"/v1/statement-runs/{made.json['id']}"
 
 
 def test_kill_9_of_the_process_that_makes_codes_costs_nobody_a_key(site: Site) -> None:
@@ -188,7 +188,7 @@ def test_kill_9_of_the_process_that_makes_codes_costs_nobody_a_key(site: Site) -
     assert (again.body, again.headers["idempotent-replayed"]) == (before.body, "true")
     anew = site.portal.order("at-work", purpose="cut-off")
     assert (anew.status, "idempotent-replayed" in anew.headers) == (201, False)
-    verdict = site.portal.post(f"/codes/{anew.json['id']}/verify", {"code": api.code(), "transaction": PAYMENT})
+    verdict = site.portal.post(f"/v1/codes/{anew.json['id']}/verify", {"code": api.code(), "transaction": PAYMENT})
     assert verdict.json["valid"] is True
     assert site.portal.order("after", purpose="killed").status == 201
 

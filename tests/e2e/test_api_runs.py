@@ -51,23 +51,23 @@ def refused(answer: Answer, status: int, reason: str) -> list[str]:
 
 
 def begun(core: System, key: str) -> str:
-    answer = core.post("/statement-runs", RUN, key)
+    answer = core.post("/v1/statement-runs", RUN, key)
     assert answer.status == 201, answer.body
     return str(answer.json["id"])
 
 
 def test_a_run_is_taken_once(core: System) -> None:
-    first = core.post("/statement-runs", RUN, "october")
+    first = core.post("/v1/statement-runs", RUN, "october")
     assert (first.status, first.json["state"], first.json["period"]) == (201, "new", "2026-10")
-    again = core.post("/statement-runs", RUN, "october")
+    again = core.post("/v1/statement-runs", RUN, "october")
     assert (again.status, again.body, again.headers["idempotent-replayed"]) == (201, first.body, "true")
-    refused(core.post("/statement-runs", RUN | {"period": "2026-09"}, "october"), 422, "request.key_conflict")
-    assert [one["id"] for one in core.ask("GET", "/statement-runs").json["runs"]].count(first.json["id"]) == 1
-    refused(core.post("/statement-runs", RUN), 400, "request.key_missing")
+    refused(core.post("/v1/statement-runs", RUN | {"period": "2026-09"}, "october"), 422, "request.key_conflict")
+    assert [one["id"] for one in core.ask("GET", "/v1/statement-runs").json["runs"]].count(first.json["id"]) == 1
+    refused(core.post("/v1/statement-runs", RUN), 400, "request.key_missing")
 
 
 def test_a_run_by_the_name_of_its_file(core: System) -> None:
-    made = core.post("/statement-runs", {"file": "november.yaml"}, "november").json
+    made = core.post("/v1/statement-runs", {"file": "november.yaml"}, "november").json
     assert (made["name"], made["period"]) == ("November", "2026-11")
 
 
@@ -77,7 +77,7 @@ def test_a_run_by_the_name_of_its_file(core: System) -> None:
     ("/etc/passwd", 400, "input.malformed"), ("a/../../outside.yaml", 400, "input.malformed"),
     ("", 400, "input.malformed")])
 def test_no_file_elsewhere_can_be_had(service: Api, core: System, name: str, status: int, reason: str) -> None:
-    answer = core.post("/statement-runs", {"file": name}, "elsewhere")
+    answer = core.post("/v1/statement-runs", {"file": name}, "elsewhere")
     refused(answer, status, reason)
     assert str(service.bank.home).encode() not in answer.body
 
@@ -93,7 +93,7 @@ def test_no_file_elsewhere_can_be_had(service: Api, core: System, name: str, sta
     ({"version": 2}, 400, "input.malformed"), ({"version": "1"}, 400, "input.malformed"),
     ({"perod": "2026-10"}, 400, "input.malformed"), ({"file": "november.yaml"}, 400, "input.malformed")])
 def test_what_is_no_run(service: Api, core: System, change: dict[str, object], status: int, reason: str) -> None:
-    answer = core.post("/statement-runs", RUN | change, "wrong")
+    answer = core.post("/v1/statement-runs", RUN | change, "wrong")
     told = refused(answer, status, reason)
     assert told or status == 404
     assert str(service.bank.home).encode() not in answer.body
@@ -107,17 +107,17 @@ def test_the_order_is_recorded_and_no_file_is_opened(service: Api, core: System,
         os.mkfifo(sources / name)
     if name == "circle.csv":
         (sources / name).symlink_to(name)
-    answer = core.post("/statement-runs", RUN | {"source": {"csv": name}}, name)
+    answer = core.post("/v1/statement-runs", RUN | {"source": {"csv": name}}, name)
     assert (answer.status, answer.json["state"]) == (201, "new")
 
 
 def test_a_pipe_in_place_of_a_runs_file_holds_no_thread(service: Api, core: System) -> None:
     os.mkfifo(service.bank.home / "statements" / "pipe.yaml")
-    refused(core.post("/statement-runs", {"file": "pipe.yaml"}, "pipe"), 404, "input.unreadable")
+    refused(core.post("/v1/statement-runs", {"file": "pipe.yaml"}, "pipe"), 404, "input.unreadable")
 
 
 def test_it_waits_goes_on_and_ends(core: System) -> None:
-    path = f"/statement-runs/{begun(core, 'moved')}"
+    path = f"/v1/statement-runs/{begun(core, 'moved')}"
     assert core.post(f"{path}/pause").json["state"] == "paused"
     assert core.post(f"{path}/pause").json["state"] == "paused"
     assert core.post(f"{path}/resume").json["state"] == "new"
@@ -130,18 +130,18 @@ def test_it_waits_goes_on_and_ends(core: System) -> None:
 def test_a_client_sees_its_own_runs_only(service: Api, core: System) -> None:
     run = begun(core, "mine")
     other = service.system("online-banking")
-    for answer in (other.ask("GET", f"/statement-runs/{run}"), other.post(f"/statement-runs/{run}/cancel"),
-                   other.ask("GET", f"/statement-runs/{run}/report")):
+    for answer in (other.ask("GET", f"/v1/statement-runs/{run}"), other.post(f"/v1/statement-runs/{run}/cancel"),
+                   other.ask("GET", f"/v1/statement-runs/{run}/report")):
         refused(answer, 404, "run.unknown")
-    assert other.ask("GET", "/statement-runs").json == {"runs": []}
-    theirs = other.post("/statement-runs", RUN, "mine")
+    assert other.ask("GET", "/v1/statement-runs").json == {"runs": []}
+    theirs = other.post("/v1/statement-runs", RUN, "mine")
     assert theirs.status == 201, "a key is a client's own"
     assert theirs.json["id"] != run
 
 
 def test_a_client_sees_its_own_codes_only_and_costs_others_no_try(service: Api, core: System) -> None:
     portal = service.system("online-banking")
-    path = f"/codes/{portal.order('my-code').json['id']}"
+    path = f"/v1/codes/{portal.order('my-code').json['id']}"
     code = service.code()
     for answer in (core.ask("GET", path), core.post(f"{path}/verify", {"code": code, "transaction": PAYMENT}),
                    core.post(f"{path}/verify", {"code": "000000"}), core.post(f"{path}/cancel"),
@@ -152,7 +152,7 @@ def test_a_client_sees_its_own_codes_only_and_costs_others_no_try(service: Api, 
 
 
 def test_the_report_in_three_forms(core: System) -> None:
-    path = f"/statement-runs/{begun(core, 'reported')}/report"
+    path = f"/v1/statement-runs/{begun(core, 'reported')}/report"
     as_json = core.ask("GET", path)
     assert as_json.headers["content-type"] == "application/json"
     assert as_json.json["mails"] == 0
@@ -168,9 +168,9 @@ def test_the_report_in_three_forms(core: System) -> None:
 def test_how_many_are_listed(core: System) -> None:
     begun(core, "listed-1")
     begun(core, "listed-2")
-    assert len(core.ask("GET", "/statement-runs?limit=2").json["runs"]) == 2
+    assert len(core.ask("GET", "/v1/statement-runs?limit=2").json["runs"]) == 2
     for wrong in ("0", "1001", "x"):
-        refused(core.ask("GET", f"/statement-runs?limit={wrong}"), 400, "input.malformed")
+        refused(core.ask("GET", f"/v1/statement-runs?limit={wrong}"), 400, "input.malformed")
 
 
 def test_no_account_stands_in_the_log(service: Api) -> None:

@@ -37,7 +37,7 @@ def test_it_is_as_it_is_described(service: Api, client: str, tmp_path: Path) -> 
     config.write_text((HOOKS.parent / "schemathesis.toml").read_text().replace("HOOKS", str(HOOKS)))
     done = subprocess.run(
         [str(Path(sys.executable).parent / "schemathesis"), "--config-file", config, "run",
-         f"{service.base}/openapi.json", "--checks", "all", "--max-examples", str(EXAMPLES), "--no-color",
+         f"{service.base}/v1/openapi.json", "--checks", "all", "--max-examples", str(EXAMPLES), "--no-color",
          "--header", f"Authorization: Bearer {service.bank.token(client)}"],
         cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
@@ -46,7 +46,7 @@ def test_it_is_as_it_is_described(service: Api, client: str, tmp_path: Path) -> 
 
 def test_it_is_complete(service: Api) -> None:
     """Every operation has a name, words, its body's limits and examples, and a problem for each way to fail."""
-    described = service.system("").ask("GET", "/openapi.json").json
+    described = service.system("").ask("GET", "/v1/openapi.json").json
     assert described["openapi"].startswith("3.1")
     operations = [one for path in described["paths"].values() for one in path.values()]
     assert len({one["operationId"] for one in operations}) == len(operations) >= 9

@@ -55,13 +55,13 @@ def test_a_code_of_one_node_is_good_at_the_other_and_once(nodes: Both, both: tup
     entered = {"code": nodes[0].code(), "transaction": PAYMENT}
     with ThreadPoolExecutor(8) as threads:
         told = list(threads.map(
-            lambda number: both[number % 2].post(f"/codes/{made['id']}/verify", entered).json["valid"], range(8)))
+            lambda number: both[number % 2].post(f"/v1/codes/{made['id']}/verify", entered).json["valid"], range(8)))
     assert sorted(told) == [False] * 7 + [True]
 
 
 def test_a_newer_code_of_the_other_node_takes_its_place(nodes: Both, both: tuple[System, System]) -> None:
     old = both[0].order("older", purpose="same").json
     new = both[1].order("newer", purpose="same").json
-    assert both[1].ask("GET", f"/codes/{old['id']}").json["state"] == "replaced"
-    verdict = both[0].post(f"/codes/{new['id']}/verify", {"code": nodes[1].code(), "transaction": PAYMENT})
+    assert both[1].ask("GET", f"/v1/codes/{old['id']}").json["state"] == "replaced"
+    verdict = both[0].post(f"/v1/codes/{new['id']}/verify", {"code": nodes[1].code(), "transaction": PAYMENT})
     assert verdict.json["valid"] is True

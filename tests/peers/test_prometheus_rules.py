@@ -120,6 +120,9 @@ TABLE: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
     "SealgateAlarmMailLost": (*event("code.alarm_bounced"), 105),
     "SealgateRunStands": (*event("run.paused"), 105),
     "SealgateClockSkewed": (*event("clock.skewed"), 105),
+    "SealgateRetentionFails": (
+        series("sealgate_log_events_total", "0+0.1x240", event="retention.failed", level="error"),
+        series("sealgate_log_events_total", "0+0.02x240", event="retention.failed", level="error"), 90),
     "SealgateCallbackGivenUp": (*event("callback.given_up", level="error"), 105),
 }
 

@@ -66,7 +66,7 @@ class System:
     def order(self, key: str, **changes: object) -> Answer:
         """A code for Anna's payment; `changes` of the order, None: without it."""
         whole = {"customer": "10001", "purpose": "payment", "transaction": PAYMENT} | changes
-        return self.post("/codes", {name: value for name, value in whole.items() if value is not None}, key)
+        return self.post("/v1/codes", {name: value for name, value in whole.items() if value is not None}, key)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail
 from gateway.model.record import EvidenceRecord
-from gateway.ports.hold import HeldRow
+from gateway.ports.hold import HeldRow, HoldQuery
 from gateway.ports.journal import JournalRow
 from gateway.ports.next_hop import HopReply
 from gateway.ports.services.fallbacks import CertificateWait
@@ -69,9 +69,9 @@ class DryRunHold:
         self.hop.held.append(recipients)
         return "nothing: this was one mail by command"
 
-    def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:
+    def list(self, *, state: str = "waiting", query: HoldQuery | None = None) -> tuple[HeldRow, ...]:
         """Always empty."""
-        del state
+        del state, query
         return ()
 
     def get(self, hold_id: str) -> tuple[HeldRow, Mail]:

@@ -13,11 +13,13 @@ import structlog
 from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.adapters.db.daily import DbDaily
 from gateway.adapters.db.requests import DbRequests
+from gateway.adapters.db.retention.steps import DbRetention
 from gateway.adapters.next_hop.smtp import SmtpNextHop
 from gateway.app.codes.callbacks import LOOK_S, Caller, lines_of
 from gateway.app.expiry import ends
 from gateway.app.fallbacks import is_round_due
 from gateway.app.fetch import fetching, web
+from gateway.app.retention import Deletion, periods
 from gateway.app.statements.delivered import take_deliveries
 from gateway.app.store import Store, open_store
 from gateway.app.trust import load_trust
@@ -46,6 +48,7 @@ FORGET_REQUESTS_S: Final = 600.0
 ISSUERS_MAX: Final = 1_000  # of the store, whose lists are fetched before a mail needs them
 FORGET_CODES_S: Final = 3_600.0
 AUDIT_S: Final = 3_600.0  # between two heads of the audit log
+RETENTION_S: Final = 60.0  # between two rounds of deletion, each of at most half a minute
 FORGET: Final = timedelta(days=90)
 FORGET_UNPROVEN: Final = timedelta(days=1)
 
@@ -61,6 +64,7 @@ class JobsContext:
         self._issuers_learned = 0
         self._audited = 0  # records at the last head of the audit log
         self._store = open_store(settings, self._clock)
+        self._deletion = Deletion(DbRetention(self._store.database))
         self._callbacks = Caller(DbCallbacks(self._store.database), self._clock, lines_of(settings, self._clock))
         try:
             self._trust = load_trust(settings, self._store)
@@ -102,7 +106,7 @@ class JobsContext:
                 Round("report", REPORT_S, self.report),
                 Round("deliveries", DELIVERIES_S, self.deliveries), Round("callbacks", LOOK_S, self.callbacks),
                 Round("requests", FORGET_REQUESTS_S, self.requests), Round("codes", FORGET_CODES_S, self.codes),
-                Round("audit", AUDIT_S, self.audit))
+                Round("audit", AUDIT_S, self.audit), Round("retention", RETENTION_S, self.retention))
 
     def at_work(self) -> None:
         """Lets mails know that it is worth while to wait a moment."""
@@ -167,6 +171,10 @@ class JobsContext:
             return None
         self._audited = size
         return ("audit", "head")
+
+    def retention(self) -> None:
+        """Deletes records that are older than the settings say."""
+        self._deletion.round(periods(self._settings), self._store.database.now())
 
     def report(self) -> None:
         """Once a day, after the hour of the settings, by whichever process comes first."""

@@ -1,1 +1,1 @@
-"""Daily work: the state on one screen, and lists of mails."""
+"""Daily work: the state on one screen, lists of mails, held mail."""

@@ -9,12 +9,12 @@ from typing import Annotated, Final
 import typer
 
 from gateway import app as composition
-from gateway.app.tracing import mail_list
+from gateway.app.operation.tracing import mail_list
 from gateway.cli import context, listing
-from gateway.cli.context import USAGE, fail, reporting_errors
+from gateway.cli.context import reporting_errors
 from gateway.cli.listing import Output, OutputOption, shown
+from gateway.cli.operation.conditions import one_of, reason_or_family
 from gateway.cli.times import FORMS, past
-from gateway.errors import Reason
 from gateway.model.mail_query import MailQuery
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
@@ -48,9 +48,9 @@ def mails(
 
     Example: sealgate mails --address anna@customer.example --since 1d
     """
-    _one_of("--direction", direction, _DIRECTIONS)
-    _one_of("--outcome", outcome, tuple(Settled))
-    _reason(reason)
+    one_of("--direction", direction, _DIRECTIONS)
+    one_of("--outcome", outcome, tuple(Settled))
+    reason_or_family(reason)
     query = MailQuery(address, client, direction, outcome, reason, rule,
                       since=past(since, "--since") if since else None,
                       until=past(until, "--until") if until else None)
@@ -85,13 +85,3 @@ def _print(output: Output, line: Sequence[object]) -> None:
     else:
         print(*map(shown, line), sep="\t")
     sys.stdout.flush()
-
-
-def _one_of(option: str, text: str, values: tuple[str, ...]) -> None:
-    if text and text not in values:
-        fail(f"{option} {text!r} does not exist. It is one of: {', '.join(values)}", USAGE)
-
-
-def _reason(text: str) -> None:
-    if text and not any(reason == text or reason.startswith(f"{text}.") for reason in Reason):
-        fail(f"--reason {text!r} does not exist. Write one such as certificate.expired, or its first part", USAGE)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from gateway.app.status import SOON_DAYS, Status, read_status
+from gateway.app.operation.status import SOON_DAYS, Status, read_status
 from gateway.cli import context, listing
 from gateway.cli.context import BAD, reporting_errors
 from gateway.cli.listing import Json, shown

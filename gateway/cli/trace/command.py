@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway import app as composition
-from gateway.app.tracing import Track, follow, plain_key
+from gateway.app.operation.tracing import Track, follow, plain_key
 from gateway.cli import context
 from gateway.cli.context import BAD, USAGE, fail, reporting_errors, say
 from gateway.cli.trace import view as trace_view

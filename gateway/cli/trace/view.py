@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.app.tracing import Track
+from gateway.app.operation.tracing import Track
 from gateway.cli.listing import shown
 from gateway.cli.trace.log import Line
 from gateway.errors import Reason

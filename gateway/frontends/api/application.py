@@ -1,6 +1,8 @@
-"""All endpoints as one ASGI application, with their description at /openapi.json."""
+"""All endpoints as one ASGI application, with their description at /v1/openapi.json."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -11,11 +13,12 @@ from starlette.types import Scope
 
 from gateway import __version__
 from gateway.errors import GatewayError, Reason
-from gateway.frontends.api import codes, customers, health, mails, runs
 from gateway.frontends.api.bodies import malformed
 from gateway.frontends.api.callers import Door
 from gateway.frontends.api.counted import Counted
 from gateway.frontends.api.description import described
+from gateway.frontends.api.endpoints import audit, codes, customers, health, held_mails, mails, runs, status
+from gateway.frontends.api.former_paths import VERSION, FormerPaths
 from gateway.frontends.api.memory_release import MemoryRelease
 from gateway.frontends.api.run_shapes import RunOrder
 from gateway.frontends.api.service import Current
@@ -50,13 +53,15 @@ class _Api(FastAPI):
         return self.openapi_schema
 
 
-def application(current: Current, octets_max: int) -> Guard:
-    """The whole of it. `octets_max`: of one body."""
+def application(current: Current, octets_max: int, now: Callable[[], datetime]) -> Guard:
+    """The whole of it. `octets_max`: of one body. `now`: the time, by which former paths end."""
     api = _Api(title="Sealgate for the bank's systems", version=__version__, docs_url=None, redoc_url=None,
-               summary="One-time codes by sealed mail, runs of statements, and what happened to mails",
+               openapi_url=f"{VERSION}/openapi.json",
+               summary="One-time codes by sealed mail, runs of statements, and the work of administrators",
                redirect_slashes=False)
-    for part in (codes, customers, runs, mails, health):
-        api.include_router(part.router(current))
+    for part in (codes, customers, runs, mails, held_mails, status, audit):
+        api.include_router(part.router(current), prefix=VERSION)
+    api.include_router(health.router(current))
     api.add_exception_handler(ProblemError, _problem)
     api.add_exception_handler(GatewayError, _gateway_error)
     api.add_exception_handler(HTTPException, _http_exception)
@@ -67,7 +72,7 @@ def application(current: Current, octets_max: int) -> Guard:
         return current.service.callers.known(scope)
 
     door = Door(api, lambda: current.service.callers)
-    return Guard(MemoryRelease(Counted(door)), current, octets_max=octets_max, who=who)
+    return Guard(MemoryRelease(Counted(FormerPaths(door, now))), current, octets_max=octets_max, who=who)
 
 
 # Coroutines, for Starlette calls a function on a thread of its own, and there may be none.

@@ -12,12 +12,13 @@ from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import Reason
+from gateway.frontends.api.former_paths import FORMER_STATE, VERSION
 from gateway.frontends.http.partners import KnownPartner, Partners, token_digest
 from gateway.frontends.http.problems import MEDIA_TYPE, ProblemError, of_reason
 from gateway.model.audit.actor import Actor, acting
 
-OPEN: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})  # for monitors and programs that have no token
-CUSTOMERS: Final = "/customers/"
+OPEN: Final = frozenset({"/healthz", "/readyz", f"{VERSION}/openapi.json"})  # for monitors and programs, without token
+CUSTOMERS: Final = f"{VERSION}/customers/"
 CREDENTIAL_DIGITS: Final = 16  # of a token's SHA-256 in the audit log, which `sealgate client token` prints, too
 
 
@@ -72,7 +73,8 @@ class Door:
         """One request; the guard has made its state."""
         state, path = scope["state"], scope["path"]
         if path.startswith(CUSTOMERS):
-            state["path"] = f"{CUSTOMERS}*"  # a log needs no customer's number
+            former = FORMER_STATE in state  # a log needs no customer's number
+            state["path"] = f"{CUSTOMERS.removeprefix(VERSION) if former else CUSTOMERS}*"
         if path not in OPEN:
             try:
                 state["partner"] = self._callers().of(scope)

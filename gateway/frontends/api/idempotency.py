@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.bodies import JSON
+from gateway.frontends.api.former_paths import VERSION
 from gateway.frontends.api.service import Service
 from gateway.frontends.http.problems import ProblemError, of_reason
 from gateway.ports.services.requests import Answered
@@ -46,7 +47,8 @@ def idempotent(service: Service, request: Request, client: str, canonical: bytes
     key = key_of(request, required=required)
     if key is None:
         return _answer(Answered(status, work().model_dump_json()))
-    what = f"{request.method}\0{request.url.path}\0".encode() + canonical
+    path = request.url.path.removeprefix(VERSION)  # a former path is the same request
+    what = f"{request.method}\0{path}\0".encode() + canonical
     claim = service.requests.begin(service.mac(f"key\0{client}\0{key}".encode()), service.mac(b"what\0" + what))
     if isinstance(claim, Answered):
         return _answer(claim, {REPLAYED: "true"})

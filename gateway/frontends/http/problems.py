@@ -28,8 +28,9 @@ STATUSES: Final[Mapping[Reason, int]] = MappingProxyType({
     _R.USAGE: 400, _R.INPUT_MALFORMED: 400, _R.INPUT_EMPTY: 400, _R.INPUT_TOO_LARGE: 413,
     _R.PARTNER_UNKNOWN: 401, _R.PARTNER_NOT_PERMITTED: 403,
     _R.CERTIFICATE_ABSENT: 404, _R.CERTIFICATE_UNUSABLE: 404, _R.CERTIFICATE_CONFLICT: 409,
-    _R.CLIENT_RATE_EXCEEDED: 429, _R.CLIENT_BUSY: 503,
+    _R.HOLD_SETTLED: 409, _R.CLIENT_RATE_EXCEEDED: 429, _R.CLIENT_BUSY: 503,
     _R.REQUEST_UNKNOWN: 404, _R.REQUEST_KEY_MISSING: 400, _R.REQUEST_KEY_CONFLICT: 422, _R.REQUEST_IN_PROGRESS: 409,
+    _R.REQUEST_PATH_GONE: 410, _R.REQUEST_OUTDATED: 412, _R.REQUEST_UNCONDITIONAL: 428, _R.REQUEST_NEEDS_APPROVAL: 403,
     _R.CUSTOMER_UNKNOWN: 404, _R.CUSTOMER_BLOCKED: 409, _R.CUSTOMER_LOCKED: 409, _R.CUSTOMER_NO_ADDRESS: 409,
     _R.CODE_UNKNOWN: 404, _R.CODE_CHANGED: 409, _R.CODE_EXPIRED: 409, _R.CODE_USED: 409, _R.CODE_CANCELLED: 409,
     _R.CODE_REPLACED: 409, _R.CODE_TRIES: 409, _R.CODE_OFTEN: 429, _R.RUN_UNKNOWN: 404, _R.RUN_CHANGED: 409,
@@ -38,8 +39,10 @@ STATUSES: Final[Mapping[Reason, int]] = MappingProxyType({
 })
 TITLES: Final[Mapping[int, str]] = MappingProxyType({
     400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    406: "Not Acceptable", 409: "Conflict", 413: "Content Too Large", 415: "Unsupported Media Type",
-    422: "Unprocessable Content", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable",
+    406: "Not Acceptable", 409: "Conflict", 410: "Gone",
+    412: "Precondition Failed", 413: "Content Too Large", 415: "Unsupported Media Type",
+    422: "Unprocessable Content", 428: "Precondition Required", 429: "Too Many Requests",
+    500: "Internal Server Error", 503: "Service Unavailable",
 })
 # Where the gateway's sentence speaks of mails.
 _DETAILS: Final[Mapping[Reason, str]] = MappingProxyType({

@@ -109,6 +109,8 @@ MESSAGES: Final = {
     "request": "A request was answered.",
     "request.not_stored": "The answer to a request could not be stored.",
     "rules.loaded": "Policies and settings are in force.",
+    "retention.deleted": "Old records were deleted.",
+    "retention.failed": "Old records could not be deleted.",
     "run.blocked": "A process of a run waits.",
     "run.ended": "A run of statements has ended.",
     "run.held_statements_recalled": "Held statements of a run were recalled.",

@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.mime.smime_forms import Cms, detect
 from gateway.model.mail import Envelope, Mail
 from gateway.pipeline.context import Context
-from gateway.ports.hold import HeldRow, Hold
+from gateway.ports.hold import HeldRow, Hold, HoldQuery
 from gateway.ports.next_hop import HopReply, NextHop
 
 
@@ -56,9 +56,9 @@ class NoHold:
         del mail, recipients, about
         raise GatewayError(Reason.POLICY_HELD, "the rule would hold mail that must not be held")
 
-    def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:
+    def list(self, *, state: str = "waiting", query: HoldQuery | None = None) -> tuple[HeldRow, ...]:
         """See Hold."""
-        return self.hold.list(state=state)
+        return self.hold.list(state=state, query=query)
 
     def get(self, hold_id: str) -> tuple[HeldRow, Mail]:
         """See Hold."""

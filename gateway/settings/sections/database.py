@@ -1,4 +1,4 @@
-"""The database of several nodes, backups, and the audit log."""
+"""The database of several nodes, backups, the audit log, and how long records are kept."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from gateway.settings.base import Finding, Section
+
+DAYS_MAX = 36_525  # a century
 
 
 class Postgresql(Section):
@@ -42,6 +44,13 @@ class Audit(Section):
     passphrase_file: Path | None = None
 
 
+class Retention(Section):
+    """For each kind of record the days after which the jobs process deletes it (docs/retention.md)."""
+
+    evidence_days: int = Field(
+        2557, ge=0, le=DAYS_MAX, description="evidence of each mail, which `mails` and `trace` show; 0 = no deletion")
+
+
 class Person(Section):
     """Someone who requests or approves acts, with all their accounts on this machine."""
 
@@ -61,3 +70,11 @@ def check(acts: tuple[str, ...], persons: tuple[Person, ...]) -> Iterator[Findin
     if acts and len(set(owners.values())) < 2:
         yield ("four_eyes",), "a second person is demanded, and `persons` does not name two", (
             "add each person with their accounts to `persons`")
+
+
+def check_retention(retention: Retention, hold_days: int) -> Iterator[Finding]:
+    """Contradictions. `hold_days`: of the settings' `fallbacks`."""
+    if 0 < retention.evidence_days <= hold_days:
+        yield ("retention", "evidence_days"), (
+            f"evidence would be deleted while its mail is still held (`fallbacks.hold_days`: {hold_days})"), (
+            f"write more than {hold_days}, or 0 for no deletion")

@@ -6,6 +6,7 @@ Truth: the table of commands (data to standard output, messages to standard erro
 import json
 import socket
 import stat
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -433,6 +434,68 @@ def test_hold_reject_asks_first_and_deletes_the_body(bank) -> None:
     (row,) = run("hold", "list", "--state", "rejected", "--json").json()
     assert row["state"] == "rejected"
     assert run("hold", "show", bank.hold_id, "--mail").code == 2
+
+
+def _hold_more(bank, *senders: str) -> list[str]:
+    store = composition.open_store(load(bank.home / "sealgate.yaml"))
+    held = [store.hold.put(
+        replace(bank.mail, envelope=Envelope(sender, (Recipient("support@bank.example"),))), ("support@bank.example",),
+        kind="hold", direction="inbound", subject="", rule="inbound:later", reason="policy.held") for sender in senders]
+    store.close()
+    return held
+
+
+def test_hold_list_by_conditions(bank) -> None:
+    first, second = _hold_more(bank, "ben@other.example", "carl@other.example")
+
+    def ids(*conditions: str) -> list[str]:
+        return [row["hold_id"] for row in run("hold", "list", *conditions, "--json").json()]
+
+    assert ids() == [bank.hold_id, first, second]
+    assert ids("--kind", "quarantine") == ids("--address", "Anna@customer.example") == [bank.hold_id]
+    assert ids("--address", "@other.example") == ids("--rule", "inbound:later") == [first, second]
+    assert ids("--address", "support@bank.example", "--reason", "policy.held") == [first, second]
+    assert ids("--reason", "policy") == ids("--since", "1h") == ids("--direction", "inbound") == ids()
+    assert ids("--until", "1h") == ids("--direction", "outbound") == []
+    assert run("hold", "list", "--until", "1h").out == "No held mail meets these conditions.\n"
+    for unknown in (("--kind", "spam"), ("--reason", "policy.nonsense"), ("--since", "lately")):
+        refused = run("hold", "list", *unknown)
+        assert (refused.code, unknown[1] in refused.err) == (2, True)
+
+
+def test_hold_rejects_many(bank) -> None:
+    first, second = _hold_more(bank, "ben@other.example", "carl@other.example")
+    assert run("hold", "reject").code == run("hold", "reject", "--rule", "inbound:later", "--yes").code == 2
+    assert run("hold", "reject", first, "--all", "--yes").code == 2
+    asked = run("hold", "reject", "--all", "--rule", "inbound:later")
+    assert asked.code == 2
+    assert "Use --yes" in asked.err
+    assert len(run("hold", "list", "--json").json()) == 3
+    done = run("hold", "reject", "--all", "--rule", "inbound:later", "--yes")
+    assert (done.code, "2 of 2 rejected" in done.err) == (0, True)
+    assert [row["hold_id"] for row in run("hold", "list", "--json").json()] == [bank.hold_id]
+    again = run("hold", "reject", first, bank.hold_id, second, "--yes")
+    assert (again.code, "1 of 3 rejected" in again.err) == (2, True), "one that is settled stops no other"
+    assert f"{first} is rejected already" in again.err
+    none = run("hold", "reject", "--all", "--yes")
+    assert (none.code, "0 of 0 rejected" in none.err) == (0, True)
+
+
+def test_hold_releases_many_and_one_failure_stops_no_other(bank) -> None:
+    [first] = _hold_more(bank, "ben@other.example")
+    assert run("hold", "release", first, bank.hold_id).code == 2, "it asks before several"
+    waiting = run("hold", "release", "--all", "--yes", "--json")
+    assert (waiting.code, [one["answer"] for one in waiting.json()]) == (75, ["later", "later"])
+    sink = Sink(bank.home, bank.port, frozenset({"bank.example"}))
+    sink.start()
+    try:
+        done = run("hold", "release", first, "000000000000", bank.hold_id, "--yes")
+    finally:
+        sink.stop()
+    assert (done.code, "2 of 3 released" in done.err) == (2, True)
+    assert "no held message has the id 000000000000" in done.err
+    assert done.out.count("taken") == 2
+    assert run("hold", "list", "--json").json() == []
 
 
 # --- all of them

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.app.tracing import plain_key
+from gateway.app.operation.tracing import plain_key
 from gateway.cli.trace.log import LINE_MAX, lines_about
 
 OURS = '{"incident": "6d923a86e45b0386", "event": "mail", "timestamp": "2026-11-24T08:00:00.5Z", "level": "info"}'

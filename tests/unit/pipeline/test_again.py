@@ -39,7 +39,7 @@ class Held:
     rows: tuple[HeldRow, ...] = (row(),)
     settled: list[tuple[str, str]] = field(default_factory=list)
 
-    def list(self, *, state: str = "waiting") -> tuple[HeldRow, ...]:
+    def list(self, *, state: str = "waiting", query: object = None) -> tuple[HeldRow, ...]:
         return tuple(one for one in self.rows if one.state == state)
 
     def get(self, hold_id: str) -> tuple[HeldRow, Mail]:

@@ -215,6 +215,12 @@ def called(client: str, answer: str) -> None:
         _meters.callbacks(client, answer).inc()
 
 
+def deleted(kind: str, records: int) -> None:
+    """Old records of this kind were deleted."""
+    if _meters is not None:
+        _meters.deleted(kind).inc(records)
+
+
 def database_error(kind: str) -> None:
     """The database gave an error, of this class of its driver."""
     if _meters is not None:

@@ -27,7 +27,7 @@ ALARMS: Final = (
     ("critical", "code.alarm_bounced"), ("error", "callback.given_up"), ("critical", "run.paused"),
     ("critical", "run.stopped"), ("critical", "run.worker_not_started"), ("critical", "run.worker_stuck"),
     ("error", "run.internal_error"), ("error", "run.worker_died"), ("critical", "statement.ended_process"),
-    ("critical", "clock.skewed"))
+    ("critical", "clock.skewed"), ("error", "retention.failed"))
 SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0)
 SIZES: Final = (4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 52_428_800)
 
@@ -79,6 +79,7 @@ class Meters:
                                        "operation")
         self.codes = counter("codes", "Mails with one-time codes, and tries", "client", "what", "reason")
         self.callbacks = counter("callbacks", "Calls to clients", "client", "answer")
+        self.deleted = counter("records_deleted", "Old records that were deleted", "kind")
         self.database_errors = counter("database_errors", "Errors that the database gave", "kind")
         self.events = counter("log_events", "Lines of the log of level warning and worse", "level", "event")
         for level, event in ALARMS:

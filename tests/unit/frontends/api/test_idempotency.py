@@ -47,7 +47,7 @@ class Desk:
         self.done = 0
         self.service = Service(Callers([]), self.book, lambda octets: hashlib.sha256(octets).hexdigest(), lambda: None)
 
-    def ask(self, client: str = "a", key: str = "k", path: str = "/codes", body: bytes = b"{}") -> tuple[int, bool]:
+    def ask(self, client: str = "a", key: str = "k", path: str = "/v1/codes", body: bytes = b"{}") -> tuple[int, bool]:
         scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path, "query_string": b"", "server": None,
                                  "scheme": "http", "headers": [(b"idempotency-key", key.encode()), (b"host", b"x")]}
 
@@ -65,7 +65,7 @@ def test_a_key_is_its_clients_own() -> None:
         (1, False), (2, False), (1, True), (2, True)]
 
 
-@pytest.mark.parametrize("other", [{"path": "/codes/x/resend"}, {"body": b'{"x":1}'}])
+@pytest.mark.parametrize("other", [{"path": "/v1/codes/x/resend"}, {"body": b'{"x":1}'}])
 def test_another_request_has_another_key(other: dict[str, Any]) -> None:
     desk = Desk()
     desk.ask()

@@ -9,6 +9,7 @@ from gateway.frontends.api.application import application
 from gateway.frontends.api.callers import Caller, Callers
 from gateway.frontends.api.service import Current, Service
 from gateway.frontends.http.partners import KnownPartner
+from tests.support.pki import NOW
 
 LIMIT = 3
 
@@ -20,7 +21,7 @@ class Api:
         known = [Caller(KnownPartner(name, hashlib.sha256(name.encode()).digest()), frozenset())
                  for name in ("online-banking", "core-banking")]
         self._app = application(Current(Service(Callers(known), None, lambda _: "", lambda: None,  # type: ignore[arg-type]
-                                                requests_per_minute_max=LIMIT)), 1_000)
+                                                requests_per_minute_max=LIMIT)), 1_000, lambda: NOW)
 
     def ask(self, token: str | None = None, *, address: str = "192.0.2.1") -> int:
         return asyncio.run(self._ask(token, address))

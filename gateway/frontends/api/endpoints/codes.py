@@ -1,4 +1,4 @@
-"""`/codes`: a code by sealed mail, and its life. No answer has the code in it: only the customer's mailbox does."""
+"""`/v1/codes`: a code by sealed mail, and its life. No answer has the code in it: only the customer's mailbox does."""
 
 from typing import Annotated, Final
 
@@ -26,7 +26,7 @@ from gateway.frontends.http.problems import ProblemError, of_reason
 from gateway.services.codes.issue_and_verify import Codes
 
 SENDING_MAX: Final = 32  # of the framework's 40 threads: a next hop that hangs never holds up who tries a code
-Id = Annotated[str, Path(pattern=CODE_ID, description="As POST /codes answered it")]
+Id = Annotated[str, Path(pattern=CODE_ID, description="As POST /v1/codes answered it")]
 _PAID: Final = {"amount": "1234.50", "currency": "EUR", "payee": "Stadtwerke Musterstadt",
                 "account": "DE89 3704 0044 0532 0130 00"}
 

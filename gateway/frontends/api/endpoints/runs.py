@@ -1,6 +1,4 @@
-"""`/statement-runs`: a run is taken here, and sent by the processes that `sealgate run` keeps for that. A client sees
-its own runs only.
-"""
+"""`/v1/statement-runs`: a run is recorded here, and sent by processes of `sealgate run`. A client sees its own only."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +23,7 @@ from gateway.ports.services.statements.rows import RunRow
 from gateway.services.statements.pages.report_page import html, remedies
 from gateway.services.statements.report import as_json, csv_lines, made
 
-Id = Annotated[str, Path(pattern=RUN_ID, description="As POST /statement-runs answered it")]
+Id = Annotated[str, Path(pattern=RUN_ID, description="As POST /v1/statement-runs answered it")]
 CSV: Final = "text/csv"
 HTML: Final = "text/html"
 _FORMS: Final = {JSON: JSON, CSV: CSV, HTML: HTML, "application/*": JSON, "text/*": HTML, "*/*": JSON}

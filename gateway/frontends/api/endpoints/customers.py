@@ -1,4 +1,4 @@
-"""`/customers/{number}/block`: no codes for a customer, whichever client asks, until the block is lifted."""
+"""`/v1/customers/{number}/block`: no codes for a customer, whichever client asks, until the block is lifted."""
 
 from typing import Annotated
 

@@ -1,0 +1,1 @@
+"""Deletion of old records: a file for each kind, and `steps`."""

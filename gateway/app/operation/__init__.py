@@ -1,0 +1,1 @@
+"""What administrators do every day: status, the mails, held mail."""

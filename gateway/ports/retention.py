@@ -1,0 +1,26 @@
+"""Deletes old records in small steps (docs/retention.md)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, Protocol
+
+RecordKind = Literal["evidence"]
+RECORD_KINDS: Final[tuple[RecordKind, ...]] = ("evidence",)
+
+Place = tuple[int | str, ...]  # of a record in the order in which its kind is deleted; () = before the first
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`next`: the place after which the next step begins; None = no older record is left."""
+
+    deleted: int
+    next: Place | None
+
+
+class Retention(Protocol):
+    """One step is one short transaction. GatewayError STORE_UNAVAILABLE (retry)."""
+
+    def delete(self, kind: RecordKind, before: datetime, after: Place) -> Step:
+        """Deletes some records that are older than `before`, the oldest first, from the place `after` on."""
+        ...

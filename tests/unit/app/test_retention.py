@@ -1,0 +1,92 @@
+"""The rounds of deletion: bounded in time, with pauses, each kind for itself."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from gateway.app.retention import PAUSE_S, RETRY, ROUND_S, Deletion
+from gateway.errors import GatewayError, Reason
+from gateway.ports.retention import RECORD_KINDS, Place, RecordKind, Step
+from tests.support.pki import NOW
+
+DAYS: Mapping[RecordKind, int] = dict.fromkeys(RECORD_KINDS, 10)
+
+
+class Records:
+    """So many steps of seven records each, every one a second long."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = dict.fromkeys(RECORD_KINDS, steps)
+        self.asked: list[tuple[str, datetime, Place]] = []
+        self.failing: set[str] = set()
+        self.seconds = 0.0
+
+    def delete(self, kind: RecordKind, before: datetime, after: Place) -> Step:
+        self.asked.append((kind, before, after))
+        self.seconds += 1
+        if kind in self.failing:
+            raise GatewayError(Reason.STORE_UNAVAILABLE, "away", retry=True)
+        if not self.left[kind]:
+            return Step(0, None)
+        self.left[kind] -= 1
+        return Step(7, (self.left[kind],))
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds == PAUSE_S
+        self.seconds += seconds
+
+    def deletion(self) -> Deletion:
+        return Deletion(self, self.sleep, lambda: self.seconds)
+
+
+def test_a_round_deletes_what_is_older_and_says_how_much() -> None:
+    records = Records(3)
+    with structlog.testing.capture_logs() as lines:
+        records.deletion().round(DAYS, NOW)
+    assert {before for _, before, _ in records.asked} == {NOW - timedelta(days=10)}
+    assert [(line["event"], line["kind"], line["records"]) for line in lines] == [
+        ("retention.deleted", kind, 21) for kind in RECORD_KINDS]
+
+
+def test_a_round_ends_after_half_a_minute_and_the_next_one_goes_on() -> None:
+    records = Records(1000)
+    deletion = records.deletion()
+    deletion.round({**dict.fromkeys(RECORD_KINDS, 0), "evidence": 10}, NOW)
+    assert ROUND_S <= records.seconds < ROUND_S + 2
+    reached = records.left["evidence"]
+    asked = len(records.asked)
+    deletion.round({**dict.fromkeys(RECORD_KINDS, 0), "evidence": 10}, NOW)
+    assert records.asked[asked][2] == (reached,)
+
+
+def test_after_a_pass_the_next_one_begins_an_hour_later() -> None:
+    records = Records(0)
+    deletion = records.deletion()
+    deletion.round(DAYS, NOW)
+    deletion.round(DAYS, NOW + timedelta(minutes=59))
+    assert len(records.asked) == len(RECORD_KINDS)
+    deletion.round(DAYS, NOW + timedelta(minutes=60))
+    assert len(records.asked) == 2 * len(RECORD_KINDS)
+
+
+def test_zero_days_delete_nothing() -> None:
+    records = Records(1)
+    records.deletion().round(dict.fromkeys(RECORD_KINDS, 0), NOW)
+    assert not records.asked
+
+
+def test_a_failure_of_one_kind_is_logged_and_tried_again_later() -> None:
+    records = Records(1)
+    records.failing = {"evidence"}
+    deletion = records.deletion()
+    with structlog.testing.capture_logs() as lines:
+        deletion.round(DAYS, NOW)
+        deletion.round(DAYS, NOW + timedelta(minutes=1))
+    failed = [line for line in lines if line["event"] == "retention.failed"]
+    assert [(line["kind"], line["log_level"], line["reason"]) for line in failed] == [
+        ("evidence", "error", "store.unavailable")]
+    assert all(left == 0 for kind, left in records.left.items() if kind != "evidence")
+    records.failing = set()
+    deletion.round(DAYS, NOW + RETRY)
+    assert records.left["evidence"] == 0
