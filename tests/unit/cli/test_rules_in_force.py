@@ -87,8 +87,10 @@ def held() -> list[str]:
     return [one["hold_id"] for one in json.loads(run("hold", "list", "--json").stdout)]
 
 
-@pytest.mark.parametrize("rule", ["", "four_eyes: [policy]\npersons: [{name: Anna, accounts: [anna]}, "
-                                  "{name: Ben, accounts: [ben]}]\n"])
+FOUR_EYES = "four_eyes: [policy]\npersons: [{name: Anna, accounts: [anna]}, {name: Ben, accounts: [ben]}]\n"
+
+
+@pytest.mark.parametrize("rule", ["", FOUR_EYES])
 def test_a_held_mail_is_released_by_the_rules_in_force(policy, hop, rule) -> None:
     config = Path(os.environ["SEALGATE_CONFIG"])
     config.write_text(config.read_text() + rule)
