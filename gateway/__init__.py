@@ -8,6 +8,7 @@ The packages, lowest first. A package imports only packages above it in this lis
     errors      Reason, the one vocabulary of failures, and GatewayError
     clock       the time as a dependency
     threads     threads that the system may refuse
+    languages   the languages of mails, documents and pages: each is a directory of letters/templates
     distribution  the files that come with the program, and how it starts itself
     child_process  programs that answer questions over a socket, each with a deadline
     strictyaml/ a YAML loader that rejects ambiguous input and keeps the position of every node

@@ -44,7 +44,7 @@ def init(
         "--passphrase", help="ask for the passphrase of --keys FILE, or read it from standard input")] = False,
     mode: Annotated[Literal["observe", "live"], typer.Option(
         "--mode", help="observe: pass all mail unchanged until you change it")] = "observe",
-    language: Annotated[Literal["en", "de"], typer.Option("--language", help="of mails to people")] = "en",
+    language: Annotated[str, typer.Option("--language", help="of mails to people: en, de or fr")] = "en",
     state: Annotated[Path | None, typer.Option(
         "--state", metavar="DIR", help="directory of the database; default: /var/lib/sealgate")] = None,
     clock_check: Annotated[Literal["kernel", "none"], typer.Option(

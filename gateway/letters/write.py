@@ -1,9 +1,10 @@
 """Templates to words: subject, plain text and HTML of a mail that the bank itself writes.
 
-A template is `KIND.LANGUAGE.txt`, whose first line is `Subject: …`, and beside it, where there is one,
-`KIND.LANGUAGE.html`. The bank's own directory goes before the distribution's, file by file; a language that is missing
-falls back to the default language, and that to English. Jinja's sandbox, HTML escaped, an unknown name is an error: a
-mail with a hole in it never leaves.
+A template is `LANGUAGE/KIND.txt`, whose first line is `Subject: …`, and beside it, where there is one,
+`LANGUAGE/KIND.html`; the bank's own may also be `KIND.LANGUAGE.txt`. The bank's own directory takes precedence, file by
+file; a text of the bank never goes with HTML of the distribution, which says something else. A language that is missing
+falls back to the default language, and that to English: what takes orders rejects it before (`has`). Jinja's sandbox,
+HTML escaped, an unknown name is an error: a mail with a hole in it never leaves.
 
 Every template may name `bank` and `contact`. The filters `day` and `clock` write a time in the bank's time zone and in
 the language of the template.
@@ -14,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from traceback import extract_tb
 from typing import Final
@@ -22,7 +22,6 @@ from typing import Final
 from babel.core import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time
 from jinja2 import (
-    FileSystemLoader,
     StrictUndefined,
     TemplateError,
     TemplateNotFound,
@@ -34,11 +33,12 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gateway.errors import GatewayError, Reason
+from gateway.languages import ENGLISH, installed, primary, words
+from gateway.letters.loader import LANGUAGE, TemplateLoader, parts
 
-ENGLISH: Final = "en"
 SUBJECT_CHARACTERS_MAX: Final = 200
 _SUBJECT: Final = "Subject: "
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")
+_LANGUAGE = re.compile(LANGUAGE)
 # What makes a reader's program fetch or run something. Only where it does: in tags and style sheets, not in a text such
 # as "URL (Pty) Ltd". Values are escaped, so no tag comes of them.
 _TAG: Final = r"""<(?:[^<>"']|"[^"]*"|'[^']*')*?"""
@@ -73,10 +73,10 @@ class Writer:
     def __init__(self, directory: Path | None = None, language: str = ENGLISH,
                  letterhead: Letterhead = Letterhead("Your bank")) -> None:
         """`directory`: the bank's own templates, which go before ours; `language`: where none is asked for."""
-        places = [str(one) for one in (directory, Path(str(files("gateway"))) / "letters" / "templates") if one]
+        self._own = directory
         self._language = language
-        self._plain = _environment(places, letterhead, escape=False)
-        self._html = _environment(places, letterhead, escape=True)
+        self._plain = _environment(directory, letterhead, escape=False)
+        self._html = _environment(directory, letterhead, escape=True)
 
     def write(self, kind: str, language: str | None, values: Mapping[str, object]) -> Letter:
         """The letter of a kind. GatewayError CONFIG_INVALID names the template's file and line: it is not there, or
@@ -85,15 +85,14 @@ class Writer:
         Never with the values: they may be secret.
         """
         chosen = self.chosen(kind, language)
-        rendered = _rendered(self._plain, f"{kind}.{chosen}.txt", values)
+        rendered = _rendered(self._plain, f"{chosen}/{kind}.txt", values)
         first, _, text = rendered.partition("\n")
         subject = first.removeprefix(_SUBJECT).strip()
         if not first.startswith(_SUBJECT) or not subject or len(subject) > SUBJECT_CHARACTERS_MAX:
             raise GatewayError(Reason.CONFIG_INVALID,
                                f"{self.file(kind, chosen, 'txt')}:1: the first line has to be `Subject: …`, and that "
                                f"of {SUBJECT_CHARACTERS_MAX} characters at most")
-        name = f"{kind}.{chosen}.html"
-        html = _rendered(self._html, name, values) if self._has(self._html, name) else None
+        html = _rendered(self._html, f"{chosen}/{kind}.html", values) if self._has_html(kind, chosen) else None
         if html is not None and (found := _REMOTE.search(html)):
             raise GatewayError(Reason.CONFIG_INVALID, f"{self.file(kind, chosen, 'html')} holds "
                                f"`{found.group()[:40].strip()}`: mails of the bank load nothing and run nothing")
@@ -101,13 +100,23 @@ class Writer:
 
     def file(self, kind: str, language: str, form: str) -> str:
         """Where a template lies that has been read. `form`: txt, html."""
-        return _file(self._plain, f"{kind}.{language}.{form}")
+        return _file(self._plain, f"{language}/{kind}.{form}")
+
+    def has(self, kind: str, language: str) -> bool:
+        """Whether there are texts in this language, or in that without its region (`de` for `de-AT`)."""
+        return any(_LANGUAGE.fullmatch(one) and self._has(self._plain, f"{one}/{kind}.txt")
+                   for one in (language, primary(language)))
+
+    def languages(self, kind: str) -> tuple[str, ...]:
+        """Those that there are texts in, in alphabetical order."""
+        named = map(parts, self._plain.list_templates())
+        return tuple(sorted({one[0] for one in named if one is not None and one[1:] == (kind, "txt")}))
 
     def chosen(self, kind: str, language: str | None) -> str:
         """The language that a letter of this kind would have. GatewayError CONFIG_INVALID: there is no such letter."""
-        asked = [language or "", (language or "").partition("-")[0], self._language, ENGLISH]
+        asked = [language or "", primary(language or ""), self._language, ENGLISH]
         for one in asked:
-            if _LANGUAGE.fullmatch(one) and self._has(self._plain, f"{kind}.{one}.txt"):
+            if _LANGUAGE.fullmatch(one) and self._has(self._plain, f"{one}/{kind}.txt"):
                 if _formats(one) is None:
                     raise GatewayError(Reason.CONFIG_INVALID, f"{self.file(kind, one, 'txt')}: there are no formats of "
                                        f"dates and numbers for the language `{one}`. An installation has those of the "
@@ -118,8 +127,8 @@ class Writer:
 
     def kinds(self) -> frozenset[str]:
         """Of all letters that there are, in whatever language."""
-        return frozenset(name.split(".")[0] for name in self._plain.list_templates(
-            filter_func=lambda name: "/" not in name and name.count(".") == 2 and name.endswith(".txt")))
+        named = map(parts, self._plain.list_templates())
+        return frozenset(one[1] for one in named if one is not None and one[2] == "txt")
 
     def names(self, kind: str, language: str, form: str) -> frozenset[str]:
         """What a template asks for by name, itself and not in what it includes. CONFIG_INVALID for a mistake in the
@@ -127,10 +136,19 @@ class Writer:
         template's language. `form`: txt, html.
         """
         environment = self._html if form == "html" else self._plain
-        name = f"{kind}.{language}.{form}"
+        name = f"{language}/{kind}.{form}"
         self._has(environment, name)
         source, file, _ = environment.loader.get_source(environment, name) if environment.loader else ("", None, None)
         return frozenset(find_undeclared_variables(environment.parse(source, name, file)) - set(environment.globals))
+
+    def _has_html(self, kind: str, language: str) -> bool:
+        """Whether there is HTML that belongs to the text: the bank's own text goes without ours."""
+        if not self._has(self._html, f"{language}/{kind}.html"):
+            return False
+        return not self._is_own(self.file(kind, language, "txt")) or self._is_own(self.file(kind, language, "html"))
+
+    def _is_own(self, file: str) -> bool:
+        return self._own is not None and Path(file).is_relative_to(self._own)
 
     @staticmethod
     def _has(environment: ImmutableSandboxedEnvironment, name: str) -> bool:
@@ -143,9 +161,9 @@ class Writer:
         return True
 
 
-def _environment(places: list[str], letterhead: Letterhead, *, escape: bool) -> ImmutableSandboxedEnvironment:
+def _environment(own: Path | None, letterhead: Letterhead, *, escape: bool) -> ImmutableSandboxedEnvironment:
     made = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(places), undefined=StrictUndefined, autoescape=escape, keep_trailing_newline=True,
+        loader=TemplateLoader(own), undefined=StrictUndefined, autoescape=escape, keep_trailing_newline=True,
         trim_blocks=True, lstrip_blocks=True, auto_reload=False)  # read once: a reload makes another writer
     made.globals.update(bank=letterhead.bank, contact=letterhead.contact)
     made.filters.update(day=_day_in(letterhead.zone), clock=_clock_in(letterhead.zone))
@@ -155,8 +173,11 @@ def _environment(places: list[str], letterhead: Letterhead, *, escape: bool) -> 
 def _day_in(zone: tzinfo) -> Callable[[Context, datetime], str]:
     @pass_context
     def day(context: Context, at: datetime) -> str:
-        """Such as `30 November 2026`, `30. November 2026`."""
-        return format_date(at.astimezone(zone), "long", _locale(context))
+        """Such as `30 November 2026`, `30. November 2026`, `1er décembre 2026`."""
+        locale, local = _locale(context), at.astimezone(zone)
+        text = format_date(local, "long", locale)
+        first = words(locale.language, "formats")["first_day"] if locale.language in installed() else ""
+        return re.sub(r"^1 ", f"{first} ", text) if first else text
 
     return day
 
@@ -164,17 +185,18 @@ def _day_in(zone: tzinfo) -> Callable[[Context, datetime], str]:
 def _clock_in(zone: tzinfo) -> Callable[..., str]:
     @pass_context
     def clock(context: Context, at: datetime, *, seconds: bool = False) -> str:
-        """Such as `14:05 (CET)`, `14:05 Uhr (MEZ)`."""
+        """Such as `14:05 (CET)`, `14:05 Uhr (MEZ)`: `formats.clock` of the language's words."""
         locale = _locale(context)
-        pattern = ("HH:mm:ss" if seconds else "HH:mm") + (" 'Uhr'" if locale.language == "de" else "") + " (z)"
+        pattern = words(locale.language, "formats")["clock_seconds" if seconds else "clock"]
         return format_time(at, pattern, tzinfo=zone, locale=locale)
 
     return clock
 
 
 def _locale(context: Context) -> Locale:
-    """By the name of the template, `KIND.LANGUAGE.txt`. English is that of Britain: the day before the month."""
-    found = _formats(((context.name or "").split(".")[1:2] or [""])[0])
+    """By the language of the template. English is that of Britain: the day before the month."""
+    named = parts(context.name or "")
+    found = _formats(named[0] if named else "")
     return found if found is not None and str(found) != ENGLISH else Locale("en", "GB")
 
 

@@ -3,15 +3,16 @@
 `what` and `remedy` leave the bank (SMTP replies, bounces, answers of the API). They name no host, path, command,
 library or setting. `admin` is for the CLI, `check`, `trace` and the daily report: it names commands and
 settings that exist.
-All are ASCII: SMTP replies carry them (RFC 5321 4.2). tests/architecture/test_reasons.py holds these rules.
+All are ASCII: SMTP replies carry them (RFC 5321 4.2). tests/architecture/test_reasons.py holds these rules. The first
+two in other languages, for mails to people, are in letters/templates/LANGUAGE/reasons.json.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from gateway import languages
 from gateway.errors import Reason
-from gateway.model.sentences_de import GERMAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -582,6 +583,10 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "The gateway cannot hold more messages at present.",
         "Try again later.",
         "Release or reject messages after `sealgate hold list`, or raise `hold.octets_max`."),
+    _R.HOLD_SETTLED: Sentence(
+        "The message is not held any more: it was released or rejected.",
+        "Read the list of held messages again.",
+        "`sealgate hold show ID` shows its state, `sealgate audit list --object ID` who decided."),
     _R.PARTNER_UNKNOWN: Sentence(
         "The service could not authenticate the client.",
         "Use the token or certificate that was agreed on.",
@@ -823,6 +828,6 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
 
 
 def public_texts(reason: Reason, language: str) -> tuple[str, str]:
-    """What happened, and the remedy for the other side. `language`: such as `de-AT`; English where it is not German."""
+    """What happened, and the remedy for the other side. `language`: such as `de-AT`; English where it has no texts."""
     sentence = SENTENCES[reason]
-    return GERMAN[reason] if language.partition("-")[0] == "de" else (sentence.what, sentence.remedy)
+    return languages.reasons(language).get(reason.value, (sentence.what, sentence.remedy))

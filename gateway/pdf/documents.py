@@ -1,7 +1,8 @@
 """See ports.services.documents.Documents: templates set by typst in child processes; documents of others examined.
 
 A template is a file NAME.typ in the bank's own directory or, where it has none of that name, in the distribution's. It
-gets `sys.inputs.values` (JSON) and `sys.inputs.language` and cannot read beyond its own directory.
+gets `sys.inputs.values` (JSON), `sys.inputs.language`, and of that language `sys.inputs.words` and `sys.inputs.formats`
+(JSON), and cannot read beyond its own directory.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from gateway import languages
 from gateway.errors import GatewayError, Reason
 from gateway.pdf import plain
 from gateway.pdf.check import check, lacking
@@ -21,6 +23,7 @@ from gateway.ports.services.documents import Depth
 TEMPLATES: Final = Path(__file__).parent / "templates"
 FAST: Final = ("fast-bill", "fast-statement")  # see `fast`, which is loaded when first asked for
 _SHARED: Final = frozenset({"parts"})  # files of ours that are no template by themselves
+_OUR_WORDS: Final = b"sys.inputs.words"  # a template that names it changes with the words of the distribution
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -41,14 +44,16 @@ class PdfDocuments:
     def digest(self, template: str) -> str:
         """See Documents."""
         if template in FAST:
-            return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-                                  ).hexdigest()
+            code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+            return hashlib.sha256(code + _words_digest()).hexdigest()
         root = self._root(template)
         state = hashlib.sha256()
         for path in sorted(root.rglob("*")):
             if path.is_file():
                 name = path.relative_to(root).as_posix().encode()
                 state.update(b"%d %b %b" % (len(name), name, hashlib.sha256(path.read_bytes()).digest()))
+        if any(_OUR_WORDS in path.read_bytes() for path in root.glob("*.typ")):
+            state.update(_words_digest())
         return state.hexdigest()
 
     def make(self, template: str, language: str, values: Mapping[str, object], at: datetime) -> bytes:
@@ -57,7 +62,9 @@ class PdfDocuments:
             return self._fast(template, language, values, at)
         root = self._root(template)
         text = plain.text_of(values, template)
-        return self._renderer.render(root, f"{template}.typ", {"values": text, "language": language}, at)
+        inputs = {name: json.dumps(dict(languages.words(language, section)), ensure_ascii=False)
+                  for name, section in (("words", "documents"), ("formats", "formats"))}
+        return self._renderer.render(root, f"{template}.typ", {"values": text, "language": language, **inputs}, at)
 
     def check(self, document: Path | bytes, depth: Depth = "thorough", *, accessible: bool = True) -> Reason | None:
         """See Documents."""
@@ -90,3 +97,8 @@ class PdfDocuments:
                     return root
         raise GatewayError(Reason.PDF_NOT_MADE, f"no template has this name; there are {', '.join(self.names())}")
 
+
+def _words_digest() -> bytes:
+    """Of what the languages write into documents."""
+    files = sorted(languages.DIRECTORY.glob("*/words.json"))
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).digest()

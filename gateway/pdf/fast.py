@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
+from gateway import languages
 from gateway.errors import GatewayError, Reason
 from gateway.pdf import tagged
 from gateway.pdf.tagged import HEIGHT, WIDTH, Sheet
@@ -21,14 +20,6 @@ INK: Final = "#14324f"
 FAINT: Final = (0.357, 0.420, 0.478)
 PALE: Final = (0.788, 0.827, 0.863)
 LEADING: Final = 13.0
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_TO_GERMAN: Final = str.maketrans(",.", ".,")
-_WORDS: Final = Path(__file__).parent / "templates" / "words.json"
-
-
-@cache
-def _words() -> dict[str, dict[str, str]]:
-    return dict(json.loads(_WORDS.read_text(encoding="utf-8")))
 
 
 class _Values:
@@ -88,7 +79,8 @@ class _Letter:
     """A sheet with the bank above, and the place where the next thing goes."""
 
     def __init__(self, values: _Values, language: str, at: datetime, title: str) -> None:
-        self.values, self.language, self.words = values, language, _words()[language]
+        self.values, self.language, self.words = values, language, _words(language)
+        self.formats = languages.words(language, "formats")
         self.bank, self.ink = values.text("bank"), values.colour("colour", INK)
         self.sheet = Sheet(title, self.bank, language, at)
         self.sheet.page()
@@ -194,13 +186,15 @@ class _Letter:
 
     def day(self, value: date) -> str:
         """As it is written in the language."""
-        return f"{value:%d.%m.%Y}" if self.language == "de" else f"{value.day} {_MONTHS[value.month - 1]} {value.year}"
+        months = self.formats["months_short"].split()
+        return self.formats["date"].format(day=value.day, month=value.month, month_short=months[value.month - 1],
+                                           year=value.year)
 
     def amount(self, value: Decimal, *, signed: bool = False) -> str:
         """With two places."""
         text = f"{abs(value).quantize(Decimal('0.01'), ROUND_HALF_UP):,.2f}"
         sign = "\u2212" if value < 0 else "+" if signed and value > 0 else ""
-        return sign + (text.translate(_TO_GERMAN) if self.language == "de" else text)
+        return sign + text.translate({ord(","): self.formats["group"], ord("."): self.formats["point"]})
 
 
 class _Table:
@@ -246,7 +240,7 @@ class _Table:
 
 
 def _statement(values: _Values, language: str, at: datetime) -> bytes:
-    words, rows = _words()[language], values.several("bookings")
+    words, rows = _words(language), values.several("bookings")
     amounts = [row.number("amount") for row in rows]
     opening, closing = values.number("opening"), values.number("closing")
     if opening + sum(amounts) != closing:
@@ -282,7 +276,7 @@ def _statement(values: _Values, language: str, at: datetime) -> bytes:
 
 
 def _bill(values: _Values, language: str, at: datetime) -> bytes:
-    words, rows, taxes = _words()[language], values.several("lines"), values.several("taxes")
+    words, rows, taxes = _words(language), values.several("lines"), values.several("taxes")
     net = sum((row.number("amount") for row in rows), Decimal())
     total, currency, number = values.number("total"), values.text("currency"), values.text("number")
     if net + sum(tax.number("amount") for tax in taxes) != total:
@@ -322,9 +316,8 @@ def _account(text: str) -> str:
     return " ".join(letters[at:at + 4] for at in range(0, len(letters), 4))
 
 
-def _known(language: str) -> str:
-    primary = language.partition("-")[0]
-    return primary if primary in _words() else "en"
+def _words(language: str) -> Mapping[str, str]:
+    return languages.words(language, "documents")
 
 
 TEMPLATES: Final[Mapping[str, Callable[[_Values, str, datetime], bytes]]] = {
@@ -336,6 +329,6 @@ def make(template: str, language: str, values: Mapping[str, Any], at: datetime) 
     try:
         with tagged.drawing, localcontext() as exact:
             exact.prec = 60
-            return TEMPLATES[template](_Values(values, ""), _known(language), at)
+            return TEMPLATES[template](_Values(values, ""), languages.known(language), at)
     except GatewayError as error:
         raise GatewayError(error.reason, f"{template}: {error.detail}") from None

@@ -7,13 +7,14 @@ much to draw is a file alone.
 
 import json
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from gateway import languages
 from gateway.errors import GatewayError, Reason
 from gateway.pdf.content import Content, File, free_name
 from gateway.pdf.renderer import FONTS, Renderer
@@ -28,14 +29,6 @@ _MAY_BREAK: Final = "\u200b"
 _COLUMNS: Final = re.compile(r"\S {3,}\S")
 _LONG: Final = re.compile(r"\S{41,}")
 _PIECES: Final = re.compile(r".{1,20}", re.DOTALL)
-_WORDS: Final = {
-    "en": {"from": "From", "to": "To", "cc": "Cc", "date": "Date", "subject": "Subject", "none": "(no subject)",
-           "files": "Attached files", "note": "The files are embedded in this document. Your PDF program shows them in "
-           "its list of attachments.", "text": "message.txt"},
-    "de": {"from": "Von", "to": "An", "cc": "Kopie an", "date": "Datum", "subject": "Betreff", "none": "(kein Betreff)",
-           "files": "Angehängte Dateien", "note": "Die Dateien sind in dieses Dokument eingebettet. Ihr PDF-Programm "
-           "zeigt sie in der Liste der Anhänge.", "text": "nachricht.txt"},
-}
 
 
 class MailPages:
@@ -49,8 +42,8 @@ class MailPages:
 
         GatewayError PDF_NOT_MADE, PDF_TOO_LARGE.
         """
-        words = _WORDS.get(language.partition("-")[0], _WORDS["en"])
-        language = language.partition("-")[0] if language.partition("-")[0] in _WORDS else "en"
+        language = languages.known(language)
+        words = languages.words(language, "message_pdf")
         name = free_name(words["text"], [one.name for one in content.files])
         text_file = File(name, "text/plain", content.text.encode())
         files = (text_file, *content.files)
@@ -71,7 +64,7 @@ class MailPages:
         """The processes that rest end."""
         self._renderer.close()
 
-    def _render(self, content: Content, words: dict[str, str], language: str, at: datetime) -> bytes:
+    def _render(self, content: Content, words: Mapping[str, str], language: str, at: datetime) -> bytes:
         mail = {
             "language": language,
             "title": content.subject or words["none"],

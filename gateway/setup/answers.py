@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final, Literal
 
+from gateway import languages
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import is_mailbox
 
@@ -36,7 +37,7 @@ class Answers:
     time_stamps: str = INTERNAL
     passphrase: bytes | None = None
     mode: Literal["observe", "live"] = "observe"
-    language: Literal["en", "de"] = "en"
+    language: str = "en"
     time_zone: str = "UTC"
     clock_check: Literal["kernel", "none"] = "kernel"
     test_customer: str = ""
@@ -49,6 +50,8 @@ class Answers:
     def _problems(self) -> Iterator[str]:
         if not self.name.strip() or not self.name.isprintable() or len(self.name) > _NAME_CHARACTERS_MAX:
             yield f"`{self.name}` is not usable as the bank's name: write 1 to {_NAME_CHARACTERS_MAX} letters"
+        if self.language not in languages.installed():
+            yield f"there are no texts in the language `{self.language}`: use one of {', '.join(languages.installed())}"
         if not self.domains:
             yield "no mail domain is given: write one such as bank.example"
         for domain in (*self.domains, self.hostname):

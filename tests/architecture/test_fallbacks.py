@@ -45,8 +45,7 @@ def test_what_an_entry_names_is_there(one: Fallback) -> None:
     assert one.held is (one.reason is not None), "a held mail's outcome has a reason, a sent one's has none"
     assert not (one.held and one.encrypts)
     assert one.has_settings is (one.name in Fallbacks.model_fields)
-    assert {f"{kind}.{language}.txt" for kind in one.letters for language in ("de", "en")} <= {
-        path.name for path in LETTERS.iterdir()}
+    assert all((LETTERS / language / f"{kind}.txt").is_file() for kind in one.letters for language in ("de", "en"))
 
 
 def test_the_page_has_a_row_for_each() -> None:

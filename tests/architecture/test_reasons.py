@@ -1,4 +1,4 @@
-"""Every Reason has a reply, three texts, and two of them in German.
+"""Every Reason has a reply, three texts, and two of them in every other language.
 
 `remedy` names nothing of the gateway, `admin` only what exists.
 """
@@ -15,11 +15,11 @@ import typer
 from pydantic import BaseModel
 from typer.exceptions import TyperException
 
+from gateway import languages
 from gateway.cli.main import application
 from gateway.errors import Reason
 from gateway.frontends.replies import WIRES, reply_for_reason
 from gateway.model.sentences import SENTENCES, public_texts
-from gateway.model.sentences_de import GERMAN
 from gateway.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -71,16 +71,21 @@ def test_it_has_three_texts_of_full_sentences(reason: Reason) -> None:
         assert "sealgate " not in text.lower(), text
 
 
+LETTERS = {"de": "[A-ZÄÖÜ][ -~ÄÖÜäöüß]*\\.",
+           "fr": "[A-ZÀÇÉÈÊÎÔŒ][ -~ÀÂÇÉÈÊËÎÏÔÙÛŒàâçéèêëîïôùûœ\\u2019«»\\u00a0\\u202f]*\\."}
+
+
+@pytest.mark.parametrize("language", [one for one in languages.installed() if one != languages.ENGLISH])
 @pytest.mark.parametrize("reason", list(Reason))
-def test_the_other_side_reads_it_in_german_too(reason: Reason) -> None:
-    english, german = public_texts(reason, "en"), public_texts(reason, "de-AT")
-    assert german == GERMAN[reason] != english
-    for text in german:
-        assert re.fullmatch(r"[A-ZÄÖÜ][ -~ÄÖÜäöüß]*\.", text), text
+def test_the_other_side_reads_it_in_its_language_too(reason: Reason, language: str) -> None:
+    english, found = public_texts(reason, "en"), public_texts(reason, f"{language}-AT")
+    assert found == languages.reasons(language)[reason.value] != english
+    for text in found:
+        assert re.fullmatch(LETTERS[language], text), text
         assert "`" not in text
-        assert not LEAKS.search(text.replace("CR und LF", "")), text
-        assert all(len(one.split()) <= WORDS_MAX for one in re.split(r"(?<=[.:]) ", text)), text
-    assert german[0] != german[1]
+        assert not LEAKS.search(re.sub("CR (und|et) LF", "", text)), text
+        assert all(len(one.split(" ")) <= WORDS_MAX for one in re.split(r"(?<=[.:]) ", text)), text
+    assert found[0] != found[1]
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -148,7 +153,7 @@ def _sections(annotation: object, *, listed: bool) -> Iterator[tuple[type[BaseMo
 
 
 def test_the_tables_name_no_reason_that_is_gone() -> None:
-    assert set(WIRES) == set(SENTENCES) == set(GERMAN) == set(Reason)
+    assert set(WIRES) == set(SENTENCES) == set(Reason)
 
 
 @pytest.mark.parametrize("permitted", [True, False], ids=["permitted", "stranger"])

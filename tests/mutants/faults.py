@@ -506,8 +506,8 @@ FAULTS = (
         ("tests/unit/pdf/test_html_text.py::test_what_a_reader_sees",)),
     Fault(
         "letters-escape", "gateway/letters/write.py",
-        "self._html = _environment(places, letterhead, escape=True)",
-        "self._html = _environment(places, letterhead, escape=False)",
+        "self._html = _environment(directory, letterhead, escape=True)",
+        "self._html = _environment(directory, letterhead, escape=False)",
         "A value such as a payee's name puts links into the bank's mail.",
         ("tests/unit/letters/test_letters.py::test_html_is_escaped_and_text_is_not",)),
     Fault(

@@ -56,16 +56,9 @@ def prepared(settings: Settings) -> tuple[CodeKeys, Sender]:
     """What is read of files: the secret, and the templates, each of which is tried. As `load_codes`."""
     section = section_of(settings)
     letters = writer(settings, section.templates, settings.language_of(section))
-    rehearse(letters, languages(settings, section))
+    rehearse(letters, dict.fromkeys((settings.language_of(section), *letters.languages("code"))))
     keys = CodeKeys.of(mac_secret(section.secret_file))
     return keys, Sender(section.from_, section.bounces, returns_of(section), letters)
-
-
-def languages(settings: Settings, section: CodesSettings) -> tuple[str, ...]:
-    """Those that there are templates in, the bank's own and ours."""
-    own = section.templates.glob("code.*.txt") if section.templates is not None else ()
-    return tuple(dict.fromkeys(
-        (settings.language_of(section), "en", "de", *(one.name.split(".")[1] for one in own))))
 
 
 def section_of(settings: Settings) -> CodesSettings:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -36,7 +37,7 @@ from gateway.pipeline.background.rejudge import take_back
 from gateway.ports.services.statements.rows import Chunk, RunRow, RunState
 from gateway.services.item_lock import ItemLock
 from gateway.services.statements.drive import Leading, WorkerPool, checked, drive, stop
-from gateway.services.statements.mail import Sender
+from gateway.services.statements.mail import Sender, untexted
 from gateway.services.statements.runs import Statements
 from gateway.services.statements.series import Series
 from gateway.services.statements.source import mark
@@ -68,7 +69,8 @@ def statements(settings: Settings, store: Store, clock: Clock | None = None) -> 
     """What may be asked of runs. CONFIG_INVALID where the settings have no section for them."""
     named = section(settings)
     return Statements(statement_store(store.database), shared_clock(store.database, clock), sources=named.sources,
-                      reports=named.reports, digest=lambda template: documents(settings).digest(template))
+                      reports=named.reports, digest=lambda template: documents(settings).digest(template),
+                      untexted=partial(untexted, writer(settings, named.templates, settings.language_of(named))))
 
 
 def processes(settings: Settings) -> int:

@@ -7,6 +7,7 @@ document is the run's.
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final
@@ -14,9 +15,10 @@ from typing import Final
 from gateway.app.letters import writer
 from gateway.app.statements.documents import documents
 from gateway.errors import GatewayError, Reason
+from gateway.letters.loader import parts
 from gateway.letters.write import Writer
 from gateway.model.lookup import Customer
-from gateway.services.statements.mail import document_values, values
+from gateway.services.statements.mail import document_values, untexted, values
 from gateway.services.statements.source import BadRow, Row
 from gateway.services.statements.spec import Spec
 from gateway.settings import Settings
@@ -26,8 +28,10 @@ RUN_KINDS: Final = frozenset({"statement", "bill", "statement_replaced", "statem
 
 
 def tried(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: datetime) -> Iterator[Row | BadRow]:
-    """The same rows. GatewayError PDF_NOT_MADE: none of the first makes a document (with retry: none can now);
-    CONFIG_INVALID: none makes a mail in its language.
+    """The same rows; one in a language without texts is a BadRow.
+
+    GatewayError PDF_NOT_MADE: none of the first makes a document (with retry: none can now); CONFIG_INVALID: none makes
+    a mail in its language.
     """
     source = iter(rows)
     first = list(islice(source, ROWS_MAX))
@@ -35,7 +39,16 @@ def tried(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: date
     _try_words(settings, spec, good)
     if spec.documents.template:
         _try(settings, spec, good, at)
-    yield from chain(first, source)
+    own = settings.statements
+    letters = writer(settings, own.templates, settings.language_of(own)) if own is not None else Writer()
+
+    @cache
+    def wrong(language: str) -> str:
+        return untexted(letters, spec.template, language)
+
+    for row in chain(first, source):
+        problem = wrong(row.language) if isinstance(row, Row) else ""
+        yield BadRow(row.number, row.customers[0], problem) if isinstance(row, Row) and problem else row
 
 
 def own_words(settings: Settings) -> Iterator[tuple[Path, frozenset[str] | GatewayError]]:
@@ -47,9 +60,9 @@ def own_words(settings: Settings) -> Iterator[tuple[Path, frozenset[str] | Gatew
     if own is None or own.templates is None:
         return
     letters, of_others = writer(settings, own.templates, settings.language_of(own)), Writer().kinds() - RUN_KINDS
-    for file in sorted((*own.templates.glob("*.*.txt"), *own.templates.glob("*.*.html"))):
-        kind, language, form = file.name.split(".", 2)
-        if kind not in of_others and kind in letters.kinds() and form in ("txt", "html"):
+    for file in sorted((*own.templates.glob("**/*.txt"), *own.templates.glob("**/*.html"))):
+        language, kind, form = parts(file.relative_to(own.templates).as_posix()) or ("", "", "")
+        if kind and kind not in of_others and kind in letters.kinds():
             try:
                 yield file, letters.names(kind, language, form)
             except GatewayError as trouble:

@@ -2,8 +2,9 @@
 
 The parts are `check_own` (keys and certificates), `check_trust` (roots, revocation, algorithms),
 `check_files` (whatever else is named), `check_services` (stampers, directories, next hops), `check_codes` (whether
-codes could leave), `check_statements` (whether runs could), `check_fallbacks` (mail to people without a certificate)
-and `check_returns` (what comes back of services); here are the order, policies and the two forms of output.
+codes could leave), `check_statements` (whether runs could), `check_fallbacks` (mail to people without a certificate),
+`check_languages` (texts of every language) and `check_returns` (what comes back of services); here are the order,
+policies and the two forms of output.
 """
 
 import json
@@ -23,6 +24,7 @@ from gateway.cli.check import clouds as check_clouds
 from gateway.cli.check import codes as check_codes
 from gateway.cli.check import fallbacks as check_fallbacks
 from gateway.cli.check import files as check_files
+from gateway.cli.check import languages as check_languages
 from gateway.cli.check import own as check_own
 from gateway.cli.check import returns as check_returns
 from gateway.cli.check import services as check_services
@@ -99,6 +101,7 @@ def _everything(settings: Settings) -> Iterator[Finding]:
         for look in (check_own.expiry, check_returns.returns, check_codes.codes, check_statements.statements,
                      check_fallbacks.fallbacks, check_audit.audit_log, check_services.gateway):
             yield from _new(looked(look, settings), reported)
+    yield from _new(looked(check_languages.languages, settings), reported)
     yield from looked(check_clouds.clouds, settings)
     yield from looked(check_trust.algorithms, settings)
     yield from looked(check_services.sources, settings)

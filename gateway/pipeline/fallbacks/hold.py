@@ -22,6 +22,7 @@ from typing import Final, Literal
 import structlog
 
 from gateway.errors import GatewayError, Reason
+from gateway.languages import words
 from gateway.letters.write import Letter
 from gateway.mime.build import Status
 from gateway.model.lookup import Absent, CertificateAnswer, Found, Unavailable, reason_of
@@ -186,9 +187,9 @@ class HeldMail:
         recipient = next(iter(mail.envelope.recipients), Recipient(waiting.wait.address))
         if not to or not wants(recipient, "DELAY" if action == "delayed" else "FAILURE"):
             return False
-        incident = "Vorgangsnummer" if letter.language.partition("-")[0] == "de" else "Incident number"  # as in letters
+        incident = words(letter.language, "letters")["incident"].format(incident=waiting.incident)
         return send_report(
-            self.context, mail, replace(letter, text=f"{letter.text}\n{incident}: {waiting.incident}\n"),
+            self.context, mail, replace(letter, text=f"{letter.text}\n{incident}\n"),
             [Status(recipient.address, action, status)], with_header=self.context.identity.owns(to))
 
     def _count_converted(self, result: Round) -> None:

@@ -21,6 +21,7 @@ from typing import Final
 import structlog
 
 from gateway.errors import GatewayError, Reason, where
+from gateway.letters.write import Writer
 from gateway.model.lookup import CertificateAnswer, Conflict, Found, Unavailable, Unusable
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, RecipientOutcome, Settled
@@ -165,7 +166,7 @@ class Codes:
     def _placed(self, client: str, order: Order) -> tuple[CodeRow, Linked, tuple[str, ...]]:
         """1 to 3: the code is live, and its mail is to be written to these addresses."""
         terms, now = self._terms, self.desk.clock.now()
-        life = _checked(order, terms)
+        life = _checked(order, terms, self._sender.writer)
         to = self._addresses(order.customer)
         linked = Linked(secrets.token_hex(12), secrets.token_bytes(NONCE_OCTETS), order.customer, order.purpose,
                         order.digits or terms.digits, order.transaction)
@@ -232,7 +233,7 @@ class Codes:
         return Issued(row.code_id, row.expires_at, row.digits, taken, CodeState.LIVE, SENDS_MAX - row.sends)
 
 
-def _checked(order: Order, terms: Terms) -> int:
+def _checked(order: Order, terms: Terms, writer: Writer) -> int:
     """2. How long the code lives, in seconds. INPUT_MALFORMED names the field, never what stands in it."""
     life = min(terms.life_s_max, terms.life_s if order.life_s is None else order.life_s)
     digits = terms.digits if order.digits is None else order.digits
@@ -242,6 +243,8 @@ def _checked(order: Order, terms: Terms) -> int:
         (DIGITS_MIN <= digits <= DIGITS_MAX, f"digits: {DIGITS_MIN} to {DIGITS_MAX}"),
         (life >= LIFE_S_MIN, f"life_s: {LIFE_S_MIN} or more"),
         (order.language is None or _LANGUAGE.fullmatch(order.language), "language: such as `en` or `de-AT`"),
+        (order.language is None or writer.has("code", order.language),
+         f"language: no texts in this language; write one of {', '.join(writer.languages('code'))}"),
         (len(reference) <= REFERENCE_CHARACTERS_MAX and reference.isascii() and (reference + "-").isprintable(),
          f"reference: at most {REFERENCE_CHARACTERS_MAX} printable ASCII characters"),
     ):

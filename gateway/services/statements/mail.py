@@ -39,7 +39,8 @@ def write(sender: Sender, run: RunRow, spec: Spec, row: Row, item: ItemRow, cust
     """The mail. `dated`: its Date; `document` None: a notice has none. CONFIG_INVALID for a template with a fault."""
     identifier = f"{run.id}-{item.id}"  # items of a restored database are numbered again
     message_id = sender.returns.message_id(identifier)
-    letter = sender.writer.write(_kind(run, spec), _language(sender, spec, row), values(run.name, spec, row, customer))
+    letter = sender.writer.write(kind_of(run, spec), _language(sender, spec, row),
+                                 values(run.name, spec, row, customer))
     attachments = () if document is None else (Attachment(filename(spec, row), _PDF, document),)
     octets = compose(letter, Heading(
         sender.from_, to, f"<{message_id}>", dated,
@@ -71,6 +72,14 @@ def language(sender: Sender, spec: Spec, row: Row) -> str:
 _language = language
 
 
+def untexted(writer: Writer, kind: str, language: str) -> str:
+    """What is wrong with a language that the mail of this kind has no texts in; '' = nothing."""
+    if not language or writer.has(kind, language):
+        return ""
+    return (f"no texts of the mail `{kind}` in the language `{language[:10]}`; "
+            f"use one of {', '.join(writer.languages(kind))}")
+
+
 def filename(spec: Spec, row: Row) -> str:
     """As the customer sees it."""
     return filled_in(spec.documents.filename, {"period": spec.period, "version": _plain(row.version),
@@ -81,7 +90,8 @@ def _plain(text: str) -> str:
     return "".join(char if char.isalnum() or char in "._-" else "-" for char in text)[:40]
 
 
-def _kind(run: RunRow, spec: Spec) -> str:
+def kind_of(run: RunRow, spec: Spec) -> str:
+    """The template of a run's mail."""
     match run.kind:
         case "replace":
             return "statement_replaced"

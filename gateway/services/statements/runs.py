@@ -38,13 +38,17 @@ class Statements:
     """Threads may share it."""
 
     def __init__(self, store: StatementStore, clock: Clock, *, sources: Path, reports: Path,
-                 digest: Callable[[str], str]) -> None:
-        """`sources`, `reports`: directories of the settings; `digest`: see ports.services.documents.Documents."""
+                 digest: Callable[[str], str], untexted: Callable[[str, str], str]) -> None:
+        """`sources`, `reports`: directories of the settings; `digest`: see ports.services.documents.Documents;
+
+        `untexted`: what is wrong with a kind of mail in a language, see `mail.untexted`.
+        """
         self._store = store
         self._clock = clock
         self._sources = sources
         self._reports = reports
         self._digest = digest
+        self._untexted = untexted
 
     def create(self, client: str, given: str | Mapping[str, Any], *, base: Path | None = None,
                run_id: str | None = None, name: str = "run") -> RunRow:
@@ -95,6 +99,9 @@ class Statements:
         if run_id is not None and (known := self._store.runs.run(run_id)) is not None:
             return self._same(known, spec)
         if kind != "recall":
+            if wrong := self._untexted("statement_replaced" if kind == "replace" else spec.template,
+                                       spec.language or ""):
+                raise GatewayError(Reason.USAGE, f"language: {wrong}")
             spec = self._with_template(spec)
         run = RunRow(run_id or secrets.token_hex(ID_OCTETS), kind, client, spec.name, spec.period, RunState.NEW,
                      spec.model_dump_json(), sha256, about, None, self._clock.now(), None, None, "", "")

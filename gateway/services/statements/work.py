@@ -220,11 +220,13 @@ class _Work:
         placed = source.rows(self.spec, path, offset=chunk.offset, first=chunk.first_row, count=chunk.rows)
         return {one.row.number: one.row for one in placed}
 
-    @staticmethod
-    def _row(rows: Mapping[int, Row | BadRow], item: ItemRow) -> Row:
+    def _row(self, rows: Mapping[int, Row | BadRow], item: ItemRow) -> Row:
         row = rows.get(item.row)
         if not isinstance(row, Row) or item.holder >= len(row.customers) or row.customers[item.holder] != item.customer:
             raise _Refused(Reason.STATEMENT_ROW, "the row was changed after the run was planned")
+        writer, kind = self.tools.sender.writer, mails.kind_of(self.run, self.spec)
+        if wrong := mails.untexted(writer, kind, row.language):
+            raise _Refused(Reason.STATEMENT_ROW, wrong)
         return row
 
     @staticmethod

@@ -1,10 +1,10 @@
 """The bank: its mail domains, and the names that the gateway uses."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 from pydantic import Field
 
+from gateway import languages
 from gateway.model.address import fold, is_mailbox
 from gateway.settings.base import Finding, Section, is_time_zone, repeated
 
@@ -22,7 +22,7 @@ class Bank(Section):
     postmaster: str = Field("", description="From address of reports; '' = postmaster@ the first domain")
     name: str = Field("", description="the bank's name as customers read it in mails; '' = the first domain")
     contact: str = Field("", description="telephone number or address that mails give for questions; '' = none")
-    language: Literal["en", "de"] = Field("en", description="of delivery reports and other mails to senders")
+    language: str = Field("en", description="en, de or fr: of delivery reports and other mails to senders")
     time_zone: str = Field("UTC", description="of the times in mails to people, such as Europe/Berlin")
 
 
@@ -42,6 +42,9 @@ def check(bank: Bank) -> Iterator[Finding]:
     for field in ("name", "contact"):
         if not all(char.isprintable() for char in getattr(bank, field)):
             yield ("bank", field), "it has a line end or another control character", "write it on one line"
+    if bank.language not in languages.installed():
+        yield ("bank", "language"), f"there are no texts in the language `{bank.language}`", (
+            f"write one of {', '.join(languages.installed())}")
     if not is_time_zone(bank.time_zone):
         yield ("bank", "time_zone"), f"the time zone `{bank.time_zone}` is unknown", "write UTC or Europe/Berlin"
     own = fold(bank.authserv_id or bank.hostname)

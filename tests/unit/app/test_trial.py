@@ -102,3 +102,11 @@ def test_the_words_of_the_mail_are_tried_too_in_each_language_of_the_first_rows(
         list(tried(own, spec(template), [english, german], AT))
     assert caught.value.reason is Reason.CONFIG_INVALID
     assert f"{tmp_path}/statement.de.txt:2: " in caught.value.detail
+
+
+def test_a_row_in_a_language_without_texts_is_rejected_before_the_run(settings: Settings) -> None:
+    rows = [row(1), replace(row(2), language="de-AT"), replace(row(3), language="it")]
+    *good, bad = tried(settings, spec(""), rows, AT)
+    assert good == rows[:2]
+    assert isinstance(bad, BadRow)
+    assert bad.problem.startswith("no texts of the mail `statement` in the language `it`; use one of de, en")

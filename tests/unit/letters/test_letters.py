@@ -29,6 +29,22 @@ def test_language_asked_then_default_then_english(tmp_path: Path) -> None:
     assert said == ["E", "E", "D", "D", "E"]
 
 
+def test_the_banks_own_are_called_in_either_way_and_take_precedence(tmp_path: Path) -> None:
+    """A text of the bank goes without our HTML, which says something else."""
+    (tmp_path / "it").mkdir()
+    (tmp_path / "it" / "code.txt").write_text("Subject: I\nx\n")
+    found = writer(tmp_path, code__de__txt="Subject: D\nx\n", code__en__html="<p>own</p>",
+                   bill__en__txt="{% include 'statement.en.txt' %}")
+    assert found.write("code", "it-CH", VALUES).subject == "I"
+    assert (found.write("code", "de", VALUES).subject, found.write("code", "de", VALUES).html) == ("D", None)
+    assert (found.write("code", "en", VALUES).subject, found.write("code", "en", VALUES).html) == (
+        "Your one-time code", "<p>own</p>")
+    assert found.write("bill", "en", VALUES).subject == "Your statement for 2026-10"
+    assert "it" in found.languages("code")
+    assert [found.has("code", one) for one in ("it", "it-CH", "de-AT", "xx")] == [True, True, True, False]
+    assert not found.has("statement", "it")
+
+
 def test_html_is_escaped_and_text_is_not(tmp_path: Path) -> None:
     found = writer(tmp_path, a__en__txt="Subject: To {{ name }}\n{{ name }}\n", a__en__html="<p>{{ name }}</p>\n")
     letter = found.write("a", "en", {"name": "<b>&"})

@@ -18,6 +18,7 @@ from pathlib import Path
 import pikepdf
 import pytest
 
+from gateway import languages
 from gateway.errors import GatewayError, Reason
 from gateway.pdf.documents import TEMPLATES, PdfDocuments
 from gateway.pdf.renderer import Limits
@@ -275,8 +276,8 @@ def test_the_size_of_a_fast_one_has_a_limit() -> None:
 
 
 def test_every_word_of_every_language_is_there() -> None:
-    words = json.loads((TEMPLATES / "words.json").read_text())
-    assert set(words["en"]) == set(words["de"])
+    words = {one: languages.words(one, "documents") for one in languages.installed()}
+    assert not [one for language in words for one in languages.missing(language)]
     used = set(re.findall(r"words\.([a-z_]+)", "".join(
         path.read_text() for path in TEMPLATES.glob("*.typ")))) - {"json"}
     assert used == set(words["en"])

@@ -598,3 +598,13 @@ def test_a_surprise_keeps_the_evidence_of_mails_that_left(desk, monkeypatch) -> 
     monkeypatch.setattr("gateway.app.statements.runs.carry_out", surprised)
     assert desk.go(run).state is RunState.PAUSED
     assert len(list(desk.store.evidence.find(RECORD.incident))) == 1
+
+
+def test_a_language_without_texts_is_rejected_when_the_run_is_taken(desk) -> None:
+    files = desk.files()
+    text = files.file.read_text()
+    for language in ("it", "it-CH"):
+        with pytest.raises(GatewayError, match="language: no texts of the mail `statement` in the language") as caught:
+            desk.runs.create(CLIENT, f"language: {language}\n{text}", base=files.file.parent)
+        assert caught.value.reason is Reason.USAGE
+    assert desk.runs.create(CLIENT, f"language: de-AT\n{text}", base=files.file.parent)
