@@ -102,8 +102,8 @@ def _related(connection: Connection, hold: LegalHold) -> LegalHold:
     if hold.terms.message:
         concerned += _of_message(connection, hold.terms.message)
     if concerned:
-        wanted = {one for address in concerned for one in spellings(address)}
-        customers |= set(connection.scalars(select(_a.number).where(_a.address.in_(wanted))))
+        known_as = {one for address in concerned for one in spellings(address)}
+        customers |= set(connection.scalars(select(_a.number).where(_a.address.in_(known_as))))
     return replace(hold, addresses=frozenset(addresses), customers=frozenset(customers))
 
 
