@@ -1,7 +1,7 @@
 """The processes beside the relay: jobs, HTTP, the milter. Their failures never affect the relay's mail.
 
-A process that dies is started again, ever more seldom if it dies at once. A process whose watchdog messages stop is killed
-first. All end with the supervisor, by SIGTERM, or by the kernel if it is killed (PR_SET_PDEATHSIG, Linux).
+A process that dies is started again, ever more seldom if it dies at once. A process whose watchdog messages stop is
+killed first. All end with the supervisor, by SIGTERM, or by the kernel if it is killed (PR_SET_PDEATHSIG, Linux).
 """
 
 import asyncio
