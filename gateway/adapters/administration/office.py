@@ -29,7 +29,7 @@ from gateway.settings import NAME_CHARACTERS, Settings, Token
 
 
 class Office:
-    """Needs the settings for where things are; opens no key and no database by itself."""
+    """Needs the settings for paths; the constructor opens no key and no database."""
 
     algorithms: Final = key_tools.ALGORITHMS
 
@@ -98,7 +98,7 @@ class Office:
     def import_key(self, path: Path, name: str, directory: Path, *, passphrase: bytes | None = None,
                    certificates: Path | None = None,
                    protect_with: Path | None = None) -> tuple[Written, tuple[Purpose, ...]]:
-        """The key and certificates of a file as files of ours; and what the certificate lets it do."""
+        """Writes key and certificates of a file as files of the gateway; returns also the certificate's purposes."""
         _check_name(name)
         beside = None if certificates is None else import_csv.read_file(certificates)
         bundle = key_tools.read_bundle(import_csv.read_file(path), passphrase, beside)
