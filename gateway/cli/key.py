@@ -50,10 +50,17 @@ def import_(
     """
     settings = context.settings()
     asked = secret.asked(f"passphrase of {file}").encode() if passphrase else None
-    with reporting_errors(), recorded(settings, Act("key.import", name, _facts(file))):
-        written, purposes = composition.office(settings).import_key(
-            file, name, directory or _default(), passphrase=asked, certificates=certificate, protect_with=protect_with
-        )
+    office, target = composition.office(settings), directory or _default()
+    with reporting_errors():
+        octets = office.read_file(file)  # once: what is approved and recorded is what is imported
+        beside = None if certificate is None else office.read_file(certificate)
+    facts: dict[str, str | int | bool] = {"file": str(file), "sha256": sha256(octets).hexdigest(),
+                                          "directory": str(target.absolute())}
+    if beside is not None:
+        facts["certificate_sha256"] = sha256(beside).hexdigest()
+    with reporting_errors(), recorded(settings, Act("key.import", name, facts)):
+        written, purposes = office.import_key(
+            octets, name, target, passphrase=asked, certificates=beside, protect_with=protect_with)
     stamper = purposes == ("stamp",)
     lines = [f"  - name: {name}", f"    key: {written.key}"]
     lines.append(
@@ -205,14 +212,6 @@ def list_(
                   "The settings have no key.")
     if any(row[-1] for row in rows):
         raise typer.Exit(BAD)
-
-
-def _facts(file: Path) -> dict[str, str | int | bool]:
-    """Name and digest of a file, for the audit log. A file that cannot be read is reported by the import."""
-    try:
-        return {"file": str(file), "sha256": sha256(file.read_bytes()).hexdigest()}
-    except OSError:
-        return {"file": str(file)}
 
 
 def _default() -> Path:
