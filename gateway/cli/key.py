@@ -117,7 +117,8 @@ def generate(
     if token:
         if directory is not None or protect_with is not None:
             fail("--directory and --protect-with are for keys in files. Remove them: a token has a PIN", USAGE)
-        act = Act("key.generate", label, {"algorithm": algorithm, "token": token})
+        act = Act("key.generate", label, {"algorithm": algorithm, "token": token, "purpose": purpose or "sign"},
+                  _named(emails, subject))
         with reporting_errors(), recorded(settings, act):
             pem = office.generate_on_token(
                 token, label, algorithm, emails=emails, subject=subject, use=purpose or "sign", request=csr
@@ -125,7 +126,9 @@ def generate(
         print(csr if csr is not None else pem.decode("ascii"), end="\n" if csr is not None else "")
         return
     assert name is not None  # noqa: S101 - see above
-    act = Act("key.generate", name, {"algorithm": algorithm, "directory": str(directory or _default())})
+    act = Act("key.generate", name, {
+        "algorithm": algorithm, "directory": str((directory or _default()).absolute()), "purpose": purpose or "",
+        "encrypted": protect_with is not None}, _named(emails, subject))
     with reporting_errors(), recorded(settings, act):
         written = office.generate_key(
             name, algorithm, directory or _default(), emails=emails, subject=subject, use=purpose, request=csr,
@@ -212,6 +215,11 @@ def list_(
                   "The settings have no key.")
     if any(row[-1] for row in rows):
         raise typer.Exit(BAD)
+
+
+def _named(emails: tuple[str, ...], subject: str) -> dict[str, str]:
+    """Whom the certificate request names: personal facts of the act."""
+    return {name: text for name, text in (("emails", " ".join(emails)), ("subject", subject)) if text}
 
 
 def _default() -> Path:

@@ -187,7 +187,7 @@ def _key_usage(usage: x509.KeyUsage | None) -> frozenset[str] | None:
 
 
 def _emails(subject: bytes, extensions: x509.Extensions) -> tuple[str, ...]:
-    """The addresses named, in order, each once. What is no mailbox (a name, a list, controls, spaces) names nobody."""
+    """The addresses named, in order, each once. Other values (a name, a list, controls, spaces) are skipped."""
     return tuple(dict.fromkeys(filter(is_mailbox, _named(subject, extensions))))
 
 

@@ -2,7 +2,7 @@
 
 RSA PKCS#1 v1.5 (RFC 3370 4.2.1) and OAEP (RFC 3560), ECDH on P-256, P-384, P-521 (RFC 5753) and X25519 (RFC 8418);
 AES-CBC (RFC 3565) makes an EnvelopedData, AES-GCM an AuthEnvelopedData. One call makes one content key for one
-cipher: no key of ours ever serves two algorithms. Everything about a recipient that does not change is prepared once
+cipher: no content key ever serves two algorithms. Everything about a recipient that does not change is prepared once
 per certificate; a message then costs one public-key operation per recipient and one pass of AES.
 """
 
@@ -53,7 +53,7 @@ def encrypt(content: bytes, recipients: Sequence[Recipient | Certificate], ciphe
             rsa: KeyTransport = KeyTransport.PKCS1) -> bytes:
     """DER ContentInfo with `content` (id-data: a MIME entity in canonical form) for everyone in `recipients`.
 
-    Each certificate gets one RecipientInfo, however often it is named; DER sorts them, so their order tells nothing.
+    Each certificate gets one RecipientInfo, however often it is named; DER sorts them, so their order reveals nothing.
     `rsa` is for those that are plain certificates.
     GatewayError: CERTIFICATE_ABSENT without recipients, INPUT_LIMIT_EXCEEDED beyond RECIPIENTS_MAX, and of the first
     certificate that cannot be encrypted to CERTIFICATE_WEAK_KEY, CERTIFICATE_WRONG_USAGE or

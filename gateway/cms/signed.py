@@ -30,7 +30,7 @@ _KEY_FAMILIES: Final = {"rsa": "rsa", "ecdsa": "p-", "ed25519": "ed25519"}
 class SignerProfile:
     """One way to sign. `chain`: the issuers to enclose, without the root.
 
-    `encryption_certificate`: where answers are to be encrypted to; enclosed too. None: not told.
+    `encryption_certificate`: the certificate to which answers are to be encrypted; enclosed too. None: not stated.
     `content_type`: dotted; attributes that speak to mail programs are written for id-data alone.
     `enclose` False leaves all certificates out (time-stamp tokens without certReq).
     """

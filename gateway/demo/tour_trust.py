@@ -38,14 +38,14 @@ class TrustTour:
     guide: Guide
 
     def found(self) -> None:
-        """Dora is in nobody's store; her company's directory knows her."""
+        """Dora is not in the bank's store; her company's directory knows her."""
         guide, dora = self.guide, self.guide.bank.partners["dora"]
         left = guide.send("staff", plain_mail("staff@" + DOMAIN, dora.address, "[seal] The contract", "As agreed.\n"))
         guide.claim("the contract left sealed", holds=b"As agreed" not in left)
         inside = guide.checked(left, dora)
         guide.claim("the subject is inside, without the keyword", holds=inside["Subject"] == "The contract")
         result = json.loads(guide.configured("cert", "find", dora.address, "--json"))
-        guide.claim("sealgate cert find tells which directory knew it", holds="partner" in json.dumps(result))
+        guide.claim("sealgate cert find names the directory that knew it", holds="partner" in json.dumps(result))
 
     def dies(self) -> None:
         """Nothing known is not the same as nothing there."""

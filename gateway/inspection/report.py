@@ -3,7 +3,7 @@
 Every object has the same keys; what does not apply has its neutral value. `timestamp` stands only for kind
 timestamp, `changes` only for kind pdf, `answers` only for kind ocsp, `list` only for kind crl, `certificates` only
 where the file is made of certificates, `given` only where revocation lists or OCSP answers were given. Besides what
-the interface names, each signer has `notes`: reasons that are told and decide nothing.
+the interface names, each signer has `notes`: reasons that are reported and decide nothing.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -107,7 +107,7 @@ _NO_HEADERS: Final = HeadersShown()
 class Report:
     """The answer on one file. `output`: the opened mail or content, None where nothing could be opened.
 
-    `bears_no_trust`: the file is well-formed and of a kind that nobody is asked to believe.
+    `bears_no_trust`: the file is well-formed and of a kind that needs no trust.
     """
 
     kind: Kind

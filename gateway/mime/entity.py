@@ -3,7 +3,7 @@
 The CRLF before a delimiter belongs to the delimiter (RFC 2046 5.1.1); a delimiter is a whole line, so that a
 boundary which is the beginning of another one cuts nothing; where two levels use the same boundary the outer one
 owns it; an outer delimiter ends every part inside. The walk keeps a stack instead of recursing and touches every
-octet once, whatever the depth: its cost is linear in the octets and in the lines that begin with '--'.
+octet once, at any depth: its cost is linear in the octets and in the lines that begin with '--'.
 """
 
 from collections.abc import Iterator

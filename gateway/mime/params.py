@@ -22,7 +22,7 @@ _NEVER_CUT = frozenset({"boundary", "charset", "protocol", "micalg", "type", "st
 _QUOTED = frozenset({"boundary", "charset", "hp", "protected-headers", "hp-legacy-display", "protocol"})
 _PLAIN_OCTETS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")
 _TSPECIALS = frozenset('()<>@,;:\\"/[]?= \t')
-# Single letters, so that a search is linear whatever stands there.
+# Single letters, so that a search is linear for any text.
 _STOP = re.compile(r'[";(]')
 _STOP_IN_QUOTES = re.compile(r'["\\]')
 _STOP_IN_COMMENT = re.compile(r"[()\\]")
@@ -133,7 +133,7 @@ def _behind_quotes(text: str, at: int) -> int:
 
 
 def _behind_comment(text: str, at: int) -> int:
-    """Behind the comment that opens at `at`, whatever is nested inside, the end of `text` if it never closes."""
+    """Behind the comment that opens at `at`, with any nesting; the end of `text` if it never closes."""
     depth, position = 1, at + 1
     while stop := _STOP_IN_COMMENT.search(text, position):
         position = stop.end()

@@ -31,8 +31,8 @@ _LABELS = frozenset({"content-type", "content-transfer-encoding"})
 LABEL_OCTETS_MAX = 1024  # of a signature's header section; longer ones are left to the whole tree
 PLAIN_HEADER_OCTETS_MAX = 16_384  # of a root's header section; longer ones are read field by field
 FIELD_OCTETS_MIN = 3  # 'a:' and a line end
-_FIELD = re.compile(rb"[!-9;-~]{1,199}+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+")  # possessive: linear whatever stands there
-_PLAIN_HEADER = re.compile(rb"(?:%b)*+\r?\n" % _FIELD.pattern)  # as `parse_headers` reads it, whatever the limits
+_FIELD = re.compile(rb"[!-9;-~]{1,199}+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+")  # possessive: linear for any octets
+_PLAIN_HEADER = re.compile(rb"(?:%b)*+\r?\n" % _FIELD.pattern)  # as `parse_headers` reads it, without the limits
 _LABEL_LINES = tuple(b"\n%b:" % name.encode() for name in sorted(_LABELS))
 _NAMES = (".p7m", ".p7s", ".p7z", ".p7c")
 _VAGUE_TYPES = frozenset({"application/octet-stream", "application/x-octet-stream", "binary/octet-stream",
@@ -96,7 +96,7 @@ def detect(source: Entity | bytes, limits: Limits = DEFAULT_LIMITS) -> SmimeForm
 
 
 def glance(octets: bytes, limits: Limits = DEFAULT_LIMITS) -> Detached | Cms | None:
-    """What `detect` says of them, where the header of the root and its own delimiters tell; else None.
+    """The result of `detect`, if the header of the root and its own delimiters suffice; else None.
 
     Nearly all S/MIME is labelled and shaped as RFC 8551 wants. Then nothing inside the parts decides, for an outer
     delimiter ends every part inside: neither their headers nor their '--' lines are read, which at 1 MiB are nine

@@ -101,7 +101,7 @@ def strip_tags(subject: str, tags: Sequence[str]) -> str:
 def _as_shown(text: str) -> str:
     """The text in the order in which a reader sees it where U+202E is obeyed (UAX #9 X1 to X8, L2), on one line.
 
-    Latin letters keep their order in embeddings and isolates; whatever these do to spaces and signs is left out.
+    Latin letters keep their order in embeddings and isolates; their effect on spaces and signs is left out.
     """
     frames: list[tuple[str, list[str]]] = [("", [])]
     for letter in text:

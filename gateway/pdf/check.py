@@ -3,7 +3,7 @@
 quick (10 us) reads the two ends of the file: what a copy that broke off, a file of another kind or a password leaves
 there. opened (0.3 to 1 ms) is by qpdf, whose repairs count as a fault, for a reader may not repair alike; and what
 ISO 14289-1 asks of the document as a whole is looked for: marked as tagged with a tree of tags (7.1), a language (7.2),
-a title that is shown (7.1). Whether each tag is the right one no program can tell. thorough (some ms) decompresses all,
+a title that is shown (7.1). No program can decide whether each tag is right. thorough (some ms) decompresses all,
 in a child process with a deadline and a limit of memory: a small file can hold many GiB.
 """
 

@@ -69,7 +69,7 @@ class Explanation:
 
 
 def explain(rules: RuleSet, facts: Facts, to: RecipientFacts) -> Explanation:
-    """Decides and tells. `to` with every fact looked up that the rules asked for (else the decision is Needs)."""
+    """Decides and explains. `to` has every fact looked up that the rules asked for (else the decision is Needs)."""
     decision = rules.decide(facts, to)
     winner = decision.rule if isinstance(decision, Decision) else None
     overruled = {miss.rule for miss in decision.misses} if isinstance(decision, Decision) else set()

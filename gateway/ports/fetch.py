@@ -1,7 +1,7 @@
 """What is to be fetched from outside in the background: revocation lists, OCSP answers, missing issuers.
 
-A mail's worker files a task; the jobs process carries it out. Nothing that is fetched is believed here: whoever
-stores it has checked its signature.
+A mail's worker files a task; the jobs process carries it out. This port verifies nothing: the caller that stores a
+fetched object has checked its signature.
 """
 
 from collections.abc import Iterator, Sequence
@@ -84,11 +84,11 @@ class FetchTasks(Protocol):
         ...
 
     def attend(self, at: datetime) -> None:
-        """The jobs are at work at `at`, or about to be: said again every few seconds."""
+        """Records that the jobs process works at `at`, or is about to; called again every few seconds."""
         ...
 
     def attended(self, at: datetime) -> bool:
-        """Whether they said so a moment ago; where nobody works, it is no use to wait."""
+        """Whether it was recorded a moment ago; without a jobs process it is no use to wait."""
         ...
 
     def list(self) -> Iterator[FetchTask]:
@@ -96,7 +96,7 @@ class FetchTasks(Protocol):
         ...
 
     def forget(self, asked_before: datetime, *, unproven_before: datetime) -> int:
-        """Drops those that nobody has asked for since, those that never succeeded sooner; returns how many."""
+        """Drops tasks that were not requested since, sooner if they never succeeded; returns how many."""
         ...
 
 

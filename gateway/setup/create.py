@@ -142,7 +142,8 @@ class _Making:
         certificate = load_certificates(written.certificate.read_bytes())[0]
         named = {one.lower() for one in certificate.emails}
         if missing := [one for one in self.answers.addresses if one.lower() not in named]:
-            raise GatewayError(Reason.USAGE, f"{source}: the certificate names {', '.join(sorted(named)) or 'nobody'}, "
+            names = ", ".join(sorted(named)) or "no address"
+            raise GatewayError(Reason.USAGE, f"{source}: the certificate names {names}, "
                                f"not {', '.join(missing)}. Give From addresses that it names, or another file")
         return written.chain is not None
 

@@ -161,7 +161,7 @@ def _payload_body(
 ) -> tuple[ContentType, bytes | memoryview, bytes | None]:
     """The root's content type, the body, and a new Content-Transfer-Encoding field if the root got another one."""
     field = headers.first("content-type")
-    plain = parse_content_type(field.value if field else b"text/plain")  # no charset: nobody said one
+    plain = parse_content_type(field.value if field else b"text/plain")  # no charset: the author set none
     if not _MARKS.isdisjoint(plain.params):
         params = {name: value for name, value in plain.params.items() if name not in _MARKS}
         plain = ContentType(plain.type, plain.subtype, params)

@@ -30,7 +30,7 @@ _READER = frozenset({
     "from", "sender", "reply-to", "followup-to", "to", "cc", "date", "subject", "message-id", "in-reply-to",
     "references", "keywords", "comments", "importance", "priority", "x-priority", "sensitivity", "organization",
     "user-agent", "x-mailer", "thread-topic"})
-# A missing one inside was put there by somebody else, where the author copied all fields (RFC 9788 5.2: MUST).
+# One that is missing inside was added on the way, where the author copied all fields (RFC 9788 5.2: MUST).
 _NOT_FROM_OUTSIDE = frozenset({
     "sender", "reply-to", "followup-to", "to", "cc", "subject", "in-reply-to", "references", "keywords", "comments"})
 # An author may hide these (RFC 9788 3.2); who wrote and who gets the answer is never explained away.
@@ -48,7 +48,7 @@ class ProtectedHeaders:
     """What the reader is to be shown, and how it differs from the outside. Names as written, without doubles.
 
     `headers`: the header section inside, as it is. `promoted`: its fields for readers, each name once; they take
-    the place of every outer field in `replaces` (lower case), where also those stand that somebody else put outside.
+    the place of every outer field in `replaces` (lower case), with those that were added outside on the way.
     `payload`: the content to be shown, without legacy display and marks; what was signed is the caller's.
     `differs`: names whose outer value is another than the one shown, hidden subjects included; `unexpected`: those
     of them that the author did not announce: changed on the way. `ignored`: names inside that are not for readers.
@@ -90,7 +90,7 @@ def unprotect(
 
 
 class _Notes:
-    """What is told beside the message; lists of names as written, without doubles."""
+    """The notes beside the message; lists of names as written, without doubles."""
 
     def __init__(self) -> None:
         self.promoted: dict[str, str] = {}
@@ -106,7 +106,7 @@ def _is_structural(lower: str) -> bool:
 
 def _mode(root: Entity, outside: Headers) -> tuple[Mode, Entity]:
     """How the payload protects header fields, and the entity that carries them."""
-    if len(root.headers.all("content-type")) == 1:  # two of them: nobody knows which one counts
+    if len(root.headers.all("content-type")) == 1:  # two of them: it is unknown which one counts
         hp = root.content_type.params.get("hp", "").lower()
         if hp == "cipher":
             return "cipher", root

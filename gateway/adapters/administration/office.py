@@ -29,7 +29,7 @@ from gateway.settings import NAME_CHARACTERS, Settings, Token
 
 
 class Office:
-    """Needs the settings for where things are; opens no key and no database by itself."""
+    """Needs the settings for paths; the constructor opens no key and no database."""
 
     algorithms: Final = key_tools.ALGORITHMS
 
@@ -102,7 +102,7 @@ class Office:
     def import_key(self, octets: bytes, name: str, directory: Path, *, passphrase: bytes | None = None,
                    certificates: bytes | None = None,
                    protect_with: Path | None = None) -> tuple[Written, tuple[Purpose, ...]]:
-        """The key and certificates of a file's octets as files of ours; and what the certificate lets it do."""
+        """Writes key and certificates of a file's octets as the gateway's files; returns also the purposes."""
         _check_name(name)
         bundle = key_tools.read_bundle(octets, passphrase, certificates)
         purposes = () if bundle.certificate is None else key_tools.purposes_of(bundle.certificate)

@@ -76,7 +76,7 @@ def _basic(settings: HttpSourceSettings) -> tuple[str, bytes] | None:
 
 
 def _values(answer: bytes) -> tuple[bytes, ...]:
-    """DER certificates and bundles: the answer itself, or every block of its PEM, whatever their labels say."""
+    """DER certificates and bundles: the answer itself, or every block of its PEM, with any label."""
     return tuple(_blocks(answer)) if _BEGIN in answer else (answer,)
 
 

@@ -1,4 +1,4 @@
-"""The next key of a key set, made beside the old one: where the old one lies, of its kind, for its names.
+"""The next key of a key set, made beside the old one: in the same store, of the same kind, for the same names.
 
 Nothing is overwritten and nothing is taken into use: that happens by the settings, and by the day on which the new
 certificate becomes valid.

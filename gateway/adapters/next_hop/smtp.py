@@ -192,7 +192,7 @@ class _Transaction:
         """
         if data is not None and data.code == _START:
             if len(self.refused) < len(self.envelope.recipients):
-                return  # somebody might get an empty mail: the connection ends instead
+                return  # a recipient might get an empty mail: the connection ends instead
             session.write(b".\r\n")
             session.answer()
         self.clean = _rest(session)

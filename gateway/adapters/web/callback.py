@@ -17,7 +17,7 @@ from gateway.ports.services.callbacks import Call
 
 DEADLINE_S: Final = 5.0
 SIGNATURE: Final = "Sealgate-Signature"
-EVENT: Final = "Sealgate-Event"  # the event's id, the same at each try: whoever has it already just answers 200
+EVENT: Final = "Sealgate-Event"  # the event's id, the same at each try: a client that has it already answers 200
 
 
 class CallbackHttp:

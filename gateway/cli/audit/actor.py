@@ -1,4 +1,4 @@
-"""Who acts on the command line: the user who logged in, whatever `su` or `sudo` came after.
+"""The actor on the command line: the user who logged in, also after `su` or `sudo`.
 
 The kernel keeps the login's user id of each process in /proc/self/loginuid; only root can change it. Where it is not
 set (no PAM session, such as in a container or a timer), the actor is the real user id. SUDO_USER is a remark: everyone

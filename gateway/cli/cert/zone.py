@@ -80,7 +80,7 @@ def zone(
 
 
 def _published(settings: Settings, now: datetime) -> Iterator[Certificate]:
-    """Coming ones too: who finds both encrypts to both, and after the rollover nobody has to wait for caches."""
+    """Coming ones too: senders who find both encrypt to both, so that a rollover waits for no cache."""
     paths = [
         path
         for key in settings.keys

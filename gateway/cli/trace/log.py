@@ -1,4 +1,4 @@
-"""Lines of logs that speak of a mail: ours, which are JSON, and those of the mail servers around us."""
+"""Log lines about a mail: the gateway's, which are JSON, and those of the mail servers beside it."""
 
 import json
 import re
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-LINE_MAX: Final = 65_536  # characters; a line of ours names every recipient
+LINE_MAX: Final = 65_536  # characters; the gateway's line names every recipient
 _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 _WORDS: Final = re.compile(r"[^\s\"'=,;<>\[\](){}]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`at` None: the line does not say it in a way that can be told from others. `fields`: of a line of ours."""
+    """`at` None: the line has no unambiguous time. `fields`: of a line of the gateway."""
 
     at: datetime | None
     text: str

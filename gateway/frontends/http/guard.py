@@ -1,11 +1,11 @@
-"""What holds for every request, whatever it asks for. RFC 9110 (HEAD, Connection), RFC 9457.
+"""Rules that apply to every request. RFC 9110 (HEAD, Connection), RFC 9457.
 
 1. an incident id, for the log and for the answer if it is an error
 2. the rate of its client: of who it shows to be, where the application knows (`who`), else of its address
 3. its size, announced or counted
 4. HEAD is GET without a body
 5. headers that keep browsers from making anything of an answer
-6. an exception that nobody expected is told in the log by its place and answered with a fixed text
+6. an unexpected exception is logged by its place and answered with a fixed text
 7. one line in the log: never the query, never a header, never the body. Where monitors ask every few seconds
    (`quiet`), a line of level debug for what was answered as it should be. An application may leave a path without a
    customer's number in state["path"], which then stands there
@@ -125,7 +125,7 @@ class _Request:
                 return
             await self._app(self._scope, self._counted, self._answered)
         # 6. surprises
-        except Exception as error:  # noqa: BLE001 - whatever it is
+        except Exception as error:  # noqa: BLE001 - any exception becomes a fixed answer
             log_unexpected(log, error, incident=self.incident)
             if not self._status:
                 await self._refuse(of_reason(Reason.INTERNAL))

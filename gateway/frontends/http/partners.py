@@ -43,10 +43,10 @@ class Partners:
         self._known = tuple(known)
 
     def who(self, authorization: str | None, certificate: str | None) -> str | None:
-        """The partner's name; None for a stranger, who says nothing of himself.
+        """The partner's name; None for a client without credentials.
 
         `authorization`: the header field; `certificate`: the fingerprint of a verified TLS client certificate.
-        ProblemError 401 for whoever does say something, and it is wrong: whatever he asks for.
+        ProblemError 401 for wrong credentials, at any path.
         """
         if authorization is not None:
             return self._by_token(authorization)

@@ -45,7 +45,7 @@ TITLES: Final[Mapping[int, str]] = MappingProxyType({
     422: "Unprocessable Content", 428: "Precondition Required", 429: "Too Many Requests",
     500: "Internal Server Error", 503: "Service Unavailable",
 })
-# Where the gateway's sentence speaks of mails.
+# Reasons whose sentence is about mails.
 _DETAILS: Final[Mapping[Reason, str]] = MappingProxyType({
     _R.CERTIFICATE_ABSENT: "The service publishes no certificate for this address.",
     _R.CERTIFICATE_UNUSABLE: "None of the certificates for this address can be used at present.",
@@ -59,7 +59,7 @@ _TEXTS: Final[Mapping[int, str]] = MappingProxyType({
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One error as it is answered. `detail`: a sentence for whoever asked. `more`: further members of the document."""
+    """One error as it is answered. `detail`: a sentence for the client. `more`: further members of the document."""
 
     status: int
     reason: Reason
@@ -112,7 +112,7 @@ def of_runtime_error(error: Exception) -> Problem:
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
-    """The problem of a request that is none of ours: wrong method, media type, place."""
+    """The problem of a request that no endpoint serves: wrong method, media type, path."""
     if status not in _TEXTS:
         return of_reason(Reason.INTERNAL)
     return Problem(status, Reason.USAGE, _TEXTS[status], headers or {})

@@ -74,7 +74,7 @@ class Process:
         if self._ear is not None:
             try:
                 self._ear.forget(self.pid)
-            except Exception as error:  # noqa: BLE001 - `over` has a result whatever the process said last
+            except Exception as error:  # noqa: BLE001 - `over` has a result after any last message of the process
                 log_unexpected(log, error, pid=self.pid)
         return code
 

@@ -118,9 +118,9 @@ def _hops(buffer: bytearray) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What goes into our Received.
+    """Values of the gateway's Received field.
 
-    `recipient` is None unless the mail has exactly one: others are nobody's business.
+    `recipient` is None unless the mail has exactly one: a recipient must not learn of the others.
     """
 
     helo: str

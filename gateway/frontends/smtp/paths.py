@@ -25,7 +25,7 @@ _DOT_ATEXT = _ATEXT | {"."}
 _LABEL = _ALNUM | {"-", "_"}
 _HEX = frozenset("0123456789ABCDEF")
 _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
-# In a local part of ours each of these has made some server relay elsewhere.
+# In a local part of the bank's domains each of these has made some server relay elsewhere.
 _ROUTING = frozenset("@%!")
 
 

@@ -47,7 +47,7 @@ class Job(Generic[T]):
             return
         try:
             result, error = work(), None
-        except BaseException as trouble:  # noqa: BLE001 - handed on to whoever waits
+        except BaseException as trouble:  # noqa: BLE001 - handed on to the waiting caller
             result, error = None, trouble
         del work  # it may hold a whole mail
         try:
@@ -86,7 +86,7 @@ class Workers:
         job.done.add_done_callback(self._open.discard)
         self._queue.put(job)  # type: ignore[arg-type]
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._threads_max:
-            # Daemons: a process that was told to end does not wait for a next hop that never answers.
+            # Daemons: a process that ends does not wait for a next hop that never answers.
             try:
                 self._threads.append(threads.start(self._serve, name=f"{self._name}-{len(self._threads)}"))
             except GatewayError as trouble:

@@ -97,7 +97,7 @@ def _unauthenticated(verdicts: Verdicts) -> bool:
 
 
 def neutralised(octets: bytes) -> bytes:
-    """The message with active content told to be plain text: a reader shows its source and loads nothing.
+    """The message with active content labelled as plain text: a reader shows its source and loads nothing.
 
     Of several types of one part the first stays: another reader would take the last.
     """

@@ -27,7 +27,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Never; the client is told (5xx). `detail` is for the log."""
+    """The mail was rejected for good; the client gets 5xx. `detail` is for the log."""
 
     reason: Reason
     detail: str = ""

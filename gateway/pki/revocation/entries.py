@@ -6,7 +6,7 @@ process ever unpacks.
 
 When a newer list takes the place of an older one, entries that have vanished are carried over, unless they were
 holds: a certificate leaves a list because it has expired (RFC 5280 3.3), which makes nothing of it good again. So
-the stored row of lists goes on to speak of certificates that were valid when it began (`StoredList.since`).
+the stored row of lists continues to cover certificates that were valid when it began (`StoredList.since`).
 """
 
 from collections.abc import Iterable

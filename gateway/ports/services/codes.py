@@ -10,7 +10,7 @@ from gateway.errors import Reason
 
 
 class CodeState(StrEnum):
-    """Only LIVE can be used. A code whose life has ended is EXPIRED, whatever the row says."""
+    """Only LIVE can be used. A code whose life has ended is EXPIRED, with any state in the row."""
 
     LIVE = "live"
     USED = "used"
@@ -112,7 +112,7 @@ Compare = Callable[[CodeRow], Reason | None]
 class CodeStore(Protocol):
     """Every write is durable when the method returns, in one commit.
 
-    GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot tell.
+    GatewayError(STORE_UNAVAILABLE, retry=True) from every method if the store does not answer.
     """
 
     def issue(self, row: CodeRow, limits: SendLimits, lock: FailureLock | None = None) -> Reason | None:

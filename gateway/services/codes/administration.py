@@ -13,7 +13,7 @@ from gateway.ports.services.codes import Block, CodeMail, CodeRow, CodeState, Co
 from gateway.services.codes.events import EventSink, event, publish
 from gateway.services.codes.order import Shown
 
-SENDS_MAX: Final = 4  # mails with one code: whoever needs a fifth needs another way
+SENDS_MAX: Final = 4  # mails with one code; a customer who needs a fifth needs another channel
 
 
 class Desk:

@@ -37,7 +37,7 @@ class Slim:
 
     `series`: of each customer's statement, as the run will name it; () where that is not looked at. `repeated`:
     customers whose statement is in the source before. `content`: a hash of what is sent, of this process; `differs`:
-    what was before is another document, so that nobody can say which of them is right.
+    the row before names another document, and it is unknown which is right.
     """
 
     number: int

@@ -106,7 +106,7 @@ def count_lines(path: Path) -> int:
 
 
 def mark(path: Path) -> tuple[int, int, int]:
-    """What changes when somebody writes the file or puts another in its place. INPUT_UNREADABLE."""
+    """Values that change when the file is written or replaced. GatewayError INPUT_UNREADABLE."""
     try:
         found = path.stat()
     except OSError as error:
@@ -194,7 +194,7 @@ def _csv(spec: Spec, file: BinaryIO, offset: int) -> Iterator[tuple[_Values, int
     header, behind = _header(spec, file)
     named = spec.columns.named()
     missing = [name for name in named if name not in header]
-    if len(missing) == len(set(named)):  # the file begins with a customer, of whom nothing is told
+    if len(missing) == len(set(named)):  # the file begins with a customer, whose data are not quoted
         raise GatewayError(Reason.CONFIG_INVALID, f"{spec.source.path}:1: the first line contains none of the columns "
                            f"{', '.join(f'`{name}`' for name in named)}{_otherwise(header, named, delimiter)}")
     if missing:

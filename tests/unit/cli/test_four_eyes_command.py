@@ -55,6 +55,8 @@ def test_no_key_is_generated_before_it_is_approved(run) -> None:
     result = run("anna", "key", "generate", "next", "--algorithm", "p-256")
     assert (result.exit_code, (keys / "next.key.pem").exists()) == (75, False)
     assert run("ben", "audit", "approve", "1").exit_code == 0
+    for other in (("--email", "director@bank.example"), ("--subject", "CN=Director"), ("--purpose", "decrypt")):
+        assert run("anna", "key", "generate", "next", "--algorithm", "p-256", *other).exit_code == 75
     assert run("anna", "key", "generate", "next", "--algorithm", "p-256").exit_code == 0
     assert (keys / "next.key.pem").exists()
 
